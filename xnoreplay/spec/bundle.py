@@ -1,0 +1,267 @@
+"""Bundle: the exported artefact, one safetensors file. `docs/bundle.md` is the format.
+
+Tensors hold packed bits (least significant bit first along the last axis) and 16-bit master
+proxies; metadata holds spec, format version, digest and provenance. Nothing is ever unpickled.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from xnoreplay.spec import presets
+from xnoreplay.spec.bits import pack_bytes, unpack_bytes
+from xnoreplay.spec.errors import BundleError, SpecError
+from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
+
+FORMAT = "xnoreplay-bundle"
+VERSION = 1
+MASTER_BITS = 16  # a master proxy is floor(2^15 u), u in [-1, 1] the trained real weight
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Input/output pairs the exporting program computed, for whoever loads the bundle to check.
+
+    image (n, height, width, channels) uint8; latent (n, latent) uint8 bits;
+    logit (n, base) int32, the integer sums of the classes the classifier was trained on.
+    """
+
+    image: np.ndarray
+    latent: np.ndarray
+    logit: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained network.
+
+    conv : per convolution, (filters, 3, 3, in_channels / groups) uint8 bits
+    lgap : (channels, height, width) uint8 bits, the depthwise kernels
+    dense : (latent, lgap_bits) uint8 bits
+    hidden : (hidden, latent) int16 master proxies
+    output : (classes, COPIES, latent + hidden) int16 master proxies; latent inputs first;
+        rows of classes not trained yet are zero
+    thresholds : (sum of levels,) uint8; a thermometer bit is pixel >= threshold
+    """
+
+    network: NetworkSpec
+    conv: tuple[np.ndarray, ...]
+    lgap: np.ndarray
+    dense: np.ndarray
+    hidden: np.ndarray
+    output: np.ndarray
+    thresholds: np.ndarray
+    golden: Golden
+    provenance: dict = field(default_factory=dict)
+
+
+def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    shapes = {
+        f"conv{i}.weight": (c.filters, net.conv_fan_in(i)) for i, c in enumerate(net.convs)
+    }
+    shapes["lgap.weight"] = (net.lgap_map.channels, net.lgap_map.pixels)
+    shapes["dense.weight"] = (net.latent, net.lgap_bits)
+    return shapes
+
+
+def _tensors(bundle: Bundle) -> dict[str, np.ndarray]:
+    net = bundle.network
+    bits = {f"conv{i}.weight": w for i, w in enumerate(bundle.conv)}
+    bits |= {"lgap.weight": bundle.lgap, "dense.weight": bundle.dense}
+    tensors = {
+        name: pack_bytes(bits[name].reshape(shape)) for name, shape in _bit_shapes(net).items()
+    }
+    return tensors | {
+        "hidden.proxy": bundle.hidden,
+        "output.proxy": bundle.output,
+        "thermometer.threshold": bundle.thresholds,
+        "golden.image": bundle.golden.image,
+        "golden.latent": pack_bytes(bundle.golden.latent),
+        "golden.logit": bundle.golden.logit,
+    }
+
+
+def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of every tensor."""
+
+    def packed(shape):
+        return (*shape[:-1], -(-shape[-1] // 8)), "uint8"
+
+    spec = {name: packed(shape) for name, shape in _bit_shapes(net).items()}
+    spec["hidden.proxy"] = ((net.hidden, net.latent), "int16")
+    spec["output.proxy"] = ((net.classes, COPIES, net.skip), "int16")
+    spec["thermometer.threshold"] = ((net.thermometer_bits,), "uint8")
+    spec["golden.image"] = ((golden, *net.image_shape), "uint8")
+    spec["golden.latent"] = packed((golden, net.latent))
+    spec["golden.logit"] = ((golden, base), "int32")
+    return spec
+
+
+def digest(bundle: Bundle) -> str:
+    """SHA-256 over the network and every tensor, in name order; provenance is outside it."""
+    return _digest(bundle.network, _tensors(bundle))
+
+
+def _digest(net: NetworkSpec, tensors: dict[str, np.ndarray]) -> str:
+    h = hashlib.sha256()
+    h.update(json.dumps(presets.network_to_dict(net), sort_keys=True).encode())
+    for name in sorted(tensors):
+        a = np.ascontiguousarray(tensors[name])
+        h.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode())
+        h.update(a.tobytes())
+    return h.hexdigest()
+
+
+def write(bundle: Bundle, path: Path) -> str:
+    """Write a bundle whole or not at all; returns its digest."""
+    tensors = {k: np.ascontiguousarray(v) for k, v in _tensors(bundle).items()}
+    expected = _expected(bundle.network, len(bundle.golden.image), bundle.golden.logit.shape[1])
+    for name, (shape, dtype) in expected.items():
+        actual = tensors[name]
+        assert (actual.shape, actual.dtype) == (shape, dtype), (name, actual.shape, actual.dtype)
+    digest_ = _digest(bundle.network, tensors)
+    metadata = {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "network": json.dumps(presets.network_to_dict(bundle.network), sort_keys=True),
+        "digest": digest_,
+        "provenance": json.dumps(bundle.provenance, sort_keys=True),
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
+    os.close(handle)
+    try:
+        safetensors.numpy.save_file(tensors, temporary, metadata=metadata)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return digest_
+
+
+def read(path: Path) -> Bundle:
+    """Read and verify a bundle.
+
+    Raises
+    ------
+    BundleError
+        For a file that is missing, damaged, truncated, altered or foreign; names the field.
+    """
+    path = Path(path)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as f:
+            metadata = f.metadata() or {}
+            names = set(f.keys())
+            net = _check_metadata(path, metadata)
+            tensors = {name: f.get_tensor(name) for name in names}
+    except OSError as error:
+        raise BundleError(f"bundle {path} must be a readable file: {error}") from None
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"bundle {path} must be a whole safetensors file: {error}") from None
+    golden = tensors.get("golden.image", np.empty(0)).shape[0]
+    logit = tensors.get("golden.logit", np.empty((0, 0)))
+    expected = _expected(net, golden, logit.shape[-1])
+    for name, (shape, dtype) in expected.items():
+        if name not in tensors:
+            raise BundleError(f"bundle {path}: tensor {name!r} must be present, but is not")
+        actual = tensors[name]
+        if actual.shape != shape or actual.dtype != dtype:
+            raise BundleError(
+                f"bundle {path}: tensor {name!r} must be {dtype} of shape {shape}, "
+                f"not {actual.dtype} of shape {actual.shape}"
+            )
+    for name in sorted(tensors.keys() - expected.keys()):
+        raise BundleError(f"bundle {path}: tensor {name!r} must not be present")
+    actual_digest = _digest(net, tensors)
+    if actual_digest != metadata["digest"]:
+        raise BundleError(
+            f"bundle {path}: field 'digest' must match the content, {actual_digest[:12]}, "
+            f"not {metadata['digest'][:12]}"
+        )
+    return _assemble(net, tensors, json.loads(metadata["provenance"]))
+
+
+def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
+    for name in ("format", "version", "network", "digest", "provenance"):
+        if name not in metadata:
+            raise BundleError(f"bundle {path}: field {name!r} must be present, but is not")
+    if metadata["format"] != FORMAT:
+        raise BundleError(
+            f"bundle {path}: field 'format' must be {FORMAT!r}, not {metadata['format']!r}"
+        )
+    if metadata["version"] != str(VERSION):
+        raise BundleError(
+            f"bundle {path}: field 'version' must be {VERSION}, not {metadata['version']!r}"
+        )
+    for name in ("network", "provenance"):
+        try:
+            json.loads(metadata[name])
+        except json.JSONDecodeError as error:
+            raise BundleError(f"bundle {path}: field {name!r} must be JSON: {error}") from None
+    try:
+        return presets.network_from_dict(json.loads(metadata["network"]))
+    except SpecError as error:
+        raise BundleError(f"bundle {path}: field 'network': {error}") from None
+
+
+def _assemble(net: NetworkSpec, tensors: dict[str, np.ndarray], provenance: dict) -> Bundle:
+    shapes = _bit_shapes(net)
+    bits = {name: unpack_bytes(tensors[name], shape[-1]) for name, shape in shapes.items()}
+    lgap = net.lgap_map
+    return Bundle(
+        network=net,
+        conv=tuple(
+            bits[f"conv{i}.weight"].reshape(c.filters, 3, 3, net.conv_fan_in(i) // TAPS)
+            for i, c in enumerate(net.convs)
+        ),
+        lgap=bits["lgap.weight"].reshape(lgap.channels, lgap.height, lgap.width),
+        dense=bits["dense.weight"],
+        hidden=tensors["hidden.proxy"],
+        output=tensors["output.proxy"],
+        thresholds=tensors["thermometer.threshold"],
+        golden=Golden(
+            tensors["golden.image"],
+            unpack_bytes(tensors["golden.latent"], net.latent),
+            tensors["golden.logit"],
+        ),
+        provenance=provenance,
+    )
+
+
+def random(net: NetworkSpec, seed: int) -> Bundle:
+    """A bundle of random bits, for tests and for trying a spec before it is trained."""
+    rng = np.random.default_rng(seed)
+
+    def bits(*shape):
+        return rng.integers(0, 2, shape, dtype=np.uint8)
+
+    def proxies(*shape):
+        return rng.integers(-(1 << 12), 1 << 12, shape, dtype=np.int16)
+
+    lgap = net.lgap_map
+    return Bundle(
+        network=net,
+        conv=tuple(
+            bits(c.filters, 3, 3, net.conv_fan_in(i) // TAPS) for i, c in enumerate(net.convs)
+        ),
+        lgap=bits(lgap.channels, lgap.height, lgap.width),
+        dense=bits(net.latent, net.lgap_bits),
+        hidden=proxies(net.hidden, net.latent),
+        output=proxies(net.classes, COPIES, net.skip),
+        thresholds=rng.integers(0, 256, net.thermometer_bits, dtype=np.uint8),
+        golden=Golden(
+            np.empty((0, *net.image_shape), np.uint8),
+            np.empty((0, net.latent), np.uint8),
+            np.empty((0, net.classes), np.int32),
+        ),
+        provenance={"random_seed": seed},
+    )

@@ -1,0 +1,63 @@
+"""Errors for users, and the checks that raise them.
+
+A message is one sentence that states the rule and the value.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class XnoreplayError(Exception):
+    """Bad input or a missing tool. The command line prints it and exits with code 1."""
+
+
+class SpecError(XnoreplayError, ValueError):
+    """A specification that breaks a rule."""
+
+
+class BundleError(XnoreplayError, ValueError):
+    """A bundle that is damaged, truncated, altered or foreign."""
+
+
+class ImageError(XnoreplayError, ValueError):
+    """An image of the wrong shape or type."""
+
+
+class ToolError(XnoreplayError):
+    """An external tool that is missing or failed."""
+
+
+class CheckFailure(Exception):
+    """A design that failed a check. The command line prints it and exits with code 2."""
+
+
+class require:
+    """Checks of single values, by rule."""
+
+    @staticmethod
+    def positive(name: str, value: object) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise SpecError(f"{name} must be a positive integer, not {value!r}")
+
+    @staticmethod
+    def between(name: str, value: object, low: int, high: int) -> None:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise SpecError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+
+    @staticmethod
+    def choice(name: str, value: object, choices: Iterable) -> None:
+        choices = list(choices)
+        if value not in choices:
+            raise SpecError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> SpecError:
+    """The error for a name that is not known, suggesting the nearest that is.
+
+    >>> str(unknown("preset", "digit", ["digits", "tiny"]))
+    "preset must be one of digits, tiny, not 'digit'; did you mean 'digits'?"
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return SpecError(f"{kind} must be one of {', '.join(known)}, not {name!r}{hint}")

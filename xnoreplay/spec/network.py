@@ -1,0 +1,207 @@
+"""NetworkSpec: the topology of a fully-binarised network, and nothing else.
+
+The chain is fixed: thermometer, 3x3 binary convolutions, LGAP, dense latent, and a DenseSkip
+classifier of one hidden layer. What varies is in the fields; what follows from them is a property.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from xnoreplay.spec.errors import SpecError, require
+
+TAPS = 9  # positions of a 3x3 window
+COPIES = 2  # binary weights of each input of the output layer ("duplicate")
+LOGIT_SCALE_C = 5  # c in alpha = 1 / sqrt(c * fan_in * classes), arXiv 2503.07107
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A 3x3 binary convolution, stride 1, padded to the same size, optionally max-pooled by 2.
+
+    Parameters
+    ----------
+    filters : int
+        Output channels.
+    groups : int
+        Groups of channels that do not see each other.
+    pool : bool
+        2x2 max-pooling after the sign: the OR of four bits.
+    """
+
+    filters: int
+    groups: int = 1
+    pool: bool = False
+
+
+@dataclass(frozen=True)
+class MapShape:
+    """A binary feature map."""
+
+    height: int
+    width: int
+    channels: int
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    @property
+    def bits(self) -> int:
+        return self.pixels * self.channels
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Topology of an FBNN.
+
+    Parameters
+    ----------
+    name : str
+        What reports call it.
+    height, width : int
+        Pixels of the input image.
+    colour : str
+        ``"grey"`` (one channel) or ``"ycbcr"`` (three).
+    levels : tuple of int
+        Thermometer bits of each input channel.
+    convs : tuple of Conv
+    latent, hidden, classes : int
+        Bits of the latent, bits of the classifier's hidden layer, rows of its output layer.
+    pad_bit : int
+        The bit outside a feature map's edge: 0 (-1) or 1 (+1).
+
+    Raises
+    ------
+    SpecError
+        Where a field breaks a rule; the message states the rule and the value.
+    """
+
+    name: str
+    height: int
+    width: int
+    colour: str
+    levels: tuple[int, ...]
+    convs: tuple[Conv, ...]
+    latent: int
+    hidden: int
+    classes: int
+    pad_bit: int = 0
+
+    maps: tuple[MapShape, ...] = field(init=False, repr=False, compare=False)
+    """Feature maps: the thermometer's, then each convolution's (pooled) output."""
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width", "latent", "hidden", "classes"):
+            require.positive(name, getattr(self, name))
+        require.choice("colour", self.colour, ("grey", "ycbcr"))
+        require.choice("pad_bit", self.pad_bit, (0, 1))
+        if not isinstance(self.name, str) or not self.name:
+            raise SpecError(f"name must be a non-empty string, not {self.name!r}")
+        if self.classes < 2:
+            raise SpecError(f"classes must be at least 2, not {self.classes}")
+        if len(self.levels) != self.image_channels:
+            raise SpecError(
+                f"levels must have one entry per {self.colour} channel "
+                f"({self.image_channels}), not {len(self.levels)}"
+            )
+        for i, n in enumerate(self.levels):
+            require.positive(f"levels[{i}]", n)
+            if n > 255:
+                raise SpecError(f"levels[{i}] must be at most 255, the steps of a byte, not {n}")
+        if not self.convs:
+            raise SpecError("convs must name at least one convolution, not none")
+        object.__setattr__(self, "maps", tuple(self._trace_maps()))
+        if self.maps[-1].pixels < 2:
+            raise SpecError(
+                "the last feature map must have at least 2 pixels to average over, not "
+                f"{self.maps[-1].pixels}"
+            )
+
+    def _trace_maps(self):
+        shape = MapShape(self.height, self.width, sum(self.levels))
+        yield shape
+        for i, conv in enumerate(self.convs):
+            require.positive(f"convs[{i}].filters", conv.filters)
+            require.positive(f"convs[{i}].groups", conv.groups)
+            if not isinstance(conv.pool, bool):
+                raise SpecError(f"convs[{i}].pool must be true or false, not {conv.pool!r}")
+            for what, channels in (("in", shape.channels), ("out", conv.filters)):
+                if channels % conv.groups:
+                    raise SpecError(
+                        f"convs[{i}].groups must divide its {channels} {what}put channels, "
+                        f"but {conv.groups} does not"
+                    )
+            if shape.width < 2 or shape.height < 2:
+                raise SpecError(
+                    f"convs[{i}] must see a map of at least 2x2 pixels, not "
+                    f"{shape.height}x{shape.width}"
+                )
+            if conv.pool and (shape.height % 2 or shape.width % 2):
+                raise SpecError(
+                    f"convs[{i}].pool must see an even map, not {shape.height}x{shape.width}"
+                )
+            step = 2 if conv.pool else 1
+            shape = MapShape(shape.height // step, shape.width // step, conv.filters)
+            yield shape
+
+    @property
+    def image_channels(self) -> int:
+        return 3 if self.colour == "ycbcr" else 1
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of the uint8 image that enters the chip."""
+        return self.height, self.width, self.image_channels
+
+    def conv_fan_in(self, i: int) -> int:
+        """Inputs of one filter of convolution i."""
+        return TAPS * self.maps[i].channels // self.convs[i].groups
+
+    @property
+    def lgap_map(self) -> MapShape:
+        """The feature map that LGAP averages."""
+        return self.maps[-1]
+
+    @property
+    def lgap_bits(self) -> int:
+        """Bits that leave LGAP: the average-pooling path, then the depthwise path."""
+        return 2 * self.lgap_map.channels
+
+    @property
+    def skip(self) -> int:
+        """Inputs of the output layer before duplication: latent bits, then hidden bits."""
+        return self.latent + self.hidden
+
+    @property
+    def output_fan_in(self) -> int:
+        """Binary weights of one output row."""
+        return COPIES * self.skip
+
+    @property
+    def fe_weight_bits(self) -> int:
+        """Weight bits of the frozen feature extractor."""
+        convs = sum(c.filters * self.conv_fan_in(i) for i, c in enumerate(self.convs))
+        return convs + self.lgap_map.bits + self.latent * self.lgap_bits
+
+    @property
+    def classifier_weight_bits(self) -> int:
+        return self.hidden * self.latent + self.classes * self.output_fan_in
+
+    @property
+    def weight_bits(self) -> int:
+        return self.fe_weight_bits + self.classifier_weight_bits
+
+    @property
+    def thermometer_bits(self) -> int:
+        return sum(self.levels)
+
+    @property
+    def native_image_bits(self) -> int:
+        """Bits of one stored image: each channel's level in natural binary."""
+        depth = sum((n - 1).bit_length() for n in self.levels)
+        return self.height * self.width * depth
+
+    @property
+    def alpha(self) -> float:
+        """Scale of a logit: 1 / sqrt(c * fan_in * classes), arXiv 2503.07107."""
+        return 1 / math.sqrt(LOGIT_SCALE_C * self.output_fan_in * self.classes)

@@ -1,0 +1,396 @@
+"""Plan: a network on a target, as the operations the sequencer walks.
+
+Every address, beat and cycle is here. The simulator executes the plan, the hardware holds it as its
+program, and the `cycles` of each operation is the closed form both are held to.
+`docs/microarchitecture.md` is the prose of this file: what happens in each cycle of an operation.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from xnoreplay.spec.bits import threshold
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.learning import Rule
+from xnoreplay.spec.memories import Memory, memory_map
+from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
+from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
+from xnoreplay.spec.target import TargetSpec
+
+READ_LATENCY = 1  # cycles from an address to a memory's word
+PIPE_LATENCY = 5  # cycles from a read's address to the accumulator that holds its sum
+LGAP_LATENCY = 3  # cycles from the last word's address past the write of the last depthwise word
+
+
+@dataclass(frozen=True)
+class Input:
+    """Pixels arrive, one word of thermometer bits a cycle."""
+
+    name: str
+    pixels: int
+    words: int
+    channels: int
+
+    @property
+    def cycles(self) -> int:
+        """Without waiting for pixels; each cycle of waiting adds one."""
+        return self.pixels * self.words
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """One 3x3 convolution: tiles of L filters sit still, windows stream past.
+
+    index counts convolutions; source and destination maps alternate between act.ping and act.pong.
+    """
+
+    name: str
+    index: int
+    height: int
+    width: int
+    beats: int
+    """Words of one tap: windows of one pixel, one a cycle."""
+    source_words: int
+    """Words of one pixel in the source map, all groups."""
+    group_tiles: int
+    """Tiles of one group."""
+    tiles: int
+    lanes: int
+    weight_base: int
+    last_channels: int
+    """Valid bits of a window word in the last beat."""
+    threshold: int
+    """Least raw popcount, idle cells included, whose sign is +1."""
+    pool: bool
+    destination_words: int
+    destination_group_tiles: int
+    """Tiles that fill one group of the consumer."""
+    word_tiles: int
+    """Tiles that fill one word, G / L."""
+
+    @property
+    def pixels(self) -> int:
+        return self.height * self.width
+
+    @property
+    def source_bank(self) -> str:
+        return ("act.ping", "act.pong")[self.index % 2]
+
+    @property
+    def destination_bank(self) -> str:
+        return ("act.pong", "act.ping")[self.index % 2]
+
+    @property
+    def load(self) -> int:
+        """Cycles that load one tile's weights."""
+        return self.lanes * self.beats
+
+    @property
+    def row(self) -> int:
+        """R: cycles between a pixel and the one below it."""
+        return self.width * self.beats
+
+    @property
+    def period(self) -> int:
+        """Cycles from one tile's first window to the next tile's."""
+        return self.beats * max(self.pixels, self.lanes)
+
+    @property
+    def window_delay(self) -> int:
+        """Cycles from a word's entry in the line buffer to the window it is the centre of."""
+        return self.row + self.beats
+
+    @property
+    def cycles(self) -> int:
+        return self.load + self.tiles * self.period + self.window_delay + PIPE_LATENCY
+
+    def destination(self, tile: int) -> tuple[int, int]:
+        """(word of a pixel, slice of that word) that a tile writes."""
+        group, member = divmod(tile, self.destination_group_tiles)
+        words = -(-self.destination_group_tiles // self.word_tiles)
+        return group * words + member // self.word_tiles, member % self.word_tiles
+
+
+@dataclass(frozen=True)
+class Lgap:
+    """Learnable global average pooling: one word of the map a cycle, two counters a channel."""
+
+    name: str
+    index: int
+    pixels: int
+    words: int
+    last_channels: int
+
+    @property
+    def source_bank(self) -> str:
+        return ("act.ping", "act.pong")[self.index % 2]
+
+    @property
+    def cycles(self) -> int:
+        return self.words * self.pixels + LGAP_LATENCY
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A dense layer of one image: the vector sits in lane 0, rows of weights stream past."""
+
+    name: str
+    memory: str
+    weight_base: int
+    rows: int
+    beats: int
+    last_taps: int
+    """Enabled taps in the last beat."""
+    source_slot: int
+    threshold: int
+    destination_word: int
+    """First vector word it writes, counted from slot 0: slot w // 9, tap w % 9."""
+    to_latent: bool
+    """Whether its words also go to act.latent."""
+
+    @property
+    def cycles(self) -> int:
+        return self.rows * self.beats + PIPE_LATENCY
+
+
+@dataclass(frozen=True)
+class Output:
+    """The output layer of one image: for each class seen, both weight copies, all beats."""
+
+    name: str
+    memory: str
+    weight_base: int
+    beats: int
+    last_taps: int
+    source_slot: int
+    offset: int
+    """An integer logit sum is 2 P - offset, P the raw popcount over copies and beats."""
+
+    def cycles_for(self, seen: int) -> int:
+        return seen * COPIES * self.beats + PIPE_LATENCY
+
+
+@dataclass(frozen=True)
+class ReplayPlan:
+    """Addresses and closed forms of the replay unit."""
+
+    capacity: int
+    staging: int
+    words: int
+    """Words of one latent."""
+
+    @property
+    def replay_walk(self) -> int:
+        return index_bits(self.capacity)
+
+    @property
+    def staging_walk(self) -> int:
+        return index_bits(max(1, self.staging))
+
+    @property
+    def epoch_walk(self) -> int:
+        return index_bits(self.capacity + self.staging)
+
+    @property
+    def copy_cycles(self) -> int:
+        """Copying one latent between memories."""
+        return self.words + READ_LATENCY
+
+    def quota_cycles(self, seen: int) -> int:
+        """Repeated subtraction: one cycle a unit of the quota, one to see the end."""
+        return self.capacity // seen + 1 if seen else 1
+
+    @property
+    def evict_cycles(self) -> int:
+        return SEED_DRAWS + (1 << self.replay_walk) + self.capacity
+
+    def insert_cycles(self, slot: int | None) -> int:
+        """slot: where the sample went, or None where its class was full."""
+        return 1 if slot is None else 1 + 2 * (slot + 1) + self.copy_cycles
+
+    def admit_cycles(self, staged: int, admitted: int, seeks: int) -> int:
+        """seeks: slots looked at in search of free ones, those found included."""
+        walk = SEED_DRAWS + (1 << self.staging_walk) + staged
+        return walk + 2 * seeks + admitted * self.copy_cycles
+
+    def epoch_cycles(self, staged: int, hits: int) -> int:
+        """hits: samples found, every occupied replay slot and every staged latent."""
+        walk = SEED_DRAWS + (1 << self.epoch_walk) + self.capacity + staged
+        return walk + hits * self.copy_cycles
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The compiled program and its memories."""
+
+    network: NetworkSpec
+    target: TargetSpec
+    rule: Rule
+    input: Input
+    convolutions: tuple[Convolution, ...]
+    lgap: Lgap
+    latent: Dense
+    hidden: Dense
+    output: Output
+    replay: ReplayPlan
+    slots: int
+    """Depth of a lane's file."""
+    batch_slots: int
+    """Slots of one sample of a minibatch: beats of the output layer's input."""
+
+    @cached_property
+    def memories(self) -> tuple[Memory, ...]:
+        """Every memory instance of the chip, learning included."""
+        return memory_map(self)
+
+    def memory(self, name: str) -> Memory:
+        return next(m for m in self.memories if m.name == name)
+
+    @property
+    def phases(self) -> tuple[str, ...]:
+        """Names of the sequencer's states in the order of their numbers; 0 is idle."""
+        convs = tuple(op.name for op in self.convolutions)
+        return ("idle", "input", *convs, *TAIL_PHASES)
+
+    @property
+    def feature_ops(self) -> tuple:
+        """Operations from image to latent, in order."""
+        return (self.input, *self.convolutions, self.lgap, self.latent)
+
+    @property
+    def feature_cycles(self) -> int:
+        """Image to latent, with no wait for pixels."""
+        return sum(op.cycles for op in self.feature_ops)
+
+    def infer_cycles(self, seen: int) -> int:
+        """One inference among the classes seen, with no wait for pixels."""
+        return self.feature_cycles + self.hidden.cycles + self.output.cycles_for(seen)
+
+    @property
+    def stage_cycles(self) -> int:
+        """One image to a staged latent."""
+        return self.feature_cycles + self.replay.copy_cycles
+
+
+TAIL_PHASES = (
+    "lgap", "latent", "hidden", "output", "stage", "insert", "quota", "evict", "admit", "epoch",
+)  # fmt: skip
+
+
+def words_of(channels: int, target: TargetSpec) -> int:
+    """Words of G bits that hold so many bits."""
+    return -(-channels // target.channels)
+
+
+def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
+    """Compile a network for a target.
+
+    Raises
+    ------
+    SpecError
+        Where the network does not fit the target; the message states the rule and the value.
+    """
+    check_capacity(net, target)
+    _check_groups(net, target)
+    convolutions = _convolutions(net, target)
+    lgap_words = words_of(net.lgap_map.channels, target)
+    latent_words = words_of(net.latent, target)
+    skip_words = latent_words + words_of(net.hidden, target)
+    lgap_slots = -(-2 * lgap_words // TAPS)
+    batch_slots = -(-skip_words // TAPS)
+    conv_words = sum(c.tiles * c.load for c in convolutions)
+    latent = _dense(
+        "latent", "weights.fe", conv_words, net.latent, 2 * lgap_words, 0,
+        net.lgap_bits, lgap_slots * TAPS, True, target,
+    )  # fmt: skip
+    hidden = _dense(
+        "hidden", "cls.top", 0, net.hidden, latent_words, lgap_slots,
+        net.latent, lgap_slots * TAPS + latent_words, False, target,
+    )  # fmt: skip
+    beats = -(-skip_words // TAPS)
+    pads = skip_words * target.channels - net.skip
+    output = Output(
+        "output", "cls.top", net.hidden * hidden.beats, beats,
+        skip_words - (beats - 1) * TAPS, lgap_slots, COPIES * (net.skip + 2 * pads),
+    )  # fmt: skip
+    passes = -(-target.batch // target.lanes)
+    slots = max(
+        2 * max(c.beats for c in convolutions), lgap_slots + batch_slots, passes * batch_slots
+    )
+    return Plan(
+        network=net,
+        target=target,
+        rule=Rule.of(net, target),
+        input=Input("input", net.maps[0].pixels, words_of(net.thermometer_bits, target),
+                    net.thermometer_bits),
+        convolutions=convolutions,
+        lgap=Lgap("lgap", len(net.convs), net.lgap_map.pixels, lgap_words,
+                  net.lgap_map.channels - (lgap_words - 1) * target.channels),
+        latent=latent,
+        hidden=hidden,
+        output=output,
+        replay=ReplayPlan(target.replay_capacity, target.staging_capacity, latent_words),
+        slots=1 << (slots - 1).bit_length(),
+        batch_slots=batch_slots,
+    )  # fmt: skip
+
+
+def _check_groups(net: NetworkSpec, target: TargetSpec) -> None:
+    """Slices of L bits must not straddle groups, neither where written nor where read."""
+    for i, layer in enumerate(net.convs):
+        if layer.groups == 1:
+            continue
+        for what, channels in (("in", net.maps[i].channels), ("out", layer.filters)):
+            if (channels // layer.groups) % target.lanes:
+                raise SpecError(
+                    f"convs[{i}]: a group's {what}put channels must be a multiple of the target's "
+                    f"{target.lanes} lanes, not {channels // layer.groups}"
+                )
+    if net.convs[0].groups != 1:
+        raise SpecError(
+            "convs[0].groups must be 1, because thermometer words are not split by group, not "
+            f"{net.convs[0].groups}"
+        )
+
+
+def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ...]:
+    ops = []
+    base = 0
+    lanes, channels = target.lanes, target.channels
+    for i, layer in enumerate(net.convs):
+        source = net.maps[i]
+        fan_in = source.channels // layer.groups
+        beats = words_of(fan_in, target)
+        group_tiles = -(-(layer.filters // layer.groups) // lanes)
+        consumer_groups = net.convs[i + 1].groups if i + 1 < len(net.convs) else 1
+        consumer = layer.filters // consumer_groups
+        pads = TAPS * (beats * channels - fan_in)
+        op = Convolution(
+            name=f"conv{i}",
+            index=i,
+            height=source.height,
+            width=source.width,
+            beats=beats,
+            source_words=layer.groups * beats,
+            group_tiles=group_tiles,
+            tiles=layer.groups * group_tiles,
+            lanes=lanes,
+            weight_base=base,
+            last_channels=fan_in - (beats - 1) * channels,
+            threshold=threshold(net.conv_fan_in(i)) + pads,
+            pool=layer.pool,
+            destination_words=consumer_groups * words_of(consumer, target),
+            destination_group_tiles=-(-consumer // lanes),
+            word_tiles=channels // lanes,
+        )
+        base += op.tiles * op.load
+        ops.append(op)
+    return tuple(ops)
+
+
+def _dense(name, memory, base, rows, words, slot, fan_in, destination, to_latent, target) -> Dense:
+    beats = -(-words // TAPS)
+    pads = words * target.channels - fan_in
+    return Dense(
+        name, memory, base, rows, beats, words - (beats - 1) * TAPS, slot,
+        threshold(fan_in) + pads, destination, to_latent,
+    )  # fmt: skip

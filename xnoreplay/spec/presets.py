@@ -1,0 +1,243 @@
+"""Named presets: a network, the machine it runs on, and the scenario it learns."""
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.spec.errors import SpecError, unknown
+from xnoreplay.spec.network import Conv, NetworkSpec
+from xnoreplay.spec.scenario import ScenarioSpec
+from xnoreplay.spec.target import TargetSpec
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a run is about. `check` holds the three parts against each other."""
+
+    name: str
+    network: NetworkSpec
+    target: TargetSpec
+    scenario: ScenarioSpec
+
+    def __post_init__(self) -> None:
+        if self.network.classes < self.scenario.classes:
+            raise SpecError(
+                f"classes of the network must be at least the scenario's {self.scenario.classes}, "
+                f"not {self.network.classes}"
+            )
+
+
+_DIGITS = Preset(
+    "digits",
+    NetworkSpec(
+        name="digits",
+        height=8,
+        width=8,
+        colour="grey",
+        levels=(16,),
+        convs=(
+            Conv(32),
+            Conv(32, pool=True),
+            Conv(64, groups=2),
+            Conv(64, groups=2, pool=True),
+        ),
+        latent=128,
+        hidden=32,
+        classes=10,
+    ),
+    TargetSpec(
+        name="digits",
+        lanes=4,
+        channels=16,
+        batch=16,
+        replay_capacity=100,
+        staging_capacity=160,
+        clock_hz=50_000_000,
+    ),
+    ScenarioSpec(dataset="digits", classes=10, base=5, step=1),
+)
+
+_TINY = Preset(
+    "tiny",
+    NetworkSpec(
+        name="tiny",
+        height=4,
+        width=4,
+        colour="grey",
+        levels=(4,),
+        convs=(Conv(8), Conv(8, groups=2, pool=True)),
+        latent=12,
+        hidden=5,
+        classes=4,
+    ),
+    TargetSpec(
+        name="tiny",
+        lanes=2,
+        channels=4,
+        batch=4,
+        replay_capacity=9,
+        staging_capacity=6,
+        epochs=2,
+    ),
+    ScenarioSpec(dataset="digits", classes=4, base=2, step=1),
+)
+
+_3MB = Preset(
+    "3mb",
+    NetworkSpec(
+        name="3mb",
+        height=32,
+        width=32,
+        colour="ycbcr",
+        levels=(32, 16, 16),
+        convs=(
+            Conv(128),
+            Conv(128, pool=True),
+            Conv(256, groups=2),
+            Conv(256, groups=2, pool=True),
+            Conv(512, groups=4),
+            Conv(512, groups=4, pool=True),
+        ),
+        latent=1024,
+        hidden=128,
+        classes=100,
+    ),
+    TargetSpec(
+        name="3mb",
+        lanes=16,
+        channels=64,
+        batch=32,
+        replay_capacity=4882,
+        staging_capacity=5000,
+        clock_hz=100_000_000,
+    ),
+    ScenarioSpec(dataset="cifar100", classes=100, base=50, step=10),
+)
+
+_PARTS = {"network": NetworkSpec, "target": TargetSpec, "scenario": ScenarioSpec}
+PRESETS = {p.name: p for p in (_DIGITS, _TINY, _3MB)}
+
+
+def load(name_or_path: str) -> Preset:
+    """A preset by name, or from a TOML file.
+
+    A file names the preset it starts from and overrides fields by part::
+
+        preset = "digits"
+        [target]
+        lanes = 8
+
+    Raises
+    ------
+    SpecError
+        For an unknown preset, section or field, or a value that breaks a rule.
+    """
+    if name_or_path in PRESETS:
+        return PRESETS[name_or_path]
+    path = Path(name_or_path)
+    if path.suffix == ".toml" or path.exists():
+        return from_file(path)
+    raise unknown("preset", name_or_path, PRESETS)
+
+
+def from_file(path: Path) -> Preset:
+    """Read a preset from a TOML file; see `load`."""
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SpecError(f"spec file {path} must be readable TOML: {error}") from None
+    return from_dict(tree, default_name=path.stem)
+
+
+def from_dict(tree: dict, default_name: str = "custom") -> Preset:
+    """Build a preset from nested plain values, as `to_dict` or a TOML file gives them."""
+    tree = dict(tree)
+    base_name = tree.pop("preset", None)
+    if base_name is not None and base_name not in PRESETS:
+        raise unknown("preset", str(base_name), PRESETS)
+    name = tree.pop("name", default_name)
+    base = PRESETS[base_name] if base_name else None
+    parts = {}
+    for part, kind in _PARTS.items():
+        fields = tree.pop(part, {})
+        if not isinstance(fields, dict):
+            raise SpecError(f"section {part!r} must be a table of fields, not {fields!r}")
+        parts[part] = _build(kind, part, fields, getattr(base, part) if base else None)
+    if tree:
+        raise unknown("section", sorted(tree)[0], ("preset", "name", *_PARTS))
+    return Preset(name, **parts)
+
+
+def _build(kind, part: str, fields: dict, base):
+    fields = dict(fields)
+    known = {f.name for f in dataclasses.fields(kind) if f.init}
+    for name in fields:
+        if name not in known:
+            raise unknown(f"field of {part}", name, known)
+    if "levels" in fields and isinstance(fields["levels"], list):
+        fields["levels"] = tuple(fields["levels"])
+    if "convs" in fields:
+        fields["convs"] = _convs(fields["convs"])
+    values = _plain(base) if base else {}
+    values.update(fields)
+    required = {
+        f.name
+        for f in dataclasses.fields(kind)
+        if f.init and f.default is dataclasses.MISSING
+    }
+    missing = sorted(required - values.keys())
+    if missing:
+        raise SpecError(
+            f"section {part!r} must give {', '.join(missing)}, or name a preset to start from"
+        )
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise SpecError(f"section {part!r} has a field of the wrong type: {error}") from None
+
+
+def _convs(rows) -> tuple[Conv, ...]:
+    known = {f.name for f in dataclasses.fields(Conv)}
+    convs = []
+    if not isinstance(rows, list | tuple):
+        raise SpecError(f"convs must be a list of tables, not {rows!r}")
+    for i, row in enumerate(rows):
+        if not isinstance(row, dict):
+            raise SpecError(f"convs[{i}] must be a table of fields, not {row!r}")
+        for name in row:
+            if name not in known:
+                raise unknown(f"field of convs[{i}]", name, known)
+        if "filters" not in row:
+            raise SpecError(f"convs[{i}] must give filters")
+        convs.append(Conv(**row))
+    return tuple(convs)
+
+
+def to_dict(preset: Preset) -> dict:
+    """Nested plain values that `from_dict` turns back into the same preset."""
+    return {
+        "name": preset.name,
+        "network": network_to_dict(preset.network),
+        "target": _plain(preset.target),
+        "scenario": _plain(preset.scenario),
+    }
+
+
+def network_to_dict(network: NetworkSpec) -> dict:
+    """Plain values of a network."""
+    tree = _plain(network)
+    tree["levels"] = list(tree["levels"])
+    tree["convs"] = [dataclasses.asdict(c) for c in tree["convs"]]
+    return tree
+
+
+def network_from_dict(tree: dict) -> NetworkSpec:
+    """Inverse of `network_to_dict`; raises SpecError."""
+    if not isinstance(tree, dict):
+        raise SpecError(f"network must be a table of fields, not {tree!r}")
+    return _build(NetworkSpec, "network", tree, None)
+
+
+def _plain(spec) -> dict:
+    return {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if f.init}

@@ -1,0 +1,65 @@
+"""The replay policy: quotas, eviction, admission, and the order of an epoch.
+
+Every choice comes from a *walk*: an order of 2^k indices without repetition, from one 32-bit
+register and one k-bit maximal-length register. A single pass in walk order is a random order, so
+trimming a class to its quota in one pass gives up random entries, without a multiplier or a sort.
+"""
+
+from collections.abc import Iterator
+
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.lfsr import draw, walk_next
+from xnoreplay.spec.network import NetworkSpec
+from xnoreplay.spec.target import TargetSpec
+
+SEED_DRAWS = 4  # draws that refresh all 32 bits before a walk
+LFSR_SEEDS = {"walk": 0x1234567, "error": 0x2345678, "update": 0x3456789}
+"""Power-on states of the chip's three 32-bit registers; any non-zero values do."""
+
+
+def index_bits(n: int) -> int:
+    """k: bits of the walk that covers n indices, at least 1.
+
+    >>> [index_bits(n) for n in (1, 2, 3, 100, 128, 129)]
+    [1, 1, 2, 7, 7, 8]
+    """
+    return max(1, (n - 1).bit_length())
+
+
+def seed_walk(state: int, bits: int) -> tuple[int, int, int]:
+    """Refresh the 32-bit register and derive a walk: new state, mask, start.
+
+    The mask is the low k bits; the start is the low k bits of the upper half, or 1 where those are
+    zero, because a shift register never leaves zero.
+    """
+    for _ in range(SEED_DRAWS):
+        state = draw(state)
+    low = (1 << bits) - 1
+    return state, state & low, (state >> 16 & low) or 1
+
+
+def walk(mask: int, start: int, bits: int) -> Iterator[int]:
+    """All 2^k indices, once each: zero first, then the register's sequence, all XOR the mask.
+
+    >>> sorted(walk(5, 3, 3)) == list(range(8))
+    True
+    """
+    yield mask
+    state = start
+    for _ in range((1 << bits) - 1):
+        yield state ^ mask
+        state = walk_next(state, bits)
+
+
+def quota(capacity: int, seen: int) -> int:
+    """Latents each class may keep: capacity is shared equally among the classes seen."""
+    return capacity // seen
+
+
+def check_capacity(net: NetworkSpec, target: TargetSpec) -> None:
+    """SpecError where the replay memory cannot hold one latent of every class."""
+    if target.replay_capacity < net.classes:
+        raise SpecError(
+            f"replay_capacity must be at least one latent for each of {net.classes} classes, "
+            f"not {target.replay_capacity}"
+        )

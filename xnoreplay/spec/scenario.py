@@ -1,0 +1,63 @@
+"""ScenarioSpec: which data arrive in which order."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xnoreplay.spec.errors import SpecError, require
+
+
+@dataclass(frozen=True)
+class ScenarioSpec:
+    """A class-incremental scenario: base classes first, then tasks of new classes.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of a data set that `xnoreplay.flow.data` can load.
+    classes : int
+        Classes of the data set.
+    base : int
+        Classes of the pre-training.
+    step : int
+        New classes of each later task; it must divide the rest.
+    order_seed : int
+        Seed of the class order, apart from any training seed.
+    """
+
+    dataset: str
+    classes: int
+    base: int
+    step: int
+    order_seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("classes", "base", "step"):
+            require.positive(name, getattr(self, name))
+        require.between("base", self.base, 2, self.classes)
+        if (self.classes - self.base) % self.step:
+            raise SpecError(
+                f"step must divide the {self.classes - self.base} classes after the base, "
+                f"but {self.step} does not"
+            )
+
+    @property
+    def tasks(self) -> int:
+        """Tasks after the base: one retraining session each."""
+        return (self.classes - self.base) // self.step
+
+    @property
+    def order(self) -> np.ndarray:
+        """(classes,) int64: the data set's label of each chip class, in order of arrival."""
+        return np.random.default_rng(self.order_seed).permutation(self.classes)
+
+    def task_classes(self, task: int) -> range:
+        """Chip classes that arrive with a task; task 0 is the base."""
+        if task == 0:
+            return range(self.base)
+        start = self.base + (task - 1) * self.step
+        return range(start, start + self.step)
+
+    def seen(self, task: int) -> int:
+        """Classes seen once a task has arrived."""
+        return self.task_classes(task).stop

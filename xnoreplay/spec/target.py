@@ -1,0 +1,112 @@
+"""TargetSpec: the dials of the machine."""
+
+from dataclasses import dataclass
+
+from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.network import TAPS
+
+TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
+DEVICE_TYPES = ("hp", "lop", "lstp")
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """The machine's dials.
+
+    Parameters
+    ----------
+    name : str
+    lanes : int
+        L, lanes of the binary array; a power of two that divides `channels`.
+    channels : int
+        G, channels of one window tap and bits of one feature-map word; a power of two.
+    batch : int
+        B, the most samples of one minibatch; a power of two, at least 1.
+    proxy_bits : int
+        n, bits of a proxy weight, 2 to 12.
+    delta_bits : int
+        b, bits of a quantised delta, 2 to 8.
+    proxies_per_pair : int
+        1: the top two bits of a proxy are the pair of weights. 2: one proxy for each weight.
+    hidden_learns : bool
+        Whether the hidden layer is retrained on the chip, or stays as exported.
+    replay_capacity : int
+        M, latents in the replay memory; at least one for every class of the network.
+    staging_capacity : int
+        Latents of a session's new samples kept aside, or 0 for no staging memory.
+    epochs : int
+        Epochs of one session; the rate halves at 3, 4 and 5 sixths of them.
+    rate_shift : int
+        The update shifts a summed gradient right by ``delta_bits - proxy_bits + rate_shift``.
+    clock_hz : int
+    technology, device_type : str
+        SRAM node and ITRS device type of the energy estimate.
+    """
+
+    name: str
+    lanes: int
+    channels: int
+    batch: int
+    proxy_bits: int = 8
+    delta_bits: int = 6
+    proxies_per_pair: int = 1
+    hidden_learns: bool = False
+    replay_capacity: int = 100
+    staging_capacity: int = 0
+    epochs: int = 6
+    rate_shift: int = 5
+    clock_hz: int = 50_000_000
+    technology: str = "45nm"
+    device_type: str = "lstp"
+
+    def __post_init__(self) -> None:
+        for name in ("lanes", "channels", "batch"):
+            value = getattr(self, name)
+            require.positive(name, value)
+            if value & (value - 1):
+                raise SpecError(f"{name} must be a power of two, not {value}")
+        if self.channels % self.lanes:
+            raise SpecError(
+                f"lanes must divide the window's {self.channels} channels, not {self.lanes}"
+            )
+        require.between("proxy_bits", self.proxy_bits, 2, 12)
+        require.between("delta_bits", self.delta_bits, 2, 8)
+        require.choice("proxies_per_pair", self.proxies_per_pair, (1, 2))
+        require.choice("hidden_learns", self.hidden_learns, (False, True))
+        require.between("replay_capacity", self.replay_capacity, 1, 1 << 16)
+        require.between("staging_capacity", self.staging_capacity, 0, 1 << 16)
+        if self.replay_capacity + self.staging_capacity > 1 << 16:
+            raise SpecError(
+                "replay_capacity and staging_capacity together must be at most 65536 latents, the "
+                f"longest walk, not {self.replay_capacity + self.staging_capacity}"
+            )
+        require.between("epochs", self.epochs, 1, 1000)
+        require.between("rate_shift", self.rate_shift, -8, 16)
+        require.positive("clock_hz", self.clock_hz)
+        require.choice("technology", self.technology, TECHNOLOGIES)
+        require.choice("device_type", self.device_type, DEVICE_TYPES)
+        if self.node_fold > self.channels:
+            raise SpecError(
+                f"batch must fit a node of the window, at most {TAPS * self.channels} samples, "
+                f"not {self.batch}"
+            )
+
+    @property
+    def window(self) -> int:
+        """W, cells of one lane: nine taps of G channels."""
+        return TAPS * self.channels
+
+    @property
+    def node_fold(self) -> int:
+        """Channels whose nine cells join in one learning node: the least 2^k with 9 2^k >= B."""
+        return 1 << max(0, (-(-self.batch // TAPS) - 1).bit_length())
+
+    @property
+    def segment(self) -> int:
+        """S, learning nodes of one lane: columns whose gradient one beat gives."""
+        return self.channels // self.node_fold
+
+    @property
+    def cells(self) -> int:
+        """One-bit cells of the array."""
+        return self.lanes * self.window
