@@ -121,7 +121,8 @@ class Rule:
         """Derive the rule; see each property's formula in `docs/learning_rule.md`.
 
         alpha = 8 / sqrt(5 fan_in C) is rounded to 2^-(logit_shift + 1), because the table steps
-        by half a nat; the shift of a classifier with few inputs stops at 0. The straight-through estimator passes where |S a| <= 1, S = 1/sqrt(fan_in).
+        by half a nat; the shift of a classifier with few inputs stops at 0. The
+        straight-through estimator passes where |S a| <= 1, S = 1/sqrt(fan_in).
         """
         shift = max(0, round(-math.log2(8 * net.alpha)) - 1)
         return cls(

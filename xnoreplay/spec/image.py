@@ -1,0 +1,98 @@
+"""Memory images: a bundle laid out in the words of a plan's memories.
+
+Rows are arrays of bits, (depth, width) uint8; `docs/microarchitecture.md` is the layout.
+"""
+
+import numpy as np
+
+from xnoreplay.spec.bits import sign
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.plan import Convolution, Plan
+from xnoreplay.spec.reference import Classifier
+
+
+def vector_words(parts: list[np.ndarray], word: int) -> np.ndarray:
+    """Lay parts (..., n_i) of bits end to end, each on a word boundary: (..., words, word)."""
+    padded = []
+    for part in parts:
+        tail = -part.shape[-1] % word
+        padded.append(np.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, tail)]))
+    flat = np.concatenate(padded, axis=-1)
+    return flat.reshape(*flat.shape[:-1], -1, word)
+
+
+def vector_beats(parts: list[np.ndarray], word: int) -> np.ndarray:
+    """The same, as beats of nine words: (..., beats, 9 * word)."""
+    words = vector_words(parts, word)
+    tail = -words.shape[-2] % TAPS
+    words = np.pad(words, [(0, 0)] * (words.ndim - 2) + [(0, tail), (0, 0)])
+    return words.reshape(*words.shape[:-2], -1, TAPS * word)
+
+
+def conv_words(op: Convolution, weight: np.ndarray, word: int) -> np.ndarray:
+    """(tiles * L * beats, W) bits of one convolution from (filters, 3, 3, channels) bits."""
+    filters, channels = len(weight), weight.shape[3]
+    groups = op.tiles // op.group_tiles
+    image = np.zeros((groups, op.group_tiles * op.lanes, op.beats * word, TAPS), np.uint8)
+    grouped = weight.reshape(groups, filters // groups, TAPS, channels)
+    image[:, : filters // groups, :channels] = grouped.transpose(0, 1, 3, 2)
+    beats = image.reshape(-1, op.beats, word, TAPS).transpose(0, 1, 3, 2)
+    return beats.reshape(-1, TAPS * word)
+
+
+def weights_fe(plan: Plan, bundle: Bundle) -> np.ndarray:
+    """weights.fe: every convolution, then the dense latent layer."""
+    word = plan.target.channels
+    parts = [
+        conv_words(op, w, word) for op, w in zip(plan.convolutions, bundle.conv, strict=True)
+    ]
+    channels = plan.network.lgap_map.channels
+    dense = vector_beats([bundle.dense[:, :channels], bundle.dense[:, channels:]], word)
+    return np.concatenate([*parts, dense.reshape(-1, TAPS * word)])
+
+
+def weights_lgap(plan: Plan, bundle: Bundle) -> np.ndarray:
+    """weights.lgap: word group * pixels + pixel."""
+    word = plan.target.channels
+    channels = plan.network.lgap_map.channels
+    kernel = bundle.lgap.reshape(channels, -1).T  # (pixels, channels)
+    return vector_words([kernel], word).transpose(1, 0, 2).reshape(-1, word)
+
+
+def cls_top(plan: Plan, classifier: Classifier) -> np.ndarray:
+    """cls.top: hidden rows, then both copies of every class's row."""
+    word, latent = plan.target.channels, plan.network.latent
+    hidden = vector_beats([sign(classifier.hidden)], word).reshape(-1, TAPS * word)
+    weights = classifier.output_weights()
+    output = vector_beats([weights[..., :latent], weights[..., latent:]], word)
+    assert output.shape[1] == COPIES
+    return np.concatenate([hidden, output.reshape(-1, TAPS * word)])
+
+
+def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
+    """What the host writes at power-on: memory name -> (depth, width) bits.
+
+    Raises
+    ------
+    SpecError
+        Where the bundle was exported for another network.
+    """
+    if bundle.network != plan.network:
+        raise SpecError(
+            f"the bundle must hold network {plan.network.name!r} as specified, not "
+            f"{bundle.network.name!r} with other fields"
+        )
+    classifier = Classifier.load(bundle, plan.target)
+    thresholds = np.unpackbits(bundle.thresholds[:, None], axis=1, bitorder="little")
+    images = {
+        "weights.fe": weights_fe(plan, bundle),
+        "weights.lgap": weights_lgap(plan, bundle),
+        "cls.top": cls_top(plan, classifier),
+        "thermometer.threshold": thresholds,
+    }
+    for name, image in images.items():
+        memory = plan.memory(name)
+        assert image.shape == (memory.depth, memory.width), (name, image.shape)
+    return images

@@ -1,0 +1,97 @@
+"""The host's view: commands, control registers, counters and memory windows of the AXI4-Lite port.
+
+Addresses are in bytes, words are 32 bits. The window of memory i (see `windows`) starts at
+(i + 1) << 24; a row of it takes a power of two of words, low bits first.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from xnoreplay.spec.memories import Memory
+
+ID = 0x584E5250  # "XNRP"
+WINDOW_SHIFT = 24
+COUNTER_BITS = 48
+
+
+class Command(IntEnum):
+    """Values of the command register's low byte; the argument is its upper half."""
+
+    INFER = 1
+    STAGE = 2
+    INSERT = 3
+    ARRIVE = 4
+    REBALANCE = 5
+    EPOCH = 6
+
+
+class Register(IntEnum):
+    """Byte offsets of the control registers."""
+
+    ID = 0x00
+    COMMAND = 0x04
+    STATUS = 0x08  # bit 0 busy, bit 1 the last command's sample was refused
+    PREDICTION = 0x0C
+    SEEN = 0x10
+    QUOTA = 0x14
+    STAGED = 0x18
+    PHASE = 0x1C
+    LFSR_WALK = 0x20
+    COUNTERS = 0x400  # counter i: low word at + 8 i, high word at + 8 i + 4
+
+
+HOST_MEMORIES = (
+    "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent",
+    "replay.latent", "replay.label", "staging.latent", "staging.label", "thermometer.threshold",
+)  # fmt: skip
+"""Memories the host reads and writes while the chip is idle."""
+
+_STROBED = (
+    "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",
+    "line.row1", "lane.file", "pool.row", "replay.latent", "replay.label", "replay.count",
+    "staging.latent", "staging.label",
+)  # fmt: skip
+_EVENTS = (
+    "cycles", "input.stalls", "images", "array.beats", "array.taps", "lane.file.tap_writes",
+    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples",
+)  # fmt: skip
+
+
+def counters(memories: tuple[Memory, ...]) -> tuple[str, ...]:
+    """Names of the chip's event counters in the order of their registers."""
+    present = {m.name for m in memories}
+    strobes = [f"{n}.{way}" for n in _STROBED if n in present for way in ("reads", "writes")]
+    return (*_EVENTS, *strobes)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The host's window on one memory."""
+
+    memory: Memory
+    index: int
+
+    @property
+    def base(self) -> int:
+        return (self.index + 1) << WINDOW_SHIFT
+
+    @property
+    def chunks(self) -> int:
+        """32-bit words that hold one row's bits."""
+        return -(-self.memory.width // 32)
+
+    @property
+    def stride(self) -> int:
+        """32-bit words from one row to the next."""
+        return 1 << (self.chunks - 1).bit_length()
+
+    def address(self, row: int, chunk: int) -> int:
+        return self.base + 4 * (row * self.stride + chunk)
+
+
+def windows(memories: tuple[Memory, ...]) -> tuple[Window, ...]:
+    """Windows of the memories that the host reaches, in the order of `HOST_MEMORIES`."""
+    by_name = {m.name: m for m in memories}
+    return tuple(
+        Window(by_name[name], i) for i, name in enumerate(HOST_MEMORIES) if name in by_name
+    )
