@@ -1,0 +1,59 @@
+# `make demo` does the main job, `make test` runs every check. Both set themselves up in .venv.
+#
+# Needed beforehand: Python 3.11 or later with its venv module, make, g++ and perl.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+PRESET ?= digits
+RUN ?= runs/$(PRESET)
+
+# The package is found through the source tree, so the stamps depend on what is installed beside it.
+PINS := pyproject.toml constraints.txt
+
+.PHONY: demo demo-train test lint type setup setup-test clean
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)
+
+demo-train: $(VENV)/test.stamp
+	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)-trained --from pretrain
+
+test: $(VENV)/test.stamp lint type
+	$(BIN)/python -m pytest -n $(JOBS)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+
+type: $(VENV)/test.stamp
+	$(BIN)/mypy
+
+setup: $(VENV)/demo.stamp
+setup-test: $(VENV)/test.stamp
+
+$(VENV)/python.stamp:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) must be on the PATH"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) must be Python 3.11 or later; try make PYTHON=python3.11"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# No build isolation: the build tool comes from the same pins as everything else.
+$(VENV)/build.stamp: $(VENV)/python.stamp constraints.txt
+	$(PIP) install -c constraints.txt setuptools
+	@touch $@
+
+$(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
+	@echo "installing the pinned packages of the demo into $(VENV)"
+	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth]'
+	@touch $@
+
+$(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
+	@echo "installing the pinned packages of demo, training and tests into $(VENV)"
+	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,dev]'
+	@touch $(VENV)/demo.stamp $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
