@@ -257,7 +257,7 @@ class Chip:
 
     latents (capacity, latent) bits and labels (capacity,) int64, -1 where a slot is free;
     staged is a list of (latent bits, label); events lists (kind, slot, label) of every
-    eviction, admission and insertion, in order.
+    eviction, admission and insertion, in order; quota is what the last eviction computed.
     """
 
     bundle: Bundle
@@ -265,6 +265,7 @@ class Chip:
     classifier: Classifier = field(init=False)
     random: Random = field(default_factory=Random)
     seen: int = 0
+    quota: int = 0
     latents: np.ndarray = field(init=False)
     labels: np.ndarray = field(init=False)
     staged: list[tuple[np.ndarray, int]] = field(default_factory=list)
@@ -288,8 +289,8 @@ class Chip:
         self._evict()
 
     def insert(self, image: np.ndarray, label: int) -> None:
-        """Remember one sample at once, if its class is below its quota."""
-        self._admit(latent(self.bundle, image), label, "insert")
+        """Remember one sample at once, if its class is below its quota and a slot is free."""
+        self.refused += not self._admit(latent(self.bundle, image), label, "insert")
 
     def stage(self, image: np.ndarray, label: int) -> None:
         """Keep one new sample aside until the session ends; refused when staging is full."""
@@ -344,20 +345,22 @@ class Chip:
         return replay.walk(mask, start, bits)
 
     def _evict(self) -> None:
-        quota = replay.quota(self.target.replay_capacity, self.seen)
+        self.quota = replay.quota(self.target.replay_capacity, self.seen)
         for slot in self._walk(self.target.replay_capacity):
             if slot < len(self.labels) and self.labels[slot] >= 0:
                 label = int(self.labels[slot])
-                if (self.labels == label).sum() > quota:
+                if (self.labels == label).sum() > self.quota:
                     self.labels[slot] = -1
                     self.events.append(("evict", slot, label))
 
-    def _admit(self, z: np.ndarray, label: int, kind: str) -> None:
-        quota = replay.quota(self.target.replay_capacity, self.seen)
-        if (self.labels == label).sum() < quota:
-            slot = int(np.argmin(self.labels >= 0))
-            self.latents[slot], self.labels[slot] = z, label
-            self.events.append((kind, slot, label))
+    def _admit(self, z: np.ndarray, label: int, kind: str) -> bool:
+        """Put a sample into the lowest free slot, if its class is below the quota."""
+        if (self.labels == label).sum() >= self.quota or (self.labels >= 0).all():
+            return False
+        slot = int(np.argmin(self.labels >= 0))
+        self.latents[slot], self.labels[slot] = z, label
+        self.events.append((kind, slot, label))
+        return True
 
 
 def golden_latents(bundle: Bundle) -> np.ndarray:

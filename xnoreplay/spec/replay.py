@@ -52,8 +52,8 @@ def walk(mask: int, start: int, bits: int) -> Iterator[int]:
 
 
 def quota(capacity: int, seen: int) -> int:
-    """Latents each class may keep: capacity is shared equally among the classes seen."""
-    return capacity // seen
+    """Latents each class may keep: capacity is shared equally among the classes seen, if any."""
+    return capacity // seen if seen else 0
 
 
 def check_capacity(net: NetworkSpec, target: TargetSpec) -> None:
