@@ -1,0 +1,57 @@
+"""Data sets: shapes, the fixed split, and clear refusals."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import data
+from xnoreplay.spec.errors import ImageError, SpecError, ToolError
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def test_digits_are_all_there_in_the_library_s_order(digits):
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    assert digits.images.shape == (1797, 8, 8, 1)
+    assert digits.images.dtype == np.uint8
+    assert (digits.images.min(), digits.images.max(), digits.max_pixel) == (0, 16, 16)
+    np.testing.assert_array_equal(digits.images[..., 0], raw.images)
+    np.testing.assert_array_equal(digits.labels, raw.target)
+
+
+def test_every_fourth_sample_of_a_class_is_a_test_sample(digits):
+    for label in range(10):
+        of_class = digits.is_test[digits.labels == label]
+        np.testing.assert_array_equal(of_class, np.arange(len(of_class)) % 4 == 3)
+    assert len(digits.train_images) + len(digits.test_images) == 1797
+    assert len(digits.test_images) == len(digits.test_labels) == digits.is_test.sum()
+
+
+def test_tiny_images_are_block_means(digits):
+    tiny = data.load("digits", (4, 4, 1))
+    assert tiny.images.shape == (1797, 4, 4, 1)
+    block = digits.images[7, 2:4, 4:6, 0].astype(int)
+    assert tiny.images[7, 1, 2, 0] == block.sum() // 4
+
+
+@pytest.mark.parametrize("shape", [(5, 5, 1), (16, 16, 1), (8, 8, 3), (4, 8, 1)])
+def test_other_shapes_are_refused(shape):
+    with pytest.raises(ImageError, match=r"image_shape must be \(8, 8, 1\) or that divided"):
+        data.load("digits", shape)
+
+
+def test_unknown_data_sets_suggest_the_nearest():
+    with pytest.raises(SpecError, match="did you mean 'digits'"):
+        data.load("digit")
+
+
+def test_a_missing_library_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    with pytest.raises(ToolError, match="must have scikit-learn installed"):
+        data.load("digits")

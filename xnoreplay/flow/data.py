@@ -1,0 +1,122 @@
+"""Data sets by name: images as they enter the chip, labels, and a fixed split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xnoreplay.spec.errors import ImageError, ToolError, unknown
+
+TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is a test sample
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Every sample of a data set in its library's order, and which of them are test samples.
+
+    images (n, height, width, channels) uint8; labels (n,) int64; is_test (n,) bool;
+    max_pixel is the greatest value a pixel may have.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    is_test: np.ndarray
+    max_pixel: int
+
+    @property
+    def train_images(self) -> np.ndarray:
+        return self.images[~self.is_test]
+
+    @property
+    def train_labels(self) -> np.ndarray:
+        return self.labels[~self.is_test]
+
+    @property
+    def test_images(self) -> np.ndarray:
+        return self.images[self.is_test]
+
+    @property
+    def test_labels(self) -> np.ndarray:
+        return self.labels[self.is_test]
+
+
+def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Dataset:
+    """A data set by name, its images reduced to what a network takes.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of an entry of `DATASETS`; a scenario's ``dataset``.
+    image_shape : tuple of int, optional
+        (height, width, channels), a network's ``image_shape``; see `reduce`. Images keep their
+        own shape without it.
+
+    Raises
+    ------
+    SpecError
+        For an unknown data set.
+    ToolError
+        Where the library that ships the data set is missing.
+    ImageError
+        Where the images do not reduce to `image_shape`.
+    """
+    if dataset not in DATASETS:
+        raise unknown("data set", dataset, DATASETS)
+    loaded = DATASETS[dataset]()
+    if image_shape is None:
+        return loaded
+    return replace(loaded, images=reduce(loaded.images, image_shape))
+
+
+def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of a given shape: as they are, or the floor of the mean of k x k blocks.
+
+    (n, k h, k w, c) uint8 -> (n, h, w, c) uint8, k = 1, 2, ...; the range of values stays.
+
+    Raises
+    ------
+    ImageError
+        Where no whole k fits.
+    """
+    n, height, width, channels = images.shape
+    h, w, c = image_shape
+    k = height // h
+    if k < 1 or (k * h, k * w, c) != (height, width, channels):
+        raise ImageError(
+            f"image_shape must be {(height, width, channels)} or that divided by whole blocks, "
+            f"not {tuple(image_shape)}"
+        )
+    blocks = images.reshape(n, h, k, w, k, c)
+    return (blocks.sum(axis=(2, 4), dtype=np.int64) // (k * k)).astype(np.uint8)
+
+
+def split(labels: np.ndarray, stride: int = TEST_STRIDE) -> np.ndarray:
+    """Which samples are for testing: of each class, every `stride`-th in order.
+
+    (n,) labels -> (n,) bool. The order is that of `labels`, so the split is fixed and stratified.
+
+    >>> split(np.array([0, 0, 0, 0, 1, 1, 0, 1, 1]), 4).astype(int)
+    array([0, 0, 0, 1, 0, 0, 0, 0, 1])
+    """
+    is_test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        is_test[np.flatnonzero(labels == label)[stride - 1 :: stride]] = True
+    return is_test
+
+
+def _digits() -> Dataset:
+    """1,797 handwritten digits, 8x8 grey, values 0 to 16, as scikit-learn ships them."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ToolError(
+            f"data set 'digits' must have scikit-learn installed, but: {error}"
+        ) from None
+    raw = load_digits()
+    labels = raw.target.astype(np.int64)
+    images = raw.images.astype(np.uint8)[..., np.newaxis]
+    return Dataset("digits", images, labels, split(labels), max_pixel=16)
+
+
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
