@@ -1,0 +1,32 @@
+"""Markers and small presets of the model tests."""
+
+import dataclasses
+
+import pytest
+
+from xnoreplay.flow import data
+from xnoreplay.spec import presets
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "torch: needs PyTorch")
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The tiny preset and the digits at its size."""
+    preset = presets.load("tiny")
+    return preset, data.load("digits", preset.network.image_shape)
+
+
+@pytest.fixture(scope="session")
+def small(tiny):
+    """The same with a fiftieth of the samples: for training loops that need not learn."""
+    preset, dataset = tiny
+    every = slice(None, None, 50)
+    return preset, dataclasses.replace(
+        dataset,
+        images=dataset.images[every],
+        labels=dataset.labels[every],
+        is_test=data.split(dataset.labels[every], 2),
+    )

@@ -1,0 +1,21 @@
+"""What float training shares, with PyTorch or without: initial proxies, alpha, class weights."""
+
+import numpy as np
+
+INIT = 0.1  # proxies start uniform in [-INIT, INIT]; from [-1, 1] a binary network does not learn
+ALPHA_GAIN = 8  # times the spec's alpha; measured better, as sums are small at first
+
+
+def class_weights(counts: np.ndarray) -> np.ndarray:
+    """Weights inverse to the frequency: w_i = C (1 / f_i) / sum_j (1 / f_j).
+
+    (classes,) samples of each class -> (classes,) float64, of mean 1. C counts the classes that
+    have samples; the others neither matter nor weigh: 0. Source: arXiv 2503.07107.
+
+    >>> class_weights(np.array([1, 3]))
+    array([1.5, 0.5])
+    """
+    counts = np.asarray(counts, np.float64)
+    present = counts > 0
+    inverse = np.divide(1.0, counts, out=np.zeros_like(counts), where=present)
+    return present.sum() * inverse / inverse.sum()
