@@ -1,0 +1,255 @@
+"""The host port against a model of its address map, with gaps and at any moment."""
+
+import random
+from dataclasses import dataclass, field
+
+import pytest
+from amaranth.sim import Simulator
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xnoreplay.hw.axi import Response
+from xnoreplay.hw.host import Host
+from xnoreplay.spec import plan, presets, registers
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.registers import Command, Register
+
+SEEN, CLASSES = 3, 4
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One bus transfer; data None is a read. Gaps are cycles before valid and before ready."""
+
+    address: int
+    data: int | None = None
+    strobe: int = 15
+    gaps: tuple[int, int, int] = (0, 0, 0)
+
+
+@dataclass
+class Chip:
+    """What the host port looks at: memories with one cycle of latency, and fixed registers."""
+
+    rows: dict[str, list[int]]
+    busy: bool = False
+    started: list[tuple[int, int]] = field(default_factory=list)
+    touched: int = 0
+
+
+def drive(memories, transfers, busy=False):
+    """Transfers through the hardware: [(response, read data or None)], and the chip they left."""
+    host = Host(memories)
+    chip = Chip({w.memory.name: [0] * w.memory.depth for w in host.windows}, busy)
+    answers = []
+
+    async def surroundings(ctx):
+        ctx.set(host.busy, busy)
+        ctx.set(host.seen, SEEN)
+        for i, name in enumerate(host.counter_names):
+            ctx.set(host.counter(name), (i + 1) << 32 | i)
+        async for _ in ctx.tick():
+            if ctx.get(host.start):
+                chip.started.append((ctx.get(host.command), ctx.get(host.argument)))
+
+    def memory(window):
+        port, rows = host.port(window.memory.name), chip.rows[window.memory.name]
+
+        async def serve(ctx):
+            async for *_, ren, wen, addr, wdata in ctx.tick().sample(
+                port.ren, port.wen, port.addr, port.wdata
+            ):
+                chip.touched += ren + wen
+                assert not (ren and wen)
+                # A word that nobody asked for must not be looked at.
+                ctx.set(port.rdata, rows[addr] if ren else (1 << len(port.rdata)) - 1)
+                if wen:
+                    rows[addr] = wdata
+
+        return serve
+
+    async def send(ctx, channel, gap, **values):
+        await ctx.tick().repeat(gap) if gap else None
+        for name, value in values.items():
+            ctx.set(getattr(host, f"s_axil_{name}"), value)
+        valid, ready = f"s_axil_{channel}valid", f"s_axil_{channel}ready"
+        ctx.set(getattr(host, valid), 1)
+        await ctx.tick().until(getattr(host, ready))
+        ctx.set(getattr(host, valid), 0)
+
+    async def receive(ctx, channel, gap, *names):
+        await ctx.tick().repeat(gap) if gap else None
+        ready, valid = f"s_axil_{channel}ready", f"s_axil_{channel}valid"
+        ctx.set(getattr(host, ready), 1)
+        values = await ctx.tick().sample(
+            *(getattr(host, f"s_axil_{n}") for n in names)
+        ).until(getattr(host, valid))
+        ctx.set(getattr(host, ready), 0)
+        return values
+
+    async def master(ctx):
+        for t in transfers:
+            if t.data is None:
+                await send(ctx, "ar", t.gaps[0], araddr=t.address)
+                data, response = await receive(ctx, "r", t.gaps[2], "rdata", "rresp")
+                answers.append((Response(response), data))
+            else:
+                # Either channel may come first.
+                first, second = (("aw", "w") if t.gaps[0] <= t.gaps[1] else ("w", "aw"))
+                values = {"aw": {"awaddr": t.address}, "w": {"wdata": t.data, "wstrb": t.strobe}}
+                await send(ctx, first, min(t.gaps[:2]), **values[first])
+                await send(ctx, second, abs(t.gaps[0] - t.gaps[1]), **values[second])
+                (response,) = await receive(ctx, "b", t.gaps[2], "bresp")
+                answers.append((Response(response), None))
+        await ctx.tick().repeat(3)
+
+    simulator = Simulator(host)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(surroundings, background=True)
+    for window in host.windows:
+        simulator.add_testbench(memory(window), background=True)
+    simulator.add_testbench(master)
+    simulator.run()
+    return answers, chip
+
+
+class Model:
+    """The address map in plain Python."""
+
+    def __init__(self, memories, busy=False):
+        self.windows = {w.base >> registers.WINDOW_SHIFT: w for w in registers.windows(memories)}
+        self.rows = {w.memory.name: [0] * w.memory.depth for w in self.windows.values()}
+        self.gathered = {}
+        self.busy, self.started, self.command = busy, [], 0
+        self.fixed = {Register.ID: registers.ID, Register.STATUS: int(busy), Register.SEEN: SEEN}
+        self.fixed |= dict.fromkeys(set(Register) - self.fixed.keys() - {Register.COUNTERS}, 0)
+        for i, _ in enumerate(registers.counters(memories)):
+            self.fixed |= {0x400 + 8 * i: i, 0x404 + 8 * i: i + 1}
+
+    def __call__(self, t: Transfer):
+        if t.data is not None and t.strobe != 15:
+            return Response.SLVERR, None
+        region, offset = divmod(t.address, 1 << registers.WINDOW_SHIFT)
+        none = None if t.data is not None else 0
+        if region == 0:
+            return self.control(offset & ~3, t.data)
+        window = self.windows.get(region)
+        if window is None:
+            return Response.DECERR, none
+        row, chunk = divmod(offset // 4, window.stride)
+        if chunk >= window.chunks or row >= window.memory.depth:
+            return Response.DECERR, none
+        if self.busy:
+            return Response.SLVERR, none
+        rows = self.rows[window.memory.name]
+        if t.data is None:
+            return Response.OKAY, rows[row] >> 32 * chunk & 0xFFFFFFFF
+        self.gathered[chunk] = t.data
+        if chunk == window.chunks - 1:
+            value = sum(self.gathered.get(c, 0) << 32 * c for c in range(window.chunks))
+            rows[row] = value & (1 << window.memory.width) - 1
+        return Response.OKAY, None
+
+    def control(self, offset, data):
+        if offset not in self.fixed:
+            return Response.DECERR, None if data is not None else 0
+        if data is None:
+            return Response.OKAY, self.command if offset == 4 else self.fixed[offset]
+        number, argument = data & 255, data >> 16
+        limit = {Command.STAGE: CLASSES - 1, Command.INSERT: CLASSES - 1, Command.ARRIVE: CLASSES}
+        known = number in list(Command)
+        if offset != 4 or self.busy or not known or argument > limit.get(number, 1 << 16):
+            return Response.SLVERR, None
+        self.started.append((number, argument))
+        self.command = argument << 16 | number
+        return Response.OKAY, None
+
+
+@st.composite
+def memory_sets(draw):
+    """A few of the host's memories with any shape, and the counts that tell the classes."""
+    names = draw(st.sets(st.sampled_from(registers.HOST_MEMORIES), min_size=1, max_size=4))
+    sizes = st.tuples(st.integers(1, 20), st.integers(1, 150))
+    memories = [Memory(name, "any", *draw(sizes)) for name in sorted(names)]
+    return (*memories, Memory("replay.count", "tables", CLASSES, 4))
+
+
+def random_transfers(memories, rng, n):
+    """Rows written whole and in part and read, and addresses all over the map."""
+    windows = registers.windows(memories)
+
+    def gaps():
+        return rng.choice([(0, 0, 0), (0, 0, 0), tuple(rng.randrange(4) for _ in range(3))])
+
+    for _ in range(n):
+        window = rng.choice(windows)
+        row, kind = rng.randrange(window.memory.depth), rng.random()
+        if kind < 0.7:
+            write = rng.random() < 0.5
+            for chunk in range(window.chunks):
+                data = rng.getrandbits(32) if write else None
+                yield Transfer(window.address(row, chunk), data, gaps=gaps())
+        elif kind < 0.8:
+            chunk = rng.randrange(window.stride)
+            row = rng.randrange(2 * window.memory.depth)
+            yield Transfer(window.address(row, chunk), rng.choice([None, 7]), gaps=gaps())
+        elif kind < 0.95:
+            address = rng.choice([*range(0, 0x28, 2), 0x400, 0x404, 0x428, 0x3FC, 0x600, 0xD << 24])
+            yield Transfer(address, rng.choice([None, None, 5]), gaps=gaps())
+        else:
+            word = rng.randrange(8) | rng.randrange(6) << 16
+            yield Transfer(Register.COMMAND, word, rng.choice([15, 15, 3]), gaps())
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(memories=memory_sets(), seed=st.integers(0, 999), busy=st.booleans())
+def test_address_map(memories, seed, busy):
+    transfers = list(random_transfers(memories, random.Random(seed), 30))
+    model = Model(memories, busy)
+    expected = [model(t) for t in transfers]
+    answers, chip = drive(memories, transfers, busy)
+    for transfer, want, got in zip(transfers, expected, answers, strict=True):
+        if want[0] == Response.OKAY:
+            assert got == want, transfer
+        else:
+            assert got[0] == want[0], transfer
+    assert chip.rows == model.rows
+    assert chip.started == model.started
+    if busy:
+        assert chip.touched == 0
+
+
+def test_status_is_busy_from_the_strobe_on():
+    """A read that waits behind the command's write must not find the chip idle."""
+    host = Host(plan.compile(presets.load("tiny").network, presets.load("tiny").target).memories)
+    found = {}
+
+    async def sequencer(ctx):
+        await ctx.tick().until(host.start)
+        ctx.set(host.busy, 1)
+
+    async def master(ctx):
+        ctx.set(host.s_axil_awaddr, Register.COMMAND)
+        ctx.set(host.s_axil_wdata, Command.INFER)
+        ctx.set(host.s_axil_wstrb, 15)
+        ctx.set(host.s_axil_araddr, Register.STATUS)
+        for name in ("awvalid", "wvalid", "arvalid", "rready", "bready"):
+            ctx.set(getattr(host, f"s_axil_{name}"), 1)
+        found["status"], _ = await ctx.tick().sample(host.s_axil_rdata, host.s_axil_rvalid).until(
+            host.s_axil_rvalid
+        )
+
+    simulator = Simulator(host)
+    simulator.add_clock(1e-8)
+    simulator.add_testbench(sequencer, background=True)
+    simulator.add_testbench(master)
+    simulator.run()
+    assert found["status"] == 1
+
+
+@pytest.mark.parametrize("preset", ["tiny", "digits"])
+def test_presets_have_room_for_their_rows(preset):
+    """The windows of a preset's memories fit the address map."""
+    p = presets.load(preset)
+    for window in registers.windows(plan.compile(p.network, p.target).memories):
+        assert window.address(window.memory.depth - 1, window.stride - 1) < window.base + (1 << 24)

@@ -1,0 +1,145 @@
+"""AXI4-Lite: the members of a port, and a slave that turns transfers into requests."""
+
+from enum import IntEnum
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+DATA_BITS = 32
+ADDRESS_BITS = 32
+
+
+class Response(IntEnum):
+    """Values of BRESP and RRESP."""
+
+    OKAY = 0
+    SLVERR = 2
+    DECERR = 3
+
+
+def lite_members(prefix: str = "s_axil_") -> dict:
+    """Members of an AXI4-Lite slave port, named as tools expect them in Verilog.
+
+    AxPROT is left out: the chip does not tell secure from plain transfers.
+    """
+    members = {
+        "awaddr": In(ADDRESS_BITS), "awvalid": In(1), "awready": Out(1),
+        "wdata": In(DATA_BITS), "wstrb": In(DATA_BITS // 8), "wvalid": In(1), "wready": Out(1),
+        "bresp": Out(2), "bvalid": Out(1), "bready": In(1),
+        "araddr": In(ADDRESS_BITS), "arvalid": In(1), "arready": Out(1),
+        "rdata": Out(DATA_BITS), "rresp": Out(2), "rvalid": Out(1), "rready": In(1),
+    }  # fmt: skip
+    return {prefix + name: member for name, member in members.items()}
+
+
+def forward(m: Module, outer, inner, prefix: str = "s_axil_") -> None:
+    """Wire a component's AXI4-Lite port to the one of a part inside it."""
+    for name, member in lite_members(prefix).items():
+        sink, source = (inner, outer) if member.flow is In else (outer, inner)
+        m.d.comb += getattr(sink, name).eq(getattr(source, name))
+
+
+class LiteSlave(wiring.Component):
+    """AXI4-Lite transfers as requests, one at a time.
+
+    A request holds `valid`, `write`, `address` and `data` until the cycle in which `done` is high;
+    `response` and (of a read) `read_data` are taken in that cycle. Writes and reads that wait
+    together take turns. Address and data of a write may come in any order and distance. A write
+    that does not strobe all four bytes gets SLVERR and makes no request. A transfer takes
+    ``LATENCY`` cycles and the request's own; every channel's outputs come from registers.
+
+    Members
+    -------
+    s_axil_* : the port; see `lite_members`
+    valid, write : Out(1)
+    address : Out(30)
+        In words: the low two bits of a byte address are ignored.
+    data : Out(32)
+    done : In(1)
+    response : In(2)
+    read_data : In(32)
+    """
+
+    LATENCY = 2  # accepting the transfer, holding the response
+
+    def __init__(self):
+        super().__init__(
+            lite_members()
+            | {
+                "valid": Out(1),
+                "write": Out(1),
+                "address": Out(ADDRESS_BITS - 2),
+                "data": Out(DATA_BITS),
+                "done": In(1),
+                "response": In(2),
+                "read_data": In(DATA_BITS),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        address_taken, data_taken, read_taken = Signal(), Signal(), Signal()
+        whole, reads_next = Signal(), Signal()
+        write_address = Signal.like(self.address)
+        read_address = Signal.like(self.address)
+        self._accept(m, address_taken, data_taken, read_taken, write_address, read_address, whole)
+
+        # A taken transfer is served once its own response channel is free.
+        write_ready = Signal()
+        read_ready = Signal()
+        refuse = Signal()
+        m.d.comb += [
+            write_ready.eq(address_taken & data_taken & ~self.s_axil_bvalid),
+            read_ready.eq(read_taken & ~self.s_axil_rvalid),
+            self.write.eq(write_ready & ~(read_ready & reads_next)),
+            refuse.eq(self.write & ~whole),
+            self.valid.eq((write_ready | read_ready) & ~refuse),
+            self.address.eq(read_address),
+        ]
+        with m.If(self.write):
+            m.d.comb += self.address.eq(write_address)
+
+        with m.If(self.s_axil_bready):
+            m.d.sync += self.s_axil_bvalid.eq(0)
+        with m.If(self.s_axil_rready):
+            m.d.sync += self.s_axil_rvalid.eq(0)
+        with m.If((self.valid & self.done) | refuse):
+            m.d.sync += reads_next.eq(self.write)
+            with m.If(self.write):
+                m.d.sync += [
+                    address_taken.eq(0),
+                    data_taken.eq(0),
+                    self.s_axil_bvalid.eq(1),
+                    self.s_axil_bresp.eq(self.response),
+                ]
+                with m.If(refuse):
+                    m.d.sync += self.s_axil_bresp.eq(Response.SLVERR)
+            with m.Else():
+                m.d.sync += [
+                    read_taken.eq(0),
+                    self.s_axil_rvalid.eq(1),
+                    self.s_axil_rresp.eq(self.response),
+                    self.s_axil_rdata.eq(self.read_data),
+                ]
+        return m
+
+    def _accept(
+        self, m, address_taken, data_taken, read_taken, write_address, read_address, whole
+    ) -> None:
+        """Take the three request channels into registers, each as soon as its own is empty."""
+        m.d.comb += [
+            self.s_axil_awready.eq(~address_taken),
+            self.s_axil_wready.eq(~data_taken),
+            self.s_axil_arready.eq(~read_taken),
+        ]
+        with m.If(self.s_axil_awvalid & ~address_taken):
+            m.d.sync += [address_taken.eq(1), write_address.eq(self.s_axil_awaddr[2:])]
+        with m.If(self.s_axil_wvalid & ~data_taken):
+            m.d.sync += [
+                data_taken.eq(1),
+                self.data.eq(self.s_axil_wdata),
+                whole.eq(self.s_axil_wstrb.all()),
+            ]
+        with m.If(self.s_axil_arvalid & ~read_taken):
+            m.d.sync += [read_taken.eq(1), read_address.eq(self.s_axil_araddr[2:])]
