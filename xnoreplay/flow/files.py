@@ -29,6 +29,11 @@ def dumps(tree: object) -> str:
     return json.dumps(tree, indent=1, sort_keys=True, default=_plain, allow_nan=False) + "\n"
 
 
+def plain(tree):
+    """The tree as JSON gives it back: a copy of plain values."""
+    return json.loads(dumps(tree))
+
+
 def write_json(path: Path, tree: object) -> None:
     path.write_text(dumps(tree), encoding="utf-8")
 
@@ -55,7 +60,10 @@ def tree_digests(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, str]:
 def sweep(parent: Path) -> None:
     """Clear what a killed process left: parts go, a replaced folder without successor returns."""
     for left in parent.glob(f".*{PART}*"):
-        shutil.rmtree(left, ignore_errors=True)
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
+            left.unlink(missing_ok=True)
     for left in parent.glob(f".*{OLD}*"):
         target = parent / left.name[1:].split(OLD)[0]
         if target.exists():

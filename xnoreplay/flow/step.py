@@ -8,12 +8,13 @@ matches is not repeated.
 import errno
 import fcntl
 import hashlib
+import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import xnoreplay
@@ -21,7 +22,7 @@ from xnoreplay.flow import files
 from xnoreplay.flow.progress import Progress, clock
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError, unknown
 
-RECORD, RESULT, LOCK = "step.json", "result.json", ".lock"
+RECORD, RESULT, LOCK, SCRATCH = "step.json", "result.json", ".lock", ".resume"
 PACKAGE = Path(xnoreplay.__file__).parent
 
 
@@ -32,11 +33,14 @@ class Context:
     config : the step's own part of the configuration
     out : folder to write in; nothing else may be written
     inputs : folder of each step it needs, and of each it uses that has run
+    scratch : folder that outlives an interrupt, for whole files a repetition goes on from; it is
+        removed when the step succeeds
     """
 
     config: dict
     out: Path
     inputs: dict[str, Path]
+    scratch: Path
     progress: Progress
 
     def result(self, step: str) -> dict:
@@ -61,8 +65,9 @@ class Step:
         Steps whose folders it reads where they are there.
     code : tuple of str
         Files and folders of the package that decide its result: a change repeats the step.
-    files : callable
-        Configuration -> paths of the user's own files that it reads.
+    files : tuple of str
+        Keys of the configuration that hold the path of a user's own file, or None. The record
+        knows such a file by its content, so moving it changes nothing.
     """
 
     name: str
@@ -70,7 +75,7 @@ class Step:
     needs: tuple[str, ...] = ()
     uses: tuple[str, ...] = ()
     code: tuple[str, ...] = ("spec",)
-    files: Callable[[dict], Iterable[Path]] = field(default=lambda _config: ())
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,17 @@ class Run:
         self.folder, self.steps, self.configs, self.progress = folder, steps, configs, progress
         self.outcomes: dict[str, Outcome] = {}
 
+    def write_settings(self, name: str, tree: dict) -> None:
+        """Remember the run's settings, whole or not at all."""
+        part = self.folder / f".{name}{files.PART}"
+        with self._locked():
+            try:
+                files.write_json(part, tree)
+                part.replace(self.folder / name)
+            except OSError as error:
+                part.unlink(missing_ok=True)
+                raise _disk_error("set-up", error) from error
+
     def require(self, name: str) -> list[str]:
         """A step and all it needs, in order."""
         if name not in self.steps:
@@ -124,6 +140,22 @@ class Run:
             if candidate in wanted:
                 wanted.update(self.steps[candidate].needs)
         return [s for s in self.steps if s in wanted]
+
+    def between(self, first: str, last: str) -> list[str]:
+        """The steps from one to another, both included."""
+        order = list(self.steps)
+        for name in (first, last):
+            if name not in order:
+                raise unknown("step", name, order)
+        chosen = order[order.index(first) : order.index(last) + 1]
+        if not chosen:
+            raise XnoreplayError(f"--from {first} must not come after --to {last}")
+        return chosen
+
+    def span(self, first: str, last: str) -> list[str]:
+        """The same, and all they need."""
+        needed = {n for name in self.between(first, last) for n in self.require(name)}
+        return [name for name in self.steps if name in needed]
 
     def run(self, names: Iterable[str], force: Iterable[str] = ()) -> list[Outcome]:
         """Bring steps up to date, in order.
@@ -169,9 +201,10 @@ class Run:
     def _execute(self, step: Step, recipe: dict, start: float) -> str:
         """Run a step in a new folder; returns the failed check's sentence, or ''."""
         failure = ""
+        scratch = self.folder / SCRATCH / step.name
         with files.whole_folder(self.folder / step.name) as out:
             context = Context(
-                self.configs[step.name], out, self._inputs(step), self.progress
+                self.configs[step.name], out, self._inputs(step), scratch, self.progress
             )
             try:
                 files.write_json(out / RESULT, step.run(context))
@@ -184,6 +217,7 @@ class Run:
                 "failure": failure,
             }
             files.write_json(out / RECORD, record)
+        shutil.rmtree(scratch, ignore_errors=True)
         return failure
 
     def _inputs(self, step: Step) -> dict[str, Path]:
@@ -191,21 +225,31 @@ class Run:
         return {name: self.folder / name for name in names}
 
     def _recipe(self, step: Step) -> dict:
-        config = self.configs[step.name]
+        config = files.plain(self.configs[step.name])
         inputs = {
             f"{name}/{path}": digest
             for name in self._inputs(step)
             for path, digest in self.record(name)["outputs"].items()
         }
-        # A user's file is known by its content, so that moving it changes nothing.
-        inputs |= {f"file {i}": files.file_digest(p) for i, p in enumerate(step.files(config))}
+        for key in step.files:
+            path = config.pop(key)
+            inputs[f"file {key}"] = _user_file_digest(key, Path(path)) if path else None
         return {
             "step": step.name,
             "version": xnoreplay.__version__,
             "code": code_digest(step.code),
-            "config": files.json.loads(files.dumps(config)),
+            "config": config,
             "inputs": inputs,
         }
+
+    def pending(self, names: Iterable[str]) -> list[str]:
+        """Those of the steps that would run now."""
+        return [n for n in names if not self._is_current(self.steps[n])]
+
+    def _is_current(self, step: Step) -> bool:
+        if not all(self._succeeded(need) for need in step.needs):
+            return False
+        return self._up_to_date(step.name, self._recipe(step))
 
     def record(self, name: str) -> dict:
         return files.read_json(self.folder / name / RECORD)
@@ -242,6 +286,15 @@ class Run:
                 ) from None
             files.sweep(self.folder)
             yield
+
+
+def _user_file_digest(key: str, path: Path) -> str:
+    try:
+        return files.file_digest(path)
+    except OSError as error:
+        raise XnoreplayError(
+            f"{key} {path} must be a readable file: {error.strerror}"
+        ) from None
 
 
 def error_evidence(error: CheckFailure) -> dict:

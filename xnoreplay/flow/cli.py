@@ -1,0 +1,297 @@
+"""The command line: parses, calls, and turns errors into one sentence and an exit code.
+
+Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a check, 130 interrupted.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import xnoreplay
+from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+
+BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
+
+# typer shows its users BadParameter alone, of all the errors of the parser it carries.
+ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+
+app = typer.Typer(
+    name="xnoreplay",
+    help="Design a chip that recognises images with a fully-binarised network and keeps learning.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+presets_app = typer.Typer(help="Presets: networks, machines and scenarios by name.")
+app.add_typer(presets_app, name="presets")
+
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME|FILE",
+                 help="A preset's name, or a TOML file. [default: the run folder's, or digits]"),
+]  # fmt: skip
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Run folder. [default: runs/PRESET]", metavar="FOLDER"),
+]
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="Start from this bundle, not the packaged one.", metavar="FILE"),
+]
+UntrainedOption = Annotated[
+    bool, typer.Option("--untrained", help="Start from random bits, to try a spec untrained.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="N", help="Seeds an accuracy is a mean over. [default: 3]"),
+]
+ImagesOption = Annotated[
+    int | None,
+    typer.Option("--images", metavar="N",
+                 help="Images compared on every bit, counter and cycle. [default: 50]"),
+]  # fmt: skip
+SimulatorOption = Annotated[
+    str | None,
+    typer.Option("--simulator", metavar="NAME",
+                 help="verilator, icarus, or both. [default: verilator]"),
+]  # fmt: skip
+PlaceOption = Annotated[
+    bool | None, typer.Option("--place/--no-place", help="Also place and route for ECP5.")
+]
+
+
+def _bring(first: str | None, last: str, out: Path | None, force: bool = False, **chosen) -> None:
+    """Bring the steps from `first` to `last`, and what they need, up to date.
+
+    chosen : fields of `pipeline.Settings`; None is for what the user left open.
+    """
+    from xnoreplay.flow import pipeline, tools
+    from xnoreplay.flow.progress import default
+
+    folder, settings = pipeline.resolve(out, chosen)
+    progress = default()
+    train = pipeline.trains(folder, first, settings)
+    run = pipeline.open_run(folder, settings, train, progress)
+    if first is None:
+        first = "pretrain" if train else pipeline.FIRST
+    names = run.span(first, last)
+    forced = run.between(first, last) if force else []
+    tools.require(run.pending(names) + forced)
+    _conclude(run.run(names, forced), folder, progress)
+
+
+def _conclude(outcomes, folder: Path, progress) -> None:
+    failed = [o for o in outcomes if o.status == "failed"]
+    if failed:
+        steps = ", ".join(o.step for o in failed)
+        raise CheckFailure(
+            f"step {steps} failed its check: {'; '.join(o.message for o in failed)}; "
+            f"the evidence is in {folder}"
+        )
+    if any(o.step == "report" and o.status in ("done", "kept") for o in outcomes):
+        progress.note(f"report: {folder / 'report' / 'report.html'}")
+
+
+@app.command()
+def run(
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    first: Annotated[
+        str | None,
+        typer.Option("--from", metavar="STEP", help="First step; pretrain trains a network."),
+    ] = None,
+    last: Annotated[str, typer.Option("--to", metavar="STEP", help="Last step.")] = "report",
+    force: ForceOption = False,
+    seeds: SeedsOption = None,
+    images: ImagesOption = None,
+    simulator: SimulatorOption = None,
+    place: PlaceOption = None,
+) -> None:
+    """Run all steps: export, cil, simulate, generate, cosim, synth, estimate, report.
+
+    What is up to date is kept; a run that was stopped goes on where it was.
+    """
+    _bring(first, last, out, force, preset=preset, bundle=bundle, untrained=untrained,
+           seeds=seeds, images=images, simulator=simulator, place=place)  # fmt: skip
+
+
+@app.command()
+def pretrain(
+    preset: PresetOption = None, out: OutOption = None, force: ForceOption = False
+) -> None:
+    """Train the network on the base classes.
+
+    The only step that needs PyTorch.
+    """
+    _bring("pretrain", "pretrain", out, force, preset=preset)
+
+
+@app.command()
+def export(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False,
+) -> None:  # fmt: skip
+    """Write and check the run's bundle.
+
+    It comes from the run's own pre-training, from a file, or from the package.
+    """
+    _bring("export", "export", out, force, preset=preset, bundle=bundle, untrained=untrained)
+
+
+@app.command()
+def cil(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False, seeds: SeedsOption = None,
+) -> None:  # fmt: skip
+    """Learn class after class in the chip's integers.
+
+    Beside it: naive and cumulative learning, and a float classifier.
+    """
+    _bring("cil", "cil", out, force, preset=preset, bundle=bundle, untrained=untrained, seeds=seeds)
+
+
+@app.command()
+def simulate(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False,
+) -> None:  # fmt: skip
+    """Count the cycles and events of the chip.
+
+    Of an inference and of a retraining session.
+    """
+    _bring("simulate", "simulate", out, force, preset=preset, bundle=bundle, untrained=untrained)
+
+
+@app.command()
+def generate(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False,
+) -> None:  # fmt: skip
+    """Write the chip's Verilog."""
+    _bring("generate", "generate", out, force, preset=preset, bundle=bundle, untrained=untrained)
+
+
+@app.command()
+def cosim(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None, simulator: SimulatorOption = None,
+) -> None:  # fmt: skip
+    """Hold the Verilog to the simulator.
+
+    Every memory bit, event counter and phase boundary, and where they first differ.
+    """
+    _bring("cosim", "cosim", out, force, preset=preset, bundle=bundle, untrained=untrained,
+           images=images, simulator=simulator)  # fmt: skip
+
+
+@app.command()
+def synth(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False, place: PlaceOption = None,
+) -> None:  # fmt: skip
+    """Check and synthesise the Verilog.
+
+    No latch, no warning; cells and resources for Lattice ECP5.
+    """
+    _bring("synth", "synth", out, force, preset=preset, bundle=bundle, untrained=untrained, place=place)
+
+
+@app.command()
+def estimate(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False,
+) -> None:  # fmt: skip
+    """Price the chip in bits and joules.
+
+    Every memory, and counted events times cited costs, low to high.
+    """
+    _bring("estimate", "estimate", out, force, preset=preset, bundle=bundle, untrained=untrained)
+
+
+@app.command()
+def report(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False,
+) -> None:  # fmt: skip
+    """Write report.html and report.json.
+
+    From whatever steps have run.
+    """
+    _bring("report", "report", out, force, preset=preset, bundle=bundle, untrained=untrained)
+
+
+@app.command()
+def doctor() -> None:
+    """Say which tools are there.
+
+    Which version, and what to do about those that are missing."""
+    from xnoreplay.flow import doctor as examination
+
+    diagnoses = examination.examine()
+    typer.echo(examination.text(diagnoses))
+    if not all(d.healthy for d in diagnoses):
+        raise typer.Exit(BAD_INPUT)
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(xnoreplay.__version__)
+
+
+@presets_app.command("list")
+def presets_list() -> None:
+    """Names of the presets, with what each recognises."""
+    from xnoreplay.spec import presets
+
+    width = max(map(len, presets.PRESETS))
+    for name, preset in presets.PRESETS.items():
+        net, scenario = preset.network, preset.scenario
+        typer.echo(
+            f"{name:{width}}  {net.height}x{net.width} {net.colour}, {net.weight_bits:,} weight "
+            f"bits; {scenario.dataset}, {scenario.base} classes and {scenario.tasks} sessions"
+        )
+
+
+@presets_app.command("show")
+def presets_show(name: Annotated[str, typer.Argument(help="A preset's name, or a TOML file.")]):
+    """Print a preset as a spec file, to save and change."""
+    from xnoreplay.flow.specfile import to_toml
+    from xnoreplay.spec import presets
+
+    typer.echo(to_toml(presets.load(name)), nl=False)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code; never a traceback for a user's mistake."""
+    arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
+    try:
+        code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
+    except XnoreplayError as error:
+        return _fail(str(error), BAD_INPUT)
+    except CheckFailure as error:
+        return _fail(str(error), FAILED_CHECK)
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail(
+            "interrupted; nothing half-written is left, and the same command goes on from here",
+            INTERRUPTED,
+        )
+    except ParserError as error:
+        return _fail(error.format_message(), BAD_INPUT)  # type: ignore[attr-defined]
+    return code if isinstance(code, int) else 0
+
+
+def _fail(sentence: str, code: int) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return code
+
+
+def entry() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,238 @@
+"""The steps of the flow, what each needs, and which package computes it.
+
+Each function imports its package when it runs: estimating needs no simulator, and only
+pre-training needs PyTorch.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow import files, pretrain
+from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.step import RECORD, Context, Run, Step
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan, presets
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, XnoreplayError, require, unknown
+from xnoreplay.spec.presets import Preset
+
+FIRST = "export"  # where a run starts that does not train
+SETTINGS = "run.json"
+SIMULATORS = ("verilator", "icarus", "both")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a user chooses for a run.
+
+    bundle : a file to start from instead of the packaged one
+    untrained : start from random bits instead
+    seeds : accuracies are means over so many seeds
+    images : how many images co-simulation compares in full
+    simulator : of co-simulation
+    place : whether synthesis goes on to place and route
+    """
+
+    preset: Preset
+    bundle: Path | None = None
+    untrained: bool = False
+    seeds: int = 3
+    images: int = 50
+    simulator: str = "verilator"
+    place: bool = False
+
+    def __post_init__(self) -> None:
+        require.positive("seeds", self.seeds)
+        require.positive("images", self.images)
+        if self.simulator not in SIMULATORS:
+            raise unknown("simulator", self.simulator, SIMULATORS)
+        if self.bundle and self.untrained:
+            raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+
+
+def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
+    """The run folder and its settings: what is chosen, else what the folder's last run had.
+
+    None, and False for `untrained`, is what was not chosen. A folder that has a bundle keeps it
+    until another one is asked for.
+    """
+    chosen = {n: v for n, v in chosen.items() if v is not None and (n, v) != ("untrained", False)}
+    if "preset" in chosen:
+        chosen["preset"] = presets.load(chosen["preset"])
+    if folder is None:
+        chosen.setdefault("preset", presets.PRESETS["digits"])
+        folder = Path("runs") / chosen["preset"].name
+    try:
+        recorded = files.read_json(folder / SETTINGS)
+        recorded["preset"] = presets.from_dict(recorded["preset"])
+    except (FileNotFoundError, NotADirectoryError):
+        recorded = {"preset": presets.PRESETS["digits"]}
+    except (OSError, ValueError, KeyError, SpecError) as error:
+        raise XnoreplayError(
+            f"{folder / SETTINGS} must be the settings of a run, but is not: {error}"
+        ) from None
+    merged = recorded | chosen
+    if not {"bundle", "untrained"} & chosen.keys():
+        merged |= _kept_bundle(folder, merged["preset"])
+    return folder, Settings(**merged)
+
+
+def _kept_bundle(folder: Path, preset: Preset) -> dict:
+    """Where the bundle that the folder has came from; nothing, where another one is due."""
+    try:
+        record = files.read_json(folder / "export" / RECORD)
+    except (OSError, ValueError):
+        return {}
+    if record["failure"] or record["config"]["preset"]["network"] != presets.network_to_dict(
+        preset.network
+    ):
+        return {}
+    if record["config"]["untrained"]:
+        return {"untrained": True}
+    source, given = pretrain.packaged(preset), record["inputs"]["file bundle"]
+    if given is None or (source and files.file_digest(source) == given):
+        return {}
+    return {"bundle": folder / "export" / pretrain.BUNDLE}
+
+
+def _preset(context: Context) -> Preset:
+    return presets.from_dict(context.config["preset"])
+
+
+def _bundle(context: Context) -> Bundle:
+    return bundles.read(context.inputs["export"] / pretrain.BUNDLE)
+
+
+def _cil(context: Context) -> dict:
+    from xnoreplay.flow import cil
+
+    return cil.run(
+        _preset(context), _bundle(context), context.config["seeds"], context.progress
+    )
+
+
+def _simulate(context: Context) -> dict:
+    from xnoreplay.flow import simulate
+
+    return simulate.run(_preset(context), _bundle(context), context.out, context.progress)
+
+
+def _generate(context: Context) -> dict:
+    from xnoreplay.flow import generate
+
+    return generate.run(_preset(context), _bundle(context), context.out, context.progress)
+
+
+def _cosim(context: Context) -> dict:
+    from xnoreplay.flow import cosim
+    from xnoreplay.flow.tools import verilator_env
+
+    return cosim.run(
+        _preset(context),
+        _bundle(context),
+        context.inputs["generate"],
+        context.out,
+        context.progress,
+        images=context.config["images"],
+        env=verilator_env(),
+    )
+
+
+def _synth(context: Context) -> dict:
+    from xnoreplay.flow import synth
+
+    generated = context.result("generate")
+    return synth.run(
+        context.inputs["generate"] / generated["verilog"],
+        generated["top"],
+        context.out,
+        context.progress,
+        place=context.config["place"],
+    )
+
+
+def _estimate(context: Context) -> dict:
+    from xnoreplay.flow import estimate
+
+    preset = _preset(context)
+    simulated = context.result("simulate")
+    runs = {name: simulated[name] for name in ("inference", "session") if name in simulated}
+    return estimate.report(plan.compile(preset.network, preset.target), runs)
+
+
+def _report(context: Context) -> dict:
+    from xnoreplay.flow import report
+
+    return report.run(_preset(context), context.inputs, context.out)
+
+
+def steps(train: bool) -> dict[str, Step]:
+    """All steps in order; with `train`, the bundle comes from the pre-training."""
+    export_needs = ("pretrain",) if train else ()
+    table = [
+        Step("pretrain", pretrain.pretrain, code=("spec", "model", "flow/data.py")),
+        Step(
+            "export",
+            pretrain.export,
+            needs=export_needs,
+            code=("spec", "model/export.py", "flow/pretrain.py"),
+            files=("bundle",),
+        ),
+        Step("cil", _cil, ("export",), code=("spec", "sim", "flow/cil.py", "flow/data.py")),
+        Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py")),
+        Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
+        Step(
+            "cosim", _cosim, ("export", "generate"), code=("spec", "sim", "hw", "flow/cosim.py")
+        ),
+        Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
+        Step("estimate", _estimate, ("simulate",),
+             code=("spec", "flow/estimate.py", "flow/costs")),
+    ]  # fmt: skip
+    names = tuple(s.name for s in table)
+    table.append(
+        Step("report", _report, uses=names, code=("flow/report.py", "flow/templates"))
+    )
+    return {s.name: s for s in table}
+
+
+def configs(settings: Settings, train: bool) -> dict[str, dict]:
+    """The configuration of each step; plan.compile refuses what cannot be built, at once."""
+    preset = presets.to_dict(settings.preset)
+    plan.compile(settings.preset.network, settings.preset.target)
+    file = None
+    if not train and not settings.untrained:
+        file = settings.bundle or pretrain.packaged(settings.preset)
+    return {
+        "pretrain": {"preset": preset, "seed": 0},
+        "export": {
+            "preset": preset,
+            "bundle": str(file) if file else None,
+            "untrained": settings.untrained,
+        },
+        "cil": {"preset": preset, "seeds": settings.seeds},
+        "simulate": {"preset": preset},
+        "generate": {"preset": preset},
+        "cosim": {"preset": preset, "images": settings.images, "simulator": settings.simulator},
+        "synth": {"preset": preset, "place": settings.place},
+        "estimate": {"preset": preset},
+        "report": {"preset": preset},
+    }
+
+
+def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
+    """A run folder with the steps of the flow, which remembers its settings."""
+    run = Run(folder, steps(train), configs(settings, train), progress)
+    chosen = {
+        name: getattr(settings, name) for name in ("seeds", "images", "simulator", "place")
+    }
+    run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
+    return run
+
+
+def trains(folder: Path, first: str | None, settings: Settings) -> bool:
+    """Whether a run's bundle comes from its own pre-training.
+
+    It does where that is asked for, and where the folder has one and nothing else is given.
+    """
+    given = settings.bundle is not None or settings.untrained
+    return first == "pretrain" or (not given and (folder / "pretrain").is_dir())

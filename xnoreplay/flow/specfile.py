@@ -1,0 +1,28 @@
+"""Presets as TOML text, the inverse of `spec.presets.from_file`."""
+
+import json
+
+from xnoreplay.spec import presets
+from xnoreplay.spec.presets import Preset
+
+
+def to_toml(preset: Preset) -> str:
+    """A spec file that gives every field; `presets.from_dict(tomllib.loads(text))` is the preset."""
+    tree = presets.to_dict(preset)
+    lines = [f"name = {_value(tree.pop('name'))}"]
+    for section, fields in tree.items():
+        lines += ["", f"[{section}]"]
+        lines += [f"{name} = {_value(value)}" for name, value in fields.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value) -> str:
+    """A TOML value: strings, numbers and booleans are written as JSON writes them."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        items = [_value(v) for v in value]
+        if any(isinstance(v, dict) for v in value):
+            return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
+        return "[" + ", ".join(items) + "]"
+    return json.dumps(value, ensure_ascii=False)
