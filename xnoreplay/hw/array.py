@@ -1,0 +1,161 @@
+"""The binary array: L lanes of W one-bit cells, a popcount tree a lane, and taps on its nodes."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.memory import RegisterFile
+from xnoreplay.spec.network import TAPS
+
+
+def tree_sum(terms: list[Value]) -> Value:
+    """Sum as a balanced tree of adders."""
+    while len(terms) > 1:
+        pairs = [terms[i] + terms[i + 1] for i in range(0, len(terms) - 1, 2)]
+        terms = pairs + terms[len(terms) & ~1 :]
+    return terms[0]
+
+
+def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
+    """One beat of the stream operand, as it enters the array."""
+    return data.StructLayout(
+        {
+            "x": window,
+            "slot": range(max(2, slots)),
+            "taps": range(TAPS + 1),
+            "lanes": lanes,
+            "first": 1,
+            "last": 1,
+        }
+    )
+
+
+class Lane(wiring.Component):
+    """One lane: its file, its cells, its popcount tree and its accumulator.
+
+    Stage x of the caller reads the file; the cells' register, the nodes' register (``nodes``, one
+    sum for each of S segments of W / S cells) and ``acc`` follow, one cycle each.
+    """
+
+    def __init__(self, channels: int, slots: int, fold: int, acc_bits: int):
+        self.channels, self.slots, self.fold, self.acc_bits = channels, slots, fold, acc_bits
+        self.window = TAPS * channels
+        super().__init__(
+            {
+                "x": In(self.window),
+                "taps": In(TAPS),
+                "slot": In(range(slots)),
+                "load_cells": In(1),
+                "load_nodes": In(1),
+                "load_acc": In(1),
+                "first": In(1),
+                "acc": Out(acc_bits),
+                "wen": In(TAPS),
+                "waddr": In(range(slots)),
+                "wdata": In(self.window),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.file = file = RegisterFile(self.slots, self.window, self.channels)
+        m.d.comb += [
+            file.raddr.eq(self.slot),
+            file.wen.eq(self.wen),
+            file.waddr.eq(self.waddr),
+            file.wdata.eq(self.wdata),
+        ]
+        enabled = Cat(tap.replicate(self.channels) for tap in self.taps)
+        cells = Signal(self.window)
+        with m.If(self.load_cells):
+            m.d.sync += cells.eq(~(self.x ^ file.rdata) & enabled)
+
+        # A node holds the nine taps of `fold` neighbouring channels: the tree's first levels.
+        nodes = []
+        for first in range(0, self.channels, self.fold):
+            channels = range(first, first + self.fold)
+            bits = [cells[t * self.channels + c] for c in channels for t in range(TAPS)]
+            node = Signal(range(len(bits) + 1), name=f"node{first // self.fold}")
+            nodes.append(node)
+            with m.If(self.load_nodes):
+                m.d.sync += node.eq(tree_sum(bits))
+
+        with m.If(self.load_acc):
+            m.d.sync += self.acc.eq(tree_sum(nodes) + Mux(self.first, 0, self.acc))
+        return m
+
+
+class Array(wiring.Component):
+    """L lanes that share the stream operand.
+
+    ``i`` is taken in a cycle of ``valid``; ``x`` holds it in the next, and three cycles later each
+    working lane's ``acc`` has added its popcount (loaded it, on ``first``). ``done`` marks the
+    cycle in which ``acc`` holds the sum that ended with ``last``. Cells are XNOR, or 0 in disabled
+    taps. One beat a cycle; it cannot stall.
+
+    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``.
+    """
+
+    LATENCY = 4
+
+    def __init__(self, lanes: int, channels: int, slots: int, fold: int, acc_bits: int):
+        self.lanes, self.channels, self.slots, self.fold = lanes, channels, slots, fold
+        self.acc_bits = acc_bits
+        window = TAPS * channels
+        super().__init__(
+            {
+                "valid": In(1),
+                "i": In(operand_layout(window, slots, lanes)),
+                "x_valid": Out(1),
+                "x": Out(operand_layout(window, slots, lanes)),
+                "done": Out(1),
+                "done_lanes": Out(lanes),
+                "acc": Out(data.ArrayLayout(acc_bits, lanes)),
+                "wlanes": In(lanes),
+                "wtaps": In(TAPS),
+                "wslot": In(range(max(2, slots))),
+                "wdata": In(window),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.d.sync += self.x_valid.eq(self.valid)
+        with m.If(self.valid):
+            m.d.sync += self.x.eq(self.i)
+        enabled = Signal(TAPS)
+        m.d.comb += enabled.eq((1 << self.x.taps) - 1)
+
+        # Control follows the operand: c_ beside the cells' register, n_ beside the nodes'.
+        c_lanes, n_lanes, a_lanes = (Signal(self.lanes, name=f"{s}_lanes") for s in "cna")
+        c_first, n_first = Signal(name="c_first"), Signal(name="n_first")
+        c_last, n_last = Signal(name="c_last"), Signal(name="n_last")
+        m.d.sync += [
+            c_lanes.eq(Mux(self.x_valid, self.x.lanes, 0)),
+            c_first.eq(self.x.first),
+            c_last.eq(self.x_valid & self.x.last),
+            n_lanes.eq(c_lanes),
+            n_first.eq(c_first),
+            n_last.eq(c_last),
+            a_lanes.eq(n_lanes),
+            self.done.eq(n_last),
+        ]
+        m.d.comb += self.done_lanes.eq(a_lanes)
+
+        for i in range(self.lanes):
+            lane = Lane(self.channels, self.slots, self.fold, self.acc_bits)
+            m.submodules[f"lane{i}"] = lane
+            m.d.comb += [
+                lane.x.eq(self.x.x),
+                lane.taps.eq(enabled),
+                lane.slot.eq(self.x.slot),
+                lane.load_cells.eq(self.x_valid & self.x.lanes[i]),
+                lane.load_nodes.eq(c_lanes[i]),
+                lane.load_acc.eq(n_lanes[i]),
+                lane.first.eq(n_first),
+                self.acc[i].eq(lane.acc),
+                lane.wen.eq(Mux(self.wlanes[i], self.wtaps, 0)),
+                lane.waddr.eq(self.wslot),
+                lane.wdata.eq(self.wdata),
+            ]
+        return m

@@ -1,0 +1,97 @@
+"""Memories: one read port and one write port, shared with the host while the chip is idle."""
+
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.ports import HostPort
+
+
+class Ram(wiring.Component):
+    """A synchronous memory that synthesis tools infer.
+
+    ``rdata`` is the word at ``raddr`` one cycle after ``ren``, as it was before a write of the same
+    cycle, and holds otherwise. ``wen`` has one bit for each granule. While the host strobes, the
+    chip must not.
+
+    Parameters
+    ----------
+    depth, width : int
+    granule : int
+        Bits of one write enable; 0 for the whole width.
+    """
+
+    def __init__(self, depth: int, width: int, granule: int = 0):
+        self.depth, self.width, self.granule = depth, width, granule or width
+        if width % self.granule:
+            raise ValueError(f"granule must divide the width {width}, not {granule}")
+        self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
+        super().__init__(
+            {
+                "ren": In(1),
+                "raddr": In(range(depth)),
+                "rdata": Out(width),
+                "wen": In(width // self.granule),
+                "waddr": In(range(depth)),
+                "wdata": In(width),
+                "host": In(HostPort(depth, width)),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.array = self.array
+        write = self.array.write_port(granularity=self.granule)
+        read = self.array.read_port(transparent_for=())
+        m.d.comb += [
+            read.en.eq(self.ren | self.host.ren),
+            read.addr.eq(self.raddr),
+            write.en.eq(self.wen),
+            write.addr.eq(self.waddr),
+            write.data.eq(self.wdata),
+            self.rdata.eq(read.data),
+            self.host.rdata.eq(read.data),
+        ]
+        with m.If(self.host.ren):
+            m.d.comb += read.addr.eq(self.host.addr)
+        with m.If(self.host.wen):
+            m.d.comb += [
+                write.en.eq(~0),
+                write.addr.eq(self.host.addr),
+                write.data.eq(self.host.wdata),
+            ]
+        return m
+
+
+class RegisterFile(wiring.Component):
+    """A small memory whose read has no latency: distributed RAM or registers.
+
+    ``rdata`` is the word at ``raddr``; ``wen`` has one bit for each granule.
+    """
+
+    def __init__(self, depth: int, width: int, granule: int = 0):
+        self.depth, self.width, self.granule = depth, width, granule or width
+        self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
+        super().__init__(
+            {
+                "raddr": In(range(depth)),
+                "rdata": Out(width),
+                "wen": In(width // self.granule),
+                "waddr": In(range(depth)),
+                "wdata": In(width),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.array = self.array
+        write = self.array.write_port(granularity=self.granule)
+        read = self.array.read_port(domain="comb")
+        m.d.comb += [
+            read.addr.eq(self.raddr),
+            self.rdata.eq(read.data),
+            write.en.eq(self.wen),
+            write.addr.eq(self.waddr),
+            write.data.eq(self.wdata),
+        ]
+        return m
