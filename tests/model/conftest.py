@@ -1,11 +1,12 @@
 """Markers and small presets of the model tests."""
 
 import dataclasses
+from importlib import resources
 
 import pytest
 
 from xnoreplay.flow import data
-from xnoreplay.spec import presets
+from xnoreplay.spec import bundle, presets
 
 
 def pytest_configure(config):
@@ -30,3 +31,11 @@ def small(tiny):
         labels=dataset.labels[every],
         is_test=data.split(dataset.labels[every], 2),
     )
+
+
+@pytest.fixture(scope="session")
+def packaged():
+    """The digits preset, its data set, and the bundle the package carries."""
+    preset = presets.load("digits")
+    path = resources.files("xnoreplay") / "data" / "digits.safetensors"
+    return preset, data.load("digits", preset.network.image_shape), bundle.read(path)

@@ -1,0 +1,192 @@
+"""Pre-training and export: resume, round trip, golden pairs, refusals."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from xnoreplay.model import checkpoint, export, network, pretrain  # noqa: E402
+from xnoreplay.model.recipe import Recipe, shifted  # noqa: E402
+from xnoreplay.model.samples import Samples  # noqa: E402
+from xnoreplay.spec import bundle, presets, reference  # noqa: E402
+from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+LINE = re.compile(
+    r"epoch \d+/\d+ \| step \d{5}/\d{5} \| loss [\d.]+ \| lr \d\.\de[-+]\d\d "
+    r"\| \d+ ms/step \| eta [\d.]+ min"
+)
+
+
+class Interrupt(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def trained(small, tmp_path_factory):
+    return pretrain.run(*small, tmp_path_factory.mktemp("trained"), seed=3, epochs=6)
+
+
+def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, monkeypatch):
+    save = checkpoint.save
+
+    def save_then_stop(path, model, optimizer, state):
+        save(path, model, optimizer, state)
+        if state["epoch"] == 3:
+            raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_stop)
+        with pytest.raises(Interrupt):
+            pretrain.run(*small, tmp_path, seed=3, epochs=6)
+    lines = []
+    resumed = pretrain.run(*small, tmp_path, seed=3, epochs=6, report=lines.append)
+    assert lines[0] == "pretrain.safetensors has 3 of 6 epochs: going on from there"
+    assert LINE.fullmatch(lines[-1])
+    expected, actual = (checkpoint.load(path)[0] for path in (trained, resumed))
+    assert expected.keys() == actual.keys()
+    for name in expected:
+        assert torch.equal(expected[name], actual[name]), name
+
+
+def test_finished_run_is_not_repeated_and_another_starts_afresh(small, trained):
+    before = trained.read_bytes()
+    pretrain.run(*small, trained.parent, seed=3, epochs=6)
+    assert trained.read_bytes() == before
+    lines = []
+    pretrain.run(*small, trained.parent / "..", seed=4, epochs=1, report=lines.append)
+    other = pretrain.run(*small, trained.parent / "..", seed=5, epochs=1, report=lines.append)
+    assert "pretrain.safetensors is of another run: starting afresh" in lines
+    assert checkpoint.load(other)[1]["config"]["seed"] == 5
+
+
+def test_failed_save_leaves_the_old_checkpoint_and_no_part(small, trained, tmp_path, monkeypatch):
+    path = tmp_path / pretrain.CHECKPOINT
+    path.write_bytes(trained.read_bytes())
+
+    def full(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        pretrain.run(*small, tmp_path, seed=9, epochs=1)
+    assert [p.name for p in tmp_path.iterdir()] == [pretrain.CHECKPOINT]
+    assert path.read_bytes() == trained.read_bytes()
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:100], lambda b: b[:-1], lambda _: b"junk"])
+def test_damaged_checkpoint_is_refused(small, trained, tmp_path, damage):
+    path = tmp_path / pretrain.CHECKPOINT
+    path.write_bytes(damage(trained.read_bytes()))
+    with pytest.raises(XnoreplayError, match="must be a whole file"):
+        pretrain.run(*small, tmp_path, seed=3, epochs=6)
+
+
+def test_epochs_must_be_positive(small, tmp_path):
+    with pytest.raises(SpecError, match="epochs must be a positive integer, not 0"):
+        pretrain.run(*small, tmp_path, epochs=0)
+
+
+def test_proxies_stay_in_range(trained):
+    tensors, _ = checkpoint.load(trained)
+    proxies = [t for name, t in tensors.items() if name.startswith("model.") and t.ndim > 1]
+    assert proxies
+    assert all(t.abs().max() <= 1 for t in proxies)
+
+
+def test_export_survives_the_file_and_its_golden_pairs_hold(small, trained, tmp_path):
+    preset, _ = small
+    made = export.run(*small, trained)
+    bundle.write(made, tmp_path / "b.safetensors")
+    read = bundle.read(tmp_path / "b.safetensors")
+    assert bundle.digest(read) == bundle.digest(made)
+    assert read.provenance == made.provenance
+    assert read.provenance["class_order"] == preset.scenario.order.tolist()
+    assert len(read.golden.image) >= 8
+    np.testing.assert_array_equal(read.golden.latent, reference.golden_latents(read))
+    evaluation = network.of_bundle(read).evaluate(read.golden.image)
+    np.testing.assert_array_equal(read.golden.latent, evaluation.latent)
+    base = preset.scenario.base
+    np.testing.assert_array_equal(read.golden.logit, evaluation.logits[:, :base])
+
+
+@pytest.mark.parametrize("pairs", [1, 2])
+def test_import_keeps_every_weight_at_every_width(small, trained, pairs):
+    """One proxy a pair means what two do, as both were trained PAIR_OFFSET apart."""
+    made = export.run(*small, trained)
+    for n in (2, 4, 8, 12):
+        target = dataclasses.replace(small[0].target, proxies_per_pair=pairs, proxy_bits=n)
+        weights = reference.Classifier.load(made, target).output_weights()
+        base = small[0].scenario.base
+        trained_pairs = (made.output[:base] >= 0).sum(axis=1)
+        np.testing.assert_array_equal(weights[:base].sum(axis=1), trained_pairs)
+
+
+def test_rows_of_later_classes_cancel(small, trained):
+    made = export.run(*small, trained)
+    base = small[0].scenario.base
+    for pairs in (1, 2):
+        target = dataclasses.replace(small[0].target, proxies_per_pair=pairs)
+        weights = reference.Classifier.load(made, target).output_weights()
+        assert (weights[base:].sum(axis=1) == 1).all()  # one +1 and one -1
+
+
+def test_master_proxies_keep_the_sign_and_saturate():
+    u = torch.tensor([-1.0, -1e-9, 0.0, 0.5, 1.0])
+    assert export.masters(u).tolist() == [-32768, -1, 0, 16384, 32767]
+
+
+def test_export_refuses_an_unfinished_or_foreign_checkpoint(small, tmp_path, monkeypatch):
+    save = checkpoint.save
+
+    def save_then_stop(path, model, optimizer, state):
+        save(path, model, optimizer, state)
+        raise Interrupt
+
+    monkeypatch.setattr(checkpoint, "save", save_then_stop)
+    with pytest.raises(Interrupt):
+        pretrain.run(*small, tmp_path, epochs=2)
+    with pytest.raises(XnoreplayError, match="must have all its 2 epochs, not 1"):
+        export.run(*small, tmp_path / pretrain.CHECKPOINT)
+    other = presets.from_dict({"preset": "tiny", "network": {"pad_bit": 1}})
+    with pytest.raises(XnoreplayError, match="must be of the network of preset 'custom'"):
+        export.run(other, small[1], tmp_path / pretrain.CHECKPOINT)
+
+
+def test_thresholds_sit_in_the_middle_of_their_levels():
+    digits, tiny = presets.load("digits").network, presets.load("tiny").network
+    assert pretrain.thresholds(digits, 16).tolist() == list(range(1, 17))
+    assert pretrain.thresholds(tiny, 16).tolist() == [2, 6, 10, 14]
+
+
+def test_shifts_move_whole_images_and_zeros_come_in():
+    image = np.zeros((1, 4, 4, 1), np.uint8)
+    image[0, 0, 3] = 9
+    seen = set()
+    for seed in range(60):
+        moved = shifted(image, 1, np.random.default_rng(seed))
+        seen.add(tuple(map(tuple, np.argwhere(moved[0, ..., 0]))))
+    assert seen == {(), ((0, 2),), ((0, 3),), ((1, 2),), ((1, 3),)}
+
+
+def test_pseudo_classes_follow_the_base_classes():
+    rng = np.random.default_rng(0)
+    base = Samples(rng.integers(0, 17, (6, 4, 4, 1), dtype=np.uint8), np.array([0, 0, 0, 1, 1, 1]))
+    recipe = Recipe(shift=0, mirrored=True, joined=True)
+    assert recipe.classes(2) == 12
+    samples = recipe.epoch(base, 2, np.random.default_rng(1))
+    assert len(samples.classes) == recipe.size(6) == 30
+    np.testing.assert_allclose(recipe.weights(np.array([3, 3])), np.ones(12))
+    originals = {i.tobytes() for i in base.images}
+    assert {i.tobytes() for i in samples.images[samples.classes < 2]} == originals
+    turned = {np.ascontiguousarray(i[::-1, ::-1]).tobytes() for i in base.images[base.classes == 1]}
+    assert {i.tobytes() for i in samples.images[samples.classes == 7]} == turned
+    tops = {i[:2].tobytes() for i in base.images[base.classes == 1]}
+    bottoms = {i[2:].tobytes() for i in base.images[base.classes == 0]}
+    for image in samples.images[samples.classes == 8 + 1 * 2 + 0]:
+        assert image[:2].tobytes() in tops
+        assert image[2:].tobytes() in bottoms

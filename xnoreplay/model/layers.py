@@ -1,0 +1,127 @@
+"""The layers of an FBNN. Activations are -1 and +1 in a float tensor; maps are (n, c, h, w).
+
+A layer's scale S = 1 / sqrt(fan-in) gives its sums unit variance at initialisation; being positive,
+it moves no sign. It matters to training alone: the STE passes gradient where abs(S sum) <= 1.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xnoreplay.model.binarize import sign
+from xnoreplay.model.rule import INIT
+from xnoreplay.spec.network import COPIES, TAPS
+
+PAIR_OFFSET = 1 / 32
+"""Half the distance between the two proxies of a pair of the output layer.
+
+The chip imports 16 u and, with one proxy a pair, reads it against plus and minus half its range:
+1/2 / 16 = 1/32. Pairs trained with this distance mean the same there with one proxy or two.
+"""
+
+
+def proxies(*shape: int, generator: torch.Generator) -> nn.Parameter:
+    """Real weights behind the binary ones, uniform in [-INIT, INIT]."""
+    return nn.Parameter((torch.rand(shape, generator=generator) * 2 - 1) * INIT)
+
+
+class Thermometer(nn.Module):
+    """Pixels to thermometer bits: +1 where pixel >= threshold.
+
+    Parameters
+    ----------
+    levels : tuple of int
+        Bits of each image channel.
+    thresholds : Tensor
+        (sum(levels),) uint8, in the order of the channels.
+    """
+
+    thresholds: Tensor
+
+    def __init__(self, levels: tuple[int, ...], thresholds: Tensor) -> None:
+        super().__init__()
+        self.levels = levels
+        self.register_buffer("thresholds", thresholds)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(n, h, w, channels) uint8 -> (n, sum(levels), h, w)."""
+        repeats = torch.tensor(self.levels)
+        pixel = image.repeat_interleave(repeats, dim=3)  # (n, h, w, sum(levels))
+        above = pixel >= self.thresholds
+        return (above.to(torch.get_default_dtype()) * 2 - 1).permute(0, 3, 1, 2).contiguous()
+
+
+class BinaryConv(nn.Module):
+    """Grouped 3x3 binary convolution of the same size, optional 2x2 max-pooling, sign.
+
+    Outside the map lies the pad bit, as -1 or +1. The maximum before the sign is the OR after it.
+    """
+
+    def __init__(self, channels, filters, groups, pool, pad_bit, generator) -> None:
+        super().__init__()
+        self.weight = proxies(filters, channels // groups, 3, 3, generator=generator)
+        self.groups = groups
+        self.pool = pool
+        self.pad = 2.0 * pad_bit - 1.0
+        self.scale = 1 / math.sqrt(TAPS * channels // groups)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) -> (n, filters, h, w), or half of h and w with pooling."""
+        weight = sign(self.weight).to(x.dtype)
+        x = F.conv2d(F.pad(x, (1, 1, 1, 1), value=self.pad), weight, groups=self.groups)
+        if self.pool:
+            x = F.max_pool2d(x, 2)
+        return sign(x * self.scale)
+
+
+class LGAP(nn.Module):
+    """Learnable global average pooling: the sign of the mean, beside a depthwise kernel."""
+
+    def __init__(self, channels, height, width, generator) -> None:
+        super().__init__()
+        self.weight = proxies(channels, height, width, generator=generator)
+        self.scale = 1 / math.sqrt(height * width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) -> (n, 2 channels): average path first, then depthwise path."""
+        average = x.mean(dim=(2, 3))
+        depthwise = (x * sign(self.weight).to(x.dtype)).sum(dim=(2, 3)) * self.scale
+        return sign(torch.cat([average, depthwise], dim=1))
+
+
+class BinaryDense(nn.Module):
+    """Binary dense layer and sign."""
+
+    def __init__(self, inputs, outputs, generator) -> None:
+        super().__init__()
+        self.weight = proxies(outputs, inputs, generator=generator)
+        self.scale = 1 / math.sqrt(inputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, inputs) -> (n, outputs)."""
+        return sign(F.linear(x, sign(self.weight).to(x.dtype)) * self.scale)
+
+
+class DenseSkip(nn.Module):
+    """The classifier: one hidden layer, and an output layer that also sees the latent.
+
+    Its input v = [latent, hidden] is duplicated: each input has two binary weights, which add to
+    -2, 0 or +2. Both copies of a pair have the same gradient, so their proxies keep the distance
+    they start with: u + PAIR_OFFSET and u - PAIR_OFFSET, u one real number a pair.
+    """
+
+    def __init__(self, latent, hidden, classes, generator) -> None:
+        super().__init__()
+        self.hidden = BinaryDense(latent, hidden, generator)
+        pair = proxies(classes, 1, latent + hidden, generator=generator)
+        offset = torch.tensor([PAIR_OFFSET, -PAIR_OFFSET]).reshape(COPIES, 1)
+        self.output = nn.Parameter(pair.detach() + offset)  # (classes, COPIES, latent + hidden)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        """(n, latent) -> hidden (n, hidden), sums (n, classes) of integer value."""
+        hidden = self.hidden(latent)
+        v = torch.cat([latent, hidden], dim=1)
+        weight = sign(self.output).sum(dim=1).to(v.dtype)  # (classes, latent + hidden)
+        return hidden, F.linear(v, weight)

@@ -1,0 +1,101 @@
+"""How a data set is pre-trained on: the dials of the training, and its pseudo-classes.
+
+A feature extractor that only had to tell its base classes apart forgets what it did not need, and
+new classes then look alike. So the base classes are joined by pseudo-classes made of the same
+training images. Their rows of the output layer serve the training only and are never exported.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xnoreplay.model.rule import class_weights
+from xnoreplay.model.samples import Samples
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Dials of the pre-training.
+
+    Parameters
+    ----------
+    epochs, batch : int
+    learning_rate : float
+        Of Adam, at the start; it falls as a half cosine to zero.
+    shift : int
+        Images move by up to this many pixels, up, down and sideways; zeros come in.
+    mirrored : bool
+        Add the classes' mirror images, left-right, top-bottom and both: 3 C pseudo-classes.
+    joined : bool
+        Add images whose top half is of one class, the bottom half of another: C^2 pseudo-classes.
+    activation : float
+        Weight of the activation regulariser, the squared batch mean of each latent bit: it keeps
+        bits from being the same for every image.
+    reconstruction : float
+        Weight of the error of a linear decoder that paints the image from the latent: it makes
+        latents say what an image looks like, not only which class it is.
+    """
+
+    epochs: int = 40
+    batch: int = 32
+    learning_rate: float = 1e-3
+    shift: int = 1
+    mirrored: bool = False
+    joined: bool = False
+    activation: float = 0.0
+    reconstruction: float = 0.0
+
+    def classes(self, base: int) -> int:
+        """Classes and pseudo-classes of so many base classes; the base classes come first."""
+        return base * (4 if self.mirrored else 1) + (base * base if self.joined else 0)
+
+    def size(self, samples: int) -> int:
+        """Samples of an epoch, from those of the base classes."""
+        return samples * ((4 if self.mirrored else 1) + (1 if self.joined else 0))
+
+    def weights(self, counts: np.ndarray) -> np.ndarray:
+        """Loss weights of classes and pseudo-classes, balanced within each kind.
+
+        counts (base,) samples of the base classes -> (classes,) float64.
+        """
+        parts = [class_weights(counts)] * (4 if self.mirrored else 1)
+        if self.joined:
+            parts.append(class_weights(np.outer(counts, counts).ravel()))
+        return np.concatenate(parts)
+
+    def epoch(self, base: Samples, classes: int, rng: np.random.Generator) -> Samples:
+        """The samples of one epoch, augmented and in random order."""
+        images = shifted(base.images, self.shift, rng)
+        parts = [Samples(images, base.classes)]
+        if self.mirrored:
+            for i, axes in enumerate(((2,), (1,), (1, 2)), start=1):
+                parts.append(Samples(np.flip(images, axes), base.classes + i * classes))
+        if self.joined:
+            parts.append(_joined(images, base.classes, classes, self.classes(classes), rng))
+        order = rng.permutation(sum(len(p.classes) for p in parts))
+        whole = Samples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return Samples(whole.images[order], whole.classes[order])
+
+
+def shifted(images: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+    """Move each image by up to `most` pixels in each direction. Same shape and dtype."""
+    n, height, width, _ = images.shape
+    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
+    rows = rng.integers(0, 2 * most + 1, (n, 1)) + np.arange(height)
+    columns = rng.integers(0, 2 * most + 1, (n, 1)) + np.arange(width)
+    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+
+
+def _joined(images, classes, base, total, rng) -> Samples:
+    partner = rng.permutation(len(images))
+    half = images.shape[1] // 2
+    joined = np.concatenate([images[:, :half], images[partner, half:]], axis=1)
+    return Samples(joined, total - base * base + classes * base + classes[partner])
+
+
+RECIPES = {"digits": Recipe(mirrored=True, joined=True, activation=1.0, reconstruction=5.0)}
+
+
+def recipe_of(dataset: str) -> Recipe:
+    """The recipe of a data set; plain training where none was measured."""
+    return RECIPES.get(dataset, Recipe())
