@@ -47,7 +47,7 @@ class Bundle:
     dense : (latent, lgap_bits) uint8 bits
     hidden : (hidden, latent) int16 master proxies
     output : (classes, COPIES, latent + hidden) int16 master proxies; latent inputs first;
-        rows of classes not trained yet are zero
+        rows of classes not trained yet are pairs of mean zero, whose weights cancel
     thresholds : (sum of levels,) uint8; a thermometer bit is pixel >= threshold
     """
 
