@@ -1,0 +1,82 @@
+"""Events that cost something: strobes of every memory, and what the array and the replay unit did."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from xnoreplay.spec import registers
+
+
+class Mem(IntEnum):
+    """Numbers of the memories, in the order of `MEMORY_NAMES`."""
+
+    WEIGHTS_FE = 0
+    WEIGHTS_LGAP = 1
+    CLS_TOP = 2
+    PING = 3
+    PONG = 4
+    LATENT = 5
+    ROW0 = 6
+    ROW1 = 7
+    LANE_FILE = 8
+    POOL_ROW = 9
+    REPLAY_LATENT = 10
+    REPLAY_LABEL = 11
+    REPLAY_COUNT = 12
+    STAGING_LATENT = 13
+    STAGING_LABEL = 14
+    THRESHOLD = 15
+
+
+MEMORY_NAMES = (
+    "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",
+    "line.row1", "lane.file", "pool.row", "replay.latent", "replay.label", "replay.count",
+    "staging.latent", "staging.label", "thermometer.threshold",
+)  # fmt: skip
+
+
+class Event(IntEnum):
+    """Numbers of the other counters, in the order of `EVENT_NAMES`."""
+
+    CYCLES = 0
+    STALLS = 1
+    IMAGES = 2
+    BEATS = 3
+    TAPS = 4
+    TAP_WRITES = 5
+    EVICTIONS = 6
+    INSERTIONS = 7
+    REFUSALS = 8
+    SAMPLES = 9
+
+
+EVENT_NAMES = (
+    "cycles", "input.stalls", "images", "array.beats", "array.taps", "lane.file.tap_writes",
+    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples",
+)  # fmt: skip
+
+
+class Counters(NamedTuple):
+    """Every counter of the chip."""
+
+    reads: np.ndarray  # (memories,) int64, read strobes by `Mem`
+    writes: np.ndarray  # (memories,) int64, write strobes by `Mem`
+    events: np.ndarray  # (events,) int64, by `Event`
+
+
+def zeros() -> Counters:
+    memories = len(MEMORY_NAMES)
+    return Counters(
+        np.zeros(memories, np.int64), np.zeros(memories, np.int64),
+        np.zeros(len(EVENT_NAMES), np.int64),
+    )  # fmt: skip
+
+
+def named(counters: Counters, memories) -> dict[str, int]:
+    """Counter values by name, in the order of the chip's registers."""
+    values = dict(zip(EVENT_NAMES, counters.events.tolist(), strict=True))
+    for i, name in enumerate(MEMORY_NAMES):
+        values[f"{name}.reads"] = int(counters.reads[i])
+        values[f"{name}.writes"] = int(counters.writes[i])
+    return {name: values[name] for name in registers.counters(memories)}

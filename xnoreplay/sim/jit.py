@@ -1,0 +1,116 @@
+"""How the simulator's kernels are compiled.
+
+Compiled code is kept in `__pycache__`. Numba notices a change of the file a kernel is in, but not
+of the files its callees are in; so all of it is dropped whenever any source of the package changed.
+"""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numba
+import numpy as np
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+
+ROOT = Path(__file__).parent
+COMPILED = not numba.config.DISABLE_JIT
+
+
+def _drop_stale() -> None:
+    digest = hashlib.sha256()
+    for folder in (ROOT, ROOT.parent / "spec"):
+        for path in sorted(folder.glob("*.py")):
+            digest.update(path.read_bytes())
+    cache = ROOT / "__pycache__"
+    stamp = cache / "kernels.sha256"
+    try:
+        if stamp.exists() and stamp.read_text() == digest.hexdigest():
+            return
+        cache.mkdir(exist_ok=True)
+        for index in cache.glob("*.nbi"):
+            index.unlink(missing_ok=True)
+        part = stamp.with_suffix(f".{os.getpid()}")
+        part.write_text(digest.hexdigest())
+        part.replace(stamp)
+    except OSError:
+        return  # a read-only installation: numba keeps its cache elsewhere, by file time
+
+
+_drop_stale()
+
+kernel = numba.njit(cache=True, nogil=True)
+"""Compile a kernel: integers only; threads share the work on a data set."""
+
+
+@intrinsic
+def _ctpop(_context, word):
+    """LLVM's population count: numba compiles neither int.bit_count nor np.bitwise_count."""
+
+    def build(_ctx, builder, _signature, arguments):
+        count = cgutils.get_or_insert_function(
+            builder.module,
+            cgutils.ir.FunctionType(cgutils.ir.IntType(64), [cgutils.ir.IntType(64)]),
+            "llvm.ctpop.i64",
+        )
+        return builder.call(count, arguments)
+
+    return types.int64(types.uint64), build
+
+
+if COMPILED:
+
+    @kernel
+    def popcount(word):
+        """Ones of a uint64 word: int64."""
+        return _ctpop(np.uint64(word))
+
+else:
+
+    def popcount(word):
+        """Ones of a uint64 word."""
+        return int(word).bit_count()
+
+
+ZERO, ONE = np.uint64(0), np.uint64(1)
+FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@kernel
+def low_bits(n):
+    """uint64 with the n lowest bits set; n is clamped to 0..64."""
+    if n <= 0:
+        return ZERO
+    if n >= 64:
+        return FULL
+    return FULL >> np.uint64(64 - n)
+
+
+@kernel
+def get_bit(row, i):
+    """Bit i of a row of uint64 words: int64."""
+    return np.int64(row[i >> 6] >> np.uint64(i & 63) & ONE)
+
+
+@kernel
+def put_bit(row, i, value):
+    """Set bit i of a row of uint64 words."""
+    bit = ONE << np.uint64(i & 63)
+    if value:
+        row[i >> 6] |= bit
+    else:
+        row[i >> 6] &= ~bit
+
+
+@kernel
+def draw(state):
+    """Step a 32-bit register by eight; as `spec.lfsr.draw`, on int64."""
+    byte = (state >> 24 ^ state >> 22 ^ state >> 18 ^ state >> 17) & 0xFF
+    return (state << 8 & 0xFFFFFFFF) | byte
+
+
+@kernel
+def walk_next(state, bits, taps):
+    """Step a maximal-length register of so many bits; bit t - 1 of `taps` says that t is one."""
+    new = popcount(np.uint64(state & taps)) & 1
+    return (state << 1 & (1 << bits) - 1) | new

@@ -1,0 +1,250 @@
+"""The way in: a plan, a bundle and commands -> results.
+
+>>> from xnoreplay.spec import bundle, plan, presets
+>>> tiny = presets.load("tiny")
+>>> chip = Simulator(plan.compile(tiny.network, tiny.target), bundle.random(tiny.network, 0))
+>>> _ = chip.arrive(2)
+>>> chip.insert(np.zeros(tiny.network.image_shape, np.uint8), 1).events
+[(407, 'insert', 0, 1)]
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from xnoreplay.sim import counters, fast, fast_replay, functional, ops
+from xnoreplay.sim import trace as recording
+from xnoreplay.sim.counters import Event, Mem
+from xnoreplay.sim.fast_replay import KINDS, Log
+from xnoreplay.sim.kernels import Kind, run
+from xnoreplay.sim.ops import conv_of
+from xnoreplay.sim.registers import R, ports, registers
+from xnoreplay.sim.state import SCALARS, Scalar, State
+from xnoreplay.spec.bits import pack_bytes
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.reference import check_image
+
+
+class Registers(NamedTuple):
+    """Architectural registers as the host reads them."""
+
+    prediction: int
+    seen: int
+    quota: int
+    staged: int
+    refused: int
+    lfsr_walk: int
+
+
+@dataclass
+class Result:
+    """What one command did.
+
+    phases : (name, value of `cycles` in its first cycle) of each phase
+    prediction : the class, of `infer`
+    refused : the command's sample was refused
+    events : (value of `cycles`, kind, slot, label), kind "evict", "insert" or "admit" in the cycle
+        the label is written; of `epoch` (value of `cycles`, "hit", index, label) in a check
+    trace : one line a cycle, if asked for
+    """
+
+    phases: list[tuple[str, int]] = field(default_factory=list)
+    prediction: int | None = None
+    refused: bool = False
+    events: list[tuple[int, str, int, int]] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+
+
+class Simulator:
+    """One chip, from power-on.
+
+    Parameters
+    ----------
+    plan, bundle : Plan, Bundle
+    mode : str
+        "fast" (a phase at a time) or "step" (a clock at a time).
+    trace : bool
+        Record a line a cycle; only stepping mode can.
+    """
+
+    def __init__(self, plan: Plan, bundle: Bundle, mode: str = "fast", trace: bool = False) -> None:
+        require.choice("mode", mode, ("fast", "step"))
+        if trace and mode == "fast":
+            raise SpecError("a trace must come from mode 'step', not 'fast'")
+        self.plan, self.mode = plan, mode
+        self._state = State(plan)
+        self._state.load(bundle)
+        self._program = ops.program(plan)
+        g = self._program.geometry
+        beats = max(op.beats for op in plan.convolutions)
+        self._now, self._next = registers(g, beats), registers(g, beats)
+        self._ports = ports(g, len(counters.MEMORY_NAMES))
+        self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
+        most = plan.replay.capacity + plan.replay.staging + 1
+        self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
+
+    # ------------------------------------------------------------------------- commands
+
+    def infer(self, image: np.ndarray, gaps: np.ndarray | None = None) -> Result:
+        """Recognise one image; gaps (pixels,): cycles by which each pixel is offered late."""
+        phases = [*self._features(), ("hidden", Kind.HIDDEN, 0), ("output", Kind.OUTPUT, 0)]
+        result = self._run(phases, image=image, gaps=gaps)
+        result.prediction = self.state.prediction
+        return result
+
+    def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
+        """Keep one new sample aside until the session ends."""
+        require.between("label", int(label), 0, self.plan.network.classes - 1)
+        phases = [*self._features(), ("stage", Kind.STAGE, 0)]
+        return self._run(phases, image=image, gaps=gaps, label=int(label))
+
+    def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
+        """Remember one sample at once."""
+        if not 0 <= label < self.state.seen:
+            raise SpecError(
+                f"label must be of one of the {self.state.seen} classes seen, not {label!r}"
+            )
+        phases = [*self._features(), ("insert", Kind.INSERT, 0)]
+        return self._run(phases, image=image, gaps=gaps, label=int(label))
+
+    def arrive(self, seen: int) -> Result:
+        """Announce how many classes there are now."""
+        require.between("seen", int(seen), 0, self.plan.network.classes)
+        self._state.scalars[Scalar.SEEN] = seen
+        return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
+
+    def rebalance(self) -> Result:
+        """End a session."""
+        phases = [("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)]
+        if self.plan.replay.staging:
+            phases.append(("admit", Kind.ADMIT, 0))
+        return self._run(phases)
+
+    def epoch(self) -> Result:
+        """Walk every remembered and staged sample once."""
+        return self._run([("epoch", Kind.EPOCH, 0)])
+
+    # ---------------------------------------------------------------------------- state
+
+    @property
+    def state(self) -> Registers:
+        return Registers(*self._state.scalars.tolist())
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Every counter of the chip, in the order of its registers."""
+        return counters.named(self._state.counters, self.plan.memories)
+
+    @property
+    def cycles(self) -> int:
+        return int(self._state.counters.events[Event.CYCLES])
+
+    def memories(self) -> dict[str, np.ndarray]:
+        """(depth * count, width) uint8 bits by name; lane.file's row is lane * slots + slot."""
+        return {name: self._state.bits(name) for name in self._state.names()}
+
+    def memory_ints(self, name: str) -> list[int]:
+        """A memory's rows as integers, bit i worth 2^i."""
+        rows = pack_bytes(self._state.bits(name))
+        return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+    def flip(self, memory: str, row: int, bit: int) -> None:
+        """A fault: change one bit."""
+        self._state.flip(memory, row, bit)
+
+    def save(self, path: Path) -> None:
+        """Write memories, registers and counters to an npz file, whole or not at all."""
+        self._state.save(path)
+
+    def restore(self, path: Path) -> None:
+        """Continue from a saved file of the same plan."""
+        self._state.restore(path)
+
+    # ---------------------------------------------------------------------- data sets
+
+    def latents(self, images: np.ndarray) -> np.ndarray:
+        """(n, latent) bits of (n, height, width, channels) images; changes nothing."""
+        return functional.latents(self.plan, self._program, self._state, images)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """(n,) int64 predicted classes among those seen; changes nothing."""
+        return functional.predict(self.plan, self._program, self._state, images)
+
+    # ------------------------------------------------------------------------ internals
+
+    def _features(self) -> list[tuple[str, Kind, int]]:
+        convs = [(op.name, Kind.CONV, op.index) for op in self.plan.convolutions]
+        return [("input", Kind.INPUT, 0), *convs, ("lgap", Kind.LGAP, 0),
+                ("latent", Kind.LATENT, 0)]  # fmt: skip
+
+    def _run(self, phases, image=None, gaps=None, label: int = 0) -> Result:
+        net = self.plan.network
+        pixels = np.zeros((1, 1), np.uint8)
+        if image is not None:
+            pixels = check_image(net, image).reshape(-1, net.image_channels)
+        late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
+        if late.shape != (len(pixels),) or (late < 0).any():
+            raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a pixel")
+        self._state.scalars[Scalar.REFUSED] = 0
+        self._log.count[0] = 0
+        result = Result()
+        operate = self._fast if self.mode == "fast" else self._step
+        for name, kind, index in phases:
+            result.phases.append((name, self.cycles))
+            operate(name, kind, index, label, pixels, late, result)
+        result.refused = bool(self.state.refused)
+        for cycle, kind, slot, owner in self._log.rows[: self._log.count[0]].tolist():
+            result.events.append((cycle, KINDS[kind], slot, owner))
+        return result
+
+    def _step(self, name, kind, index, label, pixels, gaps, result) -> None:
+        now, following, c = self._now, self._next, self._state.counters
+        now.all[:] = 0
+        now.s[:SCALARS] = self._state.scalars
+        following.all[:] = now.all
+        done = False
+        while not done:
+            first = self.cycles
+            self._trace.count[0] = 0
+            done = run(
+                self._program, kind, index, label, pixels, gaps, self._state.memories, c,
+                self._ports, now, following, self._log, self._trace,
+            )  # fmt: skip
+            result.trace += recording.lines(self._trace, self._program.geometry, first, name)
+        self._state.scalars[:] = now.s[:SCALARS]
+
+    def _fast(self, _name, kind, index, label, pixels, gaps, _result) -> None:
+        pr, m, c = self._program, self._state.memories, self._state.counters
+        g, scalars, log = pr.geometry, self._state.scalars, self._log
+        maps = ((m.ping, Mem.PING), (m.pong, Mem.PONG))
+        match kind:
+            case Kind.INPUT:
+                fast.input_phase(pr.input, g, m, c, pixels, int(gaps.sum()))
+            case Kind.CONV:
+                (source, source_mem), (target, target_mem) = maps[index % 2], maps[1 - index % 2]
+                op = conv_of(pr.convs, index)
+                fast.conv_phase(op, g, m, c, source, target, source_mem, target_mem)
+            case Kind.LGAP:
+                fast.lgap_phase(pr.lgap, g, m, c, *maps[pr.lgap.index % 2])
+            case Kind.LATENT:
+                fast.dense_phase(pr.latent, g, m, c)
+            case Kind.HIDDEN:
+                fast.dense_phase(pr.hidden, g, m, c)
+            case Kind.OUTPUT:
+                fast.output_phase(pr.output, g, m, c, scalars)
+            case Kind.STAGE:
+                fast_replay.stage_phase(pr.replay, m, c, scalars, label)
+            case Kind.INSERT:
+                fast_replay.insert_phase(pr.replay, g, m, c, scalars, label, log)
+            case Kind.QUOTA:
+                fast_replay.quota_phase(pr.replay, c, scalars)
+            case Kind.EVICT:
+                fast_replay.evict_phase(pr.replay, g, m, c, scalars, log)
+            case Kind.ADMIT:
+                fast_replay.admit_phase(pr.replay, g, m, c, scalars, log)
+            case Kind.EPOCH:
+                fast_replay.epoch_phase(pr.replay, g, m, c, scalars, log)
