@@ -82,7 +82,11 @@ class ReplayUnit(wiring.Component):
             for name in ("stage", "insert", "quota", "evict", "admit", "epoch")
         }
         self.state = state = Signal(State)
-        self.build_entry(m, numbers)
+        op = self.plan.replay
+        self.slot = Signal(range(op.capacity))
+        self.rest = Signal(range(op.capacity + 1))
+        self.seeds = Signal(range(SEED_DRAWS))
+        self.hits = Signal(range(max(2, self.plan.target.batch)))
         self.build_counts(m)
         self.build_walk(m)
         self.build_copy(m)
@@ -107,17 +111,17 @@ class ReplayUnit(wiring.Component):
                     self.copy_cycle(m)
         with m.If(self.done & self.is_phase["admit"]):
             m.d.sync += self.staged.eq(0)
+        self.build_entry(m, numbers)
         return m
 
     # ----------------------------------------------------------------- registers and data
 
     def build_entry(self, m, numbers):
-        """An operation begins in the state of its first cycle, with its counters at 0."""
+        """An operation begins in the state of its first cycle, with its counters at 0.
+
+        The last word on these registers: the operation before may end in the same cycle.
+        """
         op = self.plan.replay
-        self.slot = Signal(range(op.capacity))
-        self.rest = Signal(range(op.capacity + 1))
-        self.seeds = Signal(range(SEED_DRAWS))
-        self.hits = Signal(range(max(2, self.plan.target.batch)))
         with m.If(self.enter):
             m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.hits.eq(0)]
             with m.Switch(self.next_phase):

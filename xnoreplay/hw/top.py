@@ -273,7 +273,7 @@ class Chip(wiring.Component):
             events[f"{name}.writes"] = ram.wen.any()
         names = counters(self.plan.memories)
         widths = {name: len(Value.cast(events[name])) for name in names}
-        m.submodules.counters = unit = Counters(widths)
+        m.submodules.counters = self.counters = unit = Counters(widths)
         for name in names:
             m.d.comb += [
                 unit.add(name).eq(events[name]),

@@ -1,0 +1,125 @@
+"""The chip against the reference and the plan's closed forms, over random tiny specs."""
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, reject, settings
+from hypothesis import strategies as st
+
+from tests.hw.chip_bench import (
+    ARRIVE,
+    EPOCH,
+    INFER,
+    INSERT,
+    REBALANCE,
+    STAGE,
+    random_image,
+    run_chip,
+)
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import image, presets, reference
+from xnoreplay.spec.bits import to_int
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import Conv, NetworkSpec
+from xnoreplay.spec.plan import compile
+from xnoreplay.spec.target import TargetSpec
+
+
+@st.composite
+def cases(draw):
+    """A tiny network and target that fit each other."""
+    channels = draw(st.sampled_from([1, 2, 4, 8]))
+    lanes = draw(st.sampled_from([n for n in (1, 2, 4) if n <= channels]))
+    colour = draw(st.sampled_from(["grey", "ycbcr"]))
+    size = draw(st.sampled_from([2, 4, 6]))
+    convs = []
+    for i in range(draw(st.integers(1, 3))):
+        groups = draw(st.sampled_from([1, 2])) if i else 1
+        filters = draw(st.integers(1, 3)) * lanes * groups
+        pool = size % 2 == 0 and size > 2 and draw(st.booleans())
+        size = size // 2 if pool else size
+        convs.append(Conv(filters, groups, pool))
+    start = 2 ** sum(c.pool for c in convs) * size
+    levels = tuple(draw(st.integers(1, 5)) for _ in range(3 if colour == "ycbcr" else 1))
+    sizes = draw(st.integers(1, 20)), draw(st.integers(1, 9)), draw(st.integers(2, 4))
+    pad_bit = draw(st.sampled_from([0, 1]))
+    batch, bits, pair = (draw(st.sampled_from(x)) for x in ([1, 2, 4], range(2, 13), [1, 2]))
+    capacity, staging = draw(st.integers(sizes[2], 9)), draw(st.integers(0, 5))
+    try:
+        network = NetworkSpec(
+            "case", start, start, colour, levels, tuple(convs), *sizes, pad_bit=pad_bit
+        )
+        target = TargetSpec(
+            "case", lanes, channels, batch, proxy_bits=bits, proxies_per_pair=pair,
+            replay_capacity=capacity, staging_capacity=staging,
+        )  # fmt: skip
+        return compile(network, target)
+    except SpecError:
+        reject()
+
+
+def words(plan, bits) -> list[int]:
+    """A latent as the chip stores it."""
+    return [to_int(w) for w in image.vector_words([bits], plan.target.channels)]
+
+
+@settings(
+    max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)
+@given(plan=cases(), seed=st.integers(0, 2**32 - 1))
+def test_a_session_of_commands(plan, seed):
+    rng = np.random.default_rng(seed)
+    bundle = bundles.random(plan.network, seed)
+    chip = reference.Chip(bundle, plan.target)
+    base = plan.network.classes - 1
+    commands = [(ARRIVE, base, None)]
+    commands += [(INSERT, n % base, random_image(rng, plan)) for n in range(4)]
+    commands += [(STAGE, base, random_image(rng, plan)) for _ in range(3)]
+    commands += [(REBALANCE, 0, None), (EPOCH, 0, None), (INFER, 0, random_image(rng, plan))]
+    observed = run_chip(plan, bundle, commands)
+
+    for (command, argument, pixels), seen in zip(commands, observed, strict=True):
+        if command == ARRIVE:
+            chip.arrive(argument)
+            assert seen.cycles == plan.replay.quota_cycles(base) + plan.replay.evict_cycles
+        elif command == INSERT:
+            chip.insert(pixels, argument)
+        elif command == STAGE:
+            chip.stage(pixels, argument)
+        elif command == REBALANCE:
+            chip.rebalance()
+        elif command == EPOCH:
+            samples = sum(1 for _ in chip.epoch_order())
+            assert seen.cycles == plan.replay.epoch_cycles(0, samples)
+            assert seen.counters["epoch.samples"] == samples
+        else:
+            result = chip.infer(pixels)
+            assert seen.cycles == plan.infer_cycles(chip.seen)
+            assert seen.prediction == result.prediction
+        valid = 1 << plan.memory("replay.label").width - 1
+        labels = [w - valid if w >= valid else -1 for w in seen.memories["replay.label"]]
+        assert labels == chip.labels.tolist()
+        for slot, label in enumerate(labels):
+            if label >= 0:
+                first = slot * plan.replay.words
+                stored = seen.memories["replay.latent"][first : first + plan.replay.words]
+                assert stored == words(plan, chip.latents[slot])
+        assert seen.lfsr_walk == chip.random.walk
+    assert observed[-1].memories["act.latent"] == words(plan, result.latent)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_pauses_in_the_pixel_stream_only_add_stalls(seed):
+    preset = presets.load("tiny")
+    plan = compile(preset.network, preset.target)
+    bundle = bundles.random(plan.network, seed)
+    rng = np.random.default_rng(seed)
+    commands = [(ARRIVE, 2, None), (INFER, 0, random_image(rng, plan))]
+    steady = run_chip(plan, bundle, commands)[-1]
+    paused = run_chip(plan, bundle, commands, gaps=rng)[-1]
+    stalls = paused.counters["input.stalls"]
+    assert stalls > 0
+    assert paused.cycles == steady.cycles + stalls
+    assert paused.prediction == steady.prediction
+    assert paused.memories == steady.memories
+    same = set(steady.counters) - {"cycles", "input.stalls"}
+    assert {n: paused.counters[n] for n in same} == {n: steady.counters[n] for n in same}
