@@ -25,8 +25,8 @@ def _plain(value):
 
 
 def dumps(tree: object) -> str:
-    """JSON text with sorted keys: equal trees are equal files. NumPy numbers become plain ones."""
-    return json.dumps(tree, indent=1, sort_keys=True, default=_plain, allow_nan=False) + "\n"
+    """JSON text, keys in the order they were put in. NumPy numbers become plain ones."""
+    return json.dumps(tree, indent=1, default=_plain, allow_nan=False) + "\n"
 
 
 def plain(tree):

@@ -18,6 +18,10 @@ from xnoreplay.spec.presets import Preset
 
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
+REPORT_CODE = (
+    "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
+    "flow/figures.py", "flow/metrics.py", "flow/templates",
+)  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 
 
@@ -190,7 +194,7 @@ def steps(train: bool) -> dict[str, Step]:
     ]  # fmt: skip
     names = tuple(s.name for s in table)
     table.append(
-        Step("report", _report, uses=names, code=("flow/report.py", "flow/templates"))
+        Step("report", _report, uses=names, code=REPORT_CODE)
     )
     return {s.name: s for s in table}
 

@@ -5,24 +5,19 @@ place whole, with a `step.json` that records what it was made from. A step whose
 matches is not repeated.
 """
 
-import errno
-import fcntl
 import hashlib
 import shutil
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import xnoreplay
-from xnoreplay.flow import files
+from xnoreplay.flow import files, guard
 from xnoreplay.flow.progress import Progress, clock
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError, unknown
 
-RECORD, RESULT, LOCK, SCRATCH = "step.json", "result.json", ".lock", ".resume"
+RECORD, RESULT, SCRATCH = "step.json", "result.json", ".resume"
 PACKAGE = Path(xnoreplay.__file__).parent
 
 
@@ -123,13 +118,13 @@ class Run:
     def write_settings(self, name: str, tree: dict) -> None:
         """Remember the run's settings, whole or not at all."""
         part = self.folder / f".{name}{files.PART}"
-        with self._locked():
+        with guard.locked(self.folder):
             try:
                 files.write_json(part, tree)
                 part.replace(self.folder / name)
             except OSError as error:
                 part.unlink(missing_ok=True)
-                raise _disk_error("set-up", error) from error
+                raise guard.disk_error("set-up", error) from error
 
     def require(self, name: str) -> list[str]:
         """A step and all it needs, in order."""
@@ -170,7 +165,7 @@ class Run:
             The step that was interrupted leaves nothing.
         """
         force = set(force)
-        with self._locked(), _terminate_as_interrupt():
+        with guard.locked(self.folder), guard.terminate_as_interrupt():
             for name in names:
                 self.outcomes[name] = self._bring(self.steps[name], name in force)
         return list(self.outcomes.values())
@@ -190,7 +185,7 @@ class Run:
         try:
             failure = self._execute(step, recipe, start)
         except OSError as error:
-            raise _disk_error(step.name, error) from error
+            raise guard.disk_error(step.name, error) from error
         seconds = time.monotonic() - start
         if failure:
             self.progress.note(f"[{step.name}] failed its check after {clock(seconds)}: {failure}")
@@ -268,25 +263,6 @@ class Run:
             return False
         return record["outputs"] == files.tree_digests(self.folder / name, skip=(RECORD,))
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = (self.folder / LOCK).open("w")
-        except OSError as error:
-            raise XnoreplayError(
-                f"run folder {self.folder} must be a writable folder: {error.strerror}"
-            ) from None
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise XnoreplayError(
-                    f"run folder {self.folder} must be free, but another run is using it"
-                ) from None
-            files.sweep(self.folder)
-            yield
-
 
 def _user_file_digest(key: str, path: Path) -> str:
     try:
@@ -301,28 +277,3 @@ def error_evidence(error: CheckFailure) -> dict:
     """Evidence a CheckFailure carries beside its sentence: its second argument, if a dict."""
     evidence = error.args[1] if len(error.args) > 1 else {}
     return evidence if isinstance(evidence, dict) else {}
-
-
-def _disk_error(step: str, error: OSError) -> XnoreplayError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return XnoreplayError(
-            f"step {step} must have room to write, but the disk is full; nothing of it was kept"
-        )
-    return XnoreplayError(f"step {step} stopped, and nothing of it was kept: {error}")
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that a stopped job cleans up after itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_signal, _frame):
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

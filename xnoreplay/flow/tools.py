@@ -52,8 +52,10 @@ def which(command: str) -> str | None:
     return shutil.which(command, path=scripts_path())
 
 
-def output(arguments: list[str], env: dict[str, str] | None = None) -> str:
+def output(arguments: list[str], cwd: Path | None = None) -> str:
     """Standard output and error of a command that must succeed.
+
+    arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in.
 
     Raises
     ------
@@ -64,7 +66,7 @@ def output(arguments: list[str], env: dict[str, str] | None = None) -> str:
     if executable is None:
         raise ToolError(f"{arguments[0]} must be installed, but is not; xnoreplay doctor says how")
     done = subprocess.run(
-        [executable, *arguments[1:]], capture_output=True, text=True, env=env, check=False
+        [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False
     )
     text = done.stdout + done.stderr
     if done.returncode:

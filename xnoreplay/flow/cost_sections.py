@@ -1,0 +1,180 @@
+"""Sections on what the chip costs: cycles, joules, and cells."""
+
+from xnoreplay.flow import figures
+from xnoreplay.flow.blocks import Section
+from xnoreplay.flow.metrics import quantity
+from xnoreplay.spec.plan import Plan
+
+RUNS = {"inference": "one inference", "session": "one retraining session"}
+
+
+def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Section:
+    """Cycles by phase, time at the target's clock, and how busy the array is."""
+    section = Section("cycles", "Cycles")
+    if "simulate" not in results:
+        section.absent("simulate", failures)
+        return section
+    simulated = results["simulate"]
+    clock = plan.target.clock_hz
+    for name, title in RUNS.items():
+        if name not in simulated:
+            continue
+        run = simulated[name]
+        total = run["cycles"]
+        section.heading(f"{title[0].upper()}{title[1:]}: {total:,} cycles, "
+                        f"{quantity(total / clock, 's')}")  # fmt: skip
+        phases = {p: n for p, n in run["phases"].items() if n}
+        section.figure(
+            figures.bars(list(phases), [float(n) for n in phases.values()], "cycles"),
+            f"Cycles by phase, {title}.",
+        )
+        beats, taps = (run["counters"].get(c, 0) for c in ("array.beats", "array.taps"))
+        cells = plan.target.lanes * 9
+        busy, used = beats / total, taps / (total * cells)
+        section.table(
+            ["array", "value"],
+            [
+                ["cycles with an operand", f"{beats:,} of {total:,}, {quantity(busy, 'fraction')}"],
+                ["cell operations", f"{taps * plan.target.channels:,}"],
+                ["utilisation of all cells in all cycles", quantity(used, "fraction")],
+            ],
+            ["", "n"],
+        )
+        section.metric(f"cycles.{name}", total, "cycle", "lower", "counted")
+        section.metric(f"time.{name}", total / clock, "s", "lower", "modelled")
+        section.metric(f"array.{name}.utilisation", used, "fraction", "higher", "counted")
+        section.metric(f"array.{name}.busy", busy, "fraction", "higher", "counted")
+        for phase, n in phases.items():
+            section.metric(f"cycles.{name}.{phase}", n, "cycle", "lower", "counted")
+        for counter, n in run["counters"].items():
+            section.metric(f"events.{name}.{counter}", n, "event", "neither", "counted")
+    speed = simulated.get("speed", {}) | results.get("cosim", {}).get("speed", {})
+    if speed:
+        section.table(
+            ["simulated by", "modelled cycles a second"],
+            [[mode, quantity(float(rate), "cycle/s")] for mode, rate in speed.items()],
+            ["", "n"], caption="Speed on the machine named below.",
+        )  # fmt: skip
+        for mode, rate in speed.items():
+            section.metric(f"speed.{mode.replace(' ', '_')}", rate, "cycle/s", "higher", "tool")
+    return section
+
+
+def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
+    """Joules by part, low to high, with the source of every cost."""
+    section = Section("energy", "Energy")
+    if "estimate" not in results:
+        section.absent("estimate", failures)
+        return section
+    estimate = results["estimate"]
+    technology = estimate["technology"]
+    section.text(
+        f"Counted events times costs, scaled to {technology['node']} "
+        f"{technology['device_type']} at {technology['supply_v']} V. Each cost is low, nominal and "
+        "high: three published sources in order of size, or a table with an assumed allowance. "
+        "Not counted: leakage of the logic, the clock tree, pads, and wires between blocks."
+    )
+    for name, run in estimate["energy"].items():
+        low, nominal, high = run["total"]
+        title = RUNS.get(name, name)
+        section.heading(
+            f"{title[0].upper()}{title[1:]}: {quantity(nominal, 'J')} "
+            f"({quantity(low, 'J')} to {quantity(high, 'J')})"
+        )
+        parts = {p: j for p, j in run["parts"].items() if j[1] > 0.002 * nominal}
+        factor, unit = _scale(max(j[2] for j in parts.values()))
+        columns = [[j[i] / factor for j in parts.values()] for i in range(3)]
+        section.figure(
+            figures.bars(list(parts), columns[1], unit, columns[0], columns[2]),
+            f"Energy by part, {title}; whiskers from low to high. Parts below 0.2 % are left out.",
+        )
+        section.table(
+            ["part", "event", "count", "low each", "nominal each", "high each", "nominal",
+             "source"],
+            [
+                [r["part"], r["event"], f"{r['count']:,}", *(quantity(c, "J") for c in r["cost"]),
+                 quantity(r["joules"][1], "J"), r["source"]]
+                for r in sorted(run["rows"], key=lambda r: -r["joules"][1])
+            ],
+            ["code", "code", "n", "n", "n", "n", "n", "source"],
+            folded=f"All {len(run['rows'])} rows, with unit costs and sources",
+        )  # fmt: skip
+        for bound, joules, watts in zip(("low", "nominal", "high"), run["total"], run["watts"],
+                                        strict=True):  # fmt: skip
+            section.metric(f"energy.{name}.{bound}", joules, "J", "lower", "modelled")
+            section.metric(f"power.{name}.{bound}", watts, "W", "lower", "modelled")
+        for part, joules in run["parts"].items():
+            for bound, value in zip(("low", "nominal", "high"), joules, strict=True):
+                section.metric(f"energy.{name}.{part}.{bound}", value, "J", "lower", "modelled")
+    _published(section, estimate)
+    return section
+
+
+def _published(section: Section, estimate: dict) -> None:
+    rows = [
+        [f"this chip, {name}", (f"{estimate['technology']['node']}, "
+         f"{estimate['technology']['supply_v']} V"), "",
+         " to ".join(quantity(j, "J") for j in run["joules_per_operation"][::2]),
+         "memories, array, control; see above"]
+        for name, run in estimate["energy"].items() if run["joules_per_operation"]
+    ]  # fmt: skip
+    rows += [
+        [c["chip"], c["technology"], quantity(c["published"], "J"), quantity(c["scaled"], "J"),
+         f"{c['scope']}. {c['source']}"]
+        for c in estimate["published"]
+    ]  # fmt: skip
+    section.table(
+        ["chip", "technology", "as published", "at this technology", "scope and source"], rows,
+        ["", "", "n", "n", "source"],
+        caption="Energy a binary operation (an XNOR or its addition), beside published chips "
+        "scaled by the same rule. Far scaling is uncertain: this is context, not a check.",
+    )  # fmt: skip
+
+
+def _scale(value: float) -> tuple[float, str]:
+    for factor, unit in ((1e-15, "fJ"), (1e-12, "pJ"), (1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ")):
+        if value < 1000 * factor:
+            return factor, unit
+    return 1.0, "J"
+
+
+def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
+    """What yosys and nextpnr say of the Verilog."""
+    section = Section("synthesis", "Verilog and synthesis")
+    generated = results.get("generate")
+    if generated:
+        section.table(
+            ["Verilog", "value"],
+            [
+                ["file", f"generate/{generated['verilog']}, top module {generated['top']}"],
+                ["SHA-256", generated["digest"]],
+            ],
+            ["", "code"],
+        )
+    if "synth" not in results:
+        section.absent("synth", failures)
+        return section
+    synth = results["synth"]
+    section.text(
+        f"{synth['tool']}: {synth['latches']} latches, {len(synth['warnings'])} warnings, "
+        f"{sum(synth['checked_cells'].values()):,} cells before mapping, "
+        f"{synth['memory_bits']:,} memory bits recognised."
+    )
+    names = {"lut4": "look-up tables of 4 inputs", "carry": "carry cells, 2 bits each",
+             "distributed_ram": "distributed memories, 16×4", "flip_flops": "flip-flops",
+             "block_ram": "block memories, 18 kbit", "multipliers": "multipliers"}  # fmt: skip
+    section.table(
+        ["Lattice ECP5", "used"],
+        [[names[k], f"{n:,}"] for k, n in synth["resources"].items()],
+        ["", "n"], caption="Resources after mapping.",
+    )  # fmt: skip
+    for name, n in synth["resources"].items():
+        section.metric(f"ecp5.{name}", n, "cell", "lower", "tool")
+    section.metric("synth.latches", synth["latches"], "latch", "lower", "tool")
+    section.metric("synth.warnings", len(synth["warnings"]), "warning", "lower", "tool")
+    section.metric("synth.cells", sum(synth["checked_cells"].values()), "cell", "lower", "tool")
+    if placed := synth.get("placement"):
+        clock = placed["clock_hz"]
+        section.text(f"Placed and routed on ECP5 85k: clock {quantity(clock, 'Hz')}.")
+        section.metric("ecp5.clock", clock, "Hz", "higher", "tool")
+    return section

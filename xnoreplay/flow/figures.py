@@ -1,0 +1,119 @@
+"""Pictures of the report: matplotlib figures as SVG text that goes into the page."""
+
+import io
+import re
+from collections.abc import Callable
+
+import numpy as np
+
+INK, GREY, BAND = "#1f2933", "#9aa5b1", "#d9e2ec"
+COLOURS = ("#1d4e89", "#d1495b", "#66a182", "#edae49", "#6c4f8d", "#00798c", "#8d6e63", "#546e7a")
+
+
+STYLE = {
+    "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": GREY,
+    "axes.spines.top": False, "axes.spines.right": False, "text.color": INK,
+    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "svg.hashsalt": "xnoreplay", "svg.fonttype": "none",
+}  # fmt: skip
+
+
+def draw(width: float, height: float, paint: Callable, columns: int = 1) -> str:
+    """A picture of so many inches; paint receives its axes, an array where there are columns."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    with pyplot.rc_context(STYLE):
+        figure, axes = pyplot.subplots(1, columns, figsize=(width, height))
+        try:
+            paint(axes)
+            figure.tight_layout()
+            buffer = io.StringIO()
+            figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+        finally:
+            pyplot.close(figure)
+    return _inline(buffer.getvalue())
+
+
+def _inline(text: str) -> str:
+    """The svg element alone, with its identifiers made unlike those of other pictures."""
+    text = text[text.index("<svg") :]
+    salt = f"f{len(text)}-"
+    text = re.sub(r'\bid="', f'id="{salt}', text)
+    text = re.sub(r"url\(#", f"url(#{salt}", text)
+    return re.sub(r'xlink:href="#', f'xlink:href="#{salt}', text)
+
+
+def bars(labels: list[str], values: list[float], axis: str,
+         low: list[float] | None = None, high: list[float] | None = None) -> str:  # fmt: skip
+    """Horizontal bars, the first on top; whiskers from low to high where given."""
+    places = range(len(labels))
+    whiskers = None
+    if low is not None and high is not None:
+        whiskers = [
+            [v - a for v, a in zip(values, low, strict=True)],
+            [b - v for v, b in zip(values, high, strict=True)],
+        ]
+
+    def paint(axes) -> None:
+        axes.barh(places, values, xerr=whiskers, color=COLOURS[0], height=0.62,
+                  error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2})  # fmt: skip
+        axes.set_yticks(places, labels)
+        axes.invert_yaxis()
+        axes.set_xlabel(axis)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
+
+    return draw(7.2, 0.6 + 0.24 * len(labels), paint)
+
+
+def stacked(shares: dict[str, float], axis: str) -> str:
+    """One bar of parts with a legend."""
+
+    def paint(axes) -> None:
+        left = 0.0
+        for i, (name, value) in enumerate(shares.items()):
+            axes.barh([0], [value], left=[left], color=COLOURS[i % len(COLOURS)], label=name,
+                      height=0.5)  # fmt: skip
+            left += value
+        axes.set_yticks([])
+        axes.spines["left"].set_visible(False)
+        axes.set_xlim(0, left or 1)
+        axes.set_xlabel(axis)
+        axes.legend(ncols=4, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0),
+                    fontsize=8)  # fmt: skip
+
+    return draw(7.2, 1.35, paint)
+
+
+def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks: list[str]) -> str:
+    """Lines over sessions, each a (mean, spread) pair of lists, with a band of one spread."""
+
+    def paint(axes) -> None:
+        for i, (name, (middle, width)) in enumerate(series.items()):
+            low = [m - w for m, w in zip(middle, width, strict=True)]
+            high = [m + w for m, w in zip(middle, width, strict=True)]
+            x, colour = range(len(middle)), COLOURS[i % len(COLOURS)]
+            axes.plot(x, middle, marker="o", markersize=3.5, color=colour, label=name)
+            axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        axes.set_xticks(range(len(ticks)), ticks)
+        axes.set_ylabel(axis)
+        axes.set_ylim(0, 1.02)
+        axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
+        axes.grid(axis="y", color=BAND, linewidth=0.6)
+        axes.legend(frameon=False, loc="lower left", ncols=2, fontsize=8)
+
+    return draw(7.2, 3.0, paint)
+
+
+def images(pixels: np.ndarray) -> str:
+    """A row of grey images, (n, height, width)."""
+
+    def paint(row) -> None:
+        for axes, image in zip(np.atleast_1d(row), pixels, strict=True):
+            axes.imshow(image, cmap="gray_r", vmin=0, vmax=pixels.max(), interpolation="nearest")
+            axes.set_axis_off()
+
+    return draw(7.2, 0.8, paint, columns=len(pixels))

@@ -1,0 +1,67 @@
+"""What a run is guarded against: a second run, a full disk, and being stopped."""
+
+import errno
+import fcntl
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from xnoreplay.flow import files
+from xnoreplay.spec.errors import XnoreplayError
+
+LOCK = ".lock"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a run folder, made if need be, and clear what a killed run left in it.
+
+    Raises
+    ------
+    XnoreplayError
+        Where the folder cannot be written, or another run holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / LOCK).open("w")
+    except OSError as error:
+        raise XnoreplayError(
+            f"run folder {folder} must be a writable folder: {error.strerror}"
+        ) from None
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise XnoreplayError(
+                f"run folder {folder} must be free, but another run is using it"
+            ) from None
+        files.sweep(folder)
+        yield
+
+
+def disk_error(step: str, error: OSError) -> XnoreplayError:
+    """The sentence for an OSError in the middle of a step."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return XnoreplayError(
+            f"step {step} must have room to write, but the disk is full; nothing of it was kept"
+        )
+    return XnoreplayError(f"step {step} stopped, and nothing of it was kept: {error}")
+
+
+@contextmanager
+def terminate_as_interrupt() -> Iterator[None]:
+    """Treat SIGTERM as Ctrl-C, so that a stopped job cleans up after itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal, _frame):
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,75 @@
+"""Reported numbers: each with unit, direction and origin, so that two runs compare themselves."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Better = Literal["lower", "higher", "neither"]
+Origin = Literal["counted", "modelled", "tool"]
+
+PREFIXES = ((1e-15, "f"), (1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1, ""),
+            (1e3, "k"), (1e6, "M"), (1e9, "G"))  # fmt: skip
+SCALED = ("J", "W", "s", "Hz", "J/op", "cycle/s")
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of the report.
+
+    origin : counted by the simulator or the RTL or on test samples, modelled by the plan or a cost
+        table, or reported by a tool
+    """
+
+    name: str
+    value: float | int | None
+    unit: str
+    better: Better
+    origin: Origin
+
+    def as_dict(self) -> dict:
+        return {
+            "name": self.name,
+            "value": self.value,
+            "unit": self.unit,
+            "better": self.better,
+            "origin": self.origin,
+        }
+
+
+def quantity(value: float | int | None, unit: str = "") -> str:
+    """A number with its unit as a report shows it: integers in full, SI prefixes for the rest.
+
+    >>> quantity(12345, "cycles"), quantity(3.21e-9, "J"), quantity(0.9133, "fraction")
+    ('12,345 cycles', '3.21 nJ', '91.3 %')
+    >>> quantity(None)
+    '–'
+    """
+    if value is None:
+        return "–"
+    if unit == "fraction":
+        return f"{100 * value:.1f} %"
+    if unit in SCALED:
+        factor, prefix = max((p for p in PREFIXES if p[0] <= abs(value)), default=PREFIXES[0])
+        return f"{value / factor:.3g} {prefix}{unit}" if value else f"0 {unit}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+    return f"{text} {unit}".rstrip()
+
+
+def kib(bits: int) -> str:
+    """Bits as KiB of 1,024 bytes.
+
+    >>> kib(8192), kib(100)
+    ('1.000', '0.012')
+    """
+    return f"{bits / 8192:,.3f}"
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def spread(values: list[float]) -> float:
+    """Sample standard deviation; 0 for one value."""
+    if len(values) < 2:
+        return 0.0
+    centre = mean(values)
+    return (sum((v - centre) ** 2 for v in values) / (len(values) - 1)) ** 0.5
