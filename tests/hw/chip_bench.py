@@ -44,7 +44,7 @@ def run_chip(plan, bundle, commands, gaps=None) -> list[Observation]:
                 ctx.set(cell, to_int(row))
         for command, argument, pixels in commands:
             phases, cycles = await _command(ctx, chip, plan, command, argument, pixels, gaps)
-            seen.append(_observe(ctx, chip, plan, phases, cycles))
+            seen.append(_observe(ctx, chip, phases, cycles))
 
     simulator = Simulator(chip)
     simulator.add_clock(1e-6)
@@ -76,7 +76,7 @@ async def _command(ctx, chip, plan, command, argument, pixels, gaps):
     return phases, cycles
 
 
-def _observe(ctx, chip, plan, phases, cycles) -> Observation:
+def _observe(ctx, chip, phases, cycles) -> Observation:
     memories = {
         name: [ctx.get(ram.array.data[i]) for i in range(ram.depth)]
         for name, ram in chip.rams.items()

@@ -105,13 +105,14 @@ def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple
 
 
 def digest(bundle: Bundle) -> str:
-    """SHA-256 over the network and every tensor, in name order; provenance is outside it."""
-    return _digest(bundle.network, _tensors(bundle))
+    """SHA-256 over the network, the provenance and every tensor in name order."""
+    return _digest(bundle.network, bundle.provenance, _tensors(bundle))
 
 
-def _digest(net: NetworkSpec, tensors: dict[str, np.ndarray]) -> str:
+def _digest(net: NetworkSpec, provenance: dict, tensors: dict[str, np.ndarray]) -> str:
     h = hashlib.sha256()
-    h.update(json.dumps(presets.network_to_dict(net), sort_keys=True).encode())
+    for tree in (presets.network_to_dict(net), provenance):
+        h.update(json.dumps(tree, sort_keys=True).encode() + b"\n")
     for name in sorted(tensors):
         a = np.ascontiguousarray(tensors[name])
         h.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode())
@@ -126,7 +127,7 @@ def write(bundle: Bundle, path: Path) -> str:
     for name, (shape, dtype) in expected.items():
         actual = tensors[name]
         assert (actual.shape, actual.dtype) == (shape, dtype), (name, actual.shape, actual.dtype)
-    digest_ = _digest(bundle.network, tensors)
+    digest_ = _digest(bundle.network, bundle.provenance, tensors)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -181,13 +182,14 @@ def read(path: Path) -> Bundle:
             )
     for name in sorted(tensors.keys() - expected.keys()):
         raise BundleError(f"bundle {path}: tensor {name!r} must not be present")
-    actual_digest = _digest(net, tensors)
+    provenance = json.loads(metadata["provenance"])
+    actual_digest = _digest(net, provenance, tensors)
     if actual_digest != metadata["digest"]:
         raise BundleError(
             f"bundle {path}: field 'digest' must match the content, {actual_digest[:12]}, "
             f"not {metadata['digest'][:12]}"
         )
-    return _assemble(net, tensors, json.loads(metadata["provenance"]))
+    return _assemble(net, tensors, provenance)
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:

@@ -1,0 +1,117 @@
+"""Bundles: whole, or refused by name."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import BundleError
+
+TINY = presets.load("tiny").network
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    bundles.write(bundles.random(TINY, 0), path)
+    return path
+
+
+def rewrite(path, tensors=(), metadata=()):
+    """Change tensors or metadata of a saved bundle and keep its digest."""
+    with safetensors.safe_open(path, framework="numpy") as f:
+        old = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+        meta = f.metadata()
+    old |= dict(tensors)
+    safetensors.numpy.save_file(
+        {k: v for k, v in old.items() if v is not None}, path, metadata=meta | dict(metadata)
+    )
+
+
+def refusal(path) -> str:
+    with pytest.raises(BundleError) as error:
+        bundles.read(path)
+    return str(error.value)
+
+
+def test_round_trip(saved):
+    first, second = bundles.random(TINY, 0), bundles.read(saved)
+    assert bundles.digest(first) == bundles.digest(second)
+    assert second.network == TINY
+    for a, b in zip(first.conv, second.conv, strict=True):
+        assert (a == b).all()
+    assert (first.output == second.output).all()
+
+
+def test_a_missing_file(tmp_path):
+    assert "must be a readable file" in refusal(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_truncated_file(saved, keep):
+    raw = saved.read_bytes()
+    saved.write_bytes(raw[:keep])
+    assert "must be" in refusal(saved)
+
+
+def test_every_flipped_bit_of_the_content_is_noticed(saved):
+    raw = bytearray(saved.read_bytes())
+    rng = np.random.default_rng(0)
+    for position in rng.choice(len(raw), 40, replace=False):
+        damaged = bytearray(raw)
+        damaged[position] ^= 1
+        saved.write_bytes(damaged)
+        refusal(saved)
+
+
+def test_a_foreign_file(tmp_path):
+    path = tmp_path / "foreign.safetensors"
+    safetensors.numpy.save_file({"x": np.zeros(3)}, path)
+    assert "field 'format' must be present" in refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"format": "other"}, "field 'format' must be 'xnoreplay-bundle', not 'other'"),
+        ({"version": "9"}, "field 'version' must be 1, not '9'"),
+        ({"network": "{"}, "field 'network' must be JSON"),
+        ({"network": json.dumps({"name": "x"})}, "field 'network': section 'network' must give"),
+        ({"digest": "0" * 64}, "field 'digest' must match the content"),
+    ],
+)
+def test_bad_metadata(saved, metadata, message):
+    rewrite(saved, metadata=metadata)
+    assert message in refusal(saved)
+
+
+def test_an_altered_tensor(saved):
+    rewrite(saved, {"conv0.weight": np.zeros((8, 5), np.uint8)})
+    assert "field 'digest' must match the content" in refusal(saved)
+
+
+def test_a_tensor_of_the_wrong_shape_or_absent(saved):
+    rewrite(saved, {"conv0.weight": np.zeros((7, 5), np.uint8)})
+    assert "tensor 'conv0.weight' must be uint8 of shape (8, 5)" in refusal(saved)
+    rewrite(saved, {"conv0.weight": None})
+    assert "tensor 'conv0.weight' must be present" in refusal(saved)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_args, **_kwargs):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(safetensors.numpy, "save_file", fail)
+    with pytest.raises(OSError, match="no space"):
+        bundles.write(bundles.random(TINY, 0), tmp_path / "b.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_digest_covers_provenance():
+    bundle = bundles.random(TINY, 0)
+    other = dataclasses.replace(bundle, provenance={"seed": 9})
+    assert bundles.digest(bundle) != bundles.digest(other)

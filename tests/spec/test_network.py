@@ -1,0 +1,59 @@
+"""NetworkSpec: what a topology derives, and which topologies it refuses."""
+
+import dataclasses
+
+import pytest
+
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import Conv
+
+DIGITS = presets.load("digits").network
+
+
+def test_3mb_has_the_papers_weight_bits():
+    net = presets.load("3mb").network
+    convs = [c.filters * net.conv_fan_in(i) for i, c in enumerate(net.convs)]
+    assert convs == [73_728, 147_456, 147_456, 294_912, 294_912, 589_824]
+    assert net.lgap_map.bits == 8_192
+    assert net.latent * net.lgap_bits == 1_048_576
+    assert net.hidden * net.latent == 131_072
+    assert net.classes * net.output_fan_in == 230_400
+    assert net.weight_bits == 2_966_528
+
+
+def test_a_native_image_is_thirteen_latents():
+    net = presets.load("3mb").network
+    assert net.native_image_bits == 13_312 == 13 * net.latent
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"classes": 1}, "classes must be at least 2, not 1"),
+        ({"latent": 0}, "latent must be a positive integer, not 0"),
+        ({"hidden": 2.5}, "hidden must be a positive integer, not 2.5"),
+        ({"colour": "rgb"}, "colour must be 'grey' or 'ycbcr', not 'rgb'"),
+        ({"pad_bit": 2}, "pad_bit must be 0 or 1, not 2"),
+        ({"levels": (16, 16)}, "levels must have one entry per grey channel (1), not 2"),
+        ({"levels": (256,)}, "levels[0] must be at most 255, the steps of a byte, not 256"),
+        ({"convs": ()}, "convs must name at least one convolution, not none"),
+        (
+            {"convs": (Conv(32), Conv(30, groups=4))},
+            "convs[1].groups must divide its 30 output channels, but 4 does not",
+        ),
+        (
+            {"convs": (Conv(33), Conv(32, groups=2))},
+            "convs[1].groups must divide its 33 input channels, but 2 does not",
+        ),
+        ({"height": 7}, "convs[1].pool must see an even map, not 7x8"),
+        (
+            {"convs": (Conv(8, pool=True), Conv(8, pool=True), Conv(8, pool=True))},
+            "the last feature map must have at least 2 pixels to average over, not 1",
+        ),
+    ],
+)
+def test_a_broken_rule_is_named(change, message):
+    with pytest.raises(SpecError) as error:
+        dataclasses.replace(DIGITS, **change)
+    assert str(error.value) == message

@@ -1,0 +1,99 @@
+"""The plan: addresses, closed forms, and networks that do not fit."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import image, presets
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import Conv
+from xnoreplay.spec.plan import compile
+
+DIGITS = presets.load("digits")
+
+
+def test_convolutions_of_3mb_keep_the_array_busy():
+    preset = presets.load("3mb")
+    plan = compile(preset.network, preset.target)
+    busy = sum(op.tiles * op.pixels * op.beats for op in plan.convolutions)
+    total = sum(op.cycles for op in plan.convolutions)
+    assert busy == 43_008
+    assert busy / total > 0.99
+
+
+def test_an_inference_is_the_sum_of_its_operations():
+    plan = compile(DIGITS.network, DIGITS.target)
+    parts = [op.cycles for op in plan.feature_ops]
+    assert parts == [64, 530, 1055, 270, 535, 19, 133]
+    assert plan.infer_cycles(5) == sum(parts) + plan.hidden.cycles + 5 * 2 * 2 + 5
+
+
+@pytest.mark.parametrize(
+    ("network", "target", "message"),
+    [
+        (
+            {}, {"replay_capacity": 9},
+            "replay_capacity must be at least one latent for each of 10 classes, not 9",
+        ),
+        (
+            {"convs": (Conv(32), Conv(12, groups=2, pool=True), Conv(12))}, {},
+            "convs[1]: a group's output channels must be a multiple of the target's 4 lanes, not 6",
+        ),
+        (
+            {"convs": (Conv(32, groups=2), Conv(32))}, {},
+            "convs[0].groups must be 1, because thermometer words are not split by group, not 2",
+        ),
+    ],
+)  # fmt: skip
+def test_a_network_that_does_not_fit_is_refused(network, target, message):
+    with pytest.raises(SpecError) as error:
+        compile(
+            dataclasses.replace(DIGITS.network, **network),
+            dataclasses.replace(DIGITS.target, **target),
+        )
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"lanes": 3}, "lanes must be a power of two, not 3"),
+        ({"lanes": 32}, "lanes must divide the window's 16 channels, not 32"),
+        ({"proxy_bits": 13}, "proxy_bits must be an integer from 2 to 12, not 13"),
+        ({"delta_bits": 1}, "delta_bits must be an integer from 2 to 8, not 1"),
+        ({"batch": 256}, "batch must fit a node of the window, at most 144 samples, not 256"),
+        ({"clock_hz": -1}, "clock_hz must be a positive integer, not -1"),
+    ],
+)
+def test_a_target_that_breaks_a_rule_is_refused(change, message):
+    with pytest.raises(SpecError) as error:
+        dataclasses.replace(DIGITS.target, **change)
+    assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_memory_images_hold_every_weight_bit(name):
+    preset = presets.load(name)
+    plan = compile(preset.network, preset.target)
+    bundle = bundles.random(preset.network, 1)
+    images = image.load(plan, bundle)
+    ones = sum(int(w.sum()) for w in bundle.conv) + int(bundle.dense.sum())
+    assert int(images["weights.fe"].sum()) == ones
+    assert int(images["weights.lgap"].sum()) == int(bundle.lgap.sum())
+
+
+def test_conv_words_follow_the_page():
+    plan = compile(DIGITS.network, DIGITS.target)
+    bundle = bundles.random(DIGITS.network, 2)
+    rows = image.weights_fe(plan, bundle)
+    op = plan.convolutions[3]
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        f, ky, kx, c = (int(rng.integers(n)) for n in bundle.conv[3].shape)
+        group, member = divmod(f, 64 // 2)
+        tile, lane = divmod(member, op.lanes)
+        beat, channel = divmod(c, 16)
+        row = op.weight_base + ((group * op.group_tiles + tile) * op.lanes + lane) * op.beats + beat
+        assert rows[row, (3 * ky + kx) * 16 + channel] == bundle.conv[3][f, ky, kx, c]

@@ -1,0 +1,49 @@
+"""Presets by name and from files."""
+
+import pytest
+
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import SpecError
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_round_trip(name):
+    preset = presets.load(name)
+    assert presets.from_dict(presets.to_dict(preset)) == preset
+
+
+def test_an_unknown_preset_suggests_the_nearest():
+    with pytest.raises(SpecError) as error:
+        presets.load("digit")
+    expected = "preset must be one of 3mb, digits, tiny, not 'digit'; did you mean 'digits'?"
+    assert str(error.value) == expected
+
+
+def test_a_file_overrides_fields_of_a_preset(tmp_path):
+    path = tmp_path / "wide.toml"
+    path.write_text('preset = "digits"\n[target]\nlanes = 8\n')
+    preset = presets.load(str(path))
+    assert preset.name == "wide"
+    assert preset.target.lanes == 8
+    assert preset.network == presets.load("digits").network
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('preset = "digts"', "preset must be one of 3mb, digits, tiny, not 'digts'"),
+        ('preset = "digits"\n[targets]\n', "section must be one of"),
+        ('preset = "digits"\n[target]\nlane = 2\n', "did you mean 'lanes'?"),
+        ("[network]\nheight = 8\n", "section 'network' must give classes, colour, convs"),
+        ('preset = "digits"\ntarget = 3\n', "section 'target' must be a table of fields, not 3"),
+        ('preset = "digits"\n[network]\nconvs = [{groups = 2}]\n', "convs[0] must give filters"),
+        ("preset = ", "must be readable TOML"),
+    ],
+)
+def test_a_bad_file_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "bad.toml"
+    path.write_text(text)
+    with pytest.raises(SpecError) as error:
+        presets.load(str(path))
+    assert message in str(error.value)
+    assert "\n" not in str(error.value) or "TOML" in message
