@@ -80,7 +80,7 @@ def run(
     steps = math.ceil(recipe.size(len(samples.classes)) / recipe.batch)
     network = build(preset, dataset, recipe, seed)
     objective = Objective(network, WeightedCCE(weights), recipe, dataset.max_pixel)
-    optimizer = torch.optim.Adam(objective.parameters(), recipe.learning_rate)
+    optimizer = torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
     config = {
         "preset": presets.to_dict(preset),
         "dataset": dataset.name,
