@@ -7,11 +7,11 @@ set as well. The others leave every memory and counter as the clocks of a phase 
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import ZERO, kernel, low_bits, popcount, put_bit
+from xnoreplay.sim.jit import ZERO, kernel, low_bits, part, popcount, put_bit
 from xnoreplay.sim.state import Scalar
 
 
-@kernel
+@part
 def input_bits(op, g, threshold, image, target):
     """Thermometer words of (pixels, channels) uint8 into (pixels * words, units)."""
     for p in range(op.pixels):
@@ -25,17 +25,23 @@ def input_bits(op, g, threshold, image, target):
                     put_bit(row, i, 1)
 
 
-@kernel
-def source_word(op, g, tile, beat):
+@part
+def _clear(words):
+    for i in range(words.shape[0]):
+        words[i] = 0
+
+
+@part
+def source_word(op, tile, beat):
     """Word of a pixel that a beat of a tile reads."""
     return (tile // op.group_tiles) * op.beats + beat
 
 
-@kernel
+@part
 def window(op, g, source, tile, row, col, out):
     """The (beats, 9 units) operand around one pixel."""
     for beat in range(op.beats):
-        word = source_word(op, g, tile, beat)
+        word = source_word(op, tile, beat)
         valid = op.last_channels if beat == op.beats - 1 else g.channels
         for tap in range(9):
             y, x = row + tap // 3 - 1, col + tap % 3 - 1
@@ -48,7 +54,7 @@ def window(op, g, source, tile, row, col, out):
                 out[beat, tap * g.units + u] = bits & low_bits(valid - 64 * u)
 
 
-@kernel
+@part
 def window_sum(op, g, x, weights, row):
     """Raw popcount of one filter, whose first beat is in `row`."""
     different = 0
@@ -58,7 +64,7 @@ def window_sum(op, g, x, weights, row):
     return 9 * g.channels * op.beats - different
 
 
-@kernel
+@part
 def tile_bits(op, g, x, weights, tile, out):
     """OR the bits of a tile's filters into out[0 : lanes]."""
     for lane in range(g.lanes):
@@ -67,7 +73,7 @@ def tile_bits(op, g, x, weights, tile, out):
             out[lane] = 1
 
 
-@kernel
+@part
 def put_slice(op, g, tile, pixel, bits, target):
     """Write a tile's bits of one pixel to the destination map."""
     group = tile // op.destination_group_tiles
@@ -79,7 +85,7 @@ def put_slice(op, g, tile, pixel, bits, target):
         put_bit(row, first + lane, bits[lane])
 
 
-@kernel
+@part
 def conv_bits(op, g, weights, source, target):
     """A convolution from map to map."""
     step = 2 if op.pool else 1
@@ -92,7 +98,7 @@ def conv_bits(op, g, weights, source, target):
                     for i in range(step * step):
                         window(op, g, source, tile, row * step + i // step,
                                col * step + i % step, x[i])  # fmt: skip
-                bits[:] = 0
+                _clear(bits)
                 for i in range(step * step):
                     tile_bits(op, g, x[i], weights, tile, bits)
                 put_slice(op, g, tile, row * (op.width // step) + col, bits, target)
@@ -106,12 +112,13 @@ def conv_phase(op, g, m, c, source, target, source_mem, target_mem):
         for tile in range(max(0, op.tiles - 2), op.tiles):
             for beat in range(op.beats):
                 row = op.weight_base + (tile * g.lanes + lane) * op.beats + beat
-                m.lane_file[lane, tile % 2 * op.beats + beat] = m.weights_fe[row]
+                for i in range(9 * g.units):
+                    m.lane_file[lane, tile % 2 * op.beats + beat, i] = m.weights_fe[row, i]
     moves = op.cycles - op.load - 1
     for n in range(moves - op.row, moves):
         for u in range(g.units):
-            m.row0[n % op.row, u] = _entered(op, g, source, n, u)
-            m.row1[n % op.row, u] = _entered(op, g, source, n - op.row, u)
+            m.row0[n % op.row, u] = _entered(op, source, n, u)
+            m.row1[n % op.row, u] = _entered(op, source, n - op.row, u)
     pixels = op.height * op.width
     outputs = op.tiles * pixels
     if op.pool:
@@ -133,22 +140,22 @@ def conv_phase(op, g, m, c, source, target, source_mem, target_mem):
     c.events[Event.CYCLES] += op.cycles
 
 
-@kernel
-def _entered(op, g, source, n, u):
+@part
+def _entered(op, source, n, u):
     """The word that entered the line buffer in its n-th move."""
     tile, step = n // op.period, n % op.period
     if n < 0 or tile >= op.tiles or step >= op.height * op.width * op.beats:
         return ZERO
-    word = source_word(op, g, tile, step % op.beats)
+    word = source_word(op, tile, step % op.beats)
     return source[step // op.beats * op.source_words + word, u]
 
 
-@kernel
+@part
 def _leave_pool_row(op, g, m, source):
     x = np.zeros((op.beats, 9 * g.units), np.uint64)
     bits = np.zeros(g.lanes, np.uint8)
     for col in range(op.width // 2):
-        bits[:] = 0
+        _clear(bits)
         for i in range(2):
             window(op, g, source, op.tiles - 1, op.height - 2, 2 * col + i, x)
             tile_bits(op, g, x, m.weights_fe, op.tiles - 1, bits)
@@ -156,7 +163,7 @@ def _leave_pool_row(op, g, m, source):
             put_bit(m.pool_row[col], lane, bits[lane])
 
 
-@kernel
+@part
 def lgap_bits(op, g, kernels, source, file):
     """Average and depthwise bits into the vector at slot 0 of a lane's file (slots, 9 units)."""
     for w in range(op.words):
@@ -175,7 +182,7 @@ def lgap_bits(op, g, kernels, source, file):
         put_word(g, file, op.words + w, depthwise)
 
 
-@kernel
+@part
 def put_word(g, file, w, word):
     """Write word w of a vector into a lane's file."""
     for u in range(g.units):
@@ -192,7 +199,7 @@ def lgap_phase(op, g, m, c, source, source_mem):
     c.events[Event.CYCLES] += op.cycles
 
 
-@kernel
+@part
 def dense_sum(g, weights, row, beats, last_taps, file, slot):
     """Raw popcount of one row of weights against a lane's vector."""
     different = 0
@@ -203,13 +210,13 @@ def dense_sum(g, weights, row, beats, last_taps, file, slot):
     return ((beats - 1) * 9 + last_taps) * g.channels - different
 
 
-@kernel
+@part
 def dense_bits(op, g, weights, file, latent):
     """A dense layer from and to a lane's vectors; `latent` is written if the operation does."""
     words = -(-op.rows // g.channels)
     word = np.zeros(g.units, np.uint64)
     for w in range(words):
-        word[:] = ZERO
+        _clear(word)
         first = w * g.channels
         for i in range(min(g.channels, op.rows - first)):
             row = op.weight_base + (first + i) * op.beats
@@ -234,7 +241,7 @@ def dense_phase(op, g, m, c):
     c.events[Event.CYCLES] += op.cycles
 
 
-@kernel
+@part
 def _count_rows(op, c, rows, mem):
     c.reads[mem] += rows * op.beats
     c.reads[Mem.LANE_FILE] += rows * op.beats
@@ -242,7 +249,7 @@ def _count_rows(op, c, rows, mem):
     c.events[Event.TAPS] += rows * ((op.beats - 1) * 9 + op.last_taps)
 
 
-@kernel
+@part
 def logit_sum(op, g, weights, file, label):
     """Raw popcount of a class over both copies."""
     total = 0
@@ -252,7 +259,7 @@ def logit_sum(op, g, weights, file, label):
     return total
 
 
-@kernel
+@part
 def best_class(op, g, weights, file, seen, otherwise):
     """The class with the largest sum, the first of equals; `otherwise` if none was seen."""
     best, label = -1, otherwise

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import draw, kernel, walk_next
+from xnoreplay.sim.jit import draw, kernel, part, walk_next
 from xnoreplay.sim.state import Scalar
 from xnoreplay.spec.replay import SEED_DRAWS
 
@@ -20,7 +20,7 @@ class Log(NamedTuple):
     count: np.ndarray  # (1,) int64, rows in use
 
 
-@kernel
+@part
 def note(log, cycle, kind, slot, label):
     """Append to a log."""
     row = log.rows[log.count[0]]
@@ -28,14 +28,14 @@ def note(log, cycle, kind, slot, label):
     log.count[0] += 1
 
 
-@kernel
+@part
 def seed(scalars):
     """Refresh the walk's 32-bit register."""
     for _ in range(SEED_DRAWS):
         scalars[Scalar.WALK] = draw(scalars[Scalar.WALK])
 
 
-@kernel
+@part
 def first_state(scalars, bits):
     """(mask, start) of a walk."""
     low = (1 << bits) - 1
@@ -43,7 +43,7 @@ def first_state(scalars, bits):
     return scalars[Scalar.WALK] & low, start if start else 1
 
 
-@kernel
+@part
 def step_walk(i, state, start, bits, taps):
     """State of the short register at the i-th index, from the state before."""
     if i == 0:
@@ -51,7 +51,7 @@ def step_walk(i, state, start, bits, taps):
     return start if i == 1 else walk_next(state, bits, taps)
 
 
-@kernel
+@part
 def copy_latent(words, source, i, target, j):
     """Copy one latent from slot i to slot j."""
     for w in range(words):
@@ -59,13 +59,13 @@ def copy_latent(words, source, i, target, j):
             target[j * words + w, u] = source[i * words + w, u]
 
 
-@kernel
+@part
 def label_of(g, entry):
     """Class of an entry of replay.label."""
     return entry & (1 << g.label_bits) - 1
 
 
-@kernel
+@part
 def remember(op, g, m, c, slot, label):
     """The end of a copy into the replay memory."""
     m.replay_label[slot] = label | 1 << g.label_bits
@@ -95,7 +95,7 @@ def stage_phase(op, m, c, scalars, label):
     c.events[Event.CYCLES] += op.words + 1
 
 
-@kernel
+@part
 def free_slot(op, g, m, c, first):
     """The lowest free slot from `first`, or the capacity."""
     for slot in range(first, op.capacity):
@@ -223,7 +223,7 @@ def epoch_phase(op, g, m, c, scalars, log):
         hits += 1
 
 
-@kernel
+@part
 def load_sample(op, g, m, c, source, i, hits):
     """Copy one latent to the lane and slot of its place in the minibatch."""
     n = hits % g.batch

@@ -40,11 +40,15 @@ def _drop_stale() -> None:
 _drop_stale()
 
 kernel = numba.njit(cache=True, nogil=True)
-"""Compile a kernel: integers only; threads share the work on a data set."""
+"""Compile a kernel that Python calls: integers only; threads share the work on a data set."""
+
+part = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Compile a part of a kernel, which only kernels call: no way in from Python, which saves much
+of the time to compile, and no cache of its own."""
 
 
 @intrinsic
-def _ctpop(_context, word):
+def _ctpop(_context, _word):
     """LLVM's population count: numba compiles neither int.bit_count nor np.bitwise_count."""
 
     def build(_ctx, builder, _signature, arguments):
@@ -60,7 +64,7 @@ def _ctpop(_context, word):
 
 if COMPILED:
 
-    @kernel
+    @part
     def popcount(word):
         """Ones of a uint64 word: int64."""
         return _ctpop(np.uint64(word))
@@ -76,7 +80,7 @@ ZERO, ONE = np.uint64(0), np.uint64(1)
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
-@kernel
+@part
 def low_bits(n):
     """uint64 with the n lowest bits set; n is clamped to 0..64."""
     if n <= 0:
@@ -86,13 +90,13 @@ def low_bits(n):
     return FULL >> np.uint64(64 - n)
 
 
-@kernel
+@part
 def get_bit(row, i):
     """Bit i of a row of uint64 words: int64."""
     return np.int64(row[i >> 6] >> np.uint64(i & 63) & ONE)
 
 
-@kernel
+@part
 def put_bit(row, i, value):
     """Set bit i of a row of uint64 words."""
     bit = ONE << np.uint64(i & 63)
@@ -102,14 +106,14 @@ def put_bit(row, i, value):
         row[i >> 6] &= ~bit
 
 
-@kernel
+@part
 def draw(state):
     """Step a 32-bit register by eight; as `spec.lfsr.draw`, on int64."""
     byte = (state >> 24 ^ state >> 22 ^ state >> 18 ^ state >> 17) & 0xFF
     return (state << 8 & 0xFFFFFFFF) | byte
 
 
-@kernel
+@part
 def walk_next(state, bits, taps):
     """Step a maximal-length register of so many bits; bit t - 1 of `taps` says that t is one."""
     new = popcount(np.uint64(state & taps)) & 1

@@ -8,7 +8,12 @@ from xnoreplay.sim.registers import R, edge, idle
 from xnoreplay.sim.step_conv import conv_clock
 from xnoreplay.sim.step_dense import dense_clock, input_clock, lgap_clock, output_clock
 from xnoreplay.sim.step_replay import (
-    admit_clock, epoch_clock, evict_clock, insert_clock, quota_clock, stage_clock,
+    admit_clock,
+    epoch_clock,
+    evict_clock,
+    insert_clock,
+    quota_clock,
+    stage_clock,
 )  # fmt: skip
 from xnoreplay.sim.trace import record
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim.jit import kernel
+from xnoreplay.sim.jit import part
 from xnoreplay.spec.bits import WORD
 from xnoreplay.spec.lfsr import WALK_TAPS
 from xnoreplay.spec.plan import Convolution, Dense, Plan
@@ -110,7 +110,7 @@ class Program(NamedTuple):
     replay: Replay
 
 
-@kernel
+@part
 def conv_of(table, i):
     """Row i of the table of convolutions."""
     r = table[i]

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import FULL, ZERO, kernel, low_bits
+from xnoreplay.sim.jit import FULL, ZERO, low_bits, part
 from xnoreplay.sim.state import SCALARS
 
 
@@ -154,14 +154,14 @@ def ports(geometry, memories: int) -> Ports:
     )  # fmt: skip
 
 
-@kernel
+@part
 def present(p, c, mem, address):
     """Present a read address."""
     p.read[mem] = address
     c.reads[mem] += 1
 
 
-@kernel
+@part
 def queue(p, c, mem, address, granule, granules):
     """Queue a write; the caller fills data and mask of the returned entry."""
     i = p.count[0]
@@ -169,12 +169,12 @@ def queue(p, c, mem, address, granule, granules):
     p.count[0] = i + 1
     if mem != Mem.LANE_FILE:
         c.writes[mem] += 1
-    p.data[i, :] = ZERO
-    p.mask[i, :] = ZERO
+    for w in range(p.data.shape[1]):
+        p.data[i, w] = p.mask[i, w] = ZERO
     return i
 
 
-@kernel
+@part
 def write_row(p, c, mem, address, row, granules):
     """Write a whole row."""
     i = queue(p, c, mem, address, 0, granules)
@@ -183,14 +183,14 @@ def write_row(p, c, mem, address, row, granules):
         p.mask[i, w] = FULL
 
 
-@kernel
+@part
 def write_value(p, c, mem, address, value):
     """Write a label or a count."""
     i = queue(p, c, mem, address, 0, 1)
     p.data[i, 0] = np.uint64(value)
 
 
-@kernel
+@part
 def write_slice(g, p, c, mem, address, index, bits):
     """Write slice `index` of L bits of a row."""
     i = queue(p, c, mem, address, index, 1)
@@ -204,7 +204,7 @@ def write_slice(g, p, c, mem, address, index, bits):
         p.mask[i, first >> 6] = low_bits(g.lanes) << np.uint64(first & 63)
 
 
-@kernel
+@part
 def write_tap(g, p, c, lane, slot, tap, word):
     """Write one tap of a lane's file."""
     i = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, tap, 1)
@@ -214,7 +214,7 @@ def write_tap(g, p, c, lane, slot, tap, word):
         p.mask[i, tap * g.units + u] = FULL
 
 
-@kernel
+@part
 def write_lane(g, p, c, lane, slot, row):
     """Write a whole word of a lane's file."""
     i = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, 9)
@@ -224,13 +224,13 @@ def write_lane(g, p, c, lane, slot, row):
         p.mask[i, w] = FULL
 
 
-@kernel
+@part
 def _merge(row, data, mask):
     for w in range(row.shape[0]):
         row[w] = row[w] & ~mask[w] | data[w] & mask[w]
 
 
-@kernel
+@part
 def edge(g, m, c, p, now, nxt):
     """The clock's edge: apply writes, step the registers."""
     for i in range(p.count[0]):
@@ -265,8 +265,9 @@ def edge(g, m, c, p, now, nxt):
         now.all[i] = nxt.all[i]
 
 
-@kernel
+@part
 def idle(p):
     """No strobes yet in this cycle."""
     p.count[0] = 0
-    p.read[:] = -1
+    for i in range(p.read.shape[0]):
+        p.read[i] = -1

@@ -19,8 +19,7 @@ from xnoreplay.sim import trace as recording
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.fast_replay import KINDS, Log
 from xnoreplay.sim.kernels import Kind, run
-from xnoreplay.sim.ops import conv_of
-from xnoreplay.sim.registers import R, ports, registers
+from xnoreplay.sim.registers import ports, registers
 from xnoreplay.sim.state import SCALARS, Scalar, State
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
@@ -226,7 +225,7 @@ class Simulator:
                 fast.input_phase(pr.input, g, m, c, pixels, int(gaps.sum()))
             case Kind.CONV:
                 (source, source_mem), (target, target_mem) = maps[index % 2], maps[1 - index % 2]
-                op = conv_of(pr.convs, index)
+                op = ops.Conv(*pr.convs[index].tolist())
                 fast.conv_phase(op, g, m, c, source, target, source_mem, target_mem)
             case Kind.LGAP:
                 fast.lgap_phase(pr.lgap, g, m, c, *maps[pr.lgap.index % 2])

@@ -1,11 +1,11 @@
 """Stepping mode: the binary array, from a valid operand to the accumulators."""
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import ZERO, kernel, low_bits, popcount
+from xnoreplay.sim.jit import ZERO, low_bits, part, popcount
 from xnoreplay.sim.registers import R
 
 
-@kernel
+@part
 def array(g, m, c, now, nxt):
     """One clock of the array's three stages."""
     s = now.s
@@ -40,7 +40,7 @@ def array(g, m, c, now, nxt):
     nxt.s[R.A_LAST] = s[R.M_LAST]
 
 
-@kernel
+@part
 def _cells(g, m, now, nxt):
     used = low_bits(g.unit_bits)
     slot, taps = now.s[R.X_SLOT], now.s[R.X_TAPS]
@@ -51,7 +51,7 @@ def _cells(g, m, now, nxt):
             nxt.cells[lane, i] = ~(now.x[i] ^ file[i]) & used if enabled else ZERO
 
 
-@kernel
+@part
 def operand(nxt, slot, taps, lanes, first, last):
     """Make the operand register valid in the next cycle; the caller fills `nxt.x`."""
     nxt.s[R.X_VALID] = 1
@@ -62,7 +62,7 @@ def operand(nxt, slot, taps, lanes, first, last):
     nxt.s[R.X_LAST] = last
 
 
-@kernel
+@part
 def sum_ready(now):
     """Whether this is the accumulator's cycle of a sum's last beat."""
     return now.s[R.A_VALID] == 1 and now.s[R.A_LAST] == 1

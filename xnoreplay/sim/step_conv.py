@@ -3,14 +3,18 @@
 import numpy as np
 
 from xnoreplay.sim.counters import Mem
-from xnoreplay.sim.jit import ONE, ZERO, kernel, low_bits
+from xnoreplay.sim.jit import ONE, ZERO, low_bits, part
 from xnoreplay.sim.registers import (
-    R, present, write_lane, write_row, write_slice,
+    R,
+    present,
+    write_lane,
+    write_row,
+    write_slice,
 )  # fmt: skip
 from xnoreplay.sim.step_array import array, operand, sum_ready
 
 
-@kernel
+@part
 def conv_clock(op, g, m, c, p, now, nxt):
     """All parts of the machine that a convolution uses, in one cycle."""
     nxt.s[R.FEATURE_VALID] = 0
@@ -32,7 +36,7 @@ def conv_clock(op, g, m, c, p, now, nxt):
     nxt.s[R.DONE] = now.s[R.K] == op.cycles - 1
 
 
-@kernel
+@part
 def _read_weight(op, m, c, p, nxt, tile, lane, beat, address):
     present(p, c, Mem.WEIGHTS_FE, address)
     for i in range(nxt.weight.shape[0]):
@@ -42,7 +46,7 @@ def _read_weight(op, m, c, p, nxt, tile, lane, beat, address):
     nxt.s[R.WEIGHT_SLOT] = (tile & 1) * op.beats + beat
 
 
-@kernel
+@part
 def _load(op, m, c, p, now, nxt):
     """Read the first tile's weights."""
     s = now.s
@@ -55,7 +59,7 @@ def _load(op, m, c, p, now, nxt):
         nxt.s[R.BEAT] = 0
 
 
-@kernel
+@part
 def _issue(op, m, c, p, now, nxt):
     """Read the source map's next word, or issue a bubble."""
     s = now.s
@@ -82,7 +86,7 @@ def _issue(op, m, c, p, now, nxt):
         nxt.s[R.TILE] = s[R.TILE] + 1
 
 
-@kernel
+@part
 def _entering(now, row, u):
     """The word that enters a row of the line buffer in this cycle."""
     if row > 0:
@@ -90,7 +94,7 @@ def _entering(now, row, u):
     return now.feature[u] if now.s[R.FEATURE_VALID] else ZERO
 
 
-@kernel
+@part
 def _line_buffer(op, g, m, c, p, now, nxt):
     """The line buffer moves."""
     ring = now.s[R.RING]
@@ -110,7 +114,7 @@ def _line_buffer(op, g, m, c, p, now, nxt):
     nxt.s[R.RING] = following
 
 
-@kernel
+@part
 def _window(op, g, m, c, p, now, nxt):
     """The window is complete: prefetch the next tile's weights, form the operand."""
     s = now.s
@@ -131,7 +135,7 @@ def _window(op, g, m, c, p, now, nxt):
             y, x = s[R.W_ROW] + tap // 3 - 1, s[R.W_COL] + tap % 3 - 1
             outside = y < 0 or y >= op.height or x < 0 or x >= op.width
             for u in range(g.units):
-                bits = _tap(op, now, 2 - tap // 3, (2 - tap % 3) * op.beats, u)
+                bits = _tap(now, 2 - tap // 3, (2 - tap % 3) * op.beats, u)
                 if outside:
                     bits = low_bits(g.unit_bits) if op.pad_bit else ZERO
                 nxt.x[tap * g.units + u] = bits & low_bits(valid - 64 * u)
@@ -147,13 +151,13 @@ def _window(op, g, m, c, p, now, nxt):
         nxt.s[R.W_TILE] = s[R.W_TILE] + 1
 
 
-@kernel
-def _tap(op, now, row, delay, u):
+@part
+def _tap(now, row, delay, u):
     """A row's word of `delay` cycles ago."""
     return now.shift[row, delay - 1, u] if delay else _entering(now, row, u)
 
 
-@kernel
+@part
 def _result(op, g, m, c, p, now, nxt):
     """Form a tile's bits of one pixel, pool them, write them."""
     s = now.s

@@ -3,13 +3,13 @@
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import ONE, ZERO, kernel, put_bit
+from xnoreplay.sim.jit import ONE, ZERO, part, put_bit
 from xnoreplay.sim.registers import R, present, write_row, write_tap
 from xnoreplay.sim.state import Scalar
 from xnoreplay.sim.step_array import array, operand, sum_ready
 
 
-@kernel
+@part
 def input_clock(op, g, m, c, p, now, nxt, image, gaps):
     """One cycle of the pixel stream; pixel i is offered gaps[i] cycles late."""
     s = now.s
@@ -34,7 +34,7 @@ def input_clock(op, g, m, c, p, now, nxt, image, gaps):
             c.events[Event.IMAGES] += 1
 
 
-@kernel
+@part
 def lgap_clock(op, g, m, c, p, now, nxt):
     """One cycle of LGAP: address, count, write average, write depthwise."""
     s = now.s
@@ -74,7 +74,7 @@ def lgap_clock(op, g, m, c, p, now, nxt):
         nxt.s[R.DONE] = s[R.ROW] == op.words - 1
 
 
-@kernel
+@part
 def _stream_rows(op, g, m, c, p, now, nxt, rows, copies):
     """Address, weight word and operand of a dense layer; a row's sum spans its copies."""
     s = now.s
@@ -101,7 +101,7 @@ def _stream_rows(op, g, m, c, p, now, nxt, rows, copies):
     array(g, m, c, now, nxt)
 
 
-@kernel
+@part
 def dense_clock(op, g, m, c, p, now, nxt):
     """One cycle of the latent or the hidden layer."""
     s = now.s
@@ -122,7 +122,7 @@ def dense_clock(op, g, m, c, p, now, nxt):
     nxt.s[R.DONE] = s[R.K] == op.cycles - 1
 
 
-@kernel
+@part
 def output_clock(op, g, m, c, p, now, nxt):
     """One cycle of the output layer."""
     s = now.s

@@ -2,7 +2,7 @@
 
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.fast_replay import ADMIT, EVICT, HIT, INSERT, label_of, note
-from xnoreplay.sim.jit import draw, kernel, walk_next
+from xnoreplay.sim.jit import draw, part, walk_next
 from xnoreplay.sim.registers import R, present, write_row, write_tap, write_value
 from xnoreplay.sim.state import Scalar
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -11,7 +11,7 @@ SEED, WALK, CHECK, SEEK, LOOK, COPY = 0, 1, 2, 3, 4, 5  # states of the unit; 0 
 FROM_LATENT, FROM_REPLAY, FROM_STAGING = 0, 1, 2
 
 
-@kernel
+@part
 def quota_clock(op, now, nxt):
     """One subtraction."""
     s = now.s
@@ -26,14 +26,14 @@ def quota_clock(op, now, nxt):
         nxt.s[R.REST] = rest - seen
 
 
-@kernel
+@part
 def _seed(now, nxt):
     nxt.s[Scalar.WALK] = draw(now.s[Scalar.WALK])
     if now.s[R.K] == SEED_DRAWS - 1:
         nxt.s[R.STATE] = WALK
 
 
-@kernel
+@part
 def _index(now, bits):
     """The index of a walk cycle."""
     low = (1 << bits) - 1
@@ -41,7 +41,7 @@ def _index(now, bits):
     return state ^ now.s[Scalar.WALK] & low
 
 
-@kernel
+@part
 def _advance(now, nxt, bits, taps):
     """Step the short register at the end of a walk cycle."""
     s = now.s
@@ -51,21 +51,21 @@ def _advance(now, nxt, bits, taps):
     nxt.s[R.VISITED] = s[R.VISITED] + 1
 
 
-@kernel
-def _next_index(now, nxt, bits):
+@part
+def _next_index(nxt, bits):
     """After an index's last cycle: the next one, or the end of the walk."""
     nxt.s[R.STATE] = WALK
     nxt.s[R.DONE] = nxt.s[R.VISITED] == 1 << bits
 
 
-@kernel
+@part
 def _count(c, p, m, label):
     """Read replay.count, without latency."""
     present(p, c, Mem.REPLAY_COUNT, label)
     return m.replay_count[label]
 
 
-@kernel
+@part
 def evict_clock(op, g, m, c, p, now, nxt, log):
     """One cycle of an eviction walk."""
     s = now.s
@@ -80,7 +80,7 @@ def evict_clock(op, g, m, c, p, now, nxt, log):
             nxt.s[R.INDEX] = slot
             nxt.s[R.STATE] = CHECK
         else:
-            _next_index(now, nxt, op.replay_bits)
+            _next_index(nxt, op.replay_bits)
     else:
         label = label_of(g, s[R.LABEL])
         if s[R.LABEL] >> g.label_bits:
@@ -90,10 +90,10 @@ def evict_clock(op, g, m, c, p, now, nxt, log):
                 write_value(p, c, Mem.REPLAY_COUNT, label, count - 1)
                 c.events[Event.EVICTIONS] += 1
                 note(log, c.events[Event.CYCLES], EVICT, s[R.INDEX], label)
-        _next_index(now, nxt, op.replay_bits)
+        _next_index(nxt, op.replay_bits)
 
 
-@kernel
+@part
 def _seek(m, c, p, now, nxt):
     """Read the label of the slot sought."""
     present(p, c, Mem.REPLAY_LABEL, now.s[R.SEEK])
@@ -101,8 +101,8 @@ def _seek(m, c, p, now, nxt):
     nxt.s[R.STATE] = LOOK
 
 
-@kernel
-def _look(op, g, now, nxt):
+@part
+def _look(g, now, nxt):
     """Take the slot if it is free; else go on, if there is another."""
     s = now.s
     nxt.s[R.SEEK] = s[R.SEEK] + 1
@@ -112,7 +112,7 @@ def _look(op, g, now, nxt):
         nxt.s[R.STATE] = COPY
 
 
-@kernel
+@part
 def _read_latent(op, m, c, p, now, nxt, source, index):
     """Read the next word of the latent that is copied."""
     w = now.s[R.WORD]
@@ -132,7 +132,7 @@ def _read_latent(op, m, c, p, now, nxt, source, index):
             nxt.feature[u] = m.staging_latent[address, u]
 
 
-@kernel
+@part
 def _copy(op, g, m, c, p, now, nxt, source, index):
     """One cycle of a copy into the replay memory; true in its last."""
     s = now.s
@@ -150,7 +150,7 @@ def _copy(op, g, m, c, p, now, nxt, source, index):
     return w == op.words
 
 
-@kernel
+@part
 def stage_clock(op, m, c, p, now, nxt, label):
     """One cycle of staging."""
     s = now.s
@@ -172,7 +172,7 @@ def stage_clock(op, m, c, p, now, nxt, label):
         nxt.s[R.DONE] = 1
 
 
-@kernel
+@part
 def insert_clock(op, g, m, c, p, now, nxt, label, log):
     """One cycle of an insertion."""
     s = now.s
@@ -184,7 +184,7 @@ def insert_clock(op, g, m, c, p, now, nxt, label, log):
     elif s[R.STATE] == SEEK:
         _seek(m, c, p, now, nxt)
     elif s[R.STATE] == LOOK:
-        _look(op, g, now, nxt)
+        _look(g, now, nxt)
         refused = nxt.s[R.STATE] == SEEK and nxt.s[R.SEEK] == op.capacity
     elif _copy(op, g, m, c, p, now, nxt, FROM_LATENT, 0):
         note(log, c.events[Event.CYCLES], INSERT, s[R.SLOT], label)
@@ -195,7 +195,7 @@ def insert_clock(op, g, m, c, p, now, nxt, label, log):
         nxt.s[R.DONE] = 1
 
 
-@kernel
+@part
 def admit_clock(op, g, m, c, p, now, nxt, log):
     """One cycle of the admission of staged samples."""
     s = now.s
@@ -210,26 +210,26 @@ def admit_clock(op, g, m, c, p, now, nxt, log):
             nxt.s[R.INDEX] = index
             nxt.s[R.STATE] = CHECK
         else:
-            _next_index(now, nxt, op.staging_bits)
+            _next_index(nxt, op.staging_bits)
     elif s[R.STATE] == CHECK:
         if _count(c, p, m, s[R.LABEL]) < s[Scalar.QUOTA] and s[R.SEEK] < op.capacity:
             nxt.s[R.STATE] = SEEK
         else:
-            _next_index(now, nxt, op.staging_bits)
+            _next_index(nxt, op.staging_bits)
     elif s[R.STATE] == SEEK:
         _seek(m, c, p, now, nxt)
     elif s[R.STATE] == LOOK:
-        _look(op, g, now, nxt)
+        _look(g, now, nxt)
         if nxt.s[R.STATE] == SEEK and nxt.s[R.SEEK] == op.capacity:  # after a fault only
-            _next_index(now, nxt, op.staging_bits)
+            _next_index(nxt, op.staging_bits)
     elif _copy(op, g, m, c, p, now, nxt, FROM_STAGING, s[R.INDEX]):
         note(log, c.events[Event.CYCLES], ADMIT, s[R.SLOT], s[R.LABEL])
-        _next_index(now, nxt, op.staging_bits)
+        _next_index(nxt, op.staging_bits)
     if nxt.s[R.DONE]:
         nxt.s[Scalar.STAGED] = 0
 
 
-@kernel
+@part
 def epoch_clock(op, g, m, c, p, now, nxt, log):
     """One cycle of the walk of an epoch."""
     s = now.s
@@ -247,20 +247,20 @@ def epoch_clock(op, g, m, c, p, now, nxt, log):
             present(p, c, Mem.STAGING_LABEL, index - op.capacity)
             nxt.s[R.LABEL] = m.staging_label[index - op.capacity] | 1 << g.label_bits
         else:
-            _next_index(now, nxt, op.epoch_bits)
+            _next_index(nxt, op.epoch_bits)
     elif s[R.STATE] == CHECK:
         if s[R.LABEL] >> g.label_bits:
             note(log, c.events[Event.CYCLES], HIT, s[R.INDEX], label_of(g, s[R.LABEL]))
             c.events[Event.SAMPLES] += 1
             nxt.s[R.STATE] = COPY
         else:
-            _next_index(now, nxt, op.epoch_bits)
+            _next_index(nxt, op.epoch_bits)
     elif _load(op, g, m, c, p, now, nxt):
         nxt.s[R.HITS] = s[R.HITS] + 1
-        _next_index(now, nxt, op.epoch_bits)
+        _next_index(nxt, op.epoch_bits)
 
 
-@kernel
+@part
 def _load(op, g, m, c, p, now, nxt):
     """One cycle of a copy into the lanes; true in its last."""
     s = now.s

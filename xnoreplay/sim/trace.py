@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.counters import MEMORY_NAMES
-from xnoreplay.sim.jit import kernel
+from xnoreplay.sim.jit import part
 from xnoreplay.sim.registers import Ports, R
 from xnoreplay.sim.step_array import sum_ready
 from xnoreplay.spec import trace
@@ -44,22 +44,26 @@ def buffer(cycles: int, geometry, ports: Ports) -> Trace:
     )
 
 
-@kernel
+@part
 def record(t, p, now):
     """Take down one cycle."""
     n = t.count[0]
     t.count[0] = n + 1
-    t.read[n] = p.read
+    for i in range(p.read.shape[0]):
+        t.read[n, i] = p.read[i]
     t.writes[n] = p.count[0]
     for i in range(p.count[0]):
         t.write[n, i, 0], t.write[n, i, 1] = p.mem[i], p.address[i]
         t.write[n, i, 2], t.write[n, i, 3] = p.granule[i], p.granules[i]
-        t.data[n, i] = p.data[i]
+        for w in range(p.data.shape[1]):
+            t.data[n, i, w] = p.data[i, w]
     t.stream[n, 0], t.stream[n, 1] = now.s[R.X_VALID], now.s[R.X_SLOT]
     t.stream[n, 2], t.stream[n, 3] = now.s[R.X_TAPS], now.s[R.X_LANES]
-    t.x[n] = now.x
+    for i in range(t.x.shape[1]):
+        t.x[n, i] = now.x[i]
     t.sums[n] = now.s[R.A_LANES] if sum_ready(now) else 0
-    t.acc[n] = now.acc
+    for i in range(t.acc.shape[1]):
+        t.acc[n, i] = now.acc[i]
 
 
 def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
