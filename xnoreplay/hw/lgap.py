@@ -12,8 +12,8 @@ from xnoreplay.spec.plan import Plan
 class Lgap(wiring.Component):
     """The lgap operation: one word of the map a cycle, ``done`` in its last cycle.
 
-    Measured against reading the array's nodes, counters need no transposed window and no second
-    pass: sixteen pixels are more than the nine taps of a node, so counters would be there anyway.
+    A map has more pixels than a window has taps, so reading the array's nodes would need these
+    counters as well; it would save one XNOR a channel.
     """
 
     def __init__(self, plan: Plan):

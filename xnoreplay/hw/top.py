@@ -242,8 +242,9 @@ class Chip(wiring.Component):
     def build_counters(self, m):
         """Every strobe and event, counted."""
         target, array, replay = self.plan.target, self.array, self.replay
-        lanes = Signal(range(target.lanes + 1))
-        m.d.comb += lanes.eq(Mux(array.x.lanes == 1, 1, target.lanes))
+        one_lane = array.x.lanes == 1
+        lanes = Mux(one_lane, 1, target.lanes)
+        taps = Mux(one_lane, array.x.taps, array.x.taps * target.lanes)
         whole = array.wtaps == (1 << TAPS) - 1
         one_tap = array.wlanes.any() & ~whole
         events = {
@@ -251,7 +252,7 @@ class Chip(wiring.Component):
             "input.stalls": self.thermometer.stall,
             "images": self.thermometer.done,
             "array.beats": array.x_valid,
-            "array.taps": Mux(array.x_valid, array.x.taps * lanes, 0),
+            "array.taps": Mux(array.x_valid, taps, 0),
             "lane.file.tap_writes": one_tap,
             "replay.evictions": replay.evicted,
             "replay.insertions": replay.inserted,
