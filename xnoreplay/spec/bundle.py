@@ -63,7 +63,7 @@ class Bundle:
 
 
 def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    shapes = {
+    shapes: dict[str, tuple[int, ...]] = {
         f"conv{i}.weight": (c.filters, net.conv_fan_in(i)) for i, c in enumerate(net.convs)
     }
     shapes["lgap.weight"] = (net.lgap_map.channels, net.lgap_map.pixels)

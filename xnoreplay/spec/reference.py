@@ -306,7 +306,8 @@ class Chip:
         if self.target.staging_capacity:
             for i in self._walk(self.target.staging_capacity):
                 if i < len(self.staged):
-                    self._admit(*self.staged[i], "admit")
+                    z, label = self.staged[i]
+                    self._admit(z, label, "admit")
         self.staged.clear()
 
     def retrain(self) -> list[Minibatch]:
