@@ -14,6 +14,7 @@ import xnoreplay
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
 BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
+STOPPED = "interrupted; nothing half-written is left, and the same command goes on from here"
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
 ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -278,12 +279,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CheckFailure as error:
         return _fail(str(error), FAILED_CHECK)
     except (KeyboardInterrupt, typer.Abort):
-        return _fail(
-            "interrupted; nothing half-written is left, and the same command goes on from here",
-            INTERRUPTED,
-        )
+        code = INTERRUPTED
     except ParserError as error:
         return _fail(error.format_message(), BAD_INPUT)  # type: ignore[attr-defined]
+    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
+        return _fail(STOPPED, code)
     return code if isinstance(code, int) else 0
 
 

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ INK, GREY, BAND = "#1f2933", "#9aa5b1", "#d9e2ec"
 COLOURS = ("#1d4e89", "#d1495b", "#66a182", "#edae49", "#6c4f8d", "#00798c", "#8d6e63", "#546e7a")
 
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": GREY,
     "axes.spines.top": False, "axes.spines.right": False, "text.color": INK,
     "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,

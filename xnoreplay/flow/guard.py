@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -41,9 +42,20 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def disk_error(step: str, error: OSError) -> XnoreplayError:
-    """The sentence for an OSError in the middle of a step."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _is_full(error: Exception) -> bool:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return os.strerror(errno.ENOSPC) in str(error)  # libraries that wrap the system's error
+
+
+def is_disk_error(error: Exception) -> bool:
+    """Whether it is the disk's fault, not the program's or the user's."""
+    return not isinstance(error, XnoreplayError) and (isinstance(error, OSError) or _is_full(error))
+
+
+def disk_error(step: str, error: Exception) -> XnoreplayError:
+    """The sentence for a disk error in the middle of a step."""
+    if _is_full(error):
         return XnoreplayError(
             f"step {step} must have room to write, but the disk is full; nothing of it was kept"
         )

@@ -5,7 +5,7 @@ import numpy as np
 from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.estimate import memory_map
-from xnoreplay.flow.metrics import kib, mean, quantity, spread
+from xnoreplay.flow.metrics import Better, kib, mean, quantity, spread
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -110,7 +110,7 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
         for score in SCORES:
             values = cil["methods"][method][score]
             row.append(f"{100 * mean(values):.1f} ± {100 * spread(values):.1f}")
-            better = "lower" if score == "forgetting" else "higher"
+            better: Better = "lower" if score == "forgetting" else "higher"
             name = f"cil.{method}.{score}"
             section.metric(name, mean(values), "fraction", better, "counted")
             section.metric(f"{name}.spread", spread(values), "fraction", "lower", "counted")
@@ -232,7 +232,7 @@ def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
             for name in AMOUNTS:
                 if name in entry:
                     slug = entry["what"].split(",")[0].replace(" = ", "_").replace(" ", "_")
-                    section.metric(f"equality.{slug}.{name}", entry[name], name, "higher",
+                    section.metric(f"equality.{step}.{slug}.{name}", entry[name], name, "higher",
                                    "counted")  # fmt: skip
     if rows:
         section.table(

@@ -184,7 +184,9 @@ class Run:
         start = time.monotonic()
         try:
             failure = self._execute(step, recipe, start)
-        except OSError as error:
+        except Exception as error:
+            if not guard.is_disk_error(error):
+                raise
             raise guard.disk_error(step.name, error) from error
         seconds = time.monotonic() - start
         if failure:
@@ -216,8 +218,14 @@ class Run:
         return failure
 
     def _inputs(self, step: Step) -> dict[str, Path]:
-        names = step.needs + tuple(u for u in step.uses if (self.folder / u / RECORD).exists())
+        names = step.needs + tuple(u for u in step.uses if self._recorded(u))
         return {name: self.folder / name for name in names}
+
+    def _recorded(self, name: str) -> bool:
+        try:
+            return "outputs" in self.record(name)
+        except (OSError, ValueError):
+            return False
 
     def _recipe(self, step: Step) -> dict:
         config = files.plain(self.configs[step.name])

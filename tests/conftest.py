@@ -1,0 +1,10 @@
+"""Settings every test shares."""
+
+import os
+
+from hypothesis import settings
+
+# A drawn case may compile a kernel or a chip; time limits would make results depend on the machine.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")

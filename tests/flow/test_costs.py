@@ -1,0 +1,132 @@
+"""Cost tables: hand calculations, interpolation inside the table, and no silent zero."""
+
+import dataclasses
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xnoreplay.flow import costs
+from xnoreplay.spec import presets
+from xnoreplay.spec.target import DEVICE_TYPES, TECHNOLOGIES
+
+TARGET = presets.load("digits").target
+KBIT = costs.KBIT
+
+
+def target(technology, device_type="lstp"):
+    return dataclasses.replace(TARGET, technology=technology, device_type=device_type)
+
+
+def test_an_entry_of_the_table_is_itself():
+    # sram.csv: lstp,45,64,128,7.9164,14.0524,...
+    cost = costs.memory(512, 128, target("45nm"))
+    assert cost.read.nominal == pytest.approx(7.9164e-12)
+    assert cost.write.nominal == pytest.approx(14.0524e-12)
+    assert cost.read.low == pytest.approx(0.7 * 7.9164e-12)
+    assert cost.read.high == pytest.approx(1.3 * 7.9164e-12)
+    assert cost.area == pytest.approx(0.027706)
+
+
+def test_halfway_is_the_geometric_mean():
+    # Halfway in logarithms between 64 and 128 bits, and between 16 and 32 kbit.
+    across = costs.sram("read_pj", 64 * KBIT, round(64 * math.sqrt(2)), target("45nm"))
+    assert across == pytest.approx(math.sqrt(6.137 * 7.9164), rel=2e-3)
+    along = costs.sram("read_pj", round(16 * KBIT * math.sqrt(2)), 32, target("45nm"))
+    assert along == pytest.approx(math.sqrt(2.2318 * 2.8617), rel=1e-4)
+
+
+def test_an_absent_corner_takes_the_next_capacity():
+    # 16 kbit of 1,024-bit words has no entry; 32 kbit has 109.046 pJ.
+    bits = 32 * KBIT - 1024
+    between = costs.sram("read_pj", bits, 1024, target("45nm"))
+    assert between == pytest.approx(109.046)
+
+
+def test_narrow_words_cost_as_32_bits():
+    narrow, wide = (costs.memory(64 * KBIT // w, w, target("45nm")) for w in (8, 32))
+    assert narrow.read == wide.read
+
+
+def test_wide_words_are_cut():
+    one, two = (costs.memory(64, w, target("45nm")) for w in (1024, 2048))
+    assert two.read.nominal == pytest.approx(2 * one.read.nominal)
+
+
+def test_large_memories_are_banked():
+    one, four = (costs.memory(d, 128, target("45nm")) for d in (131072, 4 * 131072))
+    assert four.read == one.read
+    assert four.leakage.nominal == pytest.approx(4 * one.leakage.nominal)
+
+
+def test_small_memories_are_standard_cells():
+    cost = costs.memory(64, 16, target("65nm"))
+    # 14 fJ a bit at 65 nm and 0.5 V, to the 1.2 V of 65 nm lstp.
+    measured = 16 * 14e-15 * (1.2 / 0.5) ** 2
+    assert measured in (pytest.approx(c) for c in (cost.read.low, cost.read.nominal, cost.read.high))
+    assert cost.area is None
+    assert "ESSCIRC 2012" in cost.read.source
+
+
+@given(
+    depth=st.integers(1, 1 << 18), width=st.integers(1, 2000),
+    technology=st.sampled_from(TECHNOLOGIES), device=st.sampled_from(DEVICE_TYPES),
+)  # fmt: skip
+def test_every_memory_has_a_cost(depth, width, technology, device):
+    cost = costs.memory(depth, width, target(technology, device))
+    for c in (cost.read, cost.write, cost.leakage):
+        assert 0 < c.low <= c.nominal <= c.high
+
+
+def test_supply_and_node_scaling_by_hand():
+    # 45 hp to 45 hp: only the supply moves, 0.9 V to 1.0 V.
+    row = {"node_nm": "45", "flavour": "hp", "supply_v": "0.9"}
+    assert costs.scale(1.0, row, target("45nm", "hp")) == pytest.approx((1.0 / 0.9) ** 2)
+    # 65 to 90 nm: factors 1.332 and 2.073 at 1 V (Stillmaker and Baas).
+    row = {"node_nm": "65", "flavour": "hp", "supply_v": "1.0"}
+    scaled = costs.scale(1.0, row, target("90nm", "hp"))
+    assert scaled == pytest.approx(2.073 / 1.332 * 1.2**2, rel=1e-9)
+
+
+def test_stillmaker_and_baas_corrected_example():
+    """The corrigendum's factors: 32 nm at 0.9 V is 0.4571, 65 nm at 1.3 V is 2.604."""
+    factors = {}
+    for node, volts in ((32, 0.9), (65, 1.3)):
+        row = next(r for r in costs.table("scaling.csv")
+                   if (r["node_nm"], r["flavour"]) == (str(node), "hp"))  # fmt: skip
+        factors[node] = float(row["a2"]) * volts**2 + float(row["a1"]) * volts + float(row["a0"])
+    assert factors[32] == pytest.approx(0.4571, abs=5e-5)
+    assert factors[65] == pytest.approx(2.604, abs=5e-4)
+
+
+def test_22_nm_lies_between_its_neighbours():
+    assert costs.energy_factor(20, "hp") < costs.energy_factor(22, "hp")
+    assert costs.energy_factor(22, "hp") < costs.energy_factor(32, "hp")
+
+
+def test_no_extrapolation():
+    with pytest.raises(costs.CostError, match="a node must be from 20 to 130 nm"):
+        costs.energy_factor(7, "hp")
+
+
+def test_an_absent_cost_is_an_error():
+    with pytest.raises(costs.CostError, match="logic.csv must have the cost 'magic'"):
+        costs.logic("magic", TARGET)
+
+
+@pytest.mark.parametrize("name", sorted({r["cost"] for r in costs.table("logic.csv")} - {"scm_bit"}))
+def test_every_logic_cost_has_three_sources(name):
+    rows = [r for r in costs.table("logic.csv") if r["cost"] == name]
+    assert len(rows) == 3
+    assert all(r["source"] and r["mark"] in ("derived", "measured") for r in rows)
+    cost = costs.logic(name, TARGET)
+    assert 0 < cost.low <= cost.nominal <= cost.high
+
+
+def test_tables_are_whole():
+    assert len(costs.table("sram.csv")) == 975
+    assert {r["cost"] for r in costs.table("events.csv")} - {""} <= {
+        r["cost"] for r in costs.table("logic.csv")
+    }
+    assert all(r["why"] for r in costs.table("events.csv"))

@@ -1,0 +1,105 @@
+"""Energy against hand calculations, and a memory map that misses nothing."""
+
+import pytest
+
+from xnoreplay.flow import costs, estimate
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets, registers
+from xnoreplay.spec.errors import XnoreplayError
+
+DIGITS = presets.load("digits")
+PLAN = plans.compile(DIGITS.network, DIGITS.target)
+COUNTERS = dict.fromkeys(registers.counters(PLAN.memories), 0)
+
+
+def rows(**events):
+    counted = COUNTERS | {name.replace("__", "."): n for name, n in events.items()}
+    return [r for r in estimate.energy(PLAN, counted, cycles=0) if r.joules[2]]
+
+
+def test_nothing_counted_costs_nothing():
+    assert estimate.total(rows()) == (0, 0, 0)
+
+
+def test_memory_reads_by_hand():
+    (row,) = rows(weights__fe__reads=10)
+    cost = costs.memory(416, 144, DIGITS.target).read
+    assert (row.part, row.event, row.count) == ("weights.fe", "reads", 10)
+    assert row.joules == pytest.approx((10 * cost.low, 10 * cost.nominal, 10 * cost.high))
+
+
+def test_array_by_hand():
+    """One tap is G = 16 cells; the nominal cell is Horowitz's 5.6 fJ at 45 nm hp and 0.9 V."""
+    (row,) = rows(array__taps=1)
+    lp_over_hp = (1.103 - 0.362 + 0.2767) / (1.018 - 0.3107 + 0.1539)
+    assert row.joules[1] == pytest.approx(16 * 5.6e-15 * lp_over_hp * (1.1 / 0.9) ** 2)
+
+
+def test_control_is_clocked_every_cycle():
+    (row,) = rows(cycles=1000)
+    assert row.part == "control"
+    assert row.joules[1] == pytest.approx(
+        1000 * estimate.CONTROL_BITS * costs.logic("register_bit", DIGITS.target).nominal
+    )
+
+
+def test_leakage_takes_time():
+    one, two = (
+        estimate.total(estimate.energy(PLAN, COUNTERS, cycles))[1] for cycles in (1000, 2000)
+    )
+    assert two == pytest.approx(2 * one)
+    assert one > 0
+
+
+def test_a_lane_pays_for_storage_pipeline_and_sum():
+    assert {r.part for r in rows(lane__file__reads=1)} == {
+        "lane.file", "array pipeline", "accumulators"
+    }  # fmt: skip
+
+
+def test_every_counter_of_the_chip_has_a_cost_or_a_reason():
+    counted = dict.fromkeys(COUNTERS, 1)
+    assert estimate.energy(PLAN, counted, cycles=1)
+
+
+def test_an_unknown_counter_is_an_error():
+    with pytest.raises(costs.CostError, match=r"events.csv must have a cost for the counter 'x'"):
+        estimate.energy(PLAN, {"x": 1}, cycles=1)
+
+
+def test_no_counters_is_an_error():
+    with pytest.raises(XnoreplayError, match="the counters of at least one run, not none"):
+        estimate.report(PLAN, {})
+
+
+@pytest.mark.parametrize("name", presets.PRESETS)
+def test_the_memory_map_adds_up(name):
+    preset = presets.load(name)
+    plan = plans.compile(preset.network, preset.target)
+    tree = estimate.memory_map(plan)
+    assert sum(tree["roles"].values()) == tree["bits"]
+    assert sum(m["bits"] for m in tree["instances"]) == tree["bits"]
+    assert all(m["kib"] == m["bits"] / 8 / 1024 for m in tree["instances"])
+    assert {m["name"] for m in tree["instances"]} == {m.name for m in plan.memories}
+
+
+def test_latent_beside_native_replay():
+    """3mb: an image is 13 latents, which is the paper's 13 times more samples."""
+    preset = presets.load("3mb")
+    replay = estimate.memory_map(plans.compile(preset.network, preset.target))["replay"]
+    assert replay["native_total"] == 13 * replay["latent_total"]
+    assert replay["latent_total"] == (4882 + 5000) * 1024
+
+
+def test_report_is_complete():
+    run = {"counters": dict.fromkeys(COUNTERS, 3), "cycles": 100}
+    tree = estimate.report(PLAN, {"inference": run})
+    energy = tree["energy"]["inference"]
+    assert energy["seconds"] == 100 / DIGITS.target.clock_hz
+    assert energy["operations"] == 2 * 3 * 16
+    low, nominal, high = (
+        sum(part[i] for part in energy["parts"].values()) for i in range(3)
+    )
+    assert energy["total"] == pytest.approx((low, nominal, high))
+    assert low < nominal < high
+    assert {c["chip"] for c in tree["published"]} == {"XNE", "ChewBaccaNN", "XNORBIN"}

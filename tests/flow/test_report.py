@@ -1,0 +1,179 @@
+"""The report: self-contained, complete, and honest about what has not run."""
+
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from tests.flow import sample_run
+from xnoreplay.flow import figures, files, report
+from xnoreplay.flow.metrics import Metric, quantity, spread
+from xnoreplay.flow.pretrain import BUNDLE
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+
+TINY = presets.load("tiny")
+PLAN = plans.compile(TINY.network, TINY.target)
+
+
+def make(tmp_path, steps=None, failed=None):
+    steps = sample_run.results(PLAN) if steps is None else steps
+    inputs = sample_run.write(tmp_path, TINY, steps, failed or {})
+    if "export" in inputs:
+        bundles.write(bundles.random(TINY.network, 0), inputs["export"] / BUNDLE)
+    out = tmp_path / "report"
+    out.mkdir()
+    report.run(TINY, inputs, out)
+    return (out / report.PAGE).read_text(), files.read_json(out / report.NUMBERS)
+
+
+class Outline(HTMLParser):
+    """Titles of sections, and tags that are left open."""
+
+    VOID = {"meta", "br", "path", "use"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.titles, self.pictures = [], [], 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, _attrs):
+        self.pictures += tag == "svg"
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, _attrs):
+        pass
+
+    def handle_endtag(self, tag):
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] == "h2":
+            self.titles.append(data)
+
+
+def test_a_page_with_every_section_and_pictures(tmp_path):
+    page, _ = make(tmp_path)
+    outline = Outline(page)
+    assert outline.open == []
+    assert outline.titles == [
+        "The chip", "Class-incremental learning", "Memory map", "Cycles", "Energy", "Equality",
+        "Verilog and synthesis", "Provenance",
+    ]  # fmt: skip
+    assert outline.pictures >= 6
+    assert "has not run" not in page
+
+
+def test_the_page_needs_no_other_file(tmp_path):
+    page, _ = make(tmp_path)
+    assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', page)
+    assert "@import" not in page
+    assert str(tmp_path) not in page
+
+
+def test_every_number_has_unit_direction_and_origin(tmp_path):
+    _, tree = make(tmp_path)
+    metrics = [Metric(**m) for m in tree["metrics"]]
+    assert len({m.name for m in metrics}) == len(metrics) > 100
+    for m in metrics:
+        assert m.unit
+        assert m.better in ("lower", "higher", "neither")
+        assert m.origin in ("counted", "modelled", "tool")
+        assert isinstance(m.value, int | float)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "unit", "origin"),
+    [
+        ("network.weight_bits", TINY.network.weight_bits, "bit", "modelled"),
+        ("memory.total", sum(m.bits for m in PLAN.memories), "bit", "modelled"),
+        ("cil.chip.a_final", pytest.approx(0.8), "fraction", "counted"),
+        ("cil.chip.a_final.spread", pytest.approx(0.01), "fraction", "counted"),
+        ("cycles.inference", PLAN.feature_cycles, "cycle", "counted"),
+        ("events.inference.cycles", 1, "event", "counted"),
+        ("ecp5.lut4", 10, "cell", "tool"),
+        ("step.cosim.seconds", 1.5, "s", "tool"),
+    ],
+)
+def test_numbers(tmp_path, name, value, unit, origin):
+    metrics = {m["name"]: m for m in make(tmp_path)[1]["metrics"]}
+    m = metrics[name]
+    assert (m["value"], m["unit"], m["origin"]) == (value, unit, origin)
+
+
+def test_energy_and_its_bounds_are_numbers(tmp_path):
+    metrics = {m["name"]: m["value"] for m in make(tmp_path)[1]["metrics"]}
+    low, nominal, high = (metrics[f"energy.session.{b}"] for b in ("low", "nominal", "high"))
+    assert low < nominal < high
+    assert "energy.session.array.nominal" in metrics
+
+
+@pytest.mark.parametrize("missing", ["cil", "simulate", "cosim", "synth", "estimate", "export"])
+def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
+    steps = sample_run.results(PLAN)
+    steps.pop(missing)
+    page, tree = make(tmp_path, steps)
+    assert missing not in tree["steps"]
+    if missing == "cosim":
+        assert "Not run: cosim." in page
+        assert "co-simulation has not run" in page
+    elif missing != "export":
+        assert f"Step {missing} has not run." in page
+
+
+def test_nothing_has_run(tmp_path):
+    page, tree = make(tmp_path, {})
+    assert tree["steps"] == []
+    assert "Memory map" in page, "the plan alone gives the memory map"
+
+
+def test_a_failed_check_is_at_the_top(tmp_path):
+    steps = sample_run.results(PLAN)
+    steps["cosim"] = {"failure": "x"}
+    page, tree = make(tmp_path, steps, failed={"cosim": "first difference in cycle 7 <b>"})
+    assert tree["failures"] == {"cosim": "first difference in cycle 7 <b>"}
+    assert "FAILED" in page
+    assert "first difference in cycle 7 &lt;b&gt;" in page
+
+
+def test_steps_of_another_preset_are_left_out(tmp_path):
+    inputs = sample_run.write(tmp_path, presets.load("digits"), sample_run.results(PLAN), {})
+    results, failures, records = report.read(TINY, inputs)
+    assert (results, failures, records) == ({}, {}, {})
+
+
+def test_the_same_results_give_the_same_page(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    assert make(tmp_path / "a") == make(tmp_path / "b")
+
+
+def test_pictures_do_not_share_identifiers():
+    one = figures.bars(["a"], [1.0], "x")
+    two = figures.bars(["a", "b"], [1.0, 2.0], "x")
+    ids = [set(re.findall(r'id="([^"]+)"', svg)) for svg in (one, two)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+
+
+def test_images_are_drawn():
+    svg = figures.images(np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
+    assert svg.startswith("<svg")
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.0, "J", "0 J"), (1.5e-18, "J", "0.0015 fJ"), (2.0e7, "Hz", "20 MHz"), (7, "bit", "7 bit"),
+     (0.25, "", "0.25"), (1e13, "cycle/s", "1e+04 Gcycle/s")],
+)  # fmt: skip
+def test_quantity(value, unit, text):
+    assert quantity(value, unit) == text
+
+
+def test_spread_is_the_sample_deviation():
+    assert spread([1.0, 2.0, 3.0]) == 1.0
+    assert spread([5.0]) == 0.0

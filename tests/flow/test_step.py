@@ -1,0 +1,225 @@
+"""Steps: whole or absent, repeated only where something changed."""
+
+import errno
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from xnoreplay.flow import files, guard
+from xnoreplay.flow import step as steps
+from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.step import RECORD, RESULT, Run, Step
+from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+
+
+def write_text(context):
+    (context.out / "text.txt").write_text(context.config["text"])
+    return {"length": len(context.config["text"])}
+
+
+def double(context):
+    return {"length": 2 * context.result("first")["length"]}
+
+
+def build(tmp_path, table=None, **configs):
+    table = table or [Step("first", write_text), Step("second", double, needs=("first",))]
+    named = {s.name: s for s in table}
+    configs = {"first": {"text": "abc"}, **configs}
+    return Run(tmp_path / "run", named, {n: configs.get(n, {}) for n in named}, Silent())
+
+
+def statuses(outcomes):
+    return {o.step: o.status for o in outcomes}
+
+
+def leftovers(folder):
+    return sorted(p.name for p in folder.iterdir() if p.name not in (guard.LOCK,))
+
+
+def test_a_step_records_what_it_was_made_from(tmp_path):
+    run = build(tmp_path)
+    assert statuses(run.run(["first", "second"])) == {"first": "done", "second": "done"}
+    record = run.record("second")
+    assert files.read_json(run.folder / "second" / RESULT) == {"length": 6}
+    assert set(record["inputs"]) == {"first/result.json", "first/text.txt"}
+    assert record["outputs"] == {RESULT: files.file_digest(run.folder / "second" / RESULT)}
+    assert record["failure"] == ""
+    assert record["seconds"] >= 0
+
+
+def test_an_up_to_date_step_is_kept(tmp_path):
+    build(tmp_path).run(["first", "second"])
+    assert statuses(build(tmp_path).run(["first", "second"])) == {
+        "first": "kept", "second": "kept"
+    }  # fmt: skip
+
+
+def test_force_repeats(tmp_path):
+    build(tmp_path).run(["first", "second"])
+    outcomes = build(tmp_path).run(["first", "second"], force=["first"])
+    assert statuses(outcomes) == {"first": "done", "second": "kept"}
+
+
+def test_a_changed_configuration_repeats_what_depends_on_it(tmp_path):
+    build(tmp_path).run(["first", "second"])
+    changed = build(tmp_path, first={"text": "abcd"})
+    assert statuses(changed.run(["first", "second"])) == {"first": "done", "second": "done"}
+
+
+def test_a_changed_program_repeats(tmp_path, monkeypatch):
+    build(tmp_path).run(["first"])
+    monkeypatch.setattr(steps, "code_digest", lambda _parts: "another")
+    assert build(tmp_path).pending(["first"]) == ["first"]
+
+
+def test_a_damaged_output_repeats(tmp_path):
+    run = build(tmp_path)
+    run.run(["first"])
+    (run.folder / "first" / "text.txt").write_text("ab")
+    assert statuses(build(tmp_path).run(["first"])) == {"first": "done"}
+    assert (run.folder / "first" / "text.txt").read_text() == "abc"
+
+
+def test_a_damaged_record_repeats(tmp_path):
+    run = build(tmp_path)
+    run.run(["first"])
+    (run.folder / "first" / RECORD).write_text("{")
+    assert statuses(build(tmp_path).run(["first"])) == {"first": "done"}
+
+
+def test_a_user_file_is_known_by_content(tmp_path):
+    table = [Step("first", lambda c: {"text": open(c.config["file"]).read()}, files=("file",))]
+    one, two = tmp_path / "one.txt", tmp_path / "two.txt"
+    one.write_text("x")
+    two.write_text("x")
+    build(tmp_path, table, first={"file": str(one)}).run(["first"])
+    moved = build(tmp_path, table, first={"file": str(two)})
+    assert moved.pending(["first"]) == []
+    assert str(tmp_path) not in (moved.folder / "first" / RECORD).read_text()
+    two.write_text("y")
+    assert moved.pending(["first"]) == ["first"]
+
+
+def test_a_missing_user_file_is_one_sentence(tmp_path):
+    table = [Step("first", write_text, files=("file",))]
+    run = build(tmp_path, table, first={"file": str(tmp_path / "none")})
+    with pytest.raises(XnoreplayError, match="file .*none must be a readable file: No such file"):
+        run.run(["first"])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full; nothing of it was"),
+        (RuntimeError("io: No space left on device (os error 28)"), "the disk is full"),
+        (OSError(errno.EIO, "Input/output error"), "step first stopped, and nothing of it was kept"),
+    ],
+    ids=["full", "full, wrapped by a library", "broken"],
+)
+def test_a_disk_error_leaves_the_old_folder_and_nothing_else(tmp_path, error, message):
+    build(tmp_path).run(["first"])
+
+    def fail(context):
+        (context.out / "half.txt").write_text("half")
+        raise error
+
+    run = build(tmp_path, [Step("first", fail)])
+    with pytest.raises(XnoreplayError, match=message):
+        run.run(["first"], force=["first"])
+    assert leftovers(run.folder) == ["first"]
+    assert leftovers(run.folder / "first") == [RESULT, RECORD, "text.txt"]
+
+
+def test_a_bug_is_not_hidden(tmp_path):
+    def fail(_context):
+        raise ZeroDivisionError("a bug")
+
+    run = build(tmp_path, [Step("first", fail)])
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        run.run(["first"])
+    assert leftovers(run.folder) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_leaves_nothing(tmp_path, number):
+    def slow(context):
+        (context.out / "half.txt").write_text("half")
+        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+        time.sleep(30)
+
+    run = build(tmp_path, [Step("first", write_text), Step("second", slow)])
+    with pytest.raises(KeyboardInterrupt):
+        run.run(["first", "second"])
+    assert leftovers(run.folder) == ["first"]
+    assert statuses(build(tmp_path).run(["first", "second"])) == {
+        "first": "kept", "second": "done"
+    }  # fmt: skip
+
+
+def test_scratch_outlives_an_interrupt_but_not_success(tmp_path):
+    def train(context):
+        context.scratch.mkdir(parents=True, exist_ok=True)
+        checkpoint = context.scratch / "epoch"
+        if not checkpoint.exists():
+            checkpoint.write_text("1")
+            raise KeyboardInterrupt
+        return {"resumed_from": checkpoint.read_text()}
+
+    run = build(tmp_path, [Step("first", train)])
+    with pytest.raises(KeyboardInterrupt):
+        run.run(["first"])
+    run.run(["first"])
+    assert files.read_json(run.folder / "first" / RESULT) == {"resumed_from": "1"}
+    assert not list((run.folder / steps.SCRATCH).iterdir())
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path):
+    run = build(tmp_path)
+    run.run(["first"])
+    (run.folder / f".second{files.PART}x").mkdir()
+    (run.folder / "first").rename(run.folder / f".first{files.OLD}1")
+    assert statuses(build(tmp_path).run(["first"])) == {"first": "kept"}
+    assert leftovers(run.folder) == ["first"]
+
+
+def test_a_failed_check_keeps_its_evidence_and_the_rest_goes_on(tmp_path):
+    def fail(context):
+        (context.out / "evidence.txt").write_text("cycle 7")
+        raise CheckFailure("the RTL must equal the simulator", {"cycle": 7})
+
+    table = [
+        Step("first", fail),
+        Step("second", double, needs=("first",)),
+        Step("third", write_text),
+    ]
+    run = build(tmp_path, table, third={"text": "x"})
+    outcomes = run.run(["first", "second", "third"])
+    assert statuses(outcomes) == {"first": "failed", "second": "skipped", "third": "done"}
+    assert outcomes[0].message == "the RTL must equal the simulator"
+    assert (run.folder / "first" / "evidence.txt").read_text() == "cycle 7"
+    assert files.read_json(run.folder / "first" / RESULT)["cycle"] == 7
+    assert run.pending(["first"]) == ["first"], "a failed check is not up to date"
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    run = build(tmp_path)
+    with guard.locked(run.folder), pytest.raises(XnoreplayError, match="another run is using it"):
+        run.run(["first"])
+
+
+def test_a_file_is_no_run_folder(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(XnoreplayError, match="must be a writable folder"):
+        build(tmp_path).run(["first"])
+
+
+def test_unknown_steps_suggest_the_nearest(tmp_path):
+    run = build(tmp_path)
+    with pytest.raises(XnoreplayError, match="did you mean 'second'"):
+        run.require("secnd")
+    with pytest.raises(XnoreplayError, match="--from second must not come after --to first"):
+        run.between("second", "first")
+    assert run.span("second", "second") == ["first", "second"]
