@@ -4,11 +4,30 @@ The functions named `..._bits` compute what an operation writes for a consumer; 
 set as well. The others leave every memory and counter as the clocks of a phase would.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.jit import ZERO, kernel, low_bits, part, popcount, put_bit
 from xnoreplay.sim.state import Scalar
+
+
+class Scratch(NamedTuple):
+    """Room to work in: kernels allocate nothing."""
+
+    x: np.ndarray  # (4, beats, 9 units) uint64, windows of a pooled pixel
+    bits: np.ndarray  # (lanes,) uint8, outputs of a tile
+    word: np.ndarray  # (2, units) uint64, words being collected
+
+
+def scratch(geometry, beats: int) -> Scratch:
+    """Scratch for convolutions of at most so many beats."""
+    return Scratch(
+        np.zeros((4, beats, 9 * geometry.units), np.uint64),
+        np.zeros(geometry.lanes, np.uint8),
+        np.zeros((2, geometry.units), np.uint64),
+    )
 
 
 @part
@@ -86,11 +105,10 @@ def put_slice(op, g, tile, pixel, bits, target):
 
 
 @part
-def conv_bits(op, g, weights, source, target):
+def conv_bits(op, g, weights, source, target, k):
     """A convolution from map to map."""
     step = 2 if op.pool else 1
-    x = np.zeros((step * step, op.beats, 9 * g.units), np.uint64)
-    bits = np.zeros(g.lanes, np.uint8)
+    x, bits = k.x, k.bits
     for row in range(op.height // step):
         for col in range(op.width // step):
             for tile in range(op.tiles):
@@ -105,9 +123,9 @@ def conv_bits(op, g, weights, source, target):
 
 
 @kernel
-def conv_phase(op, g, m, c, source, target, source_mem, target_mem):
+def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     """A convolution with all it leaves behind."""
-    conv_bits(op, g, m.weights_fe, source, target)
+    conv_bits(op, g, m.weights_fe, source, target, k)
     for lane in range(g.lanes):
         for tile in range(max(0, op.tiles - 2), op.tiles):
             for beat in range(op.beats):
@@ -122,7 +140,7 @@ def conv_phase(op, g, m, c, source, target, source_mem, target_mem):
     pixels = op.height * op.width
     outputs = op.tiles * pixels
     if op.pool:
-        _leave_pool_row(op, g, m, source)
+        _leave_pool_row(op, g, m, k, source)
         outputs //= 4
         c.reads[Mem.POOL_ROW] += outputs
         c.writes[Mem.POOL_ROW] += outputs
@@ -151,9 +169,8 @@ def _entered(op, source, n, u):
 
 
 @part
-def _leave_pool_row(op, g, m, source):
-    x = np.zeros((op.beats, 9 * g.units), np.uint64)
-    bits = np.zeros(g.lanes, np.uint8)
+def _leave_pool_row(op, g, m, k, source):
+    x, bits = k.x[0], k.bits
     for col in range(op.width // 2):
         _clear(bits)
         for i in range(2):
@@ -164,18 +181,20 @@ def _leave_pool_row(op, g, m, source):
 
 
 @part
-def lgap_bits(op, g, kernels, source, file):
+def lgap_bits(op, g, kernels, source, file, k):
     """Average and depthwise bits into the vector at slot 0 of a lane's file (slots, 9 units)."""
     for w in range(op.words):
-        average, depthwise = np.zeros(g.units, np.uint64), np.zeros(g.units, np.uint64)
+        average, depthwise = k.word[0], k.word[1]
+        _clear(average)
+        _clear(depthwise)
         valid = op.last_channels if w == op.words - 1 else g.channels
         for i in range(valid):
             ones = agree = 0
             for p in range(op.pixels):
                 x = source[p * op.words + w, i >> 6] >> np.uint64(i & 63) & np.uint64(1)
-                k = kernels[w * op.pixels + p, i >> 6] >> np.uint64(i & 63) & np.uint64(1)
+                y = kernels[w * op.pixels + p, i >> 6] >> np.uint64(i & 63) & np.uint64(1)
                 ones += np.int64(x)
-                agree += np.int64(x == k)
+                agree += np.int64(x == y)
             put_bit(average, i, 2 * ones >= op.pixels)
             put_bit(depthwise, i, 2 * agree >= op.pixels)
         put_word(g, file, w, average)
@@ -190,9 +209,9 @@ def put_word(g, file, w, word):
 
 
 @kernel
-def lgap_phase(op, g, m, c, source, source_mem):
+def lgap_phase(op, g, m, c, k, source, source_mem):
     """LGAP with its counters."""
-    lgap_bits(op, g, m.weights_lgap, source, m.lane_file[0])
+    lgap_bits(op, g, m.weights_lgap, source, m.lane_file[0], k)
     c.reads[source_mem] += op.words * op.pixels
     c.reads[Mem.WEIGHTS_LGAP] += op.words * op.pixels
     c.events[Event.TAP_WRITES] += 2 * op.words
@@ -211,10 +230,10 @@ def dense_sum(g, weights, row, beats, last_taps, file, slot):
 
 
 @part
-def dense_bits(op, g, weights, file, latent):
+def dense_bits(op, g, weights, file, latent, k):
     """A dense layer from and to a lane's vectors; `latent` is written if the operation does."""
     words = -(-op.rows // g.channels)
-    word = np.zeros(g.units, np.uint64)
+    word = k.word[0]
     for w in range(words):
         _clear(word)
         first = w * g.channels
@@ -229,10 +248,10 @@ def dense_bits(op, g, weights, file, latent):
 
 
 @kernel
-def dense_phase(op, g, m, c):
+def dense_phase(op, g, m, c, k):
     """A dense layer of one image with its counters."""
     weights = m.cls_top if op.from_top else m.weights_fe
-    dense_bits(op, g, weights, m.lane_file[0], m.latent)
+    dense_bits(op, g, weights, m.lane_file[0], m.latent, k)
     words = -(-op.rows // g.channels)
     c.events[Event.TAP_WRITES] += words
     if op.to_latent:

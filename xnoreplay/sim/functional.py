@@ -2,11 +2,12 @@
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
 from xnoreplay.sim import fast
-from xnoreplay.sim.jit import ZERO, kernel
+from xnoreplay.sim.jit import kernel
 from xnoreplay.sim.ops import Program, conv_of
 from xnoreplay.sim.state import Scalar, State
 from xnoreplay.spec.bits import unpack_words
@@ -14,27 +15,33 @@ from xnoreplay.spec.errors import ImageError
 from xnoreplay.spec.plan import Plan
 
 
+class Room(NamedTuple):
+    """What one thread works in."""
+
+    ping: np.ndarray  # (depth, units) uint64
+    pong: np.ndarray  # (depth, units) uint64
+    file: np.ndarray  # (slots, 9 units) uint64, the vectors of one image
+    scratch: fast.Scratch
+
+
 @kernel
-def _classify(pr, m, images, latents, seen, out):
+def _classify(pr, m, r, images, latents, seen, out):
     """Latents and predictions of (n, pixels, channels) images; needs no interpreter lock."""
-    ping, pong = np.zeros_like(m.ping), np.zeros_like(m.pong)
-    file = np.zeros_like(m.lane_file[0])
     g = pr.geometry
     for i in range(images.shape[0]):
-        file[:] = ZERO
-        fast.input_bits(pr.input, g, m.threshold, images[i], ping)
+        fast.input_bits(pr.input, g, m.threshold, images[i], r.ping)
         for n in range(pr.convs.shape[0]):
             op = conv_of(pr.convs, n)
             if n % 2:
-                fast.conv_bits(op, g, m.weights_fe, pong, ping)
+                fast.conv_bits(op, g, m.weights_fe, r.pong, r.ping, r.scratch)
             else:
-                fast.conv_bits(op, g, m.weights_fe, ping, pong)
-        source = pong if pr.lgap.index % 2 else ping
-        fast.lgap_bits(pr.lgap, g, m.weights_lgap, source, file)
-        fast.dense_bits(pr.latent, g, m.weights_fe, file, latents[i])
+                fast.conv_bits(op, g, m.weights_fe, r.ping, r.pong, r.scratch)
+        source = r.pong if pr.lgap.index % 2 else r.ping
+        fast.lgap_bits(pr.lgap, g, m.weights_lgap, source, r.file, r.scratch)
+        fast.dense_bits(pr.latent, g, m.weights_fe, r.file, latents[i], r.scratch)
         if seen:
-            fast.dense_bits(pr.hidden, g, m.cls_top, file, latents[i])
-            out[i] = fast.best_class(pr.output, g, m.cls_top, file, seen, 0)
+            fast.dense_bits(pr.hidden, g, m.cls_top, r.file, latents[i], r.scratch)
+            out[i] = fast.best_class(pr.output, g, m.cls_top, r.file, seen, 0)
 
 
 def _run(plan: Plan, program: Program, state: State, images: np.ndarray, seen: int):
@@ -49,12 +56,17 @@ def _run(plan: Plan, program: Program, state: State, images: np.ndarray, seen: i
     latents = np.zeros((len(images), *m.latent.shape), np.uint64)
     out = np.zeros(len(images), np.int64)
     share = -(-len(images) // (os.cpu_count() or 1)) or 1
+
+    def classify(first: int) -> None:
+        room = Room(
+            np.zeros_like(m.ping), np.zeros_like(m.pong), np.zeros_like(m.lane_file[0]),
+            fast.scratch(program.geometry, max(op.beats for op in plan.convolutions)),
+        )  # fmt: skip
+        part = slice(first, first + share)
+        _classify(program, m, room, pixels[part], latents[part], seen, out[part])
+
     with ThreadPoolExecutor() as pool:
-        parts = [slice(i, i + share) for i in range(0, len(images), share)]
-        for _ in pool.map(
-            lambda part: _classify(program, m, pixels[part], latents[part], seen, out[part]), parts
-        ):
-            pass
+        list(pool.map(classify, range(0, len(images), share)))
     return latents, out
 
 

@@ -19,9 +19,9 @@ COMPILED = not numba.config.DISABLE_JIT
 
 def _drop_stale() -> None:
     digest = hashlib.sha256()
-    for folder in (ROOT, ROOT.parent / "spec"):
-        for path in sorted(folder.glob("*.py")):
-            digest.update(path.read_bytes())
+    constants = [ROOT.parent / "spec" / f"{name}.py" for name in ("replay", "learning", "lfsr")]
+    for path in [*sorted(ROOT.glob("*.py")), *constants]:
+        digest.update(path.read_bytes())
     cache = ROOT / "__pycache__"
     stamp = cache / "kernels.sha256"
     try:
@@ -39,10 +39,10 @@ def _drop_stale() -> None:
 
 _drop_stale()
 
-kernel = numba.njit(cache=True, nogil=True)
+kernel = numba.njit(cache=True, nogil=True, _nrt=False)
 """Compile a kernel that Python calls: integers only; threads share the work on a data set."""
 
-part = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+part = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
 """Compile a part of a kernel, which only kernels call: no way in from Python, which saves much
 of the time to compile, and no cache of its own."""
 

@@ -95,6 +95,7 @@ class Registers(NamedTuple):
     mid: np.ndarray  # (lanes, 9) int64
     acc: np.ndarray  # (lanes,) int64
     word: np.ndarray  # (units,) uint64, output bits being collected
+    average: np.ndarray  # (units,) uint64, LGAP's average bits
     held: np.ndarray  # (lane words,) uint64, a tile's bits of the even column
     ones: np.ndarray  # (G,) int64, LGAP's counters
     agree: np.ndarray  # (G,) int64
@@ -115,6 +116,7 @@ def registers(geometry, beats: int) -> Registers:
         "mid": (g.lanes, 9),
         "acc": (g.lanes,),
         "word": (units,),
+        "average": (units,),
         "held": (-(-g.lanes // 64),),
         "ones": (g.channels,),
         "agree": (g.channels,),

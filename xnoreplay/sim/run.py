@@ -81,6 +81,7 @@ class Simulator:
         g = self._program.geometry
         beats = max(op.beats for op in plan.convolutions)
         self._now, self._next = registers(g, beats), registers(g, beats)
+        self._scratch = fast.scratch(g, beats)
         self._ports = ports(g, len(counters.MEMORY_NAMES))
         self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
         most = plan.replay.capacity + plan.replay.staging + 1
@@ -218,7 +219,7 @@ class Simulator:
 
     def _fast(self, _name, kind, index, label, pixels, gaps, _result) -> None:
         pr, m, c = self._program, self._state.memories, self._state.counters
-        g, scalars, log = pr.geometry, self._state.scalars, self._log
+        g, k, scalars, log = pr.geometry, self._scratch, self._state.scalars, self._log
         maps = ((m.ping, Mem.PING), (m.pong, Mem.PONG))
         match kind:
             case Kind.INPUT:
@@ -226,13 +227,13 @@ class Simulator:
             case Kind.CONV:
                 (source, source_mem), (target, target_mem) = maps[index % 2], maps[1 - index % 2]
                 op = ops.Conv(*pr.convs[index].tolist())
-                fast.conv_phase(op, g, m, c, source, target, source_mem, target_mem)
+                fast.conv_phase(op, g, m, c, k, source, target, source_mem, target_mem)
             case Kind.LGAP:
-                fast.lgap_phase(pr.lgap, g, m, c, *maps[pr.lgap.index % 2])
+                fast.lgap_phase(pr.lgap, g, m, c, k, *maps[pr.lgap.index % 2])
             case Kind.LATENT:
-                fast.dense_phase(pr.latent, g, m, c)
+                fast.dense_phase(pr.latent, g, m, c, k)
             case Kind.HIDDEN:
-                fast.dense_phase(pr.hidden, g, m, c)
+                fast.dense_phase(pr.hidden, g, m, c, k)
             case Kind.OUTPUT:
                 fast.output_phase(pr.output, g, m, c, scalars)
             case Kind.STAGE:

@@ -61,12 +61,11 @@ def lgap_clock(op, g, m, c, p, now, nxt):
         nxt.s[R.ARRIVED] = end
     nxt.s[R.HIGH] = s[R.ARRIVED]
     if s[R.ARRIVED]:
-        word = np.zeros(g.units, np.uint64)
         valid = op.last_channels if s[R.ROW] == op.words - 1 else g.channels
         for i in range(g.channels):
-            put_bit(word, i, i < valid and 2 * now.ones[i] >= op.pixels)
+            put_bit(nxt.average, i, i < valid and 2 * now.ones[i] >= op.pixels)
             put_bit(nxt.word, i, i < valid and 2 * now.agree[i] >= op.pixels)
-        write_tap(g, p, c, 0, s[R.ROW] // 9, s[R.ROW] % 9, word)
+        write_tap(g, p, c, 0, s[R.ROW] // 9, s[R.ROW] % 9, nxt.average)
     if s[R.HIGH]:
         w = op.words + s[R.ROW]
         write_tap(g, p, c, 0, w // 9, w % 9, now.word)
