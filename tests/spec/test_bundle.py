@@ -47,6 +47,13 @@ def test_round_trip(saved):
     assert (first.output == second.output).all()
 
 
+def test_equal_bundles_are_equal_files(saved, tmp_path):
+    for i in range(5):  # the library orders metadata by a seed it draws for each file
+        again = tmp_path / f"{i}.safetensors"
+        bundles.write(bundles.random(TINY, 0), again)
+        assert again.read_bytes() == saved.read_bytes()
+
+
 def test_a_missing_file(tmp_path):
     assert "must be a readable file" in refusal(tmp_path / "absent.safetensors")
 
@@ -105,7 +112,7 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_args, **_kwargs):
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(safetensors.numpy, "save_file", fail)
+    monkeypatch.setattr(bundles.Path, "write_bytes", fail)
     with pytest.raises(OSError, match="no space"):
         bundles.write(bundles.random(TINY, 0), tmp_path / "b.safetensors")
     assert list(tmp_path.iterdir()) == []

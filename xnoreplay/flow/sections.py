@@ -1,5 +1,7 @@
 """Sections on what the chip is, what it learns, and what was proved of it."""
 
+import re
+
 import numpy as np
 
 from xnoreplay.flow import figures
@@ -231,7 +233,7 @@ def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
             rows.append(_equality_row(entry))
             for name in AMOUNTS:
                 if name in entry:
-                    slug = entry["what"].split(",")[0].replace(" = ", "_").replace(" ", "_")
+                    slug = re.sub(r"[^a-z0-9]+", "_", entry["what"].lower())
                     section.metric(f"equality.{step}.{slug}.{name}", entry[name], name, "higher",
                                    "counted")  # fmt: skip
     if rows:

@@ -140,13 +140,24 @@ def write(bundle: Bundle, path: Path) -> str:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)
     try:
-        safetensors.numpy.save_file(tensors, temporary, metadata=metadata)
+        Path(temporary).write_bytes(_ordered(safetensors.numpy.save(tensors, metadata=metadata)))
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     return digest_
+
+
+def _ordered(raw: bytes) -> bytes:
+    """The same file with its header's keys in order, so that equal bundles are equal files.
+
+    The library writes metadata in an order that changes from process to process.
+    """
+    start = 8 + int.from_bytes(raw[:8], "little")
+    header = json.dumps(json.loads(raw[8:start]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # tensors stay aligned
+    return len(header).to_bytes(8, "little") + header + raw[start:]
 
 
 def read(path: Path) -> Bundle:
