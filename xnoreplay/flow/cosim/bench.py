@@ -1,0 +1,197 @@
+"""The test bench: carries out a script of commands in the simulator and writes down what it saw.
+
+It runs inside the HDL simulator and judges nothing: `compare` does, outside, line by line while
+this runs. The script is a JSON file named by the environment; see `script.Script`.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import FallingEdge, ReadOnly, SimTimeoutError, with_timeout
+
+from xnoreplay.flow.cosim.compare import rows_text
+from xnoreplay.flow.cosim.drivers import LiteMaster, PixelSource
+from xnoreplay.flow.cosim.view import ChipView, Tracer
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import image as images
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets, registers
+from xnoreplay.spec.bits import to_int
+
+SCRIPT = "XNOREPLAY_COSIM_SCRIPT"
+PERIOD = 10  # time units of the simulator; any even number does
+IDLE = 0
+
+
+class Bench:
+    """One chip and what drives and watches it."""
+
+    def __init__(self, dut, plan, write) -> None:
+        self.dut, self.plan, self.write = dut, plan, write
+        self.view = ChipView(dut, plan)
+        self.tracer = Tracer(self.view)
+        self.host = LiteMaster(dut)
+        self.pixels = PixelSource(dut)
+        self.labels = [0] * plan.replay.capacity
+        self.events: list[dict] = []
+        self.kind = ""
+
+    async def reset(self) -> None:
+        self.dut.rst.value = 1
+        for _ in range(3):
+            await FallingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+        await FallingEdge(self.dut.clk)
+        await self.host.identify()
+
+    async def load(self, bundle) -> None:
+        """Write a bundle's memories through the bus, and read every row back."""
+        windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
+        back = {}
+        for name, bits in images.load(self.plan, bundle).items():
+            rows = [to_int(row) for row in bits]
+            for i, value in enumerate(rows):
+                await self.host.write_row(windows[name], i, value)
+            read = [await self.host.read_row(windows[name], i) for i in range(len(rows))]
+            back[name] = rows_text(read, self.plan.memory(name).width)
+        self.write({"readback": back, "transfers": self.host.transfers})
+
+    async def watch(self, counter, kind: str) -> None:
+        """Note the touched slot at every event of a counter, from the memory itself."""
+        labels, counts = (self.view.memories[f"replay.{n}"] for n in ("label", "count"))
+        latents, words = self.view.memories["replay.latent"], self.plan.replay.words
+        low = (1 << self.plan.memory("replay.label").width - 1) - 1
+        while True:
+            await counter.value_change
+            await ReadOnly()
+            now = labels.all()
+            for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
+                if before != after:
+                    label = (after or before) & low
+                    self.events.append(
+                        {
+                            "cycle": self.view.cycles - 1, "kind": kind or self.kind,
+                            "slot": slot, "label": label, "row": after, "count": counts[label],
+                            "latent": rows_text(
+                                [latents[slot * words + w] for w in range(words)], self.plan.target.channels
+                            ),
+                        }
+                    )  # fmt: skip
+            self.labels = now
+
+    async def trace(self, lines: list[str]) -> None:
+        while True:
+            await FallingEdge(self.dut.clk)
+            await ReadOnly()  # what the drivers set at this edge belongs to the cycle
+            if int(self.dut.phase.value) != IDLE:
+                lines.append(self.tracer.line())
+
+    async def command(self, index: int, step: dict, image) -> bool:
+        """One command from its bus write to idle; False where it did not come to its end."""
+        self.events, lines = [], []
+        self.kind = "insert" if step["command"] == "insert" else "admit"
+        tasks = [cocotb.start_soon(self.trace(lines))] if step.get("trace") else []
+        if image is not None:
+            number = self.plan.phases.index("input")
+            tasks.append(cocotb.start_soon(self.pixels.send(image, step.get("gaps"), number)))
+        phases: list[tuple[int, int]] = []
+        boundary = cocotb.start_soon(self.boundaries(phases))
+        number = registers.Command[step["command"].upper()]
+        await self.host.command(number, step.get("argument", 0))
+        finished = await self.finish(boundary, step["limit"])
+        await FallingEdge(self.dut.clk)
+        for task in [*tasks, boundary]:
+            task.cancel()
+        seen = {
+            "index": index,
+            "phases": phases,
+            "finished": finished,
+            "cycles": self.view.cycles,
+            "counters": self.view.counter_values(),
+            "registers": self.view.register_values(),
+            "events": self.events,
+            "trace": lines,
+            "memories": {
+                name: rows_text(self.view.memories[name].all(), self.plan.memory(name).width)
+                for name in step.get("memories", ())
+            },
+        }
+        if finished and step.get("bus"):
+            seen["bus"] = await self.bus_registers()
+        self.write(seen)
+        return finished
+
+    async def finish(self, boundary, limit: int) -> bool:
+        """Wait for the last boundary; False where it takes more than `limit` cycles."""
+        try:
+            await with_timeout(boundary, limit * PERIOD, "step")
+        except SimTimeoutError:
+            return False
+        return True
+
+    async def boundaries(self, phases: list) -> None:
+        """Phase and cycle at every change of phase, until the chip is idle again."""
+        while True:
+            await self.dut.phase.value_change
+            await ReadOnly()
+            phase = int(self.dut.phase.value)
+            if phase == IDLE:
+                return
+            phases.append((phase, self.view.cycles))
+
+    async def bus_registers(self) -> dict:
+        """Control registers and counters as the host reads them."""
+        names = ("prediction", "seen", "quota", "staged", "lfsr_walk")
+        values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
+        values["refused"] = await self.host.read(registers.Register.STATUS) >> 1
+        count = len(self.view.counter_names)
+        return {
+            "registers": values,
+            "counters": [await self.host.read_counter(i) for i in range(count)],
+        }
+
+
+@cocotb.test()
+async def carry_out(dut):
+    """Carry out the script."""
+    folder = Path(os.environ[SCRIPT])
+    script = json.loads((folder / "script.json").read_text(encoding="utf-8"))
+    preset = presets.from_dict(script["preset"])
+    plan = plans.compile(preset.network, preset.target)
+    bundle = bundles.read(Path(script["bundle"]))
+    pictures = np.load(folder / "images.npy")
+    with (folder / "observed.jsonl").open("w", encoding="utf-8") as out:
+
+        def write(line: dict) -> None:
+            out.write(json.dumps(line) + "\n")
+            out.flush()
+
+        dut.clk.value = 0
+        bench = Bench(dut, plan, write)
+        Clock(dut.clk, PERIOD, "step", impl="gpi").start()
+        await bench.reset()
+        await bench.load(bundle)
+        for memory, row, bit in script["faults"]:
+            bench.view.memories[memory].flip(row, bit)
+        await FallingEdge(dut.clk)
+        cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
+        cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
+        for index, step in enumerate(script["commands"]):
+            if (folder / "stop").exists():
+                break
+            image = None
+            if "image" in step:
+                image = pixels(pictures[step["image"]])
+            if not await bench.command(index, step, image):
+                break
+        write({"end": True})
+
+
+def pixels(picture: np.ndarray) -> list[int]:
+    """(height, width, channels) uint8 -> one integer a pixel, channel 0 in the low byte."""
+    flat = picture.reshape(-1, picture.shape[-1])
+    return [int.from_bytes(row.tobytes(), "little") for row in flat]

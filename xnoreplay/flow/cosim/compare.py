@@ -1,0 +1,269 @@
+"""What the chip should have done, by the simulator, and where the test bench saw otherwise."""
+
+import tempfile
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from xnoreplay.flow.cosim.script import Script, Step, memories
+from xnoreplay.spec import image as images
+from xnoreplay.spec import trace
+from xnoreplay.spec.bits import to_int
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.plan import Plan
+
+
+EVENT_ROWS = {"row": "replay.label", "count": "replay.count", "latent": "replay.latent"}
+
+
+def rows_text(rows: list[int], width: int) -> str:
+    """Rows as one hexadecimal text, a fixed number of digits each."""
+    digits = -(-width // 4)
+    return "".join(f"{row:0{digits}x}" for row in rows)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where the two first differ, as far as this observation can tell.
+
+    command is the index in the script, -1 for the power-on load; cycle is the chip's counter.
+    """
+
+    command: int
+    what: str
+    cycle: int
+    phase: str
+    signal: str
+    address: str
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        where = f" at address {self.address}" if self.address else ""
+        return (
+            f"command {self.command} ({self.what}), cycle {self.cycle}, phase {self.phase}: "
+            f"{self.signal}{where} must be {self.expected}, not {self.got}"
+        )
+
+    def plain(self) -> dict:
+        return asdict(self)
+
+
+class Model:
+    """The simulator beside the chip: fast, and stepping where a command is traced."""
+
+    def __init__(self, plan: Plan, bundle: Bundle, script: Script, faults=()) -> None:
+        from xnoreplay.sim.run import Simulator
+
+        self.plan, self.script = plan, script
+        self.fast = Simulator(plan, bundle)
+        self.stepping = None
+        if any(s.trace for s in script.steps):
+            self.stepping = Simulator(plan, bundle, mode="step", trace=True)
+        for memory, row, bit in faults:
+            self.fast.flip(memory, row, bit)
+
+    def run(self, step: Step) -> dict:
+        """One command, in the form in which the test bench reports it."""
+        before = self._replay_state(step)
+        lines = []
+        if step.trace:
+            with tempfile.TemporaryDirectory() as folder:
+                state = Path(folder) / "state.npz"
+                self.fast.save(state)
+                self.stepping.restore(state)
+            lines = self._command(self.stepping, step).trace
+        result = self._command(self.fast, step)
+        number = {name: n for n, name in enumerate(self.plan.phases)}
+        return {
+            "phases": [[number[name], cycle] for name, cycle in result.phases],
+            "cycles": self.fast.cycles,
+            "registers": self.registers(),
+            "counters": list(self.fast.counters.values()),
+            "events": self._events(result.events, before, step),
+            "trace": lines,
+            "memories": {name: self.memory(name) for name in step.memories},
+        }
+
+    def _command(self, simulator, step: Step):
+        arguments: list = []
+        if step.image is not None:
+            arguments.append(self.script.images[step.image])
+        if step.command in ("stage", "insert", "arrive"):
+            arguments.append(step.argument)
+        if step.image is not None and step.gaps is not None:
+            return getattr(simulator, step.command)(*arguments, gaps=list(step.gaps))
+        return getattr(simulator, step.command)(*arguments)
+
+    def registers(self) -> dict[str, int]:
+        return {k: int(v) for k, v in self.fast.state._asdict().items()}
+
+    def memory(self, name: str) -> str:
+        return rows_text(self.fast.memory_ints(name), self.plan.memory(name).width)
+
+    def _replay_state(self, step: Step) -> tuple[list[int], list[int]]:
+        """Latents and class counts, where the command may change them."""
+        if step.command not in ("insert", "arrive", "rebalance"):
+            return [], []
+        return self.fast.memory_ints("replay.latent"), self.fast.memory_ints("replay.count")
+
+    def _events(self, events, before, step: Step) -> list[dict]:
+        """Insertions and evictions, with label row, class count and latent right after each.
+
+        An eviction leaves the latent as it was before the command; within one command a slot that
+        was filled is not touched again, so the latent of an insertion is the one at the end.
+        """
+        latents, counts = before
+        after, _ = self._replay_state(step)
+        words, width = self.plan.replay.words, self.plan.target.channels
+        valid = 1 << self.plan.memory("replay.label").width - 1
+        rows = []
+        for cycle, kind, slot, label in events:
+            if kind == "hit":
+                continue
+            counts[label] += -1 if kind == "evict" else 1
+            source = latents if kind == "evict" else after
+            rows.append(
+                {
+                    "cycle": int(cycle), "kind": kind, "slot": int(slot), "label": int(label),
+                    "row": 0 if kind == "evict" else valid | int(label), "count": counts[label],
+                    "latent": rows_text(source[slot * words : (slot + 1) * words], width),
+                }
+            )  # fmt: skip
+        return rows
+
+
+class Comparison:
+    """Compares observations in order and counts what was equal."""
+
+    def __init__(self, plan: Plan, bundle: Bundle, model: Model, counter_names) -> None:
+        self.plan, self.bundle, self.model = plan, bundle, model
+        self.counter_names = counter_names
+        self.compared: Counter[str] = Counter()
+        self.ended = False
+
+    def observe(self, seen: dict) -> list[Difference]:
+        """One line of the test bench."""
+        if "end" in seen:
+            self.ended = True
+            return []
+        if "readback" in seen:
+            return list(self._readback(seen["readback"]))
+        step = self.model.script.steps[seen["index"]]
+        expected = self.model.run(step)
+        found = list(self._command(seen["index"], step, expected, seen))
+        if not found:
+            self.compared["commands"] += 1
+            self.compared["cycles"] = expected["cycles"]
+            self.compared[f"commands.{step.command}"] += 1
+        return found
+
+    def _readback(self, back: dict[str, str]):
+        for name, bits in images.load(self.plan, self.bundle).items():
+            memory = self.plan.memory(name)
+            text = rows_text([to_int(row) for row in bits], memory.width)
+            yield from self._rows(-1, "power-on", 0, name, text, back[name])
+            self.compared["readback.bits"] += memory.bits
+
+    def _rows(self, index, what, cycle, name, expected: str, got: str):
+        """Differing rows of one memory: the first, and how many there are."""
+        if expected == got:
+            return
+        digits = -(-self.plan.memory(name).width // 4)
+        rows = range(0, max(len(expected), len(got)), digits)
+        differing = [
+            i // digits for i in rows if expected[i : i + digits] != got[i : i + digits]
+        ]
+        at = differing[0] * digits
+        yield Difference(
+            index, f"{what}, {len(differing)} rows differ", cycle, "idle", name,
+            str(differing[0]), expected[at : at + digits], got[at : at + digits],
+        )  # fmt: skip
+
+    def _command(self, index: int, step: Step, expected: dict, seen: dict):
+        what = step.command
+
+        def differ(cycle, phase, signal, want, got, address=""):
+            return Difference(index, what, cycle, phase, signal, str(address), str(want), str(got))
+
+        first = trace.first_difference(expected["trace"], seen["trace"]) if step.trace else None
+        if first is not None:
+            yield differ(
+                first.cycle, first.phase, first.signal, first.expected, first.got, first.address
+            )
+        self.compared["trace.lines"] += len(expected["trace"])
+        names = self.plan.phases
+        if not seen["finished"]:
+            phase, cycle = seen["phases"][-1] if seen["phases"] else (0, seen["cycles"])
+            yield differ(
+                seen["cycles"], names[phase], f"end of {what}", expected["cycles"],
+                f"still in {names[phase]}, entered in cycle {cycle}",
+            )  # fmt: skip
+            return
+        for want, got in zip(expected["phases"], seen["phases"], strict=False):
+            if want != got:
+                yield differ(
+                    min(want[1], got[1]), names[want[0]], "phase boundary",
+                    f"{names[want[0]]} in cycle {want[1]}", f"{names[got[0]]} in cycle {got[1]}",
+                )  # fmt: skip
+                break
+        else:
+            if len(expected["phases"]) != len(seen["phases"]):
+                yield differ(
+                    seen["cycles"], "idle", "phases", len(expected["phases"]), len(seen["phases"])
+                )
+            elif expected["cycles"] != seen["cycles"]:
+                yield differ(
+                    min(expected["cycles"], seen["cycles"]), names[seen["phases"][-1][0]],
+                    "end of command", expected["cycles"], seen["cycles"],
+                )  # fmt: skip
+        self.compared["boundaries"] += len(expected["phases"]) + 1
+        yield from self._events(differ, step, expected["events"], seen["events"])
+        end = expected["cycles"]
+        reports = [("", seen)] + ([("bus ", seen["bus"])] if "bus" in seen else [])
+        for source, report in reports:
+            for name, want in expected["registers"].items():
+                got = report["registers"][name]
+                if got != want:
+                    yield differ(end, "idle", f"{source}register {name}", want, got)
+            for name, want, got in zip(
+                self.counter_names, expected["counters"], report["counters"], strict=True
+            ):
+                if want != got:
+                    yield differ(end, "idle", f"{source}counter {name}", want, got)
+            self.compared[f"{source or 'wire '}registers"] += len(expected["registers"])
+            self.compared[f"{source or 'wire '}counters"] += len(expected["counters"])
+        for name, want in expected["memories"].items():
+            yield from self._rows(index, what, end, name, want, seen["memories"][name])
+            memory = self.plan.memory(name)
+            self.compared["memory.bits"] += memory.bits
+        if step.command == "infer":
+            self.compared["predictions"] += 1
+            self.compared["images.in_full"] += len(step.memories) == len(memories(self.plan))
+            yield from self._closed_form(differ, step, expected, seen)
+
+    def _closed_form(self, differ, step, expected, seen):
+        """The plan's cycles of an inference, moved by the waits for pixels and by nothing else."""
+        want = self.plan.infer_cycles(expected["registers"]["seen"]) + sum(step.gaps or ())
+        got = seen["cycles"] - (seen["phases"][0][1] if seen["phases"] else seen["cycles"])
+        if want != got:
+            yield differ(seen["cycles"], "idle", "cycles of one inference (plan)", want, got)
+
+    def _events(self, differ, step, expected: list[dict], seen: list[dict]):
+        """Insertions and evictions in order, and what the touched slot held right after each."""
+        for want, have in zip(expected, seen, strict=False):
+            for key in ("cycle", "kind", "slot", "label"):
+                if want[key] != have[key]:
+                    cycle = min(want["cycle"], have["cycle"])
+                    yield differ(cycle, step.command, f"replay event's {key}", want[key], have[key])
+                    return
+            for key, name in EVENT_ROWS.items():
+                if want[key] != have[key]:
+                    yield differ(
+                        want["cycle"] + 1, step.command, name, want[key], have[key], want["slot"]
+                    )
+                    return
+        if len(expected) != len(seen):
+            cycle = max(expected, seen, key=len)[min(len(expected), len(seen))]["cycle"]
+            yield differ(cycle, step.command, "replay events", len(expected), len(seen))
+        self.compared["replay.events"] += len(expected)

@@ -1,0 +1,124 @@
+"""What stands at the chip's ports: an AXI4-Lite master and a source of pixels.
+
+They move a few hundred bytes a run, so they are written for brevity; a transfer starts after a
+falling edge, when the chip's outputs are settled.
+"""
+
+from cocotb.triggers import FallingEdge
+
+from xnoreplay.spec import registers
+from xnoreplay.spec.registers import Register, Window
+
+OKAY = 0
+
+
+class BusError(Exception):
+    """A transfer that was answered with an error."""
+
+
+class LiteMaster:
+    """An AXI4-Lite master, one transfer at a time. Counts its transfers."""
+
+    def __init__(self, dut) -> None:
+        self.clk = dut.clk
+        self.pins = {
+            name: getattr(dut, f"s_axil_{name}")
+            for name in (
+                "awaddr", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp",
+                "bvalid", "bready", "araddr", "arvalid", "arready", "rdata", "rresp", "rvalid",
+                "rready",
+            )
+        }  # fmt: skip
+        self.transfers = 0
+        for name in ("awvalid", "wvalid", "arvalid"):
+            self.pins[name].value = 0
+        # Responses are looked at in the first cycle of their valid.
+        for name in ("bready", "rready"):
+            self.pins[name].value = 1
+        self.pins["wstrb"].value = 15
+
+    async def _until(self, *names: str) -> None:
+        while not all(int(self.pins[name].value) for name in names):
+            await FallingEdge(self.clk)
+
+    async def write(self, address: int, data: int) -> None:
+        pins = self.pins
+        pins["awaddr"].value, pins["wdata"].value = address, data
+        pins["awvalid"].value = pins["wvalid"].value = 1
+        await FallingEdge(self.clk)  # both channels are empty between transfers
+        pins["awvalid"].value = pins["wvalid"].value = 0
+        await self._until("bvalid")
+        self._check("bresp", address)
+        await FallingEdge(self.clk)
+
+    async def read(self, address: int) -> int:
+        pins = self.pins
+        pins["araddr"].value, pins["arvalid"].value = address, 1
+        await FallingEdge(self.clk)
+        pins["arvalid"].value = 0
+        await self._until("rvalid")
+        self._check("rresp", address)
+        value = int(pins["rdata"].value)
+        await FallingEdge(self.clk)
+        return value
+
+    def _check(self, name: str, address: int) -> None:
+        self.transfers += 1
+        response = int(self.pins[name].value)
+        if response != OKAY:
+            raise BusError(f"address {address:#010x} must answer OKAY, not {response}")
+
+    async def write_row(self, window: Window, row: int, value: int) -> None:
+        for chunk in range(window.chunks):
+            data = value >> 32 * chunk & 0xFFFFFFFF
+            await self.write(window.address(row, chunk), data)
+
+    async def read_row(self, window: Window, row: int) -> int:
+        value = 0
+        for chunk in range(window.chunks):
+            value |= await self.read(window.address(row, chunk)) << 32 * chunk
+        return value
+
+    async def read_counter(self, index: int) -> int:
+        address = Register.COUNTERS + 8 * index
+        return await self.read(address) | await self.read(address + 4) << 32
+
+    async def command(self, number: int, argument: int) -> None:
+        await self.write(Register.COMMAND, number | argument << 16)
+
+    async def identify(self) -> None:
+        """The chip must answer with its identity before anything else is asked of it."""
+        value = await self.read(Register.ID)
+        if value != registers.ID:
+            raise BusError(f"register ID must be {registers.ID:#x}, not {value:#x}")
+
+
+class PixelSource:
+    """Offers the pixels of an image, in every cycle or after gaps."""
+
+    def __init__(self, dut) -> None:
+        self.clk, self.phase = dut.clk, dut.phase
+        self.data, self.valid = dut.s_axis_pixel_tdata, dut.s_axis_pixel_tvalid
+        self.ready = dut.s_axis_pixel_tready
+        self.valid.value = 0
+
+    async def send(self, pixels: list[int], gaps: list[int] | None, phase: int) -> None:
+        """Send one image.
+
+        pixels : one integer each, channel 0 in the low byte
+        gaps : cycles by which each pixel is late, counted from the first cycle of `phase` and then
+            from the pixel before
+        """
+        for i, pixel in enumerate(pixels):
+            if gaps is not None and gaps[i]:
+                while int(self.phase.value) != phase:
+                    await FallingEdge(self.clk)
+                for _ in range(gaps[i]):
+                    await FallingEdge(self.clk)
+            self.data.value, self.valid.value = pixel, 1
+            taken = False
+            while not taken:
+                # Readiness does not depend on the offer, so it is settled before the next edge.
+                taken = bool(int(self.ready.value))
+                await FallingEdge(self.clk)
+            self.valid.value = 0

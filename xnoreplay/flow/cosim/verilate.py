@@ -1,0 +1,185 @@
+"""Verilog -> a compiled simulation, by Verilator and the C++ compiler, kept by digest.
+
+Verilator's own make file compiles its run-time library anew for every design, which takes longer
+than a small chip; here the library is compiled once and kept beside the designs. Unknown values are
+0 (`--x-initial 0`): the chip's registers and memories all have reset values, and Icarus, which knows
+X, agrees.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow import files
+from xnoreplay.flow.progress import Progress
+from xnoreplay.spec.errors import ToolError
+
+TOP = "xnoreplay"
+CACHE = "XNOREPLAY_CACHE"  # environment variable: where compiled simulations are kept
+FLAGS = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0",
+         "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", "-std=gnu++17")  # fmt: skip
+RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
+BARE_RUNTIME = ("verilated", "verilated_threads")
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled simulation: its folder, and what compiling it took (0 where it was kept)."""
+
+    folder: Path
+    seconds: float
+    kept: bool
+
+
+def cache_folder() -> Path:
+    """Where compiled simulations are kept between runs."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xnoreplay"
+    return Path(os.environ.get(CACHE) or default) / "cosim"
+
+
+def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None = None) -> str:
+    """Output of a command that must succeed; ToolError names its first error."""
+    command = [str(a) for a in arguments]
+    command[0] = shutil.which(command[0], path=env.get("PATH")) or command[0]
+    try:
+        done = subprocess.run(
+            command, env=env, cwd=cwd, capture_output=True, text=True, check=False
+        )
+    except OSError as error:
+        raise ToolError(f"{command[0]} must be installed for co-simulation: {error}") from None
+    text = done.stdout + done.stderr
+    if done.returncode:
+        lines = [line for line in text.splitlines() if line.strip()]
+        first = next((line for line in lines if "rror" in line), lines[-1] if lines else "")
+        raise ToolError(
+            f"{Path(command[0]).name} must succeed, but ended with {done.returncode}: {first}"
+        )
+    return text
+
+
+def verilator_root(env: dict[str, str]) -> Path:
+    """Folder of Verilator's run-time library."""
+    if "VERILATOR_ROOT" in env:
+        return Path(env["VERILATOR_ROOT"])
+    return Path(execute(["verilator", "--getenv", "VERILATOR_ROOT"], env).strip())
+
+
+class Verilate:
+    """Compiles designs in one environment.
+
+    Parameters
+    ----------
+    env : dict
+        Of `flow.tools.verilator_env`.
+    optimise : str
+        The compiler's option for the design.
+    cache : Path, optional
+    """
+
+    def __init__(
+        self, env: dict[str, str], optimise: str = "-O2", cache: Path | None = None
+    ) -> None:
+        self.env, self.optimise = env, optimise
+        self.cache = cache or cache_folder()
+        self.root = verilator_root(env)
+        self.version = execute(["verilator", "--version"], env).strip()
+        self.include = [f"-I{self.root}/include", f"-I{self.root}/include/vltstd"]
+
+    def runtime(self) -> Path:
+        """The run-time library, compiled once for each version of Verilator and the compiler."""
+        compiler = execute(["g++", "--version"], self.env).splitlines()[0]
+        digest = _digest([self.version, compiler, str(self.root)])
+        target = self.cache / f"runtime-{digest}"
+        if not target.exists():
+            with files.whole_folder(target) as folder:
+                self._compile(
+                    [(self.root / "include" / f"{n}.cpp", "-O1") for n in RUNTIME], folder
+                )
+        return target
+
+    def _compile(self, sources: list[tuple[Path, str]], folder: Path) -> None:
+        def one(source: tuple[Path, str]) -> None:
+            path, level = source
+            execute(
+                ["g++", *FLAGS, "-I.", *self.include, level, "-c", path, "-o", f"{path.stem}.o"],
+                self.env, folder,
+            )  # fmt: skip
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            list(pool.map(one, sources))
+
+    def build(
+        self, verilog: str, name: str, options: list[str], control: str, main: Path,
+        libraries: tuple[str, ...], link: list[str], progress: Progress,
+    ) -> Built:  # fmt: skip
+        """A design with its `main`, from the cache if it is there.
+
+        verilog : text, its top `xnoreplay`
+        control : text of Verilator's configuration file
+        libraries : of `RUNTIME`
+        """
+        parts = [
+            self.version, verilog, control, *options, self.optimise, main.read_text(), *link, name,
+            str(self.root),
+        ]  # fmt: skip
+        target = self.cache / f"{name}-{_digest(parts)}"
+        if (target / TOP).exists():
+            return Built(target, 0.0, True)
+        start = time.monotonic()
+        progress.note(f"compiling the Verilog with {self.version.split(' rev')[0]} ({name})")
+        runtime = self.runtime()
+        with files.whole_folder(target) as folder:
+            (folder / "top.v").write_text(verilog, encoding="utf-8")
+            (folder / "public.vlt").write_text(control, encoding="utf-8")
+            execute(
+                ["verilator", "--cc", "--prefix", "Vtop", "--top-module", TOP, "--Mdir", ".",
+                 "-O3", "--x-assign", "0", "--x-initial", "0", "--timescale", "1ns/1ps",
+                 "-Wno-fatal", "-Wno-lint", "-Wno-style", *options, "public.vlt", "top.v"],
+                self.env, folder,
+            )  # fmt: skip
+            generated = sorted(folder.glob("*.cpp"))
+            # What runs once is compiled without optimisation.
+            sources = [(p, "-O0" if p.stem.endswith("Slow") else self.optimise) for p in generated]
+            sources.sort(key=lambda s: -s[0].stat().st_size)
+            shutil.copy(main, folder / "main.cpp")
+            self._compile([(folder / "main.cpp", "-O1"), *sources], folder)
+            objects = sorted(folder.glob("*.o")) + [runtime / f"{n}.o" for n in libraries]
+            execute(["g++", "-o", TOP, *objects, "-pthread", *link], self.env, folder)
+            for path in folder.iterdir():
+                if path.name != TOP and path.suffix not in (".v", ".vlt"):
+                    path.unlink()
+        return Built(target, time.monotonic() - start, False)
+
+
+def _digest(parts: list[str]) -> str:
+    h = hashlib.sha256()
+    for part in parts:
+        h.update(part.encode() + b"\0")
+    return h.hexdigest()[:20]
+
+
+PUBLIC = """`verilator_config
+public_flat_rw -module "*" -var "array"
+public_flat_rw -module "*thermometer" -var "threshold*"
+public_flat_rd -module "xnoreplay" -var "*"
+public_flat_rd -module "*counters" -var "*"
+"""
+
+
+def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
+    """A design with cocotb's main program."""
+    import cocotb_tools.config as config
+
+    libs = config.libs_dir
+    main = Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"
+    link = [f"-Wl,-rpath,{libs}", f"-L{libs}", "-lcocotbvpi_verilator"]
+    return verilate.build(
+        verilog, "cocotb", ["--vpi", "--public-flat-rw"], "`verilator_config\n", main, RUNTIME, link,
+        progress,
+    )  # fmt: skip
