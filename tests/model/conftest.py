@@ -1,4 +1,4 @@
-"""Markers and small presets of the model tests."""
+"""Small presets and the packaged bundle, for the model tests."""
 
 import dataclasses
 from importlib import resources
@@ -7,10 +7,6 @@ import pytest
 
 from xnoreplay.flow import data
 from xnoreplay.spec import bundle, presets
-
-
-def pytest_configure(config):
-    config.addinivalue_line("markers", "torch: needs PyTorch")
 
 
 @pytest.fixture(scope="session")
