@@ -1,0 +1,218 @@
+"""Class-incremental learning on a frozen feature extractor: the chip's integers and baselines.
+
+Every method sees the same latents in the same order. Task 0 is the base, whose classifier the bundle
+brings; each later task is one retraining session.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from xnoreplay.flow import data
+from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.scenario import ScenarioSpec
+from xnoreplay.spec.target import TargetSpec
+
+FLOAT_EPOCHS = 10  # more or fewer change nothing: docs/learning_rule.md
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents and chip classes of a data set: (n, latent) uint8 bits and (n,) int64."""
+
+    train: np.ndarray
+    train_class: np.ndarray
+    test: np.ndarray
+    test_class: np.ndarray
+
+    def shuffled(self, seed: int) -> "Latents":
+        """The same with training samples in another order."""
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        return dataclasses.replace(
+            self, train=self.train[order], train_class=self.train_class[order]
+        )
+
+    def of(self, classes: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Training latents of some classes, in order of arrival."""
+        chosen = np.isin(self.train_class, list(classes))
+        return self.train[chosen], self.train_class[chosen]
+
+
+def extract(preset: Preset, bundle: Bundle) -> Latents:
+    """Latents of the scenario's data set through the simulator's feature extractor."""
+    from xnoreplay.sim.run import Simulator
+
+    scenario = preset.scenario
+    dataset = data.load(scenario.dataset, preset.network.image_shape)
+    chip_class = np.full(int(dataset.labels.max()) + 1, -1)
+    chip_class[scenario.order] = np.arange(scenario.classes)
+    simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
+    classes = chip_class[dataset.labels]
+    known = classes >= 0
+    latents = simulator.latents(dataset.images[known])
+    classes, is_test = classes[known], dataset.is_test[known]
+    return Latents(latents[~is_test], classes[~is_test], latents[is_test], classes[is_test])
+
+
+Session = Callable[[int], None]
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict) -> dict:
+    """Run every task and score it; the matrix has None above the diagonal."""
+    from xnoreplay.model import metrics
+
+    task_of = np.empty(scenario.classes, np.int64)
+    for task in range(scenario.tasks + 1):
+        task_of[list(scenario.task_classes(task))] = task
+    tasks = task_of[latents.test_class]
+    counts = np.bincount(tasks, minlength=scenario.tasks + 1)
+    matrix = np.full((scenario.tasks + 1,) * 2, np.nan)
+    for task in range(scenario.tasks + 1):
+        session(task)
+        seen = tasks <= task
+        correct = predict(latents.test[seen]) == latents.test_class[seen]
+        row = metrics.task_accuracy(correct, tasks[seen], scenario.tasks + 1)
+        matrix[task, : task + 1] = row[: task + 1]
+    return {
+        "matrix": [[None if np.isnan(v) else float(v) for v in row] for row in matrix],
+        "a_final": metrics.a_final(matrix, counts),
+        "a_old": metrics.a_old(matrix, counts),
+        "a_new": metrics.a_new(matrix, counts),
+        "average": metrics.average_accuracy(matrix, counts),
+        "forgetting": metrics.forgetting(matrix),
+    }
+
+
+def power_on(target: TargetSpec, bundle: Bundle, seed: int):
+    """A learner whose three registers start from the seed; seed 0 is the chip's own power-on."""
+    from xnoreplay.sim.learner import Learner
+    from xnoreplay.spec.reference import Random
+
+    if not seed:
+        return Learner(bundle, target)
+    states = np.random.default_rng(seed).integers(1, 1 << 32, 3)
+    return Learner(bundle, target, Random(*map(int, states)))
+
+
+def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """Latent replay in the chip's integers: the sessions that the hardware runs."""
+    learner = power_on(preset.target, bundle, seed)
+    scenario = preset.scenario
+
+    def session(task: int) -> None:
+        begin(learner, scenario, latents, task)
+        if task:
+            learner.retrain()
+            learner.rebalance()
+
+    return evaluate(scenario, latents, session, learner.predict)
+
+
+def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
+    """A task's samples enter: staged where there is staging, else inserted at once.
+
+    The base fills the replay memory at power-on.
+    """
+    direct = task == 0 or not learner.target.staging_capacity
+    if direct:
+        learner.arrive(scenario.seen(task))
+    put = learner.insert if direct else learner.stage
+    for z, y in zip(*latents.of(scenario.task_classes(task)), strict=True):
+        put(z, int(y))
+
+
+def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """The same rule with room for every training sample: the upper bound of latent replay."""
+    largest = int(np.bincount(latents.train_class).max())
+    target = dataclasses.replace(
+        preset.target, replay_capacity=largest * preset.scenario.classes, staging_capacity=0
+    )
+    return chip(dataclasses.replace(preset, target=target), bundle, latents, seed)
+
+
+def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """The same rule on new classes alone, nothing remembered: the lower bound."""
+    scenario = preset.scenario
+    target = dataclasses.replace(
+        preset.target, staging_capacity=int(np.bincount(latents.train_class).max() * scenario.step)
+    )
+    learner = power_on(target, bundle, seed)
+
+    def session(task: int) -> None:
+        if task == 0:
+            learner.arrive(scenario.seen(0))
+            return
+        begin(learner, scenario, latents, task)
+        learner.retrain()
+        learner.staged.clear()
+
+    return evaluate(scenario, latents, session, learner.predict)
+
+
+def floating(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """A float classifier, Adam, on the latents that the chip learns from in each session."""
+    from xnoreplay.model import adam
+
+    learner = power_on(preset.target, bundle, seed)
+    scenario = preset.scenario
+    weights = adam.warm(bundle)
+
+    def session(task: int) -> None:
+        nonlocal weights
+        begin(learner, scenario, latents, task)
+        if task:
+            held = learner.labels >= 0
+            z = np.concatenate([learner.latents[held], *(z[None] for z, _ in learner.staged)])
+            y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
+            weights = adam.train(
+                weights, z, y.astype(np.int64), learner.seen, seed=seed, epochs=FLOAT_EPOCHS,
+                batch=preset.target.batch,
+            )  # fmt: skip
+            learner.rebalance()
+
+    def predict(z: np.ndarray) -> np.ndarray:
+        return adam.predict(weights, z, learner.seen)
+
+    return evaluate(scenario, latents, session, predict)
+
+
+METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": naive}
+
+
+def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress) -> dict:
+    """Every method over every seed.
+
+    Returns
+    -------
+    dict
+        seeds, tasks (chip classes of each), test_counts, and for each method of `METHODS` lists
+        over seeds: matrix, a_final, a_old, a_new, average, forgetting; accuracies in [0, 1].
+    """
+    seeds = list(seeds)
+    if not seeds:
+        raise SpecError("seeds must name at least one seed, not none")
+    scenario = preset.scenario
+    latents = extract(preset, bundle)
+    scores: dict[str, dict[str, list]] = {name: {} for name in METHODS}
+    with progress.task("class-incremental learning", len(seeds) * len(METHODS)) as task:
+        for seed in seeds:
+            shuffled = latents.shuffled(seed)
+            for name, method in METHODS.items():
+                for score, value in method(preset, bundle, shuffled, seed).items():
+                    scores[name].setdefault(score, []).append(value)
+                task.advance(1, f"seed {seed}, {name}")
+    classes = [list(scenario.task_classes(t)) for t in range(scenario.tasks + 1)]
+    counts = np.bincount(latents.test_class, minlength=scenario.classes)
+    return {
+        "seeds": seeds,
+        "tasks": classes,
+        "test_counts": [int(counts[c].sum()) for c in classes],
+        "methods": scores,
+    }
