@@ -74,3 +74,9 @@ def test_evaluation_is_what_training_sees(packaged):
         logits = model(torch.from_numpy(images)).numpy()
     sums = model.evaluate(images).logits
     np.testing.assert_array_equal(np.rint(logits / model.alpha).astype(int), sums)
+
+
+def test_no_images_are_evaluated_too(packaged):
+    _, dataset, b = packaged
+    evaluation = network.of_bundle(b).evaluate(dataset.test_images[:0])
+    assert [len(field) for field in evaluation] == [0, 0, 0]

@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
 
 
 class FBNN(nn.Module):
-    """A fully-binarised network whose classifier has the first `classes` rows of its spec.
+    """A fully-binarised network.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class FBNN(nn.Module):
     thresholds : ndarray
         (sum of levels,) uint8, of the thermometer.
     classes : int
-        Classes to train; at most ``net.classes``.
+        Rows of the output layer: the classes, and pseudo-classes of the training.
     seed : int
         Of the initial proxies.
     """
@@ -75,7 +75,7 @@ class FBNN(nn.Module):
         """
         parts = []
         with torch.no_grad():
-            for start in range(0, len(images), CHUNK):
+            for start in range(0, max(1, len(images)), CHUNK):
                 image = torch.from_numpy(np.ascontiguousarray(images[start : start + CHUNK]))
                 latent = self.features(self.thermometer(image).double())
                 hidden, sums = self.classifier(latent)
