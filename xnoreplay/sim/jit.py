@@ -42,7 +42,9 @@ _drop_stale()
 kernel = numba.njit(cache=True, nogil=True, _nrt=False)
 """Compile a kernel that Python calls: integers only; threads share the work on a data set."""
 
-part = numba.njit(nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False)
+part = numba.njit(
+    nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True
+)
 """Compile a part of a kernel, which only kernels call: no way in from Python, which saves much
 of the time to compile, and no cache of its own."""
 

@@ -1,0 +1,80 @@
+"""The same commands on every implementation, compared after each."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from xnoreplay.sim.run import Result, Simulator
+from xnoreplay.spec import reference
+
+
+def assert_same(fast: Simulator, step: Simulator) -> None:
+    """Memories, counters and registers are equal."""
+    assert step.state == fast.state
+    assert step.counters == fast.counters
+    want, have = fast.memories(), step.memories()
+    assert want.keys() == have.keys()
+    for name in want:
+        np.testing.assert_array_equal(have[name], want[name], err_msg=name)
+
+
+@dataclass
+class Chips:
+    """Fast mode, stepping mode and the reference, side by side."""
+
+    fast: Simulator
+    step: Simulator
+    reference: reference.Chip
+
+    @classmethod
+    def of(cls, plan, bundle) -> "Chips":
+        return cls(
+            Simulator(plan, bundle), Simulator(plan, bundle, "step", trace=True),
+            reference.Chip(bundle, plan.target),
+        )  # fmt: skip
+
+    def do(self, command: str, *arguments, **options) -> Result:
+        """Give one command to all three and compare them; returns stepping mode's result."""
+        before, events = self.fast.cycles, len(self.reference.events)
+        want = getattr(self.fast, command)(*arguments, **options)
+        have = getattr(self.step, command)(*arguments, **options)
+        assert len(have.trace) == self.fast.cycles - before
+        assert (have.phases, have.prediction, have.refused, have.events) == (
+            want.phases, want.prediction, want.refused, want.events,
+        )  # fmt: skip
+        assert_same(self.fast, self.step)
+        if command == "epoch":
+            order = [label for _, label in self.reference.epoch_order()]
+            assert [label for _, _, _, label in have.events] == order
+        elif command != "infer" or self.reference.seen:  # no class, no best class
+            told = getattr(self.reference, command)(*arguments)
+            if command == "infer":
+                assert told.prediction == have.prediction
+        if command in ("insert", "arrive", "rebalance"):
+            assert [e[1:] for e in have.events] == self.reference.events[events:]
+        self.compare_reference()
+        return have
+
+    def compare_reference(self) -> None:
+        """What the reference holds is what the chip holds."""
+        r, s = self.reference, self.fast.state
+        assert (r.seen, r.quota, len(r.staged), r.random.walk) == (
+            s.seen, s.quota, s.staged, s.lfsr_walk,
+        )  # fmt: skip
+        assert self.fast.counters["replay.refusals"] == r.refused
+        plan, memories = self.fast.plan, self.fast.memories()
+        labels = [-1 if row[-1] == 0 else int(row[:-1] @ (1 << np.arange(len(row) - 1)))
+                  for row in memories["replay.label"]]  # fmt: skip
+        assert labels == r.labels.tolist()
+        assert self.fast.memory_ints("replay.count") == [
+            labels.count(c) for c in range(plan.network.classes)
+        ]
+        latents = memories["replay.latent"].reshape(plan.replay.capacity, -1)
+        for slot, label in enumerate(labels):
+            if label >= 0:
+                assert (latents[slot, : plan.network.latent] == r.latents[slot]).all()
+        if plan.replay.staging:
+            latents = memories["staging.latent"].reshape(plan.replay.staging, -1)
+            for slot, (z, label) in enumerate(r.staged):
+                assert (latents[slot, : plan.network.latent] == z).all()
+                assert self.fast.memory_ints("staging.label")[slot] == label
