@@ -3,7 +3,6 @@
 import torch
 from torch import Tensor
 
-
 JUST_ABOVE_ONE = 1.0000001  # the next single-precision number, as a bound that excludes itself
 
 
