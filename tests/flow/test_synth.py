@@ -86,6 +86,7 @@ def test_a_design_through_yosys(tmp_path):
     assert result["resources"]["flip_flops"] == 4
     assert (result["latches"], result["warnings"]) == (0, [])
     assert result["checked_cells"] == {"$add": 1, "$dff": 1}
+    assert result["tool"].startswith("Yosys 0.")
     assert json.dumps(result)
     assert (tmp_path / "out" / "yosys.log").exists()
 

@@ -18,6 +18,9 @@ from xnoreplay.spec.presets import Preset
 
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
+CIL_CODE = (
+    "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/data.py",
+)  # fmt: skip
 REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
     "flow/figures.py", "flow/metrics.py", "flow/templates",
@@ -111,7 +114,7 @@ def _cil(context: Context) -> dict:
     from xnoreplay.flow import cil
 
     return cil.run(
-        _preset(context), _bundle(context), context.config["seeds"], context.progress
+        _preset(context), _bundle(context), range(context.config["seeds"]), context.progress
     )
 
 
@@ -182,7 +185,7 @@ def steps(train: bool) -> dict[str, Step]:
             code=("spec", "model/export.py", "flow/pretrain.py"),
             files=("bundle",),
         ),
-        Step("cil", _cil, ("export",), code=("spec", "sim", "flow/cil.py", "flow/data.py")),
+        Step("cil", _cil, ("export",), code=CIL_CODE),
         Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py")),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(

