@@ -53,6 +53,7 @@ _DIGITS = Preset(
         batch=16,
         replay_capacity=100,
         staging_capacity=160,
+        rate_shift=3,
         clock_hz=50_000_000,
     ),
     ScenarioSpec(dataset="digits", classes=10, base=5, step=1),
