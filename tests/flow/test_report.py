@@ -29,6 +29,13 @@ def make(tmp_path, steps=None, failed=None):
     return (out / report.PAGE).read_text(), files.read_json(out / report.NUMBERS)
 
 
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    """Page and numbers of a run of which every step succeeded."""
+    folder = tmp_path_factory.mktemp("full")
+    return folder, *make(folder)
+
+
 class Outline(HTMLParser):
     """Titles of sections, and tags that are left open."""
 
@@ -56,8 +63,8 @@ class Outline(HTMLParser):
             self.titles.append(data)
 
 
-def test_a_page_with_every_section_and_pictures(tmp_path):
-    page, _ = make(tmp_path)
+def test_a_page_with_every_section_and_pictures(full):
+    _, page, _ = full
     outline = Outline(page)
     assert outline.open == []
     assert outline.titles == [
@@ -68,15 +75,15 @@ def test_a_page_with_every_section_and_pictures(tmp_path):
     assert "has not run" not in page
 
 
-def test_the_page_needs_no_other_file(tmp_path):
-    page, _ = make(tmp_path)
+def test_the_page_needs_no_other_file(full):
+    folder, page, _ = full
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', page)
     assert "@import" not in page
-    assert str(tmp_path) not in page
+    assert str(folder) not in page
 
 
-def test_every_number_has_unit_direction_and_origin(tmp_path):
-    _, tree = make(tmp_path)
+def test_every_number_has_unit_direction_and_origin(full):
+    *_, tree = full
     metrics = [Metric(**m) for m in tree["metrics"]]
     assert len({m.name for m in metrics}) == len(metrics) > 100
     for m in metrics:
@@ -99,14 +106,14 @@ def test_every_number_has_unit_direction_and_origin(tmp_path):
         ("step.cosim.seconds", 1.5, "s", "tool"),
     ],
 )
-def test_numbers(tmp_path, name, value, unit, origin):
-    metrics = {m["name"]: m for m in make(tmp_path)[1]["metrics"]}
+def test_numbers(full, name, value, unit, origin):
+    metrics = {m["name"]: m for m in full[2]["metrics"]}
     m = metrics[name]
     assert (m["value"], m["unit"], m["origin"]) == (value, unit, origin)
 
 
-def test_energy_and_its_bounds_are_numbers(tmp_path):
-    metrics = {m["name"]: m["value"] for m in make(tmp_path)[1]["metrics"]}
+def test_energy_and_its_bounds_are_numbers(full):
+    metrics = {m["name"]: m["value"] for m in full[2]["metrics"]}
     low, nominal, high = (metrics[f"energy.session.{b}"] for b in ("low", "nominal", "high"))
     assert low < nominal < high
     assert "energy.session.array.nominal" in metrics
@@ -146,10 +153,8 @@ def test_steps_of_another_preset_are_left_out(tmp_path):
     assert (results, failures, records) == ({}, {}, {})
 
 
-def test_the_same_results_give_the_same_page(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    assert make(tmp_path / "a") == make(tmp_path / "b")
+def test_the_same_results_give_the_same_page(full, tmp_path):
+    assert make(tmp_path) == full[1:]
 
 
 def test_pictures_do_not_share_identifiers():
