@@ -71,6 +71,46 @@ def cls_top(plan: Plan, classifier: Classifier) -> np.ndarray:
     return np.concatenate([hidden, output.reshape(-1, TAPS * word)])
 
 
+def segments(plan: Plan, codes: np.ndarray) -> np.ndarray:
+    """Codes (rows, columns, copies) by segments of S columns: (rows, segments, S * copies).
+
+    Columns past a part's end are 0; column i of a segment comes before column i + 1, and its
+    copies are neighbours.
+    """
+    segment = plan.target.segment
+    padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % segment), (0, 0)))
+    return padded.reshape(len(codes), -1, segment * codes.shape[2])
+
+
+def low_bits(codes: np.ndarray, bits: int) -> np.ndarray:
+    """The lowest bits of codes (rows, segments, n): (rows * segments, n * bits) bits."""
+    unpacked = codes[..., None] >> np.arange(bits) & 1
+    return unpacked.reshape(-1, codes.shape[2] * bits).astype(np.uint8)
+
+
+def load_learning(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
+    """The low bits of the proxies, which only retraining reads: memory name -> bits.
+
+    A proxy in offset binary is theta + 2^(n-1); its top bits are in cls.top.
+    """
+    classifier = Classifier.load(bundle, plan.target)
+    rule, latent = plan.rule, plan.network.latent
+    half = 1 << rule.proxy_bits - 1
+    images = {}
+    low = rule.proxy_bits - (1 if rule.proxies_per_pair == 2 else 2)
+    if low:
+        codes = (classifier.output + half).transpose(0, 2, 1)
+        parts = [segments(plan, codes[:, :latent]), segments(plan, codes[:, latent:])]
+        images["cls.low"] = low_bits(np.concatenate(parts, axis=1), low)
+    if plan.target.hidden_learns:
+        codes = segments(plan, (classifier.hidden + half)[:, :, None])
+        images["cls.hidden_low"] = low_bits(codes, rule.proxy_bits - 1)
+    for name, image in images.items():
+        memory = plan.memory(name)
+        assert image.shape == (memory.depth, memory.width), (name, image.shape)
+    return images
+
+
 def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
     """What the host writes at power-on: memory name -> (depth, width) bits.
 

@@ -101,7 +101,10 @@ def _learning(plan) -> list[Memory]:
                 segment * (rule.proxy_bits - 1), learning=True,
             )
         )  # fmt: skip
-        memories.append(Memory("batch.mask", "minibatch", net.hidden, batch, learning=True))
+        memories.append(
+            Memory("batch.mask", "minibatch", net.hidden, batch, granule=min(target.lanes, batch),
+                   learning=True)
+        )  # fmt: skip
         memories.append(
             Memory("batch.hidden_delta", "minibatch", net.hidden * rule.delta_bits, batch,
                    granule=1, learning=True)

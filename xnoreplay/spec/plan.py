@@ -313,8 +313,10 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         skip_words - (beats - 1) * TAPS, lgap_slots, COPIES * (net.skip + 2 * pads),
     )  # fmt: skip
     passes = -(-target.batch // target.lanes)
+    planes = -(-target.delta_bits // target.lanes)
     slots = max(
-        2 * max(c.beats for c in convolutions), lgap_slots + batch_slots, passes * batch_slots
+        2 * max(c.beats for c in convolutions), lgap_slots + batch_slots,
+        passes * batch_slots, planes,
     )
     return Plan(
         network=net,
