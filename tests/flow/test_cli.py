@@ -247,6 +247,20 @@ def test_a_folder_keeps_the_bundle_it_was_given(capsys, tmp_path):
     assert bundles.digest(bundles.read(folder / "export" / pretrain.BUNDLE)) == expected
 
 
+def test_dials_prints_a_table(capsys, monkeypatch):
+    from xnoreplay.flow import dials
+
+    monkeypatch.setattr(dials, "DIALS", {"epochs": (1,)})
+    code, out, _ = run(capsys, "dials", "--preset", "digits", "--seeds", "1")
+    assert code == 0
+    assert [line.split("|")[1].strip() for line in out.splitlines()[2:]] == ["float Adam", "epochs"]
+
+
+def test_dials_of_no_seeds(capsys):
+    sentence = mistake(capsys, "dials", "--seeds", "0")
+    assert sentence == "seeds must be a positive integer, not 0"
+
+
 def test_damaged_settings(capsys, tmp_path):
     (tmp_path / pipeline.SETTINGS).write_text("{")
     assert "must be the settings of a run" in mistake(capsys, "export", "--out", tmp_path)

@@ -228,6 +228,27 @@ def report(
 
 
 @app.command()
+def dials(
+    preset: PresetOption = None, bundle: BundleOption = None, seeds: SeedsOption = None
+) -> None:
+    """Measure what each dial of learning costs.
+
+    One at a time around the preset, on validation samples; prints a table.
+    """
+    from xnoreplay.flow import dials as measuring
+    from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.flow.progress import default
+    from xnoreplay.spec import presets
+    from xnoreplay.spec.errors import require
+
+    chosen = presets.load(preset or "digits")
+    count = 3 if seeds is None else seeds
+    require.positive("seeds", count)
+    result = measuring.run(chosen, bundles.load(chosen, bundle), range(count), default())
+    typer.echo(measuring.markdown(result))
+
+
+@app.command()
 def doctor() -> None:
     """Say which tools are there.
 

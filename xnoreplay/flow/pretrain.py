@@ -43,27 +43,41 @@ def packaged(preset: Preset) -> Path | None:
 def export(context: Context) -> dict:
     """Write the run's bundle: trained, from a file, or random; and check its golden pairs."""
     preset = presets.from_dict(context.config["preset"])
-    if "pretrain" in context.inputs and not context.config["bundle"]:
+    file = context.config["bundle"]
+    if "pretrain" in context.inputs and not file:
         bundle = _trained(context, preset)
     elif context.config["untrained"]:
         bundle = bundles.random(preset.network, seed=0)
-    elif context.config["bundle"]:
-        bundle = bundles.read(Path(context.config["bundle"]))
     else:
+        bundle = load(preset, Path(file) if file else None)
+    golden = check_golden(bundle)
+    digest = bundles.write(bundle, context.out / BUNDLE)
+    return {"digest": digest, "golden": golden, "provenance": bundle.provenance}
+
+
+def load(preset: Preset, path: Path | None) -> Bundle:
+    """A preset's bundle from a file, or without one the packaged bundle that fits.
+
+    Raises
+    ------
+    XnoreplayError
+        Where none is packaged, or the file's is of another network or scenario.
+    """
+    path = path or packaged(preset)
+    if path is None:
         raise XnoreplayError(
             f"preset {preset.name!r} must have a bundle, but none is packaged for its network and "
             "scenario: train one with xnoreplay run --from pretrain, give one with --bundle, or "
             "try random bits with --untrained"
         )
+    bundle = bundles.read(path)
     differences = _differences(bundle, preset)
     if differences:
         raise XnoreplayError(
             f"the bundle must be of the network and scenario of preset {preset.name!r}, but "
             f"differs in {', '.join(differences)}"
         )
-    golden = check_golden(bundle)
-    digest = bundles.write(bundle, context.out / BUNDLE)
-    return {"digest": digest, "golden": golden, "provenance": bundle.provenance}
+    return bundle
 
 
 def _differences(bundle: Bundle, preset: Preset) -> list[str]:
