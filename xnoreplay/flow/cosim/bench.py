@@ -6,6 +6,7 @@ this runs. The script is a JSON file named by the environment; see `script.Scrip
 
 import json
 import os
+import time
 from pathlib import Path
 
 import cocotb
@@ -14,7 +15,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, SimTimeoutError, with_timeout
 
 from xnoreplay.flow.cosim.compare import rows_text
-from xnoreplay.flow.cosim.drivers import LiteMaster, PixelSource
+from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
+from xnoreplay.flow.cosim.script import REPLAY, VARIABLE
 from xnoreplay.flow.cosim.view import ChipView, Tracer
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image as images
@@ -22,7 +24,6 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.bits import to_int
 
-SCRIPT = "XNOREPLAY_COSIM_SCRIPT"
 PERIOD = 10  # time units of the simulator; any even number does
 IDLE = 0
 
@@ -61,9 +62,11 @@ class Bench:
         self.write({"readback": back, "transfers": self.host.transfers})
 
     async def watch(self, counter, kind: str) -> None:
-        """Note the touched slot at every event of a counter, from the memory itself."""
-        labels, counts = (self.view.memories[f"replay.{n}"] for n in ("label", "count"))
-        latents, words = self.view.memories["replay.latent"], self.plan.replay.words
+        """Note the touched slot at every event of a counter, and all the replay memory then holds.
+
+        The slot comes from the labels themselves: the one that changed since the last event.
+        """
+        labels = self.view.memories["replay.label"]
         low = (1 << self.plan.memory("replay.label").width - 1) - 1
         while True:
             await counter.value_change
@@ -71,16 +74,15 @@ class Bench:
             now = labels.all()
             for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
                 if before != after:
-                    label = (after or before) & low
                     self.events.append(
                         {
-                            "cycle": self.view.cycles - 1, "kind": kind or self.kind,
-                            "slot": slot, "label": label, "row": after, "count": counts[label],
-                            "latent": rows_text(
-                                [latents[slot * words + w] for w in range(words)], self.plan.target.channels
-                            ),
+                            "cycle": self.view.cycles - 1,
+                            "kind": kind or self.kind,
+                            "slot": slot,
+                            "label": (after or before) & low,
+                            "memories": self.rows(REPLAY),
                         }
-                    )  # fmt: skip
+                    )
             self.labels = now
 
     async def trace(self, lines: list[str]) -> None:
@@ -115,15 +117,19 @@ class Bench:
             "registers": self.view.register_values(),
             "events": self.events,
             "trace": lines,
-            "memories": {
-                name: rows_text(self.view.memories[name].all(), self.plan.memory(name).width)
-                for name in step.get("memories", ())
-            },
+            "memories": self.rows(step.get("memories", ())),
         }
         if finished and step.get("bus"):
             seen["bus"] = await self.bus_registers()
         self.write(seen)
         return finished
+
+    def rows(self, names) -> dict[str, str]:
+        """Every row of some memories."""
+        return {
+            name: rows_text(self.view.memories[name].all(), self.plan.memory(name).width)
+            for name in names
+        }
 
     async def finish(self, boundary, limit: int) -> bool:
         """Wait for the last boundary; False where it takes more than `limit` cycles."""
@@ -158,7 +164,7 @@ class Bench:
 @cocotb.test()
 async def carry_out(dut):
     """Carry out the script."""
-    folder = Path(os.environ[SCRIPT])
+    folder = Path(os.environ[VARIABLE])
     script = json.loads((folder / "script.json").read_text(encoding="utf-8"))
     preset = presets.from_dict(script["preset"])
     plan = plans.compile(preset.network, preset.target)
@@ -173,22 +179,32 @@ async def carry_out(dut):
         dut.clk.value = 0
         bench = Bench(dut, plan, write)
         Clock(dut.clk, PERIOD, "step", impl="gpi").start()
-        await bench.reset()
-        await bench.load(bundle)
+        try:
+            await bench.reset()
+            await bench.load(bundle)
+        except BusError as error:
+            write({"error": str(error)})
+            return
         for memory, row, bit in script["faults"]:
             bench.view.memories[memory].flip(row, bit)
         await FallingEdge(dut.clk)
         cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
         cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
+        start = time.monotonic()
         for index, step in enumerate(script["commands"]):
             if (folder / "stop").exists():
                 break
             image = None
             if "image" in step:
                 image = pixels(pictures[step["image"]])
-            if not await bench.command(index, step, image):
-                break
-        write({"end": True})
+            try:
+                if not await bench.command(index, step, image):
+                    break
+            except BusError as error:
+                write({"error": f"command {index} ({step['command']}): {error}"})
+                return
+        spent = time.monotonic() - start
+        write({"end": True, "cycles": bench.view.cycles, "seconds": spent, "cpu": time.process_time()})
 
 
 def pixels(picture: np.ndarray) -> list[int]:

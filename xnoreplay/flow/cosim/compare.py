@@ -5,15 +5,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from xnoreplay.flow.cosim.script import Script, Step, memories
+from xnoreplay.flow.cosim.script import REGISTERS, REPLAY, Script, Step, memories
 from xnoreplay.spec import image as images
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
-
-
-EVENT_ROWS = {"row": "replay.label", "count": "replay.count", "latent": "replay.latent"}
 
 
 def rows_text(rows: list[int], width: int) -> str:
@@ -96,40 +93,48 @@ class Model:
         return getattr(simulator, step.command)(*arguments)
 
     def registers(self) -> dict[str, int]:
-        return {k: int(v) for k, v in self.fast.state._asdict().items()}
+        return {name: int(getattr(self.fast.state, name)) for name in REGISTERS}
 
     def memory(self, name: str) -> str:
         return rows_text(self.fast.memory_ints(name), self.plan.memory(name).width)
 
-    def _replay_state(self, step: Step) -> tuple[list[int], list[int]]:
-        """Latents and class counts, where the command may change them."""
+    def _replay_state(self, step: Step) -> dict[str, list[int]]:
+        """The replay memory, where the command may change it."""
         if step.command not in ("insert", "arrive", "rebalance"):
-            return [], []
-        return self.fast.memory_ints("replay.latent"), self.fast.memory_ints("replay.count")
+            return {}
+        return {name: self.fast.memory_ints(name) for name in REPLAY}
 
-    def _events(self, events, before, step: Step) -> list[dict]:
-        """Insertions and evictions, with label row, class count and latent right after each.
+    def _events(self, events, before: dict[str, list[int]], step: Step) -> list[dict]:
+        """Insertions and evictions, with all the replay memory holds right after each.
 
-        An eviction leaves the latent as it was before the command; within one command a slot that
-        was filled is not touched again, so the latent of an insertion is the one at the end.
+        An eviction leaves the latent; a slot that one command fills it does not touch again, so
+        that the latent of an insertion is the one at the command's end.
         """
-        latents, counts = before
-        after, _ = self._replay_state(step)
-        words, width = self.plan.replay.words, self.plan.target.channels
+        now, after = before, self._replay_state(step)
+        words = self.plan.replay.words
         valid = 1 << self.plan.memory("replay.label").width - 1
         rows = []
         for cycle, kind, slot, label in events:
             if kind == "hit":
                 continue
-            counts[label] += -1 if kind == "evict" else 1
-            source = latents if kind == "evict" else after
+            evicted = kind == "evict"
+            now["replay.label"][slot] = 0 if evicted else valid | int(label)
+            now["replay.count"][label] += -1 if evicted else 1
+            if not evicted:
+                own = slice(slot * words, (slot + 1) * words)
+                now["replay.latent"][own] = after["replay.latent"][own]
             rows.append(
                 {
-                    "cycle": int(cycle), "kind": kind, "slot": int(slot), "label": int(label),
-                    "row": 0 if kind == "evict" else valid | int(label), "count": counts[label],
-                    "latent": rows_text(source[slot * words : (slot + 1) * words], width),
+                    "cycle": int(cycle),
+                    "kind": kind,
+                    "slot": int(slot),
+                    "label": int(label),
+                    "memories": {
+                        name: rows_text(now[name], self.plan.memory(name).width)
+                        for name in REPLAY
+                    },
                 }
-            )  # fmt: skip
+            )
         return rows
 
 
@@ -141,6 +146,7 @@ class Comparison:
         self.counter_names = counter_names
         self.compared: Counter[str] = Counter()
         self.ended = False
+        self.expected_trace: list[str] = []
 
     def observe(self, seen: dict) -> list[Difference]:
         """One line of the test bench."""
@@ -151,6 +157,7 @@ class Comparison:
             return list(self._readback(seen["readback"]))
         step = self.model.script.steps[seen["index"]]
         expected = self.model.run(step)
+        self.expected_trace = expected["trace"]
         found = list(self._command(seen["index"], step, expected, seen))
         if not found:
             self.compared["commands"] += 1
@@ -218,7 +225,7 @@ class Comparison:
                     "end of command", expected["cycles"], seen["cycles"],
                 )  # fmt: skip
         self.compared["boundaries"] += len(expected["phases"]) + 1
-        yield from self._events(differ, step, expected["events"], seen["events"])
+        yield from self._replayed(differ, index, step, expected["events"], seen["events"])
         end = expected["cycles"]
         reports = [("", seen)] + ([("bus ", seen["bus"])] if "bus" in seen else [])
         for source, report in reports:
@@ -249,7 +256,7 @@ class Comparison:
         if want != got:
             yield differ(seen["cycles"], "idle", "cycles of one inference (plan)", want, got)
 
-    def _events(self, differ, step, expected: list[dict], seen: list[dict]):
+    def _replayed(self, differ, index, step, expected: list[dict], seen: list[dict]):
         """Insertions and evictions in order, and what the touched slot held right after each."""
         for want, have in zip(expected, seen, strict=False):
             for key in ("cycle", "kind", "slot", "label"):
@@ -257,12 +264,10 @@ class Comparison:
                     cycle = min(want["cycle"], have["cycle"])
                     yield differ(cycle, step.command, f"replay event's {key}", want[key], have[key])
                     return
-            for key, name in EVENT_ROWS.items():
-                if want[key] != have[key]:
-                    yield differ(
-                        want["cycle"] + 1, step.command, name, want[key], have[key], want["slot"]
-                    )
-                    return
+            for name in REPLAY:
+                rows = (want["memories"][name], have["memories"][name])
+                yield from self._rows(index, step.command, want["cycle"] + 1, name, *rows)
+                self.compared["replay.event_bits"] += self.plan.memory(name).bits
         if len(expected) != len(seen):
             cycle = max(expected, seen, key=len)[min(len(expected), len(seen))]["cycle"]
             yield differ(cycle, step.command, "replay events", len(expected), len(seen))

@@ -10,6 +10,7 @@ from xnoreplay.spec import registers
 from xnoreplay.spec.registers import Register, Window
 
 OKAY = 0
+PATIENCE = 100  # cycles a transfer may take
 
 
 class BusError(Exception):
@@ -37,9 +38,12 @@ class LiteMaster:
             self.pins[name].value = 1
         self.pins["wstrb"].value = 15
 
-    async def _until(self, *names: str) -> None:
-        while not all(int(self.pins[name].value) for name in names):
+    async def _until(self, name: str, address: int) -> None:
+        for _ in range(PATIENCE):
+            if int(self.pins[name].value):
+                return
             await FallingEdge(self.clk)
+        raise BusError(f"address {address:#010x} must be answered within {PATIENCE} cycles")
 
     async def write(self, address: int, data: int) -> None:
         pins = self.pins
@@ -47,7 +51,7 @@ class LiteMaster:
         pins["awvalid"].value = pins["wvalid"].value = 1
         await FallingEdge(self.clk)  # both channels are empty between transfers
         pins["awvalid"].value = pins["wvalid"].value = 0
-        await self._until("bvalid")
+        await self._until("bvalid", address)
         self._check("bresp", address)
         await FallingEdge(self.clk)
 
@@ -56,7 +60,7 @@ class LiteMaster:
         pins["araddr"].value, pins["arvalid"].value = address, 1
         await FallingEdge(self.clk)
         pins["arvalid"].value = 0
-        await self._until("rvalid")
+        await self._until("rvalid", address)
         self._check("rresp", address)
         value = int(pins["rdata"].value)
         await FallingEdge(self.clk)

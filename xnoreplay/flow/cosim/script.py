@@ -11,8 +11,10 @@ from xnoreplay.spec.registers import HOST_MEMORIES
 from xnoreplay.spec.replay import SEED_DRAWS
 from xnoreplay.spec.scenario import ScenarioSpec
 
+VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
 REPLAY = ("replay.latent", "replay.label", "replay.count")
 STAGING = ("staging.latent", "staging.label")
+REGISTERS = ("prediction", "seen", "quota", "staged", "refused", "lfsr_walk")
 CYCLE_BUDGET = 12_000_000  # cycles of a script; a larger network gets fewer samples
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 SLACK = 1000  # cycles past its closed form that a command may take before it counts as stalled
@@ -106,6 +108,9 @@ def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0)
     recognised with every memory, counter and register compared, half of them with pixels that come
     late; then the sessions of the scenario: new samples are staged until the class or the staging
     memory ends, an epoch is walked, and the memory rebalanced; then every image is recognised.
+
+    What only the host writes is looked at late, so that a wrong bit of it shows where it first
+    acts.
     """
     rng = np.random.default_rng(seed)
     whole, some = memories(plan), changing(plan)
@@ -113,7 +118,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0)
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
     share = CYCLE_BUDGET // (2 * plan.feature_cycles)
-    steps = [Step("arrive", base, memories=whole, trace=True, bus=True)]
+    steps = [Step("arrive", base, memories=some, trace=True, bus=True)]
     quota = plan.replay.capacity // base
     first = [int(i) for k in range(base) for i in classes[k][: quota + 1]]
     label = {int(i): k for k, members in enumerate(classes) for i in members}
@@ -131,7 +136,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0)
         new = new[: max(1, min(plan.replay.staging + 1, share // max(1, tasks)))]
         for n, (i, k) in enumerate(new):
             steps.append(
-                Step("stage", k, i, memories=replay if n % OFTEN == 0 else REPLAY,
+                Step("stage", k, i, memories=replay if n % OFTEN == 0 else (),
                      trace=n == 0 and task == 1)
             )  # fmt: skip
         steps.append(Step("epoch", memories=some, trace=task == tasks, bus=True))
@@ -157,5 +162,6 @@ def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
         Step("epoch"),
         Step("rebalance"),
     ]
-    steps = [replace(s, memories=whole, bus=True, trace=True) for s in plain]
+    steps = [replace(s, memories=changing(plan), bus=True, trace=True) for s in plain]
+    steps[-1] = replace(steps[-1], memories=whole)
     return Script(tuple(steps), data.images)

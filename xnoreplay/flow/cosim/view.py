@@ -3,6 +3,7 @@
 The only place that knows the instance names of `xnoreplay.hw`.
 """
 
+from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.hw.host import identifier
 from xnoreplay.spec import trace
 from xnoreplay.spec.plan import Plan
@@ -89,8 +90,7 @@ class ChipView:
         self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
         self.cycles_handle = dut.counters.cycles
         # The host's inputs, so that names do not depend on where a register lives.
-        names = ("prediction", "seen", "quota", "staged", "refused", "lfsr_walk")
-        self.registers = {name: getattr(dut.host, name) for name in names}
+        self.registers = {name: getattr(dut.host, name) for name in REGISTERS}
 
     def _rows(self, memory) -> list:
         if memory.name == "lane.file":
@@ -123,7 +123,7 @@ class Tracer:
         self.strobes = {
             name: Strobes(_descend(dut, identifier(name)), m.granule or m.width)
             for name, m in by_name.items()
-            if name in TRACED and name != "lane.file"
+            if name in TRACED and name != "lane.file" and not m.learning
         }
         file = by_name["lane.file"]
         self.lanes = [Strobes(lane, file.granule) for lane in view.lanes]

@@ -1,0 +1,169 @@
+"""One run of a script: the chip in its simulator, the model beside it, compared as they go."""
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.cosim.compare import Comparison, Difference, Model
+from xnoreplay.flow.cosim.faults import Faults
+from xnoreplay.flow.cosim.script import VARIABLE, Script
+from xnoreplay.flow.cosim.verilate import TOP
+from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.registers import counters
+
+BENCH = "xnoreplay.flow.cosim.bench"
+POLL = 0.05  # seconds between two looks at the test bench's file
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is compared, and in which simulator.
+
+    build : folder of the compiled simulation
+    """
+
+    preset: Preset
+    bundle: Bundle
+    simulator: str
+    build: Path
+    faults: Faults = Faults()
+
+    @property
+    def plan(self) -> plans.Plan:
+        return plans.compile(self.preset.network, self.preset.target)
+
+
+@dataclass
+class Outcome:
+    """What a session found.
+
+    differences : of the first command that differs, in the order of their weight
+    compared : how many of each kind were equal
+    cycles, seconds : of the chip, of the simulation without its start
+    observed, expected : the traces of the command that differs
+    """
+
+    differences: list[Difference] = field(default_factory=list)
+    compared: dict[str, int] = field(default_factory=dict)
+    cycles: int = 0
+    seconds: float = 0.0
+    observed: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+
+
+def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
+    """Carry out a script and compare; stops at the first command that differs.
+
+    Raises
+    ------
+    CheckFailure
+        Where the test bench cannot go on: the bus does not answer, or the design lacks what the
+        test bench looks at.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = setup.plan
+    _write(setup, script, plan, folder)
+    model = Model(plan, setup.bundle, script, setup.faults.sim)
+    comparison = Comparison(plan, setup.bundle, model, counters(plan.memories))
+    outcome = Outcome()
+    start = time.monotonic()
+    with progress.task(label, total=len(script.steps)) as task:
+        for seen in _observations(setup, folder):
+            if "error" in seen:
+                raise CheckFailure(f"the chip must answer on its bus, but: {seen['error']}")
+            found = comparison.observe(seen)
+            if found:
+                outcome.differences = found
+                outcome.observed = seen.get("trace", [])
+                outcome.expected = comparison.expected_trace
+                break
+            if "end" in seen:
+                outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
+            elif "index" in seen:
+                rate = seen["cycles"] / (time.monotonic() - start)
+                task.advance(note=f"{seen['cycles']:,} cycles, {rate / 1e3:.0f} thousand a second")
+    outcome.compared = dict(sorted(comparison.compared.items()))
+    if not outcome.differences and not comparison.ended:
+        raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
+    return outcome
+
+
+def _write(setup: Setup, script: Script, plan, folder: Path) -> None:
+    bundles.write(setup.bundle, folder / "bundle.safetensors")
+    np.save(folder / "images.npy", script.images)
+    tree = {
+        "preset": presets.to_dict(setup.preset),
+        "bundle": str(folder / "bundle.safetensors"),
+        "faults": [list(f) for f in setup.faults.rtl],
+        "commands": [step.plain(plan) for step in script.steps],
+    }
+    (folder / "script.json").write_text(json.dumps(tree), encoding="utf-8")
+
+
+def _observations(setup: Setup, folder: Path) -> Iterator[dict]:
+    """Lines of the test bench while it runs; leaving the loop early stops it."""
+    observed, stop = folder / "observed.jsonl", folder / "stop"
+    for path in (observed, stop):
+        path.unlink(missing_ok=True)
+    worker = threading.Thread(target=_simulate, args=(setup, folder), daemon=True)
+    worker.start()
+    try:
+        while not observed.exists() and worker.is_alive():
+            time.sleep(POLL)
+        if not observed.exists():
+            return
+        with observed.open(encoding="utf-8") as lines:
+            part = ""
+            while True:
+                alive = worker.is_alive()
+                part += lines.readline()
+                if part.endswith("\n"):
+                    yield json.loads(part)
+                    part = ""
+                elif not alive:
+                    return
+                else:
+                    time.sleep(POLL)
+    finally:
+        stop.touch()
+        worker.join()
+
+
+def _simulate(setup: Setup, folder: Path) -> None:
+    """Run the test bench to its end; what went wrong is in its log."""
+    from cocotb_tools.runner import get_runner
+
+    try:
+        get_runner(setup.simulator).test(
+            test_module=BENCH,
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=setup.build,
+            test_dir=folder,
+            results_xml=str(folder / "results.xml"),
+            log_file=folder / "bench.log",
+            extra_env={VARIABLE: str(folder), "COCOTB_ANSI_OUTPUT": "0"},
+        )
+    except (SystemExit, OSError, RuntimeError) as error:
+        with (folder / "bench.log").open("a", encoding="utf-8") as log:
+            print(f"Error: {error}", file=log)
+
+
+def _last_error(folder: Path) -> str:
+    try:
+        lines = (folder / "bench.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    errors = [line.strip() for line in lines if "Error" in line]
+    return errors[-1] if errors else "it left no error"
