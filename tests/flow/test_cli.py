@@ -256,6 +256,17 @@ def test_dials_prints_a_table(capsys, monkeypatch):
     assert [line.split("|")[1].strip() for line in out.splitlines()[2:]] == ["float Adam", "epochs"]
 
 
+def test_a_replay_that_is_none(capsys, tmp_path):
+    sentence = mistake(capsys, "cosim", "--replay", tmp_path)
+    assert "must be a folder that cosim recorded" in sentence
+
+
+def test_a_fault_that_is_none(capsys, tmp_path):
+    arguments = ["--preset", "tiny", "--untrained", "--out", tmp_path / "r"]
+    sentence = mistake(capsys, "cosim", *arguments, "--fault", "rtl:act.ping")
+    assert sentence.startswith("fault must be rtl:MEMORY:ROW:BIT")
+
+
 def test_dials_of_no_seeds(capsys):
     sentence = mistake(capsys, "dials", "--seeds", "0")
     assert sentence == "seeds must be a positive integer, not 0"

@@ -60,6 +60,14 @@ SimulatorOption = Annotated[
     typer.Option("--simulator", metavar="NAME",
                  help="verilator, icarus, or both. [default: verilator]"),
 ]  # fmt: skip
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="FAULT", help="Plant a fault, to see it found; repeatable."),
+]
+ReplayOption = Annotated[
+    Path | None,
+    typer.Option("--replay", metavar="FOLDER", help="See a recorded difference again."),
+]
 PlaceOption = Annotated[
     bool | None, typer.Option("--place/--no-place", help="Also place and route for ECP5.")
 ]
@@ -181,14 +189,30 @@ def generate(
 @app.command()
 def cosim(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None, simulator: SimulatorOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None,
+    simulator: SimulatorOption = None, fault: FaultOption = None, replay: ReplayOption = None,
 ) -> None:  # fmt: skip
     """Hold the Verilog to the simulator.
 
-    Every memory bit, event counter and phase boundary, and where they first differ.
+    Every memory bit, event counter and phase boundary, and where they first differ. A fault is
+    rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
     """
+    if replay is not None:
+        _replay(replay)
+        return
     _bring("cosim", "cosim", out, force, preset=preset, bundle=bundle, untrained=untrained,
-           images=images, simulator=simulator)  # fmt: skip
+           images=images, simulator=simulator, faults=tuple(fault or ()))  # fmt: skip
+
+
+def _replay(folder: Path) -> None:
+    """Carry out a recorded difference once more."""
+    from xnoreplay.flow import cosim as cosimulation
+    from xnoreplay.flow import tools
+    from xnoreplay.flow.progress import default
+
+    tools.require(["cosim"])
+    result = cosimulation.replay(folder, default())
+    typer.echo(f"no difference in {result['cycles']:,} cycles")
 
 
 @app.command()
@@ -298,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except XnoreplayError as error:
         return _fail(str(error), BAD_INPUT)
     except CheckFailure as error:
-        return _fail(str(error), FAILED_CHECK)
+        return _fail(str(error.args[0]), FAILED_CHECK)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except ParserError as error:

@@ -2,6 +2,7 @@
 
 from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
+from xnoreplay.flow.equality import speeds
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.spec.plan import Plan
 
@@ -48,15 +49,14 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
             section.metric(f"cycles.{name}.{phase}", n, "cycle", "lower", "counted")
         for counter, n in run["counters"].items():
             section.metric(f"events.{name}.{counter}", n, "event", "neither", "counted")
-    speed = simulated.get("speed", {}) | results.get("cosim", {}).get("speed", {})
-    if speed:
+    if speed := speeds(results):
         section.table(
             ["simulated by", "modelled cycles a second"],
             [[mode, quantity(float(rate), "cycle/s")] for mode, rate in speed.items()],
             ["", "n"], caption="Speed on the machine named below.",
         )  # fmt: skip
         for mode, rate in speed.items():
-            section.metric(f"speed.{mode.replace(' ', '_')}", rate, "cycle/s", "higher", "tool")
+            section.metric(f"speed.{mode.replace(',', '').replace(' ', '_')}", rate, "cycle/s", "higher", "tool")
     return section
 
 

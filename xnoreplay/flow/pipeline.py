@@ -23,7 +23,7 @@ CIL_CODE = (
 )  # fmt: skip
 REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
-    "flow/figures.py", "flow/metrics.py", "flow/templates",
+    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
 )  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 
@@ -37,6 +37,7 @@ class Settings:
     seeds : accuracies are means over so many seeds
     images : how many images co-simulation compares in full
     simulator : of co-simulation
+    faults : deliberate ones of co-simulation; see `cosim.faults`
     place : whether synthesis goes on to place and route
     """
 
@@ -46,6 +47,7 @@ class Settings:
     seeds: int = 3
     images: int = 50
     simulator: str = "verilator"
+    faults: tuple[str, ...] = ()
     place: bool = False
 
     def __post_init__(self) -> None:
@@ -142,6 +144,8 @@ def _cosim(context: Context) -> dict:
         context.progress,
         images=context.config["images"],
         env=verilator_env(),
+        simulator=context.config["simulator"],
+        faults=context.config["faults"],
     )
 
 
@@ -186,10 +190,11 @@ def steps(train: bool) -> dict[str, Step]:
             files=("bundle",),
         ),
         Step("cil", _cil, ("export",), code=CIL_CODE),
-        Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py")),
+        Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py", "flow/data.py")),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"), code=("spec", "sim", "hw", "flow/cosim.py")
+            "cosim", _cosim, ("export", "generate"),
+            code=("spec", "sim", "hw", "flow/cosim", "flow/data.py"),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
         Step("estimate", _estimate, ("simulate",),
@@ -219,7 +224,12 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
         "cil": {"preset": preset, "seeds": settings.seeds},
         "simulate": {"preset": preset},
         "generate": {"preset": preset},
-        "cosim": {"preset": preset, "images": settings.images, "simulator": settings.simulator},
+        "cosim": {
+            "preset": preset,
+            "images": settings.images,
+            "simulator": settings.simulator,
+            "faults": list(settings.faults),
+        },
         "synth": {"preset": preset, "place": settings.place},
         "estimate": {"preset": preset},
         "report": {"preset": preset},

@@ -10,6 +10,7 @@ import numpy as np
 import xnoreplay
 from xnoreplay.flow import cost_sections, files, sections
 from xnoreplay.flow.blocks import Card, Section
+from xnoreplay.flow.equality import comparisons
 from xnoreplay.flow.metrics import mean, quantity, spread
 from xnoreplay.flow.pretrain import BUNDLE
 from xnoreplay.flow.progress import clock
@@ -144,7 +145,7 @@ def cards(plan: Plan, results: dict[str, dict], failures: dict[str, str]) -> lis
 
 
 def _verdict(results: dict[str, dict], failures: dict[str, str]) -> Card:
-    checks = [r for s in ("simulate", "cosim") for r in results.get(s, {}).get("equality", [])]
+    checks = comparisons(results)
     if failures:
         return Card("checks", "FAILED", f"step {', '.join(failures)}", "counted", "bad")
     if not all(c["equal"] for c in checks):

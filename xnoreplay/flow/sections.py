@@ -6,6 +6,7 @@ import numpy as np
 
 from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
+from xnoreplay.flow.equality import AMOUNTS, comparisons
 from xnoreplay.flow.estimate import memory_map
 from xnoreplay.flow.metrics import Better, kib, mean, quantity, spread
 from xnoreplay.spec.plan import Plan
@@ -219,38 +220,23 @@ def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
         "Equal means the same integers: every output, every bit of the memories named, every event "
         "counter, and the cycle of every phase boundary. There is no tolerance anywhere."
     )
-    rows, missing = [], []
-    golden = results.get("export", {}).get("golden")
-    if golden:
-        rows.append(_equality_row({
-            "what": "reference = exporting program, golden pairs", "images": golden["images"],
-            "memory_bits": golden["latent_bits"], "outputs": golden["logits"], "equal": True,
-        }))  # fmt: skip
-    for step in ("simulate", "cosim"):
-        if step not in results:
-            missing.append(step)
-        for entry in results.get(step, {}).get("equality", []):
-            rows.append(_equality_row(entry))
-            for name in AMOUNTS:
-                if name in entry:
-                    slug = re.sub(r"[^a-z0-9]+", "_", entry["what"].lower())
-                    section.metric(f"equality.{step}.{slug}.{name}", entry[name], name, "higher",
-                                   "counted")  # fmt: skip
+    rows = []
+    for entry in comparisons(results):
+        amounts = [f"{entry[a]:,}" if a in entry else "" for a in AMOUNTS]
+        rows.append([entry["what"], *amounts, "equal" if entry["equal"] else "DIFFERENT"])
+        slug = re.sub(r"[^a-z]+", "_", entry["what"].lower()).strip("_")
+        for name in AMOUNTS:
+            if name in entry:
+                section.metric(f"equality.{entry['step']}.{slug}.{name}", entry[name],
+                               name.replace("_", " "), "higher", "counted")  # fmt: skip
     if rows:
         section.table(
             ["compared", *(a.replace("_", " ") for a in AMOUNTS), "verdict"], rows,
             ["", *["n"] * len(AMOUNTS), ""],
         )  # fmt: skip
+    missing = [s for s in ("simulate", "cosim") if s not in results and s not in failures]
     for step, sentence in failures.items():
         section.text(f"Step {step} failed: {sentence}", "bad")
     if missing:
         section.text(f"Not run: {', '.join(missing)}.", "missing")
     return section
-
-
-AMOUNTS = ("images", "outputs", "memory_bits", "counters", "phases", "cycles", "events")
-
-
-def _equality_row(entry: dict) -> list[str]:
-    amounts = [f"{entry[a]:,}" if a in entry else "" for a in AMOUNTS]
-    return [entry["what"], *amounts, "equal" if entry["equal"] else "DIFFERENT"]
