@@ -1,0 +1,120 @@
+// Bare Verilator: the same chip without cocotb, to say how fast the Verilog itself is simulated.
+//
+// Reads 32-bit words from the file it is given: pixels of an image, images, commands before the
+// images, then a command and its images' pixels each, after pairs of address and data of the writes
+// that load the chip. Prints the cycles of the images, the seconds they took, and the predictions.
+
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+static Vtop *top;
+static uint64_t clocks = 0;
+
+double sc_time_stamp() { return static_cast<double>(clocks); }
+
+static void tick() {
+    top->clk = 0;
+    top->eval();
+    top->clk = 1;
+    top->eval();
+    clocks++;
+}
+
+static void die(const char *what) {
+    std::fprintf(stderr, "error: %s\n", what);
+    std::exit(1);
+}
+
+static void bus_write(uint32_t address, uint32_t data) {
+    top->s_axil_awaddr = address;
+    top->s_axil_wdata = data;
+    top->s_axil_wstrb = 15;
+    top->s_axil_awvalid = top->s_axil_wvalid = top->s_axil_bready = 1;
+    tick();  // both channels are empty between transfers
+    top->s_axil_awvalid = top->s_axil_wvalid = 0;
+    for (int i = 0; !top->s_axil_bvalid; i++) {
+        if (i == 100) die("a write was not answered");
+        tick();
+    }
+    if (top->s_axil_bresp) die("a write was refused");
+    tick();
+}
+
+static uint32_t bus_read(uint32_t address) {
+    top->s_axil_araddr = address;
+    top->s_axil_arvalid = top->s_axil_rready = 1;
+    tick();
+    top->s_axil_arvalid = 0;
+    for (int i = 0; !top->s_axil_rvalid; i++) {
+        if (i == 100) die("a read was not answered");
+        tick();
+    }
+    uint32_t data = top->s_axil_rdata;
+    tick();
+    return data;
+}
+
+static void wait_idle() {
+    for (uint64_t i = 0; top->busy; i++) {
+        if (i == 100000000) die("a command did not end");
+        tick();
+    }
+}
+
+int main(int argc, char **argv) {
+    Verilated::commandArgs(argc, argv);
+    FILE *f = argc > 1 ? std::fopen(argv[1], "rb") : nullptr;
+    if (!f) die("the script must be readable");
+    std::vector<uint32_t> words;
+    uint32_t word;
+    while (std::fread(&word, sizeof word, 1, f) == 1) words.push_back(word);
+    std::fclose(f);
+    size_t at = 0;
+    const uint32_t writes = words.at(at++), images = words.at(at++), pixels = words.at(at++);
+    const uint32_t command_address = words.at(at++), command = words.at(at++);
+    const uint32_t result_address = words.at(at++);
+
+    top = new Vtop;
+    top->rst = 1;
+    for (int i = 0; i < 3; i++) tick();
+    top->rst = 0;
+    for (uint32_t i = 0; i < writes; i++) {
+        uint32_t address = words.at(at++), data = words.at(at++);
+        bus_write(address, data);
+        for (int k = 0; k < 3 && address == command_address; k++) tick();
+        wait_idle();
+    }
+
+    std::vector<uint32_t> found;
+    const uint64_t first = clocks;
+    const auto start = std::chrono::steady_clock::now();
+    for (uint32_t i = 0; i < images; i++) {
+        bus_write(command_address, command);
+        uint32_t sent = 0;
+        top->s_axis_pixel_tvalid = 1;
+        while (sent < pixels) {
+            top->s_axis_pixel_tdata = words.at(at + sent);
+            // Readiness does not depend on the offer, so it is settled before the edge.
+            const bool taken = top->s_axis_pixel_tready;
+            tick();
+            sent += taken;
+        }
+        top->s_axis_pixel_tvalid = 0;
+        at += pixels;
+        wait_idle();
+        found.push_back(bus_read(result_address));
+    }
+    const std::chrono::duration<double> spent = std::chrono::steady_clock::now() - start;
+    std::printf("%llu %.6f\n", static_cast<unsigned long long>(clocks - first), spent.count());
+    for (uint32_t p : found) std::printf("%u ", p);
+    std::printf("\n");
+    top->final();
+    delete top;
+    return 0;
+}
