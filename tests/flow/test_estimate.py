@@ -3,6 +3,7 @@
 import pytest
 
 from xnoreplay.flow import costs, estimate
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.errors import XnoreplayError
@@ -57,9 +58,24 @@ def test_a_lane_pays_for_storage_pipeline_and_sum():
     }  # fmt: skip
 
 
-def test_every_counter_of_the_chip_has_a_cost_or_a_reason():
-    counted = dict.fromkeys(COUNTERS, 1)
+def test_every_counter_has_a_cost_or_a_reason():
+    """The chip's counters and the simulator's, which also counts learning."""
+    from xnoreplay.sim.run import Simulator
+
+    simulator = Simulator(PLAN, bundles.random(DIGITS.network, 0))
+    counted = dict.fromkeys([*COUNTERS, *simulator.counters], 1)
     assert estimate.energy(PLAN, counted, cycles=1)
+
+
+def test_units_of_events_are_known():
+    named = {e["times"] for e in costs.table("events.csv") if e["cost"]}
+    assert named == estimate.units(PLAN).keys()
+
+
+def test_cell_operations_of_both_kinds():
+    """A tap is 16 cells; a node joins 9 taps of 2 channels at B = 16."""
+    counted = {"array.taps": 3, "array.nodes": 5}
+    assert estimate.cell_operations(PLAN, counted) == 3 * 16 + 5 * 18
 
 
 def test_an_unknown_counter_is_an_error():

@@ -3,6 +3,7 @@
 from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import speeds
+from xnoreplay.flow.estimate import cell_operations
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.spec.plan import Plan
 
@@ -29,14 +30,13 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
             figures.bars(list(phases), [float(n) for n in phases.values()], "cycles"),
             f"Cycles by phase, {title}.",
         )
-        beats, taps = (run["counters"].get(c, 0) for c in ("array.beats", "array.taps"))
-        cells = plan.target.lanes * 9
-        busy, used = beats / total, taps / (total * cells)
+        beats, operations = run["counters"]["array.beats"], cell_operations(plan, run["counters"])
+        busy, used = beats / total, operations / (total * plan.target.cells)
         section.table(
             ["array", "value"],
             [
                 ["cycles with an operand", f"{beats:,} of {total:,}, {quantity(busy, 'fraction')}"],
-                ["cell operations", f"{taps * plan.target.channels:,}"],
+                ["cell operations", f"{operations:,}"],
                 ["utilisation of all cells in all cycles", quantity(used, "fraction")],
             ],
             ["", "n"],

@@ -9,10 +9,13 @@ from dataclasses import asdict, dataclass
 
 from xnoreplay.flow import costs
 from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.learning import P_BITS, WEIGHT_BITS
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
 
 KIB = 8 * 1024  # bits
 CONTROL_BITS = 512  # allowance: registers of sequencer, addresses and commands, clocked each cycle
+EXP_BITS, RECIPROCAL_BITS, LFSR_BITS = 8, 5, 32
 OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
 
 
@@ -37,27 +40,40 @@ def _row(part: str, event: str, count: int, cost: costs.Cost, times: float = 1) 
 def units(plan: Plan) -> dict[str, int]:
     """What one event is worth: the names in the `times` column of `costs/events.csv`.
 
-    accumulator is the width of the greatest sum; pipeline is the cells' register, one count of
-    each word of nine, and the accumulator.
+    Bits of registers and additions follow from the ranges in `docs/learning_rule.md`; a sample's
+    error unit is charged for every class of the network, seen or not.
     """
     net, target = plan.network, plan.target
-    accumulator = (max(op.beats for op in (*plan.convolutions, plan.latent, plan.hidden)) * 2
-                   * target.window).bit_length()  # fmt: skip
-    node = (target.window // target.segment).bit_length()
+    beats = max(op.beats for op in (*plan.convolutions, plan.latent, plan.hidden, plan.output))
+    accumulator = (COPIES * beats * target.window).bit_length()
+    node = (TAPS * target.node_fold).bit_length()
+    gradient = target.delta_bits + target.batch.bit_length()
+    weight = (net.classes << WEIGHT_BITS).bit_length()
+    logit = plan.output.offset.bit_length() + 1
     return {
-        "1": 1,
         "channels": target.channels,
         "window": target.window,
-        "taps": target.window,
         "control": CONTROL_BITS,
         "accumulator": accumulator,
+        # The cells' register, a count of each node, and the accumulator.
         "pipeline": target.window + target.segment * node + accumulator,
         "thermometer": plan.input.pixels * plan.input.channels * 8,
         "lgap": net.lgap_map.bits * 2 * net.lgap_map.pixels.bit_length(),
-        "batch": target.batch,
-        "proxy": target.proxy_bits,
-        "delta": target.delta_bits,
+        "node": TAPS * target.node_fold,
+        "node_sum": gradient,
+        "error_multiply": net.classes * (EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * weight),
+        "error_add": net.classes * (2 * logit + P_BITS) + RECIPROCAL_BITS * P_BITS,
+        "error_draw": net.classes * LFSR_BITS,
+        "update": target.segment * target.proxies_per_pair * (target.proxy_bits + gradient),
+        "draw": LFSR_BITS,
     }
+
+
+def cell_operations(plan: Plan, counters: dict[str, int]) -> int:
+    """One-bit cells that worked: enabled taps of G cells, and learning nodes."""
+    worth = units(plan)
+    taps, nodes = counters.get("array.taps", 0), counters.get("array.nodes", 0)
+    return taps * worth["channels"] + nodes * worth["node"]
 
 
 def energy(plan: Plan, counters: dict[str, int], cycles: int) -> list[Row]:
@@ -172,7 +188,7 @@ def report(plan: Plan, phases: dict[str, dict]) -> dict:
     for name, run in phases.items():
         rows = energy(plan, run["counters"], run["cycles"])
         sums = total(rows)
-        ops = OPS_PER_CELL * run["counters"].get("array.taps", 0) * plan.target.channels
+        ops = OPS_PER_CELL * cell_operations(plan, run["counters"])
         estimates[name] = {
             "rows": [asdict(r) for r in rows],
             "parts": by_part(rows),
