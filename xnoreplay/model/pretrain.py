@@ -90,6 +90,8 @@ def run(
     }
     path = Path(out_dir) / CHECKPOINT
     first = _resume(path, config, objective, optimizer, report)
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
     clock = time.monotonic()
     reported, loss_sum, loss_steps, done = clock, 0.0, 0, 0
     for epoch in range(first, epochs):

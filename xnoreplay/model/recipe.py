@@ -34,6 +34,9 @@ class Recipe:
     reconstruction : float
         Weight of the error of a linear decoder that paints the image from the latent: it makes
         latents say what an image looks like, not only which class it is.
+    threads : int, optional
+        PyTorch's threads, all cores if not given. One where operations are too small to share:
+        what is trained then depends on the number of cores no more.
     """
 
     epochs: int = 40
@@ -44,6 +47,7 @@ class Recipe:
     joined: bool = False
     activation: float = 0.0
     reconstruction: float = 0.0
+    threads: int | None = None
 
     def classes(self, base: int) -> int:
         """Classes and pseudo-classes of so many base classes; the base classes come first."""
@@ -93,7 +97,11 @@ def _joined(images, classes, base, total, rng) -> Samples:
     return Samples(joined, total - base * base + classes * base + classes[partner])
 
 
-RECIPES = {"digits": Recipe(mirrored=True, joined=True, activation=1.0, reconstruction=5.0)}
+RECIPES = {
+    "digits": Recipe(
+        epochs=80, mirrored=True, joined=True, activation=1.0, reconstruction=5.0, threads=1
+    )
+}
 
 
 def recipe_of(dataset: str) -> Recipe:
