@@ -28,6 +28,9 @@ from xnoreplay.spec.presets import Preset
 
 VERILOG = f"{TOP}.v"  # in the folder of the generate step
 REPLAYED = "replay"  # folder of what a difference needs to be seen again
+ICARUS_LANGUAGE = "-g2005"
+"""Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
+SystemVerilog they are none, and blocks without a changing input would keep X."""
 SIMULATORS = ("verilator", "icarus")
 
 
@@ -286,7 +289,7 @@ def _icarus(verilog: str, work: Path) -> Built:
     try:
         get_runner("icarus").build(
             sources=[folder / "top.v"], hdl_toplevel=TOP, build_dir=folder,
-            timescale=("1ns", "1ps"), log_file=folder / "build.log",
+            timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
         )  # fmt: skip
     except (SystemExit, RuntimeError, OSError) as error:
         raise ToolError(f"iverilog must compile the Verilog, but: {error}") from None
