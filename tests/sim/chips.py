@@ -5,13 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from xnoreplay.sim.run import Result, Simulator
-from xnoreplay.spec import reference
+from xnoreplay.spec import image, reference
 
 
 def assert_same(fast: Simulator, step: Simulator) -> None:
     """Memories, counters and registers are equal."""
     assert step.state == fast.state
     assert step.counters == fast.counters
+    assert step.learning_counters == fast.learning_counters
     want, have = fast.memories(), step.memories()
     assert want.keys() == have.keys()
     for name in want:
@@ -25,12 +26,13 @@ class Chips:
     fast: Simulator
     step: Simulator
     reference: reference.Chip
+    trace: bool
 
     @classmethod
-    def of(cls, plan, bundle) -> "Chips":
+    def of(cls, plan, bundle, trace: bool = False) -> "Chips":
         return cls(
-            Simulator(plan, bundle), Simulator(plan, bundle, "step", trace=True),
-            reference.Chip(bundle, plan.target),
+            Simulator(plan, bundle), Simulator(plan, bundle, "step", trace),
+            reference.Chip(bundle, plan.target), trace,
         )  # fmt: skip
 
     def do(self, command: str, *arguments, **options) -> Result:
@@ -38,12 +40,15 @@ class Chips:
         before, events = self.fast.cycles, len(self.reference.events)
         want = getattr(self.fast, command)(*arguments, **options)
         have = getattr(self.step, command)(*arguments, **options)
-        assert len(have.trace) == self.fast.cycles - before
+        assert len(have.trace) == (self.fast.cycles - before if self.trace else 0)
         assert (have.phases, have.prediction, have.refused, have.events) == (
             want.phases, want.prediction, want.refused, want.events,
         )  # fmt: skip
         assert_same(self.fast, self.step)
-        if command == "epoch":
+        if command == "retrain":
+            self.reference.retrain()
+            self.compare_proxies()
+        elif command == "epoch":
             order = [label for _, label in self.reference.epoch_order()]
             assert [label for _, _, _, label in have.events] == order
         elif command != "infer" or self.reference.seen:  # no class, no best class
@@ -55,12 +60,20 @@ class Chips:
         self.compare_reference()
         return have
 
+    def compare_proxies(self) -> None:
+        """What was learned."""
+        classifier, learned = self.reference.classifier, self.step.proxies()
+        np.testing.assert_array_equal(learned.output, classifier.output)
+        np.testing.assert_array_equal(learned.hidden, classifier.hidden)
+        top = image.cls_top(self.fast.plan, classifier)
+        np.testing.assert_array_equal(self.step.memories()["cls.top"], top)
+
     def compare_reference(self) -> None:
         """What the reference holds is what the chip holds."""
         r, s = self.reference, self.fast.state
-        assert (r.seen, r.quota, len(r.staged), r.random.walk) == (
-            s.seen, s.quota, s.staged, s.lfsr_walk,
-        )  # fmt: skip
+        assert (r.seen, r.quota, len(r.staged)) == (s.seen, s.quota, s.staged)
+        registers = (s.lfsr_walk, s.lfsr_error, s.lfsr_update)
+        assert (r.random.walk, r.random.error, r.random.update) == registers
         assert self.fast.counters["replay.refusals"] == r.refused
         plan, memories = self.fast.plan, self.fast.memories()
         labels = [-1 if row[-1] == 0 else int(row[:-1] @ (1 << np.arange(len(row) - 1)))

@@ -27,12 +27,25 @@ class Mem(IntEnum):
     STAGING_LATENT = 13
     STAGING_LABEL = 14
     THRESHOLD = 15
+    CLS_LOW = 16
+    HIDDEN_LOW = 17
+    BANK = 18
+    BATCH_LABEL = 19
+    MASK = 20
+    LOGIT = 21
+    DELTA = 22
+    CLASS_DELTA = 23
+    HIDDEN_DELTA = 24
+    INVERSE = 25
+    WEIGHT = 26
 
 
 MEMORY_NAMES = (
     "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",
     "line.row1", "lane.file", "pool.row", "replay.latent", "replay.label", "replay.count",
-    "staging.latent", "staging.label", "thermometer.threshold",
+    "staging.latent", "staging.label", "thermometer.threshold", "cls.low", "cls.hidden_low",
+    "batch.bank", "batch.label", "batch.mask", "batch.logit", "batch.delta", "batch.class_delta",
+    "batch.hidden_delta", "table.inverse", "table.weight",
 )  # fmt: skip
 
 
@@ -49,11 +62,27 @@ class Event(IntEnum):
     INSERTIONS = 7
     REFUSALS = 8
     SAMPLES = 9
+    LEARN_SAMPLES = 10
+    MINIBATCHES = 11
+    ROWS = 12
+    ROWS_SKIPPED = 13
+    BLOCKS = 14
+    BLOCKS_SKIPPED = 15
+    BACK_PLANES = 16
+    OUTPUT_PLANES = 17
+    HIDDEN_PLANES = 18
+    BACK_BEATS = 19
+    OUTPUT_BEATS = 20
+    HIDDEN_BEATS = 21
+    NODES = 22
 
 
 EVENT_NAMES = (
     "cycles", "input.stalls", "images", "array.beats", "array.taps", "lane.file.tap_writes",
-    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples",
+    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples", "learn.samples",
+    "learn.minibatches", "learn.rows", "learn.rows_skipped", "learn.blocks",
+    "learn.blocks_skipped", "learn.back.planes", "learn.output.planes", "learn.hidden.planes",
+    "learn.back.beats", "learn.output.beats", "learn.hidden.beats", "array.nodes",
 )  # fmt: skip
 
 
@@ -73,10 +102,26 @@ def zeros() -> Counters:
     )  # fmt: skip
 
 
-def named(counters: Counters, memories) -> dict[str, int]:
-    """Counter values by name, in the order of the chip's registers."""
+def _values(counters: Counters) -> dict[str, int]:
     values = dict(zip(EVENT_NAMES, counters.events.tolist(), strict=True))
     for i, name in enumerate(MEMORY_NAMES):
         values[f"{name}.reads"] = int(counters.reads[i])
         values[f"{name}.writes"] = int(counters.writes[i])
+    return values
+
+
+def named(counters: Counters, memories) -> dict[str, int]:
+    """Counter values by name, in the order of the chip's registers."""
+    values = _values(counters)
     return {name: values[name] for name in registers.counters(memories)}
+
+
+def learning(counters: Counters, memories) -> dict[str, int]:
+    """Counters that only retraining moves, by name."""
+    present = {m.name for m in memories if m.learning}
+    events = EVENT_NAMES[Event.LEARN_SAMPLES :]
+    strobes = [
+        f"{name}.{way}" for name in MEMORY_NAMES if name in present for way in ("reads", "writes")
+    ]
+    values = _values(counters)
+    return {name: values[name] for name in (*events, *strobes)}

@@ -14,18 +14,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim import counters, fast, fast_replay, functional, ops
+from xnoreplay.sim import counters, fast, fast_replay, functional, ops, proxies
 from xnoreplay.sim import trace as recording
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.fast_replay import KINDS, Log
 from xnoreplay.sim.kernels import Kind, run
 from xnoreplay.sim.registers import ports, registers
+from xnoreplay.sim.session import Session
 from xnoreplay.sim.state import SCALARS, Scalar, State
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.reference import check_image
+from xnoreplay.spec.reference import Classifier, Random, check_image
 
 
 class Registers(NamedTuple):
@@ -37,6 +38,8 @@ class Registers(NamedTuple):
     staged: int
     refused: int
     lfsr_walk: int
+    lfsr_error: int
+    lfsr_update: int
 
 
 @dataclass
@@ -68,15 +71,23 @@ class Simulator:
         "fast" (a phase at a time) or "step" (a clock at a time).
     trace : bool
         Record a line a cycle; only stepping mode can.
+    random : Random, optional
+        Power-on states of the three 32-bit registers.
     """
 
-    def __init__(self, plan: Plan, bundle: Bundle, mode: str = "fast", trace: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, bundle: Bundle, mode: str = "fast", trace: bool = False,
+        random: Random | None = None,
+    ) -> None:  # fmt: skip
         require.choice("mode", mode, ("fast", "step"))
         if trace and mode == "fast":
             raise SpecError("a trace must come from mode 'step', not 'fast'")
         self.plan, self.mode = plan, mode
         self._state = State(plan)
         self._state.load(bundle)
+        random = random or Random()
+        lfsrs = [Scalar.WALK, Scalar.ERROR, Scalar.UPDATE]
+        self._state.scalars[lfsrs] = random.walk, random.error, random.update
         self._program = ops.program(plan)
         g = self._program.geometry
         beats = max(op.beats for op in plan.convolutions)
@@ -84,6 +95,8 @@ class Simulator:
         self._scratch = fast.scratch(g, beats)
         self._ports = ports(g, len(counters.MEMORY_NAMES))
         self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
+        self._session = Session(plan, self._program, self._state, len(self._trace.writes))
+        self._imported = Classifier.load(bundle, plan.target).hidden
         most = plan.replay.capacity + plan.replay.staging + 1
         self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
 
@@ -128,16 +141,34 @@ class Simulator:
         """Walk every remembered and staged sample once."""
         return self._run([("epoch", Kind.EPOCH, 0)])
 
+    def retrain(self) -> Result:
+        """One session: learn from every remembered and staged latent."""
+        self._state.scalars[Scalar.REFUSED] = 0
+        result = Result()
+        self._session.run(self.mode, result.phases, result.trace)
+        return result
+
     # ---------------------------------------------------------------------------- state
 
     @property
     def state(self) -> Registers:
-        return Registers(*self._state.scalars.tolist())
+        return Registers(*self._state.scalars[: len(Registers._fields)].tolist())
 
     @property
     def counters(self) -> dict[str, int]:
         """Every counter of the chip, in the order of its registers."""
         return counters.named(self._state.counters, self.plan.memories)
+
+    @property
+    def learning_counters(self) -> dict[str, int]:
+        """Counters that only retraining moves."""
+        return counters.learning(self._state.counters, self.plan.memories)
+
+    def proxies(self) -> proxies.Integers:
+        """The proxies; of a frozen hidden layer the bundle's, whose signs the chip holds."""
+        learned = proxies.read(self._state)
+        frozen = not self.plan.target.hidden_learns
+        return learned._replace(hidden=self._imported) if frozen else learned
 
     @property
     def cycles(self) -> int:

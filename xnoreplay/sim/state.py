@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim import counters
-from xnoreplay.sim.counters import Mem
 from xnoreplay.spec import image
 from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
@@ -31,6 +30,12 @@ class Scalar(IntEnum):
     STAGED = 3
     REFUSED = 4
     WALK = 5
+    ERROR = 6
+    UPDATE = 7
+    # a session's place in its walk, from one load to the next
+    VISITED = 8
+    WALK_STATE = 9
+    SAMPLES = 10
 
 
 SCALARS = len(Scalar)
@@ -57,10 +62,30 @@ class Memories(NamedTuple):
     threshold: np.ndarray  # (thermometer bits,) int64
 
 
-INTEGERS = ("replay.label", "replay.count", "staging.label", "thermometer.threshold")
+class LearningMemories(NamedTuple):
+    """Memories that only retraining touches; a memory that a plan lacks has no rows."""
+
+    cls_low: np.ndarray  # (classes * segments, words) uint64
+    hidden_low: np.ndarray  # (hidden * segments, words) uint64
+    bank: np.ndarray  # (batch, columns, units) uint64
+    label: np.ndarray  # (batch,) int64
+    mask: np.ndarray  # (hidden, words of B bits) uint64
+    logit: np.ndarray  # (passes * classes, words) uint64
+    delta: np.ndarray  # (classes * planes, words of B bits) uint64
+    class_delta: np.ndarray  # (batch * blocks * planes, words of B bits) uint64
+    hidden_delta: np.ndarray  # (hidden * planes, words of B bits) uint64
+    inverse: np.ndarray  # (classes,) int64
+    weight: np.ndarray  # (classes,) int64
+
+
+INTEGERS = (
+    "replay.label", "replay.count", "staging.label", "thermometer.threshold", "batch.label",
+    "table.inverse", "table.weight",
+)  # fmt: skip
 
 
 WINDOWS = ("weights.fe", "cls.top", "lane.file")  # rows of nine words
+BANKED = ("lane.file", "batch.bank")  # several instances, the first index
 
 
 class Layout:
@@ -78,7 +103,8 @@ class Layout:
         if self.integer:
             return np.zeros(depth, np.int64)
         shape = (depth, self.units * self.words)
-        return np.zeros((self.memory.count, *shape) if self.memory.count > 1 else shape, np.uint64)
+        banks = self.memory.name in BANKED
+        return np.zeros((self.memory.count, *shape) if banks else shape, np.uint64)
 
     def to_bits(self, rows: np.ndarray) -> np.ndarray:
         """(depth * count, width) uint8 of 0 and 1."""
@@ -112,32 +138,36 @@ class State:
         word = plan.target.channels
         self.layouts = {m.name: Layout(m, word) for m in plan.memories}
         arrays = {}
-        for mem, name in zip(Mem, counters.MEMORY_NAMES, strict=True):
+        for name in counters.MEMORY_NAMES:
             layout = self.layouts.get(name)
-            if layout is None:
-                arrays[name] = np.zeros(0, np.int64) if name in INTEGERS else _absent(plan)
-            elif mem is Mem.LANE_FILE:
-                shape = (plan.target.lanes, plan.slots, layout.units * layout.words)
-                arrays[name] = np.zeros(shape, np.uint64)
-            else:
+            if layout is not None:
                 arrays[name] = layout.zeros()
+            elif name in INTEGERS:
+                arrays[name] = np.zeros(0, np.int64)
+            else:
+                arrays[name] = np.zeros((0, -(-plan.target.channels // WORD)), np.uint64)
         # A fault can turn a label into a class that does not exist: its count is no memory's row.
         counts = np.zeros(1 << self.layouts["replay.label"].memory.width - 1, np.int64)
         arrays["replay.count"] = counts[: plan.network.classes]
         self.arrays = arrays
-        self.memories = Memories(**_fields(arrays))._replace(replay_count=counts)
+        first = len(Memories._fields)
+        values = list(arrays.values())
+        self.memories = Memories(*values[:first])._replace(replay_count=counts)
+        self.learning = LearningMemories(*values[first:])
         self.scalars = np.zeros(SCALARS, np.int64)
-        self.scalars[Scalar.WALK] = LFSR_SEEDS["walk"]
+        for register in (Scalar.WALK, Scalar.ERROR, Scalar.UPDATE):
+            self.scalars[register] = LFSR_SEEDS[register.name.lower()]
         self.counters = counters.zeros()
 
     def load(self, bundle: Bundle) -> None:
         """Write what the host writes at power-on."""
-        for name, bits in image.load(self.plan, bundle).items():
+        images = image.load(self.plan, bundle) | image.load_learning(self.plan, bundle)
+        for name, bits in images.items():
             self.write(name, bits)
 
     def names(self) -> list[str]:
-        """Memories of this plan that the simulator keeps."""
-        return [m.name for m in self.plan.memories if m.name in self.arrays]
+        """Every memory of this plan."""
+        return [m.name for m in self.plan.memories]
 
     def bits(self, name: str) -> np.ndarray:
         """(depth * count, width) uint8; the lane file's row is lane * slots + slot."""
@@ -186,14 +216,6 @@ class State:
                 raise SpecError(f"state {path} must come from the same network and target")
             for name, array in self._plain().items():
                 array[...] = saved[name]
-
-
-def _fields(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return dict(zip(Memories._fields, arrays.values(), strict=True))
-
-
-def _absent(plan: Plan) -> np.ndarray:
-    return np.zeros((0, -(-plan.target.channels // WORD)), np.uint64)
 
 
 def _identity(plan: Plan) -> str:

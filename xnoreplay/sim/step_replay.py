@@ -27,14 +27,14 @@ def quota_clock(op, now, nxt):
 
 
 @part
-def _seed(now, nxt):
+def seed_walk(now, nxt):
     nxt.s[Scalar.WALK] = draw(now.s[Scalar.WALK])
     if now.s[R.K] == SEED_DRAWS - 1:
         nxt.s[R.STATE] = WALK
 
 
 @part
-def _index(now, bits):
+def walk_index(now, bits):
     """The index of a walk cycle."""
     low = (1 << bits) - 1
     state = now.s[R.WALK_STATE] if now.s[R.VISITED] else 0
@@ -42,7 +42,7 @@ def _index(now, bits):
 
 
 @part
-def _advance(now, nxt, bits, taps):
+def advance_walk(now, nxt, bits, taps):
     """Step the short register at the end of a walk cycle."""
     s = now.s
     start = s[Scalar.WALK] >> 16 & (1 << bits) - 1
@@ -52,7 +52,7 @@ def _advance(now, nxt, bits, taps):
 
 
 @part
-def _next_index(nxt, bits):
+def next_index(nxt, bits):
     """After an index's last cycle: the next one, or the end of the walk."""
     nxt.s[R.STATE] = WALK
     nxt.s[R.DONE] = nxt.s[R.VISITED] == 1 << bits
@@ -70,17 +70,17 @@ def evict_clock(op, g, m, c, p, now, nxt, log):
     """One cycle of an eviction walk."""
     s = now.s
     if s[R.STATE] == SEED:
-        _seed(now, nxt)
+        seed_walk(now, nxt)
     elif s[R.STATE] == WALK:
-        slot = _index(now, op.replay_bits)
-        _advance(now, nxt, op.replay_bits, op.replay_taps)
+        slot = walk_index(now, op.replay_bits)
+        advance_walk(now, nxt, op.replay_bits, op.replay_taps)
         if slot < op.capacity:
             present(p, c, Mem.REPLAY_LABEL, slot)
             nxt.s[R.LABEL] = m.replay_label[slot]
             nxt.s[R.INDEX] = slot
             nxt.s[R.STATE] = CHECK
         else:
-            _next_index(nxt, op.replay_bits)
+            next_index(nxt, op.replay_bits)
     else:
         label = label_of(g, s[R.LABEL])
         if s[R.LABEL] >> g.label_bits:
@@ -90,7 +90,7 @@ def evict_clock(op, g, m, c, p, now, nxt, log):
                 write_value(p, c, Mem.REPLAY_COUNT, label, count - 1)
                 c.events[Event.EVICTIONS] += 1
                 note(log, c.events[Event.CYCLES], EVICT, s[R.INDEX], label)
-        _next_index(nxt, op.replay_bits)
+        next_index(nxt, op.replay_bits)
 
 
 @part
@@ -113,7 +113,7 @@ def _look(g, now, nxt):
 
 
 @part
-def _read_latent(op, m, c, p, now, nxt, source, index):
+def read_latent(op, m, c, p, now, nxt, source, index):
     """Read the next word of the latent that is copied."""
     w = now.s[R.WORD]
     address = index * op.words + w
@@ -138,7 +138,7 @@ def _copy(op, g, m, c, p, now, nxt, source, index):
     s = now.s
     w = s[R.WORD]
     if w < op.words:
-        _read_latent(op, m, c, p, now, nxt, source, index)
+        read_latent(op, m, c, p, now, nxt, source, index)
     if w > 0:
         write_row(p, c, Mem.REPLAY_LATENT, s[R.SLOT] * op.words + w - 1, now.feature, 1)
     nxt.s[R.WORD] = 0 if w == op.words else w + 1
@@ -160,7 +160,7 @@ def stage_clock(op, m, c, p, now, nxt, label):
         nxt.s[Scalar.REFUSED] = 1
         c.events[Event.REFUSALS] += 1
     elif w < op.words:
-        _read_latent(op, m, c, p, now, nxt, FROM_LATENT, 0)
+        read_latent(op, m, c, p, now, nxt, FROM_LATENT, 0)
     if w > 0:
         write_row(p, c, Mem.STAGING_LATENT, staged * op.words + w - 1, now.feature, 1)
     nxt.s[R.WORD] = w + 1
@@ -200,31 +200,31 @@ def admit_clock(op, g, m, c, p, now, nxt, log):
     """One cycle of the admission of staged samples."""
     s = now.s
     if s[R.STATE] == SEED:
-        _seed(now, nxt)
+        seed_walk(now, nxt)
     elif s[R.STATE] == WALK:
-        index = _index(now, op.staging_bits)
-        _advance(now, nxt, op.staging_bits, op.staging_taps)
+        index = walk_index(now, op.staging_bits)
+        advance_walk(now, nxt, op.staging_bits, op.staging_taps)
         if index < s[Scalar.STAGED]:
             present(p, c, Mem.STAGING_LABEL, index)
             nxt.s[R.LABEL] = m.staging_label[index]
             nxt.s[R.INDEX] = index
             nxt.s[R.STATE] = CHECK
         else:
-            _next_index(nxt, op.staging_bits)
+            next_index(nxt, op.staging_bits)
     elif s[R.STATE] == CHECK:
         if _count(c, p, m, s[R.LABEL]) < s[Scalar.QUOTA] and s[R.SEEK] < op.capacity:
             nxt.s[R.STATE] = SEEK
         else:
-            _next_index(nxt, op.staging_bits)
+            next_index(nxt, op.staging_bits)
     elif s[R.STATE] == SEEK:
         _seek(m, c, p, now, nxt)
     elif s[R.STATE] == LOOK:
         _look(g, now, nxt)
         if nxt.s[R.STATE] == SEEK and nxt.s[R.SEEK] == op.capacity:  # after a fault only
-            _next_index(nxt, op.staging_bits)
+            next_index(nxt, op.staging_bits)
     elif _copy(op, g, m, c, p, now, nxt, FROM_STAGING, s[R.INDEX]):
         note(log, c.events[Event.CYCLES], ADMIT, s[R.SLOT], s[R.LABEL])
-        _next_index(nxt, op.staging_bits)
+        next_index(nxt, op.staging_bits)
     if nxt.s[R.DONE]:
         nxt.s[Scalar.STAGED] = 0
 
@@ -234,10 +234,10 @@ def epoch_clock(op, g, m, c, p, now, nxt, log):
     """One cycle of the walk of an epoch."""
     s = now.s
     if s[R.STATE] == SEED:
-        _seed(now, nxt)
+        seed_walk(now, nxt)
     elif s[R.STATE] == WALK:
-        index = _index(now, op.epoch_bits)
-        _advance(now, nxt, op.epoch_bits, op.epoch_taps)
+        index = walk_index(now, op.epoch_bits)
+        advance_walk(now, nxt, op.epoch_bits, op.epoch_taps)
         nxt.s[R.INDEX] = index
         nxt.s[R.STATE] = CHECK
         if index < op.capacity:
@@ -247,17 +247,17 @@ def epoch_clock(op, g, m, c, p, now, nxt, log):
             present(p, c, Mem.STAGING_LABEL, index - op.capacity)
             nxt.s[R.LABEL] = m.staging_label[index - op.capacity] | 1 << g.label_bits
         else:
-            _next_index(nxt, op.epoch_bits)
+            next_index(nxt, op.epoch_bits)
     elif s[R.STATE] == CHECK:
         if s[R.LABEL] >> g.label_bits:
             note(log, c.events[Event.CYCLES], HIT, s[R.INDEX], label_of(g, s[R.LABEL]))
             c.events[Event.SAMPLES] += 1
             nxt.s[R.STATE] = COPY
         else:
-            _next_index(nxt, op.epoch_bits)
+            next_index(nxt, op.epoch_bits)
     elif _load(op, g, m, c, p, now, nxt):
         nxt.s[R.HITS] = s[R.HITS] + 1
-        _next_index(nxt, op.epoch_bits)
+        next_index(nxt, op.epoch_bits)
 
 
 @part
@@ -268,7 +268,7 @@ def _load(op, g, m, c, p, now, nxt):
     if w < op.words:
         staged = s[R.INDEX] >= op.capacity
         index = s[R.INDEX] - op.capacity if staged else s[R.INDEX]
-        _read_latent(op, m, c, p, now, nxt, FROM_STAGING if staged else FROM_REPLAY, index)
+        read_latent(op, m, c, p, now, nxt, FROM_STAGING if staged else FROM_REPLAY, index)
     if w > 0:
         n = s[R.HITS] % g.batch
         slot = n // g.lanes * g.batch_slots + (w - 1) // 9

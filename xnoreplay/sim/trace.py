@@ -7,6 +7,7 @@ import numpy as np
 from xnoreplay.sim.counters import MEMORY_NAMES
 from xnoreplay.sim.jit import part
 from xnoreplay.sim.registers import Ports, R
+from xnoreplay.sim.state import WINDOWS
 from xnoreplay.sim.step_array import sum_ready
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import WORD
@@ -78,18 +79,20 @@ def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
             mem, address, granule, granules = t.write[n, i].tolist()
             if mem in names:
                 mask = (1 << granules) - 1 << granule
-                write = trace.Write(address, _join(t.data[n, i], geometry), mask)
+                unit = geometry.channels if names[mem] in WINDOWS else WORD * geometry.units
+                write = trace.Write(address, _join(t.data[n, i], unit, geometry.units), mask)
                 writes[names[mem]] = (*writes.get(names[mem], ()), write)
         valid, slot, taps, lanes = t.stream[n].tolist()
-        x = trace.Stream(_join(t.x[n], geometry), slot, taps, (1 << lanes) - 1) if valid else None
+        word = _join(t.x[n], geometry.channels, geometry.units)
+        x = trace.Stream(word, slot, taps, (1 << lanes) - 1) if valid else None
         sums = tuple(t.acc[n, : t.sums[n]].tolist()) if t.sums[n] else None
         out.append(trace.line(first + n, phase, reads, writes, x, sums))
     return out
 
 
-def _join(words: np.ndarray, g) -> int:
-    """The integer of a row whose words of G bits have their own uint64s."""
+def _join(words: np.ndarray, bits: int, units: int) -> int:
+    """The integer of a row whose words of so many bits have `units` uint64s each."""
     value = 0
     for i in np.flatnonzero(words).tolist():
-        value |= int(words[i]) << g.channels * (i // g.units) + WORD * (i % g.units)
+        value |= int(words[i]) << bits * (i // units) + WORD * (i % units)
     return value

@@ -88,12 +88,11 @@ def low_bits(codes: np.ndarray, bits: int) -> np.ndarray:
     return unpacked.reshape(-1, codes.shape[2] * bits).astype(np.uint8)
 
 
-def load_learning(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
+def proxy_low_bits(plan: Plan, classifier: Classifier) -> dict[str, np.ndarray]:
     """The low bits of the proxies, which only retraining reads: memory name -> bits.
 
     A proxy in offset binary is theta + 2^(n-1); its top bits are in cls.top.
     """
-    classifier = Classifier.load(bundle, plan.target)
     rule, latent = plan.rule, plan.network.latent
     half = 1 << rule.proxy_bits - 1
     images = {}
@@ -109,6 +108,11 @@ def load_learning(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
         memory = plan.memory(name)
         assert image.shape == (memory.depth, memory.width), (name, image.shape)
     return images
+
+
+def load_learning(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
+    """What the host also writes at power-on of a chip that learns."""
+    return proxy_low_bits(plan, Classifier.load(bundle, plan.target))
 
 
 def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:

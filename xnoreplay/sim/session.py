@@ -1,0 +1,193 @@
+"""One retraining session of a simulated chip, in either mode."""
+
+import numpy as np
+
+from xnoreplay.sim import fast_learn, learn_kernels, learn_ops, proxies
+from xnoreplay.sim import learn_registers as registers
+from xnoreplay.sim import trace as recording
+from xnoreplay.sim.counters import Event
+from xnoreplay.sim.learn_step import Phase, run_session
+from xnoreplay.sim.ops import Program
+from xnoreplay.sim.registers import R
+from xnoreplay.sim.registers import registers as base_registers
+from xnoreplay.sim.state import SCALARS, Scalar, State
+from xnoreplay.sim.step_replay import WALK
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.learning import class_weights
+from xnoreplay.spec.learning_plan import LEARNING_PHASES
+from xnoreplay.spec.plan import Plan
+
+
+class Session:
+    """What a chip needs to retrain; kept from session to session.
+
+    Parameters
+    ----------
+    plan, program, state : Plan, Program, State
+    trace : int
+        Cycles that stepping mode records between two conversions to text, or 0.
+    """
+
+    def __init__(self, plan: Plan, program: Program, state: State, trace: int) -> None:
+        self.plan, self.program, self.state = plan, program, state
+        self.op = learn_ops.learn(plan)
+        g = program.geometry
+        beats = max(op.beats for op in plan.convolutions)
+        self._now, self._next = base_registers(g, beats), base_registers(g, beats)
+        self._unit, self._unit_next = registers.registers(g, self.op), registers.registers(g, self.op)
+        self._files = registers.files(g, self.op)
+        self._ports = registers.ports(g, max(m.width for m in plan.memories))
+        self._trace = recording.buffer(trace, g, self._ports)
+        self._planes = fast_learn.planes(g)
+        self._constants = learn_kernels.constants(plan.network, plan.target)
+        self._work = learn_kernels.work(plan.network, plan.target.batch)
+
+    @property
+    def cycles(self) -> int:
+        return int(self.state.counters.events[Event.CYCLES])
+
+    def run(self, mode: str, phases: list, lines: list[str]) -> None:
+        """Retrain; appends (name, cycle) of each phase, and the trace of stepping mode.
+
+        Raises
+        ------
+        SpecError
+            Where there is no latent to learn from.
+        """
+        frequencies = self._frequencies()
+        if not any(frequencies):
+            raise SpecError("a session must have at least one latent to learn from, not none")
+        chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines)
+        scalars = self.state.scalars
+        last = 1 << self.op.walk_bits
+
+        def phase(kind: Phase, shift: int = 0) -> None:
+            phases.append((LEARNING_PHASES[kind], self.cycles))
+            chip.phase(kind, shift)
+
+        phase(Phase.BALANCE)
+        for epoch in range(self.plan.target.epochs):
+            phase(Phase.SEED)
+            while scalars[Scalar.VISITED] < last:
+                phase(Phase.LOAD)
+                if not scalars[Scalar.SAMPLES]:
+                    break
+                phase(Phase.HIDDEN_FORWARD)
+                phase(Phase.OUTPUT_FORWARD)
+                phase(Phase.ERROR, self.plan.rule.delta_shift(epoch))
+                if self.op.hidden_learns:
+                    phase(Phase.BACK, self.plan.rule.hidden_shift(epoch))
+                phase(Phase.OUTPUT_UPDATE)
+                if self.op.hidden_learns:
+                    phase(Phase.HIDDEN_UPDATE)
+
+    def _frequencies(self) -> list[int]:
+        """Remembered and staged latents of each class seen."""
+        m, scalars = self.state.memories, self.state.scalars
+        staged = np.bincount(m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count))
+        counts = m.replay_count + staged
+        if counts[scalars[Scalar.SEEN] :].any():
+            raise SpecError(
+                f"the {scalars[Scalar.SEEN]} classes announced must include those of every latent"
+            )
+        return counts[: scalars[Scalar.SEEN]].tolist()
+
+
+class _Step:
+    """A clock at a time."""
+
+    def __init__(self, session: Session, lines: list[str]) -> None:
+        self.session, self.lines = session, lines
+
+    def phase(self, kind: Phase, shift: int) -> None:
+        s = self.session
+        state, now, unit = s.state, s._now, s._unit
+        now.all[:] = 0
+        now.s[:SCALARS] = state.scalars
+        if kind is Phase.LOAD:  # takes up the epoch's walk
+            now.s[R.STATE] = WALK
+            now.s[R.VISITED] = state.scalars[Scalar.VISITED]
+            now.s[R.WALK_STATE] = state.scalars[Scalar.WALK_STATE]
+        s._next.all[:] = now.all
+        unit.all[:] = 0
+        s._unit_next.all[:] = 0
+        done = False
+        while not done:
+            first = s.cycles
+            s._trace.count[0] = 0
+            done = run_session(
+                s.op, s.program, kind, shift, state.memories, state.learning, state.counters,
+                s._ports, now, s._next, unit, s._unit_next, s._files, s._trace,
+            )  # fmt: skip
+            name = LEARNING_PHASES[kind]
+            self.lines += recording.lines(s._trace, s.program.geometry, first, name)
+        state.scalars[:] = now.s[:SCALARS]
+
+
+class _Fast:
+    """A phase at a time."""
+
+    def __init__(self, session: Session, weights: list[int]) -> None:
+        self.session = session
+        self.weights = np.array(weights, np.int64)
+        self.proxies = self._read()
+
+    def _read(self) -> learn_kernels.Proxies:
+        s, net = self.session, self.session.plan.network
+        integers = proxies.read(s.state)
+        scalars = s.state.scalars
+        p = learn_kernels.Proxies(
+            np.ascontiguousarray(integers.hidden[:, None], np.int32),
+            np.ascontiguousarray(integers.output, np.int32),
+            np.zeros((net.hidden, net.latent), np.int8),
+            np.zeros((net.classes, net.skip), np.int8),
+            scalars[[Scalar.ERROR, Scalar.UPDATE]].astype(np.int64),
+        )
+        learn_kernels.binarise(s._constants, p)
+        return p
+
+    def phase(self, kind: Phase, shift: int) -> None:
+        s, k, work = self.session, self.session._constants, self.session._work
+        op, pr, g, state = s.op, s.program, s.program.geometry, s.state
+        m, lm, c, scalars = state.memories, state.learning, state.counters, state.scalars
+        samples, seen = int(scalars[Scalar.SAMPLES]), int(scalars[Scalar.SEEN])
+        match kind:
+            case Phase.BALANCE:
+                fast_learn.balance_phase(pr, m, lm, c, scalars, self.weights)
+            case Phase.SEED:
+                fast_learn.seed_phase(c, scalars)
+            case Phase.LOAD:
+                fast_learn.load_phase(op, pr, m, lm, c, scalars, work)
+            case Phase.HIDDEN_FORWARD:
+                learn_kernels.forward(self.proxies, work, samples, seen)
+                fast_learn.hidden_forward_phase(op, g, m, lm, c, samples, work)
+            case Phase.OUTPUT_FORWARD:
+                fast_learn.output_forward_phase(op, g, lm, c, samples, seen, work)
+            case Phase.ERROR:
+                learn_kernels.errors(k, self.proxies, work, samples, seen, self.weights, shift)
+                fast_learn.error_phase(op, g, lm, c, samples, seen, work)
+            case Phase.BACK:
+                learn_kernels.back(k, self.proxies, work, samples, seen, shift)
+                fast_learn.back_phase(op, g, m, lm, c, samples, seen, work, s._planes)
+            case Phase.OUTPUT_UPDATE:
+                self._update(samples, seen)
+                fast_learn.update_phase(op, g, c, samples, seen, work.q, 1, s._planes)
+                if not op.hidden_learns:
+                    fast_learn.settle_planes(g, m, lm, op, s._planes)
+            case Phase.HIDDEN_UPDATE:
+                fast_learn.update_phase(op, g, c, samples, op.hidden, work.d, 0, s._planes)
+                fast_learn.settle_planes(g, m, lm, op, s._planes)
+        scalars[[Scalar.ERROR, Scalar.UPDATE]] = self.proxies.random
+
+    def _update(self, samples: int, seen: int) -> None:
+        """Both layers' proxies, and their bits."""
+        s = self.session
+        learn_kernels.update(s._constants, self.proxies, s._work, samples, seen)
+        m, lm, g = s.state.memories, s.state.learning, s.program.geometry
+        for row in np.flatnonzero(s._work.planes[0, :seen]).tolist():
+            fast_learn.store_row(s.op, g, m, lm, self.proxies.output[row], row, 1)
+        if s.op.hidden_learns:
+            for row in np.flatnonzero(s._work.planes[1, : s.op.hidden]).tolist():
+                fast_learn.store_row(s.op, g, m, lm, self.proxies.hidden[row], row, 0)
+
+

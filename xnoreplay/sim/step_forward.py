@@ -1,0 +1,210 @@
+"""Stepping mode, learning: forward passes of a minibatch, and the error unit."""
+
+import numpy as np
+
+from xnoreplay.sim.counters import Mem
+from xnoreplay.sim.jit import ZERO, draw, part, put_bit
+from xnoreplay.sim.learn_kernels import rounded_delta
+from xnoreplay.sim.learn_ops import get_field, put_field, signed_field
+from xnoreplay.sim.learn_registers import S, write_bank, write_bit
+from xnoreplay.sim.registers import R, present, queue, write_tap
+from xnoreplay.sim.state import Scalar
+from xnoreplay.sim.step_array import array, operand, sum_ready
+from xnoreplay.spec.learning import EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
+from xnoreplay.spec.learning_plan import RECIPROCAL_CYCLES
+
+EXP = np.array(EXP_TABLE, np.int64)
+
+
+@part
+def _lanes_of(g, now, index):
+    """Lanes that hold a sample in a pass."""
+    return min(g.lanes, now.s[Scalar.SAMPLES] - index * g.lanes)
+
+
+@part
+def _stream(g, m, c, p, now, nxt, ls, lx, base, rows, beats, last_taps, copies):
+    """Address, weight word and operand: all rows for every pass of L samples."""
+    passes = -(-now.s[Scalar.SAMPLES] // g.lanes)
+    words = rows * copies * beats
+    nxt.s[R.WEIGHT_VALID] = ls.s[S.PASS] < passes
+    if ls.s[S.PASS] < passes:
+        address = base + ls.s[S.STEP]
+        present(p, c, Mem.CLS_TOP, address)
+        for i in range(nxt.weight.shape[0]):
+            nxt.weight[i] = m.cls_top[address, i]
+        end = ls.s[S.STEP] == words - 1
+        lx.s[S.STEP] = 0 if end else ls.s[S.STEP] + 1
+        lx.s[S.PASS] = ls.s[S.PASS] + end
+    nxt.s[R.X_VALID] = 0
+    if now.s[R.WEIGHT_VALID]:
+        index = ls.s[S.X_PASS]
+        last_beat = now.s[R.W_BEAT] == beats - 1
+        end = last_beat and now.s[R.W_STEP] == copies - 1
+        first = now.s[R.W_BEAT] == 0 and now.s[R.W_STEP] == 0
+        taps = last_taps if last_beat else 9
+        slot = index * g.batch_slots + now.s[R.W_BEAT]
+        operand(nxt, slot, taps, _lanes_of(g, now, index), first, end)
+        for i in range(nxt.x.shape[0]):
+            nxt.x[i] = now.weight[i]
+        nxt.s[R.W_BEAT] = 0 if last_beat else now.s[R.W_BEAT] + 1
+        nxt.s[R.W_STEP] = 0 if end else now.s[R.W_STEP] + last_beat
+        row = ls.s[S.X_STEP] + end
+        lx.s[S.X_STEP] = 0 if row == rows else row
+        lx.s[S.X_PASS] = index + (row == rows)
+    array(g, m, c, now, nxt)
+
+
+@part
+def _next_result(ls, lx, rows, passes, nxt):
+    """A row's sums of one pass were taken: the next row, pass, or the end."""
+    end = ls.s[S.OUT_ROW] == rows - 1
+    lx.s[S.OUT_ROW] = 0 if end else ls.s[S.OUT_ROW] + 1
+    lx.s[S.OUT_PASS] = ls.s[S.OUT_PASS] + end
+    nxt.s[R.DONE] = end and ls.s[S.OUT_PASS] == passes - 1
+
+
+@part
+def hidden_forward_clock(op, g, m, c, p, now, nxt, ls, lx):
+    """One cycle of the hidden layer: bits to lanes and banks, masks to batch.mask."""
+    _stream(g, m, c, p, now, nxt, ls, lx, op.hidden_base, op.hidden, op.hidden_beats,
+            op.hidden_taps, 1)  # fmt: skip
+    if not sum_ready(now):
+        return
+    row, index = ls.s[S.OUT_ROW], ls.s[S.OUT_PASS]
+    lanes = _lanes_of(g, now, index)
+    i = row % g.channels
+    full = i == g.channels - 1 or row == op.hidden - 1
+    w = op.latent_words + row // g.channels
+    for lane in range(lanes):
+        if i == 0:
+            for u in range(g.units):
+                lx.words[lane, u] = ZERO
+        put_bit(lx.words[lane], i, now.acc[lane] >= op.hidden_threshold)
+        if full:
+            slot = index * g.batch_slots + w // 9
+            write_tap(g, p, c, lane, slot, w % 9, lx.words[lane])
+            write_bank(g, op, p, c, index * g.lanes + lane, w, lx.words[lane])
+    if op.hidden_learns:
+        _write_mask(op, g, p, c, now, row, index, lanes)
+    _next_result(ls, lx, op.hidden, -(-now.s[Scalar.SAMPLES] // g.lanes), nxt)
+
+
+@part
+def _write_mask(op, g, p, c, now, row, index, lanes):
+    """The samples of a pass whose sum is small enough for the straight-through estimator."""
+    granule = min(g.lanes, g.batch)
+    entry = queue(p, c, Mem.MASK, row, index, 1)
+    for n in range(granule):
+        bit = index * granule + n
+        put_bit(p.mask[entry], bit, 1)
+        if n < lanes:
+            a = 2 * now.acc[n] - op.hidden_offset
+            put_bit(p.data[entry], bit, abs(a) <= op.hidden_mask)
+
+
+@part
+def output_forward_clock(op, g, m, c, p, now, nxt, ls, lx, f):
+    """One cycle of the output layer: logit sums to batch.logit, their largest to a register."""
+    seen = now.s[Scalar.SEEN]
+    _stream(g, m, c, p, now, nxt, ls, lx, op.output_base, seen, op.output_beats,
+            op.output_taps, 2)  # fmt: skip
+    if not sum_ready(now):
+        return
+    row, index = ls.s[S.OUT_ROW], ls.s[S.OUT_PASS]
+    entry = queue(p, c, Mem.LOGIT, index * op.classes + row, 0, 1)
+    for bit in range(g.lanes * op.logit_bits):
+        put_bit(p.mask[entry], bit, 1)
+    for lane in range(_lanes_of(g, now, index)):
+        logit = 2 * now.acc[lane] - op.output_offset
+        put_field(p.data[entry], lane * op.logit_bits, op.logit_bits, logit)
+        n = index * g.lanes + lane
+        if row == 0 or logit > f.largest[n]:
+            f.largest[n] = logit
+    _next_result(ls, lx, seen, -(-now.s[Scalar.SAMPLES] // g.lanes), nxt)
+
+
+@part
+def error_clock(op, g, lm, c, p, now, nxt, ls, lx, f, shift):
+    """One cycle of the error unit: two readings of a sample's logits around a division."""
+    seen, n, t = now.s[Scalar.SEEN], ls.s[S.SAMPLE], ls.s[S.STEP]
+    again = seen + 2 + RECIPROCAL_CYCLES  # first cycle of the second reading
+    if t == 0:
+        present(p, c, Mem.BATCH_LABEL, n)
+        lx.s[S.LABEL] = lm.label[n]
+        lx.s[S.TOTAL] = 0
+    if t == 1:
+        present(p, c, Mem.WEIGHT, ls.s[S.LABEL])
+        lx.s[S.CLASS_WEIGHT] = lm.weight[ls.s[S.LABEL]]
+    _read_logit(op, g, lm, c, p, lx, n, t if t < seen else t - again, seen)
+    difference = f.largest[n] - ls.s[S.LOGIT]
+    lx.s[S.EXPONENTIAL] = EXP[min(EXP_ENTRIES - 1, max(0, difference) >> op.logit_shift)]
+    if 2 <= t < seen + 2:
+        lx.s[S.TOTAL] = ls.s[S.TOTAL] + ls.s[S.EXPONENTIAL]
+    if seen + 2 <= t < again:
+        _reciprocal(ls, lx, t - seen - 2)
+    lx.s[S.PROBABILITY] = _probability(ls)
+    target = 1 if t - again - 3 == ls.s[S.LABEL] else 0
+    share = ls.s[S.PROBABILITY] - (target << P_BITS)
+    lx.s[S.ERROR] = share * ls.s[S.CLASS_WEIGHT] >> WEIGHT_BITS
+    row = t - again - 4
+    if row >= 0:
+        nxt.s[Scalar.ERROR] = draw(now.s[Scalar.ERROR])
+        random = nxt.s[Scalar.ERROR] & 15
+        delta = rounded_delta(ls.s[S.ERROR], shift, random, op.delta_bits)
+        _write_deltas(op, g, p, c, f, n, row, delta)
+    lx.s[S.STEP] = t + 1
+    if row == seen - 1:
+        lx.s[S.STEP] = 0
+        lx.s[S.SAMPLE] = n + 1
+        nxt.s[R.DONE] = n + 1 == now.s[Scalar.SAMPLES]
+
+
+@part
+def _read_logit(op, g, lm, c, p, lx, n, row, seen):
+    if 0 <= row < seen:
+        address = n // g.lanes * op.classes + row
+        present(p, c, Mem.LOGIT, address)
+        field = get_field(lm.logit[address], n % g.lanes * op.logit_bits, op.logit_bits)
+        lx.s[S.LOGIT] = signed_field(field, op.logit_bits)
+
+
+@part
+def _reciprocal(ls, lx, step):
+    """The exponent of the sum, then a quotient bit a cycle: R = round(2^(l + 4) / S)."""
+    total = ls.s[S.TOTAL]
+    if step == 0:
+        exponent = 0
+        while total >> (exponent + 1):
+            exponent += 1
+        lx.s[S.EXPONENT] = exponent
+        lx.s[S.REMAINDER] = (1 << (exponent + 5)) + total
+        lx.s[S.QUOTIENT] = 0
+        return
+    divisor = 2 * total << (RECIPROCAL_CYCLES - 1 - step)
+    fits = ls.s[S.REMAINDER] >= divisor
+    lx.s[S.QUOTIENT] = 2 * ls.s[S.QUOTIENT] + fits
+    lx.s[S.REMAINDER] = ls.s[S.REMAINDER] - divisor if fits else ls.s[S.REMAINDER]
+
+
+@part
+def _probability(ls):
+    product, exponent = ls.s[S.EXPONENTIAL] * ls.s[S.QUOTIENT], ls.s[S.EXPONENT]
+    p = product >> (exponent - 8) if exponent >= 8 else product << (8 - exponent)
+    return min(1 << P_BITS, p)
+
+
+@part
+def _write_deltas(op, g, p, c, f, n, row, delta):
+    """One bit a plane, by row for the update and by sample for the hidden layer."""
+    block, place = row // g.batch, row % g.batch
+    index = n * op.blocks + block
+    planes = delta & (1 << op.delta_bits) - 1
+    for plane in range(op.delta_bits):
+        bit = planes >> plane & 1
+        write_bit(p, c, Mem.DELTA, row * op.delta_bits + plane, n, bit)
+        if op.hidden_learns:
+            address = index * op.delta_bits + plane
+            write_bit(p, c, Mem.CLASS_DELTA, address, place, bit)
+    f.row_planes[row] = planes if n == 0 else f.row_planes[row] | planes
+    f.block_planes[index] = planes if place == 0 else f.block_planes[index] | planes
