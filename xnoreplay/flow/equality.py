@@ -36,4 +36,6 @@ def speeds(results: dict[str, dict]) -> dict[str, float]:
     for name in SIMULATORS:
         if session := results.get("cosim", {}).get(name):
             named[f"{name.capitalize()}, comparing"] = session["cycles_per_second"]
+    if bare := results.get("cosim", {}).get("bare"):
+        named["Verilator, bare"] = bare["cycles_per_second"]
     return named

@@ -18,6 +18,7 @@ from xnoreplay.spec.presets import Preset
 
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
+BARE_IMAGES = 400  # a second or two of bare Verilator
 CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/data.py",
 )  # fmt: skip
@@ -133,20 +134,23 @@ def _generate(context: Context) -> dict:
 
 
 def _cosim(context: Context) -> dict:
-    from xnoreplay.flow import cosim
+    from xnoreplay.flow import cosim, data
+    from xnoreplay.flow.cosim.bare import bare_verilator
     from xnoreplay.flow.tools import verilator_env
 
-    return cosim.run(
-        _preset(context),
-        _bundle(context),
-        context.inputs["generate"],
-        context.out,
-        context.progress,
-        images=context.config["images"],
-        env=verilator_env(),
-        simulator=context.config["simulator"],
-        faults=context.config["faults"],
-    )
+    preset, bundle, env = _preset(context), _bundle(context), verilator_env()
+    simulator, folder = context.config["simulator"], context.inputs["generate"]
+    result = cosim.run(
+        preset, bundle, folder, context.out, context.progress, images=context.config["images"],
+        env=env, simulator=simulator, faults=context.config["faults"],
+    )  # fmt: skip
+    if simulator != "icarus":
+        images = data.load(preset.scenario.dataset, preset.network.image_shape).images
+        verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
+        result["bare"] = bare_verilator(
+            preset, bundle, images[:BARE_IMAGES], verilog, env, context.progress
+        )
+    return result
 
 
 def _synth(context: Context) -> dict:
