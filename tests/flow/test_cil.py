@@ -1,0 +1,86 @@
+"""The cil step: what is reported follows from the matrices, and bounds are bounds."""
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import cil, dials
+from xnoreplay.flow.pretrain import packaged
+from xnoreplay.flow.progress import Silent
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets, reference
+from xnoreplay.spec.errors import SpecError
+
+DIGITS = presets.load("digits")
+TINY = presets.load("tiny")
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return bundles.read(packaged(DIGITS))
+
+
+@pytest.fixture(scope="module")
+def result(bundle):
+    return cil.run(DIGITS, bundle, [0], Silent())
+
+
+def test_scores_follow_from_the_matrix(result):
+    counts = np.array(result["test_counts"])
+    assert result["tasks"] == [[0, 1, 2, 3, 4], [5], [6], [7], [8], [9]]
+    assert counts.sum() == 445
+    for scores in result["methods"].values():
+        last = np.array(scores["matrix"][0][-1])
+        assert scores["a_final"][0] == pytest.approx(last @ counts / counts.sum())
+        assert scores["a_old"][0] == pytest.approx(last[:-1] @ counts[:-1] / counts[:-1].sum())
+        assert scores["a_new"][0] == last[-1]
+        above = [v for t, row in enumerate(scores["matrix"][0]) for v in row[t + 1 :]]
+        assert set(above) == {None}
+
+
+def test_replay_lies_between_nothing_and_everything(result):
+    final = {name: scores["a_final"][0] for name, scores in result["methods"].items()}
+    assert final["naive"] < final["chip"] < final["cumulative"] + 0.05
+
+
+def test_a_seed_gives_the_same_again(bundle, result):
+    again = cil.run(DIGITS, bundle, [0], Silent())
+    assert again == result
+
+
+def test_sessions_are_those_of_the_reference():
+    bundle = bundles.random(TINY.network, 3)
+    latents = cil.extract(TINY, bundle)
+    few = cil.Latents(
+        latents.train[:60], latents.train_class[:60], latents.test[:9], latents.test_class[:9]
+    )
+    chip = reference.Chip(bundle, TINY.target)
+    learner = cil.power_on(TINY.target, bundle, 0)
+    for task in range(TINY.scenario.tasks + 1):
+        cil.begin(learner, TINY.scenario, few, task)
+        samples = zip(*few.of(TINY.scenario.task_classes(task)), strict=True)
+        if task == 0:
+            chip.arrive(TINY.scenario.base)
+            for z, y in samples:
+                chip._admit(z, int(y), "insert")
+        else:
+            for z, y in samples:
+                chip.seen = max(chip.seen, int(y) + 1)
+                if len(chip.staged) < TINY.target.staging_capacity:
+                    chip.staged.append((z, int(y)))
+            for both in (chip, learner):
+                both.retrain()
+                both.rebalance()
+        expected = [chip.classifier.forward(z, chip.seen).prediction for z in few.test]
+        assert learner.predict(few.test).tolist() == expected
+
+
+def test_no_seed_is_refused(bundle):
+    with pytest.raises(SpecError, match="seeds must name at least one seed, not none"):
+        cil.run(DIGITS, bundle, [], Silent())
+
+
+def test_validation_takes_from_training_alone(bundle):
+    latents = cil.extract(DIGITS, bundle)
+    split = dials.validation(latents)
+    assert len(split.train) + len(split.test) == len(latents.train)
+    assert set(np.unique(split.test_class)) == set(range(10))
