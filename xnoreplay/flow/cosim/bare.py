@@ -49,7 +49,7 @@ def words(plan: Plan, bundle: Bundle, images: np.ndarray, seen: int) -> np.ndarr
 
 def bare_verilator(
     preset: Preset, bundle: Bundle, images: np.ndarray, verilog: str, env: dict[str, str],
-    progress: Progress, optimise: str = "-O3",
+    progress: Progress, optimise: str = "-O2",
 ) -> dict:  # fmt: skip
     """Recognise images in bare Verilator and time it.
 

