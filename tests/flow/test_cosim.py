@@ -206,7 +206,7 @@ def compare(folder: Path, text: str, images: int = 2, **more) -> dict:
     out.mkdir()
     return cosim.run(
         TINY, BUNDLE, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
-        bare=0, **more,
+        **more,
     )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from xnoreplay.flow import files
 from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim import session
-from xnoreplay.flow.cosim.bare import bare_verilator
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.cosim.session import Outcome, Setup
@@ -69,7 +68,6 @@ def run(
     faults: list[str] | None = None,
     dataset: Dataset | None = None,
     optimise: str = "-O2",
-    bare: int = 300,
 ) -> dict:
     """Hold the Verilog of a run folder to the simulator.
 
@@ -91,8 +89,6 @@ def run(
         Images and labels; the scenario's without it.
     optimise : str
         The C++ compiler's option for Verilator's output.
-    bare : int
-        Images that bare Verilator recognises, to be timed; 0 for none.
 
     Returns
     -------
@@ -122,11 +118,6 @@ def run(
             setup, built = bench.setup(name)
             outcome = check(bench, setup, make(preset, plan, data, *arguments), out)
             result[name] = _figures(outcome, built)
-    if bare and "verilator" in wanted:
-        pictures = data.images[np.linspace(0, len(data.images) - 1, bare).round().astype(int)]
-        result["bare"] = bare_verilator(
-            preset, bundle, pictures, verilog, bench.env, progress, optimise
-        )
     return result
 
 
