@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 LOG_INTERVAL = 5.0  # seconds between two lines of a log
+LEAST_SHARE = 0.02  # of a task, below which its pace says nothing about its end
 
 
 class Task(Protocol):
@@ -69,7 +70,7 @@ class _LogTask:
             parts.append(str(self.done))
         if note:
             parts.append(note)
-        if closing or not self.total or not self.done:
+        if closing or not self.total or self.done < LEAST_SHARE * self.total:
             parts.append(f"{clock(spent)}")
         else:
             parts.append(f"eta {clock(spent / self.done * (self.total - self.done))}")

@@ -21,6 +21,7 @@ from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
+VERBS = ("arrive", "insert", "infer", "stage", "retrain", "rebalance")
 TEST_IMAGES = 8  # recognised after each session by the reference and in stepping mode
 SPEED_IMAGES = {"step": 50, "fast": 1000}
 
@@ -161,6 +162,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
     chip = reference.Chip(bundle, preset.target)
     sessions = script(preset, plan, dataset)
+    compile_kernels(plan, bundle, sessions, progress)
     tally, costs = Tally(), []
     with progress.task("simulate sessions", sum(map(len, sessions))) as task:
         for number, commands in enumerate(sessions):
@@ -198,6 +200,22 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
         "speed": speed(plan, bundle, preset, dataset.images),
         "equality": [tally.as_dict(what, fast.cycles)],
     }
+
+
+def compile_kernels(
+    plan: Plan, bundle: Bundle, sessions: list[list[Command]], progress: Progress
+) -> None:
+    """Run each verb once in both modes, so that numba's work is done and seen before the script."""
+    from xnoreplay.sim.run import Simulator
+
+    first = {command.verb: command for session in sessions for command in reversed(session)}
+    ordered = [first[v] for v in VERBS if v in first]
+    with progress.task("compile the simulator's kernels", 2 * len(ordered)) as task:
+        for mode in ("fast", "step"):
+            chip = Simulator(plan, bundle, mode)
+            for command in ordered:
+                command.run(chip)
+                task.advance(1, f"{mode} mode, {command.verb}")
 
 
 def all_counters(chip) -> dict[str, int]:
