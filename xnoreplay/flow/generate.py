@@ -1,17 +1,20 @@
 """Step `generate`: the chip's Verilog, and what the host writes into its memories at power-on."""
 
+import dataclasses
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import files
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import image, plan
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
-VERILOG, IMAGES = "xnoreplay.v", "memories"
+VERILOG, IMAGES, MANIFEST = "xnoreplay.v", "memories", "manifest.json"
 
 
 def hex_text(rows: np.ndarray) -> str:
@@ -24,6 +27,43 @@ def hex_text(rows: np.ndarray) -> str:
     return "".join(f"{to_int(row):0{digits}x}\n" for row in rows)
 
 
+def program(compiled: plan.Plan) -> list[dict]:
+    """The operations the sequencer walks, in order, with every field of the plan.
+
+    ``phase`` is the sequencer's number; ``cycles`` is left out where data decide it.
+    """
+    ops = [*compiled.feature_ops, compiled.hidden, compiled.output]
+    table = []
+    for op in ops:
+        row = {"operation": op.name, "phase": compiled.phases.index(op.name)}
+        row |= {k: v for k, v in dataclasses.asdict(op).items() if k != "name"}
+        if hasattr(op, "cycles"):
+            row["cycles"] = op.cycles
+        table.append(row)
+    replay = dataclasses.asdict(compiled.replay)
+    known = {row["phase"] for row in table} | {0}
+    for phase, name in enumerate(compiled.phases):
+        if phase not in known:
+            table.append({"operation": name, "phase": phase, **replay})
+    return table
+
+
+def ports(text: str, top: str) -> list[dict]:
+    """Ports of the top module, in the order of the file.
+
+    >>> ports("module top(a, b);\\n  input [3:0] a;\\n  output b;\\nendmodule\\n", "top")
+    [{'name': 'a', 'direction': 'input', 'bits': 4}, {'name': 'b', 'direction': 'output', 'bits': 1}]
+    """
+    body = re.search(rf"^module {top}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r"^\s*(input|output)\s+(?:\[(\d+):0\]\s+)?(\w+)\s*;", body.group(0) if body else "",
+        re.MULTILINE,
+    )  # fmt: skip
+    return [
+        {"name": name, "direction": way, "bits": int(high or 0) + 1} for way, high, name in found
+    ]
+
+
 def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     """Write the Verilog and the memory images.
 
@@ -33,7 +73,8 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     bundle : Bundle
         Its weights and thresholds go into the memory images; the Verilog is the same for all.
     out : Path
-        Receives ``xnoreplay.v`` and ``memories/NAME.hex``.
+        Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program and
+        memories.
     """
     from xnoreplay.hw import verilog
 
@@ -45,6 +86,17 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     images = image.load(compiled, bundle)
     for name, rows in images.items():
         (out / IMAGES / f"{name}.hex").write_text(hex_text(rows), encoding="ascii")
+    files.write_json(
+        out / MANIFEST,
+        {
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "ports": ports(text, verilog.TOP),
+            "program": program(compiled),
+            "memories": [
+                dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories if not m.learning
+            ],
+        },
+    )
     return {
         "verilog": VERILOG,
         "top": verilog.TOP,
