@@ -44,7 +44,8 @@ def units(plan: Plan) -> dict[str, int]:
     error unit is charged for every class of the network, seen or not.
     """
     net, target = plan.network, plan.target
-    beats = max(op.beats for op in (*plan.convolutions, plan.latent, plan.hidden, plan.output))
+    beats = max(*(op.beats for op in plan.convolutions), plan.latent.beats, plan.hidden.beats,
+                plan.output.beats)  # fmt: skip
     accumulator = (COPIES * beats * target.window).bit_length()
     node = (TAPS * target.node_fold).bit_length()
     gradient = target.delta_bits + target.batch.bit_length()

@@ -94,7 +94,8 @@ class Bench:
 
     async def command(self, index: int, step: dict, image) -> bool:
         """One command from its bus write to idle; False where it did not come to its end."""
-        self.events, lines = [], []
+        lines: list[str] = []
+        self.events = []
         self.kind = "insert" if step["command"] == "insert" else "admit"
         tasks = [cocotb.start_soon(self.trace(lines))] if step.get("trace") else []
         if image is not None:

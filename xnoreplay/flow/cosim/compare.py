@@ -65,6 +65,7 @@ class Model:
         before = self._replay_state(step)
         lines = []
         if step.trace:
+            assert self.stepping is not None
             with tempfile.TemporaryDirectory() as folder:
                 state = Path(folder) / "state.npz"
                 self.fast.save(state)

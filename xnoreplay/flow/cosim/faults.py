@@ -6,6 +6,7 @@ memory after the load; ``plan:OP.FIELD=VALUE`` builds the chip from a plan with 
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.plan import Plan
@@ -44,7 +45,8 @@ class Faults:
                 ops = tuple(other if op.name == name else op for op in plan.convolutions)
                 plan = dataclasses.replace(plan, convolutions=ops)
             else:
-                plan = dataclasses.replace(plan, **{name: other})
+                changed: dict[str, Any] = {name: other}
+                plan = dataclasses.replace(plan, **changed)
         return plan
 
 

@@ -1,6 +1,7 @@
 """What a co-simulation does to the chip: commands in order, and what is looked at after each."""
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Step:
     @classmethod
     def load(cls, tree: dict) -> "Step":
         """Inverse of `plain`."""
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
+        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
         fields.pop("limit", None)
         return cls(**fields)
 

@@ -67,7 +67,8 @@ class Strobes:
             if mask >> i & 1:
                 keep |= (1 << self.granule) - 1 << i * self.granule
         address = int(self.waddr.value) if self.waddr is not None else 0
-        return trace.Write(base + address, int(self.wdata.value) & keep, mask)
+        data = int(self.wdata.value) if self.wdata is not None else 0
+        return trace.Write(base + address, data & keep, mask)
 
 
 class ChipView:
@@ -133,7 +134,8 @@ class Tracer:
 
     def line(self) -> str:
         """The cycle's text; signals must be settled."""
-        reads, writes = {}, {}
+        reads: dict[str, int] = {}
+        writes: dict[str, tuple[trace.Write, ...]] = {}
         for name, strobes in self.strobes.items():
             address = strobes.read()
             if address is not None:
