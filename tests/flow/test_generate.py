@@ -32,7 +32,7 @@ LINT_WAIVERS = {
     "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
     "PROCASSINIT": "Yosys starts combinational blocks by an initial value",
     "WIDTHEXPAND": "Yosys leaves the extension of operands to Verilog",
-    "WIDTHTRUNC": "Yosys leaves the truncation of sums to Verilog",
+    "WIDTHTRUNC": "Yosys asks with ! whether a whole word is zero",
     "CASEINCOMPLETE": "a default stands before each case",
 }
 

@@ -140,7 +140,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0)
                 Step("stage", k, i, memories=replay if n % OFTEN == 0 else (),
                      trace=n == 0 and task == 1)
             )  # fmt: skip
-        steps.append(Step("epoch", memories=some, trace=task == tasks, bus=True))
+        steps.append(Step("epoch", memories=some, trace=True, bus=True))
         steps.append(Step("rebalance", memories=some, trace=task in (1, tasks), bus=True))
     count = min(len(data.images), share)
     for n, i in enumerate(np.linspace(0, len(data.images) - 1, count).round().astype(int).tolist()):

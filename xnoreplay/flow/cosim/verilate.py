@@ -26,6 +26,7 @@ TOP = "xnoreplay"
 CACHE = "XNOREPLAY_CACHE"  # environment variable: where compiled simulations are kept
 FLAGS = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0",
          "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", "-std=gnu++17")  # fmt: skip
+KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
 BARE_RUNTIME = ("verilated", "verilated_threads")
 
@@ -98,7 +99,9 @@ class Verilate:
         compiler = execute(["g++", "--version"], self.env).splitlines()[0]
         digest = _digest([self.version, compiler, str(self.root)])
         target = self.cache / f"runtime-{digest}"
-        if not target.exists():
+        if target.exists():
+            os.utime(target)
+        else:
             with files.whole_folder(target) as folder:
                 self._compile(
                     [(self.root / "include" / f"{n}.cpp", "-O1") for n in RUNTIME], folder
@@ -133,11 +136,20 @@ class Verilate:
         target = self.cache / f"{name}-{_digest(parts)}"
         with _locked(self.cache):
             if (target / TOP).exists():
+                os.utime(target)
                 return Built(target, 0.0, True)
             start = time.monotonic()
+            self._prune()
             progress.note(f"compiling the Verilog with Verilator, {name}")
             self._build(target, verilog, options, control, main, libraries, link)
         return Built(target, time.monotonic() - start, False)
+
+    def _prune(self) -> None:
+        """Forget what a killed process left, and the designs that were not used for longest."""
+        files.sweep(self.cache)
+        kept = sorted(self.cache.glob("*-*"), key=lambda p: p.stat().st_mtime)
+        for folder in kept[:-KEEP]:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _build(self, target, verilog, options, control, main, libraries, link) -> None:
         runtime = self.runtime()
