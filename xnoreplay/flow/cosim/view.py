@@ -19,6 +19,15 @@ INSTANCES = {
 """Memories that are not instances of the top under their own name."""
 
 
+def number(handle) -> int:
+    """The value of a signal, which must be known.
+
+    A comparison reads millions, and cocotb's LogicArray takes longer to make than to read; so the
+    text is taken from where cocotb takes it.
+    """
+    return int(handle._handle.get_signal_val_binstr(), 2)
+
+
 def _descend(handle, path: str):
     for name in path.split("."):
         handle = getattr(handle, name)
@@ -32,10 +41,10 @@ class MemoryView:
         self.rows = rows
 
     def __getitem__(self, row: int) -> int:
-        return int(self.rows[row].value)
+        return number(self.rows[row])
 
     def all(self) -> list[int]:
-        return [int(row.value) for row in self.rows]
+        return [number(row) for row in self.rows]
 
     def flip(self, row: int, bit: int) -> None:
         self.rows[row].value = self[row] ^ 1 << bit
@@ -53,21 +62,21 @@ class Strobes:
 
     def read(self) -> int | None:
         """The address being read."""
-        if self.ren is None or not int(self.ren.value):
+        if self.ren is None or not number(self.ren):
             return None
-        return int(self.raddr.value) if self.raddr is not None else 0
+        return number(self.raddr) if self.raddr is not None else 0
 
     def write(self, base: int = 0) -> trace.Write | None:
         """The write being made, at `base` plus its address; only written granules show."""
-        mask = int(self.wen.value) if self.wen is not None else 0
+        mask = number(self.wen) if self.wen is not None else 0
         if not mask:
             return None
         keep = 0
         for i in range(mask.bit_length()):
             if mask >> i & 1:
                 keep |= (1 << self.granule) - 1 << i * self.granule
-        address = int(self.waddr.value) if self.waddr is not None else 0
-        data = int(self.wdata.value) if self.wdata is not None else 0
+        address = number(self.waddr) if self.waddr is not None else 0
+        data = number(self.wdata) if self.wdata is not None else 0
         return trace.Write(base + address, data & keep, mask)
 
 
@@ -105,13 +114,13 @@ class ChipView:
 
     @property
     def cycles(self) -> int:
-        return int(self.cycles_handle.value)
+        return number(self.cycles_handle)
 
     def counter_values(self) -> list[int]:
-        return [int(handle.value) for handle in self.counters]
+        return [number(handle) for handle in self.counters]
 
     def register_values(self) -> dict[str, int]:
-        return {name: int(handle.value) for name, handle in self.registers.items()}
+        return {name: number(handle) for name, handle in self.registers.items()}
 
 
 class Tracer:
@@ -145,14 +154,14 @@ class Tracer:
                 writes[name] = (write,)
         files = [s.write(i * self.slots) for i, s in enumerate(self.lanes)]
         writes["lane.file"] = tuple(w for w in files if w is not None)
-        phase = self.plan.phases[int(self.view.dut.phase.value)]
+        phase = self.plan.phases[number(self.view.dut.phase)]
         return trace.line(self.view.cycles, phase, reads, writes, self._stream(), self._sums())
 
     def _stream(self) -> trace.Stream | None:
         """Fields of the stream register, low bits first as `hw.array.operand_layout` lays them."""
-        if not int(self.array.x_valid.value):
+        if not number(self.array.x_valid):
             return None
-        word = int(self.array.x.value)
+        word = number(self.array.x)
         fields = []
         slot_bits = max(1, (self.slots - 1).bit_length())
         for bits in (self.plan.target.window, slot_bits, 4, self.plan.target.lanes):
@@ -161,9 +170,9 @@ class Tracer:
         return trace.Stream(*fields)
 
     def _sums(self) -> tuple[int, ...] | None:
-        if not int(self.array.done.value):
+        if not number(self.array.done):
             return None
-        lanes, acc = int(self.array.done_lanes.value), int(self.array.acc.value)
+        lanes, acc = number(self.array.done_lanes), number(self.array.acc)
         return tuple(
             acc >> i * self.acc_bits & (1 << self.acc_bits) - 1
             for i in range(self.plan.target.lanes)
