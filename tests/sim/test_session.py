@@ -43,7 +43,9 @@ def test_session(design, seed, new):
     fill(chips, seed, new)
     staged, seen = chips.fast.state.staged, chips.fast.state.seen
     samples = staged + sum(chips.fast.memory_ints("replay.count"))
+    before = chips.fast.counters
     result = chips.do("retrain")
+    check_strobes(chips.fast, before, seen, staged, samples)
     check_cycles(chips.fast, spent(result, chips.fast.cycles), seen, staged, samples)
     chips.do("rebalance")
     chips.do("infer", images(plan.network, 1, seed)[0])
@@ -81,6 +83,69 @@ def check_cycles(chip: Simulator, cycles: Counter, seen: int, staged: int, sampl
         )  # fmt: skip
     assert cycles == want
     assert set(cycles) <= set(LEARNING_PHASES)
+
+
+def check_strobes(chip: Simulator, before: dict, seen: int, staged: int, samples: int) -> None:
+    """Every counter a session moves."""
+    plan, form, count = chip.plan, LearningPlan(chip.plan), chip.learning_counters
+    net, target, epochs = plan.network, plan.target, plan.target.epochs
+    total, passes = epochs * samples, epochs * form.passes(samples)
+    held, planes = samples - staged, target.delta_bits
+    minibatches = count["learn.minibatches"]
+    learns = int(target.hidden_learns)
+    segments = form.latent_segments + form.hidden_segments
+    want = {
+        "batch.label.reads": total,
+        "batch.logit.reads": 2 * total * seen,
+        "batch.delta.reads": count["learn.output.planes"],
+        "table.weight.reads": total,
+        "table.inverse.reads": 2 * seen + staged,
+        "batch.bank.writes": total * form.sample_base
+        + learns * minibatches * seen * 2 * form.hidden_words,
+        "batch.label.writes": total,
+        "batch.logit.writes": passes * seen,
+        "batch.delta.writes": total * seen * planes,
+        "table.inverse.writes": 2 * seen + staged,
+        "table.weight.writes": seen,
+    }
+    if learns:
+        want |= {
+            "batch.mask.reads": total * net.hidden,
+            "batch.class_delta.reads": count["learn.back.planes"],
+            "batch.hidden_delta.reads": count["learn.hidden.planes"],
+            "batch.mask.writes": passes * net.hidden,
+            "batch.class_delta.writes": total * seen * planes,
+            "batch.hidden_delta.writes": total * net.hidden * planes,
+        }
+    assert {name: count[name] for name in want} == want
+    moved = {name: n - before[name] for name, n in chip.counters.items()}
+    checks = minibatches * (seen + learns * net.hidden)
+    assert count["learn.rows"] + count["learn.rows_skipped"] == checks
+    blocks = learns * total * form.blocks(seen)
+    assert count["learn.blocks"] + count["learn.blocks_skipped"] == blocks
+    beats = sum(count[f"learn.{phase}.beats"] for phase in ("back", "output", "hidden"))
+    loads = sum(count[f"learn.{phase}.planes"] for phase in ("back", "output", "hidden"))
+    forward = net.hidden * plan.hidden.beats + seen * 2 * plan.output.beats
+    assert moved["array.beats"] == passes * forward + beats
+    assert moved["lane.file.writes"] == loads
+    assert moved["lane.file.tap_writes"] == total * form.sample_base
+    assert moved["lane.file.reads"] == total * forward + count["array.nodes"] // target.segment
+    taps = net.hidden * (9 * (plan.hidden.beats - 1) + plan.hidden.last_taps)
+    taps += seen * 2 * (9 * (plan.output.beats - 1) + plan.output.last_taps)
+    assert moved["array.taps"] == total * taps
+    assert moved["replay.latent.reads"] == epochs * held * plan.replay.words
+    assert moved["replay.label.reads"] == epochs * plan.replay.capacity
+    assert moved["replay.count.reads"] == seen
+    fill = learns * minibatches * seen * 2 * form.hidden_words
+    assert moved["cls.top.reads"] - moved["cls.top.writes"] == passes * forward + fill
+    if plan.replay.staging:
+        assert moved["staging.latent.reads"] == epochs * staged * plan.replay.words
+        assert moved["staging.label.reads"] == (epochs + 1) * staged
+    if not learns:
+        updated = count["learn.rows"] * segments
+        assert moved["cls.top.writes"] == 2 * updated
+        if "cls.low.reads" in count:
+            assert count["cls.low.reads"] == count["cls.low.writes"] == updated
 
 
 @given(design=designs())

@@ -114,7 +114,7 @@ def pair_sum(theta, proxies, bits):
     """Sum of both copies' weights, from the top bits of one or two proxies in offset binary."""
     half = 1 << (bits - 1)
     if proxies == 2:
-        return 2 * ((theta[0] >= 0) + (theta[1] >= 0)) - 2
+        return 2 * (np.int64(theta[0] >= 0) + np.int64(theta[1] >= 0)) - 2
     code = (theta[0] + half) >> (bits - 2)
     return 2 * ((code >> 1) + (code & 1)) - 2
 

@@ -1,0 +1,114 @@
+"""The way in: modes, faults, saved states, traces and messages."""
+
+import numpy as np
+import pytest
+
+from tests.sim.chips import assert_same
+from tests.strategies import images
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import ImageError, SpecError
+from xnoreplay.spec.reference import Random
+from xnoreplay.spec.trace import first_difference
+
+TINY = presets.load("tiny")
+PLAN = plans.compile(TINY.network, TINY.target)
+BUNDLE = bundles.random(TINY.network, 3)
+IMAGES = images(TINY.network, 4, 5)
+
+
+def chip(mode: str = "fast", trace: bool = False, **options) -> Simulator:
+    """A tiny chip with two remembered and two staged latents."""
+    made = Simulator(PLAN, BUNDLE, mode, trace, **options)
+    made.arrive(2)
+    for n in range(2):
+        made.insert(IMAGES[n], n)
+        made.stage(IMAGES[n + 2], 2)
+    return made
+
+
+@pytest.mark.parametrize("mode", ["fast", "step"])
+def test_saved_state_continues(mode, tmp_path):
+    first, second = chip(mode), Simulator(PLAN, BUNDLE, mode)
+    first.retrain()
+    first.save(tmp_path / "state.npz")
+    second.restore(tmp_path / "state.npz")
+    assert_same(first, second)
+    for each in (first, second):
+        each.rebalance()
+        each.infer(IMAGES[0])
+        each.retrain()
+    assert_same(first, second)
+    assert [p.name for p in tmp_path.iterdir()] == ["state.npz"]
+
+
+def test_saved_state_of_another_plan_is_refused(tmp_path):
+    chip().save(tmp_path / "state.npz")
+    digits = presets.load("digits")
+    plan = plans.compile(digits.network, digits.target)
+    other = Simulator(plan, bundles.random(digits.network, 0))
+    with pytest.raises(SpecError, match="must come from the same network and target"):
+        other.restore(tmp_path / "state.npz")
+
+
+def test_fault_is_located_by_the_trace():
+    sound, faulty = (Simulator(PLAN, BUNDLE, "step", trace=True) for _ in range(2))
+    faulty.flip("weights.fe", 1, 7)
+    difference = first_difference(sound.infer(IMAGES[0]).trace, faulty.infer(IMAGES[0]).trace)
+    assert (difference.phase, difference.signal) == ("conv0", "lane.file.w")
+    assert difference.address == str(PLAN.slots * (1 // PLAN.convolutions[0].beats))
+
+
+@pytest.mark.parametrize("name", [m.name for m in PLAN.memories])
+def test_flip_changes_one_bit(name):
+    made, other = chip(), chip()
+    memory = PLAN.memory(name)
+    row, bit = memory.depth * memory.count - 1, memory.width - 1
+    made.flip(name, row, bit)
+    for key, bits in made.memories().items():
+        different = np.argwhere(bits != other.memories()[key]).tolist()
+        assert different == ([[row, bit]] if key == name else [])
+
+
+def test_trace_has_one_line_a_cycle():
+    made = Simulator(PLAN, BUNDLE, "step", trace=True)
+    lines = made.arrive(2).trace + made.stage(IMAGES[0], 1).trace + made.retrain().trace
+    assert [int(line.split()[0]) for line in lines] == list(range(made.cycles))
+    phases = {line.split()[1] for line in lines}
+    assert {"quota", "evict", "input", "conv1", "stage", "balance", "error"} <= phases
+    assert any("batch.delta.w@" in line for line in lines)
+    assert any("cls.low.w@" in line for line in lines)
+
+
+def test_seeds_change_the_session():
+    made, other = chip(), chip(random=Random(walk=77, error=78, update=79))
+    for each in (made, other):
+        each.retrain()
+    assert (made.proxies().output != other.proxies().output).any()
+
+
+def test_messages():
+    with pytest.raises(SpecError, match="mode must be 'fast' or 'step', not 'slow'"):
+        Simulator(PLAN, BUNDLE, "slow")
+    with pytest.raises(SpecError, match="a trace must come from mode 'step', not 'fast'"):
+        Simulator(PLAN, BUNDLE, trace=True)
+    made = chip()
+    with pytest.raises(SpecError, match="label must be of one of the 3 classes seen, not 3"):
+        made.insert(IMAGES[0], 3)
+    with pytest.raises(SpecError, match="label must be an integer from 0 to 3, not 4"):
+        made.stage(IMAGES[0], 4)
+    with pytest.raises(ImageError, match="must be of type uint8"):
+        made.infer(IMAGES[0].astype(float))
+    with pytest.raises(ImageError, match="must be uint8 of shape"):
+        made.predict(IMAGES[:, :2])
+    with pytest.raises(SpecError, match="gaps must be 16 numbers of cycles"):
+        made.infer(IMAGES[0], gaps=[1])
+    with pytest.raises(SpecError, match="a fault's memory must be one of"):
+        made.flip("weights", 0, 0)
+    with pytest.raises(SpecError, match="rows of 36 bits, not row 0, bit 99"):
+        made.flip("cls.top", 0, 99)
+    made.arrive(2)
+    with pytest.raises(SpecError, match="must include those of every latent"):
+        made.retrain()
