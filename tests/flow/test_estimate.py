@@ -58,12 +58,26 @@ def test_a_lane_pays_for_storage_pipeline_and_sum():
     }  # fmt: skip
 
 
+def test_a_tap_written_alone_is_a_ninth_of_a_word():
+    (tap,), (word,) = rows(lane__file__tap_writes=9), rows(lane__file__writes=1)
+    assert tap.part == "lane.file"
+    assert tap.joules == pytest.approx(word.joules)
+
+
+def test_update_units_work_once_a_segment():
+    units = estimate.units(PLAN)
+    parts = {r.count for r in rows(cls__low__writes=7) if r.part == "update units"}
+    assert parts == {7}
+    assert units["update"] == 8 * (8 + 6 + 5)
+
+
 def test_every_counter_has_a_cost_or_a_reason():
     """The chip's counters and the simulator's, which also counts learning."""
     from xnoreplay.sim.run import Simulator
 
     simulator = Simulator(PLAN, bundles.random(DIGITS.network, 0))
-    counted = dict.fromkeys([*COUNTERS, *simulator.counters], 1)
+    assert simulator.learning_counters
+    counted = dict.fromkeys([*COUNTERS, *simulator.counters, *simulator.learning_counters], 1)
     assert estimate.energy(PLAN, counted, cycles=1)
 
 

@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from xnoreplay.model.samples import chip_classes, of_classes
+from xnoreplay.model.samples import of_classes
 from xnoreplay.spec import presets
 
 
 def test_order_maps_chip_classes_to_labels_and_back():
     scenario = presets.load("digits").scenario
-    np.testing.assert_array_equal(chip_classes(scenario, scenario.order), np.arange(10))
+    np.testing.assert_array_equal(scenario.chip_classes(scenario.order), np.arange(10))
 
 
 def test_only_the_asked_classes_are_kept(tiny):

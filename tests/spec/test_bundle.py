@@ -96,6 +96,20 @@ def test_bad_metadata(saved, metadata, message):
     assert message in refusal(saved)
 
 
+def test_bits_past_the_end_must_be_zero(tmp_path):
+    bundle = bundles.random(dataclasses.replace(TINY, latent=11), 0)
+    path = tmp_path / "b.safetensors"
+    bundles.write(bundle, path)
+    with safetensors.safe_open(path, framework="numpy") as f:
+        tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+    name = "conv0.weight"
+    tensors[name] = tensors[name].copy()
+    tensors[name][0, -1] |= 0x80
+    digest = bundles._digest(bundle.network, bundle.provenance, tensors)
+    rewrite(path, tensors, {"digest": digest})
+    assert "tensor 'conv0.weight' must have 0 in its unused bits" in refusal(path)
+
+
 def test_an_altered_tensor(saved):
     rewrite(saved, {"conv0.weight": np.zeros((8, 5), np.uint8)})
     assert "field 'digest' must match the content" in refusal(saved)

@@ -38,6 +38,13 @@ def test_a_file_overrides_fields_of_a_preset(tmp_path):
         ('preset = "digits"\ntarget = 3\n', "section 'target' must be a table of fields, not 3"),
         ('preset = "digits"\n[network]\nconvs = [{groups = 2}]\n', "convs[0] must give filters"),
         ("preset = ", "must be readable TOML"),
+        ('preset = ["digits"]\n', "preset must be one of 3mb, digits, tiny, not"),
+        ('preset = "digits"\nname = "../x"\n', "name must be a word of letters, digits"),
+        ('preset = "digits"\nname = 3\n', "name must be a word of letters, digits"),
+        ('preset = "digits"\n[scenario]\norder_seed = -1\n', "order_seed must be an integer"),
+        ('preset = "digits"\n[network]\nlevels = 16\n', "levels must be a list, one entry a"),
+        ('preset = "digits"\n[network]\npad_bit = 0.0\n', "pad_bit must be 0 or 1, not 0.0"),
+        ('preset = "digits"\n[target]\nhidden_learns = 1\n', "hidden_learns must be False or"),
     ],
 )
 def test_a_bad_file_is_one_sentence(tmp_path, text, message):

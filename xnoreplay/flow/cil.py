@@ -19,7 +19,7 @@ from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
 
-FLOAT_EPOCHS = 10  # more or fewer change nothing: docs/learning_rule.md
+FLOAT_EPOCHS = 10
 
 
 @dataclass(frozen=True)
@@ -49,11 +49,9 @@ def extract(preset: Preset, bundle: Bundle) -> Latents:
     from xnoreplay.sim.run import Simulator
 
     scenario = preset.scenario
-    dataset = data.load(scenario.dataset, preset.network.image_shape)
-    chip_class = np.full(int(dataset.labels.max()) + 1, -1)
-    chip_class[scenario.order] = np.arange(scenario.classes)
+    dataset = data.of(preset)
     simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
-    classes = chip_class[dataset.labels]
+    classes = scenario.chip_classes(dataset.labels)
     known = classes >= 0
     latents = simulator.latents(dataset.images[known])
     classes, is_test = classes[known], dataset.is_test[known]

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xnoreplay.spec.errors import ImageError, ToolError, unknown
+from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
+from xnoreplay.spec.presets import Preset
 
 TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is a test sample
 
@@ -67,6 +68,24 @@ def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Datas
     if image_shape is None:
         return loaded
     return replace(loaded, images=reduce(loaded.images, image_shape))
+
+
+def of(preset: Preset) -> Dataset:
+    """The data set of a preset's scenario, as its network takes it; raises as `load` does.
+
+    Raises
+    ------
+    SpecError
+        Also where the scenario has more classes than the data set.
+    """
+    dataset = load(preset.scenario.dataset, preset.network.image_shape)
+    classes = int(dataset.labels.max()) + 1
+    if preset.scenario.classes > classes:
+        raise SpecError(
+            f"classes of the scenario must be at most the {classes} of data set "
+            f"{dataset.name!r}, not {preset.scenario.classes}"
+        )
+    return dataset
 
 
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

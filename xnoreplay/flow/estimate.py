@@ -1,7 +1,7 @@
 """Memory map and energy: what the plan holds, and counted events times costs.
 
-An estimate counts every access of every memory and every event of the datapath. It leaves out the
-leakage of the logic, the clock tree, pads and wires between blocks (`costs/README.md`).
+An estimate counts the accesses of every memory and the events of the datapath. What it leaves out is
+listed in `costs/README.md`, "Not counted".
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from xnoreplay.flow import costs
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.learning import P_BITS, WEIGHT_BITS
-from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
 KIB = 8 * 1024  # bits
@@ -44,9 +44,8 @@ def units(plan: Plan) -> dict[str, int]:
     error unit is charged for every class of the network, seen or not.
     """
     net, target = plan.network, plan.target
-    beats = max(*(op.beats for op in plan.convolutions), plan.latent.beats, plan.hidden.beats,
-                plan.output.beats)  # fmt: skip
-    accumulator = (COPIES * beats * target.window).bit_length()
+    accumulator = plan.accumulator_bits
+    beats = max(op.beats for op in plan.convolutions)
     node = (TAPS * target.node_fold).bit_length()
     gradient = target.delta_bits + target.batch.bit_length()
     weight = (net.classes << WEIGHT_BITS).bit_length()
@@ -56,6 +55,8 @@ def units(plan: Plan) -> dict[str, int]:
         "window": target.window,
         "control": CONTROL_BITS,
         "accumulator": accumulator,
+        # Three rows of a line buffer, each two pixels long.
+        "line_registers": 3 * 2 * beats * target.channels,
         # The cells' register, a count of each node, and the accumulator.
         "pipeline": target.window + target.segment * node + accumulator,
         "thermometer": plan.input.pixels * plan.input.channels * 8,
@@ -66,6 +67,7 @@ def units(plan: Plan) -> dict[str, int]:
         "error_add": net.classes * (2 * logit + P_BITS) + RECIPROCAL_BITS * P_BITS,
         "error_draw": net.classes * LFSR_BITS,
         "update": target.segment * target.proxies_per_pair * (target.proxy_bits + gradient),
+        "hidden_update": target.segment * (target.proxy_bits + gradient),
         "draw": LFSR_BITS,
     }
 
@@ -94,6 +96,11 @@ def energy(plan: Plan, counters: dict[str, int], cycles: int) -> list[Row]:
         For a counter without a cost: an absent cost is never zero.
     """
     memories = {m.name: m for m in plan.memories}
+    if counters.get("learn.rows") and "cls.low" not in memories:
+        raise costs.CostError(
+            "an estimate of retraining must have proxies with low bits, whose writes count the "
+            f"work of the update units, but {plan.target.proxy_bits}-bit proxies have none"
+        )
     seconds = cycles / plan.target.clock_hz
     rows = []
     for memory in memories.values():
@@ -102,6 +109,9 @@ def energy(plan: Plan, counters: dict[str, int], cycles: int) -> list[Row]:
             count = counters.get(f"{memory.name}.{way}", 0)
             if count:
                 rows.append(_row(memory.name, way, count, each))
+        taps = counters.get(f"{memory.name}.tap_writes", 0)
+        if taps:
+            rows.append(_row(memory.name, "tap_writes", taps, cost.write, 1 / TAPS))
         rows.append(_row(memory.name, "leakage", memory.count, cost.leakage, seconds))
     return rows + _logic_rows(plan, counters, memories)
 

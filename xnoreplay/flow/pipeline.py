@@ -145,7 +145,7 @@ def _cosim(context: Context) -> dict:
         env=env, simulator=simulator, faults=context.config["faults"],
     )  # fmt: skip
     if simulator != "icarus":
-        images = data.load(preset.scenario.dataset, preset.network.image_shape).images
+        images = data.of(preset).images
         verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
         result["bare"] = bare_verilator(
             preset, bundle, images[:BARE_IMAGES], verilog, env, context.progress

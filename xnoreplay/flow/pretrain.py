@@ -23,7 +23,7 @@ def pretrain(context: Context) -> dict:
     from xnoreplay.model import pretrain as training
 
     preset = presets.from_dict(context.config["preset"])
-    dataset = data.load(preset.scenario.dataset, preset.network.image_shape)
+    dataset = data.of(preset)
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.run(
         preset, dataset, context.scratch, seed=context.config["seed"], report=context.progress.note
@@ -99,7 +99,7 @@ def _trained(context: Context, preset: Preset) -> Bundle:
     from xnoreplay.flow import data
     from xnoreplay.model import export as exporting
 
-    dataset = data.load(preset.scenario.dataset, preset.network.image_shape)
+    dataset = data.of(preset)
     checkpoint = context.inputs["pretrain"] / context.result("pretrain")["checkpoint"]
     return exporting.run(preset, dataset, checkpoint)
 

@@ -5,6 +5,7 @@ images staged, the classifier retrained, the replay memory rebalanced, and test 
 Every memory bit, counter, phase boundary, event and register must be the same.
 """
 
+import multiprocessing
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -43,11 +44,8 @@ class Command:
 def script(preset: Preset, plan: Plan, dataset: data.Dataset) -> list[list[Command]]:
     """Commands of power-on and of each session, in the library's order of samples."""
     scenario = preset.scenario
-    chip_class = {int(label): c for c, label in enumerate(scenario.order)}
-    arrived: dict[int, list[np.ndarray]] = {c: [] for c in range(scenario.classes)}
-    for image, label in zip(dataset.train_images, dataset.train_labels, strict=True):
-        if int(label) in chip_class:
-            arrived[chip_class[int(label)]].append(image)
+    train_class = scenario.chip_classes(dataset.train_labels)
+    arrived = [dataset.train_images[train_class == c] for c in range(scenario.classes)]
     probes = [Command("infer", image) for image in dataset.test_images[:TEST_IMAGES]]
     quota = plan.replay.capacity // scenario.base
     sessions = [
@@ -158,7 +156,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
-    dataset = data.load(preset.scenario.dataset, preset.network.image_shape)
+    dataset = data.of(preset)
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
     chip = reference.Chip(bundle, preset.target)
     sessions = script(preset, plan, dataset)
@@ -205,17 +203,38 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
 def compile_kernels(
     plan: Plan, bundle: Bundle, sessions: list[list[Command]], progress: Progress
 ) -> None:
-    """Run each verb once in both modes, so that numba's work is done and seen before the script."""
+    """Have numba compile both modes, each in a process of its own, into the cache on disk.
+
+    A process that fails costs only its time: this one compiles what the cache lacks.
+    """
+    first = {command.verb: command for session in sessions for command in reversed(session)}
+    commands = [first[verb] for verb in VERBS if verb in first]
+    spawn = multiprocessing.get_context("spawn")
+    workers = [
+        spawn.Process(target=run_once, args=(plan, bundle, mode, commands), daemon=True)
+        for mode in ("fast", "step")
+    ]
+    with progress.task("compile the simulator's kernels") as task:
+        try:
+            for worker in workers:
+                worker.start()
+            while any(worker.is_alive() for worker in workers):
+                workers[-1].join(1.0)
+                task.advance(0, "only the first time")
+        finally:
+            for worker in workers:
+                if worker.pid is not None:
+                    worker.terminate()
+                    worker.join()
+
+
+def run_once(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> None:
+    """Run commands on a chip of its own."""
     from xnoreplay.sim.run import Simulator
 
-    first = {command.verb: command for session in sessions for command in reversed(session)}
-    ordered = [first[v] for v in VERBS if v in first]
-    with progress.task("compile the simulator's kernels", 2 * len(ordered)) as task:
-        for mode in ("fast", "step"):
-            chip = Simulator(plan, bundle, mode)
-            for command in ordered:
-                command.run(chip)
-                task.advance(1, f"{mode} mode, {command.verb}")
+    chip = Simulator(plan, bundle, mode)
+    for command in commands:
+        command.run(chip)
 
 
 def all_counters(chip) -> dict[str, int]:

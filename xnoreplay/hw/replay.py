@@ -29,8 +29,8 @@ class ReplayUnit(wiring.Component):
     """The operations stage, insert, quota, evict, admit and epoch.
 
     ``enter`` marks the cycle before an operation of this unit begins and ``next_phase`` names it;
-    ``active`` spans it and ``done`` marks its last cycle. ``event`` strobes with ``slot`` and
-    ``label`` on an eviction, an insertion or a hit.
+    ``active`` spans it and ``done`` marks its last cycle. ``evicted``, ``inserted`` and ``hit`` strobe
+    in the cycle of an eviction, of an insertion's or a hit's last word.
     """
 
     def __init__(self, plan: Plan):

@@ -17,17 +17,10 @@ from xnoreplay.hw.pool import ConvolutionBack
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.hw.sequencer import Sequencer
 from xnoreplay.hw.thermometer import Thermometer
-from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import HOST_MEMORIES, Command, counters
 from xnoreplay.spec.replay import LFSR_SEEDS
-
-
-def accumulator_bits(plan: Plan) -> int:
-    """Bits of the longest raw sum: the output layer's copies, or a convolution's beats."""
-    longest = max(c.beats for c in plan.convolutions)
-    beats = max(longest, plan.latent.beats, plan.hidden.beats, COPIES * plan.output.beats)
-    return (beats * plan.target.window).bit_length()
 
 
 class Chip(wiring.Component):
@@ -53,7 +46,7 @@ class Chip(wiring.Component):
         m = Module()
         plan = self.plan
         number = {name: n for n, name in enumerate(plan.phases)}
-        acc_bits = accumulator_bits(plan)
+        acc_bits = plan.accumulator_bits
         target = plan.target
 
         m.submodules.host = self.host = Host(plan.memories)

@@ -179,9 +179,9 @@ def read(path: Path) -> Bundle:
         raise BundleError(f"bundle {path} must be a readable file: {error}") from None
     except safetensors.SafetensorError as error:
         raise BundleError(f"bundle {path} must be a whole safetensors file: {error}") from None
-    golden = tensors.get("golden.image", np.empty(0)).shape[0]
-    logit = tensors.get("golden.logit", np.empty((0, 0)))
-    expected = _expected(net, golden, logit.shape[-1])
+    golden = tensors.get("golden.image", np.empty(0)).shape[:1] or (0,)
+    logit = tensors.get("golden.logit", np.empty(0)).shape[-1:] or (0,)
+    expected = _expected(net, golden[0], logit[0])
     for name, (shape, dtype) in expected.items():
         if name not in tensors:
             raise BundleError(f"bundle {path}: tensor {name!r} must be present, but is not")
@@ -200,7 +200,11 @@ def read(path: Path) -> Bundle:
             f"bundle {path}: field 'digest' must match the content, {actual_digest[:12]}, "
             f"not {metadata['digest'][:12]}"
         )
-    return _assemble(net, tensors, provenance)
+    bundle = _assemble(net, tensors, provenance)
+    for name, packed in _tensors(bundle).items():
+        if (packed != tensors[name]).any():
+            raise BundleError(f"bundle {path}: tensor {name!r} must have 0 in its unused bits")
+    return bundle
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
@@ -220,6 +224,10 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
             json.loads(metadata[name])
         except json.JSONDecodeError as error:
             raise BundleError(f"bundle {path}: field {name!r} must be JSON: {error}") from None
+    if not isinstance(json.loads(metadata["provenance"]), dict):
+        raise BundleError(
+            f"bundle {path}: field 'provenance' must be an object, not {metadata['provenance']!r}"
+        )
     try:
         return presets.network_from_dict(json.loads(metadata["network"]))
     except SpecError as error:

@@ -4,6 +4,7 @@ A message is one sentence that states the rule and the value.
 """
 
 import difflib
+import re
 from collections.abc import Iterable
 
 
@@ -45,9 +46,18 @@ class require:
             raise SpecError(f"{name} must be an integer from {low} to {high}, not {value!r}")
 
     @staticmethod
+    def name(what: str, value: object) -> None:
+        """A name that can also be a folder's: letters, digits, and - _ . inside."""
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise SpecError(
+                f"{what} must be a word of letters, digits, '.', '-' and '_', not {value!r}"
+            )
+
+    @staticmethod
     def choice(name: str, value: object, choices: Iterable) -> None:
         choices = list(choices)
-        if value not in choices:
+        # Types count: True is not 1 here, and 0.0 is not 0.
+        if not any(value == c and type(value) is type(c) for c in choices):
             raise SpecError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
 
 

@@ -95,10 +95,11 @@ class NetworkSpec:
             require.positive(name, getattr(self, name))
         require.choice("colour", self.colour, ("grey", "ycbcr"))
         require.choice("pad_bit", self.pad_bit, (0, 1))
-        if not isinstance(self.name, str) or not self.name:
-            raise SpecError(f"name must be a non-empty string, not {self.name!r}")
+        require.name("name of a network", self.name)
         if self.classes < 2:
             raise SpecError(f"classes must be at least 2, not {self.classes}")
+        if not isinstance(self.levels, tuple):
+            raise SpecError(f"levels must be a list, one entry a channel, not {self.levels!r}")
         if len(self.levels) != self.image_channels:
             raise SpecError(
                 f"levels must have one entry per {self.colour} channel "
@@ -197,7 +198,12 @@ class NetworkSpec:
 
     @property
     def native_image_bits(self) -> int:
-        """Bits of one stored image: each channel's level in natural binary."""
+        """Bits of one stored image, each channel in natural binary.
+
+        As the paper counts them: N thermometer bits are stored in ceil(log2 N) bits, which makes
+        32 + 16 + 16 levels 13 bits a pixel and an image 13 latents (arXiv 2503.07107). N bits tell
+        N + 1 values apart, so this is the least that native replay can need.
+        """
         depth = sum((n - 1).bit_length() for n in self.levels)
         return self.height * self.width * depth
 

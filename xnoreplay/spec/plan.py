@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xnoreplay.spec.bits import threshold
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
@@ -17,6 +17,7 @@ from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
 
 READ_LATENCY = 1  # cycles from an address to a memory's word
+MOST_CLASSES = 240  # a class weight's dividend, at most 16.5 x 2^20 a class, fits 32 bits
 PIPE_LATENCY = 5  # cycles from a read's address to the accumulator that holds its sum
 LGAP_LATENCY = 3  # cycles from the last word's address past the write of the last depthwise word
 
@@ -246,6 +247,13 @@ class Plan:
         return next(m for m in self.memories if m.name == name)
 
     @property
+    def accumulator_bits(self) -> int:
+        """Bits of a lane's accumulator: the longest raw sum is one of the output layer."""
+        beats = max(op.beats for op in self.convolutions)
+        longest = max(beats, self.latent.beats, self.hidden.beats, COPIES * self.output.beats)
+        return (longest * self.target.window).bit_length()
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """Names of the sequencer's states in the order of their numbers; 0 is idle."""
         convs = tuple(op.name for op in self.convolutions)
@@ -290,6 +298,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         Where the network does not fit the target; the message states the rule and the value.
     """
     check_capacity(net, target)
+    require.between("classes", net.classes, 2, MOST_CLASSES)
     _check_groups(net, target)
     convolutions = _convolutions(net, target)
     lgap_words = words_of(net.lgap_map.channels, target)

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.spec.errors import SpecError, unknown
+from xnoreplay.spec.errors import SpecError, require, unknown
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
@@ -13,7 +13,7 @@ from xnoreplay.spec.target import TargetSpec
 
 @dataclass(frozen=True)
 class Preset:
-    """What a run is about. `check` holds the three parts against each other."""
+    """What a run is about: three parts, held against each other."""
 
     name: str
     network: NetworkSpec
@@ -21,6 +21,7 @@ class Preset:
     scenario: ScenarioSpec
 
     def __post_init__(self) -> None:
+        require.name("name", self.name)
         if self.network.classes < self.scenario.classes:
             raise SpecError(
                 f"classes of the network must be at least the scenario's {self.scenario.classes}, "
@@ -155,10 +156,10 @@ def from_dict(tree: dict, default_name: str = "custom") -> Preset:
     """Build a preset from nested plain values, as `to_dict` or a TOML file gives them."""
     tree = dict(tree)
     base_name = tree.pop("preset", None)
-    if base_name is not None and base_name not in PRESETS:
+    if base_name is not None and str(base_name) not in PRESETS:
         raise unknown("preset", str(base_name), PRESETS)
     name = tree.pop("name", default_name)
-    base = PRESETS[base_name] if base_name else None
+    base = PRESETS[str(base_name)] if base_name is not None else None
     parts = {}
     for part, kind in _PARTS.items():
         fields = tree.pop(part, {})

@@ -35,6 +35,8 @@ class ScenarioSpec:
         for name in ("classes", "base", "step"):
             require.positive(name, getattr(self, name))
         require.between("base", self.base, 2, self.classes)
+        require.between("order_seed", self.order_seed, 0, (1 << 32) - 1)
+        require.name("dataset", self.dataset)
         if (self.classes - self.base) % self.step:
             raise SpecError(
                 f"step must divide the {self.classes - self.base} classes after the base, "
@@ -50,6 +52,17 @@ class ScenarioSpec:
     def order(self) -> np.ndarray:
         """(classes,) int64: the data set's label of each chip class, in order of arrival."""
         return np.random.default_rng(self.order_seed).permutation(self.classes)
+
+    def chip_classes(self, labels: np.ndarray) -> np.ndarray:
+        """Chip class of each data-set label, -1 for a label outside the scenario; same shape.
+
+        >>> s = ScenarioSpec("digits", classes=3, base=2, step=1)
+        >>> s.order, s.chip_classes(np.array([0, 1, 2, 7]))
+        (array([2, 0, 1]), array([ 1,  2,  0, -1]))
+        """
+        table = np.full(max(int(labels.max(initial=0)), self.classes) + 1, -1)
+        table[self.order] = np.arange(self.classes)
+        return table[labels]
 
     def task_classes(self, task: int) -> range:
         """Chip classes that arrive with a task; task 0 is the base."""

@@ -60,6 +60,7 @@ class TargetSpec:
     device_type: str = "lstp"
 
     def __post_init__(self) -> None:
+        require.name("name of a target", self.name)
         for name in ("lanes", "channels", "batch"):
             value = getattr(self, name)
             require.positive(name, value)

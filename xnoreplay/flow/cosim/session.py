@@ -23,6 +23,7 @@ from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import counters
 
 BENCH = "xnoreplay.flow.cosim.bench"
+ENDED = "Error: the simulator ended"
 POLL = 0.05  # seconds between two looks at the test bench's file
 
 
@@ -157,13 +158,14 @@ def _simulate(setup: Setup, folder: Path) -> None:
         )
     except (SystemExit, OSError, RuntimeError) as error:
         with (folder / "bench.log").open("a", encoding="utf-8") as log:
-            print(f"Error: {error}", file=log)
+            print(f"{ENDED} with {error}", file=log)
 
 
 def _last_error(folder: Path) -> str:
+    """The last error of the test bench's log; how the simulator ended, where it has none."""
     try:
         lines = (folder / "bench.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     errors = [line.strip() for line in lines if "Error" in line]
-    return errors[-1] if errors else "it left no error"
+    return next(iter([e for e in reversed(errors) if not e.startswith(ENDED)] + errors), "no error")
