@@ -6,8 +6,9 @@ from xnoreplay.sim.jit import kernel
 from xnoreplay.sim.learn_registers import learn_edge
 from xnoreplay.sim.registers import R, edge, idle
 from xnoreplay.sim.step_forward import error_clock, hidden_forward_clock, output_forward_clock
+from xnoreplay.sim.step_planes import HIDDEN, OUTPUT
 from xnoreplay.sim.step_session import balance_clock, load_clock, seed_clock
-from xnoreplay.sim.step_update import HIDDEN, OUTPUT, back_clock, update_clock
+from xnoreplay.sim.step_update import back_clock, update_clock
 from xnoreplay.sim.trace import record
 
 
