@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from xnoreplay.flow import data
+from xnoreplay.spec import presets
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError
 
 
@@ -42,7 +43,7 @@ def test_tiny_images_are_block_means(digits):
 
 @pytest.mark.parametrize("shape", [(5, 5, 1), (16, 16, 1), (8, 8, 3), (4, 8, 1)])
 def test_other_shapes_are_refused(shape):
-    with pytest.raises(ImageError, match=r"image_shape must be \(8, 8, 1\) or that divided"):
+    with pytest.raises(ImageError, match=r"must take images of \(8, 8, 1\) or of that divided"):
         data.load("digits", shape)
 
 
@@ -55,3 +56,23 @@ def test_a_missing_library_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(ToolError, match="must have scikit-learn installed"):
         data.load("digits")
+
+
+def test_random_images_fit_any_network():
+    preset = presets.from_dict({
+        "preset": "tiny",
+        "network": {"height": 6, "width": 10, "colour": "ycbcr", "levels": [3, 2, 2]},
+        "scenario": {"dataset": "random"},
+    })  # fmt: skip
+    dataset = data.of(preset)
+    assert dataset.images.shape[1:] == preset.network.image_shape
+    assert set(dataset.labels) == set(range(preset.scenario.classes))
+    assert (dataset.images == data.of(preset).images).all()
+
+
+def test_more_classes_than_the_data_set_has():
+    preset = presets.from_dict({
+        "preset": "digits", "network": {"classes": 20}, "scenario": {"classes": 20, "base": 5},
+    })  # fmt: skip
+    with pytest.raises(SpecError, match="classes of the scenario must be at most the 10 of data"):
+        data.of(preset)

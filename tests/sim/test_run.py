@@ -112,3 +112,33 @@ def test_messages():
     made.arrive(2)
     with pytest.raises(SpecError, match="must include those of every latent"):
         made.retrain()
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "error", "message"),
+    [
+        ("infer", (None,), ImageError, "an image must be of type uint8, not object"),
+        ("stage", (None, 0), ImageError, "an image must be of type uint8, not object"),
+        ("stage", (IMAGES[0], 1.5), SpecError, "label must be an integer, not 1.5"),
+        ("insert", (IMAGES[0], "a"), SpecError, "label must be an integer, not 'a'"),
+        ("insert", (IMAGES[0], True), SpecError, "label must be an integer, not True"),
+        ("arrive", (None,), SpecError, "seen must be an integer, not None"),
+        ("arrive", (9,), SpecError, "seen must be an integer from 0 to 4, not 9"),
+    ],
+)
+def test_bad_arguments_are_one_sentence(verb, arguments, error, message):
+    fresh = Simulator(PLAN, BUNDLE)
+    with pytest.raises(error) as raised:
+        getattr(fresh, verb)(*arguments)
+    assert str(raised.value) == message
+    assert fresh.cycles == 0
+
+
+def test_a_file_that_is_no_state(tmp_path):
+    fresh = Simulator(PLAN, BUNDLE)
+    path = tmp_path / "state.npz"
+    with pytest.raises(SpecError, match="must be a whole file that save wrote"):
+        fresh.restore(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(SpecError, match="must be a whole file that save wrote"):
+        fresh.restore(path)

@@ -191,6 +191,10 @@ def cosim(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None,
     simulator: SimulatorOption = None, fault: FaultOption = None, replay: ReplayOption = None,
+    verilog: Annotated[
+        Path | None,
+        typer.Option("--verilog", metavar="FILE", help="Hold this file, not the generated one."),
+    ] = None,
 ) -> None:  # fmt: skip
     """Hold the Verilog to the simulator.
 
@@ -201,7 +205,7 @@ def cosim(
         _replay(replay)
         return
     _bring("cosim", "cosim", out, force, preset=preset, bundle=bundle, untrained=untrained,
-           images=images, simulator=simulator, faults=tuple(fault or ()))  # fmt: skip
+           images=images, simulator=simulator, faults=tuple(fault or ()), verilog=verilog)  # fmt: skip
 
 
 def _replay(folder: Path) -> None:

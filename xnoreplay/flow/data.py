@@ -63,7 +63,7 @@ def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Datas
         Where the images do not reduce to `image_shape`.
     """
     if dataset not in DATASETS:
-        raise unknown("data set", dataset, DATASETS)
+        raise unknown("data set", dataset, [*DATASETS, RANDOM])
     loaded = DATASETS[dataset]()
     if image_shape is None:
         return loaded
@@ -73,11 +73,16 @@ def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Datas
 def of(preset: Preset) -> Dataset:
     """The data set of a preset's scenario, as its network takes it; raises as `load` does.
 
+    The data set `random` is made for any network: random bytes with labels in turn, to check a
+    spec before there are images for it.
+
     Raises
     ------
     SpecError
         Also where the scenario has more classes than the data set.
     """
+    if preset.scenario.dataset == RANDOM:
+        return _random(preset.network.image_shape, preset.scenario.classes)
     dataset = load(preset.scenario.dataset, preset.network.image_shape)
     classes = int(dataset.labels.max()) + 1
     if preset.scenario.classes > classes:
@@ -103,8 +108,8 @@ def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
     k = height // h
     if k < 1 or (k * h, k * w, c) != (height, width, channels):
         raise ImageError(
-            f"image_shape must be {(height, width, channels)} or that divided by whole blocks, "
-            f"not {tuple(image_shape)}"
+            f"a network of this data set must take images of {(height, width, channels)} or of that "
+            f"divided by whole blocks, not {tuple(image_shape)}; data set 'random' fits any network"
         )
     blocks = images.reshape(n, h, k, w, k, c)
     return (blocks.sum(axis=(2, 4), dtype=np.int64) // (k * k)).astype(np.uint8)
@@ -139,3 +144,13 @@ def _digits() -> Dataset:
 
 
 DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
+
+RANDOM = "random"
+RANDOM_IMAGES = 400
+
+
+def _random(shape: tuple[int, int, int], classes: int) -> Dataset:
+    """Always the same random images; see `of`."""
+    images = np.random.default_rng(0).integers(0, 256, (RANDOM_IMAGES, *shape), dtype=np.uint8)
+    labels = np.arange(RANDOM_IMAGES) % classes
+    return Dataset(RANDOM, images, labels, split(labels), max_pixel=255)

@@ -5,7 +5,7 @@ import fcntl
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -63,17 +63,29 @@ def disk_error(step: str, error: Exception) -> XnoreplayError:
 
 
 @contextmanager
-def terminate_as_interrupt() -> Iterator[None]:
-    """Treat SIGTERM as Ctrl-C, so that a stopped job cleans up after itself."""
+def interruptible() -> Iterator[Callable[[], None]]:
+    """Treat SIGTERM as Ctrl-C, and lose neither; yields a check for those that were swallowed.
+
+    Python drops an exception that a signal raises inside a callback of a compiled library, as
+    numba's compiler is. The check raises it again.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: None
         return
+    asked = False
 
     def interrupt(_signal, _frame):
+        nonlocal asked
+        asked = True
         raise KeyboardInterrupt
 
-    previous = signal.signal(signal.SIGTERM, interrupt)
+    def check():
+        if asked:
+            raise KeyboardInterrupt
+
+    previous = {s: signal.signal(s, interrupt) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

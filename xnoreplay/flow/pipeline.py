@@ -4,7 +4,7 @@ Each function imports its package when it runs: estimating needs no simulator, a
 pre-training needs PyTorch.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from xnoreplay.flow import files, pretrain
@@ -39,6 +39,7 @@ class Settings:
     images : how many images co-simulation compares in full
     simulator : of co-simulation
     faults : deliberate ones of co-simulation; see `cosim.faults`
+    verilog : a file that co-simulation takes instead of the generated one
     place : whether synthesis goes on to place and route
     """
 
@@ -49,6 +50,7 @@ class Settings:
     images: int = 50
     simulator: str = "verilator"
     faults: tuple[str, ...] = ()
+    verilog: Path | None = None
     place: bool = False
 
     def __post_init__(self) -> None:
@@ -75,9 +77,12 @@ def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
     try:
         recorded = files.read_json(folder / SETTINGS)
         recorded["preset"] = presets.from_dict(recorded["preset"])
+        strange = recorded.keys() - {f.name for f in fields(Settings)}
+        if strange:
+            raise ValueError(f"{sorted(strange)[0]!r} is no setting")
     except (FileNotFoundError, NotADirectoryError):
         recorded = {"preset": presets.PRESETS["digits"]}
-    except (OSError, ValueError, KeyError, SpecError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
         raise XnoreplayError(
             f"{folder / SETTINGS} must be the settings of a run, but is not: {error}"
         ) from None
@@ -92,6 +97,8 @@ def _kept_bundle(folder: Path, preset: Preset) -> dict:
     try:
         record = files.read_json(folder / "export" / RECORD)
     except (OSError, ValueError):
+        return {}
+    if not isinstance(record, dict) or not {"failure", "config", "inputs"} <= record.keys():
         return {}
     if record["failure"] or record["config"]["preset"]["network"] != presets.network_to_dict(
         preset.network
@@ -140,8 +147,9 @@ def _cosim(context: Context) -> dict:
 
     preset, bundle, env = _preset(context), _bundle(context), verilator_env()
     simulator, folder = context.config["simulator"], context.inputs["generate"]
+    source = Path(context.config["verilog"] or folder)
     result = cosim.run(
-        preset, bundle, folder, context.out, context.progress, images=context.config["images"],
+        preset, bundle, source, context.out, context.progress, images=context.config["images"],
         env=env, simulator=simulator, faults=context.config["faults"],
     )  # fmt: skip
     if simulator != "icarus":
@@ -197,7 +205,7 @@ def steps(train: bool) -> dict[str, Step]:
         Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py", "flow/data.py")),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"),
+            "cosim", _cosim, ("export", "generate"), files=("verilog",),
             code=("spec", "sim", "hw", "flow/cosim", "flow/data.py"),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
@@ -233,6 +241,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "images": settings.images,
             "simulator": settings.simulator,
             "faults": list(settings.faults),
+            "verilog": str(settings.verilog) if settings.verilog else None,
         },
         "synth": {"preset": preset, "place": settings.place},
         "estimate": {"preset": preset},

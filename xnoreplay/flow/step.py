@@ -165,9 +165,10 @@ class Run:
             The step that was interrupted leaves nothing.
         """
         force = set(force)
-        with guard.locked(self.folder), guard.terminate_as_interrupt():
+        with guard.locked(self.folder), guard.interruptible() as check:
             for name in names:
                 self.outcomes[name] = self._bring(self.steps[name], name in force)
+                check()
         return list(self.outcomes.values())
 
     def _bring(self, step: Step, force: bool) -> Outcome:

@@ -52,7 +52,9 @@ def _run(plan: Plan, program: Program, state: State, images: np.ndarray, seen: i
             f"images of {net.name} must be uint8 of shape (n, *{net.image_shape}), not "
             f"{images.dtype} of shape {images.shape}"
         )
-    pixels = np.ascontiguousarray(images).reshape(len(images), net.maps[0].pixels, -1)
+    pixels = np.ascontiguousarray(images).reshape(
+        len(images), net.maps[0].pixels, net.image_channels
+    )
     latents = np.zeros((len(images), *m.latent.shape), np.uint64)
     out = np.zeros(len(images), np.int64)
     share = -(-len(images) // (os.cpu_count() or 1)) or 1

@@ -105,28 +105,31 @@ class Simulator:
     def infer(self, image: np.ndarray, gaps: np.ndarray | None = None) -> Result:
         """Recognise one image; gaps (pixels,): cycles by which each pixel is offered late."""
         phases = [*self._features(), ("hidden", Kind.HIDDEN, 0), ("output", Kind.OUTPUT, 0)]
-        result = self._run(phases, image=image, gaps=gaps)
+        result = self._run(phases, image=self._checked(image), gaps=gaps)
         result.prediction = self.state.prediction
         return result
 
     def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Keep one new sample aside until the session ends."""
-        require.between("label", int(label), 0, self.plan.network.classes - 1)
+        label = require.whole("label", label)
+        require.between("label", label, 0, self.plan.network.classes - 1)
         phases = [*self._features(), ("stage", Kind.STAGE, 0)]
-        return self._run(phases, image=image, gaps=gaps, label=int(label))
+        return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
     def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Remember one sample at once."""
+        label = require.whole("label", label)
         if not 0 <= label < self.state.seen:
             raise SpecError(
                 f"label must be of one of the {self.state.seen} classes seen, not {label!r}"
             )
         phases = [*self._features(), ("insert", Kind.INSERT, 0)]
-        return self._run(phases, image=image, gaps=gaps, label=int(label))
+        return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now."""
-        require.between("seen", int(seen), 0, self.plan.network.classes)
+        seen = require.whole("seen", seen)
+        require.between("seen", seen, 0, self.plan.network.classes)
         self._state.scalars[Scalar.SEEN] = seen
         return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
 
@@ -212,11 +215,14 @@ class Simulator:
         return [("input", Kind.INPUT, 0), *convs, ("lgap", Kind.LGAP, 0),
                 ("latent", Kind.LATENT, 0)]  # fmt: skip
 
+    def _checked(self, image: np.ndarray) -> np.ndarray:
+        return check_image(self.plan.network, image)
+
     def _run(self, phases, image=None, gaps=None, label: int = 0) -> Result:
         net = self.plan.network
         pixels = np.zeros((1, 1), np.uint8)
         if image is not None:
-            pixels = check_image(net, image).reshape(-1, net.image_channels)
+            pixels = image.reshape(-1, net.image_channels)
         late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
         if late.shape != (len(pixels),) or (late < 0).any():
             raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a pixel")

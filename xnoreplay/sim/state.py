@@ -8,6 +8,7 @@ counts and thresholds are plain int64.
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -211,11 +212,16 @@ class State:
 
     def restore(self, path: Path) -> None:
         """Read what `save` wrote; SpecError where it belongs to another plan."""
-        with np.load(path, allow_pickle=False) as saved:
-            if "plan" not in saved or str(saved["plan"]) != _identity(self.plan):
-                raise SpecError(f"state {path} must come from the same network and target")
-            for name, array in self._plain().items():
-                array[...] = saved[name]
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                tree = dict(saved)
+        except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
+            raise SpecError(f"state {path} must be a whole file that save wrote: {error}") from None
+        plain = self._plain()
+        if str(tree.get("plan")) != _identity(self.plan) or not plain.keys() <= tree.keys():
+            raise SpecError(f"state {path} must come from the same network and target")
+        for name, array in plain.items():
+            array[...] = tree[name]
 
 
 def _identity(plan: Plan) -> str:

@@ -4,6 +4,7 @@ A message is one sentence that states the rule and the value.
 """
 
 import difflib
+import operator
 import re
 from collections.abc import Iterable
 
@@ -52,6 +53,13 @@ class require:
             raise SpecError(
                 f"{what} must be a word of letters, digits, '.', '-' and '_', not {value!r}"
             )
+
+    @staticmethod
+    def whole(name: str, value: object) -> int:
+        """A Python or NumPy integer as a Python integer."""
+        if isinstance(value, bool) or not hasattr(value, "__index__"):
+            raise SpecError(f"{name} must be an integer, not {value!r}")
+        return operator.index(value)
 
     @staticmethod
     def choice(name: str, value: object, choices: Iterable) -> None:

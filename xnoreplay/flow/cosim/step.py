@@ -74,7 +74,7 @@ def run(
     Parameters
     ----------
     verilog_dir : Path
-        Folder that holds `VERILOG`, used as it is found there.
+        Folder that holds `VERILOG`, used as it is found there, or a Verilog file.
     out : Path
         Folder for the evidence.
     images : int
@@ -179,17 +179,18 @@ def replay(folder: Path, progress: Progress, env: dict[str, str] | None = None) 
         images = np.load(folder / "images.npy", allow_pickle=False)
         preset = presets.from_dict(tree["preset"])
         steps = tuple(Step.load(s) for s in tree["commands"])
+        texts, simulator, optimise = tree["faults"], tree["simulator"], tree["optimise"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise SpecError(f"replay {folder} must be a folder that cosim recorded: {error}") from None
     plan = plans.compile(preset.network, preset.target)
-    found = fault_texts.parse(tree["faults"], plan)
+    found = fault_texts.parse(texts, plan)
     bundle = bundles.read(folder / "bundle.safetensors")
     with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
         bench = Bench(
             preset, bundle, _verilog(folder), found, env or _tools_env(), Path(work),
-            tree["optimise"], progress,
+            optimise, progress,
         )  # fmt: skip
-        setup, _ = bench.setup(tree["simulator"])
+        setup, _ = bench.setup(simulator)
         script = Script(steps, images)
         outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
     if outcome.differences:
@@ -258,10 +259,11 @@ def _tools_env() -> dict[str, str]:
 
 
 def _verilog(folder: Path) -> str:
+    path = folder / VERILOG if folder.is_dir() else folder
     try:
-        return (folder / VERILOG).read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{folder / VERILOG} must be readable Verilog: {error}") from None
+        raise SpecError(f"{path} must be readable Verilog: {error}") from None
 
 
 def _modified(plan: plans.Plan, faults: Faults) -> str:
