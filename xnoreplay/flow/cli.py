@@ -58,7 +58,7 @@ ImagesOption = Annotated[
 SimulatorOption = Annotated[
     str | None,
     typer.Option("--simulator", metavar="NAME",
-                 help="verilator, icarus, or both. [default: verilator]"),
+                 help="verilator, icarus, or both. [default: both where Icarus is installed]"),
 ]  # fmt: skip
 FaultOption = Annotated[
     list[str] | None,

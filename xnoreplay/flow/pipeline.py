@@ -4,6 +4,7 @@ Each function imports its package when it runs: estimating needs no simulator, a
 pre-training needs PyTorch.
 """
 
+import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -86,7 +87,7 @@ def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
         raise XnoreplayError(
             f"{folder / SETTINGS} must be the settings of a run, but is not: {error}"
         ) from None
-    merged = recorded | chosen
+    merged = {"simulator": "both" if shutil.which("iverilog") else "verilator"} | recorded | chosen
     if not {"bundle", "untrained"} & chosen.keys():
         merged |= _kept_bundle(folder, merged["preset"])
     return folder, Settings(**merged)

@@ -33,8 +33,10 @@ def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
 class Lane(wiring.Component):
     """One lane: its file, its cells, its popcount tree and its accumulator.
 
-    Stage x of the caller reads the file; the cells' register, the nodes' register (``nodes``, one
-    sum for each of S segments of W / S cells) and ``acc`` follow, one cycle each.
+    Stage x of the caller reads the file; the cells' register, the nodes' register and ``acc`` follow,
+    one cycle each. A cell is XNOR of its two bits, or AND where ``conjoin`` is high, or 0 in a
+    disabled tap. ``nodes`` are the taps of the tree that learning reads: S sums of W / S cells, node
+    i over the nine taps of channels i ``fold`` to (i + 1) ``fold`` - 1.
     """
 
     def __init__(self, channels: int, slots: int, fold: int, acc_bits: int):
@@ -44,11 +46,13 @@ class Lane(wiring.Component):
             {
                 "x": In(self.window),
                 "taps": In(TAPS),
+                "conjoin": In(1),
                 "slot": In(range(slots)),
                 "load_cells": In(1),
                 "load_nodes": In(1),
                 "load_acc": In(1),
                 "first": In(1),
+                "nodes": Out(data.ArrayLayout(range(TAPS * fold + 1), channels // fold)),
                 "acc": Out(acc_bits),
                 "wen": In(TAPS),
                 "waddr": In(range(slots)),
@@ -68,19 +72,18 @@ class Lane(wiring.Component):
         enabled = Cat(tap.replicate(self.channels) for tap in self.taps)
         cells = Signal(self.window)
         with m.If(self.load_cells):
-            m.d.sync += cells.eq(~(self.x ^ file.rdata) & enabled)
+            both, alike = self.x & file.rdata, ~(self.x ^ file.rdata)
+            m.d.sync += cells.eq(Mux(self.conjoin, both, alike) & enabled)
 
         # A node holds the nine taps of `fold` neighbouring channels: the tree's first levels.
-        nodes = []
-        for first in range(0, self.channels, self.fold):
-            channels = range(first, first + self.fold)
+        for i in range(self.channels // self.fold):
+            channels = range(i * self.fold, (i + 1) * self.fold)
             bits = [cells[t * self.channels + c] for c in channels for t in range(TAPS)]
-            node = Signal(range(len(bits) + 1), name=f"node{first // self.fold}")
-            nodes.append(node)
             with m.If(self.load_nodes):
-                m.d.sync += node.eq(tree_sum(bits))
+                m.d.sync += self.nodes[i].eq(tree_sum(bits))
 
         with m.If(self.load_acc):
+            nodes = [self.nodes[i] for i in range(self.channels // self.fold)]
             m.d.sync += self.acc.eq(tree_sum(nodes) + Mux(self.first, 0, self.acc))
         return m
 
@@ -90,8 +93,8 @@ class Array(wiring.Component):
 
     ``i`` is taken in a cycle of ``valid``; ``x`` holds it in the next, and three cycles later each
     working lane's ``acc`` has added its popcount (loaded it, on ``first``). ``done`` marks the
-    cycle in which ``acc`` holds the sum that ended with ``last``. Cells are XNOR, or 0 in disabled
-    taps. One beat a cycle; it cannot stall.
+    cycle in which ``acc`` holds the sum that ended with ``last``. ``conjoin`` turns the cells of the
+    beat in ``x`` from XNOR to AND, for learning. One beat a cycle; it cannot stall.
 
     The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``.
     """
@@ -106,6 +109,7 @@ class Array(wiring.Component):
             {
                 "valid": In(1),
                 "i": In(operand_layout(window, slots, lanes)),
+                "conjoin": In(1),
                 "x_valid": Out(1),
                 "x": Out(operand_layout(window, slots, lanes)),
                 "done": Out(1),
@@ -148,6 +152,7 @@ class Array(wiring.Component):
             m.d.comb += [
                 lane.x.eq(self.x.x),
                 lane.taps.eq(enabled),
+                lane.conjoin.eq(self.conjoin),
                 lane.slot.eq(self.x.slot),
                 lane.load_cells.eq(self.x_valid & self.x.lanes[i]),
                 lane.load_nodes.eq(c_lanes[i]),

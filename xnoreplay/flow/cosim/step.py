@@ -103,7 +103,7 @@ def run(
     plan = plans.compile(preset.network, preset.target)
     wanted = SIMULATORS if simulator == "both" else (simulator,)
     found = fault_texts.parse(faults or [], plan)
-    data = dataset or datasets.load(preset.scenario.dataset, preset.network.image_shape)
+    data = dataset or datasets.of(preset)
     verilog = _verilog(verilog_dir)
     if found.plan:
         verilog = _modified(plan, found)
