@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw import axi
 from xnoreplay.hw.axi import Response
+from xnoreplay.hw.ports import HostPort
 from xnoreplay.spec import registers
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.registers import COUNTER_BITS, WINDOW_SHIFT, Command, Register, Window
@@ -16,27 +17,6 @@ CHUNK = 32  # bits of a row that one bus word carries
 def identifier(name: str) -> str:
     """A memory's or counter's name as a member or instance is called."""
     return name.replace(".", "_")
-
-
-def address_bits(memory: Memory) -> int:
-    """Bits of a row address; a memory of one row has one bit that stays 0."""
-    return max(1, (memory.depth - 1).bit_length())
-
-
-def memory_signature(memory: Memory) -> wiring.Signature:
-    """The host's port on a memory: a read's word is valid one cycle after `ren`.
-
-    A write replaces the whole row. `ren` and `wen` are never high together.
-    """
-    return wiring.Signature(
-        {
-            "ren": Out(1),
-            "wen": Out(1),
-            "addr": Out(address_bits(memory)),
-            "wdata": Out(memory.width),
-            "rdata": In(memory.width),
-        }
-    )
 
 
 class Host(wiring.Component):
@@ -68,7 +48,7 @@ class Host(wiring.Component):
     busy, refused : In(1)
     prediction, seen : In(16), quota, staged : In(17), phase : In(8), lfsr_walk : In(32)
     counters : one In(48) for each of `spec.registers.counters`; see `counter`
-    memory_<name> : `memory_signature` of each of `spec.registers.windows`; see `port`
+    memory_<name> : `ports.HostPort` of each of `spec.registers.windows`; see `port`
     """
 
     def __init__(self, memories: tuple[Memory, ...]):
@@ -93,7 +73,7 @@ class Host(wiring.Component):
                 "counters": In(wiring.Signature(counters)),
             }
             | {
-                f"memory_{identifier(w.memory.name)}": Out(memory_signature(w.memory))
+                f"memory_{identifier(w.memory.name)}": Out(HostPort(w.memory.depth, w.memory.width))
                 for w in self.windows
             }
         )

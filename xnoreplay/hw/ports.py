@@ -49,7 +49,11 @@ def write_port(memory) -> WritePort:
 
 
 class HostPort(wiring.Signature):
-    """The host's access to one memory; `rdata` follows `ren` by one cycle."""
+    """The host's access to one memory: a read's word is valid one cycle after `ren`.
+
+    A write replaces the whole row. `ren` and `wen` are never high together. A memory of one row has
+    one address bit that stays 0.
+    """
 
     def __init__(self, depth: int, width: int):
         super().__init__(
