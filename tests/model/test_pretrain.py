@@ -18,7 +18,7 @@ pytestmark = pytest.mark.torch
 
 LINE = re.compile(
     r"epoch \d+/\d+ \| step \d{5}/\d{5} \| loss [\d.]+ \| lr \d\.\de[-+]\d\d "
-    r"\| \d+ ms/step \| eta [\d.]+ min"
+    r"\| \d+ ms/step \| \d+ images/s \| eta [\d.]+ min"
 )
 
 
@@ -161,6 +161,33 @@ def test_thresholds_sit_in_the_middle_of_their_levels():
     digits, tiny = presets.load("digits").network, presets.load("tiny").network
     assert pretrain.thresholds(digits, 16).tolist() == list(range(1, 17))
     assert pretrain.thresholds(tiny, 16).tolist() == [2, 6, 10, 14]
+
+
+def test_equalised_levels_hold_equally_many_pixels():
+    net = presets.from_dict({"preset": "tiny", "network": {"levels": [4]}}).network
+    images = np.random.default_rng(0).permutation(np.arange(256)).astype(np.uint8)
+    squeezed = (images // 16).reshape(1, 16, 16, 1)  # 0 to 15, all in the first uniform level
+    levels = pretrain.equalised(net, squeezed)
+    assert levels.tolist() == [1, 5, 9, 13]
+    shares = [(squeezed >= t).mean() for t in levels]
+    np.testing.assert_allclose(shares, [15 / 16, 11 / 16, 7 / 16, 3 / 16])
+
+
+def test_flips_mirror_about_half_of_the_images():
+    images = np.arange(400 * 4, dtype=np.uint16).astype(np.uint8).reshape(400, 1, 4, 1)
+    recipe = Recipe(shift=0, flipped=True)
+    made = recipe.epoch(Samples(images, np.arange(400)), 400, np.random.default_rng(0))
+    source = images[made.classes]
+    straight = (made.images == source).all(axis=(1, 2, 3))
+    turned = (made.images == source[:, :, ::-1]).all(axis=(1, 2, 3))
+    assert (straight | turned).all()
+    assert 160 < turned.sum() < 240
+
+
+def test_reflected_shifts_bring_in_no_zeros():
+    image = np.full((1, 4, 4, 1), 9, np.uint8)
+    for seed in range(20):
+        assert (shifted(image, 2, np.random.default_rng(seed), "reflected") == 9).all()
 
 
 def test_shifts_move_whole_images_and_zeros_come_in():

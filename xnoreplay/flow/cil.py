@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from xnoreplay.flow import data
+from xnoreplay.flow.latents import LatentSet, packaged
 from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
@@ -44,18 +46,29 @@ class Latents:
         return self.train[chosen], self.train_class[chosen]
 
 
-def extract(preset: Preset, bundle: Bundle) -> Latents:
-    """Latents of the scenario's data set through the simulator's feature extractor."""
+def simulated(preset: Preset, bundle: Bundle) -> LatentSet:
+    """Latents of every image of the scenario's data set, through the simulator."""
     from xnoreplay.sim.run import Simulator
 
-    scenario = preset.scenario
     dataset = data.of(preset)
     simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
-    classes = scenario.chip_classes(dataset.labels)
-    known = classes >= 0
-    latents = simulator.latents(dataset.images[known])
-    classes, is_test = classes[known], dataset.is_test[known]
-    return Latents(latents[~is_test], classes[~is_test], latents[is_test], classes[is_test])
+    return LatentSet(
+        dataset.name,
+        bundles.digest(bundle),
+        simulator.latents(dataset.images),
+        dataset.labels,
+        dataset.is_test,
+    )
+
+
+def extract(preset: Preset, bundle: Bundle) -> Latents:
+    """Latents of the scenario's classes: the packaged ones of the bundle, else simulated ones."""
+    stored = packaged(bundle)
+    if stored is None or stored.dataset != preset.scenario.dataset:
+        stored = simulated(preset, bundle)
+    classes = preset.scenario.chip_classes(stored.labels)
+    train, test = (classes >= 0) & ~stored.is_test, (classes >= 0) & stored.is_test
+    return Latents(stored.latents[train], classes[train], stored.latents[test], classes[test])
 
 
 Session = Callable[[int], None]

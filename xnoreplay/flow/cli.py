@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a check, 130 interrupted.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,11 @@ BundleOption = Annotated[
 UntrainedOption = Annotated[
     bool, typer.Option("--untrained", help="Start from random bits, to try a spec untrained.")
 ]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER",
+                 help="Holds data sets that you bring. [default: XNOREPLAY_DATA]"),
+]  # fmt: skip
 ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
 SeedsOption = Annotated[
     int | None,
@@ -73,7 +79,10 @@ PlaceOption = Annotated[
 ]
 
 
-def _bring(first: str | None, last: str, out: Path | None, force: bool = False, **chosen) -> None:
+def _bring(
+    first: str | None, last: str, out: Path | None, force: bool = False,
+    data: Path | None = None, **chosen,
+) -> None:  # fmt: skip
     """Bring the steps from `first` to `last`, and what they need, up to date.
 
     chosen : fields of `pipeline.Settings`; None is for what the user left open.
@@ -81,6 +90,7 @@ def _bring(first: str | None, last: str, out: Path | None, force: bool = False, 
     from xnoreplay.flow import pipeline, tools
     from xnoreplay.flow.progress import default
 
+    _find_data(data)
     folder, settings = pipeline.resolve(out, chosen)
     progress = default()
     train = pipeline.trains(folder, first, settings)
@@ -91,6 +101,14 @@ def _bring(first: str | None, last: str, out: Path | None, force: bool = False, 
     forced = run.between(first, last) if force else []
     tools.require(run.pending(names) + forced)
     _conclude(run.run(names, forced), folder, progress)
+
+
+def _find_data(folder: Path | None) -> None:
+    """Let every step find the data sets; a folder stands before the variable."""
+    from xnoreplay.flow import cifar100
+
+    if folder is not None:
+        os.environ[cifar100.VARIABLE] = str(folder)
 
 
 def _conclude(outcomes, folder: Path, progress) -> None:
@@ -121,60 +139,66 @@ def run(
     images: ImagesOption = None,
     simulator: SimulatorOption = None,
     place: PlaceOption = None,
+    data: DataOption = None,
 ) -> None:
     """Run all steps: export, cil, simulate, generate, cosim, synth, estimate, report.
 
     What is up to date is kept; a run that was stopped goes on where it was.
     """
-    _bring(first, last, out, force, preset=preset, bundle=bundle, untrained=untrained,
+    _bring(first, last, out, force, data, preset=preset, bundle=bundle, untrained=untrained,
            seeds=seeds, images=images, simulator=simulator, place=place)  # fmt: skip
 
 
 @app.command()
 def pretrain(
-    preset: PresetOption = None, out: OutOption = None, force: ForceOption = False
-) -> None:
+    preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
+    data: DataOption = None,
+) -> None:  # fmt: skip
     """Train the network on the base classes.
 
     The only step that needs PyTorch.
     """
-    _bring("pretrain", "pretrain", out, force, preset=preset)
+    _bring("pretrain", "pretrain", out, force, data, preset=preset)
 
 
 @app.command()
 def export(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False,
+    data: DataOption = None,
 ) -> None:  # fmt: skip
     """Write and check the run's bundle.
 
     It comes from the run's own pre-training, from a file, or from the package.
     """
-    _bring("export", "export", out, force, preset=preset, bundle=bundle, untrained=untrained)
+    _bring("export", "export", out, force, data, preset=preset, bundle=bundle, untrained=untrained)
 
 
 @app.command()
 def cil(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False, seeds: SeedsOption = None,
+    data: DataOption = None,
 ) -> None:  # fmt: skip
     """Learn class after class in the chip's integers.
 
     Beside it: naive and cumulative learning, and a float classifier.
     """
-    _bring("cil", "cil", out, force, preset=preset, bundle=bundle, untrained=untrained, seeds=seeds)
+    _bring("cil", "cil", out, force, data, preset=preset, bundle=bundle, untrained=untrained,
+           seeds=seeds)  # fmt: skip
 
 
 @app.command()
 def simulate(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False,
+    data: DataOption = None,
 ) -> None:  # fmt: skip
     """Count the cycles and events of the chip.
 
     Of an inference and of a retraining session.
     """
-    _bring("simulate", "simulate", out, force, preset=preset, bundle=bundle, untrained=untrained)
+    _bring("simulate", "simulate", out, force, data, preset=preset, bundle=bundle, untrained=untrained)
 
 
 @app.command()
@@ -274,6 +298,27 @@ def dials(
     require.positive("seeds", count)
     result = measuring.run(chosen, bundles.load(chosen, bundle), range(count), default())
     typer.echo(measuring.markdown(result))
+
+
+@app.command()
+def latents(
+    file: Annotated[Path, typer.Argument(help="Where the latents go.")],
+    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
+) -> None:  # fmt: skip
+    """Write the latents of a whole data set.
+
+    Through the simulator's feature extractor, for a package or another program.
+    """
+    from xnoreplay.flow import cil as learning
+    from xnoreplay.flow import latents as storage
+    from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.spec import presets
+
+    _find_data(data)
+    chosen = presets.load(preset or "digits")
+    stored = learning.simulated(chosen, bundles.load(chosen, bundle))
+    storage.write(stored, file)
+    typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 
 
 @app.command()

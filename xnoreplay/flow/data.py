@@ -59,6 +59,8 @@ def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Datas
         For an unknown data set.
     ToolError
         Where the library that ships the data set is missing.
+    XnoreplayError
+        Where files that the user must bring are missing or damaged.
     ImageError
         Where the images do not reduce to `image_shape`.
     """
@@ -143,7 +145,15 @@ def _digits() -> Dataset:
     return Dataset("digits", images, labels, split(labels), max_pixel=16)
 
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits}
+def _cifar100() -> Dataset:
+    """60,000 colour images of 100 classes, 32x32, as YCbCr; `xnoreplay.flow.cifar100` finds them."""
+    from xnoreplay.flow import cifar100
+
+    rgb, labels, is_test = cifar100.read()
+    return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test, max_pixel=255)
+
+
+DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits, "cifar100": _cifar100}
 
 RANDOM = "random"
 RANDOM_IMAGES = 400

@@ -22,6 +22,7 @@ SETTINGS = "run.json"
 BARE_IMAGES = 400  # a second or two of bare Verilator
 CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/data.py",
+    "flow/cifar100.py", "flow/latents.py", "data/latents",
 )  # fmt: skip
 REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
@@ -194,7 +195,7 @@ def steps(train: bool) -> dict[str, Step]:
     """All steps in order; with `train`, the bundle comes from the pre-training."""
     export_needs = ("pretrain",) if train else ()
     table = [
-        Step("pretrain", pretrain.pretrain, code=("spec", "model", "flow/data.py")),
+        Step("pretrain", pretrain.pretrain, code=("spec", "model", "flow/data.py", "flow/cifar100.py")),
         Step(
             "export",
             pretrain.export,

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from xnoreplay.model import packed
 from xnoreplay.model.binarize import bits
 from xnoreplay.model.layers import LGAP, BinaryConv, BinaryDense, DenseSkip, Thermometer
 from xnoreplay.model.rule import ALPHA_GAIN
@@ -62,6 +63,12 @@ class FBNN(nn.Module):
         """Thermometer map (n, bits, h, w) -> latent (n, latent), of -1 and +1."""
         return self.dense(self.lgap(self.convs(x)))
 
+    def packed_features(self, image: Tensor) -> Tensor:
+        """The same from images (n, h, w, channels) uint8, where `xnoreplay.model.packed` fits."""
+        weights = [conv.weight for conv in self.convs]
+        maps = packed.convolutions(self.net, self.thermometer.thresholds, image, weights)
+        return self.dense(self.lgap(maps))
+
     def forward(self, image: Tensor) -> Tensor:
         """Image (n, h, w, channels) uint8 -> logits (n, classes): alpha times the integer sum."""
         _, sums = self.classifier(self.features(self.thermometer(image)))
@@ -71,13 +78,17 @@ class FBNN(nn.Module):
         """Evaluate images, (n, h, w, channels) uint8, in exact integers.
 
         In double precision no convolution algorithm of PyTorch's trades exactness for speed, and
-        sums of -1 and +1 stay far below 2^53.
+        sums of -1 and +1 stay far below 2^53. Packed features are of integers anyway; sums of their
+        dense layers stay below 2^24, exact in single precision too.
         """
-        parts = []
+        parts, fast = [], packed.fits(self.net)
         with torch.no_grad():
             for start in range(0, max(1, len(images)), CHUNK):
                 image = torch.from_numpy(np.ascontiguousarray(images[start : start + CHUNK]))
-                latent = self.features(self.thermometer(image).double())
+                if fast:
+                    latent = self.packed_features(image)
+                else:
+                    latent = self.features(self.thermometer(image).double())
                 hidden, sums = self.classifier(latent)
                 parts.append((bits(latent), bits(hidden), sums.to(torch.int32)))
         return Evaluation(*(torch.cat(p).numpy() for p in zip(*parts, strict=True)))

@@ -1,9 +1,12 @@
 """What the pre-training minimises: the network, and the parts that only training needs."""
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from xnoreplay.model import packed
 from xnoreplay.model.losses import WeightedCCE
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.recipe import Recipe
@@ -28,25 +31,32 @@ class Objective(nn.Module):
         self, network: FBNN, criterion: WeightedCCE, recipe: Recipe, max_pixel: int
     ) -> None:
         super().__init__()
-        height, width, channels = network.net.image_shape
         self.network = network
-        self.decoder = nn.utils.skip_init(nn.Linear, network.net.latent, height * width * channels)
-        nn.init.zeros_(self.decoder.weight)
-        nn.init.zeros_(self.decoder.bias)
+        if recipe.reconstruction:
+            pixels = math.prod(network.net.image_shape)
+            self.decoder = nn.utils.skip_init(nn.Linear, network.net.latent, pixels)
+            nn.init.zeros_(self.decoder.weight)
+            nn.init.zeros_(self.decoder.bias)
+        self.packed = recipe.packed and packed.fits(network.net)
         self.criterion = criterion
         self.recipe = recipe
         self.half_range = max_pixel / 2
 
     def forward(self, image: Tensor, classes: Tensor) -> Tensor:
         """(n, h, w, channels) uint8, (n,) int64 -> scalar loss."""
-        latent = self.network.features(self.network.thermometer(image))
-        _, sums = self.network.classifier(latent)
-        pixels = image.flatten(1) / self.half_range - 1  # (n, h w channels)
-        return (
-            self.criterion(sums * self.network.alpha, classes)
-            + self.recipe.activation * latent.mean(dim=0).square().mean()
-            + self.recipe.reconstruction * F.mse_loss(self.decoder(latent), pixels)
-        )
+        network, recipe = self.network, self.recipe
+        if self.packed:
+            latent = network.packed_features(image)
+        else:
+            latent = network.features(network.thermometer(image))
+        _, sums = network.classifier(latent)
+        loss = self.criterion(sums * network.alpha, classes)
+        if recipe.activation:
+            loss = loss + recipe.activation * latent.mean(dim=0).square().mean()
+        if recipe.reconstruction:
+            pixels = image.flatten(1) / self.half_range - 1  # (n, h w channels)
+            loss = loss + recipe.reconstruction * F.mse_loss(self.decoder(latent), pixels)
+        return loss
 
     def clip(self) -> None:
         """Bring every proxy back into [-1, 1], as after each step of training."""

@@ -24,6 +24,7 @@ from xnoreplay.spec.presets import Preset
 CHECKPOINT = "pretrain.safetensors"
 REPORT_SECONDS = 2.0  # between two log lines
 SAVES = 10  # checkpoints of one run, spread evenly
+SAVE_SECONDS = 60.0  # after which an epoch is worth a checkpoint of its own
 
 
 def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
@@ -36,10 +37,29 @@ def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
     return np.concatenate(rows).astype(np.uint8)
 
 
+def equalised(net: NetworkSpec, images: np.ndarray) -> np.ndarray:
+    """Thermometer thresholds: N levels at the quantiles (2 i + 1) / (2 N) of a channel's pixels.
+
+    images (n, height, width, channels) uint8 -> (sum of levels,) uint8.
+    """
+    parts = []
+    for channel, levels in enumerate(net.levels):
+        share = np.bincount(images[..., channel].ravel(), minlength=256).cumsum()
+        wanted = (2 * np.arange(levels) + 1) * share[-1] / (2 * levels)
+        parts.append(np.searchsorted(share, wanted))
+    return np.concatenate(parts).astype(np.uint8)
+
+
 def build(preset: Preset, dataset: Dataset, recipe: Recipe, seed: int) -> FBNN:
     """The untrained network, with an output row for every class and pseudo-class."""
-    classes = recipe.classes(preset.scenario.base)
-    return FBNN(preset.network, thresholds(preset.network, dataset.max_pixel), classes, seed)
+    scenario, net = preset.scenario, preset.network
+    if recipe.equalised:
+        base = range(scenario.base)
+        images = of_classes(scenario, base, dataset.train_images, dataset.train_labels).images
+        levels = equalised(net, images)
+    else:
+        levels = thresholds(net, dataset.max_pixel)
+    return FBNN(net, levels, recipe.classes(scenario.base), seed)
 
 
 def run(
@@ -93,7 +113,7 @@ def run(
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
     clock = time.monotonic()
-    reported, loss_sum, loss_steps, done = clock, 0.0, 0, 0
+    reported, saved, loss_sum, loss_steps, done = clock, clock, 0.0, 0, 0
     for epoch in range(first, epochs):
         rng = np.random.default_rng([seed, epoch])  # so that a resumed run draws the same
         images, classes = recipe.epoch(samples, base, rng)
@@ -115,11 +135,13 @@ def run(
                 report(
                     f"epoch {epoch + 1}/{epochs} | step {step + 1:05d}/{epochs * steps:05d} | "
                     f"loss {loss_sum / loss_steps:.4f} | lr {rate:.1e} | {pace * 1e3:.0f} ms/step "
-                    f"| eta {pace * (epochs * steps - step - 1) / 60:.1f} min"
+                    f"| {recipe.batch / pace:.0f} images/s | eta {pace * (epochs * steps - step - 1) / 60:.1f} min"
                 )
                 reported, loss_sum, loss_steps = now, 0.0, 0
-        if (epoch + 1) % max(1, epochs // SAVES) == 0 or epoch + 1 == epochs:
+        even = (epoch + 1) % max(1, epochs // SAVES) == 0
+        if even or epoch + 1 == epochs or time.monotonic() - saved >= SAVE_SECONDS:
             checkpoint.save(path, objective, optimizer, {"config": config, "epoch": epoch + 1})
+            saved = time.monotonic()
     return path
 
 

@@ -23,7 +23,14 @@ class Recipe:
     learning_rate : float
         Of Adam, at the start; it falls as a half cosine to zero.
     shift : int
-        Images move by up to this many pixels, up, down and sideways; zeros come in.
+        Images move by up to this many pixels, up, down and sideways.
+    border : str
+        What comes in: "zeros", or "reflected" for what lies at the image's edge.
+    flipped : bool
+        Half of the images, drawn anew every epoch, are mirrored left-right; their class stays.
+    equalised : bool
+        Thermometer levels hold equally many pixels of the training images, instead of equal parts
+        of the range: colour differences are mostly small.
     mirrored : bool
         Add the classes' mirror images, left-right, top-bottom and both: 3 C pseudo-classes.
     joined : bool
@@ -34,6 +41,8 @@ class Recipe:
     reconstruction : float
         Weight of the error of a linear decoder that paints the image from the latent: it makes
         latents say what an image looks like, not only which class it is.
+    packed : bool
+        Convolve on packed bits, with gradients in bfloat16, where the network allows it.
     threads : int, optional
         PyTorch's threads, all cores if not given. One where operations are too small to share:
         what is trained then depends on the number of cores no more.
@@ -43,10 +52,14 @@ class Recipe:
     batch: int = 32
     learning_rate: float = 1e-3
     shift: int = 1
+    border: str = "zeros"
+    flipped: bool = False
+    equalised: bool = False
     mirrored: bool = False
     joined: bool = False
     activation: float = 0.0
     reconstruction: float = 0.0
+    packed: bool = False
     threads: int | None = None
 
     def classes(self, base: int) -> int:
@@ -69,7 +82,9 @@ class Recipe:
 
     def epoch(self, base: Samples, classes: int, rng: np.random.Generator) -> Samples:
         """The samples of one epoch, augmented and in random order."""
-        images = shifted(base.images, self.shift, rng)
+        images = shifted(base.images, self.shift, rng, self.border)
+        if self.flipped:
+            images = np.where(rng.random((len(images), 1, 1, 1)) < 0.5, images, images[:, :, ::-1])
         parts = [Samples(images, base.classes)]
         if self.mirrored:
             for i, axes in enumerate(((2,), (1,), (1, 2)), start=1):
@@ -81,10 +96,13 @@ class Recipe:
         return Samples(whole.images[order], whole.classes[order])
 
 
-def shifted(images: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
+def shifted(
+    images: np.ndarray, most: int, rng: np.random.Generator, border: str = "zeros"
+) -> np.ndarray:
     """Move each image by up to `most` pixels in each direction. Same shape and dtype."""
     n, height, width, _ = images.shape
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)))
+    mode = {"zeros": "constant", "reflected": "reflect"}[border]
+    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode)
     rows = rng.integers(0, 2 * most + 1, (n, 1)) + np.arange(height)
     columns = rng.integers(0, 2 * most + 1, (n, 1)) + np.arange(width)
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
@@ -100,7 +118,10 @@ def _joined(images, classes, base, total, rng) -> Samples:
 RECIPES = {
     "digits": Recipe(
         epochs=80, mirrored=True, joined=True, activation=1.0, reconstruction=5.0, threads=1
-    )
+    ),
+    "cifar100": Recipe(
+        epochs=50, batch=64, shift=2, border="reflected", flipped=True, equalised=True, packed=True
+    ),
 }
 
 

@@ -135,7 +135,12 @@ def write(bundle: Bundle, path: Path) -> str:
         "digest": digest_,
         "provenance": json.dumps(bundle.provenance, sort_keys=True),
     }
-    path = Path(path)
+    write_tensors(Path(path), tensors, metadata)
+    return digest_
+
+
+def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
+    """Write a safetensors file whole or not at all; equal content makes equal files."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)
@@ -146,7 +151,6 @@ def write(bundle: Bundle, path: Path) -> str:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return digest_
 
 
 def _ordered(raw: bytes) -> bytes:

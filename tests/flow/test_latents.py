@@ -1,0 +1,96 @@
+"""Latent files: round trip, refusals, and that retraining reads the packaged ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from xnoreplay.flow import cil, latents
+from xnoreplay.flow.cli import main
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import XnoreplayError
+
+TINY = presets.load("tiny")
+
+
+@pytest.fixture
+def stored():
+    rng = np.random.default_rng(0)
+    return latents.LatentSet(
+        "digits",
+        "ab" * 32,
+        rng.integers(0, 2, (9, 13), dtype=np.uint8),
+        np.arange(9),
+        np.arange(9) > 5,
+    )
+
+
+def same(a, b):
+    assert (a.dataset, a.bundle) == (b.dataset, b.bundle)
+    for name in ("latents", "labels", "is_test"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_round_trip_and_equal_files(stored, tmp_path):
+    latents.write(stored, tmp_path / "a")
+    latents.write(stored, tmp_path / "b")
+    same(latents.read(tmp_path / "a", 13), stored)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"digest": "0"}, "'digest' must match the content"),
+        ({"format": "x"}, "'format' must be 'xnoreplay-latents-1', not 'x'"),
+        ({"bundle": None}, "'bundle' must be present"),
+    ],
+)
+def test_altered_files_are_refused(stored, tmp_path, change, sentence):
+    path = tmp_path / "a"
+    latents.write(stored, path)
+    with safetensors.safe_open(path, framework="numpy") as f:
+        metadata, tensors = f.metadata() | change, {n: f.get_tensor(n) for n in f.keys()}  # noqa: SIM118
+    metadata = {name: value for name, value in metadata.items() if value is not None}
+    safetensors.numpy.save_file(tensors, path, metadata=metadata)
+    with pytest.raises(XnoreplayError, match=sentence):
+        latents.read(path, 13)
+
+
+def test_damaged_missing_and_other_sizes_are_refused(stored, tmp_path):
+    path = tmp_path / "a"
+    with pytest.raises(XnoreplayError, match="must be a whole file"):
+        latents.read(path, 13)
+    latents.write(stored, path)
+    with pytest.raises(XnoreplayError, match=r"must be of shape \(9, 3\), not \(9, 2\)"):
+        latents.read(path, 17)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(XnoreplayError, match="must be a whole file"):
+        latents.read(path, 13)
+
+
+def test_latents_of_the_bundle_stand_in_for_its_images(tmp_path, monkeypatch):
+    bundle = bundles.random(TINY.network, 3)
+    expected = cil.extract(TINY, bundle)
+    made = cil.simulated(TINY, bundle)
+    folder = tmp_path / "data" / "latents"
+    latents.write(made, folder / "tiny.safetensors")
+    monkeypatch.setattr(latents.resources, "files", lambda _name: tmp_path)
+    same(latents.packaged(bundle), made)
+    assert latents.packaged(bundles.random(TINY.network, 4)) is None
+    monkeypatch.setattr(cil, "simulated", None)  # is not called
+    for a, b in zip(*map(dataclasses.astuple, (cil.extract(TINY, bundle), expected)), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_the_command_writes_what_the_simulator_computes(tmp_path):
+    bundle = bundles.random(TINY.network, 3)
+    bundles.write(bundle, tmp_path / "b.safetensors")
+    out = tmp_path / "l.safetensors"
+    assert (
+        main(["latents", str(out), "--preset", "tiny", "--bundle", str(tmp_path / "b.safetensors")])
+        == 0
+    )
+    same(latents.read(out, TINY.network.latent), cil.simulated(TINY, bundle))

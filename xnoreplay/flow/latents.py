@@ -1,0 +1,112 @@
+"""Latents of a whole data set as one file: retraining then needs neither its images nor a download.
+
+A latent file belongs to one bundle, by digest. It is a safetensors file of bits packed along the
+last axis, least significant first, and of the data set's labels.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import safetensors
+
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec.bits import pack_bytes, unpack_bytes
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import XnoreplayError
+
+FORMAT = "xnoreplay-latents-1"
+FIELDS = ("format", "dataset", "bundle", "digest")
+
+
+@dataclass(frozen=True)
+class LatentSet:
+    """latents (n, latent) uint8 bits, labels (n,) int64 of the data set, is_test (n,) bool.
+
+    dataset : its name
+    bundle : digest of the bundle whose feature extractor made them
+    """
+
+    dataset: str
+    bundle: str
+    latents: np.ndarray
+    labels: np.ndarray
+    is_test: np.ndarray
+
+
+def write(stored: LatentSet, path: Path) -> None:
+    """Write a latent file, whole or not at all."""
+    tensors = {
+        "latent": pack_bytes(stored.latents),
+        "label": stored.labels.astype(np.uint16),
+        "is_test": stored.is_test.astype(np.uint8),
+    }
+    metadata = {
+        "format": FORMAT,
+        "dataset": stored.dataset,
+        "bundle": stored.bundle,
+        "digest": _digest(tensors),
+    }
+    bundles.write_tensors(Path(path), tensors, metadata)
+
+
+def read(path: Path, bits: int) -> LatentSet:
+    """Read and verify a latent file; `bits` of each latent.
+
+    Raises
+    ------
+    XnoreplayError
+        For a file that is missing, damaged, altered or foreign.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as f:
+            metadata = f.metadata() or {}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise XnoreplayError(f"latent file {path} must be a whole file: {error}") from None
+    for name in FIELDS:
+        if name not in metadata:
+            raise XnoreplayError(f"latent file {path}: field {name!r} must be present, but is not")
+    if metadata["format"] != FORMAT:
+        raise XnoreplayError(
+            f"latent file {path}: field 'format' must be {FORMAT!r}, not {metadata['format']!r}"
+        )
+    if _digest(tensors) != metadata["digest"]:
+        raise XnoreplayError(
+            f"latent file {path}: field 'digest' must match the content, but does not"
+        )
+    n = len(tensors["label"])
+    if tensors["latent"].shape != (n, -(-bits // 8)):
+        raise XnoreplayError(
+            f"latent file {path}: tensor 'latent' must be of shape {(n, -(-bits // 8))}, "
+            f"not {tensors['latent'].shape}"
+        )
+    return LatentSet(
+        metadata["dataset"],
+        metadata["bundle"],
+        unpack_bytes(tensors["latent"], bits),
+        tensors["label"].astype(np.int64),
+        tensors["is_test"].astype(bool),
+    )
+
+
+def packaged(bundle: Bundle) -> LatentSet | None:
+    """The packaged latents that a bundle made, if there are any."""
+    digest = bundles.digest(bundle)
+    for path in sorted(Path(str(resources.files("xnoreplay"))).glob("data/latents/*.safetensors")):
+        with safetensors.safe_open(path, framework="numpy") as f:
+            if (f.metadata() or {}).get("bundle") != digest:
+                continue
+        return read(path, bundle.network.latent)
+    return None
+
+
+def _digest(tensors: dict[str, np.ndarray]) -> str:
+    h = hashlib.sha256()
+    for name in sorted(tensors):
+        a = np.ascontiguousarray(tensors[name])
+        h.update(f"\n{name} {a.dtype.str} {a.shape}\n".encode())
+        h.update(a.tobytes())
+    return h.hexdigest()
