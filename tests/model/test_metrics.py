@@ -35,6 +35,10 @@ def test_forgetting_counts_from_the_best_session():
     assert metrics.forgetting(ACCURACY) == pytest.approx((0.2 - 0.1) / 2)
 
 
+def test_backward_transfer_compares_with_the_task_s_own_session():
+    assert metrics.backward_transfer(ACCURACY) == pytest.approx(((0.7 - 0.9) + (0.7 - 0.6)) / 2)
+
+
 def test_one_task_has_no_old_classes():
     with pytest.raises(ValueError, match="at least 2 tasks, not 1"):
         metrics.forgetting(np.array([[0.9]]))

@@ -76,7 +76,14 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict) -> dict:
-    """Run every task and score it; the matrix has None above the diagonal."""
+    """Run every task and score it, by `xnoreplay.model.metrics`.
+
+    Returns
+    -------
+    dict
+        matrix (None above its diagonal), a_final, a_old, a_new, average, forgetting,
+        backward_transfer.
+    """
     from xnoreplay.model import metrics
 
     task_of = np.empty(scenario.classes, np.int64)
@@ -98,6 +105,7 @@ def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict
         "a_new": metrics.a_new(matrix, counts),
         "average": metrics.average_accuracy(matrix, counts),
         "forgetting": metrics.forgetting(matrix),
+        "backward_transfer": metrics.backward_transfer(matrix),
     }
 
 
@@ -167,8 +175,13 @@ def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
     return evaluate(scenario, latents, session, learner.predict)
 
 
-def floating(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
-    """A float classifier, Adam, on the latents that the chip learns from in each session."""
+def floating(
+    preset: Preset, bundle: Bundle, latents: Latents, seed: int, balanced: bool = True
+) -> dict:
+    """A float classifier, Adam, on the latents that the chip learns from in each session.
+
+    balanced : weigh classes against their frequency, as the chip does, or not
+    """
     from xnoreplay.model import adam
 
     learner = power_on(preset.target, bundle, seed)
@@ -184,7 +197,7 @@ def floating(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dic
             y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
             weights = adam.train(
                 weights, z, y.astype(np.int64), learner.seen, seed=seed, epochs=FLOAT_EPOCHS,
-                batch=preset.target.batch,
+                batch=preset.target.batch, balanced=balanced,
             )  # fmt: skip
             learner.rebalance()
 
@@ -204,7 +217,7 @@ def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress
     -------
     dict
         seeds, tasks (chip classes of each), test_counts, and for each method of `METHODS` lists
-        over seeds: matrix, a_final, a_old, a_new, average, forgetting; accuracies in [0, 1].
+        over seeds: matrix, the scores of `evaluate`; accuracies in [0, 1].
     """
     seeds = list(seeds)
     if not seeds:

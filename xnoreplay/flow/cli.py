@@ -301,6 +301,29 @@ def dials(
 
 
 @app.command()
+def reproduce(
+    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
+    seeds: SeedsOption = None,
+) -> None:  # fmt: skip
+    """Repeat the paper's experiments on latents.
+
+    Prints tables, the paper's numbers beside ours.
+    """
+    from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.flow import reproduce as experiments
+    from xnoreplay.flow.progress import default
+    from xnoreplay.spec import presets
+    from xnoreplay.spec.errors import require
+
+    _find_data(data)
+    chosen = presets.load(preset or "3mb")
+    count = 3 if seeds is None else seeds
+    require.positive("seeds", count)
+    result = experiments.run(chosen, bundles.load(chosen, bundle), range(count), default())
+    typer.echo(experiments.markdown(result))
+
+
+@app.command()
 def latents(
     file: Annotated[Path, typer.Argument(help="Where the latents go.")],
     preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,

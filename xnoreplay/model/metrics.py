@@ -43,6 +43,15 @@ def forgetting(accuracy: np.ndarray) -> float:
     return float(np.mean(drops))
 
 
+def backward_transfer(accuracy: np.ndarray) -> float:
+    """Mean over tasks j but the last of A[last, j] - A[j, j]: what later sessions did to a task.
+
+    Lopez-Paz and Ranzato, arXiv 1706.08840.
+    """
+    _need_two(accuracy)
+    return float(np.mean(accuracy[-1, :-1] - np.diag(accuracy)[:-1]))
+
+
 def task_accuracy(correct: np.ndarray, task: np.ndarray, tasks: int) -> np.ndarray:
     """One row of the matrix: (n,) bool and (n,) task of each test sample -> (tasks,) float.
 

@@ -90,6 +90,16 @@ def _differences(bits, y, x, w, out):
 
 
 @kernel
+def _pool(sums, least, which):
+    """Of four rows of `sums`, the least of each column, and the first row that has it."""
+    for f in range(sums.shape[1]):
+        a, b, c, d = sums[0, f], sums[1, f], sums[2, f], sums[3, f]
+        low = min(min(a, b), min(c, d))
+        least[f] = low
+        which[f] = 0 if a == low else 1 if b == low else 2 if c == low else 3
+
+
+@kernel
 def forward(bits, w, step, limit, out, code):
     """One convolution, pooled by `step` (1 or 2), and its sign.
 
@@ -109,24 +119,23 @@ def forward(bits, w, step, limit, out, code):
     high, wide = code.shape[1:3]
     to_words = out.shape[4]
     sums = np.empty((4, member), np.int64)
-    first = np.empty(member, np.int8)
+    least, which = np.empty(member, np.int64), np.empty(member, np.int64)
     for b in range(bits.shape[0]):
         for i in range(high):
             for j in range(wide):
                 for g in range(groups):
-                    least = sums[0]
-                    _differences(bits[b, g], step * i, step * j, w[g], least)
-                    first[:] = 0
-                    for q in range(1, step * step):
-                        _differences(bits[b, g], step * i + q // 2, step * j + q % 2, w[g], sums[q])
-                        other = sums[q]
-                        for f in range(member):
-                            less = other[f] < least[f]
-                            first[f] = q if less else first[f]
-                            least[f] = min(other[f], least[f])
+                    if step == 1:
+                        _differences(bits[b, g], i, j, w[g], least)
+                        which[:] = 0
+                    else:
+                        for q in range(4):
+                            y, x = 2 * i + q // 2, 2 * j + q % 2
+                            _differences(bits[b, g], y, x, w[g], sums[q])
+                        _pool(sums, least, which)
                     to = code[b, i, j, g * member : (g + 1) * member]
                     for f in range(member):
-                        to[f] = first[f] if abs(fan_in - 2 * least[f]) <= limit else BLOCKED
+                        passes = abs(fan_in - 2 * least[f]) <= limit
+                        to[f] = which[f] if passes else BLOCKED
                     for k in range(member // WORD):
                         word = np.uint64(0)
                         for f in range(WORD):
