@@ -5,6 +5,7 @@ import pytest
 
 from xnoreplay.model import adam
 from xnoreplay.spec import bundle, presets, reference
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import COPIES
 
 NET = presets.load("tiny").network
@@ -57,6 +58,39 @@ def test_warm_weights_compute_the_bundle_s_sums(seed):
     np.testing.assert_array_equal(adam.sums(adam.warm(b), latents, NET.classes), expected)
 
 
+def losses(logits, y, loss):
+    """Each sample's loss, written out."""
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    right = p[np.arange(len(y)), y]
+    if loss == "sh":
+        target = np.where(np.arange(logits.shape[1]) == y[:, None], 1, -1)
+        return (np.maximum(0, 1 - target * logits) ** 2).mean(axis=1)
+    return -np.log(right) * (1 if loss == "cce" else (1 - right) ** 2)
+
+
+@pytest.mark.parametrize("loss", adam.LOSSES)
+def test_slopes_are_those_of_the_losses(loss):
+    rng = np.random.default_rng(4)
+    logits, y, nudge = rng.normal(size=(6, 5)), rng.integers(0, 5, 6), 1e-6
+    slope = adam.slope(logits, y, loss)
+    for c in range(5):
+        step = nudge * (np.arange(5) == c)
+        measured = (losses(logits + step, y, loss) - losses(logits - step, y, loss)) / (2 * nudge)
+        np.testing.assert_allclose(slope[:, c], measured, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", adam.LOSSES)
+def test_every_loss_learns(loss):
+    latents, labels = toy(4, 40, seed=1)
+    weights = adam.train(adam.fresh(NET, 0), latents, labels, 4, seed=0, epochs=30, loss=loss)
+    assert (adam.predict(weights, latents, 4) == labels).mean() > 0.8
+
+
+def test_an_unknown_loss_is_refused():
+    with pytest.raises(SpecError, match="loss must be 'cce' or 'fcce' or 'sh', not 'mse'"):
+        adam.train(adam.fresh(NET, 0), *toy(2, 2, seed=1), 2, seed=0, loss="mse")
+
+
 def test_both_copies_of_a_pair_move_alike():
     start = adam.fresh(NET, 0)
     latents, labels = toy(4, 10, seed=1)
@@ -73,7 +107,7 @@ def test_gradient_descends_the_smooth_part_of_the_loss():
     y = rng.integers(0, 3, 16)
     start = adam.fresh(NET, 1)
     balance, alpha = np.ones(3, np.float32), np.float32(0.1)
-    gradient, _ = adam._gradients(start.hidden, start.output[:3], z, y, balance, alpha)
+    gradient, _ = adam._gradients(start.hidden, start.output[:3], z, y, balance, alpha, "cce")
     a = z @ np.where(start.hidden >= 0, 1, -1).T
     v = np.concatenate([z, np.where(a >= 0, 1, -1)], axis=1)
     pair = np.where(start.output[:3] >= 0, 1.0, -1.0).sum(axis=1)

@@ -176,11 +176,12 @@ def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
 
 
 def floating(
-    preset: Preset, bundle: Bundle, latents: Latents, seed: int, balanced: bool = True
-) -> dict:
+    preset: Preset, bundle: Bundle, latents: Latents, seed: int,
+    balanced: bool = True, loss: str = "cce",
+) -> dict:  # fmt: skip
     """A float classifier, Adam, on the latents that the chip learns from in each session.
 
-    balanced : weigh classes against their frequency, as the chip does, or not
+    balanced, loss : as in `xnoreplay.model.adam.train`; the chip balances its classes, too
     """
     from xnoreplay.model import adam
 
@@ -197,7 +198,7 @@ def floating(
             y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
             weights = adam.train(
                 weights, z, y.astype(np.int64), learner.seen, seed=seed, epochs=FLOAT_EPOCHS,
-                batch=preset.target.batch, balanced=balanced,
+                batch=preset.target.batch, balanced=balanced, loss=loss,
             )  # fmt: skip
             learner.rebalance()
 

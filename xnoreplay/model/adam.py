@@ -1,7 +1,6 @@
 """The float baseline: a DenseSkip classifier trained on latents by Adam and the STE. NumPy only.
 
-Sums, scales and pairs are those of `xnoreplay.model.layers.DenseSkip`; alpha = 8 / sqrt(5 fan-in C)
-and the loss is the class-weighted cross-entropy.
+Sums, scales and pairs are those of `xnoreplay.model.layers.DenseSkip`; alpha = 8 / sqrt(5 fan-in C).
 """
 
 from dataclasses import dataclass, replace
@@ -11,10 +10,14 @@ import numpy as np
 from xnoreplay.model.rule import ALPHA_GAIN, INIT, class_weights
 from xnoreplay.spec.bits import signed
 from xnoreplay.spec.bundle import MASTER_BITS, Bundle
+from xnoreplay.spec.errors import require
 from xnoreplay.spec.network import COPIES, NetworkSpec
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
+FOCUS = 2  # gamma of the focal loss
+LOSSES = ("cce", "fcce", "sh")
+"""Cross-entropy; focal cross-entropy (arXiv 1708.02002); squared hinge on targets of -1 and +1."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def train(
     learning_rate: float = 1e-3,
     hidden_learns: bool = True,
     balanced: bool = True,
+    loss: str = "cce",
 ) -> Weights:
     """Train the first `classes` rows (and the hidden layer) on latents; new Weights.
 
@@ -83,7 +87,10 @@ def train(
         At the start; it falls as a half cosine to zero.
     balanced : bool
         Weigh classes against their frequency, or not.
+    loss : str
+        One of `LOSSES`.
     """
+    require.choice("loss", loss, LOSSES)
     z_all = _values(latents)
     balance = (
         class_weights(np.bincount(labels, minlength=classes)) if balanced else np.ones(classes)
@@ -92,7 +99,8 @@ def train(
     alpha = np.float32(ALPHA_GAIN * weights.net.alpha)
     hidden, output = weights.hidden.copy(), weights.output[:classes].copy()
     learned = [output, hidden] if hidden_learns else [output]
-    moments = [(np.zeros_like(p), np.zeros_like(p)) for p in learned]
+    shared = [output[:, :1], hidden]  # a pair's copies have the same gradient, so the same moments
+    moments = [(np.zeros_like(p), np.zeros_like(p)) for p in shared]
     rng = np.random.default_rng(seed)
     starts = range(0, len(z_all), batch)
     total, step = epochs * len(starts), 0
@@ -101,7 +109,7 @@ def train(
         for start in starts:
             index = order[start : start + batch]
             z, y = z_all[index], labels[index]
-            gradients = _gradients(hidden, output, z, y, balance, alpha)
+            gradients = _gradients(hidden, output, z, y, balance, alpha, loss)
             rate = learning_rate * (1 + np.cos(np.pi * step / total)) / 2
             step += 1
             for proxy, gradient, moment in zip(learned, gradients, moments, strict=False):
@@ -111,15 +119,33 @@ def train(
     return replace(weights, hidden=hidden, output=whole)
 
 
-def _gradients(hidden, output, z, y, balance, alpha) -> tuple[np.ndarray, np.ndarray]:
+def slope(logits: np.ndarray, y: np.ndarray, loss: str) -> np.ndarray:
+    """Derivatives of each sample's loss by its logits: (n, classes), (n,) -> (n, classes).
+
+    With p = softmax(logits): cce -log p_y; fcce -(1 - p_y)^2 log p_y; sh the mean over classes of
+    max(0, 1 - t_c logit_c)^2, t_c = 1 for the class, else -1.
+    """
+    hot = np.zeros_like(logits)
+    hot[np.arange(len(y)), y] = 1
+    if loss == "sh":
+        target = 2 * hot - 1
+        return -2 * target * np.maximum(0, 1 - target * logits) / logits.shape[1]
+    p = np.exp(logits - logits.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    if loss == "cce":
+        return p - hot
+    right = (p * hot).sum(axis=1, keepdims=True)
+    wrong = 1 - right
+    log = np.log(np.maximum(right, np.finfo(p.dtype).tiny))
+    return (wrong**FOCUS - FOCUS * wrong ** (FOCUS - 1) * right * log) * (p - hot)
+
+
+def _gradients(hidden, output, z, y, balance, alpha, loss) -> tuple[np.ndarray, np.ndarray]:
     """Of the mean weighted loss, by output and hidden proxies; both copies of a pair share one."""
     a, v = _hidden(hidden, z)
     pair = _binary(output).sum(axis=1)  # (classes, latent + hidden)
     logits = alpha * (v @ pair.T)
-    p = np.exp(logits - logits.max(axis=1, keepdims=True))
-    p /= p.sum(axis=1, keepdims=True)
-    p[np.arange(len(y)), y] -= 1
-    error = p * (balance[y][:, None] * alpha / len(y))  # (n, classes)
+    error = slope(logits, y, loss) * (balance[y][:, None] * alpha / len(y))  # (n, classes)
     scale = 1 / np.sqrt(np.float32(z.shape[1]))
     back = error @ pair[:, z.shape[1] :] * (np.abs(a * scale) <= 1) * scale
     return (error.T @ v)[:, None, :], back.T @ z
@@ -143,7 +169,7 @@ def _hidden(hidden, z) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _binary(x: np.ndarray) -> np.ndarray:
-    return np.where(x >= 0, np.float32(1), np.float32(-1))
+    return np.copysign(np.float32(1), x + np.float32(0))  # -0 + 0 is +0, whose sign is +1
 
 
 def _values(bits: np.ndarray) -> np.ndarray:
