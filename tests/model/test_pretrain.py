@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from xnoreplay.model import checkpoint, export, network, pretrain  # noqa: E402
-from xnoreplay.model.recipe import Recipe, shifted  # noqa: E402
+from xnoreplay.model.recipe import Recipe, recipe_of, shifted  # noqa: E402
 from xnoreplay.model.samples import Samples  # noqa: E402
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
@@ -124,6 +124,23 @@ def test_import_keeps_every_weight_at_every_width(small, trained, pairs):
         base = small[0].scenario.base
         trained_pairs = (made.output[:base] >= 0).sum(axis=1)
         np.testing.assert_array_equal(weights[:base].sum(axis=1), trained_pairs)
+
+
+def test_a_network_of_all_classes_exports_the_base_rows(small, tmp_path):
+    preset, _ = small
+    path = pretrain.run(*small, tmp_path, epochs=1, all_classes=True)
+    made = export.run(*small, path)
+    base, classes = preset.scenario.base, preset.scenario.classes
+    rows = checkpoint.load(path)[0]["model.network.classifier.output"]
+    assert len(rows) == recipe_of("digits").classes(classes)
+    assert made.provenance["trained_classes"] == classes
+    assert made.provenance["base_classes"] == made.golden.logit.shape[1] == base
+    target = dataclasses.replace(preset.target, proxies_per_pair=2)
+    weights = reference.Classifier.load(made, target).output_weights()
+    assert (weights[base:].sum(axis=1) == 1).all()
+    lines = []
+    pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
+    assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
 
 
 def test_rows_of_later_classes_cancel(small, trained):

@@ -153,12 +153,17 @@ def run(
 def pretrain(
     preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
     data: DataOption = None,
+    all_classes: Annotated[
+        bool | None,
+        typer.Option("--all-classes/--base-classes",
+                     help="Train on every class, to see what a better extractor gives."),
+    ] = None,
 ) -> None:  # fmt: skip
     """Train the network on the base classes.
 
     The only step that needs PyTorch.
     """
-    _bring("pretrain", "pretrain", out, force, data, preset=preset)
+    _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes)
 
 
 @app.command()

@@ -43,6 +43,7 @@ class Settings:
     faults : deliberate ones of co-simulation; see `cosim.faults`
     verilog : a file that co-simulation takes instead of the generated one
     place : whether synthesis goes on to place and route
+    all_classes : whether pre-training sees every class of the scenario, not the base alone
     """
 
     preset: Preset
@@ -54,6 +55,7 @@ class Settings:
     faults: tuple[str, ...] = ()
     verilog: Path | None = None
     place: bool = False
+    all_classes: bool = False
 
     def __post_init__(self) -> None:
         require.positive("seeds", self.seeds)
@@ -229,7 +231,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
     if not train and not settings.untrained:
         file = settings.bundle or pretrain.packaged(settings.preset)
     return {
-        "pretrain": {"preset": preset, "seed": 0},
+        "pretrain": {"preset": preset, "seed": 0, "all_classes": settings.all_classes},
         "export": {
             "preset": preset,
             "bundle": str(file) if file else None,
@@ -255,7 +257,8 @@ def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) 
     """A run folder with the steps of the flow, which remembers its settings."""
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {
-        name: getattr(settings, name) for name in ("seeds", "images", "simulator", "place")
+        name: getattr(settings, name)
+        for name in ("seeds", "images", "simulator", "place", "all_classes")
     }
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
     return run

@@ -26,8 +26,9 @@ def pretrain(context: Context) -> dict:
     dataset = data.of(preset)
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.run(
-        preset, dataset, context.scratch, seed=context.config["seed"], report=context.progress.note
-    )
+        preset, dataset, context.scratch, seed=context.config["seed"],
+        all_classes=context.config["all_classes"], report=context.progress.note,
+    )  # fmt: skip
     shutil.copyfile(path, context.out / path.name)
     return {"checkpoint": path.name, "seed": context.config["seed"]}
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from xnoreplay.model import checkpoint
 from xnoreplay.model.layers import PAIR_OFFSET
 from xnoreplay.model.network import FBNN
-from xnoreplay.model.pretrain import build
+from xnoreplay.model.pretrain import build, trained_classes
 from xnoreplay.model.recipe import Recipe
 from xnoreplay.model.samples import Dataset, Samples, of_classes
 from xnoreplay.spec import presets
@@ -98,7 +98,8 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
             f"checkpoint {path} must have all its {config['epochs']} epochs, "
             f"not {state['epoch']}; go on with pre-training"
         )
-    model = build(preset, dataset, Recipe(**config["recipe"]), config["seed"])
+    full = config.get("all_classes", False)
+    model = build(preset, dataset, Recipe(**config["recipe"]), config["seed"], full)
     model.load_state_dict(checkpoint.part(tensors, "model.network."))
     scenario = preset.scenario
     base = range(scenario.base)
@@ -111,6 +112,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "epochs": config["epochs"],
         "recipe": config["recipe"],
         "base_classes": scenario.base,
+        "trained_classes": trained_classes(preset, full),
         "class_order": scenario.order.tolist(),
         "order_seed": scenario.order_seed,
         "base_train_accuracy": round(accuracy(model, train, scenario.base), 6),

@@ -15,7 +15,7 @@ from xnoreplay.model.losses import WeightedCCE
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe, recipe_of
-from xnoreplay.model.samples import Dataset, of_classes
+from xnoreplay.model.samples import Dataset, Samples, of_classes
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import require
 from xnoreplay.spec.network import NetworkSpec
@@ -50,16 +50,25 @@ def equalised(net: NetworkSpec, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).astype(np.uint8)
 
 
-def build(preset: Preset, dataset: Dataset, recipe: Recipe, seed: int) -> FBNN:
+def build(
+    preset: Preset, dataset: Dataset, recipe: Recipe, seed: int, all_classes: bool = False
+) -> FBNN:
     """The untrained network, with an output row for every class and pseudo-class."""
-    scenario, net = preset.scenario, preset.network
+    net, classes = preset.network, trained_classes(preset, all_classes)
     if recipe.equalised:
-        base = range(scenario.base)
-        images = of_classes(scenario, base, dataset.train_images, dataset.train_labels).images
-        levels = equalised(net, images)
+        levels = equalised(net, _samples(preset, dataset, classes).images)
     else:
         levels = thresholds(net, dataset.max_pixel)
-    return FBNN(net, levels, recipe.classes(scenario.base), seed)
+    return FBNN(net, levels, recipe.classes(classes), seed)
+
+
+def trained_classes(preset: Preset, all_classes: bool) -> int:
+    """How many classes the pre-training sees: the base (RPT), or all of the scenario (FPT)."""
+    return preset.scenario.classes if all_classes else preset.scenario.base
+
+
+def _samples(preset: Preset, dataset: Dataset, classes: int) -> Samples:
+    return of_classes(preset.scenario, range(classes), dataset.train_images, dataset.train_labels)
 
 
 def run(
@@ -68,6 +77,7 @@ def run(
     out_dir: Path,
     seed: int = 0,
     epochs: int | None = None,
+    all_classes: bool = False,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
     """Train, or go on training where a checkpoint of the same run was left.
@@ -83,6 +93,8 @@ def run(
         Of the initial proxies, the order of samples and the augmentation.
     epochs : int, optional
         Instead of the data set's recipe.
+    all_classes : bool
+        Train on every class of the scenario, not on the base alone.
     report : callable
         Receives a log line every `REPORT_SECONDS`.
 
@@ -94,11 +106,11 @@ def run(
     recipe = recipe_of(dataset.name)
     epochs = recipe.epochs if epochs is None else epochs
     require.positive("epochs", epochs)
-    base = preset.scenario.base
-    samples = of_classes(preset.scenario, range(base), dataset.train_images, dataset.train_labels)
-    weights = recipe.weights(np.bincount(samples.classes, minlength=base))
+    known = trained_classes(preset, all_classes)
+    samples = _samples(preset, dataset, known)
+    weights = recipe.weights(np.bincount(samples.classes, minlength=known))
     steps = math.ceil(recipe.size(len(samples.classes)) / recipe.batch)
-    network = build(preset, dataset, recipe, seed)
+    network = build(preset, dataset, recipe, seed, all_classes)
     objective = Objective(network, WeightedCCE(weights), recipe, dataset.max_pixel)
     optimizer = torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
     config = {
@@ -108,6 +120,8 @@ def run(
         "seed": seed,
         "epochs": epochs,
     }
+    if all_classes:
+        config["all_classes"] = True
     path = Path(out_dir) / CHECKPOINT
     first = _resume(path, config, objective, optimizer, report)
     if recipe.threads is not None:
@@ -116,7 +130,7 @@ def run(
     reported, saved, loss_sum, loss_steps, done = clock, clock, 0.0, 0, 0
     for epoch in range(first, epochs):
         rng = np.random.default_rng([seed, epoch])  # so that a resumed run draws the same
-        images, classes = recipe.epoch(samples, base, rng)
+        images, classes = recipe.epoch(samples, known, rng)
         for i in range(steps):
             batch = slice(i * recipe.batch, (i + 1) * recipe.batch)
             step = epoch * steps + i
