@@ -79,6 +79,19 @@ def test_no_seed_is_refused(bundle):
         cil.run(DIGITS, bundle, [], Silent())
 
 
+def test_dials_are_those_a_user_names(bundle):
+    result = dials.run(DIGITS, bundle, [0], Silent(), dials.parse(["epochs=2,4"]))
+    assert [(r["dial"], r["value"]) for r in result["rows"][1:]] == [("epochs", 2), ("epochs", 4)]
+
+
+def test_unknown_dials_and_values_are_refused():
+    with pytest.raises(SpecError, match="did you mean 'epochs'"):
+        dials.parse(["epoch=3"])
+    for text in ("epochs", "epochs=3,", "epochs=x"):
+        with pytest.raises(SpecError, match="epochs must be given as NAME=VALUE,VALUE of integers"):
+            dials.parse([text])
+
+
 def test_validation_takes_from_training_alone(bundle):
     latents = cil.extract(DIGITS, bundle)
     split = dials.validation(latents)

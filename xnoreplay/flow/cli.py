@@ -286,8 +286,13 @@ def report(
 
 @app.command()
 def dials(
-    preset: PresetOption = None, bundle: BundleOption = None, seeds: SeedsOption = None
-) -> None:
+    preset: PresetOption = None, bundle: BundleOption = None, seeds: SeedsOption = None,
+    dial: Annotated[
+        list[str] | None,
+        typer.Option("--dial", metavar="NAME=VALUE,...",
+                     help="Try these values alone; repeatable. [default: all dials]"),
+    ] = None,
+) -> None:  # fmt: skip
     """Measure what each dial of learning costs.
 
     One at a time around the preset, on validation samples; prints a table.
@@ -301,7 +306,9 @@ def dials(
     chosen = presets.load(preset or "digits")
     count = 3 if seeds is None else seeds
     require.positive("seeds", count)
-    result = measuring.run(chosen, bundles.load(chosen, bundle), range(count), default())
+    dials = measuring.parse(dial) if dial else measuring.DIALS
+    trained = bundles.load(chosen, bundle)
+    result = measuring.run(chosen, trained, range(count), default(), dials)
     typer.echo(measuring.markdown(result))
 
 

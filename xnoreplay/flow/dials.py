@@ -12,7 +12,7 @@ import numpy as np
 from xnoreplay.flow import cil
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.presets import Preset
 
 STRIDE = 4
@@ -31,6 +31,36 @@ DIALS: dict[str, tuple] = {
 """Dials of TargetSpec and the values tried."""
 
 
+def parse(texts: Iterable[str]) -> dict[str, tuple]:
+    """Dials as a user names them, instead of `DIALS`.
+
+    >>> parse(["rate_shift=5,6", "hidden_learns=true"])
+    {'rate_shift': (5, 6), 'hidden_learns': (True,)}
+
+    Raises
+    ------
+    SpecError
+        For an unknown dial, or a value that is neither an integer nor true or false.
+    """
+    chosen = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        if name not in DIALS:
+            raise unknown("dial", name, DIALS)
+        chosen[name] = tuple(_value(name, v) for v in values.split(","))
+    return chosen
+
+
+def _value(name: str, text: str) -> int | bool:
+    if text in ("true", "false"):
+        return text == "true"
+    if not text.removeprefix("-").isdecimal():
+        raise SpecError(
+            f"{name} must be given as NAME=VALUE,VALUE of integers or true, false, not {text!r}"
+        )
+    return int(text)
+
+
 def validation(latents: cil.Latents) -> cil.Latents:
     """Training samples only: every fourth of each class becomes a test sample."""
     held = np.zeros(len(latents.train), bool)
@@ -40,7 +70,10 @@ def validation(latents: cil.Latents) -> cil.Latents:
     return cil.Latents(train[~held], train_class[~held], train[held], train_class[held])
 
 
-def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress) -> dict:
+def run(
+    preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
+    chosen: dict[str, tuple] = DIALS,
+) -> dict:  # fmt: skip
     """Rows of every dial's every value: label, scores over the seeds, and the float baseline.
 
     Accuracies are in [0, 1], on validation samples.
@@ -56,8 +89,8 @@ def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress
         return {name: [r[name] for r in results] for name in SCORES}
 
     rows = [{"dial": "float Adam", "value": "", **scores(cil.floating, preset)}]
-    with progress.task("dials", sum(map(len, DIALS.values()))) as task:
-        for dial, values in DIALS.items():
+    with progress.task("dials", sum(map(len, chosen.values()))) as task:
+        for dial, values in chosen.items():
             for value in values:
                 task.advance(1, f"{dial} {value}")
                 try:
