@@ -74,6 +74,19 @@ def test_sessions_are_those_of_the_reference():
         assert learner.predict(few.test).tolist() == expected
 
 
+def test_the_scores_are_told(bundle):
+    lines = []
+
+    class Notes(Silent):
+        def note(self, text):
+            lines.append(text)
+
+    result = cil.run(DIGITS, bundle, [0, 1], Notes())
+    chip = 100 * np.array(result["methods"]["chip"]["a_final"])
+    assert [line.split()[0] for line in lines] == list(cil.METHODS)
+    assert f"a_final {chip.mean():.1f} ± {chip.std(ddof=1):.1f} " in lines[0]
+
+
 def test_no_seed_is_refused(bundle):
     with pytest.raises(SpecError, match="seeds must name at least one seed, not none"):
         cil.run(DIGITS, bundle, [], Silent())

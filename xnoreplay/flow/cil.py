@@ -12,6 +12,7 @@ import numpy as np
 
 from xnoreplay.flow import data
 from xnoreplay.flow.latents import LatentSet, packaged
+from xnoreplay.flow.metrics import mean, spread
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -233,6 +234,8 @@ def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress
                 for score, value in method(preset, bundle, shuffled, seed).items():
                     scores[name].setdefault(score, []).append(value)
                 task.advance(1, f"seed {seed}, {name}")
+    for name, values in scores.items():
+        progress.note(_line(name, values))
     classes = [list(scenario.task_classes(t)) for t in range(scenario.tasks + 1)]
     counts = np.bincount(latents.test_class, minlength=scenario.classes)
     return {
@@ -241,3 +244,12 @@ def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress
         "test_counts": [int(counts[c].sum()) for c in classes],
         "methods": scores,
     }
+
+
+def _line(name: str, scores: dict[str, list]) -> str:
+    """One method's scores in percent: mean and sample standard deviation over the seeds."""
+    cells = []
+    for score in ("a_final", "a_old", "a_new", "forgetting"):
+        percent = [100 * v for v in scores[score]]
+        cells.append(f"{score} {mean(percent):.1f} ± {spread(percent):.1f}")
+    return f"{name:10} | {' | '.join(cells)}"
