@@ -3,7 +3,6 @@
 Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a check, 130 interrupted.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,22 @@ from typing import Annotated
 import typer
 
 import xnoreplay
+from xnoreplay.flow import experiments
+from xnoreplay.flow.options import (
+    BundleOption,
+    DataOption,
+    FaultOption,
+    ForceOption,
+    ImagesOption,
+    OutOption,
+    PlaceOption,
+    PresetOption,
+    ReplayOption,
+    SeedsOption,
+    SimulatorOption,
+    UntrainedOption,
+    find_data,
+)
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
 BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
@@ -30,55 +45,6 @@ app = typer.Typer(
 presets_app = typer.Typer(help="Presets: networks, machines and scenarios by name.")
 app.add_typer(presets_app, name="presets")
 
-PresetOption = Annotated[
-    str | None,
-    typer.Option("--preset", metavar="NAME|FILE",
-                 help="A preset's name, or a TOML file. [default: the run folder's, or digits]"),
-]  # fmt: skip
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", help="Run folder. [default: runs/PRESET]", metavar="FOLDER"),
-]
-BundleOption = Annotated[
-    Path | None,
-    typer.Option("--bundle", help="Start from this bundle, not the packaged one.", metavar="FILE"),
-]
-UntrainedOption = Annotated[
-    bool, typer.Option("--untrained", help="Start from random bits, to try a spec untrained.")
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option("--data", metavar="FOLDER",
-                 help="Holds data sets that you bring. [default: XNOREPLAY_DATA]"),
-]  # fmt: skip
-ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
-SeedsOption = Annotated[
-    int | None,
-    typer.Option("--seeds", metavar="N", help="Seeds an accuracy is a mean over. [default: 3]"),
-]
-ImagesOption = Annotated[
-    int | None,
-    typer.Option("--images", metavar="N",
-                 help="Images compared on every bit, counter and cycle. [default: 50]"),
-]  # fmt: skip
-SimulatorOption = Annotated[
-    str | None,
-    typer.Option("--simulator", metavar="NAME",
-                 help="verilator, icarus, or both. [default: both where Icarus is installed]"),
-]  # fmt: skip
-FaultOption = Annotated[
-    list[str] | None,
-    typer.Option("--fault", metavar="FAULT", help="Plant a fault, to see it found; repeatable."),
-]
-ReplayOption = Annotated[
-    Path | None,
-    typer.Option("--replay", metavar="FOLDER", help="See a recorded difference again."),
-]
-PlaceOption = Annotated[
-    bool | None, typer.Option("--place/--no-place", help="Also place and route for ECP5.")
-]
-
-
 def _bring(
     first: str | None, last: str, out: Path | None, force: bool = False,
     data: Path | None = None, **chosen,
@@ -90,7 +56,7 @@ def _bring(
     from xnoreplay.flow import pipeline, tools
     from xnoreplay.flow.progress import default
 
-    _find_data(data)
+    find_data(data)
     folder, settings = pipeline.resolve(out, chosen)
     progress = default()
     train = pipeline.trains(folder, first, settings)
@@ -101,14 +67,6 @@ def _bring(
     forced = run.between(first, last) if force else []
     tools.require(run.pending(names) + forced)
     _conclude(run.run(names, forced), folder, progress)
-
-
-def _find_data(folder: Path | None) -> None:
-    """Let every step find the data sets; a folder stands before the variable."""
-    from xnoreplay.flow import cifar100
-
-    if folder is not None:
-        os.environ[cifar100.VARIABLE] = str(folder)
 
 
 def _conclude(outcomes, folder: Path, progress) -> None:
@@ -284,76 +242,8 @@ def report(
     _bring("report", "report", out, force, preset=preset, bundle=bundle, untrained=untrained)
 
 
-@app.command()
-def dials(
-    preset: PresetOption = None, bundle: BundleOption = None, seeds: SeedsOption = None,
-    dial: Annotated[
-        list[str] | None,
-        typer.Option("--dial", metavar="NAME=VALUE,...",
-                     help="Try these values alone; repeatable. [default: all dials]"),
-    ] = None,
-) -> None:  # fmt: skip
-    """Measure what each dial of learning costs.
-
-    One at a time around the preset, on validation samples; prints a table.
-    """
-    from xnoreplay.flow import dials as measuring
-    from xnoreplay.flow import pretrain as bundles
-    from xnoreplay.flow.progress import default
-    from xnoreplay.spec import presets
-    from xnoreplay.spec.errors import require
-
-    chosen = presets.load(preset or "digits")
-    count = 3 if seeds is None else seeds
-    require.positive("seeds", count)
-    dials = measuring.parse(dial) if dial else measuring.DIALS
-    trained = bundles.load(chosen, bundle)
-    result = measuring.run(chosen, trained, range(count), default(), dials)
-    typer.echo(measuring.markdown(result))
-
-
-@app.command()
-def reproduce(
-    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
-    seeds: SeedsOption = None,
-) -> None:  # fmt: skip
-    """Repeat the paper's experiments on latents.
-
-    Prints tables, the paper's numbers beside ours.
-    """
-    from xnoreplay.flow import pretrain as bundles
-    from xnoreplay.flow import reproduce as experiments
-    from xnoreplay.flow.progress import default
-    from xnoreplay.spec import presets
-    from xnoreplay.spec.errors import require
-
-    _find_data(data)
-    chosen = presets.load(preset or "3mb")
-    count = 3 if seeds is None else seeds
-    require.positive("seeds", count)
-    result = experiments.run(chosen, bundles.load(chosen, bundle), range(count), default())
-    typer.echo(experiments.markdown(result))
-
-
-@app.command()
-def latents(
-    file: Annotated[Path, typer.Argument(help="Where the latents go.")],
-    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
-) -> None:  # fmt: skip
-    """Write the latents of a whole data set.
-
-    Through the simulator's feature extractor, for a package or another program.
-    """
-    from xnoreplay.flow import cil as learning
-    from xnoreplay.flow import latents as storage
-    from xnoreplay.flow import pretrain as bundles
-    from xnoreplay.spec import presets
-
-    _find_data(data)
-    chosen = presets.load(preset or "digits")
-    stored = learning.simulated(chosen, bundles.load(chosen, bundle))
-    storage.write(stored, file)
-    typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
+for command in experiments.COMMANDS:
+    app.command()(command)
 
 
 @app.command()

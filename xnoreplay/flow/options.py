@@ -1,0 +1,63 @@
+"""Options that commands share, and where they look for data sets."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+PresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME|FILE",
+                 help="A preset's name, or a TOML file. [default: the run folder's, or digits]"),
+]  # fmt: skip
+OutOption = Annotated[
+    Path | None,
+    typer.Option("--out", help="Run folder. [default: runs/PRESET]", metavar="FOLDER"),
+]
+BundleOption = Annotated[
+    Path | None,
+    typer.Option("--bundle", help="Start from this bundle, not the packaged one.", metavar="FILE"),
+]
+UntrainedOption = Annotated[
+    bool, typer.Option("--untrained", help="Start from random bits, to try a spec untrained.")
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option("--data", metavar="FOLDER",
+                 help="Holds data sets that you bring. [default: XNOREPLAY_DATA]"),
+]  # fmt: skip
+ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option("--seeds", metavar="N", help="Seeds an accuracy is a mean over. [default: 3]"),
+]
+ImagesOption = Annotated[
+    int | None,
+    typer.Option("--images", metavar="N",
+                 help="Images compared on every bit, counter and cycle. [default: 50]"),
+]  # fmt: skip
+SimulatorOption = Annotated[
+    str | None,
+    typer.Option("--simulator", metavar="NAME",
+                 help="verilator, icarus, or both. [default: both where Icarus is installed]"),
+]  # fmt: skip
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", metavar="FAULT", help="Plant a fault, to see it found; repeatable."),
+]
+ReplayOption = Annotated[
+    Path | None,
+    typer.Option("--replay", metavar="FOLDER", help="See a recorded difference again."),
+]
+PlaceOption = Annotated[
+    bool | None, typer.Option("--place/--no-place", help="Also place and route for ECP5.")
+]
+
+
+def find_data(folder: Path | None) -> None:
+    """Let every step find the data sets; a folder stands before the variable."""
+    from xnoreplay.flow import cifar100
+
+    if folder is not None:
+        os.environ[cifar100.VARIABLE] = str(folder)
