@@ -14,6 +14,7 @@ from tests.hw.chip_bench import (
     INFER,
     INSERT,
     REBALANCE,
+    RETRAIN,
     STAGE,
     random_image,
     run_chip,
@@ -31,9 +32,28 @@ def simulate(chip: Simulator, command, argument, pixels):
         STAGE: lambda: chip.stage(pixels, argument),
         REBALANCE: chip.rebalance,
         EPOCH: chip.epoch,
+        RETRAIN: chip.retrain,
         INFER: lambda: chip.infer(pixels),
     }
     return verbs[command]()
+
+
+def state_of(chip: Simulator) -> dict:
+    """Everything of a simulated chip that an observation of the hardware shows."""
+    registers = chip.state._asdict()
+    memories = {name: chip.memory_ints(name) for name in chip.memories()}
+    return {"counters": chip.counters, "memories": memories, **registers}
+
+
+def check(result, start: int, cycles: int, state: dict, observed) -> None:
+    """Hold one command of the hardware to the simulator's."""
+    assert [(name, cycle - start) for name, cycle in result.phases] == observed.phases
+    assert cycles == observed.cycles
+    for name, rows in observed.memories.items():
+        assert state["memories"][name] == rows, name
+    for name in ("counters", "seen", "quota", "staged", "refused", "prediction", "finished",
+                 "lfsr_walk", "lfsr_error", "lfsr_update"):  # fmt: skip
+        assert state[name] == getattr(observed, name), name
 
 
 @settings(max_examples=10, deadline=None, derandomize=True, phases=[Phase.generate])
@@ -46,7 +66,8 @@ def test_hardware_equals_both_modes(plan, seed):
     commands += [(INSERT, n % base, random_image(rng, plan)) for n in range(4)]
     commands += [(INFER, 0, random_image(rng, plan))]
     commands += [(STAGE, base, random_image(rng, plan)) for _ in range(3)]
-    commands += [(REBALANCE, 0, None), (EPOCH, 0, None), (INFER, 0, random_image(rng, plan))]
+    commands += [(EPOCH, 0, None), (RETRAIN, 0, None), (REBALANCE, 0, None), (RETRAIN, 0, None)]
+    commands += [(INFER, 0, random_image(rng, plan))]
     hardware = run_chip(plan, bundle, commands)
 
     for mode in ("fast", "step"):
@@ -54,12 +75,42 @@ def test_hardware_equals_both_modes(plan, seed):
         for (command, argument, pixels), observed in zip(commands, hardware, strict=True):
             start = chip.cycles
             result = simulate(chip, command, argument, pixels)
-            assert [(name, cycle - start) for name, cycle in result.phases] == observed.phases
-            assert chip.cycles - start == observed.cycles
-            assert chip.counters == observed.counters
-            for name, rows in observed.memories.items():
-                assert chip.memory_ints(name) == rows, name
-            assert chip.state.lfsr_walk == observed.lfsr_walk
-            assert result.refused == observed.refused
-            if command == INFER:
-                assert result.prediction == observed.prediction
+            check(result, start, chip.cycles - start, state_of(chip), observed)
+
+
+@settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(plan=cases(), seed=st.integers(0, 2**32 - 1))
+def test_an_abort_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tmp_path_factory):
+    rng = np.random.default_rng(seed)
+    bundle = bundles.random(plan.network, seed)
+    classes = plan.network.classes
+    saved = tmp_path_factory.mktemp("abort") / "state.npz"
+    base = [(ARRIVE, classes - 1, None)]
+    base += [(INSERT, n % (classes - 1), random_image(rng, plan)) for n in range(4)]
+    aborted = [
+        (ARRIVE, classes, None), (INSERT, 0, random_image(rng, plan)), (EPOCH, 0, None),
+        (STAGE, classes - 1, random_image(rng, plan)), (INFER, 0, random_image(rng, plan)),
+        (REBALANCE, 0, None), *[(RETRAIN, 0, None)] * 3,
+    ]  # fmt: skip
+    aborted = [aborted[i] for i in rng.permutation(len(aborted))]
+    whole = [(STAGE, 0, random_image(rng, plan)), (RETRAIN, 0, None), (REBALANCE, 0, None)]
+    whole += [(INFER, 0, random_image(rng, plan))]
+    commands = [*base, *aborted, *whole]
+
+    chip, probe = Simulator(plan, bundle), Simulator(plan, bundle)
+    aborts: list[int | None] = []
+    expected = []
+    for i, command in enumerate(commands):
+        start = chip.cycles
+        aborts.append(None)
+        if len(base) <= i < len(base) + len(aborted):
+            chip.save(saved)
+            probe.restore(saved)
+            simulate(probe, *command)
+            # One more than its cycles comes too late.
+            aborts[i] = int(rng.integers(1, probe.cycles - start + 2))
+            chip.abort(aborts[i])
+        result = simulate(chip, *command)
+        expected.append((result, start, chip.cycles - start, state_of(chip)))
+    for want, observed in zip(expected, run_chip(plan, bundle, commands, aborts=aborts), strict=True):
+        check(*want, observed)

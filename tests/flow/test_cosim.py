@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from amaranth.hdl import Cat
 
 from xnoreplay.flow import cosim, data, tools
 from xnoreplay.flow.cosim import bare, faults, script, session, step, verilate
@@ -14,10 +15,10 @@ from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
 from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.data import Dataset
 from xnoreplay.flow.progress import Silent
-from xnoreplay.hw import verilog
+from xnoreplay.hw import lfsr, planes, verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
-from xnoreplay.spec.registers import counters
+from xnoreplay.spec.registers import Command, counters
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
@@ -158,19 +159,21 @@ def test_fault_texts(text, message):
 
 def test_the_whole_script_asks_for_all_that_is_promised():
     """At least so many images in full, every image recognised, every session of the scenario."""
-    steps = script.build(TINY, PLAN, samples(300), 50).steps
+    steps = script.build(TINY, PLAN, samples(300), BUNDLE, 50).steps
     infers = [s for s in steps if s.command == "infer"]
     assert sum(set(script.memories(PLAN)) <= set(s.memories) for s in infers) == 50
     assert len({s.image for s in infers}) == 300
     assert any(s.gaps for s in infers)
-    assert sum(s.command == "rebalance" for s in steps) == TINY.scenario.tasks
-    assert {s.command for s in steps if s.trace} == {
-        "arrive", "insert", "infer", "stage", "epoch", "rebalance"
-    }  # fmt: skip
+    whole = [s for s in steps if not s.abort]
+    assert sum(s.command == "rebalance" for s in whole) == TINY.scenario.tasks + 1
+    assert sum(s.command == "retrain" for s in whole) == TINY.scenario.tasks + 1
+    commands = {c.name.lower() for c in Command}
+    assert {s.command for s in steps if s.trace} == commands
+    assert {s.command for s in steps if s.abort} == commands
 
 
 def test_steps_survive_being_written():
-    for command in script.build(TINY, PLAN, samples(60), 4).steps:
+    for command in script.build(TINY, PLAN, samples(60), BUNDLE, 4).steps:
         assert Step.load(command.plain(PLAN)) == command
 
 
@@ -201,13 +204,13 @@ def text():
     return verilog.generate(PLAN)
 
 
-def compare(folder: Path, text: str, images: int = 2, **more) -> dict:
+def compare(folder: Path, text: str, images: int = 2, preset=TINY, **more) -> dict:
     """A co-simulation of few samples, compiled without optimisation."""
     (folder / step.VERILOG).write_text(text, encoding="utf-8")
     out = folder / "out"
     out.mkdir()
     return cosim.run(
-        TINY, BUNDLE, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
+        preset, BUNDLE, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
         **more,
     )  # fmt: skip
 
@@ -217,14 +220,66 @@ def test_the_chip_equals_the_simulator(tmp_path, text):
     result = compare(tmp_path, text, images=6)["verilator"]
     compared = result["compared"]
     assert result["differences"] == 0
-    assert compared["predictions"] == 66
+    assert compared["predictions"] == 67
+    assert compared["aborts"] >= 12
     assert compared["images.in_full"] >= 6
     assert compared["replay.events"] >= 10
     assert compared["trace.lines"] > 500
     assert compared["cycles"] == result["cycles"]
 
 
+@needs_verilator
+@pytest.mark.parametrize(
+    "dials", [{"hidden_learns": True, "epochs": 4}, {"proxies_per_pair": 2, "delta_bits": 3}], ids=str
+)
+def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
+    preset = replace(TINY, target=replace(TINY.target, **dials))
+    text = verilog.generate(plan.compile(preset.network, preset.target))
+    compared = compare(tmp_path, text, preset=preset)["verilator"]["compared"]
+    assert compared["commands.retrain"] == 9
+    assert compared["trace.lines"] > 500
+
+
+def other_taps(state):
+    """`hw.lfsr.draw` with one tap moved."""
+    byte = state[24:32] ^ state[22:30] ^ state[18:26] ^ state[16:24]
+    return Cat(byte, state[:24])
+
+
+def first_plane_skipped(unit, m):
+    """`PlaneUnit.check_cycle` that never sees plane 0."""
+    m.d.comb += unit.checked.eq(1)
+    m.d.sync += unit.left.eq(unit.filled & ~1)
+    with m.If(unit.filled & ~1 == 0):
+        unit.after_row(m)
+    with m.Else():
+        m.d.sync += [unit.state.eq(planes.State.PLANES), unit.loaded.eq(0)]
+
+
+@needs_verilator
+@pytest.mark.parametrize(
+    ("where", "name", "other", "phase", "signals"),
+    [
+        (lfsr, "draw", other_taps, "evict", ("replay.label.r",)),
+        (planes.PlaneUnit, "check_cycle", first_plane_skipped, "output.update", ("batch.delta.r",)),
+    ],
+    ids=["LFSR tap", "skipped plane"],
+)  # fmt: skip
+def test_a_wrong_design_is_found_where_it_acts(
+    tmp_path, monkeypatch, where, name, other, phase, signals
+):
+    with monkeypatch.context() as patch:
+        patch.setattr(where, name, other)
+        wrong = verilog.generate(PLAN)
+    with pytest.raises(CheckFailure) as failure:
+        compare(tmp_path, wrong)
+    found = failure.value.args[1]["difference"]
+    assert found["phase"] == phase
+    assert found["signal"] in signals
+
+
 LOCATED = [
+    ("rtl:cls.low:0:0", "output.update", "cls.low.w"),
     ("rtl:weights.fe:3:5", "conv0", "lane.file.w"),
     ("sim:weights.fe:20:7", "latent", "x"),
     ("rtl:thermometer.threshold:1:7", "input", "act.ping.w"),

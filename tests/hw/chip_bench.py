@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from amaranth.sim import Simulator
 
+from xnoreplay.hw.classifier import bank_row
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import image
 from xnoreplay.spec.bits import to_int
@@ -19,16 +20,23 @@ class Observation:
     cycles: int
     prediction: int
     refused: bool
+    seen: int
+    quota: int
+    staged: int
+    finished: bool
     memories: dict[str, list[int]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     lfsr_walk: int = 0
+    lfsr_error: int = 0
+    lfsr_update: int = 0
 
 
-def run_chip(plan, bundle, commands, gaps=None) -> list[Observation]:
+def run_chip(plan, bundle, commands, gaps=None, aborts=None) -> list[Observation]:
     """Run commands on a freshly loaded chip.
 
     commands : list of (Command, argument, image or None)
     gaps : None for pixels without a pause, or a numpy Generator that chooses pauses
+    aborts : None, or for each command None or the number of its cycles, the last one's included
     """
     chip = Chip(plan)
     seen: list[Observation] = []
@@ -38,13 +46,14 @@ def run_chip(plan, bundle, commands, gaps=None) -> list[Observation]:
             cells = (
                 chip.thermometer.thresholds
                 if name == "thermometer.threshold"
-                else [chip.rams[name].array.data[i] for i in range(len(rows))]
+                else cells_of(chip, plan, name)
             )
             for cell, row in zip(cells, rows, strict=True):
                 ctx.set(cell, to_int(row))
-        for command, argument, pixels in commands:
-            phases, cycles = await _command(ctx, chip, plan, command, argument, pixels, gaps)
-            seen.append(_observe(ctx, chip, phases, cycles))
+        for i, (command, argument, pixels) in enumerate(commands):
+            abort = aborts[i] if aborts else None
+            phases, cycles = await _command(ctx, chip, plan, command, argument, pixels, gaps, abort)
+            seen.append(_observe(ctx, chip, plan, phases, cycles))
 
     simulator = Simulator(chip)
     simulator.add_clock(1e-6)
@@ -53,7 +62,7 @@ def run_chip(plan, bundle, commands, gaps=None) -> list[Observation]:
     return seen
 
 
-async def _command(ctx, chip, plan, command, argument, pixels, gaps):
+async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort):
     ctx.set(chip.host.command, int(command))
     ctx.set(chip.host.argument, argument)
     ctx.set(chip.host.start, 1)
@@ -71,25 +80,49 @@ async def _command(ctx, chip, plan, command, argument, pixels, gaps):
             ctx.set(chip.s_axis_pixel_tdata, int.from_bytes(queue[0].tobytes(), "little"))
             if ctx.get(chip.s_axis_pixel_tready):
                 queue.pop(0)
+        ctx.set(chip.host.abort, int(cycles + 1 == abort))
         await ctx.tick()
         cycles += 1
+    ctx.set(chip.host.abort, 0)
+    ctx.set(chip.s_axis_pixel_tvalid, 0)
     return phases, cycles
 
 
-def _observe(ctx, chip, phases, cycles) -> Observation:
-    memories = {
-        name: [ctx.get(ram.array.data[i]) for i in range(ram.depth)]
-        for name, ram in chip.rams.items()
-    }
+def cells_of(chip, plan, name) -> list:
+    """The rows of one of the chip's memories, in the order of the memory map."""
+    unit = chip.learning
+    memory = plan.memory(name)
+    if name == "cls.top":
+        places = [bank_row(plan, row) for row in range(memory.depth)]
+        return [chip.cls.banks[bank].array.data[row] for bank, row in places]
+    if name == "batch.bank":
+        return [ram.array.data[i] for ram in unit.banks for i in range(memory.depth)]
+    if name in unit.plane_rams:
+        planes = unit.plane_rams[name].rams
+        return [ram.array.data[i] for i in range(memory.depth // len(planes)) for ram in planes]
+    if name == "table.inverse":
+        return [unit.balance.inverse.array.data[i] for i in range(memory.depth)]
+    ram = (chip.rams | unit.rams)[name]
+    return [ram.array.data[i] for i in range(memory.depth)]
+
+
+def _observe(ctx, chip, plan, phases, cycles) -> Observation:
+    names = [*chip.rams, "cls.top", "batch.bank", "table.inverse"]
+    names += [*chip.learning.rams, *chip.learning.plane_rams]
+    memories = {name: [ctx.get(cell) for cell in cells_of(chip, plan, name)] for name in names}
     unit = chip.counters
     return Observation(
         phases,
         cycles,
-        ctx.get(chip.dense.prediction),
+        ctx.get(chip.prediction),
         bool(ctx.get(chip.refused)),
+        ctx.get(chip.seen),
+        ctx.get(chip.quota),
+        ctx.get(chip.staged),
+        bool(ctx.get(chip.finished)),
         memories,
         {name: ctx.get(unit.value(name)) for name in unit.names},
-        ctx.get(chip.random.state),
+        *(ctx.get(chip.lfsrs[name].state) for name in ("walk", "error", "update")),
     )
 
 
@@ -100,3 +133,4 @@ def random_image(rng: np.random.Generator, plan) -> np.ndarray:
 
 INFER, STAGE, INSERT = Command.INFER, Command.STAGE, Command.INSERT
 ARRIVE, REBALANCE, EPOCH = Command.ARRIVE, Command.REBALANCE, Command.EPOCH
+RETRAIN = Command.RETRAIN

@@ -44,13 +44,19 @@ def cases(draw):
     pad_bit = draw(st.sampled_from([0, 1]))
     batch, bits, pair = (draw(st.sampled_from(x)) for x in ([1, 2, 4], range(2, 13), [1, 2]))
     capacity, staging = draw(st.integers(sizes[2], 9)), draw(st.integers(0, 5))
+    dials = {
+        "delta_bits": draw(st.integers(2, 8)),
+        "hidden_learns": draw(st.booleans()),
+        "epochs": draw(st.integers(1, 3)),
+        "rate_shift": draw(st.integers(-3, 5)),
+    }
     try:
         network = NetworkSpec(
             "case", start, start, colour, levels, tuple(convs), *sizes, pad_bit=pad_bit
         )
         target = TargetSpec(
             "case", lanes, channels, batch, proxy_bits=bits, proxies_per_pair=pair,
-            replay_capacity=capacity, staging_capacity=staging,
+            replay_capacity=capacity, staging_capacity=staging, **dials,
         )  # fmt: skip
         return compile(network, target)
     except SpecError:

@@ -10,8 +10,8 @@ from tests.sim.chips import Chips
 from tests.strategies import designs, images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.learning_plan import LEARNING_PHASES, LearningPlan
-from xnoreplay.spec.plan import SEED_DRAWS
+from xnoreplay.spec.learning_plan import LearningPlan
+from xnoreplay.spec.plan import LEARNING_PHASES, SEED_DRAWS
 
 
 def spent(result, end: int) -> Counter:
@@ -53,7 +53,7 @@ def test_session(design, seed, new):
 
 def check_cycles(chip: Simulator, cycles: Counter, seen: int, staged: int, samples: int) -> None:
     """Every phase's closed form."""
-    plan, form, count = chip.plan, LearningPlan(chip.plan), chip.learning_counters
+    plan, form, count = chip.plan, LearningPlan(chip.plan), chip.counters
     epochs = plan.target.epochs
     minibatches = epochs * len(form.minibatches(samples))
     passes = epochs * form.passes(samples)
@@ -87,7 +87,7 @@ def check_cycles(chip: Simulator, cycles: Counter, seen: int, staged: int, sampl
 
 def check_strobes(chip: Simulator, before: dict, seen: int, staged: int, samples: int) -> None:
     """Every counter a session moves."""
-    plan, form, count = chip.plan, LearningPlan(chip.plan), chip.learning_counters
+    plan, form, count = chip.plan, LearningPlan(chip.plan), chip.counters
     net, target, epochs = plan.network, plan.target, plan.target.epochs
     total, passes = epochs * samples, epochs * form.passes(samples)
     held, planes = samples - staged, target.delta_bits

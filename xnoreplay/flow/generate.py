@@ -93,7 +93,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
             "ports": ports(text, verilog.TOP),
             "program": program(compiled),
             "memories": [
-                dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories if not m.learning
+                dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories
             ],
         },
     )

@@ -107,8 +107,8 @@ def compare_modes(fast, step, first, second, where: str, tally: Tally) -> None:
     must_equal(f"{where}: events", first.events, second.events)
     must_equal(f"{where}: registers", fast.state, step.state)
     must_equal(f"{where}: cycles", fast.cycles, step.cycles)
-    counters = all_counters(step)
-    for name, value in all_counters(fast).items():
+    counters = step.counters
+    for name, value in fast.counters.items():
         must_equal(f"{where}: counter {name}", value, counters[name])
     tally.counters += len(counters)
     tally.phases += len(first.phases)
@@ -169,7 +169,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
             events: Counter = Counter()
             for command in commands:
                 where = f"session {number}, {command.verb}"
-                before = all_counters(fast)
+                before = fast.counters
                 first, second = command.run(fast), command.run(step)
                 third = command.run(chip)
                 compare_modes(fast, step, first, second, where, tally)
@@ -179,7 +179,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                     must_equal(f"{where}: prediction", third.prediction, first.prediction)
                 else:
                     spent += phase_cycles(first.phases, fast.cycles)
-                    after = all_counters(fast)
+                    after = fast.counters
                     events.update({name: after[name] - before[name] for name in after})
                 if command.verb in ("retrain", "rebalance", "infer"):
                     compare_memories(fast, step, where, tally)
@@ -235,11 +235,6 @@ def run_once(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> 
     chip = Simulator(plan, bundle, mode)
     for command in commands:
         command.run(chip)
-
-
-def all_counters(chip) -> dict[str, int]:
-    """The chip's counters and those that only retraining moves."""
-    return chip.counters | chip.learning_counters
 
 
 def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:

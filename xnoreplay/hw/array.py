@@ -30,13 +30,18 @@ def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
     )
 
 
+def node_layout(channels: int, fold: int) -> data.ArrayLayout:
+    """One lane's node counts."""
+    return data.ArrayLayout(range(TAPS * fold + 1), channels // fold)
+
+
 class Lane(wiring.Component):
     """One lane: its file, its cells, its popcount tree and its accumulator.
 
     Stage x of the caller reads the file; the cells' register, the nodes' register and ``acc`` follow,
     one cycle each. A cell is XNOR of its two bits, or AND where ``conjoin`` is high, or 0 in a
     disabled tap. ``nodes`` are the taps of the tree that learning reads: S sums of W / S cells, node
-    i over the nine taps of channels i ``fold`` to (i + 1) ``fold`` - 1.
+    i over the nine taps of channels i ``fold`` to (i + 1) ``fold`` - 1. ``acc`` adds XNOR beats only.
     """
 
     def __init__(self, channels: int, slots: int, fold: int, acc_bits: int):
@@ -52,7 +57,7 @@ class Lane(wiring.Component):
                 "load_nodes": In(1),
                 "load_acc": In(1),
                 "first": In(1),
-                "nodes": Out(data.ArrayLayout(range(TAPS * fold + 1), channels // fold)),
+                "nodes": Out(node_layout(channels, fold)),
                 "acc": Out(acc_bits),
                 "wen": In(TAPS),
                 "waddr": In(range(slots)),
@@ -82,7 +87,7 @@ class Lane(wiring.Component):
             with m.If(self.load_nodes):
                 m.d.sync += self.nodes[i].eq(tree_sum(bits))
 
-        with m.If(self.load_acc):
+        with m.If(self.load_acc & ~self.conjoin):
             nodes = [self.nodes[i] for i in range(self.channels // self.fold)]
             m.d.sync += self.acc.eq(tree_sum(nodes) + Mux(self.first, 0, self.acc))
         return m
@@ -93,10 +98,13 @@ class Array(wiring.Component):
 
     ``i`` is taken in a cycle of ``valid``; ``x`` holds it in the next, and three cycles later each
     working lane's ``acc`` has added its popcount (loaded it, on ``first``). ``done`` marks the
-    cycle in which ``acc`` holds the sum that ended with ``last``. ``conjoin`` turns the cells of the
-    beat in ``x`` from XNOR to AND, for learning. One beat a cycle; it cannot stall.
+    cycle in which ``acc`` holds the sum that ended with ``last``. One beat a cycle; it cannot stall.
 
-    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``.
+    ``conjoin`` turns cells from XNOR to AND, for learning; it changes while no beat is under way.
+    ``nodes`` of a beat are there two cycles after it was in ``x``.
+
+    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``: all with ``wdata``,
+    or with ``wown`` each lane its own word of G bits, `wwords`, in every tap written.
     """
 
     LATENCY = 4
@@ -115,10 +123,13 @@ class Array(wiring.Component):
                 "done": Out(1),
                 "done_lanes": Out(lanes),
                 "acc": Out(data.ArrayLayout(acc_bits, lanes)),
+                "nodes": Out(data.ArrayLayout(node_layout(channels, fold), lanes)),
                 "wlanes": In(lanes),
                 "wtaps": In(TAPS),
                 "wslot": In(range(max(2, slots))),
                 "wdata": In(window),
+                "wown": In(1),
+                "wwords": In(data.ArrayLayout(channels, lanes)),
             }
         )
 
@@ -159,8 +170,9 @@ class Array(wiring.Component):
                 lane.load_acc.eq(n_lanes[i]),
                 lane.first.eq(n_first),
                 self.acc[i].eq(lane.acc),
+                self.nodes[i].eq(lane.nodes),
                 lane.wen.eq(Mux(self.wlanes[i], self.wtaps, 0)),
                 lane.waddr.eq(self.wslot),
-                lane.wdata.eq(self.wdata),
+                lane.wdata.eq(Mux(self.wown, self.wwords[i].replicate(TAPS), self.wdata)),
             ]
         return m

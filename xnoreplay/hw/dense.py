@@ -1,22 +1,26 @@
-"""Dense layers of one image: the vector sits in lane 0 while rows of weights stream past."""
+"""Dense layers: vectors sit in the lanes while rows of weights stream past.
 
-from amaranth.hdl import Module, Mux, Signal
+One image's sits in lane 0; a minibatch's samples fill the lanes pass by pass.
+"""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.array import operand_layout
-from xnoreplay.hw.ports import FilePort, read_port, write_port
+from xnoreplay.hw.ports import ClassifierPort, FilePort, read_port, write_port
 from xnoreplay.hw.program import fields
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import PIPE_LATENCY, Plan
 
 
 class DenseUnit(wiring.Component):
-    """The latent, hidden and output operations.
+    """The latent, hidden and output operations, and the issuing side of a minibatch's passes.
 
     Reads one weight word a cycle and offers it to the array two cycles later. Bits of finished rows
     are collected into words for lane 0's file and, by the latent operation, for act.latent; sums of
-    finished classes are compared. ``done`` marks an operation's last cycle.
+    finished classes are compared. What becomes of a minibatch's sums is `forward.ForwardRows`'s.
+    ``done`` marks an operation's last cycle.
     """
 
     def __init__(self, plan: Plan, acc_bits: int):
@@ -29,9 +33,15 @@ class DenseUnit(wiring.Component):
                 "phase": In(range(len(plan.phases))),
                 "done": Out(1),
                 "seen": In(range(classes + 1)),
-                "prediction": Out(range(classes)),
+                "samples": In(range(target.batch + 1)),
+                "candidate_wins": Out(1),
+                "candidate": Out(range(classes)),
                 "fe": Out(read_port(plan.memory("weights.fe"))),
-                "cls": Out(read_port(plan.memory("cls.top"))),
+                "cls": Out(
+                    ClassifierPort(
+                        plan.output.weight_base + classes * plan.output.beats, target.window
+                    )
+                ),
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),
                 "sum_valid": In(1),
@@ -51,13 +61,18 @@ class DenseUnit(wiring.Component):
                 "copies": 0, "last_taps": op.last_taps, "source": op.source_slot,
                 "threshold": op.threshold, "slot": op.destination_word // TAPS,
                 "tap": op.destination_word % TAPS, "classify": 0, "to_latent": op.to_latent,
+                "minibatch": 0,
             }  # fmt: skip
         out = plan.output
         table[numbers[out.name]] = {
             "base": out.weight_base, "rows": 0, "beats": out.beats - 1, "copies": COPIES - 1,
             "last_taps": out.last_taps, "source": out.source_slot, "threshold": 0, "slot": 0,
-            "tap": 0, "classify": 1, "to_latent": 0,
+            "tap": 0, "classify": 1, "to_latent": 0, "minibatch": 0,
         }  # fmt: skip
+        for name in ("hidden", "output"):
+            table[numbers[f"{name}.forward"]] = table[numbers[name]] | {
+                "source": 0, "minibatch": 1
+            }  # fmt: skip
         return table
 
     def elaborate(self, _platform):
@@ -68,23 +83,28 @@ class DenseUnit(wiring.Component):
         return m
 
     def build_issue(self, m, op):
-        """Weight words, rows times copies times beats of them, then the pipeline drains."""
-        plan = self.plan
+        """Weight words, rows times copies times beats of them a pass, then the pipeline drains."""
+        plan, target = self.plan, self.plan.target
         offset = Signal(range(plan.memory("weights.fe").depth + plan.memory("cls.top").depth))
+        group = min(target.lanes, target.batch)
+        first = Signal(range(target.batch + group))  # sample of the pass
+        slot = Signal(range(plan.slots))
         row = Signal(range(max(plan.network.latent, plan.network.hidden, plan.network.classes) + 1))
         rows = Signal.like(row)
         beat, copy = Signal.like(op["beats"]), Signal(range(COPIES))
         drain = Signal(range(PIPE_LATENCY))
         issue = Signal()
-        last_beat, last_copy = Signal(), Signal()
+        last_beat, last_copy, last_row, more = Signal(), Signal(), Signal(), Signal()
         m.d.comb += [
             rows.eq(Mux(op["classify"], self.seen, op["rows"])),
-            issue.eq(self.active & (row < rows)),
+            more.eq(Mux(op["minibatch"], first < self.samples, first == 0)),
+            issue.eq(self.active & more & (rows != 0)),
             last_beat.eq(beat == op["beats"]),
             last_copy.eq(copy == op["copies"]),
+            last_row.eq(row + 1 == rows),
             self.done.eq(self.active & ~issue & (drain == PIPE_LATENCY - 1)),
             self.fe.en.eq(issue & op["to_latent"]),
-            self.cls.en.eq(issue & ~op["to_latent"]),
+            self.cls.en.eq(Mux(issue & ~op["to_latent"], 1 << copy, 0)),
             self.fe.addr.eq(op["base"] + offset),
             self.cls.addr.eq(op["base"] + offset),
         ]
@@ -94,30 +114,42 @@ class DenseUnit(wiring.Component):
                 m.d.sync += [beat.eq(0), copy.eq(copy + 1)]
                 with m.If(last_copy):
                     m.d.sync += [copy.eq(0), row.eq(row + 1)]
+                    with m.If(last_row):
+                        m.d.sync += [
+                            row.eq(0), offset.eq(0), first.eq(first + group),
+                            slot.eq(slot + plan.batch_slots),
+                        ]  # fmt: skip
+                with m.Else():
+                    # The second copy has the rows of the first, in its own bank.
+                    m.d.sync += offset.eq(offset - op["beats"])
         with m.Elif(self.active):
             m.d.sync += drain.eq(drain + 1)
         with m.If(self.done):
-            m.d.sync += [offset.eq(0), row.eq(0), drain.eq(0)]
+            m.d.sync += [offset.eq(0), row.eq(0), drain.eq(0), first.eq(0), slot.eq(0)]
 
         # d_: the word has come.
         d_valid, d_first, d_last = (Signal(name=f"d_{s}") for s in ("valid", "first", "last"))
-        d_fe = Signal()
+        d_fe, d_copy = Signal(), Signal()
+        d_lanes = Signal(target.lanes)
+        works = Cat(first + i < self.samples for i in range(group))
         d_slot = Signal(range(plan.slots))
         d_taps = Signal(range(TAPS + 1))
         m.d.sync += [
             d_valid.eq(issue),
             d_fe.eq(op["to_latent"]),
+            d_copy.eq(copy),
+            d_lanes.eq(Mux(op["minibatch"], works, 1)),
             d_first.eq((beat == 0) & (copy == 0)),
             d_last.eq(last_beat & last_copy),
-            d_slot.eq(op["source"] + beat),
+            d_slot.eq(op["source"] + slot + beat),
             d_taps.eq(Mux(last_beat, op["last_taps"], TAPS)),
         ]
         m.d.comb += [
             self.valid.eq(d_valid),
-            self.operand.x.eq(Mux(d_fe, self.fe.data, self.cls.data)),
+            self.operand.x.eq(Mux(d_fe, self.fe.data, self.cls.data.word_select(d_copy, target.window))),
             self.operand.slot.eq(d_slot),
             self.operand.taps.eq(d_taps),
-            self.operand.lanes.eq(1),
+            self.operand.lanes.eq(d_lanes),
             self.operand.first.eq(d_first),
             self.operand.last.eq(d_last),
         ]
@@ -136,7 +168,7 @@ class DenseUnit(wiring.Component):
         full = Signal()
         collect = Signal()
         m.d.comb += [
-            collect.eq(self.active & self.sum_valid & ~op["classify"]),
+            collect.eq(self.active & self.sum_valid & ~op["classify"] & ~op["minibatch"]),
             bit.eq(self.sum >= op["threshold"]),
             word.eq(bits | (bit << place)),
             full.eq((place == word_bits - 1) | (finished == op["rows"] - 1)),
@@ -166,10 +198,10 @@ class DenseUnit(wiring.Component):
         ]
 
         best = Signal.like(self.sum)
-        candidate = Signal.like(self.prediction)
-        with m.If(self.active & self.sum_valid & op["classify"]):
-            m.d.sync += candidate.eq(candidate + 1)
-            with m.If((candidate == 0) | (self.sum > best)):
-                m.d.sync += [best.eq(self.sum), self.prediction.eq(candidate)]
+        with m.If(self.active & self.sum_valid & op["classify"] & ~op["minibatch"]):
+            m.d.sync += self.candidate.eq(self.candidate + 1)
+            with m.If((self.candidate == 0) | (self.sum > best)):
+                m.d.comb += self.candidate_wins.eq(1)
+                m.d.sync += best.eq(self.sum)
         with m.If(self.done):
-            m.d.sync += candidate.eq(0)
+            m.d.sync += self.candidate.eq(0)

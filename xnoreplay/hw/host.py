@@ -30,9 +30,10 @@ class Host(wiring.Component):
       register alone.
     - While `busy`, a memory window and a write of COMMAND get SLVERR and touch nothing; control
       registers and counters can always be read. A counter's halves are two reads: they belong
-      together while the chip is idle.
+      together while the chip is idle. A write of ABORT strobes ``abort``; while idle it does nothing.
     - SLVERR also answers a write of a read-only register, an unknown command, a label that is no
-      class, and more classes than there are. DECERR answers addresses that are not mapped.
+      class, more classes than there are, and a retraining before there is a class. DECERR answers
+      addresses that are not mapped.
 
     Parameters
     ----------
@@ -45,8 +46,10 @@ class Host(wiring.Component):
     command : Out(8), argument : Out(16), start : Out(1)
         `start` is high for one cycle, never while `busy`, which must be high from the next cycle
         to the command's end; the others hold from then on.
-    busy, refused : In(1)
-    prediction, seen : In(16), quota, staged : In(17), phase : In(8), lfsr_walk : In(32)
+    abort : Out(1)
+    busy, refused, finished : In(1)
+    prediction, seen : In(16), quota, staged : In(17), phase : In(8)
+    lfsr_walk, lfsr_error, lfsr_update : In(32)
     counters : one In(48) for each of `spec.registers.counters`; see `counter`
     memory_<name> : `ports.HostPort` of each of `spec.registers.windows`; see `port`
     """
@@ -64,12 +67,16 @@ class Host(wiring.Component):
                 "start": Out(1),
                 "busy": In(1),
                 "refused": In(1),
+                "finished": In(1),
+                "abort": Out(1),
                 "prediction": In(16),
                 "seen": In(16),
                 "quota": In(17),
                 "staged": In(17),
                 "phase": In(8),
                 "lfsr_walk": In(32),
+                "lfsr_error": In(32),
+                "lfsr_update": In(32),
                 "counters": In(wiring.Signature(counters)),
             }
             | {
@@ -103,7 +110,7 @@ class Host(wiring.Component):
             region.eq(address[WINDOW_SHIFT:]),
             slave.response.eq(Response.DECERR),
         ]
-        m.d.sync += [self.start.eq(0), looked_up.eq(0)]
+        m.d.sync += [self.start.eq(0), self.abort.eq(0), looked_up.eq(0)]
         with m.If(slave.valid):
             with m.Switch(region):
                 with m.Case(0):
@@ -121,13 +128,16 @@ class Host(wiring.Component):
         values = {
             Register.ID: Const(registers.ID, 32),
             Register.COMMAND: self.command | self.argument << 16,
-            Register.STATUS: occupied | self.refused << 1,
+            Register.STATUS: occupied | self.refused << 1 | (self.finished & ~occupied) << 2,
             Register.PREDICTION: self.prediction,
             Register.SEEN: self.seen,
             Register.QUOTA: self.quota,
             Register.STAGED: self.staged,
             Register.PHASE: self.phase,
             Register.LFSR_WALK: self.lfsr_walk,
+            Register.LFSR_ERROR: self.lfsr_error,
+            Register.LFSR_UPDATE: self.lfsr_update,
+            Register.ABORT: Const(0, 32),
         }
         table = {int(register): value for register, value in values.items()}
         for i, name in enumerate(self.counter_names):
@@ -141,6 +151,10 @@ class Host(wiring.Component):
                     m.d.comb += slave.read_data.eq(value)
                     if at == Register.COMMAND:
                         self._command(m, slave, occupied)
+                    elif at == Register.ABORT:
+                        m.d.comb += slave.response.eq(Response.OKAY)
+                        with m.If(slave.write):
+                            m.d.sync += self.abort.eq(1)
                     else:
                         m.d.comb += slave.response.eq(
                             Mux(slave.write, Response.SLVERR, Response.OKAY)
@@ -157,6 +171,8 @@ class Host(wiring.Component):
                         m.d.comb += valid.eq(argument < self.classes)
                     elif command is Command.ARRIVE:
                         m.d.comb += valid.eq(argument <= self.classes)
+                    elif command is Command.RETRAIN:
+                        m.d.comb += valid.eq(self.seen != 0)
                     else:
                         m.d.comb += valid.eq(1)
         m.d.comb += slave.response.eq(Response.OKAY)

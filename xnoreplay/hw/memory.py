@@ -1,6 +1,6 @@
 """Memories: one read port and one write port, shared with the host while the chip is idle."""
 
-from amaranth.hdl import Module, unsigned
+from amaranth.hdl import Module, Signal, unsigned
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -60,6 +60,47 @@ class Ram(wiring.Component):
                 write.addr.eq(self.host.addr),
                 write.data.eq(self.host.wdata),
             ]
+        return m
+
+
+class PlaneRam(wiring.Component):
+    """Rows of bit-planes: one memory a plane, so that all bits of a value are written at once.
+
+    A write puts bit k of ``wvalue`` into plane k, at the columns of ``wen``; a read gives one plane of
+    a row.
+    """
+
+    def __init__(self, depth: int, width: int, planes: int):
+        self.depth, self.width, self.planes = depth, width, planes
+        self.rams = [Ram(depth, width, 1) for _ in range(planes)]
+        super().__init__(
+            {
+                "wen": In(width),
+                "waddr": In(range(depth)),
+                "wvalue": In(planes),
+                "ren": In(1),
+                "raddr": In(range(depth)),
+                "rplane": In(range(planes)),
+                "rdata": Out(width),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        chosen = Signal.like(self.rplane)
+        with m.If(self.ren):
+            m.d.sync += chosen.eq(self.rplane)
+        for k, ram in enumerate(self.rams):
+            m.submodules[f"plane{k}"] = ram
+            m.d.comb += [
+                ram.wen.eq(self.wen),
+                ram.waddr.eq(self.waddr),
+                ram.wdata.eq(self.wvalue[k].replicate(self.width)),
+                ram.ren.eq(self.ren & (self.rplane == k)),
+                ram.raddr.eq(self.raddr),
+            ]
+            with m.If(chosen == k):
+                m.d.comb += self.rdata.eq(ram.rdata)
         return m
 
 

@@ -3,7 +3,7 @@
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.network import COPIES, TAPS
 
 
 class ReadPort(wiring.Signature):
@@ -38,6 +38,20 @@ class FilePort(wiring.Signature):
                 "data": Out(width),
             }
         )
+
+
+class BankPort(wiring.Signature):
+    """A write into the minibatch's banks: one word of the banks of `en`, all of them alike."""
+
+    def __init__(self, banks: int, depth: int, width: int):
+        super().__init__({"en": Out(banks), "addr": Out(range(depth)), "data": Out(width)})
+
+
+class ClassifierPort(wiring.Signature):
+    """A read of cls.top: row `addr` of the copies of `en`; see `hw.classifier`."""
+
+    def __init__(self, depth: int, width: int):
+        super().__init__({"en": Out(COPIES), "addr": Out(range(depth)), "data": In(width * COPIES)})
 
 
 def read_port(memory) -> ReadPort:

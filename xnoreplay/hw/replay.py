@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.lfsr import walk_next
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import FilePort, read_port, write_port
+from xnoreplay.hw.ports import BankPort, FilePort, read_port, write_port
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -26,17 +26,24 @@ class State(enum.Enum):
 
 
 class ReplayUnit(wiring.Component):
-    """The operations stage, insert, quota, evict, admit and epoch.
+    """The operations stage, insert, quota, evict, admit, epoch, seed and load.
 
     ``enter`` marks the cycle before an operation of this unit begins and ``next_phase`` names it;
-    ``active`` spans it and ``done`` marks its last cycle. ``evicted``, ``inserted`` and ``hit`` strobe
-    in the cycle of an eviction, of an insertion's or a hit's last word.
+    ``active`` spans it and ``done`` marks its last cycle. ``evicted`` and ``inserted`` strobe in
+    the cycle of an eviction and of an insertion's last word, ``hit`` and ``loading`` in the check of a
+    sample that epoch, or load, is about to copy.
+
+    ``quota`` and ``staged`` outlive operations, so they live outside: where ``set_`` is high they
+    become ``new_``. ``samples`` are those that the last load found, ``loaded`` that there are some
+    at the cycle's end, and ``walked`` that the epoch's walk has ended. ``count_addr`` chooses the word of replay.count in ``count`` while the unit
+    is not active.
     """
 
     def __init__(self, plan: Plan):
         self.plan = plan
         target, op = plan.target, plan.replay
         self.label_bits = plan.memory("replay.label").width - 1
+        bank = plan.memory("batch.bank")
         staging = {}
         if op.staging:
             staging = {
@@ -62,8 +69,20 @@ class ReplayUnit(wiring.Component):
                 "label_read": Out(read_port(plan.memory("replay.label"))),
                 "label_write": Out(write_port(plan.memory("replay.label"))),
                 "file": Out(FilePort(target.lanes, plan.slots, target.window)),
-                "quota": Out(range(op.capacity + 1)),
-                "staged": Out(range(op.staging + 1)),
+                "quota": In(range(op.capacity + 1)),
+                "new_quota": Out(range(op.capacity + 1)),
+                "set_quota": Out(1),
+                "staged": In(range(op.staging + 1)),
+                "new_staged": Out(range(op.staging + 1)),
+                "set_staged": Out(1),
+                "bank": Out(BankPort(target.batch, bank.depth, bank.width)),
+                "batch_label": Out(write_port(plan.memory("batch.label"))),
+                "loading": Out(1),
+                "samples": Out(range(target.batch + 1)),
+                "loaded": Out(1),
+                "walked": Out(1),
+                "count_addr": In(range(plan.network.classes)),
+                "count": Out(plan.memory("replay.count").width),
                 "refused": Out(1),
                 "evicted": Out(1),
                 "inserted": Out(1),
@@ -79,14 +98,14 @@ class ReplayUnit(wiring.Component):
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
         self.is_phase = {
             name: self.phase == numbers[name]
-            for name in ("stage", "insert", "quota", "evict", "admit", "epoch")
+            for name in ("stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load")
         }
+        self.of_epoch = self.is_phase["epoch"] | self.is_phase["seed"] | self.is_phase["load"]
         self.state = state = Signal(State)
         op = self.plan.replay
         self.slot = Signal(range(op.capacity))
         self.rest = Signal(range(op.capacity + 1))
         self.seeds = Signal(range(SEED_DRAWS))
-        self.hits = Signal(range(max(2, self.plan.target.batch)))
         self.build_counts(m)
         self.build_walk(m)
         self.build_copy(m)
@@ -109,8 +128,10 @@ class ReplayUnit(wiring.Component):
                     self.look_cycle(m)
                 with m.Case(State.COPY):
                     self.copy_cycle(m)
+        with m.If(self.samples != 0):
+            m.d.comb += self.loaded.eq(1)
         with m.If(self.done & self.is_phase["admit"]):
-            m.d.sync += self.staged.eq(0)
+            m.d.comb += self.set_staged.eq(1)
         self.build_entry(m, numbers)
         return m
 
@@ -123,7 +144,7 @@ class ReplayUnit(wiring.Component):
         """
         op = self.plan.replay
         with m.If(self.enter):
-            m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.hits.eq(0)]
+            m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0)]
             with m.Switch(self.next_phase):
                 with m.Case(numbers["stage"]):
                     m.d.sync += self.state.eq(
@@ -132,9 +153,10 @@ class ReplayUnit(wiring.Component):
                 with m.Case(numbers["insert"]):
                     m.d.sync += self.state.eq(State.CHECK)
                 with m.Case(numbers["quota"]):
-                    m.d.sync += [
-                        self.state.eq(State.QUOTA), self.rest.eq(op.capacity), self.quota.eq(0),
-                    ]  # fmt: skip
+                    m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(0)]
+                    m.d.sync += [self.state.eq(State.QUOTA), self.rest.eq(op.capacity)]
+                with m.Case(numbers["load"]):
+                    m.d.sync += self.state.eq(State.WALK)
                 with m.Default():
                     m.d.sync += self.state.eq(State.SEED)
 
@@ -143,21 +165,27 @@ class ReplayUnit(wiring.Component):
         memory = self.plan.memory("replay.count")
         m.submodules.replay_count = self.counts = RegisterFile(memory.depth, memory.width)
         self.copied_label = Signal(self.label_bits)
-        m.d.comb += [self.counts.wen.eq(self.count_write), self.counts.waddr.eq(self.counts.raddr)]
+        m.d.comb += [
+            self.counts.wen.eq(self.count_write),
+            self.counts.waddr.eq(self.counts.raddr),
+            self.counts.raddr.eq(self.count_addr),
+            self.count.eq(self.counts.rdata),
+        ]
 
     def build_walk(self, m):
         """The index: zero first, then the register's sequence, all XOR the mask."""
         op = self.plan.replay
         bits = {"evict": op.replay_walk, "admit": op.staging_walk, "epoch": op.epoch_walk}
+        phases = self.is_phase | {"epoch": self.of_epoch}
         longest = max(bits.values())
         self.walk_state, self.walk_start = Signal(longest), Signal(longest)
         self.walk_mask, self.index = Signal(longest), Signal(longest)
         self.walk_first, self.walk_last = Signal(), Signal()
         self.walk_left, self.low = Signal(longest), Signal(longest)
-        self.checked, self.walked = Signal(longest), Signal()
+        self.checked = Signal(longest)
         step = Signal(longest)
         for name, k in bits.items():
-            with m.If(self.is_phase[name]):
+            with m.If(phases[name]):
                 m.d.comb += [self.low.eq((1 << k) - 1), step.eq(walk_next(self.walk_state, k))]
         m.d.comb += [
             self.index.eq(self.walk_state ^ self.walk_mask),
@@ -175,10 +203,10 @@ class ReplayUnit(wiring.Component):
         data = Signal(target.channels)
         from_staging = Signal()
         m.d.comb += from_staging.eq(
-            self.is_phase["admit"] | (self.is_phase["epoch"] & (self.checked >= op.capacity))
+            self.is_phase["admit"] | (self.of_epoch & (self.checked >= op.capacity))
         )
         m.d.comb += [
-            staged_index.eq(self.checked - Mux(self.is_phase["epoch"], op.capacity, 0)),
+            staged_index.eq(self.checked - Mux(self.of_epoch, op.capacity, 0)),
             self.latent.addr.eq(copied),
             self.read.addr.eq(self.checked * op.words + copied),
             self.write.addr.eq(self.slot * op.words + placed),
@@ -196,22 +224,31 @@ class ReplayUnit(wiring.Component):
             ]
             with m.If(from_staging):
                 m.d.comb += data.eq(self.staging_read.data)
-        with m.If(self.is_phase["epoch"] & ~from_staging):
+        with m.If(self.of_epoch & ~from_staging):
             m.d.comb += data.eq(self.read.data)
 
         slots = Array(w // TAPS for w in range(op.words))
         taps = Array(1 << w % TAPS for w in range(op.words))
         lane_bits = (target.lanes - 1).bit_length()
-        lane, group = self.hits[:lane_bits], self.hits[lane_bits:]
+        lane, group = self.samples[:lane_bits], self.samples[lane_bits:]
         if target.batch < target.lanes:
-            lane, group = self.hits, Const(0, 1)
+            lane, group = self.samples, Const(0, 1)
         m.d.comb += [
             self.file.slot.eq(group * self.plan.batch_slots + slots[placed]),
             self.file.taps.eq(taps[placed]),
             self.file.data.eq(data.replicate(TAPS)),
         ]
         self.file_lane = Signal(target.lanes)
-        m.d.comb += self.file_lane.eq(1 << lane)
+        m.d.comb += [
+            self.file_lane.eq(1 << lane),
+            self.bank.addr.eq(placed),
+            self.bank.data.eq(data),
+            self.batch_label.addr.eq(self.samples),
+            self.batch_label.data.eq(self.label_read.data),
+        ]
+        if op.staging:
+            with m.If(from_staging):
+                m.d.comb += self.batch_label.data.eq(self.staging_label_read.data)
 
     # ------------------------------------------------------------------------ what a cycle does
 
@@ -220,7 +257,8 @@ class ReplayUnit(wiring.Component):
         with m.If((self.seen == 0) | (self.rest < self.seen)):
             m.d.comb += self.done.eq(1)
         with m.Else():
-            m.d.sync += [self.rest.eq(self.rest - self.seen), self.quota.eq(self.quota + 1)]
+            m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(self.quota + 1)]
+            m.d.sync += self.rest.eq(self.rest - self.seen)
 
     def seed_cycle(self, m):
         """Refresh the random register; its last state gives the walk's mask and start."""
@@ -235,7 +273,9 @@ class ReplayUnit(wiring.Component):
                 self.walk_left.eq(self.low),
                 self.walk_mask.eq(self.random & self.low),
                 self.walk_start.eq(Mux(start == 0, 1, start)),
+                self.walked.eq(0),
             ]
+            m.d.comb += self.done.eq(self.is_phase["seed"])
 
     def walk_cycle(self, m):
         """One index; a check follows where it is in range."""
@@ -247,7 +287,7 @@ class ReplayUnit(wiring.Component):
             m.d.comb += [
                 in_replay.eq(self.index < op.capacity),
                 in_staging.eq(
-                    self.is_phase["epoch"]
+                    self.of_epoch
                     & (self.index >= op.capacity)
                     & (self.index - op.capacity < self.staged)
                 ),
@@ -302,8 +342,10 @@ class ReplayUnit(wiring.Component):
                     self.count_write.eq(1),
                     self.counts.wdata.eq(self.counts.rdata - 1),
                 ]
-        with m.If(self.is_phase["epoch"]):
+        with m.If(self.of_epoch):
             with m.If(valid | self.from_staging):
+                load = self.is_phase["load"]
+                m.d.comb += [self.loading.eq(load), self.hit.eq(~load)]
                 m.d.sync += self.state.eq(State.COPY)
             with m.Else():
                 self.next_index(m)
@@ -332,7 +374,8 @@ class ReplayUnit(wiring.Component):
             last.eq(self.copied == op.words),
         ]
         m.d.sync += self.copied.eq(Mux(last, 0, self.copied + 1))
-        stage, epoch = self.is_phase["stage"], self.is_phase["epoch"]
+        stage, epoch = self.is_phase["stage"], self.of_epoch
+        load, batch = self.is_phase["load"], self.plan.target.batch
         insert = self.is_phase["insert"] | self.is_phase["admit"]
         m.d.comb += [
             self.latent.en.eq(reading & (stage | self.is_phase["insert"])),
@@ -358,15 +401,21 @@ class ReplayUnit(wiring.Component):
             m.d.sync += self.slot.eq(self.slot + 1)
         with m.If(epoch & writing):
             m.d.comb += self.file.lanes.eq(self.file_lane)
+        with m.If(load & writing):
+            m.d.comb += self.bank.en.eq(1 << self.samples)
+        full = self.samples == batch - 1
         with m.If(epoch & last):
-            m.d.comb += self.hit.eq(1)
-            if self.plan.target.batch > 1:
-                m.d.sync += self.hits.eq(self.hits + 1)
+            m.d.comb += [self.batch_label.en.eq(load), self.loaded.eq(load)]
+            # Of a whole epoch, minibatch follows minibatch.
+            m.d.sync += self.samples.eq(Mux(full & ~load, 0, self.samples + 1))
         with m.If(last):
             with m.If(stage):
-                m.d.comb += self.done.eq(1)
-                m.d.sync += self.staged.eq(self.staged + 1)
+                m.d.comb += [
+                    self.done.eq(1), self.set_staged.eq(1), self.new_staged.eq(self.staged + 1)
+                ]  # fmt: skip
             with m.Elif(self.is_phase["insert"]):
                 m.d.comb += self.done.eq(1)
             with m.Else():
                 self.next_index(m)
+                with m.If(load & full):
+                    m.d.comb += self.done.eq(1)

@@ -19,7 +19,10 @@ class Thermometer(wiring.Component):
     def __init__(self, plan: Plan):
         self.plan = plan
         self.image_channels = plan.network.image_channels
-        self.thresholds = [Signal(8, name=f"threshold{i}") for i in range(plan.input.channels)]
+        # Without a reset, as any memory that the host writes.
+        self.thresholds = [
+            Signal(8, name=f"threshold{i}", reset_less=True) for i in range(plan.input.channels)
+        ]
         super().__init__(
             {
                 "active": In(1),

@@ -1,15 +1,17 @@
 """The chip: units, memories, and the wires between them."""
 
-from amaranth.hdl import Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw import axi
-from xnoreplay.hw.array import Array
+from xnoreplay.hw.array import Array, tree_sum
+from xnoreplay.hw.classifier import ClassifierRam
 from xnoreplay.hw.convolution import ConvolutionFront
 from xnoreplay.hw.counters import Counters
 from xnoreplay.hw.dense import DenseUnit
 from xnoreplay.hw.host import Host, identifier
+from xnoreplay.hw.learning import LearningUnit
 from xnoreplay.hw.lfsr import DrawRegister
 from xnoreplay.hw.lgap import Lgap
 from xnoreplay.hw.memory import Ram
@@ -51,21 +53,28 @@ class Chip(wiring.Component):
 
         m.submodules.host = self.host = Host(plan.memories)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
-        m.submodules.thermometer = self.thermometer = Thermometer(plan)
-        m.submodules.front = self.front = ConvolutionFront(plan, number["conv0"])
-        m.submodules.array = self.array = Array(
-            target.lanes, target.channels, plan.slots, target.node_fold, acc_bits
-        )
-        m.submodules.back = self.back = ConvolutionBack(plan, number["conv0"], acc_bits)
-        m.submodules.lgap = self.lgap = Lgap(plan)
-        m.submodules.dense = self.dense = DenseUnit(plan, acc_bits)
-        m.submodules.replay = self.replay = ReplayUnit(plan)
-        m.submodules.lfsr_walk = self.random = DrawRegister(LFSR_SEEDS["walk"])
+        self.thermometer = Thermometer(plan)
+        self.front = ConvolutionFront(plan, number["conv0"])
+        self.array = Array(target.lanes, target.channels, plan.slots, target.node_fold, acc_bits)
+        self.back = ConvolutionBack(plan, number["conv0"], acc_bits)
+        self.lgap = Lgap(plan)
+        self.dense = DenseUnit(plan, acc_bits)
+        self.replay = ReplayUnit(plan)
+        self.learning = LearningUnit(plan, acc_bits)
+        # Units forget what they were about when a command is aborted; what must outlive it,
+        # memories, architectural registers and counters, is not theirs or has no reset.
+        for name in ("thermometer", "front", "array", "back", "lgap", "dense", "replay", "learning"):
+            m.submodules[name] = ResetInserter(self.host.abort)(getattr(self, name))
+        self.lfsrs = {name: DrawRegister(seed) for name, seed in LFSR_SEEDS.items()}
+        for name, register in self.lfsrs.items():
+            m.submodules[f"random_{name}"] = register
         self.rams = {
             memory.name: Ram(memory.depth, memory.width, memory.granule)
             for memory in plan.memories
-            if memory.name in HOST_MEMORIES and memory.name != "thermometer.threshold"
+            if memory.name in HOST_MEMORIES
+            and memory.name not in ("thermometer.threshold", "cls.top")
         }
+        m.submodules.cls_top = self.cls = ClassifierRam(plan)
         for name, ram in self.rams.items():
             m.submodules[identifier(name)] = ram
 
@@ -73,62 +82,92 @@ class Chip(wiring.Component):
         self.build_array(m)
         self.build_maps(m, number)
         self.build_memories(m)
+        self.build_learning(m)
         self.build_host(m)
         self.build_counters(m)
         return m
 
     def build_control(self, m, number):
-        """Phases start units; units end phases."""
+        """Phases start units; units end phases. Registers that outlive commands are here."""
         phase = self.sequencer.phase
         convs = len(self.plan.convolutions)
         active = {name: phase == n for name, n in number.items()}
         conv = (phase >= number["conv0"]) & (phase < number["conv0"] + convs)
         self.seen = Signal(range(self.plan.network.classes + 1))
-        self.refused = Signal()
+        self.refused, self.finished = Signal(), Signal()
+        self.prediction = Signal.like(self.dense.candidate)
+        self.quota = Signal.like(self.replay.quota)
+        self.staged = Signal.like(self.replay.staged)
         argument = self.host.argument
+        of_replay = {"stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load"}
+
+        def in_replay(phase):
+            return phase.matches(*(number[name] for name in sorted(of_replay)))
+
         m.d.comb += [
             self.thermometer.active.eq(active["input"]),
             self.front.active.eq(conv),
             self.front.phase.eq(phase),
             self.back.phase.eq(phase),
             self.lgap.active.eq(active["lgap"]),
-            self.dense.active.eq(active["latent"] | active["hidden"] | active["output"]),
+            self.dense.active.eq(
+                active["latent"] | active["hidden"] | active["output"]
+                | active["hidden.forward"] | active["output.forward"]
+            ),
+            self.dense.samples.eq(self.replay.samples),
             self.dense.phase.eq(phase),
             self.dense.seen.eq(self.seen),
-            self.replay.active.eq(phase >= number["stage"]),
+            self.replay.active.eq(in_replay(phase)),
             self.replay.phase.eq(phase),
             self.replay.next_phase.eq(self.sequencer.next_phase),
             self.replay.enter.eq(
-                self.sequencer.enter & (self.sequencer.next_phase >= number["stage"])
+                self.sequencer.enter & in_replay(self.sequencer.next_phase)
             ),
             self.replay.label.eq(argument),
             self.replay.seen.eq(self.seen),
-            self.replay.random.eq(self.random.next),
-            self.random.step.eq(self.replay.step),
+            self.replay.quota.eq(self.quota),
+            self.replay.staged.eq(self.staged),
+            self.replay.random.eq(self.lfsrs["walk"].next),
+            self.lfsrs["walk"].step.eq(self.replay.step),
+            self.sequencer.abort.eq(self.host.abort),
+            self.sequencer.loaded.eq(self.replay.loaded),
+            self.sequencer.walked.eq(self.replay.walked),
             self.sequencer.start.eq(self.host.start),
             self.sequencer.command.eq(self.host.command),
             self.sequencer.done.eq(
                 self.thermometer.done | self.front.done | self.lgap.done | self.dense.done
-                | self.replay.done
+                | self.replay.done | self.learning.done
             ),
             self.busy.eq(self.sequencer.busy),
             self.phase.eq(phase),
         ]  # fmt: skip
         with m.If(self.host.start):
-            m.d.sync += self.refused.eq(0)
+            m.d.sync += [self.refused.eq(0), self.finished.eq(0)]
             with m.If(self.host.command == Command.ARRIVE):
                 m.d.sync += self.seen.eq(argument)
-        with m.Elif(self.replay.refused):
+        with m.If(self.replay.refused):
             m.d.sync += self.refused.eq(1)
+        with m.If(self.sequencer.finished):
+            m.d.sync += self.finished.eq(1)
+        with m.If(self.dense.candidate_wins):
+            m.d.sync += self.prediction.eq(self.dense.candidate)
+        with m.If(self.replay.set_quota):
+            m.d.sync += self.quota.eq(self.replay.new_quota)
+        with m.If(self.replay.set_staged):
+            m.d.sync += self.staged.eq(self.replay.new_staged)
         with m.If(active["stage"] & self.replay.done & (argument >= self.seen)):
             m.d.sync += self.seen.eq(argument + 1)
 
     def build_array(self, m):
         """Who offers the stream operand, who writes the lane files, who takes the sums."""
-        front, dense, array = self.front, self.dense, self.array
+        front, dense, array, learning = self.front, self.dense, self.array, self.learning
         m.d.comb += [
-            array.valid.eq(front.valid | dense.valid),
-            array.i.eq(Mux(dense.valid, Value.cast(dense.operand), Value.cast(front.operand))),
+            array.valid.eq(front.valid | dense.valid | learning.valid),
+            array.i.eq(front.operand),
+            array.conjoin.eq(learning.conjoin),
+            learning.sum_valid.eq(array.done),
+            learning.acc.eq(array.acc),
+            learning.nodes.eq(array.nodes),
             self.back.valid.eq(array.done & front.active),
             self.back.restart.eq(~front.active | front.done),
             dense.sum_valid.eq(array.done),
@@ -136,8 +175,14 @@ class Chip(wiring.Component):
         ]
         for i in range(self.plan.target.lanes):
             m.d.comb += self.back.acc[i].eq(array.acc[i])
+        for unit in (dense, learning):
+            with m.If(unit.valid):
+                m.d.comb += array.i.eq(unit.operand)
         # At most one unit writes the files in a cycle.
-        for port in (front.file, self.lgap.file, dense.file, self.replay.file):
+        forward = learning.forward_file
+        m.d.comb += [array.wown.eq(forward.lanes.any()), array.wwords.eq(learning.forward_words)]
+        ports = (front.file, self.lgap.file, dense.file, self.replay.file, learning.plane_file)
+        for port in (*ports, forward):
             with m.If(port.lanes.any()):
                 m.d.comb += [
                     array.wlanes.eq(port.lanes),
@@ -178,7 +223,6 @@ class Chip(wiring.Component):
         ports = {
             "weights.fe": ((self.front.weights, self.dense.fe), ()),
             "weights.lgap": ((self.lgap.kernel,), ()),
-            "cls.top": ((self.dense.cls,), ()),
             "act.latent": ((self.replay.latent,), (self.dense.latent,)),
             "replay.latent": ((self.replay.read,), (self.replay.write,)),
             "replay.label": ((self.replay.label_read,), (self.replay.label_write,)),
@@ -186,7 +230,15 @@ class Chip(wiring.Component):
         if self.plan.replay.staging:
             r = self.replay
             ports["staging.latent"] = ((r.staging_read,), (r.staging_write,))
-            ports["staging.label"] = ((r.staging_label_read,), (r.staging_label_write,))
+            ports["staging.label"] = (
+                (r.staging_label_read, self.learning.staging_label), (r.staging_label_write,)
+            )  # fmt: skip
+        for name, short in (("cls.low", "low"), ("cls.hidden_low", "hidden_low")):
+            if name in self.rams:
+                ports[name] = (
+                    (getattr(self.learning, f"{short}_read"),),
+                    (getattr(self.learning, f"{short}_write"),),
+                )
         for name, (readers, writers) in ports.items():
             ram = self.rams[name]
             for reader in readers:
@@ -199,6 +251,41 @@ class Chip(wiring.Component):
                     ram.waddr.eq(writer.addr),
                     ram.wdata.eq(writer.data),
                 ]
+        dense, learning, cls = self.dense.cls, self.learning, self.cls
+        m.d.comb += [
+            cls.ren.eq(dense.en | learning.top_read),
+            cls.raddr.eq(Mux(dense.en.any(), dense.addr, learning.top_raddr)),
+            dense.data.eq(cls.rdata),
+            learning.top_rdata.eq(cls.rdata),
+            cls.wen.eq(learning.top_write),
+            cls.waddr.eq(learning.top_waddr),
+            cls.wdata.eq(learning.top_wdata),
+        ]
+
+    def build_learning(self, m):
+        """What a session shares with the rest of the chip."""
+        learning, replay = self.learning, self.replay
+        m.d.comb += [
+            learning.phase.eq(self.sequencer.phase),
+            learning.seen.eq(self.seen),
+            learning.staged.eq(self.staged),
+            learning.samples.eq(replay.samples),
+            learning.decay.eq(self.sequencer.decay),
+            replay.count_addr.eq(learning.count_addr),
+            learning.count.eq(replay.count),
+        ]
+        for inner, outer in (
+            (learning.load_bank, replay.bank), (learning.load_label, replay.batch_label)
+        ):  # fmt: skip
+            m.d.comb += [
+                inner.en.eq(outer.en), inner.addr.eq(outer.addr), inner.data.eq(outer.data)
+            ]  # fmt: skip
+        for name, random, step in (
+            ("error", learning.error_random, learning.error_step),
+            ("update", learning.update_random, learning.update_step),
+        ):
+            register = self.lfsrs[name]
+            m.d.comb += [random.eq(register.next), register.step.eq(step)]
 
     def build_host(self, m):
         """Registers, windows and the pixel stream."""
@@ -207,19 +294,22 @@ class Chip(wiring.Component):
         for name, ram in self.rams.items():
             self.wire_window(m, host.port(name), ram.host)
         self.wire_window(m, host.port("thermometer.threshold"), self.thermometer.host)
+        self.wire_window(m, host.port("cls.top"), self.cls.host)
         m.d.comb += [
             self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
             self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
             self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready),
             host.busy.eq(self.sequencer.busy),
             host.refused.eq(self.refused),
-            host.prediction.eq(self.dense.prediction),
+            host.finished.eq(self.finished),
+            host.prediction.eq(self.prediction),
             host.seen.eq(self.seen),
-            host.quota.eq(self.replay.quota),
-            host.staged.eq(self.replay.staged),
+            host.quota.eq(self.quota),
+            host.staged.eq(self.staged),
             host.phase.eq(self.sequencer.phase),
-            host.lfsr_walk.eq(self.random.state),
         ]
+        for name, register in self.lfsrs.items():
+            m.d.comb += getattr(host, f"lfsr_{name}").eq(register.state)
 
     @staticmethod
     def wire_window(m, outer, inner):
@@ -235,18 +325,21 @@ class Chip(wiring.Component):
     def build_counters(self, m):
         """Every strobe and event, counted."""
         target, array, replay = self.plan.target, self.array, self.replay
-        one_lane = array.x.lanes == 1
-        lanes = Mux(one_lane, 1, target.lanes)
-        taps = Mux(one_lane, array.x.taps, array.x.taps * target.lanes)
+        lanes = tree_sum(list(array.x.lanes)) if target.lanes > 1 else array.x.lanes
+        xnor, conjoin = array.x_valid & ~array.conjoin, array.x_valid & array.conjoin
         whole = array.wtaps == (1 << TAPS) - 1
-        one_tap = array.wlanes.any() & ~whole
+        written = tree_sum(list(array.wlanes)) if target.lanes > 1 else array.wlanes
         events = {
             "cycles": self.sequencer.busy,
             "input.stalls": self.thermometer.stall,
             "images": self.thermometer.done,
             "array.beats": array.x_valid,
-            "array.taps": Mux(array.x_valid, taps, 0),
-            "lane.file.tap_writes": one_tap,
+            "array.taps": Mux(xnor, lanes * array.x.taps, 0),
+            "array.nodes": Mux(conjoin, lanes * target.segment, 0),
+            "lane.file.tap_writes": Mux(whole, 0, written),
+            "learn.samples": replay.loading,
+            "learn.minibatches": replay.done & replay.loaded
+            & (self.sequencer.phase == self.plan.phases.index("load")),
             "replay.evictions": replay.evicted,
             "replay.insertions": replay.inserted,
             "replay.refusals": replay.refused,
@@ -259,12 +352,16 @@ class Chip(wiring.Component):
             "lane.file.writes": array.wlanes.any() & whole,
             "pool.row.reads": self.back.pool_read,
             "pool.row.writes": self.back.pool_write,
-            "replay.count.reads": replay.count_read,
+            "replay.count.reads": replay.count_read | self.learning.count_read,
             "replay.count.writes": replay.count_write,
         }
         for name, ram in self.rams.items():
             events[f"{name}.reads"] = ram.ren
             events[f"{name}.writes"] = ram.wen.any()
+        events |= {name: self.learning.event(name) for name in self.learning.event_bits}
+        first, second = self.cls.wen
+        events["cls.top.reads"] = tree_sum(list(self.cls.ren))
+        events["cls.top.writes"] = first.any() + second.any()
         names = counters(self.plan.memories)
         widths = {name: len(Value.cast(events[name])) for name in names}
         m.submodules.counters = self.counters = unit = Counters(widths)

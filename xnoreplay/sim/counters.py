@@ -102,26 +102,10 @@ def zeros() -> Counters:
     )  # fmt: skip
 
 
-def _values(counters: Counters) -> dict[str, int]:
+def named(counters: Counters, memories) -> dict[str, int]:
+    """Counter values by name, in the order of the chip's registers."""
     values = dict(zip(EVENT_NAMES, counters.events.tolist(), strict=True))
     for i, name in enumerate(MEMORY_NAMES):
         values[f"{name}.reads"] = int(counters.reads[i])
         values[f"{name}.writes"] = int(counters.writes[i])
-    return values
-
-
-def named(counters: Counters, memories) -> dict[str, int]:
-    """Counter values by name, in the order of the chip's registers."""
-    values = _values(counters)
     return {name: values[name] for name in registers.counters(memories)}
-
-
-def learning(counters: Counters, memories) -> dict[str, int]:
-    """Counters that only retraining moves, by name."""
-    present = {m.name for m in memories if m.learning}
-    events = EVENT_NAMES[Event.LEARN_SAMPLES :]
-    strobes = [
-        f"{name}.{way}" for name in MEMORY_NAMES if name in present for way in ("reads", "writes")
-    ]
-    values = _values(counters)
-    return {name: values[name] for name in (*events, *strobes)}

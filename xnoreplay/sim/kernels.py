@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from xnoreplay.sim.counters import Event
 from xnoreplay.sim.jit import kernel
 from xnoreplay.sim.ops import conv_of
 from xnoreplay.sim.registers import R, edge, idle
@@ -36,12 +37,15 @@ class Kind(IntEnum):
 
 
 @kernel
-def run(pr, kind, index, label, image, gaps, m, c, p, now, nxt, log, t):
-    """Clock one operation until it is done or the recording is full; true when done."""
+def run(pr, kind, index, label, image, gaps, m, c, p, now, nxt, log, t, stop):
+    """Clock one operation until it is done, `cycles` is `stop` or the recording is full.
+
+    True when done.
+    """
     g = pr.geometry
     conv = conv_of(pr.convs, index)
     limit = t.writes.shape[0]
-    while not now.s[R.DONE]:
+    while not now.s[R.DONE] and c.events[Event.CYCLES] < stop:
         idle(p)
         if kind == Kind.CONV:
             conv_clock(conv, g, m, c, p, now, nxt)

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from xnoreplay.sim.counters import Event
 from xnoreplay.sim.jit import kernel
 from xnoreplay.sim.learn_registers import learn_edge
 from xnoreplay.sim.registers import R, edge, idle
@@ -13,7 +14,7 @@ from xnoreplay.sim.trace import record
 
 
 class Phase(IntEnum):
-    """Phases of a session, as `spec.learning_plan.LEARNING_PHASES`."""
+    """Phases of a session, as `spec.plan.LEARNING_PHASES`."""
 
     BALANCE = 0
     SEED = 1
@@ -27,11 +28,14 @@ class Phase(IntEnum):
 
 
 @kernel
-def run_session(op, pr, phase, shift, m, lm, c, p, now, nxt, ls, lx, f, t):
-    """Clock one phase until it is done or the recording is full; true when done."""
+def run_session(op, pr, phase, shift, m, lm, c, p, now, nxt, ls, lx, f, t, stop):
+    """Clock one phase until it is done, `cycles` is `stop` or the recording is full.
+
+    True when done.
+    """
     g = pr.geometry
     limit = t.writes.shape[0]
-    while not now.s[R.DONE]:
+    while not now.s[R.DONE] and c.events[Event.CYCLES] < stop:
         idle(p)
         if phase == Phase.LOAD:
             load_clock(op, pr, m, c, p, now, nxt)

@@ -40,6 +40,10 @@ class Registers(NamedTuple):
     lfsr_walk: int
     lfsr_error: int
     lfsr_update: int
+    finished: int
+
+
+NEVER = (1 << 63) - 1  # a cycle that does not come
 
 
 @dataclass
@@ -49,6 +53,7 @@ class Result:
     phases : (name, value of `cycles` in its first cycle) of each phase
     prediction : the class, of `infer`
     refused : the command's sample was refused
+    finished : the command came to its end; false where it was aborted
     events : (value of `cycles`, kind, slot, label), kind "evict", "insert" or "admit" in the cycle
         the label is written; of `epoch` (value of `cycles`, "hit", index, label) in a check
     trace : one line a cycle, if asked for
@@ -57,6 +62,7 @@ class Result:
     phases: list[tuple[str, int]] = field(default_factory=list)
     prediction: int | None = None
     refused: bool = False
+    finished: bool = True
     events: list[tuple[int, str, int, int]] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
 
@@ -82,7 +88,7 @@ class Simulator:
         require.choice("mode", mode, ("fast", "step"))
         if trace and mode == "fast":
             raise SpecError("a trace must come from mode 'step', not 'fast'")
-        self.plan, self.mode = plan, mode
+        self.plan, self.bundle, self.mode = plan, bundle, mode
         self._state = State(plan)
         self._state.load(bundle)
         random = random or Random()
@@ -98,6 +104,7 @@ class Simulator:
         self._session = Session(plan, self._program, self._state, len(self._trace.writes))
         self._imported = Classifier.load(bundle, plan.target).hidden
         most = plan.replay.capacity + plan.replay.staging + 1
+        self._abort: int | None = None
         self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
 
     # ------------------------------------------------------------------------- commands
@@ -146,26 +153,33 @@ class Simulator:
 
     def retrain(self) -> Result:
         """One session: learn from every remembered and staged latent."""
-        self._state.scalars[Scalar.REFUSED] = 0
+        mode, stop = self._begin()
         result = Result()
-        self._session.run(self.mode, result.phases, result.trace)
+        result.finished = self._session.run(mode, result.phases, result.trace, stop)
+        self._state.scalars[Scalar.FINISHED] = result.finished
         return result
+
+    def abort(self, cycles: int) -> None:
+        """Abort the next command after so many cycles, at least 1, as a write of ABORT does.
+
+        What is in a pipeline is lost; memories, registers and counters stay as they are then. A
+        command that is over by then comes to its end.
+        """
+        require.positive("cycles", cycles)
+        self._abort = cycles
 
     # ---------------------------------------------------------------------------- state
 
     @property
     def state(self) -> Registers:
-        return Registers(*self._state.scalars[: len(Registers._fields)].tolist())
+        scalars = self._state.scalars
+        first = scalars[: Scalar.VISITED].tolist()
+        return Registers(*first, int(scalars[Scalar.FINISHED]))
 
     @property
     def counters(self) -> dict[str, int]:
         """Every counter of the chip, in the order of its registers."""
         return counters.named(self._state.counters, self.plan.memories)
-
-    @property
-    def learning_counters(self) -> dict[str, int]:
-        """Counters that only retraining moves."""
-        return counters.learning(self._state.counters, self.plan.memories)
 
     def proxies(self) -> proxies.Integers:
         """The proxies; of a frozen hidden layer the bundle's, whose signs the chip holds."""
@@ -226,35 +240,49 @@ class Simulator:
         late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
         if late.shape != (len(pixels),) or (late < 0).any():
             raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a pixel")
-        self._state.scalars[Scalar.REFUSED] = 0
+        mode, stop = self._begin()
         self._log.count[0] = 0
         result = Result()
-        operate = self._fast if self.mode == "fast" else self._step
+        operate = self._fast if mode == "fast" else self._step
         for name, kind, index in phases:
-            result.phases.append((name, self.cycles))
-            operate(name, kind, index, label, pixels, late, result)
+            if self.cycles < stop:
+                result.phases.append((name, self.cycles))
+                result.finished = operate(name, kind, index, label, pixels, late, result, stop)
+            else:
+                result.finished = False
+        self._state.scalars[Scalar.FINISHED] = result.finished
         result.refused = bool(self.state.refused)
         for cycle, kind, slot, owner in self._log.rows[: self._log.count[0]].tolist():
             result.events.append((cycle, KINDS[kind], slot, owner))
         return result
 
-    def _step(self, name, kind, index, label, pixels, gaps, result) -> None:
+    def _begin(self) -> tuple[str, int]:
+        """A command is taken: how it runs, and the cycle at which it is aborted."""
+        scalars = self._state.scalars
+        scalars[Scalar.REFUSED] = scalars[Scalar.FINISHED] = 0
+        abort, self._abort = self._abort, None
+        if abort is None:
+            return self.mode, NEVER
+        return "step", self.cycles + abort
+
+    def _step(self, name, kind, index, label, pixels, gaps, result, stop) -> bool:
         now, following, c = self._now, self._next, self._state.counters
         now.all[:] = 0
         now.s[:SCALARS] = self._state.scalars
         following.all[:] = now.all
         done = False
-        while not done:
+        while not done and self.cycles < stop:
             first = self.cycles
             self._trace.count[0] = 0
             done = run(
                 self._program, kind, index, label, pixels, gaps, self._state.memories, c,
-                self._ports, now, following, self._log, self._trace,
+                self._ports, now, following, self._log, self._trace, stop,
             )  # fmt: skip
             result.trace += recording.lines(self._trace, self._program.geometry, first, name)
         self._state.scalars[:] = now.s[:SCALARS]
+        return done
 
-    def _fast(self, _name, kind, index, label, pixels, gaps, _result) -> None:
+    def _fast(self, _name, kind, index, label, pixels, gaps, _result, _stop) -> bool:
         pr, m, c = self._program, self._state.memories, self._state.counters
         g, k, scalars, log = pr.geometry, self._scratch, self._state.scalars, self._log
         maps = ((m.ping, Mem.PING), (m.pong, Mem.PONG))
@@ -285,3 +313,4 @@ class Simulator:
                 fast_replay.admit_phase(pr.replay, g, m, c, scalars, log)
             case Kind.EPOCH:
                 fast_replay.epoch_phase(pr.replay, g, m, c, scalars, log)
+        return True

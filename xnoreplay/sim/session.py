@@ -14,8 +14,7 @@ from xnoreplay.sim.state import SCALARS, Scalar, State
 from xnoreplay.sim.step_replay import WALK
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning import class_weights
-from xnoreplay.spec.learning_plan import LEARNING_PHASES
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 
 
 class Session:
@@ -46,8 +45,10 @@ class Session:
     def cycles(self) -> int:
         return int(self.state.counters.events[Event.CYCLES])
 
-    def run(self, mode: str, phases: list, lines: list[str]) -> None:
+    def run(self, mode: str, phases: list, lines: list[str], stop: int) -> bool:
         """Retrain; appends (name, cycle) of each phase, and the trace of stepping mode.
+
+        Ends early where `cycles` reaches `stop`, which takes stepping mode; false then.
 
         Raises
         ------
@@ -57,13 +58,25 @@ class Session:
         frequencies = self._frequencies()
         if not any(frequencies):
             raise SpecError("a session must have at least one latent to learn from, not none")
-        chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines)
-        scalars = self.state.scalars
-        last = 1 << self.op.walk_bits
+        chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
 
         def phase(kind: Phase, shift: int = 0) -> None:
+            if self.cycles >= stop:
+                raise _Stopped
             phases.append((LEARNING_PHASES[kind], self.cycles))
-            chip.phase(kind, shift)
+            if not chip.phase(kind, shift):
+                raise _Stopped
+
+        try:
+            self._phases(phase)
+        except _Stopped:
+            return False
+        return True
+
+    def _phases(self, phase) -> None:
+        """Every phase of a session, in order."""
+        scalars = self.state.scalars
+        last = 1 << self.op.walk_bits
 
         phase(Phase.BALANCE)
         for epoch in range(self.plan.target.epochs):
@@ -93,13 +106,17 @@ class Session:
         return counts[: scalars[Scalar.SEEN]].tolist()
 
 
+class _Stopped(Exception):
+    """The session's last cycle has come before its end."""
+
+
 class _Step:
     """A clock at a time."""
 
-    def __init__(self, session: Session, lines: list[str]) -> None:
-        self.session, self.lines = session, lines
+    def __init__(self, session: Session, lines: list[str], stop: int) -> None:
+        self.session, self.lines, self.stop = session, lines, stop
 
-    def phase(self, kind: Phase, shift: int) -> None:
+    def phase(self, kind: Phase, shift: int) -> bool:
         s = self.session
         state, now, unit = s.state, s._now, s._unit
         now.all[:] = 0
@@ -112,16 +129,18 @@ class _Step:
         unit.all[:] = 0
         s._unit_next.all[:] = 0
         done = False
-        while not done:
+        while not done and s.cycles < self.stop:
             first = s.cycles
             s._trace.count[0] = 0
             done = run_session(
                 s.op, s.program, kind, shift, state.memories, state.learning, state.counters,
                 s._ports, now, s._next, unit, s._unit_next, s._files, s._trace,
+                self.stop,
             )  # fmt: skip
             name = LEARNING_PHASES[kind]
             self.lines += recording.lines(s._trace, s.program.geometry, first, name)
         state.scalars[:] = now.s[:SCALARS]
+        return done
 
 
 class _Fast:
@@ -146,7 +165,7 @@ class _Fast:
         learn_kernels.binarise(s._constants, p)
         return p
 
-    def phase(self, kind: Phase, shift: int) -> None:
+    def phase(self, kind: Phase, shift: int) -> bool:
         s, k, work = self.session, self.session._constants, self.session._work
         op, pr, g, state = s.op, s.program, s.program.geometry, s.state
         m, lm, c, scalars = state.memories, state.learning, state.counters, state.scalars
@@ -178,6 +197,7 @@ class _Fast:
                 fast_learn.update_phase(op, g, c, samples, op.hidden, work.d, 0, s._planes)
                 fast_learn.settle_planes(g, m, lm, op, s._planes)
         scalars[[Scalar.ERROR, Scalar.UPDATE]] = self.proxies.random
+        return True
 
     def _update(self, samples: int, seen: int) -> None:
         """Both layers' proxies, and their bits."""

@@ -37,6 +37,7 @@ class Scalar(IntEnum):
     VISITED = 8
     WALK_STATE = 9
     SAMPLES = 10
+    FINISHED = 11
 
 
 SCALARS = len(Scalar)
@@ -162,7 +163,7 @@ class State:
 
     def load(self, bundle: Bundle) -> None:
         """Write what the host writes at power-on."""
-        images = image.load(self.plan, bundle) | image.load_learning(self.plan, bundle)
+        images = image.load(self.plan, bundle)
         for name, bits in images.items():
             self.write(name, bits)
 

@@ -104,15 +104,7 @@ def proxy_low_bits(plan: Plan, classifier: Classifier) -> dict[str, np.ndarray]:
     if plan.target.hidden_learns:
         codes = segments(plan, (classifier.hidden + half)[:, :, None])
         images["cls.hidden_low"] = low_bits(codes, rule.proxy_bits - 1)
-    for name, image in images.items():
-        memory = plan.memory(name)
-        assert image.shape == (memory.depth, memory.width), (name, image.shape)
     return images
-
-
-def load_learning(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
-    """What the host also writes at power-on of a chip that learns."""
-    return proxy_low_bits(plan, Classifier.load(bundle, plan.target))
 
 
 def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
@@ -135,6 +127,7 @@ def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
         "weights.lgap": weights_lgap(plan, bundle),
         "cls.top": cls_top(plan, classifier),
         "thermometer.threshold": thresholds,
+        **proxy_low_bits(plan, classifier),
     }
     for name, image in images.items():
         memory = plan.memory(name)

@@ -10,12 +10,6 @@ from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import PIPE_LATENCY, Plan
 from xnoreplay.spec.replay import SEED_DRAWS
 
-LEARNING_PHASES = (
-    "balance", "seed", "load", "hidden.forward", "output.forward", "error", "back",
-    "output.update", "hidden.update",
-)  # fmt: skip
-"""Phases of a session, in order; from `load` on they repeat for each minibatch."""
-
 INVERSE_CYCLES = 22  # reading a frequency, and 21 quotient bits of 2^20 / f
 WEIGHT_CYCLES = 33  # reading an inverse, and 32 quotient bits
 RECIPROCAL_CYCLES = 6  # the exponent, and 5 quotient bits
@@ -86,3 +80,40 @@ class LearningPlan:
     def update_cycles(self, rows: int, minibatches: int, planes: int, beats: int) -> int:
         """rows: of the layer that is updated, the skipped ones included."""
         return minibatches * (rows + UPDATE_LATENCY) + planes + beats
+
+
+def most_cycles(plan: Plan) -> dict[str, int]:
+    """The most cycles that one run of each phase can take, without waits for pixels.
+
+    What a watchdog waits for: a phase that is longer is stuck.
+    """
+    extra, target, classes = LearningPlan(plan), plan.target, plan.network.classes
+    replay, batch, bits = plan.replay, target.batch, plan.rule.delta_bits
+    groups = -(-bits // target.lanes)
+    blocks = batch * extra.blocks(classes)
+    segments = extra.latent_segments + extra.hidden_segments
+    full = -(-batch // target.lanes)
+    most = {op.name: op.cycles for op in (*plan.feature_ops, plan.hidden)} | {
+        "output": plan.output.cycles_for(classes),
+        "stage": replay.copy_cycles,
+        "insert": replay.insert_cycles(replay.capacity - 1),
+        "quota": replay.quota_cycles(1),
+        "evict": replay.evict_cycles,
+        "admit": replay.admit_cycles(replay.staging, replay.staging, replay.capacity),
+        "epoch": replay.epoch_cycles(replay.staging, replay.capacity + replay.staging),
+        "balance": extra.balance_cycles(classes, replay.staging),
+        "seed": SEED_DRAWS,
+        "load": extra.load_cycles(replay.staging, batch),
+        "hidden.forward": extra.hidden_forward_cycles(full, 1),
+        "output.forward": extra.output_forward_cycles(classes, full, 1),
+        "error": extra.error_cycles(classes, batch),
+        "back": extra.back_cycles(
+            classes, 1, batch, blocks * bits, blocks * COPIES * extra.hidden_segments * groups
+        ),
+        "output.update": extra.update_cycles(classes, 1, classes * bits, classes * segments * groups),
+        "hidden.update": extra.update_cycles(
+            plan.network.hidden, 1, plan.network.hidden * bits,
+            plan.network.hidden * extra.latent_segments * groups,
+        ),
+    }  # fmt: skip
+    return {name: most[name] for name in plan.phases if name != "idle"}

@@ -257,7 +257,12 @@ class Plan:
     def phases(self) -> tuple[str, ...]:
         """Names of the sequencer's states in the order of their numbers; 0 is idle."""
         convs = tuple(op.name for op in self.convolutions)
-        return ("idle", "input", *convs, *TAIL_PHASES)
+        learning = [
+            name
+            for name in LEARNING_PHASES
+            if self.target.hidden_learns or name not in HIDDEN_PHASES
+        ]
+        return ("idle", "input", *convs, *TAIL_PHASES, *learning)
 
     @property
     def feature_ops(self) -> tuple:
@@ -282,6 +287,13 @@ class Plan:
 TAIL_PHASES = (
     "lgap", "latent", "hidden", "output", "stage", "insert", "quota", "evict", "admit", "epoch",
 )  # fmt: skip
+LEARNING_PHASES = (
+    "balance", "seed", "load", "hidden.forward", "output.forward", "error", "back",
+    "output.update", "hidden.update",
+)  # fmt: skip
+"""Phases of a session, in order; from `load` on they repeat for each minibatch."""
+HIDDEN_PHASES = ("back", "hidden.update")
+"""Those that exist where the hidden layer learns."""
 
 
 def words_of(channels: int, target: TargetSpec) -> int:

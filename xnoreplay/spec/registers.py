@@ -23,6 +23,7 @@ class Command(IntEnum):
     ARRIVE = 4
     REBALANCE = 5
     EPOCH = 6
+    RETRAIN = 7
 
 
 class Register(IntEnum):
@@ -30,30 +31,39 @@ class Register(IntEnum):
 
     ID = 0x00
     COMMAND = 0x04
-    STATUS = 0x08  # bit 0 busy, bit 1 the last command's sample was refused
+    STATUS = 0x08  # bit 0 busy, bit 1 the last command's sample was refused, bit 2 it came to its end
     PREDICTION = 0x0C
     SEEN = 0x10
     QUOTA = 0x14
     STAGED = 0x18
     PHASE = 0x1C
     LFSR_WALK = 0x20
+    LFSR_ERROR = 0x24
+    LFSR_UPDATE = 0x28
+    ABORT = 0x2C  # a write of any value ends the running command
     COUNTERS = 0x400  # counter i: low word at + 8 i, high word at + 8 i + 4
 
 
 HOST_MEMORIES = (
     "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent",
     "replay.latent", "replay.label", "staging.latent", "staging.label", "thermometer.threshold",
+    "cls.low", "cls.hidden_low",
 )  # fmt: skip
 """Memories the host reads and writes while the chip is idle."""
 
 _STROBED = (
     "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",
     "line.row1", "lane.file", "pool.row", "replay.latent", "replay.label", "replay.count",
-    "staging.latent", "staging.label",
+    "staging.latent", "staging.label", "cls.low", "cls.hidden_low", "batch.bank", "batch.label",
+    "batch.mask", "batch.logit", "batch.delta", "batch.class_delta", "batch.hidden_delta",
+    "table.inverse", "table.weight",
 )  # fmt: skip
 _EVENTS = (
     "cycles", "input.stalls", "images", "array.beats", "array.taps", "lane.file.tap_writes",
-    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples",
+    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples", "learn.samples",
+    "learn.minibatches", "learn.rows", "learn.rows_skipped", "learn.blocks",
+    "learn.blocks_skipped", "learn.back.planes", "learn.output.planes", "learn.hidden.planes",
+    "learn.back.beats", "learn.output.beats", "learn.hidden.beats", "array.nodes",
 )  # fmt: skip
 
 

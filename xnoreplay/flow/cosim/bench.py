@@ -12,11 +12,11 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly, SimTimeoutError, with_timeout
+from cocotb.triggers import FallingEdge, ReadOnly, SimTimeoutError, Timer, with_timeout
 
 from xnoreplay.flow.cosim.compare import rows_text
 from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
-from xnoreplay.flow.cosim.script import REPLAY, VARIABLE
+from xnoreplay.flow.cosim.script import REGISTERS, REPLAY, VARIABLE
 from xnoreplay.flow.cosim.view import ChipView, Tracer
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image as images
@@ -26,6 +26,8 @@ from xnoreplay.spec.bits import to_int
 
 PERIOD = 10  # time units of the simulator; any even number does
 IDLE = 0
+NEVER = 1 << 62  # a cycle that does not come
+SETTLE = 8  # cycles in which a transfer on the bus ends
 
 
 class Bench:
@@ -85,30 +87,61 @@ class Bench:
                     )
             self.labels = now
 
-    async def trace(self, lines: list[str]) -> None:
-        while True:
+    async def trace(self, lines: list[str], windows: list) -> None:
+        """Lines of the windows, in cycles of the command, which has not begun yet."""
+        first = self.view.cycles
+        for start, stop in windows:
+            while True:
+                await FallingEdge(self.dut.clk)
+                await ReadOnly()  # what the drivers set at this edge belongs to the cycle
+                if int(self.dut.phase.value) == IDLE:
+                    continue
+                now = self.view.cycles - first
+                if start <= now < stop:
+                    lines.append(self.tracer.line())
+                elif now < start - 1:
+                    await Timer((start - 1 - now) * PERIOD, "step")
+                if now >= stop - 1:
+                    break
+
+    async def abort(self, cycles: int) -> None:
+        """Write ABORT so many cycles after the command began."""
+        while int(self.dut.phase.value) == IDLE:
             await FallingEdge(self.dut.clk)
-            await ReadOnly()  # what the drivers set at this edge belongs to the cycle
-            if int(self.dut.phase.value) != IDLE:
-                lines.append(self.tracer.line())
+        await Timer(cycles * PERIOD, "step")
+        await FallingEdge(self.dut.clk)
+        await self.host.write(registers.Register.ABORT, 1)
+
+    async def settle(self) -> None:
+        """Withdraw the pixel offered, and let a transfer under way come to its end."""
+        self.pixels.valid.value = 0
+        for name in ("awvalid", "wvalid", "arvalid"):
+            self.host.pins[name].value = 0
+        for _ in range(SETTLE):
+            await FallingEdge(self.dut.clk)
 
     async def command(self, index: int, step: dict, image) -> bool:
         """One command from its bus write to idle; False where it did not come to its end."""
         lines: list[str] = []
         self.events = []
         self.kind = "insert" if step["command"] == "insert" else "admit"
-        tasks = [cocotb.start_soon(self.trace(lines))] if step.get("trace") else []
+        windows = step.get("windows") or [(0, NEVER)]
+        tasks = [cocotb.start_soon(self.trace(lines, windows))] if step.get("trace") else []
         if image is not None:
             number = self.plan.phases.index("input")
             tasks.append(cocotb.start_soon(self.pixels.send(image, step.get("gaps"), number)))
         phases: list[tuple[int, int]] = []
-        boundary = cocotb.start_soon(self.boundaries(phases))
+        boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
         number = registers.Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
-        finished = await self.finish(boundary, step["limit"])
+        if step.get("abort"):
+            tasks.append(cocotb.start_soon(self.abort(step["abort"])))
+        finished = await boundary
         await FallingEdge(self.dut.clk)
-        for task in [*tasks, boundary]:
+        for task in tasks:
             task.cancel()
+        if step.get("abort"):
+            await self.settle()
         seen = {
             "index": index,
             "phases": phases,
@@ -132,29 +165,29 @@ class Bench:
             for name in names
         }
 
-    async def finish(self, boundary, limit: int) -> bool:
-        """Wait for the last boundary; False where it takes more than `limit` cycles."""
-        try:
-            await with_timeout(boundary, limit * PERIOD, "step")
-        except SimTimeoutError:
-            return False
-        return True
+    async def boundaries(self, phases: list, limits: list[int]) -> bool:
+        """Phase and cycle at every change of phase, until the chip is idle again.
 
-    async def boundaries(self, phases: list) -> None:
-        """Phase and cycle at every change of phase, until the chip is idle again."""
+        False where a phase takes more than its limit: the chip is stuck in the last one.
+        """
+        phase = IDLE
         while True:
-            await self.dut.phase.value_change
+            try:
+                await with_timeout(self.dut.phase.value_change, limits[phase] * PERIOD, "step")
+            except SimTimeoutError:
+                return False
             await ReadOnly()
             phase = int(self.dut.phase.value)
             if phase == IDLE:
-                return
+                return True
             phases.append((phase, self.view.cycles))
 
     async def bus_registers(self) -> dict:
         """Control registers and counters as the host reads them."""
-        names = ("prediction", "seen", "quota", "staged", "lfsr_walk")
+        names = [n for n in REGISTERS if n not in ("refused", "finished")]
         values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
-        values["refused"] = await self.host.read(registers.Register.STATUS) >> 1
+        status = await self.host.read(registers.Register.STATUS)
+        values |= {"refused": status >> 1 & 1, "finished": status >> 2}
         count = len(self.view.counter_names)
         return {
             "registers": values,

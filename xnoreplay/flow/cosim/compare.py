@@ -60,8 +60,13 @@ class Model:
         for memory, row, bit in faults:
             self.fast.flip(memory, row, bit)
 
-    def run(self, step: Step) -> dict:
-        """One command, in the form in which the test bench reports it."""
+    def run(self, step: Step, stop: int = 0) -> dict:
+        """One command, in the form in which the test bench reports it.
+
+        stop : value of `cycles` at which a command that is aborted ended
+        """
+        start = self.fast.cycles
+        abort = stop - start if step.abort else 0
         before = self._replay_state(step)
         lines = []
         if step.trace:
@@ -70,8 +75,12 @@ class Model:
                 state = Path(folder) / "state.npz"
                 self.fast.save(state)
                 self.stepping.restore(state)
-            lines = self._command(self.stepping, step).trace
-        result = self._command(self.fast, step)
+            lines = self._command(self.stepping, step, abort).trace
+            if step.windows:
+                lines = [
+                    line for first, last in step.windows for line in lines[first:last]
+                ]
+        result = self._command(self.fast, step, abort)
         number = {name: n for n, name in enumerate(self.plan.phases)}
         return {
             "phases": [[number[name], cycle] for name, cycle in result.phases],
@@ -83,15 +92,10 @@ class Model:
             "memories": {name: self.memory(name) for name in step.memories},
         }
 
-    def _command(self, simulator, step: Step):
-        arguments: list = []
-        if step.image is not None:
-            arguments.append(self.script.images[step.image])
-        if step.command in ("stage", "insert", "arrive"):
-            arguments.append(step.argument)
-        if step.image is not None and step.gaps is not None:
-            return getattr(simulator, step.command)(*arguments, gaps=list(step.gaps))
-        return getattr(simulator, step.command)(*arguments)
+    def _command(self, simulator, step: Step, abort: int):
+        if abort > 0:
+            simulator.abort(abort)
+        return step.carry_out(simulator, self.script.images)
 
     def registers(self) -> dict[str, int]:
         return {name: int(getattr(self.fast.state, name)) for name in REGISTERS}
@@ -157,7 +161,7 @@ class Comparison:
         if "readback" in seen:
             return list(self._readback(seen["readback"]))
         step = self.model.script.steps[seen["index"]]
-        expected = self.model.run(step)
+        expected = self.model.run(step, seen["cycles"])
         self.expected_trace = expected["trace"]
         found = list(self._command(seen["index"], step, expected, seen))
         if not found:
@@ -245,9 +249,11 @@ class Comparison:
             yield from self._rows(index, what, end, name, want, seen["memories"][name])
             memory = self.plan.memory(name)
             self.compared["memory.bits"] += memory.bits
-        if step.command == "infer":
+        if step.abort:
+            self.compared["aborts"] += 1
+        elif step.command == "infer":
             self.compared["predictions"] += 1
-            self.compared["images.in_full"] += set(changing(self.plan)) <= set(step.memories)
+            self.compared["images.in_full"] += set(changing(self.plan, False)) <= set(step.memories)
             yield from self._closed_form(differ, step, expected, seen)
 
     def _closed_form(self, differ, step, expected, seen):

@@ -81,7 +81,7 @@ def parse(texts: list[str], plan: Plan) -> Faults:
 
 
 def _check_bit(plan: Plan, name: str, row: int, bit: int) -> None:
-    names = [m.name for m in plan.memories if not m.learning]
+    names = [m.name for m in plan.memories]
     if name not in names:
         raise unknown("memory", name, names)
     memory = plan.memory(name)

@@ -1,24 +1,31 @@
 """What a co-simulation does to the chip: commands in order, and what is looked at after each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from xnoreplay.flow.cosim import minibatches
 from xnoreplay.flow.data import Dataset
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.learning_plan import most_cycles
+from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import HOST_MEMORIES
-from xnoreplay.spec.replay import SEED_DRAWS
 from xnoreplay.spec.scenario import ScenarioSpec
 
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
 REPLAY = ("replay.latent", "replay.label", "replay.count")
 STAGING = ("staging.latent", "staging.label")
-REGISTERS = ("prediction", "seen", "quota", "staged", "refused", "lfsr_walk")
+REGISTERS = (
+    "prediction", "seen", "quota", "staged", "refused", "lfsr_walk", "lfsr_error", "lfsr_update",
+    "finished",
+)  # fmt: skip
+LOW_BITS = ("cls.low", "cls.hidden_low")  # of proxies: only a retraining reads them
 CYCLE_BUDGET = 12_000_000  # cycles of a script; a larger network gets fewer samples
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
-SLACK = 1000  # cycles past its closed form that a command may take before it counts as stalled
+SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,8 @@ class Step:
     gaps : cycles by which each pixel is late
     memories : compared row by row when the command has ended
     trace : compared cycle by cycle
+    windows : cycles (first, past the last) of the command that the trace is limited to, if any
+    abort : cycles after which the host writes ABORT; the bus adds a few
     bus : control registers and counters are also read over the bus
     """
 
@@ -40,27 +49,39 @@ class Step:
     gaps: tuple[int, ...] | None = None
     memories: tuple[str, ...] = ()
     trace: bool = False
+    windows: tuple[tuple[int, int], ...] = ()
+    abort: int = 0
     bus: bool = False
 
     def plain(self, plan: Plan) -> dict:
         """As the test bench reads it."""
         given = {k: v for k, v in vars(self).items() if v != getattr(Step, k, None)}
-        return given | {"limit": self.limit(plan)}
+        return given | {"limits": self.limits(plan)}
 
     @classmethod
     def load(cls, tree: dict) -> "Step":
         """Inverse of `plain`."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
-        fields.pop("limit", None)
+        fields.pop("limits", None)
+        fields["windows"] = tuple(tuple(w) for w in fields.get("windows", ()))
         return cls(**fields)
 
-    def limit(self, plan: Plan) -> int:
-        """Cycles after which the command cannot be running any more."""
-        op = plan.replay
-        walk = SEED_DRAWS + (2 << op.epoch_walk) + 2 * op.capacity
-        copies = (op.capacity + op.staging) * (op.copy_cycles + 2)
-        late = sum(self.gaps or ())
-        return plan.infer_cycles(plan.network.classes) + 2 * (walk + copies) + late + SLACK
+    def carry_out(self, chip, images: np.ndarray):
+        """The command on a simulated chip."""
+        arguments: list = []
+        if self.image is not None:
+            arguments.append(images[self.image])
+        if self.command in ("stage", "insert", "arrive"):
+            arguments.append(self.argument)
+        if self.image is not None and self.gaps is not None:
+            return getattr(chip, self.command)(*arguments, gaps=list(self.gaps))
+        return getattr(chip, self.command)(*arguments)
+
+    def limits(self, plan: Plan) -> list[int]:
+        """Cycles after which each phase cannot be running any more, by its number."""
+        most = {"idle": 0} | most_cycles(plan)
+        most["input"] += sum(self.gaps or ())
+        return [most[name] + SLACK for name in plan.phases]
 
 
 @dataclass(frozen=True)
@@ -70,29 +91,40 @@ class Script:
     steps: tuple[Step, ...]
     images: np.ndarray
     faults: tuple[tuple[str, int, int], ...] = field(default=())
+    kinds: tuple[str, ...] = ()
+    """Kinds of minibatches whose trace is compared; see `minibatches`."""
 
     def until(self, index: int, **changes) -> "Script":
         """The commands up to `index`, that one changed; the others look at nothing."""
         quiet = tuple(replace(s, memories=(), trace=False, bus=False) for s in self.steps[:index])
         return replace(self, steps=(*quiet, replace(self.steps[index], **changes)))
 
-    def watched(self, first: int, last: int, memories: tuple[str, ...]) -> "Script":
-        """The commands up to `last`; from `first` on, all memories are looked at."""
+    def watched(self, first: int, last: int, plan: Plan) -> "Script":
+        """The commands up to `last`; from `first` on, all that commands have written is looked at."""
         steps = [
-            replace(s, memories=memories if i >= first else (), trace=False)
+            replace(s, memories=self.written(i, plan) if i >= first else (), trace=False, windows=())
             for i, s in enumerate(self.steps[: last + 1])
         ]
         return replace(self, steps=tuple(steps))
 
+    def written(self, index: int, plan: Plan) -> tuple[str, ...]:
+        """Memories that the commands up to `index` may have written."""
+        learned = any(s.command == "retrain" for s in self.steps[: index + 1])
+        return changing(plan, learned)
+
 
 def memories(plan: Plan) -> tuple[str, ...]:
     """Every memory that the hardware has."""
-    return tuple(m.name for m in plan.memories if not m.learning)
+    return tuple(m.name for m in plan.memories)
 
 
-def changing(plan: Plan) -> tuple[str, ...]:
-    """Those of them that commands write: all but what the host alone writes."""
-    constant = {n for n in HOST_MEMORIES if n.startswith(("weights", "cls", "thermometer"))}
+def changing(plan: Plan, learning: bool = True) -> tuple[str, ...]:
+    """Those of them that commands write: all but what the host alone writes.
+
+    learning : retraining among them, which writes the classifier
+    """
+    hosts = ("weights", "thermometer") if learning else ("weights", "thermometer", "cls")
+    constant = {n for n in HOST_MEMORIES if n.startswith(hosts)}
     return tuple(n for n in memories(plan) if n not in constant)
 
 
@@ -102,19 +134,23 @@ def pieces(scenario: ScenarioSpec, data: Dataset) -> list[np.ndarray]:
     return [np.flatnonzero((data.labels == label) & ~data.is_test) for label in order]
 
 
-def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0) -> Script:
+def build(
+    preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int, seed: int = 0
+) -> Script:
     """The full comparison.
 
     Base classes arrive and fill the replay memory until samples are refused; `images` images are
     recognised with every memory, counter and register compared, half of them with pixels that come
     late; then the sessions of the scenario: new samples are staged until the class or the staging
-    memory ends, an epoch is walked, and the memory rebalanced; then every image is recognised.
+    memory ends, an epoch is walked, the chip retrains, and the memory is rebalanced; then every image
+    is recognised; last, commands are aborted, and one more session shows what they left.
 
     What only the host writes is looked at late, so that a wrong bit of it shows where it first
     acts.
     """
     rng = np.random.default_rng(seed)
-    whole, some = memories(plan), changing(plan)
+    whole, some = memories(plan), changing(plan, learning=False)
+    acting = tuple(n for n in whole if n not in LOW_BITS)
     replay = tuple(n for n in REPLAY + STAGING if n in whole)
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
@@ -129,8 +165,9 @@ def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0)
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     for n, i in enumerate(chosen):
         gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
-        steps.append(Step("infer", 0, i, gaps, whole, trace=n < 2, bus=True))
+        steps.append(Step("infer", 0, i, gaps, acting, trace=n < 2, bus=True))
     tasks = preset.scenario.tasks
+    kinds: dict[str, tuple[int, int]] = {}
     for task in range(1, tasks + 1):
         new = [(int(i), k) for k in preset.scenario.task_classes(task) for i in classes[k]]
         # One sample more than fits, so that staging refuses one in every session that fills it.
@@ -140,13 +177,76 @@ def build(preset: Preset, plan: Plan, data: Dataset, images: int, seed: int = 0)
                 Step("stage", k, i, memories=replay if n % OFTEN == 0 else (),
                      trace=n == 0 and task == 1)
             )  # fmt: skip
-        steps.append(Step("epoch", memories=some, trace=True, bus=True))
+        if task == 1:
+            steps.append(Step("epoch", memories=some, trace=True, bus=True))
+        retrain = Step("retrain", memories=changing(plan), bus=True)
+        if task == 1:
+            chip = prepared(plan, bundle, steps, data.images)
+            kinds = minibatches.windows(plan, chip)
+            retrain = replace(retrain, trace=True, windows=merged(kinds.values()))
+        steps.append(retrain)
+        some = changing(plan)
         steps.append(Step("rebalance", memories=some, trace=task in (1, tasks), bus=True))
     count = min(len(data.images), share)
     for n, i in enumerate(np.linspace(0, len(data.images) - 1, count).round().astype(int).tolist()):
         look = n % OFTEN == OFTEN - 1 or n == count - 1
         steps.append(Step("infer", 0, i, memories=some if look else (), bus=n == count - 1))
-    return Script(tuple(steps), data.images)
+    steps += aborted(plan, len(data.images), preset.scenario.classes - 1, rng)
+    return Script(tuple(steps), data.images, kinds=tuple(kinds))
+
+
+def prepared(plan: Plan, bundle: Bundle, steps: list[Step], images: np.ndarray):
+    """A simulated chip after some steps; those that only look are left out."""
+    from xnoreplay.sim.run import Simulator
+
+    chip = Simulator(plan, bundle)
+    for step in steps:
+        if step.command != "infer":
+            step.carry_out(chip, images)
+    return chip
+
+
+def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Windows in order, those that touch or overlap as one.
+
+    >>> merged([(5, 9), (0, 5), (20, 30)])
+    ((0, 9), (20, 30))
+    """
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(windows):
+        if found and start <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(stop, found[-1][1])
+        else:
+            found.append((start, stop))
+    return tuple(found)
+
+
+def aborted(plan: Plan, images: int, label: int, rng: np.random.Generator) -> list[Step]:
+    """Commands that are aborted somewhere, sessions in each of their phases; then a whole session.
+
+    A sample that is staged afterwards, and a retraining, find what the aborts left.
+    """
+    some = changing(plan)
+    most = most_cycles(plan)
+    image = int(rng.integers(images))
+    whole = [
+        Step("infer", 0, image), Step("stage", label, image), Step("insert", 0, image),
+        Step("arrive", plan.network.classes), Step("epoch"), Step("rebalance"),
+    ]  # fmt: skip
+    lengths = [plan.feature_cycles] * 3 + [
+        plan.replay.evict_cycles, most["epoch"] // 2, plan.replay.evict_cycles
+    ]  # fmt: skip
+    steps = [
+        replace(step, abort=int(rng.integers(1, length)), memories=some, bus=True)
+        for step, length in zip(whole, lengths, strict=True)
+    ]
+    steps.append(Step("stage", label, image))
+    reach = sum(most[n] for n in most if n in LEARNING_PHASES)
+    for share in (0.01, 0.05, 0.2, 0.4, 0.7, 1.0):
+        cycles = max(1, int(reach * share * rng.random()))
+        steps.append(Step("retrain", abort=cycles, memories=some, bus=True))
+    whole = [Step("retrain"), Step("rebalance"), Step("infer", 0, image)]
+    return steps + [replace(step, memories=some, bus=True) for step in whole]
 
 
 def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
@@ -161,8 +261,15 @@ def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
         *(Step("infer", 0, i) for i in range(images)),
         *(Step("stage", new, int(i)) for i in classes[new][:2]),
         Step("epoch"),
+        Step("retrain"),
+        Step("retrain", abort=100),
         Step("rebalance"),
+        *(Step("infer", 0, i) for i in range(images)),
     ]
-    steps = [replace(s, memories=changing(plan), bus=True, trace=True) for s in plain]
+    learns = next(n for n, s in enumerate(plain) if s.command == "retrain")
+    steps = [
+        replace(s, memories=changing(plan, n >= learns), bus=True, trace=True)
+        for n, s in enumerate(plain)
+    ]
     steps[-1] = replace(steps[-1], memories=whole)
     return Script(tuple(steps), data.images)

@@ -114,7 +114,7 @@ def run(
         )
         for name in wanted:
             make: Callable[..., Script] = scripts.build if name == "verilator" else scripts.short
-            arguments = (images,) if name == "verilator" else ()
+            arguments = (bundle, images) if name == "verilator" else ()
             setup, built = bench.setup(name)
             outcome = check(bench, setup, make(preset, plan, data, *arguments), out)
             result[name] = _figures(outcome, built)
@@ -150,15 +150,20 @@ def locate(
     """Run again up to the first command that differs, and trace that one on both sides."""
     if index < 0:
         return outcome, replace(script, steps=())
-    memories = scripts.changing(setup.plan)
-    looked = [i for i in range(index) if set(memories) <= set(script.steps[i].memories)]
+    looked = [
+        i
+        for i in range(index)
+        if set(script.written(i, setup.plan)) <= set(script.steps[i].memories)
+    ]
     first = looked[-1] + 1 if looked else 0
     if first < index:
-        watched = script.watched(first, index, memories)
+        watched = script.watched(first, index, setup.plan)
         again = session.run(setup, watched, bench.work / "watch", "narrowing", bench.progress)
         if again.differences:
             index = again.differences[0].command
-    traced = script.until(index, trace=True, memories=scripts.memories(setup.plan))
+    traced = script.until(
+        index, trace=True, windows=(), memories=scripts.memories(setup.plan)
+    )
     final = session.run(setup, traced, bench.work / "trace", "tracing", bench.progress)
     # What depends on looking again must not get lost if it does not come back.
     return (final if final.differences else outcome), traced

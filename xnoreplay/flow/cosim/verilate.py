@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow import files
+from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ToolError
 
@@ -196,8 +197,9 @@ PUBLIC = (
     ("flat_rw", "*", ("array",)),
     ("flat_rw", "*thermometer", ("threshold*",)),
     ("flat_rd", "*counters", ("*",)),
-    ("flat_rd", "*host", ("prediction", "seen", "quota", "staged", "refused", "lfsr_walk")),
-    ("flat_rd", "*", ("ren", "raddr", "wen", "waddr", "wdata")),
+    ("flat_rd", "*host", REGISTERS),
+    ("flat_rd", "*", ("ren", "raddr", "rplane", "wen", "waddr", "wdata", "wvalue")),
+    ("flat_rd", "*balance", ("inverse_read",)),
     ("flat_rd", "*array", ("x_valid", "x", "done", "done_lanes", "acc")),
 )
 """What the test bench looks at: access, modules, variables. All else is Verilator's to optimise."""

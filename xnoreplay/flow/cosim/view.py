@@ -3,14 +3,23 @@
 The only place that knows the instance names of `xnoreplay.hw`.
 """
 
+from dataclasses import replace
+
 from xnoreplay.flow.cosim.script import REGISTERS
+from xnoreplay.hw.classifier import bank_row
 from xnoreplay.hw.host import identifier
 from xnoreplay.spec import trace
+from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import counters
 from xnoreplay.spec.trace import TRACED
 
+LEARNING = ("batch.label", "batch.mask", "batch.logit", "table.weight")
+PLANES = ("batch.delta", "batch.class_delta", "batch.hidden_delta")
+"""Memories of the learning unit under their own name; the second with an instance a plane."""
 INSTANCES = {
+    **{name: f"learning.{identifier(name)}" for name in LEARNING},
+    "table.inverse": "learning.balance.table_inverse",
     "line.row0": "front.line_buffer.line_row0",
     "line.row1": "front.line_buffer.line_row1",
     "pool.row": "back.pool_row",
@@ -53,8 +62,8 @@ class MemoryView:
 class Strobes:
     """The chip's side of one memory's ports; a port the chip does not use is absent."""
 
-    def __init__(self, instance, granule: int) -> None:
-        self.granule = granule
+    def __init__(self, instance, granule: int, base: int = 0) -> None:
+        self.granule, self.base = granule, base
         names = ("ren", "raddr", "wen", "waddr", "wdata")
         self.ren, self.raddr, self.wen, self.waddr, self.wdata = (
             getattr(instance, name, None) for name in names
@@ -66,8 +75,8 @@ class Strobes:
             return None
         return number(self.raddr) if self.raddr is not None else 0
 
-    def write(self, base: int = 0) -> trace.Write | None:
-        """The write being made, at `base` plus its address; only written granules show."""
+    def write(self) -> trace.Write | None:
+        """The write being made, at the base plus its address; only written granules show."""
         mask = number(self.wen) if self.wen is not None else 0
         if not mask:
             return None
@@ -77,7 +86,95 @@ class Strobes:
                 keep |= (1 << self.granule) - 1 << i * self.granule
         address = number(self.waddr) if self.waddr is not None else 0
         data = number(self.wdata) if self.wdata is not None else 0
-        return trace.Write(base + address, data & keep, mask)
+        return trace.Write(self.base + address, data & keep, mask)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle."""
+        write = self.write()
+        return () if write is None else (write,)
+
+
+class Banked:
+    """Banks of one memory: a read strobes banks at one address, each may be written."""
+
+    def __init__(self, banks: list[Strobes]) -> None:
+        self.banks = banks
+
+    def read(self) -> int | None:
+        return next((a for bank in self.banks if (a := bank.read()) is not None), None)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        return tuple(write for bank in self.banks for write in bank.writes())
+
+
+class Pairs(Banked):
+    """cls.top: two banks that hold the rows of the memory map by copies."""
+
+    def __init__(self, instance, granule: int, plan: Plan) -> None:
+        rows = {bank_row(plan, row): row for row in range(plan.memory("cls.top").depth)}
+        self.rows = rows
+        super().__init__([Strobes(getattr(instance, f"bank{i}"), granule) for i in range(COPIES)])
+
+    def read(self) -> int | None:
+        for i, bank in enumerate(self.banks):
+            address = bank.read()
+            if address is not None:
+                return self.rows[i, address]
+        return None
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        found = []
+        for i, bank in enumerate(self.banks):
+            for write in bank.writes():
+                found.append(replace(write, address=self.rows[i, write.address]))
+        return tuple(found)
+
+
+class Planes:
+    """Rows of bit-planes: a write shows a row for each plane."""
+
+    def __init__(self, instance, planes: int) -> None:
+        self.planes = planes
+        names = ("ren", "raddr", "rplane", "wen", "waddr", "wvalue")
+        self.ren, self.raddr, self.rplane, self.wen, self.waddr, self.wvalue = (
+            getattr(instance, name) for name in names
+        )
+
+    def read(self) -> int | None:
+        if not number(self.ren):
+            return None
+        return number(self.raddr) * self.planes + number(self.rplane)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        mask = number(self.wen)
+        if not mask:
+            return ()
+        first, value = number(self.waddr) * self.planes, number(self.wvalue)
+        return tuple(
+            trace.Write(first + k, mask if value >> k & 1 else 0, mask) for k in range(self.planes)
+        )
+
+
+class Table:
+    """table.inverse, whose ports are its register file's and its unit's strobes."""
+
+    def __init__(self, unit) -> None:
+        file = unit.table_inverse
+        self.reading, self.address = unit.inverse_read, file.raddr
+        self.strobes = Strobes(file, 1 << 16)
+
+    def read(self) -> int | None:
+        return number(self.address) if number(self.reading) else None
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        return self.strobes.writes()
+
+
+class Lanes(Banked):
+    """lane.file, whose reads show in the operand."""
+
+    def read(self) -> int | None:
+        return None
 
 
 class ChipView:
@@ -94,8 +191,7 @@ class ChipView:
         self.lanes = [getattr(dut.array, f"lane{i}").file for i in range(plan.target.lanes)]
         self.memories: dict[str, MemoryView] = {}
         for memory in plan.memories:
-            if not memory.learning:
-                self.memories[memory.name] = MemoryView(self._rows(memory))
+            self.memories[memory.name] = MemoryView(self._rows(memory))
         self.counter_names = counters(plan.memories)
         self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
         self.cycles_handle = dut.counters.cycles
@@ -108,6 +204,19 @@ class ChipView:
         if memory.name == "thermometer.threshold":
             unit = self.dut.thermometer
             return [getattr(unit, f"threshold{i}") for i in range(memory.depth)]
+        if memory.name == "cls.top":
+            banks = [_descend(self.dut, f"cls_top.bank{i}").array for i in range(COPIES)]
+            places = [bank_row(self.plan, row) for row in range(memory.depth)]
+            return [banks[bank][row] for bank, row in places]
+        unit = self.dut.learning
+        if memory.name == "batch.bank":
+            banks = [getattr(unit, f"bank{n}").array for n in range(memory.count)]
+            return [bank[row] for bank in banks for row in range(memory.depth)]
+        if memory.name in PLANES:
+            bits = self.plan.rule.delta_bits
+            planes = getattr(unit, identifier(memory.name))
+            arrays = [getattr(planes, f"plane{k}").array for k in range(bits)]
+            return [array[row] for row in range(memory.depth // bits) for array in arrays]
         path = INSTANCES.get(memory.name, identifier(memory.name))
         array = _descend(self.dut, path).array
         return [array[row] for row in range(memory.depth)]
@@ -130,16 +239,28 @@ class Tracer:
         dut, plan = view.dut, view.plan
         self.view, self.plan = view, plan
         by_name = {m.name: m for m in plan.memories}
-        self.strobes = {
-            name: Strobes(_descend(dut, identifier(name)), m.granule or m.width)
-            for name, m in by_name.items()
-            if name in TRACED and name != "lane.file" and not m.learning
-        }
-        file = by_name["lane.file"]
-        self.lanes = [Strobes(lane, file.granule) for lane in view.lanes]
-        self.slots = file.depth
+        self.slots = by_name["lane.file"].depth
+        self.strobes = {n: self._strobes(m) for n, m in by_name.items() if n in TRACED}
         self.array = dut.array
         self.acc_bits = len(dut.array.acc) // plan.target.lanes
+
+    def _strobes(self, memory):
+        """What shows one memory's reads and writes."""
+        dut, name, granule = self.view.dut, memory.name, memory.granule or memory.width
+        if name == "lane.file":
+            lanes = enumerate(self.view.lanes)
+            return Lanes([Strobes(lane, granule, i * self.slots) for i, lane in lanes])
+        if name == "cls.top":
+            return Pairs(dut.cls_top, granule, self.plan)
+        if name == "batch.bank":
+            banks = [getattr(dut.learning, f"bank{n}") for n in range(memory.count)]
+            depth = memory.depth
+            return Banked([Strobes(bank, granule, n * depth) for n, bank in enumerate(banks)])
+        if name in PLANES:
+            return Planes(getattr(dut.learning, identifier(name)), self.plan.rule.delta_bits)
+        if name == "table.inverse":
+            return Table(dut.learning.balance)
+        return Strobes(_descend(dut, INSTANCES.get(name, identifier(name))), granule)
 
     def line(self) -> str:
         """The cycle's text; signals must be settled."""
@@ -149,11 +270,7 @@ class Tracer:
             address = strobes.read()
             if address is not None:
                 reads[name] = address
-            write = strobes.write()
-            if write is not None:
-                writes[name] = (write,)
-        files = [s.write(i * self.slots) for i, s in enumerate(self.lanes)]
-        writes["lane.file"] = tuple(w for w in files if w is not None)
+            writes[name] = strobes.writes()
         phase = self.plan.phases[number(self.view.dut.phase)]
         return trace.line(self.view.cycles, phase, reads, writes, self._stream(), self._sums())
 
