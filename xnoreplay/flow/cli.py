@@ -182,6 +182,9 @@ def cosim(
         Path | None,
         typer.Option("--verilog", metavar="FILE", help="Hold this file, not the generated one."),
     ] = None,
+    netlist: Annotated[
+        bool, typer.Option("--netlist", help="Hold the gates that yosys maps the Verilog to.")
+    ] = False,
 ) -> None:  # fmt: skip
     """Hold the Verilog to the simulator.
 
@@ -192,7 +195,8 @@ def cosim(
         _replay(replay)
         return
     _bring("cosim", "cosim", out, force, preset=preset, bundle=bundle, untrained=untrained,
-           images=images, simulator=simulator, faults=tuple(fault or ()), verilog=verilog)  # fmt: skip
+           images=images, simulator=simulator, faults=tuple(fault or ()), verilog=verilog,
+           netlist=netlist)  # fmt: skip
 
 
 def _replay(folder: Path) -> None:

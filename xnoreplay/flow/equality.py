@@ -20,11 +20,12 @@ def comparisons(results: dict[str, dict]) -> list[dict]:
         })  # fmt: skip
     for row in results.get("simulate", {}).get("equality", []):
         rows.append({"step": "simulate", **row})
+    design = "netlist" if "netlist" in results.get("cosim", {}) else "RTL"
     for name in SIMULATORS:
         if session := results.get("cosim", {}).get(name):
             compared = session["compared"]
             counted = {k: compared[v] for k, v in COSIM_AMOUNTS.items() if v in compared}
-            what = f"RTL in {name.capitalize()} = simulator, {compared['commands']:,} commands"
+            what = f"{design} in {name.capitalize()} = simulator, {compared['commands']:,} commands"
             rows.append({"step": "cosim", "what": what, "equal": True, **counted})
     return rows
 

@@ -42,6 +42,7 @@ class Settings:
     simulator : of co-simulation
     faults : deliberate ones of co-simulation; see `cosim.faults`
     verilog : a file that co-simulation takes instead of the generated one
+    netlist : whether co-simulation takes the netlist that yosys makes of it
     place : whether synthesis goes on to place and route
     all_classes : whether pre-training sees every class of the scenario, not the base alone
     """
@@ -54,6 +55,7 @@ class Settings:
     simulator: str = "verilator"
     faults: tuple[str, ...] = ()
     verilog: Path | None = None
+    netlist: bool = False
     place: bool = False
     all_classes: bool = False
 
@@ -155,6 +157,7 @@ def _cosim(context: Context) -> dict:
     result = cosim.run(
         preset, bundle, source, context.out, context.progress, images=context.config["images"],
         env=env, simulator=simulator, faults=context.config["faults"],
+        netlist=context.config["netlist"],
     )  # fmt: skip
     if simulator != "icarus":
         images = data.of(preset).images
@@ -210,7 +213,7 @@ def steps(train: bool) -> dict[str, Step]:
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
             "cosim", _cosim, ("export", "generate"), files=("verilog",),
-            code=("spec", "sim", "hw", "flow/cosim", "flow/data.py"),
+            code=("spec", "sim", "hw", "flow/cosim", "flow/data.py", "flow/synth.py"),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
         Step("estimate", _estimate, ("simulate",),
@@ -246,6 +249,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "simulator": settings.simulator,
             "faults": list(settings.faults),
             "verilog": str(settings.verilog) if settings.verilog else None,
+            "netlist": settings.netlist,
         },
         "synth": {"preset": preset, "place": settings.place},
         "estimate": {"preset": preset},

@@ -121,7 +121,6 @@ class Array(wiring.Component):
                 "x_valid": Out(1),
                 "x": Out(operand_layout(window, slots, lanes)),
                 "done": Out(1),
-                "done_lanes": Out(lanes),
                 "acc": Out(data.ArrayLayout(acc_bits, lanes)),
                 "nodes": Out(data.ArrayLayout(node_layout(channels, fold), lanes)),
                 "wlanes": In(lanes),
@@ -142,7 +141,7 @@ class Array(wiring.Component):
         m.d.comb += enabled.eq((1 << self.x.taps) - 1)
 
         # Control follows the operand: c_ beside the cells' register, n_ beside the nodes'.
-        c_lanes, n_lanes, a_lanes = (Signal(self.lanes, name=f"{s}_lanes") for s in "cna")
+        c_lanes, n_lanes = (Signal(self.lanes, name=f"{s}_lanes") for s in "cn")
         c_first, n_first = Signal(name="c_first"), Signal(name="n_first")
         c_last, n_last = Signal(name="c_last"), Signal(name="n_last")
         m.d.sync += [
@@ -152,10 +151,8 @@ class Array(wiring.Component):
             n_lanes.eq(c_lanes),
             n_first.eq(c_first),
             n_last.eq(c_last),
-            a_lanes.eq(n_lanes),
             self.done.eq(n_last),
         ]
-        m.d.comb += self.done_lanes.eq(a_lanes)
 
         for i in range(self.lanes):
             lane = Lane(self.channels, self.slots, self.fold, self.acc_bits)

@@ -91,16 +91,19 @@ class Bench:
         """Lines of the windows, in cycles of the command, which has not begun yet."""
         first = self.view.cycles
         for start, stop in windows:
+            ahead = start - self.tracer.BEHIND
             while True:
                 await FallingEdge(self.dut.clk)
                 await ReadOnly()  # what the drivers set at this edge belongs to the cycle
                 if int(self.dut.phase.value) == IDLE:
                     continue
                 now = self.view.cycles - first
-                if start <= now < stop:
-                    lines.append(self.tracer.line())
-                elif now < start - 1:
-                    await Timer((start - 1 - now) * PERIOD, "step")
+                if now >= ahead:
+                    line = self.tracer.line()
+                    if now >= start:
+                        lines.append(line)
+                elif now < ahead - 1:
+                    await Timer((ahead - 1 - now) * PERIOD, "step")
                 if now >= stop - 1:
                     break
 

@@ -11,6 +11,7 @@ import numpy as np
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow import files
 from xnoreplay.flow.cosim import faults as fault_texts
+from xnoreplay.flow.cosim import netlist as netlists
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim import session
 from xnoreplay.flow.cosim.faults import Faults
@@ -68,6 +69,7 @@ def run(
     faults: list[str] | None = None,
     dataset: Dataset | None = None,
     optimise: str = "-O2",
+    netlist: bool = False,
 ) -> dict:
     """Hold the Verilog of a run folder to the simulator.
 
@@ -89,6 +91,8 @@ def run(
         Images and labels; the scenario's without it.
     optimise : str
         The C++ compiler's option for Verilator's output.
+    netlist : bool
+        Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
 
     Returns
     -------
@@ -109,6 +113,12 @@ def run(
         verilog = _modified(plan, found)
     result: dict = {"faults": list(faults or [])}
     with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+        if netlist:
+            mapped = netlists.build(verilog, Path(work) / "netlist", progress)
+            verilog = mapped.verilog
+            result["netlist"] = {
+                "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
+            }  # fmt: skip
         bench = Bench(
             preset, bundle, verilog, found, env or _tools_env(), Path(work), optimise, progress
         )

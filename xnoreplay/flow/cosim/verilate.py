@@ -200,7 +200,7 @@ PUBLIC = (
     ("flat_rd", "*host", REGISTERS),
     ("flat_rd", "*", ("ren", "raddr", "rplane", "wen", "waddr", "wdata", "wvalue")),
     ("flat_rd", "*balance", ("inverse_read",)),
-    ("flat_rd", "*array", ("x_valid", "x", "done", "done_lanes", "acc")),
+    ("flat_rd", "*array", ("x_valid", "x", "done", "acc")),
 )
 """What the test bench looks at: access, modules, variables. All else is Verilator's to optimise."""
 

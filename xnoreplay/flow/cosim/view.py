@@ -3,9 +3,11 @@
 The only place that knows the instance names of `xnoreplay.hw`.
 """
 
+from collections import deque
 from dataclasses import replace
 
 from xnoreplay.flow.cosim.script import REGISTERS
+from xnoreplay.hw.array import Array
 from xnoreplay.hw.classifier import bank_row
 from xnoreplay.hw.host import identifier
 from xnoreplay.spec import trace
@@ -233,7 +235,13 @@ class ChipView:
 
 
 class Tracer:
-    """One line of `spec.trace` for the current cycle."""
+    """One line of `spec.trace` for the current cycle.
+
+    A sum shows the lanes that worked on it, which the stream register held `BEHIND` cycles before: a
+    line is whole where the lines of so many cycles before it were asked for too.
+    """
+
+    BEHIND = Array.LATENCY - 1
 
     def __init__(self, view: ChipView) -> None:
         dut, plan = view.dut, view.plan
@@ -243,6 +251,7 @@ class Tracer:
         self.strobes = {n: self._strobes(m) for n, m in by_name.items() if n in TRACED}
         self.array = dut.array
         self.acc_bits = len(dut.array.acc) // plan.target.lanes
+        self.worked: deque[int] = deque([0] * self.BEHIND, self.BEHIND)
 
     def _strobes(self, memory):
         """What shows one memory's reads and writes."""
@@ -272,7 +281,9 @@ class Tracer:
                 reads[name] = address
             writes[name] = strobes.writes()
         phase = self.plan.phases[number(self.view.dut.phase)]
-        return trace.line(self.view.cycles, phase, reads, writes, self._stream(), self._sums())
+        stream, sums = self._stream(), self._sums()
+        self.worked.append(stream.lanes if stream else 0)
+        return trace.line(self.view.cycles, phase, reads, writes, stream, sums)
 
     def _stream(self) -> trace.Stream | None:
         """Fields of the stream register, low bits first as `hw.array.operand_layout` lays them."""
@@ -289,7 +300,7 @@ class Tracer:
     def _sums(self) -> tuple[int, ...] | None:
         if not number(self.array.done):
             return None
-        lanes, acc = number(self.array.done_lanes), number(self.array.acc)
+        lanes, acc = self.worked[0], number(self.array.acc)
         return tuple(
             acc >> i * self.acc_bits & (1 << self.acc_bits) - 1
             for i in range(self.plan.target.lanes)
