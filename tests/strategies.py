@@ -13,7 +13,7 @@ def targets(draw, classes: int = 2, hidden_learns=None) -> TargetSpec:
     """Machines with windows of at most eight channels."""
     channels = draw(st.sampled_from((1, 2, 4, 8)))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= channels]))
-    batches = [b for b in (1, 2, 4, 8) if 1 << max(0, (-(-b // 9) - 1).bit_length()) <= channels]
+    batches = [b for b in (1, 2, 4, 8, 16, 32) if 1 << max(0, (-(-b // 9) - 1).bit_length()) <= channels]
     return TargetSpec(
         name="drawn",
         lanes=lanes,

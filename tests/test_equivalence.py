@@ -62,7 +62,7 @@ def test_hardware_equals_both_modes(plan, seed):
     rng = np.random.default_rng(seed)
     bundle = bundles.random(plan.network, seed)
     base = plan.network.classes - 1
-    commands = [(ARRIVE, base, None)]
+    commands = [(ARRIVE, base, None), (RETRAIN, 0, None)]  # a session of nothing
     commands += [(INSERT, n % base, random_image(rng, plan)) for n in range(4)]
     commands += [(INFER, 0, random_image(rng, plan))]
     commands += [(STAGE, base, random_image(rng, plan)) for _ in range(3)]

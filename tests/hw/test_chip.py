@@ -42,7 +42,7 @@ def cases(draw):
     levels = tuple(draw(st.integers(1, 5)) for _ in range(3 if colour == "ycbcr" else 1))
     sizes = draw(st.integers(1, 20)), draw(st.integers(1, 9)), draw(st.integers(2, 4))
     pad_bit = draw(st.sampled_from([0, 1]))
-    batch, bits, pair = (draw(st.sampled_from(x)) for x in ([1, 2, 4], range(2, 13), [1, 2]))
+    batch, bits, pair = (draw(st.sampled_from(x)) for x in ([1, 2, 4, 16], range(2, 13), [1, 2]))
     capacity, staging = draw(st.integers(sizes[2], 9)), draw(st.integers(0, 5))
     dials = {
         "delta_bits": draw(st.integers(2, 8)),

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
+import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sim.chips import Chips
@@ -148,9 +149,15 @@ def check_strobes(chip: Simulator, before: dict, seen: int, staged: int, samples
             assert count["cls.low.reads"] == count["cls.low.writes"] == updated
 
 
+@settings(max_examples=20, deadline=None)
 @given(design=designs())
-def test_nothing_to_learn(design):
-    chip = Simulator(*design)
-    chip.arrive(2)
-    with pytest.raises(SpecError, match="at least one latent"):
-        chip.retrain()
+def test_a_session_without_a_latent_walks_and_changes_nothing(design):
+    chips = Chips.of(*design)
+    with pytest.raises(SpecError, match="must have been announced before retraining"):
+        chips.fast.retrain()
+    chips.do("arrive", 2)
+    before = chips.fast.proxies()
+    chips.do("retrain")
+    np.testing.assert_array_equal(before.output, chips.fast.proxies().output)
+    assert chips.fast.memory_ints("table.weight")[:2] == [1, 1]
+    assert chips.fast.counters["learn.minibatches"] == 0

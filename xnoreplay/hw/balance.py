@@ -107,7 +107,8 @@ class Balance(wiring.Component):
     def divide_cycle(self, m):
         """Read and load the divider, then a quotient bit a cycle, highest first.
 
-        One numerator serves both: an inverse's has its only one at the top.
+        One numerator serves both: an inverse's has its only one at the top. `product` is ``seen`` times
+        the quotient, bit by bit beside it, so that no multiplier is needed.
         """
         bits = WEIGHT_CYCLES - 1
         total = Signal((self.plan.network.classes << BALANCE_BITS).bit_length())
@@ -116,6 +117,7 @@ class Balance(wiring.Component):
         numerator, divisor = Signal(bits), Signal.like(total)
         remainder, rest = Signal(len(total) + 1), Signal(len(total) + 2)
         quotient, complete = Signal(bits - 1), Signal(bits)
+        product, multiple = (Signal.like(self.inverse.wdata, name=n) for n in ("product", "multiple"))
         fits = Signal()
         m.d.comb += [
             invert.eq(self.state == State.INVERT),
@@ -124,19 +126,21 @@ class Balance(wiring.Component):
             rest.eq(remainder << 1 | numerator[-1]),
             fits.eq((divisor != 0) & (rest >= divisor)),
             complete.eq(quotient << 1 | fits),
+            multiple.eq((product << 1) + Mux(fits, self.seen, 0)),
             self.inverse_read.eq(first),
             self.inverse_write.eq(last & invert),
-            self.inverse.wdata.eq(complete),
+            self.inverse.wdata.eq(multiple),
             self.weight.en.eq(last & ~invert),
             self.weight.data.eq(Mux(complete == 0, 1, complete)),
         ]
-        scaled = (self.seen * self.inverse.rdata << WEIGHT_BITS) + (total >> 1)
+        scaled = (self.inverse.rdata << WEIGHT_BITS) + (total >> 1)
         with m.If(first):
             m.d.sync += [
                 numerator.eq(Mux(invert, 1 << bits - 1, scaled)),
                 divisor.eq(Mux(invert, self.inverse.rdata, total)),
                 remainder.eq(0),
                 quotient.eq(0),
+                product.eq(0),
                 step.eq(1),
             ]
         with m.Else():
@@ -144,6 +148,7 @@ class Balance(wiring.Component):
                 numerator.eq(numerator << 1),
                 remainder.eq(Mux(fits, rest - divisor, rest)),
                 quotient.eq(complete),
+                product.eq(multiple),
                 step.eq(step + 1),
             ]
         with m.If(last):

@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.array import tree_sum
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.hw.ports import read_port
 from xnoreplay.hw.rounding import rounded_delta
@@ -113,11 +114,13 @@ class ErrorUnit(wiring.Component):
         product = Signal(len(exponential) + len(quotient))
         scaled = Signal(len(product) + 8)
         is_target = Signal()
+        # Five shifted words: the only multiplier is the class weight's.
+        terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
         m.d.comb += [
             entry.eq(
                 Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))
             ),
-            product.eq(exponential * quotient),
+            product.eq(tree_sum(terms)),
             scaled.eq((product << 8) >> exponent),
             is_target.eq(self.t - again - 3 == self.label.data),
         ]

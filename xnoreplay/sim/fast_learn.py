@@ -41,7 +41,7 @@ def balance_phase(pr, m, lm, c, scalars, weights):
     for i in range(staged):
         lm.inverse[m.staging_label[i]] += 1
     for row in range(seen):
-        lm.inverse[row] = (1 << 20) // lm.inverse[row] if lm.inverse[row] else 0
+        lm.inverse[row] = seen * ((1 << 20) // lm.inverse[row]) if lm.inverse[row] else 0
         lm.weight[row] = weights[row]
     c.reads[Mem.REPLAY_COUNT] += seen
     c.reads[Mem.STAGING_LABEL] += staged

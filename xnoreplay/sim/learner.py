@@ -12,7 +12,6 @@ from xnoreplay.sim import learn_kernels as kernels
 from xnoreplay.spec import replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning import class_weights
 from xnoreplay.spec.reference import Classifier, Random
 from xnoreplay.spec.target import TargetSpec
@@ -97,8 +96,6 @@ class Learner:
         """
         counts = np.bincount(self.labels[self.labels >= 0], minlength=self.seen)
         counts += np.bincount([y for _, y in self.staged], minlength=self.seen).astype(int)
-        if not counts.any():
-            raise SpecError("a session must have at least one latent to learn from, not none")
         weights = np.array(class_weights(counts.tolist()), np.int64)
         pool = np.concatenate([self.latents, *(z[None] for z, _ in self.staged)])
         labels = np.concatenate([self.labels, [y for _, y in self.staged]]).astype(np.int64)

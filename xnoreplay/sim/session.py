@@ -53,11 +53,11 @@ class Session:
         Raises
         ------
         SpecError
-            Where there is no latent to learn from.
+            Before any class was announced, or where latents are of classes that were not.
         """
         frequencies = self._frequencies()
-        if not any(frequencies):
-            raise SpecError("a session must have at least one latent to learn from, not none")
+        if not frequencies:
+            raise SpecError("a class must have been announced before retraining, but none was")
         chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
 
         def phase(kind: Phase, shift: int = 0) -> None:

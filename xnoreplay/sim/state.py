@@ -76,7 +76,7 @@ class LearningMemories(NamedTuple):
     delta: np.ndarray  # (classes * planes, words of B bits) uint64
     class_delta: np.ndarray  # (batch * blocks * planes, words of B bits) uint64
     hidden_delta: np.ndarray  # (hidden * planes, words of B bits) uint64
-    inverse: np.ndarray  # (classes,) int64
+    inverse: np.ndarray  # (classes,) int64, times the classes seen
     weight: np.ndarray  # (classes,) int64
 
 

@@ -60,7 +60,7 @@ def _divide(lm, c, p, nxt, ls, lx, seen):
     if step == 0:
         present(p, c, Mem.INVERSE, row)
         value, total = lm.inverse[row], ls.s[S.TOTAL]
-        lx.s[S.NUMERATOR] = 1 << (INVERSE_BITS - 1) if invert else 16 * seen * value + total // 2
+        lx.s[S.NUMERATOR] = 1 << (INVERSE_BITS - 1) if invert else 16 * value + total // 2
         lx.s[S.DIVISOR] = value if invert else total
         lx.s[S.REMAINDER] = lx.s[S.QUOTIENT] = 0
         return
@@ -73,7 +73,7 @@ def _divide(lm, c, p, nxt, ls, lx, seen):
     if step < bits:
         return
     if invert:
-        write_value(p, c, Mem.INVERSE, row, quotient)
+        write_value(p, c, Mem.INVERSE, row, seen * quotient)
         lx.s[S.TOTAL] = ls.s[S.TOTAL] + quotient
     else:
         write_value(p, c, Mem.WEIGHT, row, max(1, quotient))

@@ -82,7 +82,8 @@ def error(p: int, is_target: bool, weight: int) -> int:
 def class_weights(counts: list[int]) -> list[int]:
     """Loss balance: w_i = C (1/f_i) / sum_j (1/f_j) in units of 1/16, at least 1.
 
-    1/f is floor(2^20 / f), zero for a class without samples; the quotient rounds half up.
+    1/f is floor(2^20 / f), zero for a class without samples; the quotient rounds half up. Without
+    any sample every weight is 1.
 
     >>> class_weights([10, 10]), class_weights([1, 3])
     ([16, 16], [24, 8])
@@ -90,7 +91,7 @@ def class_weights(counts: list[int]) -> list[int]:
     inverse = [(1 << BALANCE_BITS) // f if f else 0 for f in counts]
     total = sum(inverse)
     scale = len(counts) << WEIGHT_BITS
-    return [max(1, (scale * v + total // 2) // total) for v in inverse]
+    return [max(1, (scale * v + total // 2) // total) if total else 1 for v in inverse]
 
 
 def import_proxy(master: int, partner: int | None, proxy_bits: int) -> int:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.network import COPIES
 
 
@@ -125,6 +126,7 @@ def _learning(plan) -> list[Memory]:
                target.lanes * logit, learning=True),
         Memory("batch.delta", "minibatch", net.classes * rule.delta_bits, batch, granule=1,
                learning=True),
-        Memory("table.inverse", "tables", net.classes, 21, learning=True),
+        Memory("table.inverse", "tables", net.classes,
+               (net.classes << BALANCE_BITS).bit_length(), learning=True),
         Memory("table.weight", "tables", net.classes, weight, learning=True),
     ]  # fmt: skip

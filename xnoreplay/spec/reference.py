@@ -10,7 +10,7 @@ import numpy as np
 from xnoreplay.spec import learning, replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import ImageError, SpecError
+from xnoreplay.spec.errors import ImageError
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.lfsr import draw
 from xnoreplay.spec.network import NetworkSpec
@@ -315,8 +315,6 @@ class Chip:
         counts = [int((self.labels == c).sum()) for c in range(self.seen)]
         for _, label in self.staged:
             counts[label] += 1
-        if not any(counts):
-            raise SpecError("a session must have at least one latent to learn from, not none")
         weights = learning.class_weights(counts)
         done = []
         for epoch in range(self.target.epochs):

@@ -126,8 +126,9 @@ def run(
             make: Callable[..., Script] = scripts.build if name == "verilator" else scripts.short
             arguments = (bundle, images) if name == "verilator" else ()
             setup, built = bench.setup(name)
-            outcome = check(bench, setup, make(preset, plan, data, *arguments), out)
-            result[name] = _figures(outcome, built)
+            script = make(preset, plan, data, *arguments)
+            outcome = check(bench, setup, script, out)
+            result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
     return result
 
 
