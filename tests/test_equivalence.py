@@ -22,6 +22,9 @@ from tests.hw.chip_bench import (
 from tests.hw.test_chip import cases
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.network import Conv, NetworkSpec
+from xnoreplay.spec.target import TargetSpec
 
 
 def simulate(chip: Simulator, command, argument, pixels):
@@ -76,6 +79,32 @@ def test_hardware_equals_both_modes(plan, seed):
             start = chip.cycles
             result = simulate(chip, command, argument, pixels)
             check(result, start, chip.cycles - start, state_of(chip), observed)
+
+
+def test_a_folded_minibatch_of_a_learning_hidden_layer():
+    """Sixteen samples fill the nodes of two channels; deltas and proxies at their widest."""
+    network = NetworkSpec("folded", 4, 4, "grey", (4,), (Conv(4, pool=True),), 10, 6, 3)
+    target = TargetSpec(
+        "folded", 2, 4, 16, proxy_bits=12, delta_bits=8, proxies_per_pair=2, hidden_learns=True,
+        replay_capacity=18, staging_capacity=4, epochs=2, rate_shift=0,
+    )  # fmt: skip
+    plan, rng = plans.compile(network, target), np.random.default_rng(1)
+    commands = [(ARRIVE, 2, None), *((INSERT, n % 2, random_image(rng, plan)) for n in range(18))]
+    commands += [(STAGE, 2, random_image(rng, plan)) for _ in range(3)]
+    commands += [(RETRAIN, 0, None), (REBALANCE, 0, None), (INFER, 0, random_image(rng, plan))]
+    bundle = bundles.random(network, 2)
+    hardware = run_chip(plan, bundle, commands)
+    for mode in ("fast", "step"):
+        chip = Simulator(plan, bundle, mode)
+        for command, observed in zip(commands, hardware, strict=True):
+            start = chip.cycles
+            result = simulate(chip, *command)
+            check(result, start, chip.cycles - start, state_of(chip), observed)
+            if command[0] == RETRAIN:
+                planes = chip.memories()["batch.delta"]
+                assert planes[:, 9:].any()  # nodes past the first nine samples
+                assert chip.counters["learn.hidden.planes"]
+                assert chip.counters["learn.back.planes"]
 
 
 @settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])

@@ -264,14 +264,24 @@ def test_what_does_not_map_is_refused(tmp_path):
 
 @needs_verilator
 @pytest.mark.parametrize(
-    "dials", [{"hidden_learns": True, "epochs": 4}, {"proxies_per_pair": 2, "delta_bits": 3}], ids=str
+    "dials",
+    [
+        {"hidden_learns": True, "delta_bits": 2, "epochs": 12},
+        {"proxies_per_pair": 2, "delta_bits": 3},
+        {"batch": 16, "replay_capacity": 20, "staging_capacity": 8, "delta_bits": 8},
+    ],
+    ids=["every kind of minibatch", "two proxies a pair", "folded nodes"],
 )
 def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
     preset = replace(TINY, target=replace(TINY.target, **dials))
-    text = verilog.generate(plan.compile(preset.network, preset.target))
-    compared = compare(tmp_path, text, preset=preset)["verilator"]["compared"]
-    assert compared["commands.retrain"] == 9
+    other = plan.compile(preset.network, preset.target)
+    result = compare(tmp_path, verilog.generate(other), preset=preset)["verilator"]
+    compared, kinds = result["compared"], {"first", "partial", "saturating", "all-correct"}
+    if "hidden_learns" in dials:
+        assert set(result["minibatches"]) == kinds
     assert compared["trace.lines"] > 500
+    brief = {"idle", "quota"}  # over before a write of ABORT can reach the chip
+    assert {p for p in other.phases if f"aborts.{p}" not in compared} == brief
 
 
 def other_taps(state):
@@ -353,6 +363,18 @@ def test_a_phase_that_does_not_end_is_named(tmp_path, text):
         )
     differences = failure.value.args[1]["differences"]
     assert any("still in input" in d["got"] for d in differences)
+
+
+@needs_verilator
+def test_a_stuck_phase_of_a_session_is_named(tmp_path, monkeypatch):
+    """The update never drains: the watchdog knows the most cycles that it may take."""
+    with monkeypatch.context() as patch:
+        patch.setattr(planes.PlaneUnit, "drain_cycle", lambda unit, m: m.d.comb.__iadd__(unit.done.eq(0)))
+        stuck = verilog.generate(PLAN)
+    with pytest.raises(CheckFailure) as failure:
+        compare(tmp_path, stuck, simulator=QUICK)
+    differences = failure.value.args[1]["differences"]
+    assert any("still in output.update" in d["got"] for d in differences)
 
 
 @needs_verilator

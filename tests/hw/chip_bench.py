@@ -95,6 +95,10 @@ def cells_of(chip, plan, name) -> list:
     if name == "cls.top":
         places = [bank_row(plan, row) for row in range(memory.depth)]
         return [chip.cls.banks[bank].array.data[row] for bank, row in places]
+    if name == "lane.file":
+        return [lane.file.array.data[i] for lane in chip.array.units for i in range(memory.depth)]
+    if name == "replay.count":
+        return [chip.replay.counts.array.data[i] for i in range(memory.depth)]
     if name == "batch.bank":
         return [ram.array.data[i] for ram in unit.banks for i in range(memory.depth)]
     if name in unit.plane_rams:
@@ -107,7 +111,7 @@ def cells_of(chip, plan, name) -> list:
 
 
 def _observe(ctx, chip, plan, phases, cycles) -> Observation:
-    names = [*chip.rams, "cls.top", "batch.bank", "table.inverse"]
+    names = [*chip.rams, "cls.top", "lane.file", "replay.count", "batch.bank", "table.inverse"]
     names += [*chip.learning.rams, *chip.learning.plane_rams]
     memories = {name: [ctx.get(cell) for cell in cells_of(chip, plan, name)] for name in names}
     unit = chip.counters

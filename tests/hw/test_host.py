@@ -35,6 +35,7 @@ class Chip:
     busy: bool = False
     started: list[tuple[int, int]] = field(default_factory=list)
     touched: int = 0
+    aborts: int = 0
 
 
 def drive(memories, transfers, busy=False):
@@ -51,6 +52,7 @@ def drive(memories, transfers, busy=False):
         async for _ in ctx.tick():
             if ctx.get(host.start):
                 chip.started.append((ctx.get(host.command), ctx.get(host.argument)))
+            chip.aborts += ctx.get(host.abort)
 
     def memory(window):
         port, rows = host.port(window.memory.name), chip.rows[window.memory.name]
@@ -120,7 +122,7 @@ class Model:
         self.windows = {w.base >> registers.WINDOW_SHIFT: w for w in registers.windows(memories)}
         self.rows = {w.memory.name: [0] * w.memory.depth for w in self.windows.values()}
         self.gathered = {}
-        self.busy, self.started, self.command = busy, [], 0
+        self.busy, self.started, self.command, self.aborts = busy, [], 0, 0
         self.fixed = {Register.ID: registers.ID, Register.STATUS: int(busy), Register.SEEN: SEEN}
         self.fixed |= dict.fromkeys(set(Register) - self.fixed.keys() - {Register.COUNTERS}, 0)
         for i, _ in enumerate(registers.counters(memories)):
@@ -156,9 +158,15 @@ class Model:
         if data is None:
             return Response.OKAY, self.command if offset == 4 else self.fixed[offset]
         number, argument = data & 255, data >> 16
-        limit = {Command.STAGE: CLASSES - 1, Command.INSERT: CLASSES - 1, Command.ARRIVE: CLASSES}
+        if offset == Register.ABORT:
+            self.aborts += 1
+            return Response.OKAY, None
+        legal = {
+            Command.STAGE: range(CLASSES), Command.INSERT: range(SEEN),
+            Command.ARRIVE: range(SEEN, CLASSES + 1),
+        }  # fmt: skip
         known = number in list(Command)
-        if offset != 4 or self.busy or not known or argument > limit.get(number, 1 << 16):
+        if offset != 4 or self.busy or not known or argument not in legal.get(number, range(1 << 16)):
             return Response.SLVERR, None
         self.started.append((number, argument))
         self.command = argument << 16 | number
@@ -194,7 +202,7 @@ def random_transfers(memories, rng, n):
             row = rng.randrange(2 * window.memory.depth)
             yield Transfer(window.address(row, chunk), rng.choice([None, 7]), gaps=gaps())
         elif kind < 0.95:
-            address = rng.choice([*range(0, 0x28, 2), 0x400, 0x404, 0x428, 0x3FC, 0x600, 0xD << 24])
+            address = rng.choice([*range(0, 0x30, 2), 0x400, 0x404, 0x428, 0x3FC, 0x600, 0xD << 24])
             yield Transfer(address, rng.choice([None, None, 5]), gaps=gaps())
         else:
             word = rng.randrange(8) | rng.randrange(6) << 16
@@ -215,6 +223,7 @@ def test_address_map(memories, seed, busy):
             assert got[0] == want[0], transfer
     assert chip.rows == model.rows
     assert chip.started == model.started
+    assert chip.aborts == model.aborts
     if busy:
         assert chip.touched == 0
 

@@ -109,9 +109,8 @@ def test_messages():
         made.flip("weights", 0, 0)
     with pytest.raises(SpecError, match="rows of 36 bits, not row 0, bit 99"):
         made.flip("cls.top", 0, 99)
-    made.arrive(2)
-    with pytest.raises(SpecError, match="must include those of every latent"):
-        made.retrain()
+    with pytest.raises(SpecError, match="seen must be an integer from 3 to 4, not 2"):
+        made.arrive(2)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from tests.sim.chips import Chips
 from tests.strategies import designs, images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.learning_plan import LearningPlan
+from xnoreplay.spec.learning_plan import LearningPlan, most_cycles
 from xnoreplay.spec.plan import LEARNING_PHASES, SEED_DRAWS
 
 
@@ -46,6 +46,10 @@ def test_session(design, seed, new):
     samples = staged + sum(chips.fast.memory_ints("replay.count"))
     before = chips.fast.counters
     result = chips.do("retrain")
+    longest = most_cycles(plan)
+    ends = [cycle for _, cycle in result.phases[1:]] + [chips.fast.cycles]
+    for (name, start), end in zip(result.phases, ends, strict=True):
+        assert end - start <= longest[name], name
     check_strobes(chips.fast, before, seen, staged, samples)
     check_cycles(chips.fast, spent(result, chips.fast.cycles), seen, staged, samples)
     chips.do("rebalance")

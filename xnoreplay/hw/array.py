@@ -67,7 +67,7 @@ class Lane(wiring.Component):
 
     def elaborate(self, _platform):
         m = Module()
-        m.submodules.file = file = RegisterFile(self.slots, self.window, self.channels)
+        m.submodules.file = self.file = file = RegisterFile(self.slots, self.window, self.channels)
         m.d.comb += [
             file.raddr.eq(self.slot),
             file.wen.eq(self.wen),
@@ -154,8 +154,10 @@ class Array(wiring.Component):
             self.done.eq(n_last),
         ]
 
-        for i in range(self.lanes):
-            lane = Lane(self.channels, self.slots, self.fold, self.acc_bits)
+        self.units = [
+            Lane(self.channels, self.slots, self.fold, self.acc_bits) for _ in range(self.lanes)
+        ]
+        for i, lane in enumerate(self.units):
             m.submodules[f"lane{i}"] = lane
             m.d.comb += [
                 lane.x.eq(self.x.x),

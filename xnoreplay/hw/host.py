@@ -32,7 +32,8 @@ class Host(wiring.Component):
       registers and counters can always be read. A counter's halves are two reads: they belong
       together while the chip is idle. A write of ABORT strobes ``abort``; while idle it does nothing.
     - SLVERR also answers a write of a read-only register, an unknown command, a label that is no
-      class, more classes than there are, and a retraining before there is a class. DECERR answers
+      class (to insert: of those seen), an arrival of more classes than there are or of fewer than were
+      seen, and a retraining before there is a class. DECERR answers
       addresses that are not mapped.
 
     Parameters
@@ -167,10 +168,12 @@ class Host(wiring.Component):
         with m.Switch(number):
             for command in Command:
                 with m.Case(command.value):
-                    if command in (Command.STAGE, Command.INSERT):
+                    if command is Command.STAGE:
                         m.d.comb += valid.eq(argument < self.classes)
+                    elif command is Command.INSERT:
+                        m.d.comb += valid.eq(argument < self.seen)
                     elif command is Command.ARRIVE:
-                        m.d.comb += valid.eq(argument <= self.classes)
+                        m.d.comb += valid.eq((argument >= self.seen) & (argument <= self.classes))
                     elif command is Command.RETRAIN:
                         m.d.comb += valid.eq(self.seen != 0)
                     else:

@@ -326,6 +326,8 @@ class Chip(wiring.Component):
         """Every strobe and event, counted."""
         target, array, replay = self.plan.target, self.array, self.replay
         lanes = tree_sum(list(array.x.lanes)) if target.lanes > 1 else array.x.lanes
+        # Lanes times taps, as shifted words.
+        taps = tree_sum([Mux(bit, array.x.taps << i, 0) for i, bit in enumerate(Value.cast(lanes))])
         xnor, conjoin = array.x_valid & ~array.conjoin, array.x_valid & array.conjoin
         whole = array.wtaps == (1 << TAPS) - 1
         written = tree_sum(list(array.wlanes)) if target.lanes > 1 else array.wlanes
@@ -334,7 +336,7 @@ class Chip(wiring.Component):
             "input.stalls": self.thermometer.stall,
             "images": self.thermometer.done,
             "array.beats": array.x_valid,
-            "array.taps": Mux(xnor, lanes * array.x.taps, 0),
+            "array.taps": Mux(xnor, taps, 0),
             "array.nodes": Mux(conjoin, lanes * target.segment, 0),
             "lane.file.tap_writes": Mux(whole, 0, written),
             "learn.samples": replay.loading,

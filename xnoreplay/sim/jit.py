@@ -19,7 +19,7 @@ COMPILED = not numba.config.DISABLE_JIT
 
 def _drop_stale() -> None:
     digest = hashlib.sha256()
-    constants = [ROOT.parent / "spec" / f"{name}.py" for name in ("replay", "learning", "lfsr")]
+    constants = [ROOT.parent / "spec" / f"{name}.py" for name in ("replay", "learning", "learning_plan", "lfsr")]
     for path in [*sorted(ROOT.glob("*.py")), *constants]:
         digest.update(path.read_bytes())
     cache = ROOT / "__pycache__"

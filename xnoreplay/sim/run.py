@@ -134,9 +134,9 @@ class Simulator:
         return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
     def arrive(self, seen: int) -> Result:
-        """Announce how many classes there are now."""
+        """Announce how many classes there are now, at least as many as before."""
         seen = require.whole("seen", seen)
-        require.between("seen", seen, 0, self.plan.network.classes)
+        require.between("seen", seen, self.state.seen, self.plan.network.classes)
         self._state.scalars[Scalar.SEEN] = seen
         return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
 
@@ -153,9 +153,10 @@ class Simulator:
 
     def retrain(self) -> Result:
         """One session: learn from every remembered and staged latent."""
+        frequencies = self._session.frequencies()
         mode, stop = self._begin()
         result = Result()
-        result.finished = self._session.run(mode, result.phases, result.trace, stop)
+        result.finished = self._session.run(frequencies, mode, result.phases, result.trace, stop)
         self._state.scalars[Scalar.FINISHED] = result.finished
         return result
 

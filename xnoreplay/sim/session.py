@@ -45,19 +45,11 @@ class Session:
     def cycles(self) -> int:
         return int(self.state.counters.events[Event.CYCLES])
 
-    def run(self, mode: str, phases: list, lines: list[str], stop: int) -> bool:
+    def run(self, frequencies: list[int], mode: str, phases: list, lines: list[str], stop: int) -> bool:
         """Retrain; appends (name, cycle) of each phase, and the trace of stepping mode.
 
         Ends early where `cycles` reaches `stop`, which takes stepping mode; false then.
-
-        Raises
-        ------
-        SpecError
-            Before any class was announced, or where latents are of classes that were not.
         """
-        frequencies = self._frequencies()
-        if not frequencies:
-            raise SpecError("a class must have been announced before retraining, but none was")
         chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
 
         def phase(kind: Phase, shift: int = 0) -> None:
@@ -94,15 +86,19 @@ class Session:
                 if self.op.hidden_learns:
                     phase(Phase.HIDDEN_UPDATE)
 
-    def _frequencies(self) -> list[int]:
-        """Remembered and staged latents of each class seen."""
+    def frequencies(self) -> list[int]:
+        """Remembered and staged latents of each class seen.
+
+        Raises
+        ------
+        SpecError
+            Before any class was announced.
+        """
         m, scalars = self.state.memories, self.state.scalars
         staged = np.bincount(m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count))
         counts = m.replay_count + staged
-        if counts[scalars[Scalar.SEEN] :].any():
-            raise SpecError(
-                f"the {scalars[Scalar.SEEN]} classes announced must include those of every latent"
-            )
+        if not scalars[Scalar.SEEN]:
+            raise SpecError("a class must have been announced before retraining, but none was")
         return counts[: scalars[Scalar.SEEN]].tolist()
 
 

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from xnoreplay.flow.cosim.script import REGISTERS, REPLAY, Script, Step, changing
+from xnoreplay.flow.cosim.script import BUS, REGISTERS, REPLAY, Script, Step, changing
 from xnoreplay.spec import image as images
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import to_int
@@ -161,9 +161,12 @@ class Comparison:
         if "readback" in seen:
             return list(self._readback(seen["readback"]))
         step = self.model.script.steps[seen["index"]]
+        start = self.model.fast.cycles
         expected = self.model.run(step, seen["cycles"])
         self.expected_trace = expected["trace"]
         found = list(self._command(seen["index"], step, expected, seen))
+        if step.abort:
+            found += self._aborted(seen, step, start)
         if not found:
             self.compared["commands"] += 1
             self.compared["cycles"] = expected["cycles"]
@@ -255,6 +258,20 @@ class Comparison:
             self.compared["predictions"] += 1
             self.compared["images.in_full"] += set(changing(self.plan, False)) <= set(step.memories)
             yield from self._closed_form(differ, step, expected, seen)
+
+    def _aborted(self, seen: dict, step: Step, start: int) -> list[Difference]:
+        """An abort ends its command `BUS` cycles after it is written, unless the end comes sooner."""
+        took, last = seen["cycles"] - start, step.abort + BUS
+        phase = self.plan.phases[seen["phases"][-1][0]] if seen["phases"] else "idle"
+        if took == last or (took < last and seen["registers"]["finished"]):
+            self.compared[f"aborts.{phase}"] += not seen["registers"]["finished"]
+            return []
+        return [
+            Difference(
+                seen["index"], step.command, seen["cycles"], phase, "cycles until the abort", "",
+                str(last), str(took),
+            )
+        ]  # fmt: skip
 
     def _closed_form(self, differ, step, expected, seen):
         """The plan's cycles of an inference, moved by the waits for pixels and by nothing else."""

@@ -37,7 +37,7 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.npz"
         chip.save(state)
-        batches = _minibatches(_again(chip, state))
+        batches = _minibatches(again(chip, state))
         if batches:
             found["first"] = (0, batches[0].stop)
         for batch in batches:
@@ -55,7 +55,7 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _again(chip, state: Path):
+def again(chip, state: Path):
     """A chip in the saved state."""
     from xnoreplay.sim.run import Simulator
 
@@ -88,7 +88,7 @@ def _saturates(plan: Plan, chip, state: Path, batch: Minibatch) -> bool:
     of a session aborted where it begins.
     """
     shift = max(0, plan.rule.update_shift)
-    before, after = _again(chip, state), _again(chip, state)
+    before, after = again(chip, state), again(chip, state)
     if batch.start:
         before.abort(batch.start)
         before.retrain()

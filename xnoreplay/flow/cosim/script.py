@@ -1,7 +1,9 @@
 """What a co-simulation does to the chip: commands in order, and what is looked at after each."""
 
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from xnoreplay.flow.cosim import minibatches
 from xnoreplay.flow.data import Dataset
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import most_cycles
-from xnoreplay.spec.plan import LEARNING_PHASES, Plan
+from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import HOST_MEMORIES
 from xnoreplay.spec.scenario import ScenarioSpec
@@ -25,6 +27,7 @@ REGISTERS = (
 LOW_BITS = ("cls.low", "cls.hidden_low")  # of proxies: only a retraining reads them
 CYCLE_BUDGET = 12_000_000  # cycles of a script; a larger network gets fewer samples
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
+BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
 
 
@@ -162,6 +165,10 @@ def build(
     for n, i in enumerate(first):
         traced = n == 0
         steps.append(Step("insert", label[i], i, memories=some if traced else REPLAY, trace=traced))
+        if traced:
+            chip, again = prepared(plan, bundle, steps, data.images), Step("insert", label[i], i)
+            if cycle := _within(chip, again, data.images, "insert", rng):
+                steps.append(replace(again, abort=cycle, memories=some))
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     for n, i in enumerate(chosen):
         gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
@@ -191,7 +198,8 @@ def build(
     for n, i in enumerate(np.linspace(0, len(data.images) - 1, count).round().astype(int).tolist()):
         look = n % OFTEN == OFTEN - 1 or n == count - 1
         steps.append(Step("infer", 0, i, memories=some if look else (), bus=n == count - 1))
-    steps += aborted(plan, len(data.images), preset.scenario.classes - 1, rng)
+    chip = prepared(plan, bundle, steps, data.images)
+    steps += aborted(chip, data.images, preset.scenario.classes - 1, rng)
     return Script(tuple(steps), data.images, kinds=tuple(kinds))
 
 
@@ -221,32 +229,71 @@ def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def aborted(plan: Plan, images: int, label: int, rng: np.random.Generator) -> list[Step]:
-    """Commands that are aborted somewhere, sessions in each of their phases; then a whole session.
+def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator) -> list[Step]:
+    """Commands aborted in each of their phases, and what shows that the chip goes on from there.
 
-    A sample that is staged afterwards, and a retraining, find what the aborts left.
+    A sample is staged before each abort of a rebalance; a whole session, and an inference, come last.
+
+    Parameters
+    ----------
+    chip : sim.run.Simulator
+        As the script's commands so far leave it; it is driven on.
     """
+    plan, steps = chip.plan, []
     some = changing(plan)
-    most = most_cycles(plan)
-    image = int(rng.integers(images))
-    whole = [
-        Step("infer", 0, image), Step("stage", label, image), Step("insert", 0, image),
-        Step("arrive", plan.network.classes), Step("epoch"), Step("rebalance"),
-    ]  # fmt: skip
-    lengths = [plan.feature_cycles] * 3 + [
-        plan.replay.evict_cycles, most["epoch"] // 2, plan.replay.evict_cycles
-    ]  # fmt: skip
-    steps = [
-        replace(step, abort=int(rng.integers(1, length)), memories=some, bus=True)
-        for step, length in zip(whole, lengths, strict=True)
+    image = int(rng.integers(len(images)))
+
+    def do(step: Step) -> None:
+        if step.abort:
+            chip.abort(step.abort + BUS)
+        step.carry_out(chip, images)
+        steps.append(replace(step, memories=some, bus=True))
+
+    for whole in (
+        Step("infer", 0, image), Step("insert", 0, image), Step("arrive", plan.network.classes),
+        Step("epoch"), Step("rebalance"), Step("retrain"), Step("stage", label, image),
+    ):  # fmt: skip
+        for phase in _phases(chip, whole, images):
+            if whole.command == "rebalance":
+                do(Step("stage", label, image))
+            cycle = _within(chip, whole, images, phase, rng)
+            if cycle:
+                do(replace(whole, abort=cycle))
+    for whole in (Step("retrain"), Step("rebalance"), Step("infer", 0, image)):
+        do(whole)
+    return steps
+
+
+def _spans(chip, step: Step, images: np.ndarray) -> list[tuple[str, int, int]]:
+    """(phase, first cycle, cycle past its last) of a command, counted from its own first."""
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state.npz"
+        chip.save(state)
+        other = minibatches.again(chip, state)
+    first = other.cycles
+    phases = step.carry_out(other, images).phases
+    ends = [cycle for _, cycle in phases[1:]] + [other.cycles]
+    return [(n, a - first, b - first) for (n, a), b in zip(phases, ends, strict=True)]
+
+
+def _phases(chip, step: Step, images: np.ndarray) -> list[str]:
+    return list(dict.fromkeys(name for name, _, _ in _spans(chip, step, images)))
+
+
+def _within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Generator) -> int:
+    """When to write ABORT so that it takes effect in an early run of a phase; 0 where none is.
+
+    A command's first `BUS` cycles are over before a write can reach the chip.
+    """
+    lengths = [
+        range(max(first, BUS) + 1, last)  # cycles that the aborted command then takes
+        for name, first, last in _spans(chip, step, images)
+        if name == phase
     ]
-    steps.append(Step("stage", label, image))
-    reach = sum(most[n] for n in most if n in LEARNING_PHASES)
-    for share in (0.01, 0.05, 0.2, 0.4, 0.7, 1.0):
-        cycles = max(1, int(reach * share * rng.random()))
-        steps.append(Step("retrain", abort=cycles, memories=some, bus=True))
-    whole = [Step("retrain"), Step("rebalance"), Step("infer", 0, image)]
-    return steps + [replace(step, memories=some, bus=True) for step in whole]
+    possible = [cycles for cycles in lengths if cycles]
+    if not possible:
+        return 0
+    return int(rng.choice(possible[min(int(rng.integers(3)), len(possible) - 1)])) - BUS
 
 
 def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
