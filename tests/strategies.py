@@ -1,9 +1,12 @@
 """Small networks and machines for property tests."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import strategies as st
 
 from xnoreplay.spec import bundle, plan
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.target import TargetSpec
 
@@ -37,19 +40,26 @@ def networks(draw, lanes: int = 1) -> NetworkSpec:
     colour = draw(st.sampled_from(("grey", "ycbcr")))
     levels = tuple(draw(st.integers(1, 4)) for _ in range(1 if colour == "grey" else 3))
     convs, shape, groups, channels = [], (height, width), 1, sum(levels)
-    for i in range(draw(st.integers(1, 3))):
+    before = 0  # channels that the convolution before sees, 0 where a skip is not possible
+    residual = draw(st.booleans())
+    for i in range(draw(st.integers(1 + residual, 3))):
         if min(shape) < 2:
             break
         even = shape[0] % 2 == 0 and shape[1] % 2 == 0 and shape[0] * shape[1] > 4
-        pool = even and draw(st.booleans())
+        pool = even and i >= residual and draw(st.booleans())
+        skip = residual and before > 0
         splits = [1] + [n for n in (2, 3) if i and channels % (n * lanes) == 0]
+        if skip:
+            splits = [n for n in splits if n == 1 or before % (n * lanes) == 0]
         groups = draw(st.sampled_from(splits))
         multiple = groups * lanes if groups > 1 else 1
         # The next convolution may split these filters by two, if they are whole slices.
         filters = multiple * draw(st.integers(1, max(1, 12 // multiple)))
         if draw(st.booleans()):
             filters = groups * 2 * lanes
-        convs.append(Conv(filters, groups, pool))
+        filters = before if skip else filters
+        convs.append(Conv(filters, groups, pool, skip))
+        before = 0 if pool else channels
         channels = filters
         shape = (shape[0] // 2, shape[1] // 2) if pool else shape
     return NetworkSpec(
@@ -72,7 +82,42 @@ def designs(draw, hidden_learns=None):
     target = draw(targets(classes=4, hidden_learns=hidden_learns))
     network = draw(networks(lanes=target.lanes))
     seed = draw(st.integers(0, 1 << 16))
-    return plan.compile(network, target), bundle.random(network, seed)
+    try:
+        compiled = plan.compile(network, target)
+    except SpecError:  # a skip between maps in different words
+        convs = tuple(replace(c, skip=False) for c in network.convs)
+        compiled = plan.compile(replace(network, convs=convs), target)
+    return compiled, bundle.random(compiled.network, seed)
+
+
+def _residual(size, levels, convs, channels, lanes, **fields) -> plan.Plan:
+    """A plan of a network with skips, small elsewhere."""
+    network = NetworkSpec("residual", *size, "grey", (levels,), convs, 12, 3, 2, **fields)
+    target = TargetSpec("residual", lanes, channels, batch=2, replay_capacity=4)
+    return plan.compile(network, target)
+
+
+RESIDUAL = {
+    "pooled to one row": _residual(
+        (4, 8), 6,
+        (Conv(10), Conv(6, pool=True, skip=True), Conv(6), Conv(6, pool=True, skip=True)), 8, 2,
+    ),
+    "words not full, pad bit 1": _residual(
+        (4, 6), 10, (Conv(7), Conv(10, pool=True, skip=True)), 4, 2, pad_bit=1
+    ),
+    "groups": _residual(
+        (4, 4), 3,
+        (Conv(16), Conv(16, 2), Conv(16, 2, skip=True), Conv(16, 4, pool=True), Conv(16, 2)), 4, 2,
+    ),
+    "groups of broken words": _residual(
+        (4, 4), 3, (Conv(12), Conv(24, 2), Conv(12, 2, skip=True), Conv(8, 2)), 4, 2
+    ),
+    "skip upon skip": _residual(
+        (2, 4), 9, (Conv(9), Conv(9, skip=True), Conv(9, skip=True), Conv(9, skip=True)), 4, 4
+    ),
+    "one lane": _residual((4, 4), 2, (Conv(3), Conv(2, pool=True, skip=True)), 1, 1),
+}  # fmt: skip
+"""Corners of skips: what is overwritten, and where bits lie in words."""
 
 
 def images(network: NetworkSpec, count: int, seed: int) -> np.ndarray:

@@ -5,6 +5,7 @@ Verilog to the simulator at full size.
 """
 
 import numpy as np
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +21,7 @@ from tests.hw.chip_bench import (
     run_chip,
 )
 from tests.hw.test_chip import cases
+from tests.strategies import RESIDUAL
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -105,6 +107,35 @@ def test_a_folded_minibatch_of_a_learning_hidden_layer():
                 assert planes[:, 9:].any()  # nodes past the first nine samples
                 assert chip.counters["learn.hidden.planes"]
                 assert chip.counters["learn.back.planes"]
+
+
+def hold_images(plan, seed: int) -> None:
+    """Images through the hardware and both modes; an abort leaves a map half overwritten."""
+    rng = np.random.default_rng(seed)
+    bundle = bundles.random(plan.network, seed)
+    first, second, third = (random_image(rng, plan) for _ in range(3))
+    commands = [(ARRIVE, 2, None), (INFER, 0, first), (INFER, 0, second), (INSERT, 1, third)]
+    aborts = [None, None, int(rng.integers(1, plan.infer_cycles(2))), None]
+    observations = run_chip(plan, bundle, commands, aborts=aborts)
+    for mode in ("fast", "step"):
+        chip = Simulator(plan, bundle, mode)
+        for command, abort, observed in zip(commands, aborts, observations, strict=True):
+            start = chip.cycles
+            if abort:
+                chip.abort(abort)
+            result = simulate(chip, *command)
+            check(result, start, chip.cycles - start, state_of(chip), observed)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(plan=cases(residual=True), seed=st.integers(0, 2**32 - 1))
+def test_hardware_with_skips_equals_both_modes(plan, seed):
+    hold_images(plan, seed)
+
+
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_corners_of_skips_in_hardware(name):
+    hold_images(RESIDUAL[name], 0)
 
 
 @settings(max_examples=8, deadline=None, derandomize=True, phases=[Phase.generate])

@@ -25,21 +25,25 @@ from xnoreplay.spec.target import TargetSpec
 
 
 @st.composite
-def cases(draw):
-    """A tiny network and target that fit each other."""
+def cases(draw, residual: bool = False):
+    """A tiny network and target that fit each other; a residual one has a skip at least."""
     channels = draw(st.sampled_from([1, 2, 4, 8]))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4) if n <= channels]))
     colour = draw(st.sampled_from(["grey", "ycbcr"]))
     size = draw(st.sampled_from([2, 4, 6]))
-    convs = []
-    for i in range(draw(st.integers(1, 3))):
-        groups = draw(st.sampled_from([1, 2])) if i else 1
-        filters = draw(st.integers(1, 3)) * lanes * groups
-        pool = size % 2 == 0 and size > 2 and draw(st.booleans())
-        size = size // 2 if pool else size
-        convs.append(Conv(filters, groups, pool))
-    start = 2 ** sum(c.pool for c in convs) * size
     levels = tuple(draw(st.integers(1, 5)) for _ in range(3 if colour == "ycbcr" else 1))
+    convs, widths = [], [sum(levels)]
+    for i in range(draw(st.integers(1 + residual, 3))):
+        halves = i and (not residual or all(n % (2 * lanes) == 0 for n in widths[-2:]))
+        groups = draw(st.sampled_from([1, 2])) if halves else 1
+        filters = draw(st.integers(1, 3)) * lanes * groups
+        pool = size % 2 == 0 and size > 2 and i >= residual and draw(st.booleans())
+        skip = residual and i > 0 and not convs[-1].pool
+        filters = widths[-2] if skip else filters
+        size = size // 2 if pool else size
+        convs.append(Conv(filters, groups, pool, skip))
+        widths.append(filters)
+    start = 2 ** sum(c.pool for c in convs) * size
     sizes = draw(st.integers(1, 20)), draw(st.integers(1, 9)), draw(st.integers(2, 4))
     pad_bit = draw(st.sampled_from([0, 1]))
     batch, bits, pair = (draw(st.sampled_from(x)) for x in ([1, 2, 4, 16], range(2, 13), [1, 2]))
@@ -58,7 +62,9 @@ def cases(draw):
             "case", lanes, channels, batch, proxy_bits=bits, proxies_per_pair=pair,
             replay_capacity=capacity, staging_capacity=staging, **dials,
         )  # fmt: skip
-        return compile(network, target)
+        plan = compile(network, target)
+        assert plan.has_skips or not residual
+        return plan
     except SpecError:
         reject()
 

@@ -28,6 +28,8 @@ def conv_counters(op) -> dict[str, int]:
     }
     for ring in ("line.row0", "line.row1"):
         forms |= {f"{ring}.reads": moves, f"{ring}.writes": moves}
+    if op.skip_shift:
+        forms[f"{op.destination_bank}.reads"] = pixels
     if op.pool:
         forms |= {"pool.row.reads": writes, "pool.row.writes": writes}
     return forms

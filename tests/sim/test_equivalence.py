@@ -1,11 +1,16 @@
 """Reference = fast mode = stepping mode, on networks and machines drawn at random."""
 
+import dataclasses
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sim.chips import Chips
-from tests.strategies import designs, images
+from tests.strategies import RESIDUAL, designs, images
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import reference
 
 
 @given(design=designs(), seed=st.integers(0, 1000), seen=st.integers(0, 2))
@@ -56,3 +61,30 @@ def test_data_set(design, seed):
     told = [chips.reference.infer(image) for image in pictures]
     np.testing.assert_array_equal(chips.fast.latents(pictures), [f.latent for f in told])
     assert chips.fast.predict(pictures).tolist() == [f.prediction for f in told]
+
+
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_corners_of_skips(name):
+    plan = RESIDUAL[name]
+    net, op = plan.network, plan.lgap
+    bundle = bundles.random(net, 3)
+    chips = Chips.of(plan, bundle)
+    chips.do("arrive", 2)
+    for image in images(net, 3, 1):
+        chips.do("infer", image)
+        expected = reference.feature_maps(bundle, image)[-1].reshape(op.pixels, -1)
+        words = chips.step.memories()[op.source_bank][: op.pixels * op.words]
+        stored = words.reshape(op.pixels, -1)[:, : net.lgap_map.channels]
+        np.testing.assert_array_equal(stored, expected)
+        np.testing.assert_array_equal(
+            chips.fast.latents(image[None])[0], reference.latent(bundle, image)
+        )
+
+
+def test_a_skip_changes_what_its_convolution_makes():
+    net = RESIDUAL["skip upon skip"].network
+    bundle, image = bundles.random(net, 3), images(net, 1, 1)[0]
+    convs = tuple(dataclasses.replace(c, skip=False) for c in net.convs)
+    plain = dataclasses.replace(bundle, network=dataclasses.replace(net, convs=convs))
+    pairs = zip(*(reference.feature_maps(b, image) for b in (bundle, plain)), strict=True)
+    assert [bool((a != b).any()) for a, b in pairs] == [False, False, True, True, True]

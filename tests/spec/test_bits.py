@@ -14,10 +14,11 @@ def test_dot_is_the_product_of_signs(n, data):
     assert bits.dot(x, w, n) == expected
 
 
-@given(st.integers(1, 2000))
-def test_the_threshold_is_the_least_popcount_with_sign_plus(n):
-    t = bits.threshold(n)
-    assert 2 * t - n >= 0 > 2 * (t - 1) - n
+@given(st.integers(1, 2000), st.integers(-100, 100))
+def test_the_threshold_is_the_least_popcount_with_sign_plus(n, more):
+    t = bits.threshold(n, more)
+    assert 2 * t - n + more >= 0 > 2 * (t - 1) - n + more
+    assert bits.threshold(n, 2 * more) == bits.threshold(n) - more
 
 
 def test_the_sign_of_zero_is_plus():

@@ -47,6 +47,15 @@ def test_round_trip(saved):
     assert (first.output == second.output).all()
 
 
+def test_a_skip_is_named_only_where_there_is_one(tmp_path):
+    """So that bundles of networks without skips keep the digest they have always had."""
+    assert "skip" not in json.dumps(presets.network_to_dict(TINY))
+    convs = (*TINY.convs[:1], dataclasses.replace(TINY.convs[1], filters=4, skip=True))
+    net = dataclasses.replace(TINY, convs=convs)
+    bundles.write(bundles.random(net, 0), tmp_path / "b.safetensors")
+    assert bundles.read(tmp_path / "b.safetensors").network == net
+
+
 def test_equal_bundles_are_equal_files(saved, tmp_path):
     for i in range(5):  # the library orders metadata by a seed it draws for each file
         again = tmp_path / f"{i}.safetensors"

@@ -46,6 +46,24 @@ def test_a_native_image_is_thirteen_latents():
             {"convs": (Conv(33), Conv(32, groups=2))},
             "convs[1].groups must divide its 33 input channels, but 2 does not",
         ),
+        (
+            {"convs": (Conv(16, skip=True), Conv(32))},
+            "convs[0].skip must be false, because no convolution comes before, not True",
+        ),
+        (
+            {"convs": (Conv(32), Conv(32, skip=True))},
+            ("convs[1].skip must join maps of equal shape, not the 8x8x16 that convs[0] sees and "
+            "the 8x8x32 that convs[1] makes"),
+        ),
+        (
+            {"convs": (Conv(32, pool=True), Conv(16, skip=True))},
+            ("convs[1].skip must join maps of equal shape, not the 8x8x16 that convs[0] sees and "
+            "the 4x4x16 that convs[1] makes"),
+        ),
+        (
+            {"convs": (Conv(32), Conv(16, skip=1))},
+            "convs[1].skip must be true or false, not 1",
+        ),
         ({"height": 7}, "convs[1].pool must see an even map, not 7x8"),
         (
             {"convs": (Conv(8, pool=True), Conv(8, pool=True), Conv(8, pool=True))},
@@ -57,3 +75,15 @@ def test_a_broken_rule_is_named(change, message):
     with pytest.raises(SpecError) as error:
         dataclasses.replace(DIGITS, **change)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+    ("channels", "weight"), [(1, 4), (2, 4), (4, 8), (15, 16), (16, 16), (64, 32), (128, 32)]
+)
+def test_a_skip_weighs_about_as_much_as_the_sum_it_joins(channels, weight):
+    convs = (Conv(channels), Conv(channels, pool=True), Conv(channels), Conv(channels, skip=True))
+    net = dataclasses.replace(DIGITS, convs=convs)
+    fan_in = net.conv_fan_in(3)
+    assert net.skip_weight(3) == weight
+    assert fan_in / 2 < weight**2 <= 2 * fan_in
+    assert net.skip_weight(2) == 0

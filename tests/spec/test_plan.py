@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tests.strategies import RESIDUAL
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image, presets
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.network import Conv
+from xnoreplay.spec.network import TAPS, Conv
 from xnoreplay.spec.plan import PIPE_LATENCY, READ_LATENCY, compile
 
 DIGITS = presets.load("digits")
@@ -47,6 +48,12 @@ def test_an_inference_is_the_sum_of_its_operations():
             {"convs": (Conv(32, groups=2), Conv(32))}, {},
             "convs[0].groups must be 1, because thermometer words are not split by group, not 2",
         ),
+        (
+            {"convs": (Conv(32), Conv(48, groups=2), Conv(32, 2, skip=True), Conv(32, 4))},
+            {},
+            ("convs[2].skip joins a map read in 2 groups and one read in 4: a group's channels "
+            "must be a multiple of the target's 16, not 8"),
+        ),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_fit_is_refused(network, target, message):
@@ -73,6 +80,38 @@ def test_a_target_that_breaks_a_rule_is_refused(change, message):
     with pytest.raises(SpecError) as error:
         dataclasses.replace(DIGITS.target, **change)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_a_skips_bit_shifts_the_threshold_between_the_same_signs(name):
+    plan = RESIDUAL[name]
+    for i, op in enumerate(plan.convolutions):
+        n, k = plan.network.conv_fan_in(i), plan.network.skip_weight(i)
+        pads = TAPS * op.beats * plan.target.channels - n
+        for products in range(n + 1):
+            for skip in (0, 1):
+                total = 2 * products - n + (k if skip else -k)
+                shifted = op.threshold + (-op.skip_shift if skip else op.skip_shift)
+                assert (products + pads >= shifted) == (total >= 0)
+
+
+@pytest.mark.parametrize("name", RESIDUAL)
+def test_no_tile_overwrites_what_a_skip_has_yet_to_read(name):
+    """Every read and write of the destination map, in the order of the results."""
+    for op in RESIDUAL[name].convolutions:
+        if not op.skip_shift:
+            continue
+        written = set()
+        for tile in range(op.tiles):
+            word, part = op.destination(tile)
+            for y in range(op.height):
+                for x in range(op.width):
+                    pixel = y * op.width + x
+                    assert (pixel * op.destination_words + word, part) not in written
+                    if op.pool and not (y % 2 and x % 2):
+                        continue
+                    pixel = y // 2 * (op.width // 2) + x // 2 if op.pool else pixel
+                    written.add((pixel * op.destination_words + word, part))
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)

@@ -43,7 +43,7 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
              f"{net.maps[0].channels} bits"), "–", "–"]]  # fmt: skip
     for i, layer in enumerate(net.convs):
         shape = net.maps[i + 1]
-        pool = ", max-pool 2" if layer.pool else ""
+        pool = ", skip" * layer.skip + ", max-pool 2" * layer.pool
         rows.append([
             f"convolution {i}, 3×3, {layer.groups} group{'s' * (layer.groups > 1)}{pool}",
             f"{net.maps[i].channels} → {shape.channels}, {shape.height}×{shape.width}",

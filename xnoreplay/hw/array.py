@@ -99,6 +99,7 @@ class Array(wiring.Component):
     ``i`` is taken in a cycle of ``valid``; ``x`` holds it in the next, and three cycles later each
     working lane's ``acc`` has added its popcount (loaded it, on ``first``). ``done`` marks the
     cycle in which ``acc`` holds the sum that ended with ``last``. One beat a cycle; it cannot stall.
+    With ``early`` a signal of that name precedes ``done`` by one cycle.
 
     ``conjoin`` turns cells from XNOR to AND, for learning; it changes while no beat is under way.
     ``nodes`` of a beat are there two cycles after it was in ``x``.
@@ -109,9 +110,11 @@ class Array(wiring.Component):
 
     LATENCY = 4
 
-    def __init__(self, lanes: int, channels: int, slots: int, fold: int, acc_bits: int):
+    def __init__(
+        self, lanes: int, channels: int, slots: int, fold: int, acc_bits: int, early: bool = False
+    ):
         self.lanes, self.channels, self.slots, self.fold = lanes, channels, slots, fold
-        self.acc_bits = acc_bits
+        self.acc_bits, self.has_early = acc_bits, early
         window = TAPS * channels
         super().__init__(
             {
@@ -130,6 +133,7 @@ class Array(wiring.Component):
                 "wown": In(1),
                 "wwords": In(data.ArrayLayout(channels, lanes)),
             }
+            | ({"early": Out(1)} if early else {})
         )
 
     def elaborate(self, _platform):
@@ -153,6 +157,8 @@ class Array(wiring.Component):
             n_last.eq(c_last),
             self.done.eq(n_last),
         ]
+        if self.has_early:
+            m.d.comb += self.early.eq(n_last)
 
         self.units = [
             Lane(self.channels, self.slots, self.fold, self.acc_bits) for _ in range(self.lanes)

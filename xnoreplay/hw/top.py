@@ -55,7 +55,9 @@ class Chip(wiring.Component):
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
         self.thermometer = Thermometer(plan)
         self.front = ConvolutionFront(plan, number["conv0"])
-        self.array = Array(target.lanes, target.channels, plan.slots, target.node_fold, acc_bits)
+        self.array = Array(
+            target.lanes, target.channels, plan.slots, target.node_fold, acc_bits, plan.has_skips
+        )
         self.back = ConvolutionBack(plan, number["conv0"], acc_bits)
         self.lgap = Lgap(plan)
         self.dense = DenseUnit(plan, acc_bits)
@@ -173,6 +175,8 @@ class Chip(wiring.Component):
             dense.sum_valid.eq(array.done),
             dense.sum.eq(array.acc[0]),
         ]
+        if self.plan.has_skips:
+            m.d.comb += self.back.early.eq(array.early & front.active)
         for i in range(self.plan.target.lanes):
             m.d.comb += self.back.acc[i].eq(array.acc[i])
         for unit in (dense, learning):
@@ -207,6 +211,12 @@ class Chip(wiring.Component):
                 ram.waddr.eq(back.addr),
                 ram.wdata.eq(back.data),
             ]
+            if self.plan.has_skips:  # the map that a skip adds is the one being written
+                skip = self.back.skip
+                with m.If(skip.en & ~chosen):
+                    m.d.comb += [ram.ren.eq(1), ram.raddr.eq(skip.addr)]
+        if self.plan.has_skips:
+            m.d.comb += self.back.skip.data.eq(Mux(from_pong, ping.rdata, pong.rdata))
         entry = self.thermometer.write
         with m.If(self.thermometer.active):
             m.d.comb += [

@@ -2,6 +2,9 @@
 
 The functions named `..._bits` compute what an operation writes for a consumer; they serve a data
 set as well. The others leave every memory and counter as the clocks of a phase would.
+
+A skip's map is the destination itself. Taken in raster order, an output lands where its own tile
+has read already: at or before its window's pixel, in that tile's slices.
 """
 
 from typing import NamedTuple
@@ -9,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import ZERO, kernel, low_bits, part, popcount, put_bit
+from xnoreplay.sim.jit import ZERO, get_bit, kernel, low_bits, part, popcount, put_bit
 from xnoreplay.sim.state import Scalar
 
 
@@ -84,22 +87,33 @@ def window_sum(op, g, x, weights, row):
 
 
 @part
-def tile_bits(op, g, x, weights, tile, out):
-    """OR the bits of a tile's filters into out[0 : lanes]."""
+def tile_bits(op, g, x, weights, tile, target, row, col, out):
+    """OR the bits of a tile's filters at one pixel into out[0 : lanes]; a skip is in `target`."""
+    word, first = place(op, g, tile)
     for lane in range(g.lanes):
-        row = op.weight_base + (tile * g.lanes + lane) * op.beats
-        if window_sum(op, g, x, weights, row) >= op.threshold:
+        least = op.threshold
+        if op.skip_shift:
+            skip = target[(row * op.width + col) * op.destination_words + word]
+            least += op.skip_shift * (1 - 2 * get_bit(skip, first + lane))
+        weight = op.weight_base + (tile * g.lanes + lane) * op.beats
+        if window_sum(op, g, x, weights, weight) >= least:
             out[lane] = 1
+
+
+@part
+def place(op, g, tile):
+    """Word of a destination pixel that holds a tile's bits, and the first of them in it."""
+    group = tile // op.destination_group_tiles
+    member = tile % op.destination_group_tiles
+    words = -(-op.destination_group_tiles // op.word_tiles)
+    return group * words + member // op.word_tiles, member % op.word_tiles * g.lanes
 
 
 @part
 def put_slice(op, g, tile, pixel, bits, target):
     """Write a tile's bits of one pixel to the destination map."""
-    group = tile // op.destination_group_tiles
-    member = tile % op.destination_group_tiles
-    words = -(-op.destination_group_tiles // op.word_tiles)
-    row = target[pixel * op.destination_words + group * words + member // op.word_tiles]
-    first = member % op.word_tiles * g.lanes
+    word, first = place(op, g, tile)
+    row = target[pixel * op.destination_words + word]
     for lane in range(g.lanes):
         put_bit(row, first + lane, bits[lane])
 
@@ -118,13 +132,16 @@ def conv_bits(op, g, weights, source, target, k):
                                col * step + i % step, x[i])  # fmt: skip
                 _clear(bits)
                 for i in range(step * step):
-                    tile_bits(op, g, x[i], weights, tile, bits)
+                    tile_bits(op, g, x[i], weights, tile, target, row * step + i // step,
+                              col * step + i % step, bits)  # fmt: skip
                 put_slice(op, g, tile, row * (op.width // step) + col, bits, target)
 
 
 @kernel
 def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     """A convolution with all it leaves behind."""
+    if op.pool:
+        _leave_pool_row(op, g, m, k, source, target)  # before the map of a skip is overwritten
     conv_bits(op, g, m.weights_fe, source, target, k)
     for lane in range(g.lanes):
         for tile in range(max(0, op.tiles - 2), op.tiles):
@@ -140,7 +157,6 @@ def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     pixels = op.height * op.width
     outputs = op.tiles * pixels
     if op.pool:
-        _leave_pool_row(op, g, m, k, source)
         outputs //= 4
         c.reads[Mem.POOL_ROW] += outputs
         c.writes[Mem.POOL_ROW] += outputs
@@ -148,6 +164,8 @@ def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     c.reads[Mem.WEIGHTS_FE] += op.tiles * op.load
     c.writes[Mem.LANE_FILE] += op.tiles * op.load
     c.reads[source_mem] += beats
+    if op.skip_shift:
+        c.reads[target_mem] += op.tiles * pixels
     c.writes[target_mem] += outputs
     c.reads[Mem.LANE_FILE] += beats * g.lanes
     c.events[Event.BEATS] += beats
@@ -169,13 +187,13 @@ def _entered(op, source, n, u):
 
 
 @part
-def _leave_pool_row(op, g, m, k, source):
-    x, bits = k.x[0], k.bits
+def _leave_pool_row(op, g, m, k, source, target):
+    x, bits, tile = k.x[0], k.bits, op.tiles - 1
     for col in range(op.width // 2):
         _clear(bits)
         for i in range(2):
-            window(op, g, source, op.tiles - 1, op.height - 2, 2 * col + i, x)
-            tile_bits(op, g, x, m.weights_fe, op.tiles - 1, bits)
+            window(op, g, source, tile, op.height - 2, 2 * col + i, x)
+            tile_bits(op, g, x, m.weights_fe, tile, target, op.height - 2, 2 * col + i, bits)
         for lane in range(g.lanes):
             put_bit(m.pool_row[col], lane, bits[lane])
 

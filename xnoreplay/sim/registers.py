@@ -86,6 +86,7 @@ class Registers(NamedTuple):
     all: np.ndarray  # (registers,) int64: everything below
     s: np.ndarray  # (SIZE,) int64, by `R` and `Scalar`
     feature: np.ndarray  # (units,) uint64, word read from a feature map or a latent memory
+    skip: np.ndarray  # (units,) uint64, word of the map that a skip adds
     kernel: np.ndarray  # (units,) uint64, word read from weights.lgap
     weight: np.ndarray  # (9 units,) uint64, word read from a weight memory
     row_out: np.ndarray  # (2, units) uint64, words read from the line buffer's rings
@@ -107,6 +108,7 @@ def registers(geometry, beats: int) -> Registers:
     shapes = {
         "s": (SIZE,),
         "feature": (units,),
+        "skip": (units,),
         "kernel": (units,),
         "weight": (9 * units,),
         "row_out": (2, units),

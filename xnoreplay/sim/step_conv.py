@@ -3,7 +3,7 @@
 import numpy as np
 
 from xnoreplay.sim.counters import Mem
-from xnoreplay.sim.jit import ONE, ZERO, low_bits, part
+from xnoreplay.sim.jit import ONE, ZERO, get_bit, low_bits, part
 from xnoreplay.sim.registers import (
     R,
     present,
@@ -33,6 +33,8 @@ def conv_clock(op, g, m, c, p, now, nxt):
     array(g, m, c, now, nxt)
     if sum_ready(now):
         _result(op, g, m, c, p, now, nxt)
+    if op.skip_shift and now.s[R.M_VALID] and now.s[R.M_LAST]:
+        _read_skip(op, m, c, p, now, nxt)
     nxt.s[R.DONE] = now.s[R.K] == op.cycles - 1
 
 
@@ -158,21 +160,53 @@ def _tap(now, row, delay, u):
 
 
 @part
+def _place(op, tile):
+    """Word and slice of a destination pixel that hold a tile's bits."""
+    group = tile // op.destination_group_tiles
+    member = tile % op.destination_group_tiles
+    words = -(-op.destination_group_tiles // op.word_tiles)
+    return group * words + member // op.word_tiles, member % op.word_tiles
+
+
+@part
+def _following(op, now):
+    """Tile, row and column of the next cycle's result, or of the next to come."""
+    tile, row, col = now.s[R.OUT_TILE], now.s[R.OUT_ROW], now.s[R.OUT_COL]
+    if not sum_ready(now):
+        return tile, row, col
+    end = col == op.width - 1
+    bottom = end and row == op.height - 1
+    return tile + bottom, 0 if bottom else row + end, 0 if end else col + 1
+
+
+@part
+def _read_skip(op, m, c, p, now, nxt):
+    """Read what the next cycle's sums add: the word that their tile's bits will replace."""
+    tile, row, col = _following(op, now)
+    word, _ = _place(op, tile)
+    address = (row * op.width + col) * op.destination_words + word
+    present(p, c, Mem.PING if op.index & 1 else Mem.PONG, address)
+    for u in range(nxt.skip.shape[0]):
+        nxt.skip[u] = m.ping[address, u] if op.index & 1 else m.pong[address, u]
+
+
+@part
 def _result(op, g, m, c, p, now, nxt):
     """Form a tile's bits of one pixel, pool them, write them."""
     s = now.s
     tile, row, col = s[R.OUT_TILE], s[R.OUT_ROW], s[R.OUT_COL]
-    end = col == op.width - 1
-    nxt.s[R.OUT_COL] = 0 if end else col + 1
-    bottom = end and row == op.height - 1
-    nxt.s[R.OUT_ROW] = 0 if bottom else row + end
-    nxt.s[R.OUT_TILE] = tile + bottom
+    nxt.s[R.OUT_TILE], nxt.s[R.OUT_ROW], nxt.s[R.OUT_COL] = _following(op, now)
     bits = nxt.held
+    word, slot = _place(op, tile)
     even = op.pool == 0 or col % 2 == 0
     for w in range(bits.shape[0]):
         collected = ZERO
         for i in range(min(64, g.lanes - 64 * w)):
-            if now.acc[64 * w + i] >= op.threshold:
+            least = op.threshold
+            if op.skip_shift:
+                skip = get_bit(now.skip, slot * g.lanes + 64 * w + i)
+                least += op.skip_shift * (1 - 2 * skip)
+            if now.acc[64 * w + i] >= least:
                 collected |= ONE << np.uint64(i)
         bits[w] = collected if even else now.held[w] | collected
     if op.pool and even:
@@ -186,10 +220,5 @@ def _result(op, g, m, c, p, now, nxt):
         for w in range(bits.shape[0]):
             bits[w] |= m.pool_row[col // 2, w]
         pixel = row // 2 * (op.width // 2) + col // 2
-    group = tile // op.destination_group_tiles
-    member = tile % op.destination_group_tiles
-    words = -(-op.destination_group_tiles // op.word_tiles)
-    word = group * words + member // op.word_tiles
     target = Mem.PING if op.index & 1 else Mem.PONG
-    address = pixel * op.destination_words + word
-    write_slice(g, p, c, target, address, member % op.word_tiles, bits)
+    write_slice(g, p, c, target, pixel * op.destination_words + word, slot, bits)

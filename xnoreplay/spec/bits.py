@@ -21,15 +21,18 @@ def dot(x: int, w: int, n: int) -> int:
     return 2 * (~(x ^ w) & (1 << n) - 1).bit_count() - n
 
 
-def threshold(n: int) -> int:
-    """Least popcount P of n products whose sum 2P - n has sign +1.
+def threshold(n: int, more: int = 0) -> int:
+    """Least popcount P of n products for which 2P - n + more has sign +1.
 
-    2P - n >= 0 where P >= n / 2; sign(0) = +1 makes the bound inclusive.
+    2P - n + more >= 0 where P >= (n - more) / 2; sign(0) = +1 makes the bound inclusive. An even
+    `more` shifts the threshold by its half.
 
     >>> [threshold(n) for n in (1, 2, 3, 576)]
     [1, 1, 2, 288]
+    >>> threshold(576, 32), threshold(576, -32)
+    (272, 304)
     """
-    return (n + 1) // 2
+    return (n - more + 1) // 2
 
 
 def sign(x: np.ndarray) -> np.ndarray:

@@ -26,11 +26,15 @@ class Conv:
         Groups of channels that do not see each other.
     pool : bool
         2x2 max-pooling after the sign: the OR of four bits.
+    skip : bool
+        Its integer sums also count the input of the convolution before, bit by bit as -1 or +1
+        times `NetworkSpec.skip_weight`, before the sign: a residual connection around the two.
     """
 
     filters: int
     groups: int = 1
     pool: bool = False
+    skip: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,13 +123,15 @@ class NetworkSpec:
             )
 
     def _trace_maps(self):
-        shape = MapShape(self.height, self.width, sum(self.levels))
+        shape = before = MapShape(self.height, self.width, sum(self.levels))
         yield shape
         for i, conv in enumerate(self.convs):
             require.positive(f"convs[{i}].filters", conv.filters)
             require.positive(f"convs[{i}].groups", conv.groups)
-            if not isinstance(conv.pool, bool):
-                raise SpecError(f"convs[{i}].pool must be true or false, not {conv.pool!r}")
+            for name in ("pool", "skip"):
+                flag = getattr(conv, name)
+                if not isinstance(flag, bool):
+                    raise SpecError(f"convs[{i}].{name} must be true or false, not {flag!r}")
             for what, channels in (("in", shape.channels), ("out", conv.filters)):
                 if channels % conv.groups:
                     raise SpecError(
@@ -141,9 +147,25 @@ class NetworkSpec:
                 raise SpecError(
                     f"convs[{i}].pool must see an even map, not {shape.height}x{shape.width}"
                 )
+            if conv.skip:
+                self._check_skip(i, before, MapShape(shape.height, shape.width, conv.filters))
             step = 2 if conv.pool else 1
+            before = shape
             shape = MapShape(shape.height // step, shape.width // step, conv.filters)
             yield shape
+
+    @staticmethod
+    def _check_skip(i: int, added: MapShape, sums: MapShape) -> None:
+        if i == 0:
+            raise SpecError(
+                "convs[0].skip must be false, because no convolution comes before, not True"
+            )
+        if added != sums:
+            raise SpecError(
+                f"convs[{i}].skip must join maps of equal shape, not the "
+                f"{added.height}x{added.width}x{added.channels} that convs[{i - 1}] sees and the "
+                f"{sums.height}x{sums.width}x{sums.channels} that convs[{i}] makes"
+            )
 
     @property
     def image_channels(self) -> int:
@@ -157,6 +179,19 @@ class NetworkSpec:
     def conv_fan_in(self, i: int) -> int:
         """Inputs of one filter of convolution i."""
         return TAPS * self.maps[i].channels // self.convs[i].groups
+
+    def skip_weight(self, i: int) -> int:
+        """k, what one bit of the skip adds to a sum of convolution i; 0 without a skip.
+
+        The sum of n products of random signs has deviation sqrt(n). k is the power of two nearest
+        to that, 2^j with 2^(2j-1) <= n < 2^(2j+1): convolution and skip weigh alike, whatever the
+        fan-in. It is even, so that it moves a threshold by the whole number k / 2.
+        """
+        return 1 << self.conv_fan_in(i).bit_length() // 2 if self.convs[i].skip else 0
+
+    def conv_variance(self, i: int) -> int:
+        """Variance of a sum of convolution i, skip included, where all signs are random."""
+        return self.conv_fan_in(i) + self.skip_weight(i) ** 2
 
     @property
     def lgap_map(self) -> MapShape:

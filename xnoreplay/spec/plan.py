@@ -60,7 +60,9 @@ class Convolution:
     last_channels: int
     """Valid bits of a window word in the last beat."""
     threshold: int
-    """Least raw popcount, idle cells included, whose sign is +1."""
+    """Least raw popcount, idle cells included, whose sign is +1; without the skip's part."""
+    skip_shift: int
+    """k / 2: a skip's bit of 1 lowers the threshold by it, a bit of 0 raises it; 0: no skip."""
     pool: bool
     destination_words: int
     destination_group_tiles: int
@@ -104,8 +106,13 @@ class Convolution:
     def cycles(self) -> int:
         return self.load + self.tiles * self.period + self.window_delay + PIPE_LATENCY
 
+    @property
+    def skip_reads(self) -> int:
+        """Words of the destination map that are read for the skip: one a pixel and tile."""
+        return self.tiles * self.pixels if self.skip_shift else 0
+
     def destination(self, tile: int) -> tuple[int, int]:
-        """(word of a pixel, slice of that word) that a tile writes."""
+        """(word of a pixel, slice of that word) that a tile writes, and reads for a skip."""
         group, member = divmod(tile, self.destination_group_tiles)
         words = -(-self.destination_group_tiles // self.word_tiles)
         return group * words + member // self.word_tiles, member % self.word_tiles
@@ -254,6 +261,11 @@ class Plan:
         return (longest * self.target.window).bit_length()
 
     @property
+    def has_skips(self) -> bool:
+        """Whether a convolution reads the map it writes."""
+        return any(op.skip_shift for op in self.convolutions)
+
+    @property
     def phases(self) -> tuple[str, ...]:
         """Names of the sequencer's states in the order of their numbers; 0 is idle."""
         convs = tuple(op.name for op in self.convolutions)
@@ -312,6 +324,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     check_capacity(net, target)
     require.between("classes", net.classes, 2, MOST_CLASSES)
     _check_groups(net, target)
+    _check_skips(net, target)
     convolutions = _convolutions(net, target)
     lgap_words = words_of(net.lgap_map.channels, target)
     latent_words = words_of(net.latent, target)
@@ -375,6 +388,24 @@ def _check_groups(net: NetworkSpec, target: TargetSpec) -> None:
         )
 
 
+def _check_skips(net: NetworkSpec, target: TargetSpec) -> None:
+    """A skip's map and the sums it joins must have the same channels in the same slices.
+
+    Sums overwrite the map that the skip reads, so a tile must write only slices that it has read.
+    """
+    groups = [*(layer.groups for layer in net.convs), 1]  # of whoever reads a map
+    for i, layer in enumerate(net.convs):
+        added, made = groups[i - 1], groups[i + 1]
+        if layer.skip and added != made:
+            for n in (added, made):
+                if (layer.filters // n) % target.channels:
+                    raise SpecError(
+                        f"convs[{i}].skip joins a map read in {added} groups and one read in "
+                        f"{made}: a group's channels must be a multiple of the target's "
+                        f"{target.channels}, not {layer.filters // n}"
+                    )
+
+
 def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ...]:
     ops = []
     base = 0
@@ -400,6 +431,7 @@ def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ..
             weight_base=base,
             last_channels=fan_in - (beats - 1) * channels,
             threshold=threshold(net.conv_fan_in(i)) + pads,
+            skip_shift=net.skip_weight(i) // 2,
             pool=layer.pool,
             destination_words=consumer_groups * words_of(consumer, target),
             destination_group_tiles=-(-consumer // lanes),

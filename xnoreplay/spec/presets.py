@@ -230,7 +230,10 @@ def network_to_dict(network: NetworkSpec) -> dict:
     """Plain values of a network."""
     tree = _plain(network)
     tree["levels"] = list(tree["levels"])
-    tree["convs"] = [dataclasses.asdict(c) for c in tree["convs"]]
+    # A skip is named only where there is one: files and digests without any stay as they were.
+    tree["convs"] = [
+        {k: v for k, v in dataclasses.asdict(c).items() if k != "skip" or v} for c in tree["convs"]
+    ]
     return tree
 
 

@@ -37,11 +37,14 @@ def thermometer(net: NetworkSpec, thresholds: np.ndarray, image: np.ndarray) -> 
     return (image[:, :, channel] >= thresholds).astype(np.uint8)
 
 
-def conv(x: np.ndarray, weight: np.ndarray, groups: int, pad_bit: int, pool: bool) -> np.ndarray:
+def conv(
+    x: np.ndarray, weight: np.ndarray, groups: int, pad_bit: int, pool: bool, more: np.ndarray | int
+) -> np.ndarray:
     """Binary 3x3 convolution, sign, and optional 2x2 max-pooling (an OR).
 
-    x (height, width, channels) bits, weight (filters, 3, 3, channels / groups) bits ->
-    (height, width, filters) bits, halved by pooling.
+    x (height, width, channels) bits, weight (filters, 3, 3, channels / groups) bits; more is what a
+    skip adds to the sums, (height, width, filters) integers, or 0 -> (height, width, filters)
+    bits, halved by pooling.
     """
     height, width, _ = x.shape
     filters = len(weight)
@@ -54,7 +57,7 @@ def conv(x: np.ndarray, weight: np.ndarray, groups: int, pad_bit: int, pool: boo
             for dx in range(3):
                 tap = signed(padded[dy : dy + height, dx : dx + width, inputs])
                 total[:, :, members] += tap @ signed(weight[members, dy, dx]).T
-    out = sign(total)
+    out = sign(total + more)
     return out.reshape(height // 2, 2, width // 2, 2, filters).max((1, 3)) if pool else out
 
 
@@ -82,8 +85,9 @@ def feature_maps(bundle: Bundle, image: np.ndarray) -> list[np.ndarray]:
     """The thermometer's bits, then each convolution's output: (height, width, channels) bits."""
     net = bundle.network
     maps = [thermometer(net, bundle.thresholds, check_image(net, image))]
-    for layer, weight in zip(net.convs, bundle.conv, strict=True):
-        maps.append(conv(maps[-1], weight, layer.groups, net.pad_bit, layer.pool))
+    for i, (layer, weight) in enumerate(zip(net.convs, bundle.conv, strict=True)):
+        more = net.skip_weight(i) * signed(maps[i - 1]) if layer.skip else 0
+        maps.append(conv(maps[i], weight, layer.groups, net.pad_bit, layer.pool, more))
     return maps
 
 
