@@ -69,6 +69,23 @@ def test_pooling_before_the_sign_is_or_after_it():
 def test_scale_is_the_inverse_root_of_the_fan_in():
     assert layers.BinaryConv(8, 4, 2, False, 0, generator()).scale == pytest.approx(1 / 6)
     assert layers.BinaryDense(16, 2, generator()).scale == 1 / 4
+    # a skip of weight 8 adds 64 to the variance of a fan-in of 36
+    assert layers.BinaryConv(8, 4, 2, False, 0, generator(), 8).scale == pytest.approx(1 / 10)
+
+
+def test_a_skip_shifts_the_sums_by_its_weight_and_passes_gradient():
+    conv = layers.BinaryConv(4, 2, 1, False, 0, generator(), skip=8)
+    x = sign(torch.randn(1, 4, 3, 3, generator=generator()))
+    earlier = sign(torch.randn(1, 2, 3, 3, generator=generator())).requires_grad_()
+    weight = sign(conv.weight)
+    padded = torch.nn.functional.pad(x, (1, 1, 1, 1), value=-1.0)
+    sums = torch.nn.functional.conv2d(padded, weight) + 8 * earlier
+    out = conv(x, earlier)
+    assert torch.equal(out, torch.where(sums >= 0, 1.0, -1.0))
+    out.sum().backward()
+    passes = sums.abs() <= 10  # of deviation sqrt(36 + 64)
+    assert 0 < passes.sum() < passes.numel()
+    assert torch.allclose(earlier.grad, torch.where(passes, 8 / 10, 0.0))
 
 
 def test_lgap_puts_the_average_first():

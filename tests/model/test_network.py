@@ -27,7 +27,7 @@ def check(b, target, images, seen):
 
 @st.composite
 def networks(draw):
-    """Small networks of every kind: colours, levels, groups, pooling, padding."""
+    """Small networks of every kind: colours, levels, groups, pooling, skips, padding."""
     colour, image_channels = draw(st.sampled_from([("grey", 1), ("ycbcr", 3)]))
     levels = tuple(draw(st.integers(1, 3)) * 2 for _ in range(image_channels))
     convs = []
@@ -36,7 +36,11 @@ def networks(draw):
     for _ in range(draw(st.integers(1, 3))):
         pool = left > 2 and draw(st.booleans())
         left //= 1 + pool
-        convs.append(Conv(draw(st.integers(1, 4)) * 2, draw(st.sampled_from([1, 2])), pool))
+        filters = draw(st.integers(1, 4)) * 2
+        skip = bool(convs) and not convs[-1].pool and draw(st.booleans())
+        if skip:
+            filters = convs[-2].filters if len(convs) > 1 else sum(levels)
+        convs.append(Conv(filters, draw(st.sampled_from([1, 2])), pool, skip))
     return NetworkSpec(
         name="drawn",
         height=size,

@@ -24,18 +24,29 @@ NET = dataclasses.replace(
 )  # fmt: skip
 
 
-def parts(pad_bit, seed=0):
-    net = dataclasses.replace(NET, pad_bit=pad_bit)
-    thresholds = np.sort(np.random.default_rng(seed).integers(0, 256, 64)).astype(np.uint8)
+RESIDUAL = dataclasses.replace(
+    NET, levels=(64, 32, 32),
+    convs=(
+        Conv(64), Conv(128, skip=True), Conv(128, groups=2), Conv(128, pool=True, skip=True),
+        Conv(256, groups=2), Conv(128, groups=2, skip=True), Conv(256, groups=2, skip=True),
+    ),
+)  # fmt: skip
+
+
+def parts(pad_bit, seed=0, net=NET):
+    net = dataclasses.replace(net, pad_bit=pad_bit)
+    draws = np.random.default_rng(seed).integers(0, 256, net.thermometer_bits)
+    thresholds = np.sort(draws).astype(np.uint8)
     model = FBNN(net, thresholds, net.classes, seed)
     draw = torch.Generator().manual_seed(seed)
     image = torch.randint(0, 256, (6, *net.image_shape), dtype=torch.uint8, generator=draw)
     return model, image
 
 
+@pytest.mark.parametrize("net", [NET, RESIDUAL], ids=["plain", "residual"])
 @pytest.mark.parametrize("pad_bit", [0, 1])
-def test_forward_is_exact_and_gradients_agree(pad_bit):
-    model, image = parts(pad_bit)
+def test_forward_is_exact_and_gradients_agree(pad_bit, net):
+    model, image = parts(pad_bit, net=net)
     weights = [c.weight for c in model.convs]
     with torch.no_grad():
         weights[0][0, 0, 0, 0] = 0.0  # sign(0) is +1

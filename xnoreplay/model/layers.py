@@ -57,23 +57,41 @@ class BinaryConv(nn.Module):
     """Grouped 3x3 binary convolution of the same size, optional 2x2 max-pooling, sign.
 
     Outside the map lies the pad bit, as -1 or +1. The maximum before the sign is the OR after it.
+    A skip of weight k adds k times an earlier map to the sums, which its k^2 makes vary more.
     """
 
-    def __init__(self, channels, filters, groups, pool, pad_bit, generator) -> None:
+    def __init__(self, channels, filters, groups, pool, pad_bit, generator, skip=0) -> None:
         super().__init__()
         self.weight = proxies(filters, channels // groups, 3, 3, generator=generator)
         self.groups = groups
         self.pool = pool
         self.pad = 2.0 * pad_bit - 1.0
-        self.scale = 1 / math.sqrt(TAPS * channels // groups)
+        self.skip = skip
+        self.scale = 1 / math.sqrt(TAPS * channels // groups + skip**2)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, h, w) -> (n, filters, h, w), or half of h and w with pooling."""
+    def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
+        """(n, channels, h, w) -> (n, filters, h, w), or half of h and w with pooling.
+
+        earlier (n, filters, h, w) is what a skip adds.
+        """
         weight = sign(self.weight).to(x.dtype)
         x = F.conv2d(F.pad(x, (1, 1, 1, 1), value=self.pad), weight, groups=self.groups)
+        if self.skip:
+            x = x + self.skip * earlier
         if self.pool:
             x = F.max_pool2d(x, 2)
         return sign(x * self.scale)
+
+
+class Convolutions(nn.Sequential):
+    """Convolutions in a row; a skip's map is the input of the convolution before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, channels, h, w) -> the last one's map."""
+        before = x
+        for conv in self:
+            before, x = x, conv(x, before)
+        return x
 
 
 class LGAP(nn.Module):

@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from xnoreplay.model import packed
 from xnoreplay.model.binarize import bits
-from xnoreplay.model.layers import LGAP, BinaryConv, BinaryDense, DenseSkip, Thermometer
+from xnoreplay.model.layers import (
+    LGAP,
+    BinaryConv,
+    BinaryDense,
+    Convolutions,
+    DenseSkip,
+    Thermometer,
+)
 from xnoreplay.model.rule import ALPHA_GAIN
 from xnoreplay.spec.bits import signed
 from xnoreplay.spec.bundle import MASTER_BITS, Bundle
@@ -48,12 +55,15 @@ class FBNN(nn.Module):
         self.net = net
         self.alpha = ALPHA_GAIN * net.alpha
         self.thermometer = Thermometer(net.levels, torch.from_numpy(np.array(thresholds)))
-        self.convs = nn.Sequential(
+        self.convs = Convolutions(
             *(
-                BinaryConv(net.maps[i].channels, c.filters, c.groups, c.pool, net.pad_bit, draw)
+                BinaryConv(
+                    net.maps[i].channels, c.filters, c.groups, c.pool, net.pad_bit, draw,
+                    net.skip_weight(i),
+                )
                 for i, c in enumerate(net.convs)
             )
-        )
+        )  # fmt: skip
         last = net.lgap_map
         self.lgap = LGAP(last.channels, last.height, last.width, draw)
         self.dense = BinaryDense(net.lgap_bits, net.latent, draw)

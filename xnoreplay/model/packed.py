@@ -93,9 +93,10 @@ class _Convolutions(torch.autograd.Function):
             first = maps[0][part]
             kernels.thermometer(images[part], channel, thresholds.numpy(), first)
             for i, c in enumerate(net.convs):
-                limit = math.isqrt(net.conv_fan_in(i))
+                limit = math.isqrt(net.conv_variance(i))
                 args = maps[i][part], words[i], 2 if c.pool else 1, limit
-                kernels.forward(*args, maps[i + 1][part], codes[i][part])
+                earlier, half = maps[max(0, i - 1)][part], net.skip_weight(i) // 2
+                kernels.forward(*args, earlier, half, maps[i + 1][part], codes[i][part])
             kernels.expand(maps[-1][part], 1, patterns[part])
 
         _share(count, work)
@@ -106,6 +107,7 @@ class _Convolutions(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         net, scale, gradients = ctx.net, 1.0, []
         top, edge = _patterns(grad.bfloat16()), 0
+        skipped = None  # gradient by a map that comes from the convolution after its own
         for i, c in reversed(list(enumerate(net.convs))):
             m, step = net.maps[i], 2 if c.pool else 1
             x, x_patterns = _bfloat16((len(grad), m.height + 2, m.width + 2, m.channels))
@@ -121,8 +123,12 @@ class _Convolutions(torch.autograd.Function):
                 g, x, weight.to(memory_format=torch.channels_last), None,
                 [1, 1], [0, 0], [1, 1], False, [0, 0], c.groups, [i > 0, True, False],
             )  # fmt: skip
-            scale /= math.sqrt(net.conv_fan_in(i))
+            deviation = math.sqrt(net.conv_variance(i))
+            scale /= deviation
             gradients.append(by_weight.float() * scale)
             if i:
+                if skipped is not None:  # by_x has yet to be divided by this deviation
+                    by_x[:, :, 1:-1, 1:-1] += skipped * deviation
                 top, edge = _patterns(by_x), 1
+            skipped = g * net.skip_weight(i) if c.skip else None
         return None, None, None, *reversed(gradients)

@@ -90,6 +90,21 @@ def _differences(bits, y, x, w, out):
 
 
 @kernel
+def _skip(earlier, y, x, group, half, out):
+    """What a skip adds to the sums of a group: half its weight to or from the products of -1.
+
+    earlier (groups, h + 2, w + 2, words) uint64; out (filters,) int64.
+    """
+    words = earlier.shape[3]
+    for k in range(out.shape[0] // WORD):
+        at = group * (out.shape[0] // WORD) + k
+        word = earlier[at // words, y + 1, x + 1, at % words]
+        for f in range(WORD):
+            one = (word >> np.uint64(f)) & np.uint64(1)
+            out[k * WORD + f] += -half if one else half
+
+
+@kernel
 def _pool(sums, least, which):
     """Of four rows of `sums`, the least of each column, and the first row that has it."""
     for f in range(sums.shape[1]):
@@ -100,7 +115,7 @@ def _pool(sums, least, which):
 
 
 @kernel
-def forward(bits, w, step, limit, out, code):
+def forward(bits, w, step, limit, earlier, half, out, code):
     """One convolution, pooled by `step` (1 or 2), and its sign.
 
     Parameters
@@ -109,6 +124,10 @@ def forward(bits, w, step, limit, out, code):
     w : (groups, words, 9, filters of a group) uint64
     limit : int
         The STE passes gradients where abs(sum) is at most this.
+    earlier : (n, groups of its reader, h + 2, w + 2, words) uint64
+        The map that a skip adds; any where half is 0.
+    half : int
+        Half of the skip's weight.
     out : (n, groups of the reader, h / step + 2, w / step + 2, words) uint64
         Receives the inner pixels.
     code : (n, h / step, w / step, filters) int8
@@ -126,11 +145,15 @@ def forward(bits, w, step, limit, out, code):
                 for g in range(groups):
                     if step == 1:
                         _differences(bits[b, g], i, j, w[g], least)
+                        if half:
+                            _skip(earlier[b], i, j, g, half, least)
                         which[:] = 0
                     else:
                         for q in range(4):
                             y, x = 2 * i + q // 2, 2 * j + q % 2
                             _differences(bits[b, g], y, x, w[g], sums[q])
+                            if half:
+                                _skip(earlier[b], y, x, g, half, sums[q])
                         _pool(sums, least, which)
                     to = code[b, i, j, g * member : (g + 1) * member]
                     for f in range(member):
