@@ -1,5 +1,7 @@
 """PyTorch's integer evaluation against the reference, bit for bit."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -84,3 +86,11 @@ def test_no_images_are_evaluated_too(packaged):
     _, dataset, b = packaged
     evaluation = network.of_bundle(b).evaluate(dataset.test_images[:0])
     assert [len(field) for field in evaluation] == [0, 0, 0]
+
+
+def test_3mb_res_agrees_with_the_reference():
+    preset = presets.load("3mb-res")
+    net = preset.network
+    image = np.random.default_rng(0).integers(0, 256, (1, *net.image_shape), dtype=np.uint8)
+    target = dataclasses.replace(preset.target, proxies_per_pair=2)  # as random proxies are
+    check(bundle.random(net, 5), target, image, net.classes)

@@ -81,4 +81,5 @@ def test_the_objective_is_the_same_both_ways():
 def test_networks_of_broken_words_do_not_fit():
     assert packed.fits(NET)
     assert packed.fits(presets.load("3mb").network)
+    assert packed.fits(presets.load("3mb-res").network)
     assert not packed.fits(presets.load("digits").network)

@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 
 from tests.sim.chips import Chips
 from tests.strategies import RESIDUAL, designs, images
+from xnoreplay.sim.jit import COMPILED
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import reference
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets, reference
 
 
 @given(design=designs(), seed=st.integers(0, 1000), seen=st.integers(0, 2))
@@ -88,3 +90,23 @@ def test_a_skip_changes_what_its_convolution_makes():
     plain = dataclasses.replace(bundle, network=dataclasses.replace(net, convs=convs))
     pairs = zip(*(reference.feature_maps(b, image) for b in (bundle, plain)), strict=True)
     assert [bool((a != b).any()) for a, b in pairs] == [False, False, True, True, True]
+
+
+@pytest.mark.skipif(not COMPILED, reason="hours where kernels run as plain Python")
+def test_3mb_res_at_its_size():
+    preset = presets.load("3mb-res")
+    plan = plans.compile(preset.network, preset.target)
+    bundle = bundles.random(plan.network, 5)
+    chips = Chips.of(plan, bundle)
+    chips.do("arrive", 50)
+    image = images(plan.network, 1, 0)[0]
+    before = chips.fast.counters
+    chips.do("infer", image)
+    counted = {name: n - before[name] for name, n in chips.fast.counters.items()}
+    assert counted["cycles"] == plan.infer_cycles(50)
+    moves = {bank: 0 for bank in ("act.ping", "act.pong")}
+    for op in plan.convolutions:
+        moves[op.source_bank] += op.tiles * op.pixels * op.beats
+        moves[op.destination_bank] += op.skip_reads
+    moves[plan.lgap.source_bank] += plan.lgap.words * plan.lgap.pixels
+    assert {bank: counted[f"{bank}.reads"] for bank in moves} == moves

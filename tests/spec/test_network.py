@@ -22,6 +22,17 @@ def test_3mb_has_the_papers_weight_bits():
     assert net.weight_bits == 2_966_528
 
 
+def test_3mb_res_has_about_the_same():
+    net = presets.load("3mb-res").network
+    convs = [c.filters * net.conv_fan_in(i) for i, c in enumerate(net.convs)]
+    assert convs == [576 * c.filters for c in net.convs]
+    assert sum(convs) == 1_695_744
+    assert net.classes * net.output_fan_in == 115_200
+    assert net.weight_bits == 2_998_784
+    assert net.lgap_map == presets.load("3mb").network.lgap_map
+    assert [net.skip_weight(i) for i, c in enumerate(net.convs) if c.skip] == [32] * 5
+
+
 def test_a_native_image_is_thirteen_latents():
     net = presets.load("3mb").network
     assert net.native_image_bits == 13_312 == 13 * net.latent

@@ -24,6 +24,17 @@ def test_convolutions_of_3mb_keep_the_array_busy():
     assert (plan.lgap.cycles, plan.infer_cycles(100)) == (131, 47_233)
 
 
+def test_convolutions_of_3mb_res_keep_the_array_busy():
+    preset = presets.load("3mb-res")
+    plan = compile(preset.network, preset.target)
+    busy = sum(op.tiles * op.pixels * op.beats for op in plan.convolutions)
+    total = sum(op.cycles for op in plan.convolutions)
+    assert (busy, total) == (206_848, 207_686)
+    assert plan.infer_cycles(50) == 226_720
+    reads = [op.skip_reads for op in plan.convolutions if op.skip_shift]
+    assert reads == [65_536, 16_384, 8_192, 4_096, 2_048]
+
+
 def test_an_inference_is_the_sum_of_its_operations():
     plan = compile(DIGITS.network, DIGITS.target)
     parts = [op.cycles for op in plan.feature_ops]

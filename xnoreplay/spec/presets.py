@@ -117,8 +117,41 @@ _3MB = Preset(
     ScenarioSpec(dataset="cifar100", classes=100, base=50, step=10),
 )
 
+_3MB_RES = Preset(
+    "3mb-res",
+    NetworkSpec(
+        name="3mb-res",
+        height=128,
+        width=128,
+        colour="ycbcr",
+        levels=(32, 16, 16),
+        # Every group has 64 channels in: a fan-in of 576, one beat of the target's window.
+        convs=(
+            Conv(64),
+            Conv(64, pool=True, skip=True),
+            Conv(64),
+            Conv(64, pool=True, skip=True),
+            Conv(128),
+            Conv(128, groups=2),
+            Conv(128, groups=2, pool=True, skip=True),
+            Conv(256, groups=2),
+            Conv(256, groups=4),
+            Conv(256, groups=4, pool=True, skip=True),
+            Conv(512, groups=4),
+            Conv(512, groups=8),
+            Conv(512, groups=8, pool=True, skip=True),
+        ),
+        latent=1024,
+        hidden=128,
+        classes=50,
+    ),
+    dataclasses.replace(_3MB.target, name="3mb-res"),
+    # The New Classes protocol: nine batches, the first of ten classes, the others of five.
+    ScenarioSpec(dataset="core50", classes=50, base=10, step=5),
+)
+
 _PARTS = {"network": NetworkSpec, "target": TargetSpec, "scenario": ScenarioSpec}
-PRESETS = {p.name: p for p in (_DIGITS, _TINY, _3MB)}
+PRESETS = {p.name: p for p in (_DIGITS, _TINY, _3MB, _3MB_RES)}
 
 
 def load(name_or_path: str) -> Preset:
