@@ -98,7 +98,11 @@ def _residual(size, levels, convs, channels, lanes, **fields) -> plan.Plan:
 
 
 RESIDUAL = {
-    "pooled to one row": _residual(
+    "pooled to one row": _residual((2, 4), 8, (Conv(9), Conv(8, pool=True, skip=True)), 8, 8),
+    "a pixel a cycle over three words": _residual(
+        (4, 4), 11, (Conv(4), Conv(11, pool=True, skip=True)), 4, 2
+    ),
+    "two stages": _residual(
         (4, 8), 6,
         (Conv(10), Conv(6, pool=True, skip=True), Conv(6), Conv(6, pool=True, skip=True)), 8, 2,
     ),
