@@ -18,6 +18,7 @@ from xnoreplay.flow.progress import Silent
 from xnoreplay.hw import lfsr, planes, verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
+from xnoreplay.spec.network import Conv
 from xnoreplay.spec.registers import Command, counters
 
 TINY = presets.load("tiny")
@@ -204,13 +205,13 @@ def text():
     return verilog.generate(PLAN)
 
 
-def compare(folder: Path, text: str, images: int = 2, preset=TINY, **more) -> dict:
+def compare(folder: Path, text: str, images: int = 2, preset=TINY, weights=BUNDLE, **more) -> dict:
     """A co-simulation of few samples, compiled without optimisation."""
     (folder / step.VERILOG).write_text(text, encoding="utf-8")
     out = folder / "out"
     out.mkdir()
     return cosim.run(
-        preset, BUNDLE, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
+        preset, weights, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
         **more,
     )  # fmt: skip
 
@@ -282,6 +283,21 @@ def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
     assert compared["trace.lines"] > 500
     brief = {"idle", "quota"}  # over before a write of ABORT can reach the chip
     assert {p for p in other.phases if f"aborts.{p}" not in compared} == brief
+
+
+@needs_verilator
+def test_a_chip_with_skips_equals_the_simulator(tmp_path):
+    """And a skip of another weight is found in its convolution."""
+    convs = (Conv(8), Conv(4, skip=True), Conv(8), Conv(4, pool=True, skip=True))
+    preset = replace(TINY, network=replace(TINY.network, convs=convs))
+    text = verilog.generate(plan.compile(preset.network, preset.target))
+    same = {"preset": preset, "weights": bundle.random(preset.network, 0)}
+    (tmp_path / "same").mkdir()
+    assert compare(tmp_path / "same", text, **same)["verilator"]["compared"]["trace.lines"] > 500
+    with pytest.raises(CheckFailure) as failure:
+        compare(tmp_path, text, faults=["plan:conv3.skip_shift=1"], **same)
+    found = failure.value.args[1]["difference"]
+    assert (found["phase"], found["signal"]) == ("conv3", "act.ping.w")
 
 
 def other_taps(state):
