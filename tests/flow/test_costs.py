@@ -110,6 +110,48 @@ def test_no_extrapolation():
         costs.energy_factor(7, "hp")
 
 
+@pytest.mark.parametrize(
+    ("bits", "width", "message"),
+    [
+        (8 * KBIT, 64, "capacity of an SRAM must be from 16 to 16,384 kbit.* not 8 kbit"),
+        (32768 * KBIT, 64, "not 32,768 kbit"),
+        (64 * KBIT, 2048, "width of an SRAM must be from 32 to 1024 bits.* not 2048"),
+    ],
+)
+def test_the_table_is_not_left(bits, width, message):
+    with pytest.raises(costs.CostError, match=message):
+        costs.sram("read_pj", bits, width, TARGET)
+
+
+def test_a_memory_of_too_many_banks_is_refused():
+    with pytest.raises(costs.CostError, match="at most 16 banks of 16,384 kbit"):
+        costs.memory(1 << 24, 64, TARGET)
+
+
+def test_a_technology_with_no_table(tmp_path):
+    own = tmp_path / "own.csv"
+    text = ",".join(costs.SRAM_COLUMNS) + "\n"
+    for kbit in (16, 16384):
+        for width in (32, 1024):
+            text += f"hp,65,{kbit},{width},1,2,3,4,5,6\n"
+    own.write_text(text)
+    costs.use_sram(own)
+    try:
+        with pytest.raises(costs.CostError, match="technology must be one with a table .* 65nm hp, "
+                                                  "not 45nm lstp"):  # fmt: skip
+            costs.memory(1024, 64, TARGET)
+        assert costs.memory(1024, 64, target("65nm", "hp")).read.nominal == pytest.approx(1e-12)
+        assert "own.csv" in costs.memory(1024, 64, target("65nm", "hp")).read.source
+    finally:
+        costs.use_sram(None)
+
+
+def test_a_table_that_is_none(tmp_path):
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(costs.CostError, match="SRAM table .*bad.csv must be readable"):
+        costs.use_sram(tmp_path / "bad.csv")
+
+
 def test_an_absent_cost_is_an_error():
     with pytest.raises(costs.CostError, match="logic.csv must have the cost 'magic'"):
         costs.logic("magic", TARGET)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from xnoreplay.flow import costs, estimate
+from xnoreplay.flow import costs, estimate, footprint
+from xnoreplay.flow.costs import gates
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
@@ -36,11 +37,14 @@ def test_array_by_hand():
     assert row.joules[1] == pytest.approx(16 * 5.6e-15 * lp_over_hp * (1.1 / 0.9) ** 2)
 
 
-def test_control_is_clocked_every_cycle():
-    (row,) = rows(cycles=1000)
-    assert row.part == "control"
-    assert row.joules[1] == pytest.approx(
+def test_control_and_clock_tree_run_every_cycle():
+    control, clock = rows(cycles=1000)
+    assert (control.part, clock.part) == ("control", "clock")
+    assert control.joules[1] == pytest.approx(
         1000 * estimate.CONTROL_BITS * costs.logic("register_bit", DIGITS.target).nominal
+    )
+    assert clock.joules[1] == pytest.approx(
+        1000 * gates.flip_flops(PLAN) * costs.logic("clock_bit", DIGITS.target).nominal
     )
 
 
@@ -105,7 +109,7 @@ def test_no_counters_is_an_error():
 def test_the_memory_map_adds_up(name):
     preset = presets.load(name)
     plan = plans.compile(preset.network, preset.target)
-    tree = estimate.memory_map(plan)
+    tree = footprint.memory_map(plan)
     assert sum(tree["roles"].values()) == tree["bits"]
     assert sum(m["bits"] for m in tree["instances"]) == tree["bits"]
     assert all(m["kib"] == m["bits"] / 8 / 1024 for m in tree["instances"])
@@ -115,7 +119,7 @@ def test_the_memory_map_adds_up(name):
 def test_latent_beside_native_replay():
     """3mb: an image is 13 latents, which is the paper's 13 times more samples."""
     preset = presets.load("3mb")
-    replay = estimate.memory_map(plans.compile(preset.network, preset.target))["replay"]
+    replay = footprint.memory_map(plans.compile(preset.network, preset.target))["replay"]
     assert replay["native_total"] == 13 * replay["latent_total"]
     assert replay["latent_total"] == (4882 + 5000) * 1024
 
@@ -132,3 +136,42 @@ def test_report_is_complete():
     assert energy["total"] == pytest.approx((low, nominal, high))
     assert low < nominal < high
     assert {c["chip"] for c in tree["published"]} == {"XNE", "ChewBaccaNN", "XNORBIN"}
+
+
+def test_the_split_has_every_joule_once():
+    counted = dict.fromkeys(COUNTERS, 3)
+    rows = estimate.energy(PLAN, counted, cycles=100)
+    parts = estimate.split(rows)
+    assert sum(j[1] for j in parts.values()) == pytest.approx(estimate.total(rows)[1])
+    assert {"array", "accumulators", "update units", "error unit (softmax)", "clock tree",
+            "leakage, logic", "leakage, memories", "weights.fe, reads", "weights.fe, writes"
+            } <= parts.keys()  # fmt: skip
+
+
+def test_logic_leakage_by_hand():
+    """45 nm lstp: 1.1 V x 6 x 0.045 um x 1.01e-11 A/um."""
+    one = gates.leakage(DIGITS.target)
+    assert one.nominal == pytest.approx(1.1 * 6 * 0.045 * 1.01e-11)
+    assert one.low == pytest.approx(0.480769 * one.nominal)
+    leaked = [r for r in estimate.energy(PLAN, COUNTERS, cycles=50_000_000) if "logic" in r.part]
+    assert sum(r.joules[1] for r in leaked) == pytest.approx(
+        sum(map(round, gates.gates(PLAN).values())) * one.nominal
+    )
+
+
+def test_gates_by_hand():
+    """4 lanes x 144 cells: XNOR, AND, multiplexer and full adder are 2 + 1.25 + 2.5 + 7 gates."""
+    cells = 4 * 144
+    flip_flops = 144 + cells + 4 * 8 * 5
+    assert gates.gates(PLAN)["array"] == pytest.approx(12.75 * cells + 6.5 * flip_flops)
+
+
+def test_flip_flops_beside_synthesis():
+    """Yosys maps the digits chip to 6,929 flip-flops, 67 x 48 of them event counters."""
+    assert gates.flip_flops(PLAN) == pytest.approx(6929 - 67 * 48, rel=0.5)
+
+
+def test_area_has_memories_and_logic():
+    parts = gates.area(PLAN)
+    assert parts.keys() == {"SRAM", "standard-cell memories", "logic"}
+    assert all(0 < low <= nominal <= high for low, nominal, high in parts.values())

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 import xnoreplay
-from xnoreplay.flow import experiments
+from xnoreplay.flow import cost_commands, experiments
 from xnoreplay.flow.options import (
     BundleOption,
     DataOption,
@@ -223,18 +223,6 @@ def synth(
 
 
 @app.command()
-def estimate(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False,
-) -> None:  # fmt: skip
-    """Price the chip in bits and joules.
-
-    Every memory, and counted events times cited costs, low to high.
-    """
-    _bring("estimate", "estimate", out, force, preset=preset, bundle=bundle, untrained=untrained)
-
-
-@app.command()
 def report(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False,
@@ -246,7 +234,7 @@ def report(
     _bring("report", "report", out, force, preset=preset, bundle=bundle, untrained=untrained)
 
 
-for command in experiments.COMMANDS:
+for command in (*cost_commands.COMMANDS, *experiments.COMMANDS):
     app.command()(command)
 
 

@@ -4,18 +4,19 @@ An estimate counts the accesses of every memory and the events of the datapath. 
 listed in `costs/README.md`, "Not counted".
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from xnoreplay.flow import costs
+from xnoreplay.flow.costs import gates
+from xnoreplay.flow.costs.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS, RECIPROCAL_BITS
+from xnoreplay.flow.footprint import memory_map
 from xnoreplay.spec.errors import XnoreplayError
-from xnoreplay.spec.learning import P_BITS, WEIGHT_BITS
+from xnoreplay.spec.learning import P_BITS
+from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
-KIB = 8 * 1024  # bits
-CONTROL_BITS = 512  # allowance: registers of sequencer, addresses and commands, clocked each cycle
-EXP_BITS, RECIPROCAL_BITS, LFSR_BITS = 8, 5, 32
 OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
 
 
@@ -25,13 +26,13 @@ class Row:
 
     part: str
     event: str
-    count: int
+    count: float
     cost: tuple[float, float, float]
     joules: tuple[float, float, float]
     source: str
 
 
-def _row(part: str, event: str, count: int, cost: costs.Cost, times: float = 1) -> Row:
+def _row(part: str, event: str, count: float, cost: costs.Cost, times: float = 1) -> Row:
     each = (cost.low * times, cost.nominal * times, cost.high * times)
     low, nominal, high = (count * c for c in each)
     return Row(part, event, count, each, (low, nominal, high), cost.source)
@@ -43,43 +44,41 @@ def units(plan: Plan) -> dict[str, int]:
     Bits of registers and additions follow from the ranges in `docs/learning_rule.md`; a sample's
     error unit is charged for every class of the network, seen or not.
     """
-    net, target = plan.network, plan.target
-    accumulator = plan.accumulator_bits
+    net, target, size = plan.network, plan.target, gates.Sizes.of(plan)
     beats = max(op.beats for op in plan.convolutions)
-    node = (TAPS * target.node_fold).bit_length()
-    gradient = target.delta_bits + target.batch.bit_length()
-    weight = (net.classes << WEIGHT_BITS).bit_length()
-    logit = plan.output.offset.bit_length() + 1
     return {
         "channels": target.channels,
         "window": target.window,
         "control": CONTROL_BITS,
-        "accumulator": accumulator,
+        "flip_flops": gates.flip_flops(plan),
+        "accumulator": size.accumulator,
         # Three rows of a line buffer, each two pixels long.
         "line_registers": 3 * 2 * beats * target.channels,
         # The cells' register, a count of each node, and the accumulator.
-        "pipeline": target.window + target.segment * node + accumulator,
+        "pipeline": target.window + target.segment * size.node + size.accumulator,
         "thermometer": plan.input.pixels * plan.input.channels * 8,
         "lgap": net.lgap_map.bits * 2 * net.lgap_map.pixels.bit_length(),
         "node": TAPS * target.node_fold,
-        "node_sum": gradient,
-        "error_multiply": net.classes * (EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * weight),
-        "error_add": net.classes * (2 * logit + P_BITS) + RECIPROCAL_BITS * P_BITS,
+        "node_sum": size.gradient,
+        "error_multiply": net.classes * (EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * size.weight),
+        "error_add": net.classes * (2 * size.logit + P_BITS) + RECIPROCAL_BITS * P_BITS,
         "error_draw": net.classes * LFSR_BITS,
-        "update": target.segment * target.proxies_per_pair * (target.proxy_bits + gradient),
-        "hidden_update": target.segment * (target.proxy_bits + gradient),
+        "update": target.segment * target.proxies_per_pair * (target.proxy_bits + size.gradient),
+        "hidden_update": target.segment * (target.proxy_bits + size.gradient),
         "draw": LFSR_BITS,
     }
 
 
-def cell_operations(plan: Plan, counters: dict[str, int]) -> int:
+def cell_operations(plan: Plan, counters: Mapping[str, float]) -> float:
     """One-bit cells that worked: enabled taps of G cells, and learning nodes."""
     worth = units(plan)
     taps, nodes = counters.get("array.taps", 0), counters.get("array.nodes", 0)
     return taps * worth["channels"] + nodes * worth["node"]
 
 
-def energy(plan: Plan, counters: dict[str, int], cycles: int) -> list[Row]:
+def energy(
+    plan: Plan, counters: Mapping[str, float], cycles: float, instances: Iterable[Memory] | None = None
+) -> list[Row]:
     """Energy of counted events on the plan's target.
 
     Parameters
@@ -87,15 +86,17 @@ def energy(plan: Plan, counters: dict[str, int], cycles: int) -> list[Row]:
     plan : Plan
     counters : dict of str to int
         Events by name; ``<memory>.reads`` and ``<memory>.writes`` count whole words of one instance.
-    cycles : int
+    cycles : float
         Clock cycles, for leakage.
+    instances : iterable of Memory, optional
+        Memories of the chip, where they are not the plan's.
 
     Raises
     ------
     CostError
         For a counter without a cost: an absent cost is never zero.
     """
-    memories = {m.name: m for m in plan.memories}
+    memories = {m.name: m for m in instances or plan.memories}
     if counters.get("learn.rows") and "cls.low" not in memories:
         raise costs.CostError(
             "an estimate of retraining must have proxies with low bits, whose writes count the "
@@ -113,10 +114,13 @@ def energy(plan: Plan, counters: dict[str, int], cycles: int) -> list[Row]:
         if taps:
             rows.append(_row(memory.name, "tap_writes", taps, cost.write, 1 / TAPS))
         rows.append(_row(memory.name, "leakage", memory.count, cost.leakage, seconds))
+    leak = gates.leakage(plan.target)
+    for part, n in gates.gates(plan).items():
+        rows.append(_row(f"{part}, logic", "leakage", round(n), leak, seconds))
     return rows + _logic_rows(plan, counters, memories)
 
 
-def _logic_rows(plan: Plan, counters: dict[str, int], memories: Iterable[str]) -> list[Row]:
+def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[str]) -> list[Row]:
     accesses = {f"{name}.{way}" for name in memories for way in ("reads", "writes")}
     worth = units(plan)
     events = costs.table("events.csv")
@@ -154,33 +158,52 @@ def by_part(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
     return dict(sorted(sums.items(), key=lambda item: -item[1][1]))
 
 
-def memory_map(plan: Plan) -> dict:
-    """Every memory in bits and KiB of 1,024 bytes, by role, and latent beside native replay.
+GROUPS = {
+    "array": ("array", "array operand", "array pipeline", "window", "node sums"),
+    "accumulators": ("accumulators",),
+    "update units": ("update units",),
+    "error unit (softmax)": ("error unit",),
+    "input, LGAP, control": ("input", "lgap", "control"),
+    "clock tree": ("clock",),
+}
+"""Parts of the logic by what a reader asks for; memories are groups of their own."""
 
-    Native replay stores the same samples as images; it also retrains the extractor, whose weight
-    bits then need the rest of their proxies.
-    """
-    instances = [asdict(m) | {"bits": m.bits, "kib": m.bits / KIB} for m in plan.memories]
-    roles: dict[str, int] = {}
-    for m in plan.memories:
-        roles[m.role] = roles.get(m.role, 0) + m.bits
-    samples = plan.target.replay_capacity + plan.target.staging_capacity
-    total_bits = sum(m.bits for m in plan.memories)
-    latents = samples * plan.network.latent
-    native = samples * plan.network.native_image_bits
+
+def split(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
+    """Energy of array, accumulators, update, error unit, each memory's reads and writes, leakage
+    and clock, J, low to high."""
+    group_of = {part: group for group, parts in GROUPS.items() for part in parts}
+    groups: dict[str, list[Row]] = {group: [] for group in GROUPS}
+    for row in rows:
+        if row.event == "leakage":
+            logic = row.part.endswith(", logic")
+            name = "leakage, logic" if logic else "leakage, memories"
+        elif row.part in group_of:
+            name = group_of[row.part]
+        else:
+            name = f"{row.part}, {'reads' if row.event == 'reads' else 'writes'}"
+        groups.setdefault(name, []).append(row)
+    return {name: total(group) for name, group in groups.items() if group}
+
+
+def price(
+    plan: Plan, counters: Mapping[str, float], cycles: float, instances: Iterable[Memory] | None = None
+) -> dict:
+    """Rows, sums by part and by `split`, time, power and energy an operation of one counted run."""
+    rows = energy(plan, counters, cycles, instances)
+    sums = total(rows)
+    seconds = cycles / plan.target.clock_hz
+    ops = OPS_PER_CELL * cell_operations(plan, counters)
     return {
-        "instances": instances,
-        "roles": roles,
-        "bits": total_bits,
-        "learning_bits": sum(m.bits for m in plan.memories if m.learning),
-        "replay": {
-            "samples": samples,
-            "latent_bits": plan.network.latent,
-            "image_bits": plan.network.native_image_bits,
-            "latent_total": latents,
-            "native_total": native,
-            "native_extractor_proxies": plan.network.fe_weight_bits * (plan.target.proxy_bits - 1),
-        },
+        "rows": [asdict(r) for r in rows],
+        "parts": by_part(rows),
+        "split": split(rows),
+        "total": sums,
+        "cycles": cycles,
+        "seconds": seconds,
+        "watts": [j / seconds for j in sums] if seconds else [0.0] * 3,
+        "operations": ops,
+        "joules_per_operation": [j / ops for j in sums] if ops else None,
     }
 
 
@@ -195,30 +218,22 @@ def report(plan: Plan, phases: dict[str, dict]) -> dict:
     """
     if not phases:
         raise XnoreplayError("an estimate must be given the counters of at least one run, not none")
-    estimates = {}
-    for name, run in phases.items():
-        rows = energy(plan, run["counters"], run["cycles"])
-        sums = total(rows)
-        ops = OPS_PER_CELL * cell_operations(plan, run["counters"])
-        estimates[name] = {
-            "rows": [asdict(r) for r in rows],
-            "parts": by_part(rows),
-            "total": sums,
-            "cycles": run["cycles"],
-            "seconds": run["cycles"] / plan.target.clock_hz,
-            "watts": [j / (run["cycles"] / plan.target.clock_hz) for j in sums],
-            "operations": ops,
-            "joules_per_operation": [j / ops for j in sums] if ops else None,
-        }
-    target = plan.target
+    estimates = {name: price(plan, run["counters"], run["cycles"]) for name, run in phases.items()}
     return {
         "memory": memory_map(plan),
+        "area": gates.area(plan),
         "energy": estimates,
-        "technology": {
-            "node": target.technology,
-            "device_type": target.device_type,
-            "supply_v": costs.supply(costs.node_of(target), target.device_type),
-            "clock_hz": target.clock_hz,
-        },
-        "published": costs.published(target),
+        "technology": technology(plan),
+        "published": costs.published(plan.target),
+    }
+
+
+def technology(plan: Plan) -> dict:
+    """Node, type, supply and clock that everything is priced at."""
+    target = plan.target
+    return {
+        "node": target.technology,
+        "device_type": target.device_type,
+        "supply_v": costs.supply(costs.node_of(target), target.device_type),
+        "clock_hz": target.clock_hz,
     }

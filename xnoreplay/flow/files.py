@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.spec.errors import XnoreplayError
+
 PART, OLD = ".part-", ".old-"  # suffixes of a folder being written, and of one being replaced
 
 
@@ -36,6 +38,23 @@ def plain(tree):
 
 def write_json(path: Path, tree: object) -> None:
     path.write_text(dumps(tree), encoding="utf-8")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises
+    ------
+    XnoreplayError
+        Where its folder cannot be written.
+    """
+    part = path.with_name(f".{path.name}{PART}{os.getpid()}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 
 
 def read_json(path: Path):

@@ -24,9 +24,13 @@ CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/data.py",
     "flow/cifar100.py", "flow/latents.py", "data/latents",
 )  # fmt: skip
+ESTIMATE_CODE = (
+    "spec", "sim", "flow/estimate.py", "flow/costs", "flow/session_cost.py", "flow/workload.py",
+    "flow/native.py", "flow/footprint.py", "flow/cil.py", "flow/data.py", "data/latents",
+)  # fmt: skip
 REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
-    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
+    "flow/footprint.py", "flow/native.py", "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
 )  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 
@@ -182,12 +186,14 @@ def _synth(context: Context) -> dict:
 
 
 def _estimate(context: Context) -> dict:
-    from xnoreplay.flow import estimate
+    from xnoreplay.flow import estimate, session_cost
 
     preset = _preset(context)
     simulated = context.result("simulate")
     runs = {name: simulated[name] for name in ("inference", "session") if name in simulated}
-    return estimate.report(plan.compile(preset.network, preset.target), runs)
+    priced = estimate.report(plan.compile(preset.network, preset.target), runs)
+    cost = session_cost.run(preset, _bundle(context), expected=runs["session"]["counters"])
+    return priced | {"session_cost": cost}
 
 
 def _report(context: Context) -> dict:
@@ -216,8 +222,7 @@ def steps(train: bool) -> dict[str, Step]:
             code=("spec", "sim", "hw", "flow/cosim", "flow/data.py", "flow/synth.py"),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
-        Step("estimate", _estimate, ("simulate",),
-             code=("spec", "flow/estimate.py", "flow/costs")),
+        Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
     ]  # fmt: skip
     names = tuple(s.name for s in table)
     table.append(

@@ -7,7 +7,7 @@ import numpy as np
 from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import AMOUNTS, comparisons
-from xnoreplay.flow.estimate import memory_map
+from xnoreplay.flow.footprint import memory_map
 from xnoreplay.flow.metrics import Better, kib, mean, quantity, spread
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset

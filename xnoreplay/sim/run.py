@@ -19,12 +19,14 @@ from xnoreplay.sim import trace as recording
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.fast_replay import KINDS, Log
 from xnoreplay.sim.kernels import Kind, run
+from xnoreplay.sim.ledger import Ledger
 from xnoreplay.sim.registers import ports, registers
 from xnoreplay.sim.session import Session
 from xnoreplay.sim.state import SCALARS, Scalar, State
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.image import vector_words
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Classifier, Random, check_image
 
@@ -101,7 +103,10 @@ class Simulator:
         self._scratch = fast.scratch(g, beats)
         self._ports = ports(g, len(counters.MEMORY_NAMES))
         self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
-        self._session = Session(plan, self._program, self._state, len(self._trace.writes))
+        self.ledger = Ledger(self._state.counters, plan.memories)
+        self._session = Session(
+            plan, self._program, self._state, len(self._trace.writes), self.ledger
+        )
         self._imported = Classifier.load(bundle, plan.target).hidden
         most = plan.replay.capacity + plan.replay.staging + 1
         self._abort: int | None = None
@@ -132,6 +137,38 @@ class Simulator:
             )
         phases = [*self._features(), ("insert", Kind.INSERT, 0)]
         return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
+
+    def enter_latent(self, latent: np.ndarray, label: int) -> Result:
+        """The last phase of `stage`, or of `insert` where there is no staging memory.
+
+        (latent,) bits take the place of those that an image would have left: for workloads whose
+        images are not at hand. The phases from image to latent are not run, nor counted.
+        """
+        words = vector_words([np.asarray(latent)[None]], self.plan.target.channels)
+        self._state.write("act.latent", words[0])
+        last = ("stage", Kind.STAGE, 0) if self.plan.replay.staging else ("insert", Kind.INSERT, 0)
+        return self._run([last], label=label)
+
+    def remember(self, latents: np.ndarray, labels: np.ndarray) -> None:
+        """Fill the replay memory from slot 0, as a host may: (n, latent) bits, (n,) classes seen.
+
+        Raises
+        ------
+        SpecError
+            Where there are more than slots.
+        """
+        n, capacity = len(labels), self.plan.replay.capacity
+        if n > capacity:
+            raise SpecError(f"latents must be at most the {capacity} that fit, not {n}")
+        words = np.zeros((capacity, self.plan.replay.words, self.plan.target.channels), np.uint8)
+        words[:n] = vector_words([latents], self.plan.target.channels)
+        self._state.write("replay.latent", words.reshape(-1, words.shape[-1]))
+        arrays = self._state.arrays
+        arrays["replay.label"][:] = 0
+        valid = 1 << self.plan.memory("replay.label").width - 1
+        arrays["replay.label"][:n] = np.asarray(labels) + valid
+        classes = self.plan.network.classes
+        arrays["replay.count"][:] = np.bincount(labels, minlength=classes)[:classes]
 
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now, at least as many as before."""
@@ -212,6 +249,7 @@ class Simulator:
     def restore(self, path: Path) -> None:
         """Continue from a saved file of the same plan."""
         self._state.restore(path)
+        self.ledger.clear()
 
     # ---------------------------------------------------------------------- data sets
 
@@ -249,6 +287,7 @@ class Simulator:
             if self.cycles < stop:
                 result.phases.append((name, self.cycles))
                 result.finished = operate(name, kind, index, label, pixels, late, result, stop)
+                self.ledger.charge(name)
             else:
                 result.finished = False
         self._state.scalars[Scalar.FINISHED] = result.finished

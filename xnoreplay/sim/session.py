@@ -7,6 +7,7 @@ from xnoreplay.sim import learn_registers as registers
 from xnoreplay.sim import trace as recording
 from xnoreplay.sim.counters import Event
 from xnoreplay.sim.learn_step import Phase, run_session
+from xnoreplay.sim.ledger import Ledger
 from xnoreplay.sim.ops import Program
 from xnoreplay.sim.registers import R
 from xnoreplay.sim.registers import registers as base_registers
@@ -25,10 +26,14 @@ class Session:
     plan, program, state : Plan, Program, State
     trace : int
         Cycles that stepping mode records between two conversions to text, or 0.
+    ledger : Ledger
+        Is charged after every phase.
     """
 
-    def __init__(self, plan: Plan, program: Program, state: State, trace: int) -> None:
-        self.plan, self.program, self.state = plan, program, state
+    def __init__(
+        self, plan: Plan, program: Program, state: State, trace: int, ledger: Ledger
+    ) -> None:
+        self.plan, self.program, self.state, self.ledger = plan, program, state, ledger
         self.op = learn_ops.learn(plan)
         g = program.geometry
         beats = max(op.beats for op in plan.convolutions)
@@ -56,7 +61,9 @@ class Session:
             if self.cycles >= stop:
                 raise _Stopped
             phases.append((LEARNING_PHASES[kind], self.cycles))
-            if not chip.phase(kind, shift):
+            done = chip.phase(kind, shift)
+            self.ledger.charge(LEARNING_PHASES[kind])
+            if not done:
                 raise _Stopped
 
         try:

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.target import TargetSpec
@@ -12,9 +13,12 @@ from xnoreplay.spec.target import TargetSpec
 FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
 KBIT = 1024
 FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
-LEAST_BITS, LEAST_DEPTH = 16 * KBIT, 32  # below, memories are built of standard cells
-LEAST_WIDTH, MOST_WIDTH = 32, 1024
-MOST_BITS = 16384 * KBIT
+LEAST_DEPTH = 32  # below, and below the table's capacities, memories are built of standard cells
+MOST_BANKS = 16
+SRAM_COLUMNS = (
+    "device_type", "node_nm", "capacity_kbit", "width_bits", "read_pj", "write_pj", "leakage_mw",
+    "area_mm2", "access_ns", "cycle_ns",
+)  # fmt: skip
 MODEL_ERROR = 0.3  # assumed allowance for CACTI's error, see README.md
 
 
@@ -46,9 +50,43 @@ class MemoryCost:
     """mm2, or None for a memory of standard cells."""
 
 
+_own_sram: Path | None = None
+
+
+def use_sram(path: Path | None) -> None:
+    """Take SRAM costs from a user's table, as `characterize --cacti` writes it, or from ours again.
+
+    Raises
+    ------
+    CostError
+        For a file that is no such table.
+    """
+    global _own_sram
+    if path is not None:
+        _rows_of(path)
+    _own_sram = path
+    for cached in (table, _grid, limits):
+        cached.cache_clear()
+
+
+def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
+    try:
+        rows = tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        for row in rows:
+            for column in SRAM_COLUMNS[1:]:
+                float(row[column])
+    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
+    if not rows:
+        raise CostError(f"SRAM table {path} must have at least one row, not none")
+    return rows
+
+
 @cache
 def table(name: str) -> tuple[dict[str, str], ...]:
-    """Rows of a table of this folder."""
+    """Rows of a table of this folder, or of the user's SRAM table in place of ours."""
+    if name == "sram.csv" and _own_sram is not None:
+        return _rows_of(_own_sram)
     text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
     return tuple(csv.DictReader(text.splitlines()))
 
@@ -113,7 +151,7 @@ def _sources(name: str, target: TargetSpec) -> list[tuple[float, str]]:
     )
 
 
-def _sorted_cost(sources: list[tuple[float, str]]) -> Cost:
+def sorted_cost(sources: list[tuple[float, str]]) -> Cost:
     """Low, nominal and high are three sources in order of size."""
     (low, a), (nominal, b), (high, c) = sorted(sources)
     return Cost(low, nominal, high, f"low: {a}; nominal: {b}; high: {c}")
@@ -121,7 +159,7 @@ def _sorted_cost(sources: list[tuple[float, str]]) -> Cost:
 
 def logic(name: str, target: TargetSpec) -> Cost:
     """Joules of one event of the logic on a target."""
-    return _sorted_cost(_sources(name, target))
+    return sorted_cost(_sources(name, target))
 
 
 @cache
@@ -140,39 +178,83 @@ def _between(value: int, axis: list[int]) -> tuple[int, int, float]:
     return low, high, math.log(value / low) / math.log(high / low) if high > low else 0.0
 
 
+@cache
+def limits(node: int, device_type: str) -> tuple[int, int, int, int]:
+    """Least and greatest capacity, and least and greatest width of the SRAM table, in bits.
+
+    Raises
+    ------
+    CostError
+        For a technology without a table.
+    """
+    grid = _grid(node, device_type)
+    if not grid:
+        known = sorted({f"{r['node_nm']}nm {r['device_type']}" for r in table("sram.csv")})
+        raise CostError(
+            f"technology must be one with a table of SRAM costs, {', '.join(known)}, not "
+            f"{node}nm {device_type}"
+        )
+    sizes, widths = ({key[i] for key in grid} for i in range(2))
+    return min(sizes), max(sizes), min(widths), max(widths)
+
+
 def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
     """A figure of one SRAM between the entries of the table, in the table's unit.
 
-    bits and width must lie inside the table: see README.md for those that do not.
+    Raises
+    ------
+    CostError
+        For a capacity or a width outside the table: see README.md for what is done with those.
     """
-    grid = _grid(node_of(target), target.device_type)
-    if not grid:
+    node, device = node_of(target), target.device_type
+    least, most, narrow, wide = limits(node, device)
+    if not least <= bits <= most:
         raise CostError(
-            f"sram.csv must have {target.technology} {target.device_type}, but has none"
+            f"capacity of an SRAM must be from {least // KBIT:,} to {most // KBIT:,} kbit, those of "
+            f"the table, not {bits / KBIT:,.6g} kbit"
         )
-    sizes = sorted({b for b, _ in grid})
-    widths = sorted({w for _, w in grid})
-    b0, b1, tb = _between(bits, sizes)
-    w0, w1, tw = _between(width, widths)
+    if not narrow <= width <= wide:
+        raise CostError(
+            f"width of an SRAM must be from {narrow} to {wide} bits, those of the table, not {width}"
+        )
+    grid = _grid(node, device)
+    b0, b1, tb = _between(bits, sorted({b for b, _ in grid}))
+    w0, w1, tw = _between(width, sorted({w for _, w in grid}))
 
     def corner(b: int, w: int) -> float:
-        present = next(size for size in sizes if size >= b and (size, w) in grid)
-        return math.log(float(grid[present, w][column]))
+        present = sorted(size for size, wide in grid if size >= b and wide == w)
+        if not present:
+            raise CostError(
+                f"the SRAM table must have words of {w} bits in {b // KBIT:,} kbit or more, but has none"
+            )
+        return math.log(float(grid[present[0], w][column]))
 
     along = [(1 - tw) * corner(b, w0) + tw * corner(b, w1) for b in (b0, b1)]
     return math.exp((1 - tb) * along[0] + tb * along[1])
 
 
 def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
-    """Costs of one instance of `depth` words of `width` bits."""
-    if depth * width < LEAST_BITS or depth < LEAST_DEPTH:
+    """Costs of one instance of `depth` words of `width` bits.
+
+    Raises
+    ------
+    CostError
+        For a memory of more than `MOST_BANKS` of the table's greatest SRAM.
+    """
+    least, most, narrow, wide = limits(node_of(target), target.device_type)
+    if depth * width < least or depth < LEAST_DEPTH:
         return _standard_cells(depth, width, target)
-    parts = -(-width // MOST_WIDTH)
+    parts = -(-width // wide)
     slice_ = -(-width // parts)
-    banks = -(-depth * slice_ // MOST_BITS)
-    bits, word = -(-depth // banks) * slice_, max(LEAST_WIDTH, slice_)
-    bits = max(bits, LEAST_BITS, LEAST_DEPTH * word)
-    where = f"CACTI 7, {target.technology} {target.device_type}, +-30 % assumed"
+    banks = -(-depth * slice_ // most)
+    if banks > MOST_BANKS:
+        raise CostError(
+            f"capacity of a memory must be at most {MOST_BANKS} banks of {most // KBIT:,} kbit, the "
+            f"greatest of the SRAM table, not {depth * slice_ / KBIT:,.0f} kbit"
+        )
+    bits, word = -(-depth // banks) * slice_, max(narrow, slice_)
+    bits = min(max(bits, least, LEAST_DEPTH * word), most)
+    where = f"{_origin()}, {target.technology} {target.device_type}, +-30 % assumed"
 
     def cost(column: str, unit: float, count: int) -> Cost:
         value = sram(column, bits, word, target) * unit * count
@@ -186,25 +268,30 @@ def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
     )
 
 
+def _origin() -> str:
+    return "CACTI 7" if _own_sram is None else f"SRAM table {_own_sram.name}"
+
+
 def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
     flip_flop = logic("register_bit", target).low
     measured, source = _sources("scm_bit", target)[0]
-    word = min(max(width, LEAST_WIDTH), MOST_WIDTH)
-    size = max(LEAST_BITS, LEAST_DEPTH * word)
+    least, _, narrow, wide = limits(node_of(target), target.device_type)
+    word = min(max(width, narrow), wide)
+    size = max(least, LEAST_DEPTH * word)
 
     def cost(column: str) -> Cost:
         smallest = sram(column, size, word, target) * PICO / word
-        bit = _sorted_cost([
+        bit = sorted_cost([
             (flip_flop, "one flip-flop clocked"),
             (measured, source),
-            (smallest, f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, CACTI 7"),
+            (smallest, f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, {_origin()}"),
         ])
         return bit * width
 
-    leak = sram("leakage_mw", LEAST_BITS, LEAST_WIDTH, target) * MILLI / LEAST_BITS * depth * width
+    leak = sram("leakage_mw", least, narrow, target) * MILLI / least * depth * width
     leakage = Cost(
         leak * (1 - MODEL_ERROR), leak, leak * (1 + MODEL_ERROR),
-        "the smallest SRAM's leakage a bit, CACTI 7, +-30 % assumed",
+        f"the smallest SRAM's leakage a bit, {_origin()}, +-30 % assumed",
     )  # fmt: skip
     return MemoryCost(cost("read_pj"), cost("write_pj"), leakage, None)
 

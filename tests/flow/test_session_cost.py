@@ -1,0 +1,97 @@
+"""The estimate of a session: complete, traceable, and printed."""
+
+import json
+
+import pytest
+
+from xnoreplay.flow import cli, native, session_cost, session_text
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import CheckFailure, SpecError
+
+TINY = presets.load("tiny")
+
+
+@pytest.fixture(scope="module")
+def tree():
+    return session_cost.run(TINY, bundles.random(TINY.network, 0))
+
+
+def test_every_run_of_every_variant(tree):
+    assert tree["runs"].keys() == native.VARIANTS.keys()
+    for runs in tree["runs"].values():
+        assert runs.keys() == session_cost.RUNS.keys()
+        low, nominal, high = runs["session"]["total"]
+        assert 0 < low < nominal < high
+
+
+def test_a_sample_is_its_share_of_the_session(tree):
+    runs = tree["runs"]["latent"]
+    samples = tree["new_samples"]
+    assert runs["sample"]["cycles"] * samples == pytest.approx(runs["session"]["cycles"])
+    assert runs["sample"]["total"][1] * samples == pytest.approx(runs["session"]["total"][1])
+
+
+def test_epochs_are_part_of_the_session(tree):
+    runs = tree["runs"]["latent"]
+    epochs = TINY.target.epochs * runs["epoch"]["cycles"]
+    assert 0 < epochs < runs["session"]["cycles"]
+
+
+def test_counters_that_differ_are_a_failed_check():
+    with pytest.raises(CheckFailure, match="the session must count images = 1 as the simulate step"):
+        session_cost.run(TINY, bundles.random(TINY.network, 0), expected={"images": 1})
+
+
+def test_text_names_every_memory_and_origin(tree):
+    text = session_text.text(tree)
+    for m in tree["memory"]["instances"]:
+        assert f"\n{m['name']} " in text
+    assert "latents of the data set digits" in text
+    assert "native replay, extractor retrained: one session" in text
+
+
+def test_a_figure_is_traced_to_its_counter_and_cost(tree):
+    text = session_text.explain(tree, "latent.inference.weights.fe.reads")
+    reads = tree["runs"]["latent"]["inference"]["rows"]
+    count = next(r["count"] for r in reads if (r["part"], r["event"]) == ("weights.fe", "reads"))
+    assert f"latent.inference.weights.fe.reads: {count:,} x " in text
+    assert text.splitlines()[1].strip().startswith("low: ")
+    with pytest.raises(SpecError, match="must have 'nothing' in its name, but none has"):
+        session_text.explain(tree, "nothing")
+
+
+def run(capsys, *arguments):
+    code = cli.main(["estimate", *map(str, arguments)])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_the_command(capsys, tmp_path):
+    code, out, _ = run(capsys, "--preset", "tiny", "--set", "technology=22nm", "--json", tmp_path / "e.json")
+    assert code == 0
+    assert "tiny, 22nm lstp at 0.8 V" in out
+    assert "random bits" in out
+    assert json.loads((tmp_path / "e.json").read_text())["technology"]["node"] == "22nm"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--set", "technology=7nm"], "technology must be '90nm' or .* not '7nm'"),
+        (["--set", "clock_hz=-5"], "clock_hz must be a positive integer, not -5"),
+        (["--set", "clock_hz=fast"], "clock_hz must be an integer, not 'fast'"),
+        (["--set", "clok_hz=5"], "did you mean 'clock_hz'?"),
+        (["--task", "9"], "task must be an integer from 1 to 2, not 9"),
+        (["--sram", "none.csv"], "SRAM table none.csv must be readable"),
+        (["--explain", "nothing"], "a figure to explain must have 'nothing' in its name"),
+        (["--json", "no/such/folder.json"], "no/such/folder.json must be writable"),
+    ],
+)
+def test_mistakes(capsys, arguments, sentence):
+    import re
+
+    code, _, err = run(capsys, "--preset", "tiny", *arguments)
+    assert code == cli.BAD_INPUT
+    assert re.search(sentence, err)
+    assert err.count("error: ") == 1

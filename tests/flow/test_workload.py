@@ -1,0 +1,104 @@
+"""Counted workloads against the sessions themselves, and native replay by hand."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import data, native, simulate, workload
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import SpecError
+
+TINY = presets.load("tiny")
+BUNDLE = bundles.random(TINY.network, 0)
+
+
+def dialled(**dials):
+    return dataclasses.replace(TINY, target=dataclasses.replace(TINY.target, **dials))
+
+
+def simulated(preset):
+    """Counters of the first session with every image, and its phases' cycles."""
+    plan = plans.compile(preset.network, preset.target)
+    chip = Simulator(plan, BUNDLE)
+    prepare, session, *_ = simulate.script(preset, plan, data.of(preset))
+    for command in prepare:
+        command.run(chip)
+    chip.ledger.clear()
+    for command in session:
+        if command.verb != "infer":
+            command.run(chip)
+    return workload.Workload(chip.ledger.phases)
+
+
+@pytest.mark.parametrize("dials", [{}, {"staging_capacity": 0}, {"hidden_learns": True}])
+def test_a_session_from_latents_counts_what_images_count(dials):
+    preset = dialled(**dials)
+    met = workload.samples(preset, BUNDLE)
+    counted, expected = workload.session(preset, BUNDLE, met), simulated(preset)
+    assert met.real
+    assert counted.cycles == expected.cycles
+    assert counted.counters == expected.counters
+    assert counted.phases == expected.phases
+
+
+def test_an_inference_takes_the_closed_form():
+    plan = plans.compile(TINY.network, TINY.target)
+    assert workload.inference(TINY, BUNDLE).cycles == plan.infer_cycles(TINY.scenario.classes)
+
+
+def test_random_bits_where_no_latents_are():
+    met = workload.samples(TINY, None)
+    assert not met.real
+    assert "random bits" in met.origin
+    share = TINY.target.replay_capacity // TINY.scenario.base
+    assert np.bincount(met.remembered_class).tolist() == [share] * TINY.scenario.base
+
+
+def test_a_task_that_is_none():
+    with pytest.raises(SpecError, match="task must be an integer from 1 to 2, not 3"):
+        workload.samples(TINY, None, task=3)
+
+
+def test_native_memories_by_hand():
+    preset = presets.load("3mb")
+    plan = plans.compile(preset.network, preset.target)
+    latent, images, retrained = (
+        {m.name: m for m in native.memories(plan, v)} for v in native.VARIANTS
+    )
+    assert latent.keys() - images.keys() == {"replay.latent", "staging.latent"}
+    assert images["replay.image"].bits == 13 * 4882 * 1024
+    assert images["staging.image"].bits == 13 * 5000 * 1024
+    # Of 8-bit proxies seven bits more than the weight, in words of 16 proxies.
+    assert retrained["fe.low"].bits == 7 * preset.network.fe_weight_bits
+    # Bits of all input maps, masks before pooling, and two bits for each pooled output.
+    inputs = 65536 + 131072 + 32768 + 65536 + 16384 + 32768 + 8192 + 1024
+    outputs = 131072 + 131072 + 65536 + 65536 + 32768 + 32768 + 1024 + 1024
+    places = 2 * (32768 + 16384 + 8192)
+    assert native.map_bits(plan) == inputs + outputs + places
+
+
+def test_native_replay_runs_the_extractor_at_every_visit():
+    plan = plans.compile(TINY.network, TINY.target)
+    met = workload.samples(TINY, BUNDLE)
+    latent = workload.session(TINY, BUNDLE, met)
+    images = native.workload(plan, latent, native.IMAGES)
+    visits = latent.counters["learn.samples"]
+    assert images.counters["images"] == visits
+    assert images.phases["conv0"]["cycles"] == visits * plan.convolutions[0].cycles
+    assert "replay.latent.reads" not in images.counters
+    retrained = native.workload(plan, latent, native.RETRAINED)
+    products, first = native.multiplications(plan)
+    cells = TINY.target.delta_bits * (2 * products - first) * visits
+    assert retrained.cycles - images.cycles == -(-cells // TINY.target.cells)
+
+
+def test_products_of_3mb():
+    """43,008 beats of 9,216 cells are the six convolutions."""
+    preset = presets.load("3mb")
+    plan = plans.compile(preset.network, preset.target)
+    products, _ = native.multiplications(plan)
+    assert products == 43_008 * 9_216 + 16 * 512 + 1024 * 1024

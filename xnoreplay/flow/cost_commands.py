@@ -1,0 +1,107 @@
+"""Commands on what a chip costs."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xnoreplay.flow.options import (
+    BundleOption,
+    DataOption,
+    PresetOption,
+    UntrainedOption,
+    find_data,
+)
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="DIAL=VALUE", help="Another value of a dial of the target; repeatable."),
+]
+SramOption = Annotated[
+    Path | None,
+    typer.Option("--sram", metavar="FILE", help="SRAM costs of your own, from characterize --cacti."),
+]
+
+
+def dialled(preset, settings: list[str] | None):
+    """A preset with dials of its target set; SpecError for an unknown one or a bad value."""
+    from xnoreplay.spec.errors import SpecError, unknown
+
+    known = {f.name: f for f in dataclasses.fields(preset.target)}
+    changes: dict[str, object] = {}
+    for text in settings or ():
+        name, equals, value = text.partition("=")
+        if name not in known or not equals:
+            raise unknown("dial", name, known)
+        changes[name] = _value(name, value, type(getattr(preset.target, name)))
+    try:
+        return dataclasses.replace(preset, target=dataclasses.replace(preset.target, **changes))
+    except TypeError as error:
+        raise SpecError(f"a dial must be of its own type: {error}") from None
+
+
+def _value(name: str, text: str, kind: type) -> object:
+    from xnoreplay.spec.errors import SpecError
+
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise SpecError(f"{name} must be an integer, not {text!r}") from None
+    if kind is str:
+        return text
+    raise SpecError(f"{name} must be true or false, not {text!r}")
+
+
+def chosen_bundle(preset, bundle: Path | None, untrained: bool):
+    """The bundle of a preset: given, packaged, or None for random bits."""
+    from xnoreplay.flow import pretrain
+    from xnoreplay.spec.errors import XnoreplayError
+
+    if bundle and untrained:
+        raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+    if untrained or (bundle is None and pretrain.packaged(preset) is None):
+        return None
+    return pretrain.load(preset, bundle)
+
+
+def estimate(
+    preset: PresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    data: DataOption = None,
+    settings: SetOption = None,
+    task: Annotated[int, typer.Option("--task", metavar="N", help="Which session, from 1.")] = 1,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", metavar="FIGURE",
+                     help="Print where the figures with this in their name come from; all for all."),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here too.")
+    ] = None,
+    sram: SramOption = None,
+) -> None:  # fmt: skip
+    """Price a retraining session in bits, cycles and joules.
+
+    Of any network, target and scenario, in seconds: memory by instance and role for latent and
+    native replay, time and energy an inference, sample, epoch and session, low to high. Without a
+    bundle its bits are random, and the estimate says so.
+    """
+    from xnoreplay.flow import costs, files, session_cost, session_text
+    from xnoreplay.spec import presets
+
+    find_data(data)
+    chosen = dialled(presets.load(preset or "digits"), settings)
+    costs.use_sram(sram)
+    tree = session_cost.run(chosen, chosen_bundle(chosen, bundle, untrained), task)
+    if json is not None:
+        files.write_whole(json, files.dumps(tree))
+    if explain is None:
+        typer.echo(session_text.text(tree))
+    else:
+        typer.echo(session_text.explain(tree, "" if explain == "all" else explain))
+
+
+COMMANDS = (estimate,)
