@@ -104,4 +104,18 @@ def estimate(
         typer.echo(session_text.explain(tree, "" if explain == "all" else explain))
 
 
-COMMANDS = (estimate,)
+def validate(
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print every event with its cost and its mark.")
+    ] = False,
+) -> None:
+    """Predict published chips with the same tables.
+
+    XNE, ChewBaccaNN and BinarEye infer, TinyCL trains: predicted, published, ratio.
+    """
+    from xnoreplay.flow import validate as validation
+
+    typer.echo(validation.text(validation.predictions(), explain))
+
+
+COMMANDS = (estimate, validate)

@@ -131,20 +131,28 @@ def energy_factor(node: int, flavour: str) -> float:
 def scale(joules: float, row: dict[str, str], target: TargetSpec) -> float:
     """Scale a figure from a row's node, flavour and supply to a target's."""
     node = node_of(target)
-    capacitance = energy_factor(node, FLAVOUR[target.device_type]) / energy_factor(
-        int(row["node_nm"]), row["flavour"]
-    )
-    volts = supply(node, target.device_type) / float(row["supply_v"])
-    return joules * capacitance * volts**2
+    volts = supply(node, target.device_type)
+    return scale_to(joules, row, node, FLAVOUR[target.device_type], volts)
+
+
+def scale_to(joules: float, row: dict[str, str], node: int, flavour: str, volts: float) -> float:
+    """Scale a figure from a row's node, flavour and supply to others."""
+    capacitance = energy_factor(node, flavour) / energy_factor(int(row["node_nm"]), row["flavour"])
+    return joules * capacitance * (volts / float(row["supply_v"])) ** 2
 
 
 def _sources(name: str, target: TargetSpec) -> list[tuple[float, str]]:
+    node = node_of(target)
+    return _sources_at(name, node, FLAVOUR[target.device_type], supply(node, target.device_type))
+
+
+def _sources_at(name: str, node: int, flavour: str, volts: float) -> list[tuple[float, str]]:
     rows = [r for r in table("logic.csv") if r["cost"] == name]
     if not rows:
         raise CostError(f"logic.csv must have the cost {name!r}, but has none")
     return sorted(
         (
-            scale(float(r["femtojoule"]) * FEMTO, r, target),
+            scale_to(float(r["femtojoule"]) * FEMTO, r, node, flavour, volts),
             f"{r['source']} [{r['node_nm']} nm, {r['supply_v']} V, {r['mark']}]",
         )
         for r in rows
@@ -160,6 +168,15 @@ def sorted_cost(sources: list[tuple[float, str]]) -> Cost:
 def logic(name: str, target: TargetSpec) -> Cost:
     """Joules of one event of the logic on a target."""
     return sorted_cost(_sources(name, target))
+
+
+def logic_at(name: str, node: int, flavour: str, volts: float) -> Cost:
+    """Joules of one event of the logic at a node and supply; one source gives all three bounds."""
+    sources = _sources_at(name, node, flavour, volts)
+    if len(sources) == 1:
+        (joules, source) = sources[0]
+        return Cost(joules, joules, joules, source)
+    return sorted_cost(sources)
 
 
 @cache
@@ -199,6 +216,11 @@ def limits(node: int, device_type: str) -> tuple[int, int, int, int]:
 
 
 def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
+    """A figure of one SRAM on a target; see `sram_at`."""
+    return sram_at(column, bits, width, node_of(target), target.device_type)
+
+
+def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float:
     """A figure of one SRAM between the entries of the table, in the table's unit.
 
     Raises
@@ -206,7 +228,6 @@ def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
     CostError
         For a capacity or a width outside the table: see README.md for what is done with those.
     """
-    node, device = node_of(target), target.device_type
     least, most, narrow, wide = limits(node, device)
     if not least <= bits <= most:
         raise CostError(
