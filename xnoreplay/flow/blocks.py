@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from xnoreplay.flow.figures import Picture
 from xnoreplay.flow.metrics import Better, Metric, Origin
 
 
@@ -20,9 +21,13 @@ class Heading:
 
 @dataclass(frozen=True)
 class Figure:
-    svg: str
+    picture: Picture
     caption: str
     kind: str = "figure"
+
+    @property
+    def svg(self) -> str:
+        return self.picture.svg
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,8 @@ class Section:
     def heading(self, text: str) -> None:
         self.blocks.append(Heading(text))
 
-    def figure(self, svg: str, caption: str) -> None:
-        self.blocks.append(Figure(svg, caption))
+    def figure(self, picture: Picture, caption: str) -> None:
+        self.blocks.append(Figure(picture, caption))
 
     def table(self, *args, **kwargs) -> None:
         self.blocks.append(Table(*args, **kwargs))

@@ -67,6 +67,11 @@ def extract(preset: Preset, bundle: Bundle) -> Latents:
     stored = packaged(bundle)
     if stored is None or stored.dataset != preset.scenario.dataset:
         stored = simulated(preset, bundle)
+    return of_scenario(preset, stored)
+
+
+def of_scenario(preset: Preset, stored: LatentSet) -> Latents:
+    """Latents of the scenario's classes among those of its data set."""
     classes = preset.scenario.chip_classes(stored.labels)
     train, test = (classes >= 0) & ~stored.is_test, (classes >= 0) & stored.is_test
     return Latents(stored.latents[train], classes[train], stored.latents[test], classes[test])

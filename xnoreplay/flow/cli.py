@@ -48,8 +48,8 @@ app.add_typer(presets_app, name="presets")
 def _bring(
     first: str | None, last: str, out: Path | None, force: bool = False,
     data: Path | None = None, **chosen,
-) -> None:  # fmt: skip
-    """Bring the steps from `first` to `last`, and what they need, up to date.
+) -> Path:  # fmt: skip
+    """Bring the steps from `first` to `last`, and what they need, up to date; the run folder.
 
     chosen : fields of `pipeline.Settings`; None is for what the user left open.
     """
@@ -67,6 +67,7 @@ def _bring(
     forced = run.between(first, last) if force else []
     tools.require(run.pending(names) + forced)
     _conclude(run.run(names, forced), folder, progress)
+    return folder
 
 
 def _conclude(outcomes, folder: Path, progress) -> None:
@@ -220,6 +221,45 @@ def synth(
     No latch, no warning; cells and resources for Lattice ECP5.
     """
     _bring("synth", "synth", out, force, preset=preset, bundle=bundle, untrained=untrained, place=place)
+
+
+@app.command()
+def explore(
+    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
+    untrained: UntrainedOption = False, force: ForceOption = False, seeds: SeedsOption = None,
+    data: DataOption = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option("--sweep", metavar="DIAL=VALUE,...", help="Try these values; repeatable."),
+    ] = None,
+    spec: Annotated[
+        Path | None, typer.Option("--spec", metavar="FILE", help="TOML file with a section [sweep].")
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", metavar="N", help="Processes. [default: all cores]")
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="ADDRESS",
+                     help="Run on the workers of a Dask scheduler; local starts some here."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Search the designs around a preset.
+
+    Every combination of dials with accuracy, memory, cycles, energy and area; Pareto fronts, and
+    the cheapest design that loses less than a point. It goes on where it was stopped.
+    """
+    from xnoreplay.flow import explore_jobs, explore_space, explore_text, files
+    from xnoreplay.flow.step import RESULT
+
+    if sweep and spec:
+        raise XnoreplayError("a sweep must be given by --sweep or by --spec, not by both")
+    chosen = explore_space.parse(sweep) if sweep else explore_space.from_file(spec) if spec else None
+    explore_jobs.engine = explore_jobs.Engine(jobs, scheduler)
+    folder = _bring("explore", "explore", out, force, data, preset=preset, bundle=bundle,
+                    untrained=untrained, seeds=seeds, sweep=chosen)  # fmt: skip
+    typer.echo(explore_text.text(files.read_json(folder / "explore" / RESULT)))
+    typer.echo(f"\npoints and pictures: {folder / 'explore'}")
 
 
 @app.command()

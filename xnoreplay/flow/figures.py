@@ -3,9 +3,13 @@
 import io
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from xnoreplay.flow.metrics import PREFIXES
 
 INK, GREY, BAND = "#1f2933", "#9aa5b1", "#d9e2ec"
 COLOURS = ("#1d4e89", "#d1495b", "#66a182", "#edae49", "#6c4f8d", "#00798c", "#8d6e63", "#546e7a")
@@ -19,7 +23,21 @@ STYLE: dict[Any, Any] = {
 }  # fmt: skip
 
 
-def draw(width: float, height: float, paint: Callable, columns: int = 1) -> str:
+@dataclass(frozen=True)
+class Picture:
+    """One figure: an svg element for a page, and the two files a paper takes."""
+
+    svg: str
+    svg_file: str
+    pdf_file: bytes
+
+    def save(self, path: Path) -> None:
+        """Write path.svg and path.pdf."""
+        path.with_suffix(".svg").write_text(self.svg_file, encoding="utf-8")
+        path.with_suffix(".pdf").write_bytes(self.pdf_file)
+
+
+def draw(width: float, height: float, paint: Callable, columns: int = 1) -> Picture:
     """A picture of so many inches; paint receives its axes, an array where there are columns."""
     import matplotlib
 
@@ -31,11 +49,21 @@ def draw(width: float, height: float, paint: Callable, columns: int = 1) -> str:
         try:
             paint(axes)
             figure.tight_layout()
-            buffer = io.StringIO()
-            figure.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True)
+            text, pdf = io.StringIO(), io.BytesIO()
+            figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+            figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
         finally:
             pyplot.close(figure)
-    return _inline(buffer.getvalue())
+    return Picture(_inline(text.getvalue()), text.getvalue(), pdf.getvalue())
+
+
+def si(value: float) -> tuple[float, str]:
+    """Factor and prefix that bring a quantity between 1 and 1,000.
+
+    >>> si(0.0032)
+    (0.001, 'm')
+    """
+    return max((p for p in PREFIXES if p[0] <= abs(value)), default=PREFIXES[0])
 
 
 def _inline(text: str) -> str:
@@ -48,7 +76,7 @@ def _inline(text: str) -> str:
 
 
 def bars(labels: list[str], values: list[float], axis: str,
-         low: list[float] | None = None, high: list[float] | None = None) -> str:  # fmt: skip
+         low: list[float] | None = None, high: list[float] | None = None) -> Picture:  # fmt: skip
     """Horizontal bars, the first on top; whiskers from low to high where given."""
     places = range(len(labels))
     whiskers = None
@@ -70,7 +98,7 @@ def bars(labels: list[str], values: list[float], axis: str,
     return draw(7.2, 0.6 + 0.24 * len(labels), paint)
 
 
-def stacked(shares: dict[str, float], axis: str) -> str:
+def stacked(shares: dict[str, float], axis: str) -> Picture:
     """One bar of parts with a legend."""
 
     def paint(axes) -> None:
@@ -89,7 +117,7 @@ def stacked(shares: dict[str, float], axis: str) -> str:
     return draw(7.2, 1.35, paint)
 
 
-def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks: list[str]) -> str:
+def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks: list[str]) -> Picture:
     """Lines over sessions, each a (mean, spread) pair of lists, with a band of one spread."""
 
     def paint(axes) -> None:
@@ -109,7 +137,7 @@ def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks:
     return draw(7.2, 3.0, paint)
 
 
-def images(pixels: np.ndarray) -> str:
+def images(pixels: np.ndarray) -> Picture:
     """A row of grey images, (n, height, width)."""
 
     def paint(row) -> None:

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from xnoreplay.flow import files, pretrain
+from xnoreplay.flow import explore_space, files, pretrain
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.step import RECORD, Context, Run, Step
 from xnoreplay.spec import bundle as bundles
@@ -27,6 +27,10 @@ CIL_CODE = (
 ESTIMATE_CODE = (
     "spec", "sim", "flow/estimate.py", "flow/costs", "flow/session_cost.py", "flow/workload.py",
     "flow/native.py", "flow/footprint.py", "flow/cil.py", "flow/data.py", "data/latents",
+)  # fmt: skip
+EXPLORE_CODE = (
+    *ESTIMATE_CODE, "flow/explore.py", "flow/explore_space.py", "flow/explore_jobs.py",
+    "flow/explore_figures.py", "flow/figures.py",
 )  # fmt: skip
 REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
@@ -49,6 +53,7 @@ class Settings:
     netlist : whether co-simulation takes the netlist that yosys makes of it
     place : whether synthesis goes on to place and route
     all_classes : whether pre-training sees every class of the scenario, not the base alone
+    sweep : dials and values that `explore` tries; its own choice, if None
     """
 
     preset: Preset
@@ -62,6 +67,7 @@ class Settings:
     netlist: bool = False
     place: bool = False
     all_classes: bool = False
+    sweep: dict[str, list] | None = None
 
     def __post_init__(self) -> None:
         require.positive("seeds", self.seeds)
@@ -196,6 +202,18 @@ def _estimate(context: Context) -> dict:
     return priced | {"session_cost": cost}
 
 
+def _explore(context: Context) -> dict:
+    from xnoreplay.flow import explore
+
+    config = context.config
+    result = explore.run(
+        _preset(context), context.inputs["export"] / pretrain.BUNDLE, config["sweep"],
+        config["seeds"], context.scratch, context.progress,
+    )  # fmt: skip
+    explore.write(result, context.out)
+    return result
+
+
 def _report(context: Context) -> dict:
     from xnoreplay.flow import report
 
@@ -223,6 +241,7 @@ def steps(train: bool) -> dict[str, Step]:
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
+        Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),
     ]  # fmt: skip
     names = tuple(s.name for s in table)
     table.append(
@@ -258,8 +277,14 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
         },
         "synth": {"preset": preset, "place": settings.place},
         "estimate": {"preset": preset},
+        "explore": {"preset": preset, "seeds": settings.seeds, "sweep": _sweep(settings)},
         "report": {"preset": preset},
     }
+
+
+def _sweep(settings: Settings) -> dict[str, list]:
+    """The sweep of a run; a folder remembers the one that was chosen."""
+    return settings.sweep or explore_space.default(settings.preset)
 
 
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
@@ -267,7 +292,7 @@ def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) 
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {
         name: getattr(settings, name)
-        for name in ("seeds", "images", "simulator", "place", "all_classes")
+        for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep")
     }
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
     return run

@@ -63,6 +63,8 @@ class Step:
     files : tuple of str
         Keys of the configuration that hold the path of a user's own file, or None. The record
         knows such a file by its content, so moving it changes nothing.
+    asked : bool
+        It runs only where it is named, not with those around it.
     """
 
     name: str
@@ -71,6 +73,7 @@ class Step:
     uses: tuple[str, ...] = ()
     code: tuple[str, ...] = ("spec",)
     files: tuple[str, ...] = ()
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ class Run:
         return [s for s in self.steps if s in wanted]
 
     def between(self, first: str, last: str) -> list[str]:
-        """The steps from one to another, both included."""
+        """The steps from one to another, both included; of others none that must be asked for."""
         order = list(self.steps)
         for name in (first, last):
             if name not in order:
@@ -145,7 +148,7 @@ class Run:
         chosen = order[order.index(first) : order.index(last) + 1]
         if not chosen:
             raise XnoreplayError(f"--from {first} must not come after --to {last}")
-        return chosen
+        return [n for n in chosen if n in (first, last) or not self.steps[n].asked]
 
     def span(self, first: str, last: str) -> list[str]:
         """The same, and all they need."""

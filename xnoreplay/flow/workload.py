@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xnoreplay.flow import data
-from xnoreplay.flow.latents import packaged
+from xnoreplay.flow.latents import LatentSet, packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
@@ -74,11 +74,13 @@ class Samples:
     real: bool
 
 
-def samples(preset: Preset, bundle: Bundle | None, task: int = 1) -> Samples:
+def samples(
+    preset: Preset, bundle: Bundle | None, task: int = 1, stored: LatentSet | None = None
+) -> Samples:
     """The latents that the replay memory holds before a task, and those that arrive with it.
 
-    They are the packaged ones of the bundle, or made from the digits; of other data sets random
-    bits stand for them, as many as the data set has training images.
+    They are those given in `stored`, else the packaged ones of the bundle, or made from the digits;
+    of other data sets random bits stand for them, as many as the data set has training images.
 
     Raises
     ------
@@ -87,11 +89,12 @@ def samples(preset: Preset, bundle: Bundle | None, task: int = 1) -> Samples:
     """
     scenario = preset.scenario
     require.between("task", task, 1, scenario.tasks)
-    stored = packaged(bundle) if bundle is not None else None
-    if bundle is not None and (stored is not None or scenario.dataset == "digits"):
+    if stored is None and bundle is not None:
+        stored = latents_of(preset, bundle)
+    if stored is not None:
         from xnoreplay.flow import cil
 
-        latents = cil.extract(preset, bundle)
+        latents = cil.of_scenario(preset, stored)
         train, classes = latents.train, latents.train_class
         real = True
         origin = f"latents of the data set {scenario.dataset}, from the bundle"
@@ -112,6 +115,16 @@ def samples(preset: Preset, bundle: Bundle | None, task: int = 1) -> Samples:
     quota = preset.target.replay_capacity // scenario.seen(task - 1)
     kept = {c: z[:quota] for c, z in old.items()}
     return Samples(*_flat(kept), *_flat(new), origin, real)
+
+
+def latents_of(preset: Preset, bundle: Bundle) -> LatentSet | None:
+    """Latents of the scenario's data set: packaged ones, or those of the digits, or None."""
+    from xnoreplay.flow import cil
+
+    stored = packaged(bundle)
+    if stored is not None and stored.dataset == preset.scenario.dataset:
+        return stored
+    return cil.simulated(preset, bundle) if preset.scenario.dataset == "digits" else None
 
 
 def _flat(table: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -289,6 +289,17 @@ def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
     )
 
 
+def access_ns(depth: int, width: int, target: TargetSpec) -> float:
+    """Nanoseconds from address to word of one instance; 0 for a memory of standard cells."""
+    least, most, narrow, wide = limits(node_of(target), target.device_type)
+    if depth * width < least or depth < LEAST_DEPTH:
+        return 0.0
+    slice_ = -(-width // -(-width // wide))
+    word = max(narrow, slice_)
+    bits = min(max(depth * slice_, least, LEAST_DEPTH * word), most)
+    return sram("access_ns", bits, word, target)
+
+
 def _origin() -> str:
     return "CACTI 7" if _own_sram is None else f"SRAM table {_own_sram.name}"
 

@@ -6,11 +6,13 @@ the cells of memories, which `costs.memory` prices.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
 from xnoreplay.flow import costs
 from xnoreplay.spec.learning import P_BITS, WEIGHT_BITS
+from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.target import TargetSpec
@@ -129,15 +131,21 @@ def gate_area(target: TargetSpec) -> costs.Cost:
     ])
 
 
-def area(plan: Plan) -> dict[str, tuple[float, float, float]]:
-    """mm2 of memories and logic, low to high; a placement's empty space is not counted."""
+def area(
+    plan: Plan, instances: Iterable[Memory] | None = None
+) -> dict[str, tuple[float, float, float]]:
+    """mm2 of memories and logic, low to high; a placement's empty space is not counted.
+
+    instances : memories of the chip, where they are not the plan's
+    """
+    memories = tuple(instances or plan.memories)
     one = gate_area(plan.target)
     bounds = (one.low, one.nominal, one.high)
     logic = sum(gates(plan).values())
-    small = sum(m.bits for m in plan.memories if costs.memory(m.depth, m.width, plan.target).area is None)
+    small = sum(m.bits for m in memories if costs.memory(m.depth, m.width, plan.target).area is None)
     sram = sum(
         costs.memory(m.depth, m.width, plan.target).area or 0.0
-        for m in plan.memories for _ in range(m.count)
+        for m in memories for _ in range(m.count)
     )  # fmt: skip
     return {
         "SRAM": (sram, sram, sram),

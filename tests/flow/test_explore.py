@@ -1,0 +1,242 @@
+"""The search: points, shared runs, fronts, answers, interrupts, and a cluster."""
+
+import dataclasses
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager
+
+import pytest
+
+from xnoreplay.flow import (
+    cil,
+    cli,
+    explore,
+    explore_figures,
+    explore_jobs,
+    explore_text,
+    files,
+    native,
+    pretrain,
+)
+from xnoreplay.flow import explore_space as space
+from xnoreplay.flow.progress import Silent
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import SpecError, ToolError
+
+DIGITS = presets.load("digits")
+BUNDLE = pretrain.packaged(DIGITS)
+SWEEP = {"lanes": [4, 8], "proxy_bits": [4, 8], "staging": [True, False], "clock_hz": [50_000_000]}
+
+
+class Inline(Executor):
+    """Runs a job where it is submitted, and counts."""
+
+    def __init__(self, most=10**6):
+        self.done, self.most = 0, most
+
+    def submit(self, fn, /, *args, **kwargs):
+        future = Future()
+        if self.done == self.most:
+            future.set_exception(KeyboardInterrupt())
+        else:
+            self.done += 1
+            future.set_result(fn(*args, **kwargs))
+        return future
+
+
+class Engine:
+    def __init__(self, pool):
+        self.pool = pool
+
+    @contextmanager
+    def executor(self):
+        yield self.pool
+
+
+@pytest.fixture
+def pool(monkeypatch):
+    inline = Inline()
+    monkeypatch.setattr(explore_jobs, "engine", Engine(inline))
+    return inline
+
+
+def search(folder, sweep=SWEEP, seeds=1):
+    return explore.run(DIGITS, BUNDLE, sweep, seeds, folder, Silent())
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    before, explore_jobs.engine = explore_jobs.engine, Engine(Inline())
+    try:
+        return search(tmp_path_factory.mktemp("search"))
+    finally:
+        explore_jobs.engine = before
+
+
+def test_points_that_learn_alike_share_one_run(pool, tmp_path):
+    found = search(tmp_path)
+    assert len(found["points"]) == 8
+    # Accuracy does not depend on lanes; counters do.
+    assert pool.done == found["runs"] == 4 + 8
+    pairs = {}
+    for p in found["points"]:
+        pairs.setdefault((p["dials"]["proxy_bits"], p["dials"]["staging"]), set()).add(p["a_final"])
+    assert all(len(values) == 1 for values in pairs.values())
+
+
+def test_accuracy_is_that_of_a_run_of_its_own(result):
+    bundle = pretrain.load(DIGITS, None)
+    target = dataclasses.replace(DIGITS.target, lanes=8, proxy_bits=4)
+    preset = dataclasses.replace(DIGITS, target=target)
+    expected = cil.chip(preset, bundle, cil.extract(preset, bundle).shuffled(0), 0)["a_final"]
+    chosen = {"lanes": 8, "proxy_bits": 4, "staging": True, "clock_hz": 50_000_000}
+    (point,) = (p for p in result["points"] if p["dials"] == chosen)
+    assert point["a_final"] == expected
+
+
+def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr(explore_jobs, "engine", Engine(Inline(most=5)))
+    with pytest.raises(KeyboardInterrupt):
+        search(tmp_path)
+    rest = Inline()
+    monkeypatch.setattr(explore_jobs, "engine", Engine(rest))
+    found = search(tmp_path)
+    assert rest.done == found["runs"] - 5
+
+
+def test_processes_and_this_one_find_the_same(monkeypatch, tmp_path, result):
+    monkeypatch.setattr(explore_jobs, "engine", explore_jobs.Engine(processes=2))
+    small = {"lanes": [4], "proxy_bits": [4], "staging": [True], "clock_hz": [50_000_000]}
+    assert search(tmp_path, small)["points"][0] == result["points"][0]
+
+
+def test_a_dask_cluster_finds_the_same(monkeypatch, tmp_path, result):
+    pytest.importorskip("distributed")
+    monkeypatch.setattr(explore_jobs, "engine", explore_jobs.Engine(1, explore_jobs.LOCAL))
+    small = {"lanes": [4], "proxy_bits": [4], "staging": [True], "clock_hz": [50_000_000]}
+    assert search(tmp_path, small)["points"][0] == result["points"][0]
+
+
+def test_a_scheduler_that_is_none(monkeypatch):
+    def refuse(*_args, **_kwargs):
+        raise OSError("Timed out")
+
+    distributed = pytest.importorskip("distributed")
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with pytest.raises(ToolError, match="scheduler nowhere must be a running Dask scheduler"):
+        explore_jobs._client("nowhere", None)
+
+
+def made_up(*points):
+    """A result of points (a_final, memory, energy, dials)."""
+    table = [
+        {"dials": dials, "replay": dials.get("replay", native.LATENT), "a_final": a,
+         "a_final_spread": 0.0, "memory": memory, "energy": [energy / 2, energy, energy * 2],
+         "cycles": 10, "area": [1.0, 1.0, 1.0], "samples": 1, "seconds": 1.0,
+         "inference_energy": [1, 1, 1]}
+        for a, memory, energy, dials in points
+    ]  # fmt: skip
+    sweep = {k: sorted({p["dials"][k] for p in table}) for k in table[0]["dials"]}
+    fronts = {cost: explore.front(table, cost) for cost in explore.COSTS}
+    return {"preset": "x", "points": table, "refused": [], "sweep": sweep, "fronts": fronts,
+            "runs": 1, "seeds": 1, "accuracy": "1 seeds"}  # fmt: skip
+
+
+POINTS = made_up(
+    (0.80, 100, 5.0, {"proxy_bits": 8, "staging": True, "replay": "latent"}),
+    (0.795, 60, 6.0, {"proxy_bits": 4, "staging": True, "replay": "latent"}),
+    (0.70, 50, 1.0, {"proxy_bits": 8, "staging": False, "replay": "latent"}),
+    (0.60, 70, 9.0, {"proxy_bits": 8, "staging": True, "replay": "images"}),
+)
+
+
+def test_a_front_has_what_no_other_beats():
+    assert POINTS["fronts"]["memory"] == [2, 1, 0]
+    assert POINTS["fronts"]["energy"] == [2, 0]
+
+
+def test_answers_by_hand():
+    points = POINTS["points"]
+    assert explore_text.cheapest(points, "memory") is points[1]
+    assert explore_text.cheapest(points, "energy") is points[0]
+    assert explore_text.within(points, "memory", 60) is points[1]
+    assert explore_text.within(points, "memory", 10) is None
+    text = dict(explore_text.answers(POINTS))
+    assert "4 bits lose less than a point" in text["How few proxy bits"]
+    assert "staging adds +10.0 points on the mean of 1 pairs" in text["Staging on or off"]
+    assert "at the same energy:" in text["Latent against native replay"]
+
+
+def test_pictures_and_table_are_written(result, tmp_path):
+    explore.write(result, tmp_path)
+    for cost in explore.COSTS:
+        assert (tmp_path / f"pareto-{cost}.svg").read_text().startswith("<?xml")
+        assert (tmp_path / f"pareto-{cost}.pdf").read_bytes().startswith(b"%PDF")
+    rows = (tmp_path / "points.csv").read_text().splitlines()
+    assert len(rows) == 1 + len(result["points"])
+    assert explore_figures.front(result, "energy").svg.startswith("<svg")
+
+
+def test_without_a_trained_extractor_there_is_no_accuracy(pool, tmp_path):
+    from xnoreplay.spec import bundle as bundles
+
+    path = tmp_path / "random.safetensors"
+    bundles.write(bundles.random(DIGITS.network, 0), path)
+    found = explore.run(DIGITS, path, {"lanes": [4]}, 1, tmp_path / "s", Silent())
+    assert pool.done == 1
+    assert found["points"][0]["a_final"] is None
+    assert "no latents of a trained extractor" in explore_text.text(found)
+
+
+@pytest.mark.parametrize(
+    ("sweep", "message"),
+    [
+        ({"lanes": [3]}, "at least one valid point, but none of its 1 is; the first: lanes must be"),
+        ({"window": [100]}, "window must be nine taps of channels, not 100 cells"),
+        ({"replay": ["laten"]}, "replay must be 'latent' or 'images' or 'retrained', not 'laten'"),
+        ({"clock_hz": [-1]}, "clock_hz must be a positive integer, not -1"),
+        ({"clock_hz": [10**10]}, "clock_hz must be at most .* ns to read, not 10,000,000,000"),
+        ({"technology": ["7nm"]}, "technology must be '90nm'"),
+        ({"replay_bits": [100]}, "replay_capacity must be"),
+    ],
+)  # fmt: skip
+def test_sweeps_with_no_valid_point(sweep, message):
+    with pytest.raises(SpecError, match=message):
+        space.points(DIGITS, sweep)
+
+
+def test_what_cannot_be_built_is_told_and_left_out():
+    valid, refused = space.points(DIGITS, {"lanes": [3, 4]})
+    assert [p.dials for p in valid] == [{"lanes": 4}]
+    assert refused == [{"dials": {"lanes": 3}, "reason": "lanes must be a power of two, not 3"}]
+
+
+def test_a_buffer_holds_more_latents_than_images():
+    bits = 12_800
+    valid, _ = space.points(DIGITS, {"replay_bits": [bits], "replay": ["latent", "images"]})
+    assert [p.preset.target.replay_capacity for p in valid] == [bits // 128, bits // 256]
+
+
+def test_sweep_files(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text('[sweep]\nlanes = [2, 4]\nreplay = "latent"\n')
+    assert space.from_file(path) == {"lanes": [2, 4], "replay": ["latent"]}
+    path.write_text("[sweep]\nlane = [2]\n")
+    with pytest.raises(SpecError, match="did you mean 'lanes'?"):
+        space.from_file(path)
+    path.write_text("[sweep\n")
+    with pytest.raises(SpecError, match=r"sweep file .*sweep.toml must be readable TOML"):
+        space.from_file(path)
+    with pytest.raises(SpecError, match="dial lanes must have at least one value, not none"):
+        space.parse(["lanes="])
+
+
+def test_the_command(capsys, tmp_path, pool):
+    out = tmp_path / "run"
+    arguments = ["explore", "--out", out, "--seeds", "1", "--sweep", "lanes=4,8", "--sweep", "proxy_bits=4"]
+    assert cli.main([str(a) for a in arguments]) == 0
+    text = capsys.readouterr().out
+    assert "The cheapest design that loses less than a point of a_final" in text
+    assert len(files.read_json(out / "explore" / "result.json")["points"]) == 2
+    done = pool.done
+    assert cli.main(["explore", "--out", str(out)]) == 0, "the folder remembers its sweep"
+    assert pool.done == done
