@@ -158,15 +158,15 @@ def test_the_same_results_give_the_same_page(full, tmp_path):
 
 
 def test_pictures_do_not_share_identifiers():
-    one = figures.bars(["a"], [1.0], "x")
-    two = figures.bars(["a", "b"], [1.0, 2.0], "x")
+    one = figures.bars(["a"], [1.0], "x").svg
+    two = figures.bars(["a", "b"], [1.0, 2.0], "x").svg
     ids = [set(re.findall(r'id="([^"]+)"', svg)) for svg in (one, two)]
     assert ids[0]
     assert not ids[0] & ids[1]
 
 
 def test_images_are_drawn():
-    svg = figures.images(np.arange(32, dtype=np.uint8).reshape(2, 4, 4))
+    svg = figures.images(np.arange(32, dtype=np.uint8).reshape(2, 4, 4)).svg
     assert svg.startswith("<svg")
 
 

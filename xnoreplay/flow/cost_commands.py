@@ -24,6 +24,12 @@ SramOption = Annotated[
 ]
 
 
+LogicOption = Annotated[
+    Path | None,
+    typer.Option("--logic", metavar="FILE", help="Logic costs of your own, from characterize --liberty."),
+]
+
+
 def dialled(preset, settings: list[str] | None):
     """A preset with dials of its target set; SpecError for an unknown one or a bad value."""
     from xnoreplay.spec.errors import SpecError, unknown
@@ -81,7 +87,7 @@ def estimate(
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here too.")
     ] = None,
-    sram: SramOption = None,
+    sram: SramOption = None, logic: LogicOption = None,
 ) -> None:  # fmt: skip
     """Price a retraining session in bits, cycles and joules.
 
@@ -90,11 +96,13 @@ def estimate(
     bundle its bits are random, and the estimate says so.
     """
     from xnoreplay.flow import costs, files, session_cost, session_text
+    from xnoreplay.flow.costs import measured
     from xnoreplay.spec import presets
 
     find_data(data)
     chosen = dialled(presets.load(preset or "digits"), settings)
     costs.use_sram(sram)
+    measured.use_logic(logic)
     tree = session_cost.run(chosen, chosen_bundle(chosen, bundle, untrained), task)
     if json is not None:
         files.write_whole(json, files.dumps(tree))
@@ -118,4 +126,56 @@ def validate(
     typer.echo(validation.text(validation.predictions(), explain))
 
 
-COMMANDS = (estimate, validate)
+def characterize(
+    preset: PresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    data: DataOption = None, settings: SetOption = None,
+    liberty: Annotated[
+        Path | None,
+        typer.Option("--liberty", metavar="FILE", help="Standard cells; also gzipped."),
+    ] = None,
+    cacti: Annotated[
+        Path | None, typer.Option("--cacti", metavar="BINARY", help="A CACTI 7 of your own.")
+    ] = None,
+    node: Annotated[int, typer.Option("--node", metavar="NM", help="Node of CACTI's SRAMs.")] = 45,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", metavar="TYPE", help="hp, lop or lstp; repeatable. [default: all]"),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Where the costs go. [default: logic.json, sram.csv]"),
+    ] = None,
+) -> None:  # fmt: skip
+    """Measure costs with your own cells or CACTI.
+
+    With --liberty a lane and the update unit are mapped and run with the simulator's activity; with
+    --cacti a new table of SRAMs is computed. Estimate takes the files with --logic and --sram.
+    """
+    from xnoreplay.flow import cacti as memories
+    from xnoreplay.flow import characterize as measuring
+    from xnoreplay.flow import files, tools
+    from xnoreplay.flow.progress import default
+    from xnoreplay.spec import presets
+    from xnoreplay.spec.errors import XnoreplayError, require
+
+    if (liberty is None) == (cacti is None):
+        raise XnoreplayError("characterize must be given --liberty or --cacti, and not both")
+    find_data(data)
+    if cacti is not None:
+        require.positive("node", node)
+        table = memories.run(cacti, node, device or list(memories.DEVICE), default())
+        path = out or Path("sram.csv")
+        files.write_whole(path, table)
+        typer.echo(f"{table.count(chr(10)) - 1} SRAMs: {path}")
+        return
+    assert liberty is not None
+    tools.require(["characterize"])
+    chosen = dialled(presets.load(preset or "digits"), settings)
+    tree = measuring.run(chosen, chosen_bundle(chosen, bundle, untrained), liberty, default())
+    path = out or Path("logic.json")
+    files.write_whole(path, files.dumps(tree))
+    typer.echo(measuring.text(tree))
+    typer.echo(f"\n{path}")
+
+
+COMMANDS = (estimate, characterize, validate)

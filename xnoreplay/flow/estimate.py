@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
 from xnoreplay.flow import costs
-from xnoreplay.flow.costs import gates
+from xnoreplay.flow.costs import gates, measured
 from xnoreplay.flow.costs.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS, RECIPROCAL_BITS
 from xnoreplay.flow.footprint import memory_map
 from xnoreplay.spec.errors import XnoreplayError
@@ -17,6 +17,7 @@ from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
+UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
 OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
 
 
@@ -117,7 +118,38 @@ def energy(
     leak = gates.leakage(plan.target)
     for part, n in gates.gates(plan).items():
         rows.append(_row(f"{part}, logic", "leakage", round(n), leak, seconds))
-    return rows + _logic_rows(plan, counters, memories)
+    rows += _logic_rows(plan, counters, memories)
+    own = measured.logic()
+    return rows if own is None else _measured_rows(plan, counters, seconds, rows, own)
+
+
+def _measured_rows(
+    plan: Plan, counters: Mapping[str, float], seconds: float, rows: list[Row], own: measured.Logic
+) -> list[Row]:
+    """Rows of a user's cells in place of the cited ones of lanes and update unit."""
+    own.check(plan)
+    lanes, cycles = plan.target.lanes, counters.get("cycles", 0)
+    beats = counters.get("lane.file.reads", 0)
+    updates = {n: counters.get(f"{n}.writes", 0) for n in UPDATED}
+
+    def replaced(row: Row) -> bool:
+        part = row.part.removesuffix(", logic")
+        if part in measured.LANE_PARTS:
+            return True
+        # The draw of the random register is not in the unit.
+        draw = row.event != "leakage" and "flip-flop clocked" in row.source
+        return part in measured.UPDATE_PARTS and not draw
+
+    found = [
+        _row("array", "lane.file.reads", beats, own.lane_beat),
+        _row("clock", "cycles, clock pins of lanes", cycles * lanes, own.lane_clock),
+        _row("clock", "cycles, clock pins of update unit", cycles, own.update_clock),
+        _row("lanes, logic", "leakage", lanes, own.lane_leakage, seconds),
+        _row("update units, logic", "leakage", 1, own.update_leakage, seconds),
+    ]
+    found += [_row("update units", f"{n}.writes", count, own.update_segment)
+              for n, count in updates.items() if count]  # fmt: skip
+    return [r for r in rows if not replaced(r)] + [r for r in found if r.count]
 
 
 def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[str]) -> list[Row]:

