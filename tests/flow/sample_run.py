@@ -1,8 +1,9 @@
 """Results of every step in the shapes that the report reads, with made-up accuracies."""
 
+from functools import cache
 from pathlib import Path
 
-from xnoreplay.flow import estimate, files
+from xnoreplay.flow import estimate, explore, files, native, session_cost
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -49,7 +50,34 @@ def results(plan: Plan) -> dict[str, dict]:
                   "bare": {"cycles_per_second": 8e5}},
         "synth": {"tool": "Yosys 0.70", "latches": 0, "warnings": [], "checked_cells": {"$add": 3},
                   "memory_bits": 99, "resources": {"lut4": 10, "flip_flops": 5, "block_ram": 1}},
-        "estimate": estimate.report(plan, simulated),
+        "estimate": estimate.report(plan, simulated) | {"session_cost": priced()},
+        "explore": explored(),
+    }  # fmt: skip
+
+
+@cache
+def priced() -> dict:
+    """A session of tiny with random bits."""
+    return session_cost.run(presets.load("tiny"), None)
+
+
+def explored() -> dict:
+    """Four designs of a sweep, with made-up numbers."""
+    points = [
+        {"dials": {"staging": staging, "replay": replay, "proxy_bits": bits}, "replay": replay,
+         "samples": 9, "a_final": a, "a_final_spread": 0.01, "memory": memory, "cycles": 100,
+         "seconds": 1e-3, "energy": [e, 2 * e, 3 * e], "inference_energy": [e, e, e],
+         "inference_cycles": 10, "area": [0.1, 0.2, 0.3]}
+        for staging, replay, bits, a, memory, e in (
+            (True, native.LATENT, 8, 0.8, 9000, 1e-6), (True, native.LATENT, 4, 0.795, 8000, 2e-6),
+            (False, native.LATENT, 8, 0.7, 7000, 1e-6), (True, native.IMAGES, 8, 0.6, 90000, 9e-6),
+        )
+    ]  # fmt: skip
+    sweep = {"staging": [True, False], "replay": [native.LATENT, native.IMAGES], "proxy_bits": [4, 8]}
+    return {
+        "preset": "tiny", "sweep": sweep, "seeds": 3, "accuracy": "3 seeds", "points": points,
+        "refused": [], "runs": 4,
+        "fronts": {cost: explore.front(points, cost) for cost in explore.COSTS},
     }  # fmt: skip
 
 

@@ -68,8 +68,9 @@ def test_a_page_with_every_section_and_pictures(full):
     outline = Outline(page)
     assert outline.open == []
     assert outline.titles == [
-        "The chip", "Class-incremental learning", "Memory map", "Cycles", "Energy", "Equality",
-        "Verilog and synthesis", "Provenance",
+        "The chip", "Class-incremental learning", "Memory map", "Cycles", "Utilisation and roofline",
+        "Energy", "Latent and native replay", "Design space", "Validation of the energy model",
+        "Equality", "Verilog and synthesis", "Provenance",
     ]  # fmt: skip
     assert outline.pictures >= 6
     assert "has not run" not in page
@@ -119,7 +120,7 @@ def test_energy_and_its_bounds_are_numbers(full):
     assert "energy.session.array.nominal" in metrics
 
 
-@pytest.mark.parametrize("missing", ["cil", "simulate", "cosim", "synth", "estimate", "export"])
+@pytest.mark.parametrize("missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "export"])
 def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
     steps = sample_run.results(PLAN)
     steps.pop(missing)
@@ -182,3 +183,34 @@ def test_quantity(value, unit, text):
 def test_spread_is_the_sample_deviation():
     assert spread([1.0, 2.0, 3.0]) == 1.0
     assert spread([5.0]) == 0.0
+
+
+def test_pictures_are_files_too(full):
+    folder, page, _ = full
+    pictures = folder / "report" / report.PICTURES
+    names = {p.name for p in pictures.iterdir()}
+    assert len(names) == 2 * page.count("<svg")
+    assert {"search-1.svg", "search-1.pdf", "use-2.pdf", "energy-1.svg"} <= names
+    assert all(p.stat().st_size > 500 for p in pictures.iterdir())
+
+
+def test_no_phase_is_above_the_roofs():
+    from tests.flow.sample_run import priced
+    from xnoreplay.flow import roofline
+
+    for phases in priced()["phases"].values():
+        width = roofline.bandwidth(PLAN, phases)
+        for dot in roofline.dots(PLAN, phases):
+            assert dot.rate <= roofline.peak(PLAN)
+            assert dot.rate <= dot.intensity * width
+            assert 0 <= dot.utilisation <= dot.busy <= 1
+
+
+def test_utilisation_by_hand():
+    """Of tiny's first convolution: 16 beats of two lanes of nine taps for each of four tiles."""
+    from tests.flow.sample_run import priced
+    from xnoreplay.flow import roofline
+
+    (dot,) = (d for d in roofline.dots(PLAN, priced()["phases"]["inference"]) if d.phase == "conv0")
+    op = PLAN.convolutions[0]
+    assert dot.busy == op.tiles * op.pixels * op.beats / op.cycles

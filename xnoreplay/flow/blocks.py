@@ -20,6 +20,12 @@ class Heading:
 
 
 @dataclass(frozen=True)
+class Preformatted:
+    text: str
+    kind: str = "preformatted"
+
+
+@dataclass(frozen=True)
 class Figure:
     picture: Picture
     caption: str
@@ -60,7 +66,7 @@ class Section:
 
     name: str
     title: str
-    blocks: list[Text | Heading | Figure | Table] = field(default_factory=list)
+    blocks: list[Text | Heading | Preformatted | Figure | Table] = field(default_factory=list)
     metrics: list[Metric] = field(default_factory=list)
     missing: str = ""
 
@@ -74,6 +80,9 @@ class Section:
 
     def heading(self, text: str) -> None:
         self.blocks.append(Heading(text))
+
+    def preformatted(self, text: str) -> None:
+        self.blocks.append(Preformatted(text))
 
     def figure(self, picture: Picture, caption: str) -> None:
         self.blocks.append(Figure(picture, caption))

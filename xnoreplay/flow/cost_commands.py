@@ -178,4 +178,20 @@ def characterize(
     typer.echo(f"\n{path}")
 
 
-COMMANDS = (estimate, characterize, validate)
+def compare(
+    first: Annotated[Path, typer.Argument(help="Run folder, or its report.json.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    events: Annotated[
+        bool, typer.Option("--events", help="Show single event counters, too.")
+    ] = False,
+) -> None:
+    """Say what changed between two runs.
+
+    Every number of their reports that differs, and whether it is better or worse.
+    """
+    from xnoreplay.flow import compare as comparing
+
+    typer.echo(comparing.text(first, second, events))
+
+
+COMMANDS = (estimate, characterize, validate, compare)

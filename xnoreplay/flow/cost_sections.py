@@ -72,8 +72,8 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
         f"Counted events times costs, scaled to {technology['node']} "
         f"{technology['device_type']} at {technology['supply_v']} V. Each cost is low, nominal and "
         "high: three figures in order of size, not always of three sources, or a table with an assumed allowance. "
-        "Not counted: leakage of the logic, the clock tree, pads, wires between blocks, and what "
-        "flow/costs/README.md lists of retraining."
+        "Not counted: pads, wires between blocks, glitches, and what flow/costs/README.md lists of "
+        "retraining."
     )
     for name, run in estimate["energy"].items():
         low, nominal, high = run["total"]

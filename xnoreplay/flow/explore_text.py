@@ -28,6 +28,12 @@ def text(result: dict) -> str:
 
 def table(result: dict, numbers) -> str:
     """Points by number, a row each."""
+    head, *rows = rows_of(result, numbers)
+    return columns(head, rows)
+
+
+def rows_of(result: dict, numbers) -> list[list[str]]:
+    """The table's head and rows."""
     varied = [d for d, values in result["sweep"].items() if len(values) > 1]
     rows = []
     for i in numbers:
@@ -37,7 +43,7 @@ def table(result: dict, numbers) -> str:
             f"{p['memory'] / 8192:,.1f}", f"{p['cycles']:,.0f}",
             quantity(p["energy"][1], "J"), f"{p['area'][1]:.3f}",
         ])  # fmt: skip
-    return columns(["point", *varied, "a_final", "KiB", "cycles", "session", "mm2"], rows)
+    return [["point", *varied, "a_final", "KiB", "cycles", "session", "mm2"], *rows]
 
 
 def _dial(value) -> str:

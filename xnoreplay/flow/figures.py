@@ -146,3 +146,52 @@ def images(pixels: np.ndarray) -> Picture:
             axes.set_axis_off()
 
     return draw(7.2, 0.8, paint, columns=len(pixels))
+
+
+def roofline(
+    dots: dict[str, tuple[float, float]], peak: float, bandwidth: float, axis: str
+) -> Picture:
+    """Phases by (operations a bit, operations a cycle) under the roofs of cells and memories."""
+
+    def paint(axes) -> None:
+        ridge = peak / bandwidth
+        low = min([x for x, _ in dots.values()] + [ridge]) / 2
+        high = max([x for x, _ in dots.values()] + [ridge]) * 3
+        axes.plot([low, ridge, high], [low * bandwidth, peak, peak], color=INK, linewidth=1.2)
+        axes.annotate(f"all cells: {peak:,.0f}", (high, peak), ha="right", va="bottom",
+                      fontsize=8, xytext=(0, 2), textcoords="offset points")  # fmt: skip
+        for i, (name, (x, y)) in enumerate(dots.items()):
+            marker = "os^Dv"[i // len(COLOURS) % 5]
+            axes.scatter([x], [y], s=28, color=COLOURS[i % len(COLOURS)], marker=marker, zorder=3,
+                         label=name)  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        axes.set_xlim(low, high)
+        axes.set_xlabel("operations a bit moved")
+        axes.set_ylabel(axis)
+        for side in (axes.xaxis, axes.yaxis):
+            side.set_major_formatter(lambda v, _: f"{v:,g}")
+            side.set_minor_formatter("")
+        axes.set_ylim(min(y for _, y in dots.values()) / 3, peak * 2)
+        axes.grid(color=BAND, linewidth=0.5)
+        axes.legend(frameon=False, fontsize=7.5, loc="center left", bbox_to_anchor=(1.0, 0.5))
+
+    return draw(7.2, 3.2, paint)
+
+
+def grouped(labels: list[str], series: dict[str, list[float]], axis: str) -> Picture:
+    """Horizontal bars side by side, a colour for each of the series, the first on top."""
+
+    def paint(axes) -> None:
+        height = 0.8 / len(series)
+        for i, (name, values) in enumerate(series.items()):
+            places = [p - 0.4 + (i + 0.5) * height for p in range(len(labels))]
+            axes.barh(places, values, height=height * 0.9, color=COLOURS[i], label=name)
+        axes.set_yticks(range(len(labels)), labels)
+        axes.invert_yaxis()
+        axes.set_xlabel(axis)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
+        axes.legend(frameon=False, fontsize=8, loc="lower right")
+
+    return draw(7.2, 0.7 + 0.11 * len(labels) * (len(series) + 0.6), paint)

@@ -34,7 +34,9 @@ EXPLORE_CODE = (
 )  # fmt: skip
 REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
-    "flow/footprint.py", "flow/native.py", "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
+    "flow/session_sections.py", "flow/roofline.py", "flow/validate.py", "flow/explore_text.py",
+    "flow/explore_figures.py", "flow/costs", "flow/footprint.py", "flow/native.py",
+    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
 )  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 

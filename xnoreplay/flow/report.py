@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import xnoreplay
-from xnoreplay.flow import cost_sections, files, sections
-from xnoreplay.flow.blocks import Card, Section
+from xnoreplay.flow import cost_sections, files, sections, session_sections
+from xnoreplay.flow.blocks import Card, Figure, Section
 from xnoreplay.flow.equality import comparisons
 from xnoreplay.flow.metrics import mean, quantity, spread
 from xnoreplay.flow.pretrain import BUNDLE
@@ -21,7 +21,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
-PAGE, NUMBERS = "report.html", "report.json"
+PAGE, NUMBERS, PICTURES = "report.html", "report.json", "pictures"
 
 
 def read(preset: Preset, inputs: dict[str, Path]) -> tuple[dict, dict, dict]:
@@ -49,7 +49,11 @@ def run(preset: Preset, inputs: dict[str, Path], out: Path) -> dict:
         sections.learning(results, failures),
         sections.memory(plan),
         cost_sections.cycles(results, failures, plan),
+        session_sections.use(results, failures, plan),
         cost_sections.energy(results, failures),
+        session_sections.replay(results, failures),
+        session_sections.search(results, failures),
+        session_sections.validation(),
         sections.equality(results, failures),
         cost_sections.synthesis(results, failures),
         provenance(results, records),
@@ -65,7 +69,20 @@ def run(preset: Preset, inputs: dict[str, Path], out: Path) -> dict:
     files.write_json(out / NUMBERS, tree)
     page = render(preset, plan, results, failures, parts)
     (out / PAGE).write_text(page, encoding="utf-8")
-    return {"page": PAGE, "numbers": NUMBERS, "metrics": len(metrics)}
+    pictures = save_pictures(parts, out / PICTURES)
+    return {"page": PAGE, "numbers": NUMBERS, "metrics": len(metrics), "pictures": pictures}
+
+
+def save_pictures(parts: list[Section], folder: Path) -> int:
+    """Every figure of the page as SVG and PDF, named by its section and place; how many."""
+    folder.mkdir()
+    count = 0
+    for part in parts:
+        found = [b for b in part.blocks if isinstance(b, Figure)]
+        for i, block in enumerate(found, 1):
+            block.picture.save(folder / f"{part.name}-{i}")
+        count += len(found)
+    return count
 
 
 def _images(inputs: dict[str, Path], results: dict[str, dict]) -> np.ndarray:
