@@ -61,6 +61,13 @@ def test_a_figure_is_traced_to_its_counter_and_cost(tree):
         session_text.explain(tree, "nothing")
 
 
+def test_a_clock_that_is_too_fast_is_said_to_be(capsys):
+    code, out, _ = run(capsys, "--preset", "digits", "--set", "clock_hz=3000000000", "--untrained")
+    assert code == 0
+    assert "slowest SRAM: weights.fe, " in out
+    assert "the clock is too fast for it" in out
+
+
 def run(capsys, *arguments):
     code = cli.main(["estimate", *map(str, arguments)])
     captured = capsys.readouterr()

@@ -58,6 +58,26 @@ def test_random_bits_where_no_latents_are():
     assert np.bincount(met.remembered_class).tolist() == [share] * TINY.scenario.base
 
 
+def test_packaged_latents_are_taken(monkeypatch):
+    from xnoreplay.flow import cil
+
+    stored = cil.simulated(TINY, BUNDLE)
+    monkeypatch.setattr(workload, "packaged", lambda _bundle: stored)
+    monkeypatch.setattr(cil, "simulated", None)
+    met = workload.samples(TINY, BUNDLE)
+    assert met.real
+    kept = met.arriving_class == 2
+    ours = cil.of_scenario(TINY, stored)
+    assert (met.arriving[kept] == ours.train[ours.train_class == 2]).all()
+
+
+def test_a_bundle_without_latents_meets_random_bits():
+    scenario = dataclasses.replace(TINY.scenario, dataset="random")
+    met = workload.samples(dataclasses.replace(TINY, scenario=scenario), BUNDLE)
+    assert not met.real
+    assert len(met.arriving_class) == 75  # three of four of a hundred images are for training
+
+
 def test_a_task_that_is_none():
     with pytest.raises(SpecError, match="task must be an integer from 1 to 2, not 3"):
         workload.samples(TINY, None, task=3)

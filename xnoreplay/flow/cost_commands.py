@@ -157,12 +157,13 @@ def characterize(
     from xnoreplay.flow.progress import default
     from xnoreplay.spec import presets
     from xnoreplay.spec.errors import XnoreplayError, require
+    from xnoreplay.spec.target import TECHNOLOGIES
 
     if (liberty is None) == (cacti is None):
         raise XnoreplayError("characterize must be given --liberty or --cacti, and not both")
     find_data(data)
     if cacti is not None:
-        require.positive("node", node)
+        require.choice("node", node, [int(t.removesuffix("nm")) for t in TECHNOLOGIES])
         table = memories.run(cacti, node, device or list(memories.DEVICE), default())
         path = out or Path("sram.csv")
         files.write_whole(path, table)

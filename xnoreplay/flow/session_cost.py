@@ -1,6 +1,6 @@
 """What it costs to learn a task's classes: one preset, its counted workloads, and the tables."""
 
-from xnoreplay.flow import estimate, footprint, native, workload
+from xnoreplay.flow import costs, estimate, footprint, native, workload
 from xnoreplay.flow.costs import gates
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
@@ -60,12 +60,19 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
         "new_classes": workload.expected_new(preset.scenario, task),
         "new_samples": len(met.arriving_class),
         "remembered": len(met.remembered_class),
-        "technology": estimate.technology(plan),
+        "technology": estimate.technology(plan) | {"slowest": slowest(plan)},
         "memory": footprint.memory_map(plan),
         "area": gates.area(plan),
         "runs": {v: variant(plan, inference, learned, v) for v in native.VARIANTS},
         "phases": {"inference": inference.phases, "session": learned.phases},
     }
+
+
+def slowest(plan: Plan) -> dict:
+    """The SRAM that limits the clock: its name, and nanoseconds from address to word."""
+    times = {m.name: costs.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
+    name = max(times, key=lambda n: times[n])
+    return {"memory": name, "ns": times[name]}
 
 
 def variant(

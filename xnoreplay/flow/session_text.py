@@ -43,7 +43,7 @@ def text(tree: dict) -> str:
         f"images, {tree['remembered']:,} latents remembered"
     )
     blocks = [
-        head,
+        head + _slowest(where),
         _instances(tree["memory"]),
         _roles(tree["memory"]),
         _area(tree["area"]),
@@ -52,6 +52,15 @@ def text(tree: dict) -> str:
         NOT_COUNTED,
     ]
     return "\n\n".join(blocks)
+
+
+def _slowest(where: dict) -> str:
+    """Whether the memories keep up with the clock."""
+    slowest, period = where["slowest"], 1e9 / where["clock_hz"]
+    if not slowest["ns"]:
+        return ""
+    line = f"\nslowest SRAM: {slowest['memory']}, {slowest['ns']:.2f} ns of the clock's {period:.2f} ns"
+    return line if slowest["ns"] <= period else f"{line}: the clock is too fast for it"
 
 
 def _instances(memory: dict) -> str:
