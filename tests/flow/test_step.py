@@ -57,6 +57,14 @@ def test_an_up_to_date_step_is_kept(tmp_path):
     }  # fmt: skip
 
 
+def test_a_step_that_must_be_asked_for_runs_only_where_it_is_named(tmp_path):
+    table = [Step("first", write_text), Step("extra", double, asked=True), Step("last", double)]
+    run = build(tmp_path, table)
+    assert run.between("first", "last") == ["first", "last"]
+    assert run.between("extra", "last") == ["extra", "last"]
+    assert run.between("first", "extra") == ["first", "extra"]
+
+
 def test_force_repeats(tmp_path):
     build(tmp_path).run(["first", "second"])
     outcomes = build(tmp_path).run(["first", "second"], force=["first"])
