@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from xnoreplay.hw.axi import Response
 from xnoreplay.hw.host import Host
 from xnoreplay.spec import plan, presets, registers
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.registers import Command, Register
 
@@ -256,7 +257,13 @@ def test_status_is_busy_from_the_strobe_on():
     assert found["status"] == 1
 
 
-@pytest.mark.parametrize("preset", ["tiny", "digits"])
+def test_a_memory_larger_than_its_window_is_refused():
+    latents = Memory("replay.latent", "replay", 65_536 * 64, 64)
+    with pytest.raises(SpecError, match="window on replay.latent must have at most 16,777,216 bytes"):
+        registers.windows((latents,))
+
+
+@pytest.mark.parametrize("preset", ["tiny", "digits", "3mb"])
 def test_presets_have_room_for_their_rows(preset):
     """The windows of a preset's memories fit the address map."""
     p = presets.load(preset)

@@ -7,6 +7,7 @@ Addresses are in bytes, words are 32 bits. The window of memory i (see `windows`
 from dataclasses import dataclass
 from enum import IntEnum
 
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.memories import Memory
 
 ID = 0x584E5250  # "XNRP"
@@ -100,8 +101,22 @@ class Window:
 
 
 def windows(memories: tuple[Memory, ...]) -> tuple[Window, ...]:
-    """Windows of the memories that the host reaches, in the order of `HOST_MEMORIES`."""
+    """Windows of the memories that the host reaches, in the order of `HOST_MEMORIES`.
+
+    Raises
+    ------
+    SpecError
+        For a memory that is larger than its window.
+    """
     by_name = {m.name: m for m in memories}
-    return tuple(
+    found = tuple(
         Window(by_name[name], i) for i, name in enumerate(HOST_MEMORIES) if name in by_name
     )
+    for window in found:
+        span = 4 * window.memory.depth * window.stride
+        if span > 1 << WINDOW_SHIFT:
+            raise SpecError(
+                f"the host's window on {window.memory.name} must have at most "
+                f"{1 << WINDOW_SHIFT:,} bytes, not {span:,}; fewer slots or a shorter latent fit"
+            )
+    return found
