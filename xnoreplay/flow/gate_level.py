@@ -80,7 +80,7 @@ def script(top: str) -> str:
         "proc", "flatten", "opt -full", "memory", "opt -full", "setattr -unset init w:*",
         "techmap", "opt -full",
         f"dfflibmap -liberty {CELLS}", "opt", f"abc -liberty {CELLS}",
-        "hilomap", "opt_clean -purge", "splitnets", "rename -enumerate -pattern net_%_",
+        "opt_clean -purge", "splitnets", "rename -enumerate -pattern net_%_",
         f"write_verilog -noattr {NETLIST}", "write_json netlist.json",
         "design -reset", f"read_liberty -ignore_miss_func {CELLS}", "proc", "opt_clean",
         "write_verilog -noattr cells.v", "",
@@ -223,11 +223,12 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
                 f"cell {name} must be mapped to the library, but is a {instance['type']}"
             )
         kinds[cell.name] += 1
-        for port, (bit,) in instance["connections"].items():
+        for port, bits in instance["connections"].items():
             pin = cell.pins[port]
-            pins.append((cell, pin, bit))
-            if pin.direction == "input":
-                loads[bit] += pin.capacitance
+            for bit in bits:
+                pins.append((cell, pin, bit))
+                if pin.direction == "input":
+                    loads[bit] += pin.capacitance
     nets = {bit for _, _, bit in pins if isinstance(bit, int)}
     data = clock = 0.0
     for cell, pin, bit in pins:
