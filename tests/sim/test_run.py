@@ -141,3 +141,28 @@ def test_a_file_that_is_no_state(tmp_path):
     path.write_bytes(b"nonsense")
     with pytest.raises(SpecError, match="must be a whole file that save wrote"):
         fresh.restore(path)
+
+
+@pytest.mark.parametrize("mode", ["fast", "step"])
+def test_the_ledger_has_every_event_once(mode):
+    """Counters by phase add up to the chip's own, and cycles to those between phase boundaries."""
+    made = Simulator(PLAN, BUNDLE, mode)
+    made.arrive(2)
+    image = IMAGES[0]
+    made.stage(image, 1)
+    session = made.retrain()
+    result = made.infer(image)
+    phases = made.ledger.phases
+    for name, total in made.counters.items():
+        assert sum(events[name] for events in phases.values()) == total
+    (_, first), (_, second) = result.phases[:2]
+    entered = 2 * (second - first)  # both images
+    assert phases["input"]["cycles"] == entered
+    assert phases["balance"]["cycles"] == session.phases[1][1] - session.phases[0][1]
+
+
+def test_remembered_latents_must_fit():
+    made = Simulator(PLAN, BUNDLE)
+    n = TINY.target.replay_capacity + 1
+    with pytest.raises(SpecError, match=f"at most the {n - 1} that fit, not {n}"):
+        made.remember(np.zeros((n, TINY.network.latent), np.uint8), np.zeros(n, np.int64))
