@@ -230,7 +230,8 @@ def test_sweep_files(tmp_path):
         space.parse(["lanes="])
 
 
-def test_the_command(capsys, tmp_path, pool):
+def test_the_command(capsys, tmp_path, pool, monkeypatch):
+    monkeypatch.setattr(explore_jobs, "Engine", lambda _jobs, _scheduler: Engine(pool))
     out = tmp_path / "run"
     arguments = ["explore", "--out", out, "--seeds", "1", "--sweep", "lanes=4,8", "--sweep", "proxy_bits=4"]
     assert cli.main([str(a) for a in arguments]) == 0
@@ -240,3 +241,5 @@ def test_the_command(capsys, tmp_path, pool):
     done = pool.done
     assert cli.main(["explore", "--out", str(out)]) == 0, "the folder remembers its sweep"
     assert pool.done == done
+    assert cli.main(["explore", "--out", str(out), "--sweep", "lanes=2,4,8", "--sweep", "proxy_bits=4"]) == 0
+    assert pool.done == done + 1, "a wider sweep runs what is new: counters of two lanes"

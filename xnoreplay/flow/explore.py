@@ -18,7 +18,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
 CODE = ("spec", "sim", "flow/cil.py", "flow/workload.py", "flow/explore_jobs.py", "flow/data.py")
-LATENTS = "latents.safetensors"
+LATENTS, JOBS = "latents.safetensors", "jobs"
 COSTS = ("energy", "memory", "cycles", "area")
 """Of a point, what is to be small: joules and cycles of a session, bits, mm2."""
 
@@ -52,7 +52,7 @@ def run(
     stamp = f"{bundles.digest(bundle)} {code_digest(CODE)} {stored is not None}"
     table = [_jobs(point, range(seeds if stored is not None else 0), stamp) for point in valid]
     jobs = [job for accuracy, counting in table for job in (*accuracy, counting)]
-    results = explore_jobs.run(jobs, sources, scratch / "jobs", progress)
+    results = explore_jobs.run(jobs, sources, scratch / JOBS, progress)
     points = [
         _priced(point, [results[j.name] for j in accuracy], results[counting.name])
         for point, (accuracy, counting) in zip(valid, table, strict=True)

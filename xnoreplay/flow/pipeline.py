@@ -208,11 +208,16 @@ def _explore(context: Context) -> dict:
     from xnoreplay.flow import explore
 
     config = context.config
+    # Runs of an earlier sweep, and of one that was stopped.
+    kept, jobs = context.out.parent / "explore" / explore.JOBS, context.scratch / explore.JOBS
+    if kept.is_dir():
+        shutil.copytree(kept, jobs, dirs_exist_ok=True)
     result = explore.run(
         _preset(context), context.inputs["export"] / pretrain.BUNDLE, config["sweep"],
         config["seeds"], context.scratch, context.progress,
     )  # fmt: skip
     explore.write(result, context.out)
+    shutil.copytree(jobs, context.out / explore.JOBS)
     return result
 
 
