@@ -10,7 +10,8 @@ from xnoreplay.spec.errors import SpecError
 
 NOT_COUNTED = (
     "Not counted: pads, the host, wires between blocks, glitches. Native replay that retrains its\n"
-    "extractor is a closed form of a chip that is not generated; see flow/native.py."
+    "extractor is a closed form of a chip that is not generated; see flow/native.py. How far published\n"
+    "chips are from what the same tables predict: xnoreplay validate."
 )
 BOUNDS = ("low", "nominal", "high")
 
