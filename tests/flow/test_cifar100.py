@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cifar100, data
+from xnoreplay.flow import brought, cifar100, data
 from xnoreplay.flow.cli import BAD_INPUT, main
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import XnoreplayError
@@ -18,7 +18,7 @@ SIZES = {"train": 400, "test": 100}
 def folder(tmp_path, monkeypatch):
     """A folder of the layout, with fewer images; the variable names it."""
     monkeypatch.setattr(cifar100, "SIZES", SIZES)
-    monkeypatch.setenv(cifar100.VARIABLE, str(tmp_path))
+    monkeypatch.setenv(brought.VARIABLE, str(tmp_path))
     rng = np.random.default_rng(0)
     for name, size in SIZES.items():
         content = {
@@ -73,7 +73,7 @@ SOURCE = r"--data or XNOREPLAY_DATA.*cifar-100-python.tar.gz"
 
 
 def test_without_a_folder_the_sentence_says_where_to_get_it(monkeypatch, tmp_path, capsys):
-    monkeypatch.delenv(cifar100.VARIABLE, raising=False)
+    monkeypatch.delenv(brought.VARIABLE, raising=False)
     with pytest.raises(XnoreplayError, match=SOURCE):
         cifar100.read()
     pytest.importorskip("torch")
@@ -83,7 +83,7 @@ def test_without_a_folder_the_sentence_says_where_to_get_it(monkeypatch, tmp_pat
 
 def test_the_option_stands_before_the_variable(monkeypatch, tmp_path, capsys):
     pytest.importorskip("torch")
-    monkeypatch.setenv(cifar100.VARIABLE, str(tmp_path / "elsewhere"))
+    monkeypatch.setenv(brought.VARIABLE, str(tmp_path / "elsewhere"))
     folder = tmp_path / "here"
     assert main(["pretrain", "--preset", "3mb", "--out", str(tmp_path), "--data", str(folder)]) == 1
     assert f"{folder / cifar100.FOLDER / 'train'} must be a file" in capsys.readouterr().err

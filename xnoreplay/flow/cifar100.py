@@ -4,17 +4,14 @@ Pickles are read by an unpickler that builds arrays and plain values and nothing
 """
 
 import hashlib
-import io
-import os
-import pickle
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import brought
 from xnoreplay.spec.errors import XnoreplayError
 
 FOLDER = "cifar-100-python"
-VARIABLE = "XNOREPLAY_DATA"  # the folder that holds FOLDER
 SITE = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 SIDE, CHANNELS, CLASSES = 32, 3, 100
 SIZES = {"train": 50_000, "test": 10_000}
@@ -25,19 +22,6 @@ MD5 = {
 }
 """Of the files on SITE. Other files of the same layout and content serve as well."""
 
-ALLOWED = {
-    (module, name)
-    for name in ("_reconstruct", "ndarray", "dtype")
-    for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray")
-} | {("_codecs", "encode")}
-
-
-class _Unpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str):
-        if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
-        return super().find_class(module, name)
-
 
 def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All images in the order of the files, training images first.
@@ -45,7 +29,7 @@ def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray
     Parameters
     ----------
     folder : Path, optional
-        Holds the folder `FOLDER`, or is it; else what the environment variable `VARIABLE` names.
+        Holds the folder `FOLDER`, or is it; else what `brought.VARIABLE` names.
 
     Returns
     -------
@@ -57,16 +41,7 @@ def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray
     XnoreplayError
         For a missing or damaged file: where to get it, and what was expected.
     """
-    if folder is None:
-        named = os.environ.get(VARIABLE)
-        if not named:
-            raise XnoreplayError(
-                f"data set 'cifar100' must be given as a folder with --data or {VARIABLE}, "
-                f"but neither is set; {_get()}"
-            )
-        folder = Path(named)
-    inner = folder / FOLDER
-    folder = folder if folder.name == FOLDER and not inner.is_dir() else inner
+    folder = brought.folder(folder, "cifar100", FOLDER, _get())
     parts = [_split(folder / name, size) for name, size in SIZES.items()]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return images, labels, np.arange(len(labels)) >= SIZES["train"]
@@ -92,7 +67,7 @@ def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
 
 def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
     try:
-        content = _Unpickler(io.BytesIO(path.read_bytes()), encoding="bytes").load()
+        content = brought.unpickle(path.read_bytes(), "bytes")
         data, labels = content[b"data"], np.asarray(content[b"fine_labels"])
     except OSError as error:
         raise XnoreplayError(

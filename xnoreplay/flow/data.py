@@ -42,7 +42,9 @@ class Dataset:
         return self.labels[self.is_test]
 
 
-def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Dataset:
+def load(
+    dataset: str, image_shape: tuple[int, int, int] | None = None, order_seed: int = 0
+) -> Dataset:
     """A data set by name, its images reduced to what a network takes.
 
     Parameters
@@ -52,6 +54,8 @@ def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Datas
     image_shape : tuple of int, optional
         (height, width, channels), a network's ``image_shape``; see `reduce`. Images keep their
         own shape without it.
+    order_seed : int
+        A scenario's; of importance to data sets whose files fix class orders.
 
     Raises
     ------
@@ -66,7 +70,7 @@ def load(dataset: str, image_shape: tuple[int, int, int] | None = None) -> Datas
     """
     if dataset not in DATASETS:
         raise unknown("data set", dataset, [*DATASETS, RANDOM])
-    loaded = DATASETS[dataset]()
+    loaded = DATASETS[dataset](order_seed)
     if image_shape is None:
         return loaded
     return replace(loaded, images=reduce(loaded.images, image_shape))
@@ -85,7 +89,8 @@ def of(preset: Preset) -> Dataset:
     """
     if preset.scenario.dataset == RANDOM:
         return _random(preset.network.image_shape, preset.scenario.classes)
-    dataset = load(preset.scenario.dataset, preset.network.image_shape)
+    scenario = preset.scenario
+    dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
     classes = int(dataset.labels.max()) + 1
     if preset.scenario.classes > classes:
         raise SpecError(
@@ -131,7 +136,7 @@ def split(labels: np.ndarray, stride: int = TEST_STRIDE) -> np.ndarray:
     return is_test
 
 
-def _digits() -> Dataset:
+def _digits(_order_seed: int) -> Dataset:
     """1,797 handwritten digits, 8x8 grey, values 0 to 16, as scikit-learn ships them."""
     try:
         from sklearn.datasets import load_digits
@@ -145,7 +150,7 @@ def _digits() -> Dataset:
     return Dataset("digits", images, labels, split(labels), max_pixel=16)
 
 
-def _cifar100() -> Dataset:
+def _cifar100(_order_seed: int) -> Dataset:
     """60,000 colour images of 100 classes, 32x32, as YCbCr; `xnoreplay.flow.cifar100` finds them."""
     from xnoreplay.flow import cifar100
 
@@ -153,7 +158,18 @@ def _cifar100() -> Dataset:
     return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test, max_pixel=255)
 
 
-DATASETS: dict[str, Callable[[], Dataset]] = {"digits": _digits, "cifar100": _cifar100}
+def _core50(order_seed: int) -> Dataset:
+    """Colour images of 50 objects, 128x128, as YCbCr; `xnoreplay.flow.core50` finds them."""
+    from xnoreplay.flow import core50
+
+    return Dataset("core50", *core50.read(order_seed), max_pixel=255)
+
+
+DATASETS: dict[str, Callable[[int], Dataset]] = {
+    "digits": _digits,
+    "cifar100": _cifar100,
+    "core50": _core50,
+}
 
 RANDOM = "random"
 RANDOM_IMAGES = 400

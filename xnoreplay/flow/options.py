@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from xnoreplay.flow import brought
+
 PresetOption = Annotated[
     str | None,
     typer.Option("--preset", metavar="NAME|FILE",
@@ -57,7 +59,5 @@ PlaceOption = Annotated[
 
 def find_data(folder: Path | None) -> None:
     """Let every step find the data sets; a folder stands before the variable."""
-    from xnoreplay.flow import cifar100
-
     if folder is not None:
-        os.environ[cifar100.VARIABLE] = str(folder)
+        os.environ[brought.VARIABLE] = str(folder)

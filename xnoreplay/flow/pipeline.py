@@ -20,9 +20,10 @@ from xnoreplay.spec.presets import Preset
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
 BARE_IMAGES = 400  # a second or two of bare Verilator
+DATA_CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
 CIL_CODE = (
-    "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/data.py",
-    "flow/cifar100.py", "flow/latents.py", "data/latents",
+    "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/latents.py",
+    "data/latents", *DATA_CODE,
 )  # fmt: skip
 ESTIMATE_CODE = (
     "spec", "sim", "flow/estimate.py", "flow/costs", "flow/session_cost.py", "flow/workload.py",
@@ -231,7 +232,7 @@ def steps(train: bool) -> dict[str, Step]:
     """All steps in order; with `train`, the bundle comes from the pre-training."""
     export_needs = ("pretrain",) if train else ()
     table = [
-        Step("pretrain", pretrain.pretrain, code=("spec", "model", "flow/data.py", "flow/cifar100.py")),
+        Step("pretrain", pretrain.pretrain, code=("spec", "model", *DATA_CODE)),
         Step(
             "export",
             pretrain.export,
@@ -240,11 +241,11 @@ def steps(train: bool) -> dict[str, Step]:
             files=("bundle",),
         ),
         Step("cil", _cil, ("export",), code=CIL_CODE),
-        Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py", "flow/data.py")),
+        Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py", *DATA_CODE)),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
             "cosim", _cosim, ("export", "generate"), files=("verilog",),
-            code=("spec", "sim", "hw", "flow/cosim", "flow/data.py", "flow/synth.py"),
+            code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", *DATA_CODE),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),

@@ -6,6 +6,9 @@ import numpy as np
 
 from xnoreplay.spec.errors import SpecError, require
 
+OFFICIAL_ORDERS = {"core50": 10}
+"""Data sets whose files fix class orders, and how many: labels are numbered by arrival already."""
+
 
 @dataclass(frozen=True)
 class ScenarioSpec:
@@ -22,7 +25,8 @@ class ScenarioSpec:
     step : int
         New classes of each later task; it must divide the rest.
     order_seed : int
-        Seed of the class order, apart from any training seed.
+        Seed of the class order, apart from any training seed; or, for a data set of
+        `OFFICIAL_ORDERS`, the number of one of its orders (CORe50: the run).
     """
 
     dataset: str
@@ -35,8 +39,9 @@ class ScenarioSpec:
         for name in ("classes", "base", "step"):
             require.positive(name, getattr(self, name))
         require.between("base", self.base, 2, self.classes)
-        require.between("order_seed", self.order_seed, 0, (1 << 32) - 1)
         require.name("dataset", self.dataset)
+        orders = OFFICIAL_ORDERS.get(self.dataset, 1 << 32)
+        require.between("order_seed", self.order_seed, 0, orders - 1)
         if (self.classes - self.base) % self.step:
             raise SpecError(
                 f"step must divide the {self.classes - self.base} classes after the base, "
@@ -51,6 +56,8 @@ class ScenarioSpec:
     @property
     def order(self) -> np.ndarray:
         """(classes,) int64: the data set's label of each chip class, in order of arrival."""
+        if self.dataset in OFFICIAL_ORDERS:
+            return np.arange(self.classes)
         return np.random.default_rng(self.order_seed).permutation(self.classes)
 
     def chip_classes(self, labels: np.ndarray) -> np.ndarray:
