@@ -118,7 +118,7 @@ def test_copies_of_a_pair_share_their_gradient():
 
 
 def test_weighted_loss_weighs_each_sample_by_its_class():
-    loss = losses.WeightedCCE(np.array([0.5, 1.5]))
+    loss = losses.ClassLoss(np.array([0.5, 1.5]))
     logits = torch.zeros(2, 2)
     assert loss(logits, torch.tensor([0, 0])).item() == pytest.approx(0.5 * np.log(2))
     assert loss(logits, torch.tensor([0, 1])).item() == pytest.approx(1.0 * np.log(2))

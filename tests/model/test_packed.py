@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from xnoreplay.model import network, packed  # noqa: E402
-from xnoreplay.model.losses import WeightedCCE  # noqa: E402
+from xnoreplay.model.losses import ClassLoss  # noqa: E402
 from xnoreplay.model.network import FBNN  # noqa: E402
 from xnoreplay.model.objective import Objective  # noqa: E402
 from xnoreplay.model.recipe import Recipe  # noqa: E402
@@ -72,7 +72,7 @@ def test_the_objective_is_the_same_both_ways():
     model, image = parts(0)
     label = torch.arange(6) % 5
     losses = [
-        Objective(model, WeightedCCE(np.ones(5)), Recipe(packed=way), 255)(image, label).item()
+        Objective(model, ClassLoss(np.ones(5)), Recipe(packed=way), 255)(image, label).item()
         for way in (False, True)
     ]
     assert losses[0] == losses[1]

@@ -9,7 +9,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from xnoreplay.model import checkpoint, export, network, pretrain  # noqa: E402
-from xnoreplay.model.recipe import Recipe, recipe_of, shifted  # noqa: E402
+from xnoreplay.model.recipe import RECIPES, Recipe, recipe_of, shifted  # noqa: E402
 from xnoreplay.model.samples import Samples  # noqa: E402
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
@@ -51,6 +51,56 @@ def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, monke
     assert expected.keys() == actual.keys()
     for name in expected:
         assert torch.equal(expected[name], actual[name]), name
+
+
+@pytest.mark.parametrize("objective", ["supervised", "semi"])
+def test_a_run_stopped_in_an_epoch_goes_on_from_there(small, tmp_path, monkeypatch, objective):
+    monkeypatch.setattr(pretrain, "SAVE_SECONDS", 0.0)  # after every step
+    monkeypatch.setitem(RECIPES, "digits", Recipe(batch=2, mirrored=True))
+    whole = pretrain.run(*small, tmp_path / "whole", seed=3, epochs=2, objective=objective)
+    steps = checkpoint.load(whole)[1]["steps"]
+    assert steps > 2
+    save = checkpoint.save
+
+    def save_then_stop(path, model, optimizer, state):
+        save(path, model, optimizer, state)
+        if (state["epoch"], state["within"]) == (1, 2):
+            raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_stop)
+        with pytest.raises(Interrupt):
+            pretrain.run(*small, tmp_path / "parts", seed=3, epochs=2, objective=objective)
+    lines = []
+    pretrain.run(
+        *small, tmp_path / "parts", seed=3, epochs=2, objective=objective, report=lines.append
+    )
+    assert lines[0].endswith(f"has 1 of 2 epochs and 2 of {steps} steps: going on from there")
+    expected = checkpoint.load(whole)[0]
+    for name, tensor in checkpoint.load(tmp_path / "parts" / pretrain.CHECKPOINT)[0].items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_objectives_are_different_runs(small, tmp_path):
+    lines = []
+    pretrain.run(*small, tmp_path, epochs=1)
+    pretrain.run(*small, tmp_path, epochs=1, objective="semi", report=lines.append)
+    assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
+    with pytest.raises(SpecError, match="objective must be 'supervised' or 'semi', not 'self'"):
+        recipe_of("digits", "self")
+
+
+def test_second_views_show_the_same_images():
+    rng = np.random.default_rng(0)
+    base = Samples(rng.integers(0, 255, (30, 4, 4, 1), dtype=np.uint8), np.arange(30) % 3)
+    still = Recipe(shift=0, mirrored=True, joined=True, twins=1.0)
+    made = still.epoch(base, 3, np.random.default_rng(1))
+    np.testing.assert_array_equal(made.images, made.second)
+    moved = Recipe(shift=1, twins=1.0).epoch(base, 3, np.random.default_rng(1))
+    plain = Recipe(shift=1).epoch(base, 3, np.random.default_rng(1))
+    np.testing.assert_array_equal(moved.images, plain.images)  # the first views do not notice
+    assert plain.second is None
+    assert 3 < (moved.images != moved.second).any(axis=(1, 2, 3)).sum()
 
 
 def test_finished_run_is_not_repeated_and_another_starts_afresh(small, trained):

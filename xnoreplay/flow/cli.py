@@ -13,11 +13,13 @@ import typer
 import xnoreplay
 from xnoreplay.flow import cost_commands, experiments
 from xnoreplay.flow.options import (
+    AllClassesOption,
     BundleOption,
     DataOption,
     FaultOption,
     ForceOption,
     ImagesOption,
+    ObjectiveOption,
     OutOption,
     PlaceOption,
     PresetOption,
@@ -111,18 +113,23 @@ def run(
 @app.command()
 def pretrain(
     preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
-    data: DataOption = None,
-    all_classes: Annotated[
-        bool | None,
-        typer.Option("--all-classes/--base-classes",
-                     help="Train on every class, to see what a better extractor gives."),
-    ] = None,
+    data: DataOption = None, objective: ObjectiveOption = None, all_classes: AllClassesOption = None,
 ) -> None:  # fmt: skip
     """Train the network on the base classes.
 
-    The only step that needs PyTorch.
+    The only step that needs PyTorch. With torchrun, several processes share the work.
     """
-    _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes)
+    from xnoreplay.flow import pretrain as step
+
+    if step.follows():
+        find_data(data)
+        step.follow()
+        return
+    try:
+        _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes,
+               objective=objective)  # fmt: skip
+    finally:
+        step.dismiss()
 
 
 @app.command()

@@ -29,6 +29,16 @@ DataOption = Annotated[
     typer.Option("--data", metavar="FOLDER",
                  help="Holds data sets that you bring. [default: XNOREPLAY_DATA]"),
 ]  # fmt: skip
+ObjectiveOption = Annotated[
+    str | None,
+    typer.Option("--objective", metavar="NAME",
+                 help="supervised, or semi: with Barlow Twins. [default: supervised]"),
+]  # fmt: skip
+AllClassesOption = Annotated[
+    bool | None,
+    typer.Option("--all-classes/--base-classes",
+                 help="Train on every class, to see what a better extractor gives."),
+]  # fmt: skip
 ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
 SeedsOption = Annotated[
     int | None,

@@ -39,6 +39,7 @@ REPORT_CODE = (
     "flow/explore_figures.py", "flow/costs", "flow/footprint.py", "flow/native.py",
     "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
 )  # fmt: skip
+OBJECTIVES = ("supervised", "semi")
 SIMULATORS = ("verilator", "icarus", "both")
 
 
@@ -57,6 +58,7 @@ class Settings:
     place : whether synthesis goes on to place and route
     all_classes : whether pre-training sees every class of the scenario, not the base alone
     sweep : dials and values that `explore` tries; its own choice, if None
+    objective : of the pre-training, `supervised` or `semi` (semi-supervised)
     """
 
     preset: Preset
@@ -71,12 +73,15 @@ class Settings:
     place: bool = False
     all_classes: bool = False
     sweep: dict[str, list] | None = None
+    objective: str = "supervised"
 
     def __post_init__(self) -> None:
         require.positive("seeds", self.seeds)
         require.positive("images", self.images)
         if self.simulator not in SIMULATORS:
             raise unknown("simulator", self.simulator, SIMULATORS)
+        if self.objective not in OBJECTIVES:
+            raise unknown("objective", self.objective, OBJECTIVES)
         if self.bundle and self.untrained:
             raise XnoreplayError("a bundle and untrained bits must not be asked for together")
 
@@ -266,7 +271,12 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
     if not train and not settings.untrained:
         file = settings.bundle or pretrain.packaged(settings.preset)
     return {
-        "pretrain": {"preset": preset, "seed": 0, "all_classes": settings.all_classes},
+        "pretrain": {
+            "preset": preset,
+            "seed": 0,
+            "all_classes": settings.all_classes,
+            "objective": settings.objective,
+        },
         "export": {
             "preset": preset,
             "bundle": str(file) if file else None,
@@ -300,7 +310,7 @@ def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) 
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {
         name: getattr(settings, name)
-        for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep")
+        for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep", "objective")
     }
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
     return run

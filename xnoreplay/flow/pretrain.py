@@ -1,5 +1,6 @@
 """Steps `pretrain` and `export`: from images to the bundle that every other step starts from."""
 
+import os
 import shutil
 from importlib import resources
 from pathlib import Path
@@ -27,10 +28,34 @@ def pretrain(context: Context) -> dict:
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.run(
         preset, dataset, context.scratch, seed=context.config["seed"],
-        all_classes=context.config["all_classes"], report=context.progress.note,
+        all_classes=context.config["all_classes"], objective=context.config["objective"],
+        report=context.progress.note,
     )  # fmt: skip
     shutil.copyfile(path, context.out / path.name)
     return {"checkpoint": path.name, "seed": context.config["seed"]}
+
+
+def follows() -> bool:
+    """Whether torchrun started this process to take part in another one's pre-training."""
+    return int(os.environ.get("RANK", "0")) > 0
+
+
+def follow() -> None:
+    """Take part until the leading process has ended its step."""
+    from xnoreplay.flow import data
+    from xnoreplay.model import pretrain as training
+
+    training.follow(data.of)
+
+
+def dismiss() -> None:
+    """Let the processes go that torchrun started beside this one, if there are any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from xnoreplay.model import distributed
+
+        distributed.join()
+        distributed.say(None)
+        distributed.leave()
 
 
 def packaged(preset: Preset) -> Path | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xnoreplay.model.rule import ALPHA_GAIN, INIT, class_weights
+from xnoreplay.model.rule import ALPHA_GAIN, FOCUS, INIT, LOSSES, class_weights
 from xnoreplay.spec.bits import signed
 from xnoreplay.spec.bundle import MASTER_BITS, Bundle
 from xnoreplay.spec.errors import require
@@ -15,9 +15,6 @@ from xnoreplay.spec.network import COPIES, NetworkSpec
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
-FOCUS = 2  # gamma of the focal loss
-LOSSES = ("cce", "fcce", "sh")
-"""Cross-entropy; focal cross-entropy (arXiv 1708.02002); squared hinge on targets of -1 and +1."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +85,7 @@ def train(
     balanced : bool
         Weigh classes against their frequency, or not.
     loss : str
-        One of `LOSSES`.
+        One of `xnoreplay.model.rule.LOSSES`.
     """
     require.choice("loss", loss, LOSSES)
     z_all = _values(latents)

@@ -20,7 +20,7 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: 
     tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": t for name, t in moments.items()}
-    tensors = {name: t.detach().contiguous() for name, t in tensors.items()}
+    tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
     os.close(handle)

@@ -120,5 +120,6 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "base_train_samples": len(train.classes),
         "base_test_samples": len(test.classes),
         "torch": torch.__version__,
+        "hardware": state.get("hardware", ""),
     }
     return to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)

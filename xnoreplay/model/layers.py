@@ -47,7 +47,7 @@ class Thermometer(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(n, h, w, channels) uint8 -> (n, sum(levels), h, w)."""
-        repeats = torch.tensor(self.levels)
+        repeats = torch.tensor(self.levels, device=image.device)
         pixel = image.repeat_interleave(repeats, dim=3)  # (n, h, w, sum(levels))
         above = pixel >= self.thresholds
         return (above.to(torch.get_default_dtype()) * 2 - 1).permute(0, 3, 1, 2).contiguous()

@@ -79,6 +79,14 @@ class FBNN(nn.Module):
         maps = packed.convolutions(self.net, self.thermometer.thresholds, image, weights)
         return self.dense(self.lgap(maps))
 
+    def half_features(self, image: Tensor) -> Tensor:
+        """The same with convolutions in bfloat16, channels last.
+
+        Their sums are of -1 and +1, added in single precision and then rounded: no sign changes.
+        """
+        x = self.thermometer(image).to(torch.bfloat16, memory_format=torch.channels_last)
+        return self.dense(self.lgap(self.convs(x).float()))
+
     def forward(self, image: Tensor) -> Tensor:
         """Image (n, h, w, channels) uint8 -> logits (n, classes): alpha times the integer sum."""
         _, sums = self.classifier(self.features(self.thermometer(image)))

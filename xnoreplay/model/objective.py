@@ -7,28 +7,33 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnoreplay.model import packed
-from xnoreplay.model.losses import WeightedCCE
+from xnoreplay.model.distributed import total
+from xnoreplay.model.losses import ClassLoss, twins
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.recipe import Recipe
 
 
 class Objective(nn.Module):
-    """L = weighted CCE + activation mean_j (mean_b z_bj)^2 + reconstruction MSE(D z, pixels).
+    """Weighted CCE, and what a recipe adds to it.
 
-    z are the latents of a minibatch, of -1 and +1; D is a real linear decoder that learns beside
-    the network and is then dropped; pixels are scaled to [-1, 1].
+    L = CCE + activation mean_j (mean_b z_bj)^2 + twins L_SSL(z, z') + reconstruction MSE(D z, pixels)
+
+    z are the latents of a minibatch, of -1 and +1, z' those of a second view of the same images,
+    L_SSL is the Barlow Twins loss of `xnoreplay.model.losses.twins`; D is a real linear decoder
+    that learns beside the network and is then dropped; pixels are scaled to [-1, 1]. Where there
+    are two views, the other terms are means over both.
 
     Parameters
     ----------
     network : FBNN
-    criterion : WeightedCCE
+    criterion : ClassLoss
     recipe : Recipe
     max_pixel : int
         The greatest value a pixel may have.
     """
 
     def __init__(
-        self, network: FBNN, criterion: WeightedCCE, recipe: Recipe, max_pixel: int
+        self, network: FBNN, criterion: ClassLoss, recipe: Recipe, max_pixel: int
     ) -> None:
         super().__init__()
         self.network = network
@@ -37,25 +42,51 @@ class Objective(nn.Module):
             self.decoder = nn.utils.skip_init(nn.Linear, network.net.latent, pixels)
             nn.init.zeros_(self.decoder.weight)
             nn.init.zeros_(self.decoder.bias)
-        self.packed = recipe.packed and packed.fits(network.net)
         self.criterion = criterion
         self.recipe = recipe
         self.half_range = max_pixel / 2
 
-    def forward(self, image: Tensor, classes: Tensor) -> Tensor:
-        """(n, h, w, channels) uint8, (n,) int64 -> scalar loss."""
-        network, recipe = self.network, self.recipe
-        if self.packed:
-            latent = network.packed_features(image)
-        else:
-            latent = network.features(network.thermometer(image))
-        _, sums = network.classifier(latent)
-        loss = self.criterion(sums * network.alpha, classes)
+    def latents(self, image: Tensor) -> Tensor:
+        """(n, h, w, channels) uint8 -> (n, latent) of -1 and +1, float32.
+
+        A recipe that is `packed` convolves on packed bits on a CPU, and in bfloat16 on a GPU and
+        where the kernels do not fit; each is exact forward.
+        """
+        network = self.network
+        if not self.recipe.packed:
+            return network.features(network.thermometer(image))
+        if image.device.type == "cpu" and packed.fits(network.net):
+            return network.packed_features(image)
+        return network.half_features(image)
+
+    def forward(self, image: Tensor, classes: Tensor, share: float = 1.0) -> Tensor:
+        """Scalar loss.
+
+        Parameters
+        ----------
+        image : Tensor
+            (n, h, w, channels) uint8; with twins (2 n, ...), the second views last.
+        classes : Tensor
+            (n,) int64.
+        share : float
+            n over the mean of n over all processes: it weighs means over this process's samples.
+        """
+        recipe = self.recipe
+        latent = self.latents(image)
+        views = len(image) // len(classes)
+        _, sums = self.network.classifier(latent)
+        loss = share * self.criterion(sums * self.network.alpha, classes.repeat(views))
         if recipe.activation:
-            loss = loss + recipe.activation * latent.mean(dim=0).square().mean()
+            count = total(torch.tensor(float(len(latent)), device=latent.device))
+            mean = total(latent.sum(dim=0)) / count
+            loss = loss + recipe.activation * mean.square().mean()
+        if recipe.twins:
+            pair = latent[: len(classes)], latent[len(classes) :]
+            loss = loss + recipe.twins * twins(*pair, recipe.redundancy)
         if recipe.reconstruction:
             pixels = image.flatten(1) / self.half_range - 1  # (n, h w channels)
-            loss = loss + recipe.reconstruction * F.mse_loss(self.decoder(latent), pixels)
+            error = F.mse_loss(self.decoder(latent), pixels)
+            loss = loss + share * recipe.reconstruction * error
         return loss
 
     def clip(self) -> None:

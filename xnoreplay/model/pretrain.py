@@ -1,17 +1,20 @@
-"""Pre-training of the feature extractor and the classifier on the base classes."""
+"""Pre-training of the feature extractor and the classifier on the base classes.
+
+`run` trains alone, or leads the processes that torchrun has started; the others call `follow`.
+"""
 
 import json
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from xnoreplay.model import checkpoint
-from xnoreplay.model.losses import WeightedCCE
+from xnoreplay.model import checkpoint, distributed, training
+from xnoreplay.model.distributed import Processes
+from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe, recipe_of
@@ -22,9 +25,8 @@ from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.presets import Preset
 
 CHECKPOINT = "pretrain.safetensors"
-REPORT_SECONDS = 2.0  # between two log lines
-SAVES = 10  # checkpoints of one run, spread evenly
-SAVE_SECONDS = 60.0  # after which an epoch is worth a checkpoint of its own
+SAVES = 10  # checkpoints of one run at ends of epochs, spread evenly
+SAVE_SECONDS = 60.0  # between two checkpoints, anywhere in an epoch: what a stop can cost
 
 
 def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
@@ -71,6 +73,17 @@ def _samples(preset: Preset, dataset: Dataset, classes: int) -> Samples:
     return of_classes(preset.scenario, range(classes), dataset.train_images, dataset.train_labels)
 
 
+class Job(NamedTuple):
+    """A training, as the leading process tells it to the others."""
+
+    preset: Preset
+    seed: int
+    epochs: int
+    all_classes: bool
+    recipe: Recipe
+    resumed: tuple[dict, int, int]  # a checkpoint's tensors, epochs and steps of the next one
+
+
 def run(
     preset: Preset,
     dataset: Dataset,
@@ -78,9 +91,11 @@ def run(
     seed: int = 0,
     epochs: int | None = None,
     all_classes: bool = False,
+    objective: str = "supervised",
     report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
-    """Train, or go on training where a checkpoint of the same run was left.
+    """Train, or go on training where a checkpoint of the same run was left, in the middle of an
+    epoch too.
 
     Parameters
     ----------
@@ -95,24 +110,19 @@ def run(
         Instead of the data set's recipe.
     all_classes : bool
         Train on every class of the scenario, not on the base alone.
+    objective : str
+        One of `xnoreplay.model.recipe.OBJECTIVES`.
     report : callable
-        Receives a log line every `REPORT_SECONDS`.
+        Receives a log line every `training.REPORT_SECONDS`.
 
     Returns
     -------
     Path
         The finished checkpoint, for `xnoreplay.model.export.run`.
     """
-    recipe = recipe_of(dataset.name)
+    recipe = recipe_of(dataset.name, objective)
     epochs = recipe.epochs if epochs is None else epochs
     require.positive("epochs", epochs)
-    known = trained_classes(preset, all_classes)
-    samples = _samples(preset, dataset, known)
-    weights = recipe.weights(np.bincount(samples.classes, minlength=known))
-    steps = math.ceil(recipe.size(len(samples.classes)) / recipe.batch)
-    network = build(preset, dataset, recipe, seed, all_classes)
-    objective = Objective(network, WeightedCCE(weights), recipe, dataset.max_pixel)
-    optimizer = torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
     config = {
         "preset": presets.to_dict(preset),
         "dataset": dataset.name,
@@ -123,50 +133,66 @@ def run(
     if all_classes:
         config["all_classes"] = True
     path = Path(out_dir) / CHECKPOINT
-    first = _resume(path, config, objective, optimizer, report)
-    if recipe.threads is not None:
-        torch.set_num_threads(recipe.threads)
-    clock = time.monotonic()
-    reported, saved, loss_sum, loss_steps, done = clock, clock, 0.0, 0, 0
-    for epoch in range(first, epochs):
-        rng = np.random.default_rng([seed, epoch])  # so that a resumed run draws the same
-        images, classes = recipe.epoch(samples, known, rng)
-        for i in range(steps):
-            batch = slice(i * recipe.batch, (i + 1) * recipe.batch)
-            step = epoch * steps + i
-            rate = recipe.learning_rate * (1 + math.cos(math.pi * step / (epochs * steps))) / 2
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            loss = objective(torch.from_numpy(images[batch]), torch.from_numpy(classes[batch]))
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            objective.clip()
-            loss_sum, loss_steps, done = loss_sum + float(loss.detach()), loss_steps + 1, done + 1
-            now, last = time.monotonic(), step + 1 == epochs * steps
-            if last or now - reported >= REPORT_SECONDS:
-                pace = (now - clock) / done
-                report(
-                    f"epoch {epoch + 1}/{epochs} | step {step + 1:05d}/{epochs * steps:05d} | "
-                    f"loss {loss_sum / loss_steps:.4f} | lr {rate:.1e} | {pace * 1e3:.0f} ms/step "
-                    f"| {recipe.batch / pace:.0f} images/s | eta {pace * (epochs * steps - step - 1) / 60:.1f} min"
-                )
-                reported, loss_sum, loss_steps = now, 0.0, 0
-        even = (epoch + 1) % max(1, epochs // SAVES) == 0
-        if even or epoch + 1 == epochs or time.monotonic() - saved >= SAVE_SECONDS:
-            checkpoint.save(path, objective, optimizer, {"config": config, "epoch": epoch + 1})
-            saved = time.monotonic()
+    processes = distributed.join()
+    job = Job(preset, seed, epochs, all_classes, recipe, _left(path, config, report))
+    distributed.say(job)
+    _train(job, dataset, processes, report, path, config)
     return path
 
 
-def _resume(path, config, objective, optimizer, report) -> int:
-    """Restore a checkpoint of the same run, if there is one; returns the epochs it has done."""
+def follow(load: Callable[[Preset], Dataset]) -> None:
+    """Take part in the trainings that the leading process starts, until it has no more.
+
+    load : gives the data set of a preset
+    """
+    processes = distributed.join()
+    while (job := distributed.say()) is not None:
+        _train(job, load(job.preset), processes)
+    distributed.leave()
+
+
+def _train(job, dataset, processes: Processes, report=lambda _line: None, path=None, config=None):
+    """What `run` and `follow` share; only the leading process has a path."""
+    tensors, done, within = job.resumed
+    known = trained_classes(job.preset, job.all_classes)
+    samples = _samples(job.preset, dataset, known)
+    weights = job.recipe.weights(np.bincount(samples.classes, minlength=known))
+    network = build(job.preset, dataset, job.recipe, job.seed, job.all_classes)
+    objective = Objective(network, ClassLoss(weights), job.recipe, dataset.max_pixel)
+    objective.to(processes.device)
+    optimizer = training.adam(objective, job.recipe)
+    if tensors:
+        checkpoint.restore(tensors, objective, optimizer)
+    fit = training.Fit(
+        objective, optimizer, job.recipe, samples, known, job.seed, job.epochs, processes
+    )
+    first = done * fit.steps + min(within, fit.steps)
+    saved = time.monotonic()
+
+    def save(done: int) -> None:
+        nonlocal saved
+        epoch, within = divmod(done, fit.steps)
+        due = not within and (epoch == job.epochs or epoch % max(1, job.epochs // SAVES) == 0)
+        if path is None or not (due or time.monotonic() - saved >= SAVE_SECONDS):
+            return
+        state = {"config": config, "epoch": epoch, "within": within, "steps": fit.steps,
+                 "hardware": processes.hardware}  # fmt: skip
+        checkpoint.save(path, objective, optimizer, state)
+        saved = time.monotonic()
+
+    training.run(fit, first, report, save)
+
+
+def _left(path: Path, config: dict, report: Callable[[str], None]) -> tuple[dict, int, int]:
+    """What a checkpoint of the same run holds, if there is one; see `Job`."""
     if not path.exists():
-        return 0
+        return {}, 0, 0
     tensors, state = checkpoint.load(path)
     if state["config"] != json.loads(json.dumps(config)):
         report(f"{path.name} is of another run: starting afresh")
-        return 0
-    checkpoint.restore(tensors, objective, optimizer)
-    report(f"{path.name} has {state['epoch']} of {config['epochs']} epochs: going on from there")
-    return state["epoch"]
+        return {}, 0, 0
+    within = f" and {state['within']} of {state['steps']} steps" if state["within"] else ""
+    report(
+        f"{path.name} has {state['epoch']} of {config['epochs']} epochs{within}: going on from there"
+    )
+    return tensors, state["epoch"], state["within"]

@@ -5,12 +5,25 @@ new classes then look alike. So the base classes are joined by pseudo-classes ma
 training images. Their rows of the output layer serve the training only and are never exported.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from xnoreplay.model.rule import class_weights
 from xnoreplay.model.samples import Samples
+from xnoreplay.spec.errors import require
+
+OBJECTIVES = ("supervised", "semi")
+"""Cross-entropy; or with it the Barlow Twins loss of two views and the activation regulariser."""
+
+
+class Epoch(NamedTuple):
+    """images (n, height, width, channels) uint8; classes (n,) int64; second views or None."""
+
+    images: np.ndarray
+    classes: np.ndarray
+    second: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -41,8 +54,14 @@ class Recipe:
     reconstruction : float
         Weight of the error of a linear decoder that paints the image from the latent: it makes
         latents say what an image looks like, not only which class it is.
+    twins : float
+        Weight of the Barlow Twins loss of each image's two views, which makes latents indifferent
+        to the augmentation and their bits to each other.
+    redundancy : float
+        Lambda of that loss: weight of its correlations between different bits.
     packed : bool
-        Convolve on packed bits, with gradients in bfloat16, where the network allows it.
+        Convolve in less than single precision: on packed bits with gradients in bfloat16, or all in
+        bfloat16; see `xnoreplay.model.objective`.
     threads : int, optional
         PyTorch's threads, all cores if not given. One where operations are too small to share:
         what is trained then depends on the number of cores no more.
@@ -59,6 +78,8 @@ class Recipe:
     joined: bool = False
     activation: float = 0.0
     reconstruction: float = 0.0
+    twins: float = 0.0
+    redundancy: float = 5e-3
     packed: bool = False
     threads: int | None = None
 
@@ -80,20 +101,36 @@ class Recipe:
             parts.append(class_weights(np.outer(counts, counts).ravel()))
         return np.concatenate(parts)
 
-    def epoch(self, base: Samples, classes: int, rng: np.random.Generator) -> Samples:
-        """The samples of one epoch, augmented and in random order."""
-        images = shifted(base.images, self.shift, rng, self.border)
-        if self.flipped:
-            images = np.where(rng.random((len(images), 1, 1, 1)) < 0.5, images, images[:, :, ::-1])
-        parts = [Samples(images, base.classes)]
+    def epoch(self, base: Samples, classes: int, rng: np.random.Generator) -> Epoch:
+        """The samples of one epoch, augmented and in random order.
+
+        With twins, second views show the same images, moved and flipped by other draws.
+        """
+        first = self._view(base.images, rng)
+        partner = rng.permutation(len(first)) if self.joined else None
+        order = rng.permutation(self.size(len(first)))
+        whole = self._kinds(first, base.classes, classes, partner)
+        second = None
+        if self.twins:
+            other = self._kinds(self._view(base.images, rng), base.classes, classes, partner)
+            second = other.images[order]
+        return Epoch(whole.images[order], whole.classes[order], second)
+
+    def _view(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        images = shifted(images, self.shift, rng, self.border)
+        if not self.flipped:
+            return images
+        return np.where(rng.random((len(images), 1, 1, 1)) < 0.5, images, images[:, :, ::-1])
+
+    def _kinds(self, images, labels, classes: int, partner: np.ndarray | None) -> Samples:
+        """Images of the classes, then those of the pseudo-classes."""
+        parts = [Samples(images, labels)]
         if self.mirrored:
             for i, axes in enumerate(((2,), (1,), (1, 2)), start=1):
-                parts.append(Samples(np.flip(images, axes), base.classes + i * classes))
-        if self.joined:
-            parts.append(_joined(images, base.classes, classes, self.classes(classes), rng))
-        order = rng.permutation(sum(len(p.classes) for p in parts))
-        whole = Samples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-        return Samples(whole.images[order], whole.classes[order])
+                parts.append(Samples(np.flip(images, axes), labels + i * classes))
+        if partner is not None:
+            parts.append(_joined(images, labels, classes, self.classes(classes), partner))
+        return Samples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def shifted(
@@ -108,8 +145,7 @@ def shifted(
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
-def _joined(images, classes, base, total, rng) -> Samples:
-    partner = rng.permutation(len(images))
+def _joined(images, classes, base, total, partner) -> Samples:
     half = images.shape[1] // 2
     joined = np.concatenate([images[:, :half], images[partner, half:]], axis=1)
     return Samples(joined, total - base * base + classes * base + classes[partner])
@@ -122,9 +158,25 @@ RECIPES = {
     "cifar100": Recipe(
         epochs=50, batch=64, shift=2, border="reflected", flipped=True, equalised=True, packed=True
     ),
+    "core50": Recipe(
+        epochs=20, batch=64, shift=4, border="reflected", flipped=True, equalised=True, packed=True
+    ),
 }
 
 
-def recipe_of(dataset: str) -> Recipe:
-    """The recipe of a data set; plain training where none was measured."""
-    return RECIPES.get(dataset, Recipe())
+SEMI = {"cifar100": {"shift": 4}}
+"""What differs from the recipe of a data set where there are two views: they move further."""
+
+
+def recipe_of(dataset: str, objective: str = "supervised") -> Recipe:
+    """The recipe of a data set and one of `OBJECTIVES`; plain training where none was measured.
+
+    Weights of the semi-supervised terms are set, not measured: each starts near the size of the
+    others. Lambda is the library default of arXiv 2103.03230.
+    """
+    require.choice("objective", objective, OBJECTIVES)
+    recipe = RECIPES.get(dataset, Recipe())
+    if objective == "supervised":
+        return recipe
+    recipe = replace(recipe, twins=1.0, activation=max(1.0, recipe.activation))
+    return replace(recipe, **SEMI.get(dataset, {}))

@@ -1,9 +1,12 @@
-"""What float training shares, with PyTorch or without: initial proxies, alpha, class weights."""
+"""What float training shares, with PyTorch or without: initial proxies, alpha, losses, weights."""
 
 import numpy as np
 
 INIT = 0.1  # proxies start uniform in [-INIT, INIT]; from [-1, 1] a binary network does not learn
 ALPHA_GAIN = 8  # times the spec's alpha; measured better, as sums are small at first
+FOCUS = 2  # gamma of the focal loss
+LOSSES = ("cce", "fcce", "sh")
+"""Cross-entropy; focal cross-entropy (arXiv 1708.02002); squared hinge on targets of -1 and +1."""
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:

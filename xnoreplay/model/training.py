@@ -1,0 +1,138 @@
+"""The training loop that pre-training and native replay share."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from xnoreplay.model.distributed import Processes, parallel
+from xnoreplay.model.objective import Objective
+from xnoreplay.model.recipe import Recipe
+from xnoreplay.model.samples import Samples
+
+REPORT_SECONDS = 2.0  # between two log lines
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What is trained, on what, for how long.
+
+    Parameters
+    ----------
+    objective : Objective
+        On the device of `processes`.
+    optimizer : Optimizer
+    recipe : Recipe
+        Its epochs are not read.
+    samples : Samples
+        Of classes 0 to `classes` - 1.
+    classes : int
+    seed : int
+        Of the order of samples and the augmentation; every epoch draws from it afresh.
+    epochs : int
+    processes : Processes
+        Among which each minibatch is divided. A last minibatch of fewer samples than processes is
+        left out.
+    """
+
+    objective: Objective
+    optimizer: torch.optim.Optimizer
+    recipe: Recipe
+    samples: Samples
+    classes: int
+    seed: int
+    epochs: int
+    processes: Processes
+
+    @property
+    def steps(self) -> int:
+        """Minibatches of an epoch."""
+        samples, batch = self.recipe.size(len(self.samples.classes)), self.recipe.batch
+        whole, rest = divmod(samples, batch)
+        return whole + (rest >= self.processes.count)
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, a half cosine to zero."""
+        return self.recipe.learning_rate * (1 + math.cos(math.pi * step / (self.epochs * self.steps))) / 2
+
+
+def adam(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser of every training."""
+    return torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
+
+
+def run(
+    fit: Fit,
+    first: int = 0,
+    report: Callable[[str], None] = lambda _line: None,
+    after: Callable[[int], None] = lambda _done: None,
+) -> None:
+    """Take the steps from `first` on.
+
+    Parameters
+    ----------
+    fit : Fit
+    first : int
+        Steps that were taken before: those of a resumed training.
+    report : callable
+        Receives a log line every `REPORT_SECONDS`.
+    after : callable
+        Receives the number of steps taken, after each.
+    """
+    recipe, steps, device = fit.recipe, fit.steps, fit.processes.device
+    if recipe.threads is not None:
+        torch.set_num_threads(recipe.threads)
+    module = parallel(fit.objective, fit.processes)
+    log = _Log(fit, first, report)
+    for epoch in range(first // steps, fit.epochs):
+        rng = np.random.default_rng([fit.seed, epoch])  # so that a resumed run draws the same
+        drawn = recipe.epoch(fit.samples, fit.classes, rng)
+        for i in range(first - epoch * steps if epoch == first // steps else 0, steps):
+            step = epoch * steps + i
+            start = i * recipe.batch
+            size = min(recipe.batch, len(drawn.classes) - start)
+            part = fit.processes.share(size)
+            part = slice(start + part.start, start + part.stop)
+            views = [v for v in (drawn.images, drawn.second) if v is not None]
+            images = torch.from_numpy(np.concatenate([v[part] for v in views]))
+            classes = torch.from_numpy(drawn.classes[part])
+            for group in fit.optimizer.param_groups:
+                group["lr"] = fit.rate(step)
+            share = fit.processes.count * len(classes) / size
+            loss = module(images.to(device), classes.to(device), share)
+            fit.optimizer.zero_grad()
+            loss.backward()
+            fit.optimizer.step()
+            fit.objective.clip()
+            log.step(step, loss)
+            after(step + 1)
+
+
+class _Log:
+    """One line an interval, always with the same fields."""
+
+    def __init__(self, fit: Fit, first: int, report: Callable[[str], None]) -> None:
+        self.fit, self.report, self.first = fit, report, first
+        self.total = fit.epochs * fit.steps
+        self.start = self.reported = time.monotonic()
+        self.losses: list[torch.Tensor] = []
+
+    def step(self, step: int, loss: torch.Tensor) -> None:
+        self.losses.append(loss.detach())
+        now = time.monotonic()
+        if step + 1 < self.total and now - self.reported < REPORT_SECONDS:
+            return
+        pace = (now - self.start) / (step + 1 - self.first)
+        loss_mean = torch.stack(self.losses).double().mean().item()
+        self.report(
+            f"epoch {step // self.fit.steps + 1}/{self.fit.epochs} "
+            f"| step {step + 1:05d}/{self.total:05d} | loss {loss_mean:.4f} "
+            f"| lr {self.fit.rate(step):.1e} | {pace * 1e3:.0f} ms/step "
+            f"| {self.fit.recipe.batch / pace:.0f} images/s "
+            f"| eta {pace * (self.total - step - 1) / 60:.1f} min"
+        )
+        self.reported = now
+        self.losses.clear()
