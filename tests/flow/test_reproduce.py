@@ -1,76 +1,161 @@
-"""Tables of the paper's experiments: what each row runs, and that nothing is typed in but the paper's."""
+"""Tables and figures of the paper's experiments: what each row runs, and that runs resume."""
 
 import dataclasses
+import json
+import xml.etree.ElementTree
 
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, reproduce
+from xnoreplay.flow import cil, dials, paper, reproduce, reproduced, systems
+from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.reproduce import Row, Source
+from xnoreplay.flow.systems import Variant
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
 
-FULL = presets.load("3mb")
-TINY = presets.load("tiny")
+DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
 
 
-def test_buffers_hold_whole_latents_and_images():
-    labels = [row.label for row in reproduce.rows(FULL)]
-    assert "5 Mb: 4,882 latents (or 375 images)" in labels
-    assert "25 Mb: 24,414 latents (or 1,878 images)" in labels
-    capacities = [row.preset.target.replay_capacity for row in reproduce.rows(FULL)]
-    assert FULL.target.replay_capacity in capacities
-
-
-def test_scenarios_are_5x10_and_25x2():
-    tasks = [
-        r.preset.scenario.tasks for r in reproduce.rows(FULL) if r.table.startswith("Sessions")
-    ]
-    assert tasks == [5, 25]
-
-
-def test_a_table_of_one_row(monkeypatch):
+def source(**provenance):
+    known = {"base_train_accuracy": 0.5, "base_test_accuracy": 0.25, "hardware": "an abacus"}
     bundle = bundles.random(TINY.network, 0)
-    bundle = dataclasses.replace(
-        bundle, provenance={"base_train_accuracy": 0.5, "base_test_accuracy": 0.25}
-    )
-    latents = cil.extract(TINY, bundle)
-    small = dataclasses.replace(
-        latents, train=latents.train[:80], train_class=latents.train_class[:80]
-    )
-    monkeypatch.setattr(reproduce.cil, "extract", lambda *_: small)
-    monkeypatch.setattr(
-        reproduce, "rows",
-        lambda _preset: [
-            reproduce.Row("One", "chip", cil.chip, TINY, "45.5"),
-            reproduce.Row("One", "all at once", reproduce.reset, TINY),
-        ],
-    )  # fmt: skip
-    result = reproduce.run(FULL, bundle, [0, 1], Silent())
-    chip, _ = result["rows"]
-    assert chip["a_final"][1] == cil.chip(TINY, bundle, small.shuffled(1), 1)["a_final"]
-    lines = reproduce.markdown(result).splitlines()
-    assert "recognises 50.0 % of the training and 25.0 % of the test images" in lines[0]
+    return Source(dataclasses.replace(bundle, provenance=known | provenance))
+
+
+@pytest.fixture
+def two_rows(monkeypatch):
+    """Two short rows of the tiny preset, and a count of the systems that ran."""
+    whole = cil.extract(TINY, source().bundle)
+    few = dataclasses.replace(whole, train=whole.train[:80], train_class=whole.train_class[:80])
+    runs = []
+
+    def lines(_preset, _sources, _native):
+        return [
+            Row("Systems, chip's integers", "latent", Variant(rule="chip"), TINY, "45.5"),
+            Row("Memory, latent replay, float", "0.001 Mb", Variant(megabits=0.001, epochs=1), TINY),
+        ]  # fmt: skip
+
+    def counted(variant, *args, **kwargs):
+        runs.append(variant.label)
+        return run(variant, *args, **kwargs)
+
+    run = systems.run
+    monkeypatch.setattr(reproduce.cil, "extract", lambda *_: few)
+    monkeypatch.setattr(reproduce, "rows", lines)
+    monkeypatch.setattr(reproduce.systems, "run", counted)
+    return few, runs
+
+
+def test_rows_cover_the_paper_s_experiments():
+    lines = reproduce.rows(FULL, [source()], native=True)
+    tables = dict.fromkeys(row.table for row in lines)
+    assert list(tables) == [
+        "Systems, float Adam", "Systems, chip's integers", "Losses, latent replay, float",
+        "Memory, latent replay, float", "Memory, latent replay, chip", "Memory, native replay, float",
+        "Sessions, latent replay", "Extractors, latent replay",
+    ]  # fmt: skip
+    labels = {(row.table, row.label): row for row in lines}
+    assert labels["Memory, latent replay, float", "5 Mb: 4,882 latents"].paper == "40 ± 2"
+    assert labels["Memory, native replay, float", "5 Mb: 375 images"].paper == "26 ± 2"
+    assert ("Memory, latent replay, chip", "0.05 Mb: 48 latents") not in labels
+    assert {r.preset.scenario.tasks for r in lines if r.table.startswith("Sessions")} == {5, 25}
+    losses = [row.variant for row in lines if row.table.startswith("Losses")]
+    assert {(v.loss, v.balanced) for v in losses} == {
+        (loss, b) for loss in ("cce", "fcce", "sh") for b in (True, False)
+    }
+    assert not [r for r in reproduce.rows(FULL, [source()], False) if r.variant.system == "native"]
+
+
+def test_extractors_are_named_by_how_they_were_trained():
+    base = source(trained_classes=50, base_classes=50, epochs=3, recipe={"twins": 0.0})
+    whole = source(trained_classes=100, base_classes=50, epochs=4, recipe={"twins": 1.0})
+    lines = [r for r in reproduce.rows(FULL, [base, whole], False) if r.table.startswith("Extr")]
+    assert lines[0].label == "extractor of the base classes (RPT), supervised, 3 epochs, float"
+    assert lines[2].label == "extractor of all classes (FPT), semi-supervised, 4 epochs, float"
+    assert [r.paper for r in lines[::2]] == [
+        paper.EXTRACTORS["base", "supervised"], paper.EXTRACTORS["all", "semi"],
+    ]  # fmt: skip
+
+
+def test_tables_say_what_was_computed(two_rows, tmp_path):
+    few, runs = two_rows
+    result = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
+    chip, memory = result["rows"]
+    expected = cil.chip(TINY, source().bundle, few.shuffled(1), 1)
+    assert chip["a_final"][1] == expected["a_final"]
+    assert chip["curve"][1][-1] == pytest.approx(expected["a_final"])
+    assert memory["megabits"] == 0.001
+    text = (tmp_path / reproduce.TABLES).read_text()
+    assert text == reproduced.markdown(result) + "\n"
+    assert "trained on an abacus, recognises 50.0 % of the training and 25.0 % of the test" in text
     mean = 100 * np.mean(chip["a_final"])
-    assert lines[4].startswith(f"| chip | {mean:.1f} ± ")
-    assert "| 45.5 |" in lines[4]
-    assert lines[5].startswith("| all at once | ")
-    assert lines[5].count("–") == 1  # the paper's
+    line = next(line for line in text.splitlines() if line.startswith("| latent |"))
+    assert line.startswith(f"| latent | {mean:.1f} ± ")
+    assert "| 45.5 |" in line
+    assert json.loads((tmp_path / reproduce.RESULT).read_text())["seeds"] == [0, 1]
+    assert len(runs) == 4
 
 
-def test_a_reset_classifier_knows_what_it_was_last_shown():
-    bundle = bundles.random(TINY.network, 0)
-    latents = cil.extract(TINY, bundle)
-    everything = reproduce.reset(TINY, bundle, latents, 0)
-    new = reproduce.reset(TINY, bundle, latents, 0, everything=False)
-    assert new["a_old"] < everything["a_old"]
-    assert new["a_new"] > everything["a_new"]
+def test_a_stopped_run_goes_on_row_by_row(two_rows, tmp_path, monkeypatch):
+    _, runs = two_rows
+    with monkeypatch.context() as patch:
+        patch.setattr(reproduce.metrics, "seen_curve", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    assert not list((tmp_path / reproduce.ROWS).glob("*") if (tmp_path / "rows").exists() else [])
+    runs.clear()
+    first = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    assert len(runs) == 2
+    more = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
+    assert len(runs) == 4  # seed 0 was there
+    assert more["rows"][0]["a_final"][0] == first["rows"][0]["a_final"][0]
+    reproduce.run(FULL, [source(epochs=9)], [0], tmp_path, Silent())
+    assert len(runs) == 6  # another bundle
 
 
-def test_refusals():
-    bundle = bundles.random(TINY.network, 0)
+def test_workers_change_nothing(two_rows, tmp_path):
+    assert two_rows
+    one, two = (
+        reproduce.run(FULL, [source()], [0, 1], tmp_path / str(n), Silent(), workers=n)
+        for n in (1, 2)
+    )
+    for a, b in zip(one["rows"], two["rows"], strict=True):
+        assert a | {"seconds": 0} == b | {"seconds": 0}
+
+
+def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
+    assert two_rows
+    reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
+    names = {p.stem for p in tmp_path.glob("*.svg")}
+    assert names == {"sessions_chip", "memory"}  # those that have rows
+    for path in tmp_path.glob("*.svg"):
+        assert xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg")
+    assert "latent, float" in (tmp_path / "memory.svg").read_text()
+
+
+def test_refusals(tmp_path):
     with pytest.raises(SpecError, match="at least one seed"):
-        reproduce.run(FULL, bundle, [], Silent())
-    with pytest.raises(SpecError, match="must be of data set 'cifar100' with 50 base classes, not"):
-        reproduce.run(TINY, bundle, [0], Silent())
+        reproduce.run(FULL, [source()], [], tmp_path, Silent())
+    other = presets.vary(FULL, "scenario", dataset="core50")
+    with pytest.raises(SpecError, match="must be of data set 'cifar100', or 'digits'"):
+        reproduce.run(other, [source()], [0], tmp_path, Silent())
+
+
+def test_the_command(two_rows, tmp_path, capsys):
+    assert two_rows
+    path = tmp_path / "b.safetensors"
+    bundles.write(source().bundle, path)
+    arguments = ["--preset", "tiny", "--bundle", str(path), "--seeds", "1", "--workers", "1"]
+    assert main(["reproduce", *arguments, "--out", str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out == (tmp_path / "out" / reproduce.TABLES).read_text()
+
+
+def test_dials_are_those_around_a_preset():
+    full, digits = dials.around(FULL), dials.around(DIGITS)
+    assert digits["rate_shift"] == (1, 2, 3, 4, 5)
+    assert digits["replay_capacity"] == (20, 50, 100, 200)
+    assert full["replay_capacity"] == (976, 2441, 4882, 9764)
+    assert full["staging_capacity"] == (0, 625, 1250, 2500, 5000)

@@ -7,12 +7,13 @@ brings; each later task is one retraining session.
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import data
+from xnoreplay.flow import data, predictions
 from xnoreplay.flow.latents import LatentSet, packaged
-from xnoreplay.flow.metrics import mean, spread
+from xnoreplay.flow.metrics import percent
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -45,6 +46,10 @@ class Latents:
         """Training latents of some classes, in order of arrival."""
         chosen = np.isin(self.train_class, list(classes))
         return self.train[chosen], self.train_class[chosen]
+
+    def test_counts(self, scenario: ScenarioSpec) -> list[int]:
+        """Test samples of each task."""
+        return np.bincount(scenario.task_of[self.test_class], minlength=scenario.tasks + 1).tolist()
 
 
 def simulated(preset: Preset, bundle: Bundle) -> LatentSet:
@@ -81,29 +86,35 @@ Session = Callable[[int], None]
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict) -> dict:
+def evaluate(
+    scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict
+) -> dict:
     """Run every task and score it, by `xnoreplay.model.metrics`.
+
+    latents : whose `test` is what `predict` takes: latents, or images
 
     Returns
     -------
     dict
         matrix (None above its diagonal), a_final, a_old, a_new, average, forgetting,
-        backward_transfer.
+        backward_transfer; predictions (tasks, n) of every test sample after each task.
     """
-    from xnoreplay.model import metrics
-
-    task_of = np.empty(scenario.classes, np.int64)
-    for task in range(scenario.tasks + 1):
-        task_of[list(scenario.task_classes(task))] = task
-    tasks = task_of[latents.test_class]
-    counts = np.bincount(tasks, minlength=scenario.tasks + 1)
-    matrix = np.full((scenario.tasks + 1,) * 2, np.nan)
+    tasks, rows = scenario.task_of[latents.test_class], []
     for task in range(scenario.tasks + 1):
         session(task)
-        seen = tasks <= task
-        correct = predict(latents.test[seen]) == latents.test_class[seen]
-        row = metrics.task_accuracy(correct, tasks[seen], scenario.tasks + 1)
-        matrix[task, : task + 1] = row[: task + 1]
+        rows.append(predict(latents.test))
+    predicted = np.stack(rows)
+    return {**score(latents.test_class, tasks, predicted), "predictions": predicted}
+
+
+def score(labels: np.ndarray, task: np.ndarray, predicted: np.ndarray) -> dict:
+    """Matrix and scores: labels and task (n,) of test samples, predicted (tasks, n)."""
+    from xnoreplay.model import metrics
+
+    count = len(predicted)
+    counts = np.bincount(task, minlength=count)
+    matrix = np.stack([metrics.task_accuracy(row == labels, task, count) for row in predicted])
+    matrix[np.triu_indices(count, 1)] = np.nan
     return {
         "matrix": [[None if np.isnan(v) else float(v) for v in row] for row in matrix],
         "a_final": metrics.a_final(matrix, counts),
@@ -189,36 +200,57 @@ def floating(
 
     balanced, loss : as in `xnoreplay.model.adam.train`; the chip balances its classes, too
     """
+    learner = power_on(preset.target, bundle, seed)
+
+    def source(task: int) -> tuple[np.ndarray, np.ndarray]:
+        if task > 1:
+            learner.rebalance()  # what the last session staged
+        begin(learner, preset.scenario, latents, task)
+        held = learner.labels >= 0
+        z = np.concatenate([learner.latents[held], *(z[None] for z, _ in learner.staged)])
+        y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
+        return z, y.astype(np.int64)
+
+    return float_sessions(preset, bundle, latents, seed, source, balanced=balanced, loss=loss)
+
+
+def float_sessions(
+    preset: Preset, bundle: Bundle, latents: Latents, seed: int,
+    source: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    reset: bool = False, balanced: bool = True, loss: str = "cce", epochs: int = FLOAT_EPOCHS,
+) -> dict:  # fmt: skip
+    """A float classifier, Adam, trained in each session on the samples that `source` gives.
+
+    source : called for every task in order; its samples of task 0 are not learnt
+    reset : start each session from random proxies, not from what the last one left
+    """
     from xnoreplay.model import adam
 
-    learner = power_on(preset.target, bundle, seed)
-    scenario = preset.scenario
-    weights = adam.warm(bundle)
+    scenario, weights, seen = preset.scenario, adam.warm(bundle), 0
 
     def session(task: int) -> None:
-        nonlocal weights
-        begin(learner, scenario, latents, task)
+        nonlocal weights, seen
+        seen = scenario.seen(task)
+        z, y = source(task)
         if task:
-            held = learner.labels >= 0
-            z = np.concatenate([learner.latents[held], *(z[None] for z, _ in learner.staged)])
-            y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
             weights = adam.train(
-                weights, z, y.astype(np.int64), learner.seen, seed=seed, epochs=FLOAT_EPOCHS,
-                batch=preset.target.batch, balanced=balanced, loss=loss,
+                adam.fresh(bundle.network, seed) if reset else weights, z, y, seen, seed=seed,
+                epochs=epochs, batch=preset.target.batch, balanced=balanced, loss=loss,
             )  # fmt: skip
-            learner.rebalance()
 
-    def predict(z: np.ndarray) -> np.ndarray:
-        return adam.predict(weights, z, learner.seen)
-
-    return evaluate(scenario, latents, session, predict)
+    return evaluate(scenario, latents, session, lambda z: adam.predict(weights, z, seen))
 
 
 METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": naive}
 
 
-def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress) -> dict:
+def run(
+    preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
+    dump: Path | None = None,
+) -> dict:  # fmt: skip
     """Every method over every seed.
+
+    dump : where a file of all predictions goes, as `xnoreplay.flow.predictions` describes it
 
     Returns
     -------
@@ -232,29 +264,44 @@ def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress
     scenario = preset.scenario
     latents = extract(preset, bundle)
     scores: dict[str, dict[str, list]] = {name: {} for name in METHODS}
+    predicted = {}
     with progress.task("class-incremental learning", len(seeds) * len(METHODS)) as task:
         for seed in seeds:
             shuffled = latents.shuffled(seed)
             for name, method in METHODS.items():
-                for score, value in method(preset, bundle, shuffled, seed).items():
-                    scores[name].setdefault(score, []).append(value)
+                result = method(preset, bundle, shuffled, seed)
+                predicted[f"{name}/{seed}"] = result.pop("predictions")
+                for key, value in result.items():
+                    scores[name].setdefault(key, []).append(value)
                 task.advance(1, f"seed {seed}, {name}")
     for name, values in scores.items():
         progress.note(_line(name, values))
+    if dump is not None:
+        write_predictions(dump, preset, bundle, latents, predicted)
     classes = [list(scenario.task_classes(t)) for t in range(scenario.tasks + 1)]
-    counts = np.bincount(latents.test_class, minlength=scenario.classes)
     return {
         "seeds": seeds,
         "tasks": classes,
-        "test_counts": [int(counts[c].sum()) for c in classes],
+        "test_counts": latents.test_counts(scenario),
         "methods": scores,
     }
 
 
+def write_predictions(
+    path: Path, preset: Preset, bundle: Bundle, latents: Latents, predicted: dict[str, np.ndarray]
+) -> None:
+    """A file of predictions of the scenario's test samples; see `xnoreplay.flow.predictions`."""
+    about = {
+        "preset": preset.name,
+        "dataset": preset.scenario.dataset,
+        "class_order": preset.scenario.order.tolist(),
+        "bundle": bundles.digest(bundle),
+    }
+    task = preset.scenario.task_of[latents.test_class]
+    predictions.write(path, latents.test_class, task, predicted, about)
+
+
 def _line(name: str, scores: dict[str, list]) -> str:
     """One method's scores in percent: mean and sample standard deviation over the seeds."""
-    cells = []
-    for score in ("a_final", "a_old", "a_new", "forgetting"):
-        percent = [100 * v for v in scores[score]]
-        cells.append(f"{score} {mean(percent):.1f} ± {spread(percent):.1f}")
-    return f"{name:10} | {' | '.join(cells)}"
+    named = ("a_final", "a_old", "a_new", "forgetting")
+    return f"{name:10} | {' | '.join(f'{n} {percent(scores[n])}' for n in named)}"

@@ -16,16 +16,19 @@ from xnoreplay.flow.options import (
     AllClassesOption,
     BundleOption,
     DataOption,
+    DumpOption,
     FaultOption,
     ForceOption,
     ImagesOption,
     ObjectiveOption,
+    OrderSeedOption,
     OutOption,
     PlaceOption,
     PresetOption,
     ReplayOption,
     SeedsOption,
     SimulatorOption,
+    StepOption,
     UntrainedOption,
     find_data,
 )
@@ -113,7 +116,8 @@ def run(
 @app.command()
 def pretrain(
     preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
-    data: DataOption = None, objective: ObjectiveOption = None, all_classes: AllClassesOption = None,
+    data: DataOption = None, objective: ObjectiveOption = None,
+    all_classes: AllClassesOption = None, order_seed: OrderSeedOption = None,
 ) -> None:  # fmt: skip
     """Train the network on the base classes.
 
@@ -127,7 +131,7 @@ def pretrain(
         return
     try:
         _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes,
-               objective=objective)  # fmt: skip
+               objective=objective, order_seed=order_seed)  # fmt: skip
     finally:
         step.dismiss()
 
@@ -149,14 +153,15 @@ def export(
 def cil(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False, seeds: SeedsOption = None,
-    data: DataOption = None,
+    data: DataOption = None, order_seed: OrderSeedOption = None, step: StepOption = None,
+    dump: DumpOption = None,
 ) -> None:  # fmt: skip
     """Learn class after class in the chip's integers.
 
     Beside it: naive and cumulative learning, and a float classifier.
     """
     _bring("cil", "cil", out, force, data, preset=preset, bundle=bundle, untrained=untrained,
-           seeds=seeds)  # fmt: skip
+           seeds=seeds, order_seed=order_seed, step=step, dump=dump)  # fmt: skip
 
 
 @app.command()

@@ -4,13 +4,15 @@ Dials are compared on validation samples, every fourth training sample of each c
 default chosen from the table was not chosen on test images.
 """
 
-import dataclasses
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from xnoreplay.flow import cil
+from xnoreplay.flow.metrics import percent
 from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.presets import Preset
@@ -23,12 +25,25 @@ DIALS: dict[str, tuple] = {
     "proxies_per_pair": (1, 2),
     "hidden_learns": (False, True),
     "batch": (1, 4, 8, 16, 32, 64),
-    "rate_shift": (1, 2, 3, 4, 5),
+    "rate_shift": (-2, -1, 0, 1, 2),
     "epochs": (2, 4, 6, 12, 24),
-    "staging_capacity": (0, 20, 40, 80, 160),
-    "replay_capacity": (20, 50, 100, 200),
+    "staging_capacity": (0.0, 0.125, 0.25, 0.5, 1.0),
+    "replay_capacity": (0.2, 0.5, 1.0, 2.0),
 }
-"""Dials of TargetSpec and the values tried."""
+"""Dials of TargetSpec and the values tried; `rate_shift` is added to the preset's, capacities are
+multiplied with it."""
+
+
+def around(preset: Preset) -> dict[str, tuple]:
+    """`DIALS` around a preset, without capacities of fewer latents than classes."""
+    target, least, chosen = preset.target, preset.network.classes, {}
+    for name, values in DIALS.items():
+        if name == "rate_shift":
+            values = tuple(target.rate_shift + d for d in values)
+        elif name.endswith("_capacity"):
+            values = tuple(int(f * getattr(target, name)) for f in values)
+        chosen[name] = tuple(v for v in values if name != "replay_capacity" or v >= least)
+    return chosen
 
 
 def parse(texts: Iterable[str]) -> dict[str, tuple]:
@@ -72,33 +87,41 @@ def validation(latents: cil.Latents) -> cil.Latents:
 
 def run(
     preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
-    chosen: dict[str, tuple] = DIALS,
+    chosen: dict[str, tuple] | None = None, workers: int = 1,
 ) -> dict:  # fmt: skip
     """Rows of every dial's every value: label, scores over the seeds, and the float baseline.
 
-    Accuracies are in [0, 1], on validation samples.
+    Accuracies are in [0, 1], on validation samples. Values that break a rule of TargetSpec are left
+    out; so many workers compute side by side.
     """
     seeds = list(seeds)
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
     latents = validation(cil.extract(preset, bundle))
     orders = {seed: latents.shuffled(seed) for seed in seeds}
+    lines: list[tuple] = [("float Adam", "", cil.floating, preset)]
+    for dial, values in (around(preset) if chosen is None else chosen).items():
+        for value in values:
+            try:
+                variant = presets.vary(preset, "target", **{dial: value})
+            except SpecError:
+                continue
+            lines.append((dial, value, cil.chip, variant))
+    jobs = [(line, seed) for line in lines for seed in seeds]
 
-    def scores(method, variant: Preset) -> dict[str, list[float]]:
-        results = [method(variant, bundle, orders[seed], seed) for seed in seeds]
-        return {name: [r[name] for r in results] for name in SCORES}
+    def one(job) -> dict:
+        (_, _, method, variant), seed = job
+        return method(variant, bundle, orders[seed], seed)
 
-    rows = [{"dial": "float Adam", "value": "", **scores(cil.floating, preset)}]
-    with progress.task("dials", sum(map(len, chosen.values()))) as task:
-        for dial, values in chosen.items():
-            for value in values:
-                task.advance(1, f"{dial} {value}")
-                try:
-                    target = dataclasses.replace(preset.target, **{dial: value})
-                except SpecError:
-                    continue
-                variant = dataclasses.replace(preset, target=target)
-                rows.append({"dial": dial, "value": value, **scores(cil.chip, variant)})
+    with progress.task("dials", len(jobs)) as task, ThreadPoolExecutor(workers) as pool:
+        results = []
+        for ((dial, value, *_), _), result in zip(jobs, pool.map(one, jobs), strict=True):
+            results.append(result)
+            task.advance(1, f"{dial} {value}".strip())
+    rows = []
+    for i, (dial, value, *_) in enumerate(lines):
+        of_line = results[i * len(seeds) : (i + 1) * len(seeds)]
+        rows.append({"dial": dial, "value": value, **{n: [r[n] for r in of_line] for n in SCORES}})
     return {"seeds": seeds, "validation_samples": len(latents.test), "rows": rows}
 
 
@@ -106,10 +129,6 @@ def markdown(result: dict) -> str:
     """The rows as a table, in percent: mean and sample standard deviation over the seeds."""
     lines = ["| dial | value | a_final | a_old | a_new |", "|---|---|---|---|---|"]
     for row in result["rows"]:
-        cells = [row["dial"], str(row["value"])]
-        for name in SCORES:
-            values = 100 * np.array(row[name])
-            spread = values.std(ddof=1) if len(values) > 1 else 0.0
-            cells.append(f"{values.mean():.1f} ± {spread:.1f}")
+        cells = [row["dial"], str(row["value"]), *(percent(row[name]) for name in SCORES)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -7,11 +7,17 @@ import typer
 
 from xnoreplay.flow.options import (
     BundleOption,
+    CheckpointOption,
     DataOption,
+    OrderSeedOption,
     PresetOption,
     SeedsOption,
+    StepOption,
+    WorkersOption,
     find_data,
 )
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import require
 
 
 def dials(
@@ -21,6 +27,7 @@ def dials(
         typer.Option("--dial", metavar="NAME=VALUE,...",
                      help="Try these values alone; repeatable. [default: all dials]"),
     ] = None,
+    workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Measure what each dial of learning costs.
 
@@ -29,38 +36,113 @@ def dials(
     from xnoreplay.flow import dials as measuring
     from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow.progress import default
-    from xnoreplay.spec import presets
-    from xnoreplay.spec.errors import require
 
     chosen = presets.load(preset or "digits")
-    count = 3 if seeds is None else seeds
-    require.positive("seeds", count)
-    dials = measuring.parse(dial) if dial else measuring.DIALS
+    tried = measuring.parse(dial) if dial else measuring.around(chosen)
     trained = bundles.load(chosen, bundle)
-    result = measuring.run(chosen, trained, range(count), default(), dials)
+    result = measuring.run(
+        chosen, trained, range(_count(seeds)), default(), tried, _workers(workers)
+    )
     typer.echo(measuring.markdown(result))
+
+
+def systems(
+    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
+    seeds: SeedsOption = None, order_seed: OrderSeedOption = None, step: StepOption = None,
+    system: Annotated[
+        list[str] | None,
+        typer.Option("--system", metavar="NAME",
+                     help="naive, naive-reset, cumulative, cumulative-reset, latent or native; "
+                          "repeatable. [default: latent]"),
+    ] = None,
+    rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="float or chip.")] = "float",
+    loss: Annotated[
+        list[str] | None,
+        typer.Option("--loss", metavar="NAME", help="cce, fcce or sh; repeatable. [default: cce]"),
+    ] = None,
+    weighted: Annotated[
+        bool, typer.Option("--weighted/--plain", help="Weigh classes against their frequency.")
+    ] = True,
+    buffer: Annotated[
+        list[float] | None,
+        typer.Option("--buffer", metavar="MB",
+                     help="Memory in 10^6 bits; repeatable. [default: the preset's]"),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", metavar="N", help="Of a session. [default: the rule's]")
+    ] = None,
+    checkpoint: CheckpointOption = None,
+    dump: Annotated[
+        Path | None,
+        typer.Option("--dump", metavar="FILE", help="Leave every prediction of every test sample."),
+    ] = None,
+) -> None:  # fmt: skip
+    """Run systems of class-incremental learning.
+
+    Prints their scores; several of a kind are tried one after the other.
+    """
+    from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.flow import systems as learning
+    from xnoreplay.flow import trials
+    from xnoreplay.flow.progress import default
+
+    find_data(data)
+    scenario = {"order_seed": order_seed, "step": step}
+    chosen = presets.vary(
+        presets.load(preset or "digits"), "scenario",
+        **{name: value for name, value in scenario.items() if value is not None},
+    )  # fmt: skip
+    no_memory: list[float | None] = [None]
+    variants = [
+        learning.Variant(s, rule, kind, weighted, megabits, epochs)
+        for s in system or ["latent"]
+        for kind in loss or ["cce"]
+        for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
+    ]
+    result = trials.run(
+        variants, chosen, bundles.load(chosen, bundle), range(_count(seeds)), default(),
+        checkpoint=checkpoint, dump=dump,
+    )  # fmt: skip
+    typer.echo(trials.markdown(result))
 
 
 def reproduce(
     preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
     seeds: SeedsOption = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER",
+                     help="Where tables, figures and rows go. [default: runs/reproduce-PRESET]"),
+    ] = None,
+    also: Annotated[
+        list[Path] | None,
+        typer.Option("--also", metavar="FILE",
+                     help="Compare this bundle's extractor, too; repeatable."),
+    ] = None,
+    native: Annotated[
+        bool, typer.Option("--native", help="Native replay, too: PyTorch, images, and hours.")
+    ] = False,
+    checkpoint: CheckpointOption = None,
+    workers: WorkersOption = None,
 ) -> None:  # fmt: skip
-    """Repeat the paper's experiments on latents.
+    """Repeat the paper's experiments.
 
-    Prints tables, the paper's numbers beside ours.
+    Writes tables, the paper's numbers beside ours, and figures; a stopped run goes on row by row.
     """
     from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow import reproduce as experiments
+    from xnoreplay.flow import reproduced
     from xnoreplay.flow.progress import default
-    from xnoreplay.spec import presets
-    from xnoreplay.spec.errors import require
 
     find_data(data)
     chosen = presets.load(preset or "3mb")
-    count = 3 if seeds is None else seeds
-    require.positive("seeds", count)
-    result = experiments.run(chosen, bundles.load(chosen, bundle), range(count), default())
-    typer.echo(experiments.markdown(result))
+    sources = [experiments.Source(bundles.load(chosen, bundle), checkpoint)]
+    sources += [experiments.Source(bundles.load(chosen, file)) for file in also or []]
+    folder = out or Path("runs") / f"reproduce-{chosen.name}"
+    result = experiments.run(
+        chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers)
+    )
+    typer.echo(reproduced.markdown(result))
 
 
 def latents(
@@ -74,7 +156,6 @@ def latents(
     from xnoreplay.flow import cil as learning
     from xnoreplay.flow import latents as storage
     from xnoreplay.flow import pretrain as bundles
-    from xnoreplay.spec import presets
 
     find_data(data)
     chosen = presets.load(preset or "digits")
@@ -83,4 +164,18 @@ def latents(
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 
 
-COMMANDS = (dials, reproduce, latents)
+def _count(seeds: int | None) -> int:
+    count = 3 if seeds is None else seeds
+    require.positive("seeds", count)
+    return count
+
+
+def _workers(workers: int | None) -> int:
+    from xnoreplay.model.hardware import cores
+
+    count = cores() if workers is None else workers
+    require.positive("workers", count)
+    return count
+
+
+COMMANDS = (dials, systems, reproduce, latents)

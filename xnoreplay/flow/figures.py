@@ -137,6 +137,49 @@ def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks:
     return draw(7.2, 3.0, paint)
 
 
+def against(
+    series: dict[str, tuple[list[float], list[float], list[float]]], horizontal: str, vertical: str
+) -> Picture:
+    """Fractions with whiskers of one spread, over a logarithmic axis: (x, mean, spread) each."""
+
+    def paint(axes) -> None:
+        for i, (name, (x, middle, width)) in enumerate(series.items()):
+            axes.errorbar(x, middle, yerr=width, marker="o", markersize=3.5, linewidth=1.2,
+                          capsize=2, color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+        axes.set_xlabel(horizontal)
+        _fractions(axes, vertical)
+
+    return draw(7.2, 3.0, paint)
+
+
+def columns(
+    labels: list[str], series: dict[str, tuple[list[float], list[float]]], vertical: str
+) -> Picture:
+    """Bars of fractions side by side at each label, with whiskers: (mean, spread) each."""
+
+    def paint(axes) -> None:
+        width = 0.8 / max(1, len(series))
+        for i, (name, (middle, whisker)) in enumerate(series.items()):
+            x = np.arange(len(labels)) + (i - (len(series) - 1) / 2) * width
+            axes.bar(x, middle, width, yerr=whisker, color=COLOURS[i % len(COLOURS)], label=name,
+                     error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2})  # fmt: skip
+        axes.set_xticks(range(len(labels)), [label.replace(" ", "\n", 1) for label in labels])
+        _fractions(axes, vertical)
+
+    return draw(7.2, 3.0, paint)
+
+
+def _fractions(axes, vertical: str) -> None:
+    """A vertical axis of percent with its grid, and a legend."""
+    axes.set_ylabel(vertical)
+    axes.set_ylim(bottom=0)
+    axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
+    axes.grid(axis="y", color=BAND, linewidth=0.6)
+    axes.legend(frameon=False, ncols=2, fontsize=8)
+
+
 def images(pixels: np.ndarray) -> Picture:
     """A row of grey images, (n, height, width)."""
 

@@ -73,3 +73,26 @@ def spread(values: list[float]) -> float:
         return 0.0
     centre = mean(values)
     return (sum((v - centre) ** 2 for v in values) / (len(values) - 1)) ** 0.5
+
+
+def seen_curve(matrix: list[list[float | None]], counts: list[int]) -> list[float]:
+    """Accuracy on all classes seen, after each task: matrix[after task][on task], test samples.
+
+    >>> seen_curve([[0.5, None], [0.25, 1.0]], [30, 10])
+    [0.5, 0.4375]
+    """
+    curve = []
+    for t, row in enumerate(matrix):
+        right = [(v or 0.0) * n for v, n in zip(row[: t + 1], counts, strict=False)]
+        curve.append(sum(right) / sum(counts[: t + 1]))
+    return curve
+
+
+def percent(values: list[float]) -> str:
+    """Mean and sample standard deviation of fractions.
+
+    >>> percent([0.25, 0.35])
+    '30.0 ± 7.1'
+    """
+    scaled = [100 * v for v in values]
+    return f"{mean(scaled):.1f} ± {spread(scaled):.1f}"

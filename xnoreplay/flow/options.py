@@ -29,6 +29,28 @@ DataOption = Annotated[
     typer.Option("--data", metavar="FOLDER",
                  help="Holds data sets that you bring. [default: XNOREPLAY_DATA]"),
 ]  # fmt: skip
+OrderSeedOption = Annotated[
+    int | None,
+    typer.Option("--order-seed", metavar="N",
+                 help="Another class order, apart from every other seed. [default: the preset's]"),
+]  # fmt: skip
+StepOption = Annotated[
+    int | None,
+    typer.Option("--step", metavar="N", help="Classes a session brings. [default: the preset's]"),
+]
+DumpOption = Annotated[
+    bool | None,
+    typer.Option("--dump/--no-dump", help="Also leave predictions.safetensors, of every sample."),
+]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", metavar="FILE",
+                 help="Of the pre-training, for native replay: its real proxies."),
+]  # fmt: skip
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="Computed side by side. [default: all cores]"),
+]
 ObjectiveOption = Annotated[
     str | None,
     typer.Option("--objective", metavar="NAME",

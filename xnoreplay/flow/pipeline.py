@@ -19,15 +19,16 @@ from xnoreplay.spec.presets import Preset
 
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
+PREDICTIONS = "predictions.safetensors"
 BARE_IMAGES = 400  # a second or two of bare Verilator
 DATA_CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
 CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/latents.py",
-    "data/latents", *DATA_CODE,
+    "flow/predictions.py", "data/latents", *DATA_CODE,
 )  # fmt: skip
 ESTIMATE_CODE = (
     "spec", "sim", "flow/estimate.py", "flow/costs", "flow/session_cost.py", "flow/workload.py",
-    "flow/native.py", "flow/footprint.py", "flow/cil.py", "flow/data.py", "data/latents",
+    "flow/native.py", "flow/footprint.py", "flow/cil.py", *DATA_CODE, "data/latents",
 )  # fmt: skip
 EXPLORE_CODE = (
     *ESTIMATE_CODE, "flow/explore.py", "flow/explore_space.py", "flow/explore_jobs.py",
@@ -59,6 +60,7 @@ class Settings:
     all_classes : whether pre-training sees every class of the scenario, not the base alone
     sweep : dials and values that `explore` tries; its own choice, if None
     objective : of the pre-training, `supervised` or `semi` (semi-supervised)
+    dump : whether cil leaves a file of all predictions
     """
 
     preset: Preset
@@ -74,6 +76,7 @@ class Settings:
     all_classes: bool = False
     sweep: dict[str, list] | None = None
     objective: str = "supervised"
+    dump: bool = False
 
     def __post_init__(self) -> None:
         require.positive("seeds", self.seeds)
@@ -89,10 +92,12 @@ class Settings:
 def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
     """The run folder and its settings: what is chosen, else what the folder's last run had.
 
-    None, and False for `untrained`, is what was not chosen. A folder that has a bundle keeps it
+    None, and False for `untrained`, is what was not chosen; order_seed and step change the preset's
+    scenario. A folder that has a bundle keeps it
     until another one is asked for.
     """
     chosen = {n: v for n, v in chosen.items() if v is not None and (n, v) != ("untrained", False)}
+    scenario = {n: chosen.pop(n) for n in ("order_seed", "step") if n in chosen}
     if "preset" in chosen:
         chosen["preset"] = presets.load(chosen["preset"])
     if folder is None:
@@ -111,6 +116,7 @@ def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
             f"{folder / SETTINGS} must be the settings of a run, but is not: {error}"
         ) from None
     merged = {"simulator": "both" if shutil.which("iverilog") else "verilator"} | recorded | chosen
+    merged["preset"] = presets.vary(merged["preset"], "scenario", **scenario)
     if not {"bundle", "untrained"} & chosen.keys():
         merged |= _kept_bundle(folder, merged["preset"])
     return folder, Settings(**merged)
@@ -148,8 +154,9 @@ def _cil(context: Context) -> dict:
     from xnoreplay.flow import cil
 
     return cil.run(
-        _preset(context), _bundle(context), range(context.config["seeds"]), context.progress
-    )
+        _preset(context), _bundle(context), range(context.config["seeds"]), context.progress,
+        dump=context.out / PREDICTIONS if context.config["dump"] else None,
+    )  # fmt: skip
 
 
 def _simulate(context: Context) -> dict:
@@ -282,7 +289,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "bundle": str(file) if file else None,
             "untrained": settings.untrained,
         },
-        "cil": {"preset": preset, "seeds": settings.seeds},
+        "cil": {"preset": preset, "seeds": settings.seeds, "dump": settings.dump},
         "simulate": {"preset": preset},
         "generate": {"preset": preset},
         "cosim": {
@@ -310,7 +317,7 @@ def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) 
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {
         name: getattr(settings, name)
-        for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep", "objective")
+        for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "dump")
     }
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
     return run

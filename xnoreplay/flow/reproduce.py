@@ -1,159 +1,226 @@
-"""The paper's experiments on a preset's latents, as tables with the paper's numbers beside ours."""
+"""The paper's experiments on a preset, as tables with the paper's numbers beside ours, and figures.
+
+Each row and seed is one file of the folder, so a stopped run goes on where it was, and a change of
+anything that a number depends on computes it again.
+"""
 
 import dataclasses
-import os
+import hashlib
+import json
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from pathlib import Path
 
-from xnoreplay.flow import cil, metrics
+from xnoreplay.flow import cil, files, metrics, paper, reproduced, step, systems
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.systems import LOSSES, Variant
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.presets import Preset
 
-BUFFERS = (0.05, 0.5, 1.0, 5.0, 25.0, 50.0)  # Mb of replayed latents
-SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transfer")
-Method = Callable[[Preset, Bundle, cil.Latents, int], dict]
+MEGABITS = (0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
+PAPER_MEGABITS = 5.0
+CODE = ("spec", "sim", "model/adam.py", "model/metrics.py", "flow/cil.py", "flow/systems.py")
+NATIVE_CODE = ("model",)
+_FILLING = threading.Lock()  # rows that start together share what the first one loads
+ROWS, RESULT, TABLES = "rows", "result.json", "tables.md"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a table: a method on a variant of the preset.
+    """One line of a table: a system on a variant of the preset.
 
     paper : a_final in percent as the paper or its predecessor has it, or ''
+    bundle : whose latents; the first is the one that is reproduced
     """
 
     table: str
     label: str
-    method: Method
+    variant: Variant
     preset: Preset
     paper: str = ""
+    bundle: int = 0
 
 
-def reset(
-    preset: Preset, bundle: Bundle, latents: cil.Latents, seed: int, everything: bool = True
-) -> dict:
-    """A fresh float classifier each session, from all classes seen so far or the new ones alone."""
-    from xnoreplay.model import adam
+@dataclass(frozen=True)
+class Source:
+    """A bundle, and the checkpoint that it comes from, for native replay."""
 
-    scenario, weights, seen = preset.scenario, adam.warm(bundle), 0
+    bundle: Bundle
+    checkpoint: Path | None = None
+    cache: dict = field(default_factory=dict, compare=False)
 
-    def session(task: int) -> None:
-        nonlocal weights, seen
-        seen = scenario.seen(task)
-        if task:
-            z, y = latents.of(range(seen) if everything else scenario.task_classes(task))
-            weights = adam.train(
-                adam.fresh(bundle.network, seed), z, y, seen, seed=seed, epochs=cil.FLOAT_EPOCHS,
-                batch=preset.target.batch,
-            )  # fmt: skip
+    @property
+    def classes(self) -> str:
+        """Which classes its pre-training saw: "base" or "all"."""
+        seen = self.bundle.provenance.get("trained_classes", 0)
+        return "all" if seen > self.bundle.provenance.get("base_classes", seen) else "base"
 
-    return cil.evaluate(scenario, latents, session, lambda z: adam.predict(weights, z, seen))
+    @property
+    def objective(self) -> str:
+        return "semi" if self.bundle.provenance.get("recipe", {}).get("twins") else "supervised"
+
+    @property
+    def label(self) -> str:
+        name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
+        kind = {"supervised": "supervised", "semi": "semi-supervised"}[self.objective]
+        return f"extractor of {name}, {kind}, {self.bundle.provenance.get('epochs', '?')} epochs"
 
 
-def rows(preset: Preset) -> list[Row]:
+def rows(preset: Preset, sources: list[Source], native: bool) -> list[Row]:
     """Every line, in the order of the tables."""
-    table = "Systems"
-    lines = [
-        Row(table, "chip's integers, weighted CCE", cil.chip, preset, "45.5"),
-        Row(table, "chip's integers, naive", cil.naive, preset),
-        Row(table, "chip's integers, cumulative", cil.cumulative, preset),
-        Row(table, "float Adam, naive-reset", partial(reset, everything=False), preset),
-        Row(table, "float Adam, cumulative-reset", reset, preset),
-    ]
-    for loss, name in (("cce", "CCE"), ("fcce", "focal CCE"), ("sh", "squared hinge")):
+    lines = []
+    for rule, name in (("float", "float Adam"), ("chip", "chip's integers")):
+        for system in systems.SYSTEMS[:-1]:
+            known = paper.LATENT_RPT[True] if system == "latent" else ""
+            lines.append(Row(f"Systems, {name}", system, Variant(system, rule), preset, known))
+    for loss, name in LOSSES.items():
         for balanced, kind in ((True, "weighted"), (False, "plain")):
-            method = partial(cil.floating, balanced=balanced, loss=loss)
-            paper = {True: "45.5", False: "40.9"}[balanced] if loss == "cce" else ""
-            lines.append(Row("Losses, float Adam", f"{kind} {name}", method, preset, paper))
-    latent, read_off = preset.network.latent, {0.5: "26 ± 2", 5.0: "40 ± 2", 25.0: "44 ± 2"}
-    for megabits in BUFFERS:
-        slots = int(megabits * 1e6) // latent
-        images = int(megabits * 1e6) // preset.network.native_image_bits
-        label = f"{megabits:g} Mb: {slots:,} latents (or {images:,} images)"
-        variant = _with(preset, "target", replay_capacity=slots)
-        paper = read_off.get(megabits, "")
-        lines.append(Row("Replay memory, chip's integers", label, cil.chip, variant, paper))
-    for step in (10, 2):
-        variant = _with(preset, "scenario", step=step)
-        label = f"{variant.scenario.tasks} sessions of {step} classes"
-        lines.append(Row("Sessions, chip's integers", label, cil.chip, variant))
+            known = paper.LATENT_RPT[balanced] if loss == "cce" else ""
+            variant = Variant(loss=loss, balanced=balanced, megabits=PAPER_MEGABITS)
+            lines.append(Row("Losses, latent replay, float", f"{kind} {name}", variant, preset, known))
+    kinds = [("latent", "float"), ("latent", "chip")] + [("native", "float")] * native
+    for system, rule in kinds:
+        read_off = paper.NATIVE_MEMORY if system == "native" else paper.LATENT_MEMORY
+        for megabits in MEGABITS:
+            variant = Variant(system, rule, megabits=megabits)
+            slots = variant.capacity(preset)
+            if rule == "chip" and slots < preset.network.classes:
+                continue  # the chip needs a latent of each class
+            what = "images" if system == "native" else "latents"
+            label = f"{megabits:g} Mb: {slots:,} {what}"
+            table = f"Memory, {system} replay, {rule}"
+            lines.append(Row(table, label, variant, preset, read_off.get(megabits, "")))
+    rest = preset.scenario.classes - preset.scenario.base
+    for size in dict.fromkeys((preset.scenario.step, 10, 2)):
+        if rest % size:
+            continue
+        other = presets.vary(preset, "scenario", step=size)
+        for rule in systems.RULES:
+            label = f"{other.scenario.tasks} sessions of {size}, {rule}"
+            lines.append(Row("Sessions, latent replay", label, Variant(rule=rule), other))
+    for i, source in enumerate(sources):
+        known = paper.EXTRACTORS.get((source.classes, source.objective), "")
+        for rule in systems.RULES:
+            lines.append(
+                Row("Extractors, latent replay", f"{source.label}, {rule}", Variant(rule=rule), preset, known, i)
+            )  # fmt: skip
     return lines
 
 
-def _with(preset: Preset, part: str, **fields) -> Preset:
-    changed = dataclasses.replace(getattr(preset, part), **fields)
-    return dataclasses.replace(preset, **{part: changed})
+def run(
+    preset: Preset, sources: list[Source], seeds: Iterable[int], folder: Path, progress: Progress,
+    native: bool = False, workers: int = 1,
+) -> dict:  # fmt: skip
+    """Scores of every row over the seeds; tables and figures in the folder.
 
+    A seed orders the samples, fills the memory and starts the chip's registers; the class order is
+    the preset's.
 
-def run(preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress) -> dict:
-    """Scores of every row over the seeds.
-
-    A seed orders the samples and starts the chip's registers; the class order is the preset's.
+    Parameters
+    ----------
+    sources : list of Source
+        The first is the one to reproduce; others are compared with it.
+    native : bool
+        Native replay, too: needs PyTorch and the data set's images, and hours.
+    workers : int
+        Rows computed side by side.
 
     Raises
     ------
     SpecError
-        For no seed, or a scenario that is not the paper's.
+        For no seed, or a data set that the paper has not.
     """
-    seeds, scenario = list(seeds), preset.scenario
+    seeds = list(seeds)
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
-    if (scenario.dataset, scenario.base) != ("cifar100", 50):
+    if preset.scenario.dataset not in ("cifar100", "digits"):
         raise SpecError(
-            "the scenario to reproduce must be of data set 'cifar100' with 50 base classes, not "
-            f"{scenario.dataset!r} with {scenario.base}"
+            "the scenario to reproduce must be of data set 'cifar100', or 'digits' to try the "
+            f"command, not {preset.scenario.dataset!r}"
         )
-    latents = cil.extract(preset, bundle)
-    orders = {seed: latents.shuffled(seed) for seed in seeds}
-    lines, done = rows(preset), []
-    with progress.task("reproduce", len(lines)) as task, ThreadPoolExecutor(os.cpu_count()) as pool:
-        for row in lines:
-            start = time.monotonic()
+    lines, folder = rows(preset, sources, native), Path(folder)
+    jobs = [(row, seed) for row in lines for seed in seeds]
 
-            def result(seed: int, row: Row = row) -> dict:
-                return row.method(row.preset, bundle, orders[seed], seed)
+    def one(job: tuple[Row, int]) -> dict:
+        return _result(*job, sources[job[0].bundle], folder, seeds)
 
-            results = list(pool.map(result, seeds))
-            scores = {n: [r[n] for r in results] for n in SCORES}
-            seconds = (time.monotonic() - start) / len(seeds)
-            done.append({"table": row.table, "label": row.label, "paper": row.paper,
-                         "seconds": seconds, **scores})  # fmt: skip
-            task.advance(1, row.label)
-    return {
+    with progress.task("reproduce", len(jobs)) as task, ThreadPoolExecutor(workers) as pool:
+        results = []
+        for (row, seed), result in zip(jobs, pool.map(one, jobs), strict=True):
+            results.append(result)
+            task.advance(1, f"{row.table}: {row.label}, seed {seed}")
+    done = []
+    for i, row in enumerate(lines):
+        of_row = results[i * len(seeds) : (i + 1) * len(seeds)]
+        scores = {name: [r[name] for r in of_row] for name in of_row[0]}
+        variant = dataclasses.asdict(row.variant)
+        done.append({"table": row.table, "label": row.label, "paper": row.paper, **variant, **scores})
+    result = {
         "seeds": seeds,
         "chip_epochs": preset.target.epochs,
         "float_epochs": cil.FLOAT_EPOCHS,
-        "base_train_accuracy": bundle.provenance["base_train_accuracy"],
-        "base_test_accuracy": bundle.provenance["base_test_accuracy"],
+        "native_epochs": systems.NATIVE_EPOCHS,
+        "hardware": sorted({r["hardware"] for r in results}),
+        "bundles": [{"label": s.label, **s.bundle.provenance} for s in sources],
         "rows": done,
     }
+    files.write_json(folder / RESULT, result)
+    (folder / TABLES).write_text(reproduced.markdown(result) + "\n", encoding="utf-8")
+    for name, picture in reproduced.pictures(result).items():
+        picture.save(folder / name)
+    return result
 
 
-def markdown(result: dict) -> str:
-    """The tables, in percent: mean and sample standard deviation over the seeds."""
-    base = [100 * result[f"base_{part}_accuracy"] for part in ("train", "test")]
-    seeds = ", ".join(map(str, result["seeds"]))
-    head = (
-        f"Seeds {seeds}; chip's rule {result['chip_epochs']} epochs a session, float "
-        f"{result['float_epochs']}. The bundle recognises {base[0]:.1f} % of the training and "
-        f"{base[1]:.1f} % of the test images of the base classes among these."
-    )
-    lines, table = [head], None
-    for row in result["rows"]:
-        if row["table"] != table:
-            table = row["table"]
-            names = " | ".join(SCORES)
-            lines += ["", f"| {table} | {names} | paper's a_final | seconds a seed |",
-                      "|---" * (len(SCORES) + 3) + "|"]  # fmt: skip
-        cells = [row["label"], *(_cell(row[name]) for name in SCORES), row["paper"] or "–"]
-        lines.append("| " + " | ".join([*cells, f"{row['seconds']:.0f}"]) + " |")
-    return "\n".join(lines)
+def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int]) -> dict:
+    """One row and seed: from its file if it is there, else computed and left there."""
+    from xnoreplay.model.hardware import processor
+
+    native = row.variant.system == "native"
+    recipe = {
+        "variant": dataclasses.asdict(row.variant),
+        "preset": presets.to_dict(row.preset),
+        "bundle": bundles.digest(source.bundle),
+        "checkpoint": files.file_digest(source.checkpoint) if native and source.checkpoint else "",
+        "seed": seed,
+        "code": step.code_digest(CODE + NATIVE_CODE * native),
+    }
+    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+    path = folder / ROWS / f"{digest}.json"
+    if path.exists():
+        return files.read_json(path)["result"]
+    latents = _samples(source, row.preset, seed, native, seeds)
+    start = time.monotonic()
+    scores = systems.run(
+        row.variant, row.preset, source.bundle, latents, seed,
+        images=latents if native else None, checkpoint=source.checkpoint,
+    )  # fmt: skip
+    scores.pop("predictions")
+    counts = latents.test_counts(row.preset.scenario)
+    result = {
+        **scores,
+        "curve": metrics.seen_curve(scores["matrix"], counts),
+        "seconds": time.monotonic() - start,
+        "hardware": processor(),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}{files.PART}")
+    files.write_json(part, {"recipe": recipe, "result": result})
+    part.replace(path)
+    return result
 
 
-def _cell(values: list[float]) -> str:
-    percent = [100 * v for v in values]
-    return f"{metrics.mean(percent):.1f} ± {metrics.spread(percent):.1f}"
+def _samples(source: Source, preset: Preset, seed: int, native: bool, seeds: list[int]):
+    """Latents or images in the order of a seed; each made once."""
+    kind = "images" if native else "latents"
+    with _FILLING:
+        if kind not in source.cache:
+            whole = systems.pictures(preset) if native else cil.extract(preset, source.bundle)
+            source.cache[kind] = whole if native else {s: whole.shuffled(s) for s in seeds}
+    known = source.cache[kind]
+    return known.shuffled(seed) if native else known[seed]

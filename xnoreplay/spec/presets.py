@@ -249,6 +249,16 @@ def _convs(rows) -> tuple[Conv, ...]:
     return tuple(convs)
 
 
+def vary(preset: Preset, part: str, **fields) -> Preset:
+    """The same preset with other fields in one part; raises SpecError as the part does.
+
+    >>> vary(PRESETS["digits"], "target", epochs=3).target.epochs
+    3
+    """
+    changed = dataclasses.replace(getattr(preset, part), **fields)
+    return dataclasses.replace(preset, **{part: changed})
+
+
 def to_dict(preset: Preset) -> dict:
     """Nested plain values that `from_dict` turns back into the same preset."""
     return {

@@ -81,3 +81,10 @@ class ScenarioSpec:
     def seen(self, task: int) -> int:
         """Classes seen once a task has arrived."""
         return self.task_classes(task).stop
+
+    @property
+    def task_of(self) -> np.ndarray:
+        """(classes,) int64: the task that brings each chip class."""
+        return np.repeat(
+            np.arange(self.tasks + 1), [len(self.task_classes(t)) for t in range(self.tasks + 1)]
+        )

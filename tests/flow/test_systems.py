@@ -1,0 +1,165 @@
+"""Systems of class-incremental learning: memories, what each learns, bounds, and refusals."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import cil, predictions, systems
+from xnoreplay.flow.cli import main
+from xnoreplay.flow.pretrain import packaged
+from xnoreplay.flow.systems import Memory, Variant
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import SpecError
+
+DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return bundles.read(packaged(DIGITS))
+
+
+@pytest.fixture(scope="module")
+def latents(bundle):
+    return cil.extract(DIGITS, bundle)
+
+
+def run(variant, bundle, latents, **given):
+    return systems.run(variant, DIGITS, bundle, latents.shuffled(0), 0, **given)
+
+
+def test_iso_memory_is_thirteen_latents_an_image():
+    for megabits, slots, images in ((0.05, 48, 3), (5, 4_882, 375), (25, 24_414, 1_878)):
+        assert Variant("latent", megabits=megabits).capacity(FULL) == slots
+        assert Variant("native", megabits=megabits).capacity(FULL) == images
+    assert Variant("latent").capacity(FULL) == FULL.target.replay_capacity
+
+
+def test_memory_is_shared_equally_and_classes_only_lose_samples():
+    labels = np.repeat(np.arange(6), 20)
+    memory = Memory(23, seed=1)
+    memory.admit(labels, range(3))
+    before = [set(h) for h in memory.held]
+    assert sorted(len(h) for h in before) == [7, 8, 8]
+    memory.admit(labels, range(3, 6))
+    assert sorted(len(h) for h in memory.held) == [3, 4, 4, 4, 4, 4]
+    assert all(set(h) <= b for h, b in zip(memory.held, before, strict=False))
+    for label, held in enumerate(memory.held):
+        assert (labels[held] == label).all()
+    assert len(memory.indices) == len(set(memory.indices)) == 23
+
+
+def test_a_memory_of_fewer_samples_than_classes_serves_some():
+    memory = Memory(4, seed=0)
+    memory.admit(np.arange(6), range(6))
+    assert sorted(len(h) for h in memory.held) == [0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("rule", systems.RULES)
+def test_every_system_lies_where_it_should(bundle, latents, rule):
+    final, new = {}, {}
+    for system in systems.SYSTEMS[:-1]:
+        scores = run(Variant(system, rule), bundle, latents)
+        final[system], new[system] = scores["a_final"], scores["a_new"]
+    assert final["naive-reset"] < 0.25  # one class of ten is learnt
+    assert final["naive"] < final["latent"] < final["cumulative"] + 0.05
+    assert final["cumulative-reset"] > 0.75
+    assert new["naive-reset"] > 0.95
+
+
+def test_the_chip_s_latent_replay_is_that_of_the_cil_step(bundle, latents):
+    a = run(Variant("latent", "chip"), bundle, latents)
+    b = cil.chip(DIGITS, bundle, latents.shuffled(0), 0)
+    np.testing.assert_array_equal(a["predictions"], b["predictions"])
+
+
+def test_more_memory_helps_and_weighting_keeps_old_classes(bundle, latents):
+    small, large = (
+        np.mean([run(Variant(megabits=mb), bundle, latents)["a_final"]]) for mb in (0.0008, 0.02)
+    )
+    assert small < large
+    weighted, plain = (
+        run(Variant(balanced=b, megabits=0.002), bundle, latents) for b in (True, False)
+    )
+    assert weighted["a_old"] > plain["a_old"]
+    assert weighted["a_new"] < plain["a_new"]
+
+
+def test_a_fresh_chip_knows_nothing(bundle):
+    learner = cil.power_on(DIGITS.target, systems.fresh(bundle, 0), 0)
+    assert not learner.proxies.output_weight.any()  # every pair cancels
+    assert 0.4 < (learner.proxies.hidden_weight > 0).mean() < 0.6
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"system": "latents"}, "system must be 'naive' or .* not 'latents'"),
+        ({"rule": "chip", "loss": "sh"}, "chip's rule must have .* not latent, .* squared hinge"),
+        ({"rule": "chip", "balanced": False}, "chip's rule must have .* weighted cross-entropy, not"),
+        ({"rule": "chip", "system": "native"}, "chip's rule must have a frozen feature extractor"),
+        ({"system": "naive", "megabits": 1}, "system 'naive' must have no memory, not 1 Mb"),
+        ({"megabits": 0}, "must have more than 0 Mb, not 0"),
+        ({"epochs": 0}, "epochs must be a positive integer, not 0"),
+    ],
+)
+def test_variants_that_there_are_not(fields, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        Variant(**fields)
+
+
+def test_the_chip_needs_a_latent_of_each_class(bundle, latents):
+    with pytest.raises(SpecError, match="at least one latent for each of 10 classes, not 6"):
+        run(Variant("latent", "chip", megabits=0.0008), bundle, latents)
+
+
+def test_the_command_prints_scores_and_leaves_predictions(tmp_path, capsys):
+    file = tmp_path / "p.safetensors"
+    code = main([
+        "systems", "--system", "latent", "--system", "naive", "--loss", "sh", "--plain", "--buffer",
+        "0.01", "--step", "5", "--seeds", "2", "--epochs", "2", "--dump", str(file),
+    ])  # fmt: skip
+    lines = capsys.readouterr().out.splitlines()
+    assert code == 0
+    labels = ["latent, float, plain squared hinge, 0.01 Mb", "naive, float, plain squared hinge"]
+    assert [line.split("|")[1].strip() for line in lines[2:]] == labels
+    _, task, predicted, about = predictions.read(file)
+    assert set(predicted) == {f"{label}/{seed}" for label in labels for seed in (0, 1)}
+    assert about["dataset"] == "digits"
+    assert task.max() == 1  # one session of five classes
+
+
+def test_another_class_order_needs_another_bundle(tmp_path, capsys):
+    assert main(["systems", "--order-seed", "3"]) == 1
+    assert "none is packaged for its network and scenario" in capsys.readouterr().err
+    path = tmp_path / "random.safetensors"
+    bundles.write(bundles.random(TINY.network, 0), path)  # random bits fit any order
+    orders = []
+    for seed in ("3", "4"):
+        file = tmp_path / seed
+        arguments = ["--preset", "tiny", "--bundle", str(path), "--epochs", "1", "--seeds", "1"]
+        assert main(["systems", *arguments, "--order-seed", seed, "--dump", str(file)]) == 0
+        orders.append(predictions.read(file)[3]["class_order"])
+    assert orders[0] != orders[1]
+
+
+def test_native_replay_learns_and_forgets_less_with_more_memory(bundle):
+    pytest.importorskip("torch")
+    latents, images = cil.extract(DIGITS, bundle), systems.pictures(DIGITS)
+    np.testing.assert_array_equal(latents.test_class, images.test_class)
+    scenario = dataclasses.replace(DIGITS.scenario, step=5)
+    preset = dataclasses.replace(DIGITS, scenario=scenario)
+    old = {}
+    for megabits in (0.002, 0.2):
+        variant = Variant("native", megabits=megabits, epochs=8)
+        scores = systems.run(
+            variant, preset, bundle, latents.shuffled(0), 0, images=images.shuffled(0)
+        )
+        old[megabits] = scores["a_old"]
+        assert scores["matrix"][0][0] > 0.95  # the base classifier is the bundle's
+    assert old[0.002] < old[0.2]
+    assert scores["a_new"] > 0.5
+    with pytest.raises(SpecError, match="must have the data set's images"):
+        systems.run(variant, preset, bundle, latents, 0)

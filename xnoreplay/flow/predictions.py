@@ -1,0 +1,55 @@
+"""Predictions of every test sample after every session, as one file: what each score follows from.
+
+A safetensors file, so that another library can compute its own metrics from it: `label` (n,) and
+`task` (n,), and for each method and seed "METHOD/SEED" (tasks, n), all uint16. Row t holds what the
+classifier says after task t, among the classes seen by then; task 0 is the base. Labels are chip
+classes, numbered by arrival.
+"""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import safetensors
+
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec.errors import XnoreplayError
+
+FORMAT = "xnoreplay-predictions-1"
+
+
+def write(
+    path: Path, labels: np.ndarray, task: np.ndarray, predicted: dict[str, np.ndarray], about: dict
+) -> None:
+    """Write a prediction file, whole or not at all.
+
+    labels, task (n,); predicted (tasks, n) of each "METHOD/SEED"; about: plain values.
+    """
+    tensors = {"label": labels, "task": task, **predicted}
+    metadata = {"format": FORMAT, "about": json.dumps(about, sort_keys=True)}
+    bundles.write_tensors(
+        Path(path), {n: np.ascontiguousarray(a, np.uint16) for n, a in tensors.items()}, metadata
+    )
+
+
+def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dict]:
+    """What was written.
+
+    Raises
+    ------
+    XnoreplayError
+        For a file that is missing, damaged or foreign.
+    """
+    try:
+        with safetensors.safe_open(path, framework="numpy") as f:
+            metadata = f.metadata() or {}
+            tensors = {name: f.get_tensor(name).astype(np.int64) for name in f.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise XnoreplayError(f"prediction file {path} must be a whole file: {error}") from None
+    if metadata.get("format") != FORMAT:
+        raise XnoreplayError(
+            f"prediction file {path}: field 'format' must be {FORMAT!r}, not "
+            f"{metadata.get('format')!r}"
+        )
+    labels, task = tensors.pop("label"), tensors.pop("task")
+    return labels, task, tensors, json.loads(metadata["about"])

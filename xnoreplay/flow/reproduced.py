@@ -1,0 +1,81 @@
+"""What `xnoreplay reproduce` writes: tables in percent, and figures, from its result."""
+
+from xnoreplay.flow import figures, paper
+from xnoreplay.flow.metrics import mean, percent, spread
+from xnoreplay.flow.trials import SCORES
+
+
+def markdown(result: dict) -> str:
+    """The tables, in percent: mean and sample standard deviation over the seeds."""
+    lines, table = _head(result), None
+    for row in result["rows"]:
+        if row["table"] != table:
+            table = row["table"]
+            names = " | ".join(SCORES)
+            lines += ["", f"| {table} | {names} | paper's a_final | seconds a seed |",
+                      "|---" * (len(SCORES) + 3) + "|"]  # fmt: skip
+        cells = [row["label"], *(percent(row[name]) for name in SCORES), row["paper"] or "–"]
+        lines.append("| " + " | ".join([*cells, f"{mean(row['seconds']):.0f}"]) + " |")
+    return "\n".join(lines)
+
+
+def _head(result: dict) -> list[str]:
+    seeds = ", ".join(map(str, result["seeds"]))
+    conditions = (
+        f"Seeds {seeds}. Epochs a session: chip's rule {result['chip_epochs']}, float "
+        f"{result['float_epochs']}, native replay {result['native_epochs']}. Computed on "
+        f"{'; '.join(result['hardware'])}. Percent, mean and deviation over the seeds."
+    )
+    lines = [conditions]
+    for bundle in result["bundles"]:
+        if "base_train_accuracy" not in bundle:
+            continue  # random bits
+        base = [100 * bundle[f"base_{part}_accuracy"] for part in ("train", "test")]
+        trained = bundle.get("hardware") or "a machine that its bundle does not name"
+        lines.append(
+            f"The {bundle['label']}, trained on {trained}, recognises {base[0]:.1f} % of the training "
+            f"and {base[1]:.1f} % of the test images of the base classes among these "
+            f"(the paper's network, all 100 classes at once: {paper.OFFLINE_TRAIN} % of the training "
+            "images)."
+        )
+    return lines
+
+
+def pictures(result: dict) -> dict[str, figures.Picture]:
+    """Figures by name: sessions of each rule, losses, memory; those that have rows."""
+    drawn = {}
+    for rule in ("float", "chip"):
+        chosen = [r for r in result["rows"] if r["table"].startswith("Systems") and r["rule"] == rule]
+        if chosen:
+            lines = {r["label"]: _band(r["curve"]) for r in chosen}
+            axis = "accuracy on all classes seen"
+            drawn[f"sessions_{rule}"] = figures.curves(lines, axis, _ticks(chosen))
+    losses = [r for r in result["rows"] if r["table"].startswith("Losses")]
+    if losses:
+        bars = {name: _points(losses, name) for name in SCORES[:3]}
+        axis = "accuracy after the last session"
+        drawn["losses"] = figures.columns([r["label"] for r in losses], bars, axis)
+    memory: dict[str, list[dict]] = {}
+    for row in result["rows"]:
+        if row["table"].startswith("Memory"):
+            memory.setdefault(f"{row['system']}, {row['rule']}", []).append(row)
+    if memory:
+        points = {
+            name: ([r["megabits"] for r in of], *_points(of, "a_final"))
+            for name, of in memory.items()
+        }
+        drawn["memory"] = figures.against(points, "memory, Mb", "a_final")
+    return drawn
+
+
+def _ticks(rows: list[dict]) -> list[str]:
+    return ["base", *(f"session {t}" for t in range(1, len(rows[0]["curve"][0])))]
+
+
+def _band(curves: list[list[float]]) -> tuple[list[float], list[float]]:
+    steps = list(zip(*curves, strict=True))
+    return [mean(list(s)) for s in steps], [spread(list(s)) for s in steps]
+
+
+def _points(rows: list[dict], score: str) -> tuple[list[float], list[float]]:
+    return [mean(r[score]) for r in rows], [spread(r[score]) for r in rows]

@@ -1,0 +1,122 @@
+"""Native replay: remembered images, and sessions that train the whole network on them.
+
+What pre-training does, on what a session has: the feature extractor goes on learning, which latents
+in memory would forbid. Every session has the augmentation of the data set's recipe.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xnoreplay.model import checkpoint, training
+from xnoreplay.model.distributed import Processes
+from xnoreplay.model.losses import ClassLoss
+from xnoreplay.model.network import FBNN, of_bundle
+from xnoreplay.model.objective import Objective
+from xnoreplay.model.recipe import Recipe, recipe_of
+from xnoreplay.model.rule import INIT, class_weights
+from xnoreplay.model.samples import Samples
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import XnoreplayError
+
+LEARNING_RATE = 1e-3  # at the start of a session; at 1e-4 new rows need some hundred epochs
+OUTPUT = "classifier.output"
+MAX_PIXEL = 255  # for the decoder, which there is none of here
+
+
+def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
+    """The network that a bundle was exported from, as the state of an FBNN of its base classes.
+
+    path : the checkpoint, whose real proxies the bundle has not; without it, the extractor's start
+        at the middle of the range they are drawn from, plus or minus INIT / 2
+
+    Raises
+    ------
+    XnoreplayError
+        For a checkpoint of another network.
+    """
+    base = bundle.golden.logit.shape[1]
+    state = of_bundle(bundle).state_dict()
+    state[OUTPUT] = state[OUTPUT][:base]
+    known = {name: t.shape for name, t in state.items()}
+    if path is None:
+        for name, tensor in state.items():
+            if tensor.is_floating_point() and not name.startswith("classifier."):
+                state[name] = tensor * (INIT / 2)
+        return state
+    real = checkpoint.part(checkpoint.load(path)[0], "model.network.")
+    real[OUTPUT] = real[OUTPUT][:base]
+    signs = {n: (t >= 0) for n, t in real.items() if t.is_floating_point()}
+    if {n: t.shape for n, t in real.items()} != known or any(
+        not torch.equal(s, state[n] >= 0) for n, s in signs.items() if not n.startswith("classifier.")
+    ):
+        raise XnoreplayError(f"checkpoint {path} must be the one that the bundle was exported from")
+    return real
+
+
+@dataclass
+class Native:
+    """A network that learns from images, session after session.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    state : dict of Tensor
+        From `start`.
+    dataset : str
+        Name of the data set, for its recipe.
+    seed, epochs : int
+        Of every session.
+    loss, balanced : str, bool
+        As in `xnoreplay.model.adam.train`.
+    """
+
+    bundle: Bundle
+    state: dict[str, Tensor]
+    dataset: str
+    seed: int
+    epochs: int
+    loss: str = "cce"
+    balanced: bool = True
+    report: Callable[[str], None] = lambda _line: None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The data set's augmentation and minibatches, without what serves pre-training alone."""
+        return replace(
+            recipe_of(self.dataset), learning_rate=LEARNING_RATE, mirrored=False, joined=False,
+            activation=0.0, reconstruction=0.0, twins=0.0,
+        )  # fmt: skip
+
+    def network(self, classes: int, session: int = 0) -> FBNN:
+        """The network with rows for so many classes; new rows are drawn from seed and session."""
+        thresholds = self.state["thermometer.thresholds"].numpy()
+        network = FBNN(self.bundle.network, thresholds, classes, self.seed + session)
+        state = network.state_dict()
+        rows = state[OUTPUT].clone()
+        rows[: len(self.state[OUTPUT])] = self.state[OUTPUT][:classes]
+        network.load_state_dict(self.state | {OUTPUT: rows})
+        return network
+
+    def session(self, images: np.ndarray, labels: np.ndarray, classes: int, session: int) -> None:
+        """Train on (n, h, w, channels) uint8 images and (n,) labels below `classes`."""
+        counts = np.bincount(labels, minlength=classes)
+        weights = class_weights(counts) if self.balanced else np.ones(classes)
+        network, recipe = self.network(classes, session), self.recipe
+        objective = Objective(network, ClassLoss(weights, self.loss), recipe, MAX_PIXEL)
+        here = Processes.alone()
+        objective.to(here.device)
+        fit = training.Fit(
+            objective, training.adam(objective, recipe), recipe, Samples(images, labels), classes,
+            self.seed + session, self.epochs, here,
+        )  # fmt: skip
+        training.run(fit, report=self.report)
+        self.state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
+
+    def predict(self, images: np.ndarray, classes: int) -> np.ndarray:
+        """(n, h, w, channels) uint8 -> (n,) classes; ties go to the lowest."""
+        return self.network(classes).evaluate(images).logits.argmax(axis=1)
