@@ -15,6 +15,7 @@ from xnoreplay.flow import data, predictions
 from xnoreplay.flow.latents import LatentSet, packaged
 from xnoreplay.flow.metrics import percent
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.workers import one_thread
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
@@ -265,7 +266,8 @@ def run(
     latents = extract(preset, bundle)
     scores: dict[str, dict[str, list]] = {name: {} for name in METHODS}
     predicted = {}
-    with progress.task("class-incremental learning", len(seeds) * len(METHODS)) as task:
+    length = len(seeds) * len(METHODS)
+    with progress.task("class-incremental learning", length) as task, one_thread():
         for seed in seeds:
             shuffled = latents.shuffled(seed)
             for name, method in METHODS.items():

@@ -5,13 +5,13 @@ default chosen from the table was not chosen on test images.
 """
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
 from xnoreplay.flow import cil
 from xnoreplay.flow.metrics import percent
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, unknown
@@ -113,9 +113,9 @@ def run(
         (_, _, method, variant), seed = job
         return method(variant, bundle, orders[seed], seed)
 
-    with progress.task("dials", len(jobs)) as task, ThreadPoolExecutor(workers) as pool:
-        results = []
-        for ((dial, value, *_), _), result in zip(jobs, pool.map(one, jobs), strict=True):
+    results = []
+    with progress.task("dials", len(jobs)) as task:
+        for ((dial, value, *_), _), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):
             results.append(result)
             task.advance(1, f"{dial} {value}".strip())
     rows = []

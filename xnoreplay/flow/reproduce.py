@@ -10,13 +10,13 @@ import json
 import threading
 import time
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xnoreplay.flow import cil, files, metrics, paper, reproduced, step, systems
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import LOSSES, Variant
+from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
@@ -150,9 +150,9 @@ def run(
     def one(job: tuple[Row, int]) -> dict:
         return _result(*job, sources[job[0].bundle], folder, seeds)
 
-    with progress.task("reproduce", len(jobs)) as task, ThreadPoolExecutor(workers) as pool:
-        results = []
-        for (row, seed), result in zip(jobs, pool.map(one, jobs), strict=True):
+    results = []
+    with progress.task("reproduce", len(jobs)) as task:
+        for (row, seed), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):
             results.append(result)
             task.advance(1, f"{row.table}: {row.label}, seed {seed}")
     done = []

@@ -6,6 +6,7 @@ from pathlib import Path
 from xnoreplay.flow import cil, metrics, systems
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import Variant
+from xnoreplay.flow.workers import one_thread
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
@@ -25,7 +26,7 @@ def run(
     latents = cil.extract(preset, bundle)
     images = systems.pictures(preset) if any(v.system == "native" for v in variants) else None
     rows, predicted = [], {}
-    with progress.task("systems", len(variants) * len(seeds)) as task:
+    with progress.task("systems", len(variants) * len(seeds)) as task, one_thread():
         for variant in variants:
             row: dict = {"label": variant.label}
             for seed in seeds:

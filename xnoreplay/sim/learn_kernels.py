@@ -262,9 +262,8 @@ def update(c, proxies, work, samples, seen):
     proxies.random[1] = state
 
 
-def minibatch(c, proxies, work, samples, seen, weights, rule, epoch) -> None:
-    """One minibatch whose latents (as +-1) and labels lie in `work`."""
-    forward(proxies, work, samples, seen)
+def learn(c, proxies, work, samples, seen, weights, rule, epoch) -> None:
+    """What follows the forward pass, whose inputs and sums lie in `work`."""
     errors(c, proxies, work, samples, seen, weights, rule.delta_shift(epoch))
     if c.hidden_learns:
         back(c, proxies, work, samples, seen, rule.hidden_shift(epoch))

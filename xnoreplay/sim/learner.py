@@ -52,12 +52,18 @@ class Learner:
 
     def predict(self, latents: np.ndarray) -> np.ndarray:
         """(n, latent) bits -> (n,) classes among those seen; ties go to the lowest."""
+        return self._sums(self._inputs(latents)).argmax(axis=1)
+
+    def _inputs(self, latents: np.ndarray) -> np.ndarray:
+        """(n, latent) bits -> (n, latent + hidden) float32, the output layer's -1 and +1."""
         z = signed(latents).astype(np.float32)
-        h = signed(sign(z @ self.proxies.hidden_weight.T.astype(np.float32)))
-        v = np.concatenate([z, h.astype(np.float32)], axis=1)
         # Sums of at most 2^24 small integers are exact in float32.
-        sums = v @ self.proxies.output_weight[: self.seen].T.astype(np.float32)
-        return sums.argmax(axis=1)
+        h = signed(sign(z @ self.proxies.hidden_weight.T.astype(np.float32)))
+        return np.concatenate([z, h.astype(np.float32)], axis=1)
+
+    def _sums(self, v: np.ndarray) -> np.ndarray:
+        """(n, latent + hidden) -> (n, classes seen) float32 logit sums, integers."""
+        return v @ self.proxies.output_weight[: self.seen].T.astype(np.float32)
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; over-full classes make room."""
@@ -99,17 +105,21 @@ class Learner:
         weights = np.array(class_weights(counts.tolist()), np.int64)
         pool = np.concatenate([self.latents, *(z[None] for z, _ in self.staged)])
         labels = np.concatenate([self.labels, [y for _, y in self.staged]]).astype(np.int64)
-        values = signed(pool).astype(np.int8)
+        values = self._inputs(pool)  # hidden bits too, which only a learning hidden layer changes
         total = 0
         for epoch in range(self.target.epochs):
             order = iter(self.epoch_order())
             while batch := list(islice(order, self.target.batch)):
-                self._work.v[: len(batch), : self.net.latent] = values[batch]
-                self._work.label[: len(batch)] = labels[batch]
-                kernels.minibatch(
-                    self._c, self.proxies, self._work, len(batch), self.seen, weights,
-                    self.rule, epoch,
-                )  # fmt: skip
+                count, v = len(batch), values[batch]
+                self._work.v[:count] = v
+                self._work.label[:count] = labels[batch]
+                if self.target.hidden_learns:
+                    kernels.forward(self.proxies, self._work, count, self.seen)
+                else:
+                    self._work.s[:count, : self.seen] = self._sums(v)
+                kernels.learn(
+                    self._c, self.proxies, self._work, count, self.seen, weights, self.rule, epoch
+                )
                 total += 1
         return total
 
