@@ -94,3 +94,16 @@ def test_the_command_writes_what_the_simulator_computes(tmp_path):
         == 0
     )
     same(latents.read(out, TINY.network.latent), cil.simulated(TINY, bundle))
+
+
+def test_experiments_take_a_file_of_their_bundle_alone(tmp_path, capsys):
+    files = {}
+    for seed in (3, 4):
+        bundle, file = tmp_path / f"b{seed}", tmp_path / f"l{seed}"
+        bundles.write(bundles.random(TINY.network, seed), bundle)
+        assert main(["latents", str(file), "--preset", "tiny", "--bundle", str(bundle)]) == 0
+        files[seed] = bundle, file
+    arguments = ["--preset", "tiny", "--bundle", str(files[3][0]), "--seeds", "1"]
+    assert main(["dials", *arguments, "--latents", str(files[3][1]), "--dial", "epochs=1"]) == 0
+    assert main(["systems", *arguments, "--latents", str(files[4][1])]) == 1
+    assert "must be of the bundle" in capsys.readouterr().err

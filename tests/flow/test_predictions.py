@@ -64,7 +64,7 @@ def test_round_trip(tmp_path):
     labels, task, predicted, about = predictions.read(file)
     assert (labels.tolist(), task.tolist(), about) == ([0, 1, 2], [0, 0, 1], {"a": 1})
     np.testing.assert_array_equal(predicted["m/0"], rows)
-    assert cil.score(labels, task, predicted["m/0"])["a_final"] == pytest.approx(1 / 3)
+    assert predictions.score(labels, task, predicted["m/0"])["a_final"] == pytest.approx(1 / 3)
 
 
 def test_other_files_are_refused(tmp_path, run):

@@ -46,6 +46,7 @@ def two_rows(monkeypatch):
 
     run = systems.run
     monkeypatch.setattr(reproduce.cil, "extract", lambda *_: few)
+    monkeypatch.setattr(reproduce.latents, "packaged", lambda _bundle: few)  # not simulated
     monkeypatch.setattr(reproduce, "rows", lines)
     monkeypatch.setattr(reproduce.systems, "run", counted)
     return few, runs
@@ -177,3 +178,12 @@ def test_after_an_error_no_further_job_starts():
         list(side_by_side(work, range(50), 1))
     assert len(started) < 50
     assert list(side_by_side(str, range(20), 3)) == [str(i) for i in range(20)]
+
+
+def test_simulated_latents_stay_in_the_folder(tmp_path, monkeypatch):
+    made = source()
+    first = reproduce._latents(made, TINY, tmp_path)
+    assert [p.name.split("-")[0] for p in tmp_path.iterdir()] == ["latents"]
+    monkeypatch.setattr(reproduce.cil, "simulated", None)  # is not called
+    again = reproduce._latents(source(), TINY, tmp_path)
+    np.testing.assert_array_equal(first.train, again.train)

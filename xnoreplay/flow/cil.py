@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow import data, predictions
-from xnoreplay.flow.latents import LatentSet, packaged
+from xnoreplay.flow import latents as latent_files
+from xnoreplay.flow.latents import LatentSet
 from xnoreplay.flow.metrics import percent
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.workers import one_thread
@@ -68,11 +69,24 @@ def simulated(preset: Preset, bundle: Bundle) -> LatentSet:
     )
 
 
-def extract(preset: Preset, bundle: Bundle) -> Latents:
-    """Latents of the scenario's classes: the packaged ones of the bundle, else simulated ones."""
-    stored = packaged(bundle)
-    if stored is None or stored.dataset != preset.scenario.dataset:
-        stored = simulated(preset, bundle)
+def extract(preset: Preset, bundle: Bundle, file: Path | None = None) -> Latents:
+    """Latents of the scenario's classes: of a file, else the bundle's packaged ones, else simulated.
+
+    Raises
+    ------
+    XnoreplayError
+        For a file that is unreadable, or of another bundle or data set.
+    """
+    wanted = preset.scenario.dataset
+    if file is not None:
+        stored = latent_files.of(bundle, file)
+        if stored.dataset != wanted:
+            raise SpecError(
+                f"latent file {file} must be of data set {wanted!r}, not {stored.dataset!r}"
+            )
+    else:
+        known = latent_files.packaged(bundle)
+        stored = known if known and known.dataset == wanted else simulated(preset, bundle)
     return of_scenario(preset, stored)
 
 
@@ -105,26 +119,7 @@ def evaluate(
         session(task)
         rows.append(predict(latents.test))
     predicted = np.stack(rows)
-    return {**score(latents.test_class, tasks, predicted), "predictions": predicted}
-
-
-def score(labels: np.ndarray, task: np.ndarray, predicted: np.ndarray) -> dict:
-    """Matrix and scores: labels and task (n,) of test samples, predicted (tasks, n)."""
-    from xnoreplay.model import metrics
-
-    count = len(predicted)
-    counts = np.bincount(task, minlength=count)
-    matrix = np.stack([metrics.task_accuracy(row == labels, task, count) for row in predicted])
-    matrix[np.triu_indices(count, 1)] = np.nan
-    return {
-        "matrix": [[None if np.isnan(v) else float(v) for v in row] for row in matrix],
-        "a_final": metrics.a_final(matrix, counts),
-        "a_old": metrics.a_old(matrix, counts),
-        "a_new": metrics.a_new(matrix, counts),
-        "average": metrics.average_accuracy(matrix, counts),
-        "forgetting": metrics.forgetting(matrix),
-        "backward_transfer": metrics.backward_transfer(matrix),
-    }
+    return {**predictions.score(latents.test_class, tasks, predicted), "predictions": predicted}
 
 
 def power_on(target: TargetSpec, bundle: Bundle, seed: int):
@@ -279,7 +274,7 @@ def run(
     for name, values in scores.items():
         progress.note(_line(name, values))
     if dump is not None:
-        write_predictions(dump, preset, bundle, latents, predicted)
+        predictions.dump(dump, preset, bundle, latents.test_class, predicted)
     classes = [list(scenario.task_classes(t)) for t in range(scenario.tasks + 1)]
     return {
         "seeds": seeds,
@@ -287,20 +282,6 @@ def run(
         "test_counts": latents.test_counts(scenario),
         "methods": scores,
     }
-
-
-def write_predictions(
-    path: Path, preset: Preset, bundle: Bundle, latents: Latents, predicted: dict[str, np.ndarray]
-) -> None:
-    """A file of predictions of the scenario's test samples; see `xnoreplay.flow.predictions`."""
-    about = {
-        "preset": preset.name,
-        "dataset": preset.scenario.dataset,
-        "class_order": preset.scenario.order.tolist(),
-        "bundle": bundles.digest(bundle),
-    }
-    task = preset.scenario.task_of[latents.test_class]
-    predictions.write(path, latents.test_class, task, predicted, about)
 
 
 def _line(name: str, scores: dict[str, list]) -> str:

@@ -5,6 +5,7 @@ default chosen from the table was not chosen on test images.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 
@@ -87,17 +88,17 @@ def validation(latents: cil.Latents) -> cil.Latents:
 
 def run(
     preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
-    chosen: dict[str, tuple] | None = None, workers: int = 1,
+    chosen: dict[str, tuple] | None = None, workers: int = 1, file: Path | None = None,
 ) -> dict:  # fmt: skip
     """Rows of every dial's every value: label, scores over the seeds, and the float baseline.
 
     Accuracies are in [0, 1], on validation samples. Values that break a rule of TargetSpec are left
-    out; so many workers compute side by side.
+    out; so many workers compute side by side; file: of latents, see `cil.extract`.
     """
     seeds = list(seeds)
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
-    latents = validation(cil.extract(preset, bundle))
+    latents = validation(cil.extract(preset, bundle, file))
     orders = {seed: latents.shuffled(seed) for seed in seeds}
     lines: list[tuple] = [("float Adam", "", cil.floating, preset)]
     for dial, values in (around(preset) if chosen is None else chosen).items():

@@ -9,6 +9,7 @@ from xnoreplay.flow.options import (
     BundleOption,
     CheckpointOption,
     DataOption,
+    LatentsOption,
     OrderSeedOption,
     PresetOption,
     SeedsOption,
@@ -27,7 +28,7 @@ def dials(
         typer.Option("--dial", metavar="NAME=VALUE,...",
                      help="Try these values alone; repeatable. [default: all dials]"),
     ] = None,
-    workers: WorkersOption = None,
+    latents: LatentsOption = None, workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Measure what each dial of learning costs.
 
@@ -41,7 +42,7 @@ def dials(
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
     trained = bundles.load(chosen, bundle)
     result = measuring.run(
-        chosen, trained, range(_count(seeds)), default(), tried, _workers(workers)
+        chosen, trained, range(_count(seeds)), default(), tried, _workers(workers), latents
     )
     typer.echo(measuring.markdown(result))
 
@@ -71,7 +72,7 @@ def systems(
     epochs: Annotated[
         int | None, typer.Option("--epochs", metavar="N", help="Of a session. [default: the rule's]")
     ] = None,
-    checkpoint: CheckpointOption = None,
+    checkpoint: CheckpointOption = None, latents: LatentsOption = None,
     dump: Annotated[
         Path | None,
         typer.Option("--dump", metavar="FILE", help="Leave every prediction of every test sample."),
@@ -101,7 +102,7 @@ def systems(
     ]
     result = trials.run(
         variants, chosen, bundles.load(chosen, bundle), range(_count(seeds)), default(),
-        checkpoint=checkpoint, dump=dump,
+        checkpoint=checkpoint, dump=dump, file=latents,
     )  # fmt: skip
     typer.echo(trials.markdown(result))
 
@@ -122,7 +123,7 @@ def reproduce(
     native: Annotated[
         bool, typer.Option("--native", help="Native replay, too: PyTorch, images, and hours.")
     ] = False,
-    checkpoint: CheckpointOption = None,
+    checkpoint: CheckpointOption = None, latents: LatentsOption = None,
     workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Repeat the paper's experiments.
@@ -136,7 +137,7 @@ def reproduce(
 
     find_data(data)
     chosen = presets.load(preset or "3mb")
-    sources = [experiments.Source(bundles.load(chosen, bundle), checkpoint)]
+    sources = [experiments.Source(bundles.load(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(bundles.load(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(

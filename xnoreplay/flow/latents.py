@@ -92,6 +92,17 @@ def read(path: Path, bits: int) -> LatentSet:
     )
 
 
+def of(bundle: Bundle, path: Path) -> LatentSet:
+    """The latents of a file that a bundle made; raises XnoreplayError for another one's."""
+    stored = read(path, bundle.network.latent)
+    if stored.bundle != bundles.digest(bundle):
+        raise XnoreplayError(
+            f"latent file {path} must be of the bundle {bundles.digest(bundle)[:12]}, not of "
+            f"{stored.bundle[:12]}; write it with xnoreplay latents"
+        )
+    return stored
+
+
 def packaged(bundle: Bundle) -> LatentSet | None:
     """The packaged latents that a bundle made, if there are any."""
     digest = bundles.digest(bundle)

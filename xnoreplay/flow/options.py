@@ -47,6 +47,11 @@ CheckpointOption = Annotated[
     typer.Option("--checkpoint", metavar="FILE",
                  help="Of the pre-training, for native replay: its real proxies."),
 ]  # fmt: skip
+LatentsOption = Annotated[
+    Path | None,
+    typer.Option("--latents", metavar="FILE",
+                 help="Of the bundle, as xnoreplay latents writes them. [default: packaged, or made]"),
+]  # fmt: skip
 WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Computed side by side. [default: all cores]"),

@@ -13,7 +13,9 @@ import numpy as np
 import safetensors
 
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.presets import Preset
 
 FORMAT = "xnoreplay-predictions-1"
 
@@ -53,3 +55,35 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
         )
     labels, task = tensors.pop("label"), tensors.pop("task")
     return labels, task, tensors, json.loads(metadata["about"])
+
+
+def dump(
+    path: Path, preset: Preset, bundle: Bundle, labels: np.ndarray, predicted: dict[str, np.ndarray]
+) -> None:
+    """Write what was predicted of a scenario's test samples, of chip classes `labels` (n,)."""
+    about = {
+        "preset": preset.name,
+        "dataset": preset.scenario.dataset,
+        "class_order": preset.scenario.order.tolist(),
+        "bundle": bundles.digest(bundle),
+    }
+    write(path, labels, preset.scenario.task_of[labels], predicted, about)
+
+
+def score(labels: np.ndarray, task: np.ndarray, predicted: np.ndarray) -> dict:
+    """Matrix and scores: labels and task (n,) of test samples, predicted (tasks, n)."""
+    from xnoreplay.model import metrics
+
+    count = len(predicted)
+    counts = np.bincount(task, minlength=count)
+    matrix = np.stack([metrics.task_accuracy(row == labels, task, count) for row in predicted])
+    matrix[np.triu_indices(count, 1)] = np.nan
+    return {
+        "matrix": [[None if np.isnan(v) else float(v) for v in row] for row in matrix],
+        "a_final": metrics.a_final(matrix, counts),
+        "a_old": metrics.a_old(matrix, counts),
+        "a_new": metrics.a_new(matrix, counts),
+        "average": metrics.average_accuracy(matrix, counts),
+        "forgetting": metrics.forgetting(matrix),
+        "backward_transfer": metrics.backward_transfer(matrix),
+    }

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xnoreplay.flow import cil, files, metrics, paper, reproduced, step, systems
+from xnoreplay.flow import cil, files, latents, metrics, paper, reproduced, step, systems
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import LOSSES, Variant
 from xnoreplay.flow.workers import side_by_side
@@ -49,10 +49,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Source:
-    """A bundle, and the checkpoint that it comes from, for native replay."""
+    """A bundle; the checkpoint that it comes from, for native replay; and a file of its latents."""
 
     bundle: Bundle
     checkpoint: Path | None = None
+    latents: Path | None = None
     cache: dict = field(default_factory=dict, compare=False)
 
     @property
@@ -194,14 +195,14 @@ def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int])
     path = folder / ROWS / f"{digest}.json"
     if path.exists():
         return files.read_json(path)["result"]
-    latents = _samples(source, row.preset, seed, native, seeds)
+    samples = _samples(source, row.preset, folder, seed, native, seeds)
     start = time.monotonic()
     scores = systems.run(
-        row.variant, row.preset, source.bundle, latents, seed,
-        images=latents if native else None, checkpoint=source.checkpoint,
+        row.variant, row.preset, source.bundle, samples, seed,
+        images=samples if native else None, checkpoint=source.checkpoint,
     )  # fmt: skip
     scores.pop("predictions")
-    counts = latents.test_counts(row.preset.scenario)
+    counts = samples.test_counts(row.preset.scenario)
     result = {
         **scores,
         "curve": metrics.seen_curve(scores["matrix"], counts),
@@ -215,12 +216,23 @@ def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int])
     return result
 
 
-def _samples(source: Source, preset: Preset, seed: int, native: bool, seeds: list[int]):
-    """Latents or images in the order of a seed; each made once."""
+def _samples(
+    source: Source, preset: Preset, folder: Path, seed: int, native: bool, seeds: list[int]
+) -> cil.Latents:
+    """Latents or images in the order of a seed, each made once; simulated latents stay in a file."""
     kind = "images" if native else "latents"
     with _FILLING:
         if kind not in source.cache:
-            whole = systems.pictures(preset) if native else cil.extract(preset, source.bundle)
+            whole = systems.pictures(preset) if native else _latents(source, preset, folder)
             source.cache[kind] = whole if native else {s: whole.shuffled(s) for s in seeds}
     known = source.cache[kind]
     return known.shuffled(seed) if native else known[seed]
+
+
+def _latents(source: Source, preset: Preset, folder: Path) -> cil.Latents:
+    file = source.latents
+    if file is None and latents.packaged(source.bundle) is None:
+        file = folder / f"latents-{bundles.digest(source.bundle)[:20]}.safetensors"
+        if not file.exists():
+            latents.write(cil.simulated(preset, source.bundle), file)
+    return cil.extract(preset, source.bundle, file)

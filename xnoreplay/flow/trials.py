@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from xnoreplay.flow import cil, metrics, systems
+from xnoreplay.flow import cil, metrics, predictions, systems
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import Variant
 from xnoreplay.flow.workers import one_thread
@@ -16,14 +16,16 @@ SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transf
 def run(
     variants: list[Variant], preset: Preset, bundle: Bundle, seeds: Iterable[int],
     progress: Progress, checkpoint: Path | None = None, dump: Path | None = None,
+    file: Path | None = None,
 ) -> dict:  # fmt: skip
     """Scores of variants over seeds: {"seeds", "rows": [{"label", score: list over seeds}]}.
 
     checkpoint : for native replay, see `systems.run`
+    file : of latents, see `cil.extract`
     dump : where a file of all predictions goes, see `xnoreplay.flow.predictions`
     """
     seeds = list(seeds)
-    latents = cil.extract(preset, bundle)
+    latents = cil.extract(preset, bundle, file)
     images = systems.pictures(preset) if any(v.system == "native" for v in variants) else None
     rows, predicted = [], {}
     with progress.task("systems", len(variants) * len(seeds)) as task, one_thread():
@@ -41,7 +43,7 @@ def run(
                 task.advance(1, f"{variant.label}, seed {seed}")
             rows.append(row)
     if dump is not None:
-        cil.write_predictions(dump, preset, bundle, latents, predicted)
+        predictions.dump(dump, preset, bundle, latents.test_class, predicted)
     return {"seeds": seeds, "rows": rows}
 
 
