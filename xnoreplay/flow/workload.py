@@ -20,7 +20,8 @@ from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
 
-ARRIVALS = {"cifar100": 500}  # training images of a class in data sets that the user must bring
+# Training images of a class in data sets that the user must bring; of CORe50 the mean of 119,894.
+ARRIVALS = {"cifar100": 500, "core50": 2398}
 EPOCH_PHASES = LEARNING_PHASES[1:]
 
 
