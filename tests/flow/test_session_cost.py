@@ -61,6 +61,23 @@ def test_a_figure_is_traced_to_its_counter_and_cost(tree):
         session_text.explain(tree, "nothing")
 
 
+def test_native_replay_too_large_for_the_table_is_left_out(monkeypatch):
+    from xnoreplay.flow import costs
+
+    price = session_cost.variant
+
+    def refuse(plan, inference, learned, name):
+        if name != native.LATENT:
+            raise costs.CostError("capacity of a memory must be less")
+        return price(plan, inference, learned, name)
+
+    monkeypatch.setattr(session_cost, "variant", refuse)
+    tree = session_cost.run(TINY, None)
+    assert tree["runs"].keys() == {native.LATENT}
+    text = session_text.text(tree)
+    assert "native replay, extractor frozen: not priced: capacity of a memory must be less" in text
+
+
 def test_a_clock_that_is_too_fast_is_said_to_be(capsys):
     code, out, _ = run(capsys, "--preset", "digits", "--set", "clock_hz=3000000000", "--untrained")
     assert code == 0

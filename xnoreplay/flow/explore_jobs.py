@@ -19,6 +19,7 @@ from pathlib import Path
 
 from xnoreplay.flow import cil, files, latents, workload
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.workers import one_thread
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import ToolError, XnoreplayError, require
@@ -53,7 +54,8 @@ class Sources:
 
 def run_job(function: str, arguments: dict, sources: Sources) -> dict:
     """Carry a job out; what a worker calls."""
-    return FUNCTIONS[function](sources=sources, **arguments)
+    with one_thread():
+        return FUNCTIONS[function](sources=sources, **arguments)
 
 
 @cache

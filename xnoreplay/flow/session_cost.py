@@ -33,12 +33,13 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
     dict
         preset, origin (of weights and latents), task, new_classes, new_samples, remembered,
         technology, memory, area, runs: of `native.VARIANTS` and `RUNS`, each as `estimate.price`
-        gives it; phases: counters of each phase of inference and session.
+        gives it; refused: why a native variant has no price; phases: counters of each phase of
+        inference and session.
 
     Raises
     ------
     CostError
-        Where a cost is not in the tables.
+        Where a cost of the chip itself is not in the tables.
     CheckFailure
         Where the counters are not the expected ones.
     """
@@ -52,6 +53,14 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
             f"not {learned.counters.get(wrong[0])}"
         )
     inference = workload.inference(preset, bundle)
+    runs, refused = {}, {}
+    for name in native.VARIANTS:
+        try:
+            runs[name] = variant(plan, inference, learned, name)
+        except costs.CostError as error:
+            if name == native.LATENT:
+                raise
+            refused[name] = str(error)
     weights = "random bits" if bundle is None else "the bundle's"
     return {
         "preset": preset.name,
@@ -63,7 +72,8 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
         "technology": estimate.technology(plan) | {"slowest": slowest(plan)},
         "memory": footprint.memory_map(plan),
         "area": gates.area(plan),
-        "runs": {v: variant(plan, inference, learned, v) for v in native.VARIANTS},
+        "runs": runs,
+        "refused": refused,
         "phases": {"inference": inference.phases, "session": learned.phases},
     }
 

@@ -54,6 +54,8 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         ["replay", "run", "cycles", "time", "low", "nominal", "high"], rows,
         ["", "", "n", "n", "n", "n", "n"],
     )  # fmt: skip
+    for name, why in cost["refused"].items():
+        section.text(f"{native.VARIANTS[name]} is not priced: {why}.")
     split = cost["runs"][native.LATENT]["session"]["split"]
     section.table(
         ["part of a session, latent replay", "low", "nominal", "high"],

@@ -48,7 +48,7 @@ def text(tree: dict) -> str:
         _instances(tree["memory"]),
         _roles(tree["memory"]),
         _area(tree["area"]),
-        _runs(tree["runs"]),
+        _runs(tree["runs"], tree["refused"]),
         _split(tree["runs"][native.LATENT]),
         NOT_COUNTED,
     ]
@@ -92,7 +92,7 @@ def _area(area: dict) -> str:
     return columns(["mm2 of cells", *BOUNDS], rows)
 
 
-def _runs(variants: dict) -> str:
+def _runs(variants: dict, refused: dict[str, str]) -> str:
     rows = []
     for name, runs in variants.items():
         for run, title in RUNS.items():
@@ -102,7 +102,9 @@ def _runs(variants: dict) -> str:
                 f"{price['cycles']:,.0f}", quantity(float(price["seconds"]), "s"),
                 *(quantity(float(j), "J") for j in price["total"]),
             ])  # fmt: skip
-    return columns(["run", "cycles", "time", *BOUNDS], rows)
+    lines = [columns(["run", "cycles", "time", *BOUNDS], rows)]
+    lines += [f"{native.VARIANTS[name]}: not priced: {why}" for name, why in refused.items()]
+    return "\n".join(lines)
 
 
 def _split(runs: dict) -> str:
