@@ -313,11 +313,15 @@ def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
 
     def cost(column: str) -> Cost:
         smallest = sram(column, size, word, target) * PICO / word
-        bit = sorted_cost([
-            (flip_flop, "one flip-flop clocked"),
-            (measured, source),
-            (smallest, f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, {_origin()}"),
-        ])
+        third = (
+            smallest, f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, {_origin()}"
+        )
+        if column == "read_pj" and depth < LEAST_DEPTH:
+            mux, cell = _sources("mux_bit", target)[0]
+            # Of a new word half the bits differ, at each of its multiplexers.
+            inputs = max(1, depth - 1)
+            third = (mux * inputs / 2, f"{inputs} multiplexers a bit, half switch: {cell}")
+        bit = sorted_cost([(flip_flop, "one flip-flop clocked"), (measured, source), third])
         return bit * width
 
     leak = sram("leakage_mw", least, narrow, target) * MILLI / least * depth * width
