@@ -137,6 +137,7 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
     for path in tmp_path.glob("*.svg"):
         assert xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg")
     assert "latent, float" in (tmp_path / "memory.svg").read_text()
+    assert (tmp_path / "memory.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_refusals(tmp_path):
