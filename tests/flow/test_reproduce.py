@@ -64,6 +64,7 @@ def test_rows_cover_the_paper_s_experiments():
     assert labels["Memory, latent replay, float", "5 Mb: 4,882 latents"].paper == "40 ± 2"
     assert labels["Memory, native replay, float", "5 Mb: 375 images"].paper == "26 ± 2"
     assert ("Memory, latent replay, chip", "0.05 Mb: 48 latents") not in labels
+    assert not any(row.paper for row in reproduce.rows(DIGITS, [source()], native=True))
     assert {r.preset.scenario.tasks for r in lines if r.table.startswith("Sessions")} == {5, 25}
     losses = [row.variant for row in lines if row.table.startswith("Losses")]
     assert {(v.loss, v.balanced) for v in losses} == {

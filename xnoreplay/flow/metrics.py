@@ -89,10 +89,12 @@ def seen_curve(matrix: list[list[float | None]], counts: list[int]) -> list[floa
 
 
 def percent(values: list[float]) -> str:
-    """Mean and sample standard deviation of fractions.
+    """Mean and sample standard deviation of fractions; of one, itself.
 
-    >>> percent([0.25, 0.35])
-    '30.0 ± 7.1'
+    >>> percent([0.25, 0.35]), percent([0.25])
+    ('30.0 ± 7.1', '25.0')
     """
     scaled = [100 * v for v in values]
+    if len(scaled) == 1:
+        return f"{scaled[0]:.1f}"
     return f"{mean(scaled):.1f} ± {spread(scaled):.1f}"

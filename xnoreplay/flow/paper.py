@@ -5,6 +5,9 @@ a plot, its predecessor: Basso-Bert et al., "On Class-Incremental Learning for F
 Convolutional Neural Networks", ISCAS 2024, with a network of 4.1 Mb.
 """
 
+SCENARIO = ("cifar100", 50, 10)
+"""Data set, base classes, classes a session."""
+
 LATENT_RPT = {True: "45.5", False: "40.9"}
 """Latent replay, 5 Mb, an extractor of the base classes; by whether the cross-entropy is weighted."""
 
