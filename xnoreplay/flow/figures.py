@@ -147,7 +147,9 @@ def against(
             axes.errorbar(x, middle, yerr=width, marker="o", markersize=3.5, linewidth=1.2,
                           capsize=2, color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
         axes.set_xscale("log")
+        axes.set_xticks(sorted({v for x, _, _ in series.values() for v in x}))
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.set_xlabel(horizontal)
         _fractions(axes, vertical)
 
@@ -177,7 +179,8 @@ def _fractions(axes, vertical: str) -> None:
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
     axes.grid(axis="y", color=BAND, linewidth=0.6)
-    axes.legend(frameon=False, ncols=2, fontsize=8)
+    axes.set_axisbelow(True)
+    axes.legend(frameon=False, ncols=4, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1))
 
 
 def images(pixels: np.ndarray) -> Picture:
