@@ -9,6 +9,7 @@ from xnoreplay.model.losses import ClassLoss, twins  # noqa: E402
 from xnoreplay.model.network import FBNN  # noqa: E402
 from xnoreplay.model.objective import Objective  # noqa: E402
 from xnoreplay.model.recipe import Recipe  # noqa: E402
+from xnoreplay.spec import presets  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -82,7 +83,9 @@ def test_two_views_are_means_and_the_twins_term(small):
 
 
 def test_bfloat16_convolutions_give_the_very_latents(tiny, packaged):
-    for preset, dataset, *_ in (tiny, packaged):
+    convs = [{"filters": 48}, {"filters": 64}, {"filters": 48}, {"filters": 64, "skip": True}]
+    skipping = presets.from_dict({"preset": "tiny", "network": {"convs": convs, "latent": 64}})
+    for preset, dataset, *_ in (tiny, packaged, (skipping, tiny[1])):
         levels = sum(preset.network.levels)
         network = FBNN(preset.network, np.arange(1, levels + 1, dtype=np.uint8), 5, seed=1)
         image = torch.from_numpy(dataset.images[:64])

@@ -82,7 +82,8 @@ class FBNN(nn.Module):
     def half_features(self, image: Tensor) -> Tensor:
         """The same with convolutions in bfloat16, channels last.
 
-        Their sums are of -1 and +1, added in single precision and then rounded: no sign changes.
+        Their sums are of -1 and +1, added in single precision and then rounded to 8 bits: no sign
+        changes, nor with a skip of weight below 256, since sums below 256 are not rounded at all.
         """
         x = self.thermometer(image).to(torch.bfloat16, memory_format=torch.channels_last)
         return self.dense(self.lgap(self.convs(x).float()))
