@@ -141,6 +141,15 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
     assert (tmp_path / "memory.pdf").read_bytes().startswith(b"%PDF")
 
 
+def test_some_tables_alone(two_rows, tmp_path):
+    assert two_rows
+    arguments = FULL, [source()], [0], tmp_path, Silent()
+    result = reproduce.run(*arguments, only=["Memory"])
+    assert [row["table"] for row in result["rows"]] == ["Memory, latent replay, float"]
+    with pytest.raises(SpecError, match="table must be one of Memory, Systems, not 'Memry'; did you"):
+        reproduce.run(*arguments, only=["Memry"])
+
+
 def test_refusals(tmp_path):
     with pytest.raises(SpecError, match="at least one seed"):
         reproduce.run(FULL, [source()], [], tmp_path, Silent())

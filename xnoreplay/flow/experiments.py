@@ -120,6 +120,12 @@ def reproduce(
         typer.Option("--also", metavar="FILE",
                      help="Compare this bundle's extractor, too; repeatable."),
     ] = None,
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", metavar="NAME",
+                     help="Systems, Losses, Memory, Sessions or Extractors; repeatable. "
+                          "[default: all]"),
+    ] = None,
     native: Annotated[
         bool, typer.Option("--native", help="Native replay, too: PyTorch, images, and hours.")
     ] = False,
@@ -141,7 +147,8 @@ def reproduce(
     sources += [experiments.Source(bundles.load(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
-        chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers)
+        chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers),
+        table or (),
     )
     typer.echo(reproduced.markdown(result))
 

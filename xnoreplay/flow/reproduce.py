@@ -20,7 +20,7 @@ from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.presets import Preset
 
 MEGABITS = (0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
@@ -118,7 +118,7 @@ def rows(preset: Preset, sources: list[Source], native: bool) -> list[Row]:
 
 def run(
     preset: Preset, sources: list[Source], seeds: Iterable[int], folder: Path, progress: Progress,
-    native: bool = False, workers: int = 1,
+    native: bool = False, workers: int = 1, only: Iterable[str] = (),
 ) -> dict:  # fmt: skip
     """Scores of every row over the seeds; tables and figures in the folder.
 
@@ -133,11 +133,13 @@ def run(
         Native replay, too: needs PyTorch and the data set's images, and hours.
     workers : int
         Rows computed side by side.
+    only : iterable of str
+        First words of the tables wanted, as "Losses"; all if empty.
 
     Raises
     ------
     SpecError
-        For no seed, or a data set that the paper has not.
+        For no seed, an unknown table, or a data set that the paper has not.
     """
     seeds = list(seeds)
     if not seeds:
@@ -147,7 +149,7 @@ def run(
             "the scenario to reproduce must be of data set 'cifar100', or 'digits' to try the "
             f"command, not {preset.scenario.dataset!r}"
         )
-    lines, folder = rows(preset, sources, native), Path(folder)
+    lines, folder = _only(rows(preset, sources, native), only), Path(folder)
     jobs = [(row, seed) for row in lines for seed in seeds]
 
     def one(job: tuple[Row, int]) -> dict:
@@ -178,6 +180,20 @@ def run(
     for name, picture in reproduced.pictures(result).items():
         picture.save(folder / name)
     return result
+
+
+def _only(lines: list[Row], wanted: Iterable[str]) -> list[Row]:
+    """The lines of the wanted tables, or all."""
+    known = list(dict.fromkeys(_word(row) for row in lines))
+    wanted = list(wanted) or known
+    for name in wanted:
+        if name not in known:
+            raise unknown("table", name, known)
+    return [row for row in lines if _word(row) in wanted]
+
+
+def _word(row: Row) -> str:
+    return row.table.replace(",", "").split()[0]
 
 
 def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int]) -> dict:
