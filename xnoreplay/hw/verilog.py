@@ -2,6 +2,7 @@
 
 from amaranth.back import verilog
 
+from xnoreplay.hw.macros import Macros
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec.plan import Plan
 
@@ -15,4 +16,11 @@ def generate(plan: Plan) -> str:
     declarations that start constant `always @*` blocks start nothing in some simulators
     (Icarus with ``-g2012``).
     """
-    return verilog.convert(Chip(plan), name=TOP, emit_src=False)
+    return with_macros(plan)[0]
+
+
+def with_macros(plan: Plan) -> tuple[str, list[dict]]:
+    """The text, and its memory macros as `Macros.manifest` lists them."""
+    macros = Macros()
+    text = verilog.convert(Chip(plan), name=TOP, emit_src=False, platform=macros)
+    return f"{text}\n{macros.verilog()}", macros.manifest()

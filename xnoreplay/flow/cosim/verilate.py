@@ -194,7 +194,7 @@ def _digest(parts: list[str]) -> str:
 
 PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
-    ("flat_rw", "*", ("array",)),
+    ("flat_rw", "xnoreplay_*", ("rows",)),
     ("flat_rw", "*thermometer", ("threshold*",)),
     ("flat_rd", "*counters", ("*",)),
     ("flat_rd", "*host", REGISTERS),

@@ -202,25 +202,25 @@ class ChipView:
 
     def _rows(self, memory) -> list:
         if memory.name == "lane.file":
-            return [file.array[slot] for file in self.lanes for slot in range(memory.depth)]
+            return [file.array.rows[slot] for file in self.lanes for slot in range(memory.depth)]
         if memory.name == "thermometer.threshold":
             unit = self.dut.thermometer
             return [getattr(unit, f"threshold{i}") for i in range(memory.depth)]
         if memory.name == "cls.top":
-            banks = [_descend(self.dut, f"cls_top.bank{i}").array for i in range(COPIES)]
+            banks = [_descend(self.dut, f"cls_top.bank{i}").array.rows for i in range(COPIES)]
             places = [bank_row(self.plan, row) for row in range(memory.depth)]
             return [banks[bank][row] for bank, row in places]
         unit = self.dut.learning
         if memory.name == "batch.bank":
-            banks = [getattr(unit, f"bank{n}").array for n in range(memory.count)]
+            banks = [getattr(unit, f"bank{n}").array.rows for n in range(memory.count)]
             return [bank[row] for bank in banks for row in range(memory.depth)]
         if memory.name in PLANES:
             bits = self.plan.rule.delta_bits
             planes = getattr(unit, identifier(memory.name))
-            arrays = [getattr(planes, f"plane{k}").array for k in range(bits)]
+            arrays = [getattr(planes, f"plane{k}").array.rows for k in range(bits)]
             return [array[row] for row in range(memory.depth // bits) for array in arrays]
         path = INSTANCES.get(memory.name, identifier(memory.name))
-        array = _descend(self.dut, path).array
+        array = _descend(self.dut, path).array.rows
         return [array[row] for row in range(memory.depth)]
 
     @property
