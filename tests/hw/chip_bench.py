@@ -101,6 +101,8 @@ def cells_of(chip, plan, name) -> list:
         return [chip.replay.counts.array.data[i] for i in range(memory.depth)]
     if name == "batch.bank":
         return [ram.array.data[i] for ram in unit.banks for i in range(memory.depth)]
+    if name == "batch.class_delta":
+        return class_rows(unit.plane_rams[name], plan)
     if name in unit.plane_rams:
         planes = unit.plane_rams[name].rams
         return [ram.array.data[i] for i in range(memory.depth // len(planes)) for ram in planes]
@@ -108,6 +110,18 @@ def cells_of(chip, plan, name) -> list:
         return [unit.balance.inverse.array.data[i] for i in range(memory.depth)]
     ram = (chip.rams | unit.rams)[name]
     return [ram.array.data[i] for i in range(memory.depth)]
+
+
+def class_rows(ram, plan) -> list:
+    """Rows of batch.class_delta: sample after sample out of the banks, blocks and planes inside."""
+    units, batch = plan.target.error_units, plan.target.batch
+    blocks = -(-plan.network.classes // batch)
+    return [
+        plane.array.data[n // units * blocks + block]
+        for n in range(batch)
+        for block in range(blocks)
+        for plane in ram.banks[n % units].rams
+    ]
 
 
 def _observe(ctx, chip, plan, phases, cycles) -> Observation:

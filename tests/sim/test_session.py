@@ -72,7 +72,7 @@ def check_cycles(chip: Simulator, cycles: Counter, seen: int, staged: int, sampl
             "load": epochs * form.load_cycles(staged, samples),
             "hidden.forward": form.hidden_forward_cycles(passes, minibatches),
             "output.forward": form.output_forward_cycles(seen, passes, minibatches),
-            "error": form.error_cycles(seen, total),
+            "error": form.error_cycles(seen, epochs * form.error_groups(samples)),
             "output.update": form.update_cycles(
                 seen, minibatches, count["learn.output.planes"], count["learn.output.beats"]
             ),
@@ -96,12 +96,12 @@ def check_strobes(chip: Simulator, before: dict, seen: int, staged: int, samples
     net, target, epochs = plan.network, plan.target, plan.target.epochs
     total, passes = epochs * samples, epochs * form.passes(samples)
     held, planes = samples - staged, target.delta_bits
-    minibatches = count["learn.minibatches"]
+    minibatches, groups = count["learn.minibatches"], epochs * form.error_groups(samples)
     learns = int(target.hidden_learns)
     segments = form.latent_segments + form.hidden_segments
     want = {
         "batch.label.reads": total,
-        "batch.logit.reads": 2 * total * seen,
+        "batch.logit.reads": 2 * groups * seen,
         "batch.delta.reads": count["learn.output.planes"],
         "table.weight.reads": total,
         "table.inverse.reads": 2 * seen + staged,
@@ -109,7 +109,7 @@ def check_strobes(chip: Simulator, before: dict, seen: int, staged: int, samples
         + learns * minibatches * seen * 2 * form.hidden_words,
         "batch.label.writes": total,
         "batch.logit.writes": passes * seen,
-        "batch.delta.writes": total * seen * planes,
+        "batch.delta.writes": groups * seen * planes,
         "table.inverse.writes": 2 * seen + staged,
         "table.weight.writes": seen,
     }

@@ -1,10 +1,11 @@
-"""Softmax, error and deltas: one sample's logits are read twice around a short division."""
+"""Softmax, error and deltas: a group's logits are read twice around a short division."""
 
 from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.array import tree_sum
+from xnoreplay.hw.lfsr import draw
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.hw.ports import read_port
 from xnoreplay.hw.rounding import rounded_delta
@@ -13,103 +14,72 @@ from xnoreplay.spec.learning_plan import RECIPROCAL_CYCLES
 from xnoreplay.spec.plan import Plan
 
 
-class ErrorUnit(wiring.Component):
-    """The error operation, one sample after another; see `docs/learning_datapath.md`.
+class ErrorPath(wiring.Component):
+    """Exponential, sum and reciprocal, probability, error and delta of one sample.
 
-    A delta leaves as ``delta`` for class ``row`` and sample ``sample`` while ``valid``, with a draw of
-    ``random``. ``row_planes`` and ``block_planes`` say which planes of a class's row, or of a
-    sample's block of B classes, are not empty; `planes_row` and `planes_block` choose them.
+    A register each, in step with its `ErrorUnit`. ``start`` is the register `error` when the group
+    begins; while ``walk`` is high the path goes on ``place`` draws a cycle, so that after K cycles
+    it stands where its sample's draws begin.
     """
 
-    def __init__(self, plan: Plan):
-        self.plan = plan
-        target, classes = plan.target, plan.network.classes
-        self.logit_bits = plan.memory("batch.logit").width // target.lanes
-        self.blocks = -(-classes // target.batch)
+    def __init__(self, plan: Plan, place: int):
+        self.plan, self.place = plan, place
+        classes = plan.network.classes
+        self.logit_bits = plan.memory("batch.logit").width // plan.target.lanes
+        self.total_bits = (classes * max(EXP_TABLE)).bit_length()
         super().__init__(
             {
-                "active": In(1),
-                "done": Out(1),
-                "seen": In(range(classes + 1)),
-                "samples": In(range(target.batch + 1)),
-                "decay": In(range(DECAYS + 1)),
-                "logit": Out(read_port(plan.memory("batch.logit"))),
-                "label": Out(read_port(plan.memory("batch.label"))),
-                "weight": Out(read_port(plan.memory("table.weight"))),
+                "logit": In(signed(self.logit_bits)),
                 "largest": In(signed(self.logit_bits)),
-                "random": In(32),
-                "valid": Out(1),
-                "sample": Out(range(target.batch)),
-                "row": Out(range(classes)),
-                "block": Out(range(target.batch * self.blocks)),
+                "label": In(plan.memory("batch.label").width),
+                "take_label": In(1),
+                "weight": In(plan.memory("table.weight").width),
+                "take_weight": In(1),
+                "clear": In(1),
+                "add": In(1),
+                "normalise": In(1),
+                "divide": In(1),
+                "row": In(range(classes)),
+                "decay": In(range(DECAYS + 1)),
+                "start": In(32),
+                "begin": In(1),
+                "walk": In(1),
+                "draw": In(1),
+                "random": Out(32),
+                "target": Out(plan.memory("batch.label").width),
                 "delta": Out(signed(plan.rule.delta_bits)),
-                "planes_row": In(range(classes)),
-                "row_planes": Out(plan.rule.delta_bits),
-                "planes_block": In(range(target.batch * self.blocks)),
-                "block_planes": Out(plan.rule.delta_bits),
             }
         )
 
     def elaborate(self, _platform):
         m = Module()
-        plan, target, classes = self.plan, self.plan.target, self.plan.network.classes
-        self.t = t = Signal(range(2 * classes + 16))
-        again = self.seen + 2 + RECIPROCAL_CYCLES  # first cycle of the second reading
-        reading = Signal(range(classes))
-        first, last = Signal(), Signal()
-        second = Signal()
-        last_sample = Signal()
-        m.d.comb += [
-            first.eq(t < self.seen),
-            second.eq((t >= again) & (t < again + self.seen)),
-            reading.eq(Mux(first, t, t - again)),
-            self.valid.eq(self.active & (t >= again + 4)),
-            self.row.eq(t - again - 4),
-            last.eq(self.valid & (self.row + 1 == self.seen)),
-            last_sample.eq(self.sample + 1 == self.samples),
-            self.done.eq(last & last_sample),
-        ]
-        with m.If(self.active):
-            m.d.sync += t.eq(t + 1)
-            with m.If(last):
-                m.d.sync += t.eq(0)
-                if target.batch > 1:
-                    m.d.sync += self.sample.eq(Mux(last_sample, 0, self.sample + 1))
-        lanes = min(target.lanes, target.batch)
-        lane_bits = (lanes - 1).bit_length()
-        lane = self.sample[:lane_bits] if lane_bits else Const(0, 1)
-        m.d.comb += [
-            self.logit.en.eq(self.active & (first | second)),
-            self.logit.addr.eq(self.sample[lane_bits:] * classes + reading),
-            self.label.en.eq(self.active & (t == 0)),
-            self.label.addr.eq(self.sample),
-            self.weight.en.eq(self.active & (t == 1)),
-            self.weight.addr.eq(self.label.data),
-        ]
-        logit = self.logit.data.word_select(lane, self.logit_bits).as_signed()
-        self.build_path(m, logit, again)
+        plan = self.plan
+        weight = Signal.like(self.weight)
+        with m.If(self.take_label):
+            m.d.sync += self.target.eq(self.label)
+        with m.If(self.take_weight):
+            m.d.sync += weight.eq(self.weight)
+        self.build_error(m, weight)
+        self.build_random(m)
         m.d.comb += self.delta.eq(
             rounded_delta(
                 m, self.error, self.random, self.decay, plan.rule.delta_shift(0), plan.rule.delta_bits
             )
         )
-        self.build_planes(m)
         return m
 
-    def build_path(self, m, logit, again):
-        """Exponential, sum and reciprocal, probability, error: a register each."""
-        plan = self.plan
+    def build_error(self, m, weight):
+        """From a logit to its error, four cycles later; the sum and its reciprocal between."""
         exponential = Signal(range(max(EXP_TABLE) + 1))
-        total = Signal(range(plan.network.classes * max(EXP_TABLE) + 1))
+        total = Signal(self.total_bits)
         exponent = Signal(range(len(total)))
         remainder = Signal(len(total) + 6)
         divisor = Signal(len(total) + RECIPROCAL_CYCLES - 1)
         quotient = Signal(RECIPROCAL_CYCLES - 1)
         probability = Signal(range((1 << P_BITS) + 1))
-        weight = self.weight.data
         self.error = Signal(signed(P_BITS + 2 + len(weight) - WEIGHT_BITS))
 
-        distance = (self.largest - logit) >> plan.rule.logit_shift
+        distance = (self.largest - self.logit) >> self.plan.rule.logit_shift
         entry = Signal(range(EXP_ENTRIES))
         product = Signal(len(exponential) + len(quotient))
         scaled = Signal(len(product) + 8)
@@ -122,7 +92,7 @@ class ErrorUnit(wiring.Component):
             ),
             product.eq(tree_sum(terms)),
             scaled.eq((product << 8) >> exponent),
-            is_target.eq(self.t - again - 3 == self.label.data),
+            is_target.eq(self.row == self.target),
         ]
         share = probability - (is_target << P_BITS)
         m.d.sync += [
@@ -130,11 +100,11 @@ class ErrorUnit(wiring.Component):
             probability.eq(Mux(scaled > 1 << P_BITS, 1 << P_BITS, scaled)),
             self.error.eq(share * weight >> WEIGHT_BITS),
         ]
-        with m.If(self.t == 0):
+        with m.If(self.clear):
             m.d.sync += total.eq(0)
-        with m.Elif((self.t >= 2) & (self.t < self.seen + 2)):
+        with m.Elif(self.add):
             m.d.sync += total.eq(total + exponential)
-        with m.If(self.t == self.seen + 2):
+        with m.If(self.normalise):
             length = Signal.like(exponent)
             for i in range(len(total)):
                 with m.If(total[i]):
@@ -145,7 +115,7 @@ class ErrorUnit(wiring.Component):
                 divisor.eq(total << RECIPROCAL_CYCLES - 1),
                 quotient.eq(0),
             ]
-        with m.Elif((self.t > self.seen + 2) & (self.t < again)):
+        with m.Elif(self.divide):
             fits = Signal()
             m.d.comb += fits.eq(remainder >= divisor)
             m.d.sync += [
@@ -154,27 +124,167 @@ class ErrorUnit(wiring.Component):
                 divisor.eq(divisor >> 1),
             ]
 
+    def build_random(self, m):
+        """``random`` is the state after the draw of this cycle."""
+        state = Signal(32)
+        m.d.comb += self.random.eq(draw(state))
+        following = Mux(self.begin, self.start, state)
+        for _ in range(self.place):
+            following = draw(following)
+        with m.If(self.walk):
+            m.d.sync += state.eq(following)
+        with m.Elif(self.draw):
+            m.d.sync += state.eq(self.random)
+
+
+class ErrorUnit(wiring.Component):
+    """The error operation, a group of P samples after another; see `docs/learning_datapath.md`.
+
+    Deltas leave as ``delta`` for class ``row`` and the samples from ``sample`` that are ``present``,
+    while ``valid``. ``state`` is the register `error`, which becomes ``random`` where ``load`` is
+    high. ``row_planes`` and ``block_planes`` say which planes of a class's row, or of a sample's block
+    of B classes, are not empty; `planes_row`, and `planes_bank` and `planes_block`, choose them.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        target, classes = plan.target, plan.network.classes
+        self.units = target.error_units
+        self.paths = [ErrorPath(plan, i) for i in range(self.units)]
+        self.logit_bits = self.paths[0].logit_bits
+        self.blocks = -(-classes // target.batch)
+        self.rows = target.batch // self.units * self.blocks
+        super().__init__(
+            {
+                "active": In(1),
+                "done": Out(1),
+                "seen": In(range(classes + 1)),
+                "samples": In(range(target.batch + 1)),
+                "decay": In(range(DECAYS + 1)),
+                "logit": Out(read_port(plan.memory("batch.logit"))),
+                "label": Out(read_port(plan.memory("batch.label"))),
+                "weight": Out(read_port(plan.memory("table.weight"))),
+                "largest": In(data.ArrayLayout(signed(self.logit_bits), self.units)),
+                "state": In(32),
+                "load": Out(1),
+                "random": Out(32),
+                "valid": Out(1),
+                "present": Out(self.units),
+                "sample": Out(range(target.batch)),
+                "row": Out(range(classes)),
+                "block": Out(range(self.rows)),
+                "delta": Out(data.ArrayLayout(signed(plan.rule.delta_bits), self.units)),
+                "planes_row": In(range(classes)),
+                "row_planes": Out(plan.rule.delta_bits),
+                "planes_bank": In(range(max(2, self.units))),
+                "planes_block": In(range(self.rows)),
+                "block_planes": Out(plan.rule.delta_bits),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        classes, units = self.plan.network.classes, self.units
+        t = Signal(range(2 * classes + 16))
+        again = self.seen + 2 + RECIPROCAL_CYCLES  # first cycle of the second reading
+        reading = Signal(range(classes))
+        first, last = Signal(), Signal()
+        second = Signal()
+        last_group = Signal()
+        m.d.comb += [
+            first.eq(t < self.seen),
+            second.eq((t >= again) & (t < again + self.seen)),
+            reading.eq(Mux(first, t, t - again)),
+            self.valid.eq(self.active & (t >= again + 4)),
+            self.row.eq(t - again - 4),
+            last.eq(self.valid & (self.row + 1 == self.seen)),
+            last_group.eq(self.sample + units >= self.samples),
+            self.done.eq(last & last_group),
+            self.load.eq(last),
+        ]
+        for i in range(units):
+            m.d.comb += self.present[i].eq(self.sample + i < self.samples)
+            with m.If(self.present[i]):  # the group's last sample draws last
+                m.d.comb += self.random.eq(self.paths[i].random)
+        with m.If(self.active):
+            m.d.sync += t.eq(t + 1)
+            with m.If(last):
+                m.d.sync += t.eq(0)
+                if self.plan.target.batch > units:
+                    m.d.sync += self.sample.eq(Mux(last_group, 0, self.sample + units))
+        for i, path in enumerate(self.paths):
+            m.submodules[f"path{i}"] = path
+            m.d.comb += [
+                path.decay.eq(self.decay),
+                path.largest.eq(self.largest[i]),
+                path.start.eq(self.state),
+                path.begin.eq(t == 0),
+                path.walk.eq(self.active & first),
+                path.draw.eq(self.valid),
+                path.clear.eq(t == 0),
+                path.add.eq((t >= 2) & (t < self.seen + 2)),
+                path.normalise.eq(t == self.seen + 2),
+                path.divide.eq((t > self.seen + 2) & (t < again)),
+                path.row.eq(t - again - 3),
+                self.delta[i].eq(path.delta),
+            ]
+        self.build_reads(m, t, first | second, reading)
+        self.build_planes(m)
+        return m
+
+    def build_reads(self, m, t, reads, reading):
+        """Logits of the group in one row; a label a cycle, and one cycle later its class's weight."""
+        target, units = self.plan.target, self.units
+        lanes = min(target.lanes, target.batch)
+        lane_bits, unit_bits = (lanes - 1).bit_length(), (units - 1).bit_length()
+        group = self.sample[unit_bits:lane_bits] if lane_bits > unit_bits else Const(0, 1)
+        logits = self.logit.data.word_select(group, units * self.logit_bits)
+        labelled, weighed = Signal(units), Signal(units)  # whose word comes in this cycle
+        asked = Signal(units)
+        m.d.comb += [
+            self.logit.en.eq(self.active & reads),
+            self.logit.addr.eq(self.sample[lane_bits:] * self.plan.network.classes + reading),
+            asked.eq(Mux(self.active & (t < units), (1 << t[: unit_bits + 1]), 0) & self.present),
+            self.label.en.eq(asked.any()),
+            self.label.addr.eq(self.sample + t),
+            self.weight.en.eq(self.active & labelled.any()),
+            self.weight.addr.eq(self.label.data),
+        ]
+        m.d.sync += [labelled.eq(asked), weighed.eq(labelled)]
+        for i, path in enumerate(self.paths):
+            m.d.comb += [
+                path.logit.eq(logits.word_select(i, self.logit_bits).as_signed()),
+                path.label.eq(self.label.data),
+                path.take_label.eq(labelled[i]),
+                path.weight.eq(self.weight.data),
+                path.take_weight.eq(weighed[i]),
+            ]
+
     def build_planes(self, m):
         """Which planes hold a one, by class and by block of a sample."""
-        plan, target = self.plan, self.plan.target
-        bits = plan.rule.delta_bits
+        plan, units, bits = self.plan, self.units, self.plan.rule.delta_bits
         m.submodules.row_file = rows = RegisterFile(plan.network.classes, bits)
-        m.submodules.block_file = blocks = RegisterFile(target.batch * self.blocks, bits)
-        place_bits = (target.batch - 1).bit_length()
+        place_bits, unit_bits = ((n - 1).bit_length() for n in (plan.target.batch, units))
+        block = self.row[place_bits:]
+        begins = self.row[:place_bits] == 0 if place_bits else Const(1, 1)
+        found = Const(0, bits)
+        for i in range(units):
+            found = found | Mux(self.present[i], self.delta[i].as_unsigned(), 0)
         m.d.comb += [
-            self.block.eq(self.sample * self.blocks + self.row[place_bits:]),
+            self.block.eq(self.sample[unit_bits:] * self.blocks + block),
+            rows.raddr.eq(Mux(self.valid, self.row, self.planes_row)),
+            rows.waddr.eq(self.row),
+            rows.wen.eq(self.valid),
+            rows.wdata.eq(found | Mux(self.sample == 0, 0, rows.rdata)),
             self.row_planes.eq(rows.rdata),
-            self.block_planes.eq(blocks.rdata),
         ]
-        begins = Signal()
-        m.d.comb += begins.eq(self.row[:place_bits] == 0 if place_bits else 1)
-        for file, chosen, own, fresh in (
-            (rows, self.planes_row, self.row, self.sample == 0),
-            (blocks, self.planes_block, self.block, begins),
-        ):
+        for i in range(units):
+            m.submodules[f"block_file{i}"] = file = RegisterFile(self.rows, bits)
             m.d.comb += [
-                file.raddr.eq(Mux(self.valid, own, chosen)),
-                file.waddr.eq(own),
-                file.wen.eq(self.valid),
-                file.wdata.eq(self.delta.as_unsigned() | Mux(fresh, 0, file.rdata)),
+                file.raddr.eq(Mux(self.valid, self.block, self.planes_block)),
+                file.waddr.eq(self.block),
+                file.wen.eq(self.valid & self.present[i]),
+                file.wdata.eq(self.delta[i].as_unsigned() | Mux(begins, 0, file.rdata)),
             ]
+            with m.If(self.planes_bank == i):
+                m.d.comb += self.block_planes.eq(file.rdata)

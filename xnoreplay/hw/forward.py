@@ -15,7 +15,8 @@ class ForwardRows(wiring.Component):
 
     In a cycle of ``valid``, ``acc`` holds one row's sums of the pass's samples. Hidden bits are
     collected into a word a lane, which goes to its file and its bank; logits and, where the hidden
-    layer learns, masks are written at once. `largest` keeps each sample's largest logit.
+    layer learns, masks are written at once. ``largest`` are the largest logits of the P samples
+    from ``sample``.
     """
 
     def __init__(self, plan: Plan, acc_bits: int):
@@ -43,7 +44,7 @@ class ForwardRows(wiring.Component):
                 "bank_addr": Out(range(bank.depth)),
                 "logit": Out(write_port(plan.memory("batch.logit"))),
                 "sample": In(range(target.batch)),
-                "largest": Out(signed(self.logit_bits)),
+                "largest": Out(data.ArrayLayout(signed(self.logit_bits), target.error_units)),
             }
             | mask
         )
@@ -137,5 +138,7 @@ class ForwardRows(wiring.Component):
         lane_bits = (self.group - 1).bit_length()
         with m.If(~self.output):
             m.d.comb += file.raddr.eq(self.sample[lane_bits:])
-        lane = self.sample[:lane_bits] if lane_bits else Const(0, 1)
-        m.d.comb += self.largest.eq(file.rdata.word_select(lane, bits))
+        units = self.plan.target.error_units
+        unit_bits = (units - 1).bit_length()
+        place = self.sample[unit_bits:lane_bits] if lane_bits > unit_bits else Const(0, 1)
+        m.d.comb += self.largest.eq(file.rdata.word_select(place, units * bits))

@@ -10,7 +10,7 @@ from xnoreplay.hw.balance import Balance
 from xnoreplay.hw.error import ErrorUnit
 from xnoreplay.hw.forward import ForwardRows
 from xnoreplay.hw.host import identifier
-from xnoreplay.hw.memory import PlaneRam, Ram
+from xnoreplay.hw.memory import PlaneBanks, PlaneRam, Ram
 from xnoreplay.hw.planes import STAGES, PlaneUnit
 from xnoreplay.hw.ports import BankPort, FilePort, read_port, write_port
 from xnoreplay.hw.update import UpdateUnit
@@ -82,6 +82,9 @@ class LearningUnit(wiring.Component):
                 "top_wdata": Out(data.ArrayLayout(top.width, COPIES)),
                 "error_random": In(32),
                 "error_step": Out(1),
+                "error_state": In(32),
+                "error_load": Out(1),
+                "error_value": Out(32),
                 "update_random": In(32),
                 "update_step": Out(1),
             }
@@ -128,11 +131,12 @@ class LearningUnit(wiring.Component):
             for name, memory in present.items()
             if name in ("batch.label", "batch.logit", "batch.mask", "table.weight")
         }
-        self.plane_rams = {
-            name: PlaneRam(memory.depth // bits, batch, bits)
-            for name, memory in present.items()
-            if name in ("batch.delta", "batch.class_delta", "batch.hidden_delta")
-        }
+        units = self.plan.target.error_units
+        self.plane_rams = {"batch.delta": PlaneRam(plan.network.classes, batch, bits, units)}
+        if self.hidden_learns:
+            rows = present["batch.class_delta"].depth // (bits * units)
+            self.plane_rams["batch.class_delta"] = PlaneBanks(rows, batch, bits, units)
+            self.plane_rams["batch.hidden_delta"] = PlaneRam(plan.network.hidden, batch, bits)
         bank = present["batch.bank"]
         self.banks = [Ram(bank.depth, bank.width) for _ in range(bank.count)]
 
@@ -216,21 +220,26 @@ class LearningUnit(wiring.Component):
             unit.samples.eq(self.samples),
             unit.decay.eq(self.decay),
             unit.largest.eq(self.forward.largest),
-            unit.random.eq(self.error_random),
+            unit.state.eq(self.error_state),
             unit.planes_row.eq(self.planes.row),
+            unit.planes_bank.eq(self.planes.bank),
             unit.planes_block.eq(self.planes.block),
-            self.error_step.eq(unit.valid),
+            self.error_load.eq(unit.load),
+            self.error_value.eq(unit.random),
         ]
         self.wire(m, "batch.label", unit.label, self.load_label)
-        rams = [("batch.delta", unit.row, unit.sample)]
+        ram = self.plane_rams["batch.delta"]
+        m.d.comb += [
+            ram.wen.eq(Mux(unit.valid, unit.present << unit.sample, 0)),
+            ram.waddr.eq(unit.row),
+            ram.wvalue.eq(unit.delta),
+        ]
         if self.hidden_learns:
-            place = unit.row[:place_bits] if place_bits else 0
-            rams.append(("batch.class_delta", unit.block, place))
-        for name, row, column in rams:
-            ram = self.plane_rams[name]
+            ram = self.plane_rams["batch.class_delta"]
             m.d.comb += [
-                ram.wen.eq(Mux(unit.valid, 1 << column, 0)),
-                ram.waddr.eq(row),
+                ram.wbanks.eq(Mux(unit.valid, unit.present, 0)),
+                ram.wen.eq(1 << unit.row[:place_bits] if place_bits else 1),
+                ram.waddr.eq(unit.block),
                 ram.wvalue.eq(unit.delta),
             ]
 
@@ -256,6 +265,7 @@ class LearningUnit(wiring.Component):
         sources = [("batch.delta", unit.output, unit.row)]
         if self.hidden_learns:
             sources.append(("batch.class_delta", unit.back, unit.block))
+            m.d.comb += self.plane_rams["batch.class_delta"].rbank.eq(unit.bank)
             sources.append(("batch.hidden_delta", unit.hidden, unit.row))
         for name, chosen, row in sources:
             ram = self.plane_rams[name]
@@ -312,7 +322,7 @@ class LearningUnit(wiring.Component):
             unit.planes_row.eq(self.planes.row),
             ram.wen.eq(Mux(unit.valid, 1 << unit.sample, 0)),
             ram.waddr.eq(unit.row),
-            ram.wvalue.eq(unit.delta),
+            ram.wvalue[0].eq(unit.delta),
         ]
         self.wire(m, "batch.mask", read=unit.mask)
         with m.If(self.planes.back):
@@ -345,6 +355,8 @@ class LearningUnit(wiring.Component):
         for name in most | self.rams | self.plane_rams:
             events[f"{name}.reads"] = most.get(name, 1).bit_length()
             most_writes = bits if name in self.plane_rams else most.get(name, 1)
+            if name == "batch.class_delta":
+                most_writes *= self.plan.target.error_units
             events[f"{name}.writes"] = most_writes.bit_length()
         return events
 
@@ -369,6 +381,7 @@ class LearningUnit(wiring.Component):
         for name, ram in self.rams.items():
             adds |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
         for name, ram in self.plane_rams.items():
-            writes = Mux(ram.wen.any(), self.plan.rule.delta_bits, 0)
+            rows = tree_sum(list(ram.wbanks)) if name == "batch.class_delta" else ram.wen.any()
+            writes = rows * self.plan.rule.delta_bits
             adds |= {f"{name}.reads": ram.ren, f"{name}.writes": writes}
         m.d.comb += [self.event(name).eq(add) for name, add in adds.items()]

@@ -22,16 +22,29 @@ def walk_next(state: Value, bits: int) -> Value:
 
 
 class DrawRegister(wiring.Component):
-    """A 32-bit source of random bits: ``state`` becomes ``next`` where ``step`` is high."""
+    """A 32-bit source of random bits.
+
+    ``state`` becomes ``value`` where ``load`` is high, else ``next`` where ``step`` is.
+    """
 
     def __init__(self, seed: int):
         self.seed = seed
-        super().__init__({"step": In(1), "state": Out(32, init=seed), "next": Out(32)})
+        super().__init__(
+            {
+                "step": In(1),
+                "load": In(1),
+                "value": In(32),
+                "state": Out(32, init=seed),
+                "next": Out(32),
+            }
+        )
 
     def elaborate(self, _platform):
         m = Module()
         m.d.comb += self.next.eq(draw(self.state))
-        with m.If(self.step):
+        with m.If(self.load):
+            m.d.sync += self.state.eq(self.value)
+        with m.Elif(self.step):
             m.d.sync += self.state.eq(self.next)
         return m
 

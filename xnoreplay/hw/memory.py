@@ -1,7 +1,7 @@
 """Memories: one read port and one write port, shared with the host while the chip is idle."""
 
-from amaranth.hdl import Module, Signal, unsigned
-from amaranth.lib import memory, wiring
+from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.ports import HostPort
@@ -66,18 +66,18 @@ class Ram(wiring.Component):
 class PlaneRam(wiring.Component):
     """Rows of bit-planes: one memory a plane, so that all bits of a value are written at once.
 
-    A write puts bit k of ``wvalue`` into plane k, at the columns of ``wen``; a read gives one plane of
-    a row.
+    A write puts bit k of a value into plane k, at the columns of ``wen``; column n takes value
+    n % ``group`` of ``wvalue``. A read gives one plane of a row.
     """
 
-    def __init__(self, depth: int, width: int, planes: int):
-        self.depth, self.width, self.planes = depth, width, planes
+    def __init__(self, depth: int, width: int, planes: int, group: int = 1):
+        self.depth, self.width, self.planes, self.group = depth, width, planes, group
         self.rams = [Ram(depth, width, 1) for _ in range(planes)]
         super().__init__(
             {
                 "wen": In(width),
                 "waddr": In(range(depth)),
-                "wvalue": In(planes),
+                "wvalue": In(data.ArrayLayout(planes, group)),
                 "ren": In(1),
                 "raddr": In(range(depth)),
                 "rplane": In(range(planes)),
@@ -95,12 +95,51 @@ class PlaneRam(wiring.Component):
             m.d.comb += [
                 ram.wen.eq(self.wen),
                 ram.waddr.eq(self.waddr),
-                ram.wdata.eq(self.wvalue[k].replicate(self.width)),
+                ram.wdata.eq(Cat(self.wvalue[n % self.group][k] for n in range(self.width))),
                 ram.ren.eq(self.ren & (self.rplane == k)),
                 ram.raddr.eq(self.raddr),
             ]
             with m.If(chosen == k):
                 m.d.comb += self.rdata.eq(ram.rdata)
+        return m
+
+
+class PlaneBanks(wiring.Component):
+    """Banks of bit-planes: one row and column of several banks is written at once, one bank is read."""
+
+    def __init__(self, depth: int, width: int, planes: int, banks: int):
+        self.banks = [PlaneRam(depth, width, planes) for _ in range(banks)]
+        super().__init__(
+            {
+                "wbanks": In(banks),
+                "wen": In(width),
+                "waddr": In(range(depth)),
+                "wvalue": In(data.ArrayLayout(planes, banks)),
+                "ren": In(1),
+                "rbank": In(range(max(2, banks))),
+                "raddr": In(range(depth)),
+                "rplane": In(range(planes)),
+                "rdata": Out(width),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        chosen = Signal.like(self.rbank)
+        with m.If(self.ren):
+            m.d.sync += chosen.eq(self.rbank)
+        for i, bank in enumerate(self.banks):
+            m.submodules[f"bank{i}"] = bank
+            m.d.comb += [
+                bank.wen.eq(self.wen & self.wbanks[i].replicate(len(self.wen))),
+                bank.waddr.eq(self.waddr),
+                bank.wvalue[0].eq(self.wvalue[i]),
+                bank.ren.eq(self.ren & (self.rbank == i)),
+                bank.raddr.eq(self.raddr),
+                bank.rplane.eq(self.rplane),
+            ]
+            with m.If(chosen == i):
+                m.d.comb += self.rdata.eq(bank.rdata)
         return m
 
 

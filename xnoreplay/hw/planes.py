@@ -67,7 +67,7 @@ class PlaneUnit(wiring.Component):
 
     ``stages`` are what was issued one to seven cycles ago; the gradient of a beat of the fifth is in
     ``gradient``. ``filled`` says which planes are not empty: of class ``row``, of hidden unit
-    ``row``, or of ``block``, by phase; ``plane_en`` reads plane ``plane`` of it, which comes as
+    ``row``, or of ``block`` of ``bank``, by phase; ``plane_en`` reads plane ``plane`` of it, which comes as
     ``plane_data``.
     """
 
@@ -76,7 +76,8 @@ class PlaneUnit(wiring.Component):
         net, target, rule = plan.network, plan.target, plan.rule
         self.segment, self.fold = target.segment, target.node_fold
         bank = plan.memory("batch.bank")
-        blocks = target.batch * self.extra.blocks(net.classes)
+        self.error_units = target.error_units
+        blocks = target.batch // self.error_units * self.extra.blocks(net.classes)
         self.sum_bits = sum_bits(plan)
         super().__init__(
             {
@@ -87,6 +88,7 @@ class PlaneUnit(wiring.Component):
                 "seen": In(range(net.classes + 1)),
                 "samples": In(range(target.batch + 1)),
                 "row": Out(range(max(net.classes, net.hidden))),
+                "bank": Out(range(max(2, self.error_units))),
                 "block": Out(range(blocks)),
                 "filled": In(rule.delta_bits),
                 "plane_en": Out(1),
@@ -127,10 +129,12 @@ class PlaneUnit(wiring.Component):
         self.fill_base = Signal(range(plan.network.classes * plan.output.beats + 1))
         self.fill_second = Signal()
         classes = plan.network.classes
+        unit_bits = (self.error_units - 1).bit_length()
         self.row_block = Signal(range(max(2, self.extra.blocks(classes))))
         m.d.comb += [
             self.active.eq(self.back | self.output | self.hidden),
-            self.block.eq(self.sample * self.extra.blocks(classes) + self.row_block),
+            self.bank.eq(self.sample[:unit_bits]),
+            self.block.eq(self.sample[unit_bits:] * self.extra.blocks(classes) + self.row_block),
         ]
         self.build_stages(m)
         state = Signal(State)

@@ -296,6 +296,12 @@ class Chip(wiring.Component):
         ):
             register = self.lfsrs[name]
             m.d.comb += [random.eq(register.next), register.step.eq(step)]
+        register = self.lfsrs["error"]
+        m.d.comb += [
+            learning.error_state.eq(register.state),
+            register.load.eq(learning.error_load),
+            register.value.eq(learning.error_value),
+        ]
 
     def build_host(self, m):
         """Registers, windows and the pixel stream."""

@@ -176,14 +176,14 @@ def error_phase(op, g, lm, c, samples, seen, work):
                 put_bit(lm.delta[row * op.delta_bits + plane], n, bit)
                 if op.hidden_learns:
                     put_bit(lm.class_delta[block * op.delta_bits + plane], row % g.batch, bit)
-    deltas = samples * seen * op.delta_bits
-    c.reads[Mem.LOGIT] += 2 * samples * seen
+    groups = -(-samples // op.error_units)
+    c.reads[Mem.LOGIT] += 2 * groups * seen
     c.reads[Mem.BATCH_LABEL] += samples
     c.reads[Mem.WEIGHT] += samples
-    c.writes[Mem.DELTA] += deltas
+    c.writes[Mem.DELTA] += groups * seen * op.delta_bits
     if op.hidden_learns:
-        c.writes[Mem.CLASS_DELTA] += deltas
-    c.events[Event.CYCLES] += samples * (2 * seen + 12)
+        c.writes[Mem.CLASS_DELTA] += samples * seen * op.delta_bits
+    c.events[Event.CYCLES] += groups * (2 * seen + 12)
 
 
 @part

@@ -45,6 +45,7 @@ class Learn(NamedTuple):
     sample_base: int
     classes: int
     walk_bits: int
+    error_units: int
 
 
 def learn(plan: Plan) -> Learn:
@@ -84,6 +85,7 @@ def learn(plan: Plan) -> Learn:
         sample_base=extra.sample_base,
         classes=net.classes,
         walk_bits=index_bits(target.replay_capacity + target.staging_capacity),
+        error_units=target.error_units,
     )
 
 

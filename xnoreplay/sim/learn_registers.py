@@ -32,20 +32,29 @@ class S(IntEnum):
     QUOTIENT = 14
     TOTAL = 15
     NUMERATOR = 16
-    LABEL = 17
-    CLASS_WEIGHT = 18
-    LOGIT = 19
-    EXPONENTIAL = 20
-    EXPONENT = 21
-    PROBABILITY = 22
-    ERROR = 23
-    X_PASS = 24
-    X_STEP = 25
-    OUT_PASS = 26
-    OUT_ROW = 27
-    MASK_BIT = 28
-    ROUNDED = 29
-    BEGUN = 30  # a sample's error has its first block
+    X_PASS = 17
+    X_STEP = 18
+    OUT_PASS = 19
+    OUT_ROW = 20
+    MASK_BIT = 21
+    ROUNDED = 22
+    BEGUN = 23  # a sample's error has its first block
+
+
+class U(IntEnum):
+    """Registers of one error unit."""
+
+    LABEL = 0
+    CLASS_WEIGHT = 1
+    LOGIT = 2
+    EXPONENTIAL = 3
+    TOTAL = 4
+    EXPONENT = 5
+    REMAINDER = 6
+    QUOTIENT = 7
+    PROBABILITY = 8
+    ERROR = 9
+    RANDOM = 10
 
 
 class P(IntEnum):
@@ -77,6 +86,7 @@ class LearnRegisters(NamedTuple):
 
     all: np.ndarray  # (registers,) int64: everything below
     s: np.ndarray  # (scalars,) int64, by `S`
+    unit: np.ndarray  # (error units, fields) int64, by `U`
     pipe: np.ndarray  # (STAGES, fields) int64, by `P`
     words: np.ndarray  # (lanes, units) uint64, hidden bits being collected
     plane: np.ndarray  # (words of B bits,) uint64, plane that was read
@@ -109,7 +119,7 @@ def registers(geometry, op) -> LearnRegisters:
     """A block of registers, all zero."""
     g, lanes, segment = geometry, geometry.lanes, op.segment
     shapes = {
-        "s": (len(S),), "pipe": (STAGES, len(P)), "words": (lanes, g.units),
+        "s": (len(S),), "unit": (op.error_units, len(U)), "pipe": (STAGES, len(P)), "words": (lanes, g.units),
         "plane": (-(-g.batch // 64),), "columns": (g.batch, g.units), "scale": (8,), "ones": (8,),
         "cells": (lanes, 9 * g.units), "c_scale": (lanes,), "c_ones": (lanes,),
         "nodes": (lanes, segment), "m_scale": (lanes,), "m_ones": (lanes,),
@@ -136,9 +146,9 @@ def files(geometry, op) -> Files:
     )  # fmt: skip
 
 
-def ports(geometry, widest: int) -> Ports:
+def ports(geometry, op, widest: int) -> Ports:
     """Idle ports for rows of at most so many bits."""
-    most = 2 * geometry.lanes + 24
+    most = 2 * geometry.lanes + 24 + op.delta_bits * (op.error_units + 1)
     words = max(9 * geometry.units, -(-widest // 64) + 1)
     return Ports(
         np.full(len(Mem), -1), np.zeros(1, np.int64),

@@ -238,6 +238,12 @@ class Simulator:
         rows = pack_bytes(self._state.bits(name))
         return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
+    def write(self, memory: str, rows: np.ndarray) -> None:
+        """Replace a memory's first rows by (n, width) bits, past every port."""
+        bits = self._state.bits(memory)
+        bits[: len(rows)] = rows
+        self._state.write(memory, bits)
+
     def flip(self, memory: str, row: int, bit: int) -> None:
         """A fault: change one bit."""
         self._state.flip(memory, row, bit)

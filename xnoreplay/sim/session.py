@@ -40,7 +40,7 @@ class Session:
         self._now, self._next = base_registers(g, beats), base_registers(g, beats)
         self._unit, self._unit_next = registers.registers(g, self.op), registers.registers(g, self.op)
         self._files = registers.files(g, self.op)
-        self._ports = registers.ports(g, max(m.width for m in plan.memories))
+        self._ports = registers.ports(g, self.op, max(m.width for m in plan.memories))
         self._trace = recording.buffer(trace, g, self._ports)
         self._planes = fast_learn.planes(g)
         self._constants = learn_kernels.constants(plan.network, plan.target)

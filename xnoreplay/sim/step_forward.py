@@ -6,7 +6,7 @@ from xnoreplay.sim.counters import Mem
 from xnoreplay.sim.jit import ZERO, draw, part, put_bit
 from xnoreplay.sim.learn_kernels import rounded_delta
 from xnoreplay.sim.learn_ops import get_field, put_field, signed_field
-from xnoreplay.sim.learn_registers import S, write_bank, write_bit
+from xnoreplay.sim.learn_registers import S, U, write_bank, write_bit
 from xnoreplay.sim.registers import R, present, queue, write_tap
 from xnoreplay.sim.state import Scalar
 from xnoreplay.sim.step_array import array, operand, sum_ready
@@ -126,85 +126,111 @@ def output_forward_clock(op, g, m, c, p, now, nxt, ls, lx, f):
 
 @part
 def error_clock(op, g, lm, c, p, now, nxt, ls, lx, f, shift):
-    """One cycle of the error unit: two readings of a sample's logits around a division."""
-    seen, n, t = now.s[Scalar.SEEN], ls.s[S.SAMPLE], ls.s[S.STEP]
+    """One cycle of the error units: two readings of a group's logits around a division."""
+    seen, first, t = now.s[Scalar.SEEN], ls.s[S.SAMPLE], ls.s[S.STEP]
     again = seen + 2 + RECIPROCAL_CYCLES  # first cycle of the second reading
-    if t == 0:
-        present(p, c, Mem.BATCH_LABEL, n)
-        lx.s[S.LABEL] = lm.label[n]
-        lx.s[S.TOTAL] = 0
-    if t == 1:
-        present(p, c, Mem.WEIGHT, ls.s[S.LABEL])
-        lx.s[S.CLASS_WEIGHT] = lm.weight[ls.s[S.LABEL]]
-    _read_logit(op, g, lm, c, p, lx, n, t if t < seen else t - again, seen)
-    difference = f.largest[n] - ls.s[S.LOGIT]
-    lx.s[S.EXPONENTIAL] = EXP[min(EXP_ENTRIES - 1, max(0, difference) >> op.logit_shift)]
-    if 2 <= t < seen + 2:
-        lx.s[S.TOTAL] = ls.s[S.TOTAL] + ls.s[S.EXPONENTIAL]
-    if seen + 2 <= t < again:
-        _reciprocal(ls, lx, t - seen - 2)
-    lx.s[S.PROBABILITY] = _probability(ls)
-    target = 1 if t - again - 3 == ls.s[S.LABEL] else 0
-    share = ls.s[S.PROBABILITY] - (target << P_BITS)
-    lx.s[S.ERROR] = share * ls.s[S.CLASS_WEIGHT] >> WEIGHT_BITS
+    count = min(op.error_units, now.s[Scalar.SAMPLES] - first)
+    _read_targets(lm, c, p, ls, lx, first, count, t)
+    _read_logits(op, g, lm, c, p, lx, first, count, t if t < seen else t - again, seen)
     row = t - again - 4
+    for i in range(count):
+        unit, following = ls.unit[i], lx.unit[i]
+        difference = f.largest[first + i] - unit[U.LOGIT]
+        following[U.EXPONENTIAL] = EXP[min(EXP_ENTRIES - 1, max(0, difference) >> op.logit_shift)]
+        if t == 0:
+            following[U.TOTAL] = 0
+        if 2 <= t < seen + 2:
+            following[U.TOTAL] = unit[U.TOTAL] + unit[U.EXPONENTIAL]
+        if seen + 2 <= t < again:
+            _reciprocal(unit, following, t - seen - 2)
+        following[U.PROBABILITY] = _probability(unit)
+        target = 1 if t - again - 3 == unit[U.LABEL] else 0
+        share = unit[U.PROBABILITY] - (target << P_BITS)
+        following[U.ERROR] = share * unit[U.CLASS_WEIGHT] >> WEIGHT_BITS
+        if t < seen:  # towards the draws that belong to the unit's sample: i seen after the first's
+            state = now.s[Scalar.ERROR] if t == 0 else unit[U.RANDOM]
+            for _ in range(i):
+                state = draw(state)
+            following[U.RANDOM] = state
+        if row >= 0:
+            following[U.RANDOM] = draw(unit[U.RANDOM])
     if row >= 0:
-        nxt.s[Scalar.ERROR] = draw(now.s[Scalar.ERROR])
-        random = nxt.s[Scalar.ERROR] & 15
-        delta = rounded_delta(ls.s[S.ERROR], shift, random, op.delta_bits)
-        _write_deltas(op, g, p, c, f, n, row, delta)
+        _write_deltas(op, g, p, c, f, ls, lx, first, count, row, shift)
     lx.s[S.STEP] = t + 1
     if row == seen - 1:
+        nxt.s[Scalar.ERROR] = lx.unit[count - 1, U.RANDOM]
         lx.s[S.STEP] = 0
-        lx.s[S.SAMPLE] = n + 1
-        nxt.s[R.DONE] = n + 1 == now.s[Scalar.SAMPLES]
+        lx.s[S.SAMPLE] = first + count
+        nxt.s[R.DONE] = first + count == now.s[Scalar.SAMPLES]
 
 
 @part
-def _read_logit(op, g, lm, c, p, lx, n, row, seen):
+def _read_targets(lm, c, p, ls, lx, first, count, t):
+    """A label a cycle, and one cycle later its class's weight."""
+    if t < count:
+        present(p, c, Mem.BATCH_LABEL, first + t)
+        lx.unit[t, U.LABEL] = lm.label[first + t]
+    if 1 <= t <= count:
+        label = ls.unit[t - 1, U.LABEL]
+        present(p, c, Mem.WEIGHT, label)
+        lx.unit[t - 1, U.CLASS_WEIGHT] = lm.weight[label]
+
+
+@part
+def _read_logits(op, g, lm, c, p, lx, first, count, row, seen):
     if 0 <= row < seen:
-        address = n // g.lanes * op.classes + row
+        address = first // g.lanes * op.classes + row
         present(p, c, Mem.LOGIT, address)
-        field = get_field(lm.logit[address], n % g.lanes * op.logit_bits, op.logit_bits)
-        lx.s[S.LOGIT] = signed_field(field, op.logit_bits)
+        for i in range(count):
+            lane = (first + i) % g.lanes
+            field = get_field(lm.logit[address], lane * op.logit_bits, op.logit_bits)
+            lx.unit[i, U.LOGIT] = signed_field(field, op.logit_bits)
 
 
 @part
-def _reciprocal(ls, lx, step):
+def _reciprocal(unit, following, step):
     """The exponent of the sum, then a quotient bit a cycle: R = round(2^(l + 4) / S)."""
-    total = ls.s[S.TOTAL]
+    total = unit[U.TOTAL]
     if step == 0:
         exponent = 0
         while total >> (exponent + 1):
             exponent += 1
-        lx.s[S.EXPONENT] = exponent
-        lx.s[S.REMAINDER] = (1 << (exponent + 5)) + total
-        lx.s[S.QUOTIENT] = 0
+        following[U.EXPONENT] = exponent
+        following[U.REMAINDER] = (1 << (exponent + 5)) + total
+        following[U.QUOTIENT] = 0
         return
     divisor = 2 * total << (RECIPROCAL_CYCLES - 1 - step)
-    fits = ls.s[S.REMAINDER] >= divisor
-    lx.s[S.QUOTIENT] = 2 * ls.s[S.QUOTIENT] + fits
-    lx.s[S.REMAINDER] = ls.s[S.REMAINDER] - divisor if fits else ls.s[S.REMAINDER]
+    fits = unit[U.REMAINDER] >= divisor
+    following[U.QUOTIENT] = 2 * unit[U.QUOTIENT] + fits
+    following[U.REMAINDER] = unit[U.REMAINDER] - divisor if fits else unit[U.REMAINDER]
 
 
 @part
-def _probability(ls):
-    product, exponent = ls.s[S.EXPONENTIAL] * ls.s[S.QUOTIENT], ls.s[S.EXPONENT]
+def _probability(unit):
+    product, exponent = unit[U.EXPONENTIAL] * unit[U.QUOTIENT], unit[U.EXPONENT]
     p = product >> (exponent - 8) if exponent >= 8 else product << (8 - exponent)
     return min(1 << P_BITS, p)
 
 
 @part
-def _write_deltas(op, g, p, c, f, n, row, delta):
-    """One bit a plane, by row for the update and by sample for the hidden layer."""
+def _write_deltas(op, g, p, c, f, ls, lx, first, count, row, shift):
+    """A class's deltas of the group: by row for the update, by sample for the hidden layer."""
     block, place = row // g.batch, row % g.batch
-    index = n * op.blocks + block
-    planes = delta & (1 << op.delta_bits) - 1
+    entry = p.count[0]
     for plane in range(op.delta_bits):
-        bit = planes >> plane & 1
-        write_bit(p, c, Mem.DELTA, row * op.delta_bits + plane, n, bit)
-        if op.hidden_learns:
-            address = index * op.delta_bits + plane
-            write_bit(p, c, Mem.CLASS_DELTA, address, place, bit)
-    f.row_planes[row] = planes if n == 0 else f.row_planes[row] | planes
-    f.block_planes[index] = planes if place == 0 else f.block_planes[index] | planes
+        queue(p, c, Mem.DELTA, row * op.delta_bits + plane, first, count)
+    for i in range(count):
+        random = lx.unit[i, U.RANDOM] & 15
+        delta = rounded_delta(ls.unit[i, U.ERROR], shift, random, op.delta_bits)
+        planes = delta & (1 << op.delta_bits) - 1
+        n = first + i
+        index = n * op.blocks + block
+        for plane in range(op.delta_bits):
+            bit = planes >> plane & 1
+            put_bit(p.mask[entry + plane], n, 1)
+            put_bit(p.data[entry + plane], n, bit)
+            if op.hidden_learns:
+                address = index * op.delta_bits + plane
+                write_bit(p, c, Mem.CLASS_DELTA, address, place, bit)
+        f.row_planes[row] = planes if n == 0 else f.row_planes[row] | planes
+        f.block_planes[index] = planes if place == 0 else f.block_planes[index] | planes

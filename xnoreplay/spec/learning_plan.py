@@ -69,8 +69,13 @@ class LearningPlan:
     def output_forward_cycles(self, seen: int, passes: int, minibatches: int) -> int:
         return passes * seen * COPIES * self.plan.output.beats + minibatches * PIPE_LATENCY
 
-    def error_cycles(self, seen: int, samples: int) -> int:
-        return samples * (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
+    def error_groups(self, samples: int) -> int:
+        """Groups of P samples in one epoch."""
+        units = self.plan.target.error_units
+        return sum(-(-n // units) for n in self.minibatches(samples))
+
+    def error_cycles(self, seen: int, groups: int) -> int:
+        return groups * (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
 
     def back_cycles(self, seen: int, minibatches: int, samples: int, planes: int, beats: int) -> int:
         fill = seen * COPIES * self.hidden_words + 1
@@ -106,7 +111,7 @@ def most_cycles(plan: Plan) -> dict[str, int]:
         "load": extra.load_cycles(replay.staging, batch),
         "hidden.forward": extra.hidden_forward_cycles(full, 1),
         "output.forward": extra.output_forward_cycles(classes, full, 1),
-        "error": extra.error_cycles(classes, batch),
+        "error": extra.error_cycles(classes, extra.error_groups(batch)),
         "back": extra.back_cycles(
             classes, 1, batch, blocks * bits, blocks * COPIES * extra.hidden_segments * groups
         ),

@@ -14,9 +14,9 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.triggers import FallingEdge, ReadOnly, SimTimeoutError, Timer, with_timeout
 
-from xnoreplay.flow.cosim.compare import rows_text
+from xnoreplay.flow.cosim.compare import event_rows, rows_text
 from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
-from xnoreplay.flow.cosim.script import REGISTERS, REPLAY, VARIABLE
+from xnoreplay.flow.cosim.script import CONTENTS, REGISTERS, REPLAY, VARIABLE
 from xnoreplay.flow.cosim.view import ChipView, Tracer
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image as images
@@ -51,17 +51,29 @@ class Bench:
         await FallingEdge(self.dut.clk)
         await self.host.identify()
 
-    async def load(self, bundle) -> None:
-        """Write a bundle's memories through the bus, and read every row back."""
+    async def load(self, bundle, most: int) -> None:
+        """Write a bundle's memories and read every row back.
+
+        most : rows of each memory that go through the bus; the others go past every port
+        """
         windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
         back = {}
         for name, bits in images.load(self.plan, bundle).items():
             rows = [to_int(row) for row in bits]
-            for i, value in enumerate(rows):
+            for i, value in enumerate(rows[:most]):
                 await self.host.write_row(windows[name], i, value)
-            read = [await self.host.read_row(windows[name], i) for i in range(len(rows))]
+            read = [await self.host.read_row(windows[name], i) for i in range(len(rows[:most]))]
+            read += await self.put(name, rows[most:], most)
             back[name] = rows_text(read, self.plan.memory(name).width)
         self.write({"readback": back, "transfers": self.host.transfers})
+
+    async def put(self, name: str, rows: list[int], first: int = 0) -> list[int]:
+        """Write rows past every port; returns what is there then."""
+        view = self.view.memories[name]
+        for i, value in enumerate(rows, first):
+            view.rows[i].value = value
+        await FallingEdge(self.dut.clk)
+        return [view[i] for i in range(first, first + len(rows))]
 
     async def watch(self, counter, kind: str) -> None:
         """Note the touched slot at every event of a counter, and all the replay memory then holds.
@@ -82,7 +94,7 @@ class Bench:
                             "kind": kind or self.kind,
                             "slot": slot,
                             "label": (after or before) & low,
-                            "memories": self.rows(REPLAY),
+                            "memories": self.event_rows(slot),
                         }
                     )
             self.labels = now
@@ -168,6 +180,17 @@ class Bench:
             for name in names
         }
 
+    def event_rows(self, slot: int) -> dict[str, str]:
+        """What the replay memory holds right after an event at a slot."""
+        views = self.view.memories
+        return {
+            name: rows_text(
+                [views[name][row] for row in event_rows(self.plan, name, slot)],
+                self.plan.memory(name).width,
+            )
+            for name in REPLAY
+        }
+
     async def boundaries(self, phases: list, limits: list[int]) -> bool:
         """Phase and cycle at every change of phase, until the chip is idle again.
 
@@ -218,10 +241,14 @@ async def carry_out(dut):
         Clock(dut.clk, PERIOD, "step", impl="gpi").start()
         try:
             await bench.reset()
-            await bench.load(bundle)
+            await bench.load(bundle, script["bus_rows"])
         except BusError as error:
             write({"error": str(error)})
             return
+        contents = np.load(folder / CONTENTS, allow_pickle=False)
+        for name, rows in contents.items():
+            await bench.put(name, [to_int(row) for row in rows])
+        bench.labels = bench.view.memories["replay.label"].all()
         for memory, row, bit in script["faults"]:
             bench.view.memories[memory].flip(row, bit)
         await FallingEdge(dut.clk)

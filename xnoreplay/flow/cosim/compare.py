@@ -12,11 +12,21 @@ from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
 
+EVENT_ROWS = 4096  # rows of latents that every event of the replay memory shows whole
+
 
 def rows_text(rows: list[int], width: int) -> str:
     """Rows as one hexadecimal text, a fixed number of digits each."""
     digits = -(-width // 4)
     return "".join(f"{row:0{digits}x}" for row in rows)
+
+
+def event_rows(plan: Plan, name: str, slot: int) -> range:
+    """Rows of a replay memory that an event at a slot shows: all, or of a large one its latent."""
+    depth, words = plan.memory(name).depth, plan.replay.words
+    if name == "replay.latent" and depth > EVENT_ROWS:
+        return range(slot * words, (slot + 1) * words)
+    return range(depth)
 
 
 @dataclass(frozen=True)
@@ -57,6 +67,8 @@ class Model:
         self.stepping = None
         if any(s.trace for s in script.steps):
             self.stepping = Simulator(plan, bundle, mode="step", trace=True)
+        for name, rows in script.contents.items():
+            self.fast.write(name, rows)
         for memory, row, bit in faults:
             self.fast.flip(memory, row, bit)
 
@@ -135,7 +147,10 @@ class Model:
                     "slot": int(slot),
                     "label": int(label),
                     "memories": {
-                        name: rows_text(now[name], self.plan.memory(name).width)
+                        name: rows_text(
+                            [now[name][r] for r in event_rows(self.plan, name, slot)],
+                            self.plan.memory(name).width,
+                        )
                         for name in REPLAY
                     },
                 }
@@ -180,8 +195,9 @@ class Comparison:
             yield from self._rows(-1, "power-on", 0, name, text, back[name])
             self.compared["readback.bits"] += memory.bits
 
-    def _rows(self, index, what, cycle, name, expected: str, got: str):
-        """Differing rows of one memory: the first, and how many there are."""
+    def _rows(self, index, what, cycle, name, expected: str, got: str, first: int = 0):
+        """Differing rows of one memory, whose texts begin with row `first`: the first that differs,
+        and how many do."""
         if expected == got:
             return
         digits = -(-self.plan.memory(name).width // 4)
@@ -192,7 +208,7 @@ class Comparison:
         at = differing[0] * digits
         yield Difference(
             index, f"{what}, {len(differing)} rows differ", cycle, "idle", name,
-            str(differing[0]), expected[at : at + digits], got[at : at + digits],
+            str(first + differing[0]), expected[at : at + digits], got[at : at + digits],
         )  # fmt: skip
 
     def _command(self, index: int, step: Step, expected: dict, seen: dict):
@@ -290,8 +306,11 @@ class Comparison:
                     return
             for name in REPLAY:
                 rows = (want["memories"][name], have["memories"][name])
-                yield from self._rows(index, step.command, want["cycle"] + 1, name, *rows)
-                self.compared["replay.event_bits"] += self.plan.memory(name).bits
+                shown = event_rows(self.plan, name, want["slot"])
+                yield from self._rows(
+                    index, step.command, want["cycle"] + 1, name, *rows, first=shown.start
+                )
+                self.compared["replay.event_bits"] += len(shown) * self.plan.memory(name).width
         if len(expected) != len(seen):
             cycle = max(expected, seen, key=len)[min(len(expected), len(seen))]["cycle"]
             yield differ(cycle, step.command, "replay events", len(expected), len(seen))

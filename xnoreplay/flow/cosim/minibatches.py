@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.spec.learning_plan import ERROR_DRAIN, RECIPROCAL_CYCLES, UPDATE_LATENCY
+from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
 from xnoreplay.spec.plan import Plan
 
 
@@ -55,6 +55,28 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
     return found
 
 
+def beginning(chip, most: int) -> dict[str, tuple[int, int]]:
+    """Windows for a long session: the start of the first minibatch, and each of its later phases'.
+
+    Parameters
+    ----------
+    most : int
+        Cycles that are traced of each phase.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        state = Path(folder) / "state.npz"
+        chip.save(state)
+        other = again(chip, state)
+        first = other.cycles
+        phases = other.retrain().phases
+    found: dict[str, tuple[int, int]] = {}
+    ends = [cycle for _, cycle in phases[1:]] + [other.cycles]
+    for (name, start), end in zip(phases, ends, strict=True):
+        if name not in found:
+            found[name] = (start - first, min(end - first, start - first + most))
+    return found
+
+
 def again(chip, state: Path):
     """A chip in the saved state."""
     from xnoreplay.sim.run import Simulator
@@ -65,8 +87,10 @@ def again(chip, state: Path):
 
 
 def _minibatches(chip) -> list[Minibatch]:
-    seen, first = chip.state.seen, chip.cycles
+    seen, first, before = chip.state.seen, chip.cycles, chip.counters["learn.samples"]
     phases = chip.retrain().phases
+    epoch = (chip.counters["learn.samples"] - before) // chip.plan.target.epochs
+    sizes = LearningPlan(chip.plan).minibatches(epoch)
     ends = [cycle for _, cycle in phases[1:]] + [chip.cycles]
     spans = [(name, start - first, end - first) for (name, start), end in zip(phases, ends, strict=True)]
     loads = [i for i, (name, _, _) in enumerate(spans) if name == "load"]
@@ -74,7 +98,7 @@ def _minibatches(chip) -> list[Minibatch]:
     for i, following in zip(loads, [*loads[1:], len(spans)], strict=True):
         cycles = {name: end - start for name, start, end in spans[i:following]}
         if "error" in cycles:
-            samples = cycles["error"] // (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
+            samples = sizes[len(found) % len(sizes)]
             end = max(end for name, _, end in spans[i:following] if name != "seed")
             empty = cycles["output.update"] == seen + UPDATE_LATENCY
             found.append(Minibatch(spans[i][1], end, samples, empty))

@@ -18,6 +18,7 @@ from xnoreplay.spec.registers import HOST_MEMORIES
 from xnoreplay.spec.scenario import ScenarioSpec
 
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
+CONTENTS = "contents.npz"  # in that folder: what memories hold before the first command
 REPLAY = ("replay.latent", "replay.label", "replay.count")
 STAGING = ("staging.latent", "staging.label")
 REGISTERS = (
@@ -96,6 +97,9 @@ class Script:
     faults: tuple[tuple[str, int, int], ...] = field(default=())
     kinds: tuple[str, ...] = ()
     """Kinds of minibatches whose trace is compared; see `minibatches`."""
+    contents: dict[str, np.ndarray] = field(default_factory=dict)
+    """First rows of memories, (rows, width) bits, that the test bench and the model write before
+    the first command; see `large`."""
 
     def until(self, index: int, **changes) -> "Script":
         """The commands up to `index`, that one changed; the others look at nothing."""
@@ -203,11 +207,16 @@ def build(
     return Script(tuple(steps), data.images, kinds=tuple(kinds))
 
 
-def prepared(plan: Plan, bundle: Bundle, steps: list[Step], images: np.ndarray):
+def prepared(
+    plan: Plan, bundle: Bundle, steps: list[Step], images: np.ndarray,
+    contents: dict[str, np.ndarray] | None = None,
+):  # fmt: skip
     """A simulated chip after some steps; those that only look are left out."""
     from xnoreplay.sim.run import Simulator
 
     chip = Simulator(plan, bundle)
+    for name, rows in (contents or {}).items():
+        chip.write(name, rows)
     for step in steps:
         if step.command != "infer":
             step.carry_out(chip, images)

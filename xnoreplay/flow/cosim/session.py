@@ -11,7 +11,7 @@ import numpy as np
 
 from xnoreplay.flow.cosim.compare import Comparison, Difference, Model
 from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import VARIABLE, Script
+from xnoreplay.flow.cosim.script import CONTENTS, VARIABLE, Script
 from xnoreplay.flow.cosim.verilate import TOP
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import bundle as bundles
@@ -20,11 +20,13 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import counters
+from xnoreplay.spec.registers import counters, windows
 
 BENCH = "xnoreplay.flow.cosim.bench"
 ENDED = "Error: the simulator ended"
 POLL = 0.05  # seconds between two looks at the test bench's file
+BUS_BUDGET = 50_000  # 32-bit words of all memories; with more, few rows of each go through the bus
+ALL_ROWS, SOME_ROWS = 1 << 20, 64
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,21 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
 def _write(setup: Setup, script: Script, plan, folder: Path) -> None:
     bundles.write(setup.bundle, folder / "bundle.safetensors")
     np.save(folder / "images.npy", script.images)
+    np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
     tree = {
         "preset": presets.to_dict(setup.preset),
         "bundle": str(folder / "bundle.safetensors"),
         "faults": [list(f) for f in setup.faults.rtl],
+        "bus_rows": bus_rows(plan),
         "commands": [step.plain(plan) for step in script.steps],
     }
     (folder / "script.json").write_text(json.dumps(tree), encoding="utf-8")
+
+
+def bus_rows(plan) -> int:
+    """Rows of each memory that the load takes through the bus: all, unless that takes too long."""
+    transfers = sum(w.memory.depth * w.chunks for w in windows(plan.memories))
+    return ALL_ROWS if transfers <= BUS_BUDGET else SOME_ROWS
 
 
 def _observations(setup: Setup, folder: Path) -> Iterator[dict]:

@@ -11,11 +11,11 @@ import numpy as np
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow import files
 from xnoreplay.flow.cosim import faults as fault_texts
+from xnoreplay.flow.cosim import large, session
 from xnoreplay.flow.cosim import netlist as netlists
 from xnoreplay.flow.cosim import script as scripts
-from xnoreplay.flow.cosim import session
 from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import Script, Step
+from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
 from xnoreplay.flow.cosim.session import Outcome, Setup
 from xnoreplay.flow.cosim.verilate import TOP, Built, Verilate, cocotb_build
 from xnoreplay.flow.data import Dataset
@@ -33,6 +33,8 @@ ICARUS_LANGUAGE = "-g2005"
 """Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
 SystemVerilog they are none, and blocks without a changing input would keep X."""
 SIMULATORS = ("verilator", "icarus")
+LARGE_TEXT = 1_000_000  # characters of Verilog
+LARGE_IMAGES = 2  # of a large network: each takes tens of thousands of cycles
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def run(
     simulator: str = "verilator",
     faults: list[str] | None = None,
     dataset: Dataset | None = None,
-    optimise: str = "-O2",
+    optimise: str | None = None,
     netlist: bool = False,
 ) -> dict:
     """Hold the Verilog of a run folder to the simulator.
@@ -89,8 +91,8 @@ def run(
         Deliberate faults; see `faults`.
     dataset : Dataset, optional
         Images and labels; the scenario's without it.
-    optimise : str
-        The C++ compiler's option for Verilator's output.
+    optimise : str, optional
+        The C++ compiler's option for Verilator's output; `optimisation` without it.
     netlist : bool
         Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
 
@@ -120,16 +122,26 @@ def run(
                 "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
             }  # fmt: skip
         bench = Bench(
-            preset, bundle, verilog, found, env or _tools_env(), Path(work), optimise, progress
-        )
+            preset, bundle, verilog, found, env or _tools_env(), Path(work),
+            optimise or optimisation(verilog), progress,
+        )  # fmt: skip
         for name in wanted:
-            make: Callable[..., Script] = scripts.build if name == "verilator" else scripts.short
-            arguments = (bundle, images) if name == "verilator" else ()
+            make: Callable[..., Script] = scripts.short
+            arguments: tuple = ()
+            if large.needed(preset, plan):
+                make, arguments = large.build, (bundle, min(images, LARGE_IMAGES))
+            elif name == "verilator":
+                make, arguments = scripts.build, (bundle, images)
             setup, built = bench.setup(name)
             script = make(preset, plan, data, *arguments)
             outcome = check(bench, setup, script, out)
             result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
     return result
+
+
+def optimisation(verilog: str) -> str:
+    """What compiles a large design in a minute, and a small one for speed."""
+    return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
 
 
 def check(bench: Bench, setup: Setup, script: Script, out: Path) -> Outcome:
@@ -193,6 +205,7 @@ def replay(folder: Path, progress: Progress, env: dict[str, str] | None = None) 
     try:
         tree = files.read_json(folder / "replay.json")
         images = np.load(folder / "images.npy", allow_pickle=False)
+        contents = dict(np.load(folder / CONTENTS, allow_pickle=False))
         preset = presets.from_dict(tree["preset"])
         steps = tuple(Step.load(s) for s in tree["commands"])
         texts, simulator, optimise = tree["faults"], tree["simulator"], tree["optimise"]
@@ -207,7 +220,7 @@ def replay(folder: Path, progress: Progress, env: dict[str, str] | None = None) 
             optimise, progress,
         )  # fmt: skip
         setup, _ = bench.setup(simulator)
-        script = Script(steps, images)
+        script = Script(steps, images, contents=contents)
         outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
     if outcome.differences:
         raise CheckFailure(
@@ -225,6 +238,7 @@ def _record(bench: Bench, setup: Setup, script: Script, located: Outcome, out: P
     place = {image: n for n, image in enumerate(used)}
     steps = [replace(s, image=None if s.image is None else place[s.image]) for s in script.steps]
     np.save(folder / "images.npy", script.images[used])
+    np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
     bundles.write(bench.bundle, folder / "bundle.safetensors")
     (folder / VERILOG).write_text(bench.verilog, encoding="utf-8")
     tree = {

@@ -198,7 +198,7 @@ PUBLIC = (
     ("flat_rw", "*thermometer", ("threshold*",)),
     ("flat_rd", "*counters", ("*",)),
     ("flat_rd", "*host", REGISTERS),
-    ("flat_rd", "*", ("ren", "raddr", "rplane", "wen", "waddr", "wdata", "wvalue")),
+    ("flat_rd", "*", ("ren", "raddr", "rbank", "rplane", "wen", "waddr", "wdata", "wvalue")),
     ("flat_rd", "*balance", ("inverse_read",)),
     ("flat_rd", "*array", ("x_valid", "x", "done", "acc")),
 )

@@ -133,10 +133,10 @@ class Pairs(Banked):
 
 
 class Planes:
-    """Rows of bit-planes: a write shows a row for each plane."""
+    """Rows of bit-planes: a write shows a row for each plane; column n takes value n % group."""
 
-    def __init__(self, instance, planes: int) -> None:
-        self.planes = planes
+    def __init__(self, instance, planes: int, group: int = 1) -> None:
+        self.planes, self.group = planes, group
         names = ("ren", "raddr", "rplane", "wen", "waddr", "wvalue")
         self.ren, self.raddr, self.rplane, self.wen, self.waddr, self.wvalue = (
             getattr(instance, name) for name in names
@@ -152,8 +152,40 @@ class Planes:
         if not mask:
             return ()
         first, value = number(self.waddr) * self.planes, number(self.wvalue)
+        columns = [n for n in range(mask.bit_length()) if mask >> n & 1]
+        rows = []
+        for k in range(self.planes):
+            data = sum((value >> n % self.group * self.planes + k & 1) << n for n in columns)
+            rows.append(trace.Write(first + k, data, mask))
+        return tuple(rows)
+
+
+class PlaneBanks(Banked):
+    """batch.class_delta: sample n is in bank n % banks, its blocks follow each other."""
+
+    def __init__(self, instance, planes: int, count: int, blocks: int) -> None:
+        self.planes, self.blocks = planes, blocks
+        self.ren, self.rbank = instance.ren, instance.rbank
+        super().__init__([Planes(getattr(instance, f"bank{i}"), planes) for i in range(count)])
+
+    def row(self, bank: int, address: int) -> int:
+        """Row of the memory map: an address counts a bank's planes."""
+        block, plane = divmod(address, self.planes)
+        place, block = divmod(block, self.blocks)
+        sample = place * len(self.banks) + bank
+        return (sample * self.blocks + block) * self.planes + plane
+
+    def read(self) -> int | None:
+        if not number(self.ren):
+            return None
+        bank = number(self.rbank)
+        return self.row(bank, self.banks[bank].read())
+
+    def writes(self) -> tuple[trace.Write, ...]:
         return tuple(
-            trace.Write(first + k, mask if value >> k & 1 else 0, mask) for k in range(self.planes)
+            replace(write, address=self.row(i, write.address))
+            for i, bank in enumerate(self.banks)
+            for write in bank.writes()
         )
 
 
@@ -217,11 +249,28 @@ class ChipView:
         if memory.name in PLANES:
             bits = self.plan.rule.delta_bits
             planes = getattr(unit, identifier(memory.name))
+            if memory.name == "batch.class_delta":
+                return self._class_rows(planes, memory)
             arrays = [getattr(planes, f"plane{k}").array.rows for k in range(bits)]
             return [array[row] for row in range(memory.depth // bits) for array in arrays]
         path = INSTANCES.get(memory.name, identifier(memory.name))
         array = _descend(self.dut, path).array.rows
         return [array[row] for row in range(memory.depth)]
+
+    def _class_rows(self, instance, memory) -> list:
+        """Rows of batch.class_delta out of its banks and planes."""
+        target, bits = self.plan.target, self.plan.rule.delta_bits
+        banks = [
+            [getattr(getattr(instance, f"bank{i}"), f"plane{k}").array.rows for k in range(bits)]
+            for i in range(target.error_units)
+        ]
+        blocks = memory.depth // bits // target.batch
+        return [
+            banks[n % target.error_units][k][n // target.error_units * blocks + block]
+            for n in range(target.batch)
+            for block in range(blocks)
+            for k in range(bits)
+        ]
 
     @property
     def cycles(self) -> int:
@@ -266,7 +315,11 @@ class Tracer:
             depth = memory.depth
             return Banked([Strobes(bank, granule, n * depth) for n, bank in enumerate(banks)])
         if name in PLANES:
-            return Planes(getattr(dut.learning, identifier(name)), self.plan.rule.delta_bits)
+            unit, bits = getattr(dut.learning, identifier(name)), self.plan.rule.delta_bits
+            units = self.plan.target.error_units
+            if name == "batch.class_delta":
+                return PlaneBanks(unit, bits, units, memory.depth // bits // self.plan.target.batch)
+            return Planes(unit, bits, units if name == "batch.delta" else 1)
         if name == "table.inverse":
             return Table(dut.learning.balance)
         return Strobes(_descend(dut, INSTANCES.get(name, identifier(name))), granule)

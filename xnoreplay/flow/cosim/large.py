@@ -1,0 +1,110 @@
+"""The script for a network whose whole comparison would take hours: the same checks on fewer samples.
+
+The replay memory starts with latents of real images, written by the test bench and by the model
+alike, so that a session has several whole minibatches without hundreds of images through the chip.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from xnoreplay.flow.cosim import minibatches
+from xnoreplay.flow.cosim.script import (
+    CYCLE_BUDGET,
+    Script,
+    Step,
+    changing,
+    memories,
+    merged,
+    pieces,
+    prepared,
+)
+from xnoreplay.flow.data import Dataset
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+BATCHES = 2.5  # minibatches that the stored latents make: whole ones, and a partial one
+STAGED = 2  # new samples
+EDGE = 100  # cycles traced at the beginning and the end of each operation
+TRACED = 12_000  # cycles of the first minibatch's load and forward passes that are traced
+
+
+def needed(preset: Preset, plan: Plan) -> bool:
+    """Whether filling the replay memory image by image alone exceeds a script's cycles."""
+    base = preset.scenario.base
+    inserts = base * (plan.replay.capacity // base + 1)
+    return inserts * plan.feature_cycles > CYCLE_BUDGET
+
+
+def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int) -> Script:
+    """Every command, few samples: some images, and one retraining session of several minibatches.
+
+    images : how many are recognised with every memory bit, counter and boundary compared
+    """
+    base = preset.scenario.base
+    classes = pieces(preset.scenario, data)
+    count = min(int(BATCHES * plan.target.batch), plan.replay.capacity - base)
+    labels = np.arange(count) % base
+    stored = np.array([classes[k][n // base] for n, k in enumerate(labels)])
+    contents = replay_contents(plan, bundle, data.images[stored], labels)
+    some, whole = changing(plan, learning=False), memories(plan)
+    seen = preset.scenario.seen(1) if preset.scenario.tasks else base
+    new = [(k, int(classes[k][0])) for k in range(seen)][-STAGED:]
+    chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
+    rng = np.random.default_rng(0)
+    steps = [
+        Step("arrive", base, bus=True),
+        Step("insert", 0, int(classes[0][-1]), memories=some),
+    ]
+    for n, i in enumerate(chosen):
+        gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
+        traced = n == 0
+        windows = edges(plan) if traced else ()
+        steps.append(Step("infer", 0, i, gaps, some, trace=traced, windows=windows, bus=traced))
+    steps += [Step("stage", k, i, memories=some) for k, i in new]
+    steps.append(Step("epoch", memories=some))
+    chip = prepared(plan, bundle, steps, data.images, contents)
+    kinds = minibatches.beginning(chip, TRACED)
+    steps += [
+        Step("retrain", memories=changing(plan), trace=True, windows=merged(kinds.values()), bus=True),
+        Step("rebalance", memories=changing(plan), bus=True),
+        Step("retrain", abort=plan.feature_cycles, memories=changing(plan), bus=True),
+        Step("infer", 0, chosen[0], memories=whole, bus=True),
+    ]
+    used = sorted({s.image for s in steps if s.image is not None})
+    place = {image: n for n, image in enumerate(used)}
+    named = tuple(s if s.image is None else replace(s, image=place[s.image]) for s in steps)
+    return Script(named, data.images[used], kinds=tuple(kinds), contents=contents)
+
+
+def replay_contents(
+    plan: Plan, bundle: Bundle, images: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """First rows of the replay memory that holds these samples: name -> (rows, width) bits."""
+    from xnoreplay.sim.run import Simulator
+
+    latents = Simulator(plan, bundle).latents(images)
+    words, width = plan.replay.words, plan.memory("replay.label").width
+    padded = np.pad(latents, ((0, 0), (0, words * plan.target.channels - latents.shape[1])))
+    counts = np.bincount(labels, minlength=plan.network.classes)
+    valid = 1 << width - 1
+    return {
+        "replay.latent": padded.reshape(len(images) * words, plan.target.channels),
+        "replay.label": bits(labels | valid, width),
+        "replay.count": bits(counts, plan.memory("replay.count").width),
+    }
+
+
+def bits(values: np.ndarray, width: int) -> np.ndarray:
+    """(n,) integers -> (n, width) bits, least significant first."""
+    return (values[:, None] >> np.arange(width) & 1).astype(np.uint8)
+
+
+def edges(plan: Plan) -> tuple[tuple[int, int], ...]:
+    """Windows of an image's cycles around the boundaries of its operations."""
+    found, at = [], 0
+    for op in (*plan.feature_ops, plan.hidden):
+        found += [(at, at + min(EDGE, op.cycles)), (max(at, at + op.cycles - EDGE), at + op.cycles)]
+        at += op.cycles
+    return merged([*found, (at, at + EDGE)])
