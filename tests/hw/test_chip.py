@@ -28,7 +28,7 @@ from xnoreplay.spec.target import TargetSpec
 def cases(draw, residual: bool = False):
     """A tiny network and target that fit each other; a residual one has a skip at least."""
     channels = draw(st.sampled_from([1, 2, 4, 8]))
-    lanes = draw(st.sampled_from([n for n in (1, 2, 4) if n <= channels]))
+    lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= channels]))
     colour = draw(st.sampled_from(["grey", "ycbcr"]))
     size = draw(st.sampled_from([2, 4, 6]))
     levels = tuple(draw(st.integers(1, 5)) for _ in range(3 if colour == "ycbcr" else 1))

@@ -84,7 +84,7 @@ class ErrorPath(wiring.Component):
         product = Signal(len(exponential) + len(quotient))
         scaled = Signal(len(product) + 8)
         is_target = Signal()
-        # Five shifted words: the only multiplier is the class weight's.
+        # Five shifted words: the path's only multiplier is the class weight's.
         terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
         m.d.comb += [
             entry.eq(
