@@ -14,6 +14,7 @@ from xnoreplay.flow.options import (
     PresetOption,
     SeedsOption,
     StepOption,
+    UntrainedOption,
     WorkersOption,
     find_data,
 )
@@ -186,4 +187,36 @@ def _workers(workers: int | None) -> int:
     return count
 
 
-COMMANDS = (dials, systems, reproduce, latents)
+def bench(
+    preset: PresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    data: DataOption = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="NAME", help="Measure this alone; repeatable."),
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", help="Of the retraining session.")] = 100,
+    file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
+    ] = None,
+) -> None:  # fmt: skip
+    """Measure the simulators' speed.
+
+    Same design and work, one thread each, processor time; prints a table.
+    """
+    from xnoreplay.flow import bench as measuring
+    from xnoreplay.flow import files
+    from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.flow.progress import default
+    from xnoreplay.spec import bundle as formats
+
+    find_data(data)
+    chosen = presets.load(preset or "digits")
+    require.positive("epochs", epochs)
+    given = formats.random(chosen.network, 0) if untrained else bundles.load(chosen, bundle)
+    result = measuring.run(chosen, given, default(), tuple(only or ()), epochs)
+    if file is not None:
+        files.write_json(file, result)
+    typer.echo(measuring.markdown(result))
+
+
+COMMANDS = (dials, systems, reproduce, latents, bench)

@@ -20,8 +20,8 @@ from xnoreplay.spec.presets import Preset
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
 PREDICTIONS = "predictions.safetensors"
-BARE_IMAGES = 400  # a second or two of bare Verilator
 DATA_CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
+BARE_CYCLES = 1_100_000  # a few seconds of bare Verilator; a minute of a large network
 CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/latents.py",
     "flow/predictions.py", "data/latents", *DATA_CODE,
@@ -185,11 +185,14 @@ def _cosim(context: Context) -> dict:
         netlist=context.config["netlist"],
     )  # fmt: skip
     if simulator != "icarus":
+        compiled = plan.compile(preset.network, preset.target)
+        count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
         images = data.of(preset).images
         verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
         result["bare"] = bare_verilator(
-            preset, bundle, images[:BARE_IMAGES], verilog, env, context.progress
-        )
+            preset, bundle, images[:count], verilog, env, context.progress,
+            optimise=cosim.optimisation(verilog),
+        )  # fmt: skip
     return result
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim import counters, fast, fast_replay, functional, ops, proxies
+from xnoreplay.sim import counters, fast, fast_replay, functional, ops, preload, proxies
 from xnoreplay.sim import trace as recording
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.fast_replay import KINDS, Log
@@ -243,6 +243,15 @@ class Simulator:
         bits = self._state.bits(memory)
         bits[: len(rows)] = rows
         self._state.write(memory, bits)
+
+    def preload(self, latents, labels, new=None, new_labels=()) -> None:
+        """Put samples into the replay memory, and new ones into the staging memory, past every port.
+
+        latents, new (n, latent) bits; labels, new_labels (n,). Both memories hold nothing else.
+        """
+        preload.remember(self.plan, self._state, latents, labels)
+        if new is not None:
+            preload.hold(self.plan, self._state, new, new_labels)
 
     def flip(self, memory: str, row: int, bit: int) -> None:
         """A fault: change one bit."""

@@ -84,21 +84,15 @@ def replay_contents(
     """First rows of the replay memory that holds these samples: name -> (rows, width) bits."""
     from xnoreplay.sim.run import Simulator
 
-    latents = Simulator(plan, bundle).latents(images)
-    words, width = plan.replay.words, plan.memory("replay.label").width
-    padded = np.pad(latents, ((0, 0), (0, words * plan.target.channels - latents.shape[1])))
-    counts = np.bincount(labels, minlength=plan.network.classes)
-    valid = 1 << width - 1
-    return {
-        "replay.latent": padded.reshape(len(images) * words, plan.target.channels),
-        "replay.label": bits(labels | valid, width),
-        "replay.count": bits(counts, plan.memory("replay.count").width),
+    chip = Simulator(plan, bundle)
+    chip.preload(chip.latents(images), labels)
+    rows = {
+        "replay.latent": len(images) * plan.replay.words,
+        "replay.label": len(images),
+        "replay.count": plan.network.classes,
     }
-
-
-def bits(values: np.ndarray, width: int) -> np.ndarray:
-    """(n,) integers -> (n, width) bits, least significant first."""
-    return (values[:, None] >> np.arange(width) & 1).astype(np.uint8)
+    found = chip.memories()
+    return {name: found[name][:n] for name, n in rows.items()}
 
 
 def edges(plan: Plan) -> tuple[tuple[int, int], ...]:

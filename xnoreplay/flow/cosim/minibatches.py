@@ -94,7 +94,7 @@ def _minibatches(chip) -> list[Minibatch]:
     ends = [cycle for _, cycle in phases[1:]] + [chip.cycles]
     spans = [(name, start - first, end - first) for (name, start), end in zip(phases, ends, strict=True)]
     loads = [i for i, (name, _, _) in enumerate(spans) if name == "load"]
-    found = []
+    found: list[Minibatch] = []
     for i, following in zip(loads, [*loads[1:], len(spans)], strict=True):
         cycles = {name: end - start for name, start, end in spans[i:following]}
         if "error" in cycles:

@@ -53,7 +53,7 @@ class Outcome:
 
     differences : of the first command that differs, in the order of their weight
     compared : how many of each kind were equal
-    cycles, seconds : of the chip, of the simulation without its start
+    cycles, seconds, cpu : of the chip; of the simulation without its start, by clock and processor
     observed, expected : the traces of the command that differs
     """
 
@@ -61,6 +61,7 @@ class Outcome:
     compared: dict[str, int] = field(default_factory=dict)
     cycles: int = 0
     seconds: float = 0.0
+    cpu: float = 0.0
     observed: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
@@ -93,6 +94,7 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
                 break
             if "end" in seen:
                 outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
+                outcome.cpu = seen["cpu"]
             elif "index" in seen:
                 rate = seen["cycles"] / (time.monotonic() - start)
                 task.advance(note=f"{seen['cycles']:,} cycles, {rate / 1e3:.0f} thousand a second")

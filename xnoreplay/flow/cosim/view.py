@@ -160,13 +160,13 @@ class Planes:
         return tuple(rows)
 
 
-class PlaneBanks(Banked):
+class PlaneBanks:
     """batch.class_delta: sample n is in bank n % banks, its blocks follow each other."""
 
     def __init__(self, instance, planes: int, count: int, blocks: int) -> None:
         self.planes, self.blocks = planes, blocks
         self.ren, self.rbank = instance.ren, instance.rbank
-        super().__init__([Planes(getattr(instance, f"bank{i}"), planes) for i in range(count)])
+        self.banks = [Planes(getattr(instance, f"bank{i}"), planes) for i in range(count)]
 
     def row(self, bank: int, address: int) -> int:
         """Row of the memory map: an address counts a bank's planes."""
@@ -179,7 +179,8 @@ class PlaneBanks(Banked):
         if not number(self.ren):
             return None
         bank = number(self.rbank)
-        return self.row(bank, self.banks[bank].read())
+        address = self.banks[bank].read()
+        return None if address is None else self.row(bank, address)
 
     def writes(self) -> tuple[trace.Write, ...]:
         return tuple(

@@ -1,0 +1,372 @@
+"""Speed, measured: the same design and work in every simulator, one thread each, processor time.
+
+An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
+first cycles of one: rates are per modelled cycle. Every prediction is held to the simulator's.
+"""
+
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow import data as datasets
+from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure, XnoreplayError, unknown
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
+BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
+AMARANTH_CYCLES = 300
+FUNCTIONAL_IMAGES, TORCH_IMAGES = 2_000, 100
+RANDOM_SAMPLES = 20_000
+
+
+@dataclass
+class Figure:
+    """One measurement.
+
+    cycles, images : of the work done; cpu, build : seconds of processor time of the work, and of what
+    precedes it
+    """
+
+    name: str
+    cpu: float
+    cycles: int = 0
+    images: int = 0
+    build: float = 0.0
+    notes: dict = field(default_factory=dict)
+
+    def plain(self) -> dict:
+        rates = {}
+        if self.cycles:
+            rates["cycles_per_second"] = self.cycles / self.cpu
+        if self.images:
+            rates["images_per_second"] = self.images / self.cpu
+        return {"name": self.name, "cpu": self.cpu, "build": self.build, "cycles": self.cycles,
+                "images": self.images, **rates, **self.notes}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
+
+    preset: Preset
+    bundle: Bundle
+    plan: Plan
+    images: np.ndarray
+    labels: np.ndarray
+    epochs: int
+    progress: Progress
+
+    @property
+    def seen(self) -> int:
+        return self.preset.scenario.classes
+
+    def count(self, cycles: int) -> int:
+        """Images that take about so many cycles; at least one."""
+        return max(1, min(len(self.images), cycles // self.plan.infer_cycles(self.seen)))
+
+    def chip(self, mode: str = "fast"):
+        """A simulated chip of the bundle that has seen every class."""
+        from xnoreplay.sim.run import Simulator
+
+        chip = Simulator(self.plan, self.bundle, mode)
+        chip.arrive(self.seen)
+        return chip
+
+    def expected(self, n: int) -> list[int]:
+        return self.chip().predict(self.images[:n]).tolist()
+
+
+def simulator(bench: Bench, mode: str, cycles: int) -> Figure:
+    """The simulator in one of its modes; its build is what numba takes to load or compile."""
+    start = time.process_time()
+    chip = bench.chip(mode)
+    chip.infer(bench.images[0])
+    build = time.process_time() - start
+    n = bench.count(cycles)
+    first, start = chip.cycles, time.process_time()
+    found = [chip.infer(bench.images[i]).prediction for i in range(n)]
+    spent = time.process_time() - start
+    _same(mode, bench.expected(n), found)
+    name = {"fast": "simulator, fast mode", "step": "simulator, stepping mode"}[mode]
+    return Figure(name, spent, chip.cycles - first, n, build)
+
+
+def functional(bench: Bench) -> Figure:
+    """Predictions of a data set, on every core; the time is all cores' together."""
+    chip = bench.chip()
+    chip.predict(bench.images[:8])
+    n = min(FUNCTIONAL_IMAGES, len(bench.images))
+    start, clock = time.process_time(), time.monotonic()
+    chip.predict(bench.images[:n])
+    spent = time.process_time() - start
+    return Figure("simulator, functional", spent, 0, n, notes={"clock": time.monotonic() - clock})
+
+
+def torch_float(bench: Bench) -> Figure:
+    """The network in PyTorch, single precision, one thread."""
+    import torch
+
+    from xnoreplay.model.network import of_bundle
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        model = of_bundle(bench.bundle).eval()
+        n = min(TORCH_IMAGES, len(bench.images))
+        batch = torch.from_numpy(np.ascontiguousarray(bench.images[:n]))
+        with torch.no_grad():
+            model(batch[:10])
+            start = time.process_time()
+            model(batch)
+            spent = time.process_time() - start
+    finally:
+        torch.set_num_threads(threads)
+    return Figure("PyTorch, single precision", spent, 0, n)
+
+
+def bare(bench: Bench, verilog: str) -> Figure:
+    """Verilator with a C++ program."""
+    from xnoreplay.flow import cosim, tools
+    from xnoreplay.flow.cosim.bare import bare_verilator
+
+    n = bench.count(BARE_CYCLES)
+    before = _children()
+    found = bare_verilator(
+        bench.preset, bench.bundle, bench.images[:n], verilog, tools.verilator_env(),
+        bench.progress, optimise=cosim.optimisation(verilog),
+    )  # fmt: skip
+    build = 0.0 if found["build_kept"] else _children() - before - found["seconds"]
+    return Figure("Verilator, bare C++", found["seconds"], found["cycles"], n, build,
+                  {"build_kept": found["build_kept"]})  # fmt: skip
+
+
+def cocotb(bench: Bench, verilog: str, name: str) -> Figure:
+    """The co-simulation's test bench, which looks at nothing but registers and counters."""
+    from xnoreplay.flow import tools
+    from xnoreplay.flow.cosim import session, step
+    from xnoreplay.flow.cosim.faults import Faults
+    from xnoreplay.flow.cosim.script import Script, Step
+
+    n = bench.count(COCOTB_CYCLES)
+    steps = [Step("arrive", bench.seen), *(Step("infer", 0, i) for i in range(n))]
+    script = Script(tuple(steps), bench.images[:n])
+    before = _children()
+    with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
+        shared = step.Bench(
+            bench.preset, bench.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
+            step.optimisation(verilog), bench.progress,
+        )  # fmt: skip
+        setup, built = shared.setup(name)
+        build = 0.0 if built.kept else _children() - before
+        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", bench.progress)
+    if outcome.differences:
+        raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
+    title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
+    return Figure(title, outcome.cpu, outcome.cycles, n, build, {"build_kept": built.kept})
+
+
+def amaranth(bench: Bench) -> Figure:
+    """Amaranth's own simulator, the first cycles of an image."""
+    from amaranth.sim import Simulator
+
+    from xnoreplay.hw.top import Chip
+    from xnoreplay.spec.registers import Command
+
+    chip = Chip(bench.plan)
+    pixels = bench.images[0].reshape(-1, bench.images.shape[-1])
+    spent = [0.0]
+
+    async def run(ctx) -> None:
+        ctx.set(chip.host.command, int(Command.INFER))
+        ctx.set(chip.host.start, 1)
+        await ctx.tick()
+        ctx.set(chip.host.start, 0)
+        ctx.set(chip.s_axis_pixel_tvalid, 1)
+        spent[0] = time.process_time()
+        at = 0
+        for _ in range(AMARANTH_CYCLES):
+            ctx.set(chip.s_axis_pixel_tdata, int.from_bytes(pixels[at % len(pixels)].tobytes(), "little"))
+            at += ctx.get(chip.s_axis_pixel_tready)
+            await ctx.tick()
+        spent[0] = time.process_time() - spent[0]
+
+    start = time.process_time()
+    with bench.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
+        simulation = Simulator(chip)
+        simulation.add_clock(1e-6)
+        simulation.add_testbench(run)
+        simulation.run()
+    build = time.process_time() - start - spent[0]
+    return Figure("Amaranth's simulator", spent[0], AMARANTH_CYCLES, 0, build)
+
+
+def session(bench: Bench) -> Figure:
+    """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
+    from dataclasses import replace
+
+    from xnoreplay.sim.run import Simulator
+
+    target = replace(bench.preset.target, epochs=1)
+    warm = _filled(bench, Simulator(plans.compile(bench.plan.network, target), bench.bundle))
+    warm.retrain()  # compiles, and says what utilisation is
+    target = replace(bench.preset.target, epochs=bench.epochs)
+    chip = _filled(bench, Simulator(plans.compile(bench.plan.network, target), bench.bundle))
+    before, first = chip.counters, chip.cycles
+    start, clock = time.process_time(), time.monotonic()
+    with bench.progress.task(f"retraining in fast mode, {bench.epochs} epochs"):
+        chip.retrain()
+    spent = time.process_time() - start
+    moved = {name: n - before[name] for name, n in chip.counters.items()}
+    notes = {
+        "clock": time.monotonic() - clock,
+        "epochs": bench.epochs,
+        "samples": moved["learn.samples"] // bench.epochs,
+        "minibatches": moved["learn.minibatches"],
+        "array_busy": moved["array.beats"] / moved["cycles"],
+    }
+    return Figure("retraining session, fast mode", spent, chip.cycles - first, notes=notes)
+
+
+def _filled(bench: Bench, chip):
+    """Replay memory full of base classes, staging memory of the first task's, as far as there are
+    images."""
+    scenario, replay = bench.preset.scenario, bench.plan.replay
+    base, seen = scenario.base, scenario.seen(1) if scenario.tasks else scenario.base
+    quota = replay.capacity // base
+    old = np.concatenate([np.flatnonzero(bench.labels == k)[:quota] for k in range(base)])
+    new = [np.flatnonzero(bench.labels == k) for k in range(base, seen)]
+    staged = np.concatenate(new)[: replay.staging] if new else np.zeros(0, int)
+    chip.arrive(seen)
+    chip.preload(
+        chip.latents(bench.images[old]), bench.labels[old],
+        chip.latents(bench.images[staged]), bench.labels[staged],
+    )  # fmt: skip
+    return chip
+
+
+def _children() -> float:
+    """Processor seconds of processes that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _same(what: str, expected: list, found: list) -> None:
+    if expected != found:
+        raise CheckFailure(f"predictions of {what} must be those of the functional simulator")
+
+
+def _generated(bench: Bench) -> str:
+    from xnoreplay.hw import verilog
+
+    with bench.progress.task("Verilog"):
+        return verilog.generate(bench.plan)
+
+
+MEASUREMENTS = (
+    "fast", "step", "functional", "session", "torch", "bare", "cocotb", "amaranth", "icarus",
+)  # fmt: skip
+
+
+def run(
+    preset: Preset, bundle: Bundle, progress: Progress, only: tuple[str, ...] = (), epochs: int = 100
+) -> dict:
+    """Measure what is asked for, or all that is installed.
+
+    Returns
+    -------
+    dict
+        preset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
+    """
+    from xnoreplay.flow import tools
+
+    for name in only:
+        if name not in MEASUREMENTS:
+            raise unknown("measurement", name, MEASUREMENTS)
+    compiled = plans.compile(preset.network, preset.target)
+    images, labels = samples(preset)
+    bench = Bench(preset, bundle, compiled, images, labels, epochs, progress)
+    wanted = only or tuple(
+        name for name in MEASUREMENTS
+        if (name != "icarus" or tools.icarus()) and (name != "torch" or _installed("torch"))
+    )  # fmt: skip
+    text = _generated(bench) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
+    ways: dict[str, Callable[[], Figure]] = {
+        "fast": lambda: simulator(bench, "fast", FAST_CYCLES),
+        "step": lambda: simulator(bench, "step", STEP_CYCLES),
+        "functional": lambda: functional(bench),
+        "session": lambda: session(bench),
+        "torch": lambda: torch_float(bench),
+        "bare": lambda: bare(bench, text),
+        "cocotb": lambda: cocotb(bench, text, "verilator"),
+        "amaranth": lambda: amaranth(bench),
+        "icarus": lambda: cocotb(bench, text, "icarus"),
+    }
+    figures = {}
+    with progress.task("measurements", len(wanted)) as task:
+        for name in wanted:
+            figures[name] = ways[name]().plain()
+            task.advance(1, name)
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"preset": preset.name, "figures": figures, "ratios": ratios(figures), "peak_bytes": peak}
+
+
+def ratios(figures: dict) -> dict[str, float]:
+    """How much faster the simulator is than what it stands for."""
+    found = {}
+    for name in ("step", "fast"):
+        if {name, "bare"} <= figures.keys():
+            rate = figures[name]["cycles_per_second"]
+            found[f"{name} / bare"] = rate / figures["bare"]["cycles_per_second"]
+    if {"functional", "torch"} <= figures.keys():
+        rate = figures["functional"]["images_per_second"]
+        found["functional / torch"] = rate / figures["torch"]["images_per_second"]
+    return found
+
+
+def samples(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
+    """Images and chip classes of a preset's data set; random ones where it is not there."""
+    try:
+        data = datasets.of(preset)
+        return data.images[~data.is_test], preset.scenario.chip_classes(data.train_labels)
+    except XnoreplayError:
+        rng = np.random.default_rng(0)
+        shape = (RANDOM_SAMPLES, *preset.network.image_shape)
+        classes = np.arange(RANDOM_SAMPLES) % preset.scenario.classes
+        return rng.integers(0, 256, shape, dtype=np.uint8), classes
+
+
+def _installed(name: str) -> bool:
+    from importlib import util
+
+    return util.find_spec(name) is not None
+
+
+def markdown(result: dict) -> str:
+    """The figures as a table."""
+    lines = [
+        "| what | cycles/s | images/s | processor seconds | build, s |", "|---|---|---|---|---|"
+    ]  # fmt: skip
+    for f in result["figures"].values():
+        cycles = f"{f['cycles_per_second']:,.0f}" if "cycles_per_second" in f else ""
+        images = f"{f['images_per_second']:,.1f}" if "images_per_second" in f else ""
+        build = "kept" if f.get("build_kept") else f"{f['build']:.1f}"
+        lines.append(f"| {f['name']} | {cycles} | {images} | {f['cpu']:.2f} | {build} |")
+    lines.append("")
+    lines += [f"{name}: {value:,.1f} times" for name, value in result["ratios"].items()]
+    if found := result["figures"].get("session"):
+        lines.append(
+            f"session: {found['minibatches']:,} minibatches of {found['samples']:,} samples in "
+            f"{found['epochs']} epochs, {found['clock']:.1f} s by the clock, array busy in "
+            f"{100 * found['array_busy']:.1f} % of the cycles"
+        )
+    lines.append(f"peak memory of this process: {result['peak_bytes'] / 2**20:,.0f} MiB")
+    return "\n".join(lines)

@@ -1,0 +1,46 @@
+"""Samples put into a chip's memories past every port: what a test bench writes, or a measurement
+starts from."""
+
+import numpy as np
+
+from xnoreplay.sim.state import Scalar, State
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.plan import Plan
+
+
+def remember(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
+    """Let the replay memory hold these samples and no others.
+
+    latents (n, latent) bits; labels (n,), of classes that the chip has seen or soon will.
+    """
+    _fits("replay", len(labels), plan.replay.capacity)
+    m = state.memories
+    m.replay_label[:] = 0
+    m.replay_count[:] = 0
+    m.replay_label[: len(labels)] = np.asarray(labels) | 1 << plan.memory("replay.label").width - 1
+    m.replay_count[: plan.network.classes] = np.bincount(labels, minlength=plan.network.classes)
+    _put(plan, state, "replay.latent", latents)
+
+
+def hold(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
+    """Let the staging memory hold these samples and no others; their classes are seen."""
+    _fits("staging", len(labels), plan.replay.staging)
+    if not len(labels):
+        return
+    state.memories.staging_label[: len(labels)] = labels
+    state.scalars[Scalar.STAGED] = len(labels)
+    state.scalars[Scalar.SEEN] = max(int(state.scalars[Scalar.SEEN]), int(np.max(labels)) + 1)
+    _put(plan, state, "staging.latent", latents)
+
+
+def _fits(what: str, count: int, capacity: int) -> None:
+    if count > capacity:
+        raise SpecError(f"samples must fit the {what} memory's {capacity}, not be {count}")
+
+
+def _put(plan: Plan, state: State, name: str, latents: np.ndarray) -> None:
+    words, width = plan.replay.words, plan.target.channels
+    padded = np.pad(latents, ((0, 0), (0, words * width - latents.shape[1])))
+    rows = state.bits(name)
+    rows[: len(latents) * words] = padded.reshape(-1, width)
+    state.write(name, rows)
