@@ -5,8 +5,10 @@ from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import speeds
 from xnoreplay.flow.estimate import cell_operations
 from xnoreplay.flow.metrics import quantity
+from xnoreplay.flow.utilisation import share
 from xnoreplay.spec.plan import Plan
 
+SUMS = {"convolutions", "all"}  # rows of utilisation that add others
 RUNS = {"inference": "one inference", "session": "one retraining session"}
 
 
@@ -41,6 +43,8 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
             ],
             ["", "n"],
         )
+        if found := simulated.get("utilisation", {}).get(name):
+            utilisation(section, name, found)
         section.metric(f"cycles.{name}", total, "cycle", "lower", "counted")
         section.metric(f"time.{name}", total / clock, "s", "lower", "modelled")
         section.metric(f"array.{name}.utilisation", used, "fraction", "higher", "counted")
@@ -58,6 +62,25 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
         for mode, rate in speed.items():
             section.metric(f"speed.{mode.replace(',', '').replace(' ', '_')}", rate, "cycle/s", "higher", "tool")
     return section
+
+
+def utilisation(section: Section, name: str, found: dict[str, dict]) -> None:
+    """How busy the array is by phase, and what the rest is lost to."""
+    total = sum(row["cycles"] for phase, row in found.items() if phase not in SUMS)
+    rows = []
+    for phase, row in found.items():
+        idle = row["cycles"] - row["beats"]
+        lost = "" if phase in SUMS else quantity(idle / total, "fraction")
+        rows.append([phase, f"{row['beats']:,}", f"{row['cycles']:,}",
+                     quantity(share(row), "fraction"), lost])  # fmt: skip
+    of = {"inference": "one inference", "session": "the retraining alone, without its images"}[name]
+    section.table(
+        ["phase", "beats", "cycles", "array busy", "of all cycles, lost here"], rows,
+        ["", "n", "n", "n", "n"], caption=f"How busy the array is: {of}.",
+    )  # fmt: skip
+    for phase in SUMS & found.keys():
+        section.metric(f"array.{name}.busy.{phase}", share(found[phase]), "fraction", "higher",
+                       "counted")  # fmt: skip
 
 
 def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:

@@ -26,6 +26,9 @@ CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/latents.py",
     "flow/predictions.py", "data/latents", *DATA_CODE,
 )  # fmt: skip
+SIMULATE_CODE = (
+    "spec", "sim", "flow/simulate.py", "flow/simulate_large.py", "flow/utilisation.py", *DATA_CODE,
+)  # fmt: skip
 ESTIMATE_CODE = (
     "spec", "sim", "flow/estimate.py", "flow/costs", "flow/session_cost.py", "flow/workload.py",
     "flow/native.py", "flow/footprint.py", "flow/cil.py", *DATA_CODE, "data/latents",
@@ -38,7 +41,8 @@ REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
     "flow/session_sections.py", "flow/roofline.py", "flow/validate.py", "flow/explore_text.py",
     "flow/explore_figures.py", "flow/costs", "flow/footprint.py", "flow/native.py",
-    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/templates",
+    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/utilisation.py",
+    "flow/templates",
 )  # fmt: skip
 OBJECTIVES = ("supervised", "semi")
 SIMULATORS = ("verilator", "icarus", "both")
@@ -160,9 +164,12 @@ def _cil(context: Context) -> dict:
 
 
 def _simulate(context: Context) -> dict:
-    from xnoreplay.flow import simulate
+    from xnoreplay.flow import simulate, simulate_large
 
-    return simulate.run(_preset(context), _bundle(context), context.out, context.progress)
+    preset = _preset(context)
+    compiled = plan.compile(preset.network, preset.target)
+    step = simulate_large if compiled.is_large(preset.scenario.base) else simulate
+    return step.run(preset, _bundle(context), context.out, context.progress)
 
 
 def _generate(context: Context) -> dict:
@@ -256,7 +263,7 @@ def steps(train: bool) -> dict[str, Step]:
             files=("bundle",),
         ),
         Step("cil", _cil, ("export",), code=CIL_CODE),
-        Step("simulate", _simulate, ("export",), code=("spec", "sim", "flow/simulate.py", *DATA_CODE)),
+        Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
             "cosim", _cosim, ("export", "generate"), files=("verilog",),

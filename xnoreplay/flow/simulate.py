@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import data
+from xnoreplay.flow import data, utilisation
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import reference
@@ -162,6 +162,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     sessions = script(preset, plan, dataset)
     compile_kernels(plan, bundle, sessions, progress)
     tally, costs = Tally(), []
+    retraining: dict = {}
     with progress.task("simulate sessions", sum(map(len, sessions))) as task:
         for number, commands in enumerate(sessions):
             start = fast.cycles
@@ -178,9 +179,13 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                 if command.verb == "infer":
                     must_equal(f"{where}: prediction", third.prediction, first.prediction)
                 else:
-                    spent += phase_cycles(first.phases, fast.cycles)
+                    own = phase_cycles(first.phases, fast.cycles)
+                    spent += own
                     after = fast.counters
-                    events.update({name: after[name] - before[name] for name in after})
+                    moved = {name: after[name] - before[name] for name in after}
+                    events.update(moved)
+                    if command.verb == "retrain":
+                        retraining = utilisation.of_session(dict(own), moved)
                 if command.verb in ("retrain", "rebalance", "infer"):
                     compare_memories(fast, step, where, tally)
                 task.advance(1, where)
@@ -189,13 +194,14 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                 "cycles": sum(spent.values()), "phases": dict(spent), "counters": dict(events),
                 "all_cycles": fast.cycles - start,
             })  # fmt: skip
-    inference = one_inference(plan, bundle, preset, dataset.test_images[0], out)
+    inference, busy = one_inference(plan, bundle, preset, dataset.test_images[0], out)
     what = "reference = fast mode = stepping mode, power-on and every session"
     return {
         "inference": inference,
         "session": costs[-1] if len(costs) == 1 else costs[1],
         "sessions": [c["cycles"] for c in costs[1:]],
         "speed": speed(plan, bundle, preset, dataset.images),
+        "utilisation": {"inference": busy, "session": retraining},
         "equality": [tally.as_dict(what, fast.cycles)],
     }
 
@@ -245,8 +251,13 @@ def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:
     return spent
 
 
-def one_inference(plan: Plan, bundle: Bundle, preset: Preset, image: np.ndarray, out: Path) -> dict:
-    """Counters and phases of one image among all classes, held to the closed form; its trace."""
+def one_inference(
+    plan: Plan, bundle: Bundle, preset: Preset, image: np.ndarray, out: Path
+) -> tuple[dict, dict]:
+    """Counters and phases of one image among all classes, held to the closed form; its trace.
+
+    Also how busy the array is; see `utilisation`.
+    """
     from xnoreplay.sim.run import Simulator
 
     chip = Simulator(plan, bundle, "step", trace=True)
@@ -260,14 +271,18 @@ def one_inference(plan: Plan, bundle: Bundle, preset: Preset, image: np.ndarray,
     traces.mkdir(parents=True, exist_ok=True)
     (traces / "inference.txt").write_text("\n".join(result.trace) + "\n")
     after = chip.counters
-    return {
-        "cycles": chip.cycles - start,
-        "counters": {name: after[name] - before[name] for name in after},
-        "phases": dict(phase_cycles(result.phases, chip.cycles)),
-    }
+    phases = dict(phase_cycles(result.phases, chip.cycles))
+    busy = utilisation.of_image(plan, phases, result.trace)
+    counted = {name: after[name] - before[name] for name in after}
+    beats = sum(busy[name]["beats"] for name in phases)
+    must_equal("inference: beats of the trace", counted["array.beats"], beats)
+    return {"cycles": chip.cycles - start, "counters": counted, "phases": phases}, busy
 
 
-def speed(plan: Plan, bundle: Bundle, preset: Preset, images: np.ndarray) -> dict[str, float]:
+def speed(
+    plan: Plan, bundle: Bundle, preset: Preset, images: np.ndarray,
+    counts: dict[str, int] = SPEED_IMAGES,
+) -> dict[str, float]:  # fmt: skip
     """Modelled cycles/s of both modes on inference, one thread, processor time."""
     from xnoreplay.sim.run import Simulator
 
@@ -277,7 +292,7 @@ def speed(plan: Plan, bundle: Bundle, preset: Preset, images: np.ndarray) -> dic
         chip.arrive(preset.scenario.classes)
         chip.infer(images[0])
         start, begin = chip.cycles, time.process_time()
-        for i in range(SPEED_IMAGES[mode]):
+        for i in range(counts[mode]):
             chip.infer(images[i % len(images)])
         figures[label] = (chip.cycles - start) / (time.process_time() - begin)
     return figures

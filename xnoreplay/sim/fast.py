@@ -2,9 +2,6 @@
 
 The functions named `..._bits` compute what an operation writes for a consumer; they serve a data
 set as well. The others leave every memory and counter as the clocks of a phase would.
-
-A skip's map is the destination itself. Taken in raster order, an output lands where its own tile
-has read already: at or before its window's pixel, in that tile's slices.
 """
 
 from typing import NamedTuple
@@ -12,22 +9,31 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.counters import Event, Mem
-from xnoreplay.sim.jit import ZERO, get_bit, kernel, low_bits, part, popcount, put_bit
+from xnoreplay.sim.jit import ONE, ZERO, get_bit, kernel, low_bits, part, popcount, put_bit
 from xnoreplay.sim.state import Scalar
 
 
 class Scratch(NamedTuple):
     """Room to work in: kernels allocate nothing."""
 
-    x: np.ndarray  # (4, beats, 9 units) uint64, windows of a pooled pixel
+    x: np.ndarray  # (beats, 9 units) uint64, a window
+    columns: np.ndarray  # (rows, filters) uint64, weights as `load_columns` lays them
+    sums: np.ndarray  # (2, filters) int64, products of -1 by filter
+    ones: np.ndarray  # (2, 64 units) int64, counters of a word's channels
     bits: np.ndarray  # (lanes,) uint8, outputs of a tile
     word: np.ndarray  # (2, units) uint64, words being collected
 
 
-def scratch(geometry, beats: int) -> Scratch:
-    """Scratch for convolutions of at most so many beats."""
+def scratch(geometry, convolutions) -> Scratch:
+    """Scratch for these operations of a plan; the columns of all of them have room."""
+    beats = max(op.beats for op in convolutions)
+    filters = max(op.group_tiles for op in convolutions) * geometry.lanes
+    rows = sum(op.tiles // op.group_tiles * op.beats for op in convolutions) * 9 * geometry.units
     return Scratch(
-        np.zeros((4, beats, 9 * geometry.units), np.uint64),
+        np.zeros((beats, 9 * geometry.units), np.uint64),
+        np.zeros((rows, filters), np.uint64),
+        np.zeros((2, filters), np.int64),
+        np.zeros((2, 64 * geometry.units), np.int64),
         np.zeros(geometry.lanes, np.uint8),
         np.zeros((2, geometry.units), np.uint64),
     )
@@ -39,12 +45,13 @@ def input_bits(op, g, threshold, image, target):
     for p in range(op.pixels):
         for w in range(op.words):
             row = target[p * op.words + w]
-            for u in range(g.units):
-                row[u] = ZERO
             first = w * g.channels
-            for i in range(min(g.channels, op.bits - first)):
-                if image[p, op.channel[first + i]] >= threshold[first + i]:
-                    put_bit(row, i, 1)
+            for u in range(g.units):
+                bits = ZERO
+                for i in range(64 * u, min(64 * (u + 1), g.channels, op.bits - first)):
+                    reached = image[p, op.channel[first + i]] >= threshold[first + i]
+                    bits |= np.uint64(reached) << np.uint64(i & 63)
+                row[u] = bits
 
 
 @part
@@ -110,31 +117,95 @@ def place(op, g, tile):
 
 
 @part
-def put_slice(op, g, tile, pixel, bits, target):
-    """Write a tile's bits of one pixel to the destination map."""
-    word, first = place(op, g, tile)
-    row = target[pixel * op.destination_words + word]
-    for lane in range(g.lanes):
-        put_bit(row, first + lane, bits[lane])
+def load_columns(op, g, weights, first, out):
+    """Filters of each group side by side, so that one instruction takes several.
+
+    out[first + (group * beats + beat) * 9 units + i, filter]; returns the row past the last.
+    """
+    filters, words = op.group_tiles * g.lanes, 9 * g.units
+    for group in range(op.tiles // op.group_tiles):
+        for f in range(filters):
+            row = op.weight_base + (group * filters + f) * op.beats
+            for beat in range(op.beats):
+                for i in range(words):
+                    out[first + beat * words + i, f] = weights[row + beat, i]
+        first += op.beats * words
+    return first
 
 
 @part
-def conv_bits(op, g, weights, source, target, k):
-    """A convolution from map to map."""
+def differences(op, g, x, w, first, filters, out):
+    """Products of -1 of a window with each filter: (filters,) int64."""
+    for f in range(filters):
+        out[f] = 0
+    for beat in range(op.beats):
+        for j in range(0, 9 * g.units, 9):
+            x0, x1, x2 = x[beat, j], x[beat, j + 1], x[beat, j + 2]
+            x3, x4, x5 = x[beat, j + 3], x[beat, j + 4], x[beat, j + 5]
+            x6, x7, x8 = x[beat, j + 6], x[beat, j + 7], x[beat, j + 8]
+            v = w[first + beat * 9 * g.units + j :]
+            for f in range(filters):
+                out[f] += (
+                    popcount(x0 ^ v[0, f]) + popcount(x1 ^ v[1, f]) + popcount(x2 ^ v[2, f])
+                    + popcount(x3 ^ v[3, f]) + popcount(x4 ^ v[4, f]) + popcount(x5 ^ v[5, f])
+                    + popcount(x6 ^ v[6, f]) + popcount(x7 ^ v[7, f]) + popcount(x8 ^ v[8, f])
+                )  # fmt: skip
+
+
+@part
+def put_tiles(op, g, group, pixel, sums, limit, target):
+    """Write the bits of a group's tiles at one pixel; a bit is 1 where sums are at most `limit`."""
+    for t in range(op.group_tiles):
+        word, first = place(op, g, group * op.group_tiles + t)
+        row = target[pixel * op.destination_words + word]
+        if g.lanes <= 64:
+            bits = ZERO
+            for lane in range(g.lanes):
+                bits |= np.uint64(sums[t * g.lanes + lane] <= limit) << np.uint64(lane)
+            shift = np.uint64(first & 63)
+            keep = row[first >> 6] & ~(low_bits(g.lanes) << shift)
+            row[first >> 6] = keep | bits << shift
+        else:
+            for lane in range(g.lanes):
+                put_bit(row, first + lane, sums[t * g.lanes + lane] <= limit)
+
+
+@part
+def add_skip(op, g, group, pixel, sums, target):
+    """Let the bits of a skip, in `target` at a pixel before pooling, move the sums.
+
+    A pixel's bits are read before they are written, with pooling too: it writes behind what it reads.
+    """
+    for t in range(op.group_tiles):
+        word, first = place(op, g, group * op.group_tiles + t)
+        row = target[pixel * op.destination_words + word]
+        for lane in range(g.lanes):
+            sums[t * g.lanes + lane] += op.skip_shift * (1 - 2 * get_bit(row, first + lane))
+
+
+@part
+def conv_bits(op, g, first, source, target, k):
+    """A convolution from map to map; its columns are in the scratch from row `first`."""
     step = 2 if op.pool else 1
-    x, bits = k.x, k.bits
-    for row in range(op.height // step):
-        for col in range(op.width // step):
-            for tile in range(op.tiles):
-                if tile % op.group_tiles == 0:
-                    for i in range(step * step):
-                        window(op, g, source, tile, row * step + i // step,
-                               col * step + i % step, x[i])  # fmt: skip
-                _clear(bits)
-                for i in range(step * step):
-                    tile_bits(op, g, x[i], weights, tile, target, row * step + i // step,
-                              col * step + i % step, bits)  # fmt: skip
-                put_slice(op, g, tile, row * (op.width // step) + col, bits, target)
+    filters, rows = op.group_tiles * g.lanes, op.beats * 9 * g.units
+    limit = 9 * g.channels * op.beats - op.threshold
+    wide = op.width // step
+    least, other = k.sums[0], k.sums[1]
+    for group in range(op.tiles // op.group_tiles):
+        tile, start = group * op.group_tiles, first + group * rows
+        for pixel in range(op.height // step * wide):
+            row, col = pixel // wide * step, pixel % wide * step
+            for i in range(step * step):
+                window(op, g, source, tile, row + i // step, col + i % step, k.x)
+                sums = least if i == 0 else other
+                differences(op, g, k.x, k.columns, start, filters, sums)
+                if op.skip_shift:
+                    at = (row + i // step) * op.width + col + i % step
+                    add_skip(op, g, group, at, sums, target)
+                if i:
+                    for f in range(filters):
+                        least[f] = min(least[f], other[f])
+            put_tiles(op, g, group, pixel, least, limit, target)
 
 
 @kernel
@@ -142,7 +213,8 @@ def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     """A convolution with all it leaves behind."""
     if op.pool:
         _leave_pool_row(op, g, m, k, source, target)  # before the map of a skip is overwritten
-    conv_bits(op, g, m.weights_fe, source, target, k)
+    load_columns(op, g, m.weights_fe, 0, k.columns)
+    conv_bits(op, g, 0, source, target, k)
     for lane in range(g.lanes):
         for tile in range(max(0, op.tiles - 2), op.tiles):
             for beat in range(op.beats):
@@ -188,7 +260,7 @@ def _entered(op, source, n, u):
 
 @part
 def _leave_pool_row(op, g, m, k, source, target):
-    x, bits, tile = k.x[0], k.bits, op.tiles - 1
+    x, bits, tile = k.x, k.bits, op.tiles - 1
     for col in range(op.width // 2):
         _clear(bits)
         for i in range(2):
@@ -203,18 +275,24 @@ def lgap_bits(op, g, kernels, source, file, k):
     """Average and depthwise bits into the vector at slot 0 of a lane's file (slots, 9 units)."""
     for w in range(op.words):
         average, depthwise = k.word[0], k.word[1]
-        _clear(average)
-        _clear(depthwise)
+        ones, agree = k.ones[0], k.ones[1]
+        for i in range(64 * g.units):
+            ones[i] = agree[i] = 0
+        for p in range(op.pixels):
+            for u in range(g.units):
+                x = source[p * op.words + w, u]
+                same = ~(x ^ kernels[w * op.pixels + p, u])
+                for i in range(64):
+                    ones[64 * u + i] += np.int64(x >> np.uint64(i) & ONE)
+                    agree[64 * u + i] += np.int64(same >> np.uint64(i) & ONE)
         valid = op.last_channels if w == op.words - 1 else g.channels
-        for i in range(valid):
-            ones = agree = 0
-            for p in range(op.pixels):
-                x = source[p * op.words + w, i >> 6] >> np.uint64(i & 63) & np.uint64(1)
-                y = kernels[w * op.pixels + p, i >> 6] >> np.uint64(i & 63) & np.uint64(1)
-                ones += np.int64(x)
-                agree += np.int64(x == y)
-            put_bit(average, i, 2 * ones >= op.pixels)
-            put_bit(depthwise, i, 2 * agree >= op.pixels)
+        for u in range(g.units):
+            first = second = ZERO
+            for i in range(64):
+                first |= np.uint64(2 * ones[64 * u + i] >= op.pixels) << np.uint64(i)
+                second |= np.uint64(2 * agree[64 * u + i] >= op.pixels) << np.uint64(i)
+            average[u] = first & low_bits(valid - 64 * u)
+            depthwise[u] = second & low_bits(valid - 64 * u)
         put_word(g, file, w, average)
         put_word(g, file, op.words + w, depthwise)
 

@@ -100,7 +100,7 @@ class Simulator:
         g = self._program.geometry
         beats = max(op.beats for op in plan.convolutions)
         self._now, self._next = registers(g, beats), registers(g, beats)
-        self._scratch = fast.scratch(g, beats)
+        self._scratch = fast.scratch(g, plan.convolutions)
         self._ports = ports(g, len(counters.MEMORY_NAMES))
         self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
         self.ledger = Ledger(self._state.counters, plan.memories)

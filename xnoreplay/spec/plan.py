@@ -17,6 +17,7 @@ from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
 
 READ_LATENCY = 1  # cycles from an address to a memory's word
+MANY_CYCLES = 12_000_000
 MOST_CLASSES = 240  # a class weight's dividend, at most 16.5 x 2^20 a class, fits 32 bits
 PIPE_LATENCY = 5  # cycles from a read's address to the accumulator that holds its sum
 LGAP_LATENCY = 3  # cycles from the last word's address past the write of the last depthwise word
@@ -285,6 +286,14 @@ class Plan:
     def feature_cycles(self) -> int:
         """Image to latent, with no wait for pixels."""
         return sum(op.cycles for op in self.feature_ops)
+
+    def is_large(self, base: int) -> bool:
+        """Whether base classes fill the replay memory in more than `MANY_CYCLES`, image by image.
+
+        Checks clock by clock then start from latents and take few images.
+        """
+        inserts = base * (self.replay.capacity // base + 1)
+        return inserts * self.feature_cycles > MANY_CYCLES
 
     def infer_cycles(self, seen: int) -> int:
         """One inference among the classes seen, with no wait for pixels."""

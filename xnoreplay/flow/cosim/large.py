@@ -10,7 +10,6 @@ import numpy as np
 
 from xnoreplay.flow.cosim import minibatches
 from xnoreplay.flow.cosim.script import (
-    CYCLE_BUDGET,
     Script,
     Step,
     changing,
@@ -28,13 +27,6 @@ BATCHES = 2.5  # minibatches that the stored latents make: whole ones, and a par
 STAGED = 2  # new samples
 EDGE = 100  # cycles traced at the beginning and the end of each operation
 TRACED = 12_000  # cycles of the first minibatch's load and forward passes that are traced
-
-
-def needed(preset: Preset, plan: Plan) -> bool:
-    """Whether filling the replay memory image by image alone exceeds a script's cycles."""
-    base = preset.scenario.base
-    inserts = base * (plan.replay.capacity // base + 1)
-    return inserts * plan.feature_cycles > CYCLE_BUDGET
 
 
 def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int) -> Script:

@@ -128,7 +128,7 @@ def run(
         for name in wanted:
             make: Callable[..., Script] = scripts.short
             arguments: tuple = ()
-            if large.needed(preset, plan):
+            if plan.is_large(preset.scenario.base):
                 make, arguments = large.build, (bundle, min(images, LARGE_IMAGES))
             elif name == "verilator":
                 make, arguments = scripts.build, (bundle, images)
