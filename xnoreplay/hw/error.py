@@ -128,9 +128,12 @@ class ErrorPath(wiring.Component):
         """``random`` is the state after the draw of this cycle."""
         state = Signal(32)
         m.d.comb += self.random.eq(draw(state))
-        following = Mux(self.begin, self.start, state)
-        for _ in range(self.place):
-            following = draw(following)
+        following = Signal(32)
+        m.d.comb += following.eq(Mux(self.begin, self.start, state))
+        for i in range(self.place):
+            drawn = Signal(32, name=f"drawn{i}")  # a signal each: an expression would grow fivefold
+            m.d.comb += drawn.eq(draw(following))
+            following = drawn
         with m.If(self.walk):
             m.d.sync += state.eq(following)
         with m.Elif(self.draw):
