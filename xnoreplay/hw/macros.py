@@ -58,7 +58,11 @@ class Macro:
         return [{"name": n, "direction": d, "bits": b} for n, d, b in table if b]
 
     def verilog(self) -> str:
-        """The module's text; a read returns what was there before a write of the same cycle."""
+        """The module's text; a read returns what was there before a write of the same cycle.
+
+        Synthesis does not see the start value: a loop over thousands of words takes it minutes, and
+        memories of FPGAs start at 0 where nothing is said.
+        """
         addressed = bool(self.address_bits)
         lines = [f"module {self.name}({', '.join(p['name'] for p in self.ports())});"]
         for port in self.ports():
@@ -69,14 +73,21 @@ class Macro:
         written = f"{ROWS}[{'waddr' if addressed else 0}]"
         lines += [
             f"  reg{span} {ROWS} [0:{self.depth - 1}];",
+        ]
+        if self.latency:
+            lines.append(f"  reg{span} rdata;")
+        lines += [
+            "`ifndef SYNTHESIS",
             "  integer i;",
-            "  initial",
+            "  initial begin",
+            *([f"    rdata = {self.width}'d0;"] if self.latency else []),
             f"    for (i = 0; i < {self.depth}; i = i + 1)",
             f"      {ROWS}[i] = {self.width}'d0;",
+            "  end",
+            "`endif",
         ]
         if self.latency:
             lines += [
-                f"  reg{span} rdata = {self.width}'d0;",
                 "  always @(posedge clk)",
                 "    if (ren)",
                 f"      rdata <= {read};",

@@ -26,7 +26,7 @@ from xnoreplay.spec.presets import Preset
 BATCHES = 2.5  # minibatches that the stored latents make: whole ones, and a partial one
 STAGED = 2  # new samples
 EDGE = 100  # cycles traced at the beginning and the end of each operation
-TRACED = 12_000  # cycles of the first minibatch's load and forward passes that are traced
+TRACED = 2_000  # cycles of each phase of the first minibatch
 
 
 def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int) -> Script:

@@ -18,7 +18,7 @@ from xnoreplay.spec.errors import CheckFailure, ToolError
 SOURCE, NETLIST, COUNTED, LOG = "rtl.v", "netlist.v", "netlist.json", "netlist.log"
 GATES = "AND,NAND,OR,NOR,XOR,XNOR,MUX"
 SCRIPT = f"""\
-read_verilog {SOURCE}
+read_verilog -nosynthesis {SOURCE}
 hierarchy -check -top {TOP}
 proc
 opt
