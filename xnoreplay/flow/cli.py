@@ -17,9 +17,11 @@ from xnoreplay.flow.options import (
     BundleOption,
     DataOption,
     DumpOption,
+    FamilyOption,
     FaultOption,
     ForceOption,
     ImagesOption,
+    LibertyOption,
     ObjectiveOption,
     OrderSeedOption,
     OutOption,
@@ -227,12 +229,14 @@ def _replay(folder: Path) -> None:
 def synth(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False, place: PlaceOption = None,
+    family: FamilyOption = None, liberty: LibertyOption = None,
 ) -> None:  # fmt: skip
     """Check and synthesise the Verilog.
 
-    No latch, no warning; cells and resources for Lattice ECP5.
+    No latch, no warning, every large memory a RAM; cells and resources for FPGA families.
     """
-    _bring("synth", "synth", out, force, preset=preset, bundle=bundle, untrained=untrained, place=place)
+    _bring("synth", "synth", out, force, preset=preset, bundle=bundle, untrained=untrained,
+           place=place, families=tuple(family) if family else None, liberty=liberty)  # fmt: skip
 
 
 @app.command()

@@ -4,6 +4,7 @@ from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import speeds
 from xnoreplay.flow.estimate import cell_operations
+from xnoreplay.flow.families import KINDS, TITLES
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.flow.utilisation import share
 from xnoreplay.spec.plan import Plan
@@ -162,6 +163,28 @@ def _scale(value: float) -> tuple[float, str]:
     return 1.0, "J"
 
 
+def fpga_family(section: Section, family: str, found: dict) -> None:
+    """Memories of a family, macro by macro, and the whole design's cells."""
+    title, kinds = TITLES[family], list(KINDS)
+    if sums := found.get("resources"):
+        section.table(
+            [title, "used"], [[kind, f"{n:,}"] for kind, n in sums.items()], ["", "n"],
+            caption="Resources after mapping.",
+        )
+        for kind, n in sums.items():
+            section.metric(f"{family}.{kind.replace(' ', '_')}", n, "cell", "lower", "tool")
+    section.table(
+        ["memory", "instances", "bits of one", "RAM", *kinds],
+        [
+            [row["name"], f"{row['instances']:,}", f"{row['bits']:,}", "yes" if row["ram"] else "no",
+             *(f"{row[kind]:,}" for kind in kinds)]
+            for row in found["memories"]
+        ],
+        ["code", "n", "n", "", *["n"] * len(kinds)],
+        caption=f"Each memory alone on {title}: whether it becomes RAM, and the cells of one instance.",
+    )  # fmt: skip
+
+
 def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
     """What yosys and nextpnr say of the Verilog."""
     section = Section("synthesis", "Verilog and synthesis")
@@ -197,6 +220,14 @@ def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
     section.metric("synth.latches", synth["latches"], "latch", "lower", "tool")
     section.metric("synth.warnings", len(synth["warnings"]), "warning", "lower", "tool")
     section.metric("synth.cells", sum(synth["checked_cells"].values()), "cell", "lower", "tool")
+    for family, found in synth.get("families", {}).items():
+        fpga_family(section, family, found)
+    if cells := synth.get("area"):
+        section.text(
+            f"Mapped to {cells['library']}: area {cells['area']:,.1f} in the file's unit, "
+            f"{sum(cells['cells'].values()):,} cells, memories left out."
+        )
+        section.metric("asic.area", cells["area"], "library unit", "lower", "tool")
     if placed := synth.get("placement"):
         clock = placed["clock_hz"]
         section.text(f"Placed and routed on ECP5 85k: clock {quantity(clock, 'Hz')}.")

@@ -89,6 +89,15 @@ ReplayOption = Annotated[
     Path | None,
     typer.Option("--replay", metavar="FOLDER", help="See a recorded difference again."),
 ]
+FamilyOption = Annotated[
+    list[str] | None,
+    typer.Option("--family", metavar="NAME",
+                 help="ecp5, ice40 or xcup (UltraScale+); repeatable. [default: ecp5]"),
+]  # fmt: skip
+LibertyOption = Annotated[
+    Path | None,
+    typer.Option("--liberty", metavar="FILE", help="Also map to this library's cells, for area."),
+]
 PlaceOption = Annotated[
     bool | None, typer.Option("--place/--no-place", help="Also place and route for ECP5.")
 ]

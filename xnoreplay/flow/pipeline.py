@@ -41,11 +41,12 @@ REPORT_CODE = (
     "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
     "flow/session_sections.py", "flow/roofline.py", "flow/validate.py", "flow/explore_text.py",
     "flow/explore_figures.py", "flow/costs", "flow/footprint.py", "flow/native.py",
-    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/utilisation.py",
+    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/utilisation.py", "flow/families.py",
     "flow/templates",
 )  # fmt: skip
 OBJECTIVES = ("supervised", "semi")
 SIMULATORS = ("verilator", "icarus", "both")
+FAMILIES = ("ecp5", "ice40", "xcup")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,8 @@ class Settings:
     verilog : a file that co-simulation takes instead of the generated one
     netlist : whether co-simulation takes the netlist that yosys makes of it
     place : whether synthesis goes on to place and route
+    families : FPGA families that synthesis maps memories and design to; see `families`
+    liberty : a Liberty file whose cells synthesis maps the logic to
     all_classes : whether pre-training sees every class of the scenario, not the base alone
     sweep : dials and values that `explore` tries; its own choice, if None
     objective : of the pre-training, `supervised` or `semi` (semi-supervised)
@@ -77,6 +80,8 @@ class Settings:
     verilog: Path | None = None
     netlist: bool = False
     place: bool = False
+    families: tuple[str, ...] = ("ecp5",)
+    liberty: Path | None = None
     all_classes: bool = False
     sweep: dict[str, list] | None = None
     objective: str = "supervised"
@@ -89,6 +94,9 @@ class Settings:
             raise unknown("simulator", self.simulator, SIMULATORS)
         if self.objective not in OBJECTIVES:
             raise unknown("objective", self.objective, OBJECTIVES)
+        for name in self.families:
+            if name not in FAMILIES:
+                raise unknown("family", name, FAMILIES)
         if self.bundle and self.untrained:
             raise XnoreplayError("a bundle and untrained bits must not be asked for together")
 
@@ -204,15 +212,19 @@ def _cosim(context: Context) -> dict:
 
 
 def _synth(context: Context) -> dict:
-    from xnoreplay.flow import synth
+    from xnoreplay.flow import families, synth
+    from xnoreplay.flow.generate import MANIFEST
 
-    generated = context.result("generate")
-    return synth.run(
-        context.inputs["generate"] / generated["verilog"],
-        generated["top"],
-        context.out,
-        context.progress,
-        place=context.config["place"],
+    generated, folder = context.result("generate"), context.inputs["generate"]
+    verilog, top = folder / generated["verilog"], generated["top"]
+    macros = files.read_json(folder / MANIFEST)["macros"]
+    liberty = context.config["liberty"]
+    found = families.run(
+        verilog, top, macros, context.out, context.progress, context.config["families"],
+        Path(liberty) if liberty else None,
+    )  # fmt: skip
+    return found | synth.run(
+        verilog, top, context.out, context.progress, place=context.config["place"]
     )
 
 
@@ -269,7 +281,8 @@ def steps(train: bool) -> dict[str, Step]:
             "cosim", _cosim, ("export", "generate"), files=("verilog",),
             code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", *DATA_CODE),
         ),
-        Step("synth", _synth, ("generate",), code=("flow/synth.py",)),
+        Step("synth", _synth, ("generate",), code=("flow/synth.py", "flow/families.py"),
+             files=("liberty",)),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
         Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),
     ]  # fmt: skip
@@ -310,7 +323,12 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "verilog": str(settings.verilog) if settings.verilog else None,
             "netlist": settings.netlist,
         },
-        "synth": {"preset": preset, "place": settings.place},
+        "synth": {
+            "preset": preset,
+            "place": settings.place,
+            "families": list(settings.families),
+            "liberty": str(settings.liberty) if settings.liberty else None,
+        },
         "estimate": {"preset": preset},
         "explore": {"preset": preset, "seeds": settings.seeds, "sweep": _sweep(settings)},
         "report": {"preset": preset},

