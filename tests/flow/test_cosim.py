@@ -16,7 +16,7 @@ from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.data import Dataset
 from xnoreplay.flow.progress import Silent
 from xnoreplay.hw import lfsr, planes, verilog
-from xnoreplay.spec import bundle, plan, presets
+from xnoreplay.spec import bundle, image, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
 from xnoreplay.spec.network import Conv
 from xnoreplay.spec.registers import Command, counters
@@ -227,6 +227,24 @@ def test_the_chip_equals_the_simulator(tmp_path, text):
     assert compared["replay.events"] >= 10
     assert compared["trace.lines"] > 500
     assert compared["cycles"] == result["cycles"]
+
+
+@needs_verilator
+def test_the_script_of_a_large_network(tmp_path, text, monkeypatch):
+    """Latents past the ports, a few rows through the bus, a session with whole minibatches."""
+    monkeypatch.setattr(plan, "MANY_CYCLES", 0)
+    monkeypatch.setattr(session, "BUS_BUDGET", 0)
+    monkeypatch.setattr(session, "SOME_ROWS", 3)
+    result = compare(tmp_path, text)["verilator"]
+    compared = result["compared"]
+    assert compared["predictions"] == 3
+    assert compared["commands.retrain"] == 2  # one is aborted
+    assert compared["aborts"] == 1
+    assert compared["readback.bits"] == sum(
+        PLAN.memory(name).bits for name in image.load(PLAN, BUNDLE)
+    )
+    assert {"load", "error", "output.update"} <= set(result["minibatches"])
+    assert compared["trace.lines"] > 500
 
 
 @pytest.fixture(scope="module")
