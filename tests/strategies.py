@@ -17,11 +17,13 @@ def targets(draw, classes: int = 2, hidden_learns=None) -> TargetSpec:
     channels = draw(st.sampled_from((1, 2, 4, 8)))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= channels]))
     batches = [b for b in (1, 2, 4, 8, 16, 32) if 1 << max(0, (-(-b // 9) - 1).bit_length()) <= channels]
+    batch = draw(st.sampled_from(batches))
     return TargetSpec(
         name="drawn",
         lanes=lanes,
         channels=channels,
-        batch=draw(st.sampled_from(batches)),
+        batch=batch,
+        error_units=draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= min(lanes, batch)])),
         proxy_bits=draw(st.integers(2, 12)),
         delta_bits=draw(st.integers(2, 8)),
         proxies_per_pair=draw(st.sampled_from((1, 2))),

@@ -110,6 +110,7 @@ _3MB = Preset(
         lanes=16,
         channels=64,
         batch=32,
+        error_units=8,
         replay_capacity=4882,
         staging_capacity=5000,
         clock_hz=100_000_000,

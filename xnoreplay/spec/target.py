@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.network import TAPS
 
-MOST_ERROR_UNITS = 8  # at 3mb the error then takes 8 % of a session's cycles, with one unit 41 %
 TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
 DEVICE_TYPES = ("hp", "lop", "lstp")
 
@@ -37,6 +36,9 @@ class TargetSpec:
         Latents of a session's new samples kept aside, or 0 for no staging memory.
     epochs : int
         Epochs of one session; the rate halves at 3, 4 and 5 sixths of them.
+    error_units : int
+        P, samples whose errors are computed at once, each by a unit with a multiplier of its own; a
+        power of two, at most L and B.
     rate_shift : int
         The update shifts a summed gradient right by ``delta_bits - proxy_bits + rate_shift``.
     clock_hz : int
@@ -55,6 +57,7 @@ class TargetSpec:
     replay_capacity: int = 100
     staging_capacity: int = 0
     epochs: int = 6
+    error_units: int = 1
     rate_shift: int = 5
     clock_hz: int = 50_000_000
     technology: str = "45nm"
@@ -62,7 +65,7 @@ class TargetSpec:
 
     def __post_init__(self) -> None:
         require.name("name of a target", self.name)
-        for name in ("lanes", "channels", "batch"):
+        for name in ("lanes", "channels", "batch", "error_units"):
             value = getattr(self, name)
             require.positive(name, value)
             if value & (value - 1):
@@ -70,6 +73,11 @@ class TargetSpec:
         if self.channels % self.lanes:
             raise SpecError(
                 f"lanes must divide the window's {self.channels} channels, not {self.lanes}"
+            )
+        if self.error_units > min(self.lanes, self.batch):
+            raise SpecError(
+                f"error_units must be at most the {self.lanes} lanes and the {self.batch} samples of a "
+                f"minibatch, not {self.error_units}"
             )
         require.between("proxy_bits", self.proxy_bits, 2, 12)
         require.between("delta_bits", self.delta_bits, 2, 8)
@@ -107,11 +115,6 @@ class TargetSpec:
     def segment(self) -> int:
         """S, learning nodes of one lane: columns whose gradient one beat gives."""
         return self.channels // self.node_fold
-
-    @property
-    def error_units(self) -> int:
-        """P, samples whose errors are computed at once; a power of two that divides L and B."""
-        return min(MOST_ERROR_UNITS, self.lanes, self.batch)
 
     @property
     def cells(self) -> int:

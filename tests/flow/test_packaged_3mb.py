@@ -1,0 +1,64 @@
+"""The packaged 3mb bundle and latents: what `xnoreplay cil --preset 3mb` starts from."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import cil, latents, pretrain
+from xnoreplay.model import adam
+from xnoreplay.spec import presets
+
+FULL = presets.load("3mb")
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return pretrain.load(FULL, None)
+
+
+@pytest.fixture(scope="module")
+def stored(bundle):
+    return latents.packaged(bundle)
+
+
+def test_every_image_of_the_data_set_has_a_latent(stored):
+    assert stored.dataset == "cifar100"
+    assert stored.latents.shape == (60_000, 1_024)
+    assert np.bincount(stored.labels[~stored.is_test]).tolist() == [500] * 100
+    assert np.bincount(stored.labels[stored.is_test]).tolist() == [100] * 100
+
+
+def test_latents_are_those_of_the_bundle_s_golden_images(bundle, stored):
+    golden = bundle.golden
+    assert len(golden.latent) == 16
+    tests = stored.latents[stored.is_test][: len(golden.latent)]
+    np.testing.assert_array_equal(tests, golden.latent)
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_accuracy_on_the_base_classes_is_what_the_bundle_claims(bundle, stored, part):
+    base = FULL.scenario.base
+    classes = FULL.scenario.chip_classes(stored.labels)
+    chosen = (classes < base) & (stored.is_test == (part == "test"))
+    correct = adam.predict(adam.warm(bundle), stored.latents[chosen], base) == classes[chosen]
+    assert round(float(correct.mean()), 6) == bundle.provenance[f"base_{part}_accuracy"]
+    assert len(correct) == bundle.provenance[f"base_{part}_samples"]
+
+
+def test_five_sessions_in_the_chip_s_integers(bundle):
+    """As docs/cifar100.md has it, within the spread over seeds."""
+    scores = cil.chip(FULL, bundle, cil.extract(FULL, bundle).shuffled(0), 0)
+    assert len(scores["matrix"]) == 6
+    assert scores["a_final"] == pytest.approx(0.3515, abs=0.01)
+
+
+def test_neither_pytorch_nor_images_are_needed():
+    code = (
+        "import sys, os; sys.modules['torch'] = None; os.environ.pop('XNOREPLAY_DATA', None); "
+        "from xnoreplay.flow import cil, pretrain; from xnoreplay.spec import presets; "
+        "p = presets.load('3mb'); print(cil.extract(p, pretrain.load(p, None)).train.shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout == "(50000, 1024)\n", done.stderr
