@@ -2,7 +2,7 @@
 
 import pytest
 
-from xnoreplay.flow import simulate_large, utilisation
+from xnoreplay.flow import simulate_large
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import bundle, plan, presets
 
@@ -39,5 +39,5 @@ def test_beats_of_a_phase_are_within_it_and_add_up(result):
         assert image[op.name]["beats"] == op.tiles * op.pixels * op.beats
         assert image[op.name]["cycles"] == op.cycles
     session = result["utilisation"]["session"]
-    assert session[utilisation.FORWARD]["beats"] > 0
+    assert session["output.forward"]["beats"] > 0
     assert session["error"]["beats"] == 0

@@ -39,9 +39,11 @@ def peak(plan: Plan) -> int:
 def bandwidth(plan: Plan, phases: dict[str, dict[str, float]]) -> int:
     """Bits a cycle of the memories that a run uses, if each moved a row each way it is used.
 
-    The classifier's memory has two rows a cycle, those of deltas one for each bit-plane.
+    The classifier's memory has two rows a cycle, those of deltas one for each bit-plane, of
+    classes in as many banks as errors are computed at once.
     """
     rows = {"cls.top": COPIES} | dict.fromkeys(PLANES, plan.rule.delta_bits)
+    rows["batch.class_delta"] *= plan.target.error_units
     used = {name for events in phases.values() for name, n in events.items() if n}
     return sum(
         m.width * m.count * rows.get(m.name, 1)

@@ -171,6 +171,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
             for command in commands:
                 where = f"session {number}, {command.verb}"
                 before = fast.counters
+                fast.ledger.clear()
                 first, second = command.run(fast), command.run(step)
                 third = command.run(chip)
                 compare_modes(fast, step, first, second, where, tally)
@@ -185,7 +186,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                     moved = {name: after[name] - before[name] for name in after}
                     events.update(moved)
                     if command.verb == "retrain":
-                        retraining = utilisation.of_session(dict(own), moved)
+                        retraining = utilisation.of_session(fast.ledger.phases)
                 if command.verb in ("retrain", "rebalance", "infer"):
                     compare_memories(fast, step, where, tally)
                 task.advance(1, where)
@@ -263,6 +264,7 @@ def one_inference(
     chip = Simulator(plan, bundle, "step", trace=True)
     chip.arrive(preset.scenario.classes)
     before, start = chip.counters, chip.cycles
+    chip.ledger.clear()
     result = chip.infer(image)
     must_equal(
         "inference: cycles", plan.infer_cycles(preset.scenario.classes), chip.cycles - start
@@ -272,10 +274,10 @@ def one_inference(
     (traces / "inference.txt").write_text("\n".join(result.trace) + "\n")
     after = chip.counters
     phases = dict(phase_cycles(result.phases, chip.cycles))
-    busy = utilisation.of_image(plan, phases, result.trace)
+    busy = utilisation.of_image(plan, chip.ledger.phases)
     counted = {name: after[name] - before[name] for name in after}
-    beats = sum(busy[name]["beats"] for name in phases)
-    must_equal("inference: beats of the trace", counted["array.beats"], beats)
+    lines = sum(" x=" in line for line in result.trace)
+    must_equal("inference: beats of the trace", counted["array.beats"], lines)
     return {"cycles": chip.cycles - start, "counters": counted, "phases": phases}, busy
 
 

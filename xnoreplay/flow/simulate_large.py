@@ -48,6 +48,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     with progress.task("simulate a session in both modes", len(commands)) as task:
         for command in commands:
             before = fast.counters
+            fast.ledger.clear()
             first, second = command.run(fast), command.run(step)
             simulate.compare_modes(fast, step, first, second, command.verb, tally)
             tally.commands += 1
@@ -59,7 +60,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
             cycles.update({name: n * times for name, n in spent.items()})
             moved.update({name: n * times for name, n in counted.items()})
             if command.verb == "retrain":
-                table = utilisation.of_session(dict(spent), counted)
+                table = utilisation.of_session(fast.ledger.phases)
             if command.verb != "stage":
                 simulate.compare_memories(fast, step, command.verb, tally)
             task.advance(1, command.verb)
