@@ -162,7 +162,8 @@ def test_the_whole_script_asks_for_all_that_is_promised():
     """At least so many images in full, every image recognised, every session of the scenario."""
     steps = script.build(TINY, PLAN, samples(300), BUNDLE, 50).steps
     infers = [s for s in steps if s.command == "infer"]
-    assert sum(set(script.memories(PLAN)) <= set(s.memories) for s in infers) == 50
+    acting = set(script.memories(PLAN)) - set(script.LOW_BITS)
+    assert sum(acting <= set(s.memories) for s in infers) == 50
     assert len({s.image for s in infers}) == 300
     assert any(s.gaps for s in infers)
     whole = [s for s in steps if not s.abort]
@@ -263,7 +264,7 @@ def test_the_netlist_equals_the_simulator(tmp_path, text, gates, monkeypatch):
     assert result["netlist"]["gates"] > 10_000
     assert result["netlist"]["memories"] >= len(PLAN.memories)
     assert compared["predictions"] == 63
-    assert compared["commands.retrain"] == 9
+    assert compared["commands.retrain"] == 10
     assert compared["aborts"] >= 12
     assert compared["trace.lines"] > 500
 
@@ -299,8 +300,8 @@ def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
     if "hidden_learns" in dials:
         assert set(result["minibatches"]) == kinds
     assert compared["trace.lines"] > 500
-    brief = {"idle", "quota"}  # over before a write of ABORT can reach the chip
-    assert {p for p in other.phases if f"aborts.{p}" not in compared} == brief
+    brief = {"idle", "quota"}  # a quota of few classes is over before ABORT can reach the chip
+    assert {p for p in other.phases if f"aborts.{p}" not in compared} <= brief
 
 
 @needs_verilator

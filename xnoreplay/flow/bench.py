@@ -113,24 +113,11 @@ def functional(bench: Bench) -> Figure:
 
 def torch_float(bench: Bench) -> Figure:
     """The network in PyTorch, single precision, one thread."""
-    import torch
+    from xnoreplay.model import speed
 
-    from xnoreplay.model.network import of_bundle
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        model = of_bundle(bench.bundle).eval()
-        n = min(TORCH_IMAGES, len(bench.images))
-        batch = torch.from_numpy(np.ascontiguousarray(bench.images[:n]))
-        with torch.no_grad():
-            model(batch[:10])
-            start = time.process_time()
-            model(batch)
-            spent = time.process_time() - start
-    finally:
-        torch.set_num_threads(threads)
-    return Figure("PyTorch, single precision", spent, 0, n)
+    n = min(TORCH_IMAGES, len(bench.images))
+    seconds = speed.single_precision(bench.bundle, bench.images[:n])
+    return Figure("PyTorch, single precision", seconds, 0, n)
 
 
 def bare(bench: Bench, verilog: str) -> Figure:
