@@ -36,9 +36,9 @@ class TargetSpec:
         Latents of a session's new samples kept aside, or 0 for no staging memory.
     epochs : int
         Epochs of one session; the rate halves at 3, 4 and 5 sixths of them.
-    error_units : int
-        P, samples whose errors are computed at once, each by a unit with a multiplier of its own; a
-        power of two, at most L and B.
+    most_error_units : int
+        Samples whose errors are computed at once, as far as lanes and minibatch allow; each takes a
+        unit with a multiplier of its own. A power of two.
     rate_shift : int
         The update shifts a summed gradient right by ``delta_bits - proxy_bits + rate_shift``.
     clock_hz : int
@@ -57,7 +57,7 @@ class TargetSpec:
     replay_capacity: int = 100
     staging_capacity: int = 0
     epochs: int = 6
-    error_units: int = 1
+    most_error_units: int = 1
     rate_shift: int = 5
     clock_hz: int = 50_000_000
     technology: str = "45nm"
@@ -65,7 +65,7 @@ class TargetSpec:
 
     def __post_init__(self) -> None:
         require.name("name of a target", self.name)
-        for name in ("lanes", "channels", "batch", "error_units"):
+        for name in ("lanes", "channels", "batch", "most_error_units"):
             value = getattr(self, name)
             require.positive(name, value)
             if value & (value - 1):
@@ -73,11 +73,6 @@ class TargetSpec:
         if self.channels % self.lanes:
             raise SpecError(
                 f"lanes must divide the window's {self.channels} channels, not {self.lanes}"
-            )
-        if self.error_units > min(self.lanes, self.batch):
-            raise SpecError(
-                f"error_units must be at most the {self.lanes} lanes and the {self.batch} samples of a "
-                f"minibatch, not {self.error_units}"
             )
         require.between("proxy_bits", self.proxy_bits, 2, 12)
         require.between("delta_bits", self.delta_bits, 2, 8)
@@ -115,6 +110,11 @@ class TargetSpec:
     def segment(self) -> int:
         """S, learning nodes of one lane: columns whose gradient one beat gives."""
         return self.channels // self.node_fold
+
+    @property
+    def error_units(self) -> int:
+        """P, samples whose errors are computed at once; a power of two that divides L and B."""
+        return min(self.most_error_units, self.lanes, self.batch)
 
     @property
     def cells(self) -> int:
