@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.flow import sample_run
-from xnoreplay.flow import figures, files, report
+from xnoreplay.flow import blocks, cost_sections, figures, files, report
 from xnoreplay.flow.metrics import Metric, quantity, spread
 from xnoreplay.flow.pretrain import BUNDLE
 from xnoreplay.spec import bundle as bundles
@@ -214,3 +214,19 @@ def test_utilisation_by_hand():
     (dot,) = (d for d in roofline.dots(PLAN, priced()["phases"]["inference"]) if d.phase == "conv0")
     op = PLAN.convolutions[0]
     assert dot.busy == op.tiles * op.pixels * op.beats / op.cycles
+
+
+def test_cycles_of_a_minibatch_and_of_a_sample():
+    """Learning phases alone: the balance's 10 and the error's 90, over 4 minibatches of 5 samples."""
+    section = blocks.Section("cycles", "Cycles")
+    run = {
+        "phases": {"conv0": 500, "balance": 10, "error": 90},
+        "counters": {"learn.minibatches": 4, "learn.samples": 20},
+    }
+    cost_sections.retraining(section, "session", run)
+    assert {m.name: m.value for m in section.metrics} == {
+        "cycles.session.per_minibatch": 25.0, "cycles.session.per_sample": 5.0
+    }  # fmt: skip
+    assert section.blocks[-1].rows == [
+        ["a minibatch", "4", "25.0"], ["a sample", "20", "5.0"]
+    ]

@@ -7,7 +7,7 @@ from xnoreplay.flow.estimate import cell_operations
 from xnoreplay.flow.families import KINDS, TITLES
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.flow.utilisation import share
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 
 SUMS = {"convolutions", "all"}  # rows of utilisation that add others
 RUNS = {"inference": "one inference", "session": "one retraining session"}
@@ -46,6 +46,8 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
         )
         if found := simulated.get("utilisation", {}).get(name):
             utilisation(section, name, found)
+        if run["counters"].get("learn.minibatches"):
+            retraining(section, name, run)
         section.metric(f"cycles.{name}", total, "cycle", "lower", "counted")
         section.metric(f"time.{name}", total / clock, "s", "lower", "modelled")
         section.metric(f"array.{name}.utilisation", used, "fraction", "higher", "counted")
@@ -82,6 +84,20 @@ def utilisation(section: Section, name: str, found: dict[str, dict]) -> None:
     for phase in SUMS & found.keys():
         section.metric(f"array.{name}.busy.{phase}", share(found[phase]), "fraction", "higher",
                        "counted")  # fmt: skip
+
+
+def retraining(section: Section, name: str, run: dict) -> None:
+    """Cycles that learning takes a minibatch and a sample, from counters; images' are left out."""
+    spent = sum(n for phase, n in run["phases"].items() if phase in LEARNING_PHASES)
+    rows = []
+    for counter, what in (("learn.minibatches", "minibatch"), ("learn.samples", "sample")):
+        count = run["counters"][counter]
+        rows.append([f"a {what}", f"{count:,}", f"{spent / count:,.1f}"])
+        section.metric(f"cycles.{name}.per_{what}", spent / count, "cycle", "lower", "counted")
+    section.table(
+        ["retraining", "of them", "cycles each"], rows, ["", "n", "n"],
+        caption=f"{spent:,} cycles of the phases from balance to the updates.",
+    )
 
 
 def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
