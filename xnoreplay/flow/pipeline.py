@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from xnoreplay.flow import explore_space, files, pretrain
+from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.step import RECORD, Context, Run, Step
 from xnoreplay.spec import bundle as bundles
@@ -44,9 +45,7 @@ REPORT_CODE = (
     "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/utilisation.py", "flow/families.py",
     "flow/templates",
 )  # fmt: skip
-OBJECTIVES = ("supervised", "semi")
 SIMULATORS = ("verilator", "icarus", "both")
-FAMILIES = ("ecp5", "ice40", "xcup")
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,8 @@ class Settings:
     dump: bool = False
 
     def __post_init__(self) -> None:
+        from xnoreplay.model.recipe import OBJECTIVES
+
         require.positive("seeds", self.seeds)
         require.positive("images", self.images)
         if self.simulator not in SIMULATORS:
@@ -95,10 +96,9 @@ class Settings:
         if self.objective not in OBJECTIVES:
             raise unknown("objective", self.objective, OBJECTIVES)
         for name in self.families:
-            if name not in FAMILIES:
-                raise unknown("family", name, FAMILIES)
-        if self.bundle and self.untrained:
-            raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+            if name not in COMMANDS:
+                raise unknown("family", name, COMMANDS)
+        pretrain.one_source(self.bundle, self.untrained)
 
 
 def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:

@@ -35,6 +35,12 @@ def pretrain(context: Context) -> dict:
     return {"checkpoint": path.name, "seed": context.config["seed"]}
 
 
+def one_source(bundle: Path | None, untrained: bool) -> None:
+    """XnoreplayError where bits are asked for from a file and at random."""
+    if bundle and untrained:
+        raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+
+
 def follows() -> bool:
     """Whether torchrun started this process to take part in another one's pre-training."""
     return int(os.environ.get("RANK", "0")) > 0

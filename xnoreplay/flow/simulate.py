@@ -16,7 +16,7 @@ import numpy as np
 from xnoreplay.flow import data, utilisation
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import reference
+from xnoreplay.spec import reference, trace
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
@@ -247,7 +247,7 @@ def run_once(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> 
 def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:
     """Cycles by phase from the boundaries of one command that ended at `end`."""
     spent: Counter = Counter()
-    for (name, start), (_, stop) in zip(phases, [*phases[1:], ("", end)], strict=True):
+    for name, start, stop in trace.spans(phases, 0, end):
         spent[name] += stop - start
     return spent
 

@@ -159,8 +159,10 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
     return result
 
 
-def yosys(out: Path, name: str) -> str:
+def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
     """Log of the script ``name.ys`` in a folder.
+
+    what : what the Verilog must do, in the sentence that says that it does not
 
     Raises
     ------
@@ -178,7 +180,7 @@ def yosys(out: Path, name: str) -> str:
         problems = warnings(text)
         first = f"; first: {problems[0]}" if problems else ""
         raise CheckFailure(
-            f"the Verilog must pass yosys, but: {errors[0]}{first}", {"warnings": problems}
+            f"the Verilog must {what}, but: {errors[0]}{first}", {"warnings": problems}
         ) from None
     return log.read_text(encoding="utf-8", errors="replace")
 

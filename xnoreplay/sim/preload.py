@@ -13,7 +13,7 @@ def remember(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) 
 
     latents (n, latent) bits; labels (n,), of classes that the chip has seen or soon will.
     """
-    _fits("replay", len(labels), plan.replay.capacity)
+    _fits(len(labels), plan.replay.capacity)
     m = state.memories
     m.replay_label[:] = 0
     m.replay_count[:] = 0
@@ -24,7 +24,7 @@ def remember(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) 
 
 def hold(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
     """Let the staging memory hold these samples and no others; their classes are seen."""
-    _fits("staging", len(labels), plan.replay.staging)
+    _fits(len(labels), plan.replay.staging)
     if not len(labels):
         return
     state.memories.staging_label[: len(labels)] = labels
@@ -33,9 +33,9 @@ def hold(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> N
     _put(plan, state, "staging.latent", latents)
 
 
-def _fits(what: str, count: int, capacity: int) -> None:
+def _fits(count: int, capacity: int) -> None:
     if count > capacity:
-        raise SpecError(f"samples must fit the {what} memory's {capacity}, not be {count}")
+        raise SpecError(f"latents must be at most the {capacity} that fit, not {count}")
 
 
 def _put(plan: Plan, state: State, name: str, latents: np.ndarray) -> None:

@@ -157,18 +157,7 @@ class Simulator:
         SpecError
             Where there are more than slots.
         """
-        n, capacity = len(labels), self.plan.replay.capacity
-        if n > capacity:
-            raise SpecError(f"latents must be at most the {capacity} that fit, not {n}")
-        words = np.zeros((capacity, self.plan.replay.words, self.plan.target.channels), np.uint8)
-        words[:n] = vector_words([latents], self.plan.target.channels)
-        self._state.write("replay.latent", words.reshape(-1, words.shape[-1]))
-        arrays = self._state.arrays
-        arrays["replay.label"][:] = 0
-        valid = 1 << self.plan.memory("replay.label").width - 1
-        arrays["replay.label"][:n] = np.asarray(labels) + valid
-        classes = self.plan.network.classes
-        arrays["replay.count"][:] = np.bincount(labels, minlength=classes)[:classes]
+        preload.remember(self.plan, self._state, latents, labels)
 
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now, at least as many as before."""
@@ -249,7 +238,7 @@ class Simulator:
 
         latents, new (n, latent) bits; labels, new_labels (n,). Both memories hold nothing else.
         """
-        preload.remember(self.plan, self._state, latents, labels)
+        self.remember(latents, labels)
         if new is not None:
             preload.hold(self.plan, self._state, new, new_labels)
 

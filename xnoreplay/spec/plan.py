@@ -17,7 +17,7 @@ from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
 
 READ_LATENCY = 1  # cycles from an address to a memory's word
-MANY_CYCLES = 12_000_000
+MANY_CYCLES = 12_000_000  # of a check clock by clock; a larger network gets fewer samples
 MOST_CLASSES = 240  # a class weight's dividend, at most 16.5 x 2^20 a class, fits 32 bits
 PIPE_LATENCY = 5  # cycles from a read's address to the accumulator that holds its sum
 LGAP_LATENCY = 3  # cycles from the last word's address past the write of the last depthwise word

