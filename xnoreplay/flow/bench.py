@@ -202,11 +202,12 @@ def session(bench: Bench) -> Figure:
 
     from xnoreplay.sim.run import Simulator
 
+    fill = _filler(bench)
     target = replace(bench.preset.target, epochs=1)
-    warm = _filled(bench, Simulator(plans.compile(bench.plan.network, target), bench.bundle))
+    warm = fill(Simulator(plans.compile(bench.plan.network, target), bench.bundle))
     warm.retrain()  # compiles, and says what utilisation is
     target = replace(bench.preset.target, epochs=bench.epochs)
-    chip = _filled(bench, Simulator(plans.compile(bench.plan.network, target), bench.bundle))
+    chip = fill(Simulator(plans.compile(bench.plan.network, target), bench.bundle))
     before, first = chip.counters, chip.cycles
     start, clock = time.process_time(), time.monotonic()
     with bench.progress.task(f"retraining in fast mode, {bench.epochs} epochs"):
@@ -223,21 +224,21 @@ def session(bench: Bench) -> Figure:
     return Figure("retraining session, fast mode", spent, chip.cycles - first, notes=notes)
 
 
-def _filled(bench: Bench, chip):
-    """Replay memory full of base classes, staging memory of the first task's, as far as there are
-    images."""
-    scenario, replay = bench.preset.scenario, bench.plan.replay
-    base, seen = scenario.base, scenario.seen(1) if scenario.tasks else scenario.base
-    quota = replay.capacity // base
-    old = np.concatenate([np.flatnonzero(bench.labels == k)[:quota] for k in range(base)])
-    new = [np.flatnonzero(bench.labels == k) for k in range(base, seen)]
-    staged = np.concatenate(new)[: replay.staging] if new else np.zeros(0, int)
-    chip.arrive(seen)
-    chip.preload(
-        chip.latents(bench.images[old]), bench.labels[old],
-        chip.latents(bench.images[staged]), bench.labels[staged],
-    )  # fmt: skip
-    return chip
+def _filler(bench: Bench) -> Callable:
+    """What fills a chip: its replay memory with base classes, its staging memory with the first task's,
+    as far as there are images."""
+    from xnoreplay.flow import simulate_large
+
+    seen, old, new = simulate_large.chosen(bench.preset, bench.plan, bench.labels)
+    chip = bench.chip()
+    kept, staged = chip.latents(bench.images[old]), chip.latents(bench.images[new])
+
+    def fill(chip):
+        chip.arrive(seen)
+        chip.preload(kept, bench.labels[old], staged, bench.labels[new])
+        return chip
+
+    return fill
 
 
 def _children() -> float:

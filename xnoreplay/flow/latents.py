@@ -18,7 +18,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
 
 FORMAT = "xnoreplay-latents-1"
-FIELDS = ("format", "dataset", "bundle", "digest")
+FIELDS = ("dataset", "bundle", "digest")
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,10 @@ def read(path: Path, bits: int) -> LatentSet:
     XnoreplayError
         For a file that is missing, damaged, altered or foreign.
     """
-    try:
-        with safetensors.safe_open(path, framework="numpy") as f:
-            metadata = f.metadata() or {}
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise XnoreplayError(f"latent file {path} must be a whole file: {error}") from None
+    tensors, metadata = bundles.read_tensors(path, "latent file", FORMAT)
     for name in FIELDS:
         if name not in metadata:
             raise XnoreplayError(f"latent file {path}: field {name!r} must be present, but is not")
-    if metadata["format"] != FORMAT:
-        raise XnoreplayError(
-            f"latent file {path}: field 'format' must be {FORMAT!r}, not {metadata['format']!r}"
-        )
     if _digest(tensors) != metadata["digest"]:
         raise XnoreplayError(
             f"latent file {path}: field 'digest' must match the content, but does not"

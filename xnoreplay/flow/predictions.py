@@ -10,11 +10,9 @@ import json
 from pathlib import Path
 
 import numpy as np
-import safetensors
 
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.presets import Preset
 
 FORMAT = "xnoreplay-predictions-1"
@@ -42,17 +40,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
     XnoreplayError
         For a file that is missing, damaged or foreign.
     """
-    try:
-        with safetensors.safe_open(path, framework="numpy") as f:
-            metadata = f.metadata() or {}
-            tensors = {name: f.get_tensor(name).astype(np.int64) for name in f.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise XnoreplayError(f"prediction file {path} must be a whole file: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise XnoreplayError(
-            f"prediction file {path}: field 'format' must be {FORMAT!r}, not "
-            f"{metadata.get('format')!r}"
-        )
+    stored, metadata = bundles.read_tensors(path, "prediction file", FORMAT)
+    tensors = {name: a.astype(np.int64) for name, a in stored.items()}
     labels, task = tensors.pop("label"), tensors.pop("task")
     return labels, task, tensors, json.loads(metadata["about"])
 

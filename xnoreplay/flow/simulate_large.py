@@ -29,10 +29,10 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
 
     plan = plans.compile(preset.network, preset.target)
     dataset = data.of(preset)
-    seen, old, new = chosen(preset, plan, dataset)
+    labels = preset.scenario.chip_classes(dataset.labels)
+    seen, old, new = chosen(preset, plan, np.where(dataset.is_test, -1, labels))
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
     tally = simulate.Tally()
-    labels = preset.scenario.chip_classes(dataset.labels)
     with progress.task("latents of the session's samples"):
         latents = fast.latents(dataset.images[np.concatenate([old, new])])
     kept = len(new) - min(PROBES, len(new))
@@ -84,10 +84,12 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     }
 
 
-def chosen(preset: Preset, plan: Plan, dataset: data.Dataset) -> tuple[int, np.ndarray, np.ndarray]:
-    """Classes seen, and training images by index: remembered of the base, new of the first task."""
+def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """Classes seen, and samples by index: remembered of the base, new of the first task.
+
+    labels : (n,) chip classes, -1 of samples that are not for training
+    """
     scenario, replay = preset.scenario, plan.replay
-    labels = np.where(dataset.is_test, -1, scenario.chip_classes(dataset.labels))
     quota = replay.capacity // scenario.base
     old = np.concatenate([np.flatnonzero(labels == k)[:quota] for k in range(scenario.base)])
     seen = scenario.seen(1) if scenario.tasks else scenario.base

@@ -5,12 +5,11 @@ import os
 import tempfile
 from pathlib import Path
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec import bundle as bundles
 
 FORMAT = "xnoreplay-checkpoint-1"
 
@@ -42,16 +41,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     XnoreplayError
         For a file that is missing, damaged or foreign.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as f:
-            metadata = f.metadata() or {}
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise XnoreplayError(f"checkpoint {path} must be a whole file: {error}") from None
-    if metadata.get("format") != FORMAT:
-        raise XnoreplayError(
-            f"checkpoint {path}: field 'format' must be {FORMAT!r}, not {metadata.get('format')!r}"
-        )
+    tensors, metadata = bundles.read_tensors(path, "checkpoint", FORMAT, "pt")
     return tensors, json.loads(metadata["state"])
 
 

@@ -13,6 +13,13 @@ from xnoreplay.sim.fast_replay import label_of, seed, step_walk
 from xnoreplay.sim.jit import ZERO, get_bit, kernel, part, put_bit
 from xnoreplay.sim.learn_ops import put_field
 from xnoreplay.sim.state import Scalar
+from xnoreplay.spec.learning import BALANCE_BITS
+from xnoreplay.spec.learning_plan import (
+    ERROR_DRAIN,
+    INVERSE_CYCLES,
+    RECIPROCAL_CYCLES,
+    WEIGHT_CYCLES,
+)
 from xnoreplay.spec.replay import SEED_DRAWS
 
 BACK, OUTPUT, HIDDEN = 0, 1, 2  # phases that load planes into the lanes
@@ -41,14 +48,14 @@ def balance_phase(pr, m, lm, c, scalars, weights):
     for i in range(staged):
         lm.inverse[m.staging_label[i]] += 1
     for row in range(seen):
-        lm.inverse[row] = seen * ((1 << 20) // lm.inverse[row]) if lm.inverse[row] else 0
+        lm.inverse[row] = seen * ((1 << BALANCE_BITS) // lm.inverse[row]) if lm.inverse[row] else 0
         lm.weight[row] = weights[row]
     c.reads[Mem.REPLAY_COUNT] += seen
     c.reads[Mem.STAGING_LABEL] += staged
     c.reads[Mem.INVERSE] += staged + 2 * seen
     c.writes[Mem.INVERSE] += 2 * seen + staged
     c.writes[Mem.WEIGHT] += seen
-    c.events[Event.CYCLES] += seen * (1 + 22 + 33)
+    c.events[Event.CYCLES] += seen * (1 + INVERSE_CYCLES + WEIGHT_CYCLES)
     if pr.replay.staging:
         c.events[Event.CYCLES] += staged + 1
 
@@ -183,7 +190,7 @@ def error_phase(op, g, lm, c, samples, seen, work):
     c.writes[Mem.DELTA] += groups * seen * op.delta_bits
     if op.hidden_learns:
         c.writes[Mem.CLASS_DELTA] += samples * seen * op.delta_bits
-    c.events[Event.CYCLES] += groups * (2 * seen + 12)
+    c.events[Event.CYCLES] += groups * (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
 
 
 @part

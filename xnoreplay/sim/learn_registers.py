@@ -65,8 +65,8 @@ class P(IntEnum):
     GROUP = 2
     LAST = 3  # last group of a segment
     LANES = 4
-    PLANE = 5
-    SAMPLE = 6
+    PLANE = 5  # its worth, 2^k or for the sign plane -2^k
+    SAMPLE = 6  # of a round; of a beat, the segment's first bit in its word
     ROW = 7
     FIRST = 8  # begins the sum of a sample
     BANKS = 9
@@ -78,7 +78,6 @@ class Issue(IntEnum):
     PLANE = 1
     BEAT = 2
     ROUND = 3
-    FILL = 4
 
 
 class LearnRegisters(NamedTuple):

@@ -25,10 +25,10 @@ def remember(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) 
 def hold(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
     """Let the staging memory hold these samples and no others; their classes are seen."""
     _fits(len(labels), plan.replay.staging)
+    state.scalars[Scalar.STAGED] = len(labels)
     if not len(labels):
         return
     state.memories.staging_label[: len(labels)] = labels
-    state.scalars[Scalar.STAGED] = len(labels)
     state.scalars[Scalar.SEEN] = max(int(state.scalars[Scalar.SEEN]), int(np.max(labels)) + 1)
     _put(plan, state, "staging.latent", latents)
 

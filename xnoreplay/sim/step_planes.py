@@ -15,7 +15,7 @@ from xnoreplay.sim.learn_registers import Issue, P, S, advance_pipe
 from xnoreplay.sim.registers import R, present, queue
 from xnoreplay.sim.state import Scalar
 
-CHECK, PLANES, BEATS, ROUND, FILL, DRAIN = 0, 1, 2, 3, 4, 5  # states of the issuing side
+CHECK, PLANES, BEATS, ROUND, DRAIN = 0, 1, 2, 3, 4  # states of the issuing side
 BACK, OUTPUT, HIDDEN = 0, 1, 2  # which phase
 
 

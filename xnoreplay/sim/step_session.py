@@ -17,9 +17,11 @@ from xnoreplay.sim.step_replay import (
     seed_walk,
     walk_index,
 )
+from xnoreplay.spec.learning import WEIGHT_BITS
+from xnoreplay.spec.learning_plan import INVERSE_CYCLES, WEIGHT_CYCLES
 
 COUNT, SCAN, INVERT, WEIGH = 0, 1, 2, 3  # states of the balance
-INVERSE_BITS, WEIGHT_BITS = 21, 32
+INVERSE_BITS, QUOTIENT_BITS = INVERSE_CYCLES - 1, WEIGHT_CYCLES - 1
 
 
 @part
@@ -55,12 +57,12 @@ def _divide(lm, c, p, nxt, ls, lx, seen):
     """A cycle of a serial division: read, then one quotient bit a cycle."""
     row, step = ls.s[S.ROW], ls.s[S.STEP]
     invert = ls.s[S.STATE] == INVERT
-    bits = INVERSE_BITS if invert else WEIGHT_BITS
+    bits = INVERSE_BITS if invert else QUOTIENT_BITS
     lx.s[S.STEP] = step + 1
     if step == 0:
         present(p, c, Mem.INVERSE, row)
         value, total = lm.inverse[row], ls.s[S.TOTAL]
-        lx.s[S.NUMERATOR] = 1 << (INVERSE_BITS - 1) if invert else 16 * value + total // 2
+        lx.s[S.NUMERATOR] = 1 << (INVERSE_BITS - 1) if invert else (value << WEIGHT_BITS) + total // 2
         lx.s[S.DIVISOR] = value if invert else total
         lx.s[S.REMAINDER] = lx.s[S.QUOTIENT] = 0
         return

@@ -17,7 +17,7 @@ import safetensors.numpy
 
 from xnoreplay.spec import presets
 from xnoreplay.spec.bits import pack_bytes, unpack_bytes
-from xnoreplay.spec.errors import BundleError, SpecError
+from xnoreplay.spec.errors import BundleError, SpecError, XnoreplayError
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 
 FORMAT = "xnoreplay-bundle"
@@ -151,6 +151,33 @@ def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def read_tensors(
+    path: Path, what: str, form: str, framework: str = "numpy"
+) -> tuple[dict, dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    what : the kind of file, for the sentence of an error
+    form : what its metadata must give as "format"
+    framework : whose tensors they become, as the library names it
+
+    Raises
+    ------
+    XnoreplayError
+        For a file that is missing, damaged or foreign.
+    """
+    try:
+        with safetensors.safe_open(path, framework=framework) as f:
+            metadata = f.metadata() or {}
+            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise XnoreplayError(f"{what} {path} must be a whole file: {error}") from None
+    if metadata.get("format") != form:
+        raise XnoreplayError(
+            f"{what} {path}: field 'format' must be {form!r}, not {metadata.get('format')!r}"
+        )
+    return tensors, metadata
 
 
 def _ordered(raw: bytes) -> bytes:
