@@ -208,12 +208,11 @@ def _codes(theta: np.ndarray, bits: int) -> np.ndarray:
 
 def _played(beats: list[dict], layout, plan: Plan) -> Activity:
     """Ports in each cycle: a beat is read, in the next stepped, in the one after written."""
-    target, n = plan.target, plan.rule.proxy_bits
-    copies, segment = plan.rule.proxies_per_pair, target.segment
+    n, segment = plan.rule.proxy_bits, plan.target.segment
     from xnoreplay.hw.planes import sum_bits
 
     wide = sum_bits(plan)
-    low_bits = n - (1 if copies == COPIES else 2)
+    low_bits = plan.rule.low_bits
     granules = plan.memory("cls.top").width // segment
     activity = Activity()
     stages = [

@@ -51,7 +51,7 @@ class ClassifierRam(wiring.Component):
         memory = plan.memory("cls.top")
         self.memory, self.base, self.beats = memory, plan.output.weight_base, plan.output.beats
         self.rows = plan.network.classes * self.beats
-        self.depth = self.base + self.rows
+        self.depth = plan.classifier_rows
         granules = memory.width // memory.granule
         self.banks = [
             Ram(self.depth, memory.width, memory.granule), Ram(self.rows, memory.width, memory.granule)

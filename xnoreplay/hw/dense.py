@@ -38,9 +38,7 @@ class DenseUnit(wiring.Component):
                 "candidate": Out(range(classes)),
                 "fe": Out(read_port(plan.memory("weights.fe"))),
                 "cls": Out(
-                    ClassifierPort(
-                        plan.output.weight_base + classes * plan.output.beats, target.window
-                    )
+                    ClassifierPort(plan.classifier_rows, target.window)
                 ),
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),

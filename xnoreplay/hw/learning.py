@@ -33,7 +33,7 @@ class LearningUnit(wiring.Component):
         target, top = plan.target, plan.memory("cls.top")
         self.hidden_learns = target.hidden_learns
         bank, lanes = plan.memory("batch.bank"), target.lanes
-        rows = plan.output.weight_base + plan.network.classes * plan.output.beats
+        rows = plan.classifier_rows
         granules = top.width // top.granule
         self.balance = Balance(plan)
         self.forward = ForwardRows(plan, acc_bits)

@@ -95,7 +95,7 @@ class PlaneUnit(wiring.Component):
                 "plane": Out(range(rule.delta_bits)),
                 "plane_data": In(target.batch),
                 "fill": Out(1),
-                "fill_addr": Out(range(plan.output.weight_base + net.classes * plan.output.beats)),
+                "fill_addr": Out(range(plan.classifier_rows)),
                 "fill_copy": Out(1),
                 "fill_words": In(data.ArrayLayout(target.channels, TAPS)),
                 "fill_write": Out(BankPort(target.batch, bank.depth, bank.width)),

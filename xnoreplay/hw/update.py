@@ -24,10 +24,10 @@ class UpdateUnit(wiring.Component):
         self.sum_bits, self.segment = sum_bits, plan.target.segment
         rule, top = plan.rule, plan.memory("cls.top")
         self.granules = top.width // top.granule
-        rows = plan.output.weight_base + plan.network.classes * plan.output.beats
+        rows = plan.classifier_rows
         layout = stage_layout(plan)
         # Bits of a proxy outside cls.top, by layer.
-        self.output_low = rule.proxy_bits - (1 if rule.proxies_per_pair == COPIES else 2)
+        self.output_low = rule.low_bits
         self.hidden_low = rule.proxy_bits - 1
         low = {}
         names = [("low", "cls.low")] if self.output_low else []

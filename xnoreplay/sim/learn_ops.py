@@ -6,7 +6,6 @@ import numpy as np
 
 from xnoreplay.sim.jit import FULL, part
 from xnoreplay.spec.learning_plan import LearningPlan
-from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import index_bits
 
@@ -73,7 +72,7 @@ def learn(plan: Plan) -> Learn:
         logit_shift=rule.logit_shift,
         proxy_bits=rule.proxy_bits,
         proxies=rule.proxies_per_pair,
-        low=rule.proxy_bits - (1 if rule.proxies_per_pair == COPIES else 2),
+        low=rule.low_bits,
         delta_bits=rule.delta_bits,
         update_shift=rule.update_shift,
         segment=target.segment,

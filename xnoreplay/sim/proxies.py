@@ -56,9 +56,8 @@ def read(state: State) -> Integers:
     copies = rule.proxies_per_pair
     if copies == 1:
         pairs = 2 * pairs[..., :1] + pairs[..., 1:]
-    bits = rule.proxy_bits - (1 if copies == COPIES else 2)
     low = _low(state, "cls.low", net.classes, copies, [latent, net.hidden])
-    output = ((pairs << bits) + low - half).transpose(0, 2, 1)
+    output = ((pairs << rule.low_bits) + low - half).transpose(0, 2, 1)
     if not plan.target.hidden_learns:
         return Integers(np.where(hidden, half - 1, -half), output)
     low = _low(state, "cls.hidden_low", net.hidden, 1, [latent])

@@ -96,8 +96,7 @@ def proxy_low_bits(plan: Plan, classifier: Classifier) -> dict[str, np.ndarray]:
     rule, latent = plan.rule, plan.network.latent
     half = 1 << rule.proxy_bits - 1
     images = {}
-    low = rule.proxy_bits - (1 if rule.proxies_per_pair == 2 else 2)
-    if low:
+    if low := rule.low_bits:
         codes = (classifier.output + half).transpose(0, 2, 1)
         parts = [segments(plan, codes[:, :latent]), segments(plan, codes[:, latent:])]
         images["cls.low"] = low_bits(np.concatenate(parts, axis=1), low)

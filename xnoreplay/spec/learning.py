@@ -7,7 +7,7 @@ S their sum, R reciprocal, p probability in 1/4096, g error, q quantised delta, 
 import math
 from dataclasses import dataclass
 
-from xnoreplay.spec.network import NetworkSpec
+from xnoreplay.spec.network import COPIES, NetworkSpec
 from xnoreplay.spec.target import TargetSpec
 
 EXP_ENTRIES = 16
@@ -136,6 +136,11 @@ class Rule:
             update_shift=target.delta_bits - target.proxy_bits + target.rate_shift,
             back_shift=target.delta_bits // 2 - 1,
         )
+
+    @property
+    def low_bits(self) -> int:
+        """Bits of an output proxy outside cls.top, where each weight of its pair has one."""
+        return self.proxy_bits - COPIES // self.proxies_per_pair
 
     def decay(self, epoch: int) -> int:
         """k: how many of the decay points E/2, 2E/3, 5E/6 (rounded up) have begun.

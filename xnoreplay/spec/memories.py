@@ -86,7 +86,7 @@ def _learning(plan) -> list[Memory]:
     net, target, rule = plan.network, plan.target, plan.rule
     word, batch, segment = target.channels, target.batch, target.segment
     spans = -(-net.latent // segment) + -(-net.hidden // segment)
-    low = (rule.proxy_bits - 1) * 2 if rule.proxies_per_pair == 2 else rule.proxy_bits - 2
+    low = rule.low_bits * rule.proxies_per_pair
     memories = []
     if low:
         memories.append(

@@ -255,6 +255,11 @@ class Plan:
         return next(m for m in self.memories if m.name == name)
 
     @property
+    def classifier_rows(self) -> int:
+        """Rows of cls.top's larger bank: hidden rows, and the first copy of every class."""
+        return self.output.weight_base + self.network.classes * self.output.beats
+
+    @property
     def accumulator_bits(self) -> int:
         """Bits of a lane's accumulator: the longest raw sum is one of the output layer."""
         beats = max(op.beats for op in self.convolutions)
