@@ -391,6 +391,17 @@ def test_a_fault_is_found_where_it_acts(tmp_path, text, fault, phase, signal):
 
 
 @needs_verilator
+@pytest.mark.parametrize("side", ["rtl", "sim"])
+def test_a_fault_that_saturation_hides_is_found(tmp_path, text, side):
+    """Bit 12 of row 0 is of a proxy that every update pushes to the end of its range."""
+    with pytest.raises(CheckFailure) as failure:
+        compare(tmp_path, text, faults=[f"{side}:cls.low:0:12"])
+    found = failure.value.args[1]["difference"]
+    assert found["what"].startswith("before retrain")
+    assert (found["phase"], found["signal"], found["address"]) == ("idle", "cls.low", "0")
+
+
+@needs_verilator
 def test_a_phase_that_does_not_end_is_named(tmp_path, text):
     with pytest.raises(CheckFailure) as failure:
         compare(

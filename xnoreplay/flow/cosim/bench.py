@@ -145,6 +145,7 @@ class Bench:
         if image is not None:
             number = self.plan.phases.index("input")
             tasks.append(cocotb.start_soon(self.pixels.send(image, step.get("gaps"), number)))
+        before = self.rows(step.get("before", ()))
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
         number = registers.Command[step["command"].upper()]
@@ -166,6 +167,7 @@ class Bench:
             "registers": self.view.register_values(),
             "events": self.events,
             "trace": lines,
+            "before": before,
             "memories": self.rows(step.get("memories", ())),
         }
         if finished and step.get("bus"):

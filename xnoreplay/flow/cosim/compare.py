@@ -80,6 +80,7 @@ class Model:
         start = self.fast.cycles
         abort = stop - start if step.abort else 0
         before = self._replay_state(step)
+        held = {name: self.memory(name) for name in step.before}
         lines = []
         if step.trace:
             assert self.stepping is not None
@@ -101,6 +102,7 @@ class Model:
             "counters": list(self.fast.counters.values()),
             "events": self._events(result.events, before, step),
             "trace": lines,
+            "before": held,
             "memories": {name: self.memory(name) for name in step.memories},
         }
 
@@ -266,8 +268,11 @@ class Comparison:
             self.compared[f"{source or 'wire '}counters"] += len(expected["counters"])
         for name, want in expected["memories"].items():
             yield from self._rows(index, what, end, name, want, seen["memories"][name])
-            memory = self.plan.memory(name)
-            self.compared["memory.bits"] += memory.bits
+            self.compared["memory.bits"] += self.plan.memory(name).bits
+        for name, want in expected["before"].items():
+            start = expected["phases"][0][1]
+            yield from self._rows(index, f"before {what}", start, name, want, seen["before"][name])
+            self.compared["memory.bits"] += self.plan.memory(name).bits
         if step.abort:
             self.compared["aborts"] += 1
         elif step.command == "infer":

@@ -23,7 +23,9 @@ REGISTERS = (
     "prediction", "seen", "quota", "staged", "refused", "lfsr_walk", "lfsr_error", "lfsr_update",
     "finished",
 )  # fmt: skip
-LOW_BITS = ("cls.low", "cls.hidden_low")  # of proxies: only a retraining reads them
+LOW_BITS = ("cls.low", "cls.hidden_low")
+"""Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
+are looked at before the first."""
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
@@ -38,6 +40,8 @@ class Step:
     image : index of its image
     gaps : cycles by which each pixel is late
     memories : compared row by row when the command has ended
+    before : compared row by row when it has not begun yet; where the command shows a difference, too,
+        that is what is reported
     trace : compared cycle by cycle
     windows : cycles (first, past the last) of the command that the trace is limited to, if any
     abort : cycles after which the host writes ABORT; the bus adds a few
@@ -49,6 +53,7 @@ class Step:
     image: int | None = None
     gaps: tuple[int, ...] | None = None
     memories: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
     trace: bool = False
     windows: tuple[tuple[int, int], ...] = ()
     abort: int = 0
@@ -191,7 +196,8 @@ def build(
         if task == 1:
             chip = prepared(plan, bundle, steps, data.images)
             kinds = minibatches.windows(plan, chip)
-            retrain = replace(retrain, trace=True, windows=merged(kinds.values()))
+            low = tuple(n for n in whole if n in LOW_BITS)
+            retrain = replace(retrain, trace=True, windows=merged(kinds.values()), before=low)
         steps.append(retrain)
         some = changing(plan)
         steps.append(Step("rebalance", memories=some, trace=task in (1, tasks), bus=True))
