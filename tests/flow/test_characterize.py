@@ -135,7 +135,7 @@ def test_saif_without_the_design():
 def test_activity_of_a_lane_is_the_simulators():
     lines, beats = activity.traced(TINY, None)
     played = activity.lane_activity(PLAN, lines)
-    assert sum(i["load_cells"] for i in played.inputs) == beats["xnor"] + beats["and"]
+    assert sum(i["valid"] for i in played.inputs) == beats["xnor"] + beats["and"]
     assert beats["and"] > 0
     assert sum("acc" in o for o in played.outputs) > 100
 

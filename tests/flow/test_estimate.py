@@ -162,7 +162,7 @@ def test_logic_leakage_by_hand():
 def test_gates_by_hand():
     """4 lanes x 144 cells: XNOR, AND, multiplexer and full adder are 2 + 1.25 + 2.5 + 7 gates."""
     cells = 4 * 144
-    flip_flops = 144 + cells + 4 * 8 * 5
+    flip_flops = 144 + 4 * (16 * 4 + 8 * 5 + 4 * 6)
     assert gates.gates(PLAN)["array"] == pytest.approx(12.75 * cells + 6.5 * flip_flops)
 
 

@@ -16,28 +16,16 @@ STAT = {
         "num_cells_by_type": {"$add": 2, "$dff": 3, "$scopeinfo": 1, "top.ram": 1},
     },
 }
-# Shortened from the report of nextpnr-ecp5 0.11.
-PLACED = {
-    "fmax": {"$glbnet$clk": {"achieved": 57.5, "constraint": 12.0}},
-    "utilization": {"DP16KD": {"available": 208, "used": 13}, "DCCA": {"available": 56, "used": 0}},
-}
-
 
 def test_cells_leave_out_modules_and_notes():
     assert synth.cells(STAT, "stat.json") == {"$add": 2, "$dff": 3}
     assert synth.memory_bits(STAT, "stat.json") == 4096
 
 
-@pytest.mark.parametrize("parser", [synth.cells, synth.memory_bits, synth.placement])
+@pytest.mark.parametrize("parser", [synth.cells, synth.memory_bits])
 def test_a_missing_key_names_the_file(parser):
     with pytest.raises(ToolError, match="odd.json must have"):
         parser({}, "odd.json")
-
-
-def test_placement():
-    placed = synth.placement(PLACED, "placed.json")
-    assert placed["clock_hz"] == pytest.approx(57.5e6)
-    assert placed["utilization"] == {"DP16KD": {"available": 208, "used": 13}}
 
 
 def test_warnings_once_each_and_only_those_that_matter():

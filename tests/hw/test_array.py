@@ -28,15 +28,13 @@ def test_nodes_and_sum_of_two_beats(conjoin, taps):
             ctx.set(lane.wdata, to_int(w[slot].ravel()))
             await ctx.tick()
         ctx.set(lane.wen, 0)
-        ctx.set(lane.taps, (1 << taps) - 1)
+        ctx.set(lane.taps, taps)
         ctx.set(lane.conjoin, conjoin)
-        for stage in range(4):
-            ctx.set(lane.slot, stage)
-            ctx.set(lane.x, to_int(x[stage].ravel()) if stage < 2 else 0)
-            ctx.set(lane.load_cells, int(stage < 2))
-            ctx.set(lane.load_nodes, int(1 <= stage < 3))
-            ctx.set(lane.load_acc, int(stage >= 2))
-            ctx.set(lane.first, int(stage == 2))
+        for stage in range(5):
+            ctx.set(lane.valid, int(stage < 2))
+            ctx.set(lane.slot, stage % 2)
+            ctx.set(lane.first, int(stage == 0))
+            ctx.set(lane.x, to_int(x[stage - 1].ravel()) if 1 <= stage < 3 else 0)
             await ctx.tick()
             seen[stage] = [ctx.get(lane.nodes[i]) for i in range(CHANNELS // FOLD)]
         seen["acc"] = ctx.get(lane.acc)
@@ -47,6 +45,6 @@ def test_nodes_and_sum_of_two_beats(conjoin, taps):
     simulator.add_testbench(bench)
     simulator.run()
     nodes = cells.reshape(2, TAPS, CHANNELS // FOLD, FOLD).sum((1, 3))
-    assert seen[1] == nodes[0].tolist()
-    assert seen[2] == nodes[1].tolist()
+    assert seen[2] == nodes[0].tolist()
+    assert seen[3] == nodes[1].tolist()
     assert seen["acc"] == (0 if conjoin else cells.sum())  # AND beats are summed outside

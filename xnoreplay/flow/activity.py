@@ -23,19 +23,17 @@ CONJOIN = ("back", "output.update", "hidden.update")
 
 def lane_unit(plan: Plan) -> Unit:
     """One lane of the array as Verilog of its own."""
-    from amaranth.back import verilog
-
+    from xnoreplay.hw import verilog
     from xnoreplay.hw.array import Lane
 
     target = plan.target
     lane = Lane(target.channels, plan.slots, target.node_fold, plan.accumulator_bits)
-    text = verilog.convert(lane, name="lane", emit_src=False)
+    text = verilog.convert(lane, "lane")
     slot = max(1, (plan.slots - 1).bit_length())
     return Unit(
         "lane", text,
-        {"x": target.window, "taps": 9, "conjoin": 1, "slot": slot, "load_cells": 1,
-         "load_nodes": 1, "load_acc": 1, "first": 1, "wen": 9, "waddr": slot,
-         "wdata": target.window},
+        {"valid": 1, "slot": slot, "taps": 4, "first": 1, "conjoin": 1, "x": target.window,
+         "wen": 9, "waddr": slot, "wdata": target.window},
         {"acc": plan.accumulator_bits},
     )  # fmt: skip
 
@@ -69,21 +67,23 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, 
 def lane_activity(plan: Plan, lines: list[str]) -> Activity:
     """Lane 0's ports over traced cycles; its sums are held to the trace's."""
     slots = plan.slots
-    activity = Activity()
-    held = {"x": 0, "taps": 0, "slot": 0}
-    works, first, pending = [], [], True
+    held = {"x": 0}
+    # What comes with an operand is there a cycle before the trace shows it in the stream register.
+    control = {"valid": 0, "slot": 0, "taps": 0, "first": 0, "conjoin": 0}
+    beside, inputs, pending = [], [], True
     sums = [_sum_of(line) for line in lines]
     for t, line in enumerate(lines):
         items = line.split()
-        now = {"conjoin": items[1] in CONJOIN, "load_cells": 0}
-        begins = False
+        control = control | {"valid": 0}
+        now: dict[str, int] = {}
         for item in items[2:]:
             if item.startswith("x="):
                 x, slot, taps, lanes = item[2:].split("/")
-                held = {"x": int(x, 16), "slot": int(slot), "taps": (1 << int(taps)) - 1}
-                now["load_cells"] = int(lanes, 16) & 1
-                if now["load_cells"] and not now["conjoin"]:
-                    begins = pending
+                held = {"x": int(x, 16)}
+                control = {"valid": int(lanes, 16) & 1, "slot": int(slot), "taps": int(taps),
+                           "first": 0, "conjoin": int(items[1] in CONJOIN)}  # fmt: skip
+                if control["valid"] and not control["conjoin"]:
+                    control["first"] = int(pending)
                     pending = t + 3 < len(lines) and sums[t + 3] is not None
             elif item.startswith("lane.file.w@"):
                 address, _, rest = item[len("lane.file.w@"):].partition("=")
@@ -91,14 +91,12 @@ def lane_activity(plan: Plan, lines: list[str]) -> Activity:
                 if int(address) < slots:
                     now |= {"wen": int(mask, 16), "waddr": int(address) % slots,
                             "wdata": int(value, 16)}  # fmt: skip
-        works.append(now["load_cells"])
-        first.append(begins)
-        now |= held
-        now["load_nodes"] = works[t - 1] if t else 0
-        now["load_acc"] = works[t - 2] if t > 1 else 0
-        now["first"] = first[t - 2] if t > 1 else False
-        activity.inputs.append({k: int(v) for k, v in now.items()})
-        shown = sums[t] if t > 2 and works[t - 3] else None
+        beside.append(control)
+        inputs.append(now | held)
+    activity = Activity()
+    for t, (own, following) in enumerate(zip(inputs, [*beside[1:], control], strict=True)):
+        activity.inputs.append(own | following)
+        shown = sums[t] if t > 2 and beside[t - 3]["valid"] else None
         activity.outputs.append({} if shown is None else {"acc": shown})
     return activity
 
@@ -111,14 +109,14 @@ def _sum_of(line: str) -> int | None:
 
 def update_unit(plan: Plan) -> Unit:
     """The update unit as Verilog of its own."""
-    from amaranth.back import verilog
     from amaranth.hdl import Shape
 
+    from xnoreplay.hw import verilog
     from xnoreplay.hw.planes import stage_layout, sum_bits
     from xnoreplay.hw.update import UpdateUnit
 
     unit = UpdateUnit(plan, sum_bits(plan))
-    text = verilog.convert(unit, name="update_unit", emit_src=False)
+    text = verilog.convert(unit, "update_unit")
     stage = Shape.cast(stage_layout(plan)).width
     low = plan.memory("cls.low")
     top = plan.memory("cls.top")

@@ -1,4 +1,4 @@
-"""Commands on what a chip costs."""
+"""Commands on what a chip costs, and how fast its clock may be."""
 
 import dataclasses
 from pathlib import Path
@@ -193,4 +193,45 @@ def compare(
     typer.echo(comparing.text(first, second, events))
 
 
-COMMANDS = (estimate, characterize, validate, compare)
+def place(
+    preset: PresetOption = None, settings: SetOption = None,
+    unit: Annotated[
+        str, typer.Option("--unit", metavar="NAME", help="chip, or array: its lanes alone.")
+    ] = "chip",
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", help="Placements, a seed each, from 0.")
+    ] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Reports. [default: runs/PRESET-UNIT-placed]"),
+    ] = None,
+) -> None:  # fmt: skip
+    """Place and route for ECP5, and print the clock of every seed.
+
+    Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.
+    """
+    import shutil
+
+    from xnoreplay.flow import files, tools
+    from xnoreplay.flow import place as placing
+    from xnoreplay.flow.progress import default
+    from xnoreplay.flow.step import RESULT, SCRATCH
+    from xnoreplay.spec import plan, presets
+    from xnoreplay.spec.errors import require
+
+    require.choice("unit", unit, placing.UNITS)
+    require.positive("seeds", seeds)
+    chosen = dialled(presets.load(preset or "digits"), settings)
+    tools.require(["generate", "synth"])
+    folder = out or Path("runs") / f"{chosen.name}-{unit}-placed"
+    scratch = folder.with_name(f"{folder.name}{SCRATCH}")
+    compiled = plan.compile(chosen.network, chosen.target)
+    with files.whole_folder(folder) as part:
+        result = placing.run(unit, compiled, seeds, part, scratch, default())
+        files.write_json(part / RESULT, result)
+    shutil.rmtree(scratch)
+    typer.echo(placing.text(result))
+    typer.echo(f"\nreports: {folder}")
+
+
+COMMANDS = (estimate, characterize, validate, compare, place)

@@ -245,7 +245,7 @@ def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
         )
         section.metric("asic.area", cells["area"], "library unit", "lower", "tool")
     if placed := synth.get("placement"):
-        clock = placed["clock_hz"]
-        section.text(f"Placed and routed on ECP5 85k: clock {quantity(clock, 'Hz')}.")
-        section.metric("ecp5.clock", clock, "Hz", "higher", "tool")
+        clocks = ", ".join(quantity(clock, "Hz") for clock in placed["seeds"])
+        section.text(f"Placed and routed on ECP5 {placed['device']['size']}, a seed each: {clocks}.")
+        section.metric("ecp5.clock", placed["median"], "Hz", "higher", "tool")
     return section

@@ -55,8 +55,8 @@ def units(plan: Plan) -> dict[str, int]:
         "accumulator": size.accumulator,
         # Three rows of a line buffer, each two pixels long.
         "line_registers": 3 * 2 * beats * target.channels,
-        # The cells' register, a count of each node, and the accumulator.
-        "pipeline": target.window + target.segment * size.node + size.accumulator,
+        # The registers of a lane's tree, and its accumulator.
+        "pipeline": gates.tree_registers(plan) + size.accumulator,
         "thermometer": plan.input.pixels * plan.input.channels * 8,
         "lgap": net.lgap_map.bits * 2 * net.lgap_map.pixels.bit_length(),
         "node": TAPS * target.node_fold,

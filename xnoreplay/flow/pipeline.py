@@ -22,6 +22,7 @@ FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
 PREDICTIONS = "predictions.safetensors"
 DATA_CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
+PLACED = 3  # seeds of a placement
 BARE_CYCLES = 1_100_000  # a few seconds of bare Verilator; a minute of a large network
 CIL_CODE = (
     "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/latents.py",
@@ -212,7 +213,7 @@ def _cosim(context: Context) -> dict:
 
 
 def _synth(context: Context) -> dict:
-    from xnoreplay.flow import families, synth
+    from xnoreplay.flow import families, place, synth
     from xnoreplay.flow.generate import MANIFEST
 
     generated, folder = context.result("generate"), context.inputs["generate"]
@@ -223,9 +224,13 @@ def _synth(context: Context) -> dict:
         verilog, top, macros, context.out, context.progress, context.config["families"],
         Path(liberty) if liberty else None,
     )  # fmt: skip
-    return found | synth.run(
-        verilog, top, context.out, context.progress, place=context.config["place"]
-    )
+    found |= synth.run(verilog, top, context.out, context.progress)
+    if context.config["place"]:
+        clock = _preset(context).target.clock_hz
+        found["placement"] = place.seeds(context.out, PLACED, clock, context.out, context.progress)
+    (context.out / synth.SOURCE).unlink()  # the generate step has it
+    (context.out / synth.NETLIST).unlink()  # large, and made again by synth.ys
+    return found
 
 
 def _estimate(context: Context) -> dict:
@@ -281,7 +286,7 @@ def steps(train: bool) -> dict[str, Step]:
             "cosim", _cosim, ("export", "generate"), files=("verilog",),
             code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", *DATA_CODE),
         ),
-        Step("synth", _synth, ("generate",), code=("flow/synth.py", "flow/families.py"),
+        Step("synth", _synth, ("generate",), code=("flow/synth.py", "flow/families.py", "flow/place.py"),
              files=("liberty",)),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
         Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),

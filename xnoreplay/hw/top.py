@@ -184,7 +184,7 @@ class Chip(wiring.Component):
                 m.d.comb += array.i.eq(unit.operand)
         # At most one unit writes the files in a cycle.
         forward = learning.forward_file
-        m.d.comb += [array.wown.eq(forward.lanes.any()), array.wwords.eq(learning.forward_words)]
+        m.d.comb += [array.wown.eq(forward.lanes), array.wwords.eq(learning.forward_words)]
         ports = (front.file, self.lgap.file, dense.file, self.replay.file, learning.plane_file)
         for port in (*ports, forward):
             with m.If(port.lanes.any()):

