@@ -24,7 +24,7 @@ from xnoreplay.spec.presets import Preset
 FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
 BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
 AMARANTH_CYCLES = 300
-FUNCTIONAL_IMAGES, TORCH_IMAGES = 2_000, 100
+FUNCTIONAL_IMAGES, TORCH_IMAGES = 10_000, 400
 RANDOM_SAMPLES = 20_000
 
 
@@ -105,19 +105,22 @@ def functional(bench: Bench) -> Figure:
     chip = bench.chip()
     chip.predict(bench.images[:8])
     n = min(FUNCTIONAL_IMAGES, len(bench.images))
-    start, clock = time.process_time(), time.monotonic()
-    chip.predict(bench.images[:n])
-    spent = time.process_time() - start
+    with bench.progress.task("functional simulation", n) as task:
+        start, clock = time.process_time(), time.monotonic()
+        chip.predict(bench.images[:n], task.advance)
+        spent = time.process_time() - start
     return Figure("simulator, functional", spent, 0, n, notes={"clock": time.monotonic() - clock})
 
 
 def torch_float(bench: Bench) -> Figure:
-    """The network in PyTorch, single precision, one thread."""
+    """The network in PyTorch, single precision, one thread, its fastest batch and layout."""
     from xnoreplay.model import speed
 
     n = min(TORCH_IMAGES, len(bench.images))
-    seconds = speed.single_precision(bench.bundle, bench.images[:n])
-    return Figure("PyTorch, single precision", seconds, 0, n)
+    with bench.progress.task(f"PyTorch, {n} images"):
+        found = speed.single_precision(bench.bundle, bench.images[:n])
+    notes = {"batch": found.batch, "layout": found.layout}
+    return Figure("PyTorch, single precision", found.seconds, 0, n, notes=notes)
 
 
 def bare(bench: Bench, verilog: str) -> Figure:

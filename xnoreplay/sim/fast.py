@@ -1,7 +1,7 @@
 """Fast mode, images: what a phase does, in one go.
 
-The functions named `..._bits` compute what an operation writes for a consumer; they serve a data
-set as well. The others leave every memory and counter as the clocks of a phase would.
+The functions named `..._bits` compute what an operation writes for a consumer. The others leave
+every memory and counter as the clocks of a phase would.
 """
 
 from typing import NamedTuple
@@ -25,10 +25,10 @@ class Scratch(NamedTuple):
 
 
 def scratch(geometry, convolutions) -> Scratch:
-    """Scratch for these operations of a plan; the columns of all of them have room."""
+    """Scratch for any of these operations of a plan."""
     beats = max(op.beats for op in convolutions)
     filters = max(op.group_tiles for op in convolutions) * geometry.lanes
-    rows = sum(op.tiles // op.group_tiles * op.beats for op in convolutions) * 9 * geometry.units
+    rows = max(op.tiles // op.group_tiles * op.beats for op in convolutions) * 9 * geometry.units
     return Scratch(
         np.zeros((beats, 9 * geometry.units), np.uint64),
         np.zeros((rows, filters), np.uint64),
@@ -117,10 +117,10 @@ def place(op, g, tile):
 
 
 @part
-def load_columns(op, g, weights, first, out):
+def load_columns(op, g, weights, out):
     """Filters of each group side by side, so that one instruction takes several.
 
-    out[first + (group * beats + beat) * 9 units + i, filter]; returns the row past the last.
+    out[(group * beats + beat) * 9 units + i, filter].
     """
     filters, words = op.group_tiles * g.lanes, 9 * g.units
     for group in range(op.tiles // op.group_tiles):
@@ -128,9 +128,7 @@ def load_columns(op, g, weights, first, out):
             row = op.weight_base + (group * filters + f) * op.beats
             for beat in range(op.beats):
                 for i in range(words):
-                    out[first + beat * words + i, f] = weights[row + beat, i]
-        first += op.beats * words
-    return first
+                    out[(group * op.beats + beat) * words + i, f] = weights[row + beat, i]
 
 
 @part
@@ -184,15 +182,15 @@ def add_skip(op, g, group, pixel, sums, target):
 
 
 @part
-def conv_bits(op, g, first, source, target, k):
-    """A convolution from map to map; its columns are in the scratch from row `first`."""
+def conv_bits(op, g, source, target, k):
+    """A convolution from map to map; its columns are in the scratch."""
     step = 2 if op.pool else 1
     filters, rows = op.group_tiles * g.lanes, op.beats * 9 * g.units
     limit = 9 * g.channels * op.beats - op.threshold
     wide = op.width // step
     least, other = k.sums[0], k.sums[1]
     for group in range(op.tiles // op.group_tiles):
-        tile, start = group * op.group_tiles, first + group * rows
+        tile, start = group * op.group_tiles, group * rows
         for pixel in range(op.height // step * wide):
             row, col = pixel // wide * step, pixel % wide * step
             for i in range(step * step):
@@ -213,8 +211,8 @@ def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     """A convolution with all it leaves behind."""
     if op.pool:
         _leave_pool_row(op, g, m, k, source, target)  # before the map of a skip is overwritten
-    load_columns(op, g, m.weights_fe, 0, k.columns)
-    conv_bits(op, g, 0, source, target, k)
+    load_columns(op, g, m.weights_fe, k.columns)
+    conv_bits(op, g, source, target, k)
     for lane in range(g.lanes):
         for tile in range(max(0, op.tiles - 2), op.tiles):
             for beat in range(op.beats):

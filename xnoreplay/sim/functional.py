@@ -1,27 +1,25 @@
-"""Data sets through the same kernels as fast mode, on every core and without counters."""
+"""Data sets, eight images at a time on every core, without cycles and counters."""
 
+import itertools
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim import fast
-from xnoreplay.sim.jit import kernel, part
-from xnoreplay.sim.ops import Program, conv_of
+from xnoreplay.sim.functional_kernels import NINE, Room, Run, Weights, classify, prefixes
+from xnoreplay.sim.ops import DenseOp, Program
 from xnoreplay.sim.state import Scalar, State
-from xnoreplay.spec.bits import pack_words, unpack_words
+from xnoreplay.sim.vectors import LANES
+from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.errors import ImageError
+from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 
+SHARE = 8 * LANES  # images that a thread takes at a time
 
-class Room(NamedTuple):
-    """What one thread works in."""
-
-    ping: np.ndarray  # (depth, units) uint64
-    pong: np.ndarray  # (depth, units) uint64
-    file: np.ndarray  # (slots, 9 units) uint64, the vectors of one image
-    scratch: fast.Scratch
+Done = Callable[[int], object]
+"""Hears how many more images are done."""
 
 
 def pixel_words(pr: Program, thresholds: np.ndarray) -> np.ndarray:
@@ -35,79 +33,109 @@ def pixel_words(pr: Program, thresholds: np.ndarray) -> np.ndarray:
     return pack_words(bits.reshape(channels, 256, op.words, g.channels))
 
 
-@part
-def _pixels(op, words, image, target):
-    """`fast.input_bits` out of `pixel_words`."""
-    for p in range(op.pixels):
-        for w in range(op.words):
-            for u in range(target.shape[1]):
-                bits = words[0, image[p, 0], w, u]
-                for c in range(1, words.shape[0]):
-                    bits |= words[c, image[p, c], w, u]
-                target[p * op.words + w, u] = bits
+def runs(plan: Plan) -> np.ndarray:
+    """The runs of all convolutions, in order: (n, fields of `Run`) int64."""
+    net, channels = plan.network, plan.target.channels
+    units = -(-channels // WORD)
+    found = []
+    for i, (layer, op) in enumerate(zip(net.convs, plan.convolutions, strict=True)):
+        groups = net.convs[i + 1].groups if i + 1 < len(net.convs) else 1  # of whoever reads it
+        made, member = layer.filters // groups, layer.filters // layer.groups
+        words = op.destination_words // groups
+        f = 0
+        while f < layer.filters:
+            group, m = divmod(f, made)
+            word, bit = divmod(m, channels)
+            unit, bit = divmod(bit, WORD)
+            room = min(WORD, channels) - bit
+            count = min(room, made - m, member - f % member)
+            plane = (group * words + word) * units + unit
+            found.append(Run(i, f // member, f % member, count, plane, bit))
+            f += count
+    return np.array(found, np.int64)
 
 
-@kernel
-def _classify(pr, m, r, words, images, latents, seen, out):
-    """Latents and predictions of (n, pixels, channels) images; needs no interpreter lock."""
-    g = pr.geometry
-    first = 0
-    for n in range(pr.convs.shape[0]):
-        first = fast.load_columns(conv_of(pr.convs, n), g, m.weights_fe, first, r.scratch.columns)
-    for i in range(images.shape[0]):
-        _pixels(pr.input, words, images[i], r.ping)
-        first = 0
-        for n in range(pr.convs.shape[0]):
-            op = conv_of(pr.convs, n)
-            if n % 2:
-                fast.conv_bits(op, g, first, r.pong, r.ping, r.scratch)
-            else:
-                fast.conv_bits(op, g, first, r.ping, r.pong, r.scratch)
-            first += op.tiles // op.group_tiles * op.beats * 9 * g.units
-        source = r.pong if pr.lgap.index % 2 else r.ping
-        fast.lgap_bits(pr.lgap, g, m.weights_lgap, source, r.file, r.scratch)
-        fast.dense_bits(pr.latent, g, m.weights_fe, r.file, latents[i], r.scratch)
-        if seen:
-            fast.dense_bits(pr.hidden, g, m.cls_top, r.file, latents[i], r.scratch)
-            out[i] = fast.best_class(pr.output, g, m.cls_top, r.file, seen, 0)
+def _rows(weights: np.ndarray, layers: list[tuple[DenseOp, int]], units: int) -> np.ndarray:
+    """Prefixes of a memory of weights; (layer, rows of it): cells past a row's last tap are idle."""
+    used = weights.copy()
+    for op, rows in layers:
+        last = used[op.weight_base :][: rows * op.beats][op.beats - 1 :: op.beats]
+        last[:, op.last_taps * units :] = 0
+    return prefixes(used.reshape(-1, NINE))
 
 
-def _run(plan: Plan, program: Program, state: State, images: np.ndarray, seen: int):
-    net, m = plan.network, state.memories
+def _room(plan: Plan, units: int) -> Room:
+    """Room for one share."""
+    net = plan.network
+    words = [plan.input.words, *(op.destination_words for op in plan.convolutions)]
+    areas = [(m.height + 2) * (m.width + 2) for m in net.maps]
+    planes = [max(pair) for pair in itertools.pairwise(words)]  # a map's, and before pooling the next's
+    most = max(area * n * units for area, n in zip(areas, [*planes, words[-1]], strict=True))
+    beats = [op.beats for op in (*plan.convolutions, plan.latent, plan.hidden, plan.output)]
+    rows = max(WORD, COPIES * net.classes, *(c.filters // c.groups for c in net.convs))
+    return Room(
+        np.zeros((4, most, LANES), np.uint64),
+        np.zeros((max(beats) * units * NINE, LANES), np.uint64),
+        np.zeros((rows, LANES), np.uint64),
+        np.zeros((net.lgap_map.pixels.bit_length() + 1, LANES), np.uint64),
+        np.zeros((plan.slots * NINE * units, LANES), np.uint64),
+    )
+
+
+def _run(
+    plan: Plan, program: Program, state: State, images: np.ndarray, seen: int,
+    done: Done | None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """(n, words, units) uint64 latents, (n,) int64 classes."""
+    net, m, units = plan.network, state.memories, program.geometry.units
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.shape[1:] != net.image_shape:
         raise ImageError(
             f"images of {net.name} must be uint8 of shape (n, *{net.image_shape}), not "
             f"{images.dtype} of shape {images.shape}"
         )
-    pixels = np.ascontiguousarray(images).reshape(
-        len(images), net.maps[0].pixels, net.image_channels
+    count = len(images)
+    pixels = np.ascontiguousarray(images).reshape(count, net.maps[0].pixels, net.image_channels)
+    words, table = pixel_words(program, m.threshold), runs(plan)
+    weights = Weights(
+        _rows(m.weights_fe, [(program.latent, net.latent)], units),
+        _rows(m.cls_top, [(program.hidden, net.hidden), (program.output, COPIES * net.classes)], units),
+        m.weights_lgap,
     )
-    words = pixel_words(program, m.threshold)
-    latents = np.zeros((len(images), *m.latent.shape), np.uint64)
-    out = np.zeros(len(images), np.int64)
-    share = -(-len(images) // (os.cpu_count() or 1)) or 1
+    latents = np.zeros((-(-count // LANES), plan.replay.words * units, LANES), np.uint64)
+    out = np.zeros(count, np.int64)
 
-    def classify(first: int) -> None:
-        room = Room(
-            np.zeros_like(m.ping), np.zeros_like(m.pong), np.zeros_like(m.lane_file[0]),
-            fast.scratch(program.geometry, plan.convolutions),
+    def work(first: int) -> int:
+        own = slice(first, min(first + SHARE, count))
+        blocks = slice(first // LANES, -(-own.stop // LANES))
+        classify(
+            program, table, weights, _room(plan, units), words, pixels[own], seen,
+            latents[blocks], out[own],
         )  # fmt: skip
-        own = slice(first, first + share)
-        _classify(program, m, room, words, pixels[own], latents[own], seen, out[own])
+        return own.stop - first
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(classify, range(0, len(images), share)))
-    return latents, out
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for n in pool.map(work, range(0, count, SHARE)):
+            if done:
+                done(n)
+    words = latents.transpose(0, 2, 1).reshape(-1, plan.replay.words, units)
+    return words[:count], out
 
 
-def latents(plan: Plan, program: Program, state: State, images: np.ndarray) -> np.ndarray:
+def latents(
+    plan: Plan, program: Program, state: State, images: np.ndarray,
+    done: Done | None = None,
+) -> np.ndarray:  # fmt: skip
     """(n, latent) uint8 bits."""
-    words, _ = _run(plan, program, state, images, 0)
-    bits = unpack_words(words, plan.target.channels).reshape(len(words), -1)
+    words, _ = _run(plan, program, state, images, 0, done)
+    width = plan.replay.words * plan.target.channels
+    bits = unpack_words(words, plan.target.channels).reshape(len(words), width)
     return bits[:, : plan.network.latent]
 
 
-def predict(plan: Plan, program: Program, state: State, images: np.ndarray) -> np.ndarray:
+def predict(
+    plan: Plan, program: Program, state: State, images: np.ndarray,
+    done: Done | None = None,
+) -> np.ndarray:  # fmt: skip
     """(n,) int64 classes, 0 while none was seen."""
-    return _run(plan, program, state, images, int(state.scalars[Scalar.SEEN]))[1]
+    return _run(plan, program, state, images, int(state.scalars[Scalar.SEEN]), done)[1]

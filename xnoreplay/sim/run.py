@@ -257,13 +257,16 @@ class Simulator:
 
     # ---------------------------------------------------------------------- data sets
 
-    def latents(self, images: np.ndarray) -> np.ndarray:
-        """(n, latent) bits of (n, height, width, channels) images; changes nothing."""
-        return functional.latents(self.plan, self._program, self._state, images)
+    def latents(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
+        """(n, latent) bits of (n, height, width, channels) images; changes nothing.
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """(n,) int64 predicted classes among those seen; changes nothing."""
-        return functional.predict(self.plan, self._program, self._state, images)
+        `done` is called with numbers of images, as they are done.
+        """
+        return functional.latents(self.plan, self._program, self._state, images, done)
+
+    def predict(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
+        """(n,) int64 predicted classes among those seen; changes nothing; `done` as above."""
+        return functional.predict(self.plan, self._program, self._state, images, done)
 
     # ------------------------------------------------------------------------ internals
 
