@@ -118,6 +118,8 @@ def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
             f"a network of this data set must take images of {(height, width, channels)} or of that "
             f"divided by whole blocks, not {tuple(image_shape)}; data set 'random' fits any network"
         )
+    if k == 1:
+        return images
     blocks = images.reshape(n, h, k, w, k, c)
     return (blocks.sum(axis=(2, 4), dtype=np.int64) // (k * k)).astype(np.uint8)
 
@@ -154,8 +156,10 @@ def _cifar100(_order_seed: int) -> Dataset:
     """60,000 colour images of 100 classes, 32x32, as YCbCr; `xnoreplay.flow.cifar100` finds them."""
     from xnoreplay.flow import cifar100
 
-    rgb, labels, is_test = cifar100.read()
-    return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test, max_pixel=255)
+    images, labels, is_test = cifar100.read()
+    for part in np.array_split(images, CONVERSIONS):
+        part[...] = cifar100.to_ycbcr(part)
+    return Dataset("cifar100", images, labels, is_test, max_pixel=255)
 
 
 def _core50(order_seed: int) -> Dataset:
@@ -170,6 +174,8 @@ DATASETS: dict[str, Callable[[int], Dataset]] = {
     "cifar100": _cifar100,
     "core50": _core50,
 }
+
+CONVERSIONS = 20  # of a data set's colours, in turn: as integers its pixels are eight times as large
 
 RANDOM = "random"
 RANDOM_IMAGES = 400
