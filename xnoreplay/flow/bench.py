@@ -213,8 +213,8 @@ def session(bench: Bench) -> Figure:
     chip = fill(Simulator(plans.compile(bench.plan.network, target), bench.bundle))
     before, first = chip.counters, chip.cycles
     start, clock = time.process_time(), time.monotonic()
-    with bench.progress.task(f"retraining in fast mode, {bench.epochs} epochs"):
-        chip.retrain()
+    with bench.progress.task("retraining in fast mode, epochs", bench.epochs) as task:
+        chip.retrain(task.advance)
     spent = time.process_time() - start
     moved = {name: n - before[name] for name, n in chip.counters.items()}
     notes = {

@@ -15,8 +15,8 @@ from xnoreplay.flow import data, predictions
 from xnoreplay.flow import latents as latent_files
 from xnoreplay.flow.latents import LatentSet
 from xnoreplay.flow.metrics import percent
-from xnoreplay.flow.progress import Progress
-from xnoreplay.flow.workers import one_thread
+from xnoreplay.flow.progress import Progress, Silent
+from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
@@ -26,6 +26,7 @@ from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
 
 FLOAT_EPOCHS = 10
+SILENT = Silent()
 
 
 @dataclass(frozen=True)
@@ -54,22 +55,21 @@ class Latents:
         return np.bincount(scenario.task_of[self.test_class], minlength=scenario.tasks + 1).tolist()
 
 
-def simulated(preset: Preset, bundle: Bundle) -> LatentSet:
+def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> LatentSet:
     """Latents of every image of the scenario's data set, through the simulator."""
     from xnoreplay.sim.run import Simulator
 
     dataset = data.of(preset)
     simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
-    return LatentSet(
-        dataset.name,
-        bundles.digest(bundle),
-        simulator.latents(dataset.images),
-        dataset.labels,
-        dataset.is_test,
-    )
+    with progress.task("latents", len(dataset.images)) as task:
+        bits = simulator.latents(dataset.images, task.advance)
+    digest = bundles.digest(bundle)
+    return LatentSet(dataset.name, digest, bits, dataset.labels, dataset.is_test)
 
 
-def extract(preset: Preset, bundle: Bundle, file: Path | None = None) -> Latents:
+def extract(
+    preset: Preset, bundle: Bundle, file: Path | None = None, progress: Progress = SILENT
+) -> Latents:
     """Latents of the scenario's classes: of a file, else the bundle's packaged ones, else simulated.
 
     Raises
@@ -86,7 +86,7 @@ def extract(preset: Preset, bundle: Bundle, file: Path | None = None) -> Latents
             )
     else:
         known = latent_files.packaged(bundle)
-        stored = known if known and known.dataset == wanted else simulated(preset, bundle)
+        stored = known if known and known.dataset == wanted else simulated(preset, bundle, progress)
     return of_scenario(preset, stored)
 
 
@@ -242,9 +242,9 @@ METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": n
 
 def run(
     preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
-    dump: Path | None = None,
+    dump: Path | None = None, workers: int = 1,
 ) -> dict:  # fmt: skip
-    """Every method over every seed.
+    """Every method over every seed, so many at a time.
 
     dump : where a file of all predictions goes, as `xnoreplay.flow.predictions` describes it
 
@@ -258,19 +258,21 @@ def run(
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
     scenario = preset.scenario
-    latents = extract(preset, bundle)
+    latents = extract(preset, bundle, progress=progress)
+    jobs = [(seed, name) for seed in seeds for name in METHODS]
+
+    def one(job: tuple[int, str]) -> dict:
+        seed, name = job
+        return METHODS[name](preset, bundle, latents.shuffled(seed), seed)
+
     scores: dict[str, dict[str, list]] = {name: {} for name in METHODS}
     predicted = {}
-    length = len(seeds) * len(METHODS)
-    with progress.task("class-incremental learning", length) as task, one_thread():
-        for seed in seeds:
-            shuffled = latents.shuffled(seed)
-            for name, method in METHODS.items():
-                result = method(preset, bundle, shuffled, seed)
-                predicted[f"{name}/{seed}"] = result.pop("predictions")
-                for key, value in result.items():
-                    scores[name].setdefault(key, []).append(value)
-                task.advance(1, f"seed {seed}, {name}")
+    with progress.task("class-incremental learning", len(jobs)) as task:
+        for (seed, name), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):
+            predicted[f"{name}/{seed}"] = result.pop("predictions")
+            for key, value in result.items():
+                scores[name].setdefault(key, []).append(value)
+            task.advance(1, f"seed {seed}, {name}")
     for name, values in scores.items():
         progress.note(_line(name, values))
     if dump is not None:

@@ -98,7 +98,7 @@ def run(
     seeds = list(seeds)
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
-    latents = validation(cil.extract(preset, bundle, file))
+    latents = validation(cil.extract(preset, bundle, file, progress))
     orders = {seed: latents.shuffled(seed) for seed in seeds}
     lines: list[tuple] = [("float Adam", "", cil.floating, preset)]
     for dial, values in (around(preset) if chosen is None else chosen).items():

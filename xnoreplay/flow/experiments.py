@@ -74,6 +74,7 @@ def systems(
         int | None, typer.Option("--epochs", metavar="N", help="Of a session. [default: the rule's]")
     ] = None,
     checkpoint: CheckpointOption = None, latents: LatentsOption = None,
+    workers: WorkersOption = None,
     dump: Annotated[
         Path | None,
         typer.Option("--dump", metavar="FILE", help="Leave every prediction of every test sample."),
@@ -81,7 +82,7 @@ def systems(
 ) -> None:  # fmt: skip
     """Run systems of class-incremental learning.
 
-    Prints their scores; several of a kind are tried one after the other.
+    Prints their scores; every value of an option that repeats is tried.
     """
     from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow import systems as learning
@@ -103,7 +104,7 @@ def systems(
     ]
     result = trials.run(
         variants, chosen, bundles.load(chosen, bundle), range(_count(seeds)), default(),
-        checkpoint=checkpoint, dump=dump, file=latents,
+        checkpoint=checkpoint, dump=dump, file=latents, workers=_workers(workers),
     )  # fmt: skip
     typer.echo(trials.markdown(result))
 
@@ -165,10 +166,11 @@ def latents(
     from xnoreplay.flow import cil as learning
     from xnoreplay.flow import latents as storage
     from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.flow.progress import default
 
     find_data(data)
     chosen = presets.load(preset or "digits")
-    stored = learning.simulated(chosen, bundles.load(chosen, bundle))
+    stored = learning.simulated(chosen, bundles.load(chosen, bundle), default())
     storage.write(stored, file)
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 

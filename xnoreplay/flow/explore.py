@@ -45,7 +45,7 @@ def run(
     valid, refused = space.points(preset, sweep)
     bundle = bundles.read(bundle_path)
     scratch.mkdir(parents=True, exist_ok=True)
-    stored = _latents(preset, bundle)
+    stored = _latents(preset, bundle, progress)
     if stored is not None:
         storage.write(stored, scratch / LATENTS)
     sources = Sources(str(bundle_path), str(scratch / LATENTS) if stored is not None else None)
@@ -70,7 +70,7 @@ def run(
     }
 
 
-def _latents(preset: Preset, bundle: Bundle) -> storage.LatentSet | None:
+def _latents(preset: Preset, bundle: Bundle, progress: Progress) -> storage.LatentSet | None:
     """Latents to measure accuracy on: none of an untrained bundle."""
     if "dataset" not in bundle.provenance:
         return None
@@ -78,7 +78,7 @@ def _latents(preset: Preset, bundle: Bundle) -> storage.LatentSet | None:
     if stored is None:
         from xnoreplay.flow import cil
 
-        stored = cil.simulated(preset, bundle)
+        stored = cil.simulated(preset, bundle, progress)
     return stored
 
 

@@ -165,10 +165,11 @@ def _bundle(context: Context) -> Bundle:
 
 def _cil(context: Context) -> dict:
     from xnoreplay.flow import cil
+    from xnoreplay.model.hardware import cores
 
     return cil.run(
         _preset(context), _bundle(context), range(context.config["seeds"]), context.progress,
-        dump=context.out / PREDICTIONS if context.config["dump"] else None,
+        dump=context.out / PREDICTIONS if context.config["dump"] else None, workers=cores(),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from xnoreplay.flow import cil, metrics, predictions, systems
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import Variant
-from xnoreplay.flow.workers import one_thread
+from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
@@ -16,32 +16,38 @@ SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transf
 def run(
     variants: list[Variant], preset: Preset, bundle: Bundle, seeds: Iterable[int],
     progress: Progress, checkpoint: Path | None = None, dump: Path | None = None,
-    file: Path | None = None,
+    file: Path | None = None, workers: int = 1,
 ) -> dict:  # fmt: skip
     """Scores of variants over seeds: {"seeds", "rows": [{"label", score: list over seeds}]}.
+
+    So many workers compute side by side; native replay, which trains on every core, alone.
 
     checkpoint : for native replay, see `systems.run`
     file : of latents, see `cil.extract`
     dump : where a file of all predictions goes, see `xnoreplay.flow.predictions`
     """
     seeds = list(seeds)
-    latents = cil.extract(preset, bundle, file)
+    latents = cil.extract(preset, bundle, file, progress)
     images = systems.pictures(preset) if any(v.system == "native" for v in variants) else None
-    rows, predicted = [], {}
-    with progress.task("systems", len(variants) * len(seeds)) as task, one_thread():
-        for variant in variants:
-            row: dict = {"label": variant.label}
-            for seed in seeds:
-                result = systems.run(
-                    variant, preset, bundle, latents.shuffled(seed), seed,
-                    images=images.shuffled(seed) if images and variant.system == "native" else None,
-                    checkpoint=checkpoint,
-                )  # fmt: skip
-                predicted[f"{variant.label}/{seed}"] = result.pop("predictions")
-                for name in SCORES:
-                    row.setdefault(name, []).append(result[name])
-                task.advance(1, f"{variant.label}, seed {seed}")
-            rows.append(row)
+    jobs = [(variant, seed) for variant in variants for seed in seeds]
+
+    def one(job: tuple[Variant, int]) -> dict:
+        variant, seed = job
+        return systems.run(
+            variant, preset, bundle, latents.shuffled(seed), seed,
+            images=images.shuffled(seed) if images and variant.system == "native" else None,
+            checkpoint=checkpoint,
+        )  # fmt: skip
+
+    rows: list[dict] = [{"label": variant.label} for variant in variants]
+    predicted = {}
+    done = enumerate(side_by_side(one, jobs, 1 if images else workers))
+    with progress.task("systems", len(jobs)) as task:
+        for (i, result), (variant, seed) in zip(done, jobs, strict=True):
+            predicted[f"{variant.label}/{seed}"] = result.pop("predictions")
+            for name in SCORES:
+                rows[i // len(seeds)].setdefault(name, []).append(result[name])
+            task.advance(1, f"{variant.label}, seed {seed}")
     if dump is not None:
         predictions.dump(dump, preset, bundle, latents.test_class, predicted)
     return {"seeds": seeds, "rows": rows}

@@ -177,12 +177,14 @@ class Simulator:
         """Walk every remembered and staged sample once."""
         return self._run([("epoch", Kind.EPOCH, 0)])
 
-    def retrain(self) -> Result:
-        """One session: learn from every remembered and staged latent."""
+    def retrain(self, done: functional.Done | None = None) -> Result:
+        """One session: learn from every remembered and staged latent; `done` hears of each epoch."""
         frequencies = self._session.frequencies()
         mode, stop = self._begin()
         result = Result()
-        result.finished = self._session.run(frequencies, mode, result.phases, result.trace, stop)
+        result.finished = self._session.run(
+            frequencies, mode, result.phases, result.trace, stop, done
+        )
         self._state.scalars[Scalar.FINISHED] = result.finished
         return result
 

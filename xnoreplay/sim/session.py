@@ -1,5 +1,7 @@
 """One retraining session of a simulated chip, in either mode."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from xnoreplay.sim import fast_learn, learn_kernels, learn_ops, proxies
@@ -50,10 +52,14 @@ class Session:
     def cycles(self) -> int:
         return int(self.state.counters.events[Event.CYCLES])
 
-    def run(self, frequencies: list[int], mode: str, phases: list, lines: list[str], stop: int) -> bool:
+    def run(
+        self, frequencies: list[int], mode: str, phases: list, lines: list[str], stop: int,
+        done: Callable[[int], object] | None = None,
+    ) -> bool:  # fmt: skip
         """Retrain; appends (name, cycle) of each phase, and the trace of stepping mode.
 
-        Ends early where `cycles` reaches `stop`, which takes stepping mode; false then.
+        Ends early where `cycles` reaches `stop`, which takes stepping mode; false then. `done` is
+        called with 1 after each epoch.
         """
         chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
 
@@ -61,18 +67,18 @@ class Session:
             if self.cycles >= stop:
                 raise _Stopped
             phases.append((LEARNING_PHASES[kind], self.cycles))
-            done = chip.phase(kind, shift)
+            finished = chip.phase(kind, shift)
             self.ledger.charge(LEARNING_PHASES[kind])
-            if not done:
+            if not finished:
                 raise _Stopped
 
         try:
-            self._phases(phase)
+            self._phases(phase, done)
         except _Stopped:
             return False
         return True
 
-    def _phases(self, phase) -> None:
+    def _phases(self, phase, done) -> None:
         """Every phase of a session, in order."""
         scalars = self.state.scalars
         last = 1 << self.op.walk_bits
@@ -92,6 +98,8 @@ class Session:
                 phase(Phase.OUTPUT_UPDATE)
                 if self.op.hidden_learns:
                     phase(Phase.HIDDEN_UPDATE)
+            if done:
+                done(1)
 
     def frequencies(self) -> list[int]:
         """Remembered and staged latents of each class seen.
