@@ -200,25 +200,42 @@ def bench(
     file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
     ] = None,
+    scaling: Annotated[
+        bool,
+        typer.Option("--scaling", help="Cost over network size, lanes, minibatch and samples, instead."),
+    ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER",
+                     help="With --scaling, the run folder. [default: runs/PRESET]"),
+    ] = None,
 ) -> None:  # fmt: skip
     """Measure the simulators' speed.
 
-    Same design and work, one thread each, processor time; prints a table.
+    Same design and work, one thread each, processor time; prints a table. With --scaling, random
+    weights of the preset's shape; leaves a figure in the run folder's `scaling`.
     """
     from xnoreplay.flow import bench as measuring
     from xnoreplay.flow import files
     from xnoreplay.flow import pretrain as bundles
+    from xnoreplay.flow import scaling as growing
     from xnoreplay.flow.progress import default
     from xnoreplay.spec import bundle as formats
 
     find_data(data)
     chosen = presets.load(preset or "digits")
     require.positive("epochs", epochs)
-    given = formats.random(chosen.network, 0) if untrained else bundles.load(chosen, bundle)
-    result = measuring.run(chosen, given, default(), tuple(only or ()), epochs)
+    if scaling:
+        result = growing.run(chosen, *measuring.samples(chosen), default())
+        growing.write(result, (out or Path("runs") / chosen.name) / "scaling")
+        text = growing.markdown(result)
+    else:
+        given = formats.random(chosen.network, 0) if untrained else bundles.load(chosen, bundle)
+        result = measuring.run(chosen, given, default(), tuple(only or ()), epochs)
+        text = measuring.markdown(result)
     if file is not None:
-        files.write_json(file, result)
-    typer.echo(measuring.markdown(result))
+        files.write_whole(file, files.dumps(result))
+    typer.echo(text)
 
 
 COMMANDS = (dials, systems, reproduce, latents, bench)

@@ -225,6 +225,33 @@ def roofline(
     return draw(7.2, 3.2, paint)
 
 
+def powers(
+    panels: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]], vertical: str
+) -> Picture:
+    """Panels side by side, by title and horizontal axis: lines over logarithmic axes, one legend.
+
+    A thin line rises in proportion, to hold the slopes against.
+    """
+
+    def paint(row) -> None:
+        names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
+        for axes, ((title, horizontal), lines) in zip(row, panels.items(), strict=True):
+            for name, (x, y) in lines.items():
+                axes.plot(x, y, marker="o", markersize=3, linewidth=1.2, label=name,
+                          color=COLOURS[names.index(name)])  # fmt: skip
+            ends = [f(v for x, _ in lines.values() for v in x) for f in (min, max)]
+            bottom = min(min(y) for _, y in lines.values())
+            axes.plot(ends, [bottom, bottom * ends[1] / ends[0]], color=GREY, linewidth=0.6)
+            axes.set(xscale="log", yscale="log", xlabel=horizontal)
+            axes.set_title(title, fontsize=9)
+            axes.grid(color=BAND, linewidth=0.5)
+            axes.minorticks_off()
+        row[0].set_ylabel(vertical)
+        row[0].legend(frameon=False, ncols=4, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.1))
+
+    return draw(7.2, 2.6, paint, columns=len(panels))
+
+
 def grouped(labels: list[str], series: dict[str, list[float]], axis: str) -> Picture:
     """Horizontal bars side by side, a colour for each of the series, the first on top."""
 

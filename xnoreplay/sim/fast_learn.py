@@ -302,8 +302,16 @@ def settle_planes(g, m, lm, op, planes):
 
 
 @kernel
-def store_row(op, g, m, lm, theta, row, output):
-    """Write one row's proxies (copies, columns) to cls.top and the low memory."""
+def store_rows(op, g, m, lm, theta, changed, output):
+    """Write rows of proxies (rows, copies, columns) that changed to cls.top and the low memory."""
+    for row in range(changed.shape[0]):
+        if changed[row]:
+            _store_row(op, g, m, lm, theta[row], row, output)
+            changed[row] = False
+
+
+@part
+def _store_row(op, g, m, lm, theta, row, output):
     half = 1 << (op.proxy_bits - 1)
     copies = theta.shape[0]
     low = op.low if output else op.proxy_bits - 1

@@ -76,6 +76,8 @@ class Session:
             self._phases(phase, done)
         except _Stopped:
             return False
+        finally:
+            chip.settle()
         return True
 
     def _phases(self, phase, done) -> None:
@@ -153,14 +155,21 @@ class _Step:
         state.scalars[:] = now.s[:SCALARS]
         return done
 
+    def settle(self) -> None:
+        """Nothing is left to do."""
+
 
 class _Fast:
-    """A phase at a time."""
+    """A phase at a time.
+
+    Proxies are written to the memories at the end, but for those that a phase reads there.
+    """
 
     def __init__(self, session: Session, weights: list[int]) -> None:
         self.session = session
         self.weights = np.array(weights, np.int64)
         self.proxies = self._read()
+        self.changed = tuple(np.zeros(len(p), bool) for p in (self.proxies.output, self.proxies.hidden))
 
     def _read(self) -> learn_kernels.Proxies:
         s, net = self.session, self.session.plan.network
@@ -197,10 +206,13 @@ class _Fast:
                 learn_kernels.errors(k, self.proxies, work, samples, seen, self.weights, shift)
                 fast_learn.error_phase(op, g, lm, c, samples, seen, work)
             case Phase.BACK:
+                self._store(output=True)
                 learn_kernels.back(k, self.proxies, work, samples, seen, shift)
                 fast_learn.back_phase(op, g, m, lm, c, samples, seen, work, s._planes)
             case Phase.OUTPUT_UPDATE:
-                self._update(samples, seen)
+                learn_kernels.update(k, self.proxies, work, samples, seen)
+                for changed, planes, rows in zip(self.changed, work.planes, (seen, op.hidden), strict=True):
+                    changed[:rows] |= planes[:rows] > 0
                 fast_learn.update_phase(op, g, c, samples, seen, work.q, 1, s._planes)
                 if not op.hidden_learns:
                     fast_learn.settle_planes(g, m, lm, op, s._planes)
@@ -210,15 +222,15 @@ class _Fast:
         scalars[[Scalar.ERROR, Scalar.UPDATE]] = self.proxies.random
         return True
 
-    def _update(self, samples: int, seen: int) -> None:
-        """Both layers' proxies, and their bits."""
+    def settle(self) -> None:
+        """Write what has not been written."""
+        self._store(output=True)
+        if self.session.op.hidden_learns:
+            self._store(output=False)
+
+    def _store(self, output: bool) -> None:
         s = self.session
-        learn_kernels.update(s._constants, self.proxies, s._work, samples, seen)
         m, lm, g = s.state.memories, s.state.learning, s.program.geometry
-        for row in np.flatnonzero(s._work.planes[0, :seen]).tolist():
-            fast_learn.store_row(s.op, g, m, lm, self.proxies.output[row], row, 1)
-        if s.op.hidden_learns:
-            for row in np.flatnonzero(s._work.planes[1, : s.op.hidden]).tolist():
-                fast_learn.store_row(s.op, g, m, lm, self.proxies.hidden[row], row, 0)
-
-
+        theta = self.proxies.output if output else self.proxies.hidden
+        changed = self.changed[0 if output else 1]
+        fast_learn.store_rows(s.op, g, m, lm, theta, changed, int(output))
