@@ -37,8 +37,13 @@ class Picture:
         path.with_suffix(".pdf").write_bytes(self.pdf_file)
 
 
-def draw(width: float, height: float, paint: Callable, columns: int = 1) -> Picture:
-    """A picture of so many inches; paint receives its axes, an array where there are columns."""
+def draw(
+    width: float, height: float, paint: Callable, columns: int = 1, top: float = 1.0
+) -> Picture:
+    """A picture of so many inches; paint receives its axes, an array where there are columns.
+
+    Above `top`, a fraction of the height, is room for a legend of the whole figure.
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -48,7 +53,7 @@ def draw(width: float, height: float, paint: Callable, columns: int = 1) -> Pict
         figure, axes = pyplot.subplots(1, columns, figsize=(width, height))
         try:
             paint(axes)
-            figure.tight_layout()
+            figure.tight_layout(rect=(0, 0, 1, top))
             text, pdf = io.StringIO(), io.BytesIO()
             figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
             figure.savefig(pdf, format="pdf", metadata={"CreationDate": None})
@@ -247,9 +252,11 @@ def powers(
             axes.grid(color=BAND, linewidth=0.5)
             axes.minorticks_off()
         row[0].set_ylabel(vertical)
-        row[0].legend(frameon=False, ncols=4, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1.1))
+        lines = {line.get_label(): line for axes in row for line in axes.get_lines()}
+        row[0].figure.legend([lines[name] for name in names], names, frameon=False, ncols=4,
+                             fontsize=8, loc="upper left")  # fmt: skip
 
-    return draw(7.2, 2.6, paint, columns=len(panels))
+    return draw(7.2, 2.6, paint, columns=len(panels), top=0.9)
 
 
 def grouped(labels: list[str], series: dict[str, list[float]], axis: str) -> Picture:
