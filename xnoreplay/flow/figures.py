@@ -244,13 +244,15 @@ def powers(
             for name, (x, y) in lines.items():
                 axes.plot(x, y, marker="o", markersize=3, linewidth=1.2, label=name,
                           color=COLOURS[names.index(name)])  # fmt: skip
-            ends = [f(v for x, _ in lines.values() for v in x) for f in (min, max)]
-            bottom = min(min(y) for _, y in lines.values())
-            axes.plot(ends, [bottom, bottom * ends[1] / ends[0]], color=GREY, linewidth=0.6)
-            axes.set(xscale="log", yscale="log", xlabel=horizontal)
+            xs, ys = ([v for line in lines.values() for v in line[i]] for i in (0, 1))
+            low, high, foot = min(xs), max(xs), min(ys)
+            axes.plot([low, high], [foot, foot * high / low], color=GREY, linewidth=0.6, zorder=0)
+            axes.set(xscale="log", yscale="log", xlabel=horizontal, ylim=(foot / 1.5, max(ys) * 1.5))
             axes.set_title(title, fontsize=9)
             axes.grid(color=BAND, linewidth=0.5)
             axes.minorticks_off()
+            if high < 1000:
+                axes.set_xticks(sorted(set(xs)), [f"{x:g}" for x in sorted(set(xs))])
         row[0].set_ylabel(vertical)
         lines = {line.get_label(): line for axes in row for line in axes.get_lines()}
         row[0].figure.legend([lines[name] for name in names], names, frameon=False, ncols=4,
