@@ -334,7 +334,7 @@ class Simulator:
     def _fast(self, _name, kind, index, label, pixels, gaps, _result, _stop) -> bool:
         pr, m, c = self._program, self._state.memories, self._state.counters
         g, k, scalars, log = pr.geometry, self._scratch, self._state.scalars, self._log
-        maps = ((m.ping, Mem.PING), (m.pong, Mem.PONG))
+        maps = ((m.ping, int(Mem.PING)), (m.pong, int(Mem.PONG)))  # numba is slow to type an Enum
         match kind:
             case Kind.INPUT:
                 fast.input_phase(pr.input, g, m, c, pixels, int(gaps.sum()))
