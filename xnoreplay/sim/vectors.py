@@ -7,7 +7,6 @@
 import operator
 
 import numpy as np
-from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.imputils import lower_builtin
 from numba.core.typing.templates import ConcreteTemplate, infer_global, signature
@@ -16,6 +15,8 @@ from numba.extending import intrinsic, models, register_model
 from xnoreplay.sim.jit import COMPILED
 
 LANES = 8
+
+ir = cgutils.ir  # numba's own builder of LLVM's code
 
 
 class _Type(types.Type):
