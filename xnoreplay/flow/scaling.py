@@ -251,7 +251,7 @@ def markdown(result: dict) -> str:
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for curve in result["curves"]:
         ends = curve["points"][0], curve["points"][-1]
-        exponents = ["" if e is None else f"{e:.2f}" for e in (curve["by_dial"], curve["by_work"])]
+        exponents = ["" if e is None else f"{round(e, 2) + 0.0:.2f}" for e in (curve["by_dial"], curve["by_work"])]
         cells = [
             curve["dial"], _ends(p["value"] for p in ends), TITLES[curve["simulator"]],
             _ends(p["work"] / 1e9 for p in ends), _ends(p["seconds"] for p in ends), *exponents,
