@@ -5,9 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from xnoreplay.flow import data
+from xnoreplay.flow import brought, data
+from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import ImageError, SpecError, ToolError
+from xnoreplay.spec.errors import ImageError, SpecError, ToolError, XnoreplayError
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +77,22 @@ def test_more_classes_than_the_data_set_has():
     })  # fmt: skip
     with pytest.raises(SpecError, match="classes of the scenario must be at most the 10 of data"):
         data.of(preset)
+
+
+def test_random_images_stand_in_for_a_data_set_that_nobody_brought(monkeypatch):
+    monkeypatch.delenv(brought.VARIABLE, raising=False)
+    notes = []
+    progress = Silent()
+    monkeypatch.setattr(progress, "note", notes.append)
+    full = presets.load("3mb")
+    found = data.at_hand(full, progress)
+    assert found.name == data.RANDOM
+    assert found.images.shape[1:] == full.network.image_shape
+    assert np.bincount(found.labels[~found.is_test]).min() >= 2
+    assert notes == [
+        "data set 'cifar100' is not here (XNOREPLAY_DATA is not set): random images stand in for it"
+    ]
+    monkeypatch.setenv(brought.VARIABLE, "/nowhere")
+    with pytest.raises(XnoreplayError, match="must be a file of CIFAR-100"):
+        data.at_hand(full, progress)
+    assert data.at_hand(presets.load("tiny"), progress).name == "digits"

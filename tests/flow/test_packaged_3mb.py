@@ -6,9 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, latents, pretrain
+from xnoreplay.flow import brought, cil, data, latents, pretrain
+from xnoreplay.flow.cosim import large
+from xnoreplay.flow.progress import Silent
 from xnoreplay.model import adam
-from xnoreplay.spec import presets
+from xnoreplay.spec import plan, presets
 
 FULL = presets.load("3mb")
 
@@ -52,6 +54,18 @@ def test_five_sessions_in_the_chip_s_integers(bundle):
     scores = cil.chip(FULL, bundle, cil.extract(FULL, bundle).shuffled(0), 0)
     assert len(scores["matrix"]) == 6
     assert scores["a_final"] == pytest.approx(0.3515, abs=0.01)
+
+
+def test_co_simulation_without_images_takes_the_packaged_latents(bundle, stored, monkeypatch):
+    """Real latents in the replay memory, two of each of the first classes."""
+    monkeypatch.delenv(brought.VARIABLE, raising=False)
+    compiled = plan.compile(FULL.network, FULL.target)
+    images = data.at_hand(FULL, Silent())
+    labels = np.arange(80) % FULL.scenario.base
+    found = large.remembered(FULL, compiled, images, bundle, labels)
+    for n, k in enumerate(labels):
+        own = stored.latents[(stored.labels == FULL.scenario.order[k]) & ~stored.is_test]
+        np.testing.assert_array_equal(found[n], own[n // FULL.scenario.base])
 
 
 def test_neither_pytorch_nor_images_are_needed():

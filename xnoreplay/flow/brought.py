@@ -17,6 +17,10 @@ ALLOWED = {
 } | {("_codecs", "encode")}
 
 
+class NotBrought(XnoreplayError):
+    """Nobody said where a data set is."""
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str):
         if (module, name) not in ALLOWED:
@@ -46,13 +50,13 @@ def folder(given: Path | None, dataset: str, inner: str, get: str) -> Path:
 
     Raises
     ------
-    XnoreplayError
+    NotBrought
         Where neither is given.
     """
     if given is None:
         named = os.environ.get(VARIABLE)
         if not named:
-            raise XnoreplayError(
+            raise NotBrought(
                 f"data set {dataset!r} must be given as a folder with --data or {VARIABLE}, "
                 f"but neither is set; {get}"
             )

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from xnoreplay.flow import brought
+from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
 
@@ -98,6 +100,21 @@ def of(preset: Preset) -> Dataset:
             f"{dataset.name!r}, not {preset.scenario.classes}"
         )
     return dataset
+
+
+def at_hand(preset: Preset, progress: Progress) -> Dataset:
+    """`of`, but random images in place of a data set that the user has not brought.
+
+    For work that does not learn from them: any image shows whether two chips are equal.
+    """
+    try:
+        return of(preset)
+    except brought.NotBrought:
+        progress.note(
+            f"data set {preset.scenario.dataset!r} is not here ({brought.VARIABLE} is not set): "
+            "random images stand in for it"
+        )
+        return _random(preset.network.image_shape, preset.scenario.classes)
 
 
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

@@ -19,7 +19,7 @@ from xnoreplay.flow.cosim.script import (
     pieces,
     prepared,
 )
-from xnoreplay.flow.data import Dataset
+from xnoreplay.flow.data import RANDOM, Dataset
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -39,8 +39,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     classes = pieces(preset.scenario, data)
     count = min(int(BATCHES * plan.target.batch), plan.replay.capacity - base)
     labels = np.arange(count) % base
-    stored = np.array([classes[k][n // base] for n, k in enumerate(labels)])
-    contents = replay_contents(plan, bundle, data.images[stored], labels)
+    contents = replay_contents(plan, bundle, remembered(preset, plan, data, bundle, labels), labels)
     some, whole = changing(plan, learning=False), memories(plan)
     seen = preset.scenario.seen(1) if preset.scenario.tasks else base
     new = [(k, int(classes[k][0])) for k in range(seen)][-STAGED:]
@@ -72,17 +71,38 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     return Script(named, data.images[used], kinds=tuple(kinds), contents=contents)
 
 
+def remembered(
+    preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, labels: np.ndarray
+) -> np.ndarray:
+    """Latents of training samples, (n, latent) bits; labels : base classes in turn.
+
+    Where random images stand in for a data set, they are the ones that the package carries for the
+    bundle, if it does.
+    """
+    from xnoreplay.flow import latents
+    from xnoreplay.sim.run import Simulator
+
+    scenario = preset.scenario
+    stand_in = data.name == RANDOM != scenario.dataset
+    carried = latents.packaged(bundle) if stand_in else None
+    classes = pieces(scenario, carried or data)
+    indices = [classes[k][n // scenario.base] for n, k in enumerate(labels)]
+    if carried:
+        return carried.latents[indices]
+    return Simulator(plan, bundle).latents(data.images[indices])
+
+
 def replay_contents(
-    plan: Plan, bundle: Bundle, images: np.ndarray, labels: np.ndarray
+    plan: Plan, bundle: Bundle, stored: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """First rows of the replay memory that holds these samples: name -> (rows, width) bits."""
+    """First rows of the replay memory that holds these latents: name -> (rows, width) bits."""
     from xnoreplay.sim.run import Simulator
 
     chip = Simulator(plan, bundle)
-    chip.preload(chip.latents(images), labels)
+    chip.preload(stored, labels)
     rows = {
-        "replay.latent": len(images) * plan.replay.words,
-        "replay.label": len(images),
+        "replay.latent": len(labels) * plan.replay.words,
+        "replay.label": len(labels),
         "replay.count": plan.network.classes,
     }
     found = chip.memories()

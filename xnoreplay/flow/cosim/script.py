@@ -8,6 +8,7 @@ import numpy as np
 
 from xnoreplay.flow.cosim import minibatches
 from xnoreplay.flow.data import Dataset
+from xnoreplay.flow.latents import LatentSet
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
@@ -137,7 +138,7 @@ def changing(plan: Plan, learning: bool = True) -> tuple[str, ...]:
     return tuple(n for n in memories(plan) if n not in constant)
 
 
-def pieces(scenario: ScenarioSpec, data: Dataset) -> list[np.ndarray]:
+def pieces(scenario: ScenarioSpec, data: Dataset | LatentSet) -> list[np.ndarray]:
     """Indices of the training samples of each chip class, in the data set's order."""
     order = scenario.order[: scenario.classes]
     return [np.flatnonzero((data.labels == label) & ~data.is_test) for label in order]
