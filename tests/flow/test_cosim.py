@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Cat
 
 from xnoreplay.flow import cosim, data, tools
-from xnoreplay.flow.cosim import bare, faults, netlist, script, session, step, verilate
+from xnoreplay.flow.cosim import bare, chip, faults, netlist, replays, script, session, verilate
 from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
 from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.data import Dataset
@@ -208,7 +208,7 @@ def text():
 
 def compare(folder: Path, text: str, images: int = 2, preset=TINY, weights=BUNDLE, **more) -> dict:
     """A co-simulation of few samples, compiled without optimisation."""
-    (folder / step.VERILOG).write_text(text, encoding="utf-8")
+    (folder / chip.VERILOG).write_text(text, encoding="utf-8")
     out = folder / "out"
     out.mkdir()
     return cosim.run(
@@ -383,11 +383,11 @@ def test_a_fault_is_found_where_it_acts(tmp_path, text, fault, phase, signal):
     pairs = zip(lines["expected"], lines["verilog"], strict=False)
     differing = next(want for want, have in pairs if want != have)
     assert differing.split()[:2] == [str(found["cycle"]), phase]
-    assert evidence["replay"] == f"xnoreplay cosim --replay {out / step.REPLAYED}"
+    assert evidence["replay"] == f"xnoreplay cosim --replay {out / replays.REPLAYED}"
     assert evidence["replay"] in message
     if not fault.startswith("plan"):
         with pytest.raises(CheckFailure, match=re.escape(message.split("but: ")[1].split(";")[0])):
-            cosim.replay(out / step.REPLAYED, Silent())
+            cosim.replay(out / replays.REPLAYED, Silent())
 
 
 @needs_verilator
@@ -441,7 +441,7 @@ def test_a_file_that_is_not_verilog(tmp_path):
 
 @pytest.mark.skipif(not tools.icarus(), reason="no Icarus Verilog")
 def test_a_second_simulator_agrees(tmp_path, text):
-    (tmp_path / step.VERILOG).write_text(text, encoding="utf-8")
+    (tmp_path / chip.VERILOG).write_text(text, encoding="utf-8")
     env = tools.verilator_env()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script, "short", lambda *a: Script(short_steps(*a), a[2].images))

@@ -57,6 +57,22 @@ def test_an_up_to_date_step_is_kept(tmp_path):
     }  # fmt: skip
 
 
+def test_what_stands_beside_the_outputs_of_a_step_is_none_of_them(tmp_path):
+    """It keeps the step up to date, and goes with the next run of it."""
+    table = [Step("first", write_text, beside=("added",))]
+    run = build(tmp_path, table)
+    run.run(["first"])
+    added = run.folder / "first" / "added"
+    added.mkdir()
+    (added / "file").write_text("x")
+    assert statuses(build(tmp_path, table).run(["first"])) == {"first": "kept"}
+    assert statuses(build(tmp_path, table, first={"text": "d"}).run(["first"])) == {"first": "done"}
+    assert not added.exists()
+    (run.folder / "first" / "other").write_text("x")
+    again = build(tmp_path, table, first={"text": "d"})
+    assert statuses(again.run(["first"])) == {"first": "done"}
+
+
 def test_a_step_that_must_be_asked_for_runs_only_where_it_is_named(tmp_path):
     table = [Step("first", write_text), Step("extra", double, asked=True), Step("last", double)]
     run = build(tmp_path, table)

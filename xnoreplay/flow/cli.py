@@ -5,8 +5,9 @@ Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a chec
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,6 +33,7 @@ from xnoreplay.flow.options import (
     SimulatorOption,
     StepOption,
     UntrainedOption,
+    WavesOption,
     find_data,
 )
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
@@ -200,6 +202,7 @@ def cosim(
     netlist: Annotated[
         bool, typer.Option("--netlist", help="Hold the gates that yosys maps the Verilog to.")
     ] = False,
+    waves: WavesOption = None, data: DataOption = None,
 ) -> None:  # fmt: skip
     """Hold the Verilog to the simulator.
 
@@ -207,21 +210,48 @@ def cosim(
     rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
     """
     if replay is not None:
-        _replay(replay)
+        _replay(replay, waves)
         return
-    _bring("cosim", "cosim", out, force, preset=preset, bundle=bundle, untrained=untrained,
-           images=images, simulator=simulator, faults=tuple(fault or ()), verilog=verilog,
-           netlist=netlist)  # fmt: skip
+    find_data(data)
+    chosen: dict[str, Any] = {
+        "preset": preset, "bundle": bundle, "untrained": untrained, "images": images,
+        "simulator": simulator, "faults": tuple(fault or ()), "verilog": verilog, "netlist": netlist,
+    }  # fmt: skip
+    if waves is None:
+        _bring("cosim", "cosim", out, force, **chosen)
+    else:
+        _waves(waves, out, force, chosen)
 
 
-def _replay(folder: Path) -> None:
+def _waves(text: str, out: Path | None, force: bool, chosen: dict) -> None:
+    """A comparison, then the waveform; the waveform also of one that found a difference."""
+    from xnoreplay.flow import pipeline, tools, waveforms
+    from xnoreplay.flow.cosim import window
+    from xnoreplay.flow.progress import default
+
+    window.parse(text)
+    tools.require(["waves"])
+    folder = _bring("generate", "generate", out, **chosen)
+    recording = waveforms.Recording(folder, pipeline.resolve(folder, chosen)[1], text, default())
+    try:
+        _bring("cosim", "cosim", folder, force, **chosen)
+    except CheckFailure:
+        with suppress(CheckFailure):  # the comparison's says more
+            recording.write()
+        raise
+    recording.write()
+
+
+def _replay(folder: Path, waves: str | None) -> None:
     """Carry out a recorded difference once more."""
     from xnoreplay.flow import cosim as cosimulation
     from xnoreplay.flow import tools
     from xnoreplay.flow.progress import default
 
     tools.require(["cosim"])
-    result = cosimulation.replay(folder, default())
+    if waves is not None:
+        tools.require(["waves"])
+    result = cosimulation.replay(folder, default(), window=waves)
     typer.echo(f"no difference in {result['cycles']:,} cycles")
 
 

@@ -68,11 +68,11 @@ def file_digest(path: Path) -> str:
 
 
 def tree_digests(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of every file under a folder, by relative path."""
+    """SHA-256 of every file under a folder, by relative path; `skip` names files and folders in it."""
     return {
         p.relative_to(folder).as_posix(): file_digest(p)
         for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.relative_to(folder).as_posix() not in skip
+        if p.is_file() and p.relative_to(folder).parts[0] not in skip
     }
 
 

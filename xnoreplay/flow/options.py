@@ -89,6 +89,11 @@ ReplayOption = Annotated[
     Path | None,
     typer.Option("--replay", metavar="FOLDER", help="See a recorded difference again."),
 ]
+WavesOption = Annotated[
+    str | None,
+    typer.Option("--waves", metavar="FIRST:LAST|command:N",
+                 help="Also leave a waveform of these cycles, or of a command of the script."),
+]  # fmt: skip
 FamilyOption = Annotated[
     list[str] | None,
     typer.Option("--family", metavar="NAME",

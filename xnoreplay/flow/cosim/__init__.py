@@ -1,5 +1,7 @@
 """Co-simulation: the Verilog beside the simulator, equal on every bit, counter and cycle."""
 
-from xnoreplay.flow.cosim.step import optimisation, replay, run
+from xnoreplay.flow.cosim.chip import optimisation
+from xnoreplay.flow.cosim.replays import replay
+from xnoreplay.flow.cosim.step import run
 
 __all__ = ["optimisation", "replay", "run"]

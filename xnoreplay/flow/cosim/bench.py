@@ -12,7 +12,14 @@ from pathlib import Path
 import cocotb
 import numpy as np
 from cocotb.clock import Clock
-from cocotb.triggers import FallingEdge, ReadOnly, SimTimeoutError, Timer, with_timeout
+from cocotb.triggers import (
+    FallingEdge,
+    ReadOnly,
+    SimTimeoutError,
+    Timer,
+    select,
+    with_timeout,
+)
 
 from xnoreplay.flow.cosim.compare import event_rows, rows_text
 from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
@@ -134,6 +141,27 @@ class Bench:
             self.host.pins[name].value = 0
         for _ in range(SETTLE):
             await FallingEdge(self.dut.clk)
+
+    async def commands(self, steps: list[dict], pictures: np.ndarray, folder: Path) -> bool:
+        """All commands, until one does not come to its end; False where the bus failed."""
+        for index, step in enumerate(steps):
+            if (folder / "stop").exists():
+                break
+            image = pixels(pictures[step["image"]]) if "image" in step else None
+            try:
+                if not await self.command(index, step, image):
+                    break
+            except BusError as error:
+                self.write({"error": f"command {index} ({step['command']}): {error}"})
+                return False
+        return True
+
+    async def past(self, last: int) -> bool:
+        """Wait until a cycle is over; True."""
+        while (ahead := last + 1 - self.view.cycles) > 0:
+            await Timer(ahead * PERIOD, "step")
+        await FallingEdge(self.dut.clk)
+        return True
 
     async def command(self, index: int, step: dict, image) -> bool:
         """One command from its bus write to idle; False where it did not come to its end."""
@@ -257,18 +285,11 @@ async def carry_out(dut):
         cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
         cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
         start, cpu = time.monotonic(), time.process_time()
-        for index, step in enumerate(script["commands"]):
-            if (folder / "stop").exists():
-                break
-            image = None
-            if "image" in step:
-                image = pixels(pictures[step["image"]])
-            try:
-                if not await bench.command(index, step, image):
-                    break
-            except BusError as error:
-                write({"error": f"command {index} ({step['command']}): {error}"})
-                return
+        ends = [bench.commands(script["commands"], pictures, folder)]
+        if "last" in script:
+            ends.append(bench.past(script["last"]))
+        if not (await select(*ends))[1]:
+            return
         spent = time.monotonic() - start
         cpu = time.process_time() - cpu
         write({"end": True, "cycles": bench.view.cycles, "seconds": spent, "cpu": cpu})

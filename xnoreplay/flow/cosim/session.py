@@ -13,6 +13,7 @@ from xnoreplay.flow.cosim.compare import Comparison, Difference, Model
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import CONTENTS, VARIABLE, Script
 from xnoreplay.flow.cosim.verilate import TOP
+from xnoreplay.flow.cosim.window import FIRST
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -34,6 +35,7 @@ class Setup:
     """What is compared, and in which simulator.
 
     build : folder of the compiled simulation
+    waves : cycles (first, last) that a traced simulation writes a VCD of, and ends after
     """
 
     preset: Preset
@@ -41,6 +43,7 @@ class Setup:
     simulator: str
     build: Path
     faults: Faults = Faults()
+    waves: tuple[int, int] | None = None
 
     @property
     def plan(self) -> plans.Plan:
@@ -53,7 +56,7 @@ class Outcome:
 
     differences : of the first command that differs, in the order of their weight
     compared : how many of each kind were equal
-    cycles, seconds, cpu : of the chip; of the simulation without its start, by clock and processor
+    cycles, seconds, cpu : of the chip, or where they differ, those that both have; of the simulation without its start, by clock and processor
     observed, expected : the traces of the command that differs
     """
 
@@ -82,20 +85,25 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
     comparison = Comparison(plan, setup.bundle, model, counters(plan.memories))
     outcome = Outcome()
     start = time.monotonic()
-    with progress.task(label, total=len(script.steps)) as task:
+    rest = len(script.steps)
+    with progress.task(label, total=rest) as task:
         for seen in _observations(setup, folder):
             if "error" in seen:
                 raise CheckFailure(f"the chip must answer on its bus, but: {seen['error']}")
             found = comparison.observe(seen)
             if found:
                 outcome.differences = found
+                outcome.cycles = min(seen.get("cycles", 0), model.fast.cycles)
                 outcome.observed = seen.get("trace", [])
                 outcome.expected = comparison.expected_trace
                 break
             if "end" in seen:
                 outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
                 outcome.cpu = seen["cpu"]
+                if setup.waves:  # the command that the window ends in is not carried to its own end
+                    task.advance(rest)
             elif "index" in seen:
+                rest -= 1
                 rate = seen["cycles"] / (time.monotonic() - start)
                 task.advance(note=f"{seen['cycles']:,} cycles, {rate / 1e3:.0f} thousand a second")
     outcome.compared = dict(sorted(comparison.compared.items()))
@@ -115,6 +123,8 @@ def _write(setup: Setup, script: Script, plan, folder: Path) -> None:
         "bus_rows": bus_rows(plan),
         "commands": [step.plain(plan) for step in script.steps],
     }
+    if setup.waves:
+        tree["last"] = setup.waves[1]
     (folder / "script.json").write_text(json.dumps(tree), encoding="utf-8")
 
 
@@ -157,6 +167,7 @@ def _simulate(setup: Setup, folder: Path) -> None:
     """Run the test bench to its end; what went wrong is in its log."""
     from cocotb_tools.runner import get_runner
 
+    plusargs = [f"+{FIRST}={setup.waves[0]}"] if setup.waves else []
     try:
         get_runner(setup.simulator).test(
             test_module=BENCH,
@@ -166,6 +177,7 @@ def _simulate(setup: Setup, folder: Path) -> None:
             test_dir=folder,
             results_xml=str(folder / "results.xml"),
             log_file=folder / "bench.log",
+            plusargs=plusargs,
             extra_env={VARIABLE: str(folder), "COCOTB_ANSI_OUTPUT": "0"},
         )
     except (SystemExit, OSError, RuntimeError) as error:

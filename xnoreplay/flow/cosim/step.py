@@ -1,62 +1,27 @@
 """The co-simulation step: build, compare, and on a difference say where it begins."""
 
-import shutil
-import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow import files
-from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim import large, session
-from xnoreplay.flow.cosim import netlist as netlists
 from xnoreplay.flow.cosim import script as scripts
-from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
+from xnoreplay.flow.cosim.chip import Bench, opened
+from xnoreplay.flow.cosim.chip import optimisation as optimisation
+from xnoreplay.flow.cosim.replays import record
+from xnoreplay.flow.cosim.script import Script
 from xnoreplay.flow.cosim.session import Outcome, Setup
-from xnoreplay.flow.cosim.verilate import TOP, Built, Verilate, cocotb_build
+from xnoreplay.flow.cosim.verilate import Built
+from xnoreplay.flow.cosim.window import around
 from xnoreplay.flow.data import Dataset
 from xnoreplay.flow.progress import Progress
-from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
+from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.presets import Preset
 
-VERILOG = f"{TOP}.v"  # in the folder of the generate step
-REPLAYED = "replay"  # folder of what a difference needs to be seen again
-ICARUS_LANGUAGE = "-g2005"
-"""Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
-SystemVerilog they are none, and blocks without a changing input would keep X."""
 SIMULATORS = ("verilator", "icarus")
-LARGE_TEXT = 1_000_000  # characters of Verilog
 LARGE_IMAGES = 2  # of a large network: each takes tens of thousands of cycles
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What all sessions of a run share."""
-
-    preset: Preset
-    bundle: Bundle
-    verilog: str
-    faults: Faults
-    env: dict[str, str]
-    work: Path
-    optimise: str
-    progress: Progress
-
-    def setup(self, simulator: str) -> tuple[Setup, Built]:
-        """Compile the Verilog for a simulator."""
-        if simulator == "verilator":
-            built = cocotb_build(Verilate(self.env, self.optimise), self.verilog, self.progress)
-        else:
-            built = _icarus(self.verilog, self.work)
-        return Setup(self.preset, self.bundle, simulator, built.folder, self.faults), built
 
 
 def run(
@@ -90,7 +55,7 @@ def run(
     faults : list of str, optional
         Deliberate faults; see `faults`.
     dataset : Dataset, optional
-        Images and labels; the scenario's without it.
+        Images and labels; the scenario's without it, random ones where the user has not brought them.
     optimise : str, optional
         The C++ compiler's option for Verilator's output; `optimisation` without it.
     netlist : bool
@@ -99,49 +64,39 @@ def run(
     Returns
     -------
     dict
-        What was compared, how often, and how fast.
+        What was compared, how often, and how fast; and which data set the images are of.
 
     Raises
     ------
     CheckFailure
         Where the two differ; its evidence is in `out`.
     """
-    plan = plans.compile(preset.network, preset.target)
     wanted = SIMULATORS if simulator == "both" else (simulator,)
-    found = fault_texts.parse(faults or [], plan)
-    data = dataset or datasets.of(preset)
-    verilog = _verilog(verilog_dir)
-    if found.plan:
-        verilog = _modified(plan, found)
-    result: dict = {"faults": list(faults or [])}
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
-        if netlist:
-            mapped = netlists.build(verilog, Path(work) / "netlist", progress)
-            verilog = mapped.verilog
-            result["netlist"] = {
-                "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
-            }  # fmt: skip
-        bench = Bench(
-            preset, bundle, verilog, found, env or _tools_env(), Path(work),
-            optimise or optimisation(verilog), progress,
-        )  # fmt: skip
+    data = dataset or datasets.at_hand(preset, progress)
+    with opened(
+        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist
+    ) as bench:
+        result: dict = {"faults": list(faults or []), "dataset": data.name}
+        if bench.netlist:
+            result["netlist"] = bench.netlist
         for name in wanted:
-            make: Callable[..., Script] = scripts.short
-            arguments: tuple = ()
-            if plan.is_large(preset.scenario.base):
-                make, arguments = large.build, (bundle, min(images, LARGE_IMAGES))
-            elif name == "verilator":
-                make, arguments = scripts.build, (bundle, images)
             setup, built = bench.setup(name)
-            script = make(preset, plan, data, *arguments)
+            script = script_of(preset, bundle, data, images, name)
             outcome = check(bench, setup, script, out)
             result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
     return result
 
 
-def optimisation(verilog: str) -> str:
-    """What compiles a large design in a minute, and a small one for speed."""
-    return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
+def script_of(
+    preset: Preset, bundle: Bundle, data: Dataset, images: int, simulator: str
+) -> Script:
+    """The script of a comparison: whole, of few samples for a large network, short for Icarus."""
+    plan = plans.compile(preset.network, preset.target)
+    if plan.is_large(preset.scenario.base):
+        return large.build(preset, plan, data, bundle, min(images, LARGE_IMAGES))
+    if simulator == "icarus":
+        return scripts.short(preset, plan, data)
+    return scripts.build(preset, plan, data, bundle, images)
 
 
 def check(bench: Bench, setup: Setup, script: Script, out: Path) -> Outcome:
@@ -154,14 +109,17 @@ def check(bench: Bench, setup: Setup, script: Script, out: Path) -> Outcome:
     bench.progress.note(f"a difference: {outcome.differences[0]}; looking for where it begins")
     located, script = locate(bench, setup, script, outcome, index)
     first = located.differences[0]
-    folder = _record(bench, setup, script, located, out)
+    folder = record(bench, setup, script, located, out)
     command = f"xnoreplay cosim --replay {folder}"
+    window = around(first.cycle, located.cycles)
+    waves = f"; for its waveform, add --waves {window}" if window else ""
     raise CheckFailure(
-        f"the Verilog must equal the simulator, but: {first}; to see it again: {command}",
+        f"the Verilog must equal the simulator, but: {first}; to see it again: {command}{waves}",
         {
             "difference": first.plain(),
             "differences": [d.plain() for d in located.differences],
             "replay": command,
+            "waves": window,
             "compared_before": outcome.compared,
         },
     )
@@ -192,84 +150,6 @@ def locate(
     return (final if final.differences else outcome), traced
 
 
-def replay(folder: Path, progress: Progress, env: dict[str, str] | None = None) -> dict:
-    """Carry out a recorded replay once more.
-
-    Raises
-    ------
-    CheckFailure
-        With the first difference, if it is still there.
-    SpecError
-        For a folder that holds no replay.
-    """
-    try:
-        tree = files.read_json(folder / "replay.json")
-        images = np.load(folder / "images.npy", allow_pickle=False)
-        contents = dict(np.load(folder / CONTENTS, allow_pickle=False))
-        preset = presets.from_dict(tree["preset"])
-        steps = tuple(Step.load(s) for s in tree["commands"])
-        texts, simulator, optimise = tree["faults"], tree["simulator"], tree["optimise"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError(f"replay {folder} must be a folder that cosim recorded: {error}") from None
-    plan = plans.compile(preset.network, preset.target)
-    found = fault_texts.parse(texts, plan)
-    bundle = bundles.read(folder / "bundle.safetensors")
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
-        bench = Bench(
-            preset, bundle, _verilog(folder), found, env or _tools_env(), Path(work),
-            optimise, progress,
-        )  # fmt: skip
-        setup, _ = bench.setup(simulator)
-        script = Script(steps, images, contents=contents)
-        outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
-    if outcome.differences:
-        raise CheckFailure(
-            f"the Verilog must equal the simulator, but: {outcome.differences[0]}",
-            {"differences": [d.plain() for d in outcome.differences]},
-        )
-    return {"compared": outcome.compared, "cycles": outcome.cycles}
-
-
-def _record(bench: Bench, setup: Setup, script: Script, located: Outcome, out: Path) -> Path:
-    """Write everything that shows a difference again; returns the folder's final path."""
-    folder = out / REPLAYED
-    folder.mkdir(parents=True, exist_ok=True)
-    used = sorted({s.image for s in script.steps if s.image is not None})
-    place = {image: n for n, image in enumerate(used)}
-    steps = [replace(s, image=None if s.image is None else place[s.image]) for s in script.steps]
-    np.save(folder / "images.npy", script.images[used])
-    np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
-    bundles.write(bench.bundle, folder / "bundle.safetensors")
-    (folder / VERILOG).write_text(bench.verilog, encoding="utf-8")
-    tree = {
-        "preset": presets.to_dict(bench.preset),
-        "simulator": setup.simulator,
-        "optimise": bench.optimise,
-        "faults": _texts(bench.faults),
-        "commands": [s.plain(setup.plan) for s in steps],
-    }
-    files.write_json(folder / "replay.json", tree)
-    files.write_json(out / "difference.json", [d.plain() for d in located.differences])
-    for name, lines in (("expected", located.expected), ("verilog", located.observed)):
-        (out / f"{name}.trace").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return final_path(out) / REPLAYED
-
-
-def final_path(out: Path) -> Path:
-    """Where a folder that is still being written will be."""
-    name, part, _ = out.name.partition(files.PART)
-    return out.with_name(name.removeprefix(".")) if part else out
-
-
-def _texts(faults: Faults) -> list[str]:
-    """Faults of the memories; one of the plan is already in the Verilog."""
-    return [
-        f"{side}:{name}:{row}:{bit}"
-        for side, found in (("rtl", faults.rtl), ("sim", faults.sim))
-        for name, row, bit in found
-    ]
-
-
 def _figures(outcome: Outcome, built: Built) -> dict:
     return {
         "compared": outcome.compared,
@@ -280,51 +160,5 @@ def _figures(outcome: Outcome, built: Built) -> dict:
         "build_kept": built.kept,
         "differences": 0,
     }
-
-
-def _tools_env() -> dict[str, str]:
-    from xnoreplay.flow.tools import verilator_env
-
-    return verilator_env()
-
-
-def _verilog(folder: Path) -> str:
-    path = folder / VERILOG if folder.is_dir() else folder
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} must be readable Verilog: {error}") from None
-
-
-def _modified(plan: plans.Plan, faults: Faults) -> str:
-    """Verilog of a plan with a fault."""
-    from xnoreplay.hw import verilog
-
-    try:
-        return verilog.generate(faults.changed(plan))
-    except (ValueError, IndexError, ArithmeticError, TypeError, AssertionError) as error:
-        raise SpecError(f"the faulty plan must still be one that builds, but: {error}") from None
-
-
-def _icarus(verilog: str, work: Path) -> Built:
-    """Compile for Icarus Verilog, which is quick."""
-    import time
-
-    from cocotb_tools.runner import get_runner
-
-    if shutil.which("iverilog") is None:
-        raise ToolError("iverilog must be installed for --simulator icarus, but is not")
-    folder = work / "icarus"
-    folder.mkdir()
-    (folder / "top.v").write_text(verilog, encoding="utf-8")
-    start = time.monotonic()
-    try:
-        get_runner("icarus").build(
-            sources=[folder / "top.v"], hdl_toplevel=TOP, build_dir=folder,
-            timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
-        )  # fmt: skip
-    except (SystemExit, RuntimeError, OSError) as error:
-        raise ToolError(f"iverilog must compile the Verilog, but: {error}") from None
-    return Built(folder, time.monotonic() - start, False)
 
 

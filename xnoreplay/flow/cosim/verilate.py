@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,10 +25,11 @@ from xnoreplay.spec.errors import ToolError
 
 TOP = "xnoreplay"
 CACHE = "XNOREPLAY_CACHE"  # environment variable: where compiled simulations are kept
-FLAGS = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE=0",
-         "-DVM_TRACE_FST=0", "-DVM_TRACE_VCD=0", "-DVM_TRACE_SAIF=0", "-std=gnu++17")  # fmt: skip
+FLAGS = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE_FST=0",
+         "-DVM_TRACE_SAIF=0", "-std=gnu++17")  # fmt: skip
 KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
+TRACER = ("verilated_vcd_c",)
 BARE_RUNTIME = ("verilated", "verilated_threads")
 
 
@@ -84,12 +85,18 @@ class Verilate:
     optimise : str
         The compiler's option for the design.
     cache : Path, optional
+    traced : bool
+        Whether the simulation can write a waveform. That keeps signals which are optimised away
+        otherwise, so a comparison does without.
     """
 
     def __init__(
-        self, env: dict[str, str], optimise: str = "-O2", cache: Path | None = None
-    ) -> None:
-        self.env, self.optimise = env, optimise
+        self, env: dict[str, str], optimise: str = "-O2", cache: Path | None = None,
+        traced: bool = False,
+    ) -> None:  # fmt: skip
+        self.env, self.optimise, self.traced = env, optimise, traced
+        self.flags = [*FLAGS, f"-DVM_TRACE={traced:d}", f"-DVM_TRACE_VCD={traced:d}"]
+        self.names = RUNTIME + TRACER if traced else RUNTIME
         self.cache = cache or cache_folder()
         self.root = verilator_root(env)
         self.version = execute(["verilator", "--version"], env).strip()
@@ -98,27 +105,32 @@ class Verilate:
     def runtime(self) -> Path:
         """The run-time library, compiled once for each version of Verilator and the compiler."""
         compiler = execute(["g++", "--version"], self.env).splitlines()[0]
-        digest = _digest([self.version, compiler, str(self.root)])
+        digest = _digest([self.version, compiler, str(self.root), *self.flags])
         target = self.cache / f"runtime-{digest}"
         if target.exists():
             os.utime(target)
         else:
             with files.whole_folder(target) as folder:
-                self._compile(
-                    [(self.root / "include" / f"{n}.cpp", "-O1") for n in RUNTIME], folder
-                )
+                sources = [(self.root / "include" / f"{n}.cpp", "-O1") for n in self.names]
+                for _ in self._compile(sources, folder):
+                    pass
         return target
 
-    def _compile(self, sources: list[tuple[Path, str]], folder: Path) -> None:
-        def one(source: tuple[Path, str]) -> None:
+    def _compile(self, sources: list[tuple[Path, str]], folder: Path) -> Iterator[int]:
+        """Compile files with an option each, side by side; yields the bytes of each that is done."""
+
+        def one(source: tuple[Path, str]) -> int:
             path, level = source
             execute(
-                ["g++", *FLAGS, "-I.", *self.include, level, "-c", path, "-o", f"{path.stem}.o"],
+                ["g++", *self.flags, "-I.", *self.include, level, "-c", path,
+                 "-o", f"{path.stem}.o"],
                 self.env, folder,
             )  # fmt: skip
+            return path.stat().st_size
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            list(pool.map(one, sources))
+            for done in as_completed([pool.submit(one, source) for source in sources]):
+                yield done.result()
 
     def build(
         self, verilog: str, name: str, options: list[str], control: str, main: Path,
@@ -132,7 +144,7 @@ class Verilate:
         """
         parts = [
             self.version, verilog, control, *options, self.optimise, main.read_text(), *link, name,
-            str(self.root),
+            str(self.root), *self.flags,
         ]  # fmt: skip
         target = self.cache / f"{name}-{_digest(parts)}"
         with _locked(self.cache):
@@ -141,8 +153,7 @@ class Verilate:
                 return Built(target, 0.0, True)
             start = time.monotonic()
             self._prune()
-            progress.note(f"compiling the Verilog with Verilator, {name}")
-            self._build(target, verilog, options, control, main, libraries, link)
+            self._build(target, verilog, options, control, main, libraries, link, progress)
         return Built(target, time.monotonic() - start, False)
 
     def _prune(self) -> None:
@@ -152,11 +163,15 @@ class Verilate:
         for folder in kept[:-KEEP]:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _build(self, target, verilog, options, control, main, libraries, link) -> None:
+    def _build(
+        self, target, verilog, options, control, main, libraries, link, progress
+    ) -> None:  # fmt: skip
         runtime = self.runtime()
         with files.whole_folder(target) as folder:
             (folder / "top.v").write_text(verilog, encoding="utf-8")
             (folder / "public.vlt").write_text(control, encoding="utf-8")
+            name = target.name.partition("-")[0]
+            progress.note(f"compiling the Verilog with Verilator, {name}")
             execute(
                 ["verilator", "--cc", "--prefix", "Vtop", "--top-module", TOP, "--Mdir", ".",
                  "-O3", "--x-assign", "0", "--x-initial", "0", "--timescale", "1ns/1ps",
@@ -168,7 +183,11 @@ class Verilate:
             sources = [(p, "-O0" if p.stem.endswith("Slow") else self.optimise) for p in generated]
             sources.sort(key=lambda s: -s[0].stat().st_size)
             shutil.copy(main, folder / "main.cpp")
-            self._compile([(folder / "main.cpp", "-O1"), *sources], folder)
+            sources.insert(0, (folder / "main.cpp", "-O1"))
+            size = sum(path.stat().st_size for path, _ in sources)
+            with progress.task(f"compiling {name}, bytes of C++", size) as task:
+                for done in self._compile(sources, folder):
+                    task.advance(done)
             objects = sorted(folder.glob("*.o")) + [runtime / f"{n}.o" for n in libraries]
             execute(["g++", "-o", TOP, *objects, "-pthread", *link], self.env, folder)
             for path in folder.iterdir():
@@ -206,17 +225,17 @@ PUBLIC = (
 
 
 def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
-    """A design with cocotb's main program."""
+    """A design with cocotb's main program; see `waves` for what a traced one is given beside it."""
     import cocotb_tools.config as config
 
     libs = config.libs_dir
     main = Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"
-    control = configuration()
+    options = ["--vpi", "--trace-vcd", "--trace-max-width", "0"] if verilate.traced else ["--vpi"]
     link = [f"-Wl,-rpath,{libs}", f"-L{libs}", "-lcocotbvpi_verilator"]
+    name = "traced" if verilate.traced else "cocotb"
     return verilate.build(
-        verilog, "cocotb", ["--vpi"], control, main, RUNTIME, link,
-        progress,
-    )  # fmt: skip
+        verilog, name, options, configuration(), main, verilate.names, link, progress
+    )
 
 
 def configuration() -> str:

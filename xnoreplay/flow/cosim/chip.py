@@ -1,0 +1,128 @@
+"""The chip under comparison: its Verilog, its deliberate faults, and how a simulator gets it."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow.cosim import faults as fault_texts
+from xnoreplay.flow.cosim import netlist as netlists
+from xnoreplay.flow.cosim.faults import Faults
+from xnoreplay.flow.cosim.session import Setup
+from xnoreplay.flow.cosim.verilate import TOP, Built, Verilate, cocotb_build
+from xnoreplay.flow.cosim.window import recording
+from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.tools import verilator_env
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, ToolError
+from xnoreplay.spec.presets import Preset
+
+VERILOG = f"{TOP}.v"  # in the folder of the generate step
+ICARUS_LANGUAGE = "-g2005"
+"""Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
+SystemVerilog they are none, and blocks without a changing input would keep X."""
+LARGE_TEXT = 1_000_000  # characters of Verilog
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all sessions of a run share.
+
+    netlist : how many gates, flip-flops and memories the Verilog has, if it is one of yosys
+    """
+
+    preset: Preset
+    bundle: Bundle
+    verilog: str
+    faults: Faults
+    env: dict[str, str]
+    work: Path
+    optimise: str
+    progress: Progress
+    netlist: dict | None = None
+
+    def setup(
+        self, simulator: str, waves: tuple[int, int] | None = None
+    ) -> tuple[Setup, Built]:
+        """Compile the Verilog for a simulator; waves : cycles that Verilator is to record."""
+        if simulator == "verilator":
+            verilog = recording(self.verilog) if waves else self.verilog
+            verilate = Verilate(self.env, self.optimise, traced=bool(waves))
+            built = cocotb_build(verilate, verilog, self.progress)
+        else:
+            built = _icarus(self.verilog, self.work / "icarus")
+        setup = Setup(self.preset, self.bundle, simulator, built.folder, self.faults, waves)
+        return setup, built
+
+
+@contextmanager
+def opened(
+    preset: Preset, bundle: Bundle, source: Path, progress: Progress, env: dict[str, str] | None = None,
+    faults: Iterable[str] = (), optimise: str | None = None, netlist: bool = False,
+) -> Iterator[Bench]:  # fmt: skip
+    """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
+
+    source : folder that holds `VERILOG`, used as it is found there, or a Verilog file
+    """
+    plan = plans.compile(preset.network, preset.target)
+    found = fault_texts.parse(list(faults), plan)
+    verilog, counted = read_verilog(source), None
+    if found.plan:
+        verilog = _modified(plan, found)
+    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+        if netlist:
+            mapped = netlists.build(verilog, Path(work) / "netlist", progress)
+            verilog = mapped.verilog
+            counted = {
+                "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
+            }  # fmt: skip
+        yield Bench(
+            preset, bundle, verilog, found, env or verilator_env(), Path(work),
+            optimise or optimisation(verilog), progress, counted,
+        )  # fmt: skip
+
+
+def optimisation(verilog: str) -> str:
+    """What compiles a large design in a minute, and a small one for speed."""
+    return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
+
+
+def read_verilog(folder: Path) -> str:
+    path = folder / VERILOG if folder.is_dir() else folder
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} must be readable Verilog: {error}") from None
+
+
+def _modified(plan: plans.Plan, faults: Faults) -> str:
+    """Verilog of a plan with a fault."""
+    from xnoreplay.hw import verilog
+
+    try:
+        return verilog.generate(faults.changed(plan))
+    except (ValueError, IndexError, ArithmeticError, TypeError, AssertionError) as error:
+        raise SpecError(f"the faulty plan must still be one that builds, but: {error}") from None
+
+
+def _icarus(verilog: str, folder: Path) -> Built:
+    """Compile for Icarus Verilog, which is quick."""
+    from cocotb_tools.runner import get_runner
+
+    if shutil.which("iverilog") is None:
+        raise ToolError("iverilog must be installed for --simulator icarus, but is not")
+    folder.mkdir()
+    (folder / "top.v").write_text(verilog, encoding="utf-8")
+    start = time.monotonic()
+    try:
+        get_runner("icarus").build(
+            sources=[folder / "top.v"], hdl_toplevel=TOP, build_dir=folder,
+            timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
+        )  # fmt: skip
+    except (SystemExit, RuntimeError, OSError) as error:
+        raise ToolError(f"iverilog must compile the Verilog, but: {error}") from None
+    return Built(folder, time.monotonic() - start, False)

@@ -1,0 +1,110 @@
+"""A difference to be seen again: what is recorded of it, and how it is carried out once more."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow import files
+from xnoreplay.flow.cosim import faults as fault_texts
+from xnoreplay.flow.cosim import session, waves
+from xnoreplay.flow.cosim import window as windows
+from xnoreplay.flow.cosim.chip import VERILOG, Bench, read_verilog
+from xnoreplay.flow.cosim.faults import Faults
+from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
+from xnoreplay.flow.cosim.session import Outcome, Setup
+from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.tools import verilator_env
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import CheckFailure, SpecError
+
+REPLAYED = "replay"  # folder of what a difference needs to be seen again
+
+
+def replay(
+    folder: Path, progress: Progress, env: dict[str, str] | None = None, window: str | None = None
+) -> dict:
+    """Carry out a recorded replay once more.
+
+    window : cycles to write a waveform of, into a folder `waves.FOLDER` inside; see `window.parse`
+
+    Raises
+    ------
+    CheckFailure
+        With the first difference, if it is still there.
+    SpecError
+        For a folder that holds no replay.
+    """
+    try:
+        tree = files.read_json(folder / "replay.json")
+        images = np.load(folder / "images.npy", allow_pickle=False)
+        contents = dict(np.load(folder / CONTENTS, allow_pickle=False))
+        preset = presets.from_dict(tree["preset"])
+        steps = tuple(Step.load(s) for s in tree["commands"])
+        texts, simulator, optimise = tree["faults"], tree["simulator"], tree["optimise"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(f"replay {folder} must be a folder that cosim recorded: {error}") from None
+    plan = plans.compile(preset.network, preset.target)
+    found = fault_texts.parse(texts, plan)
+    bundle = bundles.read(folder / "bundle.safetensors")
+    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+        bench = Bench(
+            preset, bundle, read_verilog(folder), found, env or verilator_env(), Path(work),
+            optimise, progress,
+        )  # fmt: skip
+        script = Script(steps, images, contents=contents)
+        if window:
+            waves.check_simulator(simulator)
+            spans = windows.spans(plan, bundle, script, progress, found.sim)
+            waves.write(bench, script, window, spans, folder / waves.FOLDER)
+        setup, _ = bench.setup(simulator)
+        outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
+    if outcome.differences:
+        raise CheckFailure(
+            f"the Verilog must equal the simulator, but: {outcome.differences[0]}",
+            {"differences": [d.plain() for d in outcome.differences]},
+        )
+    return {"compared": outcome.compared, "cycles": outcome.cycles}
+
+
+def record(bench: Bench, setup: Setup, script: Script, located: Outcome, out: Path) -> Path:
+    """Write everything that shows a difference again; returns the folder's final path."""
+    folder = out / REPLAYED
+    folder.mkdir(parents=True, exist_ok=True)
+    used = sorted({s.image for s in script.steps if s.image is not None})
+    place = {image: n for n, image in enumerate(used)}
+    steps = [replace(s, image=None if s.image is None else place[s.image]) for s in script.steps]
+    np.save(folder / "images.npy", script.images[used])
+    np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
+    bundles.write(bench.bundle, folder / "bundle.safetensors")
+    (folder / VERILOG).write_text(bench.verilog, encoding="utf-8")
+    tree = {
+        "preset": presets.to_dict(bench.preset),
+        "simulator": setup.simulator,
+        "optimise": bench.optimise,
+        "faults": _texts(bench.faults),
+        "commands": [s.plain(setup.plan) for s in steps],
+    }
+    files.write_json(folder / "replay.json", tree)
+    files.write_json(out / "difference.json", [d.plain() for d in located.differences])
+    for name, lines in (("expected", located.expected), ("verilog", located.observed)):
+        (out / f"{name}.trace").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return final_path(out) / REPLAYED
+
+
+def final_path(out: Path) -> Path:
+    """Where a folder that is still being written will be."""
+    name, part, _ = out.name.partition(files.PART)
+    return out.with_name(name.removeprefix(".")) if part else out
+
+
+def _texts(faults: Faults) -> list[str]:
+    """Faults of the memories; one of the plan is already in the Verilog."""
+    return [
+        f"{side}:{name}:{row}:{bit}"
+        for side, found in (("rtl", faults.rtl), ("sim", faults.sim))
+        for name, row, bit in found
+    ]

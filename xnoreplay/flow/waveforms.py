@@ -1,0 +1,52 @@
+"""A waveform beside the record of a comparison: what `cosim --waves` adds to the step's folder."""
+
+from pathlib import Path
+
+from xnoreplay.flow import data as datasets
+from xnoreplay.flow import guard, pretrain
+from xnoreplay.flow.cosim import waves, window
+from xnoreplay.flow.cosim.chip import opened
+from xnoreplay.flow.cosim.step import script_of
+from xnoreplay.flow.pipeline import Settings
+from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+
+
+class Recording:
+    """A window of the script that a run folder's comparison carries out.
+
+    Parameters
+    ----------
+    folder : Path
+        Its steps export and generate are up to date.
+    text : str
+        As `window.parse` reads it.
+
+    Raises
+    ------
+    SpecError
+        Where the script has no such window.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:
+        self.folder, self.settings, self.text, self.progress = folder, settings, text, progress
+        waves.check_simulator(settings.simulator)
+        self.bundle = bundles.read(folder / "export" / pretrain.BUNDLE)
+        preset = settings.preset
+        images = datasets.at_hand(preset, progress)
+        self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
+        plan = plans.compile(preset.network, preset.target)
+        self.spans = window.spans(plan, self.bundle, self.script, progress)
+        window.resolve(text, self.spans)
+
+    def write(self) -> dict:
+        """Carry the script out up to the window, and leave its waveform; raises as `waves.write`."""
+        settings = self.settings
+        source = settings.verilog or self.folder / "generate"
+        with guard.locked(self.folder), guard.interruptible(), opened(
+            settings.preset, self.bundle, source, self.progress, faults=settings.faults,
+            netlist=settings.netlist,
+        ) as bench:  # fmt: skip
+            target = self.folder / "cosim" / waves.FOLDER
+            return waves.write(bench, self.script, self.text, self.spans, target)
