@@ -14,6 +14,7 @@ from xnoreplay.spec.errors import XnoreplayError
 FOLDER = "cifar-100-python"
 SITE = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
 SIDE, CHANNELS, CLASSES = 32, 3, 100
+BLOCK = 1 << 20  # pixels converted at a time
 SIZES = {"train": 50_000, "test": 10_000}
 MD5 = {
     "train": "16019d7e3df5f24257cddd939b257f8d",
@@ -58,11 +59,16 @@ def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
     >>> to_ycbcr(np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], np.uint8)).tolist()
     [[0, 128, 128], [255, 128, 128], [77, 85, 255]]
     """
-    r, g, b = (rgb[..., i].astype(np.int32) for i in range(CHANNELS))
-    y = (77 * r + 150 * g + 29 * b + 128) >> 8
-    cb = (128 * 256 - 43 * r - 85 * g + 128 * b + 128) >> 8
-    cr = (128 * 256 + 128 * r - 107 * g - 21 * b + 128) >> 8
-    return np.stack([y, cb, cr], axis=-1).clip(0, 255).astype(np.uint8)
+    pixels = rgb.reshape(-1, CHANNELS)
+    found = np.empty_like(pixels)
+    for start in range(0, len(pixels), BLOCK):  # in wide integers, all at once take gigabytes
+        block = slice(start, start + BLOCK)
+        r, g, b = pixels[block].T.astype(np.int32)
+        y = (77 * r + 150 * g + 29 * b + 128) >> 8
+        cb = (128 * 256 - 43 * r - 85 * g + 128 * b + 128) >> 8
+        cr = (128 * 256 + 128 * r - 107 * g - 21 * b + 128) >> 8
+        found[block] = np.stack([y, cb, cr], axis=-1).clip(0, 255)
+    return found.reshape(rgb.shape)
 
 
 def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
