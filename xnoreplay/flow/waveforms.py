@@ -8,7 +8,7 @@ from xnoreplay.flow.cosim import waves, window
 from xnoreplay.flow.cosim.chip import opened
 from xnoreplay.flow.cosim.step import script_of
 from xnoreplay.flow.pipeline import Settings
-from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 
@@ -34,7 +34,7 @@ class Recording:
         waves.check_simulator(settings.simulator)
         self.bundle = bundles.read(folder / "export" / pretrain.BUNDLE)
         preset = settings.preset
-        images = datasets.at_hand(preset, progress)
+        images = datasets.at_hand(preset, Silent())  # the comparison says what they are
         self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
         plan = plans.compile(preset.network, preset.target)
         self.spans = window.spans(plan, self.bundle, self.script, progress)

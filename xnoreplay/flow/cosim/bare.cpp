@@ -109,6 +109,7 @@ int main(int argc, char **argv) {
         at += pixels;
         wait_idle();
         found.push_back(bus_read(result_address));
+        std::fputc('\n', stderr);  // an empty line: one image more
     }
     const double spent = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     std::printf("%llu %.6f\n", static_cast<unsigned long long>(clocks - first), spent);

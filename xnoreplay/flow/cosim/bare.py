@@ -78,13 +78,21 @@ def bare_verilator(
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bare-") as work:
         script = Path(work) / "words"
         words(plan, bundle, images, seen).tofile(script)
-        with progress.task(f"bare Verilator, {len(images)} images"):
-            done = subprocess.run(
-                [built.folder / TOP, script], capture_output=True, text=True, check=False
-            )
-    if done.returncode:
-        raise CheckFailure(f"the chip must run in bare Verilator, but: {done.stderr.strip()}")
-    figures, predicted = done.stdout.splitlines()[:2]
+        with progress.task("bare Verilator, images", len(images)) as task, subprocess.Popen(
+            [built.folder / TOP, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:  # fmt: skip
+            assert process.stdout
+            assert process.stderr
+            said = ""
+            for line in process.stderr:
+                if line.strip():
+                    said += line
+                else:
+                    task.advance()
+            output = process.stdout.read()
+    if process.returncode:
+        raise CheckFailure(f"the chip must run in bare Verilator, but: {said.strip()}")
+    figures, predicted = output.splitlines()[:2]
     model = Simulator(plan, bundle)
     model.arrive(seen)
     expected = model.predict(images).tolist()

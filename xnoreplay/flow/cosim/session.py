@@ -56,7 +56,8 @@ class Outcome:
 
     differences : of the first command that differs, in the order of their weight
     compared : how many of each kind were equal
-    cycles, seconds, cpu : of the chip, or where they differ, those that both have; of the simulation without its start, by clock and processor
+    cycles : of the chip; where it differs from the model, those that both have
+    seconds, cpu : of the simulation without its start, by clock and processor
     observed, expected : the traces of the command that differs
     """
 

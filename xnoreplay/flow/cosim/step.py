@@ -72,7 +72,8 @@ def run(
         Where the two differ; its evidence is in `out`.
     """
     wanted = SIMULATORS if simulator == "both" else (simulator,)
-    data = dataset or datasets.at_hand(preset, progress)
+    with progress.task("images"):
+        data = dataset or datasets.at_hand(preset, progress)
     with opened(
         preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist
     ) as bench:
@@ -81,7 +82,8 @@ def run(
             result["netlist"] = bench.netlist
         for name in wanted:
             setup, built = bench.setup(name)
-            script = script_of(preset, bundle, data, images, name)
+            with progress.task("commands of the script"):
+                script = script_of(preset, bundle, data, images, name)
             outcome = check(bench, setup, script, out)
             result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
     return result
