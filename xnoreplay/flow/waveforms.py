@@ -34,8 +34,9 @@ class Recording:
         waves.check_simulator(settings.simulator)
         self.bundle = bundles.read(folder / "export" / pretrain.BUNDLE)
         preset = settings.preset
-        images = datasets.at_hand(preset, Silent())  # the comparison says what they are
-        self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
+        with progress.task("images and commands of the script"):
+            images = datasets.at_hand(preset, Silent())  # the comparison says what they are
+            self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
         plan = plans.compile(preset.network, preset.target)
         self.spans = window.spans(plan, self.bundle, self.script, progress)
         window.resolve(text, self.spans)
