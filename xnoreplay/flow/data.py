@@ -173,10 +173,8 @@ def _cifar100(_order_seed: int) -> Dataset:
     """60,000 colour images of 100 classes, 32x32, as YCbCr; `xnoreplay.flow.cifar100` finds them."""
     from xnoreplay.flow import cifar100
 
-    images, labels, is_test = cifar100.read()
-    for part in np.array_split(images, CONVERSIONS):
-        part[...] = cifar100.to_ycbcr(part)
-    return Dataset("cifar100", images, labels, is_test, max_pixel=255)
+    rgb, labels, is_test = cifar100.read()
+    return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test, max_pixel=255)
 
 
 def _core50(order_seed: int) -> Dataset:
@@ -191,8 +189,6 @@ DATASETS: dict[str, Callable[[int], Dataset]] = {
     "cifar100": _cifar100,
     "core50": _core50,
 }
-
-CONVERSIONS = 20  # of a data set's colours, in turn: as integers its pixels are eight times as large
 
 RANDOM = "random"
 RANDOM_IMAGES = 400
