@@ -20,7 +20,7 @@ class R(IntEnum):
 
     K = SCALARS  # cycle of the operation
     DONE = SCALARS + 1  # this was the operation's last cycle
-    # array: operand, cells, mid and accumulator stages
+    # array: operand, count, mid and accumulator stages
     X_VALID = SCALARS + 2
     X_TAPS = SCALARS + 3
     X_SLOT = SCALARS + 4
@@ -92,8 +92,8 @@ class Registers(NamedTuple):
     row_out: np.ndarray  # (2, units) uint64, words read from the line buffer's rings
     shift: np.ndarray  # (3, 2 beats, units) uint64, earlier words of the three rows
     x: np.ndarray  # (9 units,) uint64
-    cells: np.ndarray  # (lanes, 9 units) uint64
-    mid: np.ndarray  # (lanes, 9) int64
+    count: np.ndarray  # (lanes,) int64, ones of a lane's cells; the chip has one a channel
+    mid: np.ndarray  # (lanes,) int64, the same a cycle later; the chip has one a node
     acc: np.ndarray  # (lanes,) int64
     word: np.ndarray  # (units,) uint64, output bits being collected
     average: np.ndarray  # (units,) uint64, LGAP's average bits
@@ -114,8 +114,8 @@ def registers(geometry, beats: int) -> Registers:
         "row_out": (2, units),
         "shift": (3, 2 * beats, units),
         "x": (9 * units,),
-        "cells": (g.lanes, 9 * units),
-        "mid": (g.lanes, 9),
+        "count": (g.lanes,),
+        "mid": (g.lanes,),
         "acc": (g.lanes,),
         "word": (units,),
         "average": (units,),
@@ -123,7 +123,7 @@ def registers(geometry, beats: int) -> Registers:
         "ones": (g.channels,),
         "agree": (g.channels,),
     }
-    signed = ("s", "mid", "acc", "ones", "agree")
+    signed = ("s", "count", "mid", "acc", "ones", "agree")
     block = np.zeros(sum(int(np.prod(s)) for s in shapes.values()), np.int64)
     views, start = {}, 0
     for name, shape in shapes.items():
