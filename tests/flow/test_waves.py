@@ -17,6 +17,7 @@ from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 
+pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0)
@@ -93,15 +94,6 @@ def test_a_vcd_as_simulators_write_it(tmp_path):
 
 
 # -------------------------------------------------------------------- with Verilator
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory):
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if base.name.startswith("popen") else base
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(verilate.CACHE, str(shared / "cache"))
-        yield
 
 
 @pytest.fixture(scope="module")

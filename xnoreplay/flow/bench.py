@@ -142,7 +142,7 @@ def bare(bench: Bench, verilog: str) -> Figure:
 def cocotb(bench: Bench, verilog: str, name: str) -> Figure:
     """The co-simulation's test bench, which looks at nothing but registers and counters."""
     from xnoreplay.flow import tools
-    from xnoreplay.flow.cosim import session, step
+    from xnoreplay.flow.cosim import chip, session
     from xnoreplay.flow.cosim.faults import Faults
     from xnoreplay.flow.cosim.script import Script, Step
 
@@ -151,9 +151,9 @@ def cocotb(bench: Bench, verilog: str, name: str) -> Figure:
     script = Script(tuple(steps), bench.images[:n])
     before = _children()
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
-        shared = step.Bench(
+        shared = chip.Bench(
             bench.preset, bench.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
-            step.optimisation(verilog), bench.progress,
+            chip.optimisation(verilog), bench.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
         build = 0.0 if built.kept else _children() - before

@@ -23,10 +23,11 @@ DEVICE = {"size": "85k", "package": "CABGA756", "speed": "6"}
 
 def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
     """Text and top module of one of `UNITS`."""
-    from xnoreplay.hw import harness, verilog
+    from xnoreplay.hw import array, verilog
+    from xnoreplay.hw.harness import Harness
 
     if unit == "array":
-        return verilog.convert(harness.array(plan), "array_harness"), "array_harness"
+        return verilog.convert(Harness(array.of_plan(plan)), "array_harness"), "array_harness"
     return verilog.generate(plan), verilog.TOP
 
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.plan import Plan
 
 
 def tree_sum(terms: list[Value]) -> Value:
@@ -207,3 +208,12 @@ class Array(wiring.Component):
                 lane.wdata.eq(Mux(self.wown[i], self.wwords[i].replicate(TAPS), self.wdata)),
             ]
         return m
+
+
+def of_plan(plan: Plan) -> Array:
+    """The array of a plan's chip."""
+    target = plan.target
+    return Array(
+        target.lanes, target.channels, plan.slots, target.node_fold, plan.accumulator_bits,
+        early=plan.has_skips,
+    )  # fmt: skip

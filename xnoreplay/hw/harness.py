@@ -4,9 +4,6 @@ from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.array import Array
-from xnoreplay.spec.plan import Plan
-
 PARITY = 4  # bits that one look-up table joins
 
 
@@ -40,14 +37,3 @@ class Harness(wiring.Component):
             m.d.sync += stage.eq(Cat(group.xor() for group in groups))
         m.d.comb += self.scan_out.eq(stage)
         return m
-
-
-def array(plan: Plan) -> Harness:
-    """The array of a plan's chip."""
-    target = plan.target
-    return Harness(
-        Array(
-            target.lanes, target.channels, plan.slots, target.node_fold, plan.accumulator_bits,
-            plan.has_skips,
-        )
-    )  # fmt: skip

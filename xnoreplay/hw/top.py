@@ -4,8 +4,8 @@ from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw import axi
-from xnoreplay.hw.array import Array, tree_sum
+from xnoreplay.hw import array, axi
+from xnoreplay.hw.array import tree_sum
 from xnoreplay.hw.classifier import ClassifierRam
 from xnoreplay.hw.convolution import ConvolutionFront
 from xnoreplay.hw.counters import Counters
@@ -49,15 +49,12 @@ class Chip(wiring.Component):
         plan = self.plan
         number = {name: n for n, name in enumerate(plan.phases)}
         acc_bits = plan.accumulator_bits
-        target = plan.target
 
         m.submodules.host = self.host = Host(plan.memories)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
         self.thermometer = Thermometer(plan)
         self.front = ConvolutionFront(plan, number["conv0"])
-        self.array = Array(
-            target.lanes, target.channels, plan.slots, target.node_fold, acc_bits, plan.has_skips
-        )
+        self.array = array.of_plan(plan)
         self.back = ConvolutionBack(plan, number["conv0"], acc_bits)
         self.lgap = Lgap(plan)
         self.dense = DenseUnit(plan, acc_bits)

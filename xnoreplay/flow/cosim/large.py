@@ -10,10 +10,10 @@ import numpy as np
 
 from xnoreplay.flow.cosim import minibatches
 from xnoreplay.flow.cosim.script import (
-    LOW_BITS,
     Script,
     Step,
     changing,
+    low_bits,
     memories,
     merged,
     pieces,
@@ -59,8 +59,8 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     chip = prepared(plan, bundle, steps, data.images, contents)
     kinds = minibatches.beginning(chip, TRACED)
     steps += [
-        Step("retrain", memories=changing(plan), before=tuple(n for n in whole if n in LOW_BITS),
-             trace=True, windows=merged(kinds.values()), bus=True),
+        Step("retrain", memories=changing(plan), before=low_bits(plan), trace=True,
+             windows=merged(kinds.values()), bus=True),
         Step("rebalance", memories=changing(plan), bus=True),
         Step("retrain", abort=plan.feature_cycles, memories=changing(plan), bus=True),
         Step("infer", 0, chosen[0], memories=whole, bus=True),

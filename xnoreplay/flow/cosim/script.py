@@ -128,6 +128,11 @@ def memories(plan: Plan) -> tuple[str, ...]:
     return tuple(m.name for m in plan.memories)
 
 
+def low_bits(plan: Plan) -> tuple[str, ...]:
+    """`LOW_BITS` that the hardware has."""
+    return tuple(n for n in memories(plan) if n in LOW_BITS)
+
+
 def changing(plan: Plan, learning: bool = True) -> tuple[str, ...]:
     """Those of them that commands write: all but what the host alone writes.
 
@@ -197,8 +202,8 @@ def build(
         if task == 1:
             chip = prepared(plan, bundle, steps, data.images)
             kinds = minibatches.windows(plan, chip)
-            low = tuple(n for n in whole if n in LOW_BITS)
-            retrain = replace(retrain, trace=True, windows=merged(kinds.values()), before=low)
+            windows = merged(kinds.values())
+            retrain = replace(retrain, trace=True, windows=windows, before=low_bits(plan))
         steps.append(retrain)
         some = changing(plan)
         steps.append(Step("rebalance", memories=some, trace=task in (1, tasks), bus=True))

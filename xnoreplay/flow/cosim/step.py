@@ -7,7 +7,6 @@ from xnoreplay.flow import data as datasets
 from xnoreplay.flow.cosim import large, session
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim.chip import Bench, opened
-from xnoreplay.flow.cosim.chip import optimisation as optimisation
 from xnoreplay.flow.cosim.replays import record
 from xnoreplay.flow.cosim.script import Script
 from xnoreplay.flow.cosim.session import Outcome, Setup
