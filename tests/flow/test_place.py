@@ -1,6 +1,7 @@
 """nextpnr's reports and logs, on saved ones; and a small array through the tools."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from xnoreplay.flow import place, tools
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.errors import SpecError, ToolError
 
 # Shortened from a report and a log of nextpnr-ecp5 0.11.
 PLACED = {
@@ -47,19 +48,39 @@ def test_what_a_device_has_too_few_of(tmp_path):
     assert place.too_large(log) == ""
 
 
+def test_a_folder_of_something_else_is_kept(tmp_path):
+    place.check_folder(tmp_path / "new")
+    place.check_folder(tmp_path)
+    (tmp_path / place.RESULT).write_text('{"unit": "array"}')
+    place.check_folder(tmp_path)
+    (tmp_path / place.RESULT).write_text('{"preset": "tiny"}')
+    with pytest.raises(SpecError, match="--out must be new, empty or of an earlier placement"):
+        place.check_folder(tmp_path)
+
+
+def test_a_report_without_a_clock():
+    with pytest.raises(ToolError, match=r"odd.json must have the clock of a net"):
+        place.placement({"fmax": {}, "utilization": {}}, "odd.json")
+
+
 @needs_yosys
 def test_a_small_array_is_placed_once_a_seed_and_goes_on(tmp_path):
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     out.mkdir()
     first = place.run("array", PLAN, 1, out, scratch, Silent())
-    (netlist,) = scratch.glob("*/netlist.json")
-    made = netlist.stat().st_mtime_ns
+    made = [next(scratch.rglob(name)) for name in ("netlist.json", "placed-0.json")]
+    times = [file.stat().st_mtime_ns for file in made]
     both = place.run("array", PLAN, 2, out, scratch, Silent())
-    assert netlist.stat().st_mtime_ns == made
+    assert [file.stat().st_mtime_ns for file in made] == times
     assert both["seeds"][:1] == first["seeds"]
     assert both["least"] == min(both["seeds"])
     assert both["most"] == max(both["seeds"])
     assert json.loads((out / "placed-1.json").read_text())["fmax"]
+    other = replace(PLAN, target=replace(PLAN.target, clock_hz=2 * PLAN.target.clock_hz))
+    (fresh := tmp_path / "fresh").mkdir()
+    place.run("array", other, 1, fresh, scratch, Silent())
+    constraints = {f["constraint"] for f in json.loads((fresh / "placed-0.json").read_text())["fmax"].values()}
+    assert constraints == {other.target.clock_hz / 1e6}
     # Nothing of the array is optimised away: every bit of the accumulators is a flip-flop.
     least = PLAN.target.lanes * PLAN.accumulator_bits
     assert both["utilization"]["TRELLIS_FF"]["used"] > least + PLAN.target.window

@@ -1,7 +1,8 @@
 """Speed, measured: the same design and work in every simulator, one thread each, processor time.
 
 An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
-first cycles of one: rates are per modelled cycle. Every prediction is held to the simulator's.
+first cycles of one: rates are per modelled cycle. Predictions of the simulator's
+modes and of the Verilog are held to the functional ones.
 """
 
 import resource
@@ -23,7 +24,7 @@ from xnoreplay.spec.presets import Preset
 
 FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
 BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
-AMARANTH_CYCLES = 300
+AMARANTH_CYCLES, ICARUS_CYCLES = 300, 30_000  # slow simulators do less
 FUNCTIONAL_IMAGES, TORCH_IMAGES = 10_000, 400
 RANDOM_SAMPLES = 20_000
 
@@ -139,14 +140,14 @@ def bare(bench: Bench, verilog: str) -> Figure:
                   {"build_kept": found["build_kept"]})  # fmt: skip
 
 
-def cocotb(bench: Bench, verilog: str, name: str) -> Figure:
+def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
     """The co-simulation's test bench, which looks at nothing but registers and counters."""
     from xnoreplay.flow import tools
     from xnoreplay.flow.cosim import chip, session
     from xnoreplay.flow.cosim.faults import Faults
     from xnoreplay.flow.cosim.script import Script, Step
 
-    n = bench.count(COCOTB_CYCLES)
+    n = bench.count(cycles)
     steps = [Step("arrive", bench.seen), *(Step("infer", 0, i) for i in range(n))]
     script = Script(tuple(steps), bench.images[:n])
     before = _children()
@@ -297,9 +298,9 @@ def run(
         "session": lambda: session(bench),
         "torch": lambda: torch_float(bench),
         "bare": lambda: bare(bench, text),
-        "cocotb": lambda: cocotb(bench, text, "verilator"),
+        "cocotb": lambda: cocotb(bench, text, "verilator", COCOTB_CYCLES),
         "amaranth": lambda: amaranth(bench),
-        "icarus": lambda: cocotb(bench, text, "icarus"),
+        "icarus": lambda: cocotb(bench, text, "icarus", ICARUS_CYCLES),
     }
     figures = {}
     with progress.task("measurements", len(wanted)) as task:

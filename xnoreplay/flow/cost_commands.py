@@ -212,7 +212,7 @@ def place(
     """
     import shutil
 
-    from xnoreplay.flow import files, tools
+    from xnoreplay.flow import files, guard, tools
     from xnoreplay.flow import place as placing
     from xnoreplay.flow.progress import default
     from xnoreplay.flow.step import RESULT, SCRATCH
@@ -223,10 +223,11 @@ def place(
     require.positive("seeds", seeds)
     chosen = dialled(presets.load(preset or "digits"), settings)
     tools.require(["generate", "synth"])
-    folder = out or Path("runs") / f"{chosen.name}-{unit}-placed"
+    folder = (out or Path("runs") / f"{chosen.name}-{unit}-placed").absolute()
+    placing.check_folder(folder)
     scratch = folder.with_name(f"{folder.name}{SCRATCH}")
     compiled = plan.compile(chosen.network, chosen.target)
-    with files.whole_folder(folder) as part:
+    with guard.locked(scratch), guard.interruptible(), files.whole_folder(folder) as part:
         result = placing.run(unit, compiled, seeds, part, scratch, default())
         files.write_json(part / RESULT, result)
     shutil.rmtree(scratch)

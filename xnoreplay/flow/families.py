@@ -136,8 +136,10 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     ])  # fmt: skip
     (out / "area.ys").write_text(script, encoding="utf-8")
     with progress.task("yosys: map to the Liberty file's cells"):
-        synth.yosys(out, "area")
-    library.unlink()
+        try:
+            synth.yosys(out, "area")
+        finally:
+            library.unlink()  # a library may be licensed: no copy of it stays
     report = files.read_json(out / "area.json")
     try:
         total = float(report["design"]["area"])

@@ -11,9 +11,10 @@ import statistics
 from collections import Counter
 from pathlib import Path
 
-from xnoreplay.flow import synth, tools
+from xnoreplay.flow import files, synth, tools
 from xnoreplay.flow.progress import Progress
-from xnoreplay.spec.errors import CheckFailure, ToolError
+from xnoreplay.flow.step import RESULT
+from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 from xnoreplay.spec.plan import Plan
 
 UNITS = ("chip", "array")
@@ -31,6 +32,24 @@ def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
     return verilog.generate(plan), verilog.TOP
 
 
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that placing would replace, but that holds something else.
+
+    Raises
+    ------
+    SpecError
+        Where it has files and no placement's result, or is no folder.
+    """
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    try:
+        kept = files.read_json(folder / RESULT)
+    except (OSError, ValueError):
+        kept = {}
+    if kept.get("unit") not in UNITS:
+        raise SpecError(f"--out must be new, empty or of an earlier placement, not {folder}")
+
+
 def placement(report: dict, name: str) -> dict:
     """Used and available resources, and the least clock in Hz, from nextpnr's report."""
     try:
@@ -38,7 +57,9 @@ def placement(report: dict, name: str) -> dict:
         used = {k: v for k, v in report["utilization"].items() if v["used"]}
     except (KeyError, TypeError):
         raise ToolError(f"{name} must have fmax and utilization, but has not") from None
-    return {"utilization": used, "clock_hz": min(clocks.values()) if clocks else None}
+    if not clocks:
+        raise ToolError(f"{name} must have the clock of a net, but has none")
+    return {"utilization": used, "clock_hz": min(clocks.values())}
 
 
 def run(
@@ -62,11 +83,13 @@ def run(
         Where the unit does not fit the device.
     """
     text, top = verilog_of(unit, plan)
-    work = scratch / hashlib.sha256(text.encode()).hexdigest()
+    asked = plan.target.clock_hz
+    # What was placed for another clock is another placement.
+    work = scratch / hashlib.sha256(f"{asked} {DEVICE} {text}".encode()).hexdigest()
     work.mkdir(parents=True, exist_ok=True)
     netlist = mapped(text, top, work, progress)
     net, loads = next(iter(fan_out(netlist, top).items()))
-    found = seeds(work, count, plan.target.clock_hz, out, progress)
+    found = seeds(work, count, asked, out, progress)
     return {"unit": unit, "lanes": plan.target.lanes, "window": plan.target.window,
             "widest": {"net": net, "loads": loads}, **found}  # fmt: skip
 

@@ -56,7 +56,7 @@ def replay(
             optimise, progress,
         )  # fmt: skip
         script = Script(steps, images, contents=contents)
-        if window:
+        if window is not None:
             waves.check_simulator(simulator)
             spans = windows.spans(plan, bundle, script, progress, found.sim)
             waves.write(bench, script, window, spans, folder / waves.FOLDER)

@@ -112,7 +112,7 @@ def check(bench: Bench, setup: Setup, script: Script, out: Path) -> Outcome:
     first = located.differences[0]
     folder = record(bench, setup, script, located, out)
     command = f"xnoreplay cosim --replay {folder}"
-    window = around(first.cycle, located.cycles)
+    window = around(first.cycle, located.cycles) if setup.simulator == SIMULATORS[0] else ""
     waves = f"; for its waveform, add --waves {window}" if window else ""
     raise CheckFailure(
         f"the Verilog must equal the simulator, but: {first}; to see it again: {command}{waves}",
