@@ -261,6 +261,11 @@ def test_a_replay_that_is_none(capsys, tmp_path):
     assert "must be a folder that cosim recorded" in sentence
 
 
+def test_a_replay_with_a_window_that_is_none(capsys, tmp_path):
+    sentence = mistake(capsys, "cosim", "--replay", tmp_path, "--waves", "")
+    assert "--waves must be" in sentence
+
+
 def test_a_fault_that_is_none(capsys, tmp_path):
     arguments = ["--preset", "tiny", "--untrained", "--out", tmp_path / "r"]
     sentence = mistake(capsys, "cosim", *arguments, "--fault", "rtl:act.ping")

@@ -53,9 +53,10 @@ def test_a_folder_of_something_else_is_kept(tmp_path):
     place.check_folder(tmp_path)
     (tmp_path / place.RESULT).write_text('{"unit": "array"}')
     place.check_folder(tmp_path)
-    (tmp_path / place.RESULT).write_text('{"preset": "tiny"}')
-    with pytest.raises(SpecError, match="--out must be new, empty or of an earlier placement"):
-        place.check_folder(tmp_path)
+    for text in ('{"preset": "tiny"}', "[]", "no JSON"):
+        (tmp_path / place.RESULT).write_text(text)
+        with pytest.raises(SpecError, match="--out must be new, empty or of an earlier placement"):
+            place.check_folder(tmp_path)
 
 
 def test_a_report_without_a_clock():

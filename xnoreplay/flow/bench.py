@@ -1,8 +1,8 @@
 """Speed, measured: the same design and work in every simulator, one thread each, processor time.
 
 An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
-first cycles of one: rates are per modelled cycle. Predictions of the simulator's
-modes and of the Verilog are held to the functional ones.
+first cycles of one: rates are per modelled cycle. Predictions of the simulator's modes and of bare
+Verilator are held to the functional ones, cocotb's registers, counters and phases to fast mode.
 """
 
 import resource

@@ -246,10 +246,12 @@ def _replay(folder: Path, waves: str | None) -> None:
     """Carry out a recorded difference once more."""
     from xnoreplay.flow import cosim as cosimulation
     from xnoreplay.flow import tools
+    from xnoreplay.flow.cosim import window
     from xnoreplay.flow.progress import default
 
     tools.require(["cosim"])
     if waves is not None:
+        window.parse(waves)
         tools.require(["waves"])
     result = cosimulation.replay(folder, default(), window=waves)
     typer.echo(f"no difference in {result['cycles']:,} cycles")

@@ -45,8 +45,8 @@ def check_folder(folder: Path) -> None:
     try:
         kept = files.read_json(folder / RESULT)
     except (OSError, ValueError):
-        kept = {}
-    if kept.get("unit") not in UNITS:
+        kept = None
+    if not (isinstance(kept, dict) and kept.get("unit") in UNITS):
         raise SpecError(f"--out must be new, empty or of an earlier placement, not {folder}")
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow.cosim import large, session
+from xnoreplay.flow.cosim import large, session, waves
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim.chip import Bench, opened
 from xnoreplay.flow.cosim.replays import record
@@ -112,10 +112,11 @@ def check(bench: Bench, setup: Setup, script: Script, out: Path) -> Outcome:
     first = located.differences[0]
     folder = record(bench, setup, script, located, out)
     command = f"xnoreplay cosim --replay {folder}"
-    window = around(first.cycle, located.cycles) if setup.simulator == SIMULATORS[0] else ""
-    waves = f"; for its waveform, add --waves {window}" if window else ""
+    recorded = setup.simulator == waves.SIMULATOR
+    window = around(first.cycle, located.cycles) if recorded else ""
+    advice = f"; for its waveform, add --waves {window}" if window else ""
     raise CheckFailure(
-        f"the Verilog must equal the simulator, but: {first}; to see it again: {command}{waves}",
+        f"the Verilog must equal the simulator, but: {first}; to see it again: {command}{advice}",
         {
             "difference": first.plain(),
             "differences": [d.plain() for d in located.differences],
