@@ -95,8 +95,6 @@ def cells_of(chip, plan, name) -> list:
     if name == "cls.top":
         places = [bank_row(plan, row) for row in range(memory.depth)]
         return [chip.cls.banks[bank].array.data[row] for bank, row in places]
-    if name == "lane.file":
-        return [lane.file.array.data[i] for lane in chip.array.units for i in range(memory.depth)]
     if name == "replay.count":
         return [chip.replay.counts.array.data[i] for i in range(memory.depth)]
     if name == "batch.bank":
@@ -124,10 +122,21 @@ def class_rows(ram, plan) -> list:
     ]
 
 
+def lane_word(ctx, file, slot: int) -> int:
+    """A lane's word, whose bits lie in parts."""
+    word = 0
+    for part, columns in zip(file.parts, file.columns, strict=True):
+        bits = ctx.get(part.array.data[slot])
+        word |= sum((bits >> i & 1) << column for i, column in enumerate(columns))
+    return word
+
+
 def _observe(ctx, chip, plan, phases, cycles) -> Observation:
-    names = [*chip.rams, "cls.top", "lane.file", "replay.count", "batch.bank", "table.inverse"]
+    names = [*chip.rams, "cls.top", "replay.count", "batch.bank", "table.inverse"]
     names += [*chip.learning.rams, *chip.learning.plane_rams]
     memories = {name: [ctx.get(cell) for cell in cells_of(chip, plan, name)] for name in names}
+    slots = range(plan.memory("lane.file").depth)
+    memories["lane.file"] = [lane_word(ctx, lane.file, i) for lane in chip.array.units for i in slots]
     unit = chip.counters
     return Observation(
         phases,

@@ -36,6 +36,62 @@ def node_layout(channels: int, fold: int) -> data.ArrayLayout:
     return data.ArrayLayout(range(TAPS * fold + 1), channels // fold)
 
 
+PART = 32
+"""Channels of a lane's file that share a read address: one register for 576 bits or more is so far
+from most of them that its wires, and not the logic, set the array's clock."""
+
+
+class LaneFile(wiring.Component):
+    """A lane's file of windows, in parts of `PART` channels that each hold a read address of their own.
+
+    ``rdata`` is the word of the ``slot`` that was there in the last cycle of ``load``; ``wen`` has one
+    bit for each tap.
+    """
+
+    def __init__(self, slots: int, channels: int):
+        self.slots, self.channels = slots, channels
+        self.columns = lane_columns(channels)
+        self.parts = [
+            RegisterFile(slots, len(columns), len(columns) // TAPS) for columns in self.columns
+        ]
+        super().__init__(
+            {
+                "load": In(1),
+                "slot": In(range(slots)),
+                "rdata": Out(TAPS * channels),
+                "wen": In(TAPS),
+                "waddr": In(range(slots)),
+                "wdata": In(TAPS * channels),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        for i, (part, columns) in enumerate(zip(self.parts, self.columns, strict=True)):
+            m.submodules[f"part{i}"] = part
+            # Registers that start alike are merged by synthesis. A beat loads all before a read counts.
+            start = (self.slots - 1) * (i % 2)
+            slot = Signal(range(self.slots), name=f"slot{i}", init=start, reset_less=True)
+            with m.If(self.load):
+                m.d.sync += slot.eq(self.slot)
+            m.d.comb += [
+                part.raddr.eq(slot),
+                part.wen.eq(self.wen),
+                part.waddr.eq(self.waddr),
+                part.wdata.eq(Cat(self.wdata[n] for n in columns)),
+                Cat(self.rdata[n] for n in columns).eq(part.rdata),
+            ]
+        return m
+
+
+def lane_columns(channels: int) -> list[list[int]]:
+    """For each part of a lane's file, where each bit of its word is in the lane's word."""
+    return [
+        [t * channels + c for t in range(TAPS) for c in range(start, min(start + PART, channels))]
+        for start in range(0, channels, PART)
+    ]
+
+
 class Lane(wiring.Component):
     """One lane: its file, its cells, its popcount tree and its accumulator.
 
@@ -73,7 +129,6 @@ class Lane(wiring.Component):
         # x_ is beside the operand, c_ beside the counts, n_ beside the nodes.
         x_valid, c_valid, n_valid = (Signal(name=f"{s}_valid") for s in "xcn")
         x_first, c_first, n_first = (Signal(name=f"{s}_first", reset_less=True) for s in "xcn")
-        slot = Signal(range(self.slots), reset_less=True)
         enabled = Signal(TAPS, reset_less=True)
         conjoin = Signal(reset_less=True)
         m.d.sync += [
@@ -82,13 +137,13 @@ class Lane(wiring.Component):
         ]  # fmt: skip
         with m.If(self.valid):
             m.d.sync += [
-                slot.eq(self.slot), enabled.eq((1 << self.taps) - 1), x_first.eq(self.first),
-                conjoin.eq(self.conjoin),
-            ]  # fmt: skip
+                enabled.eq((1 << self.taps) - 1), x_first.eq(self.first), conjoin.eq(self.conjoin)
+            ]
 
-        m.submodules.file = self.file = file = RegisterFile(self.slots, self.window, self.channels)
+        m.submodules.file = self.file = file = LaneFile(self.slots, self.channels)
         m.d.comb += [
-            file.raddr.eq(slot),
+            file.load.eq(self.valid),
+            file.slot.eq(self.slot),
             file.wen.eq(self.wen),
             file.waddr.eq(self.waddr),
             file.wdata.eq(self.wdata),

@@ -78,7 +78,7 @@ class Bench:
         """Write rows past every port; returns what is there then."""
         view = self.view.memories[name]
         for i, value in enumerate(rows, first):
-            view.rows[i].value = value
+            view[i] = value
         await FallingEdge(self.dut.clk)
         return [view[i] for i in range(first, first + len(rows))]
 

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import replace
 
 from xnoreplay.flow.cosim.script import REGISTERS
-from xnoreplay.hw.array import Array
+from xnoreplay.hw.array import Array, lane_columns
 from xnoreplay.hw.classifier import bank_row
 from xnoreplay.hw.host import identifier
 from xnoreplay.spec import trace
@@ -51,14 +51,51 @@ class MemoryView:
     def __init__(self, rows) -> None:
         self.rows = rows
 
+    def __len__(self) -> int:
+        return len(self.rows)
+
     def __getitem__(self, row: int) -> int:
         return number(self.rows[row])
 
+    def __setitem__(self, row: int, value: int) -> None:
+        self.rows[row].value = value
+
     def all(self) -> list[int]:
-        return [number(row) for row in self.rows]
+        return [self[row] for row in range(len(self))]
 
     def flip(self, row: int, bit: int) -> None:
-        self.rows[row].value = self[row] ^ 1 << bit
+        self[row] ^= 1 << bit
+
+
+class PartsView(MemoryView):
+    """Rows that lie in several memories, a run of columns after another in each.
+
+    rows : for each row a handle a memory
+    columns : for each memory, where each bit of its word is in the row
+    """
+
+    def __init__(self, rows, columns: list[list[int]]) -> None:
+        super().__init__(rows)
+        self.runs = [_runs(places) for places in columns]
+
+    def __getitem__(self, row: int) -> int:
+        value = 0
+        for handle, runs in zip(self.rows[row], self.runs, strict=True):
+            word = number(handle)
+            for place, at, mask in runs:
+                value |= (word >> place & mask) << at
+        return value
+
+    def __setitem__(self, row: int, value: int) -> None:
+        for handle, runs in zip(self.rows[row], self.runs, strict=True):
+            handle.value = sum((value >> at & mask) << place for place, at, mask in runs)
+
+
+def _runs(places: list[int]) -> list[tuple[int, int, int]]:
+    """Columns that follow each other: the first one's place in the word and in the row, and a mask."""
+    starts = [i for i, at in enumerate(places) if i == 0 or at != places[i - 1] + 1]
+    ends = [*starts[1:], len(places)]
+    return [(i, places[i], (1 << end - i) - 1) for i, end in zip(starts, ends, strict=True)]
 
 
 class Strobes:
@@ -226,16 +263,26 @@ class ChipView:
         self.lanes = [getattr(dut.array, f"lane{i}").file for i in range(plan.target.lanes)]
         self.memories: dict[str, MemoryView] = {}
         for memory in plan.memories:
-            self.memories[memory.name] = MemoryView(self._rows(memory))
+            if memory.name == "lane.file":
+                columns = lane_columns(plan.target.channels)
+                self.memories[memory.name] = PartsView(self._lane_rows(memory.depth, columns), columns)
+            else:
+                self.memories[memory.name] = MemoryView(self._rows(memory))
         self.counter_names = counters(plan.memories)
         self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
         self.cycles_handle = dut.counters.cycles
         # The host's inputs, so that names do not depend on where a register lives.
         self.registers = {name: getattr(dut.host, name) for name in REGISTERS}
 
+    def _lane_rows(self, depth: int, columns: list) -> list:
+        """Rows of lane.file out of its parts."""
+        rows = []
+        for file in self.lanes:
+            parts = [getattr(file, f"part{i}").array.rows for i in range(len(columns))]
+            rows += [[part[slot] for part in parts] for slot in range(depth)]
+        return rows
+
     def _rows(self, memory) -> list:
-        if memory.name == "lane.file":
-            return [file.array.rows[slot] for file in self.lanes for slot in range(memory.depth)]
         if memory.name == "thermometer.threshold":
             unit = self.dut.thermometer
             return [getattr(unit, f"threshold{i}") for i in range(memory.depth)]
