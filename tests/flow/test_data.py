@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from xnoreplay.flow import brought, data
+from xnoreplay.flow import brought, data, pipeline
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, XnoreplayError
@@ -79,6 +79,10 @@ def test_more_classes_than_the_data_set_has():
         data.of(preset)
 
 
+def _config(preset):
+    return pipeline.configs(pipeline.Settings(preset), train=False)["cosim"]
+
+
 def test_random_images_stand_in_for_a_data_set_that_nobody_brought(monkeypatch):
     monkeypatch.delenv(brought.VARIABLE, raising=False)
     notes = []
@@ -92,7 +96,10 @@ def test_random_images_stand_in_for_a_data_set_that_nobody_brought(monkeypatch):
     assert notes == [
         "data set 'cifar100' is not here (XNOREPLAY_DATA is not set): random images stand in for it"
     ]
+    # A comparison of random images is out of date where the data set is brought.
+    assert _config(full)["stand_in"]
     monkeypatch.setenv(brought.VARIABLE, "/nowhere")
+    assert not _config(full)["stand_in"]
     with pytest.raises(XnoreplayError, match="must be a file of CIFAR-100"):
         data.at_hand(full, progress)
     assert data.at_hand(presets.load("tiny"), progress).name == "digits"

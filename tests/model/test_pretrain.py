@@ -193,6 +193,33 @@ def test_a_network_of_all_classes_exports_the_base_rows(small, tmp_path):
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
 
 
+@pytest.mark.parametrize("all_classes", [False, True])
+def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_classes):
+    first = export.run(*small, trained)
+    base = small[0].scenario.base
+    dials = dataclasses.replace(RECIPES["digits"], learning_rate=0.0)  # so that the start shows
+    monkeypatch.setitem(RECIPES, "digits", dials)
+    path = pretrain.run(*small, tmp_path, seed=5, epochs=1, all_classes=all_classes, start=first)
+    made = export.run(*small, path)
+    for name in ("lgap", "dense", "thresholds"):
+        np.testing.assert_array_equal(getattr(made, name), getattr(first, name))
+    for ours, theirs in zip(made.conv, first.conv, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    np.testing.assert_array_equal(made.hidden, first.hidden)
+    np.testing.assert_array_equal(made.output[:base], first.output[:base])
+    assert made.provenance["start"] == {"digest": bundle.digest(first), "epochs": 6}
+
+
+def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path):
+    made = export.run(*small, trained)
+    lines = []
+    pretrain.run(*small, tmp_path, epochs=1, start=made, report=lines.append)
+    config = checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]
+    assert config["recipe"]["learning_rate"] == recipe_of("digits").learning_rate / 2
+    pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
+    assert "pretrain.safetensors is of another run: starting afresh" in lines
+
+
 def test_rows_of_later_classes_cancel(small, trained):
     made = export.run(*small, trained)
     base = small[0].scenario.base

@@ -18,6 +18,7 @@ from xnoreplay.flow.options import (
     BundleOption,
     DataOption,
     DumpOption,
+    EpochsOption,
     FamilyOption,
     FaultOption,
     ForceOption,
@@ -31,6 +32,7 @@ from xnoreplay.flow.options import (
     ReplayOption,
     SeedsOption,
     SimulatorOption,
+    StartOption,
     StepOption,
     UntrainedOption,
     WavesOption,
@@ -122,6 +124,7 @@ def pretrain(
     preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
     data: DataOption = None, objective: ObjectiveOption = None,
     all_classes: AllClassesOption = None, order_seed: OrderSeedOption = None,
+    epochs: EpochsOption = None, start: StartOption = None,
 ) -> None:  # fmt: skip
     """Train the network on the base classes.
 
@@ -135,7 +138,7 @@ def pretrain(
         return
     try:
         _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes,
-               objective=objective, order_seed=order_seed)  # fmt: skip
+               objective=objective, order_seed=order_seed, epochs=epochs, start=start)  # fmt: skip
     finally:
         step.dismiss()
 
@@ -245,7 +248,7 @@ def _waves(text: str, out: Path | None, force: bool, chosen: dict) -> None:
 def _replay(folder: Path, waves: str | None) -> None:
     """Carry out a recorded difference once more."""
     from xnoreplay.flow import cosim as cosimulation
-    from xnoreplay.flow import tools
+    from xnoreplay.flow import guard, tools
     from xnoreplay.flow.cosim import window
     from xnoreplay.flow.progress import default
 
@@ -253,7 +256,8 @@ def _replay(folder: Path, waves: str | None) -> None:
     if waves is not None:
         window.parse(waves)
         tools.require(["waves"])
-    result = cosimulation.replay(folder, default(), window=waves)
+    with guard.interruptible():
+        result = cosimulation.replay(folder, default(), window=waves)
     typer.echo(f"no difference in {result['cycles']:,} cycles")
 
 

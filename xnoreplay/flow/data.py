@@ -1,5 +1,6 @@
 """Data sets by name: images as they enter the chip, labels, and a fixed split."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -117,6 +118,11 @@ def at_hand(preset: Preset, progress: Progress) -> Dataset:
         return _random(preset.network.image_shape, preset.scenario.classes)
 
 
+def stands_in(preset: Preset) -> bool:
+    """Whether `at_hand` would take random images in place of a preset's data set."""
+    return preset.scenario.dataset in BROUGHT and not os.environ.get(brought.VARIABLE)
+
+
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
     """Images of a given shape: as they are, or the floor of the mean of k x k blocks.
 
@@ -190,6 +196,8 @@ DATASETS: dict[str, Callable[[int], Dataset]] = {
     "core50": _core50,
 }
 
+BROUGHT = ("cifar100", "core50")
+"""Those that the user brings."""
 RANDOM = "random"
 RANDOM_IMAGES = 400
 

@@ -61,6 +61,15 @@ ObjectiveOption = Annotated[
     typer.Option("--objective", metavar="NAME",
                  help="supervised, or semi: with Barlow Twins. [default: supervised]"),
 ]  # fmt: skip
+EpochsOption = Annotated[
+    int | None,
+    typer.Option("--epochs", metavar="N", help="Of the training. [default: the data set's recipe]"),
+]
+StartOption = Annotated[
+    Path | None,
+    typer.Option("--start", metavar="BUNDLE",
+                 help="Go on training this network, at half the learning rate."),
+]  # fmt: skip
 AllClassesOption = Annotated[
     bool | None,
     typer.Option("--all-classes/--base-classes",

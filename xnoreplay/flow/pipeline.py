@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from xnoreplay.flow import explore_space, files, pretrain
+from xnoreplay.flow import data, explore_space, files, pretrain
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import RECORD, Context, Run, Step
@@ -48,6 +48,11 @@ REPORT_CODE = (
 )  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 
+REMEMBERED = (
+    "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "dump", "epochs",
+)  # fmt: skip
+"""Settings, besides preset and start, that a folder's next run takes up."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -68,6 +73,8 @@ class Settings:
     sweep : dials and values that `explore` tries; its own choice, if None
     objective : of the pre-training, `supervised` or `semi` (semi-supervised)
     dump : whether cil leaves a file of all predictions
+    epochs : of the pre-training, instead of its recipe's
+    start : a bundle whose training the pre-training goes on with
     """
 
     preset: Preset
@@ -86,12 +93,16 @@ class Settings:
     sweep: dict[str, list] | None = None
     objective: str = "supervised"
     dump: bool = False
+    epochs: int | None = None
+    start: Path | None = None
 
     def __post_init__(self) -> None:
         from xnoreplay.model.recipe import OBJECTIVES
 
         require.positive("seeds", self.seeds)
         require.positive("images", self.images)
+        if self.epochs is not None:
+            require.positive("epochs", self.epochs)
         if self.simulator not in SIMULATORS:
             raise unknown("simulator", self.simulator, SIMULATORS)
         if self.objective not in OBJECTIVES:
@@ -119,6 +130,8 @@ def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
     try:
         recorded = files.read_json(folder / SETTINGS)
         recorded["preset"] = presets.from_dict(recorded["preset"])
+        if recorded.get("start"):
+            recorded["start"] = Path(recorded["start"])
         strange = recorded.keys() - {f.name for f in fields(Settings)}
         if strange:
             raise ValueError(f"{sorted(strange)[0]!r} is no setting")
@@ -189,7 +202,7 @@ def _generate(context: Context) -> dict:
 
 
 def _cosim(context: Context) -> dict:
-    from xnoreplay.flow import cosim, data
+    from xnoreplay.flow import cosim
     from xnoreplay.flow.cosim.bare import bare_verilator
     from xnoreplay.flow.tools import verilator_env
 
@@ -221,16 +234,18 @@ def _synth(context: Context) -> dict:
     verilog, top = folder / generated["verilog"], generated["top"]
     macros = files.read_json(folder / MANIFEST)["macros"]
     liberty = context.config["liberty"]
-    found = families.run(
-        verilog, top, macros, context.out, context.progress, context.config["families"],
-        Path(liberty) if liberty else None,
-    )  # fmt: skip
-    found |= synth.run(verilog, top, context.out, context.progress)
-    if context.config["place"]:
-        clock = _preset(context).target.clock_hz
-        found["placement"] = place.seeds(context.out, PLACED, clock, context.out, context.progress)
-    (context.out / synth.SOURCE).unlink()  # the generate step has it
-    (context.out / synth.NETLIST).unlink()  # large, and made again by synth.ys
+    try:
+        found = families.run(
+            verilog, top, macros, context.out, context.progress, context.config["families"],
+            Path(liberty) if liberty else None,
+        )  # fmt: skip
+        found |= synth.run(verilog, top, context.out, context.progress)
+        if context.config["place"]:
+            clock = _preset(context).target.clock_hz
+            found["placement"] = place.seeds(context.out, PLACED, clock, context.out, context.progress)
+    finally:
+        for name in (synth.SOURCE, synth.NETLIST):  # generate has the one, synth.ys makes the other
+            (context.out / name).unlink(missing_ok=True)
     return found
 
 
@@ -272,7 +287,7 @@ def steps(train: bool) -> dict[str, Step]:
     """All steps in order; with `train`, the bundle comes from the pre-training."""
     export_needs = ("pretrain",) if train else ()
     table = [
-        Step("pretrain", pretrain.pretrain, code=("spec", "model", *DATA_CODE)),
+        Step("pretrain", pretrain.pretrain, code=("spec", "model", *DATA_CODE), files=("start",)),
         Step(
             "export",
             pretrain.export,
@@ -285,7 +300,8 @@ def steps(train: bool) -> dict[str, Step]:
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
             "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",),
-            code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", *DATA_CODE),
+            code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", "data/latents",
+                  *DATA_CODE),
         ),
         Step("synth", _synth, ("generate",), code=("flow/synth.py", "flow/families.py", "flow/place.py"),
              files=("liberty",)),
@@ -312,6 +328,8 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "seed": 0,
             "all_classes": settings.all_classes,
             "objective": settings.objective,
+            "epochs": settings.epochs,
+            "start": str(settings.start.resolve()) if settings.start else None,
         },
         "export": {
             "preset": preset,
@@ -328,6 +346,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "faults": list(settings.faults),
             "verilog": str(settings.verilog) if settings.verilog else None,
             "netlist": settings.netlist,
+            "stand_in": data.stands_in(settings.preset),
         },
         "synth": {
             "preset": preset,
@@ -351,8 +370,9 @@ def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) 
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {
         name: getattr(settings, name)
-        for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "dump")
+        for name in REMEMBERED
     }
+    chosen["start"] = str(settings.start.resolve()) if settings.start else None
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
     return run
 

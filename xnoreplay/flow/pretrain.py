@@ -23,12 +23,13 @@ def pretrain(context: Context) -> dict:
     from xnoreplay.flow import data
     from xnoreplay.model import pretrain as training
 
-    preset = presets.from_dict(context.config["preset"])
+    preset, file = presets.from_dict(context.config["preset"]), context.config["start"]
     dataset = data.of(preset)
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.run(
         preset, dataset, context.scratch, seed=context.config["seed"],
-        all_classes=context.config["all_classes"], objective=context.config["objective"],
+        epochs=context.config["epochs"], all_classes=context.config["all_classes"],
+        objective=context.config["objective"], start=load(preset, Path(file)) if file else None,
         report=context.progress.note,
     )  # fmt: skip
     shutil.copyfile(path, context.out / path.name)

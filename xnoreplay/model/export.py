@@ -122,4 +122,6 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "torch": torch.__version__,
         "hardware": state.get("hardware", ""),
     }
+    if "start" in config:
+        provenance["start"] = config["start"]
     return to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)

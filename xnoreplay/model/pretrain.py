@@ -6,25 +6,29 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from torch import Tensor
 
-from xnoreplay.model import checkpoint, distributed, training
+from xnoreplay.model import checkpoint, distributed, native, training
 from xnoreplay.model.distributed import Processes
 from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe, recipe_of
 from xnoreplay.model.samples import Dataset, Samples, of_classes
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
+from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import require
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.presets import Preset
 
 CHECKPOINT = "pretrain.safetensors"
+STARTED_RATE = 0.5  # of a recipe's learning rate, for a network that is trained already
 SAVES = 10  # checkpoints of one run at ends of epochs, spread evenly
 SAVE_SECONDS = 60.0  # between two checkpoints, anywhere in an epoch: what a stop can cost
 
@@ -81,6 +85,7 @@ class Job(NamedTuple):
     epochs: int
     all_classes: bool
     recipe: Recipe
+    start: dict  # of tensors: a trained network, from `native.start`
     resumed: tuple[dict, int, int]  # a checkpoint's tensors, epochs and steps of the next one
 
 
@@ -92,6 +97,7 @@ def run(
     epochs: int | None = None,
     all_classes: bool = False,
     objective: str = "supervised",
+    start: Bundle | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
     """Train, or go on training where a checkpoint of the same run was left, in the middle of an
@@ -112,6 +118,10 @@ def run(
         Train on every class of the scenario, not on the base alone.
     objective : str
         One of `xnoreplay.model.recipe.OBJECTIVES`.
+    start : Bundle, optional
+        A trained network of the preset's to go on from, at half the recipe's learning rate: its
+        thresholds, its classifier, and its extractor's bits at the middle of the range that proxies
+        are drawn from. Rows of classes that it was not trained on start at random.
     report : callable
         Receives a log line every `training.REPORT_SECONDS`.
 
@@ -121,6 +131,8 @@ def run(
         The finished checkpoint, for `xnoreplay.model.export.run`.
     """
     recipe = recipe_of(dataset.name, objective)
+    if start is not None:
+        recipe = replace(recipe, learning_rate=STARTED_RATE * recipe.learning_rate)
     epochs = recipe.epochs if epochs is None else epochs
     require.positive("epochs", epochs)
     config = {
@@ -132,9 +144,13 @@ def run(
     }
     if all_classes:
         config["all_classes"] = True
+    if start is not None:
+        history = {"digest": bundles.digest(start), "epochs": start.provenance.get("epochs")}
+        config["start"] = history
     path = Path(out_dir) / CHECKPOINT
     processes = distributed.join()
-    job = Job(preset, seed, epochs, all_classes, recipe, _left(path, config, report))
+    begin = {} if start is None else native.start(start)
+    job = Job(preset, seed, epochs, all_classes, recipe, begin, _left(path, config, report))
     distributed.say(job)
     _train(job, dataset, processes, report, path, config)
     return path
@@ -158,6 +174,8 @@ def _train(job, dataset, processes: Processes, report=lambda _line: None, path=N
     samples = _samples(job.preset, dataset, known)
     weights = job.recipe.weights(np.bincount(samples.classes, minlength=known))
     network = build(job.preset, dataset, job.recipe, job.seed, job.all_classes)
+    if job.start:
+        _begin(network, job.start)
     objective = Objective(network, ClassLoss(weights), job.recipe, dataset.max_pixel)
     objective.to(processes.device)
     optimizer = training.adam(objective, job.recipe)
@@ -181,6 +199,13 @@ def _train(job, dataset, processes: Processes, report=lambda _line: None, path=N
         saved = time.monotonic()
 
     training.run(fit, first, report, save)
+
+
+def _begin(network: FBNN, state: dict[str, Tensor]) -> None:
+    """Give a network the tensors of another one, which has output rows for its first classes."""
+    rows = network.state_dict()[native.OUTPUT].clone()
+    rows[: len(state[native.OUTPUT])] = state[native.OUTPUT]
+    network.load_state_dict(state | {native.OUTPUT: rows})
 
 
 def _left(path: Path, config: dict, report: Callable[[str], None]) -> tuple[dict, int, int]:
