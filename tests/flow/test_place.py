@@ -4,9 +4,14 @@ import json
 from dataclasses import replace
 
 import pytest
+from amaranth.hdl import Cat, Module
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.sim import Simulator
 
 from xnoreplay.flow import place, tools
 from xnoreplay.flow.progress import Silent
+from xnoreplay.hw.harness import Harness
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, ToolError
@@ -87,7 +92,41 @@ def test_a_small_array_is_placed_once_a_seed_and_goes_on(tmp_path):
     assert both["utilization"]["TRELLIS_FF"]["used"] > least + PLAN.target.window
 
 
-def test_the_harness_reaches_every_input():
+class Echo(wiring.Component):
+    a: In(3)
+    b: In(2)
+    y: Out(5)
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.d.comb += self.y.eq(Cat(self.a, self.b))
+        return m
+
+
+def test_the_harness_drives_each_input_and_looks_at_each_output():
+    echo, bits = Echo(), [1, 1, 0, 1, 0, 0, 1, 0, 1, 1, 1, 0]
+    harness, held, out = Harness(echo), [], []
+
+    async def bench(ctx):
+        for bit in bits:
+            ctx.set(harness.scan_in, bit)
+            await ctx.tick()
+            held.append(ctx.get(Cat(echo.a, echo.b)))
+            out.append(ctx.get(harness.scan_out))
+
+    simulator = Simulator(harness)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
+    for n in range(5, len(bits)):
+        latest = bits[n - 4 : n + 1]  # the last one in is the lowest bit
+        assert held[n] == sum(bit << i for i, bit in enumerate(reversed(latest)))
+    # A register for the outputs, one for parities of four, one for the parity of those.
+    for n in range(8, len(bits)):
+        assert out[n] == held[n - 3].bit_count() % 2
+
+
+def test_the_harness_has_every_input():
     text, top = place.verilog_of("array", PLAN)
     target = PLAN.target
     slot = (PLAN.slots - 1).bit_length()

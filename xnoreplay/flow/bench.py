@@ -3,6 +3,7 @@
 An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
 first cycles of one: rates are per modelled cycle. Predictions of the simulator's modes and of bare
 Verilator are held to the functional ones, cocotb's registers, counters and phases to fast mode.
+An image of a large network takes Icarus hours, so the host aborts it.
 """
 
 import resource
@@ -14,17 +15,19 @@ from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import brought
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.tools import children
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError, unknown
+from xnoreplay.spec.errors import CheckFailure, unknown
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
 FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
 BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
-AMARANTH_CYCLES, ICARUS_CYCLES = 300, 30_000  # slow simulators do less
+AMARANTH_CYCLES, ICARUS_CYCLES = 300, 1_000  # slow simulators do part of an image
 FUNCTIONAL_IMAGES, TORCH_IMAGES = 10_000, 400
 RANDOM_SAMPLES = 20_000
 
@@ -130,39 +133,43 @@ def bare(bench: Bench, verilog: str) -> Figure:
     from xnoreplay.flow.cosim.bare import bare_verilator
 
     n = bench.count(BARE_CYCLES)
-    before = _children()
     found = bare_verilator(
         bench.preset, bench.bundle, bench.images[:n], verilog, tools.verilator_env(),
         bench.progress, optimise=cosim.optimisation(verilog),
     )  # fmt: skip
-    build = 0.0 if found["build_kept"] else _children() - before - found["seconds"]
-    return Figure("Verilator, bare C++", found["seconds"], found["cycles"], n, build,
+    return Figure("Verilator, bare C++", found["seconds"], found["cycles"], n, found["build_cpu"],
                   {"build_kept": found["build_kept"]})  # fmt: skip
 
 
 def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
-    """The co-simulation's test bench, which looks at nothing but registers and counters."""
+    """The co-simulation's test bench, which looks at nothing but registers and counters.
+
+    An image of more than so many cycles is aborted after them.
+    """
     from xnoreplay.flow import tools
     from xnoreplay.flow.cosim import chip, session
     from xnoreplay.flow.cosim.faults import Faults
     from xnoreplay.flow.cosim.script import Script, Step
 
-    n = bench.count(cycles)
-    steps = [Step("arrive", bench.seen), *(Step("infer", 0, i) for i in range(n))]
-    script = Script(tuple(steps), bench.images[:n])
-    before = _children()
+    n, abort = bench.count(cycles), 0
+    if cycles < bench.plan.infer_cycles(bench.seen):
+        abort = cycles
+    infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
+    script = Script((Step("arrive", bench.seen), *infer), bench.images[:n])
+    before = children()
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
         shared = chip.Bench(
             bench.preset, bench.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
             chip.optimisation(verilog), bench.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
-        build = 0.0 if built.kept else _children() - before
+        build = children() - before
         outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", bench.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
-    return Figure(title, outcome.cpu, outcome.cycles, n, build, {"build_kept": built.kept})
+    images = 0 if abort else n
+    return Figure(title, outcome.cpu, outcome.cycles, images, build, {"build_kept": built.kept})
 
 
 def amaranth(bench: Bench) -> Figure:
@@ -245,12 +252,6 @@ def _filler(bench: Bench) -> Callable:
     return fill
 
 
-def _children() -> float:
-    """Processor seconds of processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
 def _same(what: str, expected: list, found: list) -> None:
     if expected != found:
         raise CheckFailure(f"predictions of {what} must be those of the functional simulator")
@@ -276,7 +277,8 @@ def run(
     Returns
     -------
     dict
-        preset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
+        preset; dataset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
+        A line of each figure goes to the progress as soon as it is measured.
     """
     from xnoreplay.flow import tools
 
@@ -284,7 +286,7 @@ def run(
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)
     compiled = plans.compile(preset.network, preset.target)
-    images, labels = samples(preset)
+    images, labels, dataset = samples(preset, progress)
     bench = Bench(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(
         name for name in MEASUREMENTS
@@ -307,8 +309,10 @@ def run(
         for name in wanted:
             figures[name] = ways[name]().plain()
             task.advance(1, name)
+            progress.note(row(figures[name]))
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"preset": preset.name, "figures": figures, "ratios": ratios(figures), "peak_bytes": peak}
+    return {"preset": preset.name, "dataset": dataset, "figures": figures, "ratios": ratios(figures),
+            "peak_bytes": peak}  # fmt: skip
 
 
 def ratios(figures: dict) -> dict[str, float]:
@@ -324,16 +328,20 @@ def ratios(figures: dict) -> dict[str, float]:
     return found
 
 
-def samples(preset: Preset) -> tuple[np.ndarray, np.ndarray]:
-    """Images and chip classes of a preset's data set; random ones where it is not there."""
+def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray, str]:
+    """Training images, chip classes and name of a preset's data set.
+
+    Random ones where the user has not brought it, and a note of it: the work is the same.
+    """
     try:
         data = datasets.of(preset)
-        return data.images[~data.is_test], preset.scenario.chip_classes(data.train_labels)
-    except XnoreplayError:
+        return data.images[~data.is_test], preset.scenario.chip_classes(data.train_labels), data.name
+    except brought.NotBrought as error:
+        progress.note(f"random images stand in: {error}")
         rng = np.random.default_rng(0)
         shape = (RANDOM_SAMPLES, *preset.network.image_shape)
         classes = np.arange(RANDOM_SAMPLES) % preset.scenario.classes
-        return rng.integers(0, 256, shape, dtype=np.uint8), classes
+        return rng.integers(0, 256, shape, dtype=np.uint8), classes, datasets.RANDOM
 
 
 def _installed(name: str) -> bool:
@@ -342,17 +350,22 @@ def _installed(name: str) -> bool:
     return util.find_spec(name) is not None
 
 
+def row(figure: dict) -> str:
+    """A figure as a line of the table."""
+    f = figure
+    cycles = f"{f['cycles_per_second']:,.0f}" if "cycles_per_second" in f else ""
+    images = f"{f['images_per_second']:,.1f}" if "images_per_second" in f else ""
+    build = "kept" if f.get("build_kept") else f"{f['build']:.1f}"
+    return f"| {f['name']} | {cycles} | {images} | {f['cpu']:.2f} | {build} |"
+
+
 def markdown(result: dict) -> str:
     """The figures as a table."""
     lines = [
         "| what | cycles/s | images/s | processor seconds | build, s |", "|---|---|---|---|---|"
     ]  # fmt: skip
-    for f in result["figures"].values():
-        cycles = f"{f['cycles_per_second']:,.0f}" if "cycles_per_second" in f else ""
-        images = f"{f['images_per_second']:,.1f}" if "images_per_second" in f else ""
-        build = "kept" if f.get("build_kept") else f"{f['build']:.1f}"
-        lines.append(f"| {f['name']} | {cycles} | {images} | {f['cpu']:.2f} | {build} |")
-    lines.append("")
+    lines += [row(figure) for figure in result["figures"].values()]
+    lines += ["", f"images: {result['dataset']}"]
     lines += [f"{name}: {value:,.1f} times" for name, value in result["ratios"].items()]
     if found := result["figures"].get("session"):
         lines.append(

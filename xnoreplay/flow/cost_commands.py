@@ -217,7 +217,7 @@ def place(
     from xnoreplay.flow.progress import default
     from xnoreplay.flow.step import RESULT, SCRATCH
     from xnoreplay.spec import plan, presets
-    from xnoreplay.spec.errors import require
+    from xnoreplay.spec.errors import CheckFailure, require
 
     require.choice("unit", unit, placing.UNITS)
     require.positive("seeds", seeds)
@@ -227,9 +227,13 @@ def place(
     placing.check_folder(folder)
     scratch = folder.with_name(f"{folder.name}{SCRATCH}")
     compiled = plan.compile(chosen.network, chosen.target)
-    with guard.locked(scratch), guard.interruptible(), files.whole_folder(folder) as part:
-        result = placing.run(unit, compiled, seeds, part, scratch, default())
-        files.write_json(part / RESULT, result)
+    try:
+        with guard.locked(scratch), guard.interruptible(), files.whole_folder(folder) as part:
+            result = placing.run(unit, compiled, seeds, part, scratch, default())
+            files.write_json(part / RESULT, result)
+    except CheckFailure:  # does not fit: there is nothing to go on from
+        shutil.rmtree(scratch)
+        raise
     shutil.rmtree(scratch)
     typer.echo(placing.text(result))
     typer.echo(f"\nreports: {folder}")

@@ -19,7 +19,7 @@ from xnoreplay.flow.options import (
     find_data,
 )
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import require
+from xnoreplay.spec.errors import SpecError, require
 
 
 def dials(
@@ -225,8 +225,11 @@ def bench(
     find_data(data)
     chosen = presets.load(preset or "digits")
     require.positive("epochs", epochs)
+    if scaling and (only or bundle):
+        raise SpecError("--scaling must be without --only and --bundle: it has work and bits of its own")
     if scaling:
-        result = growing.run(chosen, *measuring.samples(chosen), default())
+        images, labels, _ = measuring.samples(chosen, default())
+        result = growing.run(chosen, images, labels, default())
         growing.write(result, (out or Path("runs") / chosen.name) / "scaling")
         text = growing.markdown(result)
     else:

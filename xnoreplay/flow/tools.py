@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -73,6 +74,12 @@ def output(arguments: list[str], cwd: Path | None = None) -> str:
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
         raise ToolError(f"{arguments[0]} must succeed, but ended with {done.returncode}: {last}")
     return text
+
+
+def children() -> float:
+    """Processor seconds of this process's children that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _package(distribution: str) -> Callable[[], Found | None]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow import guard, pretrain
 from xnoreplay.flow.cosim import waves, window
-from xnoreplay.flow.cosim.chip import opened
+from xnoreplay.flow.cosim.chip import opened, read_verilog
 from xnoreplay.flow.cosim.step import script_of
 from xnoreplay.flow.pipeline import Settings
 from xnoreplay.flow.progress import Progress, Silent
@@ -26,7 +26,7 @@ class Recording:
     Raises
     ------
     SpecError
-        Where the script has no such window.
+        Where the script has no such window, or it is too long.
     """
 
     def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:
@@ -39,14 +39,14 @@ class Recording:
             self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
         plan = plans.compile(preset.network, preset.target)
         self.spans = window.spans(plan, self.bundle, self.script, progress)
-        window.resolve(text, self.spans)
+        self.source = settings.verilog or folder / "generate"
+        waves.check_room(read_verilog(self.source), *window.resolve(text, self.spans))
 
     def write(self) -> dict:
         """Carry the script out up to the window, and leave its waveform; raises as `waves.write`."""
         settings = self.settings
-        source = settings.verilog or self.folder / "generate"
         with guard.locked(self.folder), guard.interruptible(), opened(
-            settings.preset, self.bundle, source, self.progress, faults=settings.faults,
+            settings.preset, self.bundle, self.source, self.progress, faults=settings.faults,
             netlist=settings.netlist,
         ) as bench:  # fmt: skip
             target = self.folder / "cosim" / waves.FOLDER

@@ -11,6 +11,7 @@ import numpy as np
 
 from xnoreplay.flow.cosim.verilate import BARE_RUNTIME, TOP, Verilate
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.tools import children
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import registers
@@ -61,7 +62,7 @@ def bare_verilator(
     -------
     dict
         ``cycles`` clock edges of the images, ``seconds``, ``cycles_per_second``,
-        ``build_seconds``, ``images``.
+        ``build_seconds``, ``build_cpu`` seconds of processor time, ``images``.
 
     Raises
     ------
@@ -72,9 +73,11 @@ def bare_verilator(
 
     plan = plans.compile(preset.network, preset.target)
     seen = preset.scenario.classes
+    before = children()
     built = Verilate(env, optimise).build(
         verilog, "bare", [], "`verilator_config\n", MAIN, BARE_RUNTIME, [], progress
     )
+    build_cpu = children() - before
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bare-") as work:
         script = Path(work) / "words"
         words(plan, bundle, images, seen).tofile(script)
@@ -107,5 +110,6 @@ def bare_verilator(
         "seconds": float(seconds),
         "cycles_per_second": int(cycles) / float(seconds),
         "build_seconds": built.seconds,
+        "build_cpu": build_cpu,
         "build_kept": built.kept,
     }

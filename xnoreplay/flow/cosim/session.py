@@ -106,7 +106,7 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
             elif "index" in seen:
                 rest -= 1
                 rate = seen["cycles"] / (time.monotonic() - start)
-                task.advance(note=f"{seen['cycles']:,} cycles, {rate / 1e3:.0f} thousand a second")
+                task.advance(note=f"{seen['cycles']:,} cycles, {rate:,.0f} a second")
     outcome.compared = dict(sorted(comparison.compared.items()))
     if not outcome.differences and not comparison.ended:
         raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")

@@ -74,7 +74,7 @@ def write(
         the window.
     """
     first, last = window.resolve(text, spans)
-    _check_room(bench.verilog, first, last)
+    check_room(bench.verilog, first, last)
     setup, _ = bench.setup(SIMULATOR, waves=(first, last))
     index = next(n for n, (_, stop) in enumerate(spans) if last < stop)
     work = bench.work / FOLDER
@@ -116,7 +116,8 @@ def quiet(script: Script, index: int) -> Script:
     return replace(script, steps=tuple(steps))
 
 
-def _check_room(verilog: str, first: int, last: int) -> None:
+def check_room(verilog: str, first: int, last: int) -> None:
+    """Raise SpecError for a window whose VCD of this Verilog may take more than `ROOM`."""
     most = ROOM * CHARACTERS // len(verilog)
     if last - first >= most:
         raise SpecError(
