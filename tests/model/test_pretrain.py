@@ -184,6 +184,8 @@ def test_a_network_of_all_classes_exports_the_base_rows(small, tmp_path):
     rows = checkpoint.load(path)[0]["model.network.classifier.output"]
     assert len(rows) == recipe_of("digits").classes(classes)
     assert made.provenance["trained_classes"] == classes
+    assert 0 <= made.provenance["trained_test_accuracy"] <= 1
+    assert 0 <= made.provenance["trained_train_accuracy"] <= 1
     assert made.provenance["base_classes"] == made.golden.logit.shape[1] == base
     target = dataclasses.replace(preset.target, proxies_per_pair=2)
     weights = reference.Classifier.load(made, target).output_weights()

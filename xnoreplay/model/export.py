@@ -62,9 +62,9 @@ def bits_of(proxy: Tensor) -> np.ndarray:
     return (proxy.detach() >= 0).to(torch.uint8).numpy()
 
 
-def accuracy(model: FBNN, samples: Samples, base: int) -> float:
-    """Fraction of samples of base classes recognised among the base classes."""
-    logits = model.evaluate(samples.images).logits[:, :base]
+def accuracy(model: FBNN, samples: Samples, classes: int) -> float:
+    """Fraction of samples of the first classes recognised among them."""
+    logits = model.evaluate(samples.images).logits[:, :classes]
     return float((logits.argmax(axis=1) == samples.classes).mean())
 
 
@@ -122,6 +122,15 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "torch": torch.__version__,
         "hardware": state.get("hardware", ""),
     }
+    if full:
+        every = range(scenario.classes)
+        for part, images, labels in (
+            ("train", dataset.train_images, dataset.train_labels),
+            ("test", dataset.test_images, dataset.test_labels),
+        ):
+            samples = of_classes(scenario, every, images, labels)
+            share = accuracy(model, samples, scenario.classes)
+            provenance[f"trained_{part}_accuracy"] = round(share, 6)
     if "start" in config:
         provenance["start"] = config["start"]
     return to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)
