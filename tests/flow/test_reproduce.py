@@ -198,3 +198,19 @@ def test_simulated_latents_stay_in_the_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce.cil, "simulated", None)  # is not called
     again = reproduce._latents(source(), TINY, tmp_path)
     np.testing.assert_array_equal(first.train, again.train)
+
+
+def test_the_head_says_how_each_extractor_was_trained():
+    made = source(
+        base_classes=50, trained_classes=100, epochs=4, start={"digest": "0", "epochs": 42},
+        dataset="cifar100", trained_train_accuracy=0.45, trained_test_accuracy=0.4,
+    )  # fmt: skip
+    assert made.label == (
+        "extractor of all classes (FPT), supervised, 42 epochs of another training and 4 epochs"
+    )
+    text = reproduced.markdown({
+        "seeds": [0], "chip_epochs": 6, "float_epochs": 10, "native_epochs": 10, "hardware": ["an abacus"],
+        "bundles": [{"label": made.label, **made.bundle.provenance}], "rows": [],
+    })  # fmt: skip
+    assert "Of all classes it was trained on, 45.0 % and 40.0 %." in text
+    assert "recognises 78.5 % of their training images" in text

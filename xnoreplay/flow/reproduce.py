@@ -70,7 +70,10 @@ class Source:
     def label(self) -> str:
         name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
         kind = {"supervised": "supervised", "semi": "semi-supervised"}[self.objective]
-        return f"extractor of {name}, {kind}, {self.bundle.provenance.get('epochs', '?')} epochs"
+        epochs, start = self.bundle.provenance.get("epochs", "?"), self.bundle.provenance.get("start")
+        if start:
+            epochs = f"{start['epochs']} epochs of another training and {epochs}"
+        return f"extractor of {name}, {kind}, {epochs} epochs"
 
 
 def rows(preset: Preset, sources: list[Source], native: bool) -> list[Row]:
