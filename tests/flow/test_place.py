@@ -14,7 +14,7 @@ from xnoreplay.flow.progress import Silent
 from xnoreplay.hw.harness import Harness
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import SpecError, ToolError
+from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 
 # Shortened from a report and a log of nextpnr-ecp5 0.11.
 PLACED = {
@@ -148,3 +148,31 @@ def test_no_net_of_the_array_widens_with_the_lanes(tmp_path):
         driven = place.fan_out(netlist, top)
         widest[lanes] = max(n for n in driven.values())
     assert widest[8] <= widest[2] + 4 * (8 - 2)
+
+
+def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
+    def output(arguments, cwd, seconds):
+        if arguments[arguments.index("--seed") + 1] == given_up:
+            raise tools.TooLong(f"nextpnr must end within {seconds} seconds, but does not")
+        (cwd / arguments[arguments.index("--report") + 1]).write_text(json.dumps(PLACED))
+        (cwd / arguments[arguments.index("--log") + 1]).write_text("")
+        return ""
+
+    monkeypatch.setattr(place.tools, "output", output)
+    work, out = tmp_path / "work", tmp_path / "out"
+    work.mkdir()
+    out.mkdir()
+    given_up = "0"
+    found = place.seeds(work, 2, 50e6, out, Silent(), minutes=2)
+    assert found["seeds"] == [None, pytest.approx(57.5e6)]
+    assert found["least"] == found["median"] == found["most"] == pytest.approx(57.5e6)
+    result = found | {"unit": "array", "lanes": 4, "window": 9, "widest": {"net": "x", "loads": 1}}
+    assert "seed 0: not routed in 2 minutes\nseed 1: 57.50 MHz" in place.text(result)
+    monkeypatch.setattr(place, "placed", lambda *_: (_ for _ in ()).throw(tools.TooLong("late")))
+    with pytest.raises(CheckFailure, match="must be routed with one of 2 seeds at 50 MHz in 2 minutes"):
+        place.seeds(work, 2, 50e6, out, Silent(), minutes=2)
+
+
+def test_a_command_that_takes_too_long_is_killed():
+    with pytest.raises(tools.TooLong, match="python must end within 0.2 seconds"):
+        tools.output(["python", "-c", "import time; time.sleep(60)"], seconds=0.2)

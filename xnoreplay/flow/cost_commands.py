@@ -205,6 +205,9 @@ def place(
         Path | None,
         typer.Option("--out", metavar="FOLDER", help="Reports. [default: runs/PRESET-UNIT-placed]"),
     ] = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="N", help="Of a seed, before it is given up.")
+    ] = 30.0,
 ) -> None:  # fmt: skip
     """Place and route for ECP5, and print the clock of every seed.
 
@@ -217,10 +220,12 @@ def place(
     from xnoreplay.flow.progress import default
     from xnoreplay.flow.step import RESULT, SCRATCH
     from xnoreplay.spec import plan, presets
-    from xnoreplay.spec.errors import CheckFailure, require
+    from xnoreplay.spec.errors import CheckFailure, SpecError, require
 
     require.choice("unit", unit, placing.UNITS)
     require.positive("seeds", seeds)
+    if not minutes > 0:
+        raise SpecError(f"minutes must be more than 0, not {minutes:g}")
     chosen = dialled(presets.load(preset or "digits"), settings)
     tools.require(["generate", "synth"])
     folder = (out or Path("runs") / f"{chosen.name}-{unit}-placed").absolute()
@@ -229,7 +234,7 @@ def place(
     compiled = plan.compile(chosen.network, chosen.target)
     try:
         with guard.locked(scratch), guard.interruptible(), files.whole_folder(folder) as part:
-            result = placing.run(unit, compiled, seeds, part, scratch, default())
+            result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)
             files.write_json(part / RESULT, result)
     except CheckFailure:  # does not fit: there is nothing to go on from
         shutil.rmtree(scratch)

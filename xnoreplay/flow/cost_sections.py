@@ -245,7 +245,7 @@ def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
         )
         section.metric("asic.area", cells["area"], "library unit", "lower", "tool")
     if placed := synth.get("placement"):
-        clocks = ", ".join(quantity(clock, "Hz") for clock in placed["seeds"])
+        clocks = ", ".join(quantity(hz, "Hz") if hz else "not routed" for hz in placed["seeds"])
         section.text(f"Placed and routed on ECP5 {placed['device']['size']}, a seed each: {clocks}.")
         section.metric("ecp5.clock", placed["median"], "Hz", "higher", "tool")
     return section

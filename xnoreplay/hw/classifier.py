@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.memory import Ram
 from xnoreplay.hw.ports import HostPort
 from xnoreplay.spec.network import COPIES
@@ -19,7 +20,7 @@ def divide(value: Value, divisor: int) -> Value:
             (k * divisor * factor >> shift, (k * divisor - 1) * factor >> shift) == (k, k - 1)
             for k in range(1, top // divisor + 1)
         ):
-            return (value * factor)[shift:]
+            return times(value, factor)[shift:]
     raise AssertionError("a shift of twice the width always serves")
 
 
@@ -103,4 +104,4 @@ class ClassifierRam(wiring.Component):
 
     def at_host(self, row: Value, pair: Value) -> Value:
         """Row of bank 0 of a row of the memory map past the hidden ones."""
-        return row - ((pair + 1) >> 1) * self.beats
+        return row - times((pair + 1) >> 1, self.beats)

@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.array import tree_sum
+from xnoreplay.hw.arithmetic import times, tree_sum
 from xnoreplay.hw.lfsr import draw
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.hw.ports import read_port
@@ -246,7 +246,7 @@ class ErrorUnit(wiring.Component):
         asked = Signal(units)
         m.d.comb += [
             self.logit.en.eq(self.active & reads),
-            self.logit.addr.eq(self.sample[lane_bits:] * self.plan.network.classes + reading),
+            self.logit.addr.eq(times(self.sample[lane_bits:], self.plan.network.classes) + reading),
             asked.eq(Mux(self.active & (t < units), (1 << t[: unit_bits + 1]), 0) & self.present),
             self.label.en.eq(asked.any()),
             self.label.addr.eq(self.sample + t),
@@ -274,7 +274,7 @@ class ErrorUnit(wiring.Component):
         for i in range(units):
             found = found | Mux(self.present[i], self.delta[i].as_unsigned(), 0)
         m.d.comb += [
-            self.block.eq(self.sample[unit_bits:] * self.blocks + block),
+            self.block.eq(times(self.sample[unit_bits:], self.blocks) + block),
             rows.raddr.eq(Mux(self.valid, self.row, self.planes_row)),
             rows.waddr.eq(self.row),
             rows.wen.eq(self.valid),

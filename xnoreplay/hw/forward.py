@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.hw.ports import FilePort, write_port
 from xnoreplay.spec.network import TAPS
@@ -56,7 +57,7 @@ class ForwardRows(wiring.Component):
         last = Signal()
         # Which samples of the pass exist.
         self.works = Signal(self.plan.target.lanes)
-        first = self.index * self.group
+        first = times(self.index, self.group)
         m.d.comb += [
             last.eq(self.row + 1 == Mux(self.hidden, self.plan.network.hidden, self.seen)),
             self.works.eq(Cat(first + i < self.samples for i in range(self.group))),
@@ -65,7 +66,7 @@ class ForwardRows(wiring.Component):
             m.d.sync += self.row.eq(self.row + 1)
             with m.If(last):
                 m.d.sync += [self.row.eq(0), self.index.eq(self.index + 1)]
-                with m.If((self.index + 1) * self.group >= self.samples):
+                with m.If(times(self.index + 1, self.group) >= self.samples):
                     m.d.sync += self.index.eq(0)
         self.build_hidden(m)
         self.build_output(m)
@@ -92,10 +93,10 @@ class ForwardRows(wiring.Component):
         # The hidden layer's words follow the latent's.
         words = range(plan.replay.words, plan.replay.words + -(-hidden // word_bits))
         slots, taps = Array(w // TAPS for w in words), Array(1 << w % TAPS for w in words)
-        banks = self.works[: self.group] << self.index * self.group
+        banks = self.works[: self.group] << times(self.index, self.group)
         m.d.comb += [
             self.file.lanes.eq(Mux(full, self.works, 0)),
-            self.file.slot.eq(self.index * plan.batch_slots + slots[index]),
+            self.file.slot.eq(times(self.index, plan.batch_slots) + slots[index]),
             self.file.taps.eq(taps[index]),
             self.bank_en.eq(Mux(full, banks, 0)),
             self.bank_addr.eq(plan.replay.words + index),
@@ -128,7 +129,7 @@ class ForwardRows(wiring.Component):
         m.d.comb += [
             valid.eq(self.valid & self.output),
             self.logit.en.eq(valid),
-            self.logit.addr.eq(self.index * plan.network.classes + self.row),
+            self.logit.addr.eq(times(self.index, plan.network.classes) + self.row),
             self.logit.data.eq(Cat(logits)),
             file.wen.eq(Mux(valid, Cat(larger) & self.works, 0)),
             file.waddr.eq(self.index),

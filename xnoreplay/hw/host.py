@@ -22,8 +22,8 @@ def identifier(name: str) -> str:
 class Host(wiring.Component):
     """Commands, control registers, counters and memory windows behind an AXI4-Lite port.
 
-    The address map is `spec.registers`. One transfer is served at a time; a control register
-    takes ``axi.LiteSlave.LATENCY`` + 1 cycles, a memory row one more.
+    The address map is `spec.registers`. One transfer is served at a time, in
+    ``axi.LiteSlave.LATENCY`` + 1 cycles, a read in one more.
 
     - A row wider than a bus word is written low words first: its words gather in one register,
       shared by all windows, and the write of the last one commits the row. Reads leave that
@@ -115,7 +115,7 @@ class Host(wiring.Component):
         with m.If(slave.valid):
             with m.Switch(region):
                 with m.Case(0):
-                    self._control(m, slave, address[:WINDOW_SHIFT], occupied)
+                    self._control(m, slave, address[:WINDOW_SHIFT], occupied, looked_up)
                 for window in self.windows:
                     with m.Case(window.base >> WINDOW_SHIFT):
                         self._window(m, slave, window, address[:WINDOW_SHIFT], occupied, looked_up)
@@ -124,8 +124,8 @@ class Host(wiring.Component):
         self._gather(m, slave, address, occupied)
         return m
 
-    def _control(self, m: Module, slave, offset, occupied) -> None:
-        """Control registers: answered in the cycle of the request."""
+    def _control(self, m: Module, slave, offset, occupied, looked_up) -> None:
+        """Control registers: a read takes a second cycle, for there are many to choose from."""
         values = {
             Register.ID: Const(registers.ID, 32),
             Register.COMMAND: self.command | self.argument << 16,
@@ -145,11 +145,15 @@ class Host(wiring.Component):
             value = self.counter(name)
             table[Register.COUNTERS + 8 * i] = value[:CHUNK]
             table[Register.COUNTERS + 8 * i + 4] = value[CHUNK:]
-        m.d.comb += slave.done.eq(1)
+        value_read, chosen = Signal(CHUNK), Signal(CHUNK)
+        m.d.sync += value_read.eq(chosen)
+        m.d.comb += [slave.done.eq(slave.write | looked_up), slave.read_data.eq(value_read)]
+        with m.If(~slave.write & ~looked_up):
+            m.d.sync += looked_up.eq(1)
         with m.Switch(offset):
             for at, value in table.items():
                 with m.Case(at):
-                    m.d.comb += slave.read_data.eq(value)
+                    m.d.comb += chosen.eq(value)
                     if at == Register.COMMAND:
                         self._command(m, slave, occupied)
                     elif at == Register.ABORT:

@@ -4,7 +4,8 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.array import node_layout, operand_layout, tree_sum
+from xnoreplay.hw.arithmetic import tree_sum
+from xnoreplay.hw.array import node_layout, operand_layout
 from xnoreplay.hw.back import BackUnit
 from xnoreplay.hw.balance import Balance
 from xnoreplay.hw.error import ErrorUnit

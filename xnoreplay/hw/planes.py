@@ -7,10 +7,11 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.array import node_layout, operand_layout, tree_sum
+from xnoreplay.hw.arithmetic import times, tree_sum
+from xnoreplay.hw.array import node_layout, operand_layout
 from xnoreplay.hw.ports import BankPort, FilePort
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
-from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import PIPE_LATENCY, Plan
 
 STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it updates
@@ -134,7 +135,7 @@ class PlaneUnit(wiring.Component):
         m.d.comb += [
             self.active.eq(self.back | self.output | self.hidden),
             self.bank.eq(self.sample[:unit_bits]),
-            self.block.eq(self.sample[unit_bits:] * self.extra.blocks(classes) + self.row_block),
+            self.block.eq(times(self.sample[unit_bits:], self.extra.blocks(classes)) + self.row_block),
         ]
         self.build_stages(m)
         state = Signal(State)
@@ -170,7 +171,7 @@ class PlaneUnit(wiring.Component):
             m.d.sync += self.stages[n].eq(self.stages[n - 1])
         # Banks that take part: the minibatch's samples, or the block's classes.
         batch = self.plan.target.batch
-        count = Mux(self.back, self.seen - self.row_block * batch, self.samples)
+        count = Mux(self.back, self.seen - times(self.row_block, batch), self.samples)
         self.banks = Signal(batch)
         m.d.comb += self.banks.eq(Cat(n < count for n in range(batch)))
 
@@ -181,7 +182,7 @@ class PlaneUnit(wiring.Component):
         m.d.sync += self.state.eq(State.CHECK)
         with m.If(self.back):
             m.d.sync += self.row_block.eq(self.row_block + 1)
-            with m.If((self.row_block + 1) * self.plan.target.batch >= self.seen):
+            with m.If(times(self.row_block + 1, self.plan.target.batch) >= self.seen):
                 m.d.sync += [self.row_block.eq(0), self.state.eq(State.ROUND)]
         with m.Else():
             m.d.sync += self.row.eq(self.row + 1)
@@ -223,7 +224,7 @@ class PlaneUnit(wiring.Component):
         m.d.comb += column.eq(self.at)
         with m.If(self.back):
             m.d.comb += base.eq(
-                extra.sample_base + (COPIES * self.row_block + self.copy) * extra.hidden_words
+                extra.sample_base + times(Cat(self.copy, self.row_block), extra.hidden_words)
             )
         with m.Elif(self.at >= extra.latent_segments):
             m.d.comb += [base.eq(plan.replay.words), column.eq(self.at - extra.latent_segments)]
@@ -233,7 +234,7 @@ class PlaneUnit(wiring.Component):
             self.back, extra.hidden_segments,
             Mux(self.output, extra.latent_segments + extra.hidden_segments, extra.latent_segments),
         )  # fmt: skip
-        done = self.group * lanes
+        done = times(self.group, lanes)
         m.d.comb += [
             self.bank_en.eq(self.banks),
             self.bank_addr.eq(base + (column >> shift)),
@@ -326,7 +327,7 @@ class PlaneUnit(wiring.Component):
             w_tap.eq(taps[word]),
             w_bank.eq(1 << self.fill_row[:place_bits] if place_bits else 1),
             w_addr.eq(
-                extra.sample_base + (COPIES * block + self.fill_second) * extra.hidden_words + word
+                extra.sample_base + times(Cat(self.fill_second, block), extra.hidden_words) + word
             ),
         ]
         m.d.comb += [

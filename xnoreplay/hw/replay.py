@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.lfsr import walk_next
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.hw.ports import BankPort, FilePort, read_port, write_port
@@ -208,16 +209,16 @@ class ReplayUnit(wiring.Component):
         m.d.comb += [
             staged_index.eq(self.checked - Mux(self.of_epoch, op.capacity, 0)),
             self.latent.addr.eq(copied),
-            self.read.addr.eq(self.checked * op.words + copied),
-            self.write.addr.eq(self.slot * op.words + placed),
+            self.read.addr.eq(times(self.checked, op.words) + copied),
+            self.write.addr.eq(times(self.slot, op.words) + placed),
             self.write.data.eq(data),
             data.eq(self.latent.data),
         ]
         self.from_staging = from_staging
         if op.staging:
             m.d.comb += [
-                self.staging_read.addr.eq(staged_index * op.words + copied),
-                self.staging_write.addr.eq(self.staged * op.words + placed),
+                self.staging_read.addr.eq(times(staged_index, op.words) + copied),
+                self.staging_write.addr.eq(times(self.staged, op.words) + placed),
                 self.staging_write.data.eq(data),
                 self.staging_label_write.addr.eq(self.staged),
                 self.staging_label_write.data.eq(self.label),
@@ -234,7 +235,7 @@ class ReplayUnit(wiring.Component):
         if target.batch < target.lanes:
             lane, group = self.samples, Const(0, 1)
         m.d.comb += [
-            self.file.slot.eq(group * self.plan.batch_slots + slots[placed]),
+            self.file.slot.eq(times(group, self.plan.batch_slots) + slots[placed]),
             self.file.taps.eq(taps[placed]),
             self.file.data.eq(data.replicate(TAPS)),
         ]

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw import array, axi
-from xnoreplay.hw.array import tree_sum
+from xnoreplay.hw.arithmetic import times, tree_sum
 from xnoreplay.hw.classifier import ClassifierRam
 from xnoreplay.hw.convolution import ConvolutionFront
 from xnoreplay.hw.counters import Counters
@@ -350,7 +350,7 @@ class Chip(wiring.Component):
             "images": self.thermometer.done,
             "array.beats": array.x_valid,
             "array.taps": Mux(xnor, taps, 0),
-            "array.nodes": Mux(conjoin, lanes * target.segment, 0),
+            "array.nodes": Mux(conjoin, times(lanes, target.segment), 0),
             "lane.file.tap_writes": Mux(whole, 0, written),
             "learn.samples": replay.loading,
             "learn.minibatches": replay.done & replay.loaded

@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.planes import stage_layout
 from xnoreplay.hw.ports import read_port, write_port
 from xnoreplay.hw.rounding import clamp
@@ -111,9 +112,9 @@ class UpdateUnit(wiring.Component):
             read, write = getattr(self, f"{port}_read"), getattr(self, f"{port}_write")
             m.d.comb += [
                 read.en.eq(reads & phase),
-                read.addr.eq(self.read.row * segments + self.read.index),
+                read.addr.eq(times(self.read.row, segments) + self.read.index),
                 write.en.eq(writes & phase),
-                write.addr.eq(self.write.row * segments + self.write.index),
+                write.addr.eq(times(self.write.row, segments) + self.write.index),
                 write.data.eq(Cat(lows[port])),
             ]
         return m
@@ -122,13 +123,14 @@ class UpdateUnit(wiring.Component):
         """Row of bank 0 that holds a segment."""
         plan = self.plan
         beat = Array(w // TAPS for w in self.words())[stage.word]
-        output = plan.output.weight_base + stage.row * plan.output.beats + beat
-        return Mux(self.output, output, plan.hidden.weight_base + stage.row * plan.hidden.beats + beat)
+        output = plan.output.weight_base + times(stage.row, plan.output.beats) + beat
+        return Mux(self.output, output, plan.hidden.weight_base + times(stage.row, plan.hidden.beats) + beat)
 
     def granule_of(self, stage):
         """Granule of the row that holds a segment."""
         fold = self.plan.target.node_fold
-        return (Array(w % TAPS for w in self.words())[stage.word] * fold + stage.part)[
+        tap = Array(w % TAPS for w in self.words())[stage.word]
+        return (times(tap, fold) + stage.part)[
             : (self.granules - 1).bit_length()
         ]
 

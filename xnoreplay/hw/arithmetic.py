@@ -1,0 +1,48 @@
+"""Sums and products as adders: balanced, and out of reach of synthesis that shares multipliers."""
+
+from amaranth.hdl import Cat, Const, Value
+
+
+def tree_sum(terms: list[Value]) -> Value:
+    """Sum as a balanced tree of adders."""
+    while len(terms) > 1:
+        pairs = [terms[i] + terms[i + 1] for i in range(0, len(terms) - 1, 2)]
+        terms = pairs + terms[len(terms) & ~1 :]
+    return terms[0]
+
+
+def times(value: Value, factor: int) -> Value:
+    """value * factor, by an adder for each digit of the factor that is not zero.
+
+    As a product, an address would take a multiplier, and synthesis joins multipliers of memories that
+    are not read together: what selects between them then begins at the host's bus, and is the chip's
+    longest path.
+
+    Parameters
+    ----------
+    value : Value
+        Unsigned.
+    factor : int
+        At least 0. In non-adjacent form: digits -1, 0 and 1, as few others than 0 as there can be.
+
+    Returns
+    -------
+    Value
+        Unsigned, as wide as the greatest product.
+    """
+    if value.shape().signed or factor < 0:
+        raise ValueError(f"a product must be of an unsigned value and factor, not of {value!r}, {factor}")
+    width = (((1 << len(value)) - 1) * factor).bit_length()
+    added: list[Value] = []
+    taken: list[Value] = []
+    rest, place = factor, 0
+    while rest:
+        if rest & 1:
+            digit = 2 - (rest & 3)
+            (added if digit == 1 else taken).append(Cat(Const(0, place), value))
+            rest -= digit
+        rest, place = rest >> 1, place + 1
+    if not added:
+        return Const(0, 0)
+    total = tree_sum(added)
+    return (total - tree_sum(taken) if taken else total)[:width]
