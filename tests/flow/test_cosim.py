@@ -280,8 +280,9 @@ def test_what_does_not_map_is_refused(tmp_path):
         {"hidden_learns": True, "delta_bits": 2, "epochs": 12},
         {"proxies_per_pair": 2, "delta_bits": 3},
         {"batch": 16, "replay_capacity": 20, "staging_capacity": 8, "delta_bits": 8},
+        {"channels": 64},
     ],
-    ids=["every kind of minibatch", "two proxies a pair", "folded nodes"],
+    ids=["every kind of minibatch", "two proxies a pair", "folded nodes", "lane files in parts"],
 )
 def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
     preset = replace(TINY, target=replace(TINY.target, **dials))

@@ -37,8 +37,9 @@ from most of them that its wires, and not the logic, set the array's clock."""
 class LaneFile(wiring.Component):
     """A lane's file of windows, in parts of `PART` channels that each hold a read address of their own.
 
-    ``rdata`` is the word of the ``slot`` that was there in the last cycle of ``load``; ``wen`` has one
-    bit for each tap.
+    ``word`` is that of the ``slot`` that was there in the last cycle of ``load``. A write puts the taps
+    ``wtaps`` of ``wword`` into ``wslot``. No port is named as one of its parts' is, so that a waveform
+    has both by their names.
     """
 
     def __init__(self, slots: int, channels: int):
@@ -51,10 +52,10 @@ class LaneFile(wiring.Component):
             {
                 "load": In(1),
                 "slot": In(range(slots)),
-                "rdata": Out(TAPS * channels),
-                "wen": In(TAPS),
-                "waddr": In(range(slots)),
-                "wdata": In(TAPS * channels),
+                "word": Out(TAPS * channels),
+                "wtaps": In(TAPS),
+                "wslot": In(range(slots)),
+                "wword": In(TAPS * channels),
             }
         )
 
@@ -69,10 +70,10 @@ class LaneFile(wiring.Component):
                 m.d.sync += slot.eq(self.slot)
             m.d.comb += [
                 part.raddr.eq(slot),
-                part.wen.eq(self.wen),
-                part.waddr.eq(self.waddr),
-                part.wdata.eq(Cat(self.wdata[n] for n in columns)),
-                Cat(self.rdata[n] for n in columns).eq(part.rdata),
+                part.wen.eq(self.wtaps),
+                part.waddr.eq(self.wslot),
+                part.wdata.eq(Cat(self.wword[n] for n in columns)),
+                Cat(self.word[n] for n in columns).eq(part.rdata),
             ]
         return m
 
@@ -137,11 +138,11 @@ class Lane(wiring.Component):
         m.d.comb += [
             file.load.eq(self.valid),
             file.slot.eq(self.slot),
-            file.wen.eq(self.wen),
-            file.waddr.eq(self.waddr),
-            file.wdata.eq(self.wdata),
+            file.wtaps.eq(self.wen),
+            file.wslot.eq(self.waddr),
+            file.wword.eq(self.wdata),
         ]
-        both, alike = self.x & file.rdata, ~(self.x ^ file.rdata)
+        both, alike = self.x & file.word, ~(self.x ^ file.word)
         mask = Cat(tap.replicate(self.channels) for tap in enabled)
         cells = Signal(self.window)
         m.d.comb += cells.eq(Mux(conjoin, both, alike) & mask)

@@ -260,7 +260,7 @@ class ChipView:
 
     def __init__(self, dut, plan: Plan) -> None:
         self.dut, self.plan = dut, plan
-        self.lanes = [getattr(dut.array, f"lane{i}").file for i in range(plan.target.lanes)]
+        self.lanes = [getattr(dut.array, f"lane{i}") for i in range(plan.target.lanes)]
         self.memories: dict[str, MemoryView] = {}
         for memory in plan.memories:
             if memory.name == "lane.file":
@@ -277,8 +277,8 @@ class ChipView:
     def _lane_rows(self, depth: int, columns: list) -> list:
         """Rows of lane.file out of its parts."""
         rows = []
-        for file in self.lanes:
-            parts = [getattr(file, f"part{i}").array.rows for i in range(len(columns))]
+        for lane in self.lanes:
+            parts = [getattr(lane.file, f"part{i}").array.rows for i in range(len(columns))]
             rows += [[part[slot] for part in parts] for slot in range(depth)]
         return rows
 
