@@ -27,7 +27,7 @@ from xnoreplay.spec.presets import Preset
 
 FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
 BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
-AMARANTH_CYCLES, ICARUS_CYCLES = 300, 1_000  # slow simulators do part of an image
+AMARANTH_CYCLES, ICARUS_CYCLES = 300, 3_000  # slow simulators do part of an image
 FUNCTIONAL_IMAGES, TORCH_IMAGES = 10_000, 400
 RANDOM_SAMPLES = 20_000
 
@@ -169,7 +169,7 @@ def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
     images = 0 if abort else n
-    return Figure(title, outcome.cpu, outcome.cycles, images, build, {"build_kept": built.kept})
+    return Figure(title, outcome.cpu, outcome.timed, images, build, {"build_kept": built.kept})
 
 
 def amaranth(bench: Bench) -> Figure:

@@ -284,7 +284,7 @@ async def carry_out(dut):
         await FallingEdge(dut.clk)
         cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
         cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
-        start, cpu = time.monotonic(), time.process_time()
+        first, start, cpu = bench.view.cycles, time.monotonic(), time.process_time()
         ends = [bench.commands(script["commands"], pictures, folder)]
         if "last" in script:
             ends.append(bench.past(script["last"]))
@@ -292,7 +292,8 @@ async def carry_out(dut):
             return
         spent = time.monotonic() - start
         cpu = time.process_time() - cpu
-        write({"end": True, "cycles": bench.view.cycles, "seconds": spent, "cpu": cpu})
+        last = bench.view.cycles
+        write({"end": True, "cycles": last, "timed": last - first, "seconds": spent, "cpu": cpu})
 
 
 def pixels(picture: np.ndarray) -> list[int]:

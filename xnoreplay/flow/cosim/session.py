@@ -57,13 +57,15 @@ class Outcome:
     differences : of the first command that differs, in the order of their weight
     compared : how many of each kind were equal
     cycles : of the chip; where it differs from the model, those that both have
-    seconds, cpu : of the simulation without its start, by clock and processor
+    timed, seconds, cpu : cycles from the first command on, without those of the load; how long they
+        took by clock and processor
     observed, expected : the traces of the command that differs
     """
 
     differences: list[Difference] = field(default_factory=list)
     compared: dict[str, int] = field(default_factory=dict)
     cycles: int = 0
+    timed: int = 0
     seconds: float = 0.0
     cpu: float = 0.0
     observed: list[str] = field(default_factory=list)
@@ -99,8 +101,8 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
                 outcome.expected = comparison.expected_trace
                 break
             if "end" in seen:
-                outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
-                outcome.cpu = seen["cpu"]
+                outcome.cycles, outcome.timed = seen["cycles"], seen["timed"]
+                outcome.seconds, outcome.cpu = seen["seconds"], seen["cpu"]
                 if setup.waves:  # the command that the window ends in is not carried to its own end
                     task.advance(rest)
             elif "index" in seen:
