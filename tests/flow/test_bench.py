@@ -83,5 +83,6 @@ def test_an_image_that_takes_too_long_is_aborted():
     whole = PLAN.infer_cycles(TINY.scenario.classes)
     figure = bench.cocotb(shared, verilog.generate(PLAN), "verilator", whole // 2)
     assert figure.images == 0
-    assert whole // 2 < figure.cycles < whole
+    bus = 8  # cycles until the host's write has arrived, at most
+    assert whole // 2 < figure.cycles <= whole // 2 + bus
     assert "images_per_second" not in figure.plain()

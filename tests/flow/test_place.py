@@ -10,7 +10,9 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from xnoreplay.flow import place, tools
+from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.step import SCRATCH
 from xnoreplay.hw.harness import Harness
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
@@ -168,6 +170,8 @@ def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
     assert found["least"] == found["median"] == found["most"] == pytest.approx(57.5e6)
     result = found | {"unit": "array", "lanes": 4, "window": 9, "widest": {"net": "x", "loads": 1}}
     assert "seed 0: not routed in 2 minutes\nseed 1: 57.50 MHz" in place.text(result)
+    assert "median 57.50 MHz of those routed" in place.text(result)
+    assert not (work / "part-0.json").exists()
     monkeypatch.setattr(place, "placed", lambda *_: (_ for _ in ()).throw(tools.TooLong("late")))
     with pytest.raises(CheckFailure, match="must be routed with one of 2 seeds at 50 MHz in 2 minutes"):
         place.seeds(work, 2, 50e6, out, Silent(), minutes=2)
@@ -176,3 +180,34 @@ def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
 def test_a_command_that_takes_too_long_is_killed():
     with pytest.raises(tools.TooLong, match="python must end within 0.2 seconds"):
         tools.output(["python", "-c", "import time; time.sleep(60)"], seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    ("failure", "kept"), [(place.TooLarge("too large"), False), (CheckFailure("not routed"), True)]
+)
+def test_only_a_design_that_does_not_fit_is_forgotten(tmp_path, monkeypatch, failure, kept):
+    def run(_unit, _plan, _count, _out, scratch, *_):
+        (scratch / "netlist").write_text("")
+        raise failure
+
+    monkeypatch.setattr(place, "run", run)
+    out = tmp_path / "placed"
+    assert main(["place", "--preset", "tiny", "--out", str(out)]) == 2
+    assert not out.exists()
+    assert (out.with_name(f"{out.name}{SCRATCH}") / "netlist").exists() == kept
+
+
+@needs_yosys
+def test_halves_of_a_wide_lane_s_file_keep_their_addresses(tmp_path):
+    """Synthesis merges registers that are alike; these begin with other bits."""
+    preset = presets.vary(TINY, "target", channels=64, lanes=1)
+    text, top = place.verilog_of("array", plans.compile(preset.network, preset.target))
+    netlist = place.mapped(text, top, tmp_path, Silent())
+    cells = netlist["modules"][top]["cells"]
+    halves = [
+        {bit for name, cell in cells.items() if f".part{i}." in name
+         for bit in cell["connections"].get("RAD", []) if isinstance(bit, int)}
+        for i in range(2)
+    ]  # fmt: skip
+    assert len(halves[0]) == len(halves[1]) > 0
+    assert not halves[0] & halves[1]

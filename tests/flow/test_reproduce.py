@@ -202,11 +202,12 @@ def test_simulated_latents_stay_in_the_folder(tmp_path, monkeypatch):
 
 def test_the_head_says_how_each_extractor_was_trained():
     made = source(
-        base_classes=50, trained_classes=100, epochs=4, start={"digest": "0", "epochs": 42},
+        base_classes=50, trained_classes=100, epochs=4,
+        start={"digest": "0", "epochs": 8, "start": {"digest": "1", "epochs": 42}},
         dataset="cifar100", trained_train_accuracy=0.45, trained_test_accuracy=0.4,
     )  # fmt: skip
     assert made.label == (
-        "extractor of all classes (FPT), supervised, 42 epochs of another training and 4 epochs"
+        "extractor of all classes (FPT), supervised, 42 + 8 epochs of other trainings and 4 epochs"
     )
     text = reproduced.markdown({
         "seeds": [0], "chip_epochs": 6, "float_epochs": 10, "native_epochs": 10, "hardware": ["an abacus"],

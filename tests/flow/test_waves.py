@@ -252,3 +252,11 @@ def test_only_one_simulator_records():
     with pytest.raises(SpecError, match="--waves must be recorded by verilator, not by icarus"):
         waves.check_simulator("icarus")
     waves.check_simulator("both")
+
+
+def test_a_window_too_long_for_the_disk_is_refused_before_the_comparison(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(waves, "ROOM", 100_000)
+    folder = tmp_path / "run"
+    assert main(["cosim", "--preset", "tiny", "--untrained", "--out", str(folder), "--waves", "0:50"]) == 1
+    assert "--waves must be of at most 12 cycles" in capsys.readouterr().err
+    assert not (folder / "cosim").exists()

@@ -3,7 +3,8 @@
 An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
 first cycles of one: rates are per modelled cycle. Predictions of the simulator's modes and of bare
 Verilator are held to the functional ones, cocotb's registers, counters and phases to fast mode.
-An image of a large network takes Icarus hours, so the host aborts it.
+An image of more cycles than a simulator gets is aborted by the host: of a large network it takes Icarus
+hours.
 """
 
 import resource
@@ -144,7 +145,8 @@ def bare(bench: Bench, verilog: str) -> Figure:
 def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
     """The co-simulation's test bench, which looks at nothing but registers and counters.
 
-    An image of more than so many cycles is aborted after them.
+    Its time and cycles are those of the images, from the end of the command before them on. An image
+    of more than so many cycles is aborted after them.
     """
     from xnoreplay.flow import tools
     from xnoreplay.flow.cosim import chip, session
@@ -168,8 +170,9 @@ def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
+    (first, start), *_, (last, end) = outcome.ends
     images = 0 if abort else n
-    return Figure(title, outcome.cpu, outcome.timed, images, build, {"build_kept": built.kept})
+    return Figure(title, end - start, last - first, images, build, {"build_kept": built.kept})
 
 
 def amaranth(bench: Bench) -> Figure:

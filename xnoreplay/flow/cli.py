@@ -58,17 +58,18 @@ app.add_typer(presets_app, name="presets")
 
 def _bring(
     first: str | None, last: str, out: Path | None, force: bool = False,
-    data: Path | None = None, **chosen,
+    data: Path | None = None, forget: tuple[str, ...] = (), **chosen,
 ) -> Path:  # fmt: skip
     """Bring the steps from `first` to `last`, and what they need, up to date; the run folder.
 
-    chosen : fields of `pipeline.Settings`; None is for what the user left open.
+    chosen : fields of `pipeline.Settings`; None is for what the user left open
+    forget : those of them that the folder's last run does not decide
     """
     from xnoreplay.flow import pipeline, tools
     from xnoreplay.flow.progress import default
 
     find_data(data)
-    folder, settings = pipeline.resolve(out, chosen)
+    folder, settings = pipeline.resolve(out, chosen, forget)
     progress = default()
     train = pipeline.trains(folder, first, settings)
     run = pipeline.open_run(folder, settings, train, progress)
@@ -138,7 +139,8 @@ def pretrain(
         return
     try:
         _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes,
-               objective=objective, order_seed=order_seed, epochs=epochs, start=start)  # fmt: skip
+               objective=objective, order_seed=order_seed, epochs=epochs, start=start,
+               forget=("epochs", "start"))  # fmt: skip
     finally:
         step.dismiss()
 

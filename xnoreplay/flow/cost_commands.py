@@ -220,7 +220,7 @@ def place(
     from xnoreplay.flow.progress import default
     from xnoreplay.flow.step import RESULT, SCRATCH
     from xnoreplay.spec import plan, presets
-    from xnoreplay.spec.errors import CheckFailure, SpecError, require
+    from xnoreplay.spec.errors import SpecError, require
 
     require.choice("unit", unit, placing.UNITS)
     require.positive("seeds", seeds)
@@ -236,7 +236,7 @@ def place(
         with guard.locked(scratch), guard.interruptible(), files.whole_folder(folder) as part:
             result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)
             files.write_json(part / RESULT, result)
-    except CheckFailure:  # does not fit: there is nothing to go on from
+    except placing.TooLarge:  # there is nothing to go on from
         shutil.rmtree(scratch)
         raise
     shutil.rmtree(scratch)

@@ -5,10 +5,10 @@ pre-training needs PyTorch.
 """
 
 import shutil
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from xnoreplay.flow import data, explore_space, files, pretrain
+from xnoreplay.flow import data, explore_space, files, guard, pretrain
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import RECORD, Context, Run, Step
@@ -48,10 +48,15 @@ REPORT_CODE = (
 )  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 
+TRAINING = ("start", "epochs")
+"""Settings that only a pre-training of one network on one scenario can have."""
 REMEMBERED = (
     "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "dump", "epochs",
 )  # fmt: skip
 """Settings, besides preset and start, that a folder's next run takes up."""
+START = "start.safetensors"
+"""The folder's own copy of the bundle that its training went on from: that may be the folder's own,
+which the export replaces, or be gone when a later step asks whether the training is up to date."""
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,17 @@ class Settings:
         pretrain.one_source(self.bundle, self.untrained)
 
 
-def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
+def resolve(
+    folder: Path | None, chosen: dict, forget: tuple[str, ...] = ()
+) -> tuple[Path, Settings]:
     """The run folder and its settings: what is chosen, else what the folder's last run had.
 
     None, and False for `untrained`, is what was not chosen; order_seed and step change the preset's
     scenario. A folder that has a bundle keeps it
-    until another one is asked for.
+    until another one is asked for. What a training went on from, and for how long, is forgotten
+    where the network or the scenario becomes another one.
+
+    forget : settings that are not taken from the folder
     """
     chosen = {n: v for n, v in chosen.items() if v is not None and (n, v) != ("untrained", False)}
     scenario = {n: chosen.pop(n) for n in ("order_seed", "step") if n in chosen}
@@ -130,8 +140,8 @@ def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
     try:
         recorded = files.read_json(folder / SETTINGS)
         recorded["preset"] = presets.from_dict(recorded["preset"])
-        if recorded.get("start"):
-            recorded["start"] = Path(recorded["start"])
+        own = folder / START
+        recorded["start"] = own if recorded.get("start") and own.exists() else None
         strange = recorded.keys() - {f.name for f in fields(Settings)}
         if strange:
             raise ValueError(f"{sorted(strange)[0]!r} is no setting")
@@ -143,9 +153,30 @@ def resolve(folder: Path | None, chosen: dict) -> tuple[Path, Settings]:
         ) from None
     merged = {"simulator": "both" if shutil.which("iverilog") else "verilator"} | recorded | chosen
     merged["preset"] = presets.vary(merged["preset"], "scenario", **scenario)
+    before, now = recorded["preset"], merged["preset"]
+    if (before.network, before.scenario) != (now.network, now.scenario):
+        forget = (*forget, *TRAINING)
+    for name in forget:
+        if name not in chosen:
+            merged.pop(name, None)
     if not {"bundle", "untrained"} & chosen.keys():
         merged |= _kept_bundle(folder, merged["preset"])
     return folder, Settings(**merged)
+
+
+def _own(folder: Path, start: Path) -> Path:
+    """The folder's own copy of a file to start from."""
+    target, part = folder / START, folder / f".{START}{files.PART}"
+    if start.absolute() == target.absolute():
+        return target
+    with guard.locked(folder):
+        try:
+            shutil.copyfile(start, part)
+            part.replace(target)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise XnoreplayError(f"start {start} must be a readable file: {error.strerror}") from None
+    return target
 
 
 def _kept_bundle(folder: Path, preset: Preset) -> dict:
@@ -299,7 +330,7 @@ def steps(train: bool) -> dict[str, Step]:
         Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",),
+            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",), lesser="stand_in",
             code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", "data/latents",
                   *DATA_CODE),
         ),
@@ -329,7 +360,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "all_classes": settings.all_classes,
             "objective": settings.objective,
             "epochs": settings.epochs,
-            "start": str(settings.start.resolve()) if settings.start else None,
+            "start": str(settings.start) if settings.start else None,
         },
         "export": {
             "preset": preset,
@@ -367,12 +398,13 @@ def _sweep(settings: Settings) -> dict[str, list]:
 
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
     """A run folder with the steps of the flow, which remembers its settings."""
+    if settings.start is not None:
+        settings = replace(settings, start=_own(folder, settings.start))
     run = Run(folder, steps(train), configs(settings, train), progress)
-    chosen = {
+    chosen = {"start": settings.start is not None} | {
         name: getattr(settings, name)
         for name in REMEMBERED
     }
-    chosen["start"] = str(settings.start.resolve()) if settings.start else None
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
     return run
 

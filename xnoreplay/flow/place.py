@@ -52,6 +52,10 @@ def check_folder(folder: Path) -> None:
         raise SpecError(f"--out must be new, empty or of an earlier placement, not {folder}")
 
 
+class TooLarge(CheckFailure):
+    """A design that no seed will make fit."""
+
+
 def placement(report: dict, name: str) -> dict:
     """Used and available resources, and the least clock in Hz, from nextpnr's report."""
     try:
@@ -84,7 +88,7 @@ def run(
     Raises
     ------
     CheckFailure
-        Where the unit does not fit the device, or no seed is routed.
+        `TooLarge` where the unit does not fit the device; else where no seed is routed.
     """
     text, top = verilog_of(unit, plan)
     asked = plan.target.clock_hz
@@ -158,13 +162,13 @@ def seeds(
             try:
                 report, log = placed(work, seed, asked, minutes)
             except tools.TooLong:
+                (work / f"part-{seed}.json").unlink(missing_ok=True)
+                _collect(work, out, f"nextpnr-{seed}.log")
                 found.append(None)
                 task.advance(1, f"seed {seed}: not routed in {minutes:g} minutes")
                 continue
             found.append(placement(synth.load(report), report.name))
-            for file in (report, log):
-                if file.parent != out:
-                    shutil.copyfile(file, out / file.name)
+            _collect(work, out, report.name, log.name)
             task.advance(1, f"seed {seed}")
     routed = [p for p in found if p]
     if not routed:
@@ -178,6 +182,13 @@ def seeds(
         "seeds": [p["clock_hz"] if p else None for p in found], "least": min(clocks),
         "median": statistics.median(clocks), "most": max(clocks), "utilization": routed[0]["utilization"],
     }  # fmt: skip
+
+
+def _collect(work: Path, out: Path, *names: str) -> None:
+    if work != out:
+        for name in names:
+            if (work / name).exists():
+                shutil.copyfile(work / name, out / name)
 
 
 def placed(work: Path, seed: int, asked: float, minutes: float) -> tuple[Path, Path]:
@@ -197,7 +208,7 @@ def placed(work: Path, seed: int, asked: float, minutes: float) -> tuple[Path, P
         raise
     except ToolError:
         if needed := too_large(log):
-            raise CheckFailure(f"the design must fit the ECP5 {DEVICE['size']}, but {needed}") from None
+            raise TooLarge(f"the design must fit the ECP5 {DEVICE['size']}, but {needed}") from None
         raise
     (work / part).replace(report)
     return report, log
@@ -215,17 +226,17 @@ def too_large(log: Path) -> str:
 
 def text(result: dict) -> str:
     """The clocks, a line a seed."""
-    device = result["device"]
+    device, clocks = result["device"], result["seeds"]
     lines = [
         f"seed {seed}: {clock / 1e6:.2f} MHz" if clock
         else f"seed {seed}: not routed in {result['minutes']:g} minutes"
-        for seed, clock in enumerate(result["seeds"])
+        for seed, clock in enumerate(clocks)
     ]  # fmt: skip
     return "\n".join([
         f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
         f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
         *lines,
-        f"median {result['median'] / 1e6:.2f} MHz",
+        f"median {result['median'] / 1e6:.2f} MHz" + ("" if all(clocks) else " of those routed"),
         f"widest net but for the clock: {result['widest']['net']}, {result['widest']['loads']:,} inputs",
         *(f"{kind}: {n['used']:,} of {n['available']:,}" for kind, n in result["utilization"].items()),
     ])  # fmt: skip

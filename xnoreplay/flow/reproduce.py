@@ -71,8 +71,12 @@ class Source:
         name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
         kind = {"supervised": "supervised", "semi": "semi-supervised"}[self.objective]
         epochs, start = self.bundle.provenance.get("epochs", "?"), self.bundle.provenance.get("start")
-        if start:
-            epochs = f"{start['epochs']} epochs of another training and {epochs}"
+        before = []
+        while start:
+            before.append(str(start.get("epochs", "?")))
+            start = start.get("start")
+        if before:
+            epochs = f"{' + '.join(reversed(before))} epochs of other trainings and {epochs}"
         return f"extractor of {name}, {kind}, {epochs} epochs"
 
 

@@ -65,6 +65,9 @@ class Step:
         knows such a file by its content, so moving it changes nothing.
     asked : bool
         It runs only where it is named, not with those around it.
+    lesser : str
+        Key of the configuration that is true where the step must do with less, or ''. A result that
+        had more stays up to date.
     beside : tuple of str
         Folders inside its own that other work adds later: no output of the step, gone when it runs
         again.
@@ -77,6 +80,7 @@ class Step:
     code: tuple[str, ...] = ("spec",)
     files: tuple[str, ...] = ()
     asked: bool = False
+    lesser: str = ""
     beside: tuple[str, ...] = ()
 
 
@@ -274,7 +278,9 @@ class Run:
     def _up_to_date(self, name: str, recipe: dict) -> bool:
         if not self._succeeded(name):
             return False
-        record = self.record(name)
+        record, lesser = self.record(name), self.steps[name].lesser
+        if lesser and recipe["config"][lesser] and record["config"].get(lesser) is False:
+            recipe = recipe | {"config": recipe["config"] | {lesser: False}}
         if any(record.get(key) != value for key, value in recipe.items()):
             return False
         skip = (RECORD, *self.steps[name].beside)

@@ -26,7 +26,8 @@ class Recording:
     Raises
     ------
     SpecError
-        Where the script has no such window, or it is too long.
+        Where the script has no such window, or it is too long: for the Verilog that is recorded; of a
+        netlist, which is longer, only `write` can say.
     """
 
     def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:

@@ -29,13 +29,13 @@ def node_layout(channels: int, fold: int) -> data.ArrayLayout:
     return data.ArrayLayout(range(TAPS * fold + 1), channels // fold)
 
 
-PART = 32
-"""Channels of a lane's file that share a read address: one register for 576 bits or more is so far
-from most of them that its wires, and not the logic, set the array's clock."""
+WHOLE = 32
+"""Channels of a lane's file above which its halves have a read address each: one register for 576 bits is
+so far from most of them that its wires, and not the logic, set the array's clock."""
 
 
 class LaneFile(wiring.Component):
-    """A lane's file of windows, in parts of `PART` channels that each hold a read address of their own.
+    """A lane's file of windows; where it is wide, in two parts that each hold a read address of their own.
 
     ``word`` is that of the ``slot`` that was there in the last cycle of ``load``. A write puts the taps
     ``wtaps`` of ``wword`` into ``wslot``. No port is named as one of its parts' is, so that a waveform
@@ -63,8 +63,9 @@ class LaneFile(wiring.Component):
         m = Module()
         for i, (part, columns) in enumerate(zip(self.parts, self.columns, strict=True)):
             m.submodules[f"part{i}"] = part
-            # Registers that start alike are merged by synthesis. A beat loads all before a read counts.
-            start = (self.slots - 1) * (i % 2)
+            # Registers that start alike are merged by synthesis: bit by bit, so that more than two
+            # copies would not last. A beat loads both before a read counts.
+            start = (self.slots - 1) * i
             slot = Signal(range(self.slots), name=f"slot{i}", init=start, reset_less=True)
             with m.If(self.load):
                 m.d.sync += slot.eq(self.slot)
@@ -80,9 +81,10 @@ class LaneFile(wiring.Component):
 
 def lane_columns(channels: int) -> list[list[int]]:
     """For each part of a lane's file, where each bit of its word is in the lane's word."""
+    size = channels // 2 if channels > WHOLE else channels
     return [
-        [t * channels + c for t in range(TAPS) for c in range(start, min(start + PART, channels))]
-        for start in range(0, channels, PART)
+        [t * channels + c for t in range(TAPS) for c in range(start, start + size)]
+        for start in range(0, channels, size)
     ]
 
 

@@ -23,7 +23,7 @@ class Host(wiring.Component):
     """Commands, control registers, counters and memory windows behind an AXI4-Lite port.
 
     The address map is `spec.registers`. One transfer is served at a time, in
-    ``axi.LiteSlave.LATENCY`` + 1 cycles, a read in one more.
+    ``axi.LiteSlave.LATENCY`` + 1 cycles, a read of what is there in one more.
 
     - A row wider than a bus word is written low words first: its words gather in one register,
       shared by all windows, and the write of the last one commits the row. Reads leave that

@@ -121,7 +121,7 @@ def run(
     start : Bundle, optional
         A trained network of the preset's to go on from, at half the recipe's learning rate: its
         thresholds, its classifier, and its extractor's bits at the middle of the range that proxies
-        are drawn from. Rows of classes that it was not trained on start at random.
+        are drawn from. Rows of classes after the base, of which a bundle has none, start at random.
     report : callable
         Receives a log line every `training.REPORT_SECONDS`.
 
@@ -145,8 +145,8 @@ def run(
     if all_classes:
         config["all_classes"] = True
     if start is not None:
-        history = {"digest": bundles.digest(start), "epochs": start.provenance.get("epochs")}
-        config["start"] = history
+        known = {n: start.provenance[n] for n in ("epochs", "start") if n in start.provenance}
+        config["start"] = {"digest": bundles.digest(start)} | known
     path = Path(out_dir) / CHECKPOINT
     processes = distributed.join()
     begin = {} if start is None else native.start(start)

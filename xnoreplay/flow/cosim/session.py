@@ -57,17 +57,17 @@ class Outcome:
     differences : of the first command that differs, in the order of their weight
     compared : how many of each kind were equal
     cycles : of the chip; where it differs from the model, those that both have
-    timed, seconds, cpu : cycles from the first command on, without those of the load; how long they
-        took by clock and processor
+    seconds, cpu : of the simulation without its start, by clock and processor
+    ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
     observed, expected : the traces of the command that differs
     """
 
     differences: list[Difference] = field(default_factory=list)
     compared: dict[str, int] = field(default_factory=dict)
     cycles: int = 0
-    timed: int = 0
     seconds: float = 0.0
     cpu: float = 0.0
+    ends: list[tuple[int, float]] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
 
@@ -101,12 +101,13 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
                 outcome.expected = comparison.expected_trace
                 break
             if "end" in seen:
-                outcome.cycles, outcome.timed = seen["cycles"], seen["timed"]
-                outcome.seconds, outcome.cpu = seen["seconds"], seen["cpu"]
+                outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
+                outcome.cpu = seen["cpu"]
                 if setup.waves:  # the command that the window ends in is not carried to its own end
                     task.advance(rest)
             elif "index" in seen:
                 rest -= 1
+                outcome.ends.append((seen["cycles"], seen["cpu"]))
                 rate = seen["cycles"] / (time.monotonic() - start)
                 task.advance(note=f"{seen['cycles']:,} cycles, {rate:,.0f} a second")
     outcome.compared = dict(sorted(comparison.compared.items()))

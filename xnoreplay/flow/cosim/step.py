@@ -157,7 +157,7 @@ def _figures(outcome: Outcome, built: Built) -> dict:
         "compared": outcome.compared,
         "cycles": outcome.cycles,
         "seconds": outcome.seconds,
-        "cycles_per_second": outcome.timed / outcome.seconds if outcome.seconds else 0.0,
+        "cycles_per_second": outcome.cycles / outcome.seconds if outcome.seconds else 0.0,
         "build_seconds": built.seconds,
         "build_kept": built.kept,
         "differences": 0,

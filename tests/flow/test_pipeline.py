@@ -1,0 +1,100 @@
+"""Settings that a run folder remembers, and what its steps leave."""
+
+import pytest
+
+from xnoreplay.flow import families, pipeline, pretrain, synth
+from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.step import Context
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+
+TINY = presets.load("tiny")
+
+
+@pytest.fixture
+def start(tmp_path):
+    path = tmp_path / "start.bundle"
+    bundles.write(bundles.random(TINY.network, 0), path)
+    return path
+
+
+def opened(folder, **chosen):
+    """A run folder's settings after a pre-training with these choices."""
+    _, settings = pipeline.resolve(folder, {"preset": "tiny", **chosen}, pipeline.TRAINING)
+    return pipeline.open_run(folder, settings, True, Silent())
+
+
+def test_a_folder_keeps_what_its_training_went_on_from(tmp_path, start):
+    folder = tmp_path / "run"
+    run = opened(folder, start=start, epochs=2)
+    own = folder / pipeline.START
+    assert run.configs["pretrain"]["start"] == str(own)
+    assert run.configs["pretrain"]["epochs"] == 2
+    assert own.read_bytes() == start.read_bytes()
+    start.unlink()  # a later step asks whether the training is up to date, and not for this file
+    _, later = pipeline.resolve(folder, {})
+    assert (later.start, later.epochs) == (own, 2)
+    again = pipeline.open_run(folder, later, True, Silent())
+    assert again.configs["pretrain"] == run.configs["pretrain"]
+    assert again.pending(["pretrain"]) == ["pretrain"]
+
+
+def test_a_training_that_names_no_start_has_none(tmp_path, start):
+    folder = tmp_path / "run"
+    opened(folder, start=start, epochs=2)
+    run = opened(folder)
+    assert run.configs["pretrain"]["start"] is run.configs["pretrain"]["epochs"] is None
+    _, later = pipeline.resolve(folder, {})
+    assert later.start is later.epochs is None
+
+
+def test_another_network_forgets_where_the_training_began(tmp_path, start):
+    folder = tmp_path / "run"
+    opened(folder, start=start, epochs=2)
+    _, other = pipeline.resolve(folder, {"preset": "digits"})
+    assert other.start is other.epochs is None
+
+
+def test_a_start_that_is_no_file(tmp_path):
+    with pytest.raises(XnoreplayError, match="start .*nowhere must be a readable file: No such file"):
+        opened(tmp_path / "run", start=tmp_path / "nowhere")
+    assert not (tmp_path / "run" / pipeline.START).exists()
+
+
+def test_the_training_is_given_epochs_and_start(tmp_path, start, monkeypatch):
+    training = pytest.importorskip("xnoreplay.model.pretrain")
+    given = {}
+
+    def run(_preset, _dataset, folder, **chosen):
+        given.update(chosen)
+        (folder / training.CHECKPOINT).write_text("")
+        return folder / training.CHECKPOINT
+
+    monkeypatch.setattr(training, "run", run)
+    steps = opened(tmp_path / "run", start=start, epochs=2)
+    out = tmp_path / "out"
+    out.mkdir()
+    pretrain.pretrain(Context(steps.configs["pretrain"], out, {}, tmp_path / "scratch", Silent()))
+    assert given["epochs"] == 2
+    assert bundles.digest(given["start"]) == bundles.digest(bundles.read(start))
+
+
+def test_a_synthesis_that_fails_leaves_no_netlist(tmp_path, monkeypatch):
+    generated, out = tmp_path / "generate", tmp_path / "synth"
+    generated.mkdir()
+    out.mkdir()
+    (generated / "manifest.json").write_text('{"macros": []}')
+    (generated / "result.json").write_text('{"verilog": "chip.v", "top": "chip"}')
+
+    def fail(*_):
+        for name in (synth.SOURCE, synth.NETLIST, "yosys.log"):
+            (out / name).write_text("")
+        raise CheckFailure("a latch")
+
+    monkeypatch.setattr(families, "run", fail)
+    config = {"preset": presets.to_dict(TINY), "families": [], "liberty": None, "place": False}
+    context = Context(config, out, {"generate": generated}, tmp_path, Silent())
+    with pytest.raises(CheckFailure, match="a latch"):
+        pipeline._synth(context)
+    assert [p.name for p in out.iterdir()] == ["yosys.log"]
