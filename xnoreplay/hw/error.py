@@ -189,18 +189,24 @@ class ErrorUnit(wiring.Component):
         m = Module()
         classes, units = self.plan.network.classes, self.units
         t = Signal(range(2 * classes + 16))
-        again = self.seen + 2 + RECIPROCAL_CYCLES  # first cycle of the second reading
+        # Cycles that depend on the classes seen, which stay the same while the unit is at work: the first
+        # of the second reading, the first past it, and the last of all. In registers, or their sums
+        # would stand before every comparison on the way to the next operation.
+        again, past, end = (Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "end"))
+        m.d.sync += [
+            again.eq(self.seen + 2 + RECIPROCAL_CYCLES), past.eq(again + self.seen), end.eq(past + 3)
+        ]  # fmt: skip
         reading = Signal(range(classes))
         first, last = Signal(), Signal()
         second = Signal()
         last_group = Signal()
         m.d.comb += [
             first.eq(t < self.seen),
-            second.eq((t >= again) & (t < again + self.seen)),
+            second.eq((t >= again) & (t < past)),
             reading.eq(Mux(first, t, t - again)),
             self.valid.eq(self.active & (t >= again + 4)),
             self.row.eq(t - again - 4),
-            last.eq(self.valid & (self.row + 1 == self.seen)),
+            last.eq(self.active & (t == end)),
             last_group.eq(self.sample + units >= self.samples),
             self.done.eq(last & last_group),
             self.load.eq(last),

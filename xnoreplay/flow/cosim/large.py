@@ -76,6 +76,7 @@ def remembered(
 ) -> np.ndarray:
     """Latents of training samples, (n, latent) bits; labels : base classes in turn.
 
+    A class of few samples comes round again: random images are few.
     Where random images stand in for a data set, they are the ones that the package carries for the
     bundle, if it does.
     """
@@ -86,7 +87,7 @@ def remembered(
     stand_in = data.name == RANDOM != scenario.dataset
     carried = latents.packaged(bundle) if stand_in else None
     classes = pieces(scenario, carried or data)
-    indices = [classes[k][n // scenario.base] for n, k in enumerate(labels)]
+    indices = [classes[k][n // scenario.base % len(classes[k])] for n, k in enumerate(labels)]
     if carried:
         return carried.latents[indices]
     return Simulator(plan, bundle).latents(data.images[indices])
