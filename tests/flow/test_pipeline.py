@@ -57,9 +57,20 @@ def test_another_network_forgets_where_the_training_began(tmp_path, start):
 
 
 def test_a_start_that_is_no_file(tmp_path):
-    with pytest.raises(XnoreplayError, match="start .*nowhere must be a readable file: No such file"):
+    with pytest.raises(XnoreplayError, match="nowhere must be a readable file: No such file"):
         opened(tmp_path / "run", start=tmp_path / "nowhere")
     assert not (tmp_path / "run" / pipeline.START).exists()
+
+
+def test_a_start_of_another_network_leaves_the_folder_as_it_was(tmp_path, start):
+    folder = tmp_path / "run"
+    opened(folder, start=start, epochs=2)
+    kept = {path: path.read_bytes() for path in (folder / pipeline.START, folder / pipeline.SETTINGS)}
+    other = tmp_path / "other.bundle"
+    bundles.write(bundles.random(presets.load("digits").network, 0), other)
+    with pytest.raises(XnoreplayError, match="must be of the network and scenario of preset 'tiny'"):
+        opened(folder, start=other)
+    assert {path: path.read_bytes() for path in kept} == kept
 
 
 def test_the_training_is_given_epochs_and_start(tmp_path, start, monkeypatch):

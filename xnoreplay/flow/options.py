@@ -68,7 +68,8 @@ EpochsOption = Annotated[
 StartOption = Annotated[
     Path | None,
     typer.Option("--start", metavar="BUNDLE",
-                 help="Go on training this network, at half the learning rate."),
+                 help="Go on training this network, at half the learning rate. [default: none, also where "
+                      "the folder's last training had one]"),
 ]  # fmt: skip
 AllClassesOption = Annotated[
     bool | None,

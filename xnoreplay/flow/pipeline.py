@@ -399,6 +399,7 @@ def _sweep(settings: Settings) -> dict[str, list]:
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
     """A run folder with the steps of the flow, which remembers its settings."""
     if settings.start is not None:
+        pretrain.load(settings.preset, settings.start)  # refused before the folder's copy is replaced
         settings = replace(settings, start=_own(folder, settings.start))
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {"start": settings.start is not None} | {

@@ -174,7 +174,7 @@ def seeds(
     if not routed:
         raise CheckFailure(
             f"the design must be routed with one of {count} seeds at {asked / 1e6:g} MHz in "
-            f"{minutes:g} minutes each, but is with none; a lower clock_hz is easier"
+            f"{minutes:g} minutes each, but is with none; more minutes or a lower clock_hz may help"
         )
     clocks = [p["clock_hz"] for p in routed]
     return {
