@@ -10,6 +10,16 @@ from xnoreplay.hw.top import Chip
 from xnoreplay.spec.plan import Plan
 
 TOP = "xnoreplay"
+LINT_WAIVERS = {
+    "DECLFILENAME": "one file holds every module",
+    "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
+    "PROCASSINIT": "combinational blocks are started by an initial value",
+    "WIDTHEXPAND": "the extension of operands is left to Verilog",
+    "WIDTHTRUNC": "! asks whether a whole word is zero",
+    "CASEINCOMPLETE": "a default stands before each case",
+}
+"""Rules of Verilator's lint that the text waives for itself: what Amaranth's back end does everywhere, and
+what it means. Verilator has no other complaint, with ``-Wall``."""
 
 
 def generate(plan: Plan) -> str:
@@ -26,7 +36,8 @@ def with_macros(plan: Plan) -> tuple[str, list[dict]]:
     """The text, and its memory macros as `Macros.manifest` lists them."""
     macros = Macros()
     text = convert(Chip(plan), TOP, macros)
-    return f"{text}\n{macros.verilog()}", macros.manifest()
+    waived = "".join(f"/* verilator lint_off {n} */ // {why}\n" for n, why in LINT_WAIVERS.items())
+    return f"{waived}{text}\n{macros.verilog()}", macros.manifest()
 
 
 def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> str:
