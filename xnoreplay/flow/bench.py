@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import brought
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.tools import children
@@ -30,7 +29,7 @@ FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
 BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
 AMARANTH_CYCLES, ICARUS_CYCLES = 300, 3_000  # slow simulators do part of an image
 FUNCTIONAL_IMAGES, TORCH_IMAGES = 10_000, 400
-RANDOM_SAMPLES = 20_000
+RANDOM_IMAGES = 26_600  # three quarters are training images
 
 
 @dataclass
@@ -336,15 +335,8 @@ def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray,
 
     Random ones where the user has not brought it, and a note of it: the work is the same.
     """
-    try:
-        data = datasets.of(preset)
-        return data.images[~data.is_test], preset.scenario.chip_classes(data.train_labels), data.name
-    except brought.NotBrought as error:
-        progress.note(f"random images stand in: {error}")
-        rng = np.random.default_rng(0)
-        shape = (RANDOM_SAMPLES, *preset.network.image_shape)
-        classes = np.arange(RANDOM_SAMPLES) % preset.scenario.classes
-        return rng.integers(0, 256, shape, dtype=np.uint8), classes, datasets.RANDOM
+    data = datasets.at_hand(preset, progress, RANDOM_IMAGES)
+    return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
 
 
 def _installed(name: str) -> bool:

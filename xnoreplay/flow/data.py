@@ -11,6 +11,8 @@ from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
 
+RANDOM = "random"
+RANDOM_IMAGES = 400
 TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is a test sample
 
 
@@ -103,8 +105,8 @@ def of(preset: Preset) -> Dataset:
     return dataset
 
 
-def at_hand(preset: Preset, progress: Progress) -> Dataset:
-    """`of`, but random images in place of a data set that the user has not brought.
+def at_hand(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
+    """`of`, but so many random images in place of a data set that the user has not brought.
 
     For work that does not learn from them: any image shows whether two chips are equal.
     """
@@ -115,7 +117,7 @@ def at_hand(preset: Preset, progress: Progress) -> Dataset:
             f"data set {preset.scenario.dataset!r} is not here ({brought.VARIABLE} is not set): "
             "random images stand in for it"
         )
-        return _random(preset.network.image_shape, preset.scenario.classes)
+        return _random(preset.network.image_shape, preset.scenario.classes, images)
 
 
 def stands_in(preset: Preset) -> bool:
@@ -198,12 +200,12 @@ DATASETS: dict[str, Callable[[int], Dataset]] = {
 
 BROUGHT = ("cifar100", "core50")
 """Those that the user brings."""
-RANDOM = "random"
-RANDOM_IMAGES = 400
 
 
-def _random(shape: tuple[int, int, int], classes: int) -> Dataset:
+def _random(
+    shape: tuple[int, int, int], classes: int, count: int = RANDOM_IMAGES
+) -> Dataset:
     """Always the same random images; see `of`."""
-    images = np.random.default_rng(0).integers(0, 256, (RANDOM_IMAGES, *shape), dtype=np.uint8)
-    labels = np.arange(RANDOM_IMAGES) % classes
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+    labels = np.arange(count) % classes
     return Dataset(RANDOM, images, labels, split(labels), max_pixel=255)

@@ -164,18 +164,16 @@ def resolve(
     return folder, Settings(**merged)
 
 
-def _own(folder: Path, start: Path) -> Path:
-    """The folder's own copy of a file to start from."""
-    target, part = folder / START, folder / f".{START}{files.PART}"
-    if start.absolute() == target.absolute():
-        return target
-    with guard.locked(folder):
-        try:
-            shutil.copyfile(start, part)
-            part.replace(target)
-        except OSError as error:
-            part.unlink(missing_ok=True)
-            raise XnoreplayError(f"start {start} must be a readable file: {error.strerror}") from None
+def _own(folder: Path, preset: Preset, start: Path) -> Path:
+    """The folder's own copy of the bundle to start from; one that does not fit replaces no other."""
+    target = folder / START
+    if start.absolute() != target.absolute():
+        bundle = pretrain.load(preset, start)
+        with guard.locked(folder):
+            try:
+                bundles.write(bundle, target)
+            except OSError as error:
+                raise guard.disk_error("set-up", error) from error
     return target
 
 
@@ -399,8 +397,7 @@ def _sweep(settings: Settings) -> dict[str, list]:
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
     """A run folder with the steps of the flow, which remembers its settings."""
     if settings.start is not None:
-        pretrain.load(settings.preset, settings.start)  # refused before the folder's copy is replaced
-        settings = replace(settings, start=_own(folder, settings.start))
+        settings = replace(settings, start=_own(folder, settings.preset, settings.start))
     run = Run(folder, steps(train), configs(settings, train), progress)
     chosen = {"start": settings.start is not None} | {
         name: getattr(settings, name)

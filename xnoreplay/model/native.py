@@ -58,6 +58,14 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     return real
 
 
+def adopt(network: FBNN, state: dict[str, Tensor]) -> None:
+    """Give a network the tensors of one with other output rows; rows past that one's stay as they are."""
+    rows = network.state_dict()[OUTPUT].clone()
+    known = state[OUTPUT][: len(rows)]
+    rows[: len(known)] = known
+    network.load_state_dict(state | {OUTPUT: rows})
+
+
 @dataclass
 class Native:
     """A network that learns from images, session after session.
@@ -96,10 +104,7 @@ class Native:
         """The network with rows for so many classes; new rows are drawn from seed and session."""
         thresholds = self.state["thermometer.thresholds"].numpy()
         network = FBNN(self.bundle.network, thresholds, classes, self.seed + session)
-        state = network.state_dict()
-        rows = state[OUTPUT].clone()
-        rows[: len(self.state[OUTPUT])] = self.state[OUTPUT][:classes]
-        network.load_state_dict(self.state | {OUTPUT: rows})
+        adopt(network, self.state)
         return network
 
     def session(self, images: np.ndarray, labels: np.ndarray, classes: int, session: int) -> None:

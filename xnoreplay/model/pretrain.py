@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from torch import Tensor
 
 from xnoreplay.model import checkpoint, distributed, native, training
 from xnoreplay.model.distributed import Processes
@@ -175,7 +174,7 @@ def _train(job, dataset, processes: Processes, report=lambda _line: None, path=N
     weights = job.recipe.weights(np.bincount(samples.classes, minlength=known))
     network = build(job.preset, dataset, job.recipe, job.seed, job.all_classes)
     if job.start:
-        _begin(network, job.start)
+        native.adopt(network, job.start)
     objective = Objective(network, ClassLoss(weights), job.recipe, dataset.max_pixel)
     objective.to(processes.device)
     optimizer = training.adam(objective, job.recipe)
@@ -199,13 +198,6 @@ def _train(job, dataset, processes: Processes, report=lambda _line: None, path=N
         saved = time.monotonic()
 
     training.run(fit, first, report, save)
-
-
-def _begin(network: FBNN, state: dict[str, Tensor]) -> None:
-    """Give a network the tensors of another one, which has output rows for its first classes."""
-    rows = network.state_dict()[native.OUTPUT].clone()
-    rows[: len(state[native.OUTPUT])] = state[native.OUTPUT]
-    network.load_state_dict(state | {native.OUTPUT: rows})
 
 
 def _left(path: Path, config: dict, report: Callable[[str], None]) -> tuple[dict, int, int]:

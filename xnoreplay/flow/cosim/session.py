@@ -57,7 +57,7 @@ class Outcome:
     differences : of the first command that differs, in the order of their weight
     compared : how many of each kind were equal
     cycles : of the chip; where it differs from the model, those that both have
-    seconds, cpu : of the simulation without its start, by clock and processor
+    seconds : of the simulation without its start, by the clock
     ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
     observed, expected : the traces of the command that differs
     """
@@ -66,7 +66,6 @@ class Outcome:
     compared: dict[str, int] = field(default_factory=dict)
     cycles: int = 0
     seconds: float = 0.0
-    cpu: float = 0.0
     ends: list[tuple[int, float]] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
@@ -102,7 +101,6 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
                 break
             if "end" in seen:
                 outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
-                outcome.cpu = seen["cpu"]
                 if setup.waves:  # the command that the window ends in is not carried to its own end
                     task.advance(rest)
             elif "index" in seen:
