@@ -34,7 +34,7 @@ def two_rows(monkeypatch):
     few = dataclasses.replace(whole, train=whole.train[:80], train_class=whole.train_class[:80])
     runs = []
 
-    def lines(_preset, _sources, _native):
+    def lines(_preset, _sources, _native, _memories):
         return [
             Row("Systems, chip's integers", "latent", Variant(rule="chip"), TINY, "45.5"),
             Row("Memory, latent replay, float", "0.001 Mb", Variant(megabits=0.001, epochs=1), TINY),
@@ -71,6 +71,13 @@ def test_rows_cover_the_paper_s_experiments():
         (loss, b) for loss in ("cce", "fcce", "sh") for b in (True, False)
     }
     assert not [r for r in reproduce.rows(FULL, [source()], False) if r.variant.system == "native"]
+
+
+def test_memories_can_be_chosen():
+    lines = reproduce.rows(FULL, [source()], True, [5.0, 25.0])
+    labels = [row.label for row in lines if row.table == "Memory, native replay, float"]
+    assert labels == ["5 Mb: 375 images", "25 Mb: 1,878 images"]
+    assert len([row for row in lines if row.table.startswith("Memory")]) == 6
 
 
 def test_extractors_are_named_by_how_they_were_trained():

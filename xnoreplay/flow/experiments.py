@@ -131,6 +131,12 @@ def reproduce(
     native: Annotated[
         bool, typer.Option("--native", help="Native replay, too: PyTorch, images, and hours.")
     ] = False,
+    buffer: Annotated[
+        list[float] | None,
+        typer.Option("--buffer", metavar="MB",
+                     help="A memory of the table Memory, in 10^6 bits; repeatable. "
+                          "[default: ten from 0.05 to 500]"),
+    ] = None,
     checkpoint: CheckpointOption = None, latents: LatentsOption = None,
     workers: WorkersOption = None,
 ) -> None:  # fmt: skip
@@ -150,7 +156,7 @@ def reproduce(
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
         chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers),
-        table or (),
+        table or (), buffer or experiments.MEGABITS,
     )
     typer.echo(reproduced.markdown(result))
 

@@ -24,6 +24,7 @@ from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.presets import Preset
 
 MEGABITS = (0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
+"""Memories compared, in 10^6 bits, where no others are asked for."""
 PAPER_MEGABITS = 5.0
 CODE = ("spec", "sim", "model/adam.py", "model/metrics.py", "flow/cil.py", "flow/systems.py")
 NATIVE_CODE = ("model",)
@@ -80,7 +81,9 @@ class Source:
         return f"extractor of {name}, {kind}, {epochs} epochs"
 
 
-def rows(preset: Preset, sources: list[Source], native: bool) -> list[Row]:
+def rows(
+    preset: Preset, sources: list[Source], native: bool, memories: Iterable[float] = MEGABITS
+) -> list[Row]:
     """Every line, in the order of the tables; the paper's numbers are for its own scenario alone."""
     lines = []
     for rule, name in (("float", "float Adam"), ("chip", "chip's integers")):
@@ -95,7 +98,7 @@ def rows(preset: Preset, sources: list[Source], native: bool) -> list[Row]:
     kinds = [("latent", "float"), ("latent", "chip")] + [("native", "float")] * native
     for system, rule in kinds:
         read_off = paper.NATIVE_MEMORY if system == "native" else paper.LATENT_MEMORY
-        for megabits in MEGABITS:
+        for megabits in memories:
             variant = Variant(system, rule, megabits=megabits)
             slots = variant.capacity(preset)
             if rule == "chip" and slots < preset.network.classes:
@@ -126,6 +129,7 @@ def rows(preset: Preset, sources: list[Source], native: bool) -> list[Row]:
 def run(
     preset: Preset, sources: list[Source], seeds: Iterable[int], folder: Path, progress: Progress,
     native: bool = False, workers: int = 1, only: Iterable[str] = (),
+    memories: Iterable[float] = MEGABITS,
 ) -> dict:  # fmt: skip
     """Scores of every row over the seeds; tables and figures in the folder.
 
@@ -142,6 +146,8 @@ def run(
         Rows computed side by side.
     only : iterable of str
         First words of the tables wanted, as "Losses"; all if empty.
+    memories : iterable of float
+        Of the tables "Memory", in 10^6 bits.
 
     Raises
     ------
@@ -156,7 +162,7 @@ def run(
             "the scenario to reproduce must be of data set 'cifar100', or 'digits' to try the "
             f"command, not {preset.scenario.dataset!r}"
         )
-    lines, folder = _only(rows(preset, sources, native), only), Path(folder)
+    lines, folder = _only(rows(preset, sources, native, list(memories)), only), Path(folder)
     jobs = [(row, seed) for row in lines for seed in seeds]
 
     def one(job: tuple[Row, int]) -> dict:
