@@ -56,7 +56,7 @@ def start(processes, *command, **environment):
     return done.stderr
 
 
-@pytest.mark.parametrize("objective", ["supervised", "semi"])
+@pytest.mark.parametrize("objective", ["supervised", "semi", "distilled"])
 def test_two_processes_compute_what_one_does(tmp_path, objective):
     """Every term's gradient, batch statistics included; Adam makes small differences visible."""
     for processes in (1, 2):

@@ -53,7 +53,7 @@ def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, monke
         assert torch.equal(expected[name], actual[name]), name
 
 
-@pytest.mark.parametrize("objective", ["supervised", "semi"])
+@pytest.mark.parametrize("objective", ["supervised", "semi", "distilled"])
 def test_a_run_stopped_in_an_epoch_goes_on_from_there(small, tmp_path, monkeypatch, objective):
     monkeypatch.setattr(pretrain, "SAVE_SECONDS", 0.0)  # after every step
     monkeypatch.setitem(RECIPES, "digits", Recipe(batch=2, mirrored=True))
@@ -64,7 +64,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_from_there(small, tmp_path, monkeypat
 
     def save_then_stop(path, model, optimizer, state):
         save(path, model, optimizer, state)
-        if (state["epoch"], state["within"]) == (1, 2):
+        if (path.name, state["epoch"], state["within"]) == (pretrain.CHECKPOINT, 1, 2):
             raise Interrupt
 
     with monkeypatch.context() as patch:
@@ -75,7 +75,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_from_there(small, tmp_path, monkeypat
     pretrain.run(
         *small, tmp_path / "parts", seed=3, epochs=2, objective=objective, report=lines.append
     )
-    assert lines[0].endswith(f"has 1 of 2 epochs and 2 of {steps} steps: going on from there")
+    assert f"{pretrain.CHECKPOINT} has 1 of 2 epochs and 2 of {steps} steps: going on from there" in lines
     expected = checkpoint.load(whole)[0]
     for name, tensor in checkpoint.load(tmp_path / "parts" / pretrain.CHECKPOINT)[0].items():
         assert torch.equal(tensor, expected[name]), name
@@ -86,7 +86,7 @@ def test_objectives_are_different_runs(small, tmp_path):
     pretrain.run(*small, tmp_path, epochs=1)
     pretrain.run(*small, tmp_path, epochs=1, objective="semi", report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
-    with pytest.raises(SpecError, match="objective must be 'supervised' or 'semi', not 'self'"):
+    with pytest.raises(SpecError, match="must be 'supervised' or 'semi' or 'distilled', not 'self'"):
         recipe_of("digits", "self")
 
 
@@ -209,15 +209,24 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
         np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(made.hidden, first.hidden)
     np.testing.assert_array_equal(made.output[:base], first.output[:base])
-    assert made.provenance["start"] == {"digest": bundle.digest(first), "epochs": 6}
+    assert made.provenance["start"] == {"digest": bundle.digest(first), "epochs": 6, "proxy": 0.01}
+    proxies = checkpoint.load(path)[0]["model.network.dense.weight"]
+    assert torch.equal(proxies.abs(), torch.full_like(proxies, 0.01))
 
 
-def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path):
+def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "STARTED_PROXY", 1e-4)  # so that one epoch turns some bits
     made = export.run(*small, trained)
     lines = []
     pretrain.run(*small, tmp_path, epochs=1, start=made, report=lines.append)
     config = checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]
     assert config["recipe"]["learning_rate"] == recipe_of("digits").learning_rate / 2
+    after = export.run(*small, tmp_path / pretrain.CHECKPOINT)
+    turned = {f"convs.{i}": (a != b).mean() for i, (a, b) in enumerate(zip(after.conv, made.conv, strict=True))}
+    turned |= {n: (getattr(after, n) != getattr(made, n)).mean() for n in ("lgap", "dense")}
+    assert turned["dense"] > 0
+    words = ", ".join(f"{name} {share:.1%}" for name, share in turned.items())
+    assert lines[-1] == f"bits turned since the start: {words}"
     pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
     assert "pretrain.safetensors is of another run: starting afresh" in lines
 

@@ -59,7 +59,8 @@ WorkersOption = Annotated[
 ObjectiveOption = Annotated[
     str | None,
     typer.Option("--objective", metavar="NAME",
-                 help="supervised, or semi: with Barlow Twins. [default: supervised]"),
+                 help="supervised; semi: with Barlow Twins; or distilled: with a real-valued teacher. "
+                      "[default: supervised]"),
 ]  # fmt: skip
 EpochsOption = Annotated[
     int | None,

@@ -65,12 +65,15 @@ class Source:
 
     @property
     def objective(self) -> str:
-        return "semi" if self.bundle.provenance.get("recipe", {}).get("twins") else "supervised"
+        recipe = self.bundle.provenance.get("recipe", {})
+        if recipe.get("distilled"):
+            return "distilled"
+        return "semi" if recipe.get("twins") else "supervised"
 
     @property
     def label(self) -> str:
         name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
-        kind = {"supervised": "supervised", "semi": "semi-supervised"}[self.objective]
+        kind = {"semi": "semi-supervised"}.get(self.objective, self.objective)
         epochs, start = self.bundle.provenance.get("epochs", "?"), self.bundle.provenance.get("start")
         before = []
         while start:

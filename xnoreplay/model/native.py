@@ -28,11 +28,14 @@ OUTPUT = "classifier.output"
 MAX_PIXEL = 255  # for the decoder, which there is none of here
 
 
-def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
+def start(
+    bundle: Bundle, path: Path | None = None, distance: float = INIT / 2
+) -> dict[str, Tensor]:
     """The network that a bundle was exported from, as the state of an FBNN of its base classes.
 
-    path : the checkpoint, whose real proxies the bundle has not; without it, the extractor's start
-        at the middle of the range they are drawn from, plus or minus INIT / 2
+    path : the checkpoint, whose real proxies the bundle has not
+    distance : from 0, at which the extractor's proxies start without it; the middle of the range that
+        they are drawn from, if not given
 
     Raises
     ------
@@ -46,7 +49,7 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     if path is None:
         for name, tensor in state.items():
             if tensor.is_floating_point() and not name.startswith("classifier."):
-                state[name] = tensor * (INIT / 2)
+                state[name] = tensor * distance
         return state
     real = checkpoint.part(checkpoint.load(path)[0], "model.network.")
     real[OUTPUT] = real[OUTPUT][:base]

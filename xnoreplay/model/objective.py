@@ -11,15 +11,18 @@ from xnoreplay.model.distributed import total
 from xnoreplay.model.losses import ClassLoss, twins
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.recipe import Recipe
+from xnoreplay.model.teacher import distance
 
 
 class Objective(nn.Module):
     """Weighted CCE, and what a recipe adds to it.
 
-    L = CCE + activation mean_j (mean_b z_bj)^2 + twins L_SSL(z, z') + reconstruction MSE(D z, pixels)
+    L = (1 - distilled) CCE + distilled D_T + activation mean_j (mean_b z_bj)^2 + twins L_SSL(z, z')
+        + reconstruction MSE(D z, pixels)
 
     z are the latents of a minibatch, of -1 and +1, z' those of a second view of the same images,
-    L_SSL is the Barlow Twins loss of `xnoreplay.model.losses.twins`; D is a real linear decoder
+    L_SSL is the Barlow Twins loss of `xnoreplay.model.losses.twins`; D_T is the distance to a
+    teacher's logits, `xnoreplay.model.teacher.distance`; D is a real linear decoder
     that learns beside the network and is then dropped; pixels are scaled to [-1, 1]. Where there
     are two views, the other terms are means over both.
 
@@ -59,7 +62,9 @@ class Objective(nn.Module):
             return network.packed_features(image)
         return network.half_features(image)
 
-    def forward(self, image: Tensor, classes: Tensor, share: float = 1.0) -> Tensor:
+    def forward(
+        self, image: Tensor, classes: Tensor, share: float = 1.0, taught: Tensor | None = None
+    ) -> Tensor:
         """Scalar loss.
 
         Parameters
@@ -70,12 +75,18 @@ class Objective(nn.Module):
             (n,) int64.
         share : float
             n over the mean of n over all processes: it weighs means over this process's samples.
+        taught : Tensor, optional
+            (len(image), rows of the output layer) float, a teacher's logits of the images.
         """
         recipe = self.recipe
         latent = self.latents(image)
         views = len(image) // len(classes)
         _, sums = self.network.classifier(latent)
-        loss = share * self.criterion(sums * self.network.alpha, classes.repeat(views))
+        logits = sums * self.network.alpha
+        loss = share * self.criterion(logits, classes.repeat(views))
+        if taught is not None:
+            apart = share * distance(logits, taught, recipe.temperature)
+            loss = (1 - recipe.distilled) * loss + recipe.distilled * apart
         if recipe.activation:
             count = total(torch.tensor(float(len(latent)), device=latent.device))
             mean = total(latent.sum(dim=0)) / count

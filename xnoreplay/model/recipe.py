@@ -14,8 +14,9 @@ from xnoreplay.model.rule import class_weights
 from xnoreplay.model.samples import Samples
 from xnoreplay.spec.errors import require
 
-OBJECTIVES = ("supervised", "semi")
-"""Cross-entropy; or with it the Barlow Twins loss of two views and the activation regulariser."""
+OBJECTIVES = ("supervised", "semi", "distilled")
+"""Cross-entropy; or with it the Barlow Twins loss of two views and the activation regulariser; or the
+distance to what a real-valued teacher says, `xnoreplay.model.teacher`, and less of cross-entropy."""
 
 
 class Epoch(NamedTuple):
@@ -34,7 +35,9 @@ class Recipe:
     ----------
     epochs, batch : int
     learning_rate : float
-        Of Adam, at the start; it falls as a half cosine to zero.
+        The highest; it falls as a half cosine to zero. Of Adam, but for a teacher.
+    warm : float
+        Share of the training in which it rises to that from zero.
     shift : int
         Images move by up to this many pixels, up, down and sideways.
     border : str
@@ -59,6 +62,13 @@ class Recipe:
         to the augmentation and their bits to each other.
     redundancy : float
         Lambda of that loss: weight of its correlations between different bits.
+    distilled : float
+        Share of the distance to a teacher; cross-entropy has the rest. 0: there is no teacher.
+    temperature : float
+        Of the softmax in that distance: above 1 it tells unlikely classes apart.
+    holes : bool
+        Paint a square over each image, of a quarter of its height, in a drawn place and the images'
+        mean colour (arXiv 1708.04552).
     packed : bool
         Convolve in less than single precision: on packed bits with gradients in bfloat16, or all in
         bfloat16; see `xnoreplay.model.objective`.
@@ -70,6 +80,7 @@ class Recipe:
     epochs: int = 40
     batch: int = 32
     learning_rate: float = 1e-3
+    warm: float = 0.0
     shift: int = 1
     border: str = "zeros"
     flipped: bool = False
@@ -80,6 +91,9 @@ class Recipe:
     reconstruction: float = 0.0
     twins: float = 0.0
     redundancy: float = 5e-3
+    distilled: float = 0.0
+    temperature: float = 4.0
+    holes: bool = False
     packed: bool = False
     threads: int | None = None
 
@@ -117,10 +131,11 @@ class Recipe:
         return Epoch(whole.images[order], whole.classes[order], second)
 
     def _view(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        colour = images.mean(axis=(0, 1, 2)).astype(np.uint8) if self.holes else None
         images = shifted(images, self.shift, rng, self.border)
-        if not self.flipped:
-            return images
-        return np.where(rng.random((len(images), 1, 1, 1)) < 0.5, images, images[:, :, ::-1])
+        if self.flipped:
+            images = np.where(rng.random((len(images), 1, 1, 1)) < 0.5, images, images[:, :, ::-1])
+        return images if colour is None else holed(images, colour, rng)
 
     def _kinds(self, images, labels, classes: int, partner: np.ndarray | None) -> Samples:
         """Images of the classes, then those of the pseudo-classes."""
@@ -145,6 +160,20 @@ def shifted(
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
+def holed(images: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Paint a square of a quarter of the height over each image. Same shape and dtype.
+
+    images (n, height, width, channels); colour (channels,)
+    """
+    n, height, width, _ = images.shape
+    side = max(1, height // 4)
+    top = rng.integers(0, height - side + 1, (n, 1))
+    left = rng.integers(0, max(1, width - side + 1), (n, 1))
+    rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
+    columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
+    return np.where((rows[:, :, None] & columns[:, None, :])[..., None], colour, images)
+
+
 def _joined(images, classes, base, total, partner) -> Samples:
     half = images.shape[1] // 2
     joined = np.concatenate([images[:, :half], images[partner, half:]], axis=1)
@@ -164,6 +193,7 @@ RECIPES = {
 }
 
 
+DISTILLED = 0.7
 SEMI = {"cifar100": {"shift": 4}}
 """What differs from the recipe of a data set where there are two views: they move further."""
 
@@ -178,5 +208,7 @@ def recipe_of(dataset: str, objective: str = "supervised") -> Recipe:
     recipe = RECIPES.get(dataset, Recipe())
     if objective == "supervised":
         return recipe
+    if objective == "distilled":
+        return replace(recipe, distilled=DISTILLED)
     recipe = replace(recipe, twins=1.0, activation=max(1.0, recipe.activation))
     return replace(recipe, **SEMI.get(dataset, {}))

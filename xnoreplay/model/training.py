@@ -12,6 +12,7 @@ from xnoreplay.model.distributed import Processes, parallel
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe
 from xnoreplay.model.samples import Samples
+from xnoreplay.model.teacher import Lesson, Teacher
 
 REPORT_SECONDS = 2.0  # between two log lines
 
@@ -36,9 +37,11 @@ class Fit:
     processes : Processes
         Among which each minibatch is divided. A last minibatch of fewer samples than processes is
         left out.
+    teacher : Teacher, optional
+        Trained; what it says of each minibatch's images goes to the objective.
     """
 
-    objective: Objective
+    objective: Objective | Lesson
     optimizer: torch.optim.Optimizer
     recipe: Recipe
     samples: Samples
@@ -46,6 +49,7 @@ class Fit:
     seed: int
     epochs: int
     processes: Processes
+    teacher: Teacher | None = None
 
     @property
     def steps(self) -> int:
@@ -55,8 +59,12 @@ class Fit:
         return whole + (rest >= self.processes.count)
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step, a half cosine to zero."""
-        return self.recipe.learning_rate * (1 + math.cos(math.pi * step / (self.epochs * self.steps))) / 2
+        """Learning rate of a step: up from zero where the recipe says so, then a half cosine to zero."""
+        total = self.epochs * self.steps
+        warm = int(self.recipe.warm * total)
+        if step < warm:
+            return self.recipe.learning_rate * (step + 1) / warm
+        return self.recipe.learning_rate * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
 
 
 def adam(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
@@ -102,7 +110,13 @@ def run(
             for group in fit.optimizer.param_groups:
                 group["lr"] = fit.rate(step)
             share = fit.processes.count * len(classes) / size
-            loss = module(images.to(device), classes.to(device), share)
+            images, classes = images.to(device), classes.to(device)
+            if fit.teacher is None:
+                loss = module(images, classes, share)
+            else:
+                with torch.no_grad():
+                    taught = fit.teacher(images)
+                loss = module(images, classes, share, taught)
             fit.optimizer.zero_grad()
             loss.backward()
             fit.optimizer.step()

@@ -1,0 +1,153 @@
+"""The real-valued teacher: its own training, and what its pupil's loss makes of it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from xnoreplay.model import checkpoint, pretrain  # noqa: E402
+from xnoreplay.model import teacher as teachers  # noqa: E402
+from xnoreplay.model.losses import ClassLoss  # noqa: E402
+from xnoreplay.model.network import FBNN  # noqa: E402
+from xnoreplay.model.objective import Objective  # noqa: E402
+from xnoreplay.model.recipe import RECIPES, Recipe, holed  # noqa: E402
+from xnoreplay.model.samples import of_classes  # noqa: E402
+from xnoreplay.model.teacher import Teacher, distance  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+
+class Interrupt(Exception):
+    pass
+
+
+def softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def test_distance_is_hinton_s():
+    rng = np.random.default_rng(0)
+    logits, taught = rng.normal(0, 3, (2, 8, 5))
+    wanted, given = softmax(taught / 4), softmax(logits / 4)
+    expected = 16 * (wanted * np.log(wanted / given)).sum(axis=1).mean()
+    found = distance(torch.from_numpy(logits), torch.from_numpy(taught), 4.0).item()
+    assert found == pytest.approx(expected)
+    same = distance(torch.from_numpy(logits), torch.from_numpy(logits), 4.0).item()
+    assert same == pytest.approx(0, abs=1e-12)
+
+
+def test_the_objective_shares_between_classes_and_teacher(small):
+    preset, dataset = small
+    network = FBNN(preset.network, np.array([2, 6, 10, 14], np.uint8), 2, seed=0)
+    recipe = Recipe(distilled=0.75, temperature=2.0)
+    objective = Objective(network, ClassLoss(np.ones(2)), recipe, dataset.max_pixel)
+    image, label = torch.from_numpy(dataset.images[:8]), torch.arange(8) % 2
+    taught = torch.linspace(-2, 2, 16).reshape(8, 2)
+    logits = network(image)
+    expected = 0.25 * torch.nn.functional.cross_entropy(logits, label)
+    expected = expected + 0.75 * distance(logits, taught, 2.0)
+    assert objective(image, label, 1.0, taught).item() == pytest.approx(expected.item(), abs=1e-6)
+
+
+def test_a_teacher_learns_its_classes(packaged, tmp_path):
+    preset, dataset, _ = packaged
+    lines = []
+    pretrain.run(preset, dataset, tmp_path, epochs=1, objective="distilled", report=lines.append)
+    said = [line for line in lines if line.startswith("teacher | recognises")]
+    assert len(said) == 1
+    tensors, state = checkpoint.load(tmp_path / pretrain.TEACHER)
+    recipe = teachers.recipe_of(RECIPES["digits"])
+    assert (state["epoch"], state["config"]["recipe"]) == (
+        recipe.epochs,
+        dataclasses.asdict(recipe),
+    )
+    base = range(preset.scenario.base)
+    train = of_classes(preset.scenario, base, dataset.train_images, dataset.train_labels)
+    test = of_classes(preset.scenario, base, dataset.test_images, dataset.test_labels)
+    teacher = Teacher(train.images, recipe.classes(len(base)), seed=0, half=False)
+    teacher.load_state_dict(checkpoint.part(tensors, "model.teacher."))
+    teacher.eval()
+    shares = [teacher.accuracy(samples, len(base)) for samples in (train, test)]
+    assert said[0].endswith("{:.1%} of the training and {:.1%} of the test images".format(*shares))
+    assert shares[1] > 0.95
+
+
+def test_a_teacher_s_training_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "SAVE_SECONDS", 0.0)  # after every step
+    monkeypatch.setitem(RECIPES, "digits", Recipe(batch=4))
+    pretrain.run(*small, tmp_path / "whole", epochs=1, objective="distilled")
+    save = checkpoint.save
+
+    def save_then_stop(path, model, optimizer, state):
+        save(path, model, optimizer, state)
+        if path.name == pretrain.TEACHER and state["epoch"] == 7:
+            raise Interrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", save_then_stop)
+        with pytest.raises(Interrupt):
+            pretrain.run(*small, tmp_path / "parts", epochs=1, objective="distilled")
+    lines = []
+    pretrain.run(*small, tmp_path / "parts", epochs=1, objective="distilled", report=lines.append)
+    assert lines[0] == "teacher.safetensors has 7 of 20 epochs: going on from there"
+    for name in (pretrain.TEACHER, pretrain.CHECKPOINT):
+        expected, actual = (
+            checkpoint.load(tmp_path / part / name)[0] for part in ("whole", "parts")
+        )
+        assert expected.keys() == actual.keys()
+        for tensor in expected:
+            assert torch.equal(expected[tensor], actual[tensor]), (name, tensor)
+
+
+def test_a_longer_training_of_the_pupil_keeps_its_teacher(small, tmp_path):
+    pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
+    before = (tmp_path / pretrain.TEACHER).read_bytes()
+    lines = []
+    pretrain.run(*small, tmp_path, epochs=2, objective="distilled", report=lines.append)
+    assert lines[:2] == [
+        "teacher.safetensors has 20 of 20 epochs: going on from there",
+        "pretrain.safetensors is of another run: starting afresh",
+    ]
+    assert not any(line.startswith("teacher | recognises") for line in lines)
+    assert (tmp_path / pretrain.TEACHER).read_bytes() == before
+    pretrain.run(*small, tmp_path, seed=1, epochs=1, objective="distilled", report=lines.append)
+    assert "teacher.safetensors is of another run: starting afresh" in lines
+    pretrain.run(*small, tmp_path, epochs=1)
+    assert checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]["recipe"]["distilled"] == 0
+
+
+def test_a_hole_is_a_square_of_the_mean_colour():
+    images = np.zeros((50, 8, 12, 3), np.uint8)
+    painted = holed(images, np.array([1, 2, 3], np.uint8), np.random.default_rng(0))
+    assert painted.dtype == np.uint8
+    places = set()
+    for image in painted:
+        rows, columns = np.nonzero(image[..., 0])
+        assert len(rows) == 4
+        assert np.ptp(rows) == np.ptp(columns) == 1
+        assert (image[rows, columns] == [1, 2, 3]).all()
+        places.add((rows[0], columns[0]))
+    assert len(places) > 20
+    rng = np.random.default_rng(0)
+    seen = Recipe(shift=0, holes=True)._view(np.full((9, 8, 8, 1), 7, np.uint8), rng)
+    assert (seen == 7).all()  # of the mean colour, a hole in a plain image cannot be seen
+
+
+def test_the_rate_rises_and_falls(small):
+    preset, dataset = small
+    recipe = Recipe(batch=1, learning_rate=0.5, warm=0.25)
+    network = FBNN(preset.network, np.array([2, 6, 10, 14], np.uint8), 2, seed=0)
+    objective = Objective(network, ClassLoss(np.ones(2)), recipe, dataset.max_pixel)
+    samples = of_classes(preset.scenario, range(2), dataset.images[:40], dataset.labels[:40])
+    fit = pretrain.training.Fit(
+        objective, pretrain.training.adam(objective, recipe), recipe, samples, 2, 0, 4,
+        pretrain.Processes.alone(),
+    )  # fmt: skip
+    total, warm = 4 * fit.steps, fit.steps
+    rates = [fit.rate(step) for step in range(total)]
+    assert rates[:warm] == [0.5 * (i + 1) / warm for i in range(warm)]
+    cosine = 0.25 * (1 + np.cos(np.pi * np.arange(total - warm) / (total - warm)))
+    assert rates[warm:] == pytest.approx(list(cosine))

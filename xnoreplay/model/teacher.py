@@ -1,0 +1,139 @@
+"""A real-valued network that a binary one learns from: distillation, Hinton et al., arXiv 1503.02531.
+
+What a minibatch's classes cannot say, the teacher's probabilities can: which other classes an image
+is like. It learns from the images that the binary network learns from, before it, and is then dropped.
+"""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from xnoreplay.model.losses import ClassLoss
+from xnoreplay.model.recipe import Recipe
+from xnoreplay.model.samples import Samples
+
+WIDTH = 32  # filters of the first convolution
+CHUNK = 256  # images looked at together
+
+
+def recipe_of(recipe: Recipe) -> Recipe:
+    """How the teacher of a recipe is trained: on its images, moved twice as far and with a hole.
+
+    A network of real weights learns fast, and by heart what it sees often.
+    """
+    return Recipe(
+        epochs=20, batch=128, learning_rate=0.1, warm=0.2, shift=2 * recipe.shift,
+        border=recipe.border, flipped=recipe.flipped, mirrored=recipe.mirrored, joined=recipe.joined, holes=True,
+        packed=recipe.packed, threads=recipe.threads,
+    )  # fmt: skip
+
+
+def convolution(inputs: int, filters: int) -> nn.Sequential:
+    """3x3 convolution of the same size, batch normalisation, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()
+    )
+
+
+class Residual(nn.Module):
+    """Two convolutions and a way past them."""
+
+    def __init__(self, filters: int) -> None:
+        super().__init__()
+        self.convs = nn.Sequential(convolution(filters, filters), convolution(filters, filters))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, filters, h, w) -> the same shape."""
+        return x + self.convs(x)
+
+
+class Teacher(nn.Module):
+    """Ten convolutions: four that double the filters, with max-pooling and two in a residual between.
+
+    Parameters
+    ----------
+    images : ndarray
+        (n, height, width, channels) uint8: a channel's mean is taken to 0 and its deviation, plus one
+        step that no channel may lack, to 1.
+    classes : int
+    seed : int
+        Of the initial weights.
+    half : bool
+        Convolve in bfloat16.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, images: np.ndarray, classes: int, seed: int, half: bool) -> None:
+        super().__init__()
+        pixels = images.reshape(-1, images.shape[-1])
+        self.register_buffer("mean", torch.from_numpy(pixels.mean(axis=0)).float())
+        self.register_buffer("deviation", torch.from_numpy(pixels.std(axis=0)).float() + 1)
+        self.half = half
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.first = convolution(images.shape[-1], WIDTH)
+            self.stages = nn.ModuleList(
+                nn.Sequential(
+                    convolution(n, 2 * n), nn.MaxPool2d(2, ceil_mode=True), Residual(2 * n)
+                )
+                for n in (WIDTH, 2 * WIDTH, 4 * WIDTH)
+            )
+            self.output = nn.Linear(8 * WIDTH, classes)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(n, h, w, channels) uint8 -> logits (n, classes) float32."""
+        x = ((image - self.mean) / self.deviation).permute(0, 3, 1, 2)
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
+            x = self.first(x)
+            for stage in self.stages:
+                x = stage(x)
+        return self.output(x.float().mean(dim=(2, 3)))
+
+    def accuracy(self, samples: Samples, classes: int) -> float:
+        """Fraction of samples of the first classes recognised among them."""
+        right = 0
+        with torch.no_grad():
+            for start in range(0, len(samples.classes), CHUNK):
+                image = torch.from_numpy(samples.images[start : start + CHUNK]).to(self.mean.device)
+                found = self(image)[:, :classes].argmax(dim=1).cpu().numpy()
+                right += int((found == samples.classes[start : start + CHUNK]).sum())
+        return right / len(samples.classes)
+
+
+class Lesson(nn.Module):
+    """What a teacher's own training minimises: the weighted loss of its classes.
+
+    It has the call of `xnoreplay.model.objective.Objective`, so that the same loop trains both.
+    """
+
+    def __init__(self, teacher: Teacher, criterion: ClassLoss) -> None:
+        super().__init__()
+        self.teacher = teacher
+        self.criterion = criterion
+
+    def forward(self, image: Tensor, classes: Tensor, share: float = 1.0) -> Tensor:
+        """As in `Objective`."""
+        return share * self.criterion(self.teacher(image), classes)
+
+    def clip(self) -> None:
+        """Real weights have no range to be kept in."""
+
+
+def sgd(lesson: Lesson, recipe: Recipe) -> torch.optim.Optimizer:
+    """The optimiser of a teacher."""
+    return torch.optim.SGD(
+        lesson.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True
+    )
+
+
+def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(softmax(taught / T) || softmax(logits / T)), mean over the minibatch; scalar.
+
+    logits, taught (n, classes). T^2 keeps gradients of the size they have at T = 1.
+    """
+    wanted = F.softmax(taught / temperature, dim=1)
+    given = F.log_softmax(logits / temperature, dim=1)
+    return temperature**2 * F.kl_div(given, wanted, reduction="batchmean")
