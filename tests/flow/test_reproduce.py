@@ -80,12 +80,22 @@ def test_memories_can_be_chosen():
     assert len([row for row in lines if row.table.startswith("Memory")]) == 6
 
 
+def test_memories_are_in_order_and_once(two_rows, tmp_path, monkeypatch):
+    assert two_rows
+    lines, seen = reproduce.rows, []
+    monkeypatch.setattr(reproduce, "rows", lambda *a: seen.append(a[-1]) or lines(*a))
+    reproduce.run(FULL, [source()], [0], tmp_path, Silent(), memories=[25.0, 5.0, 25.0])
+    assert seen == [[5.0, 25.0]]
+
+
 def test_extractors_are_named_by_how_they_were_trained():
     base = source(trained_classes=50, base_classes=50, epochs=3, recipe={"twins": 0.0})
     whole = source(trained_classes=100, base_classes=50, epochs=4, recipe={"twins": 1.0})
     lines = [r for r in reproduce.rows(FULL, [base, whole], False) if r.table.startswith("Extr")]
     assert lines[0].label == "extractor of the base classes (RPT), supervised, 3 epochs, float"
     assert lines[2].label == "extractor of all classes (FPT), semi-supervised, 4 epochs, float"
+    taught = source(trained_classes=50, base_classes=50, epochs=5, recipe={"distilled": 0.7})
+    assert taught.label == "extractor of the base classes (RPT), distilled, 5 epochs"
     assert [r.paper for r in lines[::2]] == [
         paper.EXTRACTORS["base", "supervised"], paper.EXTRACTORS["all", "semi"],
     ]  # fmt: skip

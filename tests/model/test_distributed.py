@@ -23,7 +23,7 @@ from xnoreplay.model import distributed, pretrain, recipe
 from xnoreplay.spec import presets
 
 recipe.RECIPES["digits"] = recipe.Recipe(
-    batch=8, mirrored=True, activation=1.0, reconstruction=1.0, threads=1
+    batch=7, mirrored=True, activation=1.0, reconstruction=1.0, threads=1
 )
 preset, (out, objective) = presets.load("tiny"), sys.argv[1:]
 

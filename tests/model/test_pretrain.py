@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, export, network, pretrain  # noqa: E402
+from xnoreplay.model import checkpoint, export, network, pretrain, resuming  # noqa: E402
 from xnoreplay.model.recipe import RECIPES, Recipe, recipe_of, shifted  # noqa: E402
 from xnoreplay.model.samples import Samples  # noqa: E402
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
@@ -55,7 +55,7 @@ def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, monke
 
 @pytest.mark.parametrize("objective", ["supervised", "semi", "distilled"])
 def test_a_run_stopped_in_an_epoch_goes_on_from_there(small, tmp_path, monkeypatch, objective):
-    monkeypatch.setattr(pretrain, "SAVE_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)  # after every step
     monkeypatch.setitem(RECIPES, "digits", Recipe(batch=2, mirrored=True))
     whole = pretrain.run(*small, tmp_path / "whole", seed=3, epochs=2, objective=objective)
     steps = checkpoint.load(whole)[1]["steps"]

@@ -1,14 +1,14 @@
 """The real-valued teacher: its own training, and what its pupil's loss makes of it."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, pretrain  # noqa: E402
-from xnoreplay.model import teacher as teachers  # noqa: E402
+from xnoreplay.model import checkpoint, export, pretrain, resuming, teaching  # noqa: E402
 from xnoreplay.model.losses import ClassLoss  # noqa: E402
 from xnoreplay.model.network import FBNN  # noqa: E402
 from xnoreplay.model.objective import Objective  # noqa: E402
@@ -52,14 +52,15 @@ def test_the_objective_shares_between_classes_and_teacher(small):
     assert objective(image, label, 1.0, taught).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
-def test_a_teacher_learns_its_classes(packaged, tmp_path):
+def test_a_teacher_learns_its_classes(packaged, tmp_path, monkeypatch):
+    monkeypatch.setattr(teaching, "EPOCHS", 6)
     preset, dataset, _ = packaged
     lines = []
     pretrain.run(preset, dataset, tmp_path, epochs=1, objective="distilled", report=lines.append)
     said = [line for line in lines if line.startswith("teacher | recognises")]
     assert len(said) == 1
-    tensors, state = checkpoint.load(tmp_path / pretrain.TEACHER)
-    recipe = teachers.recipe_of(RECIPES["digits"])
+    tensors, state = checkpoint.load(tmp_path / teaching.CHECKPOINT)
+    recipe = teaching.recipe_for(RECIPES["digits"])
     assert (state["epoch"], state["config"]["recipe"]) == (
         recipe.epochs,
         dataclasses.asdict(recipe),
@@ -67,23 +68,26 @@ def test_a_teacher_learns_its_classes(packaged, tmp_path):
     base = range(preset.scenario.base)
     train = of_classes(preset.scenario, base, dataset.train_images, dataset.train_labels)
     test = of_classes(preset.scenario, base, dataset.test_images, dataset.test_labels)
-    teacher = Teacher(train.images, recipe.classes(len(base)), seed=0, half=False)
-    teacher.load_state_dict(checkpoint.part(tensors, "model.teacher."))
-    teacher.eval()
+    learned = checkpoint.part(tensors, "model.teacher.")
+    teacher = Teacher.of(learned, half=False, device=torch.device("cpu"))
+    assert teacher.mean.item() == pytest.approx(train.images.mean(), rel=1e-5)
+    assert teacher.deviation.item() == pytest.approx(1 + train.images.std(), rel=1e-5)
     shares = [teacher.accuracy(samples, len(base)) for samples in (train, test)]
     assert said[0].endswith("{:.1%} of the training and {:.1%} of the test images".format(*shares))
     assert shares[1] > 0.95
 
 
 def test_a_teacher_s_training_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain, "SAVE_SECONDS", 0.0)  # after every step
-    monkeypatch.setitem(RECIPES, "digits", Recipe(batch=4))
+    monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)  # after every step
+    monkeypatch.setattr(teaching, "BATCH", 2)
+    monkeypatch.setattr(teaching, "EPOCHS", 2)
+    monkeypatch.setitem(RECIPES, "digits", Recipe(batch=4, mirrored=True, joined=True))
     pretrain.run(*small, tmp_path / "whole", epochs=1, objective="distilled")
     save = checkpoint.save
 
     def save_then_stop(path, model, optimizer, state):
         save(path, model, optimizer, state)
-        if path.name == pretrain.TEACHER and state["epoch"] == 7:
+        if (path.name, state["epoch"], state["within"]) == (teaching.CHECKPOINT, 1, 2):
             raise Interrupt
 
     with monkeypatch.context() as patch:
@@ -92,8 +96,8 @@ def test_a_teacher_s_training_goes_on_where_it_was_stopped(small, tmp_path, monk
             pretrain.run(*small, tmp_path / "parts", epochs=1, objective="distilled")
     lines = []
     pretrain.run(*small, tmp_path / "parts", epochs=1, objective="distilled", report=lines.append)
-    assert lines[0] == "teacher.safetensors has 7 of 20 epochs: going on from there"
-    for name in (pretrain.TEACHER, pretrain.CHECKPOINT):
+    assert re.fullmatch(r"teacher.safetensors has 1 of 2 epochs and 2 of \d+ steps: going on from there", lines[0])
+    for name in (teaching.CHECKPOINT, pretrain.CHECKPOINT):
         expected, actual = (
             checkpoint.load(tmp_path / part / name)[0] for part in ("whole", "parts")
         )
@@ -104,19 +108,34 @@ def test_a_teacher_s_training_goes_on_where_it_was_stopped(small, tmp_path, monk
 
 def test_a_longer_training_of_the_pupil_keeps_its_teacher(small, tmp_path):
     pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
-    before = (tmp_path / pretrain.TEACHER).read_bytes()
+    before = (tmp_path / teaching.CHECKPOINT).read_bytes()
     lines = []
     pretrain.run(*small, tmp_path, epochs=2, objective="distilled", report=lines.append)
     assert lines[:2] == [
-        "teacher.safetensors has 20 of 20 epochs: going on from there",
         "pretrain.safetensors is of another run: starting afresh",
+        "teacher.safetensors has 20 of 20 epochs: going on from there",
     ]
     assert not any(line.startswith("teacher | recognises") for line in lines)
-    assert (tmp_path / pretrain.TEACHER).read_bytes() == before
+    assert (tmp_path / teaching.CHECKPOINT).read_bytes() == before
     pretrain.run(*small, tmp_path, seed=1, epochs=1, objective="distilled", report=lines.append)
     assert "teacher.safetensors is of another run: starting afresh" in lines
     pretrain.run(*small, tmp_path, epochs=1)
     assert checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]["recipe"]["distilled"] == 0
+
+
+def test_a_bundle_names_its_teacher(small, tmp_path):
+    path = pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
+    learned = dataclasses.asdict(teaching.recipe_for(RECIPES["digits"]))
+    assert export.run(*small, path).provenance["teacher"] == learned
+    (tmp_path / teaching.CHECKPOINT).unlink()
+    lines = []
+    pretrain.run(*small, tmp_path, epochs=1, objective="distilled", report=lines.append)
+    assert lines == ["pretrain.safetensors has 1 of 1 epochs: going on from there"]
+
+
+def test_images_of_one_pixel_have_statistics():
+    teacher = Teacher(1, 3, seed=0, half=False)
+    assert teacher(torch.zeros((1, 4, 4, 1), dtype=torch.uint8)).shape == (1, 3)
 
 
 def test_a_hole_is_a_square_of_the_mean_colour():

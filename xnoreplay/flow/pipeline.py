@@ -76,7 +76,7 @@ class Settings:
     liberty : a Liberty file whose cells synthesis maps the logic to
     all_classes : whether pre-training sees every class of the scenario, not the base alone
     sweep : dials and values that `explore` tries; its own choice, if None
-    objective : of the pre-training, `supervised` or `semi` (semi-supervised)
+    objective : of the pre-training, one of `xnoreplay.model.recipe.OBJECTIVES`
     dump : whether cil leaves a file of all predictions
     epochs : of the pre-training, instead of its recipe's
     start : a bundle whose training the pre-training goes on with

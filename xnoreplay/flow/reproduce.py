@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -85,7 +85,7 @@ class Source:
 
 
 def rows(
-    preset: Preset, sources: list[Source], native: bool, memories: Iterable[float] = MEGABITS
+    preset: Preset, sources: list[Source], native: bool, memories: Sequence[float] = MEGABITS
 ) -> list[Row]:
     """Every line, in the order of the tables; the paper's numbers are for its own scenario alone."""
     lines = []
@@ -150,7 +150,7 @@ def run(
     only : iterable of str
         First words of the tables wanted, as "Losses"; all if empty.
     memories : iterable of float
-        Of the tables "Memory", in 10^6 bits.
+        Of the tables "Memory", in 10^6 bits, in any order.
 
     Raises
     ------
@@ -165,7 +165,7 @@ def run(
             "the scenario to reproduce must be of data set 'cifar100', or 'digits' to try the "
             f"command, not {preset.scenario.dataset!r}"
         )
-    lines, folder = _only(rows(preset, sources, native, list(memories)), only), Path(folder)
+    lines, folder = _only(rows(preset, sources, native, sorted(set(memories))), only), Path(folder)
     jobs = [(row, seed) for row in lines for seed in seeds]
 
     def one(job: tuple[Row, int]) -> dict:

@@ -14,6 +14,7 @@ shared equally by the classes seen.
 """
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,8 @@ class Variant:
                 )
             if not self.megabits > 0:
                 raise SpecError(f"a memory must have more than 0 Mb, not {self.megabits:g}")
+            if math.isinf(self.megabits):
+                raise SpecError("a memory must be finite, not of inf Mb")
         if self.epochs is not None:
             require.positive("epochs", self.epochs)
 

@@ -6,6 +6,7 @@ the whole minibatch, batch statistics included, up to the order of floating-poin
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -14,6 +15,8 @@ from torch import Tensor, nn
 
 from xnoreplay.model.hardware import processor
 from xnoreplay.spec.errors import XnoreplayError
+
+PATIENCE = timedelta(days=1)  # others wait while the leading one loads data, or trains a teacher
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def join() -> Processes:
     if started() == 1:
         return Processes(0, 1, device)
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+        dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     return Processes(dist.get_rank(), dist.get_world_size(), device)
 
 

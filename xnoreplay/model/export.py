@@ -131,6 +131,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
             samples = of_classes(scenario, every, images, labels)
             share = accuracy(model, samples, scenario.classes)
             provenance[f"trained_{part}_accuracy"] = round(share, 6)
-    if "start" in config:
-        provenance["start"] = config["start"]
+    for part in ("teacher", "start"):
+        if part in config:
+            provenance[part] = config[part]
     return to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)

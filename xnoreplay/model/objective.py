@@ -82,6 +82,7 @@ class Objective(nn.Module):
         latent = self.latents(image)
         views = len(image) // len(classes)
         _, sums = self.network.classifier(latent)
+        assert (taught is not None) == bool(recipe.distilled)
         logits = sums * self.network.alpha
         loss = share * self.criterion(logits, classes.repeat(views))
         if taught is not None:

@@ -3,8 +3,6 @@
 `run` trains alone, or leads the processes that torchrun has started; the others call `follow`.
 """
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,15 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.model import checkpoint, distributed, native, training
-from xnoreplay.model import teacher as teachers
+from xnoreplay.model import distributed, native, resuming, teaching, training
 from xnoreplay.model.distributed import Processes
 from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe, recipe_of
+from xnoreplay.model.resuming import Record, Resumed
 from xnoreplay.model.samples import Dataset, Samples, of_classes
-from xnoreplay.model.teacher import Lesson, Teacher
+from xnoreplay.model.teacher import Teacher
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
@@ -28,13 +26,11 @@ from xnoreplay.spec.errors import require
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.presets import Preset
 
-CHECKPOINT, TEACHER = "pretrain.safetensors", "teacher.safetensors"
+CHECKPOINT = "pretrain.safetensors"
 STARTED_RATE = 0.5  # of a recipe's learning rate, for a network that is trained already
 STARTED_PROXY = 0.01
 """Distance from 0 at which its extractor's proxies start. The learning rate is what a proxy moves by
 in a step: at 0.05, the middle of the range that proxies are drawn from, hardly a bit changes."""
-SAVES = 10  # checkpoints of one run at ends of epochs, spread evenly
-SAVE_SECONDS = 60.0  # between two checkpoints, anywhere in an epoch: what a stop can cost
 
 
 def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
@@ -81,29 +77,6 @@ def _samples(preset: Preset, dataset: Dataset, classes: int) -> Samples:
     return of_classes(preset.scenario, range(classes), dataset.train_images, dataset.train_labels)
 
 
-def _tests(preset: Preset, dataset: Dataset, classes: int) -> Samples:
-    return of_classes(preset.scenario, range(classes), dataset.test_images, dataset.test_labels)
-
-
-class Resumed(NamedTuple):
-    """What a checkpoint of the same training holds; nothing, where there is none.
-
-    tensors : of `checkpoint.load`
-    epochs, within : that are done, and steps of the next one
-    """
-
-    tensors: dict
-    epochs: int
-    within: int
-
-
-class Record(NamedTuple):
-    """Where a training leaves its checkpoint, and what tells it from every other training."""
-
-    path: Path
-    config: dict
-
-
 class Job(NamedTuple):
     """A training, as the leading process tells it to the others."""
 
@@ -113,8 +86,8 @@ class Job(NamedTuple):
     all_classes: bool
     recipe: Recipe
     start: dict  # of tensors: a trained network, from `native.start`
+    taught: dict  # of tensors: a trained teacher's state, from `teaching.run`
     resumed: Resumed
-    lesson: Resumed | None  # of the teacher's training
 
 
 def run(
@@ -175,30 +148,18 @@ def run(
     if start is not None:
         known = {n: start.provenance[n] for n in ("epochs", "start") if n in start.provenance}
         config["start"] = {"digest": bundles.digest(start), "proxy": STARTED_PROXY} | known
-    records = {name: Record(Path(out_dir) / name, config) for name in (CHECKPOINT, TEACHER)}
-    lesson = None
     if recipe.distilled:
-        records[TEACHER] = Record(Path(out_dir) / TEACHER, _lesson(preset, recipe, config))
-        lesson = _left(records[TEACHER], report)
-    processes = distributed.join()
+        config["teacher"] = asdict(teaching.recipe_for(recipe))
+    processes, record = distributed.join(), Record(Path(out_dir) / CHECKPOINT, config)
     begin = {} if start is None else native.start(start, distance=STARTED_PROXY)
-    left = _left(records[CHECKPOINT], report)
-    job = Job(preset, seed, epochs, all_classes, recipe, begin, left, lesson)
+    resumed, taught = record.left(report), {}
+    if recipe.distilled and resumed.epochs < epochs:
+        known = trained_classes(preset, all_classes)
+        taught = teaching.run(preset, dataset, known, recipe, seed, Path(out_dir), processes, report)
+    job = Job(preset, seed, epochs, all_classes, recipe, begin, taught, resumed)
     distributed.say(job)
-    _train(job, dataset, processes, report, records)
-    return records[CHECKPOINT].path
-
-
-def _lesson(preset: Preset, recipe: Recipe, config: dict) -> dict:
-    """What a teacher's training depends on, of what its pupil's does."""
-    taken = {name: config[name] for name in ("dataset", "seed", "all_classes") if name in config}
-    learned = teachers.recipe_of(recipe)
-    return taken | {
-        "scenario": config["preset"]["scenario"],
-        "image": preset.network.image_shape,
-        "recipe": asdict(learned),
-        "epochs": learned.epochs,
-    }
+    _train(job, dataset, processes, report, record)
+    return record.path
 
 
 def follow(load: Callable[[Preset], Dataset]) -> None:
@@ -212,9 +173,8 @@ def follow(load: Callable[[Preset], Dataset]) -> None:
     distributed.leave()
 
 
-def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, records=None):
-    """What `run` and `follow` share; only the leading process has records."""
-    records = records or {}
+def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, record=None) -> None:
+    """What `run` and `follow` share; only the leading process has a record."""
     known = trained_classes(job.preset, job.all_classes)
     samples = _samples(job.preset, dataset, known)
     weights = job.recipe.weights(np.bincount(samples.classes, minlength=known))
@@ -224,14 +184,13 @@ def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, r
     objective = Objective(network, ClassLoss(weights), job.recipe, dataset.max_pixel)
     objective.to(processes.device)
     teacher = None
-    if job.lesson is not None:
-        tests = _tests(job.preset, dataset, known)
-        teacher = _taught(job, samples, tests, processes, report, records.get(TEACHER))
+    if job.taught:
+        teacher = Teacher.of(job.taught, job.recipe.packed, processes.device)
     fit = training.Fit(
         objective, training.adam(objective, job.recipe), job.recipe, samples, known, job.seed,
         job.epochs, processes, teacher,
     )  # fmt: skip
-    _fit(fit, job.resumed, report, records.get(CHECKPOINT))
+    resuming.run(fit, job.resumed, report, record)
     if job.start:
         report(f"bits turned since the start: {_turned(job.start, network)}")
 
@@ -244,66 +203,3 @@ def _turned(start: dict, network: FBNN) -> str:
         if not name.startswith("classifier.")
     ]
     return ", ".join(shares)
-
-
-def _taught(job: Job, samples: Samples, tests: Samples, processes, report, record) -> Teacher:
-    """The trained teacher of a job; says how many samples and test samples it recognises.
-
-    The leading process trains it while the others wait: it takes a small part of the time, and what
-    it has learnt then does not depend on how many they are.
-    """
-    recipe, known = teachers.recipe_of(job.recipe), trained_classes(job.preset, job.all_classes)
-    counts = np.bincount(samples.classes, minlength=known)
-    teacher = Teacher(samples.images, recipe.classes(known), job.seed, recipe.packed)
-    lesson = Lesson(teacher, ClassLoss(recipe.weights(counts))).to(processes.device)
-    if record is None:
-        teacher.load_state_dict(distributed.say())
-        return teacher.eval()
-    fit = training.Fit(
-        lesson, teachers.sgd(lesson, recipe), recipe, samples, known, job.seed, recipe.epochs,
-        replace(processes, count=1),
-    )  # fmt: skip
-    _fit(fit, job.lesson, lambda line: report(f"teacher | {line}"), record)
-    distributed.say({name: t.cpu() for name, t in teacher.state_dict().items()})
-    teacher.eval()
-    if job.lesson.epochs < recipe.epochs:
-        train, test = (teacher.accuracy(s, known) for s in (samples, tests))
-        report(f"teacher | recognises {train:.1%} of the training and {test:.1%} of the test images")
-    return teacher
-
-
-def _fit(fit: training.Fit, resumed: Resumed, report, record: Record | None) -> None:
-    """Train from where a checkpoint left off, and leave checkpoints."""
-    if resumed.tensors:
-        checkpoint.restore(resumed.tensors, fit.objective, fit.optimizer)
-    first = resumed.epochs * fit.steps + min(resumed.within, fit.steps)
-    saved = time.monotonic()
-
-    def save(done: int) -> None:
-        nonlocal saved
-        epoch, within = divmod(done, fit.steps)
-        due = not within and (epoch == fit.epochs or epoch % max(1, fit.epochs // SAVES) == 0)
-        if record is None or not (due or time.monotonic() - saved >= SAVE_SECONDS):
-            return
-        state = {"config": record.config, "epoch": epoch, "within": within, "steps": fit.steps,
-                 "hardware": fit.processes.hardware}  # fmt: skip
-        checkpoint.save(record.path, fit.objective, fit.optimizer, state)
-        saved = time.monotonic()
-
-    training.run(fit, first, report, save)
-
-
-def _left(record: Record, report: Callable[[str], None]) -> Resumed:
-    """What a checkpoint of the same run holds, if there is one."""
-    path, config = record
-    if not path.exists():
-        return Resumed({}, 0, 0)
-    tensors, state = checkpoint.load(path)
-    if state["config"] != json.loads(json.dumps(config)):
-        report(f"{path.name} is of another run: starting afresh")
-        return Resumed({}, 0, 0)
-    within = f" and {state['within']} of {state['steps']} steps" if state["within"] else ""
-    report(
-        f"{path.name} has {state['epoch']} of {config['epochs']} epochs{within}: going on from there"
-    )
-    return Resumed(tensors, state["epoch"], state["within"])

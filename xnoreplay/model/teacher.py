@@ -10,23 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnoreplay.model.losses import ClassLoss
-from xnoreplay.model.recipe import Recipe
 from xnoreplay.model.samples import Samples
 
 WIDTH = 32  # filters of the first convolution
 CHUNK = 256  # images looked at together
-
-
-def recipe_of(recipe: Recipe) -> Recipe:
-    """How the teacher of a recipe is trained: on its images, moved twice as far and with a hole.
-
-    A network of real weights learns fast, and by heart what it sees often.
-    """
-    return Recipe(
-        epochs=20, batch=128, learning_rate=0.1, warm=0.2, shift=2 * recipe.shift,
-        border=recipe.border, flipped=recipe.flipped, mirrored=recipe.mirrored, joined=recipe.joined, holes=True,
-        packed=recipe.packed, threads=recipe.threads,
-    )  # fmt: skip
+LEAST = 2  # height or width that is not halved: of one pixel of one image there are no statistics
 
 
 def convolution(inputs: int, filters: int) -> nn.Sequential:
@@ -49,13 +37,12 @@ class Residual(nn.Module):
 
 
 class Teacher(nn.Module):
-    """Ten convolutions: four that double the filters, with max-pooling and two in a residual between.
+    """Ten convolutions: one, then three times one of twice the filters, max-pooling, and two more.
 
     Parameters
     ----------
-    images : ndarray
-        (n, height, width, channels) uint8: a channel's mean is taken to 0 and its deviation, plus one
-        step that no channel may lack, to 1.
+    channels : int
+        Of the images.
     classes : int
     seed : int
         Of the initial weights.
@@ -66,30 +53,48 @@ class Teacher(nn.Module):
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, images: np.ndarray, classes: int, seed: int, half: bool) -> None:
+    def __init__(self, channels: int, classes: int, seed: int, half: bool) -> None:
         super().__init__()
-        pixels = images.reshape(-1, images.shape[-1])
-        self.register_buffer("mean", torch.from_numpy(pixels.mean(axis=0)).float())
-        self.register_buffer("deviation", torch.from_numpy(pixels.std(axis=0)).float() + 1)
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
         self.half = half
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.first = convolution(images.shape[-1], WIDTH)
+            self.first = convolution(channels, WIDTH)
             self.stages = nn.ModuleList(
-                nn.Sequential(
-                    convolution(n, 2 * n), nn.MaxPool2d(2, ceil_mode=True), Residual(2 * n)
-                )
+                nn.ModuleList([convolution(n, 2 * n), Residual(2 * n)])
                 for n in (WIDTH, 2 * WIDTH, 4 * WIDTH)
             )
             self.output = nn.Linear(8 * WIDTH, classes)
+
+    @classmethod
+    def of(cls, state: dict[str, Tensor], half: bool, device: torch.device) -> "Teacher":
+        """The teacher of a state, at work: nothing in it changes."""
+        teacher = cls(len(state["mean"]), len(state["output.bias"]), seed=0, half=half)
+        teacher.load_state_dict(state)
+        return teacher.eval().to(device)
+
+    def expect(self, images: np.ndarray) -> None:
+        """Take the mean of each channel's pixels to 0, their deviation to 1 (or less, where it is small).
+
+        images (n, h, w, channels) uint8
+        """
+        levels = np.arange(256)
+        for i in range(images.shape[-1]):
+            share = np.bincount(images[..., i].ravel(), minlength=256) / images[..., i].size
+            self.mean[i] = share @ levels
+            self.deviation[i] = 1 + np.sqrt(share @ np.square(levels - share @ levels))
 
     def forward(self, image: Tensor) -> Tensor:
         """(n, h, w, channels) uint8 -> logits (n, classes) float32."""
         x = ((image - self.mean) / self.deviation).permute(0, 3, 1, 2)
         with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
             x = self.first(x)
-            for stage in self.stages:
-                x = stage(x)
+            for convolve, refine in self.stages:
+                x = convolve(x)
+                if min(x.shape[2:]) > LEAST:
+                    x = F.max_pool2d(x, 2)
+                x = refine(x)
         return self.output(x.float().mean(dim=(2, 3)))
 
     def accuracy(self, samples: Samples, classes: int) -> float:
@@ -120,13 +125,6 @@ class Lesson(nn.Module):
 
     def clip(self) -> None:
         """Real weights have no range to be kept in."""
-
-
-def sgd(lesson: Lesson, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of a teacher."""
-    return torch.optim.SGD(
-        lesson.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=5e-4, nesterov=True
-    )
 
 
 def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:

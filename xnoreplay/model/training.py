@@ -23,7 +23,7 @@ class Fit:
 
     Parameters
     ----------
-    objective : Objective
+    objective : Objective or Lesson
         On the device of `processes`.
     optimizer : Optimizer
     recipe : Recipe
@@ -68,7 +68,7 @@ class Fit:
 
 
 def adam(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of every training."""
+    """The optimiser of every training but a teacher's."""
     return torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
 
 
