@@ -184,6 +184,16 @@ def test_the_command(two_rows, tmp_path, capsys):
     assert capsys.readouterr().out == (tmp_path / "out" / reproduce.TABLES).read_text()
 
 
+def test_the_command_names_memories(tmp_path, monkeypatch):
+    path, seen = tmp_path / "b.safetensors", []
+    bundles.write(source().bundle, path)
+    monkeypatch.setattr(reproduce, "run", lambda *a, **_: seen.append(a[-1]) or {})
+    monkeypatch.setattr(reproduced, "markdown", str)
+    for chosen in ([], ["--buffer", "5", "--buffer", "0.5"]):
+        assert main(["reproduce", "--preset", "tiny", "--bundle", str(path), *chosen]) == 0
+    assert seen == [reproduce.MEGABITS, [5.0, 0.5]]
+
+
 def test_dials_are_those_around_a_preset():
     full, digits = dials.around(FULL), dials.around(DIGITS)
     assert digits["rate_shift"] == (1, 2, 3, 4, 5)

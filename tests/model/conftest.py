@@ -29,6 +29,50 @@ def small(tiny):
     )
 
 
+class Interrupt(Exception):
+    pass
+
+
+@pytest.fixture
+def stopped(monkeypatch):
+    """Train until one checkpoint has been written, as a stop right after it would end it.
+
+    at : the checkpoint's file name, and the epochs and steps of the next one that it holds
+    """
+    from xnoreplay.model import checkpoint
+
+    def stop(train, at):
+        save = checkpoint.save
+
+        def save_then_stop(path, model, optimizer, state):
+            save(path, model, optimizer, state)
+            if (path.name, state["epoch"], state["within"]) == at:
+                raise Interrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoint, "save", save_then_stop)
+            with pytest.raises(Interrupt):
+                train()
+
+    return stop
+
+
+@pytest.fixture
+def same_tensors():
+    """Whether two checkpoints hold the same bits is asserted, tensor by tensor."""
+    import torch
+
+    from xnoreplay.model import checkpoint
+
+    def check(one, other):
+        expected, actual = (checkpoint.load(path)[0] for path in (one, other))
+        assert expected.keys() == actual.keys()
+        for name in expected:
+            assert torch.equal(expected[name], actual[name]), name
+
+    return check
+
+
 @pytest.fixture(scope="session")
 def packaged():
     """The digits preset, its data set, and the bundle the package carries."""

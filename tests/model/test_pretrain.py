@@ -1,6 +1,7 @@
 """Pre-training and export: resume, round trip, golden pairs, refusals."""
 
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -22,63 +23,35 @@ LINE = re.compile(
 )
 
 
-class Interrupt(Exception):
-    pass
-
-
 @pytest.fixture(scope="module")
 def trained(small, tmp_path_factory):
     return pretrain.run(*small, tmp_path_factory.mktemp("trained"), seed=3, epochs=6)
 
 
-def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, monkeypatch):
-    save = checkpoint.save
-
-    def save_then_stop(path, model, optimizer, state):
-        save(path, model, optimizer, state)
-        if state["epoch"] == 3:
-            raise Interrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_then_stop)
-        with pytest.raises(Interrupt):
-            pretrain.run(*small, tmp_path, seed=3, epochs=6)
+def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, stopped, same_tensors):
+    stopped(lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6), at=(pretrain.CHECKPOINT, 3, 0))
     lines = []
     resumed = pretrain.run(*small, tmp_path, seed=3, epochs=6, report=lines.append)
     assert lines[0] == "pretrain.safetensors has 3 of 6 epochs: going on from there"
     assert LINE.fullmatch(lines[-1])
-    expected, actual = (checkpoint.load(path)[0] for path in (trained, resumed))
-    assert expected.keys() == actual.keys()
-    for name in expected:
-        assert torch.equal(expected[name], actual[name]), name
+    same_tensors(trained, resumed)
 
 
 @pytest.mark.parametrize("objective", ["supervised", "semi", "distilled"])
-def test_a_run_stopped_in_an_epoch_goes_on_from_there(small, tmp_path, monkeypatch, objective):
+def test_a_run_stopped_in_an_epoch_goes_on_from_there(
+    small, tmp_path, monkeypatch, stopped, same_tensors, objective
+):
     monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)  # after every step
     monkeypatch.setitem(RECIPES, "digits", Recipe(batch=2, mirrored=True))
-    whole = pretrain.run(*small, tmp_path / "whole", seed=3, epochs=2, objective=objective)
+    run = functools.partial(pretrain.run, *small, seed=3, epochs=2, objective=objective)
+    whole = run(tmp_path / "whole")
     steps = checkpoint.load(whole)[1]["steps"]
     assert steps > 2
-    save = checkpoint.save
-
-    def save_then_stop(path, model, optimizer, state):
-        save(path, model, optimizer, state)
-        if (path.name, state["epoch"], state["within"]) == (pretrain.CHECKPOINT, 1, 2):
-            raise Interrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_then_stop)
-        with pytest.raises(Interrupt):
-            pretrain.run(*small, tmp_path / "parts", seed=3, epochs=2, objective=objective)
+    stopped(lambda: run(tmp_path / "parts"), at=(pretrain.CHECKPOINT, 1, 2))
     lines = []
-    pretrain.run(
-        *small, tmp_path / "parts", seed=3, epochs=2, objective=objective, report=lines.append
-    )
+    parts = run(tmp_path / "parts", report=lines.append)
     assert f"{pretrain.CHECKPOINT} has 1 of 2 epochs and 2 of {steps} steps: going on from there" in lines
-    expected = checkpoint.load(whole)[0]
-    for name, tensor in checkpoint.load(tmp_path / "parts" / pretrain.CHECKPOINT)[0].items():
-        assert torch.equal(tensor, expected[name]), name
+    same_tensors(whole, parts)
 
 
 def test_objectives_are_different_runs(small, tmp_path):
@@ -245,16 +218,8 @@ def test_master_proxies_keep_the_sign_and_saturate():
     assert export.masters(u).tolist() == [-32768, -1, 0, 16384, 32767]
 
 
-def test_export_refuses_an_unfinished_or_foreign_checkpoint(small, tmp_path, monkeypatch):
-    save = checkpoint.save
-
-    def save_then_stop(path, model, optimizer, state):
-        save(path, model, optimizer, state)
-        raise Interrupt
-
-    monkeypatch.setattr(checkpoint, "save", save_then_stop)
-    with pytest.raises(Interrupt):
-        pretrain.run(*small, tmp_path, epochs=2)
+def test_export_refuses_an_unfinished_or_foreign_checkpoint(small, tmp_path, stopped):
+    stopped(lambda: pretrain.run(*small, tmp_path, epochs=2), at=(pretrain.CHECKPOINT, 1, 0))
     with pytest.raises(XnoreplayError, match="must have all its 2 epochs, not 1"):
         export.run(*small, tmp_path / pretrain.CHECKPOINT)
     other = presets.from_dict({"preset": "tiny", "network": {"pad_bit": 1}})

@@ -1,6 +1,7 @@
 """The real-valued teacher: its own training, and what its pupil's loss makes of it."""
 
 import dataclasses
+import functools
 import re
 
 import numpy as np
@@ -13,14 +14,10 @@ from xnoreplay.model.losses import ClassLoss  # noqa: E402
 from xnoreplay.model.network import FBNN  # noqa: E402
 from xnoreplay.model.objective import Objective  # noqa: E402
 from xnoreplay.model.recipe import RECIPES, Recipe, holed  # noqa: E402
-from xnoreplay.model.samples import of_classes  # noqa: E402
+from xnoreplay.model.samples import halves, of_classes  # noqa: E402
 from xnoreplay.model.teacher import Teacher, distance  # noqa: E402
 
 pytestmark = pytest.mark.torch
-
-
-class Interrupt(Exception):
-    pass
 
 
 def softmax(x):
@@ -65,45 +62,32 @@ def test_a_teacher_learns_its_classes(packaged, tmp_path, monkeypatch):
         recipe.epochs,
         dataclasses.asdict(recipe),
     )
-    base = range(preset.scenario.base)
-    train = of_classes(preset.scenario, base, dataset.train_images, dataset.train_labels)
-    test = of_classes(preset.scenario, base, dataset.test_images, dataset.test_labels)
+    base = preset.scenario.base
+    train, test = halves(preset.scenario, base, dataset)
     learned = checkpoint.part(tensors, "model.teacher.")
     teacher = Teacher.of(learned, half=False, device=torch.device("cpu"))
     assert teacher.mean.item() == pytest.approx(train.images.mean(), rel=1e-5)
     assert teacher.deviation.item() == pytest.approx(1 + train.images.std(), rel=1e-5)
-    shares = [teacher.accuracy(samples, len(base)) for samples in (train, test)]
+    shares = [teacher.accuracy(samples, base) for samples in (train, test)]
     assert said[0].endswith("{:.1%} of the training and {:.1%} of the test images".format(*shares))
     assert shares[1] > 0.95
 
 
-def test_a_teacher_s_training_goes_on_where_it_was_stopped(small, tmp_path, monkeypatch):
+def test_a_teacher_s_training_goes_on_where_it_was_stopped(
+    small, tmp_path, monkeypatch, stopped, same_tensors
+):
     monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)  # after every step
     monkeypatch.setattr(teaching, "BATCH", 2)
     monkeypatch.setattr(teaching, "EPOCHS", 2)
     monkeypatch.setitem(RECIPES, "digits", Recipe(batch=4, mirrored=True, joined=True))
-    pretrain.run(*small, tmp_path / "whole", epochs=1, objective="distilled")
-    save = checkpoint.save
-
-    def save_then_stop(path, model, optimizer, state):
-        save(path, model, optimizer, state)
-        if (path.name, state["epoch"], state["within"]) == (teaching.CHECKPOINT, 1, 2):
-            raise Interrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", save_then_stop)
-        with pytest.raises(Interrupt):
-            pretrain.run(*small, tmp_path / "parts", epochs=1, objective="distilled")
+    run = functools.partial(pretrain.run, *small, epochs=1, objective="distilled")
+    run(tmp_path / "whole")
+    stopped(lambda: run(tmp_path / "parts"), at=(teaching.CHECKPOINT, 1, 2))
     lines = []
-    pretrain.run(*small, tmp_path / "parts", epochs=1, objective="distilled", report=lines.append)
+    run(tmp_path / "parts", report=lines.append)
     assert re.fullmatch(r"teacher.safetensors has 1 of 2 epochs and 2 of \d+ steps: going on from there", lines[0])
     for name in (teaching.CHECKPOINT, pretrain.CHECKPOINT):
-        expected, actual = (
-            checkpoint.load(tmp_path / part / name)[0] for part in ("whole", "parts")
-        )
-        assert expected.keys() == actual.keys()
-        for tensor in expected:
-            assert torch.equal(expected[tensor], actual[tensor]), (name, tensor)
+        same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name)
 
 
 def test_a_longer_training_of_the_pupil_keeps_its_teacher(small, tmp_path):
@@ -153,6 +137,11 @@ def test_a_hole_is_a_square_of_the_mean_colour():
     rng = np.random.default_rng(0)
     seen = Recipe(shift=0, holes=True)._view(np.full((9, 8, 8, 1), 7, np.uint8), rng)
     assert (seen == 7).all()  # of the mean colour, a hole in a plain image cannot be seen
+    images = np.random.default_rng(1).integers(0, 256, (9, 8, 8, 1), dtype=np.uint8)
+    seen = Recipe(shift=0, holes=True)._view(images, rng)
+    assert set(seen[seen != images]) == {int(images.mean())}  # in others it can
+    assert (seen != images).any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(Recipe(shift=0)._view(images, rng), images)
 
 
 def test_the_rate_rises_and_falls(small):

@@ -11,7 +11,7 @@ from xnoreplay.model.layers import PAIR_OFFSET
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.pretrain import build, trained_classes
 from xnoreplay.model.recipe import Recipe
-from xnoreplay.model.samples import Dataset, Samples, of_classes
+from xnoreplay.model.samples import Dataset, Samples, halves
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import MASTER_BITS, Bundle, Golden
 from xnoreplay.spec.errors import XnoreplayError
@@ -102,9 +102,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
     model = build(preset, dataset, Recipe(**config["recipe"]), config["seed"], full)
     model.load_state_dict(checkpoint.part(tensors, "model.network."))
     scenario = preset.scenario
-    base = range(scenario.base)
-    train = of_classes(scenario, base, dataset.train_images, dataset.train_labels)
-    test = of_classes(scenario, base, dataset.test_images, dataset.test_labels)
+    train, test = halves(scenario, scenario.base, dataset)
     provenance = {
         "preset": preset.name,
         "dataset": dataset.name,
@@ -123,12 +121,8 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "hardware": state.get("hardware", ""),
     }
     if full:
-        every = range(scenario.classes)
-        for part, images, labels in (
-            ("train", dataset.train_images, dataset.train_labels),
-            ("test", dataset.test_images, dataset.test_labels),
-        ):
-            samples = of_classes(scenario, every, images, labels)
+        every = halves(scenario, scenario.classes, dataset)
+        for part, samples in zip(("train", "test"), every, strict=True):
             share = accuracy(model, samples, scenario.classes)
             provenance[f"trained_{part}_accuracy"] = round(share, 6)
     for part in ("teacher", "start"):

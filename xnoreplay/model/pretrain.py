@@ -154,8 +154,8 @@ def run(
     begin = {} if start is None else native.start(start, distance=STARTED_PROXY)
     resumed, taught = record.left(report), {}
     if recipe.distilled and resumed.epochs < epochs:
-        known = trained_classes(preset, all_classes)
-        taught = teaching.run(preset, dataset, known, recipe, seed, Path(out_dir), processes, report)
+        classes = trained_classes(preset, all_classes)
+        taught = teaching.run(preset, dataset, classes, recipe, seed, Path(out_dir), processes, report)
     job = Job(preset, seed, epochs, all_classes, recipe, begin, taught, resumed)
     distributed.say(job)
     _train(job, dataset, processes, report, record)

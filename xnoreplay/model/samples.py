@@ -38,3 +38,12 @@ def of_classes(
     chip = scenario.chip_classes(labels)
     keep = np.isin(chip, list(classes))
     return Samples(images[keep], chip[keep])
+
+
+def halves(scenario: ScenarioSpec, classes: int, dataset: Dataset) -> tuple[Samples, Samples]:
+    """Training and test samples of the first classes, in order."""
+    first = range(classes)
+    return (
+        of_classes(scenario, first, dataset.train_images, dataset.train_labels),
+        of_classes(scenario, first, dataset.test_images, dataset.test_labels),
+    )

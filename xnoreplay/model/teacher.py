@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnoreplay.model.losses import ClassLoss
+from xnoreplay.model.network import CHUNK
 from xnoreplay.model.samples import Samples
 
 WIDTH = 32  # filters of the first convolution
-CHUNK = 256  # images looked at together
 LEAST = 2  # height or width that is not halved: of one pixel of one image there are no statistics
 
 

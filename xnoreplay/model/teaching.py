@@ -13,7 +13,7 @@ from xnoreplay.model.distributed import Processes
 from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.recipe import Recipe
 from xnoreplay.model.resuming import Record
-from xnoreplay.model.samples import Dataset, of_classes
+from xnoreplay.model.samples import Dataset, halves
 from xnoreplay.model.teacher import Lesson, Teacher
 from xnoreplay.model.training import Fit
 from xnoreplay.spec import presets
@@ -54,16 +54,9 @@ def run(
         Receives log lines, the last with the accuracies of training and test images.
     """
     learned = recipe_for(recipe)
-    train, test = (
-        of_classes(preset.scenario, range(classes), images, labels)
-        for images, labels in (
-            (dataset.train_images, dataset.train_labels),
-            (dataset.test_images, dataset.test_labels),
-        )
-    )
-    tree = presets.to_dict(preset)
+    train, test = halves(preset.scenario, classes, dataset)
     config = {
-        "scenario": tree["scenario"], "image": preset.network.image_shape, "classes": classes,
+        "scenario": presets.to_dict(preset)["scenario"], "image": preset.network.image_shape, "classes": classes,
         "recipe": asdict(learned), "seed": seed, "epochs": learned.epochs,
     }  # fmt: skip
     channels, rows = preset.network.image_shape[-1], learned.classes(classes)
@@ -81,10 +74,6 @@ def run(
     resuming.run(fit, resumed, lambda line: report(f"teacher | {line}"), record)
     if resumed.epochs < learned.epochs:
         teacher.eval()
-        shares = [teacher.accuracy(samples, classes) for samples in (train, test)]
-        report(
-            "teacher | recognises {:.1%} of the training and {:.1%} of the test images".format(
-                *shares
-            )
-        )
+        seen, unseen = (teacher.accuracy(samples, classes) for samples in (train, test))
+        report(f"teacher | recognises {seen:.1%} of the training and {unseen:.1%} of the test images")
     return {name: t.cpu() for name, t in teacher.state_dict().items()}
