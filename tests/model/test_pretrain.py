@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, export, network, pretrain, resuming  # noqa: E402
+from xnoreplay.model import checkpoint, export, native, network, pretrain, resuming  # noqa: E402
 from xnoreplay.model.recipe import RECIPES, Recipe, recipe_of, shifted  # noqa: E402
 from xnoreplay.model.samples import Samples  # noqa: E402
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
@@ -188,7 +188,7 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
 
 
 def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrain, "STARTED_PROXY", 1e-4)  # so that one epoch turns some bits
+    monkeypatch.setattr(native, "STARTED_PROXY", 1e-4)  # so that one epoch turns some bits
     made = export.run(*small, trained)
     lines = []
     pretrain.run(*small, tmp_path, epochs=1, start=made, report=lines.append)

@@ -18,24 +18,24 @@ from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.network import FBNN, of_bundle
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe, recipe_of
-from xnoreplay.model.rule import INIT, class_weights
+from xnoreplay.model.rule import class_weights
 from xnoreplay.model.samples import Samples
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
 
 LEARNING_RATE = 1e-3  # at the start of a session; at 1e-4 new rows need some hundred epochs
+STARTED_PROXY = 0.01
+"""Distance from 0 at which the proxies of a trained extractor start. The learning rate is what a proxy
+moves by in a step: at 0.05, the middle of the range that proxies are drawn from, hardly a bit changes."""
 OUTPUT = "classifier.output"
 MAX_PIXEL = 255  # for the decoder, which there is none of here
 
 
-def start(
-    bundle: Bundle, path: Path | None = None, distance: float = INIT / 2
-) -> dict[str, Tensor]:
+def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     """The network that a bundle was exported from, as the state of an FBNN of its base classes.
 
-    path : the checkpoint, whose real proxies the bundle has not
-    distance : from 0, at which the extractor's proxies start without it; the middle of the range that
-        they are drawn from, if not given
+    path : the checkpoint, whose real proxies the bundle has not; the extractor's proxies start at plus
+        or minus `STARTED_PROXY` without it
 
     Raises
     ------
@@ -49,7 +49,7 @@ def start(
     if path is None:
         for name, tensor in state.items():
             if tensor.is_floating_point() and not name.startswith("classifier."):
-                state[name] = tensor * distance
+                state[name] = tensor * STARTED_PROXY
         return state
     real = checkpoint.part(checkpoint.load(path)[0], "model.network.")
     real[OUTPUT] = real[OUTPUT][:base]

@@ -28,9 +28,6 @@ from xnoreplay.spec.presets import Preset
 
 CHECKPOINT = "pretrain.safetensors"
 STARTED_RATE = 0.5  # of a recipe's learning rate, for a network that is trained already
-STARTED_PROXY = 0.01
-"""Distance from 0 at which its extractor's proxies start. The learning rate is what a proxy moves by
-in a step: at 0.05, the middle of the range that proxies are drawn from, hardly a bit changes."""
 
 
 def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
@@ -122,7 +119,7 @@ def run(
     start : Bundle, optional
         A trained network of the preset's to go on from, at half the recipe's learning rate: its
         thresholds, its classifier, and its extractor's bits, whose proxies start at plus or minus
-        `STARTED_PROXY`. Rows of classes after the base, of which a bundle has none, start at random.
+        `native.STARTED_PROXY`. Rows of classes after the base, of which a bundle has none, start at random.
     report : callable
         Receives a log line every `training.REPORT_SECONDS`.
 
@@ -147,11 +144,11 @@ def run(
         config["all_classes"] = True
     if start is not None:
         known = {n: start.provenance[n] for n in ("epochs", "start") if n in start.provenance}
-        config["start"] = {"digest": bundles.digest(start), "proxy": STARTED_PROXY} | known
+        config["start"] = {"digest": bundles.digest(start), "proxy": native.STARTED_PROXY} | known
     if recipe.distilled:
         config["teacher"] = asdict(teaching.recipe_for(recipe))
     processes, record = distributed.join(), Record(Path(out_dir) / CHECKPOINT, config)
-    begin = {} if start is None else native.start(start, distance=STARTED_PROXY)
+    begin = {} if start is None else native.start(start)
     resumed, taught = record.left(report), {}
     if recipe.distilled and resumed.epochs < epochs:
         classes = trained_classes(preset, all_classes)
