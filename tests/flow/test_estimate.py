@@ -1,9 +1,13 @@
 """Energy against hand calculations, and a memory map that misses nothing."""
 
+import re
+
 import pytest
+from amaranth.back import rtlil
 
 from xnoreplay.flow import costs, estimate, footprint
 from xnoreplay.flow.costs import gates
+from xnoreplay.hw.error import ErrorPath
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
@@ -164,6 +168,31 @@ def test_gates_by_hand():
     cells = 4 * 144
     flip_flops = 144 + 4 * (16 * 4 + 8 * 5 + 4 * 6)
     assert gates.gates(PLAN)["array"] == pytest.approx(12.75 * cells + 6.5 * flip_flops)
+
+
+def error_unit(name, most):
+    preset = presets.vary(presets.load(name), "target", most_error_units=most)
+    plan = plans.compile(preset.network, preset.target)
+    return plan, gates.elements(plan)["error unit"]
+
+
+@pytest.mark.parametrize(("name", "most"), [("tiny", 1), ("digits", 4), ("3mb", 8)])
+def test_registers_of_the_error_paths_are_those_of_the_hardware(name, most):
+    plan, unit = error_unit(name, most)
+    assert plan.target.error_units == min(most, plan.target.lanes)
+    cells = re.findall(r"cell \$a?s?dff\w* .*?\n +end", rtlil.convert(ErrorPath(plan, 0)), re.DOTALL)
+    path = sum(int(re.search(r"\\WIDTH (\d+)", cell)[1]) for cell in cells)
+    logits = plan.target.batch * (plan.memory("batch.logit").width // plan.target.lanes)
+    assert unit["flip_flop"] == logits + plan.target.error_units * path
+
+
+def test_eight_error_units_have_eight_times_the_gates():
+    """A path's place is how many draws it goes on by: eight have 1 + 2 + ... + 8 of 24 XORs."""
+    (plan, one), (_, eight) = (error_unit("3mb", most) for most in (1, 8))
+    for element in ("multiplier_bit", "adder_bit"):
+        assert eight[element] == 8 * one[element]
+    assert (one["xnor"], eight["xnor"]) == (24, 36 * 24)
+    assert eight["flip_flop"] - one["flip_flop"] == 7 * gates.path_registers(plan)
 
 
 def test_flip_flops_beside_synthesis():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from xnoreplay.flow import costs
-from xnoreplay.spec.learning import P_BITS, WEIGHT_BITS
+from xnoreplay.spec.learning import EXP_TABLE, P_BITS, WEIGHT_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
@@ -22,6 +22,7 @@ CONTROL_ADDERS = 256  # allowance: bits of their counters and comparisons
 NAND_WIDTH = 6  # transistor width of a NAND, in feature sizes, that leaks on average
 EXP_BITS, RECIPROCAL_BITS, LFSR_BITS = 8, 5, 32
 LFSRS = 3
+DRAW_XORS = 8 * 3  # of one draw: eight new bits, each of four old ones
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class Sizes:
     gradient: int
     weight: int
     logit: int
+    label: int
+    total: int
 
     @classmethod
     def of(cls, plan: Plan) -> "Sizes":
@@ -43,6 +46,8 @@ class Sizes:
             target.delta_bits + target.batch.bit_length(),
             (plan.network.classes << WEIGHT_BITS).bit_length(),
             plan.output.offset.bit_length() + 1,
+            max(1, (plan.network.classes - 1).bit_length()),
+            (plan.network.classes * max(EXP_TABLE)).bit_length(),
         )
 
 
@@ -51,6 +56,16 @@ def tree_registers(plan: Plan) -> int:
     target, node = plan.target, Sizes.of(plan).node
     pairs = -(-target.segment // 2)
     return target.channels * TAPS.bit_length() + target.segment * node + pairs * (node + 1)
+
+
+def path_registers(plan: Plan) -> int:
+    """Flip-flops in one sample's error path: its operands, softmax, division, error and draws."""
+    size = Sizes.of(plan)
+    operands = size.label + size.weight
+    softmax = EXP_BITS + size.total + P_BITS + 1
+    exponent, remainder = (size.total - 1).bit_length(), size.total + RECIPROCAL_BITS + 1
+    division = exponent + remainder + size.total + RECIPROCAL_BITS + RECIPROCAL_BITS
+    return operands + softmax + division + P_BITS + 2 + size.weight - WEIGHT_BITS + LFSR_BITS
 
 
 def elements(plan: Plan) -> dict[str, Counter]:
@@ -62,6 +77,7 @@ def elements(plan: Plan) -> dict[str, Counter]:
     update = segment * target.proxies_per_pair
     nodes = lanes * segment
     hidden = net.hidden if target.hidden_learns else 0
+    paths = target.error_units
     parts = {
         # Each cell is an XNOR, an AND, the choice between them, and its adder in the tree.
         "array": {"xnor": cells, "and": cells, "mux": cells, "adder_bit": cells,
@@ -73,16 +89,18 @@ def elements(plan: Plan) -> dict[str, Counter]:
         "lgap": {"adder_bit": 2 * target.channels * lgap_bits, "xnor": target.channels,
                  "flip_flop": 2 * target.channels * lgap_bits},
         "node sums": {"adder_bit": nodes * size.gradient, "flip_flop": segment * size.gradient},
+        # Path i forms i + 1 draws in a cycle; the largest logits are there once.
         "error unit": {
-            "multiplier_bit": EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * size.weight,
-            "adder_bit": 2 * size.logit + P_BITS + RECIPROCAL_BITS * P_BITS,
-            "flip_flop": target.batch * size.logit + 2 * (P_BITS + size.weight),
+            "multiplier_bit": paths * (EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * size.weight),
+            "adder_bit": paths * (2 * size.logit + P_BITS + RECIPROCAL_BITS * P_BITS),
+            "xnor": paths * (paths + 1) // 2 * DRAW_XORS,
+            "flip_flop": target.batch * size.logit + paths * path_registers(plan),
         },
         "update units": {"adder_bit": update * (target.proxy_bits + size.gradient),
                          "flip_flop": update * target.proxy_bits + segment * size.gradient},
         "back": {"adder_bit": min(hidden, nodes) * size.gradient,
                  "flip_flop": hidden * size.gradient},
-        "random": {"xnor": LFSRS * 3, "flip_flop": LFSRS * LFSR_BITS},
+        "random": {"xnor": LFSRS * DRAW_XORS, "flip_flop": LFSRS * LFSR_BITS},
         "control": {"adder_bit": CONTROL_ADDERS, "flip_flop": CONTROL_BITS},
     }  # fmt: skip
     return {name: Counter(part) for name, part in parts.items()}
