@@ -15,6 +15,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, ToolError, XnoreplayError
 
 CELLS = Path(__file__).parent / "data" / "cells.lib"
+PACKED = gzip.compress(CELLS.read_bytes())
 LIBRARY = liberty.read(CELLS)
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
@@ -42,7 +43,7 @@ def test_a_library_by_hand():
 
 def test_a_packed_library(tmp_path):
     path = tmp_path / "cells.lib.gz"
-    path.write_bytes(gzip.compress(CELLS.read_bytes()))
+    path.write_bytes(PACKED)
     assert liberty.read(path) == LIBRARY
 
 
@@ -54,6 +55,10 @@ def test_a_packed_library(tmp_path):
         (b"library(x) { nom_voltage : 1; capacitive_load_unit(1, pf); }", "it has no cell"),
         (b"library(x) { cell(a) { } }", "nom_voltage is missing"),
         (b"\x1f\x8bgarbage", "must be readable"),
+        (PACKED[:-9], "must be readable"),
+        (PACKED[:10] + b"\xff" + PACKED[11:], "must be readable"),
+        (b"library(x) { nom_voltage : 1; capacitive_load_unit(1, pf); leakage_power_unit : foo; }",
+         "a unit must begin with a number, not 'foo'"),
         (b"\xff\xfe\x00", "must be readable"),
     ],
 )
@@ -179,9 +184,16 @@ def test_costs_of_another_lane_are_refused(tree, tmp_path):
         estimate.energy(PLAN, {"cycles": 1}, 1)
 
 
-def test_logic_costs_that_are_none(tmp_path):
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"format": "other"},
+        {"format": measured.FORMAT, "liberty": "x", "volts": 1, "events": [], "units": {}},
+    ],
+)
+def test_logic_costs_that_are_none(tmp_path, tree):
     path = tmp_path / "logic.json"
-    path.write_text('{"format": "other"}')
+    path.write_text(json.dumps(tree))
     with pytest.raises(costs.CostError, match="must be a file of characterize, but"):
         measured.use_logic(path)
 

@@ -156,8 +156,11 @@ def test_a_technology_with_no_table(tmp_path):
         costs.use_sram(None)
 
 
-def test_a_table_that_is_none(tmp_path):
-    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+@pytest.mark.parametrize(
+    "text", ["a,b\n1,2\n", ",".join(costs.SRAM_COLUMNS[1:]) + "\n65,16,32,1,2,3,4,5,6\n"]
+)
+def test_a_table_that_is_none(tmp_path, text):
+    (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(costs.CostError, match="SRAM table .*bad.csv must be readable"):
         costs.use_sram(tmp_path / "bad.csv")
 

@@ -8,6 +8,7 @@ second least slew and a given load, linear between the entries of a table.
 import bisect
 import gzip
 import re
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def text_of(path: Path) -> str:
     try:
         raw = path.read_bytes()
         return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise LibertyError(f"Liberty file {path} must be readable, but: {error}") from None
 
 
@@ -172,8 +173,10 @@ def _group(tokens: list[str], i: int) -> tuple[Group, int]:
 
 def _unit(text: str) -> float:
     """A unit such as 1pW or 10fF."""
-    number, prefix = re.match(r"([\d.]+)\s*([fpnum]?)", text).groups()  # type: ignore[union-attr]
-    return float(number) * SI.get(prefix, 1.0)
+    match = re.match(r"([\d.]+)\s*([fpnum]?)", text)
+    if match is None:
+        raise ValueError(f"a unit must begin with a number, not {text!r}")
+    return float(match[1]) * SI.get(match[2], 1.0)
 
 
 def _library(group: Group) -> Library:

@@ -73,8 +73,9 @@ def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
         rows = tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         for row in rows:
-            for column in SRAM_COLUMNS[1:]:
-                float(row[column])
+            _device_type, *figures = (row[column] for column in SRAM_COLUMNS)
+            for figure in figures:
+                float(figure)
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
     if not rows:
