@@ -13,6 +13,7 @@ from pathlib import Path
 from xnoreplay.flow.costs import LEAST_DEPTH, SRAM_COLUMNS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ToolError, XnoreplayError
+from xnoreplay.spec.machine import cores
 
 CAPACITIES = tuple(1 << k for k in range(4, 15))  # kbit
 WIDTHS = (32, 64, 128, 256, 512, 1024)
@@ -122,7 +123,7 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
             raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {device_type!r}")
     wanted = [(d, k, w) for d in device_types for k, w in sizes()]
     rows, reason = [], ""
-    with progress.task("CACTI", len(wanted)) as task, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with progress.task("CACTI", len(wanted)) as task, ThreadPoolExecutor(cores()) as pool:
         results = pool.map(lambda entry: _one(binary, node, *entry), wanted)
         for (device_type, kbit, width), found in zip(wanted, results, strict=True):
             task.advance(1, f"{kbit} kbit")

@@ -20,6 +20,7 @@ from xnoreplay.flow.options import (
 )
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.machine import cores
 
 
 def dials(
@@ -188,8 +189,6 @@ def _count(seeds: int | None) -> int:
 
 
 def _workers(workers: int | None) -> int:
-    from xnoreplay.model.hardware import cores
-
     count = cores() if workers is None else workers
     require.positive("workers", count)
     return count

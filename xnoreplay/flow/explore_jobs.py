@@ -8,7 +8,6 @@ of a cluster must see the same files.
 import hashlib
 import json
 import multiprocessing
-import os
 import signal
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
@@ -23,6 +22,7 @@ from xnoreplay.flow.workers import one_thread
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import ToolError, XnoreplayError, require
+from xnoreplay.spec.machine import cores
 
 SCORES = ("a_final", "a_old", "a_new", "forgetting")
 LOCAL = "local"
@@ -113,7 +113,7 @@ class Engine:
         """An executor as of `concurrent.futures`; leaving it drops what has not begun."""
         if self.scheduler is None:
             pool = ProcessPoolExecutor(
-                self.processes or os.cpu_count(), multiprocessing.get_context("spawn"), _begin
+                self.processes or cores(), multiprocessing.get_context("spawn"), _begin
             )
             try:
                 yield pool
@@ -140,7 +140,7 @@ def _client(address: str, processes: int | None):
         raise ToolError(f"distributed must be installed for --scheduler; {EXTRA}") from None
     try:
         if address == LOCAL:
-            return Client(n_workers=processes or os.cpu_count(), threads_per_worker=1,
+            return Client(n_workers=processes or cores(), threads_per_worker=1,
                           dashboard_address=None)  # fmt: skip
         return Client(address, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:

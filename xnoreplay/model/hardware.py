@@ -1,8 +1,9 @@
 """The machine, in words: reported numbers say what computed them."""
 
-import os
 import platform
 from pathlib import Path
+
+from xnoreplay.spec.machine import cores
 
 
 def processor() -> str:
@@ -20,11 +21,3 @@ def processor() -> str:
     except OSError:
         pass  # no Linux
     return f"{name}, {cores()} core{'s' if cores() > 1 else ''}"
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # no Linux
-        return os.cpu_count() or 1

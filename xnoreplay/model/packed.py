@@ -6,7 +6,6 @@ The layers' scales are positive constants, so they multiply the gradients once, 
 
 import functools
 import math
-import os
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from xnoreplay.model import packed_kernels as kernels
 from xnoreplay.model.packed_kernels import WORD
+from xnoreplay.spec.machine import cores
 from xnoreplay.spec.network import TAPS, NetworkSpec
 
 
@@ -38,7 +38,7 @@ def convolutions(
 
 @functools.cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(os.cpu_count() or 1)
+    return ThreadPoolExecutor(cores())
 
 
 def _share(count: int, work) -> None:

@@ -1,7 +1,6 @@
 """Data sets, eight images at a time on every core, without cycles and counters."""
 
 import itertools
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -13,6 +12,7 @@ from xnoreplay.sim.state import Scalar, State
 from xnoreplay.sim.vectors import LANES
 from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.errors import ImageError
+from xnoreplay.spec.machine import cores
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 
@@ -114,7 +114,7 @@ def _run(
         )  # fmt: skip
         return own.stop - first
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(cores()) as pool:
         for n in pool.map(work, range(0, count, SHARE)):
             if done:
                 done(n)

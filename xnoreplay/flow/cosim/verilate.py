@@ -22,6 +22,7 @@ from xnoreplay.flow import files
 from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.machine import cores
 
 TOP = "xnoreplay"
 CACHE = "XNOREPLAY_CACHE"  # environment variable: where compiled simulations are kept
@@ -128,7 +129,7 @@ class Verilate:
             )  # fmt: skip
             return path.stat().st_size
 
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             for done in as_completed([pool.submit(one, source) for source in sources]):
                 yield done.result()
 
