@@ -225,8 +225,8 @@ def compile_kernels(
         try:
             for worker in workers:
                 worker.start()
-            while any(worker.is_alive() for worker in workers):
-                workers[-1].join(1.0)
+            while alive := [worker for worker in workers if worker.is_alive()]:
+                alive[0].join(1.0)
                 task.advance(0, "only the first time")
         finally:
             for worker in workers:
