@@ -127,6 +127,20 @@ def test_bad_specs(capsys, tmp_path, text, message):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (["estimate"], "base must be less than the scenario's 4 classes for a session to learn"),
+        (["cil", "--untrained"], "accuracy must have at least 2 tasks, the base and a session's, not 1"),
+    ],
+    ids=["estimate", "cil"],
+)
+def test_a_scenario_without_sessions(capsys, tmp_path, monkeypatch, command, message):
+    monkeypatch.chdir(tmp_path)
+    path = spec(tmp_path, "[scenario]\nbase = 4")
+    assert message in mistake(capsys, *command, "--preset", path)
+
+
 def truncated(path):
     path.write_bytes(path.read_bytes()[:-100])
 

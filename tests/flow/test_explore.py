@@ -19,6 +19,7 @@ from xnoreplay.flow import (
 )
 from xnoreplay.flow import explore_space as space
 from xnoreplay.flow.progress import Silent
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, ToolError
 
@@ -116,6 +117,15 @@ def test_a_dask_cluster_finds_the_same(monkeypatch, tmp_path, result):
     assert search(tmp_path, small)["points"][0] == result["points"][0]
 
 
+@pytest.mark.usefixtures("pool")
+def test_a_scenario_without_sessions(tmp_path):
+    preset = presets.vary(DIGITS, "scenario", base=DIGITS.scenario.classes)
+    path = tmp_path / "bundle"
+    bundles.write(bundles.random(preset.network, 0), path)
+    with pytest.raises(SpecError, match="base must be less than the scenario's 10 classes .* not 10"):
+        explore.run(preset, path, {"lanes": [2, 4]}, 1, tmp_path, Silent())
+
+
 def test_a_scheduler_that_is_none(monkeypatch):
     def refuse(*_args, **_kwargs):
         raise OSError("Timed out")
@@ -177,8 +187,6 @@ def test_pictures_and_table_are_written(result, tmp_path):
 
 
 def test_without_a_trained_extractor_there_is_no_accuracy(pool, tmp_path):
-    from xnoreplay.spec import bundle as bundles
-
     path = tmp_path / "random.safetensors"
     bundles.write(bundles.random(DIGITS.network, 0), path)
     found = explore.run(DIGITS, path, {"lanes": [4]}, 1, tmp_path / "s", Silent())

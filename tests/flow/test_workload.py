@@ -83,6 +83,12 @@ def test_a_task_that_is_none():
         workload.samples(TINY, None, task=3)
 
 
+def test_a_scenario_without_sessions():
+    preset = presets.vary(TINY, "scenario", base=TINY.scenario.classes)
+    with pytest.raises(SpecError, match="base must be less than the scenario's 4 classes .* not 4"):
+        workload.samples(preset, None)
+
+
 def test_native_memories_by_hand():
     preset = presets.load("3mb")
     plan = plans.compile(preset.network, preset.target)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xnoreplay.model import metrics
+from xnoreplay.spec.errors import SpecError
 
 NAN = float("nan")
 ACCURACY = np.array(
@@ -40,9 +41,10 @@ def test_backward_transfer_compares_with_the_task_s_own_session():
 
 
 def test_one_task_has_no_old_classes():
-    with pytest.raises(ValueError, match="at least 2 tasks, not 1"):
+    message = "at least 2 tasks, the base and a session's, not 1"
+    with pytest.raises(SpecError, match=message):
         metrics.forgetting(np.array([[0.9]]))
-    with pytest.raises(ValueError, match="at least 2 tasks, not 1"):
+    with pytest.raises(SpecError, match=message):
         metrics.a_old(np.array([[0.9]]), np.array([5]))
 
 

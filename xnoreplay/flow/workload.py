@@ -15,7 +15,6 @@ from xnoreplay.flow.latents import LatentSet, packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import require
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
@@ -89,7 +88,7 @@ def samples(
         For a task that the scenario has not.
     """
     scenario = preset.scenario
-    require.between("task", task, 1, scenario.tasks)
+    scenario.check_session(task)
     if stored is None and bundle is not None:
         stored = latents_of(preset, bundle)
     if stored is not None:

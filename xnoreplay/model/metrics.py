@@ -7,6 +7,8 @@ diagonal, j > t, are ignored and may be NaN. ``counts`` is (tasks,): test sample
 
 import numpy as np
 
+from xnoreplay.spec.errors import SpecError
+
 
 def a_final(accuracy: np.ndarray, counts: np.ndarray) -> float:
     """Test accuracy on all classes after the last session: the fraction of all test samples."""
@@ -68,4 +70,6 @@ def _share(row: np.ndarray, counts: np.ndarray) -> float:
 
 def _need_two(accuracy: np.ndarray) -> None:
     if len(accuracy) < 2:
-        raise ValueError(f"accuracy must have at least 2 tasks, not {len(accuracy)}")
+        raise SpecError(
+            f"accuracy must have at least 2 tasks, the base and a session's, not {len(accuracy)}"
+        )

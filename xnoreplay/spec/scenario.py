@@ -53,6 +53,15 @@ class ScenarioSpec:
         """Tasks after the base: one retraining session each."""
         return (self.classes - self.base) // self.step
 
+    def check_session(self, task: int = 1) -> None:
+        """SpecError where the scenario has no such session."""
+        if not self.tasks:
+            raise SpecError(
+                f"base must be less than the scenario's {self.classes} classes for a session to learn "
+                f"the others, not {self.base}"
+            )
+        require.between("task", task, 1, self.tasks)
+
     @property
     def order(self) -> np.ndarray:
         """(classes,) int64: the data set's label of each chip class, in order of arrival."""
