@@ -131,8 +131,3 @@ def test_a_pickle_cannot_execute_anything(folder, capsys):
     with pytest.raises(XnoreplayError, match="it asks for .*print"):
         cifar100.read()
     assert "executed" not in capsys.readouterr().out
-
-
-def test_only_the_files_of_the_site_are_official(folder):
-    put(folder, "meta", {})
-    assert not cifar100.is_official(folder / cifar100.FOLDER)

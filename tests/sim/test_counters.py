@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.sim.chips import destination_bank
 from tests.strategies import designs, images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import registers
@@ -24,12 +25,12 @@ def conv_counters(op) -> dict[str, int]:
         "lane.file.writes": op.tiles * op.load,
         "lane.file.reads": pixels * op.beats * op.lanes,
         f"{op.source_bank}.reads": pixels * op.beats,
-        f"{op.destination_bank}.writes": writes,
+        f"{destination_bank(op)}.writes": writes,
     }
     for ring in ("line.row0", "line.row1"):
         forms |= {f"{ring}.reads": moves, f"{ring}.writes": moves}
     if op.skip_shift:
-        forms[f"{op.destination_bank}.reads"] = pixels
+        forms[f"{destination_bank(op)}.reads"] = pixels
     if op.pool:
         forms |= {"pool.row.reads": writes, "pool.row.writes": writes}
     return forms
@@ -113,7 +114,7 @@ def test_replay(mode, design, seed, new):
     for n in range(new):
         refused = n >= r.staging
         counted = moved(chip, "stage", pictures[n % 2], label)
-        assert counted["cycles"] == (plan.feature_cycles + 1 if refused else plan.stage_cycles)
+        assert counted["cycles"] == plan.feature_cycles + (1 if refused else r.copy_cycles)
         assert counted["replay.refusals"] == refused
     staged, held = chip.state.staged, sum(chip.memory_ints("replay.count"))
     hits = staged + held

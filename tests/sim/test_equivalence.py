@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.sim.chips import Chips
+from tests.sim.chips import Chips, destination_bank
 from tests.strategies import RESIDUAL, designs, images
 from xnoreplay.sim.jit import COMPILED
 from xnoreplay.spec import bundle as bundles
@@ -107,6 +107,6 @@ def test_3mb_res_at_its_size():
     moves = {bank: 0 for bank in ("act.ping", "act.pong")}
     for op in plan.convolutions:
         moves[op.source_bank] += op.tiles * op.pixels * op.beats
-        moves[op.destination_bank] += op.skip_reads
+        moves[destination_bank(op)] += op.tiles * op.pixels if op.skip_shift else 0
     moves[plan.lgap.source_bank] += plan.lgap.words * plan.lgap.pixels
     assert {bank: counted[f"{bank}.reads"] for bank in moves} == moves

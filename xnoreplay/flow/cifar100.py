@@ -48,11 +48,6 @@ def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray
     return images, labels, np.arange(len(labels)) >= SIZES["train"]
 
 
-def is_official(folder: Path) -> bool:
-    """Whether the files of a folder `FOLDER` are, byte for byte, those of SITE."""
-    return all(_md5(folder / name) == digest for name, digest in MD5.items())
-
-
 def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
     """Full-range YCbCr (ITU-R BT.601, as in JPEG) in integers: (..., 3) uint8 to the same.
 

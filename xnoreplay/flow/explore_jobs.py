@@ -86,7 +86,6 @@ def counting(preset: dict, sources: Sources) -> dict:
     return {
         "inference": workload.inference(chosen, bundle).phases,
         "session": workload.session(chosen, bundle, met).phases,
-        "new_samples": len(met.arriving_class),
     }
 
 

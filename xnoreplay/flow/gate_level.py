@@ -63,11 +63,6 @@ class Measured:
     nets: int
     annotated: int
 
-    @property
-    def share(self) -> float:
-        """Annotated nets of all."""
-        return self.annotated / self.nets
-
 
 def script(top: str) -> str:
     """Map a unit to the library's cells.

@@ -47,19 +47,6 @@ class Prediction:
         """Nominal prediction over the published figure."""
         return self.predicted[1] / self.published
 
-    def as_dict(self) -> dict:
-        return {
-            "chip": self.chip, "figure": self.figure, "unit": self.unit,
-            "published": self.published, "predicted": list(self.predicted), "ratio": self.ratio,
-            "technology": self.technology, "source": self.source,
-            "explanation": self.explanation,
-            "events": [
-                {"event": e.name, "count": e.count, "mark": e.mark, "why": e.why,
-                 "cost": [e.cost.low, e.cost.nominal, e.cost.high], "source": e.cost.source}
-                for e in self.events
-            ],
-        }  # fmt: skip
-
 
 def predictions() -> list[Prediction]:
     """Every chip of `costs/published_chips.csv`."""

@@ -49,15 +49,6 @@ class Workload:
         """Its phases of these names."""
         return Workload({p: e for p, e in self.phases.items() if p in names})
 
-    def as_dict(self) -> dict:
-        """As the simulate step reports a run."""
-        return {
-            "cycles": self.cycles,
-            "counters": self.counters,
-            "phases": {p: e["cycles"] for p, e in self.phases.items()},
-            "phase_counters": self.phases,
-        }
-
 
 @dataclass(frozen=True)
 class Samples:

@@ -80,9 +80,3 @@ def to_int(bits: np.ndarray) -> int:
     5
     """
     return int.from_bytes(pack_bytes(np.asarray(bits, np.uint8)).tobytes(), "little")
-
-
-def from_int(value: int, n: int) -> np.ndarray:
-    """Inverse of `to_int`: (n,) uint8 of 0/1."""
-    raw = np.frombuffer(int(value).to_bytes((n + 7) // 8, "little"), np.uint8)
-    return unpack_bytes(raw, n)

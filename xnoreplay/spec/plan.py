@@ -80,10 +80,6 @@ class Convolution:
         return ("act.ping", "act.pong")[self.index % 2]
 
     @property
-    def destination_bank(self) -> str:
-        return ("act.pong", "act.ping")[self.index % 2]
-
-    @property
     def load(self) -> int:
         """Cycles that load one tile's weights."""
         return self.lanes * self.beats
@@ -106,11 +102,6 @@ class Convolution:
     @property
     def cycles(self) -> int:
         return self.load + self.tiles * self.period + self.window_delay + PIPE_LATENCY
-
-    @property
-    def skip_reads(self) -> int:
-        """Words of the destination map that are read for the skip: one a pixel and tile."""
-        return self.tiles * self.pixels if self.skip_shift else 0
 
     def destination(self, tile: int) -> tuple[int, int]:
         """(word of a pixel, slice of that word) that a tile writes, and reads for a skip."""
@@ -303,11 +294,6 @@ class Plan:
     def infer_cycles(self, seen: int) -> int:
         """One inference among the classes seen, with no wait for pixels."""
         return self.feature_cycles + self.hidden.cycles + self.output.cycles_for(seen)
-
-    @property
-    def stage_cycles(self) -> int:
-        """One image to a staged latent."""
-        return self.feature_cycles + self.replay.copy_cycles
 
 
 TAIL_PHASES = (

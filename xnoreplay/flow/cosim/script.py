@@ -97,7 +97,6 @@ class Script:
 
     steps: tuple[Step, ...]
     images: np.ndarray
-    faults: tuple[tuple[str, int, int], ...] = field(default=())
     kinds: tuple[str, ...] = ()
     """Kinds of minibatches whose trace is compared; see `minibatches`."""
     contents: dict[str, np.ndarray] = field(default_factory=dict)
