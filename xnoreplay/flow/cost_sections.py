@@ -5,7 +5,7 @@ from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import speeds
 from xnoreplay.flow.estimate import cell_operations
 from xnoreplay.flow.families import KINDS, TITLES
-from xnoreplay.flow.metrics import quantity
+from xnoreplay.flow.metrics import quantity, si
 from xnoreplay.flow.utilisation import share
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 
@@ -123,10 +123,10 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
             f"({quantity(low, 'J')} to {quantity(high, 'J')})"
         )
         parts = {p: j for p, j in run["parts"].items() if j[1] > 0.002 * nominal}
-        factor, unit = _scale(max(j[2] for j in parts.values()))
+        factor, prefix = si(max(j[2] for j in parts.values()))
         columns = [[j[i] / factor for j in parts.values()] for i in range(3)]
         section.figure(
-            figures.bars(list(parts), columns[1], unit, columns[0], columns[2]),
+            figures.bars(list(parts), columns[1], f"{prefix}J", columns[0], columns[2]),
             f"Energy by part, {title}; whiskers from low to high. Parts below 0.2 % are left out.",
         )
         section.table(
@@ -170,13 +170,6 @@ def _published(section: Section, estimate: dict) -> None:
         caption="Energy a binary operation (an XNOR or its addition), beside published chips "
         "scaled by the same rule. Far scaling is uncertain: this is context, not a check.",
     )  # fmt: skip
-
-
-def _scale(value: float) -> tuple[float, str]:
-    for factor, unit in ((1e-15, "fJ"), (1e-12, "pJ"), (1e-9, "nJ"), (1e-6, "µJ"), (1e-3, "mJ")):
-        if value < 1000 * factor:
-            return factor, unit
-    return 1.0, "J"
 
 
 def fpga_family(section: Section, family: str, found: dict) -> None:

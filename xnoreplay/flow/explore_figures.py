@@ -5,6 +5,7 @@ from pathlib import Path
 from xnoreplay.flow import figures, native
 from xnoreplay.flow.explore import COSTS, cost_of
 from xnoreplay.flow.figures import COLOURS, INK, Picture
+from xnoreplay.flow.metrics import KIB, si
 
 AXES = {
     "energy": ("energy of a session", "J"),
@@ -21,7 +22,7 @@ def front(result: dict, cost: str) -> Picture:
     points = [p for p in result["points"] if p["a_final"] is not None]
     title, unit = AXES[cost]
     values = [_value(p, cost) for p in points]
-    factor, prefix = figures.si(max(values)) if unit else (1.0, "")
+    factor, prefix = si(max(values)) if unit else (1.0, "")
 
     def paint(axes) -> None:
         for i, replay in enumerate(native.VARIANTS):
@@ -53,7 +54,7 @@ def front(result: dict, cost: str) -> Picture:
 
 def _value(point: dict, cost: str) -> float:
     value = cost_of(point, cost)
-    return value / 8192 if cost == "memory" else value
+    return value / KIB if cost == "memory" else value
 
 
 def _staged(point: dict) -> bool:

@@ -2,7 +2,7 @@
 
 from xnoreplay.flow import native
 from xnoreplay.flow.explore import COSTS, cost_of
-from xnoreplay.flow.metrics import quantity
+from xnoreplay.flow.metrics import KIB, quantity
 from xnoreplay.flow.session_text import columns
 
 LOSS = 0.01  # of a_final, that a cheaper design may lose
@@ -40,7 +40,7 @@ def rows_of(result: dict, numbers) -> list[list[str]]:
         p = result["points"][i]
         rows.append([
             str(i), *(_dial(p["dials"][d]) for d in varied), _percent(p),
-            f"{p['memory'] / 8192:,.1f}", f"{p['cycles']:,.0f}",
+            f"{p['memory'] / KIB:,.1f}", f"{p['cycles']:,.0f}",
             quantity(p["energy"][1], "J"), f"{p['area'][1]:.3f}",
         ])  # fmt: skip
     return [["point", *varied, "a_final", "KiB", "cycles", "session", "mm2"], *rows]
@@ -113,7 +113,7 @@ def _amount(p: dict, cost: str) -> str:
         case "energy":
             return quantity(float(value), "J")
         case "memory":
-            return f"{value / 8192:,.1f} KiB"
+            return f"{value / KIB:,.1f} KiB"
         case "cycles":
             return f"{value:,.0f} cycles"
     return f"{value:.3f} mm2"

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from xnoreplay.flow.metrics import PREFIXES
-
 INK, GREY, BAND = "#1f2933", "#9aa5b1", "#d9e2ec"
 COLOURS = ("#1d4e89", "#d1495b", "#66a182", "#edae49", "#6c4f8d", "#00798c", "#8d6e63", "#546e7a")
 
@@ -60,15 +58,6 @@ def draw(
         finally:
             pyplot.close(figure)
     return Picture(_inline(text.getvalue()), text.getvalue(), pdf.getvalue())
-
-
-def si(value: float) -> tuple[float, str]:
-    """Factor and prefix that bring a quantity between 1 and 1,000.
-
-    >>> si(0.0032)
-    (0.001, 'm')
-    """
-    return max((p for p in PREFIXES if p[0] <= abs(value)), default=PREFIXES[0])
 
 
 def _inline(text: str) -> str:

@@ -4,10 +4,9 @@ from collections import Counter
 from dataclasses import asdict
 
 from xnoreplay.flow import native
+from xnoreplay.flow.metrics import KIB
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
-
-KIB = 8 * 1024  # bits
 
 
 def roles(memories: tuple[Memory, ...]) -> dict[str, int]:

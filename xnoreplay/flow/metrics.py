@@ -8,6 +8,7 @@ Origin = Literal["counted", "modelled", "tool"]
 
 PREFIXES = ((1e-15, "f"), (1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1, ""),
             (1e3, "k"), (1e6, "M"), (1e9, "G"))  # fmt: skip
+KIB = 8 * 1024  # bits
 SCALED = ("J", "W", "s", "Hz", "J/op", "cycle/s")
 
 
@@ -35,6 +36,15 @@ class Metric:
         }
 
 
+def si(value: float) -> tuple[float, str]:
+    """Factor and prefix that bring a quantity between 1 and 1,000.
+
+    >>> si(0.0032)
+    (0.001, 'm')
+    """
+    return max((p for p in PREFIXES if p[0] <= abs(value)), default=PREFIXES[0])
+
+
 def quantity(value: float | int | None, unit: str = "") -> str:
     """A number with its unit as a report shows it: integers in full, SI prefixes for the rest.
 
@@ -48,7 +58,7 @@ def quantity(value: float | int | None, unit: str = "") -> str:
     if unit == "fraction":
         return f"{100 * value:.1f} %"
     if unit in SCALED:
-        factor, prefix = max((p for p in PREFIXES if p[0] <= abs(value)), default=PREFIXES[0])
+        factor, prefix = si(value)
         return f"{value / factor:.3g} {prefix}{unit}" if value else f"0 {unit}"
     text = f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
     return f"{text} {unit}".rstrip()
@@ -60,7 +70,7 @@ def kib(bits: int) -> str:
     >>> kib(8192), kib(100)
     ('1.000', '0.012')
     """
-    return f"{bits / 8192:,.3f}"
+    return f"{bits / KIB:,.3f}"
 
 
 def mean(values: list[float]) -> float:

@@ -11,7 +11,7 @@ import xnoreplay
 from xnoreplay.flow import cost_sections, files, sections, session_sections
 from xnoreplay.flow.blocks import Card, Figure, Section
 from xnoreplay.flow.equality import comparisons
-from xnoreplay.flow.metrics import mean, quantity, spread
+from xnoreplay.flow.metrics import KIB, mean, quantity, spread
 from xnoreplay.flow.pretrain import BUNDLE
 from xnoreplay.flow.progress import clock
 from xnoreplay.flow.step import RECORD, RESULT
@@ -141,7 +141,7 @@ def cards(plan: Plan, results: dict[str, dict], failures: dict[str, str]) -> lis
                  f"± {100 * spread(values):.1f} over {len(values)} seeds", "counted")
         )  # fmt: skip
     bits = sum(m.bits for m in plan.memories)
-    headline.append(Card("memory on chip", f"{bits / 8192:,.1f} KiB", f"{bits:,} bits", "modelled"))
+    headline.append(Card("memory on chip", f"{bits / KIB:,.1f} KiB", f"{bits:,} bits", "modelled"))
     for name, title in cost_sections.RUNS.items():
         run = results.get("simulate", {}).get(name)
         if run:

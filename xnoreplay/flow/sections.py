@@ -8,7 +8,7 @@ from xnoreplay.flow import figures
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import AMOUNTS, comparisons
 from xnoreplay.flow.footprint import memory_map
-from xnoreplay.flow.metrics import Better, kib, mean, quantity, spread
+from xnoreplay.flow.metrics import KIB, Better, kib, mean, quantity, seen_curve, spread
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -124,7 +124,7 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
     counts = cil["test_counts"]
     series = {}
     for method in methods:
-        per_seed = [_seen_accuracy(m, counts) for m in cil["methods"][method]["matrix"]]
+        per_seed = [seen_curve(m, counts) for m in cil["methods"][method]["matrix"]]
         columns = list(zip(*per_seed, strict=True))
         series[METHODS.get(method, method)] = (
             [mean(list(c)) for c in columns], [spread(list(c)) for c in columns]
@@ -144,15 +144,6 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
     return section
 
 
-def _seen_accuracy(matrix: list[list[float | None]], counts: list[int]) -> list[float]:
-    """Accuracy on all classes seen after each task, from one seed's matrix."""
-    means = []
-    for t, row in enumerate(matrix):
-        pairs = list(zip(row[: t + 1], counts, strict=False))
-        means.append(sum((a or 0.0) * n for a, n in pairs) / sum(n for _, n in pairs))
-    return means
-
-
 def _matrix_rows(matrices: list[list[list[float | None]]], ticks: list[str]) -> list[list[str]]:
     rows = []
     for t, tick in enumerate(ticks):
@@ -170,7 +161,7 @@ def memory(plan: Plan) -> Section:
     section = Section("memory", "Memory map")
     tree = memory_map(plan)
     section.figure(
-        figures.stacked({r: b / 8192 for r, b in _by_size(tree["roles"]).items()}, "KiB"),
+        figures.stacked({r: b / KIB for r, b in _by_size(tree["roles"]).items()}, "KiB"),
         "All memories by role.",
     )
     rows = [

@@ -1,13 +1,20 @@
 """Sections of the report on what a session costs beyond its total: native replay, use, search."""
 
-from xnoreplay.flow import explore_figures, explore_text, figures, native, roofline, validate
+from xnoreplay.flow import (
+    cost_sections,
+    explore_figures,
+    explore_text,
+    figures,
+    native,
+    roofline,
+    validate,
+)
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.explore import COSTS
-from xnoreplay.flow.metrics import kib, quantity
+from xnoreplay.flow.metrics import KIB, kib, quantity
 from xnoreplay.flow.session_cost import RUNS
 from xnoreplay.spec.plan import Plan
 
-TITLES = {"inference": "one inference", "session": "one retraining session"}
 SLUGS = {"energy": "J", "memory": "bit", "cycles": "cycle", "area": "mm2"}
 
 
@@ -29,7 +36,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     section.figure(
         figures.grouped(
             roles,
-            {v["title"]: [v["roles"].get(r, 0) / 8192 for r in roles] for v in variants.values()},
+            {v["title"]: [v["roles"].get(r, 0) / KIB for r in roles] for v in variants.values()},
             "KiB",
         ),
         "Memory by role.",
@@ -77,7 +84,7 @@ def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Secti
     if cost is None:
         section.absent("estimate", failures)
         return section
-    for run, title in TITLES.items():
+    for run, title in cost_sections.RUNS.items():
         found = roofline.dots(plan, cost["phases"][run])
         working = {d.phase: (d.intensity, d.rate) for d in found if d.rate}
         section.heading(title[0].upper() + title[1:])

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 
 from xnoreplay.flow import native
-from xnoreplay.flow.footprint import KIB
-from xnoreplay.flow.metrics import quantity
+from xnoreplay.flow.metrics import KIB, kib, quantity
 from xnoreplay.flow.session_cost import RUNS
 from xnoreplay.spec.errors import SpecError
 
@@ -70,7 +69,7 @@ def _instances(memory: dict) -> str:
          f"{m['kib']:,.3f}"]
         for m in memory["instances"]
     ]  # fmt: skip
-    rows.append(["all", "", "", "", f"{memory['bits']:,}", f"{memory['bits'] / KIB:,.3f}"])
+    rows.append(["all", "", "", "", f"{memory['bits']:,}", kib(memory["bits"])])
     return columns(["memory", "role", "words", "instances", "bits", "KiB"], rows)
 
 
