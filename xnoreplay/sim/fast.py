@@ -11,6 +11,7 @@ import numpy as np
 from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.jit import ONE, ZERO, get_bit, kernel, low_bits, part, popcount, put_bit
 from xnoreplay.sim.state import Scalar
+from xnoreplay.spec.plan import PIPE_LATENCY
 
 
 class Scratch(NamedTuple):
@@ -391,7 +392,7 @@ def output_phase(op, g, m, c, scalars):
         op, g, m.cls_top, m.lane_file[0], seen, scalars[Scalar.PREDICTION]
     )
     _count_rows(op, c, 2 * seen, Mem.CLS_TOP)
-    c.events[Event.CYCLES] += 2 * seen * op.beats + 5
+    c.events[Event.CYCLES] += 2 * seen * op.beats + PIPE_LATENCY
 
 
 @kernel

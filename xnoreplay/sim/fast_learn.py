@@ -18,8 +18,10 @@ from xnoreplay.spec.learning_plan import (
     ERROR_DRAIN,
     INVERSE_CYCLES,
     RECIPROCAL_CYCLES,
+    UPDATE_LATENCY,
     WEIGHT_CYCLES,
 )
+from xnoreplay.spec.plan import PIPE_LATENCY
 from xnoreplay.spec.replay import SEED_DRAWS
 
 BACK, OUTPUT, HIDDEN = 0, 1, 2  # phases that load planes into the lanes
@@ -156,7 +158,7 @@ def _count_stream(c, samples, passes, rows, beats, last_taps):
     c.events[Event.BEATS] += words
     c.reads[Mem.LANE_FILE] += samples * rows * beats
     c.events[Event.TAPS] += samples * rows * ((beats - 1) * 9 + last_taps)
-    c.events[Event.CYCLES] += words + 5
+    c.events[Event.CYCLES] += words + PIPE_LATENCY
 
 
 @kernel
@@ -229,7 +231,7 @@ def back_phase(op, g, m, lm, c, samples, seen, work, planes):
     words = seen * 2 * op.hidden_words
     c.reads[Mem.CLS_TOP] += words
     c.writes[Mem.BANK] += words
-    c.events[Event.CYCLES] += words + 1 + samples * (op.hidden + 2) + 5
+    c.events[Event.CYCLES] += words + 1 + samples * (op.hidden + 2) + PIPE_LATENCY
     for n in range(samples):
         for block in range(-(-seen // g.batch)):
             used = 0
@@ -274,7 +276,7 @@ def update_phase(op, g, c, samples, rows, delta, output, planes):
         c.reads[Mem.DELTA if output else Mem.HIDDEN_DELTA] += loaded
         c.events[Event.OUTPUT_PLANES if output else Event.HIDDEN_PLANES] += loaded
         c.events[Event.OUTPUT_BEATS if output else Event.HIDDEN_BEATS] += beats
-    c.events[Event.CYCLES] += 7
+    c.events[Event.CYCLES] += UPDATE_LATENCY
 
 
 @kernel

@@ -19,7 +19,8 @@ COMPILED = not numba.config.DISABLE_JIT
 
 def _drop_stale() -> None:
     digest = hashlib.sha256()
-    constants = [ROOT.parent / "spec" / f"{name}.py" for name in ("replay", "learning", "learning_plan", "lfsr")]
+    names = ("replay", "learning", "plan", "learning_plan", "lfsr")
+    constants = [ROOT.parent / "spec" / f"{name}.py" for name in names]
     for path in [*sorted(ROOT.glob("*.py")), *constants]:
         digest.update(path.read_bytes())
     cache = ROOT / "__pycache__"

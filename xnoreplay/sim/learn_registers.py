@@ -7,9 +7,10 @@ import numpy as np
 
 from xnoreplay.sim.counters import Mem
 from xnoreplay.sim.jit import FULL, ONE, part
-from xnoreplay.sim.registers import Ports, queue
+from xnoreplay.sim.registers import Ports, merge, queue
+from xnoreplay.spec.learning_plan import UPDATE_LATENCY
 
-STAGES = 7  # cycles from an issue to the write of the proxies it updates
+STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it updates
 
 
 class S(IntEnum):
@@ -175,34 +176,28 @@ def write_bank(g, op, p, c, bank, w, word):
 
 
 @part
-def _merge(row, data, mask):
-    for w in range(row.shape[0]):
-        row[w] = row[w] & ~mask[w] | data[w] & mask[w]
-
-
-@part
 def learn_edge(op, m, lm, p, now, nxt):
     """The clock's edge for the learning unit: its memories' writes, its registers."""
     for i in range(p.count[0]):
         mem, a = p.mem[i], p.address[i]
         if mem == Mem.CLS_TOP:
-            _merge(m.cls_top[a], p.data[i], p.mask[i])
+            merge(m.cls_top[a], p.data[i], p.mask[i])
         elif mem == Mem.CLS_LOW:
-            _merge(lm.cls_low[a], p.data[i], p.mask[i])
+            merge(lm.cls_low[a], p.data[i], p.mask[i])
         elif mem == Mem.HIDDEN_LOW:
-            _merge(lm.hidden_low[a], p.data[i], p.mask[i])
+            merge(lm.hidden_low[a], p.data[i], p.mask[i])
         elif mem == Mem.BANK:
-            _merge(lm.bank[a // op.columns, a % op.columns], p.data[i], p.mask[i])
+            merge(lm.bank[a // op.columns, a % op.columns], p.data[i], p.mask[i])
         elif mem == Mem.MASK:
-            _merge(lm.mask[a], p.data[i], p.mask[i])
+            merge(lm.mask[a], p.data[i], p.mask[i])
         elif mem == Mem.LOGIT:
-            _merge(lm.logit[a], p.data[i], p.mask[i])
+            merge(lm.logit[a], p.data[i], p.mask[i])
         elif mem == Mem.DELTA:
-            _merge(lm.delta[a], p.data[i], p.mask[i])
+            merge(lm.delta[a], p.data[i], p.mask[i])
         elif mem == Mem.CLASS_DELTA:
-            _merge(lm.class_delta[a], p.data[i], p.mask[i])
+            merge(lm.class_delta[a], p.data[i], p.mask[i])
         elif mem == Mem.HIDDEN_DELTA:
-            _merge(lm.hidden_delta[a], p.data[i], p.mask[i])
+            merge(lm.hidden_delta[a], p.data[i], p.mask[i])
         elif mem == Mem.BATCH_LABEL:
             lm.label[a] = np.int64(p.data[i, 0])
         elif mem == Mem.INVERSE:

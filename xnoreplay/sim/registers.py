@@ -229,7 +229,8 @@ def write_lane(g, p, c, lane, slot, row):
 
 
 @part
-def _merge(row, data, mask):
+def merge(row, data, mask):
+    """Write the bits of a row that a mask selects."""
     for w in range(row.shape[0]):
         row[w] = row[w] & ~mask[w] | data[w] & mask[w]
 
@@ -240,23 +241,23 @@ def edge(g, m, c, p, now, nxt):
     for i in range(p.count[0]):
         mem, a = p.mem[i], p.address[i]
         if mem == Mem.LANE_FILE:
-            _merge(m.lane_file[a // g.slots, a % g.slots], p.data[i], p.mask[i])
+            merge(m.lane_file[a // g.slots, a % g.slots], p.data[i], p.mask[i])
         elif mem == Mem.PING:
-            _merge(m.ping[a], p.data[i], p.mask[i])
+            merge(m.ping[a], p.data[i], p.mask[i])
         elif mem == Mem.PONG:
-            _merge(m.pong[a], p.data[i], p.mask[i])
+            merge(m.pong[a], p.data[i], p.mask[i])
         elif mem == Mem.ROW0:
-            _merge(m.row0[a], p.data[i], p.mask[i])
+            merge(m.row0[a], p.data[i], p.mask[i])
         elif mem == Mem.ROW1:
-            _merge(m.row1[a], p.data[i], p.mask[i])
+            merge(m.row1[a], p.data[i], p.mask[i])
         elif mem == Mem.POOL_ROW:
-            _merge(m.pool_row[a], p.data[i], p.mask[i])
+            merge(m.pool_row[a], p.data[i], p.mask[i])
         elif mem == Mem.LATENT:
-            _merge(m.latent[a], p.data[i], p.mask[i])
+            merge(m.latent[a], p.data[i], p.mask[i])
         elif mem == Mem.REPLAY_LATENT:
-            _merge(m.replay_latent[a], p.data[i], p.mask[i])
+            merge(m.replay_latent[a], p.data[i], p.mask[i])
         elif mem == Mem.STAGING_LATENT:
-            _merge(m.staging_latent[a], p.data[i], p.mask[i])
+            merge(m.staging_latent[a], p.data[i], p.mask[i])
         elif mem == Mem.REPLAY_LABEL:
             m.replay_label[a] = np.int64(p.data[i, 0])
         elif mem == Mem.REPLAY_COUNT:

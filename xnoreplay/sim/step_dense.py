@@ -7,6 +7,7 @@ from xnoreplay.sim.jit import ONE, ZERO, part, put_bit
 from xnoreplay.sim.registers import R, present, write_row, write_tap
 from xnoreplay.sim.state import Scalar
 from xnoreplay.sim.step_array import array, operand, sum_ready
+from xnoreplay.spec.plan import PIPE_LATENCY
 
 
 @part
@@ -132,4 +133,4 @@ def output_clock(op, g, m, c, p, now, nxt):
             nxt.s[R.BEST] = now.acc[0]
             nxt.s[Scalar.PREDICTION] = s[R.ROW]
         nxt.s[R.ROW] = s[R.ROW] + 1
-    nxt.s[R.DONE] = s[R.K] == 2 * seen * op.beats + 4
+    nxt.s[R.DONE] = s[R.K] == 2 * seen * op.beats + PIPE_LATENCY - 1

@@ -8,6 +8,8 @@ from xnoreplay.sim.learn_registers import Issue, P, S, write_bank, write_bit
 from xnoreplay.sim.registers import R, present, queue
 from xnoreplay.sim.state import Scalar
 from xnoreplay.sim.step_planes import BACK, OUTPUT, plane_step
+from xnoreplay.spec.learning_plan import UPDATE_LATENCY
+from xnoreplay.spec.plan import PIPE_LATENCY
 
 
 @part
@@ -18,7 +20,7 @@ def back_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, shift):
     if k <= rows:
         _fill(op, g, m, c, p, ls, lx, k, rows)
         return
-    plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, BACK, 5)
+    plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, BACK, PIPE_LATENCY)
     stage = ls.pipe[4]
     if stage[P.KIND] == Issue.BEAT and stage[P.LAST]:
         first = stage[P.INDEX] * op.segment
@@ -72,7 +74,7 @@ def _fill(op, g, m, c, p, ls, lx, k, rows):
 @part
 def update_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase):
     """One cycle of the update of a layer's proxies."""
-    plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase, 7)
+    plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase, UPDATE_LATENCY)
     stage = ls.pipe[4]
     if stage[P.KIND] == Issue.BEAT and stage[P.LAST]:
         _read_proxies(op, g, m, lm, c, p, ls, lx, stage, phase)
