@@ -25,6 +25,11 @@ from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
 
+CODE = (
+    "spec", "sim", "model/adam.py", "model/metrics.py", "model/rule.py", "flow/cil.py",
+    "flow/latents.py", "flow/metrics.py", "flow/predictions.py", *data.CODE,
+)  # fmt: skip
+"""Files of the package that decide the scores; see `xnoreplay.flow.step.Step`."""
 FLOAT_EPOCHS = 10
 SILENT = Silent()
 

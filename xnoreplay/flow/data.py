@@ -11,6 +11,8 @@ from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
 
+CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
+"""Files of the package that decide what images there are; see `xnoreplay.flow.step.Step`."""
 RANDOM = "random"
 RANDOM_IMAGES = 400
 TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is a test sample

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from xnoreplay.flow import explore_jobs, files, native, session_cost, workload
+from xnoreplay.flow import cil, explore_jobs, files, native, session_cost, workload
 from xnoreplay.flow import explore_space as space
 from xnoreplay.flow import latents as storage
 from xnoreplay.flow.costs import gates
@@ -17,7 +17,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
-CODE = ("spec", "sim", "flow/cil.py", "flow/workload.py", "flow/explore_jobs.py", "flow/data.py")
+CODE = (*cil.CODE, "flow/workload.py", "flow/explore_jobs.py")
 LATENTS, JOBS = "latents.safetensors", "jobs"
 COSTS = ("energy", "memory", "cycles", "area")
 """Of a point, what is to be small: joules and cycles of a session, bits, mm2."""

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from xnoreplay.flow import data, explore_space, files, guard, pretrain
+from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import RECORD, Context, Run, Step
@@ -21,30 +21,19 @@ from xnoreplay.spec.presets import Preset
 FIRST = "export"  # where a run starts that does not train
 SETTINGS = "run.json"
 PREDICTIONS = "predictions.safetensors"
-DATA_CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
 PLACED = 3  # seeds of a placement
 BARE_CYCLES = 1_100_000  # a few seconds of bare Verilator; a minute of a large network
-CIL_CODE = (
-    "spec", "sim", "model/metrics.py", "model/adam.py", "flow/cil.py", "flow/latents.py",
-    "flow/predictions.py", "data/latents", *DATA_CODE,
-)  # fmt: skip
+LATENTS = "data/latents"
 SIMULATE_CODE = (
-    "spec", "sim", "flow/simulate.py", "flow/simulate_large.py", "flow/utilisation.py", *DATA_CODE,
+    "spec", "sim", "flow/simulate.py", "flow/simulate_large.py", "flow/utilisation.py", *data.CODE,
 )  # fmt: skip
 ESTIMATE_CODE = (
-    "spec", "sim", "flow/estimate.py", "flow/costs", "flow/session_cost.py", "flow/workload.py",
-    "flow/native.py", "flow/footprint.py", "flow/cil.py", *DATA_CODE, "data/latents",
+    *cil.CODE, LATENTS, "flow/estimate.py", "flow/costs", "flow/session_cost.py",
+    "flow/workload.py", "flow/native.py", "flow/footprint.py",
 )  # fmt: skip
 EXPLORE_CODE = (
     *ESTIMATE_CODE, "flow/explore.py", "flow/explore_space.py", "flow/explore_jobs.py",
     "flow/explore_figures.py", "flow/figures.py",
-)  # fmt: skip
-REPORT_CODE = (
-    "spec", "flow/report.py", "flow/blocks.py", "flow/sections.py", "flow/cost_sections.py",
-    "flow/session_sections.py", "flow/roofline.py", "flow/validate.py", "flow/explore_text.py",
-    "flow/explore_figures.py", "flow/costs", "flow/footprint.py", "flow/native.py",
-    "flow/equality.py", "flow/figures.py", "flow/metrics.py", "flow/utilisation.py", "flow/families.py",
-    "flow/templates",
 )  # fmt: skip
 SIMULATORS = ("verilator", "icarus", "both")
 
@@ -206,7 +195,6 @@ def _bundle(context: Context) -> Bundle:
 
 
 def _cil(context: Context) -> dict:
-    from xnoreplay.flow import cil
     from xnoreplay.model.hardware import cores
 
     return cil.run(
@@ -316,31 +304,30 @@ def steps(train: bool) -> dict[str, Step]:
     """All steps in order; with `train`, the bundle comes from the pre-training."""
     export_needs = ("pretrain",) if train else ()
     table = [
-        Step("pretrain", pretrain.pretrain, code=("spec", "model", *DATA_CODE), files=("start",)),
+        Step("pretrain", pretrain.pretrain, code=("spec", "model", *data.CODE), files=("start",)),
         Step(
             "export",
             pretrain.export,
             needs=export_needs,
-            code=("spec", "model/export.py", "flow/pretrain.py"),
+            code=("spec", "model", "flow/pretrain.py", *data.CODE),
             files=("bundle",),
         ),
-        Step("cil", _cil, ("export",), code=CIL_CODE),
+        Step("cil", _cil, ("export",), code=(*cil.CODE, LATENTS)),
         Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
             "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",), lesser="stand_in",
-            code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", "data/latents",
-                  *DATA_CODE),
+            code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", LATENTS, *data.CODE),
         ),
-        Step("synth", _synth, ("generate",), code=("flow/synth.py", "flow/families.py", "flow/place.py"),
-             files=("liberty",)),
+        Step(
+            "synth", _synth, ("generate",), files=("liberty",),
+            code=("hw/macros.py", "flow/synth.py", "flow/families.py", "flow/place.py"),
+        ),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
         Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),
     ]  # fmt: skip
     names = tuple(s.name for s in table)
-    table.append(
-        Step("report", _report, uses=names, code=REPORT_CODE)
-    )
+    table.append(Step("report", _report, uses=names, code=("spec", "flow")))
     return {s.name: s for s in table}
 
 

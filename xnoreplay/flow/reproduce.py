@@ -26,7 +26,7 @@ from xnoreplay.spec.presets import Preset
 MEGABITS = (0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
 """Memories compared, in 10^6 bits, where no others are asked for."""
 PAPER_MEGABITS = 5.0
-CODE = ("spec", "sim", "model/adam.py", "model/metrics.py", "flow/cil.py", "flow/systems.py")
+CODE = (*cil.CODE, "flow/systems.py")
 NATIVE_CODE = ("model",)
 _FILLING = threading.Lock()  # rows that start together share what the first one loads
 ROWS, RESULT, TABLES = "rows", "result.json", "tables.md"
