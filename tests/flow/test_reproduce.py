@@ -8,7 +8,7 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, dials, paper, reproduce, reproduced, systems
+from xnoreplay.flow import cil, dials, guard, paper, reproduce, reproduced, systems
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.reproduce import Row, Source
@@ -16,7 +16,7 @@ from xnoreplay.flow.systems import Variant
 from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, XnoreplayError
 
 DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
 
@@ -135,6 +135,24 @@ def test_a_stopped_run_goes_on_row_by_row(two_rows, tmp_path, monkeypatch):
     assert more["rows"][0]["a_final"][0] == first["rows"][0]["a_final"][0]
     reproduce.run(FULL, [source(epochs=9)], [0], tmp_path, Silent())
     assert len(runs) == 6  # another bundle
+
+
+def test_what_stands_in_two_tables_runs_once(two_rows, tmp_path, monkeypatch):
+    _, runs = two_rows
+    lines = reproduce.rows(TINY, [], False, [])
+    again = [dataclasses.replace(row, table=f"{row.table} again", label="the same") for row in lines]
+    monkeypatch.setattr(reproduce, "rows", lambda *_: lines + again)
+    result = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent(), workers=2)
+    assert len(runs) == 4
+    assert len(list((tmp_path / reproduce.ROWS).iterdir())) == 4
+    scores = [row["a_final"] for row in result["rows"]]
+    assert scores[:2] == scores[2:]
+
+
+def test_a_folder_has_one_run_at_a_time(two_rows, tmp_path):
+    assert two_rows
+    with guard.locked(tmp_path), pytest.raises(XnoreplayError, match="another run is using it"):
+        reproduce.run(FULL, [source()], [0], tmp_path, Silent())
 
 
 def test_workers_change_nothing(two_rows, tmp_path):

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xnoreplay.flow import cil, files, latents, metrics, paper, reproduced, step, systems
+from xnoreplay.flow import cil, files, guard, latents, metrics, paper, reproduced, step, systems
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import LOSSES, Variant
 from xnoreplay.flow.workers import side_by_side
@@ -166,36 +166,65 @@ def run(
             f"command, not {preset.scenario.dataset!r}"
         )
     lines, folder = _only(rows(preset, sources, native, sorted(set(memories))), only), Path(folder)
-    jobs = [(row, seed) for row in lines for seed in seeds]
+    with guard.locked(folder), guard.interruptible():
+        results = _results(lines, sources, seeds, folder, progress, workers)
+        result = _together(preset, sources, seeds, lines, results)
+        files.write_whole(folder / RESULT, files.dumps(result))
+        files.write_whole(folder / TABLES, reproduced.markdown(result) + "\n")
+        for name, picture in reproduced.pictures(result).items():
+            picture.save(folder / name)
+    return result
 
-    def one(job: tuple[Row, int]) -> dict:
-        return _result(*job, sources[job[0].bundle], folder, seeds)
 
-    results = []
-    with progress.task("reproduce", len(jobs)) as task:
-        for (row, seed), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):
-            results.append(result)
+def _results(
+    lines: list[Row], sources: list[Source], seeds: list[int], folder: Path, progress: Progress,
+    workers: int,
+) -> list[list[dict]]:  # fmt: skip
+    """Of every line, the result of each seed. Lines of several tables that are the same run once."""
+    recipes = [[_recipe(row, seed, sources[row.bundle]) for seed in seeds] for row in lines]
+    work = {
+        _digest(recipe): (recipe, row, seed)
+        for row, of_row in zip(lines, recipes, strict=True)
+        for seed, recipe in zip(seeds, of_row, strict=True)
+    }
+
+    def one(name: str) -> dict:
+        recipe, row, seed = work[name]
+        path = folder / ROWS / f"{name}.json"
+        if path.exists():
+            return files.read_json(path)["result"]
+        result = _computed(row, seed, sources[row.bundle], folder, seeds)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_whole(path, files.dumps({"recipe": recipe, "result": result}))
+        return result
+
+    results = {}
+    with progress.task("reproduce", len(work)) as task:
+        for name, result in zip(work, side_by_side(one, work, workers), strict=True):
+            results[name] = result
+            _, row, seed = work[name]
             task.advance(1, f"{row.table}: {row.label}, seed {seed}")
+    return [[results[_digest(recipe)] for recipe in of_row] for of_row in recipes]
+
+
+def _together(
+    preset: Preset, sources: list[Source], seeds: list[int], lines: list[Row], results: list[list[dict]]
+) -> dict:
+    """What `run` returns."""
     done = []
-    for i, row in enumerate(lines):
-        of_row = results[i * len(seeds) : (i + 1) * len(seeds)]
+    for row, of_row in zip(lines, results, strict=True):
         scores = {name: [r[name] for r in of_row] for name in of_row[0]}
         variant = dataclasses.asdict(row.variant)
         done.append({"table": row.table, "label": row.label, "paper": row.paper, **variant, **scores})
-    result = {
+    return {
         "seeds": seeds,
         "chip_epochs": preset.target.epochs,
         "float_epochs": cil.FLOAT_EPOCHS,
         "native_epochs": systems.NATIVE_EPOCHS,
-        "hardware": sorted({r["hardware"] for r in results}),
+        "hardware": sorted({r["hardware"] for of_row in results for r in of_row}),
         "bundles": [{"label": s.label, **s.bundle.provenance} for s in sources],
         "rows": done,
     }
-    files.write_json(folder / RESULT, result)
-    (folder / TABLES).write_text(reproduced.markdown(result) + "\n", encoding="utf-8")
-    for name, picture in reproduced.pictures(result).items():
-        picture.save(folder / name)
-    return result
 
 
 def _only(lines: list[Row], wanted: Iterable[str]) -> list[Row]:
@@ -212,12 +241,10 @@ def _word(row: Row) -> str:
     return row.table.replace(",", "").split()[0]
 
 
-def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int]) -> dict:
-    """One row and seed: from its file if it is there, else computed and left there."""
-    from xnoreplay.model.hardware import processor
-
+def _recipe(row: Row, seed: int, source: Source) -> dict:
+    """All that a result depends on, plain values."""
     native = row.variant.system == "native"
-    recipe = {
+    return {
         "variant": dataclasses.asdict(row.variant),
         "preset": presets.to_dict(row.preset),
         "bundle": bundles.digest(source.bundle),
@@ -225,10 +252,16 @@ def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int])
         "seed": seed,
         "code": step.code_digest(CODE + NATIVE_CODE * native),
     }
-    digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
-    path = folder / ROWS / f"{digest}.json"
-    if path.exists():
-        return files.read_json(path)["result"]
+
+
+def _digest(recipe: dict) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def _computed(row: Row, seed: int, source: Source, folder: Path, seeds: list[int]) -> dict:
+    from xnoreplay.model.hardware import processor
+
+    native = row.variant.system == "native"
     samples = _samples(source, row.preset, folder, seed, native, seeds)
     start = time.monotonic()
     scores = systems.run(
@@ -237,17 +270,12 @@ def _result(row: Row, seed: int, source: Source, folder: Path, seeds: list[int])
     )  # fmt: skip
     scores.pop("predictions")
     counts = samples.test_counts(row.preset.scenario)
-    result = {
+    return {
         **scores,
         "curve": metrics.seen_curve(scores["matrix"], counts),
         "seconds": time.monotonic() - start,
         "hardware": processor(),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}{files.PART}")
-    files.write_json(part, {"recipe": recipe, "result": result})
-    part.replace(path)
-    return result
 
 
 def _samples(
