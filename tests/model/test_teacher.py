@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, export, pretrain, resuming, teaching  # noqa: E402
+from xnoreplay.model import checkpoint, distributed, export, pretrain, resuming, teaching  # noqa: E402
 from xnoreplay.model.losses import ClassLoss  # noqa: E402
 from xnoreplay.model.network import FBNN  # noqa: E402
 from xnoreplay.model.objective import Objective  # noqa: E402
@@ -152,7 +152,7 @@ def test_the_rate_rises_and_falls(small):
     samples = of_classes(preset.scenario, range(2), dataset.images[:40], dataset.labels[:40])
     fit = pretrain.training.Fit(
         objective, pretrain.training.adam(objective, recipe), recipe, samples, 2, 0, 4,
-        pretrain.Processes.alone(),
+        distributed.join(),
     )  # fmt: skip
     total, warm = 4 * fit.steps, fit.steps
     rates = [fit.rate(step) for step in range(total)]

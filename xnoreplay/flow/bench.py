@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow import data as datasets
+from xnoreplay.flow import tools
 from xnoreplay.flow.progress import Progress
-from xnoreplay.flow.tools import children
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure, unknown
@@ -129,7 +129,7 @@ def torch_float(bench: Bench) -> Figure:
 
 def bare(bench: Bench, verilog: str) -> Figure:
     """Verilator with a C++ program."""
-    from xnoreplay.flow import cosim, tools
+    from xnoreplay.flow import cosim
     from xnoreplay.flow.cosim.bare import bare_verilator
 
     n = bench.count(BARE_CYCLES)
@@ -147,7 +147,6 @@ def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
     Its time and cycles are those of the images, from the end of the command before them on. An image
     of more than so many cycles is aborted after them.
     """
-    from xnoreplay.flow import tools
     from xnoreplay.flow.cosim import chip, session
     from xnoreplay.flow.cosim.faults import Faults
     from xnoreplay.flow.cosim.script import Script, Step
@@ -157,14 +156,14 @@ def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
         abort = cycles
     infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
     script = Script((Step("arrive", bench.seen), *infer), bench.images[:n])
-    before = children()
+    before = tools.children()
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
         shared = chip.Bench(
             bench.preset, bench.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
             chip.optimisation(verilog), bench.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
-        build = children() - before
+        build = tools.children() - before
         outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", bench.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
@@ -269,6 +268,11 @@ def _generated(bench: Bench) -> str:
 MEASUREMENTS = (
     "fast", "step", "functional", "session", "torch", "bare", "cocotb", "amaranth", "icarus",
 )  # fmt: skip
+NEEDS = {
+    "torch": ("pretrain",), "bare": ("generate", "cosim"), "cocotb": ("generate", "cosim"),
+    "amaranth": ("generate",), "icarus": ("generate", "cosim"),
+}  # fmt: skip
+"""Steps of the flow whose tools a measurement needs."""
 
 
 def run(
@@ -282,17 +286,16 @@ def run(
         preset; dataset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
         A line of each figure goes to the progress as soon as it is measured.
     """
-    from xnoreplay.flow import tools
-
     for name in only:
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)
+        tools.require(NEEDS.get(name, ()))
     compiled = plans.compile(preset.network, preset.target)
     images, labels, dataset = samples(preset, progress)
     bench = Bench(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(
         name for name in MEASUREMENTS
-        if (name != "icarus" or tools.icarus()) and (name != "torch" or _installed("torch"))
+        if (name != "icarus" or tools.icarus()) and not any(map(tools.missing, NEEDS.get(name, ())))
     )  # fmt: skip
     text = _generated(bench) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
     ways: dict[str, Callable[[], Figure]] = {
@@ -337,12 +340,6 @@ def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray,
     """
     data = datasets.at_hand(preset, progress, RANDOM_IMAGES)
     return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
-
-
-def _installed(name: str) -> bool:
-    from importlib import util
-
-    return util.find_spec(name) is not None
 
 
 def row(figure: dict) -> str:

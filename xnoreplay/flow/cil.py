@@ -23,7 +23,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
 
 CODE = (
     "spec", "sim", "model/adam.py", "model/metrics.py", "model/rule.py", "flow/cil.py",
@@ -167,11 +167,16 @@ def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
 
 def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
     """The same rule with room for every training sample: the upper bound of latent replay."""
-    largest = int(np.bincount(latents.train_class).max())
     target = dataclasses.replace(
-        preset.target, replay_capacity=largest * preset.scenario.classes, staging_capacity=0
+        preset.target, replay_capacity=everything(preset.scenario, latents), staging_capacity=0
     )
     return chip(dataclasses.replace(preset, target=target), bundle, latents, seed)
+
+
+def everything(scenario: ScenarioSpec, latents: Latents) -> int:
+    """Latents that a memory must hold to have every training sample, or the most that a chip's can."""
+    largest = int(np.bincount(latents.train_class).max())
+    return min(largest * scenario.classes, MOST_LATENTS)
 
 
 def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:

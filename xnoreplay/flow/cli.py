@@ -41,7 +41,7 @@ from xnoreplay.flow.options import (
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
 BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
-STOPPED = "interrupted; nothing half-written is left, and the same command goes on from here"
+STOPPED = "interrupted; nothing half-written is left, and what has a run folder goes on from here"
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
 ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -215,6 +215,8 @@ def cosim(
     rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
     """
     if replay is not None:
+        if any((preset, out, bundle, untrained, force, images, simulator, fault, verilog, netlist, data)):
+            raise XnoreplayError("--replay must be alone or with --waves: all else is in the recorded folder")
         _replay(replay, waves)
         return
     find_data(data)

@@ -42,7 +42,8 @@ class Listed(NamedTuple):
 def read(run: int = 0, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """All images of one run, batch after batch in the order of its lists, test images last.
 
-    Needs 49,152 bytes of memory an image, 8.1 GB for the whole data set.
+    Needs 49,152 bytes of memory an image, 8.1 GB for the whole data set, and as much again while it
+    is read from the array.
 
     Parameters
     ----------

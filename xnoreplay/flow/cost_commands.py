@@ -9,7 +9,7 @@ import typer
 from xnoreplay.flow.options import (
     BundleOption,
     DataOption,
-    PresetOption,
+    LonePresetOption,
     UntrainedOption,
     find_data,
 )
@@ -38,7 +38,9 @@ def dialled(preset, settings: list[str] | None):
     changes: dict[str, object] = {}
     for text in settings or ():
         name, equals, value = text.partition("=")
-        if name not in known or not equals:
+        if not equals:
+            raise SpecError(f"a dial must be set as NAME=VALUE, not {text!r}")
+        if name not in known:
             raise unknown("dial", name, known)
         changes[name] = _value(name, value, type(getattr(preset.target, name)))
     try:
@@ -73,7 +75,7 @@ def chosen_bundle(preset, bundle: Path | None, untrained: bool):
 
 
 def estimate(
-    preset: PresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    preset: LonePresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
     data: DataOption = None,
     settings: SetOption = None,
     task: Annotated[int, typer.Option("--task", metavar="N", help="Which session, from 1.")] = 1,
@@ -125,7 +127,7 @@ def validate(
 
 
 def characterize(
-    preset: PresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    preset: LonePresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
     data: DataOption = None, settings: SetOption = None,
     liberty: Annotated[
         Path | None,
@@ -194,7 +196,7 @@ def compare(
 
 
 def place(
-    preset: PresetOption = None, settings: SetOption = None,
+    preset: LonePresetOption = None, settings: SetOption = None,
     unit: Annotated[
         str, typer.Option("--unit", metavar="NAME", help="chip, or array: its lanes alone.")
     ] = "chip",

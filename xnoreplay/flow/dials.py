@@ -92,8 +92,14 @@ def run(
 ) -> dict:  # fmt: skip
     """Rows of every dial's every value: label, scores over the seeds, and the float baseline.
 
-    Accuracies are in [0, 1], on validation samples. Values that break a rule of TargetSpec are left
-    out; so many workers compute side by side; file: of latents, see `cil.extract`.
+    Accuracies are in [0, 1], on validation samples. So many workers compute side by side; file: of
+    latents, see `cil.extract`. Where no values are chosen, those that break a rule of TargetSpec are left
+    out.
+
+    Raises
+    ------
+    SpecError
+        For no seed, and for a chosen value that breaks a rule.
     """
     seeds = list(seeds)
     if not seeds:
@@ -106,6 +112,8 @@ def run(
             try:
                 variant = presets.vary(preset, "target", **{dial: value})
             except SpecError:
+                if chosen is not None:
+                    raise
                 continue
             lines.append((dial, value, cil.chip, variant))
     jobs = [(line, seed) for line in lines for seed in seeds]

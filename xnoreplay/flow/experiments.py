@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
+from xnoreplay.flow import files, guard, tools
 from xnoreplay.flow.options import (
     BundleOption,
     CheckpointOption,
     DataOption,
     LatentsOption,
+    LonePresetOption,
+    LoneSeedsOption,
     OrderSeedOption,
-    PresetOption,
-    SeedsOption,
     StepOption,
     UntrainedOption,
     WorkersOption,
@@ -24,13 +25,13 @@ from xnoreplay.spec.machine import cores
 
 
 def dials(
-    preset: PresetOption = None, bundle: BundleOption = None, seeds: SeedsOption = None,
+    preset: LonePresetOption = None, bundle: BundleOption = None, seeds: LoneSeedsOption = None,
     dial: Annotated[
         list[str] | None,
         typer.Option("--dial", metavar="NAME=VALUE,...",
                      help="Try these values alone; repeatable. [default: all dials]"),
     ] = None,
-    latents: LatentsOption = None, workers: WorkersOption = None,
+    data: DataOption = None, latents: LatentsOption = None, workers: WorkersOption = None,
 ) -> None:  # fmt: skip
     """Measure what each dial of learning costs.
 
@@ -40,6 +41,7 @@ def dials(
     from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow.progress import default
 
+    find_data(data)
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
     trained = bundles.load(chosen, bundle)
@@ -50,8 +52,8 @@ def dials(
 
 
 def systems(
-    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
-    seeds: SeedsOption = None, order_seed: OrderSeedOption = None, step: StepOption = None,
+    preset: LonePresetOption = None, bundle: BundleOption = None, data: DataOption = None,
+    seeds: LoneSeedsOption = None, order_seed: OrderSeedOption = None, step: StepOption = None,
     system: Annotated[
         list[str] | None,
         typer.Option("--system", metavar="NAME",
@@ -91,6 +93,10 @@ def systems(
     from xnoreplay.flow.progress import default
 
     find_data(data)
+    if "native" in (system or ()):
+        tools.require(["pretrain"])
+    if dump is not None:
+        files.require_writable(dump)
     scenario = {"order_seed": order_seed, "step": step}
     chosen = presets.vary(
         presets.load(preset or "digits"), "scenario",
@@ -111,8 +117,13 @@ def systems(
 
 
 def reproduce(
-    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
-    seeds: SeedsOption = None,
+    preset: Annotated[
+        str | None,
+        typer.Option("--preset", metavar="NAME|FILE",
+                     help="A preset's name, or a TOML file. [default: 3mb]"),
+    ] = None,
+    bundle: BundleOption = None, data: DataOption = None,
+    seeds: LoneSeedsOption = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="FOLDER",
@@ -151,6 +162,8 @@ def reproduce(
     from xnoreplay.flow.progress import default
 
     find_data(data)
+    if native:
+        tools.require(["pretrain"])
     chosen = presets.load(preset or "3mb")
     sources = [experiments.Source(bundles.load(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(bundles.load(chosen, file)) for file in also or []]
@@ -164,7 +177,7 @@ def reproduce(
 
 def latents(
     file: Annotated[Path, typer.Argument(help="Where the latents go.")],
-    preset: PresetOption = None, bundle: BundleOption = None, data: DataOption = None,
+    preset: LonePresetOption = None, bundle: BundleOption = None, data: DataOption = None,
 ) -> None:  # fmt: skip
     """Write the latents of a whole data set.
 
@@ -176,6 +189,7 @@ def latents(
     from xnoreplay.flow.progress import default
 
     find_data(data)
+    files.require_writable(file)
     chosen = presets.load(preset or "digits")
     stored = learning.simulated(chosen, bundles.load(chosen, bundle), default())
     storage.write(stored, file)
@@ -195,7 +209,7 @@ def _workers(workers: int | None) -> int:
 
 
 def bench(
-    preset: PresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    preset: LonePresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
     data: DataOption = None,
     only: Annotated[
         list[str] | None,
@@ -221,7 +235,6 @@ def bench(
     weights of the preset's shape; leaves a figure in the run folder's `scaling`.
     """
     from xnoreplay.flow import bench as measuring
-    from xnoreplay.flow import files
     from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow import scaling as growing
     from xnoreplay.flow.progress import default
@@ -230,12 +243,17 @@ def bench(
     find_data(data)
     chosen = presets.load(preset or "digits")
     require.positive("epochs", epochs)
+    bundles.one_source(bundle, untrained)
+    if file is not None:
+        files.require_writable(file)
     if scaling and (only or bundle):
         raise SpecError("--scaling must be without --only and --bundle: it has work and bits of its own")
     if scaling:
         images, labels, _ = measuring.samples(chosen, default())
-        result = growing.run(chosen, images, labels, default())
-        growing.write(result, (out or Path("runs") / chosen.name) / "scaling")
+        folder = out or Path("runs") / chosen.name
+        with guard.locked(folder):
+            result = growing.run(chosen, images, labels, default())
+            growing.write(result, folder / "scaling")
         text = growing.markdown(result)
     else:
         given = formats.random(chosen.network, 0) if untrained else bundles.load(chosen, bundle)

@@ -57,6 +57,24 @@ def write_whole(path: Path, text: str) -> None:
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 
 
+def require_writable(path: Path) -> None:
+    """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    Raises
+    ------
+    XnoreplayError
+        For a folder, and where its folder can neither be made nor written.
+    """
+    if path.is_dir():
+        raise XnoreplayError(f"{path} must be a file to write, but is a folder")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
+
+
 def read_json(path: Path):
     return json.loads(path.read_text(encoding="utf-8"))
 

@@ -13,6 +13,10 @@ PresetOption = Annotated[
     typer.Option("--preset", metavar="NAME|FILE",
                  help="A preset's name, or a TOML file. [default: the run folder's, or digits]"),
 ]  # fmt: skip
+LonePresetOption = Annotated[
+    str | None,
+    typer.Option("--preset", metavar="NAME|FILE", help="A preset's name, or a TOML file. [default: digits]"),
+]
 OutOption = Annotated[
     Path | None,
     typer.Option("--out", help="Run folder. [default: runs/PRESET]", metavar="FOLDER"),
@@ -60,7 +64,7 @@ ObjectiveOption = Annotated[
     str | None,
     typer.Option("--objective", metavar="NAME",
                  help="supervised; semi: with Barlow Twins; or distilled: with a real-valued teacher. "
-                      "[default: supervised]"),
+                      "[default: the run folder's, or supervised]"),
 ]  # fmt: skip
 EpochsOption = Annotated[
     int | None,
@@ -80,17 +84,22 @@ AllClassesOption = Annotated[
 ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
 SeedsOption = Annotated[
     int | None,
+    typer.Option("--seeds", metavar="N", help="Seeds an accuracy is a mean over. [default: the run folder's, or 3]"),
+]
+LoneSeedsOption = Annotated[
+    int | None,
     typer.Option("--seeds", metavar="N", help="Seeds an accuracy is a mean over. [default: 3]"),
 ]
 ImagesOption = Annotated[
     int | None,
     typer.Option("--images", metavar="N",
-                 help="Images compared on every bit, counter and cycle. [default: 50]"),
+                 help="Images compared on every bit, counter and cycle; of a large network, two. "
+                      "[default: the run folder's, or 50]"),
 ]  # fmt: skip
 SimulatorOption = Annotated[
     str | None,
     typer.Option("--simulator", metavar="NAME",
-                 help="verilator, icarus, or both. [default: both where Icarus is installed]"),
+                 help="verilator, icarus, or both. [default: the run folder's, or both where Icarus is installed]"),
 ]  # fmt: skip
 FaultOption = Annotated[
     list[str] | None,

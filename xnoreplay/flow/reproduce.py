@@ -9,7 +9,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -193,7 +193,7 @@ def _results(
         path = folder / ROWS / f"{name}.json"
         if path.exists():
             return files.read_json(path)["result"]
-        result = _computed(row, seed, sources[row.bundle], folder, seeds)
+        result = _computed(row, seed, sources[row.bundle], folder, seeds, progress.note)
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_whole(path, files.dumps({"recipe": recipe, "result": result}))
         return result
@@ -258,7 +258,9 @@ def _digest(recipe: dict) -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _computed(row: Row, seed: int, source: Source, folder: Path, seeds: list[int]) -> dict:
+def _computed(
+    row: Row, seed: int, source: Source, folder: Path, seeds: list[int], report: Callable[[str], None]
+) -> dict:
     from xnoreplay.model.hardware import processor
 
     native = row.variant.system == "native"
@@ -266,7 +268,7 @@ def _computed(row: Row, seed: int, source: Source, folder: Path, seeds: list[int
     start = time.monotonic()
     scores = systems.run(
         row.variant, row.preset, source.bundle, samples, seed,
-        images=samples if native else None, checkpoint=source.checkpoint,
+        images=samples if native else None, checkpoint=source.checkpoint, report=report,
     )  # fmt: skip
     scores.pop("predictions")
     counts = samples.test_counts(row.preset.scenario)

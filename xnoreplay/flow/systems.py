@@ -15,6 +15,7 @@ shared equally by the classes seen.
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -135,6 +136,7 @@ class Memory:
 def run(
     variant: Variant, preset: Preset, bundle: Bundle, latents: Latents, seed: int,
     images: Latents | None = None, checkpoint: Path | None = None,
+    report: Callable[[str], None] = lambda _line: None,
 ) -> dict:  # fmt: skip
     """One system through the scenario: what `cil.evaluate` returns.
 
@@ -147,11 +149,13 @@ def run(
         For native replay: the same samples as images, from `pictures`.
     checkpoint : Path, optional
         For native replay: of the pre-training, whose proxies the bundle has not.
+    report : callable
+        Receives the log lines of native replay's trainings.
     """
     if variant.system == "native":
         if images is None:
             raise SpecError("native replay must have the data set's images, but none are given")
-        return _native(variant, preset, bundle, images, seed, checkpoint)
+        return _native(variant, preset, bundle, images, seed, checkpoint, report)
     if variant.rule == "chip":
         return _chip(variant, preset, bundle, latents, seed)
     return _float(variant, preset, bundle, latents, seed)
@@ -201,8 +205,7 @@ def _chip(variant, preset, bundle, latents, seed) -> dict:
     if variant.epochs is not None:
         preset = presets.vary(preset, "target", epochs=variant.epochs)
     if variant.system == "latent":
-        everything = int(np.bincount(latents.train_class).max()) * preset.scenario.classes
-        capacity = min(variant.capacity(preset), everything)
+        capacity = min(variant.capacity(preset), cil.everything(preset.scenario, latents))
         return cil.chip(
             presets.vary(preset, "target", replay_capacity=capacity), bundle, latents, seed
         )
@@ -215,9 +218,8 @@ def _chip(variant, preset, bundle, latents, seed) -> dict:
 def _chip_reset(variant, preset, bundle, latents, seed) -> dict:
     """Each session on a chip just made: random hidden rows, output rows of no class yet."""
     source, scenario = _sources(variant, preset, latents, seed), preset.scenario
-    largest = int(np.bincount(latents.train_class).max())
     target = dataclasses.replace(
-        preset.target, replay_capacity=largest * scenario.classes, staging_capacity=0
+        preset.target, replay_capacity=cil.everything(scenario, latents), staging_capacity=0
     )
     learner = cil.power_on(target, bundle, seed)
 
@@ -237,25 +239,31 @@ def _chip_reset(variant, preset, bundle, latents, seed) -> dict:
 
 def fresh(bundle: Bundle, seed: int) -> Bundle:
     """The bundle with a classifier that has learnt nothing: drawn hidden rows, cancelling pairs."""
+    from xnoreplay.model.rule import PAIR_OFFSET
     from xnoreplay.spec.bundle import MASTER_BITS
 
     rng = np.random.default_rng(seed)
     hidden = rng.integers(-FRESH, FRESH, bundle.hidden.shape, dtype=np.int16)
-    half = 1 << (MASTER_BITS - 6)  # the distance at which pairs are trained, 1 / 32
+    half = round(PAIR_OFFSET * 2 ** (MASTER_BITS - 1))
     output = np.empty_like(bundle.output)
     output[:, 0], output[:, 1] = half, -half
     return dataclasses.replace(bundle, hidden=hidden, output=output)
 
 
-def _native(variant, preset, bundle, images, seed, checkpoint) -> dict:
+def _native(variant, preset, bundle, images, seed, checkpoint, report) -> dict:
     from xnoreplay.model import native
 
-    scenario = preset.scenario
+    scenario, seen = preset.scenario, 0
+    source = _sources(variant, preset, images, seed)
+
+    def note(line: str) -> None:
+        report(f"native replay, seed {seed}, {seen} classes | {line}")
+
     network = native.Native(
         bundle, native.start(bundle, checkpoint), scenario.dataset, seed=seed,
         epochs=variant.epochs or NATIVE_EPOCHS, loss=variant.loss, balanced=variant.balanced,
+        report=note,
     )  # fmt: skip
-    source, seen = _sources(variant, preset, images, seed), 0
 
     def session(task: int) -> None:
         nonlocal seen

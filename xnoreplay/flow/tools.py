@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -212,12 +212,16 @@ STEP_TOOLS = {
 """What a step needs beyond the core packages."""
 
 
-def require(steps: list[str]) -> None:
-    """Raise ToolError for the first tool that one of the steps needs and that is missing."""
+def missing(step: str) -> Tool | None:
+    """The first tool that a step needs and that is not there."""
     by_name = {tool.name: tool for tool in TOOLS}
+    needed = (by_name[name] for name in STEP_TOOLS.get(step, ()))
+    return next((tool for tool in needed if tool.find() is None), None)
+
+
+def require(steps: Iterable[str]) -> None:
+    """Raise ToolError for the first tool that one of the steps needs and that is missing."""
     for step in steps:
-        for name in STEP_TOOLS.get(step, ()):
-            if by_name[name].find() is None:
-                raise ToolError(
-                    f"step {step} must have {name}, but it is missing: {by_name[name].remedy}"
-                )
+        tool = missing(step)
+        if tool is not None:
+            raise ToolError(f"step {step} must have {tool.name}, but it is missing: {tool.remedy}")

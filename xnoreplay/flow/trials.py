@@ -36,7 +36,7 @@ def run(
         return systems.run(
             variant, preset, bundle, latents.shuffled(seed), seed,
             images=images.shuffled(seed) if images and variant.system == "native" else None,
-            checkpoint=checkpoint,
+            checkpoint=checkpoint, report=progress.note,
         )  # fmt: skip
 
     rows: list[dict] = [{"label": variant.label} for variant in variants]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xnoreplay.model.rule import ALPHA_GAIN, FOCUS, INIT, LOSSES, class_weights
+from xnoreplay.model.rule import ALPHA_GAIN, FOCUS, INIT, LOSSES, PAIR_OFFSET, class_weights
 from xnoreplay.spec.bits import signed
 from xnoreplay.spec.bundle import MASTER_BITS, Bundle
 from xnoreplay.spec.errors import require
@@ -33,7 +33,8 @@ def fresh(net: NetworkSpec, seed: int) -> Weights:
     """Random proxies, from scratch."""
     rng = np.random.default_rng(seed)
     hidden = rng.uniform(-INIT, INIT, (net.hidden, net.latent))
-    output = rng.uniform(-INIT, INIT, (net.classes, COPIES, net.skip))
+    pair = rng.uniform(-INIT, INIT, (net.classes, 1, net.skip))
+    output = pair + np.array([PAIR_OFFSET, -PAIR_OFFSET]).reshape(COPIES, 1)
     return Weights(net, hidden.astype(np.float32), output.astype(np.float32))
 
 

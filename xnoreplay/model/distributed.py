@@ -27,11 +27,6 @@ class Processes:
     count: int
     device: torch.device
 
-    @classmethod
-    def alone(cls) -> "Processes":
-        """One process, on a GPU if there is one."""
-        return cls(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-
     @property
     def hardware(self) -> str:
         """What computes, in words."""

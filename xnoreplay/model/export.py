@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 
 from xnoreplay.model import checkpoint
-from xnoreplay.model.layers import PAIR_OFFSET
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.pretrain import build, trained_classes
 from xnoreplay.model.recipe import Recipe
+from xnoreplay.model.rule import PAIR_OFFSET
 from xnoreplay.model.samples import Dataset, Samples, halves
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import MASTER_BITS, Bundle, Golden

@@ -11,10 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from xnoreplay.model.binarize import sign
-from xnoreplay.model.rule import INIT
+from xnoreplay.model.rule import INIT, PAIR_OFFSET
 from xnoreplay.spec.network import COPIES, TAPS
 
-PAIR_OFFSET = 1 / 32
 """Half the distance between the two proxies of a pair of the output layer.
 
 The chip imports 16 u and, with one proxy a pair, reads it against plus and minus half its range:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from xnoreplay.model import checkpoint, training
-from xnoreplay.model.distributed import Processes
+from xnoreplay.model.distributed import join
 from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.network import FBNN, of_bundle
 from xnoreplay.model.objective import Objective
@@ -116,7 +116,7 @@ class Native:
         weights = class_weights(counts) if self.balanced else np.ones(classes)
         network, recipe = self.network(classes, session), self.recipe
         objective = Objective(network, ClassLoss(weights, self.loss), recipe, MAX_PIXEL)
-        here = Processes.alone()
+        here = join()
         objective.to(here.device)
         fit = training.Fit(
             objective, training.adam(objective, recipe), recipe, Samples(images, labels), classes,

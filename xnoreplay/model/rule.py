@@ -3,6 +3,7 @@
 import numpy as np
 
 INIT = 0.1  # proxies start uniform in [-INIT, INIT]; from [-1, 1] a binary network does not learn
+PAIR_OFFSET = 1 / 32  # of both proxies of a duplicated input from their mean, where training starts
 ALPHA_GAIN = 8  # times the spec's alpha; measured better, as sums are small at first
 FOCUS = 2  # gamma of the focal loss
 LOSSES = ("cce", "fcce", "sh")

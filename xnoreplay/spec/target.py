@@ -6,6 +6,8 @@ from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.network import TAPS
 
 TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
+MOST_LATENTS = 1 << 16
+"""Of both memories together: the longest walk of an address register."""
 DEVICE_TYPES = ("hp", "lop", "lstp")
 
 
@@ -78,12 +80,12 @@ class TargetSpec:
         require.between("delta_bits", self.delta_bits, 2, 8)
         require.choice("proxies_per_pair", self.proxies_per_pair, (1, 2))
         require.choice("hidden_learns", self.hidden_learns, (False, True))
-        require.between("replay_capacity", self.replay_capacity, 1, 1 << 16)
-        require.between("staging_capacity", self.staging_capacity, 0, 1 << 16)
-        if self.replay_capacity + self.staging_capacity > 1 << 16:
+        require.between("replay_capacity", self.replay_capacity, 1, MOST_LATENTS)
+        require.between("staging_capacity", self.staging_capacity, 0, MOST_LATENTS)
+        if self.replay_capacity + self.staging_capacity > MOST_LATENTS:
             raise SpecError(
-                "replay_capacity and staging_capacity together must be at most 65536 latents, the "
-                f"longest walk, not {self.replay_capacity + self.staging_capacity}"
+                f"replay_capacity and staging_capacity together must be at most {MOST_LATENTS} latents, "
+                f"the longest walk, not {self.replay_capacity + self.staging_capacity}"
             )
         require.between("epochs", self.epochs, 1, 1000)
         require.between("rate_shift", self.rate_shift, -8, 16)
