@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from xnoreplay.flow import cil, dials
-from xnoreplay.flow.pretrain import packaged
 from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.trained import packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets, reference
 from xnoreplay.spec.errors import SpecError

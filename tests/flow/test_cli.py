@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import typer
 
-from xnoreplay.flow import cli, pipeline, pretrain
+from xnoreplay.flow import cli, pipeline, pretrain, trained
 from xnoreplay.flow.specfile import to_toml
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
@@ -127,18 +127,12 @@ def test_bad_specs(capsys, tmp_path, text, message):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    ("command", "message"),
-    [
-        (["estimate"], "base must be less than the scenario's 4 classes for a session to learn"),
-        (["cil", "--untrained"], "accuracy must have at least 2 tasks, the base and a session's, not 1"),
-    ],
-    ids=["estimate", "cil"],
-)
-def test_a_scenario_without_sessions(capsys, tmp_path, monkeypatch, command, message):
+@pytest.mark.parametrize("command", [["estimate"], ["cil", "--untrained"]], ids=["estimate", "cil"])
+def test_a_scenario_without_sessions(capsys, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     path = spec(tmp_path, "[scenario]\nbase = 4")
-    assert message in mistake(capsys, *command, "--preset", path)
+    sentence = mistake(capsys, *command, "--preset", path)
+    assert "base must be less than the scenario's 4 classes for a session to learn" in sentence
 
 
 def truncated(path):
@@ -297,7 +291,7 @@ def test_a_folder_keeps_the_bundle_it_was_given(capsys, tmp_path):
     expected = bundles.digest(bundles.read(path))
     path.unlink()
     assert run(capsys, "export", "--out", folder)[0] == 0
-    assert bundles.digest(bundles.read(folder / "export" / pretrain.BUNDLE)) == expected
+    assert bundles.digest(bundles.read(folder / "export" / trained.BUNDLE)) == expected
 
 
 def test_dials_prints_a_table(capsys, monkeypatch):

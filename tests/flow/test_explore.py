@@ -15,7 +15,7 @@ from xnoreplay.flow import (
     explore_text,
     files,
     native,
-    pretrain,
+    trained,
 )
 from xnoreplay.flow import explore_space as space
 from xnoreplay.flow.progress import Silent
@@ -24,7 +24,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, ToolError
 
 DIGITS = presets.load("digits")
-BUNDLE = pretrain.packaged(DIGITS)
+BUNDLE = trained.packaged(DIGITS)
 SWEEP = {"lanes": [4, 8], "proxy_bits": [4, 8], "staging": [True, False], "clock_hz": [50_000_000]}
 
 
@@ -85,7 +85,7 @@ def test_points_that_learn_alike_share_one_run(pool, tmp_path):
 
 
 def test_accuracy_is_that_of_a_run_of_its_own(result):
-    bundle = pretrain.load(DIGITS, None)
+    bundle = trained.load(DIGITS, None)
     target = dataclasses.replace(DIGITS.target, lanes=8, proxy_bits=4)
     preset = dataclasses.replace(DIGITS, target=target)
     expected = cil.chip(preset, bundle, cil.extract(preset, bundle).shuffled(0), 0)["a_final"]

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from xnoreplay.flow import brought, cil, data, latents, pretrain
+from xnoreplay.flow import brought, cil, data, latents, trained
 from xnoreplay.flow.cosim import large
 from xnoreplay.flow.progress import Silent
 from xnoreplay.model import adam
@@ -18,7 +18,7 @@ FULL = presets.load("3mb")
 
 @pytest.fixture(scope="module")
 def bundle():
-    return pretrain.load(FULL, None)
+    return trained.load(FULL, None)
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +85,8 @@ def test_a_class_of_few_samples_comes_round_again(monkeypatch):
 def test_neither_pytorch_nor_images_are_needed():
     code = (
         "import sys, os; sys.modules['torch'] = None; os.environ.pop('XNOREPLAY_DATA', None); "
-        "from xnoreplay.flow import cil, pretrain; from xnoreplay.spec import presets; "
-        "p = presets.load('3mb'); print(cil.extract(p, pretrain.load(p, None)).train.shape)"
+        "from xnoreplay.flow import cil, trained; from xnoreplay.spec import presets; "
+        "p = presets.load('3mb'); print(cil.extract(p, trained.load(p, None)).train.shape)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "(50000, 1024)\n", done.stderr

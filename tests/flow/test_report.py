@@ -9,7 +9,7 @@ import pytest
 from tests.flow import sample_run
 from xnoreplay.flow import blocks, cost_sections, figures, files, report
 from xnoreplay.flow.metrics import Metric, quantity, spread
-from xnoreplay.flow.pretrain import BUNDLE
+from xnoreplay.flow.trained import BUNDLE
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets

@@ -7,8 +7,8 @@ import pytest
 
 from xnoreplay.flow import cil, predictions, systems
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.pretrain import packaged
 from xnoreplay.flow.systems import Memory, Variant
+from xnoreplay.flow.trained import packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError

@@ -268,6 +268,7 @@ def run(
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
     scenario = preset.scenario
+    scenario.check_session()
     latents = extract(preset, bundle, progress=progress)
     jobs = [(seed, name) for seed in seeds for name in METHODS]
 

@@ -66,12 +66,12 @@ def _value(name: str, text: str, kind: type) -> object:
 
 def chosen_bundle(preset, bundle: Path | None, untrained: bool):
     """The bundle of a preset: given, packaged, or None for random bits."""
-    from xnoreplay.flow import pretrain
+    from xnoreplay.flow import trained
 
-    pretrain.one_source(bundle, untrained)
-    if untrained or (bundle is None and pretrain.packaged(preset) is None):
+    trained.one_source(bundle, untrained)
+    if untrained or (bundle is None and trained.packaged(preset) is None):
         return None
-    return pretrain.load(preset, bundle)
+    return trained.load(preset, bundle)
 
 
 def estimate(

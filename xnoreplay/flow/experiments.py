@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from xnoreplay.flow import files, guard, tools
+from xnoreplay.flow import files, guard, tools, trained
 from xnoreplay.flow.options import (
     BundleOption,
     CheckpointOption,
@@ -38,15 +38,14 @@ def dials(
     One at a time around the preset, on validation samples; prints a table.
     """
     from xnoreplay.flow import dials as measuring
-    from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow.progress import default
 
     find_data(data)
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
-    trained = bundles.load(chosen, bundle)
+    given = trained.load(chosen, bundle)
     result = measuring.run(
-        chosen, trained, range(_count(seeds)), default(), tried, _workers(workers), latents
+        chosen, given, range(_count(seeds)), default(), tried, _workers(workers), latents
     )
     typer.echo(measuring.markdown(result))
 
@@ -87,7 +86,6 @@ def systems(
 
     Prints their scores; every value of an option that repeats is tried.
     """
-    from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow import systems as learning
     from xnoreplay.flow import trials
     from xnoreplay.flow.progress import default
@@ -110,7 +108,7 @@ def systems(
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
     result = trials.run(
-        variants, chosen, bundles.load(chosen, bundle), range(_count(seeds)), default(),
+        variants, chosen, trained.load(chosen, bundle), range(_count(seeds)), default(),
         checkpoint=checkpoint, dump=dump, file=latents, workers=_workers(workers),
     )  # fmt: skip
     typer.echo(trials.markdown(result))
@@ -156,7 +154,6 @@ def reproduce(
 
     Writes tables, the paper's numbers beside ours, and figures; a stopped run goes on row by row.
     """
-    from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow import reproduce as experiments
     from xnoreplay.flow import reproduced
     from xnoreplay.flow.progress import default
@@ -165,8 +162,8 @@ def reproduce(
     if native:
         tools.require(["pretrain"])
     chosen = presets.load(preset or "3mb")
-    sources = [experiments.Source(bundles.load(chosen, bundle), checkpoint, latents)]
-    sources += [experiments.Source(bundles.load(chosen, file)) for file in also or []]
+    sources = [experiments.Source(trained.load(chosen, bundle), checkpoint, latents)]
+    sources += [experiments.Source(trained.load(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
         chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers),
@@ -185,13 +182,12 @@ def latents(
     """
     from xnoreplay.flow import cil as learning
     from xnoreplay.flow import latents as storage
-    from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow.progress import default
 
     find_data(data)
     files.require_writable(file)
     chosen = presets.load(preset or "digits")
-    stored = learning.simulated(chosen, bundles.load(chosen, bundle), default())
+    stored = learning.simulated(chosen, trained.load(chosen, bundle), default())
     storage.write(stored, file)
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 
@@ -235,7 +231,6 @@ def bench(
     weights of the preset's shape; leaves a figure in the run folder's `scaling`.
     """
     from xnoreplay.flow import bench as measuring
-    from xnoreplay.flow import pretrain as bundles
     from xnoreplay.flow import scaling as growing
     from xnoreplay.flow.progress import default
     from xnoreplay.spec import bundle as formats
@@ -243,7 +238,7 @@ def bench(
     find_data(data)
     chosen = presets.load(preset or "digits")
     require.positive("epochs", epochs)
-    bundles.one_source(bundle, untrained)
+    trained.one_source(bundle, untrained)
     if file is not None:
         files.require_writable(file)
     if scaling and (only or bundle):
@@ -256,7 +251,7 @@ def bench(
             growing.write(result, folder / "scaling")
         text = growing.markdown(result)
     else:
-        given = formats.random(chosen.network, 0) if untrained else bundles.load(chosen, bundle)
+        given = formats.random(chosen.network, 0) if untrained else trained.load(chosen, bundle)
         result = measuring.run(chosen, given, default(), tuple(only or ()), epochs)
         text = measuring.markdown(result)
     if file is not None:

@@ -8,7 +8,7 @@ import shutil
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
-from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain
+from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain, trained
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import RECORD, Context, Run, Step
@@ -16,6 +16,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, XnoreplayError, require, unknown
+from xnoreplay.spec.machine import cores
 from xnoreplay.spec.presets import Preset
 
 FIRST = "export"  # where a run starts that does not train
@@ -104,7 +105,7 @@ class Settings:
         for name in self.families:
             if name not in COMMANDS:
                 raise unknown("family", name, COMMANDS)
-        pretrain.one_source(self.bundle, self.untrained)
+        trained.one_source(self.bundle, self.untrained)
 
 
 def resolve(
@@ -157,7 +158,7 @@ def _own(folder: Path, preset: Preset, start: Path) -> Path:
     """The folder's own copy of the bundle to start from; one that does not fit replaces no other."""
     target = folder / START
     if start.absolute() != target.absolute():
-        bundle = pretrain.load(preset, start)
+        bundle = trained.load(preset, start)
         with guard.locked(folder):
             try:
                 bundles.write(bundle, target)
@@ -180,10 +181,10 @@ def _kept_bundle(folder: Path, preset: Preset) -> dict:
         return {}
     if record["config"]["untrained"]:
         return {"untrained": True}
-    source, given = pretrain.packaged(preset), record["inputs"]["file bundle"]
+    source, given = trained.packaged(preset), record["inputs"]["file bundle"]
     if given is None or (source and files.file_digest(source) == given):
         return {}
-    return {"bundle": folder / "export" / pretrain.BUNDLE}
+    return {"bundle": folder / "export" / trained.BUNDLE}
 
 
 def _preset(context: Context) -> Preset:
@@ -191,12 +192,10 @@ def _preset(context: Context) -> Preset:
 
 
 def _bundle(context: Context) -> Bundle:
-    return bundles.read(context.inputs["export"] / pretrain.BUNDLE)
+    return bundles.read(context.inputs["export"] / trained.BUNDLE)
 
 
 def _cil(context: Context) -> dict:
-    from xnoreplay.model.hardware import cores
-
     return cil.run(
         _preset(context), _bundle(context), range(context.config["seeds"]), context.progress,
         dump=context.out / PREDICTIONS if context.config["dump"] else None, workers=cores(),
@@ -286,7 +285,7 @@ def _explore(context: Context) -> dict:
     if kept.is_dir():
         shutil.copytree(kept, jobs, dirs_exist_ok=True)
     result = explore.run(
-        _preset(context), context.inputs["export"] / pretrain.BUNDLE, config["sweep"],
+        _preset(context), context.inputs["export"] / trained.BUNDLE, config["sweep"],
         config["seeds"], context.scratch, context.progress,
     )  # fmt: skip
     explore.write(result, context.out)
@@ -309,7 +308,7 @@ def steps(train: bool) -> dict[str, Step]:
             "export",
             pretrain.export,
             needs=export_needs,
-            code=("spec", "model", "flow/pretrain.py", *data.CODE),
+            code=("spec", "model", "flow/pretrain.py", "flow/trained.py", *data.CODE),
             files=("bundle",),
         ),
         Step("cil", _cil, ("export",), code=(*cil.CODE, LATENTS)),
@@ -337,7 +336,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
     plan.compile(settings.preset.network, settings.preset.target)
     file = None
     if not train and not settings.untrained:
-        file = settings.bundle or pretrain.packaged(settings.preset)
+        file = settings.bundle or trained.packaged(settings.preset)
     return {
         "pretrain": {
             "preset": preset,

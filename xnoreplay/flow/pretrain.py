@@ -2,20 +2,14 @@
 
 import os
 import shutil
-from importlib import resources
 from pathlib import Path
 
-import numpy as np
-
+from xnoreplay.flow import trained
 from xnoreplay.flow.step import Context
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets, reference
-from xnoreplay.spec.bits import sign, signed
+from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 from xnoreplay.spec.presets import Preset
-
-BUNDLE = "bundle.safetensors"
 
 
 def pretrain(context: Context) -> dict:
@@ -29,17 +23,11 @@ def pretrain(context: Context) -> dict:
     path = training.run(
         preset, dataset, context.scratch, seed=context.config["seed"],
         epochs=context.config["epochs"], all_classes=context.config["all_classes"],
-        objective=context.config["objective"], start=load(preset, Path(file)) if file else None,
+        objective=context.config["objective"], start=trained.load(preset, Path(file)) if file else None,
         report=context.progress.note,
     )  # fmt: skip
     shutil.copyfile(path, context.out / path.name)
     return {"checkpoint": path.name, "seed": context.config["seed"]}
-
-
-def one_source(bundle: Path | None, untrained: bool) -> None:
-    """XnoreplayError where bits are asked for from a file and at random."""
-    if bundle and untrained:
-        raise XnoreplayError("a bundle and untrained bits must not be asked for together")
 
 
 def follows() -> bool:
@@ -65,14 +53,6 @@ def dismiss() -> None:
         distributed.leave()
 
 
-def packaged(preset: Preset) -> Path | None:
-    """The packaged bundle that fits a preset's network and scenario, if there is one."""
-    for path in sorted(Path(str(resources.files("xnoreplay"))).glob("data/*.safetensors")):
-        if not _differences(bundles.read(path), preset):
-            return path
-    return None
-
-
 def export(context: Context) -> dict:
     """Write the run's bundle: trained, from a file, or random; and check its golden pairs."""
     preset = presets.from_dict(context.config["preset"])
@@ -82,50 +62,10 @@ def export(context: Context) -> dict:
     elif context.config["untrained"]:
         bundle = bundles.random(preset.network, seed=0)
     else:
-        bundle = load(preset, Path(file) if file else None)
-    golden = check_golden(bundle)
-    digest = bundles.write(bundle, context.out / BUNDLE)
+        bundle = trained.load(preset, Path(file) if file else None)
+    golden = trained.check_golden(bundle)
+    digest = bundles.write(bundle, context.out / trained.BUNDLE)
     return {"digest": digest, "golden": golden, "provenance": bundle.provenance}
-
-
-def load(preset: Preset, path: Path | None) -> Bundle:
-    """A preset's bundle from a file, or without one the packaged bundle that fits.
-
-    Raises
-    ------
-    XnoreplayError
-        Where none is packaged, or the file's is of another network or scenario.
-    """
-    path = path or packaged(preset)
-    if path is None:
-        raise XnoreplayError(
-            f"preset {preset.name!r} must have a bundle, but none is packaged for its network and "
-            "scenario: train one with xnoreplay run --from pretrain, give one with --bundle, or "
-            "try random bits with --untrained"
-        )
-    bundle = bundles.read(path)
-    differences = _differences(bundle, preset)
-    if differences:
-        raise XnoreplayError(
-            f"the bundle must be of the network and scenario of preset {preset.name!r}, but "
-            f"differs in {', '.join(differences)}"
-        )
-    return bundle
-
-
-def _differences(bundle: Bundle, preset: Preset) -> list[str]:
-    """Fields in which a bundle is not the preset's; a random one fits any scenario."""
-    ours, theirs = (presets.network_to_dict(n) for n in (preset.network, bundle.network))
-    differing = [f"network.{name}" for name in ours if ours[name] != theirs[name]]
-    scenario = {
-        "dataset": preset.scenario.dataset,
-        "base_classes": preset.scenario.base,
-        "class_order": preset.scenario.order.tolist(),
-    }
-    for name, value in scenario.items():
-        if bundle.provenance.get(name, value) != value:
-            differing.append(f"scenario {name}")
-    return sorted(differing)
 
 
 def _trained(context: Context, preset: Preset) -> Bundle:
@@ -135,32 +75,3 @@ def _trained(context: Context, preset: Preset) -> Bundle:
     dataset = data.of(preset)
     checkpoint = context.inputs["pretrain"] / context.result("pretrain")["checkpoint"]
     return exporting.run(preset, dataset, checkpoint)
-
-
-def check_golden(bundle: Bundle) -> dict[str, int]:
-    """Hold the reference to what the exporting program computed, bit for bit.
-
-    Returns
-    -------
-    dict
-        How many images, latent bits and logits were compared.
-
-    Raises
-    ------
-    CheckFailure
-        Names the first golden image that differs.
-    """
-    golden = bundle.golden
-    z = reference.golden_latents(bundle)
-    hidden = sign(signed(z) @ signed(sign(bundle.hidden)).T)
-    base = golden.logit.shape[1]
-    weights = signed(sign(bundle.output[:base])).sum(1)
-    logit = signed(np.concatenate([z, hidden], axis=1)) @ weights.T
-    for what, expected, got in (("latent", golden.latent, z), ("logits", golden.logit, logit)):
-        wrong = np.flatnonzero((expected != got).any(axis=1))
-        if wrong.size:
-            raise CheckFailure(
-                f"the {what} of golden image {wrong[0]} must be what the bundle says, but the "
-                f"reference computes other ones in {wrong.size} of {len(expected)} images"
-            )
-    return {"images": len(z), "latent_bits": z.size, "logits": logit.size}

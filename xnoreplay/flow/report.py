@@ -12,9 +12,9 @@ from xnoreplay.flow import cost_sections, files, sections, session_sections
 from xnoreplay.flow.blocks import Card, Figure, Section
 from xnoreplay.flow.equality import comparisons
 from xnoreplay.flow.metrics import KIB, mean, quantity, spread
-from xnoreplay.flow.pretrain import BUNDLE
 from xnoreplay.flow.progress import clock
 from xnoreplay.flow.step import RECORD, RESULT
+from xnoreplay.flow.trained import BUNDLE
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets

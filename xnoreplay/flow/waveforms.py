@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow import guard, pretrain
+from xnoreplay.flow import guard, trained
 from xnoreplay.flow.cosim import waves, window
 from xnoreplay.flow.cosim.chip import opened, read_verilog
 from xnoreplay.flow.cosim.step import script_of
@@ -33,7 +33,7 @@ class Recording:
     def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:
         self.folder, self.settings, self.text, self.progress = folder, settings, text, progress
         waves.check_simulator(settings.simulator)
-        self.bundle = bundles.read(folder / "export" / pretrain.BUNDLE)
+        self.bundle = bundles.read(folder / "export" / trained.BUNDLE)
         preset = settings.preset
         with progress.task("images and commands of the script"):
             images = datasets.at_hand(preset, Silent())  # the comparison says what they are
