@@ -6,9 +6,9 @@ from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.network import TAPS
 
 TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
+DEVICE_TYPES = ("hp", "lop", "lstp")
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
-DEVICE_TYPES = ("hp", "lop", "lstp")
 
 
 @dataclass(frozen=True)
