@@ -189,6 +189,9 @@ def test_costs_of_another_lane_are_refused(tree, tmp_path):
     [
         {"format": "other"},
         {"format": measured.FORMAT, "liberty": "x", "volts": 1, "events": [], "units": {}},
+        {"format": measured.FORMAT, "liberty": "x", "volts": 1, "window": 1e999,
+         "events": dict.fromkeys(("lane_beat", "lane_clock", "update_segment", "update_clock"), 1),
+         "units": dict.fromkeys(("lane", "update"), {"annotated": 1, "nets": 1, "leakage": 1})},
     ],
 )
 def test_logic_costs_that_are_none(tmp_path, tree):

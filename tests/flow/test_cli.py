@@ -127,11 +127,15 @@ def test_bad_specs(capsys, tmp_path, text, message):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", [["estimate"], ["cil", "--untrained"]], ids=["estimate", "cil"])
+@pytest.mark.parametrize(
+    "command",
+    [["estimate"], ["cil", "--untrained"], ["systems", "--bundle", "{}"], ["dials", "--bundle", "{}"]],
+    ids=lambda command: command[0],
+)
 def test_a_scenario_without_sessions(capsys, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
-    path = spec(tmp_path, "[scenario]\nbase = 4")
-    sentence = mistake(capsys, *command, "--preset", path)
+    path, bundle = spec(tmp_path, "[scenario]\nbase = 4"), tiny_bundle(tmp_path)
+    sentence = mistake(capsys, *(a.format(bundle) for a in command), "--preset", path)
     assert "base must be less than the scenario's 4 classes for a session to learn" in sentence
 
 
@@ -222,6 +226,8 @@ def test_what_needs_pytorch_says_so_at_once(capsys, monkeypatch, arguments):
         ["latents", "{}", "--preset", "digits"],
         ["systems", "--preset", "digits", "--dump", "{}"],
         ["bench", "--preset", "digits", "--json", "{}"],
+        ["estimate", "--preset", "digits", "--json", "{}"],
+        ["characterize", "--liberty", "none", "--out", "{}"],
     ],
     ids=lambda arguments: arguments[0],
 )
@@ -234,6 +240,34 @@ def test_a_result_has_a_place_before_it_is_computed(capsys, tmp_path, arguments,
     target = tmp_path / place
     began = mistake(capsys, *(a.format(target) for a in arguments))
     assert began == f"{target} {sentence}"
+
+
+def test_what_is_refused_leaves_no_folder(capsys, tmp_path):
+    for arguments in (
+        ["latents", tmp_path / "a/b", "--preset", "nosuch"],
+        ["systems", "--dump", tmp_path / "a/b", "--system", "nosuch"],
+        ["bench", "--json", tmp_path / "a/b", "--only", "nosuch"],
+    ):
+        assert "must be" in mistake(capsys, *arguments)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_cannot_be_written_is_told(capsys, tmp_path):
+    sentence = mistake(capsys, "latents", tmp_path / ("x" * 300), "--preset", "digits")
+    assert "File name too long" in sentence
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["bench", "--out", "folder"], "--out must be with --scaling"),
+        (["systems", "--checkpoint", "none"], "--checkpoint must be with native replay"),
+        (["reproduce", "--checkpoint", "none"], "--checkpoint must be with native replay"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_need_another(capsys, arguments, message):
+    assert message in mistake(capsys, *arguments)
 
 
 def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path):
@@ -314,7 +348,7 @@ def test_a_replay_with_a_window_that_is_none(capsys, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "option", [["--verilog", "fixed.v"], ["--preset", "tiny"], ["--images", "3"], ["--netlist"]]
+    "option", [["--verilog", "fixed.v"], ["--preset", "tiny"], ["--images", "0"], ["--netlist"]]
 )
 def test_a_replay_is_alone(capsys, tmp_path, option):
     sentence = mistake(capsys, "cosim", "--replay", tmp_path, *option)

@@ -1,4 +1,8 @@
-"""The files that a step names as deciding its result are those that it imports, however far."""
+"""The files that a step names as deciding its result are those that it imports, however far.
+
+But the few lines that call them: a change of `flow/pipeline.py` would repeat every step, one of
+`flow/pretrain.py` every training.
+"""
 
 import ast
 from pathlib import Path

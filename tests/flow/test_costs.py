@@ -156,9 +156,18 @@ def test_a_technology_with_no_table(tmp_path):
         costs.use_sram(None)
 
 
+def sram(row):
+    return f"{','.join(costs.SRAM_COLUMNS)}\n{row}\n"
+
+
 @pytest.mark.parametrize(
-    "text", ["a,b\n1,2\n", ",".join(costs.SRAM_COLUMNS[1:]) + "\n65,16,32,1,2,3,4,5,6\n"]
-)
+    "text",
+    [
+        "a,b\n1,2\n", ",".join(costs.SRAM_COLUMNS[1:]) + "\n65,16,32,1,2,3,4,5,6\n",
+        sram("hp,nan,16,32,1,2,3,4,5,6"), sram("hp,65,0,32,1,2,3,4,5,6"),
+        sram("hp,65,16,32,-1,2,3,4,5,6"), sram("hp,65,16,32,1,inf,3,4,5,6"),
+    ],
+)  # fmt: skip
 def test_a_table_that_is_none(tmp_path, text):
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(costs.CostError, match="SRAM table .*bad.csv must be readable"):

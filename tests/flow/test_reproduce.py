@@ -2,13 +2,14 @@
 
 import dataclasses
 import json
+import signal
 import time
 import xml.etree.ElementTree
 
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, dials, guard, paper, reproduce, reproduced, systems
+from xnoreplay.flow import cil, dials, files, guard, paper, reproduce, reproduced, systems
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.reproduce import Row, Source
@@ -147,6 +148,32 @@ def test_what_stands_in_two_tables_runs_once(two_rows, tmp_path, monkeypatch):
     assert len(list((tmp_path / reproduce.ROWS).iterdir())) == 4
     scores = [row["a_final"] for row in result["rows"]]
     assert scores[:2] == scores[2:]
+
+
+def test_a_damaged_row_is_computed_again_and_parts_go(two_rows, tmp_path):
+    _, runs = two_rows
+    first = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    left = tmp_path / reproduce.ROWS / f".x.json{files.PART}1"
+    left.touch()
+    for damage, row in zip(("{", "[]"), (tmp_path / reproduce.ROWS).glob("*.json"), strict=True):
+        row.write_text(damage)
+    again = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    assert len(runs) == 4
+    assert [r["a_final"] for r in again["rows"]] == [r["a_final"] for r in first["rows"]]
+    assert not left.exists()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_an_interrupt_that_a_library_swallows_is_not_lost(two_rows, tmp_path, monkeypatch):
+    assert two_rows
+
+    class Dying:
+        def __del__(self):  # what is raised here is dropped
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(reproduce.reproduced, "pictures", lambda _result: Dying() and {})
+    with pytest.raises(KeyboardInterrupt):
+        reproduce.run(FULL, [source()], [0], tmp_path, Silent())
 
 
 def test_a_folder_has_one_run_at_a_time(two_rows, tmp_path):

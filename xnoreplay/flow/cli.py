@@ -215,7 +215,8 @@ def cosim(
     rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
     """
     if replay is not None:
-        if any((preset, out, bundle, untrained, force, images, simulator, fault, verilog, netlist, data)):
+        given = (preset, out, bundle, images, simulator, fault, verilog, data)
+        if untrained or force or netlist or any(option is not None for option in given):
             raise XnoreplayError("--replay must be alone or with --waves: all else is in the recorded folder")
         _replay(replay, waves)
         return
@@ -387,6 +388,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error.args[0]), FAILED_CHECK)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except OSError as error:
+        return _fail(f"a file could not be read or written: {error}", BAD_INPUT)
     except ParserError as error:
         return _fail(error.format_message(), BAD_INPUT)  # type: ignore[attr-defined]
     if code == INTERRUPTED:  # typer turns Ctrl-C into this code

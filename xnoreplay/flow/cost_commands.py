@@ -103,6 +103,8 @@ def estimate(
     chosen = dialled(presets.load(preset or "digits"), settings)
     costs.use_sram(sram)
     measured.use_logic(logic)
+    if json is not None:
+        files.require_writable(json)
     tree = session_cost.run(chosen, chosen_bundle(chosen, bundle, untrained), task)
     if json is not None:
         files.write_whole(json, files.dumps(tree))
@@ -162,10 +164,11 @@ def characterize(
     if (liberty is None) == (cacti is None):
         raise XnoreplayError("characterize must be given --liberty or --cacti, and not both")
     find_data(data)
+    path = out or Path("logic.json" if cacti is None else "sram.csv")
+    files.require_writable(path)
     if cacti is not None:
         require.choice("node", node, [int(t.removesuffix("nm")) for t in TECHNOLOGIES])
         table = memories.run(cacti, node, device or list(memories.DEVICE), default())
-        path = out or Path("sram.csv")
         files.write_whole(path, table)
         typer.echo(f"{table.count(chr(10)) - 1} SRAMs: {path}")
         return
@@ -173,7 +176,6 @@ def characterize(
     tools.require(["characterize"])
     chosen = dialled(presets.load(preset or "digits"), settings)
     tree = measuring.run(chosen, chosen_bundle(chosen, bundle, untrained), liberty, default())
-    path = out or Path("logic.json")
     files.write_whole(path, files.dumps(tree))
     typer.echo(measuring.text(tree))
     typer.echo(f"\n{path}")

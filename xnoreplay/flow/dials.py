@@ -58,12 +58,12 @@ def parse(texts: Iterable[str]) -> dict[str, tuple]:
     SpecError
         For an unknown dial, or a value that is neither an integer nor true or false.
     """
-    chosen = {}
+    chosen: dict[str, tuple] = {}
     for text in texts:
         name, _, values = text.partition("=")
         if name not in DIALS:
             raise unknown("dial", name, DIALS)
-        chosen[name] = tuple(_value(name, v) for v in values.split(","))
+        chosen[name] = chosen.get(name, ()) + tuple(_value(name, v) for v in values.split(","))
     return chosen
 
 
@@ -104,8 +104,7 @@ def run(
     seeds = list(seeds)
     if not seeds:
         raise SpecError("seeds must name at least one seed, not none")
-    latents = validation(cil.extract(preset, bundle, file, progress))
-    orders = {seed: latents.shuffled(seed) for seed in seeds}
+    preset.scenario.check_session()
     lines: list[tuple] = [("float Adam", "", cil.floating, preset)]
     for dial, values in (around(preset) if chosen is None else chosen).items():
         for value in values:
@@ -116,6 +115,8 @@ def run(
                     raise
                 continue
             lines.append((dial, value, cil.chip, variant))
+    latents = validation(cil.extract(preset, bundle, file, progress))
+    orders = {seed: latents.shuffled(seed) for seed in seeds}
     jobs = [(line, seed) for line in lines for seed in seeds]
 
     def one(job) -> dict:

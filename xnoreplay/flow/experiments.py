@@ -91,8 +91,7 @@ def systems(
     from xnoreplay.flow.progress import default
 
     find_data(data)
-    if "native" in (system or ()):
-        tools.require(["pretrain"])
+    _need_native(checkpoint, "native" in (system or ()))
     if dump is not None:
         files.require_writable(dump)
     scenario = {"order_seed": order_seed, "step": step}
@@ -159,8 +158,7 @@ def reproduce(
     from xnoreplay.flow.progress import default
 
     find_data(data)
-    if native:
-        tools.require(["pretrain"])
+    _need_native(checkpoint, native)
     chosen = presets.load(preset or "3mb")
     sources = [experiments.Source(trained.load(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(trained.load(chosen, file)) for file in also or []]
@@ -190,6 +188,13 @@ def latents(
     stored = learning.simulated(chosen, trained.load(chosen, bundle), default())
     storage.write(stored, file)
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
+
+
+def _need_native(checkpoint: Path | None, native: bool) -> None:
+    if native:
+        tools.require(["pretrain"])
+    elif checkpoint:
+        raise SpecError("--checkpoint must be with native replay: nothing else starts from real proxies")
 
 
 def _count(seeds: int | None) -> int:
@@ -241,6 +246,8 @@ def bench(
     trained.one_source(bundle, untrained)
     if file is not None:
         files.require_writable(file)
+    if out and not scaling:
+        raise SpecError("--out must be with --scaling: the figures alone go where --json says")
     if scaling and (only or bundle):
         raise SpecError("--scaling must be without --only and --bundle: it has work and bits of its own")
     if scaling:

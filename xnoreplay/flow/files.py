@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +41,7 @@ def write_json(path: Path, tree: object) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file whole or not at all.
+    """Write a file whole or not at all, and make its folder if need be.
 
     Raises
     ------
@@ -50,10 +50,12 @@ def write_whole(path: Path, text: str) -> None:
     """
     part = path.with_name(f".{path.name}{PART}{os.getpid()}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 
 
@@ -65,11 +67,11 @@ def require_writable(path: Path) -> None:
     XnoreplayError
         For a folder, and where its folder can neither be made nor written.
     """
-    if path.is_dir():
-        raise XnoreplayError(f"{path} must be a file to write, but is a folder")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
+        if path.is_dir():
+            raise XnoreplayError(f"{path} must be a file to write, but is a folder")
+        there = next(folder for folder in path.absolute().parents if folder.exists())
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None

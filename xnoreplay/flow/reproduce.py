@@ -166,13 +166,17 @@ def run(
             f"command, not {preset.scenario.dataset!r}"
         )
     lines, folder = _only(rows(preset, sources, native, sorted(set(memories))), only), Path(folder)
-    with guard.locked(folder), guard.interruptible():
+    preset.scenario.check_session()
+    with guard.locked(folder), guard.interruptible() as check:
+        files.sweep(folder / ROWS)
         results = _results(lines, sources, seeds, folder, progress, workers)
+        check()
         result = _together(preset, sources, seeds, lines, results)
         files.write_whole(folder / RESULT, files.dumps(result))
         files.write_whole(folder / TABLES, reproduced.markdown(result) + "\n")
         for name, picture in reproduced.pictures(result).items():
             picture.save(folder / name)
+        check()
     return result
 
 
@@ -191,11 +195,10 @@ def _results(
     def one(name: str) -> dict:
         recipe, row, seed = work[name]
         path = folder / ROWS / f"{name}.json"
-        if path.exists():
-            return files.read_json(path)["result"]
-        result = _computed(row, seed, sources[row.bundle], folder, seeds, progress.note)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_whole(path, files.dumps({"recipe": recipe, "result": result}))
+        result = _kept(path)
+        if result is None:
+            result = _computed(row, seed, sources[row.bundle], folder, seeds, progress.note)
+            files.write_whole(path, files.dumps({"recipe": recipe, "result": result}))
         return result
 
     results = {}
@@ -205,6 +208,14 @@ def _results(
             _, row, seed = work[name]
             task.advance(1, f"{row.table}: {row.label}, seed {seed}")
     return [[results[_digest(recipe)] for recipe in of_row] for of_row in recipes]
+
+
+def _kept(path: Path) -> dict | None:
+    """A row's result from its file, if that is there and whole."""
+    try:
+        return files.read_json(path)["result"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _together(

@@ -27,6 +27,7 @@ def run(
     dump : where a file of all predictions goes, see `xnoreplay.flow.predictions`
     """
     seeds = list(seeds)
+    preset.scenario.check_session()
     latents = cil.extract(preset, bundle, file, progress)
     images = systems.pictures(preset) if any(v.system == "native" for v in variants) else None
     jobs = [(variant, seed) for variant in variants for seed in seeds]

@@ -14,12 +14,6 @@ from xnoreplay.model.binarize import sign
 from xnoreplay.model.rule import INIT, PAIR_OFFSET
 from xnoreplay.spec.network import COPIES, TAPS
 
-"""Half the distance between the two proxies of a pair of the output layer.
-
-The chip imports 16 u and, with one proxy a pair, reads it against plus and minus half its range:
-1/2 / 16 = 1/32. Pairs trained with this distance mean the same there with one proxy or two.
-"""
-
 
 def proxies(*shape: int, generator: torch.Generator) -> nn.Parameter:
     """Real weights behind the binary ones, uniform in [-INIT, INIT]."""

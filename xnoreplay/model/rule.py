@@ -3,9 +3,14 @@
 import numpy as np
 
 INIT = 0.1  # proxies start uniform in [-INIT, INIT]; from [-1, 1] a binary network does not learn
-PAIR_OFFSET = 1 / 32  # of both proxies of a duplicated input from their mean, where training starts
 ALPHA_GAIN = 8  # times the spec's alpha; measured better, as sums are small at first
 FOCUS = 2  # gamma of the focal loss
+PAIR_OFFSET = 1 / 32
+"""Half the distance between the two proxies of a pair of the output layer.
+
+The chip imports 16 u and, with one proxy a pair, reads it against plus and minus half its range:
+1/2 / 16 = 1/32. Pairs trained with this distance mean the same there with one proxy or two.
+"""
 LOSSES = ("cce", "fcce", "sh")
 """Cross-entropy; focal cross-entropy (arXiv 1708.02002); squared hinge on targets of -1 and +1."""
 

@@ -74,8 +74,9 @@ def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
         rows = tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
         for row in rows:
             _device_type, *figures = (row[column] for column in SRAM_COLUMNS)
-            for figure in figures:
-                float(figure)
+            int(row["node_nm"])
+            if not all(0 < float(figure) < math.inf for figure in figures):
+                raise ValueError(f"figures must be above 0 and finite, not {', '.join(figures)}")
     except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
     if not rows:

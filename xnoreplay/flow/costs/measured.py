@@ -85,5 +85,7 @@ def read(path: Path) -> Logic:
             segment=int(tree["segment"]),
             proxy_bits=int(tree["proxy_bits"]),
         )
-    except (OSError, AttributeError, LookupError, TypeError, ValueError, ZeroDivisionError) as error:
+    except (
+        OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
+    ) as error:
         raise CostError(f"logic costs {path} must be a file of characterize, but: {error!r}") from None
