@@ -54,7 +54,7 @@ def test_five_sessions_in_the_chip_s_integers(bundle):
     """As docs/cifar100.md has it, within the spread over seeds."""
     scores = cil.chip(FULL, bundle, cil.extract(FULL, bundle).shuffled(0), 0)
     assert len(scores["matrix"]) == 6
-    assert scores["a_final"] == pytest.approx(0.4414, abs=0.01)
+    assert scores["a_final"] == pytest.approx(0.4569, abs=0.01)
 
 
 def test_co_simulation_without_images_takes_the_packaged_latents(bundle, stored, monkeypatch):
