@@ -110,7 +110,6 @@ def test_the_command(capsys, tmp_path):
         (["--task", "9"], "task must be an integer from 1 to 2, not 9"),
         (["--sram", "none.csv"], "SRAM table none.csv must be readable"),
         (["--explain", "nothing"], "a figure to explain must have 'nothing' in its name"),
-        (["--json", "no/such/folder.json"], "no/such/folder.json must be writable"),
     ],
 )
 def test_mistakes(capsys, arguments, sentence):
