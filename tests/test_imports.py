@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports import modules
+
 ROOT = Path(__file__).parent.parent / "xnoreplay"
 ARROWS: dict[str, set[str]] = {
     "spec": set(),
@@ -20,18 +22,6 @@ TORCH_FREE = ("spec", "sim", "hw", "flow")
 
 def sources(package: str) -> list[Path]:
     return sorted((ROOT / package).rglob("*.py"))
-
-
-def modules(tree: ast.AST) -> set[str]:
-    """Full names of what a syntax tree imports."""
-    found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert not node.level, "imports are absolute"
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {str(node.module)}
-    return found
 
 
 def imported(package: str) -> set[str]:

@@ -248,7 +248,7 @@ def test_what_is_refused_leaves_no_folder(capsys, tmp_path):
         ["systems", "--dump", tmp_path / "a/b", "--system", "nosuch"],
         ["bench", "--json", tmp_path / "a/b", "--only", "nosuch"],
     ):
-        assert "must be" in mistake(capsys, *arguments)
+        assert "'nosuch'" in mistake(capsys, *arguments)
     assert not list(tmp_path.iterdir())
 
 

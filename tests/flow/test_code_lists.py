@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.imports import modules
 from xnoreplay.flow import explore, pipeline, reproduce
 from xnoreplay.flow.step import PACKAGE
 
@@ -34,19 +35,14 @@ LISTS = {
 
 
 def file_of(module: str) -> Path | None:
-    parts = module.split(".")[1:]
+    root, *parts = module.split(".")
     found = [PACKAGE.joinpath(*parts).with_suffix(".py"), PACKAGE.joinpath(*parts, "__init__.py")]
-    return next((f for f in found if parts and f.exists()), None)
+    return next((f for f in found if root == "xnoreplay" and parts and f.exists()), None)
 
 
 def imports(path: Path) -> set[Path]:
     """Files of the package that a module imports, also inside its functions."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("xnoreplay"):
-            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-        elif isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names if alias.name.startswith("xnoreplay")}
+    names = modules(ast.parse(path.read_text(encoding="utf-8")))
     return {path for path in map(file_of, names) if path}
 
 

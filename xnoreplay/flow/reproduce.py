@@ -185,12 +185,12 @@ def _results(
     workers: int,
 ) -> list[list[dict]]:  # fmt: skip
     """Of every line, the result of each seed. Lines of several tables that are the same run once."""
-    recipes = [[_recipe(row, seed, sources[row.bundle]) for seed in seeds] for row in lines]
-    work = {
-        _digest(recipe): (recipe, row, seed)
-        for row, of_row in zip(lines, recipes, strict=True)
-        for seed, recipe in zip(seeds, of_row, strict=True)
-    }
+    names: list[list[str]] = []
+    work: dict[str, tuple[dict, Row, int]] = {}
+    for row in lines:
+        recipes = [_recipe(row, seed, sources[row.bundle]) for seed in seeds]
+        names.append([_digest(recipe) for recipe in recipes])
+        work |= {n: (r, row, s) for n, r, s in zip(names[-1], recipes, seeds, strict=True)}
 
     def one(name: str) -> dict:
         recipe, row, seed = work[name]
@@ -207,7 +207,7 @@ def _results(
             results[name] = result
             _, row, seed = work[name]
             task.advance(1, f"{row.table}: {row.label}, seed {seed}")
-    return [[results[_digest(recipe)] for recipe in of_row] for of_row in recipes]
+    return [[results[name] for name in of_row] for of_row in names]
 
 
 def _kept(path: Path) -> dict | None:
