@@ -58,7 +58,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Bench:
+class Workload:
     """What all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
 
     preset: Preset
@@ -89,59 +89,59 @@ class Bench:
         return self.chip().predict(self.images[:n]).tolist()
 
 
-def simulator(bench: Bench, mode: str, cycles: int) -> Figure:
+def simulator(workload: Workload, mode: str, cycles: int) -> Figure:
     """The simulator in one of its modes; its build is what numba takes to load or compile."""
     start = time.process_time()
-    chip = bench.chip(mode)
-    chip.infer(bench.images[0])
+    chip = workload.chip(mode)
+    chip.infer(workload.images[0])
     build = time.process_time() - start
-    n = bench.count(cycles)
+    n = workload.count(cycles)
     first, start = chip.cycles, time.process_time()
-    found = [chip.infer(bench.images[i]).prediction for i in range(n)]
+    found = [chip.infer(workload.images[i]).prediction for i in range(n)]
     spent = time.process_time() - start
-    _same(mode, bench.expected(n), found)
+    _same(mode, workload.expected(n), found)
     name = {"fast": "simulator, fast mode", "step": "simulator, stepping mode"}[mode]
     return Figure(name, spent, chip.cycles - first, n, build)
 
 
-def functional(bench: Bench) -> Figure:
+def functional(workload: Workload) -> Figure:
     """Predictions of a data set, on every core; the time is all cores' together."""
-    chip = bench.chip()
-    chip.predict(bench.images[:8])
-    n = min(FUNCTIONAL_IMAGES, len(bench.images))
-    with bench.progress.task("functional simulation", n) as task:
+    chip = workload.chip()
+    chip.predict(workload.images[:8])
+    n = min(FUNCTIONAL_IMAGES, len(workload.images))
+    with workload.progress.task("functional simulation", n) as task:
         start, clock = time.process_time(), time.monotonic()
-        chip.predict(bench.images[:n], task.advance)
+        chip.predict(workload.images[:n], task.advance)
         spent = time.process_time() - start
     return Figure("simulator, functional", spent, 0, n, notes={"clock": time.monotonic() - clock})
 
 
-def torch_float(bench: Bench) -> Figure:
+def torch_float(workload: Workload) -> Figure:
     """The network in PyTorch, single precision, one thread, its fastest batch and layout."""
     from xnoreplay.model import speed
 
-    n = min(TORCH_IMAGES, len(bench.images))
-    with bench.progress.task(f"PyTorch, {n} images"):
-        found = speed.single_precision(bench.bundle, bench.images[:n])
+    n = min(TORCH_IMAGES, len(workload.images))
+    with workload.progress.task(f"PyTorch, {n} images"):
+        found = speed.single_precision(workload.bundle, workload.images[:n])
     notes = {"batch": found.batch, "layout": found.layout}
     return Figure("PyTorch, single precision", found.seconds, 0, n, notes=notes)
 
 
-def bare(bench: Bench, verilog: str) -> Figure:
+def bare(workload: Workload, verilog: str) -> Figure:
     """Verilator with a C++ program."""
     from xnoreplay.flow import cosim
     from xnoreplay.flow.cosim.bare import bare_verilator
 
-    n = bench.count(BARE_CYCLES)
+    n = workload.count(BARE_CYCLES)
     found = bare_verilator(
-        bench.preset, bench.bundle, bench.images[:n], verilog, tools.verilator_env(),
-        bench.progress, optimise=cosim.optimisation(verilog),
+        workload.preset, workload.bundle, workload.images[:n], verilog, tools.verilator_env(),
+        workload.progress, optimise=cosim.optimisation(verilog),
     )  # fmt: skip
     return Figure("Verilator, bare C++", found["seconds"], found["cycles"], n, found["build_cpu"],
                   {"build_kept": found["build_kept"]})  # fmt: skip
 
 
-def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
+def cocotb(workload: Workload, verilog: str, name: str, cycles: int) -> Figure:
     """The co-simulation's test bench, which looks at nothing but registers and counters.
 
     Its time and cycles are those of the images, from the end of the command before them on. An image
@@ -151,20 +151,20 @@ def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
     from xnoreplay.flow.cosim.faults import Faults
     from xnoreplay.flow.cosim.script import Script, Step
 
-    n, abort = bench.count(cycles), 0
-    if cycles < bench.plan.infer_cycles(bench.seen):
+    n, abort = workload.count(cycles), 0
+    if cycles < workload.plan.infer_cycles(workload.seen):
         abort = cycles
     infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
-    script = Script((Step("arrive", bench.seen), *infer), bench.images[:n])
+    script = Script((Step("arrive", workload.seen), *infer), workload.images[:n])
     before = tools.children()
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
-        shared = chip.Bench(
-            bench.preset, bench.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
-            chip.optimisation(verilog), bench.progress,
+        shared = chip.Subject(
+            workload.preset, workload.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
+            chip.optimisation(verilog), workload.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
         build = tools.children() - before
-        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", bench.progress)
+        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", workload.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
@@ -173,15 +173,15 @@ def cocotb(bench: Bench, verilog: str, name: str, cycles: int) -> Figure:
     return Figure(title, end - start, last - first, images, build, {"build_kept": built.kept})
 
 
-def amaranth(bench: Bench) -> Figure:
+def amaranth(workload: Workload) -> Figure:
     """Amaranth's own simulator, the first cycles of an image."""
     from amaranth.sim import Simulator
 
     from xnoreplay.hw.top import Chip
     from xnoreplay.spec.registers import Command
 
-    chip = Chip(bench.plan)
-    pixels = bench.images[0].reshape(-1, bench.images.shape[-1])
+    chip = Chip(workload.plan)
+    pixels = workload.images[0].reshape(-1, workload.images.shape[-1])
     spent = [0.0]
 
     async def run(ctx) -> None:
@@ -199,7 +199,7 @@ def amaranth(bench: Bench) -> Figure:
         spent[0] = time.process_time() - spent[0]
 
     start = time.process_time()
-    with bench.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
+    with workload.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
         simulation = Simulator(chip)
         simulation.add_clock(1e-6)
         simulation.add_testbench(run)
@@ -208,46 +208,46 @@ def amaranth(bench: Bench) -> Figure:
     return Figure("Amaranth's simulator", spent[0], AMARANTH_CYCLES, 0, build)
 
 
-def session(bench: Bench) -> Figure:
+def session(workload: Workload) -> Figure:
     """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
     from dataclasses import replace
 
     from xnoreplay.sim.run import Simulator
 
-    fill = _filler(bench)
-    target = replace(bench.preset.target, epochs=1)
-    warm = fill(Simulator(plans.compile(bench.plan.network, target), bench.bundle))
+    fill = _filler(workload)
+    target = replace(workload.preset.target, epochs=1)
+    warm = fill(Simulator(plans.compile(workload.plan.network, target), workload.bundle))
     warm.retrain()  # compiles, and says what utilisation is
-    target = replace(bench.preset.target, epochs=bench.epochs)
-    chip = fill(Simulator(plans.compile(bench.plan.network, target), bench.bundle))
+    target = replace(workload.preset.target, epochs=workload.epochs)
+    chip = fill(Simulator(plans.compile(workload.plan.network, target), workload.bundle))
     before, first = chip.counters, chip.cycles
     start, clock = time.process_time(), time.monotonic()
-    with bench.progress.task("retraining in fast mode, epochs", bench.epochs) as task:
+    with workload.progress.task("retraining in fast mode, epochs", workload.epochs) as task:
         chip.retrain(task.advance)
     spent = time.process_time() - start
     moved = {name: n - before[name] for name, n in chip.counters.items()}
     notes = {
         "clock": time.monotonic() - clock,
-        "epochs": bench.epochs,
-        "samples": moved["learn.samples"] // bench.epochs,
+        "epochs": workload.epochs,
+        "samples": moved["learn.samples"] // workload.epochs,
         "minibatches": moved["learn.minibatches"],
         "array_busy": moved["array.beats"] / moved["cycles"],
     }
     return Figure("retraining session, fast mode", spent, chip.cycles - first, notes=notes)
 
 
-def _filler(bench: Bench) -> Callable:
+def _filler(workload: Workload) -> Callable:
     """What fills a chip: its replay memory with base classes, its staging memory with the first task's,
     as far as there are images."""
     from xnoreplay.flow import simulate_large
 
-    seen, old, new = simulate_large.chosen(bench.preset, bench.plan, bench.labels)
-    chip = bench.chip()
-    kept, staged = chip.latents(bench.images[old]), chip.latents(bench.images[new])
+    seen, old, new = simulate_large.chosen(workload.preset, workload.plan, workload.labels)
+    chip = workload.chip()
+    kept, staged = chip.latents(workload.images[old]), chip.latents(workload.images[new])
 
     def fill(chip):
         chip.arrive(seen)
-        chip.preload(kept, bench.labels[old], staged, bench.labels[new])
+        chip.preload(kept, workload.labels[old], staged, workload.labels[new])
         return chip
 
     return fill
@@ -258,11 +258,11 @@ def _same(what: str, expected: list, found: list) -> None:
         raise CheckFailure(f"predictions of {what} must be those of the functional simulator")
 
 
-def _generated(bench: Bench) -> str:
+def _generated(workload: Workload) -> str:
     from xnoreplay.hw import verilog
 
-    with bench.progress.task("Verilog"):
-        return verilog.generate(bench.plan)
+    with workload.progress.task("Verilog"):
+        return verilog.generate(workload.plan)
 
 
 MEASUREMENTS = (
@@ -292,22 +292,22 @@ def run(
         tools.require(NEEDS.get(name, ()))
     compiled = plans.compile(preset.network, preset.target)
     images, labels, dataset = samples(preset, progress)
-    bench = Bench(preset, bundle, compiled, images, labels, epochs, progress)
+    workload = Workload(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(
         name for name in MEASUREMENTS
         if (name != "icarus" or tools.icarus()) and not any(map(tools.missing, NEEDS.get(name, ())))
     )  # fmt: skip
-    text = _generated(bench) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
+    text = _generated(workload) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
     ways: dict[str, Callable[[], Figure]] = {
-        "fast": lambda: simulator(bench, "fast", FAST_CYCLES),
-        "step": lambda: simulator(bench, "step", STEP_CYCLES),
-        "functional": lambda: functional(bench),
-        "session": lambda: session(bench),
-        "torch": lambda: torch_float(bench),
-        "bare": lambda: bare(bench, text),
-        "cocotb": lambda: cocotb(bench, text, "verilator", COCOTB_CYCLES),
-        "amaranth": lambda: amaranth(bench),
-        "icarus": lambda: cocotb(bench, text, "icarus", ICARUS_CYCLES),
+        "fast": lambda: simulator(workload, "fast", FAST_CYCLES),
+        "step": lambda: simulator(workload, "step", STEP_CYCLES),
+        "functional": lambda: functional(workload),
+        "session": lambda: session(workload),
+        "torch": lambda: torch_float(workload),
+        "bare": lambda: bare(workload, text),
+        "cocotb": lambda: cocotb(workload, text, "verilator", COCOTB_CYCLES),
+        "amaranth": lambda: amaranth(workload),
+        "icarus": lambda: cocotb(workload, text, "icarus", ICARUS_CYCLES),
     }
     figures = {}
     with progress.task("measurements", len(wanted)) as task:

@@ -16,7 +16,7 @@ from xnoreplay.flow import latents as latent_files
 from xnoreplay.flow.latents import LatentSet
 from xnoreplay.flow.metrics import percent
 from xnoreplay.flow.progress import Progress, Silent
-from xnoreplay.flow.workers import side_by_side
+from xnoreplay.flow.workers import side_by_side, still_wanted
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
@@ -54,6 +54,11 @@ class Latents:
         """Training latents of some classes, in order of arrival."""
         chosen = np.isin(self.train_class, list(classes))
         return self.train[chosen], self.train_class[chosen]
+
+    @property
+    def largest_class(self) -> int:
+        """Training samples of the class that has most."""
+        return int(np.bincount(self.train_class).max())
 
     def test_counts(self, scenario: ScenarioSpec) -> list[int]:
         """Test samples of each task."""
@@ -121,6 +126,7 @@ def evaluate(
     """
     tasks, rows = scenario.task_of[latents.test_class], []
     for task in range(scenario.tasks + 1):
+        still_wanted()
         session(task)
         rows.append(predict(latents.test))
     predicted = np.stack(rows)
@@ -175,16 +181,14 @@ def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> d
 
 def everything(scenario: ScenarioSpec, latents: Latents) -> int:
     """Latents that a memory must hold to have every training sample, or the most that a chip's can."""
-    largest = int(np.bincount(latents.train_class).max())
-    return min(largest * scenario.classes, MOST_LATENTS)
+    return min(latents.largest_class * scenario.classes, MOST_LATENTS)
 
 
 def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
     """The same rule on new classes alone, nothing remembered: the lower bound."""
     scenario = preset.scenario
-    target = dataclasses.replace(
-        preset.target, staging_capacity=int(np.bincount(latents.train_class).max() * scenario.step)
-    )
+    staging = latents.largest_class * scenario.step
+    target = dataclasses.replace(preset.target, staging_capacity=staging)
     learner = power_on(target, bundle, seed)
 
     def session(task: int) -> None:

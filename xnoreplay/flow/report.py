@@ -1,6 +1,5 @@
 """The report: one self-contained page, and every number with unit, direction and origin."""
 
-import os
 import platform
 from importlib import resources
 from pathlib import Path
@@ -16,8 +15,8 @@ from xnoreplay.flow.progress import clock
 from xnoreplay.flow.step import RECORD, RESULT
 from xnoreplay.flow.trained import BUNDLE
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import machine, presets
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -119,7 +118,7 @@ def provenance(results: dict[str, dict], records: dict[str, dict]) -> Section:
             section.metric(f"pretrain.{name}", trained[name], "fraction", "higher", "counted")
     section.text(
         f"xnoreplay {xnoreplay.__version__}, Python {platform.python_version()} on "
-        f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors."
+        f"{platform.system()} {platform.machine()}, {machine.cores()} cores."
     )
     return section
 

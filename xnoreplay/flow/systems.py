@@ -23,6 +23,7 @@ import numpy as np
 
 from xnoreplay.flow import cil
 from xnoreplay.flow.cil import Latents
+from xnoreplay.flow.workers import still_wanted
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
@@ -257,6 +258,7 @@ def _native(variant, preset, bundle, images, seed, checkpoint, report) -> dict:
     source = _sources(variant, preset, images, seed)
 
     def note(line: str) -> None:
+        still_wanted()
         report(f"native replay, seed {seed}, {seen} classes | {line}")
 
     network = native.Native(

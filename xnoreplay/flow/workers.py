@@ -4,6 +4,7 @@ Products of a minibatch are too small to share, and threads that wait for each o
 machine make them a hundred times slower.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -11,6 +12,11 @@ from typing import TypeVar
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+_here = threading.local()
+
+
+class Abandoned(Exception):
+    """Nobody waits for this job any more."""
 
 
 def one_thread() -> AbstractContextManager:
@@ -25,13 +31,34 @@ def side_by_side(
 ) -> Iterator[Result]:
     """Results in the order of the jobs, so many of which run at a time.
 
-    After an error or an interrupt no further job starts.
+    After an error or an interrupt no further job starts, and those at work end where they next ask
+    `still_wanted`.
     """
+    ended = threading.Event()
+
+    def one(job: Job) -> Result:
+        _here.ended = ended
+        return work(job)
+
     with one_thread(), ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(work, job) for job in jobs]
+        futures = [pool.submit(one, job) for job in jobs]
         try:
             for future in futures:
                 yield future.result()
         finally:
+            ended.set()
             for future in futures:
                 future.cancel()
+
+
+def still_wanted() -> None:
+    """Go on, unless this is in a job of `side_by_side` that was given up: then end it.
+
+    Raises
+    ------
+    Abandoned
+        There; it reaches nobody.
+    """
+    ended: threading.Event | None = getattr(_here, "ended", None)
+    if ended is not None and ended.is_set():
+        raise Abandoned
