@@ -194,8 +194,6 @@ RECIPES = {
 
 
 DISTILLED = 0.7
-SEMI = {"cifar100": {"shift": 4}}
-"""What differs from the recipe of a data set where there are two views: they move further."""
 
 
 def recipe_of(dataset: str, objective: str = "supervised") -> Recipe:
@@ -210,5 +208,4 @@ def recipe_of(dataset: str, objective: str = "supervised") -> Recipe:
         return recipe
     if objective == "distilled":
         return replace(recipe, distilled=DISTILLED)
-    recipe = replace(recipe, twins=1.0, activation=max(1.0, recipe.activation))
-    return replace(recipe, **SEMI.get(dataset, {}))
+    return replace(recipe, twins=1.0, activation=max(1.0, recipe.activation))
