@@ -192,6 +192,33 @@ def test_workers_change_nothing(two_rows, tmp_path):
         assert a | {"seconds": 0} == b | {"seconds": 0}
 
 
+def test_native_replay_runs_alone_and_last(two_rows, tmp_path, monkeypatch):
+    assert two_rows
+    lines = reproduce.rows(TINY, [], False, [])
+    native = [
+        Row("Memory, native replay, float", str(m), Variant("native", megabits=m), TINY) for m in (0.1, 0.2)
+    ]
+    monkeypatch.setattr(reproduce, "rows", lambda *_: native + lines)
+    at_work, most, order = [], [], []
+
+    def computed(row, *_):
+        at_work.append(row)
+        most.append((row.variant.system, len(at_work)))
+        order.append(row.label)
+        time.sleep(0.05)
+        at_work.remove(row)
+        return {"a_final": float(len(order)), "hardware": "an abacus"}
+
+    monkeypatch.setattr(reproduce, "_computed", computed)
+    monkeypatch.setattr(reproduced, "pictures", lambda _result: {})
+    monkeypatch.setattr(reproduced, "markdown", lambda _result: "")
+    result = reproduce.run(FULL, [source()], [0], tmp_path, Silent(), native=True, workers=4)
+    assert order[2:] == ["0.1", "0.2"]
+    assert {n for system, n in most if system == "native"} == {1}
+    assert [row["label"] for row in result["rows"]] == ["0.1", "0.2", *(row.label for row in lines)]
+    assert [row["a_final"] for row in result["rows"][:2]] == [[3.0], [4.0]]
+
+
 def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
     assert two_rows
     reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
@@ -287,3 +314,12 @@ def test_the_head_says_how_each_extractor_was_trained():
     })  # fmt: skip
     assert "Of all classes it was trained on, 45.0 % and 40.0 %." in text
     assert "recognises 78.5 % of their training images" in text
+    assert "predecessor" not in text
+
+
+def test_the_head_says_which_values_are_the_predecessor_s(two_rows, tmp_path):
+    assert two_rows
+    result = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    for row, known in (("45.5", False), ("40 ± 2", True)):
+        result["rows"][0]["paper"] = row
+        assert ("read off a plot of the paper's predecessor" in reproduced.markdown(result)) == known

@@ -1,6 +1,7 @@
 """Systems of class-incremental learning: memories, what each learns, bounds, and refusals."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from xnoreplay.flow import cil, predictions, systems
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.systems import Memory, Variant
 from xnoreplay.flow.trained import packaged
+from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
@@ -177,3 +179,25 @@ def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypa
     assert scores["a_new"] > 0.5
     with pytest.raises(SpecError, match="must have the data set's images"):
         systems.run(variant, preset, bundle, latents, 0)
+
+
+def test_native_replay_that_is_given_up_ends_in_the_middle_of_a_session(bundle, monkeypatch):
+    training = pytest.importorskip("xnoreplay.model.training")
+    monkeypatch.setattr(training, "REPORT_SECONDS", 0)
+    images, begun, lines = systems.pictures(DIGITS), threading.Event(), []
+
+    def report(line):
+        lines.append(line)
+        begun.set()
+
+    def job(name):
+        if name == "fails":
+            assert begun.wait(60)
+            raise ZeroDivisionError
+        variant = Variant("native", megabits=0.002, epochs=50)
+        systems.run(variant, DIGITS, bundle, images, 0, images=images, report=report)
+
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(job, ["native", "fails"], 2))
+    assert lines
+    assert not any("epoch 50/50" in line for line in lines)

@@ -1,4 +1,5 @@
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -16,21 +17,34 @@ def test_results_come_in_the_order_of_the_jobs(count):
     assert list(side_by_side(square, range(10), count)) == [x * x for x in range(10)]
 
 
-def test_a_job_at_work_ends_where_it_asks_once_another_has_failed():
-    waiting, asked = threading.Event(), []
+def turning(ended):
+    """A job that asks for half a minute whether it is still wanted; it says how it came to an end."""
+    for _ in range(30_000):
+        try:
+            still_wanted()
+        except workers.Abandoned:
+            ended.append("abandoned")
+            raise
+        time.sleep(0.001)
+    ended.append("by itself")
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_after_an_error_jobs_at_work_end_and_no_other_starts(first):
+    """Also where the results of another job are waited for when it comes."""
+    started, ended = [], []
 
     def job(name):
+        started.append(name)
         if name == "fails":
-            waiting.wait()
             raise ValueError(name)
-        waiting.set()
-        while True:
-            asked.append(name)
-            still_wanted()
+        turning(ended)
 
+    jobs = ["fails", "turns"] if first else ["turns", "fails"]
     with pytest.raises(ValueError, match="fails"):
-        list(side_by_side(job, ["fails", "goes on"], 2))
-    assert asked
+        list(side_by_side(job, [*jobs, "later", "later still"], 2))
+    assert set(started) <= {"fails", "turns", "later"}
+    assert "by itself" not in ended
     still_wanted()  # this thread runs no job
 
 
@@ -48,7 +62,7 @@ def test_a_scenario_that_is_given_up_ends_before_its_next_task():
 
     def job(name):
         if name == "interrupted":
-            started.wait()
+            assert started.wait(60)
             raise KeyboardInterrupt
         return cil.evaluate(Scenario, samples, session, lambda z: z)
 

@@ -146,7 +146,7 @@ def run(
     native : bool
         Native replay, too: needs PyTorch and the data set's images, and hours.
     workers : int
-        Rows computed side by side.
+        Rows computed side by side; of native replay one.
     only : iterable of str
         First words of the tables wanted, as "Losses"; all if empty.
     memories : iterable of float
@@ -184,7 +184,10 @@ def _results(
     lines: list[Row], sources: list[Source], seeds: list[int], folder: Path, progress: Progress,
     workers: int,
 ) -> list[list[dict]]:  # fmt: skip
-    """Of every line, the result of each seed. Lines of several tables that are the same run once."""
+    """Of every line, the result of each seed. Lines of several tables that are the same run once.
+
+    Native replay trains on every core: its rows run one after the other, when the others are done.
+    """
     names: list[list[str]] = []
     work: dict[str, tuple[dict, Row, int]] = {}
     for row in lines:
@@ -201,12 +204,15 @@ def _results(
             files.write_whole(path, files.dumps({"recipe": recipe, "result": result}))
         return result
 
+    alone = [name for name, (_, row, _) in work.items() if row.variant.system == "native"]
+    shared = [name for name in work if name not in alone]
     results = {}
     with progress.task("reproduce", len(work)) as task:
-        for name, result in zip(work, side_by_side(one, work, workers), strict=True):
-            results[name] = result
-            _, row, seed = work[name]
-            task.advance(1, f"{row.table}: {row.label}, seed {seed}")
+        for group, at_once in ((shared, workers), (alone, 1)):
+            for name, result in zip(group, side_by_side(one, group, at_once), strict=True):
+                results[name] = result
+                _, row, seed = work[name]
+                task.advance(1, f"{row.table}: {row.label}, seed {seed}")
     return [[results[name] for name in of_row] for of_row in names]
 
 

@@ -45,6 +45,8 @@ def _head(result: dict) -> list[str]:
             f"The paper's, trained on all 100 classes, recognises {paper.OFFLINE_TRAIN} % of their "
             "training images."
         )
+    if any("±" in row["paper"] for row in result["rows"]):
+        lines.append("What has ± 2 was read off a plot of the paper's predecessor, of a network of 4.1 Mb.")
     return lines
 
 

@@ -34,21 +34,29 @@ def side_by_side(
     After an error or an interrupt no further job starts, and those at work end where they next ask
     `still_wanted`.
     """
-    ended = threading.Event()
+    ended, failed = threading.Event(), []
 
     def one(job: Job) -> Result:
         _here.ended = ended
-        return work(job)
+        still_wanted()
+        try:
+            return work(job)
+        except Abandoned:
+            raise
+        except BaseException as error:
+            failed.append(error)
+            ended.set()
+            raise
 
     with one_thread(), ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(one, job) for job in jobs]
         try:
             for future in futures:
                 yield future.result()
+        except Abandoned:
+            raise failed[0] from None
         finally:
             ended.set()
-            for future in futures:
-                future.cancel()
 
 
 def still_wanted() -> None:
@@ -59,6 +67,6 @@ def still_wanted() -> None:
     Abandoned
         There; it reaches nobody.
     """
-    ended: threading.Event | None = getattr(_here, "ended", None)
+    ended: threading.Event | None = getattr(_here, "ended", None)  # of the pool that works in this thread
     if ended is not None and ended.is_set():
         raise Abandoned
