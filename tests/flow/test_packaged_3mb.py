@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from xnoreplay.flow import brought, data, latents, trained
+from xnoreplay.flow import brought, data, latents, reproduce, trained
 from xnoreplay.flow.cosim import large
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import RESULT
@@ -17,6 +18,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 
 FULL = presets.load("3mb")
+EXTRACTORS = Path(__file__).parents[2] / "extractors"
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +97,17 @@ def test_a_class_of_few_samples_comes_round_again(monkeypatch):
     assert found.shape == (80, preset.network.latent)
     few = np.bincount(images.labels[~images.is_test]).min()
     np.testing.assert_array_equal(found[0], found[few * preset.scenario.base])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rpt-supervised-20", "rpt-supervised-8", "rpt-semi-8", "fpt-supervised-5", "fpt-semi-5", "fpt-distilled-8",
+    ],
+)  # fmt: skip
+def test_the_other_extractors_are_what_their_names_say(name):
+    other = trained.load(FULL, EXTRACTORS / f"{name}.safetensors")
+    assert trained.check_golden(other)["images"] == 16
+    source = reproduce.Source(other)
+    classes = {"base": "rpt", "all": "fpt"}[source.classes]
+    assert f"{classes}-{source.objective}-{other.provenance['epochs']}" == name
