@@ -33,10 +33,11 @@ def scores(labels: np.ndarray, task: np.ndarray, predicted: np.ndarray) -> dict[
     """
     last = len(predicted) - 1
     transfer, forgetting = BWT(), Forgetting()
-    for metric in (transfer, forgetting):
-        for j in range(last):
-            metric.update(j, accuracy(predicted[j], labels, task == j), initial=True)
-            metric.update(j, accuracy(predicted[last], labels, task == j))
+    for j in range(last):
+        first, final = (accuracy(predicted[t], labels, task == j) for t in (j, last))
+        for metric in (transfer, forgetting):
+            metric.update(j, first, initial=True)
+            metric.update(j, final)
     seen = [accuracy(row, labels, task <= t) for t, row in enumerate(predicted)]
     return {
         "a_final": seen[-1],

@@ -88,7 +88,7 @@ def test_scaling_takes_no_choice_of_measurements(capsys):
 def test_an_image_that_takes_too_long_is_aborted():
     progress = Noted()
     images, labels, _ = bench.samples(TINY, progress)
-    shared = bench.Workload(TINY, BUNDLE, PLAN, images, labels, 1, progress)
+    shared = bench.Common(TINY, BUNDLE, PLAN, images, labels, 1, progress)
     whole = PLAN.infer_cycles(TINY.scenario.classes)
     figure = bench.cocotb(shared, verilog.generate(PLAN), "verilator", whole // 2)
     assert figure.images == 0

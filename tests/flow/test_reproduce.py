@@ -14,7 +14,6 @@ from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.reproduce import Row, Source
 from xnoreplay.flow.systems import Variant
-from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, XnoreplayError
@@ -272,22 +271,6 @@ def test_dials_are_those_around_a_preset():
     assert digits["replay_capacity"] == (20, 50, 100, 200)
     assert full["replay_capacity"] == (976, 2441, 4882, 9764)
     assert full["staging_capacity"] == (0, 625, 1250, 2500, 5000)
-
-
-def test_after_an_error_no_further_job_starts():
-    started = []
-
-    def work(job):
-        started.append(job)
-        if job == 1:
-            raise ZeroDivisionError
-        time.sleep(0.05)
-        return job
-
-    with pytest.raises(ZeroDivisionError):
-        list(side_by_side(work, range(50), 1))
-    assert len(started) < 50
-    assert list(side_by_side(str, range(20), 3)) == [str(i) for i in range(20)]
 
 
 def test_simulated_latents_stay_in_the_folder(tmp_path, monkeypatch):

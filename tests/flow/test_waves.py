@@ -115,8 +115,8 @@ def record(source, spans, tmp_path_factory):
 
     def folder(text: str):
         if text not in known:
-            with chip.opened(TINY, BUNDLE, source, Silent(), optimise="-O0") as subject:
-                known[text] = waves.write(subject, SCRIPT, text, spans, tmp_path_factory.mktemp("waves"))
+            with chip.opened(TINY, BUNDLE, source, Silent(), optimise="-O0") as design:
+                known[text] = waves.write(design, SCRIPT, text, spans, tmp_path_factory.mktemp("waves"))
         return known[text]
 
     return folder
@@ -242,10 +242,10 @@ def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatc
 def test_a_window_too_long_for_the_disk(monkeypatch, source, spans):
     monkeypatch.setattr(waves, "ROOM", 100_000)
     with (
-        chip.opened(TINY, BUNDLE, source, Silent()) as subject,
+        chip.opened(TINY, BUNDLE, source, Silent()) as design,
         pytest.raises(SpecError, match="--waves must be of at most 12 cycles of this chip, not 13"),
     ):
-        waves.write(subject, SCRIPT, "0:12", spans, source)
+        waves.write(design, SCRIPT, "0:12", spans, source)
 
 
 def test_only_one_simulator_records():

@@ -1,11 +1,13 @@
+"""Jobs side by side: their order, and how they end when one fails or nobody waits for them."""
+
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, workers
-from xnoreplay.flow.workers import side_by_side, still_wanted
+from xnoreplay.flow import cil
+from xnoreplay.flow.workers import Abandoned, side_by_side, still_wanted
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -15,6 +17,7 @@ def test_results_come_in_the_order_of_the_jobs(count):
         return x * x
 
     assert list(side_by_side(square, range(10), count)) == [x * x for x in range(10)]
+    assert list(side_by_side(str, range(20), count)) == [str(i) for i in range(20)]
 
 
 def turning(ended):
@@ -22,7 +25,7 @@ def turning(ended):
     for _ in range(30_000):
         try:
             still_wanted()
-        except workers.Abandoned:
+        except Abandoned:
             ended.append("abandoned")
             raise
         time.sleep(0.001)
@@ -48,6 +51,21 @@ def test_after_an_error_jobs_at_work_end_and_no_other_starts(first):
     still_wanted()  # this thread runs no job
 
 
+def test_after_an_error_no_further_job_starts_on_one_thread():
+    started = []
+
+    def work(job):
+        started.append(job)
+        if job == 1:
+            raise ZeroDivisionError
+        time.sleep(0.05)
+        return job
+
+    with pytest.raises(ZeroDivisionError):
+        list(side_by_side(work, range(50), 1))
+    assert len(started) < 50
+
+
 def test_a_scenario_that_is_given_up_ends_before_its_next_task():
     class Scenario:
         tasks, task_of = 5, np.zeros(1, int)
@@ -58,7 +76,8 @@ def test_a_scenario_that_is_given_up_ends_before_its_next_task():
         done.append(task)
         if task == 2:
             started.set()
-            assert workers._here.ended.wait(60)
+            with pytest.raises(Abandoned):
+                turning([])
 
     def job(name):
         if name == "interrupted":

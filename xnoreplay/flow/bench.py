@@ -58,7 +58,7 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Workload:
+class Common:
     """What all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
 
     preset: Preset
@@ -89,59 +89,59 @@ class Workload:
         return self.chip().predict(self.images[:n]).tolist()
 
 
-def simulator(workload: Workload, mode: str, cycles: int) -> Figure:
+def simulator(common: Common, mode: str, cycles: int) -> Figure:
     """The simulator in one of its modes; its build is what numba takes to load or compile."""
     start = time.process_time()
-    chip = workload.chip(mode)
-    chip.infer(workload.images[0])
+    chip = common.chip(mode)
+    chip.infer(common.images[0])
     build = time.process_time() - start
-    n = workload.count(cycles)
+    n = common.count(cycles)
     first, start = chip.cycles, time.process_time()
-    found = [chip.infer(workload.images[i]).prediction for i in range(n)]
+    found = [chip.infer(common.images[i]).prediction for i in range(n)]
     spent = time.process_time() - start
-    _same(mode, workload.expected(n), found)
+    _same(mode, common.expected(n), found)
     name = {"fast": "simulator, fast mode", "step": "simulator, stepping mode"}[mode]
     return Figure(name, spent, chip.cycles - first, n, build)
 
 
-def functional(workload: Workload) -> Figure:
+def functional(common: Common) -> Figure:
     """Predictions of a data set, on every core; the time is all cores' together."""
-    chip = workload.chip()
-    chip.predict(workload.images[:8])
-    n = min(FUNCTIONAL_IMAGES, len(workload.images))
-    with workload.progress.task("functional simulation", n) as task:
+    chip = common.chip()
+    chip.predict(common.images[:8])
+    n = min(FUNCTIONAL_IMAGES, len(common.images))
+    with common.progress.task("functional simulation", n) as task:
         start, clock = time.process_time(), time.monotonic()
-        chip.predict(workload.images[:n], task.advance)
+        chip.predict(common.images[:n], task.advance)
         spent = time.process_time() - start
     return Figure("simulator, functional", spent, 0, n, notes={"clock": time.monotonic() - clock})
 
 
-def torch_float(workload: Workload) -> Figure:
+def torch_float(common: Common) -> Figure:
     """The network in PyTorch, single precision, one thread, its fastest batch and layout."""
     from xnoreplay.model import speed
 
-    n = min(TORCH_IMAGES, len(workload.images))
-    with workload.progress.task(f"PyTorch, {n} images"):
-        found = speed.single_precision(workload.bundle, workload.images[:n])
+    n = min(TORCH_IMAGES, len(common.images))
+    with common.progress.task(f"PyTorch, {n} images"):
+        found = speed.single_precision(common.bundle, common.images[:n])
     notes = {"batch": found.batch, "layout": found.layout}
     return Figure("PyTorch, single precision", found.seconds, 0, n, notes=notes)
 
 
-def bare(workload: Workload, verilog: str) -> Figure:
+def bare(common: Common, verilog: str) -> Figure:
     """Verilator with a C++ program."""
     from xnoreplay.flow import cosim
     from xnoreplay.flow.cosim.bare import bare_verilator
 
-    n = workload.count(BARE_CYCLES)
+    n = common.count(BARE_CYCLES)
     found = bare_verilator(
-        workload.preset, workload.bundle, workload.images[:n], verilog, tools.verilator_env(),
-        workload.progress, optimise=cosim.optimisation(verilog),
+        common.preset, common.bundle, common.images[:n], verilog, tools.verilator_env(),
+        common.progress, optimise=cosim.optimisation(verilog),
     )  # fmt: skip
     return Figure("Verilator, bare C++", found["seconds"], found["cycles"], n, found["build_cpu"],
                   {"build_kept": found["build_kept"]})  # fmt: skip
 
 
-def cocotb(workload: Workload, verilog: str, name: str, cycles: int) -> Figure:
+def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
     """The co-simulation's test bench, which looks at nothing but registers and counters.
 
     Its time and cycles are those of the images, from the end of the command before them on. An image
@@ -151,20 +151,20 @@ def cocotb(workload: Workload, verilog: str, name: str, cycles: int) -> Figure:
     from xnoreplay.flow.cosim.faults import Faults
     from xnoreplay.flow.cosim.script import Script, Step
 
-    n, abort = workload.count(cycles), 0
-    if cycles < workload.plan.infer_cycles(workload.seen):
+    n, abort = common.count(cycles), 0
+    if cycles < common.plan.infer_cycles(common.seen):
         abort = cycles
     infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
-    script = Script((Step("arrive", workload.seen), *infer), workload.images[:n])
+    script = Script((Step("arrive", common.seen), *infer), common.images[:n])
     before = tools.children()
     with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
-        shared = chip.Subject(
-            workload.preset, workload.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
-            chip.optimisation(verilog), workload.progress,
+        shared = chip.DesignUnderTest(
+            common.preset, common.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
+            chip.optimisation(verilog), common.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
         build = tools.children() - before
-        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", workload.progress)
+        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", common.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
@@ -173,15 +173,15 @@ def cocotb(workload: Workload, verilog: str, name: str, cycles: int) -> Figure:
     return Figure(title, end - start, last - first, images, build, {"build_kept": built.kept})
 
 
-def amaranth(workload: Workload) -> Figure:
+def amaranth(common: Common) -> Figure:
     """Amaranth's own simulator, the first cycles of an image."""
     from amaranth.sim import Simulator
 
     from xnoreplay.hw.top import Chip
     from xnoreplay.spec.registers import Command
 
-    chip = Chip(workload.plan)
-    pixels = workload.images[0].reshape(-1, workload.images.shape[-1])
+    chip = Chip(common.plan)
+    pixels = common.images[0].reshape(-1, common.images.shape[-1])
     spent = [0.0]
 
     async def run(ctx) -> None:
@@ -199,7 +199,7 @@ def amaranth(workload: Workload) -> Figure:
         spent[0] = time.process_time() - spent[0]
 
     start = time.process_time()
-    with workload.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
+    with common.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
         simulation = Simulator(chip)
         simulation.add_clock(1e-6)
         simulation.add_testbench(run)
@@ -208,46 +208,46 @@ def amaranth(workload: Workload) -> Figure:
     return Figure("Amaranth's simulator", spent[0], AMARANTH_CYCLES, 0, build)
 
 
-def session(workload: Workload) -> Figure:
+def session(common: Common) -> Figure:
     """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
     from dataclasses import replace
 
     from xnoreplay.sim.run import Simulator
 
-    fill = _filler(workload)
-    target = replace(workload.preset.target, epochs=1)
-    warm = fill(Simulator(plans.compile(workload.plan.network, target), workload.bundle))
+    fill = _filler(common)
+    target = replace(common.preset.target, epochs=1)
+    warm = fill(Simulator(plans.compile(common.plan.network, target), common.bundle))
     warm.retrain()  # compiles, and says what utilisation is
-    target = replace(workload.preset.target, epochs=workload.epochs)
-    chip = fill(Simulator(plans.compile(workload.plan.network, target), workload.bundle))
+    target = replace(common.preset.target, epochs=common.epochs)
+    chip = fill(Simulator(plans.compile(common.plan.network, target), common.bundle))
     before, first = chip.counters, chip.cycles
     start, clock = time.process_time(), time.monotonic()
-    with workload.progress.task("retraining in fast mode, epochs", workload.epochs) as task:
+    with common.progress.task("retraining in fast mode, epochs", common.epochs) as task:
         chip.retrain(task.advance)
     spent = time.process_time() - start
     moved = {name: n - before[name] for name, n in chip.counters.items()}
     notes = {
         "clock": time.monotonic() - clock,
-        "epochs": workload.epochs,
-        "samples": moved["learn.samples"] // workload.epochs,
+        "epochs": common.epochs,
+        "samples": moved["learn.samples"] // common.epochs,
         "minibatches": moved["learn.minibatches"],
         "array_busy": moved["array.beats"] / moved["cycles"],
     }
     return Figure("retraining session, fast mode", spent, chip.cycles - first, notes=notes)
 
 
-def _filler(workload: Workload) -> Callable:
+def _filler(common: Common) -> Callable:
     """What fills a chip: its replay memory with base classes, its staging memory with the first task's,
     as far as there are images."""
     from xnoreplay.flow import simulate_large
 
-    seen, old, new = simulate_large.chosen(workload.preset, workload.plan, workload.labels)
-    chip = workload.chip()
-    kept, staged = chip.latents(workload.images[old]), chip.latents(workload.images[new])
+    seen, old, new = simulate_large.chosen(common.preset, common.plan, common.labels)
+    chip = common.chip()
+    kept, staged = chip.latents(common.images[old]), chip.latents(common.images[new])
 
     def fill(chip):
         chip.arrive(seen)
-        chip.preload(kept, workload.labels[old], staged, workload.labels[new])
+        chip.preload(kept, common.labels[old], staged, common.labels[new])
         return chip
 
     return fill
@@ -258,11 +258,11 @@ def _same(what: str, expected: list, found: list) -> None:
         raise CheckFailure(f"predictions of {what} must be those of the functional simulator")
 
 
-def _generated(workload: Workload) -> str:
+def _generated(common: Common) -> str:
     from xnoreplay.hw import verilog
 
-    with workload.progress.task("Verilog"):
-        return verilog.generate(workload.plan)
+    with common.progress.task("Verilog"):
+        return verilog.generate(common.plan)
 
 
 MEASUREMENTS = (
@@ -292,22 +292,22 @@ def run(
         tools.require(NEEDS.get(name, ()))
     compiled = plans.compile(preset.network, preset.target)
     images, labels, dataset = samples(preset, progress)
-    workload = Workload(preset, bundle, compiled, images, labels, epochs, progress)
+    common = Common(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(
         name for name in MEASUREMENTS
         if (name != "icarus" or tools.icarus()) and not any(map(tools.missing, NEEDS.get(name, ())))
     )  # fmt: skip
-    text = _generated(workload) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
+    text = _generated(common) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
     ways: dict[str, Callable[[], Figure]] = {
-        "fast": lambda: simulator(workload, "fast", FAST_CYCLES),
-        "step": lambda: simulator(workload, "step", STEP_CYCLES),
-        "functional": lambda: functional(workload),
-        "session": lambda: session(workload),
-        "torch": lambda: torch_float(workload),
-        "bare": lambda: bare(workload, text),
-        "cocotb": lambda: cocotb(workload, text, "verilator", COCOTB_CYCLES),
-        "amaranth": lambda: amaranth(workload),
-        "icarus": lambda: cocotb(workload, text, "icarus", ICARUS_CYCLES),
+        "fast": lambda: simulator(common, "fast", FAST_CYCLES),
+        "step": lambda: simulator(common, "step", STEP_CYCLES),
+        "functional": lambda: functional(common),
+        "session": lambda: session(common),
+        "torch": lambda: torch_float(common),
+        "bare": lambda: bare(common, text),
+        "cocotb": lambda: cocotb(common, text, "verilator", COCOTB_CYCLES),
+        "amaranth": lambda: amaranth(common),
+        "icarus": lambda: cocotb(common, text, "icarus", ICARUS_CYCLES),
     }
     figures = {}
     with progress.task("measurements", len(wanted)) as task:

@@ -29,7 +29,7 @@ LARGE_TEXT = 1_000_000  # characters of Verilog
 
 
 @dataclass(frozen=True)
-class Subject:
+class DesignUnderTest:
     """What all sessions of a run share.
 
     netlist : how many gates, flip-flops and memories the Verilog has, if it is one of yosys
@@ -63,7 +63,7 @@ class Subject:
 def opened(
     preset: Preset, bundle: Bundle, source: Path, progress: Progress, env: dict[str, str] | None = None,
     faults: Iterable[str] = (), optimise: str | None = None, netlist: bool = False,
-) -> Iterator[Subject]:  # fmt: skip
+) -> Iterator[DesignUnderTest]:  # fmt: skip
     """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
 
     source : folder that holds `VERILOG`, used as it is found there, or a Verilog file
@@ -80,7 +80,7 @@ def opened(
             counted = {
                 "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
             }  # fmt: skip
-        yield Subject(
+        yield DesignUnderTest(
             preset, bundle, verilog, found, env or verilator_env(), Path(work),
             optimise or optimisation(verilog), progress, counted,
         )  # fmt: skip

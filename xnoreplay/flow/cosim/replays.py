@@ -10,7 +10,7 @@ from xnoreplay.flow import files
 from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim import session, waves
 from xnoreplay.flow.cosim import window as windows
-from xnoreplay.flow.cosim.chip import VERILOG, Subject, read_verilog
+from xnoreplay.flow.cosim.chip import VERILOG, DesignUnderTest, read_verilog
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
 from xnoreplay.flow.cosim.session import Outcome, Setup
@@ -51,7 +51,7 @@ def replay(
     found = fault_texts.parse(texts, plan)
     bundle = bundles.read(folder / "bundle.safetensors")
     with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
-        subject = Subject(
+        design = DesignUnderTest(
             preset, bundle, read_verilog(folder), found, env or verilator_env(), Path(work),
             optimise, progress,
         )  # fmt: skip
@@ -59,8 +59,8 @@ def replay(
         if window is not None:
             waves.check_simulator(simulator)
             spans = windows.spans(plan, bundle, script, progress, found.sim)
-            waves.write(subject, script, window, spans, folder / waves.FOLDER)
-        setup, _ = subject.setup(simulator)
+            waves.write(design, script, window, spans, folder / waves.FOLDER)
+        setup, _ = design.setup(simulator)
         outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
     if outcome.differences:
         raise CheckFailure(
@@ -70,7 +70,7 @@ def replay(
     return {"compared": outcome.compared, "cycles": outcome.cycles}
 
 
-def record(subject: Subject, setup: Setup, script: Script, located: Outcome, out: Path) -> Path:
+def record(design: DesignUnderTest, setup: Setup, script: Script, located: Outcome, out: Path) -> Path:
     """Write everything that shows a difference again; returns the folder's final path."""
     folder = out / REPLAYED
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,13 +79,13 @@ def record(subject: Subject, setup: Setup, script: Script, located: Outcome, out
     steps = [replace(s, image=None if s.image is None else place[s.image]) for s in script.steps]
     np.save(folder / "images.npy", script.images[used])
     np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
-    bundles.write(subject.bundle, folder / "bundle.safetensors")
-    (folder / VERILOG).write_text(subject.verilog, encoding="utf-8")
+    bundles.write(design.bundle, folder / "bundle.safetensors")
+    (folder / VERILOG).write_text(design.verilog, encoding="utf-8")
     tree = {
-        "preset": presets.to_dict(subject.preset),
+        "preset": presets.to_dict(design.preset),
         "simulator": setup.simulator,
-        "optimise": subject.optimise,
-        "faults": _texts(subject.faults),
+        "optimise": design.optimise,
+        "faults": _texts(design.faults),
         "commands": [s.plain(setup.plan) for s in steps],
     }
     files.write_json(folder / "replay.json", tree)

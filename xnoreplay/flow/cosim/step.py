@@ -6,7 +6,7 @@ from pathlib import Path
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow.cosim import large, session, waves
 from xnoreplay.flow.cosim import script as scripts
-from xnoreplay.flow.cosim.chip import Subject, opened
+from xnoreplay.flow.cosim.chip import DesignUnderTest, opened
 from xnoreplay.flow.cosim.replays import record
 from xnoreplay.flow.cosim.script import Script
 from xnoreplay.flow.cosim.session import Outcome, Setup
@@ -75,15 +75,15 @@ def run(
         data = dataset or datasets.at_hand(preset, progress)
     with opened(
         preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist
-    ) as subject:
+    ) as design:
         result: dict = {"faults": list(faults or []), "dataset": data.name}
-        if subject.netlist:
-            result["netlist"] = subject.netlist
+        if design.netlist:
+            result["netlist"] = design.netlist
         for name in wanted:
-            setup, built = subject.setup(name)
+            setup, built = design.setup(name)
             with progress.task("commands of the script"):
                 script = script_of(preset, bundle, data, images, name)
-            outcome = check(subject, setup, script, out)
+            outcome = check(design, setup, script, out)
             result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
     return result
 
@@ -100,17 +100,17 @@ def script_of(
     return scripts.build(preset, plan, data, bundle, images)
 
 
-def check(subject: Subject, setup: Setup, script: Script, out: Path) -> Outcome:
+def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> Outcome:
     """One session; a difference is located, recorded in `out` and raised."""
     label = f"co-simulating ({setup.simulator})"
-    outcome = session.run(setup, script, subject.work / "first", label, subject.progress)
+    outcome = session.run(setup, script, design.work / "first", label, design.progress)
     if not outcome.differences:
         return outcome
     index = outcome.differences[0].command
-    subject.progress.note(f"a difference: {outcome.differences[0]}; looking for where it begins")
-    located, script = locate(subject, setup, script, outcome, index)
+    design.progress.note(f"a difference: {outcome.differences[0]}; looking for where it begins")
+    located, script = locate(design, setup, script, outcome, index)
     first = located.differences[0]
-    folder = record(subject, setup, script, located, out)
+    folder = record(design, setup, script, located, out)
     command = f"xnoreplay cosim --replay {folder}"
     recorded = setup.simulator == waves.SIMULATOR
     window = around(first.cycle, located.cycles) if recorded else ""
@@ -128,7 +128,7 @@ def check(subject: Subject, setup: Setup, script: Script, out: Path) -> Outcome:
 
 
 def locate(
-    subject: Subject, setup: Setup, script: Script, outcome: Outcome, index: int
+    design: DesignUnderTest, setup: Setup, script: Script, outcome: Outcome, index: int
 ) -> tuple[Outcome, Script]:
     """Run again up to the first command that differs, and trace that one on both sides."""
     if index < 0:
@@ -141,13 +141,13 @@ def locate(
     first = looked[-1] + 1 if looked else 0
     if first < index:
         watched = script.watched(first, index, setup.plan)
-        again = session.run(setup, watched, subject.work / "watch", "narrowing", subject.progress)
+        again = session.run(setup, watched, design.work / "watch", "narrowing", design.progress)
         if again.differences:
             index = again.differences[0].command
     traced = script.until(
         index, trace=True, windows=(), memories=scripts.memories(setup.plan)
     )
-    final = session.run(setup, traced, subject.work / "trace", "tracing", subject.progress)
+    final = session.run(setup, traced, design.work / "trace", "tracing", design.progress)
     # What depends on looking again must not get lost if it does not come back.
     return (final if final.differences else outcome), traced
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from xnoreplay.flow import files
 from xnoreplay.flow.cosim import layout, session, window
-from xnoreplay.flow.cosim.chip import Subject
+from xnoreplay.flow.cosim.chip import DesignUnderTest
 from xnoreplay.flow.cosim.fst import Enumeration, Waveform, convert
 from xnoreplay.flow.cosim.script import Script
 from xnoreplay.spec.errors import CheckFailure, SpecError
@@ -47,7 +47,7 @@ def enumerations(plan: Plan) -> tuple[Enumeration, ...]:
 
 
 def write(
-    subject: Subject, script: Script, text: str, spans: list[tuple[int, int]], target: Path
+    design: DesignUnderTest, script: Script, text: str, spans: list[tuple[int, int]], target: Path
 ) -> dict:
     """Write the waveform of a window of a script, in a folder of its own.
 
@@ -74,20 +74,20 @@ def write(
         the window.
     """
     first, last = window.resolve(text, spans)
-    check_room(subject.verilog, first, last)
-    setup, _ = subject.setup(SIMULATOR, waves=(first, last))
+    check_room(design.verilog, first, last)
+    setup, _ = design.setup(SIMULATOR, waves=(first, last))
     index = next(n for n, (_, stop) in enumerate(spans) if last < stop)
-    work = subject.work / FOLDER
-    outcome = session.run(setup, quiet(script, index), work, "recording", subject.progress)
+    work = design.work / FOLDER
+    outcome = session.run(setup, quiet(script, index), work, "recording", design.progress)
     vcd = work / window.VCD
     if not vcd.exists():
         raise _not_reached(text, outcome)
     folder = target / f"{first}-{last}"
     with files.whole_folder(folder) as part:
-        wave = convert(vcd, part / FST, last, enumerations(setup.plan), subject.progress)
+        wave = convert(vcd, part / FST, last, enumerations(setup.plan), design.progress)
         vcd.unlink()
         _lay_out(wave, part, folder)
-    subject.progress.note(
+    design.progress.note(
         f"waveform of cycles {wave.first} to {wave.last}: gtkwave {folder / GTKWAVE}, "
         f"or surfer -c {folder / SURFER} {folder / FST}"
     )
