@@ -198,6 +198,12 @@ def without(monkeypatch, *names):
     monkeypatch.setattr(tools, "TOOLS", missing)
 
 
+def test_two_views_of_an_image_must_differ(capsys, tmp_path):
+    sentence = mistake(capsys, "pretrain", "--objective", "semi", "--no-augment", "--out", tmp_path / "r")
+    assert sentence.startswith("objective 'semi' must augment images")
+    assert not (tmp_path / "r").exists()
+
+
 def test_a_missing_tool(capsys, tmp_path, monkeypatch):
     without(monkeypatch, "verilator")
     sentence = mistake(capsys, "cosim", "--preset", "tiny", "--untrained", "--out", tmp_path / "r")

@@ -73,7 +73,7 @@ def test_a_start_of_another_network_leaves_the_folder_as_it_was(tmp_path, start)
     assert {path: path.read_bytes() for path in kept} == kept
 
 
-def test_the_training_is_given_epochs_and_start(tmp_path, start, monkeypatch):
+def test_the_training_is_given_what_was_chosen(tmp_path, start, monkeypatch):
     training = pytest.importorskip("xnoreplay.model.pretrain")
     given = {}
 
@@ -83,11 +83,11 @@ def test_the_training_is_given_epochs_and_start(tmp_path, start, monkeypatch):
         return folder / training.CHECKPOINT
 
     monkeypatch.setattr(training, "run", run)
-    steps = opened(tmp_path / "run", start=start, epochs=2)
+    steps = opened(tmp_path / "run", start=start, epochs=2, augment=False)
     out = tmp_path / "out"
     out.mkdir()
     pretrain.pretrain(Context(steps.configs["pretrain"], out, {}, tmp_path / "scratch", Silent()))
-    assert given["epochs"] == 2
+    assert (given["epochs"], given["augment"]) == (2, False)
     assert bundles.digest(given["start"]) == bundles.digest(bundles.read(start))
 
 

@@ -96,6 +96,12 @@ def test_extractors_are_named_by_how_they_were_trained():
     assert lines[2].label == "extractor of all classes (FPT), semi-supervised, 4 epochs, float"
     taught = source(trained_classes=50, base_classes=50, epochs=5, recipe={"distilled": 0.7})
     assert taught.label == "extractor of the base classes (RPT), distilled, 5 epochs"
+    still = source(epochs=6, recipe={"shift": 0, "flipped": False}, start={"epochs": 5, "teacher": {}})
+    assert still.label == (
+        "extractor of the base classes (RPT), supervised, images not moved, "
+        "5 epochs of other trainings, some with a teacher, and 6 epochs"
+    )
+    assert reproduce.rows(FULL, [still], False)[-1].paper == ""
     assert [r.paper for r in lines[::2]] == [
         paper.EXTRACTORS["base", "supervised"], paper.EXTRACTORS["all", "semi"],
     ]  # fmt: skip

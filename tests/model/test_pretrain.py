@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 
 from xnoreplay.model import checkpoint, export, native, network, pretrain, resuming  # noqa: E402
 from xnoreplay.model.recipe import RECIPES, Recipe, recipe_of, shifted  # noqa: E402
-from xnoreplay.model.samples import Samples  # noqa: E402
+from xnoreplay.model.samples import Samples, halves  # noqa: E402
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
 
@@ -61,6 +61,25 @@ def test_objectives_are_different_runs(small, tmp_path):
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
     with pytest.raises(SpecError, match="must be 'supervised' or 'semi' or 'distilled', not 'self'"):
         recipe_of("digits", "self")
+
+
+def test_without_augmentation_images_stay_as_they_are(small, tmp_path):
+    assert recipe_of("cifar100", "distilled", augment=False) == dataclasses.replace(
+        recipe_of("cifar100", "distilled"), shift=0, flipped=False
+    )
+    path, lines = pretrain.run(*small, tmp_path, epochs=1, augment=False), []
+    recipe = Recipe(**checkpoint.load(path)[1]["config"]["recipe"])
+    assert recipe.mirrored  # mirror images are classes of their own
+    preset, dataset = small
+    base, _ = halves(preset.scenario, preset.scenario.base, dataset)
+    seen = recipe.epoch(base, preset.scenario.base, np.random.default_rng(0))
+    known = seen.classes < preset.scenario.base
+    np.testing.assert_array_equal(*(sorted(images.tobytes() for images in part)
+                                    for part in (seen.images[known], base.images)))  # fmt: skip
+    pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
+    assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
+    with pytest.raises(SpecError, match="'semi' must augment images: else both views of one are the same"):
+        pretrain.run(*small, tmp_path, epochs=1, objective="semi", augment=False)
 
 
 def test_second_views_show_the_same_images():

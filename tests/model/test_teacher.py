@@ -110,7 +110,10 @@ def test_a_longer_training_of_the_pupil_keeps_its_teacher(small, tmp_path):
 def test_a_bundle_names_its_teacher(small, tmp_path):
     path = pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
     learned = dataclasses.asdict(teaching.recipe_for(RECIPES["digits"]))
-    assert export.run(*small, path).provenance["teacher"] == learned
+    made = export.run(*small, path)
+    assert made.provenance["teacher"] == learned
+    later = pretrain.run(*small, tmp_path / "later", epochs=1, start=made)
+    assert export.run(*small, later).provenance["start"]["teacher"] == learned
     (tmp_path / teaching.CHECKPOINT).unlink()
     lines = []
     pretrain.run(*small, tmp_path, epochs=1, objective="distilled", report=lines.append)

@@ -15,6 +15,7 @@ import xnoreplay
 from xnoreplay.flow import cost_commands, experiments
 from xnoreplay.flow.options import (
     AllClassesOption,
+    AugmentOption,
     BundleOption,
     DataOption,
     DumpOption,
@@ -125,7 +126,7 @@ def pretrain(
     preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
     data: DataOption = None, objective: ObjectiveOption = None,
     all_classes: AllClassesOption = None, order_seed: OrderSeedOption = None,
-    epochs: EpochsOption = None, start: StartOption = None,
+    epochs: EpochsOption = None, start: StartOption = None, augment: AugmentOption = None,
 ) -> None:  # fmt: skip
     """Train the network on the base classes.
 
@@ -140,7 +141,7 @@ def pretrain(
     try:
         _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes,
                objective=objective, order_seed=order_seed, epochs=epochs, start=start,
-               forget=("epochs", "start"))  # fmt: skip
+               augment=augment, forget=("epochs", "start"))  # fmt: skip
     finally:
         step.dismiss()
 

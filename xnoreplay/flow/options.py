@@ -66,6 +66,11 @@ ObjectiveOption = Annotated[
                  help="supervised; semi: with Barlow Twins; or distilled: with a real-valued teacher. "
                       "[default: the run folder's, or supervised]"),
 ]  # fmt: skip
+AugmentOption = Annotated[
+    bool | None,
+    typer.Option("--augment/--no-augment",
+                 help="Move and mirror the images. [default: the run folder's, or --augment]"),
+]  # fmt: skip
 EpochsOption = Annotated[
     int | None,
     typer.Option("--epochs", metavar="N", help="Of the training. [default: the data set's recipe]"),

@@ -41,7 +41,7 @@ SIMULATORS = ("verilator", "icarus", "both")
 TRAINING = ("start", "epochs")
 """Settings that only a pre-training of one network on one scenario can have."""
 REMEMBERED = (
-    "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "dump", "epochs",
+    "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump", "epochs",
 )  # fmt: skip
 """Settings, besides preset and start, that a folder's next run takes up."""
 START = "start.safetensors"
@@ -67,6 +67,7 @@ class Settings:
     all_classes : whether pre-training sees every class of the scenario, not the base alone
     sweep : dials and values that `explore` tries; its own choice, if None
     objective : of the pre-training, one of `xnoreplay.model.recipe.OBJECTIVES`
+    augment : whether pre-training moves and mirrors images
     dump : whether cil leaves a file of all predictions
     epochs : of the pre-training, instead of its recipe's
     start : a bundle whose training the pre-training goes on with
@@ -87,12 +88,13 @@ class Settings:
     all_classes: bool = False
     sweep: dict[str, list] | None = None
     objective: str = "supervised"
+    augment: bool = True
     dump: bool = False
     epochs: int | None = None
     start: Path | None = None
 
     def __post_init__(self) -> None:
-        from xnoreplay.model.recipe import OBJECTIVES
+        from xnoreplay.model.recipe import OBJECTIVES, recipe_of
 
         require.positive("seeds", self.seeds)
         require.positive("images", self.images)
@@ -102,6 +104,7 @@ class Settings:
             raise unknown("simulator", self.simulator, SIMULATORS)
         if self.objective not in OBJECTIVES:
             raise unknown("objective", self.objective, OBJECTIVES)
+        recipe_of(self.preset.scenario.dataset, self.objective, self.augment)
         for name in self.families:
             if name not in COMMANDS:
                 raise unknown("family", name, COMMANDS)
@@ -343,6 +346,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "seed": 0,
             "all_classes": settings.all_classes,
             "objective": settings.objective,
+            "augment": settings.augment,
             "epochs": settings.epochs,
             "start": str(settings.start) if settings.start else None,
         },

@@ -23,7 +23,8 @@ def pretrain(context: Context) -> dict:
     path = training.run(
         preset, dataset, context.scratch, seed=context.config["seed"],
         epochs=context.config["epochs"], all_classes=context.config["all_classes"],
-        objective=context.config["objective"], start=trained.load(preset, Path(file)) if file else None,
+        objective=context.config["objective"], augment=context.config["augment"],
+        start=trained.load(preset, Path(file)) if file else None,
         report=context.progress.note,
     )  # fmt: skip
     shutil.copyfile(path, context.out / path.name)

@@ -71,16 +71,36 @@ class Source:
         return "semi" if recipe.get("twins") else "supervised"
 
     @property
+    def augmented(self) -> bool:
+        """Whether the pre-training moved or mirrored images; it did, if the bundle does not say."""
+        recipe = self.bundle.provenance.get("recipe", {})
+        return bool(recipe.get("shift", 1) or recipe.get("flipped"))
+
+    @property
+    def starts(self) -> list[dict]:
+        """Provenance of the trainings before the last one, from that to the first."""
+        found, start = [], self.bundle.provenance.get("start")
+        while start:
+            found.append(start)
+            start = start.get("start")
+        return found
+
+    @property
+    def taught(self) -> bool:
+        """Whether the training or one before it had a teacher."""
+        return any("teacher" in part for part in (self.bundle.provenance, *self.starts))
+
+    @property
     def label(self) -> str:
         name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
         kind = {"semi": "semi-supervised"}.get(self.objective, self.objective)
-        epochs, start = self.bundle.provenance.get("epochs", "?"), self.bundle.provenance.get("start")
-        before = []
-        while start:
-            before.append(str(start.get("epochs", "?")))
-            start = start.get("start")
+        if not self.augmented:
+            kind += ", images not moved"
+        epochs = self.bundle.provenance.get("epochs", "?")
+        before = [str(start.get("epochs", "?")) for start in reversed(self.starts)]
         if before:
-            epochs = f"{' + '.join(reversed(before))} epochs of other trainings and {epochs}"
+            some = ", some with a teacher," if self.taught and self.objective != "distilled" else ""
+            epochs = f"{' + '.join(before)} epochs of other trainings{some} and {epochs}"
         return f"extractor of {name}, {kind}, {epochs} epochs"
 
 
@@ -119,7 +139,7 @@ def rows(
             label = f"{other.scenario.tasks} sessions of {size}, {rule}"
             lines.append(Row("Sessions, latent replay", label, Variant(rule=rule), other))
     for i, source in enumerate(sources):
-        known = paper.EXTRACTORS.get((source.classes, source.objective), "")
+        known = "" if source.taught else paper.EXTRACTORS.get((source.classes, source.objective), "")
         for rule in systems.RULES:
             lines.append(
                 Row("Extractors, latent replay", f"{source.label}, {rule}", Variant(rule=rule), preset, known, i)

@@ -96,6 +96,7 @@ def run(
     all_classes: bool = False,
     objective: str = "supervised",
     start: Bundle | None = None,
+    augment: bool = True,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
     """Train, or go on training where a checkpoint of the same run was left, in the middle of an
@@ -120,6 +121,9 @@ def run(
         A trained network of the preset's to go on from, at half the recipe's learning rate: its
         thresholds, its classifier, and its extractor's bits, whose proxies start at plus or minus
         `native.STARTED_PROXY`. Rows of classes after the base, of which a bundle has none, start at random.
+    augment : bool
+        Move and mirror images. Without, the network sees each of them as it is, and learns them by heart
+        the sooner; a teacher still sees them with holes.
     report : callable
         Receives a log line every `training.REPORT_SECONDS`.
 
@@ -128,7 +132,7 @@ def run(
     Path
         The finished checkpoint, for `xnoreplay.model.export.run`.
     """
-    recipe = recipe_of(dataset.name, objective)
+    recipe = recipe_of(dataset.name, objective, augment)
     if start is not None:
         recipe = replace(recipe, learning_rate=STARTED_RATE * recipe.learning_rate)
     epochs = recipe.epochs if epochs is None else epochs
@@ -143,7 +147,8 @@ def run(
     if all_classes:
         config["all_classes"] = True
     if start is not None:
-        known = {n: start.provenance[n] for n in ("epochs", "start") if n in start.provenance}
+        told = ("epochs", "teacher", "start")
+        known = {n: start.provenance[n] for n in told if n in start.provenance}
         config["start"] = {"digest": bundles.digest(start), "proxy": native.STARTED_PROXY} | known
     if recipe.distilled:
         config["teacher"] = asdict(teaching.recipe_for(recipe))

@@ -12,7 +12,7 @@ import numpy as np
 
 from xnoreplay.model.rule import class_weights
 from xnoreplay.model.samples import Samples
-from xnoreplay.spec.errors import require
+from xnoreplay.spec.errors import SpecError, require
 
 OBJECTIVES = ("supervised", "semi", "distilled")
 """Cross-entropy; or with it the Barlow Twins loss of two views and the activation regulariser; or the
@@ -196,14 +196,20 @@ RECIPES = {
 DISTILLED = 0.7
 
 
-def recipe_of(dataset: str, objective: str = "supervised") -> Recipe:
+def recipe_of(dataset: str, objective: str = "supervised", augment: bool = True) -> Recipe:
     """The recipe of a data set and one of `OBJECTIVES`; plain training where none was measured.
+
+    Without `augment` images are neither moved nor mirrored; pseudo-classes stay.
 
     Weights of the semi-supervised terms are set, not measured: each starts near the size of the
     others. Lambda is the library default of arXiv 2103.03230.
     """
     require.choice("objective", objective, OBJECTIVES)
     recipe = RECIPES.get(dataset, Recipe())
+    if not augment:
+        if objective == "semi":
+            raise SpecError("objective 'semi' must augment images: else both views of one are the same")
+        recipe = replace(recipe, shift=0, flipped=False)
     if objective == "supervised":
         return recipe
     if objective == "distilled":
