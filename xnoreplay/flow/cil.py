@@ -303,5 +303,5 @@ def run(
 
 def _line(name: str, scores: dict[str, list]) -> str:
     """One method's scores in percent: mean and sample standard deviation over the seeds."""
-    named = ("a_final", "a_old", "a_new", "forgetting")
+    named = ("a_final", "a_old", "a_new", "average", "forgetting")
     return f"{name:10} | {' | '.join(f'{n} {percent(scores[n])}' for n in named)}"
