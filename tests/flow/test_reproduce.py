@@ -9,7 +9,7 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, dials, files, guard, paper, reproduce, reproduced, systems
+from xnoreplay.flow import cil, dials, figures, files, guard, paper, reproduce, reproduced, systems
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.reproduce import Row, Source
@@ -233,6 +233,22 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
         assert xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg")
     assert "latent, float" in (tmp_path / "memory.svg").read_text()
     assert (tmp_path / "memory.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_what_the_predecessor_reported_is_drawn_beside_ours(monkeypatch):
+    rows = [
+        {"table": f"Memory, latent replay, {rule}", "system": "latent", "rule": rule, "megabits": megabits,
+         "a_final": [0.3, 0.5], "paper": known}
+        for rule in ("float", "chip") for megabits, known in ((0.5, "26 ± 2"), (1.0, ""), (5.0, "40 ± 2"))
+    ]  # fmt: skip
+    seen = {}
+    monkeypatch.setattr(figures, "against", lambda series, *_, dashed: seen.update(series, dashed=dashed))
+    reproduced.pictures({"rows": rows})
+    assert list(seen.pop("dashed")) == ["predecessor, latent"]
+    assert seen.pop("predecessor, latent") == ([0.5, 5.0], [0.26, 0.4], [0.02, 0.02])
+    assert {name: x for name, (x, _, _) in seen.items()} == dict.fromkeys(
+        ("latent, float", "latent, chip"), [0.5, 1.0, 5.0]
+    )
 
 
 def test_some_tables_alone(two_rows, tmp_path):

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,14 +132,18 @@ def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks:
 
 
 def against(
-    series: dict[str, tuple[list[float], list[float], list[float]]], horizontal: str, vertical: str
-) -> Picture:
-    """Fractions with whiskers of one spread, over a logarithmic axis: (x, mean, spread) each."""
+    series: dict[str, tuple[list[float], list[float], list[float]]], horizontal: str, vertical: str,
+    dashed: Container[str] = (),
+) -> Picture:  # fmt: skip
+    """Fractions with whiskers of one spread, over a logarithmic axis: (x, mean, spread) each.
+
+    dashed : series that are not ours
+    """
 
     def paint(axes) -> None:
         for i, (name, (x, middle, width)) in enumerate(series.items()):
             axes.errorbar(x, middle, yerr=width, marker="o", markersize=3.5, linewidth=1.2,
-                          capsize=2, color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
+                          linestyle="--" if name in dashed else "-", capsize=2, color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks(sorted({v for x, _, _ in series.values() for v in x}))
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")

@@ -73,8 +73,22 @@ def pictures(result: dict) -> dict[str, figures.Picture]:
             name: ([r["megabits"] for r in of], *_points(of, "a_final"))
             for name, of in memory.items()
         }
-        drawn["memory"] = figures.against(points, "memory, Mb", "a_final")
+        quoted = _read_off(result["rows"])
+        drawn["memory"] = figures.against(points | quoted, "memory, Mb", "a_final", dashed=quoted)
     return drawn
+
+
+def _read_off(rows: list[dict]) -> dict[str, tuple[list[float], list[float], list[float]]]:
+    """Of each system, the predecessor's memories and accuracies, "26 ± 2", in fractions."""
+    found: dict[str, dict[float, tuple[float, float]]] = {}
+    for row in rows:
+        if row["table"].startswith("Memory") and row["paper"]:
+            accuracy, reading = (float(part) / 100 for part in row["paper"].split("±"))
+            found.setdefault(f"predecessor, {row['system']}", {})[row["megabits"]] = accuracy, reading
+    return {
+        name: (list(of), [accuracy for accuracy, _ in of.values()], [reading for _, reading in of.values()])
+        for name, of in found.items()
+    }
 
 
 def _ticks(rows: list[dict]) -> list[str]:
