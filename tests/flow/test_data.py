@@ -71,6 +71,15 @@ def test_random_images_fit_any_network():
     assert (dataset.images == data.of(preset).images).all()
 
 
+def test_every_class_of_random_images_has_one_to_test():
+    preset = presets.from_dict({
+        "preset": "tiny", "network": {"classes": 120},
+        "scenario": {"dataset": "random", "classes": 120, "base": 118, "step": 1},
+    })  # fmt: skip
+    dataset = data.of(preset)
+    assert set(dataset.test_labels) == set(dataset.train_labels) == set(range(120))
+
+
 def test_more_classes_than_the_data_set_has():
     preset = presets.from_dict({
         "preset": "digits", "network": {"classes": 20}, "scenario": {"classes": 20, "base": 5},

@@ -2,7 +2,7 @@
 
 import pytest
 
-from xnoreplay.flow import families, pipeline, pretrain, synth
+from xnoreplay.flow import cli, families, pipeline, pretrain, synth
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import Context
 from xnoreplay.spec import bundle as bundles
@@ -22,7 +22,9 @@ def start(tmp_path):
 def opened(folder, **chosen):
     """A run folder's settings after a pre-training with these choices."""
     _, settings = pipeline.resolve(folder, {"preset": "tiny", **chosen}, pipeline.TRAINING)
-    return pipeline.open_run(folder, settings, True, Silent())
+    run = pipeline.open_run(folder, settings, True, Silent())
+    pipeline.remember(run, settings)
+    return run
 
 
 def test_a_folder_keeps_what_its_training_went_on_from(tmp_path, start):
@@ -54,6 +56,55 @@ def test_another_network_forgets_where_the_training_began(tmp_path, start):
     opened(folder, start=start, epochs=2)
     _, other = pipeline.resolve(folder, {"preset": "digits"})
     assert other.start is other.epochs is None
+
+
+def asked(folder, first="export", **chosen):
+    """What a command asks for: whether the training's bundle is exported, and else which one."""
+    if first == "pretrain":
+        chosen["trained"] = True
+    _, settings = pipeline.resolve(folder, {"preset": "tiny", **chosen})
+    run = pipeline.open_run(folder, settings, train := pipeline.trains(folder, first, settings), Silent())
+    pipeline.remember(run, settings)
+    return train, run
+
+
+def test_a_bundle_or_a_training_what_was_asked_for_last(tmp_path):
+    folder = tmp_path / "run"
+    train, run = asked(folder, untrained=True)
+    assert not train
+    run.run(["export"])
+    assert asked(folder)[1].configs["export"]["untrained"]  # it is kept
+    assert asked(folder, "pretrain")[0]
+    (folder / "pretrain").mkdir()
+    train, run = asked(folder)
+    assert train
+    assert not run.configs["export"]["untrained"]
+    assert not asked(folder, untrained=True)[0]
+    assert not asked(folder)[0]  # the export is of random bits still
+
+
+def test_a_training_that_is_not_finished_is_told(capsys, tmp_path):
+    pipeline.remember(
+        pipeline.open_run(tmp_path, settings := pipeline.Settings(TINY, trained=True), True, Silent()), settings
+    )
+    assert cli.main(["export", "--out", str(tmp_path)]) == 1  # tiny has no packaged bundle
+    assert cli.main(["export", "--out", str(tmp_path), "--preset", "digits"]) == 0
+    assert "is not finished" not in capsys.readouterr().err  # that of another network is no concern
+    folder = tmp_path / "digits"
+    chosen = pipeline.Settings(presets.load("digits"), trained=True)
+    pipeline.remember(pipeline.open_run(folder, chosen, True, Silent()), chosen)
+    assert cli.main(["export", "--out", str(folder)]) == 0
+    assert f"the training in {folder} is not finished" in capsys.readouterr().err
+
+
+def test_a_bundle_that_does_not_fit_changes_no_settings(tmp_path, start):
+    digits = tmp_path / "digits"
+    chosen = pipeline.Settings(presets.load("digits"))
+    pipeline.remember(pipeline.open_run(digits, chosen, False, Silent()), chosen)
+    before = (digits / pipeline.SETTINGS).read_bytes()
+    for wrong in (["--bundle", str(start)], ["--order-seed", "1"], ["--preset", "3mb", "--bundle", str(start)]):
+        assert cli.main(["cil", "--out", str(digits), *wrong]) == 1
+    assert (digits / pipeline.SETTINGS).read_bytes() == before
 
 
 def test_a_start_that_is_no_file(tmp_path):

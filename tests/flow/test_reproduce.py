@@ -102,6 +102,13 @@ def test_extractors_are_named_by_how_they_were_trained():
         "5 epochs of other trainings, some with a teacher, and 6 epochs"
     )
     assert reproduce.rows(FULL, [still], False)[-1].paper == ""
+    knows = {"epochs": 5, "trained_classes": 100, "twins": 1.0}
+    later = source(trained_classes=50, base_classes=50, epochs=6, start={"epochs": 7, "start": knows})
+    assert later.label == (
+        "extractor of all classes (FPT), supervised, "
+        "5 + 7 epochs of other trainings, some semi-supervised, and 6 epochs"
+    )
+    assert reproduce.rows(FULL, [later], False)[-1].paper == ""
     assert [r.paper for r in lines[::2]] == [
         paper.EXTRACTORS["base", "supervised"], paper.EXTRACTORS["all", "semi"],
     ]  # fmt: skip
@@ -233,6 +240,9 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
         assert xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg")
     assert "latent, float" in (tmp_path / "memory.svg").read_text()
     assert (tmp_path / "memory.pdf").read_bytes().startswith(b"%PDF")
+    reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent(), only=["Systems"])
+    assert {p.name for p in tmp_path.glob("*.???")} >= {"sessions_chip.svg", "sessions_chip.pdf"}
+    assert not list(tmp_path.glob("memory.*"))  # of the earlier tables
 
 
 def test_what_the_predecessor_reported_is_drawn_beside_ours(monkeypatch):
@@ -285,6 +295,13 @@ def test_the_command_names_memories(tmp_path, monkeypatch):
     for chosen in ([], ["--buffer", "5", "--buffer", "0.5"]):
         assert main(["reproduce", "--preset", "tiny", "--bundle", str(path), *chosen]) == 0
     assert seen == [reproduce.MEGABITS, [5.0, 0.5]]
+
+
+def test_options_of_tables_that_are_not_wanted(capsys):
+    for option, needed in (("--native", "Memory"), ("--buffer=5", "Memory"), ("--also=b", "Extractors")):
+        assert main(["reproduce", "--preset", "tiny", "--table", "Losses", option]) == 1
+        sentence = f"{option.split('=')[0]} must be with table {needed}, not with Losses alone"
+        assert sentence in capsys.readouterr().err
 
 
 def test_dials_are_those_around_a_preset():

@@ -38,6 +38,8 @@ def test_iso_memory_is_thirteen_latents_an_image():
         assert Variant("latent", megabits=megabits).capacity(FULL) == slots
         assert Variant("native", megabits=megabits).capacity(FULL) == images
     assert Variant("latent").capacity(FULL) == FULL.target.replay_capacity
+    for slots in range(1, 2_000):  # however a decimal fraction is rounded
+        assert Variant(megabits=slots * 128 / 1e6).capacity(DIGITS) == slots
 
 
 def test_memory_is_shared_equally_and_classes_only_lose_samples():
@@ -58,6 +60,17 @@ def test_a_memory_of_fewer_samples_than_classes_serves_some():
     memory = Memory(4, seed=0)
     memory.admit(np.arange(6), range(6))
     assert sorted(len(h) for h in memory.held) == [0, 0, 1, 1, 1, 1]
+
+
+@pytest.mark.parametrize("capacity", [48, 97, 37, 488, 4_882])
+def test_a_memory_stays_full(capacity):
+    labels = np.repeat(np.arange(100), 500)
+    memory = Memory(capacity, seed=0)
+    for seen in range(50, 101, 10):
+        memory.admit(labels, range(len(memory.held), seen))
+        assert len(memory.indices) == capacity
+        sizes = [len(h) for h in memory.held]
+        assert max(sizes) - min(sizes) <= 1
 
 
 @pytest.mark.parametrize("rule", systems.RULES)
@@ -114,6 +127,7 @@ def test_a_fresh_chip_knows_nothing(bundle):
         ({"system": "naive", "megabits": 1}, "system 'naive' must have no memory, not 1 Mb"),
         ({"megabits": 0}, "must have more than 0 Mb, not 0"),
         ({"megabits": float("inf")}, "must be finite, not of inf Mb"),
+        ({"megabits": 1e303}, r"must be finite, not of 1e\+303 Mb"),
         ({"epochs": 0}, "epochs must be a positive integer, not 0"),
     ],
 )
@@ -141,6 +155,18 @@ def test_the_command_prints_scores_and_leaves_predictions(tmp_path, capsys):
     assert set(predicted) == {f"{label}/{seed}" for label in labels for seed in (0, 1)}
     assert about["dataset"] == "digits"
     assert task.max() == 1  # one session of five classes
+
+
+def test_a_memory_for_systems_that_have_none_is_refused(capsys):
+    assert main(["systems", "--system", "naive", "--system", "cumulative", "--buffer", "5"]) == 1
+    assert "--buffer must be with latent or native: the others have no memory" in capsys.readouterr().err
+
+
+def test_variants_are_told_apart_and_run_once(capsys):
+    sizes = ["0.01", "0.0100000001", "0.01"]
+    assert main(["systems", "--epochs", "1", "--seeds", "1", *(a for s in sizes for a in ("--buffer", s))]) == 0
+    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert rows == [f"latent, float, weighted CCE, {size} Mb" for size in sizes[:2]]
 
 
 def test_another_class_order_needs_another_bundle(tmp_path, capsys):

@@ -63,6 +63,14 @@ def test_objectives_are_different_runs(small, tmp_path):
         recipe_of("digits", "self")
 
 
+def test_a_training_does_not_go_on_with_other_images(small, tmp_path, stopped):
+    preset, dataset = small
+    stopped(lambda: pretrain.run(*small, tmp_path, epochs=3), at=(pretrain.CHECKPOINT, 1, 0))
+    lines, other = [], dataclasses.replace(dataset, images=dataset.images[::-1])
+    pretrain.run(preset, other, tmp_path, epochs=3, report=lines.append)
+    assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
+
+
 def test_without_augmentation_images_stay_as_they_are(small, tmp_path):
     assert recipe_of("cifar100", "distilled", augment=False) == dataclasses.replace(
         recipe_of("cifar100", "distilled"), shift=0, flipped=False
@@ -201,7 +209,9 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
         np.testing.assert_array_equal(ours, theirs)
     np.testing.assert_array_equal(made.hidden, first.hidden)
     np.testing.assert_array_equal(made.output[:base], first.output[:base])
-    assert made.provenance["start"] == {"digest": bundle.digest(first), "epochs": 6, "proxy": 0.01}
+    assert made.provenance["start"] == {
+        "digest": bundle.digest(first), "epochs": 6, "trained_classes": base, "proxy": 0.01,
+    }  # fmt: skip
     proxies = checkpoint.load(path)[0]["model.network.dense.weight"]
     assert torch.equal(proxies.abs(), torch.full_like(proxies, 0.01))
 

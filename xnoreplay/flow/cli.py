@@ -70,6 +70,8 @@ def _bring(
     from xnoreplay.flow.progress import default
 
     find_data(data)
+    if first == "pretrain":
+        chosen["trained"] = True
     folder, settings = pipeline.resolve(out, chosen, forget)
     progress = default()
     train = pipeline.trains(folder, first, settings)
@@ -79,6 +81,9 @@ def _bring(
     names = run.span(first, last)
     forced = run.between(first, last) if force else []
     tools.require(run.pending(names) + forced)
+    pipeline.remember(run, settings)
+    if settings.trained and not train:
+        progress.note(f"the training in {folder} is not finished: its bundle is another one until it is")
     _conclude(run.run(names, forced), folder, progress)
     return folder
 

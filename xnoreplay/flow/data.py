@@ -95,7 +95,8 @@ def of(preset: Preset) -> Dataset:
         Also where the scenario has more classes than the data set.
     """
     if preset.scenario.dataset == RANDOM:
-        return _random(preset.network.image_shape, preset.scenario.classes)
+        images = max(RANDOM_IMAGES, TEST_STRIDE * preset.scenario.classes)  # one to test of each class
+        return _random(preset.network.image_shape, preset.scenario.classes, images)
     scenario = preset.scenario
     dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
     classes = int(dataset.labels.max()) + 1

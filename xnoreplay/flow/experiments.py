@@ -94,6 +94,8 @@ def systems(
     _need_native(checkpoint, "native" in (system or ()))
     if dump is not None:
         files.require_writable(dump)
+    if buffer and not set(system or ["latent"]) & set(learning.REMEMBERING):
+        raise SpecError(f"--buffer must be with {' or '.join(learning.REMEMBERING)}: the others have no memory")
     scenario = {"order_seed": order_seed, "step": step}
     chosen = presets.vary(
         presets.load(preset or "digits"), "scenario",
@@ -107,7 +109,7 @@ def systems(
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
     result = trials.run(
-        variants, chosen, trained.load(chosen, bundle), range(_count(seeds)), default(),
+        list(dict.fromkeys(variants)), chosen, trained.load(chosen, bundle), range(_count(seeds)), default(),
         checkpoint=checkpoint, dump=dump, file=latents, workers=_workers(workers),
     )  # fmt: skip
     typer.echo(trials.markdown(result))
@@ -159,6 +161,11 @@ def reproduce(
 
     find_data(data)
     _need_native(checkpoint, native)
+    for option, given, needed in (
+        ("--native", native, "Memory"), ("--buffer", buffer, "Memory"), ("--also", also, "Extractors"),
+    ):  # fmt: skip
+        if given and table and needed not in table:
+            raise SpecError(f"{option} must be with table {needed}, not with {' and '.join(table)} alone")
     chosen = presets.load(preset or "3mb")
     sources = [experiments.Source(trained.load(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(trained.load(chosen, file)) for file in also or []]

@@ -42,6 +42,7 @@ TRAINING = ("start", "epochs")
 """Settings that only a pre-training of one network on one scenario can have."""
 REMEMBERED = (
     "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump", "epochs",
+    "trained",
 )  # fmt: skip
 """Settings, besides preset and start, that a folder's next run takes up."""
 START = "start.safetensors"
@@ -68,6 +69,7 @@ class Settings:
     sweep : dials and values that `explore` tries; its own choice, if None
     objective : of the pre-training, one of `xnoreplay.model.recipe.OBJECTIVES`
     augment : whether pre-training moves and mirrors images
+    trained : whether the folder's own pre-training was asked for after any other bundle
     dump : whether cil leaves a file of all predictions
     epochs : of the pre-training, instead of its recipe's
     start : a bundle whose training the pre-training goes on with
@@ -89,6 +91,7 @@ class Settings:
     sweep: dict[str, list] | None = None
     objective: str = "supervised"
     augment: bool = True
+    trained: bool = False
     dump: bool = False
     epochs: int | None = None
     start: Path | None = None
@@ -118,7 +121,7 @@ def resolve(
 
     None, and False for `untrained`, is what was not chosen; order_seed and step change the preset's
     scenario. A folder that has a bundle keeps it
-    until another one is asked for. What a training went on from, and for how long, is forgotten
+    until another one, or a training, is asked for. What a training went on from, and for how long, is forgotten
     where the network or the scenario becomes another one.
 
     forget : settings that are not taken from the folder
@@ -148,11 +151,13 @@ def resolve(
     merged["preset"] = presets.vary(merged["preset"], "scenario", **scenario)
     before, now = recorded["preset"], merged["preset"]
     if (before.network, before.scenario) != (now.network, now.scenario):
-        forget = (*forget, *TRAINING)
+        forget = (*forget, *TRAINING, "trained")
     for name in forget:
         if name not in chosen:
             merged.pop(name, None)
-    if not {"bundle", "untrained"} & chosen.keys():
+    if {"bundle", "untrained"} & chosen.keys():
+        merged["trained"] = chosen.get("trained", False)
+    elif not merged.get("trained"):
         merged |= _kept_bundle(folder, merged["preset"])
     return folder, Settings(**merged)
 
@@ -385,16 +390,26 @@ def _sweep(settings: Settings) -> dict[str, list]:
 
 
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
-    """A run folder with the steps of the flow, which remembers its settings."""
+    """A run folder with the steps of the flow. A bundle that does not fit is refused before any step.
+
+    It takes up the settings in `remember`, once nothing else is found wrong with them.
+    """
     if settings.start is not None:
         settings = replace(settings, start=_own(folder, settings.preset, settings.start))
     run = Run(folder, steps(train), configs(settings, train), progress)
+    if not train and not settings.untrained:
+        file = run.configs["export"]["bundle"]
+        trained.load(settings.preset, Path(file) if file else None)
+    return run
+
+
+def remember(run: Run, settings: Settings) -> None:
+    """Leave the settings in the folder, for its next run."""
     chosen = {"start": settings.start is not None} | {
         name: getattr(settings, name)
         for name in REMEMBERED
     }
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
-    return run
 
 
 def trains(folder: Path, first: str | None, settings: Settings) -> bool:

@@ -59,8 +59,8 @@ class Source:
 
     @property
     def classes(self) -> str:
-        """Which classes its pre-training saw: "base" or "all"."""
-        seen = self.bundle.provenance.get("trained_classes", 0)
+        """Which classes its pre-training, or one before it, saw: "base" or "all"."""
+        seen = max(part.get("trained_classes", 0) for part in (self.bundle.provenance, *self.starts))
         return "all" if seen > self.bundle.provenance.get("base_classes", seen) else "base"
 
     @property
@@ -86,9 +86,9 @@ class Source:
         return found
 
     @property
-    def taught(self) -> bool:
-        """Whether the training or one before it had a teacher."""
-        return any("teacher" in part for part in (self.bundle.provenance, *self.starts))
+    def mixed(self) -> bool:
+        """Whether a training before the last one had another objective than supervised."""
+        return any({"teacher", "twins"} & part.keys() for part in self.starts)
 
     @property
     def label(self) -> str:
@@ -99,7 +99,10 @@ class Source:
         epochs = self.bundle.provenance.get("epochs", "?")
         before = [str(start.get("epochs", "?")) for start in reversed(self.starts)]
         if before:
-            some = ", some with a teacher," if self.taught and self.objective != "distilled" else ""
+            kinds = {"distilled": ("teacher", "with a teacher"), "semi": ("twins", "semi-supervised")}
+            others = [words for objective, (sign, words) in kinds.items()
+                      if objective != self.objective and any(sign in start for start in self.starts)]  # fmt: skip
+            some = f", some {' and '.join(others)}," if others else ""
             epochs = f"{' + '.join(before)} epochs of other trainings{some} and {epochs}"
         return f"extractor of {name}, {kind}, {epochs} epochs"
 
@@ -139,7 +142,7 @@ def rows(
             label = f"{other.scenario.tasks} sessions of {size}, {rule}"
             lines.append(Row("Sessions, latent replay", label, Variant(rule=rule), other))
     for i, source in enumerate(sources):
-        known = "" if source.taught else paper.EXTRACTORS.get((source.classes, source.objective), "")
+        known = "" if source.mixed else paper.EXTRACTORS.get((source.classes, source.objective), "")
         for rule in systems.RULES:
             lines.append(
                 Row("Extractors, latent replay", f"{source.label}, {rule}", Variant(rule=rule), preset, known, i)
@@ -194,8 +197,12 @@ def run(
         result = _together(preset, sources, seeds, lines, results)
         files.write_whole(folder / RESULT, files.dumps(result))
         files.write_whole(folder / TABLES, reproduced.markdown(result) + "\n")
-        for name, picture in reproduced.pictures(result).items():
+        drawn = reproduced.pictures(result)
+        for name, picture in drawn.items():
             picture.save(folder / name)
+        for name in set(reproduced.PICTURES) - drawn.keys():  # of other tables, by an earlier run
+            for kind in (".svg", ".pdf"):
+                (folder / name).with_suffix(kind).unlink(missing_ok=True)
         check()
     return result
 

@@ -50,6 +50,9 @@ def _head(result: dict) -> list[str]:
     return lines
 
 
+PICTURES = ("sessions_float", "sessions_chip", "losses", "memory")
+
+
 def pictures(result: dict) -> dict[str, figures.Picture]:
     """Figures by name: sessions of each rule, losses, memory; those that have rows."""
     drawn = {}

@@ -86,8 +86,8 @@ class Variant:
                 )
             if not self.megabits > 0:
                 raise SpecError(f"a memory must have more than 0 Mb, not {self.megabits:g}")
-            if math.isinf(self.megabits):
-                raise SpecError("a memory must be finite, not of inf Mb")
+            if math.isinf(self.megabits * 1e6):
+                raise SpecError(f"a memory must be finite, not of {self.megabits:g} Mb")
         if self.epochs is not None:
             require.positive("epochs", self.epochs)
 
@@ -95,7 +95,7 @@ class Variant:
     def label(self) -> str:
         """In words."""
         kind = "weighted" if self.balanced else "plain"
-        memory = "" if self.megabits is None else f", {self.megabits:g} Mb"
+        memory = "" if self.megabits is None else f", {self.megabits:.15g} Mb"
         rule = "chip's integers" if self.rule == "chip" else "float"
         return f"{self.system}, {rule}, {kind} {LOSSES[self.loss]}{memory}"
 
@@ -104,7 +104,7 @@ class Variant:
         net = preset.network
         bits = preset.target.replay_capacity * net.latent
         if self.megabits is not None:
-            bits = int(self.megabits * 1e6)
+            bits = round(self.megabits * 1e6)
         return bits // (net.native_image_bits if self.system == "native" else net.latent)
 
 
@@ -112,7 +112,7 @@ class Memory:
     """Which training samples are remembered: a class-balanced choice of their indices.
 
     Capacity is shared equally among the classes seen; what is left over goes to classes drawn at
-    random, one sample each. Which samples a class keeps is drawn, too.
+    random, one sample each, of those that have one more. Which samples a class keeps is drawn, too.
     """
 
     def __init__(self, capacity: int, seed: int) -> None:
@@ -125,7 +125,8 @@ class Memory:
         self.held += [np.flatnonzero(labels == c) for c in classes]
         seen = len(self.held)
         quota = np.full(seen, self.capacity // seen)
-        quota[self._rng.permutation(seen)[: self.capacity % seen]] += 1
+        more = [c for c in self._rng.permutation(seen) if len(self.held[c]) > quota[c]]
+        quota[more[: self.capacity % seen]] += 1
         self.held = [self._rng.permutation(h)[:q] for h, q in zip(self.held, quota, strict=True)]
 
     @property

@@ -17,7 +17,7 @@ from xnoreplay.model.network import FBNN
 from xnoreplay.model.objective import Objective
 from xnoreplay.model.recipe import Recipe, recipe_of
 from xnoreplay.model.resuming import Record, Resumed
-from xnoreplay.model.samples import Dataset, Samples, of_classes
+from xnoreplay.model.samples import Dataset, Samples, digest, of_classes
 from xnoreplay.model.teacher import Teacher
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
@@ -140,6 +140,7 @@ def run(
     config = {
         "preset": presets.to_dict(preset),
         "dataset": dataset.name,
+        "samples": digest(_samples(preset, dataset, trained_classes(preset, all_classes))),
         "recipe": asdict(recipe),
         "seed": seed,
         "epochs": epochs,
@@ -147,8 +148,11 @@ def run(
     if all_classes:
         config["all_classes"] = True
     if start is not None:
-        told = ("epochs", "teacher", "start")
+        told = ("epochs", "trained_classes", "teacher", "start")
         known = {n: start.provenance[n] for n in told if n in start.provenance}
+        twins = start.provenance.get("recipe", {}).get("twins")
+        if twins:
+            known["twins"] = twins
         config["start"] = {"digest": bundles.digest(start), "proxy": native.STARTED_PROXY} | known
     if recipe.distilled:
         config["teacher"] = asdict(teaching.recipe_for(recipe))

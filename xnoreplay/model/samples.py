@@ -1,5 +1,6 @@
 """Samples by chip class: the order of arrival instead of the data set's labels."""
 
+import hashlib
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -29,6 +30,14 @@ class Samples(NamedTuple):
 
     images: np.ndarray
     classes: np.ndarray
+
+
+def digest(samples: Samples) -> str:
+    """SHA-256 of the pixels and classes."""
+    h = hashlib.sha256(repr(samples.images.shape).encode())
+    for array in samples:
+        h.update(np.ascontiguousarray(array))
+    return h.hexdigest()
 
 
 def of_classes(

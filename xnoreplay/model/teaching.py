@@ -13,7 +13,7 @@ from xnoreplay.model.distributed import Processes
 from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.recipe import Recipe
 from xnoreplay.model.resuming import Record
-from xnoreplay.model.samples import Dataset, halves
+from xnoreplay.model.samples import Dataset, digest, halves
 from xnoreplay.model.teacher import Lesson, Teacher
 from xnoreplay.model.training import Fit
 from xnoreplay.spec import presets
@@ -57,7 +57,7 @@ def run(
     train, test = halves(preset.scenario, classes, dataset)
     config = {
         "scenario": presets.to_dict(preset)["scenario"], "image": preset.network.image_shape, "classes": classes,
-        "recipe": asdict(learned), "seed": seed, "epochs": learned.epochs,
+        "samples": digest(train), "recipe": asdict(learned), "seed": seed, "epochs": learned.epochs,
     }  # fmt: skip
     channels, rows = preset.network.image_shape[-1], learned.classes(classes)
     teacher = Teacher(channels, rows, seed, learned.packed)
