@@ -103,6 +103,7 @@ def test_a_missing_file_is_named(folder):
         (lambda c: c | {b"data": 3}, r"has data of int, not uint8"),
         (lambda c: c | {b"fine_labels": [0] * 100}, "has not 1 images of each of the labels"),
         (lambda c: c | {b"fine_labels": [-1] * 100}, "has not 1 images of each of the labels"),
+        (lambda c: c | {b"fine_labels": [1 << 40] * 100}, "has not 1 images of each of the labels"),
         (lambda _: {}, "cannot be read"),
         (lambda _: 7, "cannot be read"),
     ],

@@ -1,6 +1,9 @@
 """CORe50's loader on a small made folder of the official layout, in both forms, and its refusals."""
 
+import math
 import pickle
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -146,7 +149,10 @@ def test_missing_folders_and_lists_are_told(tmp_path, monkeypatch, made):
     [
         (NAMES[2], None, r"train_batch_02_filelist.txt must be a file list.*No such file"),
         (NAMES[1], lambda t: t.split("\n", 1)[1], "batch 1 of run 3 .* 5 new classes and no others, not 4"),
-        (NAMES[1], lambda t: t.replace(" ", ","), "line 1 must be an image's path and its label, not"),
+        (NAMES[1], lambda t: t.replace(" ", ","), "line 1 must be an image's path and its label, 0 to 49, not"),
+        (NAMES[1], lambda t: t.replace("\n", "9" * 23 + "\n"), "line 1 must be .* its label, 0 to 49, not"),
+        (NAMES[1], lambda t: t.replace("\n", "9" * 5000 + "\n"), "line 1 must be .* its label, 0 to 49, not"),
+        (NAMES[1], lambda t: "-" + t.replace(" ", " -"), "line 1 must be .* its label, 0 to 49, not"),
         (NAMES[9], lambda t: "\n".join(t.split("\n")[:-2]), "must be of its 50 classes, not of 49"),
         (NAMES[0], lambda t: t.replace("s1/", "s8/", 1), "must be an image of CORe50, but.*No such file"),
     ],
@@ -173,18 +179,44 @@ def test_images_that_are_none_are_told(lists, tmp_path):
         refused(tmp_path, sentence)
 
 
+def test_an_image_that_says_it_is_huge_is_told(lists, tmp_path):
+    images = lists.parents[2] / core50.IMAGES
+    images.unlink()
+    path = images / (lists / NAMES[0]).read_text().split()[0]
+    path.parent.mkdir(parents=True)
+    Image.new("RGB", (128, 128)).save(path)
+    raw = bytearray(path.read_bytes())
+    raw[16:24] = struct.pack(">II", 60_000, 60_000)
+    raw[29:33] = struct.pack(">I", zlib.crc32(raw[12:29]))
+    path.write_bytes(raw)
+    refused(tmp_path, "must be an image of CORe50, but: Image size .3600000000 pixels. exceeds")
+
+
 @pytest.mark.parametrize(
     ("name", "tree", "sentence"),
     [
         ("LUP.pkl", {"ni": []}, "must list run 3 of scenario 'nc', but do not .KeyError"),
         ("LUP.pkl", {"nc": [[]] * 4}, "must list run 3 of scenario .nc., but do not .ValueError"),
-        ("paths.pkl", ["x"], "must list run 3 of scenario 'nc', but do not .IndexError"),
+        ("LUP.pkl", {"nc": [None] * RUN + [[[-1]]]}, "do not .ValueError: -1 must be an integer from 0 to 99"),
+        ("labels.pkl", {"nc": [None] * RUN + [[[math.inf] * 10]]}, "do not .OverflowError"),
+        ("labels.pkl", {"nc": [None] * RUN + [[[50] * 10]]}, "do not .ValueError: 50 must be an integer"),
+        ("paths.pkl", ["x"], "do not .ValueError: .* must be an integer from 0 to 0"),
+        ("paths.pkl", 5, "must be a list of the paths of CORe50's images, but is none"),
         ("labels.pkl", print, "cannot be read .UnpicklingError: it asks for .*print"),
     ],
 )
 def test_damaged_tables_are_told(tables, name, tree, sentence):
     put(tables, name, tree)
     refused(tables, sentence)
+
+
+@pytest.mark.parametrize("tree", [5, [1, 2]])
+def test_damaged_paths_of_an_array_are_told_beside_file_lists(lists, tree):
+    root = lists.parents[2]
+    (root / core50.IMAGES).unlink()
+    (root / core50.ARRAY).touch()
+    put(root.parent, "paths.pkl", tree)
+    refused(root.parent, "paths.pkl must be a list of the paths of CORe50's images, but is none")
 
 
 def test_a_damaged_array_is_told(tables):

@@ -90,7 +90,10 @@ def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _are_labels(labels: np.ndarray) -> bool:
-    return labels.ndim == 1 and labels.dtype.kind in "iu" and labels.min(initial=0) >= 0
+    """Whether they may be counted, which takes memory for every number up to the greatest."""
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        return False
+    return labels.min(initial=0) >= 0 and labels.max(initial=0) < CLASSES
 
 
 def _damaged(path: Path, what: str) -> XnoreplayError:

@@ -96,24 +96,28 @@ def _list(path: Path) -> tuple[list[str], list[int]]:
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
-        if not name or not label.isdecimal():
+        try:
+            labels.append(_whole(int(label), CLASSES))
+        except ValueError:  # also of int, which takes no more than some thousand digits
+            name = ""
+        if not name:
             raise XnoreplayError(
-                f"{path}: line {number} must be an image's path and its label, not {line!r}; {_get()}"
+                f"{path}: line {number} must be an image's path and its label, 0 to {CLASSES - 1}, "
+                f"not {line[:80]!r}; {_get()}"
             )
         paths.append(_relative(name))
-        labels.append(int(label))
     return paths, labels
 
 
 def _tables(folder: Path, run: int) -> Listed:
-    paths = _table(folder / "paths.pkl")
+    paths = _paths(folder)
     indices, labels = (_table(folder / name) for name in ("LUP.pkl", "labels.pkl"))
     try:
         parts = [
-            ([_relative(paths[i]) for i in chosen], [int(y) for y in known])
+            ([paths[_whole(i, len(paths))] for i in chosen], [_whole(y, CLASSES) for y in known])
             for chosen, known in zip(indices["nc"][run], labels["nc"][run], strict=True)
         ]
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise XnoreplayError(
             f"{folder}: LUP.pkl, labels.pkl and paths.pkl must list run {run} of scenario 'nc', but "
             f"do not ({type(error).__name__}: {error}); {_get()}"
@@ -124,6 +128,25 @@ def _tables(folder: Path, run: int) -> Listed:
             f"run {run} of scenario 'nc', not {len(parts)} in all; {_get()}"
         )
     return _join(parts)
+
+
+def _whole(value, below: int) -> int:
+    """An index or a label as an integer; ValueError or OverflowError where it is none in range."""
+    number = int(value)
+    if number != value or not 0 <= number < below:
+        raise ValueError(f"{value!r} must be an integer from 0 to {below - 1}")
+    return number
+
+
+def _paths(folder: Path) -> list[str]:
+    """Relative path of each image that the array holds and the tables count."""
+    path = folder / "paths.pkl"
+    try:
+        return [_relative(name) for name in _table(path)]
+    except (TypeError, AttributeError) as error:
+        raise XnoreplayError(
+            f"{path} must be a list of the paths of CORe50's images, but is none ({error}); {_get()}"
+        ) from None
 
 
 def _table(path: Path):
@@ -186,16 +209,17 @@ def _images(folder: Path, paths: list[str]) -> np.ndarray:
         path = folder / IMAGES / paths[i]
         try:
             with Image.open(path) as image:
-                rgb = np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError) as error:  # what pillow raises for bad files
+                size = image.size  # known before a pixel is decoded
+                if size == (SIDE, SIDE):
+                    images[i] = to_ycbcr(np.asarray(image.convert("RGB")))
+        except Exception as error:  # noqa: BLE001 - a damaged image raises almost anything
             raise XnoreplayError(
                 f"{path} must be an image of CORe50, but: {error}; {_get()}"
             ) from None
-        if rgb.shape != images.shape[1:]:
+        if size != (SIDE, SIDE):
             raise XnoreplayError(
-                f"{path} must be of {SIDE}x{SIDE} pixels, not {rgb.shape[1]}x{rgb.shape[0]}; {_get()}"
+                f"{path} must be of {SIDE}x{SIDE} pixels, not {size[0]}x{size[1]}; {_get()}"
             )
-        images[i] = to_ycbcr(rgb)
 
     with ThreadPoolExecutor() as pool:
         for _ in pool.map(decode, range(len(paths))):
@@ -209,7 +233,7 @@ def _from_array(folder: Path, paths: list[str]) -> np.ndarray:
             f"{folder / IMAGES} must be the folder of CORe50's images, or {ARRAY} beside it, but "
             f"neither is there; {_get()}"
         )
-    known = [_relative(path) for path in _table(folder / "paths.pkl")]
+    known = _paths(folder)
     try:
         with np.load(folder / ARRAY, allow_pickle=False) as file:
             array = file["x"]
