@@ -9,7 +9,7 @@ import safetensors.numpy
 
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import BundleError
+from xnoreplay.spec.errors import BundleError, XnoreplayError
 
 TINY = presets.load("tiny").network
 
@@ -129,6 +129,27 @@ def test_a_tensor_of_the_wrong_shape_or_absent(saved):
     assert "tensor 'conv0.weight' must be uint8 of shape (8, 5)" in refusal(saved)
     rewrite(saved, {"conv0.weight": None})
     assert "tensor 'conv0.weight' must be present" in refusal(saved)
+
+
+BFLOAT16 = b'{"x":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]},"__metadata__":%s}'
+
+
+@pytest.mark.parametrize("form", ["x", "y"])
+def test_a_type_that_numpy_has_not_is_told_and_a_foreign_file_by_its_format(tmp_path, form):
+    header = BFLOAT16 % json.dumps({"format": form}).encode()
+    path = tmp_path / "b.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    sentence = "must be a whole file: a tensor's type" if form == "x" else "'format' must be 'x', not 'y'"
+    with pytest.raises(XnoreplayError, match=sentence):
+        bundles.read_tensors(path, "file", "x")
+
+
+def test_a_bundle_with_a_type_that_numpy_has_not(saved):
+    with safetensors.safe_open(saved, framework="numpy") as f:
+        metadata = json.dumps(f.metadata()).encode()
+    header = BFLOAT16 % metadata
+    saved.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
+    assert "must be a whole safetensors file: a tensor's type cannot be read" in refusal(saved)
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):

@@ -170,14 +170,21 @@ def read_tensors(
     try:
         with safetensors.safe_open(path, framework=framework) as f:
             metadata = f.metadata() or {}
-            tensors = {name: f.get_tensor(name) for name in f.keys()}  # noqa: SIM118
+            if metadata.get("format") != form:
+                raise XnoreplayError(
+                    f"{what} {path}: field 'format' must be {form!r}, not {metadata.get('format')!r}"
+                )
+            return _all_tensors(f), metadata
     except (OSError, safetensors.SafetensorError) as error:
         raise XnoreplayError(f"{what} {path} must be a whole file: {error}") from None
-    if metadata.get("format") != form:
-        raise XnoreplayError(
-            f"{what} {path}: field 'format' must be {form!r}, not {metadata.get('format')!r}"
-        )
-    return tensors, metadata
+
+
+def _all_tensors(file) -> dict:
+    """Those of an open file; SafetensorError for a type that their framework has not, as bfloat16."""
+    try:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (TypeError, AttributeError) as error:
+        raise safetensors.SafetensorError(f"a tensor's type cannot be read: {error}") from None
 
 
 def _ordered(raw: bytes) -> bytes:
@@ -203,9 +210,8 @@ def read(path: Path) -> Bundle:
     try:
         with safetensors.safe_open(path, framework="numpy") as f:
             metadata = f.metadata() or {}
-            names = set(f.keys())
             net = _check_metadata(path, metadata)
-            tensors = {name: f.get_tensor(name) for name in names}
+            tensors = _all_tensors(f)
     except OSError as error:
         raise BundleError(f"bundle {path} must be a readable file: {error}") from None
     except safetensors.SafetensorError as error:
