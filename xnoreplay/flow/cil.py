@@ -20,7 +20,7 @@ from xnoreplay.flow.workers import side_by_side, still_wanted
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, XnoreplayError
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
@@ -101,9 +101,23 @@ def extract(
 
 
 def of_scenario(preset: Preset, stored: LatentSet) -> Latents:
-    """Latents of the scenario's classes among those of its data set."""
-    classes = preset.scenario.chip_classes(stored.labels)
+    """Latents of the scenario's classes among those of its data set.
+
+    Raises
+    ------
+    XnoreplayError
+        Where a class has no training or no test sample: no score could be computed.
+    """
+    scenario = preset.scenario
+    classes = scenario.chip_classes(stored.labels)
     train, test = (classes >= 0) & ~stored.is_test, (classes >= 0) & stored.is_test
+    for kind, chosen in (("training", train), ("test", test)):
+        counts = np.bincount(classes[chosen], minlength=scenario.classes)
+        if not counts.all():
+            raise XnoreplayError(
+                f"latents of data set {stored.dataset!r} must have {kind} samples of all the scenario's "
+                f"{scenario.classes} classes, but have none of label {scenario.order[counts.argmin()]}"
+            )
     return Latents(stored.latents[train], classes[train], stored.latents[test], classes[test])
 
 

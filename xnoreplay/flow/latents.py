@@ -68,12 +68,12 @@ def read(path: Path, bits: int) -> LatentSet:
         raise XnoreplayError(
             f"latent file {path}: field 'digest' must match the content, but does not"
         )
-    n = len(tensors["label"])
-    if tensors["latent"].shape != (n, -(-bits // 8)):
-        raise XnoreplayError(
-            f"latent file {path}: tensor 'latent' must be of shape {(n, -(-bits // 8))}, "
-            f"not {tensors['latent'].shape}"
-        )
+    n = (tensors.get("label", np.empty(0)).shape or (0,))[0]
+    expected = {
+        "label": ((n,), "uint16"), "is_test": ((n,), "uint8"), "latent": ((n, -(-bits // 8)), "uint8"),
+    }  # fmt: skip
+    if wrong := bundles.mismatch(tensors, expected):
+        raise XnoreplayError(f"latent file {path}: {wrong}")
     return LatentSet(
         metadata["dataset"],
         metadata["bundle"],

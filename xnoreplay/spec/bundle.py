@@ -187,6 +187,24 @@ def _all_tensors(file) -> dict:
         raise safetensors.SafetensorError(f"a tensor's type cannot be read: {error}") from None
 
 
+def mismatch(
+    tensors: dict[str, np.ndarray], expected: dict[str, tuple[tuple[int, ...], str]]
+) -> str:
+    """The first tensor that is not of the expected shape and dtype, as a sentence; '' if all are."""
+    for name, (shape, dtype) in expected.items():
+        if name not in tensors:
+            return f"tensor {name!r} must be present, but is not"
+        actual = tensors[name]
+        if actual.shape != shape or actual.dtype != dtype:
+            return (
+                f"tensor {name!r} must be {dtype} of shape {shape}, "
+                f"not {actual.dtype} of shape {actual.shape}"
+            )
+    for name in sorted(tensors.keys() - expected.keys()):
+        return f"tensor {name!r} must not be present"
+    return ""
+
+
 def _ordered(raw: bytes) -> bytes:
     """The same file with its header's keys in order, so that equal bundles are equal files.
 
@@ -218,18 +236,8 @@ def read(path: Path) -> Bundle:
         raise BundleError(f"bundle {path} must be a whole safetensors file: {error}") from None
     golden = tensors.get("golden.image", np.empty(0)).shape[:1] or (0,)
     logit = tensors.get("golden.logit", np.empty(0)).shape[-1:] or (0,)
-    expected = _expected(net, golden[0], logit[0])
-    for name, (shape, dtype) in expected.items():
-        if name not in tensors:
-            raise BundleError(f"bundle {path}: tensor {name!r} must be present, but is not")
-        actual = tensors[name]
-        if actual.shape != shape or actual.dtype != dtype:
-            raise BundleError(
-                f"bundle {path}: tensor {name!r} must be {dtype} of shape {shape}, "
-                f"not {actual.dtype} of shape {actual.shape}"
-            )
-    for name in sorted(tensors.keys() - expected.keys()):
-        raise BundleError(f"bundle {path}: tensor {name!r} must not be present")
+    if wrong := mismatch(tensors, _expected(net, golden[0], logit[0])):
+        raise BundleError(f"bundle {path}: {wrong}")
     provenance = json.loads(metadata["provenance"])
     actual_digest = _digest(net, provenance, tensors)
     if actual_digest != metadata["digest"]:
