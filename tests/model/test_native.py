@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import adam, export, native, pretrain  # noqa: E402
+from xnoreplay.model import adam, export, native, pretrain, teaching  # noqa: E402
 from xnoreplay.model.losses import ClassLoss  # noqa: E402
 from xnoreplay.spec import bundle as bundles  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
@@ -47,6 +47,12 @@ def test_it_starts_as_the_bundle_s_network(small, trained, with_checkpoint):
 def test_a_checkpoint_of_another_bundle_is_refused(small, trained):
     with pytest.raises(XnoreplayError, match="must be the one that the bundle was exported from"):
         native.start(bundles.random(small[0].network, 0), trained[1])
+
+
+def test_a_teacher_s_checkpoint_is_refused(small, trained, tmp_path):
+    pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
+    with pytest.raises(XnoreplayError, match="must be the one that the bundle was exported from"):
+        native.start(trained[0], tmp_path / teaching.CHECKPOINT)
 
 
 def test_a_session_trains_extractor_and_new_rows(small, trained):

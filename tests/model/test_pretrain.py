@@ -136,6 +136,20 @@ def test_damaged_checkpoint_is_refused(small, trained, tmp_path, damage):
         pretrain.run(*small, tmp_path, seed=3, epochs=6)
 
 
+@pytest.mark.parametrize("state", [None, "{", "5", "{}", '{"config": {"recipe": 1}, "epoch": 2}'])
+def test_a_checkpoint_without_its_state_is_refused(small, trained, tmp_path, state):
+    path = tmp_path / pretrain.CHECKPOINT
+    tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
+    metadata = {n: v for n, v in (metadata | {"state": state}).items() if v is not None}
+    checkpoint.safetensors.torch.save_file(tensors, path, metadata=metadata)
+    for read in (
+        lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6),
+        lambda: native.start(export.run(*small, trained), path),
+    ):
+        with pytest.raises(XnoreplayError, match="field 'state' must say of which training it is"):
+            read()
+
+
 def test_epochs_must_be_positive(small, tmp_path):
     with pytest.raises(SpecError, match="epochs must be a positive integer, not 0"):
         pretrain.run(*small, tmp_path, epochs=0)

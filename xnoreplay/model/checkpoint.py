@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec.errors import XnoreplayError
 
 FORMAT = "xnoreplay-checkpoint-1"
 
@@ -42,7 +43,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
         For a file that is missing, damaged or foreign.
     """
     tensors, metadata = bundles.read_tensors(path, "checkpoint", FORMAT, "pt")
-    return tensors, json.loads(metadata["state"])
+    try:
+        state = json.loads(metadata["state"])
+        whole = isinstance(state["config"]["recipe"], dict) and isinstance(state["epoch"], int)
+    except (KeyError, TypeError, ValueError):
+        whole = False
+    if not whole:
+        raise XnoreplayError(
+            f"checkpoint {path}: field 'state' must say of which training it is and how many epochs it "
+            f"has, not {metadata.get('state')!r}"
+        )
+    return tensors, state
 
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:

@@ -45,11 +45,12 @@ class Record(NamedTuple):
         if known != json.loads(json.dumps(config)):
             report(f"{path.name} is of another run: starting afresh")
             return Resumed({}, 0, 0)
-        within = f" and {state['within']} of {state['steps']} steps" if state["within"] else ""
+        done = state.get("within", 0)  # a checkpoint of a whole epoch need not say
+        within = f" and {done} of {state['steps']} steps" if done else ""
         report(
             f"{path.name} has {state['epoch']} of {config['epochs']} epochs{within}: going on from there"
         )
-        return Resumed(tensors, state["epoch"], state["within"])
+        return Resumed(tensors, state["epoch"], done)
 
 
 def run(
