@@ -139,9 +139,12 @@ def test_a_missing_user_file_is_one_sentence(tmp_path):
     [
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), "the disk is full; nothing of it was"),
         (RuntimeError("io: No space left on device (os error 28)"), "the disk is full"),
+        (RuntimeError("io: Disk quota exceeded (os error 122)"), "the disk is full"),
+        (RuntimeError("io: Disk quota exceeded"), "the disk is full"),
+        (RuntimeError("io: File too large (os error 27)"), "step first stopped, .* File too large"),
         (OSError(errno.EIO, "Input/output error"), "step first stopped, and nothing of it was kept"),
     ],
-    ids=["full", "full, wrapped by a library", "broken"],
+    ids=["full", "full, wrapped", "quota, wrapped", "quota, in words", "too large, wrapped", "broken"],
 )
 def test_a_disk_error_leaves_the_old_folder_and_nothing_else(tmp_path, error, message):
     build(tmp_path).run(["first"])

@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from xnoreplay.flow import files
 from xnoreplay.spec.errors import XnoreplayError
 
 LOCK = ".lock"
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @contextmanager
@@ -42,20 +44,25 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _is_full(error: Exception) -> bool:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    return os.strerror(errno.ENOSPC) in str(error)  # libraries that wrap the system's error
+def _number(error: Exception) -> int | None:
+    """The system's number of an error, of one too that a library wraps in its own."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    if told := re.search(r"\(os error (\d+)\)", str(error)):  # as Rust's do, safetensors among them
+        return int(told[1])
+    return next((n for n in FULL if os.strerror(n) in str(error)), None)
 
 
 def is_disk_error(error: Exception) -> bool:
     """Whether it is the disk's fault, not the program's or the user's."""
-    return not isinstance(error, XnoreplayError) and (isinstance(error, OSError) or _is_full(error))
+    return not isinstance(error, XnoreplayError) and (
+        isinstance(error, OSError) or _number(error) is not None
+    )
 
 
 def disk_error(step: str, error: Exception) -> XnoreplayError:
     """The sentence for a disk error in the middle of a step."""
-    if _is_full(error):
+    if _number(error) in FULL:
         return XnoreplayError(
             f"step {step} must have room to write, but the disk is full; nothing of it was kept"
         )
