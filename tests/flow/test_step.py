@@ -1,6 +1,7 @@
 """Steps: whole or absent, repeated only where something changed."""
 
 import errno
+import json
 import os
 import signal
 import threading
@@ -107,11 +108,22 @@ def test_a_damaged_output_repeats(tmp_path):
     assert (run.folder / "first" / "text.txt").read_text() == "abc"
 
 
-def test_a_damaged_record_repeats(tmp_path):
-    run = build(tmp_path)
-    run.run(["first"])
-    (run.folder / "first" / RECORD).write_text("{")
-    assert statuses(build(tmp_path).run(["first"])) == {"first": "done"}
+@pytest.mark.parametrize("damage", ["{", "[]", "null", "5", "{}", *steps.RECORDED])
+def test_a_damaged_record_counts_as_none(tmp_path, damage):
+    """Of an earlier step and of one that is used: it is skipped, or repeated."""
+    table = [
+        Step("first", write_text), Step("second", double, needs=("first",)),
+        Step("third", lambda c: {"used": list(c.inputs)}, uses=("first",)),
+    ]  # fmt: skip
+    run = build(tmp_path, table)
+    run.run(["first", "second", "third"])
+    path = run.folder / "first" / RECORD
+    record = run.record("first")
+    path.write_text(damage if damage not in record else json.dumps(record | {damage: None}))
+    assert statuses(build(tmp_path, table).run(["second", "third"])) == {"second": "skipped", "third": "done"}
+    assert files.read_json(run.folder / "third" / RESULT) == {"used": []}
+    assert build(tmp_path, table).pending(["first", "second", "third"]) == ["first", "second"]
+    assert statuses(build(tmp_path, table).run(["first", "second"])) == {"first": "done", "second": "kept"}
 
 
 def test_a_user_file_is_known_by_content(tmp_path):

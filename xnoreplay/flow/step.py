@@ -18,6 +18,11 @@ from xnoreplay.flow.progress import Progress, clock
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError, unknown
 
 RECORD, RESULT, SCRATCH = "step.json", "result.json", ".resume"
+RECORDED = {
+    "step": str, "version": str, "code": str, "config": dict, "inputs": dict, "outputs": dict,
+    "seconds": int | float, "failure": str,
+}  # fmt: skip
+"""What a whole record has."""
 PACKAGE = Path(xnoreplay.__file__).parent
 
 
@@ -230,14 +235,8 @@ class Run:
         return failure
 
     def _inputs(self, step: Step) -> dict[str, Path]:
-        names = step.needs + tuple(u for u in step.uses if self._recorded(u))
+        names = step.needs + tuple(u for u in step.uses if self.record(u))
         return {name: self.folder / name for name in names}
-
-    def _recorded(self, name: str) -> bool:
-        try:
-            return "outputs" in self.record(name)
-        except (OSError, ValueError):
-            return False
 
     def _recipe(self, step: Step) -> dict:
         config = files.plain(self.configs[step.name])
@@ -267,13 +266,16 @@ class Run:
         return self._up_to_date(step.name, self._recipe(step))
 
     def record(self, name: str) -> dict:
-        return files.read_json(self.folder / name / RECORD)
+        """What a step has recorded; nothing, where that is not there or not whole."""
+        try:
+            record = files.read_json(self.folder / name / RECORD)
+            whole = all(isinstance(record[key], kind) for key, kind in RECORDED.items())
+        except (OSError, ValueError, KeyError, TypeError):
+            whole = False
+        return record if whole else {}
 
     def _succeeded(self, name: str) -> bool:
-        try:
-            return not self.record(name)["failure"]
-        except (OSError, ValueError, KeyError):
-            return False
+        return self.record(name).get("failure") == ""
 
     def _up_to_date(self, name: str, recipe: dict) -> bool:
         if not self._succeeded(name):
