@@ -165,13 +165,18 @@ def test_what_stands_in_two_tables_runs_once(two_rows, tmp_path, monkeypatch):
 def test_a_damaged_row_is_computed_again_and_parts_go(two_rows, tmp_path):
     _, runs = two_rows
     first = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    assert reproduce.run(FULL, [source()], [0], tmp_path, Silent()) == first
     left = tmp_path / reproduce.ROWS / f".x.json{files.PART}1"
     left.touch()
-    for damage, row in zip(("{", "[]"), (tmp_path / reproduce.ROWS).glob("*.json"), strict=True):
-        row.write_text(damage)
-    again = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
-    assert len(runs) == 4
-    assert [r["a_final"] for r in again["rows"]] == [r["a_final"] for r in first["rows"]]
+    for one, other in (("{", "[]"), ("5", "{}"), ({}, 5), ([], None), ({"curve": []}, {"a_final": "1"})):
+        runs.clear()
+        for damage, path in zip((one, other), (tmp_path / reproduce.ROWS).glob("*.json"), strict=True):
+            row = json.loads(path.read_text())
+            changed = row["result"] | damage if damage and isinstance(damage, dict) else damage
+            path.write_text(damage if isinstance(damage, str) else json.dumps(row | {"result": changed}))
+        again = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+        assert len(runs) == 2
+        assert [r["a_final"] for r in again["rows"]] == [r["a_final"] for r in first["rows"]]
     assert not left.exists()
 
 

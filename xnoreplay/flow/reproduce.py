@@ -227,8 +227,11 @@ def _results(
         path = folder / ROWS / f"{name}.json"
         result = _kept(path)
         if result is None:
-            result = _computed(row, seed, sources[row.bundle], folder, seeds, progress.note)
-            files.write_whole(path, files.dumps({"recipe": recipe, "result": result}))
+            result = files.plain(
+                _computed(row, seed, sources[row.bundle], folder, seeds, progress.note)
+            )
+            kept = {"recipe": recipe, "result": result, "digest": _digest(result)}
+            files.write_whole(path, files.dumps(kept))
         return result
 
     alone = [name for name, (_, row, _) in work.items() if row.variant.system == "native"]
@@ -244,9 +247,10 @@ def _results(
 
 
 def _kept(path: Path) -> dict | None:
-    """A row's result from its file, if that is there and whole."""
+    """A row's result from its file, if that is there and as it was written."""
     try:
-        return files.read_json(path)["result"]
+        row = files.read_json(path)
+        return row["result"] if row["digest"] == _digest(row["result"]) else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -298,8 +302,8 @@ def _recipe(row: Row, seed: int, source: Source) -> dict:
     }
 
 
-def _digest(recipe: dict) -> str:
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:20]
+def _digest(tree: dict) -> str:
+    return hashlib.sha256(json.dumps(tree, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _computed(
