@@ -103,7 +103,7 @@ def test_dials_are_those_a_user_names(bundle):
 def test_unknown_dials_and_values_are_refused():
     with pytest.raises(SpecError, match="did you mean 'epochs'"):
         dials.parse(["epoch=3"])
-    for text in ("epochs", "epochs=3,", "epochs=x"):
+    for text in ("epochs", "epochs=3,", "epochs=x", "epochs=" + "9" * 5000):
         with pytest.raises(SpecError, match="epochs must be given as NAME=VALUE,VALUE of integers"):
             dials.parse([text])
 

@@ -19,6 +19,7 @@ from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.presets import Preset
 
 STRIDE = 4
+MOST_DIGITS = 18  # of a value: what 64 bits hold
 SCORES = ("a_final", "a_old", "a_new")
 DIALS: dict[str, tuple] = {
     "proxy_bits": (3, 4, 5, 6, 8, 10, 12),
@@ -70,9 +71,11 @@ def parse(texts: Iterable[str]) -> dict[str, tuple]:
 def _value(name: str, text: str) -> int | bool:
     if text in ("true", "false"):
         return text == "true"
-    if not text.removeprefix("-").isdecimal():
+    digits = text.removeprefix("-")
+    if not digits.isdecimal() or len(digits) > MOST_DIGITS:
         raise SpecError(
-            f"{name} must be given as NAME=VALUE,VALUE of integers or true, false, not {text!r}"
+            f"{name} must be given as NAME=VALUE,VALUE of integers of at most {MOST_DIGITS} digits or "
+            f"true, false, not {text[:80]!r}"
         )
     return int(text)
 
