@@ -1,8 +1,10 @@
 """Settings that a run folder remembers, and what its steps leave."""
 
+import dataclasses
+
 import pytest
 
-from xnoreplay.flow import cli, families, pipeline, pretrain, synth
+from xnoreplay.flow import cli, families, pipeline, pretrain, synth, tools, trained
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import Context
 from xnoreplay.spec import bundle as bundles
@@ -23,7 +25,7 @@ def opened(folder, **chosen):
     """A run folder's settings after a pre-training with these choices."""
     _, settings = pipeline.resolve(folder, {"preset": "tiny", **chosen}, pipeline.TRAINING)
     run = pipeline.open_run(folder, settings, True, Silent())
-    pipeline.remember(run, settings)
+    pipeline.take_up(run, settings, ["pretrain"])
     return run
 
 
@@ -59,52 +61,76 @@ def test_another_network_forgets_where_the_training_began(tmp_path, start):
 
 
 def asked(folder, first="export", **chosen):
-    """What a command asks for: whether the training's bundle is exported, and else which one."""
+    """A run's folder after a command: whether its training's bundle is exported, and its steps."""
     if first == "pretrain":
-        chosen["trained"] = True
-    _, settings = pipeline.resolve(folder, {"preset": "tiny", **chosen})
-    run = pipeline.open_run(folder, settings, train := pipeline.trains(folder, first, settings), Silent())
-    pipeline.remember(run, settings)
+        chosen["own_training"] = True
+    _, settings = pipeline.resolve(folder, {"preset": "digits", **chosen})
+    train = pipeline.trains(folder, first, settings)
+    run = pipeline.open_run(folder, settings, train, Silent())
+    pipeline.take_up(run, settings, [first])
     return train, run
 
 
 def test_a_bundle_or_a_training_what_was_asked_for_last(tmp_path):
-    folder = tmp_path / "run"
+    folder, packaged = tmp_path / "run", trained.packaged(presets.load("digits"))
     train, run = asked(folder, untrained=True)
     assert not train
     run.run(["export"])
     assert asked(folder)[1].configs["export"]["untrained"]  # it is kept
     assert asked(folder, "pretrain")[0]
-    (folder / "pretrain").mkdir()
     train, run = asked(folder)
-    assert train
-    assert not run.configs["export"]["untrained"]
-    assert not asked(folder, untrained=True)[0]
-    assert not asked(folder)[0]  # the export is of random bits still
+    assert not train  # the training is not done
+    assert run.configs["export"]["untrained"]
+    (folder / "pretrain").mkdir()
+    assert asked(folder)[0]
+    for other in ({"untrained": True}, {"bundle": packaged}):
+        asked(folder, **other)[1].run(["export"])
+        train, run = asked(folder)
+        assert not train
+        assert run._is_current(run.steps["export"])
+    with pytest.raises(XnoreplayError, match="a training must be without a bundle or untrained bits"):
+        asked(folder, "pretrain", untrained=True)
 
 
 def test_a_training_that_is_not_finished_is_told(capsys, tmp_path):
-    pipeline.remember(
-        pipeline.open_run(tmp_path, settings := pipeline.Settings(TINY, trained=True), True, Silent()), settings
-    )
-    assert cli.main(["export", "--out", str(tmp_path)]) == 1  # tiny has no packaged bundle
-    assert cli.main(["export", "--out", str(tmp_path), "--preset", "digits"]) == 0
+    asked(tmp_path, "pretrain")
+    assert cli.main(["export", "--out", str(tmp_path)]) == 0
+    told = f"the pre-training of {tmp_path} is not finished, and another bundle stands in for its own"
+    assert told in capsys.readouterr().err
+    assert cli.main(["export", "--out", str(tmp_path), "--preset", "3mb"]) == 0
     assert "is not finished" not in capsys.readouterr().err  # that of another network is no concern
-    folder = tmp_path / "digits"
-    chosen = pipeline.Settings(presets.load("digits"), trained=True)
-    pipeline.remember(pipeline.open_run(folder, chosen, True, Silent()), chosen)
-    assert cli.main(["export", "--out", str(folder)]) == 0
-    assert f"the training in {folder} is not finished" in capsys.readouterr().err
 
 
-def test_a_bundle_that_does_not_fit_changes_no_settings(tmp_path, start):
-    digits = tmp_path / "digits"
-    chosen = pipeline.Settings(presets.load("digits"))
-    pipeline.remember(pipeline.open_run(digits, chosen, False, Silent()), chosen)
-    before = (digits / pipeline.SETTINGS).read_bytes()
-    for wrong in (["--bundle", str(start)], ["--order-seed", "1"], ["--preset", "3mb", "--bundle", str(start)]):
-        assert cli.main(["cil", "--out", str(digits), *wrong]) == 1
-    assert (digits / pipeline.SETTINGS).read_bytes() == before
+@pytest.mark.parametrize("wrong", ["bundle", "order-seed", "start"])
+def test_a_command_that_is_refused_leaves_the_folder_as_it_was(capsys, tmp_path, start, wrong):
+    folder = tmp_path / "run"
+    asked(folder)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    command, sentence = {
+        "bundle": (["cil", "--seeds", "2", "--bundle", start], "the bundle must be of the network"),
+        "order-seed": (["cil", "--order-seed", "1"], "must have a bundle, but none is packaged"),
+        "start": (["pretrain", "--start", start], "the bundle must be of the network"),
+    }[wrong]
+    assert cli.main([*map(str, command), "--out", str(folder)]) == 1
+    assert sentence in capsys.readouterr().err
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_missing_tool_leaves_the_folder_s_start(tmp_path, start, monkeypatch):
+    folder = tmp_path / "run"
+    asked(folder, "pretrain", preset="tiny", start=start)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    other = tmp_path / "other"
+    bundles.write(bundles.random(TINY.network, 1), other)
+    monkeypatch.setattr(tools, "TOOLS", tuple(
+        dataclasses.replace(t, find=lambda: None) if t.name == "torch" else t for t in tools.TOOLS
+    ))  # fmt: skip
+    assert cli.main(["pretrain", "--out", str(folder), "--start", str(other)]) == 1
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_report_needs_no_bundle(tmp_path):
+    assert cli.main(["report", "--preset", "tiny", "--out", str(tmp_path)]) == 0
 
 
 def test_a_start_that_is_no_file(tmp_path):

@@ -99,10 +99,15 @@ def test_extractors_are_named_by_how_they_were_trained():
     still = source(epochs=6, recipe={"shift": 0, "flipped": False}, start={"epochs": 5, "teacher": {}})
     assert still.label == (
         "extractor of the base classes (RPT), supervised, images not moved, "
-        "5 epochs of other trainings, some with a teacher, and 6 epochs"
+        "5 epochs of other trainings, some distilled, and 6 epochs"
     )
     assert reproduce.rows(FULL, [still], False)[-1].paper == ""
-    knows = {"epochs": 5, "trained_classes": 100, "twins": 1.0}
+    assert reproduce.rows(FULL, [source(recipe={"shift": 0})], False)[-1].paper == ""
+    again = source(trained_classes=100, base_classes=50, recipe={"twins": 1.0}, start={"recipe": {"twins": 1.0}})
+    assert reproduce.rows(FULL, [again], False)[-1].paper == paper.EXTRACTORS["all", "semi"]
+    free = source(recipe="adam", start=5, trained_classes="many")  # provenance is free
+    assert free.label == "extractor of the base classes (RPT), supervised, ? epochs"
+    knows = {"epochs": 5, "trained_classes": 100, "recipe": {"twins": 1.0}}
     later = source(trained_classes=50, base_classes=50, epochs=6, start={"epochs": 7, "start": knows})
     assert later.label == (
         "extractor of all classes (FPT), supervised, "
@@ -243,7 +248,9 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
     assert names == {"sessions_chip", "memory"}  # those that have rows
     for path in tmp_path.glob("*.svg"):
         assert xml.etree.ElementTree.parse(path).getroot().tag.endswith("svg")
-    assert "latent, float" in (tmp_path / "memory.svg").read_text()
+    drawn = (tmp_path / "memory.svg").read_text()
+    assert "latent, float" in drawn
+    assert "stroke-dasharray" not in drawn
     assert (tmp_path / "memory.pdf").read_bytes().startswith(b"%PDF")
     reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent(), only=["Systems"])
     assert {p.name for p in tmp_path.glob("*.???")} >= {"sessions_chip.svg", "sessions_chip.pdf"}
@@ -256,6 +263,7 @@ def test_what_the_predecessor_reported_is_drawn_beside_ours(monkeypatch):
          "a_final": [0.3, 0.5], "paper": known}
         for rule in ("float", "chip") for megabits, known in ((0.5, "26 ± 2"), (1.0, ""), (5.0, "40 ± 2"))
     ]  # fmt: skip
+    assert "stroke-dasharray" in reproduced.pictures({"rows": rows})["memory"].svg
     seen = {}
     monkeypatch.setattr(figures, "against", lambda series, *_, dashed: seen.update(series, dashed=dashed))
     reproduced.pictures({"rows": rows})

@@ -2,12 +2,14 @@
 
 import dataclasses
 import functools
+import json
 import re
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
+import safetensors.torch  # noqa: E402
 
 from xnoreplay.model import checkpoint, export, native, network, pretrain, resuming  # noqa: E402
 from xnoreplay.model.recipe import RECIPES, Recipe, recipe_of, shifted  # noqa: E402
@@ -69,6 +71,21 @@ def test_a_training_does_not_go_on_with_other_images(small, tmp_path, stopped):
     lines, other = [], dataclasses.replace(dataset, images=dataset.images[::-1])
     pretrain.run(preset, other, tmp_path, epochs=3, report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
+
+
+def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(small, trained, tmp_path):
+    """It knows nothing of what a later version tells two trainings apart by."""
+    first = export.run(*small, trained)
+    path = pretrain.run(*small, tmp_path, epochs=1, start=first)
+    tensors, metadata = bundle.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")
+    state = json.loads(metadata["state"])
+    for part, name in ((state["config"], "samples"), (state["config"]["recipe"], "holes"),
+                       (state["config"]["start"], "recipe")):  # fmt: skip
+        del part[name]
+    safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(state)})
+    lines = []
+    pretrain.run(*small, tmp_path, epochs=1, start=first, report=lines.append)
+    assert lines[0] == "pretrain.safetensors has 1 of 1 epochs: going on from there"
 
 
 def test_without_augmentation_images_stay_as_they_are(small, tmp_path):
@@ -225,6 +242,7 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
     np.testing.assert_array_equal(made.output[:base], first.output[:base])
     assert made.provenance["start"] == {
         "digest": bundle.digest(first), "epochs": 6, "trained_classes": base, "proxy": 0.01,
+        "recipe": first.provenance["recipe"],
     }  # fmt: skip
     proxies = checkpoint.load(path)[0]["model.network.dense.weight"]
     assert torch.equal(proxies.abs(), torch.full_like(proxies, 0.01))

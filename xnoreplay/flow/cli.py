@@ -71,7 +71,7 @@ def _bring(
 
     find_data(data)
     if first == "pretrain":
-        chosen["trained"] = True
+        chosen["own_training"] = True
     folder, settings = pipeline.resolve(out, chosen, forget)
     progress = default()
     train = pipeline.trains(folder, first, settings)
@@ -81,9 +81,12 @@ def _bring(
     names = run.span(first, last)
     forced = run.between(first, last) if force else []
     tools.require(run.pending(names) + forced)
-    pipeline.remember(run, settings)
-    if settings.trained and not train:
-        progress.note(f"the training in {folder} is not finished: its bundle is another one until it is")
+    pipeline.take_up(run, settings, names)
+    if settings.own_training and not train and "export" in names:
+        progress.note(
+            f"the pre-training of {folder} is not finished, and another bundle stands in for its own: "
+            f"xnoreplay pretrain --out {folder} goes on with it"
+        )
     _conclude(run.run(names, forced), folder, progress)
     return folder
 

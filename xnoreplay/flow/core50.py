@@ -29,6 +29,7 @@ SITE = "https://vlomonaco.github.io/core50"
 SIDE, CHANNELS = 128, 3
 BATCHES = (10, 5, 5, 5, 5, 5, 5, 5, 5)  # new classes of each training batch
 CLASSES = sum(BATCHES)
+MOST_DIGITS = 9  # of a label; int() takes no more than some thousand
 
 
 class Listed(NamedTuple):
@@ -96,16 +97,13 @@ def _list(path: Path) -> tuple[list[str], list[int]]:
         if not line.strip():
             continue
         name, _, label = line.strip().rpartition(" ")
-        try:
-            labels.append(_whole(int(label), CLASSES))
-        except ValueError:  # also of int, which takes no more than some thousand digits
-            name = ""
-        if not name:
+        if not name or not label.isdecimal() or len(label) > MOST_DIGITS or int(label) >= CLASSES:
             raise XnoreplayError(
                 f"{path}: line {number} must be an image's path and its label, 0 to {CLASSES - 1}, "
                 f"not {line[:80]!r}; {_get()}"
             )
         paths.append(_relative(name))
+        labels.append(int(label))
     return paths, labels
 
 
@@ -131,7 +129,7 @@ def _tables(folder: Path, run: int) -> Listed:
 
 
 def _whole(value, below: int) -> int:
-    """An index or a label as an integer; ValueError or OverflowError where it is none in range."""
+    """An index or a label as an integer; ValueError, TypeError or OverflowError where it is none in range."""
     number = int(value)
     if number != value or not 0 <= number < below:
         raise ValueError(f"{value!r} must be an integer from 0 to {below - 1}")

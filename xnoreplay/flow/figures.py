@@ -142,8 +142,10 @@ def against(
 
     def paint(axes) -> None:
         for i, (name, (x, middle, width)) in enumerate(series.items()):
+            style = "--" if name in dashed else "-"
             axes.errorbar(x, middle, yerr=width, marker="o", markersize=3.5, linewidth=1.2,
-                          linestyle="--" if name in dashed else "-", capsize=2, color=COLOURS[i % len(COLOURS)], label=name)  # fmt: skip
+                          linestyle=style, capsize=2, color=COLOURS[i % len(COLOURS)],
+                          label=name)  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks(sorted({v for x, _, _ in series.values() for v in x}))
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")

@@ -5,13 +5,14 @@ pre-training needs PyTorch.
 """
 
 import shutil
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain, trained
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
-from xnoreplay.flow.step import RECORD, Context, Run, Step
+from xnoreplay.flow.step import Context, Run, Step, step_record
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bundle import Bundle
@@ -42,7 +43,7 @@ TRAINING = ("start", "epochs")
 """Settings that only a pre-training of one network on one scenario can have."""
 REMEMBERED = (
     "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump", "epochs",
-    "trained",
+    "own_training",
 )  # fmt: skip
 """Settings, besides preset and start, that a folder's next run takes up."""
 START = "start.safetensors"
@@ -69,7 +70,7 @@ class Settings:
     sweep : dials and values that `explore` tries; its own choice, if None
     objective : of the pre-training, one of `xnoreplay.model.recipe.OBJECTIVES`
     augment : whether pre-training moves and mirrors images
-    trained : whether the folder's own pre-training was asked for after any other bundle
+    own_training : whether the folder's pre-training was asked for after any other bundle
     dump : whether cil leaves a file of all predictions
     epochs : of the pre-training, instead of its recipe's
     start : a bundle whose training the pre-training goes on with
@@ -91,7 +92,7 @@ class Settings:
     sweep: dict[str, list] | None = None
     objective: str = "supervised"
     augment: bool = True
-    trained: bool = False
+    own_training: bool = False
     dump: bool = False
     epochs: int | None = None
     start: Path | None = None
@@ -107,7 +108,7 @@ class Settings:
             raise unknown("simulator", self.simulator, SIMULATORS)
         if self.objective not in OBJECTIVES:
             raise unknown("objective", self.objective, OBJECTIVES)
-        recipe_of(self.preset.scenario.dataset, self.objective, self.augment)
+        recipe_of(self.preset.scenario.dataset, self.objective, self.augment)  # refuses some pairs
         for name in self.families:
             if name not in COMMANDS:
                 raise unknown("family", name, COMMANDS)
@@ -120,9 +121,9 @@ def resolve(
     """The run folder and its settings: what is chosen, else what the folder's last run had.
 
     None, and False for `untrained`, is what was not chosen; order_seed and step change the preset's
-    scenario. A folder that has a bundle keeps it
-    until another one, or a training, is asked for. What a training went on from, and for how long, is forgotten
-    where the network or the scenario becomes another one.
+    scenario. A folder that has a bundle keeps it until another one is asked for, or a training and
+    that is done. What a training went on from, and for how long, is forgotten where the network or
+    the scenario becomes another one.
 
     forget : settings that are not taken from the folder
     """
@@ -151,46 +152,38 @@ def resolve(
     merged["preset"] = presets.vary(merged["preset"], "scenario", **scenario)
     before, now = recorded["preset"], merged["preset"]
     if (before.network, before.scenario) != (now.network, now.scenario):
-        forget = (*forget, *TRAINING, "trained")
+        forget = (*forget, *TRAINING, "own_training")
     for name in forget:
         if name not in chosen:
             merged.pop(name, None)
     if {"bundle", "untrained"} & chosen.keys():
-        merged["trained"] = chosen.get("trained", False)
-    elif not merged.get("trained"):
+        if "own_training" in chosen:
+            raise XnoreplayError("a training must be without a bundle or untrained bits: it makes the bundle")
+        merged["own_training"] = False
+    elif not (merged.get("own_training") and (folder / "pretrain").is_dir()):
         merged |= _kept_bundle(folder, merged["preset"])
     return folder, Settings(**merged)
 
 
-def _own(folder: Path, preset: Preset, start: Path) -> Path:
-    """The folder's own copy of the bundle to start from; one that does not fit replaces no other."""
-    target = folder / START
-    if start.absolute() != target.absolute():
-        bundle = trained.load(preset, start)
-        with guard.locked(folder):
-            try:
-                bundles.write(bundle, target)
-            except OSError as error:
-                raise guard.disk_error("set-up", error) from error
-    return target
-
-
 def _kept_bundle(folder: Path, preset: Preset) -> dict:
-    """Where the bundle that the folder has came from; nothing, where another one is due."""
+    """Where the bundle that the folder has came from; nothing, where another one is due.
+
+    The packaged one is due anew, as another version may have another; but not where a training,
+    done before it was asked for, would take its place.
+    """
+    record = step_record(folder / "export")
     try:
-        record = files.read_json(folder / "export" / RECORD)
-    except (OSError, ValueError):
+        network, untrained = record["config"]["preset"]["network"], record["config"]["untrained"]
+        failure, given = record["failure"], record["inputs"]["file bundle"]
+    except (KeyError, TypeError):
         return {}
-    if not isinstance(record, dict) or not {"failure", "config", "inputs"} <= record.keys():
+    if failure or network != presets.network_to_dict(preset.network):
         return {}
-    if record["failure"] or record["config"]["preset"]["network"] != presets.network_to_dict(
-        preset.network
-    ):
-        return {}
-    if record["config"]["untrained"]:
+    if untrained:
         return {"untrained": True}
-    source, given = trained.packaged(preset), record["inputs"]["file bundle"]
-    if given is None or (source and files.file_digest(source) == given):
+    source = trained.packaged(preset)
+    anew = source and files.file_digest(source) == given and not (folder / "pretrain").is_dir()
+    if given is None or anew:
         return {}
     return {"bundle": folder / "export" / trained.BUNDLE}
 
@@ -390,25 +383,31 @@ def _sweep(settings: Settings) -> dict[str, list]:
 
 
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
-    """A run folder with the steps of the flow. A bundle that does not fit is refused before any step.
+    """A run folder with the steps of the flow; nothing is written before `take_up`."""
+    return Run(folder, steps(train), configs(settings, train), progress)
 
-    It takes up the settings in `remember`, once nothing else is found wrong with them.
+
+def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
+    """Leave the settings, and a bundle to start from, in the folder, for the named steps and its next run.
+
+    Raises
+    ------
+    XnoreplayError
+        For a bundle that does not fit; the folder then stays as it was.
     """
-    if settings.start is not None:
-        settings = replace(settings, start=_own(folder, settings.preset, settings.start))
-    run = Run(folder, steps(train), configs(settings, train), progress)
-    if not train and not settings.untrained:
-        file = run.configs["export"]["bundle"]
-        trained.load(settings.preset, Path(file) if file else None)
-    return run
-
-
-def remember(run: Run, settings: Settings) -> None:
-    """Leave the settings in the folder, for its next run."""
-    chosen = {"start": settings.start is not None} | {
-        name: getattr(settings, name)
-        for name in REMEMBERED
-    }
+    export, own, start = run.configs["export"], run.folder / START, None
+    if settings.start is not None and settings.start.absolute() != own.absolute():
+        start = trained.load(settings.preset, settings.start)
+    if "export" in names and not run.steps["export"].needs and not export["untrained"]:
+        trained.load(settings.preset, Path(export["bundle"]) if export["bundle"] else None)
+    if start is not None:
+        with guard.locked(run.folder):
+            try:
+                bundles.write(start, own)
+            except OSError as error:
+                raise guard.disk_error("set-up", error) from error
+        run.configs["pretrain"]["start"] = str(own)
+    chosen = {"start": settings.start is not None} | {n: getattr(settings, n) for n in REMEMBERED}
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
 
 

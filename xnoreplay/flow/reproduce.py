@@ -26,6 +26,7 @@ from xnoreplay.spec.presets import Preset
 MEGABITS = (0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
 """Memories compared, in 10^6 bits, where no others are asked for."""
 PAPER_MEGABITS = 5.0
+WORDS = {"supervised": "supervised", "semi": "semi-supervised", "distilled": "distilled"}
 CODE = (*cil.CODE, "flow/systems.py")
 NATIVE_CODE = ("model",)
 _FILLING = threading.Lock()  # rows that start together share what the first one loads
@@ -58,53 +59,52 @@ class Source:
     cache: dict = field(default_factory=dict, compare=False)
 
     @property
+    def trainings(self) -> list[dict]:
+        """Provenance of the last training and of those it went on from, to the first."""
+        found, part = [], self.bundle.provenance
+        while part:
+            found.append(part)
+            part = bundles.told(part, "start", dict)
+        return found
+
+    @property
     def classes(self) -> str:
-        """Which classes its pre-training, or one before it, saw: "base" or "all"."""
-        seen = max(part.get("trained_classes", 0) for part in (self.bundle.provenance, *self.starts))
+        """Which classes any of the trainings saw: "base" or "all"."""
+        seen = max(bundles.told(part, "trained_classes", int) for part in self.trainings)
         return "all" if seen > self.bundle.provenance.get("base_classes", seen) else "base"
 
     @property
     def objective(self) -> str:
-        recipe = self.bundle.provenance.get("recipe", {})
-        if recipe.get("distilled"):
-            return "distilled"
-        return "semi" if recipe.get("twins") else "supervised"
+        """Of the last training, one of `xnoreplay.model.recipe.OBJECTIVES`."""
+        return _objective(self.bundle.provenance)
+
+    @property
+    def others(self) -> list[str]:
+        """Objectives of earlier trainings, where they are neither plain nor the last one's."""
+        return sorted({_objective(part) for part in self.trainings} - {"supervised", self.objective})
 
     @property
     def augmented(self) -> bool:
-        """Whether the pre-training moved or mirrored images; it did, if the bundle does not say."""
-        recipe = self.bundle.provenance.get("recipe", {})
+        """Whether the last training moved or mirrored images; it did, if the bundle does not say."""
+        recipe = bundles.told(self.bundle.provenance, "recipe", dict)
         return bool(recipe.get("shift", 1) or recipe.get("flipped"))
-
-    @property
-    def starts(self) -> list[dict]:
-        """Provenance of the trainings before the last one, from that to the first."""
-        found, start = [], self.bundle.provenance.get("start")
-        while start:
-            found.append(start)
-            start = start.get("start")
-        return found
-
-    @property
-    def mixed(self) -> bool:
-        """Whether a training before the last one had another objective than supervised."""
-        return any({"teacher", "twins"} & part.keys() for part in self.starts)
 
     @property
     def label(self) -> str:
         name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
-        kind = {"semi": "semi-supervised"}.get(self.objective, self.objective)
-        if not self.augmented:
-            kind += ", images not moved"
-        epochs = self.bundle.provenance.get("epochs", "?")
-        before = [str(start.get("epochs", "?")) for start in reversed(self.starts)]
+        kind = WORDS[self.objective] + ("" if self.augmented else ", images not moved")
+        epochs, *before = [str(part.get("epochs", "?")) for part in self.trainings]
         if before:
-            kinds = {"distilled": ("teacher", "with a teacher"), "semi": ("twins", "semi-supervised")}
-            others = [words for objective, (sign, words) in kinds.items()
-                      if objective != self.objective and any(sign in start for start in self.starts)]  # fmt: skip
-            some = f", some {' and '.join(others)}," if others else ""
-            epochs = f"{' + '.join(before)} epochs of other trainings{some} and {epochs}"
+            some = f", some {' and '.join(WORDS[n] for n in self.others)}," if self.others else ""
+            epochs = f"{' + '.join(reversed(before))} epochs of other trainings{some} and {epochs}"
         return f"extractor of {name}, {kind}, {epochs} epochs"
+
+
+def _objective(provenance: dict) -> str:
+    recipe = bundles.told(provenance, "recipe", dict)
+    if recipe.get("distilled") or "teacher" in provenance:
+        return "distilled"
+    return "semi" if recipe.get("twins") else "supervised"
 
 
 def rows(
@@ -130,7 +130,7 @@ def rows(
             if rule == "chip" and slots < preset.network.classes:
                 continue  # the chip needs a latent of each class
             what = "images" if system == "native" else "latents"
-            label = f"{megabits:g} Mb: {slots:,} {what}"
+            label = f"{megabits:.15g} Mb: {slots:,} {what}"
             table = f"Memory, {system} replay, {rule}"
             lines.append(Row(table, label, variant, preset, read_off.get(megabits, "")))
     rest = preset.scenario.classes - preset.scenario.base
@@ -142,7 +142,9 @@ def rows(
             label = f"{other.scenario.tasks} sessions of {size}, {rule}"
             lines.append(Row("Sessions, latent replay", label, Variant(rule=rule), other))
     for i, source in enumerate(sources):
-        known = "" if source.mixed else paper.EXTRACTORS.get((source.classes, source.objective), "")
+        known = paper.EXTRACTORS.get((source.classes, source.objective), "")
+        if source.others or not source.augmented:
+            known = ""  # the paper's was trained otherwise
         for rule in systems.RULES:
             lines.append(
                 Row("Extractors, latent replay", f"{source.label}, {rule}", Variant(rule=rule), preset, known, i)

@@ -51,6 +51,7 @@ def _head(result: dict) -> list[str]:
 
 
 PICTURES = ("sessions_float", "sessions_chip", "losses", "memory")
+"""Every name that a figure may have."""
 
 
 def pictures(result: dict) -> dict[str, figures.Picture]:
@@ -78,7 +79,7 @@ def pictures(result: dict) -> dict[str, figures.Picture]:
         }
         quoted = _read_off(result["rows"])
         drawn["memory"] = figures.against(points | quoted, "memory, Mb", "a_final", dashed=quoted)
-    return drawn
+    return {name: drawn[name] for name in PICTURES if name in drawn}
 
 
 def _read_off(rows: list[dict]) -> dict[str, tuple[list[float], list[float], list[float]]]:

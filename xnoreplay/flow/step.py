@@ -112,6 +112,16 @@ def code_digest(parts: Iterable[str]) -> str:
     return h.hexdigest()
 
 
+def step_record(folder: Path) -> dict:
+    """What the step of a folder has recorded; nothing, where that is not there or not whole."""
+    try:
+        record = files.read_json(folder / RECORD)
+        whole = all(isinstance(record[key], kind) for key, kind in RECORDED.items())
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    return record if whole else {}
+
+
 class Run:
     """A run folder and the steps that fill it.
 
@@ -266,13 +276,7 @@ class Run:
         return self._up_to_date(step.name, self._recipe(step))
 
     def record(self, name: str) -> dict:
-        """What a step has recorded; nothing, where that is not there or not whole."""
-        try:
-            record = files.read_json(self.folder / name / RECORD)
-            whole = all(isinstance(record[key], kind) for key, kind in RECORDED.items())
-        except (OSError, ValueError, KeyError, TypeError):
-            whole = False
-        return record if whole else {}
+        return step_record(self.folder / name)
 
     def _succeeded(self, name: str) -> bool:
         return self.record(name).get("failure") == ""

@@ -14,7 +14,6 @@ shared equally by the classes seen.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,8 +85,8 @@ class Variant:
                 )
             if not self.megabits > 0:
                 raise SpecError(f"a memory must have more than 0 Mb, not {self.megabits:g}")
-            if math.isinf(self.megabits * 1e6):
-                raise SpecError(f"a memory must be finite, not of {self.megabits:g} Mb")
+            if self.megabits >= 1e302:  # in bits no more than a float can say
+                raise SpecError(f"a memory must have less than 1e302 Mb, not {self.megabits:g}")
         if self.epochs is not None:
             require.positive("epochs", self.epochs)
 

@@ -45,16 +45,16 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     base = bundle.golden.logit.shape[1]
     state = of_bundle(bundle).state_dict()
     state[OUTPUT] = state[OUTPUT][:base]
-    known = {name: (t.shape, t.dtype) for name, t in state.items()}
+    known = {name: t.shape for name, t in state.items()}
     if path is None:
         for name, tensor in state.items():
             if tensor.is_floating_point() and not name.startswith("classifier."):
                 state[name] = tensor * STARTED_PROXY
         return state
     real = checkpoint.part(checkpoint.load(path)[0], "model.network.")
-    real = {n: t[:base] if n == OUTPUT and t.ndim else t for n, t in real.items()}
+    real = {n: t[:base] if n == OUTPUT else t for n, t in real.items()}
     signs = {n: (t >= 0) for n, t in real.items() if t.is_floating_point()}
-    if {n: (t.shape, t.dtype) for n, t in real.items()} != known or any(
+    if {n: t.shape for n, t in real.items()} != known or any(
         not torch.equal(s, state[n] >= 0) for n, s in signs.items() if not n.startswith("classifier.")
     ):
         raise XnoreplayError(f"checkpoint {path} must be the one that the bundle was exported from")

@@ -148,11 +148,8 @@ def run(
     if all_classes:
         config["all_classes"] = True
     if start is not None:
-        told = ("epochs", "trained_classes", "teacher", "start")
+        told = ("epochs", "trained_classes", "recipe", "teacher", "start")
         known = {n: start.provenance[n] for n in told if n in start.provenance}
-        twins = start.provenance.get("recipe", {}).get("twins")
-        if twins:
-            known["twins"] = twins
         config["start"] = {"digest": bundles.digest(start), "proxy": native.STARTED_PROXY} | known
     if recipe.distilled:
         config["teacher"] = asdict(teaching.recipe_for(recipe))

@@ -40,8 +40,10 @@ class Record(NamedTuple):
             return Resumed({}, 0, 0)
         tensors, state = checkpoint.load(path)
         known = state["config"]
-        # Dials that a later version has brought were not there: as their defaults are.
-        known = known | {"recipe": asdict(Recipe()) | known["recipe"]}
+        # What a later version has brought was not there: dials as their defaults are, others as they are.
+        known = {"samples": config["samples"]} | known | {"recipe": asdict(Recipe()) | known["recipe"]}
+        if "start" in known and "start" in config:
+            known["start"] = config["start"] | known["start"]
         if known != json.loads(json.dumps(config)):
             report(f"{path.name} is of another run: starting afresh")
             return Resumed({}, 0, 0)

@@ -33,7 +33,7 @@ class Samples(NamedTuple):
 
 
 def digest(samples: Samples) -> str:
-    """SHA-256 of the pixels and classes."""
+    """SHA-256 of the images' shape, their pixels and their classes."""
     h = hashlib.sha256(repr(samples.images.shape).encode())
     for array in samples:
         h.update(np.ascontiguousarray(array))

@@ -205,6 +205,12 @@ def mismatch(
     return ""
 
 
+def told(provenance: dict, name: str, kind: type):
+    """An entry of a bundle's provenance, which is free; `kind()` where it has none of that kind."""
+    value = provenance.get(name)
+    return value if isinstance(value, kind) else kind()
+
+
 def _ordered(raw: bytes) -> bytes:
     """The same file with its header's keys in order, so that equal bundles are equal files.
 
