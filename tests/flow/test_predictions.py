@@ -7,6 +7,7 @@ import pytest
 
 from xnoreplay.flow import cil, predictions
 from xnoreplay.flow.cli import main
+from xnoreplay.spec import bundle
 from xnoreplay.spec.errors import XnoreplayError
 
 
@@ -65,6 +66,23 @@ def test_round_trip(tmp_path):
     assert (labels.tolist(), task.tolist(), about) == ([0, 1, 2], [0, 0, 1], {"a": 1})
     np.testing.assert_array_equal(predicted["m/0"], rows)
     assert predictions.score(labels, task, predicted["m/0"])["a_final"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"label": None}, "must have tensors 'label' and 'task' and a field 'about', but: 'label'"),
+        ({"task": np.zeros(2, np.uint16)}, r"tensor 'task' must have a value for each label, but is of shape \(1, 2\)"),
+        ({"m/0": np.zeros((1, 2), np.uint16)}, r"tensor 'm/0' must have a value for each label"),
+        ({"about": "{"}, "a field 'about', but: "),
+    ],
+)
+def test_files_of_the_format_that_are_not_whole_are_refused(tmp_path, wrong, sentence):
+    parts = {"label": np.zeros(3, np.uint16), "task": np.zeros(3, np.uint16), "about": "{}"} | wrong
+    metadata = {"format": predictions.FORMAT, "about": parts.pop("about")}
+    bundle.write_tensors(tmp_path / "p", {n: a for n, a in parts.items() if a is not None}, metadata)
+    with pytest.raises(XnoreplayError, match=sentence):
+        predictions.read(tmp_path / "p")
 
 
 def test_other_files_are_refused(tmp_path, run):

@@ -13,6 +13,7 @@ import numpy as np
 
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.presets import Preset
 
 FORMAT = "xnoreplay-predictions-1"
@@ -42,8 +43,19 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
     """
     stored, metadata = bundles.read_tensors(path, "prediction file", FORMAT)
     tensors = {name: a.astype(np.int64) for name, a in stored.items()}
-    labels, task = tensors.pop("label"), tensors.pop("task")
-    return labels, task, tensors, json.loads(metadata["about"])
+    try:
+        labels, task, about = tensors.pop("label"), tensors.pop("task"), json.loads(metadata["about"])
+    except (KeyError, ValueError) as error:
+        raise XnoreplayError(
+            f"prediction file {path} must have tensors 'label' and 'task' and a field 'about', but: {error}"
+        ) from None
+    for name, rows in {"task": task[None], **tensors}.items():
+        if labels.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(labels):
+            raise XnoreplayError(
+                f"prediction file {path}: tensor {name!r} must have a value for each label, but is of "
+                f"shape {rows.shape} beside labels of shape {labels.shape}"
+            )
+    return labels, task, tensors, about
 
 
 def dump(
