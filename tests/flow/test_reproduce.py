@@ -107,6 +107,8 @@ def test_extractors_are_named_by_how_they_were_trained():
     assert reproduce.rows(FULL, [again], False)[-1].paper == paper.EXTRACTORS["all", "semi"]
     free = source(recipe="adam", start=5, trained_classes="many")  # provenance is free
     assert free.label == "extractor of the base classes (RPT), supervised, ? epochs"
+    nothing = Source(dataclasses.replace(free.bundle, provenance={}))
+    assert nothing.label == free.label
     knows = {"epochs": 5, "trained_classes": 100, "recipe": {"twins": 1.0}}
     later = source(trained_classes=50, base_classes=50, epochs=6, start={"epochs": 7, "start": knows})
     assert later.label == (
@@ -350,6 +352,12 @@ def test_the_head_says_how_each_extractor_was_trained():
     assert "Of all classes it was trained on, 45.0 % and 40.0 %." in text
     assert "recognises 78.5 % of their training images" in text
     assert "predecessor" not in text
+    free = {"label": "another", "base_train_accuracy": 0.5, "base_test_accuracy": "?"}
+    odd = reproduced.markdown({
+        "seeds": [0], "chip_epochs": 6, "float_epochs": 10, "native_epochs": 10, "hardware": ["an abacus"],
+        "bundles": [free], "rows": [],
+    })  # fmt: skip
+    assert "another" not in odd
 
 
 def test_the_head_says_which_values_are_the_predecessor_s(two_rows, tmp_path):

@@ -61,17 +61,17 @@ class Source:
     @property
     def trainings(self) -> list[dict]:
         """Provenance of the last training and of those it went on from, to the first."""
-        found, part = [], self.bundle.provenance
-        while part:
-            found.append(part)
-            part = bundles.told(part, "start", dict)
+        found = [self.bundle.provenance]
+        while start := bundles.told(found[-1], "start", dict):
+            found.append(start)
         return found
 
     @property
     def classes(self) -> str:
         """Which classes any of the trainings saw: "base" or "all"."""
         seen = max(bundles.told(part, "trained_classes", int) for part in self.trainings)
-        return "all" if seen > self.bundle.provenance.get("base_classes", seen) else "base"
+        base = bundles.told(self.bundle.provenance, "base_classes", int)
+        return "all" if base and seen > base else "base"
 
     @property
     def objective(self) -> str:

@@ -28,16 +28,15 @@ def _head(result: dict) -> list[str]:
     )
     lines = [conditions]
     for bundle in result["bundles"]:
-        if "base_train_accuracy" not in bundle:
+        base, every = _accuracies(bundle, "base"), _accuracies(bundle, "trained")
+        if not base:
             continue  # random bits
-        base = [100 * bundle[f"base_{part}_accuracy"] for part in ("train", "test")]
         trained = bundle.get("hardware") or "a machine that its bundle does not name"
         line = (
             f"The {bundle['label']}, trained on {trained}, recognises {base[0]:.1f} % of the training "
             f"and {base[1]:.1f} % of the test images of the base classes among these."
         )
-        if "trained_train_accuracy" in bundle:
-            every = [100 * bundle[f"trained_{part}_accuracy"] for part in ("train", "test")]
+        if every:
             line += f" Of all classes it was trained on, {every[0]:.1f} % and {every[1]:.1f} %."
         lines.append(line)
     if any(bundle.get("dataset") == paper.SCENARIO[0] for bundle in result["bundles"]):
@@ -48,6 +47,13 @@ def _head(result: dict) -> list[str]:
     if any("±" in row["paper"] for row in result["rows"]):
         lines.append("What has ± 2 was read off a plot of the paper's predecessor, of a network of 4.1 Mb.")
     return lines
+
+
+def _accuracies(provenance: dict, classes: str) -> list[float]:
+    """Percent of training and test images, if a bundle's provenance, which is free, has both."""
+    shares = [provenance.get(f"{classes}_{part}_accuracy") for part in ("train", "test")]
+    known = [100 * share for share in shares if isinstance(share, int | float)]
+    return known if len(known) == len(shares) else []
 
 
 PICTURES = ("sessions_float", "sessions_chip", "losses", "memory")
