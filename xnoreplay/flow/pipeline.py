@@ -121,8 +121,8 @@ def resolve(
     """The run folder and its settings: what is chosen, else what the folder's last run had.
 
     None, and False for `untrained`, is what was not chosen; order_seed and step change the preset's
-    scenario. A folder that has a bundle keeps it until another one is asked for, or a training and
-    that is done. What a training went on from, and for how long, is forgotten where the network or
+    scenario. A folder that has a bundle keeps it until another one is asked for, or until a training
+    that was asked for is done. What a training went on from, and for how long, is forgotten where the network or
     the scenario becomes another one.
 
     forget : settings that are not taken from the folder

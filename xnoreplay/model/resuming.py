@@ -47,7 +47,7 @@ class Record(NamedTuple):
         if known != json.loads(json.dumps(config)):
             report(f"{path.name} is of another run: starting afresh")
             return Resumed({}, 0, 0)
-        done = state.get("within", 0)  # a checkpoint of a whole epoch need not say
+        done = state.get("within", 0)  # the first versions stopped between epochs alone
         within = f" and {done} of {state['steps']} steps" if done else ""
         report(
             f"{path.name} has {state['epoch']} of {config['epochs']} epochs{within}: going on from there"
