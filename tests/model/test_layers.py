@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from xnoreplay.model import layers, losses  # noqa: E402
-from xnoreplay.model.binarize import bits, sign  # noqa: E402
+from xnoreplay.model.binarize import bits, sign, sign_of_sums  # noqa: E402
 from xnoreplay.model.rule import INIT  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -26,6 +26,18 @@ def test_ste_passes_gradient_up_to_one_inclusive():
     x = torch.tensor([-above, -1.0, 0.0, 1.0, above], requires_grad=True)
     (sign(x) * torch.arange(1.0, 6.0)).sum().backward()
     assert x.grad.tolist() == [0, 2, 3, 4, 0]
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(("variance", "most"), [(9, 3), (10, 3), (576, 24), (1152, 33), (4160, 64)])
+def test_sums_of_any_type_pass_gradient_up_to_their_deviation(dtype, variance, most):
+    """34, over the root of 1152, is 1 in bfloat16."""
+    x = torch.arange(-200, 201).to(dtype).requires_grad_()
+    y = sign_of_sums(x, variance)
+    y.sum().backward()
+    assert torch.equal(y, torch.where(x >= 0, 1.0, -1.0).to(dtype))
+    scale = torch.tensor(1 / variance**0.5).to(dtype)
+    assert torch.equal(x.grad, torch.where(x.abs() <= most, scale, torch.zeros_like(scale)))
 
 
 def test_proxies_start_small():
@@ -66,11 +78,11 @@ def test_pooling_before_the_sign_is_or_after_it():
     assert torch.equal(pooled(x), torch.nn.functional.max_pool2d(plain(x), 2))
 
 
-def test_scale_is_the_inverse_root_of_the_fan_in():
-    assert layers.BinaryConv(8, 4, 2, False, 0, generator()).scale == pytest.approx(1 / 6)
+def test_the_scale_is_the_inverse_root_of_the_fan_in():
+    assert layers.BinaryConv(8, 4, 2, False, 0, generator()).variance == 36
     assert layers.BinaryDense(16, 2, generator()).scale == 1 / 4
     # a skip of weight 8 adds 64 to the variance of a fan-in of 36
-    assert layers.BinaryConv(8, 4, 2, False, 0, generator(), 8).scale == pytest.approx(1 / 10)
+    assert layers.BinaryConv(8, 4, 2, False, 0, generator(), 8).variance == 100
 
 
 def test_a_skip_shifts_the_sums_by_its_weight_and_passes_gradient():

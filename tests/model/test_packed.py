@@ -52,12 +52,15 @@ def test_forward_is_exact_and_gradients_agree(pad_bit, net):
         weights[0][0, 0, 0, 0] = 0.0  # sign(0) is +1
     ours = packed.convolutions(model.net, model.thermometer.thresholds, image, weights)
     theirs = model.convs(model.thermometer(image))
+    half = model.convs(model.thermometer(image).bfloat16()).float()  # what a GPU computes
     assert torch.equal(ours, theirs)
+    assert torch.equal(half, theirs)
     grad = torch.randn(ours.shape, generator=torch.Generator().manual_seed(1))
-    pairs = [torch.autograd.grad(x, weights, grad) for x in (ours, theirs)]
-    for a, b in zip(*pairs, strict=True):
+    found = [torch.autograd.grad(x, weights, grad) for x in (ours, half, theirs)]
+    for a, h, b in zip(*found, strict=True):
         assert b.norm() > 0
         assert (a - b).norm() < 0.01 * b.norm()  # bfloat16 has 8 significant bits
+        assert (h - b).norm() < 0.01 * b.norm()
 
 
 def test_evaluation_takes_the_packed_way_to_the_same_integers(monkeypatch):

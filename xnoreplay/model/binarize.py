@@ -1,5 +1,7 @@
 """The sign and its surrogate gradient."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,24 +12,35 @@ class _Sign(torch.autograd.Function):
     """Half of a training step is spent here: each direction is one or two passes over memory."""
 
     @staticmethod
-    def forward(ctx, x: Tensor) -> Tensor:
+    def forward(ctx, x: Tensor, bound: float, scale: float) -> Tensor:
         ctx.save_for_backward(x)
+        ctx.bound, ctx.scale = bound, scale
         return torch.copysign(x.new_ones(()), x + 0.0)  # -0.0 + 0.0 is +0.0
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> Tensor:
+    def backward(ctx, grad: Tensor):
         (x,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(grad, x, -JUST_ABOVE_ONE, JUST_ABOVE_ONE)
+        passed = torch.ops.aten.hardtanh_backward(grad, x, -ctx.bound, ctx.bound)
+        return passed if ctx.scale == 1.0 else passed * ctx.scale, None, None
 
 
 def sign(x: Tensor) -> Tensor:
     """Binarise to -1 and +1, with the straight-through estimator (STE) as its gradient.
 
     Forward: y = +1 where x >= 0, else -1; sign(0) = +1.
-    Backward: dL/dx = dL/dy where abs(x) <= 1, else 0.
+    Backward: dL/dx = dL/dy where abs(x) <= 1, else 0. x in single precision or double.
     Source: Hubara et al., "Binarized Neural Networks", NeurIPS 2016, arXiv 1602.02830.
     """
-    return _Sign.apply(x)
+    return _Sign.apply(x, JUST_ABOVE_ONE, 1.0)
+
+
+def sign_of_sums(x: Tensor, variance: int) -> Tensor:
+    """`sign(S x)`, S = 1 / sqrt(variance), of sums: integers in a tensor of any floating-point type.
+
+    S moves no sign. Where abs(S x) <= 1 is asked of the integers, as abs(x) <= floor(sqrt(variance)):
+    in bfloat16 S x would be rounded to 1 from both sides. Variances below 2^14.
+    """
+    return _Sign.apply(x, math.isqrt(variance) + 0.5, 1 / math.sqrt(variance))
 
 
 def bits(x: Tensor) -> Tensor:

@@ -117,7 +117,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "base_test_accuracy": round(accuracy(model, test, scenario.base), 6),
         "base_train_samples": len(train.classes),
         "base_test_samples": len(test.classes),
-        "torch": torch.__version__,
+        "torch": state.get("torch", torch.__version__),  # of the first versions: unknown
         "hardware": state.get("hardware", ""),
     }
     if full:

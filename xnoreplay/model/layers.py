@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from xnoreplay.model.binarize import sign
+from xnoreplay.model.binarize import sign, sign_of_sums
 from xnoreplay.model.rule import INIT, PAIR_OFFSET
 from xnoreplay.spec.network import COPIES, TAPS
 
@@ -32,16 +32,17 @@ class Thermometer(nn.Module):
     """
 
     thresholds: Tensor
+    channel: Tensor  # of each threshold
 
     def __init__(self, levels: tuple[int, ...], thresholds: Tensor) -> None:
         super().__init__()
-        self.levels = levels
         self.register_buffer("thresholds", thresholds)
+        channel = torch.arange(len(levels)).repeat_interleave(torch.tensor(levels))
+        self.register_buffer("channel", channel, persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """(n, h, w, channels) uint8 -> (n, sum(levels), h, w)."""
-        repeats = torch.tensor(self.levels, device=image.device)
-        pixel = image.repeat_interleave(repeats, dim=3)  # (n, h, w, sum(levels))
+        pixel = image.index_select(3, self.channel)  # (n, h, w, sum(levels))
         above = pixel >= self.thresholds
         return (above.to(torch.get_default_dtype()) * 2 - 1).permute(0, 3, 1, 2).contiguous()
 
@@ -60,7 +61,7 @@ class BinaryConv(nn.Module):
         self.pool = pool
         self.pad = 2.0 * pad_bit - 1.0
         self.skip = skip
-        self.scale = 1 / math.sqrt(TAPS * channels // groups + skip**2)
+        self.variance = TAPS * channels // groups + skip**2  # at initialisation
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
         """(n, channels, h, w) -> (n, filters, h, w), or half of h and w with pooling.
@@ -73,7 +74,7 @@ class BinaryConv(nn.Module):
             x = x + self.skip * earlier
         if self.pool:
             x = F.max_pool2d(x, 2)
-        return sign(x * self.scale)
+        return sign_of_sums(x, self.variance)
 
 
 class Convolutions(nn.Sequential):

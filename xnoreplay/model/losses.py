@@ -56,7 +56,7 @@ def twins(z: Tensor, other: Tensor, redundancy: float) -> Tensor:
     (n, bits), (n, bits) -> scalar. Source: Zbontar et al., arXiv 2103.03230, without its division,
     as it stands in arXiv 2503.07107.
     """
-    count = total(torch.tensor(float(len(z)), device=z.device))
+    count = total(z.new_full((), len(z)))
     centre = [total(v.sum(dim=0)) / count for v in (z, other)]
     spread = [
         (total(v.square().sum(dim=0)) / count - m.square() + 1 / count).sqrt()

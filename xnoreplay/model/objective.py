@@ -89,7 +89,7 @@ class Objective(nn.Module):
             apart = share * distance(logits, taught, recipe.temperature)
             loss = (1 - recipe.distilled) * loss + recipe.distilled * apart
         if recipe.activation:
-            count = total(torch.tensor(float(len(latent)), device=latent.device))
+            count = total(latent.new_full((), len(latent)))
             mean = total(latent.sum(dim=0)) / count
             loss = loss + recipe.activation * mean.square().mean()
         if recipe.twins:

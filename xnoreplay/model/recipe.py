@@ -5,6 +5,7 @@ new classes then look alike. So the base classes are joined by pseudo-classes ma
 training images. Their rows of the output layer serve the training only and are never exported.
 """
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -134,7 +135,8 @@ class Recipe:
         colour = images.mean(axis=(0, 1, 2)).astype(np.uint8) if self.holes else None
         images = shifted(images, self.shift, rng, self.border)
         if self.flipped:
-            images = np.where(rng.random((len(images), 1, 1, 1)) < 0.5, images, images[:, :, ::-1])
+            mirrored = rng.random(len(images)) >= 0.5
+            images[mirrored] = images[mirrored, :, ::-1]
         return images if colour is None else holed(images, colour, rng)
 
     def _kinds(self, images, labels, classes: int, partner: np.ndarray | None) -> Samples:
@@ -145,6 +147,8 @@ class Recipe:
                 parts.append(Samples(np.flip(images, axes), labels + i * classes))
         if partner is not None:
             parts.append(_joined(images, labels, classes, self.classes(classes), partner))
+        if len(parts) == 1:
+            return parts[0]
         return Samples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
@@ -155,9 +159,12 @@ def shifted(
     n, height, width, _ = images.shape
     mode = {"zeros": "constant", "reflected": "reflect"}[border]
     padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode)
-    rows = rng.integers(0, 2 * most + 1, (n, 1)) + np.arange(height)
-    columns = rng.integers(0, 2 * most + 1, (n, 1)) + np.arange(width)
-    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    down, right = (rng.integers(0, 2 * most + 1, n) for _ in range(2))
+    moved = np.empty_like(images)
+    for y, x in itertools.product(range(2 * most + 1), repeat=2):  # whole rows at a time
+        same = np.flatnonzero((down == y) & (right == x))
+        moved[same] = padded[same, y : y + height, x : x + width]
+    return moved
 
 
 def holed(images: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:

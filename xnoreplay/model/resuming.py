@@ -7,6 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
+
 from xnoreplay.model import checkpoint, training
 from xnoreplay.model.recipe import Recipe
 from xnoreplay.model.training import Fit
@@ -71,7 +73,7 @@ def run(
         if record is None or not (due or time.monotonic() - saved >= SAVE_SECONDS):
             return
         state = {"config": record.config, "epoch": epoch, "within": within, "steps": fit.steps,
-                 "hardware": fit.processes.hardware}  # fmt: skip
+                 "hardware": fit.processes.hardware, "torch": torch.__version__}  # fmt: skip
         checkpoint.save(record.path, fit.objective, fit.optimizer, state)
         saved = time.monotonic()
 

@@ -2,15 +2,18 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from xnoreplay.model.distributed import Processes, parallel
 from xnoreplay.model.objective import Objective
-from xnoreplay.model.recipe import Recipe
+from xnoreplay.model.recipe import Epoch, Recipe
+from xnoreplay.model.replayed import Replayed
 from xnoreplay.model.samples import Samples
 from xnoreplay.model.teacher import Lesson, Teacher
 
@@ -68,8 +71,15 @@ class Fit:
 
 
 def adam(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
-    """The optimiser of every training but a teacher's."""
-    return torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
+    """The optimiser of every training but a teacher's.
+
+    On a GPU its learning rate is a tensor there, which steps that are replayed read.
+    """
+    device = next(objective.parameters()).device
+    if device.type == "cpu":
+        return torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
+    rate = torch.tensor(recipe.learning_rate, device=device)
+    return torch.optim.Adam(objective.parameters(), rate, fused=True, capturable=True)
 
 
 def run(
@@ -93,11 +103,9 @@ def run(
     recipe, steps, device = fit.recipe, fit.steps, fit.processes.device
     if recipe.threads is not None:
         torch.set_num_threads(recipe.threads)
-    module = parallel(fit.objective, fit.processes)
+    take = _step(fit)
     log = _Log(fit, first, report)
-    for epoch in range(first // steps, fit.epochs):
-        rng = np.random.default_rng([fit.seed, epoch])  # so that a resumed run draws the same
-        drawn = recipe.epoch(fit.samples, fit.classes, rng)
+    for epoch, drawn in _epochs(fit, first // steps):
         for i in range(first - epoch * steps if epoch == first // steps else 0, steps):
             step = epoch * steps + i
             start = i * recipe.batch
@@ -105,24 +113,66 @@ def run(
             part = fit.processes.share(size)
             part = slice(start + part.start, start + part.stop)
             views = [v for v in (drawn.images, drawn.second) if v is not None]
-            images = torch.from_numpy(np.concatenate([v[part] for v in views]))
-            classes = torch.from_numpy(drawn.classes[part])
-            for group in fit.optimizer.param_groups:
-                group["lr"] = fit.rate(step)
-            share = fit.processes.count * len(classes) / size
-            images, classes = images.to(device), classes.to(device)
-            if fit.teacher is None:
-                loss = module(images, classes, share)
-            else:
-                with torch.no_grad():
-                    taught = fit.teacher(images)
-                loss = module(images, classes, share, taught)
-            fit.optimizer.zero_grad()
-            loss.backward()
-            fit.optimizer.step()
-            fit.objective.clip()
+            images = _moved(np.concatenate([v[part] for v in views]), device)
+            classes = _moved(drawn.classes[part], device)
+            _set_rate(fit.optimizer, fit.rate(step))
+            loss = take(images, classes, fit.processes.count * len(classes) / size)
             log.step(step, loss)
             after(step + 1)
+
+
+def _step(fit: Fit) -> Callable[[Tensor, Tensor, float], Tensor]:
+    """What a minibatch does to the weights: (images, classes, share) -> loss."""
+    module = parallel(fit.objective, fit.processes)
+
+    def step(images: Tensor, classes: Tensor, share: float) -> Tensor:
+        if fit.teacher is None:
+            loss = module(images, classes, share)
+        else:
+            with torch.no_grad():
+                taught = fit.teacher(images)
+            loss = module(images, classes, share, taught)
+        fit.optimizer.zero_grad()
+        loss.backward()
+        fit.optimizer.step()
+        fit.objective.clip()
+        return loss.detach()
+
+    alone = fit.processes.count == 1  # gradients of several are added outside of what can be recorded
+    return Replayed(step) if alone and fit.optimizer.defaults.get("capturable") else step
+
+
+def _epochs(fit: Fit, first: int) -> Iterator[tuple[int, Epoch]]:
+    """The epochs from the first on. While a GPU computes, the next one is drawn."""
+
+    def draw(epoch: int) -> Epoch:
+        rng = np.random.default_rng([fit.seed, epoch])  # so that a resumed run draws the same
+        return fit.recipe.epoch(fit.samples, fit.classes, rng)
+
+    if fit.processes.device.type == "cpu" or first == fit.epochs:
+        yield from ((epoch, draw(epoch)) for epoch in range(first, fit.epochs))
+        return
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(draw, first)
+        for epoch in range(first, fit.epochs):
+            drawn = following.result()
+            if epoch + 1 < fit.epochs:
+                following = pool.submit(draw, epoch + 1)
+            yield epoch, drawn
+
+
+def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array on the device. From pinned memory, a GPU copies it when it comes to it."""
+    tensor = torch.from_numpy(array)
+    return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
+
+
+def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 class _Log:
@@ -132,10 +182,10 @@ class _Log:
         self.fit, self.report, self.first = fit, report, first
         self.total = fit.epochs * fit.steps
         self.start = self.reported = time.monotonic()
-        self.losses: list[torch.Tensor] = []
+        self.losses: list[Tensor] = []
 
-    def step(self, step: int, loss: torch.Tensor) -> None:
-        self.losses.append(loss.detach())
+    def step(self, step: int, loss: Tensor) -> None:
+        self.losses.append(loss)
         now = time.monotonic()
         if step + 1 < self.total and now - self.reported < REPORT_SECONDS:
             return
