@@ -276,7 +276,9 @@ def test_options_that_need_another(capsys, arguments, message):
     assert message in mistake(capsys, *arguments)
 
 
-def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path):
+@pytest.fixture
+def wrong(tmp_path):
+    """A bundle file whose golden pair is of another network."""
     bundle = bundles.random(TINY.network, 0)
     golden = bundles.Golden(
         np.zeros((1, *TINY.network.image_shape), np.uint8),
@@ -286,11 +288,26 @@ def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path):
     path = tmp_path / "wrong.safetensors"
     fields = {f: getattr(bundle, f) for f in bundle.__dataclass_fields__} | {"golden": golden}
     bundles.write(bundles.Bundle(**fields), path)
-    code, _, err = run(capsys, "export", "--preset", "tiny", "--bundle", path,
+    return path
+
+
+def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path, wrong):
+    code, _, err = run(capsys, "export", "--preset", "tiny", "--bundle", wrong,
                        "--out", tmp_path / "run")  # fmt: skip
     assert code == cli.FAILED_CHECK
     assert "the latent of golden image 0 must be what the bundle says" in err.splitlines()[-1]
     assert "the evidence is in" in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("systems", "--bundle"), ("dials", "--bundle"), ("reproduce", "--bundle"), ("pretrain", "--start")],
+)  # fmt: skip
+def test_nothing_is_made_of_a_bundle_whose_golden_pair_differs(capsys, tmp_path, wrong, command, option):
+    out = [] if command in ("systems", "dials") else ["--out", tmp_path / "out"]
+    code, _, err = run(capsys, command, "--preset", "tiny", option, wrong, *out)
+    assert code == cli.FAILED_CHECK
+    assert "the latent of golden image 0 must be what the bundle says" in err
 
 
 def test_interrupt_exits_with_130(capsys, tmp_path, monkeypatch):

@@ -153,6 +153,23 @@ def test_damaged_checkpoint_is_refused(small, trained, tmp_path, damage):
         pretrain.run(*small, tmp_path, seed=3, epochs=6)
 
 
+def test_a_checkpoint_of_other_tensors_is_refused(small, trained, tmp_path):
+    path = tmp_path / pretrain.CHECKPOINT
+    tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
+    first = "model.network.convs.0.weight"
+    for changed, message in (
+        ({first: tensors[first][:1]}, "must have shape "),
+        ({"model.network.more": tensors[first].clone()}, "must have shape none, not "),
+    ):
+        checkpoint.safetensors.torch.save_file(tensors | changed, path, metadata=metadata)
+        for read in (
+            lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6),
+            lambda: export.run(*small, path),
+        ):
+            with pytest.raises(XnoreplayError, match=message):
+                read()
+
+
 @pytest.mark.parametrize("state", [None, "{", "5", "{}", '{"config": {"recipe": 1}, "epoch": 2}'])
 def test_a_checkpoint_without_its_state_is_refused(small, trained, tmp_path, state):
     path = tmp_path / pretrain.CHECKPOINT

@@ -43,7 +43,7 @@ def dials(
     find_data(data)
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
-    given = trained.load(chosen, bundle)
+    given = trained.checked(chosen, bundle)
     result = measuring.run(
         chosen, given, range(_count(seeds)), default(), tried, _workers(workers), latents
     )
@@ -109,7 +109,7 @@ def systems(
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
     result = trials.run(
-        list(dict.fromkeys(variants)), chosen, trained.load(chosen, bundle), range(_count(seeds)), default(),
+        list(dict.fromkeys(variants)), chosen, trained.checked(chosen, bundle), range(_count(seeds)), default(),
         checkpoint=checkpoint, dump=dump, file=latents, workers=_workers(workers),
     )  # fmt: skip
     typer.echo(trials.markdown(result))
@@ -167,8 +167,8 @@ def reproduce(
         if given and table and needed not in table:
             raise SpecError(f"{option} must be with table {needed}, not with {' and '.join(table)} alone")
     chosen = presets.load(preset or "3mb")
-    sources = [experiments.Source(trained.load(chosen, bundle), checkpoint, latents)]
-    sources += [experiments.Source(trained.load(chosen, file)) for file in also or []]
+    sources = [experiments.Source(trained.checked(chosen, bundle), checkpoint, latents)]
+    sources += [experiments.Source(trained.checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
         chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers),
@@ -192,7 +192,7 @@ def latents(
     find_data(data)
     files.require_writable(file)
     chosen = presets.load(preset or "digits")
-    stored = learning.simulated(chosen, trained.load(chosen, bundle), default())
+    stored = learning.simulated(chosen, trained.checked(chosen, bundle), default())
     storage.write(stored, file)
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 

@@ -24,7 +24,7 @@ def pretrain(context: Context) -> dict:
         preset, dataset, context.scratch, seed=context.config["seed"],
         epochs=context.config["epochs"], all_classes=context.config["all_classes"],
         objective=context.config["objective"], augment=context.config["augment"],
-        start=trained.load(preset, Path(file)) if file else None,
+        start=trained.checked(preset, Path(file)) if file else None,
         report=context.progress.note,
     )  # fmt: skip
     shutil.copyfile(path, context.out / path.name)

@@ -55,6 +55,13 @@ def load(preset: Preset, path: Path | None) -> Bundle:
     return bundle
 
 
+def checked(preset: Preset, path: Path | None) -> Bundle:
+    """The same, held to its golden pairs: CheckFailure where they differ."""
+    bundle = load(preset, path)
+    check_golden(bundle)
+    return bundle
+
+
 def _differences(bundle: Bundle, preset: Preset) -> list[str]:
     """Fields in which a bundle is not the preset's; a random one fits any scenario."""
     ours, theirs = (presets.network_to_dict(n) for n in (preset.network, bundle.network))

@@ -57,14 +57,33 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's tensors back, the inverse of `save`."""
-    model.load_state_dict(part(tensors, "model."))
+    """Put a checkpoint's tensors back, the inverse of `save`; XnoreplayError as `fill` has it."""
+    fill(model, part(tensors, "model."))
     moments: dict[int, dict[str, Tensor]] = {}
     for name, tensor in part(tensors, "optimizer.").items():
         i, _, moment = name.partition(".")
         moments.setdefault(int(i), {})[moment] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
+
+
+def fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
+    """Give a model its tensors by name.
+
+    Raises
+    ------
+    XnoreplayError
+        For a tensor that is missing, of another shape, or that the model does not have.
+    """
+    known = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    given = {name: tuple(t.shape) for name, t in tensors.items()}
+    for name in sorted(known | given):
+        if known.get(name) != given.get(name):
+            raise XnoreplayError(
+                f"tensor {name!r} of the checkpoint must have shape {known.get(name, 'none')}, "
+                f"not {given.get(name, 'none')}"
+            )
+    model.load_state_dict(tensors)
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

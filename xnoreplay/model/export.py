@@ -100,7 +100,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         )
     full = config.get("all_classes", False)
     model = build(preset, dataset, Recipe(**config["recipe"]), config["seed"], full)
-    model.load_state_dict(checkpoint.part(tensors, "model.network."))
+    checkpoint.fill(model, checkpoint.part(tensors, "model.network."))
     scenario = preset.scenario
     train, test = halves(scenario, scenario.base, dataset)
     provenance = {
