@@ -317,6 +317,8 @@ def test_options_of_tables_that_are_not_wanted(capsys):
         assert main(["reproduce", "--preset", "tiny", "--table", "Losses", option]) == 1
         sentence = f"{option.split('=')[0]} must be with table {needed}, not with Losses alone"
         assert sentence in capsys.readouterr().err
+    assert main(["reproduce", "--preset", "tiny", "--table", "Losess", "--native"]) == 1
+    assert "'Losess'; did you mean 'Losses'?" in capsys.readouterr().err
 
 
 def test_dials_are_those_around_a_preset():

@@ -20,7 +20,7 @@ from xnoreplay.flow.options import (
     find_data,
 )
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.errors import SpecError, require, unknown
 from xnoreplay.spec.machine import cores
 
 
@@ -161,6 +161,9 @@ def reproduce(
 
     find_data(data)
     _need_native(checkpoint, native)
+    for name in table or ():
+        if name not in experiments.NAMES:
+            raise unknown("table", name, experiments.NAMES)
     for option, given, needed in (
         ("--native", native, "Memory"), ("--buffer", buffer, "Memory"), ("--also", also, "Extractors"),
     ):  # fmt: skip

@@ -31,6 +31,7 @@ CODE = (*cil.CODE, "flow/systems.py")
 NATIVE_CODE = ("model",)
 _FILLING = threading.Lock()  # rows that start together share what the first one loads
 ROWS, RESULT, TABLES = "rows", "result.json", "tables.md"
+NAMES = ("Systems", "Losses", "Memory", "Sessions", "Extractors")  # first words of tables
 
 
 @dataclass(frozen=True)
