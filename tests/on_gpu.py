@@ -6,13 +6,17 @@ pytest does not collect it: the project is tested without a GPU. Exit code 1 whe
 """
 
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from xnoreplay.model import distributed, pretrain, training
+from xnoreplay.model import checkpoint, distributed, pretrain, training
 from xnoreplay.model.losses import ClassLoss
 from xnoreplay.model.network import FBNN
 from xnoreplay.model.objective import Objective
@@ -41,13 +45,27 @@ def network(net: NetworkSpec) -> FBNN:
     return FBNN(net, pretrain.thresholds(net, 255), CLASSES, seed=0)
 
 
-def fit(net: NetworkSpec, recipe: Recipe, samples: Samples, teacher=None) -> training.Fit:
-    """A training of one epoch on this process's device."""
-    here = distributed.join()
-    objective = Objective(network(net), ClassLoss(np.ones(CLASSES)), recipe, 255).to(here.device)
-    return training.Fit(
-        objective, training.adam(objective, recipe), recipe, samples, CLASSES, 0, 1, here, teacher
-    )
+def fit(net: NetworkSpec, recipe: Recipe, samples: Samples, epochs: int = 1, teacher=None) -> training.Fit:
+    """A training on this process's device, some of whose proxies are at the ends of their range."""
+    here, model = distributed.join(), network(net)
+    with torch.no_grad():
+        for proxy in model.parameters():
+            proxy.view(-1)[:8] = torch.tensor([1.0, -1.0]).repeat(4)
+    objective = Objective(model, ClassLoss(np.ones(CLASSES)), recipe, 255).to(here.device)
+    optimizer = training.adam(objective, recipe)
+    return training.Fit(objective, optimizer, recipe, samples, CLASSES, 0, epochs, here, teacher)
+
+
+@contextmanager
+def launched(one_by_one: bool) -> Iterator[None]:
+    """Steps of trainings in here are not recorded, if so asked."""
+    original = training.Replayed
+    if one_by_one:
+        training.Replayed = lambda step: step
+    try:
+        yield
+    finally:
+        training.Replayed = original
 
 
 def latents_differ(net: NetworkSpec, count: int) -> int:
@@ -71,32 +89,41 @@ def gradients_apart(net: NetworkSpec) -> float:
     return max(float((a - b).norm() / a.norm()) for a, b in zip(*found, strict=True))
 
 
-def losses(net: NetworkSpec, recipe: Recipe, samples: Samples, replays: bool) -> list[float]:
-    """Of every step of an epoch, the last of which is of fewer samples."""
-    found: list[torch.Tensor] = []
-    once = fit(net, recipe, samples)
-    original, kept = training.Replayed, []
+def trained(net: NetworkSpec, recipe: Recipe, samples: Samples, stop: int | None = None) -> dict:
+    """Weights and moments after five epochs, the last step of each of fewer samples.
 
-    def watched(step):
-        def take(*args):
-            found.append(inner(*args))
-            return found[-1]
+    stop : after so many steps it is saved, and goes on in another training
+    """
+    path = Path(tempfile.mkdtemp()) / "checkpoint"
+    whole = fit(net, recipe, samples, epochs=5)
 
-        inner = original(step) if replays else step
-        kept.append(inner)
-        return take
+    def save(done: int) -> None:
+        if done == stop:
+            checkpoint.save(path, whole.objective, whole.optimizer, {})
+            raise StopIteration
 
-    training.Replayed = watched
-    try:
-        training.run(replace(once, epochs=5))
-    finally:
-        training.Replayed = original
-    if replays:
-        assert len(kept[0].recorded) == 2, "both shapes of minibatch are recorded"
-    return [float(x) for x in found]
+    if stop is None:
+        training.run(whole)
+    else:
+        try:
+            training.run(whole, after=save)
+        except StopIteration:
+            whole = fit(net, recipe, samples, epochs=5)
+            tensors = checkpoint.bundles.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")[0]
+            checkpoint.restore(tensors, whole.objective, whole.optimizer)
+            training.run(whole, stop)
+    found = {n: t.detach().cpu() for n, t in whole.objective.state_dict().items()}
+    for i, moments in whole.optimizer.state_dict()["state"].items():
+        found |= {f"{i}.{n}": t.cpu() for n, t in moments.items()}
+    return found
 
 
-def pace(net: NetworkSpec, recipe: Recipe, replays: bool, steps: int = 160, teacher=None) -> float:
+def apart(one: dict, other: dict) -> float:
+    """The largest difference of any number."""
+    return max(float((one[n].double() - other[n].double()).abs().max()) for n in one)
+
+
+def pace(net: NetworkSpec, recipe: Recipe, one_by_one: bool, steps: int = 160, teacher=None) -> float:
     """Milliseconds of a step."""
     samples = images(net, recipe.batch * 20)
     whole = Samples(*(np.concatenate([a] * (steps // 20)) for a in samples))
@@ -107,12 +134,8 @@ def pace(net: NetworkSpec, recipe: Recipe, replays: bool, steps: int = 160, teac
             torch.cuda.synchronize()
             at.append(time.perf_counter())
 
-    original = training.Replayed
-    training.Replayed = original if replays else lambda step: step
-    try:
-        training.run(fit(net, recipe, whole, teacher), after=after)
-    finally:
-        training.Replayed = original
+    with launched(one_by_one):
+        training.run(fit(net, recipe, whole, teacher=teacher), after=after)
     return 1e3 * (at[1] - at[0]) / (steps - UNTIMED)
 
 
@@ -120,34 +143,32 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("error: a GPU that PyTorch can use must be there")
         return 1
+    distributed.join()  # with the settings of a training
     print(f"{torch.cuda.get_device_name()}, PyTorch {torch.__version__}")
     small, wrong = presets.load("3mb").network, []
     for name, count in (("3mb", 64), ("3mb-res", 4)):
         bits = latents_differ(presets.load(name).network, count)
         print(f"{name}: {bits} latent bits differ")
         wrong += [name] * (bits > 0)
-    apart = gradients_apart(small)
-    print(f"3mb: gradients lie {apart:.4f} of their norm apart")
-    wrong += ["gradients"] * (not apart < NEAR)
+    distance = gradients_apart(small)
+    print(f"3mb: gradients lie {distance:.4f} of their norm apart")
+    wrong += ["gradients"] * (not distance < NEAR)
     samples = images(small, 64 * 3 + 16)
     for objective in ("supervised", "semi"):
         recipe = recipe_of("cifar100", objective)
-        launched, again, replayed = (
-            losses(small, recipe, samples, replays) for replays in (False, False, True)
-        )
-        usual = max(abs(a - b) for a, b in zip(launched, again, strict=True))
-        apart = max(abs(a - b) for a, b in zip(launched, replayed, strict=True))
-        print(f"{objective}: losses of 20 steps replayed lie at most {apart:.5f} from those launched "
-              f"({usual:.5f} between two runs of the latter), the first {launched[0]:.4f}, the last "
-              f"{launched[-1]:.4f}")  # fmt: skip
-        wrong += [f"{objective} replayed"] * (not apart < 0.05 + 3 * usual)
+        with launched(one_by_one=True):
+            one, other = trained(small, recipe, samples), trained(small, recipe, samples)
+        replayed, resumed = trained(small, recipe, samples), trained(small, recipe, samples, stop=11)
+        usual, far, again = (apart(one, x) for x in (other, replayed, resumed))
+        print(f"{objective}: weights and moments of 20 steps lie {far:.2e} from those of launched ones, "
+              f"resumed {again:.2e}; {usual:.2e} between two runs of the latter")  # fmt: skip
+        wrong += [f"{objective} replayed"] * (far > usual) + [f"{objective} resumed"] * (again > usual)
     teacher = Teacher(3, CLASSES, 0, True).eval().cuda()
     for objective in ("supervised", "distilled", "semi"):
-        recipe = recipe_of("cifar100", objective)
-        with_teacher = teacher if objective == "distilled" else None
-        launched, replayed = (pace(small, recipe, r, teacher=with_teacher) for r in (False, True))
-        print(f"3mb, {objective}: {launched:.2f} ms a step launched, {replayed:.2f} replayed, "
-              f"{1e3 * recipe.batch / replayed:.0f} images/s")  # fmt: skip
+        recipe, taught = recipe_of("cifar100", objective), teacher if objective == "distilled" else None
+        slow, fast = (pace(small, recipe, one_by_one, teacher=taught) for one_by_one in (True, False))
+        print(f"3mb, {objective}: {slow:.2f} ms a step launched, {fast:.2f} replayed, "
+              f"{1e3 * recipe.batch / fast:.0f} images/s")  # fmt: skip
     print("differ: " + ", ".join(wrong) if wrong else "all equal, or as near as said")
     return bool(wrong)
 

@@ -300,12 +300,20 @@ def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path, wrong):
 
 
 @pytest.mark.parametrize(
-    ("command", "option"),
-    [("systems", "--bundle"), ("dials", "--bundle"), ("reproduce", "--bundle"), ("pretrain", "--start")],
+    "command",
+    [
+        "systems --bundle", "dials --bundle", "estimate --bundle", "bench --only fast --bundle",
+        "latents OUT --bundle", "reproduce --out OUT --bundle", "reproduce --out OUT --also",
+        "pretrain --out OUT --start",
+    ],
 )  # fmt: skip
-def test_nothing_is_made_of_a_bundle_whose_golden_pair_differs(capsys, tmp_path, wrong, command, option):
-    out = [] if command in ("systems", "dials") else ["--out", tmp_path / "out"]
-    code, _, err = run(capsys, command, "--preset", "tiny", option, wrong, *out)
+def test_nothing_is_made_of_a_bundle_whose_golden_pair_differs(capsys, tmp_path, wrong, command):
+    good = tmp_path / "good.safetensors"
+    bundles.write(bundles.random(TINY.network, 0), good)
+    words = [tmp_path / "out" if word == "OUT" else word for word in command.split()]
+    if "--also" in words:
+        words[1:1] = ["--bundle", good]
+    code, _, err = run(capsys, *words, wrong, "--preset", "tiny")
     assert code == cli.FAILED_CHECK
     assert "the latent of golden image 0 must be what the bundle says" in err
 

@@ -153,21 +153,44 @@ def test_damaged_checkpoint_is_refused(small, trained, tmp_path, damage):
         pretrain.run(*small, tmp_path, seed=3, epochs=6)
 
 
-def test_a_checkpoint_of_other_tensors_is_refused(small, trained, tmp_path):
+FIRST = "model.network.convs.0.weight"
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        (FIRST, lambda t: t[:1], r"must have shape \(\d+, .*\), not \(1, "),
+        (FIRST, lambda _: None, "must be there"),
+        ("model.network.more", lambda _: torch.zeros(1), "must be one of the training's"),
+        ("optimizer.0.exp_avg", lambda t: t[:1], r"must have shape \(\d+, .*\), not \(1, "),
+        ("optimizer.1.exp_avg_sq", lambda _: None, "must be there"),
+        ("optimizer.0.step", lambda t: t.expand(2), r"must have shape \(\), not \(2,\)"),
+        ("optimizer.99.exp_avg", lambda _: torch.zeros(1), "must be one of the training's"),
+        ("optimizer.x", lambda _: torch.zeros(1), "must be one of the training's"),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_other_tensors_is_refused(small, trained, tmp_path, name, change, message):
     path = tmp_path / pretrain.CHECKPOINT
     tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
-    first = "model.network.convs.0.weight"
-    for changed, message in (
-        ({first: tensors[first][:1]}, "must have shape "),
-        ({"model.network.more": tensors[first].clone()}, "must have shape none, not "),
-    ):
-        checkpoint.safetensors.torch.save_file(tensors | changed, path, metadata=metadata)
-        for read in (
-            lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6),
-            lambda: export.run(*small, path),
-        ):
-            with pytest.raises(XnoreplayError, match=message):
-                read()
+    changed = change(tensors.pop(name, None))
+    tensors |= {} if changed is None else {name: changed.contiguous()}
+    checkpoint.safetensors.torch.save_file(tensors, path, metadata=metadata)
+    reads = [lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6)]
+    if name.startswith("model."):  # an export has no optimiser
+        reads.append(lambda: export.run(*small, path))
+    for read in reads:
+        with pytest.raises(XnoreplayError, match=f"{name}' of the checkpoint {message}"):
+            read()
+
+
+def test_a_bundle_names_the_pytorch_that_trained_it(small, trained, tmp_path):
+    tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
+    state = json.loads(metadata["state"])
+    assert export.run(*small, trained).provenance["torch"] == state["torch"] == torch.__version__
+    path = tmp_path / pretrain.CHECKPOINT
+    for left, told in ((state | {"torch": "1.0"}, "1.0"), ({n: state[n] for n in state if n != "torch"}, "")):
+        checkpoint.safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(left)})
+        assert export.run(*small, path).provenance["torch"] == told
 
 
 @pytest.mark.parametrize("state", [None, "{", "5", "{}", '{"config": {"recipe": 1}, "epoch": 2}'])
@@ -319,6 +342,22 @@ def test_equalised_levels_hold_equally_many_pixels():
     assert levels.tolist() == [1, 5, 9, 13]
     shares = [(squeezed >= t).mean() for t in levels]
     np.testing.assert_allclose(shares, [15 / 16, 11 / 16, 7 / 16, 3 / 16])
+
+
+@pytest.mark.parametrize("border", ["zeros", "reflected"])
+def test_augmentation_draws_what_it_always_drew(border):
+    """Pixel by pixel: a checkpoint of an earlier version goes on with the images it had begun with."""
+    images = np.random.default_rng(1).integers(0, 256, (30, 6, 5, 2), np.uint8)
+    seen = Recipe(shift=2, border=border, flipped=True)._view(images, np.random.default_rng(2))
+    rng = np.random.default_rng(2)
+    down, right = (rng.integers(0, 5, (30, 1)) for _ in range(2))
+    kept = rng.random((30, 1, 1, 1)) < 0.5
+    mode = {"zeros": "constant", "reflected": "reflect"}[border]
+    padded = np.pad(images, ((0, 0), (2, 2), (2, 2), (0, 0)), mode)
+    for n in range(30):
+        for y, x in np.ndindex(6, 5):
+            source = x if kept[n, 0, 0, 0] else 4 - x
+            np.testing.assert_array_equal(seen[n, y, x], padded[n, y + down[n, 0], source + right[n, 0]])
 
 
 def test_flips_mirror_about_half_of_the_images():

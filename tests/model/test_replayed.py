@@ -8,7 +8,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import training  # noqa: E402
+from xnoreplay.model import checkpoint, training  # noqa: E402
 from xnoreplay.model.distributed import Processes  # noqa: E402
 from xnoreplay.model.recipe import Recipe  # noqa: E402
 from xnoreplay.model.replayed import WARM, Replayed  # noqa: E402
@@ -18,8 +18,10 @@ pytestmark = pytest.mark.torch
 
 
 class Stream:
-    def wait_stream(self, _other):
-        pass
+    """Notes what waits for it, as `waits` of the class."""
+
+    def wait_stream(self, other):
+        self.waits.append((self, other))
 
 
 class Graph:
@@ -46,28 +48,35 @@ def recorder(monkeypatch):
         yield
         sums[0].copy_(before)  # what is recorded is not computed
 
-    found = Replayed(step)
-    monkeypatch.setattr(Graph, "of", found, raising=False)
+    here = Stream()
     for name, value in (
-        ("Stream", Stream), ("current_stream", Stream), ("stream", lambda _s: nullcontext()),
+        ("Stream", Stream), ("current_stream", lambda: here), ("stream", lambda _s: nullcontext()),
         ("CUDAGraph", Graph), ("graph", recording),
     ):  # fmt: skip
         monkeypatch.setattr(torch.cuda, name, value)
-    return found, entered
+    monkeypatch.setattr(Stream, "waits", [], raising=False)
+    monkeypatch.setattr(Graph, "of", found := Replayed(step), raising=False)
+    return found, entered, here
 
 
 def test_steps_of_each_shape_are_recorded_once_and_all_computed(recorder):
-    found, recorded = recorder
+    found, recorded, here = recorder
     total, losses = 0.0, []
+    given = {size: (torch.zeros(size, 2), torch.zeros(size, dtype=torch.int64)) for size in (3, 5)}
     for i in range(20):
         size = 3 if i % 4 == 3 else 5  # the last minibatch of an epoch is smaller
-        images, classes = torch.full((size, 2), float(i)), torch.full((size,), i)
+        images, classes = (t.fill_(i) for t in given[size])  # the caller's memory, used again
         total += 2 * float(images.sum())
         losses.append((found(images, classes, 2.0), total + size * i))
     assert len(recorded) == len(found.recorded) == 2
     assert found.taken == {((5, 2), 5, 2.0): WARM + 1, ((3, 2), 3, 2.0): WARM + 1}
     for loss, expected in losses:  # none of them is overwritten by a later step
         assert loss.item() == expected
+    before, after = Stream.waits[::2], Stream.waits[1::2]
+    assert len(before) == len(after) == 2 * WARM  # both streams wait for each other
+    assert all(pair == (other[1], here) and other[0] is here for pair, other in zip(before, after, strict=True))
+    for _, inputs, _ in found.recorded.values():
+        assert all(mine is not theirs for mine in inputs for pair in given.values() for theirs in pair)
 
 
 @pytest.mark.parametrize("first", [0, 2, 3])
@@ -82,3 +91,37 @@ def test_epochs_drawn_ahead_are_those_drawn_in_time(first):
         assert epoch == same == count
         np.testing.assert_array_equal(drawn.images, again.images)
         np.testing.assert_array_equal(drawn.classes, again.classes)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.1])
+def test_a_rate_on_the_gpu_stays_one_tensor_and_survives_a_checkpoint(share):
+    """What is recorded reads the rate where it lay then."""
+    weight = torch.nn.Parameter(torch.ones(3))
+    group = {"params": [weight], training.SHARE: share, "lr": torch.tensor(1.0)}
+    optimizer = torch.optim.Adam([group], fused=True, capturable=False)
+    weight.grad = torch.ones(3)
+    optimizer.step()
+    checkpoint.restore(
+        {"model.weight": torch.ones(3)}
+        | {f"optimizer.0.{n}": t for n, t in optimizer.state_dict()["state"][0].items()},
+        torch.nn.ParameterDict({"weight": weight}), optimizer,
+    )  # fmt: skip
+    rate = optimizer.param_groups[0]["lr"]
+    for wanted in (0.5, 0.25):
+        training._set_rate(optimizer, wanted)
+        assert optimizer.param_groups[0]["lr"] is rate
+        assert rate.item() == pytest.approx(share * wanted)
+
+
+def test_only_one_process_with_an_optimiser_made_for_it_replays(monkeypatch):
+    monkeypatch.setattr(training, "Replayed", lambda step: ("replayed", step))
+    monkeypatch.setattr(training, "parallel", lambda objective, _processes: objective)
+    weight = [torch.nn.Parameter(torch.ones(3))]
+    graphable = torch.optim.Adam(weight, capturable=True)
+    for optimizer, count, replays in (
+        (graphable, 1, True), (graphable, 2, False),
+        (torch.optim.Adam(weight), 1, False), (torch.optim.SGD(weight), 1, False),
+    ):  # fmt: skip
+        here = Processes(0, count, torch.device("cpu"))
+        step = training._step(training.Fit(None, optimizer, Recipe(), None, 10, 0, 1, here))
+        assert isinstance(step, tuple) == replays

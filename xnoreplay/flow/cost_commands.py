@@ -71,7 +71,7 @@ def chosen_bundle(preset, bundle: Path | None, untrained: bool):
     trained.one_source(bundle, untrained)
     if untrained or (bundle is None and trained.packaged(preset) is None):
         return None
-    return trained.load(preset, bundle)
+    return trained.checked(preset, bundle)
 
 
 def estimate(

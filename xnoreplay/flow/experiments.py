@@ -268,7 +268,7 @@ def bench(
             growing.write(result, folder / "scaling")
         text = growing.markdown(result)
     else:
-        given = formats.random(chosen.network, 0) if untrained else trained.load(chosen, bundle)
+        given = formats.random(chosen.network, 0) if untrained else trained.checked(chosen, bundle)
         result = measuring.run(chosen, given, default(), tuple(only or ()), epochs)
         text = measuring.markdown(result)
     if file is not None:

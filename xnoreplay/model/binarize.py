@@ -38,7 +38,8 @@ def sign_of_sums(x: Tensor, variance: int) -> Tensor:
     """`sign(S x)`, S = 1 / sqrt(variance), of sums: integers in a tensor of any floating-point type.
 
     S moves no sign. Where abs(S x) <= 1 is asked of the integers, as abs(x) <= floor(sqrt(variance)):
-    in bfloat16 S x would be rounded to 1 from both sides. Variances below 2^14.
+    in bfloat16 S x would be rounded to 1 from both sides. Variances are below 2^16, as bfloat16 holds
+    every integer up to 256 alone.
     """
     return _Sign.apply(x, math.isqrt(variance) + 0.5, 1 / math.sqrt(variance))
 

@@ -13,6 +13,8 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec.errors import XnoreplayError
 
 FORMAT = "xnoreplay-checkpoint-1"
+MOMENTS = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.SGD: ("momentum_buffer",)}
+"""What an optimiser keeps of each weight: tensors of its shape, and the number of steps."""
 
 
 def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict) -> None:
@@ -57,33 +59,53 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's tensors back, the inverse of `save`; XnoreplayError as `fill` has it."""
-    fill(model, part(tensors, "model."))
-    moments: dict[int, dict[str, Tensor]] = {}
-    for name, tensor in part(tensors, "optimizer.").items():
+    """Put a checkpoint's tensors back, the inverse of `save`.
+
+    Raises
+    ------
+    XnoreplayError
+        For a tensor that is missing, of another shape, or of neither model nor optimiser. PyTorch holds
+        no moment to its weight's shape, and its fused steps would write beside a smaller one.
+    """
+    fill(model, tensors, "model.")
+    weights = [w for group in optimizer.param_groups for w in group["params"]]
+    known = {
+        f"{i}.{moment}": torch.Size() if moment == "step" else w.shape
+        for i, w in enumerate(weights)
+        for moment in MOMENTS[type(optimizer)]
+    }
+    found = part(tensors, "optimizer.")
+    _hold(found, known, "optimizer.")
+    moments: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
+    for name, tensor in found.items():
         i, _, moment = name.partition(".")
-        moments.setdefault(int(i), {})[moment] = tensor
+        moments[int(i)][moment] = tensor
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def fill(model: nn.Module, tensors: dict[str, Tensor]) -> None:
-    """Give a model its tensors by name.
+def fill(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Give a model its tensors, those whose names start with a prefix.
 
     Raises
     ------
     XnoreplayError
         For a tensor that is missing, of another shape, or that the model does not have.
     """
-    known = {name: tuple(t.shape) for name, t in model.state_dict().items()}
-    given = {name: tuple(t.shape) for name, t in tensors.items()}
-    for name in sorted(known | given):
-        if known.get(name) != given.get(name):
-            raise XnoreplayError(
-                f"tensor {name!r} of the checkpoint must have shape {known.get(name, 'none')}, "
-                f"not {given.get(name, 'none')}"
-            )
-    model.load_state_dict(tensors)
+    given = part(tensors, prefix)
+    _hold(given, {name: t.shape for name, t in model.state_dict().items()}, prefix)
+    model.load_state_dict(given)
+
+
+def _hold(given: dict[str, Tensor], known: dict[str, torch.Size], prefix: str) -> None:
+    for name in sorted(given.keys() | known.keys()):
+        told = f"tensor {prefix + name!r} of the checkpoint"
+        if name not in given:
+            raise XnoreplayError(f"{told} must be there")
+        if name not in known:
+            raise XnoreplayError(f"{told} must be one of the training's, which has none of that name")
+        if given[name].shape != known[name]:
+            raise XnoreplayError(f"{told} must have shape {tuple(known[name])}, not {tuple(given[name].shape)}")
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -62,7 +62,7 @@ def join() -> Processes:
         torch.cuda.set_device(local)
         # Partial sums rounded to bfloat16 would change the sign of a sum of bits.
         torch.backends.cuda.matmul.allow_bf16_reduced_precision_reduction = False
-        torch.backends.cudnn.benchmark = True  # minibatches have one shape: try algorithms once
+        torch.backends.cudnn.benchmark = True  # few shapes of minibatch: try algorithms once
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     if started() == 1:
         return Processes(0, 1, device)

@@ -100,7 +100,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         )
     full = config.get("all_classes", False)
     model = build(preset, dataset, Recipe(**config["recipe"]), config["seed"], full)
-    checkpoint.fill(model, checkpoint.part(tensors, "model.network."))
+    checkpoint.fill(model, tensors, "model.network.")
     scenario = preset.scenario
     train, test = halves(scenario, scenario.base, dataset)
     provenance = {
@@ -117,7 +117,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "base_test_accuracy": round(accuracy(model, test, scenario.base), 6),
         "base_train_samples": len(train.classes),
         "base_test_samples": len(test.classes),
-        "torch": state.get("torch", torch.__version__),  # of the first versions: unknown
+        "torch": state.get("torch", ""),
         "hardware": state.get("hardware", ""),
     }
     if full:

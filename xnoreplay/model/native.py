@@ -24,6 +24,9 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
 
 LEARNING_RATE = 1e-3  # at the start of a session; at 1e-4 new rows need some hundred epochs
+EXTRACTOR_SHARE = 0.1
+"""Of that, for the extractor. It knows more than a session's few images say, and many of its proxies lie
+within 0.03 of 0: all of the rate turned so many of its bits that old and new classes were lost."""
 STARTED_PROXY = 0.01
 """Distance from 0 at which the proxies of a trained extractor start. The learning rate is what a proxy
 moves by in a step: at 0.05, the middle of the range that proxies are drawn from, hardly a bit changes."""
@@ -119,7 +122,7 @@ class Native:
         here = join()
         objective.to(here.device)
         fit = training.Fit(
-            objective, training.adam(objective, recipe), recipe, Samples(images, labels), classes,
+            objective, training.adam(objective, recipe, EXTRACTOR_SHARE), recipe, Samples(images, labels), classes,
             self.seed + session, self.epochs, here,
         )  # fmt: skip
         training.run(fit, report=self.report)

@@ -12,6 +12,8 @@ WARM = 3  # steps of a shape before it is recorded: libraries choose algorithms,
 class Replayed:
     """A step of some hundred kernels as one launch: launched one by one, they leave a GPU waiting.
 
+    Each shape of minibatch has memory of its own for what a step needs between its kernels.
+
     Parameters
     ----------
     step : callable

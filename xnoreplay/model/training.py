@@ -18,6 +18,7 @@ from xnoreplay.model.samples import Samples
 from xnoreplay.model.teacher import Lesson, Teacher
 
 REPORT_SECONDS = 2.0  # between two log lines
+SHARE = "share"  # of the learning rate, that a group of weights has
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,25 @@ class Fit:
         return self.recipe.learning_rate * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
 
 
-def adam(objective: Objective, recipe: Recipe) -> torch.optim.Optimizer:
+def adam(objective: Objective, recipe: Recipe, extractor: float = 1.0) -> torch.optim.Optimizer:
     """The optimiser of every training but a teacher's.
 
-    On a GPU its learning rate is a tensor there, which steps that are replayed read.
+    extractor : share of the learning rate that the feature extractor has
+
+    On a GPU the rate is a tensor there, which steps that are replayed read.
     """
+    parts: dict[float, list] = {}
+    for name, weight in objective.named_parameters():
+        slow = name.startswith("network.") and not name.startswith("network.classifier.")
+        parts.setdefault(extractor if slow else 1.0, []).append(weight)
     device = next(objective.parameters()).device
+    groups = [
+        {"params": weights, SHARE: share, "lr": torch.tensor(recipe.learning_rate, device=device)}
+        for share, weights in parts.items()
+    ]
     if device.type == "cpu":
-        return torch.optim.Adam(objective.parameters(), recipe.learning_rate, fused=True)
-    rate = torch.tensor(recipe.learning_rate, device=device)
-    return torch.optim.Adam(objective.parameters(), rate, fused=True, capturable=True)
+        groups = [group | {"lr": recipe.learning_rate} for group in groups]
+    return torch.optim.Adam(groups, fused=True, capturable=device.type != "cpu")
 
 
 def run(
@@ -143,7 +153,7 @@ def _step(fit: Fit) -> Callable[[Tensor, Tensor, float], Tensor]:
 
 
 def _epochs(fit: Fit, first: int) -> Iterator[tuple[int, Epoch]]:
-    """The epochs from the first on. While a GPU computes, the next one is drawn."""
+    """The epochs from the first on. While a GPU computes, the next one is drawn: two are held then."""
 
     def draw(epoch: int) -> Epoch:
         rng = np.random.default_rng([fit.seed, epoch])  # so that a resumed run draws the same
@@ -169,10 +179,11 @@ def _moved(array: np.ndarray, device: torch.device) -> Tensor:
 
 def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
     for group in optimizer.param_groups:
+        mine = rate * group.get(SHARE, 1.0)
         if isinstance(group["lr"], Tensor):
-            group["lr"].fill_(rate)
+            group["lr"].fill_(mine)
         else:
-            group["lr"] = rate
+            group["lr"] = mine
 
 
 class _Log:
@@ -186,11 +197,11 @@ class _Log:
 
     def step(self, step: int, loss: Tensor) -> None:
         self.losses.append(loss)
-        now = time.monotonic()
-        if step + 1 < self.total and now - self.reported < REPORT_SECONDS:
+        if step + 1 < self.total and time.monotonic() - self.reported < REPORT_SECONDS:
             return
+        loss_mean = torch.stack(self.losses).double().mean().item()  # waits for a GPU
+        now = time.monotonic()
         pace = (now - self.start) / (step + 1 - self.first)
-        loss_mean = torch.stack(self.losses).double().mean().item()
         self.report(
             f"epoch {step // self.fit.steps + 1}/{self.fit.epochs} "
             f"| step {step + 1:05d}/{self.total:05d} | loss {loss_mean:.4f} "
