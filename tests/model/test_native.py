@@ -68,3 +68,17 @@ def test_a_session_trains_extractor_and_new_rows(small, trained):
     )  # fmt: skip
     assert len(learner.state[native.OUTPUT]) == 3
     assert learner.predict(images, 3).shape == (24,)
+
+
+def test_the_extractor_moves_a_tenth_as_far_as_the_classifier(small, trained):
+    """Adam's first step is the learning rate, whatever the gradient."""
+    bundle, path = trained
+    learner = native.Native(bundle, native.start(bundle, path), "digits", seed=0, epochs=1)
+    before = {n: t.clone() for n, t in learner.state.items()}
+    learner.session(small[1].images[:24], np.arange(24) % 2, 2, session=1)  # one minibatch
+    moved = {
+        n: (t - before[n]).abs().max().item() for n, t in learner.state.items() if t.is_floating_point()
+    }
+    for name, distance in moved.items():
+        share = 1.0 if name.startswith("classifier.") else native.EXTRACTOR_SHARE
+        assert distance == pytest.approx(share * native.LEARNING_RATE, rel=1e-3), name

@@ -61,7 +61,7 @@ class BinaryConv(nn.Module):
         self.pool = pool
         self.pad = 2.0 * pad_bit - 1.0
         self.skip = skip
-        self.variance = TAPS * channels // groups + skip**2  # at initialisation
+        self.variance = TAPS * channels // groups + skip**2  # of its sums, where weights are random
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> Tensor:
         """(n, channels, h, w) -> (n, filters, h, w), or half of h and w with pooling.

@@ -83,7 +83,8 @@ class FBNN(nn.Module):
         """The same with convolutions in bfloat16, channels last.
 
         Their sums are of -1 and +1, added in single precision and then rounded to 8 bits: no sign
-        changes, nor with a skip of weight below 256, since sums below 256 are not rounded at all.
+        changes, nor with a skip of weight below 256, since sums below 256 are not rounded at all. On a GPU
+        that takes the settings of `xnoreplay.model.distributed.join`.
         """
         x = self.thermometer(image).to(torch.bfloat16, memory_format=torch.channels_last)
         return self.dense(self.lgap(self.convs(x).float()))

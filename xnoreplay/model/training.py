@@ -83,13 +83,13 @@ def adam(objective: Objective, recipe: Recipe, extractor: float = 1.0) -> torch.
         slow = name.startswith("network.") and not name.startswith("network.classifier.")
         parts.setdefault(extractor if slow else 1.0, []).append(weight)
     device = next(objective.parameters()).device
-    groups = [
-        {"params": weights, SHARE: share, "lr": torch.tensor(recipe.learning_rate, device=device)}
-        for share, weights in parts.items()
-    ]
-    if device.type == "cpu":
-        groups = [group | {"lr": recipe.learning_rate} for group in groups]
-    return torch.optim.Adam(groups, fused=True, capturable=device.type != "cpu")
+    replays = device.type != "cpu"
+
+    def rate() -> float | Tensor:
+        return torch.tensor(recipe.learning_rate, device=device) if replays else recipe.learning_rate
+
+    groups = [{"params": weights, SHARE: share, "lr": rate()} for share, weights in parts.items()]
+    return torch.optim.Adam(groups, fused=True, capturable=replays)
 
 
 def run(
