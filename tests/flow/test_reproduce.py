@@ -131,7 +131,9 @@ def test_tables_say_what_was_computed(two_rows, tmp_path):
     assert memory["megabits"] == 0.001
     text = (tmp_path / reproduce.TABLES).read_text()
     assert text == reproduced.markdown(result) + "\n"
-    assert "trained on an abacus, recognises 50.0 % of the training and 25.0 % of the test" in text
+    assert "epochs, trained on an abacus, recognises 50.0 % of the training and 25.0 % of the test" in text
+    bundle = result["bundles"][0] | {"start": {"epochs": 7}}
+    assert ", the last of them trained on an abacus, " in reproduced.markdown(result | {"bundles": [bundle]})
     mean = 100 * np.mean(chip["a_final"])
     line = next(line for line in text.splitlines() if line.startswith("| latent |"))
     assert line.startswith(f"| latent | {mean:.1f} ± ")

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import adam, export, native, pretrain, teaching  # noqa: E402
+from xnoreplay.model import adam, checkpoint, export, native, pretrain, teaching  # noqa: E402
 from xnoreplay.model.losses import ClassLoss  # noqa: E402
 from xnoreplay.spec import bundle as bundles  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
@@ -70,15 +70,35 @@ def test_a_session_trains_extractor_and_new_rows(small, trained):
     assert learner.predict(images, 3).shape == (24,)
 
 
-def test_the_extractor_moves_a_tenth_as_far_as_the_classifier(small, trained):
+@pytest.mark.parametrize("dataset", ["digits", "cifar100"])
+def test_the_extractor_moves_its_share_of_what_the_classifier_does(small, trained, dataset):
     """Adam's first step is the learning rate, whatever the gradient."""
     bundle, path = trained
-    learner = native.Native(bundle, native.start(bundle, path), "digits", seed=0, epochs=1)
+    learner = native.Native(bundle, native.start(bundle, path), dataset, seed=0, epochs=1)
     before = {n: t.clone() for n, t in learner.state.items()}
     learner.session(small[1].images[:24], np.arange(24) % 2, 2, session=1)  # one minibatch
     moved = {
         n: (t - before[n]).abs().max().item() for n, t in learner.state.items() if t.is_floating_point()
     }
     for name, distance in moved.items():
-        share = 1.0 if name.startswith("classifier.") else native.EXTRACTOR_SHARE
-        assert distance == pytest.approx(share * native.LEARNING_RATE, rel=1e-3), name
+        slow = dataset == "cifar100" and not name.startswith("classifier.")
+        assert distance == pytest.approx(native.LEARNING_RATE / (10 if slow else 1), rel=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("thermometer.thresholds", lambda t: t + 1),
+        ("classifier.hidden.weight", lambda t: -t),
+        ("classifier.output", lambda t: t[0, 0, 0]),
+        ("dense.weight", lambda t: t.half()),
+        ("dense.weight", lambda t: t * torch.nan),
+    ],
+)  # fmt: skip
+def test_a_checkpoint_that_differs_from_its_bundle_is_refused(trained, tmp_path, name, change):
+    bundle, path = trained
+    tensors, metadata = bundles.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")
+    tensors[f"model.network.{name}"] = change(tensors[f"model.network.{name}"]).contiguous()
+    checkpoint.safetensors.torch.save_file(tensors, tmp_path / "c", metadata)
+    with pytest.raises(XnoreplayError, match="must be the one that the bundle was exported from"):
+        native.start(bundle, tmp_path / "c")

@@ -159,12 +159,16 @@ FIRST = "model.network.convs.0.weight"
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        (FIRST, lambda t: t[:1], r"must have shape \(\d+, .*\), not \(1, "),
+        (FIRST, lambda t: t[:1], r"must be torch.float32 of shape \(\d+, .*\), not torch.float32 of shape \(1, "),
+        (FIRST, lambda t: t.half(), r"must be torch.float32 of shape .*, not torch.float16 of shape "),
+        (FIRST, lambda t: t * torch.nan, "must have finite numbers alone"),
         (FIRST, lambda _: None, "must be there"),
         ("model.network.more", lambda _: torch.zeros(1), "must be one of the training's"),
-        ("optimizer.0.exp_avg", lambda t: t[:1], r"must have shape \(\d+, .*\), not \(1, "),
+        ("optimizer.0.exp_avg", lambda t: t[:1], r"must be .* of shape \(\d+, .*\), not .* of shape \(1, "),
+        ("optimizer.0.exp_avg", lambda t: t * torch.inf, "must have finite numbers alone"),
+        ("optimizer.0.exp_avg_sq", lambda t: t - 1, "must be at least 0"),
         ("optimizer.1.exp_avg_sq", lambda _: None, "must be there"),
-        ("optimizer.0.step", lambda t: t.expand(2), r"must have shape \(\), not \(2,\)"),
+        ("optimizer.0.step", lambda t: t.expand(2), r"must be .* of shape \(\), not .* of shape \(2,\)"),
         ("optimizer.99.exp_avg", lambda _: torch.zeros(1), "must be one of the training's"),
         ("optimizer.x", lambda _: torch.zeros(1), "must be one of the training's"),
     ],
@@ -188,12 +192,33 @@ def test_a_bundle_names_the_pytorch_that_trained_it(small, trained, tmp_path):
     state = json.loads(metadata["state"])
     assert export.run(*small, trained).provenance["torch"] == state["torch"] == torch.__version__
     path = tmp_path / pretrain.CHECKPOINT
-    for left, told in ((state | {"torch": "1.0"}, "1.0"), ({n: state[n] for n in state if n != "torch"}, "")):
+    for left, told in ((state | {"torch": "1.0"}, "1.0"), ({n: state[n] for n in state if n != "torch"}, None)):
         checkpoint.safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(left)})
-        assert export.run(*small, path).provenance["torch"] == told
+        assert export.run(*small, path).provenance.get("torch") == told
 
 
-@pytest.mark.parametrize("state", [None, "{", "5", "{}", '{"config": {"recipe": 1}, "epoch": 2}'])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"epoch": -1}, {"epoch": 7}, {"epoch": True}, {"within": "x"}, {"within": 1.5}, {"within": -5},
+        {"within": 10**6}, {"steps": None}, {"epoch": None},
+    ],
+)  # fmt: skip
+def test_a_checkpoint_of_impossible_progress_is_refused(small, trained, tmp_path, change):
+    path = tmp_path / pretrain.CHECKPOINT
+    tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
+    state = json.loads(metadata["state"]) | change
+    checkpoint.safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(state)})
+    for read in (lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6), lambda: export.run(*small, path)):
+        with pytest.raises(XnoreplayError, match="must say of which training it is and how many epochs"):
+            read()
+
+
+@pytest.mark.parametrize(
+    "state",
+    [None, "{", "5", "{}", '{"config": {"recipe": 1}, "epoch": 2}',
+     '{"config": {"recipe": {"speed": 1}, "epochs": 2}, "epoch": 2}'],
+)  # fmt: skip
 def test_a_checkpoint_without_its_state_is_refused(small, trained, tmp_path, state):
     path = tmp_path / pretrain.CHECKPOINT
     tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
@@ -283,6 +308,7 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
     assert made.provenance["start"] == {
         "digest": bundle.digest(first), "epochs": 6, "trained_classes": base, "proxy": 0.01,
         "recipe": first.provenance["recipe"],
+        "hardware": first.provenance["hardware"], "torch": first.provenance["torch"],
     }  # fmt: skip
     proxies = checkpoint.load(path)[0]["model.network.dense.weight"]
     assert torch.equal(proxies.abs(), torch.full_like(proxies, 0.01))

@@ -65,6 +65,18 @@ def test_equal_bundles_are_equal_files(saved, tmp_path):
 
 def test_a_missing_file(tmp_path):
     assert "must be a readable file" in refusal(tmp_path / "absent.safetensors")
+    assert "must be a file, not a folder" in refusal(tmp_path)
+    with pytest.raises(XnoreplayError, match="record .* must be a file, not a folder"):
+        bundles.read_tensors(tmp_path, "record", "a-format")
+
+
+@pytest.mark.parametrize("columns", [0, TINY.classes + 1])
+def test_trained_classes_are_some_of_the_network_s(tmp_path, columns):
+    bundle = bundles.random(TINY, 0)
+    golden = dataclasses.replace(bundle.golden, logit=np.zeros((len(bundle.golden.image), columns), np.int32))
+    bundles.write(dataclasses.replace(bundle, golden=golden), tmp_path / "b")
+    sentence = f"must have 1 to {TINY.classes} columns, the trained classes, not {columns}"
+    assert sentence in refusal(tmp_path / "b")
 
 
 @pytest.mark.parametrize("keep", [0, 4, 100, -1])

@@ -3,6 +3,7 @@
 from xnoreplay.flow import figures, paper
 from xnoreplay.flow.metrics import mean, percent, spread
 from xnoreplay.flow.trials import SCORES
+from xnoreplay.spec import bundle as bundles
 
 
 def markdown(result: dict) -> str:
@@ -32,8 +33,9 @@ def _head(result: dict) -> list[str]:
         if not base:
             continue  # random bits
         trained = bundle.get("hardware") or "a machine that its bundle does not name"
+        last = "the last of them " if bundles.told(bundle, "start", dict) else ""
         line = (
-            f"The {bundle['label']}, trained on {trained}, recognises {base[0]:.1f} % of the training "
+            f"The {bundle['label']}, {last}trained on {trained}, recognises {base[0]:.1f} % of the training "
             f"and {base[1]:.1f} % of the test images of the base classes among these."
         )
         if every:

@@ -3,12 +3,14 @@
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from xnoreplay.model.recipe import Recipe
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec.errors import XnoreplayError
 
@@ -47,8 +49,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     tensors, metadata = bundles.read_tensors(path, "checkpoint", FORMAT, "pt")
     try:
         state = json.loads(metadata["state"])
-        whole = isinstance(state["config"]["recipe"], dict) and isinstance(state["epoch"], int)
-    except (KeyError, TypeError, ValueError):
+        Recipe(**state["config"]["recipe"])
+        numbers = state["epoch"], state["config"]["epochs"], state.get("within", 0), state.get("steps", 0)
+        whole = all(type(number) is int for number in numbers)
+        whole = whole and 0 <= numbers[0] <= numbers[1] and 0 <= numbers[2] <= numbers[3]
+    except (AttributeError, KeyError, TypeError, ValueError):
         whole = False
     if not whole:
         raise XnoreplayError(
@@ -64,18 +69,21 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
     Raises
     ------
     XnoreplayError
-        For a tensor that is missing, of another shape, or of neither model nor optimiser. PyTorch holds
-        no moment to its weight's shape, and its fused steps would write beside a smaller one.
+        As `hold` has it, and for moments that no step leaves. PyTorch holds no moment to its weight's
+        shape, and its fused steps would write beside a smaller one.
     """
     fill(model, tensors, "model.")
     weights = [w for group in optimizer.param_groups for w in group["params"]]
     known = {
-        f"{i}.{moment}": torch.Size() if moment == "step" else w.shape
+        f"{i}.{moment}": torch.zeros(()) if moment == "step" else w
         for i, w in enumerate(weights)
         for moment in MOMENTS[type(optimizer)]
     }
     found = part(tensors, "optimizer.")
-    _hold(found, known, "optimizer.")
+    hold(found, known, "optimizer.")
+    for name, tensor in found.items():
+        if name.endswith((".step", ".exp_avg_sq")) and tensor.min() < 0:
+            raise XnoreplayError(f"tensor {'optimizer.' + name!r} of the checkpoint must be at least 0")
     moments: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
     for name, tensor in found.items():
         i, _, moment = name.partition(".")
@@ -90,22 +98,34 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
     Raises
     ------
     XnoreplayError
-        For a tensor that is missing, of another shape, or that the model does not have.
+        As `hold` has it.
     """
     given = part(tensors, prefix)
-    _hold(given, {name: t.shape for name, t in model.state_dict().items()}, prefix)
+    hold(given, model.state_dict(), prefix)
     model.load_state_dict(given)
 
 
-def _hold(given: dict[str, Tensor], known: dict[str, torch.Size], prefix: str) -> None:
+def hold(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> None:
+    """Ask of tensors, under the prefix in the checkpoint, that they be like the known ones, and finite.
+
+    Raises
+    ------
+    XnoreplayError
+        For the first that is missing, not known, of another shape or type, or not finite.
+    """
     for name in sorted(given.keys() | known.keys()):
         told = f"tensor {prefix + name!r} of the checkpoint"
         if name not in given:
             raise XnoreplayError(f"{told} must be there")
         if name not in known:
             raise XnoreplayError(f"{told} must be one of the training's, which has none of that name")
-        if given[name].shape != known[name]:
-            raise XnoreplayError(f"{told} must have shape {tuple(known[name])}, not {tuple(given[name].shape)}")
+        mine, theirs = ((t.dtype, tuple(t.shape)) for t in (known[name], given[name]))
+        if mine != theirs:
+            raise XnoreplayError(
+                f"{told} must be {mine[0]} of shape {mine[1]}, not {theirs[0]} of shape {theirs[1]}"
+            )
+        if not given[name].isfinite().all():
+            raise XnoreplayError(f"{told} must have finite numbers alone")
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -117,7 +117,6 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         "base_test_accuracy": round(accuracy(model, test, scenario.base), 6),
         "base_train_samples": len(train.classes),
         "base_test_samples": len(test.classes),
-        "torch": state.get("torch", ""),
         "hardware": state.get("hardware", ""),
     }
     if full:
@@ -125,7 +124,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         for part, samples in zip(("train", "test"), every, strict=True):
             share = accuracy(model, samples, scenario.classes)
             provenance[f"trained_{part}_accuracy"] = round(share, 6)
-    for part in ("teacher", "start"):
-        if part in config:
-            provenance[part] = config[part]
+    provenance |= {part: config[part] for part in ("teacher", "start") if part in config}
+    if "torch" in state:  # the first versions did not say
+        provenance["torch"] = state["torch"]
     return to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)

@@ -148,7 +148,7 @@ def run(
     if all_classes:
         config["all_classes"] = True
     if start is not None:
-        told = ("epochs", "trained_classes", "recipe", "teacher", "start")
+        told = ("epochs", "trained_classes", "recipe", "teacher", "hardware", "torch", "start")
         known = {n: start.provenance[n] for n in told if n in start.provenance}
         config["start"] = {"digest": bundles.digest(start), "proxy": native.STARTED_PROXY} | known
     if recipe.distilled:

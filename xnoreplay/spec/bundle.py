@@ -167,6 +167,8 @@ def read_tensors(
     XnoreplayError
         For a file that is missing, damaged or foreign.
     """
+    if Path(path).is_dir():
+        raise XnoreplayError(f"{what} {path} must be a file, not a folder")
     try:
         with safetensors.safe_open(path, framework=framework) as f:
             metadata = f.metadata() or {}
@@ -231,6 +233,8 @@ def read(path: Path) -> Bundle:
         For a file that is missing, damaged, truncated, altered or foreign; names the field.
     """
     path = Path(path)
+    if path.is_dir():
+        raise BundleError(f"bundle {path} must be a file, not a folder")
     try:
         with safetensors.safe_open(path, framework="numpy") as f:
             metadata = f.metadata() or {}
@@ -244,6 +248,11 @@ def read(path: Path) -> Bundle:
     logit = tensors.get("golden.logit", np.empty(0)).shape[-1:] or (0,)
     if wrong := mismatch(tensors, _expected(net, golden[0], logit[0])):
         raise BundleError(f"bundle {path}: {wrong}")
+    if not 1 <= logit[0] <= net.classes:
+        raise BundleError(
+            f"bundle {path}: tensor 'golden.logit' must have 1 to {net.classes} columns, the trained classes, "
+            f"not {logit[0]}"
+        )
     provenance = json.loads(metadata["provenance"])
     actual_digest = _digest(net, provenance, tensors)
     if actual_digest != metadata["digest"]:
