@@ -68,9 +68,8 @@ def test_the_five_sessions_need_neither_pytorch_nor_images(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads((tmp_path / "cil" / RESULT).read_text())["methods"]
     assert len(found["chip"]["matrix"][0]) == 6
-    assert found["chip"]["a_final"] == [0.4652]
-    assert found["cumulative"]["a_final"] == [0.4866]
-    assert found["naive"]["a_final"] == [0.0716]
+    right = {name: round(10_000 * scores["a_final"][0], 6) for name, scores in found.items()}
+    assert (right["chip"], right["cumulative"], right["naive"]) == (4652, 4866, 716)  # of 10,000 images
     assert found["float"]["a_final"] == [pytest.approx(0.4675, abs=0.005)]  # sums of another BLAS
 
 
