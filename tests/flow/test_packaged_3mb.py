@@ -103,6 +103,7 @@ def test_a_class_of_few_samples_comes_round_again(monkeypatch):
     [
         "rpt-supervised-20", "rpt-supervised-8", "rpt-semi-8", "fpt-supervised-5", "fpt-semi-5", "fpt-distilled-8",
         "fpt-supervised-24", "fpt-supervised-48", "fpt-supervised-60", "rpt-distilled-24",
+        "fpt-supervised-4", "fpt-semi-4",
     ],
 )  # fmt: skip
 def test_the_other_extractors_are_what_their_names_say(name):
