@@ -55,6 +55,7 @@ def two_rows(monkeypatch):
 def test_rows_cover_the_paper_s_experiments():
     lines = reproduce.rows(FULL, [source()], native=True)
     tables = dict.fromkeys(row.table for row in lines)
+    assert tuple(dict.fromkeys(reproduce._word(row) for row in lines)) == reproduce.NAMES
     assert list(tables) == [
         "Systems, float Adam", "Systems, chip's integers", "Losses, latent replay, float",
         "Memory, latent replay, float", "Memory, latent replay, chip", "Memory, native replay, float",

@@ -21,7 +21,9 @@ class _Sign(torch.autograd.Function):
     def backward(ctx, grad: Tensor):
         (x,) = ctx.saved_tensors
         passed = torch.ops.aten.hardtanh_backward(grad, x, -ctx.bound, ctx.bound)
-        return passed if ctx.scale == 1.0 else passed * ctx.scale, None, None
+        if ctx.scale != 1.0:
+            passed = passed * ctx.scale
+        return passed, None, None
 
 
 def sign(x: Tensor) -> Tensor:

@@ -59,7 +59,7 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     real |= {OUTPUT: mine[:base]} if mine.dim() else {}  # without rows of pseudo-classes
     try:
         checkpoint.hold(real, state, "model.network.")
-        same = all(torch.equal(*_told(real[name], known)) for name, known in state.items())
+        same = all(torch.equal(*_kept(real[name], known)) for name, known in state.items())
     except XnoreplayError:
         same = False
     if not same:
@@ -67,7 +67,7 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     return real
 
 
-def _told(real: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+def _kept(real: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
     """What a bundle keeps of both: signs, or whole numbers as they are."""
     return (real >= 0, known >= 0) if known.is_floating_point() else (real, known)
 
