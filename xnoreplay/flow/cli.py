@@ -25,6 +25,7 @@ from xnoreplay.flow.options import (
     ForceOption,
     ImagesOption,
     LibertyOption,
+    LonePresetOption,
     ObjectiveOption,
     OrderSeedOption,
     OutOption,
@@ -49,8 +50,6 @@ ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c._
 
 app = typer.Typer(
     name="xnoreplay",
-    help="Design a chip that recognises images with a fully-binarised network and keeps learning.",
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
@@ -358,9 +357,49 @@ def doctor() -> None:
 
 
 @app.command()
+def draw(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="SVG file to write. [default: PRESET.svg]")
+    ] = None,
+    preset: LonePresetOption = None,
+    settings: cost_commands.SetOption = None,
+) -> None:
+    """Draw the chip's block diagram.
+
+    Units, memories and ways of data with the widths and depths of the preset's plan, as SVG for
+    light and dark pages.
+    """
+    from xnoreplay.flow import diagram, files
+    from xnoreplay.spec import plan, presets
+
+    chosen = cost_commands.dialled(presets.load(preset or "digits"), settings)
+    path = file or Path(f"{chosen.name}.svg")
+    files.require_writable(path)
+    compiled = plan.compile(chosen.network, chosen.target)
+    files.write_whole(path, diagram.chip_svg(compiled, chosen.name))
+    typer.echo(f"block diagram: {path}")
+
+
+@app.command()
 def version() -> None:
     """Print the version."""
     typer.echo(xnoreplay.__version__)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Design a chip that recognises images with a fully-binarised network and keeps learning."""
 
 
 @presets_app.command("list")

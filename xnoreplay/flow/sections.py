@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 
-from xnoreplay.flow import figures
+from xnoreplay.flow import diagram, figures
 from xnoreplay.flow.blocks import Section
 from xnoreplay.flow.equality import AMOUNTS, comparisons
 from xnoreplay.flow.footprint import memory_map
@@ -33,6 +33,11 @@ SCORE_NAMES = {"a_final": "a_final", "a_old": "a_old", "a_new": "a_new",
 def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
     """What the chip is; images (n, height, width, channels) uint8 are shown as it sees them."""
     section = Section("chip", "The chip")
+    light, both = (diagram.chip_svg(plan, preset.name, dark) for dark in (False, True))
+    section.figure(
+        figures.Picture(light, both, diagram.chip_pdf(plan, preset.name)),
+        "Units and memories, instances × depth × width in bits; widths of the ways between them in bits.",
+    )
     if len(images):
         luma = images[:SHOWN, :, :, 0]
         section.figure(
