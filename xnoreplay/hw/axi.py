@@ -1,21 +1,13 @@
 """AXI4-Lite: the members of a port, and a slave that turns transfers into requests."""
 
-from enum import IntEnum
-
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.spec.registers import Response
+
 DATA_BITS = 32
 ADDRESS_BITS = 32
-
-
-class Response(IntEnum):
-    """Values of BRESP and RRESP."""
-
-    OKAY = 0
-    SLVERR = 2
-    DECERR = 3
 
 
 def lite_members(prefix: str = "s_axil_") -> dict:

@@ -75,9 +75,11 @@ class Sequencer(wiring.Component):
                     with m.Case(Command.RETRAIN):
                         m.d.comb += self.next_phase.eq(number["balance"])
                         m.d.sync += self.epoch.eq(0)
+                    with m.Case(Command.RESTORE):
+                        m.d.comb += self.next_phase.eq(number["restore"])
         with m.Elif(self.done):
             with m.Switch(self.phase):
-                for name in ("output", "stage", "insert", "admit", "epoch"):
+                for name in ("output", "stage", "insert", "admit", "epoch", "restore"):
                     with m.Case(number[name]):
                         m.d.comb += self.next_phase.eq(idle)
                 with m.Case(number["latent"]):

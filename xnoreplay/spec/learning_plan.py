@@ -120,5 +120,6 @@ def most_cycles(plan: Plan) -> dict[str, int]:
             plan.network.hidden, 1, plan.network.hidden * bits,
             plan.network.hidden * extra.latent_segments * groups,
         ),
+        "restore": replay.restore_cycles(classes, replay.staging),
     }  # fmt: skip
     return {name: most[name] for name in plan.phases if name != "idle"}

@@ -217,6 +217,10 @@ class ReplayPlan:
         walk = SEED_DRAWS + (1 << self.epoch_walk) + self.capacity + staged
         return walk + hits * self.copy_cycles
 
+    def restore_cycles(self, classes: int, staged: int) -> int:
+        """classes: of the network; without a label that is refused."""
+        return classes + 2 * (self.capacity + staged)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -271,7 +275,7 @@ class Plan:
             for name in LEARNING_PHASES
             if self.target.hidden_learns or name not in HIDDEN_PHASES
         ]
-        return ("idle", "input", *convs, *TAIL_PHASES, *learning)
+        return ("idle", "input", *convs, *TAIL_PHASES, *learning, "restore")
 
     @property
     def feature_ops(self) -> tuple:

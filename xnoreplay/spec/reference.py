@@ -261,7 +261,8 @@ class Chip:
 
     latents (capacity, latent) bits and labels (capacity,) int64, -1 where a slot is free;
     staged is a list of (latent bits, label); events lists (kind, slot, label) of every
-    eviction, admission and insertion, in order; quota is what the last eviction computed.
+    eviction, admission and insertion, in order; quota is what the last eviction computed; stale is
+    set where a host has written labels, seen or staged, until `restore` finds every label in order.
     """
 
     bundle: Bundle
@@ -275,6 +276,7 @@ class Chip:
     staged: list[tuple[np.ndarray, int]] = field(default_factory=list)
     events: list[tuple[str, int, int]] = field(default_factory=list)
     refused: int = 0
+    stale: bool = False
 
     def __post_init__(self) -> None:
         net = self.bundle.network
@@ -282,6 +284,22 @@ class Chip:
         self.classifier = Classifier.load(self.bundle, self.target)
         self.latents = np.zeros((self.target.replay_capacity, net.latent), np.uint8)
         self.labels = np.full(self.target.replay_capacity, -1)
+
+    def reset(self) -> None:
+        """Registers begin anew and the replay memory is empty; the classifier stays."""
+        self.random = Random()
+        self.seen = self.quota = self.refused = 0
+        self.labels[:] = -1
+        self.staged.clear()
+        self.stale = False
+
+    def restore(self) -> bool:
+        """Take what a host has written, if every label is of a class seen; whether it is."""
+        labels = [*self.labels.tolist(), *(label for _, label in self.staged)]
+        refused = max(labels) >= self.seen
+        self.refused += refused
+        self.stale = refused
+        return not refused
 
     def infer(self, image: np.ndarray) -> Forward:
         """Recognise one image among the classes seen."""

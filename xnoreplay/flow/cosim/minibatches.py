@@ -38,7 +38,7 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
     found: dict[str, tuple[int, int]] = {}
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.npz"
-        chip.save(state)
+        chip.dump(state)
         batches = _minibatches(again(chip, state))
         if batches:
             found["first"] = (0, batches[0].stop)
@@ -75,7 +75,7 @@ def spans(chip, command: Callable) -> list[tuple[str, int, int]]:
     """`trace.spans` of a command on a chip like this one, which is not changed."""
     with tempfile.TemporaryDirectory() as folder:
         state = Path(folder) / "state.npz"
-        chip.save(state)
+        chip.dump(state)
         other = again(chip, state)
     first = other.cycles
     return trace.spans(command(other).phases, first, other.cycles)
@@ -86,7 +86,7 @@ def again(chip, state: Path):
     from xnoreplay.sim.run import Simulator
 
     other = Simulator(chip.plan, chip.bundle)
-    other.restore(state)
+    other.load(state)
     return other
 
 

@@ -60,6 +60,7 @@ class Outcome:
     seconds : of the simulation without its start, by the clock
     ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
     observed, expected : the traces of the command that differs
+    resets : a reset came before a difference, so that its cycle is counted from there
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -69,6 +70,7 @@ class Outcome:
     ends: list[tuple[int, float]] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    resets: bool = False
 
 
 def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
@@ -96,18 +98,21 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
             if found:
                 outcome.differences = found
                 outcome.cycles = min(seen.get("cycles", 0), model.fast.cycles)
+                outcome.resets = comparison.passed > 0
                 outcome.observed = seen.get("trace", [])
                 outcome.expected = comparison.expected_trace
                 break
             if "end" in seen:
-                outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
+                outcome.cycles = comparison.passed + seen["cycles"]
+                outcome.seconds = seen["seconds"]
                 if setup.waves:  # the command that the window ends in is not carried to its own end
                     task.advance(rest)
             elif "index" in seen:
                 rest -= 1
-                outcome.ends.append((seen["cycles"], seen["cpu"]))
-                rate = seen["cycles"] / (time.monotonic() - start)
-                task.advance(note=f"{seen['cycles']:,} cycles, {rate:,.0f} a second")
+                cycles = comparison.passed + seen["cycles"]
+                outcome.ends.append((cycles, seen["cpu"]))
+                rate = cycles / (time.monotonic() - start)
+                task.advance(note=f"{cycles:,} cycles, {rate:,.0f} a second")
     outcome.compared = dict(sorted(comparison.compared.items()))
     if not outcome.differences and not comparison.ended:
         raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
