@@ -57,7 +57,7 @@ COMMANDS = [
 
 
 def carry_out(
-    steps: list[Step], folder: Path, text: str, simulator: str = "verilator"
+    steps: list[Step], folder: Path, text: str, simulator: str = QUICK
 ) -> session.Outcome:
     """The steps on a chip of `tiny` beside the simulator."""
     (folder / chip.VERILOG).write_text(text, encoding="utf-8")
@@ -157,7 +157,7 @@ def test_a_register_that_no_reset_reaches_is_found(tmp_path, text, register):
     image = next(n for n in range(len(IMAGES)) if model.infer(IMAGES[n]).prediction)
     steps = [ARRIVE, Step("infer", 0, image), Step(HOST, transfers=((int(Register.SEEN), 2),)),
              Step(RESET, bus=True)]  # fmt: skip
-    outcome = carry_out(steps, tmp_path, without_reset(text, module, register), QUICK)
+    outcome = carry_out(steps, tmp_path, without_reset(text, module, register))
     name = {"state": "lfsr_walk"}.get(register, register)
     assert f"register {name}" in {d.signal for d in outcome.differences}
     assert {d.command for d in outcome.differences} == {3}
@@ -167,7 +167,7 @@ def test_a_unit_that_a_reset_leaves_in_mid_work_is_found(tmp_path, text):
     """A warm reset, in a walk, of a replay unit that is not reset."""
     changed = without_reset(text, "xnoreplay.replay", "copied")
     steps = [ARRIVE, replace(INSERT, reset=INSERTED), ARRIVE, INSERT]
-    outcome = carry_out(steps, tmp_path, changed, QUICK)
+    outcome = carry_out(steps, tmp_path, changed)
     assert outcome.differences[0].command == 3
 
 
@@ -195,7 +195,7 @@ def test_a_restore_with_a_fault_is_found(
         ARRIVE, INSERT, Step("restore", memories=("replay.count",)),
         Step(HOST, transfers=(label,)), Step("restore", memories=("replay.count",)),
     ]  # fmt: skip
-    outcome = carry_out(steps, tmp_path, wrong, QUICK)
+    outcome = carry_out(steps, tmp_path, wrong)
     assert outcome.differences[0].command == step
     assert signal in {d.signal for d in outcome.differences}
 
@@ -211,7 +211,7 @@ def test_a_random_register_that_the_host_cannot_write_is_found(tmp_path, monkeyp
         patch.setattr(host.Host, "_register", deaf)
         wrong = verilog.generate(PLAN)
     draws = Step(HOST, transfers=((int(Register.LFSR_UPDATE), 5),))
-    outcome = carry_out([draws], tmp_path, wrong, QUICK)
+    outcome = carry_out([draws], tmp_path, wrong)
     signals = {d.signal for d in outcome.differences}
     assert {"answer to a write of 0x5", "register lfsr_update"} & signals
 

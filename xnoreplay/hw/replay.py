@@ -202,7 +202,10 @@ class ReplayUnit(wiring.Component):
         with m.If(host.ren):
             m.d.comb += self.counts.raddr.eq(host.addr)
             m.d.sync += word.eq(self.counts.rdata)
-        with m.If(self.clearing & (self.cleared < memory.depth)):
+        has_class = Const(1)
+        if 1 << len(self.cleared) > memory.depth:
+            has_class = self.cleared < memory.depth
+        with m.If(self.clearing & has_class):
             m.d.comb += [
                 self.counts.wen.eq(1),
                 self.counts.waddr.eq(self.cleared),
@@ -466,10 +469,14 @@ class ReplayUnit(wiring.Component):
         with m.If(self.place == self.plan.network.classes - 1):
             m.d.sync += [self.place.eq(0), self.state.eq(State.READ)]
 
+    def of_replay(self):
+        """Of restore: the place is a replay slot, not one of the staging memory."""
+        op = self.plan.replay
+        return self.place < op.capacity if op.staging else Const(1)
+
     def read_cycle(self, m):
         """Of restore: read the label of a slot."""
-        op = self.plan.replay
-        remembered = self.place < op.capacity
+        op, remembered = self.plan.replay, self.of_replay()
         m.d.comb += [self.label_read.en.eq(remembered), self.label_read.addr.eq(self.place)]
         if op.staging:
             m.d.comb += [
@@ -480,9 +487,8 @@ class ReplayUnit(wiring.Component):
 
     def judge_cycle(self, m):
         """Of restore: the label has come; count it, or refuse one that is of no class seen."""
-        op = self.plan.replay
+        op, remembered = self.plan.replay, self.of_replay()
         label, held = Signal(self.label_bits, name="judged_label"), Signal(name="judged_held")
-        remembered = self.place < op.capacity
         m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]
         if op.staging:
             with m.If(~remembered):
