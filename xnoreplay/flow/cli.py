@@ -36,7 +36,9 @@ from xnoreplay.flow.options import (
     SimulatorOption,
     StartOption,
     StepOption,
+    TrustOption,
     UntrainedOption,
+    VerilogOption,
     WavesOption,
     find_data,
 )
@@ -208,10 +210,7 @@ def cosim(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None,
     simulator: SimulatorOption = None, fault: FaultOption = None, replay: ReplayOption = None,
-    verilog: Annotated[
-        Path | None,
-        typer.Option("--verilog", metavar="FILE", help="Hold this file, not the generated one."),
-    ] = None,
+    verilog: VerilogOption = None, trust: TrustOption = False,
     netlist: Annotated[
         bool, typer.Option("--netlist", help="Hold the gates that yosys maps the Verilog to.")
     ] = False,
@@ -225,13 +224,18 @@ def cosim(
     if replay is not None:
         given = (preset, out, bundle, images, simulator, fault, verilog, data)
         if untrained or force or netlist or any(option is not None for option in given):
-            raise XnoreplayError("--replay must be alone or with --waves: all else is in the recorded folder")
-        _replay(replay, waves)
+            raise XnoreplayError("--replay must be alone or with --waves and --trust: all else is in the recorded folder")
+        _replay(replay, waves, trust)
         return
     find_data(data)
+    if verilog is not None:
+        from xnoreplay.flow.cosim import read_verilog
+
+        read_verilog(verilog, trust)  # refused before the steps that come first
     chosen: dict[str, Any] = {
         "preset": preset, "bundle": bundle, "untrained": untrained, "images": images,
         "simulator": simulator, "faults": tuple(fault or ()), "verilog": verilog, "netlist": netlist,
+        "trust": trust,
     }  # fmt: skip
     if waves is None:
         _bring("cosim", "cosim", out, force, **chosen)
@@ -258,7 +262,7 @@ def _waves(text: str, out: Path | None, force: bool, chosen: dict) -> None:
     recording.write()
 
 
-def _replay(folder: Path, waves: str | None) -> None:
+def _replay(folder: Path, waves: str | None, trust: bool) -> None:
     """Carry out a recorded difference once more."""
     from xnoreplay.flow import cosim as cosimulation
     from xnoreplay.flow import guard, tools
@@ -270,7 +274,7 @@ def _replay(folder: Path, waves: str | None) -> None:
         window.parse(waves)
         tools.require(["waves"])
     with guard.interruptible():
-        result = cosimulation.replay(folder, default(), window=waves)
+        result = cosimulation.replay(folder, default(), window=waves, trust=trust)
     typer.echo(f"no difference in {result['cycles']:,} cycles")
 
 

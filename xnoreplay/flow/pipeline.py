@@ -63,6 +63,7 @@ class Settings:
     faults : deliberate ones of co-simulation; see `cosim.faults`
     verilog : a file that co-simulation takes instead of the generated one
     netlist : whether co-simulation takes the netlist that yosys makes of it
+    trust : whether co-simulation runs Verilog that reaches out of its simulation
     place : whether synthesis goes on to place and route
     families : FPGA families that synthesis maps memories and design to; see `families`
     liberty : a Liberty file whose cells synthesis maps the logic to
@@ -85,6 +86,7 @@ class Settings:
     faults: tuple[str, ...] = ()
     verilog: Path | None = None
     netlist: bool = False
+    trust: bool = False
     place: bool = False
     families: tuple[str, ...] = ("ecp5",)
     liberty: Path | None = None
@@ -229,13 +231,14 @@ def _cosim(context: Context) -> dict:
     result = cosim.run(
         preset, bundle, source, context.out, context.progress, images=context.config["images"],
         env=env, simulator=simulator, faults=context.config["faults"],
-        netlist=context.config["netlist"],
+        netlist=context.config["netlist"], trust=context.config["trust"],
     )  # fmt: skip
     if simulator != "icarus":
         compiled = plan.compile(preset.network, preset.target)
         count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
         images = data.at_hand(preset, Silent()).images
-        verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
+        generated = folder / context.result("generate")["verilog"]
+        verilog = cosim.read_verilog(generated, context.config["trust"])
         result["bare"] = bare_verilator(
             preset, bundle, images[:count], verilog, env, context.progress,
             optimise=cosim.optimisation(verilog),
@@ -363,6 +366,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "faults": list(settings.faults),
             "verilog": str(settings.verilog) if settings.verilog else None,
             "netlist": settings.netlist,
+            "trust": settings.trust,
             "stand_in": data.stands_in(settings.preset),
         },
         "synth": {

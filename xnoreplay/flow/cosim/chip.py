@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim import netlist as netlists
+from xnoreplay.flow.cosim import trust as trusting
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.session import Setup
 from xnoreplay.flow.cosim.verilate import TOP, Built, Verilate, cocotb_build
@@ -25,6 +26,8 @@ VERILOG = f"{TOP}.v"  # in the folder of the generate step
 ICARUS_LANGUAGE = "-g2005"
 """Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
 SystemVerilog they are none, and blocks without a changing input would keep X."""
+OPTIMISATIONS = ("-O0", "-O1", "-O2", "-O3", "-Os")
+"""Options of the C++ compiler that a recorded comparison may ask for: others can name programs to run."""
 LARGE_TEXT = 1_000_000  # characters of Verilog
 
 
@@ -63,6 +66,7 @@ class DesignUnderTest:
 def opened(
     preset: Preset, bundle: Bundle, source: Path, progress: Progress, env: dict[str, str] | None = None,
     faults: Iterable[str] = (), optimise: str | None = None, netlist: bool = False,
+    trust: bool = False,
 ) -> Iterator[DesignUnderTest]:  # fmt: skip
     """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
 
@@ -70,7 +74,7 @@ def opened(
     """
     plan = plans.compile(preset.network, preset.target)
     found = fault_texts.parse(list(faults), plan)
-    verilog, counted = read_verilog(source), None
+    verilog, counted = read_verilog(source, trust), None
     if found.plan:
         verilog = _modified(plan, found)
     with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
@@ -91,12 +95,24 @@ def optimisation(verilog: str) -> str:
     return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
 
 
-def read_verilog(folder: Path) -> str:
+def read_verilog(folder: Path, trust: bool = False) -> str:
+    """Text of a Verilog file, or of `VERILOG` in a folder.
+
+    trust : also of one that reaches out of its simulation; see `trust`
+
+    Raises
+    ------
+    SpecError
+        Where it cannot be read, or must be trusted and is not.
+    """
     path = folder / VERILOG if folder.is_dir() else folder
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path} must be readable Verilog: {error}") from None
+    if not trust:
+        trusting.check(text, str(path))
+    return text
 
 
 def _modified(plan: plans.Plan, faults: Faults) -> str:

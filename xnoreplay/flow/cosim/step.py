@@ -36,6 +36,7 @@ def run(
     dataset: Dataset | None = None,
     optimise: str | None = None,
     netlist: bool = False,
+    trust: bool = False,
 ) -> dict:
     """Hold the Verilog of a run folder to the simulator.
 
@@ -59,6 +60,8 @@ def run(
         The C++ compiler's option for Verilator's output; `optimisation` without it.
     netlist : bool
         Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
+    trust : bool
+        Run Verilog that reaches out of its simulation, too; see `trust`.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def run(
     with progress.task("images"):
         data = dataset or datasets.at_hand(preset, progress)
     with opened(
-        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist
+        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist, trust
     ) as design:
         result: dict = {"faults": list(faults or []), "dataset": data.name}
         if design.netlist:
