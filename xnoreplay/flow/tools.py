@@ -1,5 +1,6 @@
 """External tools: where they are, which version, and the environment they need."""
 
+import atexit
 import os
 import re
 import resource
@@ -7,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
 from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.reasons import reason
 
 EXTRA = "pip install 'xnoreplay[{}]', or make setup"
 SYSTEM = "install {} with the system's package manager"
@@ -66,7 +69,7 @@ def output(arguments: list[str], cwd: Path | None = None, seconds: float | None 
     Raises
     ------
     ToolError
-        Where the command is missing, or fails; the sentence carries its last line. `TooLong` where
+        Where the command is missing, or fails; the sentence carries the line that says why. `TooLong` where
         it was killed.
     """
     executable = which(arguments[0])
@@ -81,8 +84,9 @@ def output(arguments: list[str], cwd: Path | None = None, seconds: float | None 
         raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr
     if done.returncode:
-        last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-        raise ToolError(f"{arguments[0]} must succeed, but ended with {done.returncode}: {last}")
+        raise ToolError(
+            f"{arguments[0]} must succeed, but ended with {done.returncode}: {reason(text)}"
+        )
     return text
 
 
@@ -137,6 +141,47 @@ def _verilator() -> Found | None:
     return _command("verilator", "--version")()
 
 
+PLAIN = re.compile(r"/[A-Za-z0-9/._+@-]*")
+"""Paths that the shell and make take as they are."""
+LINKS: dict[Path, Path] = {}
+
+
+def plain_path(folder: Path) -> Path:
+    """A folder by a path that the shell and make take as it is, for this process.
+
+    Verilator hands its own path to a shell and to make, neither of which takes a space. Where the path has
+    such a sign, it is reached through a link in a private folder, which goes when the process ends.
+
+    Raises
+    ------
+    ToolError
+        Where no folder for such a link can be made.
+    """
+    if PLAIN.fullmatch(str(folder)):
+        return folder
+    if folder in LINKS and LINKS[folder].is_dir():
+        return LINKS[folder]
+    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+        if not PLAIN.fullmatch(parent):
+            continue
+        try:
+            private = Path(tempfile.mkdtemp(prefix="xnoreplay-link-", dir=parent))
+            (private / "link").symlink_to(folder.absolute())
+        except OSError:
+            continue
+        atexit.register(_unlink, private, os.getpid())
+        LINKS[folder] = private / "link"
+        return LINKS[folder]
+    raise ToolError(
+        f"{folder} must be a path without spaces and signs, or /tmp must be writable: Verilator cannot run from it"
+    )
+
+
+def _unlink(private: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked child
+        shutil.rmtree(private, ignore_errors=True)
+
+
 def verilator_env() -> dict[str, str]:
     """Environment in which cocotb's runner finds and uses Verilator.
 
@@ -155,6 +200,7 @@ def verilator_env() -> dict[str, str]:
     env = dict(os.environ) | {"PATH": scripts_path()}
     root = verilator_root()
     if root is not None:
+        root = plain_path(root)
         env["VERILATOR_ROOT"] = str(root)
         env["PATH"] = os.pathsep.join([str(root / "bin"), env["PATH"]])
         env["CFG_CXXFLAGS_PCH_I"] = "-include"

