@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from xnoreplay.flow import cli, doctor, tools
+from xnoreplay.flow.cosim import verilate
 from xnoreplay.flow.tools import Found, Tool
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
@@ -110,22 +111,47 @@ def test_doctor_tries_the_caches(monkeypatch, tmp_path):
     assert not list((tmp_path / "cosim").iterdir()), "the attempt to write must leave nothing"
 
 
-def test_a_path_with_a_space_is_reached_through_a_link(tmp_path, monkeypatch):
+def odd_root(tmp_path) -> Path:
+    """A folder like Verilator's, whose script says where it lies, in a path that no shell takes."""
     odd = tmp_path / "a b'c$d"
     (odd / "bin").mkdir(parents=True)
-    (odd / "bin" / "tool").write_text("x")
-    link = tools.plain_path(odd)
-    assert tools.PLAIN.fullmatch(str(link))
-    assert (link / "bin" / "tool").read_text() == "x"
-    assert tools.plain_path(odd) == link, "one link serves the process"
-    assert tools.plain_path(tmp_path) == tmp_path
+    (odd / "include").mkdir()
+    (odd / "include" / "verilated.h").write_text("x")
+    script = odd / "bin" / "verilator"
+    script.write_text('#!/bin/sh\nset -e\ncd "$(dirname "$(readlink -f "$0")")"\npwd\n')
+    script.chmod(0o755)
+    (odd / "bin" / "verilator_bin").write_bytes(bytes(tools.SCRIPT))
+    return odd
+
+
+def test_verilator_in_a_path_with_a_space_is_reached_by_another(tmp_path, monkeypatch):
+    odd = odd_root(tmp_path)
+    plain = tools.plain_root(odd)
+    assert tools.PLAIN.fullmatch(str(plain))
+    assert (plain / "include" / "verilated.h").read_text() == "x"
+    assert tools.output([str(plain / "bin" / "verilator")]).strip() == str(plain / "bin")
+    assert (plain / "bin" / "verilator_bin").is_symlink(), "a program is not copied"
+    assert tools.plain_root(odd) == plain, "one serves the process"
+    assert tools.plain_root(tmp_path) == tmp_path
     monkeypatch.setattr(tools, "verilator_root", lambda: odd)
     monkeypatch.setattr(tools, "which", lambda name: "/bin/" + name)
-    assert tools.verilator_env()["VERILATOR_ROOT"] == str(link)
+    assert tools.verilator_env()["VERILATOR_ROOT"] == str(plain)
+    first = verilate.Verilate({"VERILATOR_ROOT": str(plain), "PATH": str(plain / "bin")})
+    tools.LINKS.clear()
+    other = tools.plain_root(odd)
+    second = verilate.Verilate({"VERILATOR_ROOT": str(other), "PATH": str(other / "bin")})
+    assert other != plain
+    assert first.origin == second.origin, "what is compiled by one path is kept for the other"
 
 
-def test_a_temporary_folder_with_a_space_does_not_hold_the_link(tmp_path, monkeypatch):
+def test_a_temporary_folder_with_a_space_does_not_hold_it(tmp_path, monkeypatch):
     odd = tmp_path / "t t"
     odd.mkdir()
     monkeypatch.setattr(tools.tempfile, "tempdir", str(odd))
-    assert tools.PLAIN.fullmatch(str(tools.plain_path(odd)))
+    assert tools.PLAIN.fullmatch(str(tools.plain_root(odd_root(tmp_path))))
+
+
+def test_nowhere_to_reach_it_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.tempfile, "mkdtemp", lambda **_given: (_ for _ in ()).throw(OSError()))
+    with pytest.raises(ToolError, match="must be a path of letters, digits and"):
+        tools.plain_root(odd_root(tmp_path))

@@ -122,6 +122,7 @@ def test_a_file_in_the_place_of_a_build(tmp_path):
     folder.write_text("")
     assert not build(tmp_path).kept
     assert verilate.whole(folder)
+    assert not list(folder.parent.glob(".*.old-*"))
 
 
 def test_a_link_in_the_place_of_a_build_is_not_followed(tmp_path):
@@ -134,6 +135,7 @@ def test_a_link_in_the_place_of_a_build_is_not_followed(tmp_path):
     assert not build(tmp_path).kept
     assert [p.name for p in mine.iterdir()] == ["thesis.tex"]
     assert not folder.is_symlink()
+    assert not list(folder.parent.glob(".*.old-*"))
 
 
 def test_a_damaged_library_is_compiled_anew(tmp_path):
@@ -195,17 +197,24 @@ def test_a_caller_s_own_folder_must_be_writable(tmp_path, monkeypatch):
         made.build("", "bare", [], "", tmp_path / "main.cpp", (), [], Silent())
 
 
-def test_of_two_at_once_one_builds(fake, tmp_path):
-    """The other one waits, and takes what it finds."""
+def test_of_two_at_once_one_builds(fake, tmp_path, monkeypatch):
+    """The other one waits for the lock, and takes what it finds."""
     built = []
-    waiting = threading.Event()
-    other = threading.Thread(target=lambda: (waiting.set(), built.append(build(tmp_path))))
+    asks = threading.Event()
+    other = threading.Thread(target=lambda: built.append(build(tmp_path)))
+    real = verilate.fcntl.flock
+
+    def flock(lock, operation):
+        if threading.current_thread() is other:
+            asks.set()
+        real(lock, operation)
 
     def start_other():
-        if not waiting.is_set():
+        if other.ident is None:
             other.start()
-            assert waiting.wait(60)
+            assert asks.wait(20), "the other one must ask for the lock"
 
+    monkeypatch.setattr(verilate.fcntl, "flock", flock)
     fake.before_link = start_other
     built.append(build(tmp_path))
     other.join(60)

@@ -161,37 +161,51 @@ def _verilator() -> Found | None:
 PLAIN = re.compile(r"/[A-Za-z0-9/._+@-]*")
 """Paths that the shell and make take as they are."""
 LINKS: dict[Path, Path] = {}
+SCRIPT = 1_000_000  # bytes that no script has, and every program of Verilator
 
 
-def plain_path(folder: Path) -> Path:
-    """A folder by a path that the shell and make take as it is, for this process.
+def plain_root(root: Path) -> Path:
+    """Verilator's folder by a path that the shell and make take as it is, for this process.
 
-    Verilator hands its own path to a shell and to make, neither of which takes a space. Where the path has
-    such a sign, it is reached through a link in a private folder, which goes when the process ends.
+    Verilator hands its own path to both, and neither takes a space. Where the path has such a sign, a
+    private folder stands in for it: of links to what is in it, and of copies of its scripts, which would
+    follow a link back to where they lie. It goes when the process ends.
 
     Raises
     ------
     ToolError
-        Where no folder for such a link can be made.
+        Where no such folder can be made.
     """
-    if PLAIN.fullmatch(str(folder)):
-        return folder
-    if folder in LINKS and LINKS[folder].is_dir():
-        return LINKS[folder]
+    if PLAIN.fullmatch(str(root)):
+        return root
+    if root in LINKS and LINKS[root].is_dir():
+        return LINKS[root]
     for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         if not PLAIN.fullmatch(parent):
             continue
         try:
             private = Path(tempfile.mkdtemp(prefix="xnoreplay-link-", dir=parent))
-            (private / "link").symlink_to(folder.absolute())
+            atexit.register(_unlink, private, os.getpid())
+            _mirror(root.absolute(), private)
         except OSError:
             continue
-        atexit.register(_unlink, private, os.getpid())
-        LINKS[folder] = private / "link"
-        return LINKS[folder]
+        LINKS[root] = private
+        return private
     raise ToolError(
-        f"{folder} must be a path without spaces and signs, or /tmp must be writable: Verilator cannot run from it"
+        f"{root} must be a path of letters, digits and /._+@-, or /tmp must be writable: Verilator cannot run from it"
     )
+
+
+def _mirror(root: Path, private: Path) -> None:
+    for path in root.iterdir():
+        if path.name != "bin":
+            (private / path.name).symlink_to(path)
+    (private / "bin").mkdir()
+    for path in (root / "bin").iterdir():
+        if path.is_file() and path.stat().st_size < SCRIPT:
+            shutil.copy(path, private / "bin" / path.name)
+        else:
+            (private / "bin" / path.name).symlink_to(path)
 
 
 def _unlink(private: Path, owner: int) -> None:
@@ -217,7 +231,7 @@ def verilator_env() -> dict[str, str]:
     env = dict(os.environ) | {"PATH": scripts_path()}
     root = verilator_root()
     if root is not None:
-        root = plain_path(root)
+        root = plain_root(root)
         env["VERILATOR_ROOT"] = str(root)
         env["PATH"] = os.pathsep.join([str(root / "bin"), env["PATH"]])
         env["CFG_CXXFLAGS_PCH_I"] = "-include"

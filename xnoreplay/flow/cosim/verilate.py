@@ -101,13 +101,15 @@ class Verilate:
         self.names = RUNTIME + TRACER if traced else RUNTIME
         self.cache = cache or caches.folder(KIND) or caches.writable(KIND)
         self.root = verilator_root(env)
+        # Where it lies, also when it is reached by another path; see `tools.plain_root`.
+        self.origin = str((self.root / "include").resolve())
         self.version = execute(["verilator", "--version"], env).strip()
         self.include = [f"-I{self.root}/include", f"-I{self.root}/include/vltstd"]
 
     def runtime(self, progress: Progress) -> Path:
         """The run-time library, compiled once for each version of Verilator and the compiler."""
         compiler = execute(["g++", "--version"], self.env).splitlines()[0]
-        digest = _digest([self.version, compiler, str(self.root.resolve()), *self.flags])
+        digest = _digest([self.version, compiler, self.origin, *self.flags])
         target = self.cache / f"runtime-{digest}"
         if whole(target):
             _touch(target)
@@ -148,7 +150,7 @@ class Verilate:
         """
         parts = [
             self.version, verilog, control, *options, self.optimise, main.read_text(), *link, name,
-            str(self.root.resolve()), *self.flags,
+            self.origin, *self.flags,
         ]  # fmt: skip
         name = f"{name}-{_digest(parts)}"
         target = self.cache / name
