@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from xnoreplay.flow.cosim import trust
+from xnoreplay.flow import cli
+from xnoreplay.flow.cosim import read_verilog, trust
 from xnoreplay.spec.errors import SpecError
 
 HOLD = "module xnoreplay; initial begin\n{}\nend endmodule\n"
@@ -91,3 +92,20 @@ def test_no_harmless_task_begins_one_that_is_not():
         "$test$plusargs", "$cpure", "$c", "$fread", "$fscanf", "$swrite", "$monitor", "$save", "$restart",
     }  # fmt: skip
     assert not [(a, b) for a in trust.HARMLESS for b in others if b.startswith(a)]
+
+
+def test_a_file_is_read_where_it_is_trusted(tmp_path):
+    path = tmp_path / "chip.v"
+    path.write_text(HOLD.format('$system("false");'))
+    with pytest.raises(SpecError, match=re.escape(f"{path} must not reach out")):
+        read_verilog(path)
+    assert read_verilog(path, trust=True) == path.read_text()
+
+
+def test_the_command_refuses_before_it_does_anything(tmp_path, capsys):
+    path, out = tmp_path / "chip.v", tmp_path / "run"
+    path.write_text(HOLD.format('$fopen("x");'))
+    arguments = ["cosim", "--preset", "tiny", "--untrained", "--out", str(out), "--verilog", str(path)]
+    assert cli.main(arguments) == cli.BAD_INPUT
+    assert "line 2 has $fopen; add --trust" in capsys.readouterr().err
+    assert not out.exists()
