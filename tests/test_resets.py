@@ -25,7 +25,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 
-@settings(max_examples=5, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(plan=cases(), seed=st.integers(0, 2**32 - 1))
 def test_a_reset_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tmp_path_factory):
     rng = np.random.default_rng(seed)
@@ -38,9 +38,8 @@ def test_a_reset_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tmp
         (REBALANCE, 0, None), (RESTORE, 0, None), (RETRAIN, 0, None),
     ]  # fmt: skip
     commands, resets = [], []
-    for i in rng.permutation(len(ended)):
-        before = [(ARRIVE, classes, None), (INSERT, 0, random_image(rng, plan))]
-        before += [(INSERT, classes - 1, random_image(rng, plan))]
+    for i in rng.permutation(len(ended))[:4]:
+        before = [(ARRIVE, classes, None), (INSERT, classes - 1, random_image(rng, plan))]
         before += [(STAGE, 0, random_image(rng, plan))]
         commands += [*before, ended[i]]
         resets += [False] * len(before) + [True]
