@@ -13,7 +13,8 @@ from xnoreplay.flow.cosim import resets as steps_aside
 from xnoreplay.flow.cosim.resets import HOST, POWER, RESET
 from xnoreplay.flow.cosim.script import BUS, Script, Step
 from xnoreplay.flow.progress import Silent
-from xnoreplay.hw import host, verilog
+from xnoreplay.hw import host, top, verilog
+from xnoreplay.hw.clear import Clearing
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets, registers
@@ -198,6 +199,21 @@ def test_a_restore_with_a_fault_is_found(
     outcome = carry_out(steps, tmp_path, wrong)
     assert outcome.differences[0].command == step
     assert signal in {d.signal for d in outcome.differences}
+
+
+def test_a_reset_that_leaves_a_label_is_found(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(top, "Clearing", lambda slots: Clearing(slots - 1))
+        wrong = verilog.generate(PLAN)
+    window = {w.memory.name: w for w in registers.windows(PLAN.memories)}["replay.label"]
+    last = (window.address(PLAN.replay.capacity - 1, 0), 1 << window.memory.width - 1)
+    steps = [
+        ARRIVE, Step(HOST, transfers=(last,)), Step("restore", memories=("replay.count",)),
+        Step(RESET, memories=("replay.label", "replay.count")),
+    ]  # fmt: skip
+    outcome = carry_out(steps, tmp_path, wrong)
+    assert (outcome.differences[0].command, outcome.differences[0].signal) == (3, "replay.label")
+    assert outcome.differences[0].address == str(PLAN.replay.capacity - 1)
 
 
 def test_a_random_register_that_the_host_cannot_write_is_found(tmp_path, monkeypatch):
