@@ -11,7 +11,7 @@ import resource
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ import numpy as np
 from xnoreplay.flow import data as datasets
 from xnoreplay.flow import tools
 from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure, unknown
@@ -210,8 +211,6 @@ def amaranth(common: Common) -> Figure:
 
 def session(common: Common) -> Figure:
     """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
-    from dataclasses import replace
-
     from xnoreplay.sim.run import Simulator
 
     fill = _filler(common)
@@ -291,6 +290,7 @@ def run(
             raise unknown("measurement", name, MEASUREMENTS)
         tools.require(NEEDS.get(name, ()))
     compiled = plans.compile(preset.network, preset.target)
+    learning_plan.check_cycles(plans.compile(preset.network, replace(preset.target, epochs=epochs)))
     images, labels, dataset = samples(preset, progress)
     common = Common(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(

@@ -19,8 +19,8 @@ from xnoreplay.flow.options import (
     WorkersOption,
     find_data,
 )
-from xnoreplay.spec import presets
-from xnoreplay.spec.errors import SpecError, require, unknown
+from xnoreplay.spec import limits, presets
+from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.machine import cores
 
 
@@ -169,6 +169,8 @@ def reproduce(
     ):  # fmt: skip
         if given and table and needed not in table:
             raise SpecError(f"{option} must be with table {needed}, not with {' and '.join(table)} alone")
+    for megabits in buffer or ():
+        limits.number("megabits", megabits, "--buffer")
     chosen = presets.load(preset or "3mb")
     sources = [experiments.Source(trained.checked(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(trained.checked(chosen, file)) for file in also or []]
@@ -209,13 +211,13 @@ def _need_native(checkpoint: Path | None, native: bool) -> None:
 
 def _count(seeds: int | None) -> int:
     count = 3 if seeds is None else seeds
-    require.positive("seeds", count)
+    limits.count("seeds", count)
     return count
 
 
 def _workers(workers: int | None) -> int:
     count = cores() if workers is None else workers
-    require.positive("workers", count)
+    limits.count("workers", count)
     return count
 
 
@@ -252,7 +254,7 @@ def bench(
 
     find_data(data)
     chosen = presets.load(preset or "digits")
-    require.positive("epochs", epochs)
+    limits.count("epochs", epochs)
     trained.one_source(bundle, untrained)
     if file is not None:
         files.require_writable(file)

@@ -20,8 +20,8 @@ from xnoreplay.flow import cil, files, latents, workload
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.workers import one_thread
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets
-from xnoreplay.spec.errors import ToolError, XnoreplayError, require
+from xnoreplay.spec import limits, presets
+from xnoreplay.spec.errors import ToolError, XnoreplayError
 from xnoreplay.spec.machine import cores
 
 SCORES = ("a_final", "a_old", "a_new", "forgetting")
@@ -105,7 +105,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.processes is not None:
-            require.positive("jobs", self.processes)
+            limits.count("jobs", self.processes)
 
     @contextmanager
     def executor(self):

@@ -9,12 +9,23 @@ from itertools import islice
 import numpy as np
 
 from xnoreplay.sim import learn_kernels as kernels
-from xnoreplay.spec import replay
+from xnoreplay.spec import limits, replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning import class_weights
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.reference import Classifier, Random
 from xnoreplay.spec.target import TargetSpec
+
+
+def _bytes(net: NetworkSpec, target: TargetSpec) -> int:
+    """Bytes that a learner takes at most: every latent's inputs as floats, made from 64-bit integers.
+
+    And of each proxy what the reference and the kernels keep.
+    """
+    samples = target.replay_capacity + target.staging_capacity
+    proxies = net.hidden * net.latent + net.classes * net.output_fan_in
+    return samples * (16 * net.latent + 12 * net.hidden) + 40 * proxies
 
 
 class Learner:
@@ -30,6 +41,7 @@ class Learner:
     def __init__(self, bundle: Bundle, target: TargetSpec, random: Random | None = None) -> None:
         net = bundle.network
         replay.check_capacity(net, target)
+        limits.check_memory(f"learning of network {net.name} on target {target.name}", _bytes(net, target))
         self.net, self.target = net, target
         random = random or Random()
         classifier = Classifier.load(bundle, target)
