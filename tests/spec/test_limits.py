@@ -97,7 +97,7 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("network, target", LARGE.values(), ids=LARGE)
+@pytest.mark.parametrize(("network", "target"), LARGE.values(), ids=LARGE)
 def test_what_is_sensible_is_allowed(network, target):
     for name in ("digits", "3mb"):
         base = presets.load(name)

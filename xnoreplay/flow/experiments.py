@@ -40,12 +40,13 @@ def dials(
     from xnoreplay.flow import dials as measuring
     from xnoreplay.flow.progress import default
 
+    count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
     given = trained.checked(chosen, bundle)
     result = measuring.run(
-        chosen, given, range(_count(seeds)), default(), tried, _workers(workers), latents
+        chosen, given, range(count), default(), tried, side_by_side, latents
     )
     typer.echo(measuring.markdown(result))
 
@@ -90,6 +91,7 @@ def systems(
     from xnoreplay.flow import trials
     from xnoreplay.flow.progress import default
 
+    count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     _need_native(checkpoint, "native" in (system or ()))
     if dump is not None:
@@ -109,8 +111,8 @@ def systems(
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
     result = trials.run(
-        list(dict.fromkeys(variants)), chosen, trained.checked(chosen, bundle), range(_count(seeds)), default(),
-        checkpoint=checkpoint, dump=dump, file=latents, workers=_workers(workers),
+        list(dict.fromkeys(variants)), chosen, trained.checked(chosen, bundle), range(count), default(),
+        checkpoint=checkpoint, dump=dump, file=latents, workers=side_by_side,
     )  # fmt: skip
     typer.echo(trials.markdown(result))
 
@@ -159,6 +161,7 @@ def reproduce(
     from xnoreplay.flow import reproduced
     from xnoreplay.flow.progress import default
 
+    count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     _need_native(checkpoint, native)
     for name in table or ():
@@ -176,7 +179,7 @@ def reproduce(
     sources += [experiments.Source(trained.checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
-        chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers),
+        chosen, sources, range(count), folder, default(), native, side_by_side,
         table or (), buffer or experiments.MEGABITS,
     )
     typer.echo(reproduced.markdown(result))
