@@ -24,7 +24,7 @@ from xnoreplay.sim.registers import ports
 from xnoreplay.sim.registers import registers as clocked
 from xnoreplay.sim.session import Session
 from xnoreplay.sim.state import SCALARS, Scalar, State
-from xnoreplay.spec import registers
+from xnoreplay.spec import commands, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
@@ -147,19 +147,14 @@ class Simulator:
     def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Keep one new sample aside until the session ends."""
         self._counted("stage")
-        label = require.whole("label", label)
-        require.between("label", label, 0, self.plan.network.classes - 1)
+        label = commands.stage_label(label, self.plan.network.classes)
         phases = [*self._features(), ("stage", Kind.STAGE, 0)]
         return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
     def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Remember one sample at once."""
         self._counted("insert")
-        label = require.whole("label", label)
-        if not 0 <= label < self.state.seen:
-            raise SpecError(
-                f"label must be of one of the {self.state.seen} classes seen, not {label!r}"
-            )
+        label = commands.insert_label(label, self.state.seen)
         phases = [*self._features(), ("insert", Kind.INSERT, 0)]
         return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
@@ -170,7 +165,12 @@ class Simulator:
         images are not at hand. The phases from image to latent are not run, nor counted.
         """
         self._counted("enter_latent")
-        words = vector_words([np.asarray(latent)[None]], self.plan.target.channels)
+        if self.plan.replay.staging:
+            label = commands.stage_label(label, self.plan.network.classes)
+        else:
+            label = commands.insert_label(label, self.state.seen)
+        bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
+        words = vector_words([bits[None]], self.plan.target.channels)
         self._state.write("act.latent", words[0])
         last = ("stage", Kind.STAGE, 0) if self.plan.replay.staging else ("insert", Kind.INSERT, 0)
         return self._run([last], label=label)
@@ -188,8 +188,7 @@ class Simulator:
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now, at least as many as before."""
         self._counted("arrive")
-        seen = require.whole("seen", seen)
-        require.between("seen", seen, self.state.seen, self.plan.network.classes)
+        seen = commands.arriving(seen, self.state.seen, self.plan.network.classes)
         self._state.scalars[Scalar.SEEN] = seen
         return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
 
@@ -209,6 +208,7 @@ class Simulator:
     def retrain(self, done: functional.Done | None = None) -> Result:
         """One session: learn from every remembered and staged latent; `done` hears of each epoch."""
         self._counted("retrain")
+        commands.check_retrain(self.state.seen)
         frequencies = self._session.frequencies()
         mode, stop = self._begin()
         result = Result()
