@@ -4,12 +4,13 @@ import tempfile
 from pathlib import Path
 
 from xnoreplay.flow import activity, gate_level, liberty
-from xnoreplay.flow.costs.measured import FORMAT
+from xnoreplay.flow.costs.measured import FORMAT, check
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.session_text import columns
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.presets import Preset
 
 UM2_PER_MM2 = 1e6
@@ -27,7 +28,7 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
     Raises
     ------
     LibertyError
-        For a file that cannot be read.
+        For a file that cannot be read, or whose cells take no energy.
     """
     library, text = liberty.read(library_path), liberty.text_of(library_path)
     plan = plans.compile(preset.network, preset.target)
@@ -43,7 +44,7 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
                 measured[name] = gate_level.measure(unit, played, library, text, Path(work) / name)
     m, u = measured["lane"], measured["update"]
     worked = beats["xnor"] + beats["and"]
-    return {
+    tree = {
         "format": FORMAT,
         "liberty": library.name,
         "volts": library.volts,
@@ -67,6 +68,11 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
             for name, unit in measured.items()
         },
     }  # fmt: skip
+    try:
+        check(tree)
+    except SpecError as error:
+        raise liberty.LibertyError(f"Liberty file {library_path} must give energies to measure, but: {error}") from None
+    return tree
 
 
 TITLES = {

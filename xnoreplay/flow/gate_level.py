@@ -219,7 +219,9 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
             )
         kinds[cell.name] += 1
         for port, bits in instance["connections"].items():
-            pin = cell.pins[port]
+            pin = cell.pins.get(port)
+            if pin is None:
+                raise ToolError(f"cell {cell.name} of the library must have the pin {port}, but has none")
             for bit in bits:
                 pins.append((cell, pin, bit))
                 if pin.direction == "input":

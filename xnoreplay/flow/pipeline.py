@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain, trained
+from xnoreplay.flow import cil, data, explore_space, files, guard, liberty, pretrain, trained
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import Context, Run, Step, step_record
@@ -358,7 +358,7 @@ def steps(train: bool) -> dict[str, Step]:
         ),
         Step(
             "synth", _synth, ("generate",), files=("liberty",),
-            code=("hw/macros.py", "flow/synth.py", "flow/families.py", "flow/place.py"),
+            code=("hw/macros.py", "flow/synth.py", "flow/families.py", "flow/liberty.py", "flow/place.py"),
         ),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
         Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),
@@ -436,6 +436,8 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
     export, own, start = run.configs["export"], run.folder / START, None
     if settings.start is not None and settings.start.absolute() != own.absolute():
         start = trained.load(settings.preset, settings.start)
+    if "synth" in names and settings.liberty is not None:
+        liberty.check_cells(settings.liberty)
     if "explore" in names and settings.sweep is not None:
         explore_space.points(settings.preset, settings.sweep)
     if "export" in names and not run.steps["export"].needs and not export["untrained"]:

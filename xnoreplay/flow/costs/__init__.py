@@ -7,8 +7,8 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from xnoreplay.spec.errors import XnoreplayError
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.errors import SpecError, XnoreplayError, shown, unknown
+from xnoreplay.spec.target import DEVICE_TYPES, TargetSpec
 
 FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
 KBIT = 1024
@@ -72,16 +72,41 @@ def use_sram(path: Path | None) -> None:
 def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
         rows = tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-        for row in rows:
-            _device_type, *figures = (row[column] for column in SRAM_COLUMNS)
-            int(row["node_nm"])
-            if not all(0 < float(figure) < math.inf for figure in figures):
-                raise ValueError(f"figures must be above 0 and finite, not {', '.join(figures)}")
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
     if not rows:
         raise CostError(f"SRAM table {path} must have at least one row, not none")
+    known: set[tuple[str, ...]] = set()
+    for i, row in enumerate(rows, 1):
+        try:
+            _check_sram(row)
+        except SpecError as error:
+            raise CostError(f"SRAM table {path} must be readable, but row {i}: {error}") from None
+        key = tuple(row[column] for column in SRAM_COLUMNS[:4])
+        if key in known:
+            raise CostError(f"SRAM table {path} must have one row of each SRAM, but row {i} repeats {', '.join(key)}")
+        known.add(key)
     return rows
+
+
+def _check_sram(row: dict[str, str]) -> None:
+    """SpecError, with the column, where a row of an SRAM table has a figure that cannot be."""
+    for column in SRAM_COLUMNS:
+        if row.get(column) is None:
+            raise SpecError(f"column {column} must be there, but is not")
+    if row["device_type"] not in DEVICE_TYPES:
+        raise unknown("device_type", row["device_type"], DEVICE_TYPES)
+    for column in SRAM_COLUMNS[1:4]:
+        text = row[column].strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
+            raise SpecError(f"{column} must be an integer from 1 to 999999999, not {shown(row[column])}")
+    for column in SRAM_COLUMNS[4:]:
+        try:
+            value = float(row[column])
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise SpecError(f"{column} must be a finite number above 0, not {shown(row[column])}")
 
 
 @cache
