@@ -242,9 +242,9 @@ class NetworkSpec:
 
         As the paper counts them: N thermometer bits are stored in ceil(log2 N) bits, which makes
         32 + 16 + 16 levels 13 bits a pixel and an image 13 latents (arXiv 2503.07107). N bits tell
-        N + 1 values apart, so this is the least that native replay can need.
+        N + 1 values apart, so this is the least that native replay can need. A single level is one bit.
         """
-        depth = sum((n - 1).bit_length() for n in self.levels)
+        depth = sum(max(1, (n - 1).bit_length()) for n in self.levels)
         return self.height * self.width * depth
 
     @property

@@ -14,7 +14,6 @@ FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
 KBIT = 1024
 FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
 LEAST_DEPTH = 32  # below, and below the table's capacities, memories are built of standard cells
-MOST_BANKS = 16
 SRAM_COLUMNS = (
     "device_type", "node_nm", "capacity_kbit", "width_bits", "read_pj", "write_pj", "leakage_mw",
     "area_mm2", "access_ns", "cycle_ns",
@@ -282,24 +281,13 @@ def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float
 
 
 def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
-    """Costs of one instance of `depth` words of `width` bits.
-
-    Raises
-    ------
-    CostError
-        For a memory of more than `MOST_BANKS` of the table's greatest SRAM.
-    """
+    """Costs of one instance of `depth` words of `width` bits, however large: see README.md."""
     least, most, narrow, wide = limits(node_of(target), target.device_type)
     if depth * width < least or depth < LEAST_DEPTH:
         return _standard_cells(depth, width, target)
     parts = -(-width // wide)
     slice_ = -(-width // parts)
     banks = -(-depth * slice_ // most)
-    if banks > MOST_BANKS:
-        raise CostError(
-            f"capacity of a memory must be at most {MOST_BANKS} banks of {most // KBIT:,} kbit, the "
-            f"greatest of the SRAM table, not {depth * slice_ / KBIT:,.0f} kbit"
-        )
     bits, word = -(-depth // banks) * slice_, max(narrow, slice_)
     bits = min(max(bits, least, LEAST_DEPTH * word), most)
     where = f"{_origin()}, {target.technology} {target.device_type}, +-30 % assumed"
