@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from xnoreplay.sim.learner import Learner
 from xnoreplay.sim.run import Simulator
+from xnoreplay.sim.state import Scalar
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import commands, plan, presets, reference
 from xnoreplay.spec.errors import ImageError, SpecError
@@ -131,6 +132,21 @@ def test_a_refusal_has_one_sentence(sequence, message):
         for command in first:
             assert carry_out(model, *command) == ("", None)
         assert carry_out(model, *last) == (message, None)
+
+
+def test_counts_that_a_host_has_made_stale():
+    """Labels were written and not counted; a learner has no host."""
+    meaning, _, chip = models(6, False)
+    for model in (meaning, chip):
+        model.arrive(2)
+    meaning.stale = chip._state.scalars[Scalar.STALE] = True
+    before = held(meaning)
+    for command in (("arrive", 3), ("insert", 0, 0), ("stage", 0, 1), ("rebalance",), ("retrain",)):
+        (said, _), (chip_said, _) = (carry_out(model, *command) for model in (meaning, chip))
+        assert said == chip_said
+        assert said.startswith(f"{command[0]} must wait for a restore that is not refused")
+        assert held(meaning) == held(chip) == before
+    assert carry_out(meaning, "infer", 0) == carry_out(chip, "infer", 0)
 
 
 @pytest.mark.parametrize(

@@ -388,11 +388,7 @@ class Simulator:
 
     def _counted(self, command: str) -> None:
         """The chip answers SLVERR to a command that needs the counts while they are stale."""
-        if self._state.scalars[Scalar.STALE]:
-            raise SpecError(
-                f"{command} must wait for a restore that is not refused, because the host has written "
-                "labels, seen or staged, but there was none"
-            )
+        commands.check_counted(command, self._state.scalars[Scalar.STALE])
 
     # ---------------------------------------------------------------------- data sets
 

@@ -51,6 +51,15 @@ def arriving(seen: object, before: int, classes: int) -> int:
     return number
 
 
+def check_counted(command: str, stale: object) -> None:
+    """SpecError for a command that needs the counts of labels where a host has written labels since."""
+    if stale:
+        raise SpecError(
+            f"{command} must wait for a restore that is not refused, because the host has written "
+            "labels, seen or staged, but there was none"
+        )
+
+
 def check_retrain(seen: int) -> None:
     """SpecError before any class was announced."""
     if not seen:

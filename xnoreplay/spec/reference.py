@@ -315,11 +315,13 @@ class Chip:
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; over-full classes make room."""
+        commands.check_counted("arrive", self.stale)
         self.seen = commands.arriving(seen, self.seen, self.bundle.network.classes)
         self._evict()
 
     def insert(self, image: np.ndarray, label: int) -> None:
         """Remember one sample at once, if its class is below its quota and a slot is free."""
+        commands.check_counted("insert", self.stale)
         label = commands.insert_label(label, self.seen)
         self.refused += not self._admit(latent(self.bundle, image), label, "insert")
 
@@ -328,6 +330,7 @@ class Chip:
 
         Its class is seen in either case.
         """
+        commands.check_counted("stage", self.stale)
         label = commands.stage_label(label, self.bundle.network.classes)
         z = latent(self.bundle, image)
         self.seen = max(self.seen, label + 1)
@@ -338,6 +341,7 @@ class Chip:
 
     def rebalance(self) -> None:
         """End a session: trim every class to its quota, then admit staged samples at random."""
+        commands.check_counted("rebalance", self.stale)
         self._evict()
         if self.target.staging_capacity:
             for i in self._walk(self.target.staging_capacity):
@@ -348,6 +352,7 @@ class Chip:
 
     def retrain(self) -> list[Minibatch]:
         """One session: every epoch walks replay and staging without replacement."""
+        commands.check_counted("retrain", self.stale)
         commands.check_retrain(self.seen)
         counts = [int((self.labels == c).sum()) for c in range(self.seen)]
         for _, label in self.staged:
