@@ -144,3 +144,11 @@ def test_a_home_that_cannot_be_written(tmp_path, home):
     assert done.stderr.count("note: ") == 1
     assert all(line.startswith(f"{tmp_path}/{caches.PREFIX}") for line in done.stdout.splitlines())
     assert not list(tmp_path.iterdir())
+
+
+def test_the_temporary_cache_lies_in_the_command_s_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv(caches.WORK, str(tmp_path))
+    made = caches.temporary()
+    assert made.parent == tmp_path
+    assert caches.temporary() == made
+    assert os.environ.pop(caches.TEMPORARY) == str(made)

@@ -180,7 +180,8 @@ def plain_root(root: Path) -> Path:
         return root
     if root in LINKS and LINKS[root].is_dir():
         return LINKS[root]
-    for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+    work = os.environ.get(caches.WORK, "")
+    for parent in (work, tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
         if not PLAIN.fullmatch(parent):
             continue
         try:

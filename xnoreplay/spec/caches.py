@@ -22,6 +22,8 @@ CACHE = "XNOREPLAY_CACHE"
 """Environment variable: the folder of all caches of this package."""
 TEMPORARY = "XNOREPLAY_TEMPORARY_CACHE"
 """Environment variable: the temporary cache of a process, for the processes that it starts."""
+WORK = "XNOREPLAY_WORK"
+"""Environment variable: the temporary folder of the command, which is removed even where that is killed."""
 PREFIX = "xnoreplay-cache-"
 
 
@@ -82,7 +84,8 @@ def temporary() -> Path:
     given = os.environ.get(TEMPORARY)
     if given and Path(given).name.startswith(PREFIX) and not unusable(Path(given)):
         return Path(given)
-    made = Path(tempfile.mkdtemp(prefix=PREFIX))
+    work = os.environ.get(WORK)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work if work and not unusable(Path(work)) else None))
     os.environ[TEMPORARY] = str(made)
     atexit.register(_remove, made, os.getpid())
     return made
