@@ -111,6 +111,12 @@ def test_doctor_tries_the_caches(monkeypatch, tmp_path):
     assert not list((tmp_path / "cosim").iterdir()), "the attempt to write must leave nothing"
 
 
+@pytest.fixture(autouse=True)
+def no_command(monkeypatch):
+    """No folder of a command that runs."""
+    monkeypatch.delenv(caches.WORK, raising=False)
+
+
 def odd_root(tmp_path) -> Path:
     """A folder like Verilator's, whose script says where it lies, in a path that no shell takes."""
     odd = tmp_path / "a b'c$d"

@@ -62,6 +62,7 @@ def fake(monkeypatch, tmp_path):
     (tmp_path / "main.cpp").write_text("main")
     monkeypatch.setenv(caches.CACHE, str(tmp_path / "cache"))
     monkeypatch.delenv(caches.TEMPORARY, raising=False)
+    monkeypatch.delenv(caches.WORK, raising=False)
     return made
 
 

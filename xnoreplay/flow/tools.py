@@ -10,7 +10,7 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
@@ -180,20 +180,32 @@ def plain_root(root: Path) -> Path:
         return root
     if root in LINKS and LINKS[root].is_dir():
         return LINKS[root]
+    private = plain_folder(root)
+    _mirror(root.absolute(), private)
+    LINKS[root] = private
+    return private
+
+
+def plain_folder(instead: Path) -> Path:
+    """A new private folder whose path the shell and make take as it is; it goes when the process ends.
+
+    instead : the folder whose path they do not take
+
+    Raises
+    ------
+    ToolError
+        Where none can be made.
+    """
     work = os.environ.get(caches.WORK, "")
     for parent in (work, tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
-        if not PLAIN.fullmatch(parent):
-            continue
-        try:
-            private = Path(tempfile.mkdtemp(prefix="xnoreplay-link-", dir=parent))
-            atexit.register(_unlink, private, os.getpid())
-            _mirror(root.absolute(), private)
-        except OSError:
-            continue
-        LINKS[root] = private
-        return private
+        if PLAIN.fullmatch(parent):
+            with suppress(OSError):
+                private = Path(tempfile.mkdtemp(prefix="xnoreplay-plain-", dir=parent))
+                atexit.register(_remove, private, os.getpid())
+                return private
     raise ToolError(
-        f"{root} must be a path of letters, digits and /._+@-, or /tmp must be writable: Verilator cannot run from it"
+        f"{instead} must be a path of letters, digits and /._+@-, or /tmp must be writable: "
+        "Verilator cannot build there"
     )
 
 
@@ -209,7 +221,7 @@ def _mirror(root: Path, private: Path) -> None:
             (private / "bin" / path.name).symlink_to(path)
 
 
-def _unlink(private: Path, owner: int) -> None:
+def _remove(private: Path, owner: int) -> None:
     if os.getpid() == owner:  # not in a forked child
         shutil.rmtree(private, ignore_errors=True)
 

@@ -3,8 +3,8 @@
 import re
 
 PATTERNS = (
-    # Verilator; its last lines count the errors, or repeat the command
-    r"%Error(-\w+)?: (?!Exiting due to|Command Failed)",
+    # Verilator; its last lines count the errors, or repeat the command that failed
+    r"%Error(-\w+)?: (?!Exiting due to|Command Failed|'make )",
     # yosys and nextpnr, behind a file's place too
     r"(^|: )ERROR: ",
     # g++, clang and Icarus Verilog; not what the linker's and make's callers add
