@@ -31,6 +31,7 @@ def folder(tmp_path) -> Path:
         Step("arrive", 2),
         Step("insert", 1, 2, gaps=(1,) * PLAN.input.pixels, memories=scripts.memories(PLAN), bus=True),
         Step("infer", 0, 0, trace=True, windows=((0, 9),), abort=3),
+        Step("host", transfers=((0, None), (4, 7))),
     )
     contents = {"replay.latent": np.zeros((2, WIDTH), np.uint8)}
     faults = Faults(rtl=(("cls.low", 0, 1),))
@@ -42,8 +43,9 @@ def folder(tmp_path) -> Path:
 
 def test_what_is_recorded_is_read(folder):
     read = recorded.read(folder)
-    assert [s.command for s in read.script.steps] == ["arrive", "insert", "infer"]
+    assert [s.command for s in read.script.steps] == ["arrive", "insert", "infer", "host"]
     assert read.script.steps[2].windows == ((0, 9),)
+    assert read.script.steps[3].transfers == ((0, None), (4, 7))
     assert (read.simulator, read.optimise, read.faults.rtl) == ("verilator", "-O2", (("cls.low", 0, 1),))
 
 
@@ -66,6 +68,10 @@ CHANGES = {
     "gaps": (("commands", 1, "gaps"), [1], "gaps of command 1 must be"),
     "gap": (("commands", 1, "gaps"), ["1"] * PLAN.input.pixels, "gaps of command 1 must be an integer"),
     "windows": (("commands", 2, "windows"), [[0, "x"]], "windows of command 2 must be an integer"),
+    "window of one": (("commands", 2, "windows"), [[0]], "windows of command 2 must have 2 values, not 1"),
+    "window, a number": (("commands", 2, "windows"), [3], "windows of command 2 must be a list, not int"),
+    "transfer": (("commands", 3, "transfers"), [[0, "x"]], "transfers of command 3 must be an integer"),
+    "no address": (("commands", 3, "transfers"), [[None, 1]], "transfers of command 3 must be an integer"),
     "field": (("commands", 0, "shell"), "x", "command 0 must have no field 'shell'"),
     "field of the record": (("include",), "x", "must have the fields"),
     "preset": (("preset",), 3, ""),

@@ -2,9 +2,10 @@
 
 import zipfile
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from xnoreplay.flow import files
 from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim.chip import OPTIMISATIONS
 from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
+from xnoreplay.flow.cosim.script import COMMANDS, CONTENTS, Script, Step
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
@@ -20,7 +21,6 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import Command
 
 RECORD, IMAGES, BUNDLE = "replay.json", "images.npy", "bundle.safetensors"
 FIELDS = frozenset({"preset", "simulator", "optimise", "faults", "commands"})
@@ -115,54 +115,54 @@ def _contents(folder: Path, plan: Plan) -> dict[str, np.ndarray]:
 
 def _step(index: int, tree: object, plan: Plan, images: int) -> Step:
     """A command of the record; its limits are reckoned anew."""
+    what = f"command {index}"
     if not isinstance(tree, dict):
-        raise SpecError(f"command {index} must be a table, not {type(tree).__name__}")
-    hints = get_type_hints(Step)
-    names = {f.name for f in fields(Step)}
-    for name, value in tree.items():
-        if name == "limits":
-            continue
-        what = f"{name} of command {index}"
-        if name not in names:
-            raise SpecError(f"command {index} must have no field {name!r}")
-        if name == "command":
-            require.choice(what, value, [c.name.lower() for c in Command])
-        elif name in ("memories", "before"):
-            _each(what, value, lambda w, v: require.choice(w, v, [m.name for m in plan.memories]))
-        else:
-            _plain(what, value, hints[name])
-    step = Step.load(tree)
+        raise SpecError(f"{what} must be a table, not {type(tree).__name__}")
+    given = {name: value for name, value in tree.items() if name != "limits"}
+    _held(what, given, Step)
+    require.choice(f"command of {what}", given["command"], COMMANDS)
+    names = [m.name for m in plan.memories]
+    for name in (*given.get("memories", ()), *given.get("before", ())):
+        require.choice(f"memories of {what}", name, names)
+    step = Step.load(given)
     if step.image is not None and step.image >= images:
-        raise SpecError(f"image of command {index} must be one of {images}, not {step.image}")
+        raise SpecError(f"image of {what} must be one of {images}, not {step.image}")
     if step.gaps is not None and len(step.gaps) != plan.input.pixels:
-        raise SpecError(f"gaps of command {index} must be {plan.input.pixels}, not {len(step.gaps)}")
+        raise SpecError(f"gaps of {what} must be {plan.input.pixels}, not {len(step.gaps)}")
     return step
 
 
-def _plain(what: str, value: object, hint: Any) -> None:
-    """Hold a value to a field's type: switches, numbers below `MOST`, and lists of these."""
-    if hint is bool:
+def _held(what: str, value: Any, hint: Any) -> None:
+    """Hold a value as JSON has it to a type: a dataclass, a tuple of one or of several types, a number
+    below `MOST`, a switch or a word; None where the type takes it."""
+    if isinstance(hint, UnionType):
+        options = [option for option in get_args(hint) if option is not NoneType]
+        if value is not None:
+            _held(what, value, options[0])
+    elif get_origin(hint) is tuple:
+        if not isinstance(value, list):
+            raise SpecError(f"{what} must be a list, not {type(value).__name__}")
+        kinds = get_args(hint)
+        if kinds[-1] is ...:
+            kinds = kinds[:1] * len(value)
+        if len(value) != len(kinds):
+            raise SpecError(f"{what} must have {len(kinds)} values, not {len(value)}")
+        for item, kind in zip(value, kinds, strict=True):
+            _held(what, item, kind)
+    elif is_dataclass(hint):
+        if not isinstance(value, dict):
+            raise SpecError(f"{what} must be a table, not {type(value).__name__}")
+        hints = get_type_hints(hint)
+        for name, item in value.items():
+            if name not in hints:
+                raise SpecError(f"{what} must have no field {name!r}")
+            _held(f"{name} of {what}", item, hints[name])
+    elif hint is bool:
         require.choice(what, value, (False, True))
     elif hint is str:
         require.name(what, value)
-    elif hint is int or hint == int | None:
-        require.between(what, value, 0, MOST)
-    else:  # numbers, or pairs of numbers
-        _each(what, value, _number_or_pair)
-
-
-def _number_or_pair(what: str, value: object) -> None:
-    if isinstance(value, list):
-        _each(what, value, lambda w, v: require.between(w, v, 0, MOST))
     else:
         require.between(what, value, 0, MOST)
-
-
-def _each(what: str, value: object, check) -> None:
-    if not isinstance(value, list):
-        raise SpecError(f"{what} must be a list, not {type(value).__name__}")
-    for item in value:
-        check(what, item)
 
 
 def _sentence(error: Exception) -> str:

@@ -13,7 +13,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import HOST_MEMORIES
+from xnoreplay.spec.registers import HOST_MEMORIES, Command
 from xnoreplay.spec.scenario import ScenarioSpec
 
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
@@ -27,6 +27,8 @@ REGISTERS = (
 LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
 are looked at before the first."""
+COMMANDS = (*(c.name.lower() for c in Command), *resets.STEPS)
+"""What a step can be: a recorded one is held to them."""
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
