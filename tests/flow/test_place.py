@@ -153,7 +153,8 @@ def test_no_net_of_the_array_widens_with_the_lanes(tmp_path):
 
 
 def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
-    def output(arguments, cwd, seconds):
+    def output(arguments, cwd, seconds, look):
+        look()
         if arguments[arguments.index("--seed") + 1] == given_up:
             raise tools.TooLong(f"nextpnr must end within {seconds} seconds, but does not")
         (cwd / arguments[arguments.index("--report") + 1]).write_text(json.dumps(PLACED))

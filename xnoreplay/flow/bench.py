@@ -8,16 +8,14 @@ hours.
 """
 
 import resource
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow import tools
+from xnoreplay.flow import temporary, tools
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
@@ -158,14 +156,14 @@ def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
     infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
     script = Script((Step("arrive", common.seen), *infer), common.images[:n])
     before = tools.children()
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
+    with temporary.folder("bench") as work:
         shared = chip.DesignUnderTest(
-            common.preset, common.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
+            common.preset, common.bundle, verilog, Faults(), tools.verilator_env(), work,
             chip.optimisation(verilog), common.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
         build = tools.children() - before
-        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", common.progress)
+        outcome = session.run(setup, script, work / "run", f"cocotb, {name}", common.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]

@@ -1,9 +1,8 @@
 """Logic costs from a user's Liberty: a lane and the update unit, mapped, run, and priced by toggles."""
 
-import tempfile
 from pathlib import Path
 
-from xnoreplay.flow import activity, gate_level, liberty
+from xnoreplay.flow import activity, gate_level, liberty, temporary
 from xnoreplay.flow.costs.measured import FORMAT, check
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.flow.progress import Progress
@@ -38,10 +37,10 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
         update, segments = activity.update_activity(preset, bundle)
     jobs = {"lane": (activity.lane_unit(plan), lane), "update": (activity.update_unit(plan), update)}
     measured = {}
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-gates-") as work:
+    with temporary.folder("gates") as work:
         for name, (unit, played) in jobs.items():
             with progress.task(f"{name}: yosys maps, Verilator runs (the first use prepares them)"):
-                measured[name] = gate_level.measure(unit, played, library, text, Path(work) / name)
+                measured[name] = gate_level.measure(unit, played, library, text, work / name)
     m, u = measured["lane"], measured["update"]
     worked = beats["xnor"] + beats["and"]
     tree = {

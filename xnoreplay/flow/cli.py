@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import xnoreplay
-from xnoreplay.flow import cost_commands, experiments
+from xnoreplay.flow import cost_commands, experiments, interrupts
 from xnoreplay.flow.options import (
     AllClassesOption,
     AugmentOption,
@@ -42,10 +42,10 @@ from xnoreplay.flow.options import (
     WavesOption,
     find_data,
 )
+from xnoreplay.flow.progress import heartbeat
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
-BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
-STOPPED = "interrupted; nothing half-written is left, and what has a run folder goes on from here"
+BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, interrupts.CODE
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
 ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -434,7 +434,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback for a user's mistake."""
     arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     try:
-        code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
+        with heartbeat():
+            code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
     except XnoreplayError as error:
         return _fail(str(error), BAD_INPUT)
     except CheckFailure as error:
@@ -445,16 +446,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"a file could not be read or written: {error}", BAD_INPUT)
     except ParserError as error:
         return _fail(error.format_message(), BAD_INPUT)  # type: ignore[attr-defined]
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
-        return _fail(STOPPED, code)
+    except Exception:
+        if not interrupts.asked():  # a library may turn an interrupt into an error of its own
+            raise
+        code = INTERRUPTED
+    if code == INTERRUPTED or interrupts.asked():  # typer turns Ctrl-C into this code
+        return _fail(interrupts.STOPPED, INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
 def _fail(sentence: str, code: int) -> int:
+    if interrupts.asked():  # what fails then fails because of it
+        return interrupts.say()
     print(f"error: {sentence}", file=sys.stderr)
     return code
 
 
 def entry() -> None:
-    """The console script."""
-    sys.exit(main())
+    """The console script of earlier installations."""
+    interrupts.entry()
+
+
+if __name__ == "__main__":
+    entry()

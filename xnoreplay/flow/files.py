@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import interrupts
 from xnoreplay.spec.errors import XnoreplayError
 
 PART, OLD = ".part-", ".old-"  # suffixes of a folder being written, and of one being replaced
@@ -119,12 +120,16 @@ def whole_folder(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(prefix=f".{target.name}{PART}", dir=target.parent))
+    interrupts.unfinished.add(part)
     part.chmod(0o755)
     try:
         yield part
+        with interrupts.lock:
+            interrupts.unfinished.discard(part)
         replace_folder(part, target)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
+        interrupts.unfinished.discard(part)
         raise
 
 

@@ -8,12 +8,11 @@ have the capacitance of their pins, no wires; evaluation has no delays, hence no
 
 import re
 import shutil
-import subprocess
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xnoreplay.flow import files, tools
+from xnoreplay.flow import files, processes, tools
 from xnoreplay.flow.cosim.verilate import execute
 from xnoreplay.flow.liberty import Library
 from xnoreplay.spec.errors import CheckFailure, ToolError
@@ -183,10 +182,7 @@ def play(unit: Unit, activity: Activity, out: Path) -> None:
     ):
         words = "\n".join(f"{packed(row, widths):x}" for row in rows)
         (out / f"{name}.hex").write_text(words + "\n")
-    done = subprocess.run(
-        [out / "obj" / "Vbench", str(len(activity.inputs))], cwd=out, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    done = processes.run([out / "obj" / "Vbench", len(activity.inputs)], cwd=out)
     if done.returncode:
         raise CheckFailure(
             f"the netlist of {unit.top} must do what the unit does, but: "

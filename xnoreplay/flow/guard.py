@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xnoreplay.flow import files
+from xnoreplay.flow import files, interrupts
 from xnoreplay.spec.errors import XnoreplayError
 
 LOCK = ".lock"
@@ -78,6 +78,9 @@ def interruptible() -> Iterator[Callable[[], None]]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
+        return
+    if interrupts.in_force():  # of the whole command
+        yield interrupts.check
         return
     asked = False
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from xnoreplay.flow import processes
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.reasons import reason
@@ -75,11 +76,14 @@ class TooLong(ToolError):
     """A command that was given up."""
 
 
-def output(arguments: list[str], cwd: Path | None = None, seconds: float | None = None) -> str:
+def output(
+    arguments: list[str], cwd: Path | None = None, seconds: float | None = None,
+    look: Callable[[], None] | None = None,
+) -> str:  # fmt: skip
     """Standard output and error of a command that must succeed.
 
     arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in; after so many seconds
-    it is killed.
+    it is ended; look is called about twice a second meanwhile.
 
     Raises
     ------
@@ -93,10 +97,7 @@ def output(arguments: list[str], cwd: Path | None = None, seconds: float | None 
     try:
         wasm = arguments[0].startswith("yowasp-")
         with caches.for_programs() if wasm else nullcontext() as env:
-            done = subprocess.run(
-                [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False,
-                timeout=seconds, env=env,
-            )  # fmt: skip
+            done = processes.run([executable, *arguments[1:]], env, cwd, seconds, look)
     except subprocess.TimeoutExpired:
         raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr

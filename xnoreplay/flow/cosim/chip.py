@@ -1,15 +1,16 @@
 """The chip under comparison: its Verilog, its deliberate faults, and how a simulator gets it."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from xnoreplay.flow import temporary
 from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim import netlist as netlists
+from xnoreplay.flow.cosim import runners
 from xnoreplay.flow.cosim import trust as trusting
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.session import Setup
@@ -78,15 +79,15 @@ def opened(
     verilog, counted = read_verilog(source, trust), None
     if found.plan:
         verilog = _modified(plan, found)
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+    with temporary.folder("cosim") as work:
         if netlist:
-            mapped = netlists.build(verilog, Path(work) / "netlist", progress)
+            mapped = netlists.build(verilog, work / "netlist", progress)
             verilog = mapped.verilog
             counted = {
                 "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
             }  # fmt: skip
         yield DesignUnderTest(
-            preset, bundle, verilog, found, env or verilator_env(), Path(work),
+            preset, bundle, verilog, found, env or verilator_env(), work,
             optimise or optimisation(verilog), progress, counted,
         )  # fmt: skip
 
@@ -128,15 +129,13 @@ def _modified(plan: plans.Plan, faults: Faults) -> str:
 
 def _icarus(verilog: str, folder: Path) -> Built:
     """Compile for Icarus Verilog, which is quick."""
-    from cocotb_tools.runner import get_runner
-
     if shutil.which("iverilog") is None:
         raise ToolError("iverilog must be installed for --simulator icarus, but is not")
     folder.mkdir()
     (folder / "top.v").write_text(verilog, encoding="utf-8")
     start = time.monotonic()
     try:
-        get_runner("icarus").build(
+        runners.runner("icarus").build(
             sources=[folder / "top.v"], hdl_toplevel=TOP, build_dir=folder,
             timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
         )  # fmt: skip

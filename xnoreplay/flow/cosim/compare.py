@@ -1,10 +1,9 @@
 """What the chip should have done, by the simulator, and where the test bench saw otherwise."""
 
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from xnoreplay.flow import temporary
 from xnoreplay.flow.cosim import resets
 from xnoreplay.flow.cosim.script import BUS, REGISTERS, REPLAY, Script, Step, changing
 from xnoreplay.spec import image as images
@@ -86,8 +85,8 @@ class Model:
         lines = []
         if step.trace and step.command not in resets.STEPS:
             assert self.stepping is not None
-            with tempfile.TemporaryDirectory() as folder:
-                state = Path(folder) / "state.npz"
+            with temporary.folder("state") as folder:
+                state = folder / "state.npz"
                 self.fast.dump(state)
                 self.stepping.load(state)
             lines = self._command(self.stepping, step, abort).trace

@@ -1,12 +1,12 @@
 """Which minibatches of a session are worth a trace: one of every kind that occurs in it."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import temporary
 from xnoreplay.spec import trace
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
 from xnoreplay.spec.plan import Plan
@@ -36,8 +36,8 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
         About to retrain; it is not changed.
     """
     found: dict[str, tuple[int, int]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.npz"
+    with temporary.folder("state") as folder:
+        state = folder / "state.npz"
         chip.dump(state)
         batches = _minibatches(again(chip, state))
         if batches:
@@ -73,8 +73,8 @@ def beginning(chip, most: int) -> dict[str, tuple[int, int]]:
 
 def spans(chip, command: Callable) -> list[tuple[str, int, int]]:
     """`trace.spans` of a command on a chip like this one, which is not changed."""
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.npz"
+    with temporary.folder("state") as folder:
+        state = folder / "state.npz"
         chip.dump(state)
         other = again(chip, state)
     first = other.cycles

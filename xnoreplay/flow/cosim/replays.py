@@ -1,12 +1,11 @@
 """A difference to be seen again: what is recorded of it, and how it is carried out once more."""
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import files
+from xnoreplay.flow import files, temporary
 from xnoreplay.flow.cosim import recorded, session, waves
 from xnoreplay.flow.cosim import window as windows
 from xnoreplay.flow.cosim.chip import VERILOG, DesignUnderTest, read_verilog
@@ -42,17 +41,17 @@ def replay(
     read = recorded.read(folder)
     preset, script, simulator = read.preset, read.script, read.simulator
     plan = plans.compile(preset.network, preset.target)
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+    with temporary.folder("cosim") as work:
         design = DesignUnderTest(
             preset, read.bundle, read_verilog(folder, trust), read.faults, env or verilator_env(),
-            Path(work), read.optimise, progress,
+            work, read.optimise, progress,
         )  # fmt: skip
         if window is not None:
             waves.check_simulator(simulator)
             spans = windows.spans(plan, read.bundle, script, progress, read.faults.sim)
             waves.write(design, script, window, spans, folder / waves.FOLDER)
         setup, _ = design.setup(simulator)
-        outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
+        outcome = session.run(setup, script, work / "replay", "replaying", progress)
     if outcome.differences:
         raise CheckFailure(
             f"the Verilog must equal the simulator, but: {outcome.differences[0]}",

@@ -1,14 +1,18 @@
 """One run of a script: the chip in its simulator, the model beside it, compared as they go."""
 
 import json
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import processes
+from xnoreplay.flow.cosim import runners
 from xnoreplay.flow.cosim.compare import Comparison, Difference, Model
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import CONTENTS, VARIABLE, Script
@@ -90,8 +94,8 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
     outcome = Outcome()
     start = time.monotonic()
     rest = len(script.steps)
-    with progress.task(label, total=rest) as task:
-        for seen in _observations(setup, folder):
+    with progress.task(label, total=rest) as task, _simulation(setup, folder) as seen_by_it:
+        for seen in seen_by_it:
             if "error" in seen:
                 raise CheckFailure(f"the chip must answer on its bus, but: {seen['error']}")
             found = comparison.observe(seen)
@@ -141,42 +145,52 @@ def bus_rows(plan) -> int:
     return ALL_ROWS if transfers <= BUS_BUDGET else SOME_ROWS
 
 
-def _observations(setup: Setup, folder: Path) -> Iterator[dict]:
-    """Lines of the test bench while it runs; leaving the loop early stops it."""
+@contextmanager
+def _simulation(setup: Setup, folder: Path) -> Iterator[Iterator[dict]]:
+    """Lines of the test bench while it runs.
+
+    Leaving the block early has it stop at its next command; an error or an interrupt ends it at once.
+    """
     observed, stop = folder / "observed.jsonl", folder / "stop"
     for path in (observed, stop):
         path.unlink(missing_ok=True)
-    worker = threading.Thread(target=_simulate, args=(setup, folder), daemon=True)
+    began: list[subprocess.Popen] = []
+    worker = threading.Thread(target=_simulate, args=(setup, folder, began.append), daemon=True)
     worker.start()
     try:
-        while not observed.exists() and worker.is_alive():
-            time.sleep(POLL)
-        if not observed.exists():
-            return
-        with observed.open(encoding="utf-8") as lines:
-            part = ""
-            while True:
-                alive = worker.is_alive()
-                part += lines.readline()
-                if part.endswith("\n"):
-                    yield json.loads(part)
-                    part = ""
-                elif not alive:
-                    return
-                else:
-                    time.sleep(POLL)
-    finally:
+        yield _observations(observed, worker)
         stop.touch()
         worker.join()
+    except BaseException:
+        stop.touch()
+        processes.end(*began)
+        raise
 
 
-def _simulate(setup: Setup, folder: Path) -> None:
+def _observations(observed: Path, worker: threading.Thread) -> Iterator[dict]:
+    while not observed.exists() and worker.is_alive():
+        time.sleep(POLL)
+    if not observed.exists():
+        return
+    with observed.open(encoding="utf-8") as lines:
+        part = ""
+        while True:
+            alive = worker.is_alive()
+            part += lines.readline()
+            if part.endswith("\n"):
+                yield json.loads(part)
+                part = ""
+            elif not alive:
+                return
+            else:
+                time.sleep(POLL)
+
+
+def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], None]) -> None:
     """Run the test bench to its end; what went wrong is in its log."""
-    from cocotb_tools.runner import get_runner
-
     plusargs = [f"+{FIRST}={setup.waves[0]}"] if setup.waves else []
     try:
-        get_runner(setup.simulator).test(
+        runners.runner(setup.simulator, began).test(
             test_module=BENCH,
             hdl_toplevel=TOP,
             hdl_toplevel_lang="verilog",

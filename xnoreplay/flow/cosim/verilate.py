@@ -15,15 +15,14 @@ import json
 import os
 import re
 import shutil
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow import files
+from xnoreplay.flow import files, processes
 from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import caches
@@ -57,9 +56,7 @@ def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None =
     command = [str(a) for a in arguments]
     command[0] = shutil.which(command[0], path=env.get("PATH")) or command[0]
     try:
-        done = subprocess.run(
-            command, env=env, cwd=cwd, capture_output=True, text=True, check=False
-        )
+        done = processes.run(command, env, cwd)
     except OSError as error:
         raise ToolError(f"{command[0]} must be installed for co-simulation: {error}") from None
     text = done.stdout + done.stderr
@@ -134,7 +131,7 @@ class Verilate:
             )  # fmt: skip
             return path.stat().st_size
 
-        with ThreadPoolExecutor(cores()) as pool:
+        with processes.pool(cores()) as pool:
             for done in as_completed([pool.submit(one, source) for source in sources]):
                 yield done.result()
 
