@@ -16,7 +16,8 @@ import os, subprocess, sys, time
 if sys.argv[2:]:  # a tool that begins another one, and does not end when asked to
     import signal
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    subprocess.Popen([sys.executable, __file__, sys.argv[1] + "-inner"])
+    other = {k: v for k, v in os.environ.items() if k != "XNOREPLAY_WORK"}
+    subprocess.Popen([sys.executable, __file__, sys.argv[1] + "-inner"], env=other)
 with open(sys.argv[1] + ".part", "w") as f:
     f.write(str(os.getpid()))
 os.rename(sys.argv[1] + ".part", sys.argv[1])
