@@ -31,13 +31,18 @@ class _Own:
 
 
 _own: _Own | None = None
+_parent: Path | None = None  # the system's temporary folder, where `adopt` put another in its place
+
+
+def _system() -> Path:
+    return _parent or Path(tempfile.gettempdir())
 
 
 def root() -> Path:
     """This process's folder, made at its first use and removed when the process ends."""
     global _own
     if _own is None or _own.pid != os.getpid() or not _own.folder.is_dir():
-        _own = _made(Path(tempfile.gettempdir()))
+        _own = _made(_system())
         atexit.register(remove)
     return _own.folder
 
@@ -75,10 +80,12 @@ def environment() -> dict[str, str]:
 
 
 def adopt() -> None:
-    """Give all children of this process, those of libraries too, that `environment`."""
-    tempfile.gettempdir()  # keeps the present one for `root`
+    """Have all temporary files in `root`: this process's, and those of the children of libraries too."""
+    global _parent
     with suppress(OSError):  # no room or no right there: what needs the folder will say so
+        _parent = _system()
         os.environ.update(environment())
+        tempfile.tempdir = str(root())
 
 
 def started(pid: int) -> str | None:
@@ -107,7 +114,7 @@ def sweep(parent: Path | None = None) -> list[Path]:
     parent : where they are looked for, the system's temporary folder if None
     """
     found = []
-    for left in sorted((parent or Path(tempfile.gettempdir())).glob(f"{PREFIX}*")):
+    for left in sorted((parent or _system()).glob(f"{PREFIX}*")):
         with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
             if _abandoned(left):
                 found.append(left)
