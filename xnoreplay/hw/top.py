@@ -1,6 +1,6 @@
 """The chip: units, memories, and the wires between them."""
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, ResetInserter, ResetSignal, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -159,13 +159,15 @@ class Chip(wiring.Component):
             m.d.sync += self.prediction.eq(self.dense.candidate)
         with m.If(self.replay.set_quota):
             m.d.sync += self.quota.eq(self.replay.new_quota)
-        with m.If(self.replay.set_staged):
-            m.d.sync += self.staged.eq(self.replay.new_staged)
+        if self.plan.replay.staging:
+            with m.If(self.replay.set_staged):
+                m.d.sync += self.staged.eq(self.replay.new_staged)
         with m.If(active["stage"] & self.replay.done & (argument >= self.seen)):
             m.d.sync += self.seen.eq(argument + 1)
-        for name, register in (
-            ("seen", self.seen), ("quota", self.quota), ("staged", self.staged)
-        ):  # fmt: skip
+        written = {"seen": self.seen, "quota": self.quota}
+        if self.plan.replay.staging:
+            written["staged"] = self.staged
+        for name, register in written.items():
             with m.If(self.host.strobe(name)):
                 m.d.sync += register.eq(self.host.value)
         m.d.comb += self.host.restored.eq(
@@ -335,7 +337,7 @@ class Chip(wiring.Component):
         m.d.comb += [
             self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
             self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
-            self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready),
+            self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready & ~ResetSignal()),
             host.busy.eq(self.busy),
             host.refused.eq(self.refused),
             host.finished.eq(self.finished),
