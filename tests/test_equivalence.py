@@ -22,7 +22,7 @@ from tests.hw.chip_bench import (
     run_chip,
 )
 from tests.hw.test_chip import cases
-from tests.strategies import RESIDUAL
+from tests.strategies import CORNERS, RESIDUAL
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -66,6 +66,16 @@ def check(result, start: int, cycles: int, state: dict, observed) -> None:
 @settings(max_examples=10, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(plan=cases(), seed=st.integers(0, 2**32 - 1))
 def test_hardware_equals_both_modes(plan, seed):
+    hold_sessions(plan, seed)
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners_in_hardware(name):
+    hold_sessions(CORNERS[name], 0)
+
+
+def hold_sessions(plan, seed: int) -> None:
+    """Sessions of nothing and of few samples, images and an epoch, through the hardware and both modes."""
     rng = np.random.default_rng(seed)
     bundle = bundles.random(plan.network, seed)
     base = plan.network.classes - 1

@@ -18,7 +18,7 @@ class Clearing(wiring.Component):
 
     def __init__(self, slots: int):
         self.slots = slots
-        super().__init__({"active": Out(1, init=1), "slot": Out(range(max(2, slots)))})
+        super().__init__({"active": Out(1, init=1), "slot": Out(index_shape(slots))})
 
     def elaborate(self, _platform):
         m = Module()

@@ -276,14 +276,15 @@ class Host(wiring.Component):
     def _gather(self, m: Module, slave, address, occupied) -> None:
         """The row register, and the row and address as every window sees them."""
         chunks = max(w.chunks for w in self.windows)
-        gathered = Signal(max(0, chunks - 1) * CHUNK)
+        gathered = Signal((chunks - 1) * CHUNK) if chunks > 1 else Const(0, 0)
         for window in self.windows:
             port = self.port(window.memory.name)
             split = 2 + (window.stride - 1).bit_length()
             m.d.comb += port.addr.eq(address[split:WINDOW_SHIFT])
             low = (window.chunks - 1) * CHUNK
-            m.d.comb += [port.wdata[:low].eq(gathered), port.wdata[low:].eq(slave.data)]
+            m.d.comb += port.wdata[low:].eq(slave.data)
             if low:
+                m.d.comb += port.wdata[:low].eq(gathered)
                 chosen = address[WINDOW_SHIFT:] == window.base >> WINDOW_SHIFT
                 chunk = address[2:split]
                 with m.If(slave.valid & slave.write & ~occupied & chosen):

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.lfsr import walk_next
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import BankPort, FilePort, HostPort, read_port, write_port
+from xnoreplay.hw.ports import BankPort, FilePort, HostPort, index_shape, read_port, write_port
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -77,8 +77,8 @@ class ReplayUnit(wiring.Component):
                 "quota": In(range(op.capacity + 1)),
                 "new_quota": Out(range(op.capacity + 1)),
                 "set_quota": Out(1),
-                "staged": In(range(op.staging + 1)),
-                "new_staged": Out(range(op.staging + 1)),
+                "staged": In(index_shape(op.staging + 1)),
+                "new_staged": Out(index_shape(op.staging + 1)),
                 "set_staged": Out(1),
                 "bank": Out(BankPort(target.batch, bank.depth, bank.width)),
                 "batch_label": Out(write_port(plan.memory("batch.label"))),
@@ -98,7 +98,7 @@ class ReplayUnit(wiring.Component):
                     HostPort(plan.network.classes, plan.memory("replay.count").width)
                 ),
                 "clearing": In(1),
-                "cleared": In(range(max(2, op.capacity))),
+                "cleared": In(index_shape(op.capacity)),
             }
             | staging
         )
@@ -239,7 +239,7 @@ class ReplayUnit(wiring.Component):
         self.copied = copied = Signal(range(op.words + 1))
         placed = Signal(range(op.words + 1))
         m.d.comb += placed.eq(copied - 1)
-        staged_index = Signal(range(max(2, op.staging)))
+        staged_index = Signal(index_shape(op.staging))
         data = Signal(target.channels)
         from_staging = Signal()
         m.d.comb += from_staging.eq(
@@ -321,17 +321,13 @@ class ReplayUnit(wiring.Component):
         """One index; a check follows where it is in range."""
         op = self.plan.replay
         in_replay, in_staging = Signal(), Signal()
-        with m.If(self.is_phase["admit"]):
-            m.d.comb += in_staging.eq(self.index < self.staged)
-        with m.Else():
-            m.d.comb += [
-                in_replay.eq(self.index < op.capacity),
-                in_staging.eq(
-                    self.of_epoch
-                    & (self.index >= op.capacity)
-                    & (self.index - op.capacity < self.staged)
-                ),
-            ]
+        admits = self.is_phase["admit"]
+        m.d.comb += in_replay.eq(~admits & (self.index < op.capacity))
+        if op.staging:
+            past = self.of_epoch & (self.index >= op.capacity)
+            m.d.comb += in_staging.eq(
+                Mux(admits, self.index < self.staged, past & (self.index - op.capacity < self.staged))
+            )
         m.d.comb += [self.label_read.en.eq(in_replay), self.label_read.addr.eq(self.index)]
         if op.staging:
             offset = Mux(self.is_phase["admit"], 0, op.capacity)

@@ -26,8 +26,8 @@ from xnoreplay.spec.reasons import reason
 
 VERILOG = f"{TOP}.v"  # in the folder of the generate step
 ICARUS_LANGUAGE = "-g2005"
-"""Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
-SystemVerilog they are none, and blocks without a changing input would keep X."""
+"""For texts of others: in Verilog 2005 the initial value of a declaration is an event that starts
+`always @*` blocks, in SystemVerilog it is none. Our own reads alike as both, see `hw.language`."""
 OPTIMISATIONS = ("-O0", "-O1", "-O2", "-O3", "-Os")
 """Options of the C++ compiler that a recorded comparison may ask for: others can name programs to run."""
 LARGE_TEXT = 1_000_000  # characters of Verilog
