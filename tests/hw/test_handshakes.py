@@ -97,6 +97,8 @@ def pixel_ready() -> list[int]:
     found = []
 
     async def bench(ctx, rst):
+        while ctx.get(chip.busy):  # a reset empties the replay memory
+            await ctx.tick()
         ctx.set(chip.host.command, Command.INFER)
         ctx.set(chip.host.start, 1)
         await ctx.tick()

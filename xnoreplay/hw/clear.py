@@ -4,6 +4,8 @@ from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out
 
+from xnoreplay.hw.ports import index_shape
+
 
 class Clearing(wiring.Component):
     """Counts the slots once after every reset.
