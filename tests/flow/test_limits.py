@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,20 @@ OPTIONS = {
 }
 NEEDED = {"characterize": ["--cacti", "none"]}
 SETS = [name for name in limits.MOST if name in presets.PRESETS["digits"].target.__dataclass_fields__]
+
+
+@pytest.fixture(autouse=True)
+def _room():
+    """A bound that is lost ends in a MemoryError of this test, not in the machine's memory."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    except OSError:  # no Linux
+        yield
+        return
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2 * limits.GIB, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def sentence(capsys, *arguments):
