@@ -290,6 +290,19 @@ def test_status_is_busy_from_the_strobe_on():
     assert found["status"] == 1
 
 
+def test_a_write_past_the_last_row_leaves_the_row_register():
+    """What is not mapped is refused, and the row that was begun before is not spoilt."""
+    memories = (Memory("weights.fe", "any", 5, 40), Memory("replay.count", "tables", CLASSES, 4))
+    (window,) = registers.windows(memories)
+    low, other, high = 0x11111111, 0x22222222, 0x33
+    answers, chip = drive(memories, [
+        Transfer(window.address(0, 0), low), Transfer(window.address(5, 0), other),
+        Transfer(window.address(0, 1), high),
+    ])  # fmt: skip
+    assert [response for response, _ in answers] == [Response.OKAY, Response.DECERR, Response.OKAY]
+    assert chip.rows["weights.fe"][0] == high << 32 | low
+
+
 def test_a_memory_larger_than_its_window_is_refused():
     latents = Memory("replay.latent", "replay", 65_536 * 64, 64)
     with pytest.raises(SpecError, match="window on replay.latent must have at most 16,777,216 bytes"):

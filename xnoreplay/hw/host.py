@@ -285,7 +285,9 @@ class Host(wiring.Component):
             m.d.comb += port.wdata[low:].eq(slave.data)
             if low:
                 m.d.comb += port.wdata[:low].eq(gathered)
-                chosen = address[WINDOW_SHIFT:] == window.base >> WINDOW_SHIFT
+                chosen = (address[WINDOW_SHIFT:] == window.base >> WINDOW_SHIFT) & (
+                    address[split:WINDOW_SHIFT] < window.memory.depth
+                )
                 chunk = address[2:split]
                 with m.If(slave.valid & slave.write & ~occupied & chosen):
                     for c in range(window.chunks - 1):
