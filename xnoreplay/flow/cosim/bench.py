@@ -24,7 +24,9 @@ from cocotb.triggers import (
 from xnoreplay.flow.cosim import resets
 from xnoreplay.flow.cosim.compare import event_rows, rows_text
 from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
-from xnoreplay.flow.cosim.script import CONTENTS, REGISTERS, REPLAY, VARIABLE
+from xnoreplay.flow.cosim.hostport import PERIOD, HostPort
+from xnoreplay.flow.cosim.script import BUS, CONTENTS, PORT, REGISTERS, REPLAY, VARIABLE
+from xnoreplay.flow.cosim.stage import Stage
 from xnoreplay.flow.cosim.view import ChipView, Tracer
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image as images
@@ -33,7 +35,6 @@ from xnoreplay.spec import presets, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import to_int
 
-PERIOD = 10  # time units of the simulator; any even number does
 IDLE = 0
 NEVER = 1 << 62  # a cycle that does not come
 SETTLE = 8  # cycles in which a transfer on the bus ends
@@ -48,8 +49,10 @@ class Bench:
         self.tracer = Tracer(self.view)
         self.host = LiteMaster(dut)
         self.pixels = PixelSource(dut)
+        self.port: HostPort | None = None
         self.labels = [0] * plan.replay.capacity
         self.events: list[dict] = []
+        self.faults: list[list] = []
         self.kind = ""
         self.most = 0
         self.clearing = False
@@ -218,14 +221,23 @@ class Bench:
         for _ in range(SETTLE):
             await FallingEdge(self.dut.clk)
 
+    def plant(self) -> None:
+        """Flip the bits of deliberate faults, once."""
+        faults, self.faults = self.faults, []
+        for memory, row, bit in faults:
+            self.view.memories[memory].flip(row, bit)
+
     async def commands(self, steps: list[dict], pictures: np.ndarray, folder: Path) -> bool:
         """All commands, until one does not come to its end; False where the bus failed."""
         for index, step in enumerate(steps):
+            if step["command"] != PORT:
+                self.plant()
             if (folder / "stop").exists():
                 break
             image = pixels(pictures[step["image"]]) if "image" in step else None
             try:
-                if not await self.command(index, step, image):
+                carry_out = self.stage if step["command"] == PORT else self.command
+                if not await carry_out(index, step, image):
                     break
             except BusError as error:
                 self.write({"error": f"command {index} ({step['command']}): {error}"})
@@ -276,22 +288,57 @@ class Bench:
         self, index: int, step: dict, done: dict, before: dict, lines: list[str]
     ) -> bool:
         """Write down what a step did and left; whether it came to its end."""
-        seen = {
+        seen = self.state(step) | {
             "index": index,
             **done,
-            "cycles": self.view.cycles,
-            "cpu": time.process_time(),
-            "counters": self.view.counter_values(),
-            "registers": self.view.register_values(),
             "events": self.events,
             "trace": lines,
             "before": before,
-            "memories": self.rows(step.get("memories", ())),
         }
         if done["finished"] and step.get("bus"):
             seen["bus"] = await self.bus_registers()
         self.write(seen)
         return done["finished"]
+
+    async def stage(self, index: int, step: dict, image) -> bool:
+        """A stage on the host port; a command that waits for pixels fills up its cycles; True."""
+        stage, first = Stage(**step["stage"]), self.view.cycles
+        if self.port is None:
+            self.port = HostPort(self.dut, self.plan)
+        size = self.plan.network.image_channels
+        data = b"".join(pixel.to_bytes(size, "little") for pixel in image)
+        recorded = await self.port.carry_out(stage, data)
+        self.host.take()
+        await FallingEdge(self.dut.clk)
+        used = self.view.cycles - first
+        rest = stage.cycles - used
+        if rest > BUS and int(self.dut.phase.value) == IDLE:
+            try:
+                await self.host.command(registers.Command.INFER, 0)
+                limit = (rest + SETTLE) * PERIOD
+                await with_timeout(self.abort(rest - BUS), limit, "step")
+            except (BusError, SimTimeoutError):
+                pass  # what was recorded, or the count of cycles, shows why
+            await self.settle()
+        self.labels = self.view.memories["replay.label"].all()
+        self.write(
+            self.state(step)
+            | {
+                "index": index, "port": recorded, "used": used, "phases": [], "finished": True,
+                "events": [], "trace": [], "before": {},
+            }
+        )  # fmt: skip
+        return True
+
+    def state(self, step: dict) -> dict:
+        """What is looked at when a command or a stage has ended."""
+        return {
+            "cycles": self.view.cycles,
+            "cpu": time.process_time(),
+            "counters": self.view.counter_values(),
+            "registers": self.view.register_values(),
+            "memories": self.rows(step.get("memories", ())),
+        }
 
     def rows(self, names) -> dict[str, str]:
         """Every row of some memories."""
@@ -370,8 +417,7 @@ async def carry_out(dut):
         for name, rows in contents.items():
             await bench.put(name, [to_int(row) for row in rows])
         bench.labels = bench.view.memories["replay.label"].all()
-        for memory, row, bit in script["faults"]:
-            bench.view.memories[memory].flip(row, bit)
+        bench.faults = script["faults"]
         await FallingEdge(dut.clk)
         cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
         cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))

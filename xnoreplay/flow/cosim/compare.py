@@ -1,17 +1,17 @@
 """What the chip should have done, by the simulator, and where the test bench saw otherwise."""
 
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from xnoreplay.flow import temporary
-from xnoreplay.flow.cosim import resets
-from xnoreplay.flow.cosim.script import BUS, REGISTERS, REPLAY, Script, Step, changing
+from xnoreplay.flow.cosim import protocol, resets
+from xnoreplay.flow.cosim.script import BUS, PORT, REGISTERS, REPLAY, Script, Step, changing
 from xnoreplay.spec import image as images
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import Response
+from xnoreplay.spec.registers import Command, Response
 
 EVENT_ROWS = 4096  # rows of latents that every event of the replay memory shows whole
 
@@ -64,12 +64,18 @@ class Model:
         from xnoreplay.sim.run import Simulator
 
         self.plan, self.script = plan, script
+        self.word = 0  # what COMMAND reads as
         self.fast = Simulator(plan, bundle)
         self.stepping = None
         if any(s.trace for s in script.steps):
             self.stepping = Simulator(plan, bundle, mode="step", trace=True)
         for name, rows in script.contents.items():
             self.fast.write(name, rows)
+        self.faults = list(faults)
+
+    def plant(self) -> None:
+        """Flip the bits of deliberate faults, once."""
+        faults, self.faults = self.faults, []
         for memory, row, bit in faults:
             self.fast.flip(memory, row, bit)
 
@@ -79,6 +85,8 @@ class Model:
         stop : value of `cycles` at which a command that is aborted ended
         """
         start = self.fast.cycles
+        self.plant()
+        self.word = self._word(step)
         abort = stop - start if step.abort else 0
         before = self._replay_state(step)
         held = {name: self.memory(name) for name in step.before}
@@ -96,17 +104,46 @@ class Model:
                 ]
         result = self._command(self.fast, step, abort)
         number = {name: n for n, name in enumerate(self.plan.phases)}
-        return {
+        return self._state(step) | {
             "phases": [[number[name], cycle] for name, cycle in result.phases],
-            "cycles": self.fast.cycles,
-            "registers": self.registers(),
-            "counters": list(self.fast.counters.values()),
             # Of a command that a reset ends the memory that events show is empty by then.
             "events": [] if step.reset else self._events(result.events, before, step),
             "trace": lines,
             "before": held,
-            "memories": {name: self.memory(name) for name in step.memories},
             **self._host(step, result),
+        }
+
+    def _word(self, step: Step) -> int:
+        """What COMMAND reads as after a step."""
+        if step.reset or step.command == resets.RESET:
+            return 0
+        if step.command == resets.POWER:
+            return int(Command.RESTORE)
+        if step.command == resets.HOST:
+            return self.word
+        return Command[step.command.upper()] | step.argument << 16
+
+    def port(self, step: Step, seen: dict) -> tuple[list[protocol.Fault], Counter[str], dict]:
+        """A stage on the host port: what is wrong there, what it reached, and the state it leaves."""
+        judge = protocol.Judge(self.plan, self.fast, self.word, protocol.expand(seen["port"]))
+        faults = list(judge.judge())
+        self.word = judge.word
+        assert step.stage is not None
+        rest = step.stage.cycles - seen["used"]
+        if not faults and rest > BUS:
+            replace(step, stage=replace(step.stage, cycles=rest)).carry_out(
+                self.fast, self.script.images
+            )
+            self.word = int(Command.INFER)
+        still: dict = {"phases": [], "events": [], "trace": [], "before": {}}
+        return faults, judge.reached, self._state(step) | still
+
+    def _state(self, step: Step) -> dict:
+        return {
+            "cycles": self.fast.cycles,
+            "registers": self.registers(),
+            "counters": list(self.fast.counters.values()),
+            "memories": {name: self.memory(name) for name in step.memories},
         }
 
     def _host(self, step: Step, result) -> dict:
@@ -182,6 +219,8 @@ class Comparison:
         self.plan, self.bundle, self.model = plan, bundle, model
         self.counter_names = counter_names
         self.compared: Counter[str] = Counter()
+        self.reached: Counter[str] = Counter()
+        """What stages on the host port came to; see `protocol.missing`."""
         self.ended = False
         self.passed = 0  # cycles before the last reset
         self.expected_trace: list[str] = []
@@ -194,6 +233,8 @@ class Comparison:
         if "readback" in seen:
             return list(self._readback(seen["readback"]))
         step = self.model.script.steps[seen["index"]]
+        if step.command == PORT:
+            return self._port(seen["index"], step, seen)
         start = self.model.fast.cycles
         expected = self.model.run(step, seen["cycles"])
         self.passed += resets.lost(step, start)
@@ -205,6 +246,33 @@ class Comparison:
             self.compared["commands"] += 1
             self.compared["cycles"] = self.passed + expected["cycles"]
             self.compared[f"commands.{step.command}"] += 1
+        return found
+
+    def _port(self, index: int, step: Step, seen: dict) -> list[Difference]:
+        """A stage on the host port: every signal in every clock, and the state it leaves."""
+        faults, reached, expected = self.model.port(step, seen)
+        if faults:
+            return [
+                Difference(
+                    index, f"host port, clock {f.clock} of the stage", f.cycle, f.phase, f.signal,
+                    f.address, f.expected, f.got,
+                )
+                for f in faults
+            ]  # fmt: skip
+        self.reached += reached
+        found = list(self._command(index, step, expected, seen))
+        assert step.stage is not None
+        if seen["used"] > step.stage.cycles - BUS - 1:
+            found.append(
+                Difference(
+                    index, "host port", seen["cycles"], "idle", "busy cycles of the stage", "",
+                    f"below {step.stage.cycles - BUS}", str(seen["used"]),
+                )
+            )  # fmt: skip
+        if not found:
+            self.compared["port.stages"] += 1
+            self.compared["port.clocks"] += sum(row[0] for row in seen["port"])
+            self.compared["cycles"] = expected["cycles"]
         return found
 
     def _readback(self, back: dict[str, str]):

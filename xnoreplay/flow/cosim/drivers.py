@@ -30,6 +30,10 @@ class LiteMaster:
             )
         }  # fmt: skip
         self.transfers = 0
+        self.take()
+
+    def take(self) -> None:
+        """Drive the pins, at the beginning and when another master has left them."""
         for name in ("awvalid", "wvalid", "arvalid"):
             self.pins[name].value = 0
         # Responses are looked at in the first cycle of their valid.

@@ -1,7 +1,7 @@
 """Deliberate faults, to show that a comparison finds them and says where.
 
 ``rtl:MEMORY:ROW:BIT`` and ``sim:MEMORY:ROW:BIT`` flip one bit of the chip's or the simulator's
-memory after the load; ``plan:OP.FIELD=VALUE`` builds the chip from a plan with another value.
+memory before the first command, and after what is done on the host port before it; ``plan:OP.FIELD=VALUE`` builds the chip from a plan with another value.
 """
 
 import dataclasses

@@ -17,6 +17,7 @@ from xnoreplay.flow.cosim.script import (
     memories,
     merged,
     pieces,
+    port,
     prepared,
 )
 from xnoreplay.flow.data import RANDOM, Dataset
@@ -45,6 +46,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     new = [(k, int(classes[k][0])) for k in range(seen)][-STAGED:]
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     rng = np.random.default_rng(0)
+    stage = {"brief": True, "transfers": 40}
     steps = [
         Step("arrive", base, bus=True),
         Step("insert", 0, int(classes[0][-1]), memories=some),
@@ -67,6 +69,8 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         Step("restore", memories=changing(plan), bus=True),
         Step("infer", 0, chosen[0], reset=EDGE, memories=changing(plan), bus=True),
     ]
+    steps.insert(0, replace(port(plan, 1, (), **stage), image=chosen[0]))
+    steps.append(replace(port(plan, 2, whole, **stage), image=chosen[0]))
     used = sorted({s.image for s in steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}
     named = tuple(s if s.image is None else replace(s, image=place[s.image]) for s in steps)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from xnoreplay.flow.cosim import minibatches, resets
+from xnoreplay.flow.cosim.stage import Stage
 from xnoreplay.flow.data import Dataset
 from xnoreplay.flow.latents import LatentSet
 from xnoreplay.spec.bundle import Bundle
@@ -31,6 +32,9 @@ COMMANDS = (*(c.name.lower() for c in Command), *resets.STEPS)
 """What a step can be: a recorded one is held to them."""
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
+PORT = "port"  # of a step: no command, but a stage on the host port
+STAGE_CYCLES = 6000  # busy ones that a stage on the host port takes at most, without inferences
+STAGE_INFERS = 10  # whole inferences of a stage
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
 
 
@@ -38,7 +42,7 @@ SLACK = 64  # cycles past the most that the plan allows a phase before it counts
 class Step:
     """One command.
 
-    command : name of a `spec.registers.Command`, in lower case, or one of `resets.STEPS`
+    command : name of a `spec.registers.Command`, in lower case, `PORT`, or one of `resets.STEPS`
     argument : its argument
     image : index of its image
     gaps : cycles by which each pixel is late
@@ -51,6 +55,7 @@ class Step:
     bus : control registers and counters are also read over the bus
     reset : cycles of the command before the one in which a reset ends it, or 0
     transfers : (address, data or None to read) of each transfer of a host's step
+    stage : of `PORT`, what is done at the port
     """
 
     command: str
@@ -65,10 +70,13 @@ class Step:
     bus: bool = False
     reset: int = 0
     transfers: tuple[tuple[int, int | None], ...] = ()
+    stage: Stage | None = None
 
     def plain(self, plan: Plan) -> dict:
         """As the test bench reads it."""
         given = {k: v for k, v in vars(self).items() if v != getattr(Step, k, None)}
+        if self.stage:
+            given["stage"] = vars(self.stage)
         return given | {"limits": self.limits(plan)}
 
     @classmethod
@@ -78,10 +86,17 @@ class Step:
         fields.pop("limits", None)
         for name in ("windows", "transfers"):
             fields[name] = tuple(tuple(w) for w in fields.get(name, ()))
+        if fields.get("stage"):
+            fields["stage"] = Stage(**fields["stage"])
         return cls(**fields)
 
     def carry_out(self, chip, images: np.ndarray):
-        """The command on a simulated chip, and the reset that ends it, if one does."""
+        """The command on a simulated chip, and the reset that ends it, if one does; of a stage, what it
+        leaves to later commands: cycles."""
+        if self.stage:
+            chip.abort(self.stage.cycles)
+            never = [self.stage.cycles] * chip.plan.input.pixels
+            return chip.infer(images[self.image], gaps=never)
         if self.command in resets.STEPS:
             return resets.carry_out(self, chip)
         if self.reset:
@@ -116,6 +131,11 @@ class Script:
     contents: dict[str, np.ndarray] = field(default_factory=dict)
     """First rows of memories, (rows, width) bits, that the test bench and the model write before
     the first command; see `large`."""
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """Those on the host port."""
+        return tuple(s.stage for s in self.steps if s.stage)
 
     def until(self, index: int, **changes) -> "Script":
         """The commands up to `index`, that one changed; the others look at nothing."""
@@ -167,7 +187,7 @@ def build(
 ) -> Script:
     """The full comparison.
 
-    Base classes arrive and fill the replay memory until samples are refused; `images` images are
+    The host port is tried first, after the first session and last (`port`). Base classes arrive and fill the replay memory until samples are refused; `images` images are
     recognised with every memory, counter and register compared, half of them with pixels that come
     late; then the sessions of the scenario: new samples are staged until the class or the staging
     memory ends, an epoch is walked, the chip retrains, and the memory is rebalanced; then every image
@@ -184,7 +204,7 @@ def build(
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
     share = MANY_CYCLES // (2 * plan.feature_cycles)
-    steps = [Step("arrive", base, memories=some, trace=True, bus=True)]
+    steps = [port(plan, 1, some), Step("arrive", base, memories=some, trace=True, bus=True)]
     quota = plan.replay.capacity // base
     first = [int(i) for k in range(base) for i in classes[k][: quota + 1]]
     label = {int(i): k for k, members in enumerate(classes) for i in members}
@@ -221,6 +241,8 @@ def build(
         steps.append(retrain)
         some = changing(plan)
         steps.append(Step("rebalance", memories=some, trace=task in (1, tasks), bus=True))
+        if task == 1:
+            steps.append(port(plan, 2, some, infers=True))
     count = min(len(data.images), share)
     for n, i in enumerate(np.linspace(0, len(data.images) - 1, count).round().astype(int).tolist()):
         look = n % OFTEN == OFTEN - 1 or n == count - 1
@@ -229,7 +251,24 @@ def build(
     steps += aborted(chip, data.images, preset.scenario.classes - 1, rng)
     looked = {"memories": changing(plan), "bus": True}
     steps += resets.build(chip, data.images, preset.scenario.classes - 1, rng, looked)
+    steps.append(port(plan, 3, whole, infers=True, commands=True))
     return Script(tuple(steps), data.images, kinds=tuple(kinds))
+
+
+def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
+    """A stage on the host port, with room for all that it may do; `more` of `Stage`.
+
+    All but the last one leave to later commands what an inference leaves.
+    """
+    stage = Stage(0, seed, **more)
+    cycles = STAGE_CYCLES + 4 * most_cycles(plan)["restore"]
+    if stage.infers:
+        cycles += STAGE_INFERS * (plan.infer_cycles(plan.network.classes) + STAGE_CYCLES // 10)
+    if stage.commands:
+        most = most_cycles(plan)
+        walks = ("quota", "evict", "admit", "epoch", "insert", "restore")
+        cycles += 4 * sum(most.get(name, 0) for name in walks) + 4 * plan.feature_cycles
+    return Step(PORT, image=0, memories=look, stage=replace(stage, cycles=cycles))
 
 
 def prepared(
@@ -243,7 +282,7 @@ def prepared(
     for name, rows in (contents or {}).items():
         chip.write(name, rows)
     for step in steps:
-        if step.command != "infer":
+        if step.command not in ("infer", PORT):
             step.carry_out(chip, images)
     return chip
 
@@ -328,6 +367,7 @@ def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
     new = preset.scenario.seen(1) - 1 if preset.scenario.tasks else base - 1
+    stage = {"brief": True, "transfers": 40}
     plain = [
         Step("arrive", base),
         *(Step("insert", k, int(classes[k][0])) for k in range(min(2, base))),
@@ -346,4 +386,6 @@ def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
         for n, s in enumerate(plain)
     ]
     steps[-1] = replace(steps[-1], memories=whole)
+    steps.insert(0, port(plan, 1, changing(plan, False), **stage))
+    steps.append(port(plan, 2, whole, infers=True, commands=True, **stage))
     return Script(tuple(steps), data.images)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Outcome:
     ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
     observed, expected : the traces of the command that differs
     resets : a reset came before a difference, so that its cycle is counted from there
+    reached : what stages on the host port came to, and how often
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Outcome:
     observed: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
     resets: bool = False
+    reached: Counter[str] = field(default_factory=Counter)
 
 
 def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
@@ -118,6 +121,7 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
                 rate = cycles / (time.monotonic() - start)
                 task.advance(note=f"{cycles:,} cycles, {rate:,.0f} a second")
     outcome.compared = dict(sorted(comparison.compared.items()))
+    outcome.reached = comparison.reached
     if not outcome.differences and not comparison.ended:
         raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
     return outcome

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow.cosim import large, resets, session, waves
+from xnoreplay.flow.cosim import large, protocol, resets, session, waves
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim.chip import DesignUnderTest, opened
 from xnoreplay.flow.cosim.replays import record
@@ -20,6 +20,7 @@ from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.presets import Preset
 
 SIMULATORS = ("verilator", "icarus")
+MENTIONED = 5  # of what was not reached
 LARGE_IMAGES = 2  # of a large network: each takes tens of thousands of cycles
 
 
@@ -110,6 +111,13 @@ def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> O
     label = f"co-simulating ({setup.simulator})"
     outcome = session.run(setup, script, design.work / "first", label, design.progress)
     if not outcome.differences:
+        if unseen := protocol.missing(setup.plan, script.stages, outcome.reached):
+            raise CheckFailure(
+                f"the host port must be tried in every way, but these were not reached: "
+                f"{', '.join(unseen[:MENTIONED])}"
+                + (f" and {len(unseen) - MENTIONED} more" if len(unseen) > MENTIONED else ""),
+                {"missing": unseen},
+            )
         return outcome
     index = outcome.differences[0].command
     design.progress.note(f"a difference: {outcome.differences[0]}; looking for where it begins")

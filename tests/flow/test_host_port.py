@@ -1,0 +1,261 @@
+"""The host port under a foreign master: what a stage finds in a wrong port, and what it must reach."""
+
+import inspect
+import re
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+
+from tests.flow.test_cosim import samples
+from xnoreplay.flow import cosim, tools
+from xnoreplay.flow.cosim import chip, protocol, replays, script, session, step
+from xnoreplay.flow.cosim.script import Script
+from xnoreplay.flow.cosim.stage import Stage
+from xnoreplay.flow.progress import Silent
+from xnoreplay.hw import verilog
+from xnoreplay.spec import bundle, plan, presets, registers
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.registers import Command
+
+pytestmark = pytest.mark.usefixtures("compiled")
+TINY = presets.load("tiny")
+PLAN = plan.compile(TINY.network, TINY.target)
+BUNDLE = bundle.random(TINY.network, 0)
+QUICK = "icarus" if tools.icarus() else "verilator"
+needs_simulator = pytest.mark.skipif(
+    not tools.icarus() and tools.verilator_root() is None, reason="no simulator"
+)
+
+
+@pytest.fixture(scope="module")
+def text():
+    return verilog.generate(PLAN)
+
+
+def stages(kind: str):
+    """`script.short` of stages alone."""
+
+    def short(_preset, compiled, dataset):
+        look = script.memories(compiled)
+        first = script.port(compiled, 1, look, brief=True, transfers=40)
+        arrive = script.Step("arrive", TINY.scenario.base)
+        last = script.port(
+            compiled, 2, look, infers=True, commands=True, brief=True, transfers=40
+        )
+        return Script((first,) if kind == "first" else (first, arrive, last), dataset.images)
+
+    return short
+
+
+def compare(folder, text, monkeypatch, kind="first"):
+    (folder / chip.VERILOG).write_text(text, encoding="utf-8")
+    (folder / "out").mkdir()
+    monkeypatch.setattr(step, "script_of", lambda p, _b, d, *_: stages(kind)(p, PLAN, d))
+    return cosim.run(
+        TINY, BUNDLE, folder, folder / "out", Silent(), dataset=samples(20), simulator=QUICK,
+        optimise="-O0",
+    )  # fmt: skip
+
+
+def first_difference(folder, text):
+    """What the first stage finds in a chip, without a look at where it begins."""
+    source = folder / chip.VERILOG
+    source.write_text(text, encoding="utf-8")
+    with chip.opened(TINY, BUNDLE, source, Silent(), optimise="-O0") as design:
+        setup, _ = design.setup(QUICK)
+        steps = stages("first")(TINY, PLAN, samples(1))
+        outcome = session.run(setup, steps, folder / "run", "the first stage", Silent())
+    return outcome.differences[0] if outcome.differences else None
+
+
+WRONG = {
+    "BVALID dropped": (r"if \(s_axil_bready\) begin", "if (1'b1) begin", "BVALID"),
+    "RVALID dropped": (r"if \(s_axil_rready\) begin", "if (1'b1) begin", "RVALID"),
+    "RDATA unstable": (
+        r"s_axil_rdata <= (\S+ );",
+        r"s_axil_rdata <= s_axil_rvalid && !s_axil_rready ? ~\1 : \1;", "RDATA",
+    ),
+    "RRESP unstable": (
+        r"s_axil_rresp <= (\S+ );",
+        r"s_axil_rresp <= s_axil_rvalid && !s_axil_rready ? 2'h3 : \1;", "RRESP",
+    ),
+    "RRESP always OKAY": (r"s_axil_rresp <= \S+ ;", "s_axil_rresp <= 2'h0;", "RRESP"),
+    "BRESP always OKAY": (r"s_axil_bresp <= \S+ ;", "s_axil_bresp <= 2'h0;", "BRESP"),
+    "SLVERR for DECERR": (r"(s_axil_bresp <= )(\S+ );", r"\1\2 == 2'h3 ? 2'h2 : \2;", "BRESP"),
+    "strobe 7 taken": (r"= & s_axil_wstrb;", "= & s_axil_wstrb[2:0];", "BRESP"),
+    "strobe 14 taken": (r"= & s_axil_wstrb;", "= & s_axil_wstrb[3:1];", "BRESP"),
+    "WREADY waits for WVALID": (
+        r"(assign s_axil_wready = )(.*);", r"\1s_axil_wvalid & (\2);", "WREADY",
+    ),
+    "ARREADY high while one waits": (
+        r"assign s_axil_arready = .*;", "assign s_axil_arready = 1'b1;", "ARREADY",
+    ),
+    "write before its data": (
+        r"(assign write_ready = )\S+ +& ", r"\1~s_axil_awready & ", None,
+    ),
+    "reads never have their turn": (
+        r"reads_next <= \S+ ;", "reads_next <= 1'h0;", None,
+    ),
+    "ARRIVE of classes + 1": (r"(data\[31:16\] <= 3'h)4;", r"\g<1>5;", "BRESP"),
+    "window open in the start cycle": (r"occupied = busy \| start;", "occupied = busy;", None),
+    "everything open while busy": (r"occupied = busy \| start;", "occupied = start;", None),
+    "pixel taken outside the input": (
+        r"assign pixel__ready = active & last;", "assign pixel__ready = last;", "TREADY",
+    ),
+    "last pixel's ready late": (
+        r"assign pixel__ready = active & last;", "assign pixel__ready = active & last & pixel__valid;",
+        "TREADY",
+    ),
+}  # fmt: skip
+"""Pattern, what takes its place, and the signal that shows it, where it is one alone."""
+
+
+@needs_simulator
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_port_is_found(tmp_path, text, name):
+    """At a named clock."""
+    found = first_difference(tmp_path, planted(text, name))
+    assert found.what.startswith("host port, clock")
+    assert found.expected != found.got
+    assert WRONG[name][2] in (None, found.signal)
+
+
+def planted(text: str, name: str) -> str:
+    pattern, other, _ = WRONG[name]
+    wrong, count = re.subn(pattern, other, text)
+    assert count == 1
+    return wrong
+
+
+@needs_simulator
+def test_a_difference_at_the_port_shows_again(tmp_path, monkeypatch, text):
+    with pytest.raises(CheckFailure, match="host port, clock") as failure:
+        compare(tmp_path, planted(text, "BVALID dropped"), monkeypatch)
+    message, evidence = failure.value.args
+    found = evidence["difference"]
+    assert (found["signal"], found["expected"]) == ("BVALID", "held until BREADY")
+    assert evidence["replay"] == f"xnoreplay cosim --replay {tmp_path / 'out' / replays.REPLAYED}"
+    again = re.escape(message.split("but: ")[1].split(";")[0])
+    with pytest.raises(CheckFailure, match=again):
+        cosim.replay(tmp_path / "out" / replays.REPLAYED, Silent())
+
+
+SOURCES = {
+    "read-only register taken": (
+        "Mux(slave.write, Response.SLVERR, Response.OKAY)", "Response.OKAY"
+    ),
+    "COMMAND taken while busy": ("with m.If(valid & ~occupied):", "with m.If(valid):"),
+    "unknown command taken": (
+        "valid = Signal()\n        with m.Switch(number)",
+        "valid = Signal(init=1)\n        with m.Switch(number)",
+    ),
+    "unmapped address OKAY": (
+        "slave.response.eq(Response.DECERR)", "slave.response.eq(Response.OKAY)",
+    ),
+    "row committed by every word": (
+        "port.wen.eq(chunk == window.chunks - 1)", "port.wen.eq(1)",
+    ),
+    "window read while busy": (
+        "with m.If(mapped & occupied):", "with m.If(mapped & occupied & slave.write):",
+    ),
+    "counter's halves swapped": (
+        "value = self.counter(name)\n",
+        "value = self.counter(name) << CHUNK | self.counter(name)[CHUNK:]\n",
+    ),
+    "refused write in the row register": (
+        "& (\n                    address[split:WINDOW_SHIFT] < window.memory.depth\n                )", "",
+    ),
+}  # fmt: skip
+"""Text of `hw.host`, and what takes its place."""
+
+
+@needs_simulator
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_wrong_address_map_is_found(tmp_path, monkeypatch, name):
+    from xnoreplay.hw import host, top
+
+    source, (right, wrong) = inspect.getsource(host), SOURCES[name]
+    assert source.count(right) == 1
+    changed: dict = {"__name__": "xnoreplay.hw.host"}
+    exec(compile(source.replace(right, wrong), "wrong host", "exec"), changed)
+    with monkeypatch.context() as patch:
+        patch.setattr(top, "Host", changed["Host"])
+        text = verilog.generate(PLAN)
+    found = first_difference(tmp_path, text)
+    assert found.what.startswith("host port, clock")
+
+
+@needs_simulator
+def test_a_right_port_passes_and_is_tried_in_every_way(tmp_path, monkeypatch, text):
+    result = compare(tmp_path, text, monkeypatch, "all")[QUICK]
+    assert result["compared"]["port.stages"] == 2
+    assert result["compared"]["port.clocks"] > 5_000
+
+
+def test_a_run_that_did_not_try_all_fails(tmp_path, monkeypatch):
+    monkeypatch.setattr(session, "run", lambda *_: session.Outcome())
+    design = SimpleNamespace(work=tmp_path, progress=Silent())
+    setup = session.Setup(TINY, BUNDLE, QUICK, tmp_path)
+    with pytest.raises(CheckFailure, match="tried in every way, but these were not reached: ") as failure:
+        step.check(design, setup, stages("all")(TINY, PLAN, samples(1)), tmp_path)  # type: ignore[arg-type]
+    assert "read at last busy" in failure.value.args[1]["missing"]
+
+
+def test_too_little_is_said():
+    """Every required count is one that a missing transfer leaves at 0."""
+    wanted = protocol.required(PLAN, (Stage(1, infers=True, commands=True),))
+    reached = Counter(wanted)
+    assert protocol.missing(PLAN, (Stage(1, infers=True, commands=True),), reached) == []
+    for name in wanted:
+        assert protocol.missing(
+            PLAN, (Stage(1, infers=True, commands=True),), reached - Counter({name: 1})
+        ) == [name]
+    windows = {w.memory.name for w in registers.windows(PLAN.memories)}
+    assert {f"read {name} SLVERR" for name in windows} <= wanted.keys()
+    assert {f"write COMMAND {c.name} OKAY" for c in Command} <= wanted.keys()
+
+
+# ----------------------------------------------------------------- rules, without a simulator
+
+QUIET = dict.fromkeys(protocol.SIGNALS, 0) | {"bready": 1, "rready": 1}
+
+
+def broken(*changes: dict):
+    """The first broken rule of clocks that differ from `QUIET`."""
+    rules = protocol.Rules()
+    for change in changes:
+        if found := rules.broken(QUIET | change):
+            return found[0], found[1]
+    found = rules.unanswered()
+    return found and found[:2]
+
+
+ASKED = {"arvalid": 1, "arready": 1}
+WRITTEN = {"awvalid": 1, "awready": 1, "wvalid": 1, "wready": 1}
+
+
+@pytest.mark.parametrize(
+    ("clocks", "rule"),
+    [
+        ((ASKED, {"rvalid": 1}), None),
+        ((WRITTEN, {"bvalid": 1, "bready": 0}, {"bvalid": 1}), None),
+        ((ASKED, {"rvalid": 1, "rready": 0}, {}), ("rvalid", "held until RREADY")),
+        ((WRITTEN, {"bvalid": 1, "bready": 0}, {}), ("bvalid", "held until BREADY")),
+        ((ASKED, {"rvalid": 1, "rready": 0}, {"rvalid": 1, "rdata": 1}),
+         ("rdata", "stable at 0x0 until RREADY")),
+        ((WRITTEN, {"bvalid": 1, "bready": 0}, {"bvalid": 1, "bresp": 2}),
+         ("bresp", "stable at 0x0 until BREADY")),
+        (({"rvalid": 1},), ("rvalid", "low: every request was answered")),
+        (({"awvalid": 1, "awready": 1}, {"bvalid": 1}),
+         ("bvalid", "low: every request was answered")),
+        ((ASKED, {"rvalid": 1}, {"rvalid": 1}), ("rvalid", "low: every request was answered")),
+        ((ASKED,), ("rvalid", "one response each of 1 requests")),
+        ((WRITTEN,), ("bvalid", "one response each of 1 requests")),
+        (({"awready": None},), ("awready", "known")),
+        ((ASKED, {"rvalid": 1, "rdata": None}), ("rdata", "known")),
+        (({"rdata": None},), None),
+    ],
+)  # fmt: skip
+def test_rules_of_the_bus(clocks, rule):
+    assert broken(*clocks) == rule
