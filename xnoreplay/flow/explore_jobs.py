@@ -168,8 +168,8 @@ class _Pool(ProcessPoolExecutor):
     def submit(self, fn, /, *args, **kwargs) -> Future:
         with processes.deaf():
             future = super().submit(fn, *args, **kwargs)
-        if not self.workers:
-            self.workers = [w for w in multiprocessing.active_children() if w not in self.others]
+        known = self.others.union(self.workers)  # a submission may begin one worker more
+        self.workers += [w for w in multiprocessing.active_children() if w not in known]
         return future
 
     def killed(self) -> list[str]:
