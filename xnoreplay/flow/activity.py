@@ -45,7 +45,7 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, 
 
     plan = plans.compile(preset.network, preset.target)
     met = workload.samples(preset, bundle)
-    chip = Simulator(plan, bundle or bundles.random(preset.network, 0), "step", trace=True)
+    chip = Simulator(plan, bundle or bundles.random(preset.network, 0, preset.scenario.max_pixel), "step", trace=True)
     chip.arrive(preset.scenario.base)
     image = np.random.default_rng(0).integers(0, 256, preset.network.image_shape, dtype=np.uint8)
     lines = list(chip.infer(image).trace)
@@ -143,7 +143,7 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
 
     plan, net, target = plans.compile(preset.network, preset.target), preset.network, preset.target
     extra, met = LearningPlan(plan), workload.samples(preset, bundle)
-    learner = Learner(bundle or bundles.random(net, 0), target)
+    learner = Learner(bundle or bundles.random(net, 0, preset.scenario.max_pixel), target)
     learner.arrive(preset.scenario.seen(1))
     pool = np.concatenate([met.remembered, met.arriving])
     labels = np.concatenate([met.remembered_class, met.arriving_class]).astype(np.int64)

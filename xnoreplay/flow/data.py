@@ -10,6 +10,7 @@ from xnoreplay.flow import brought
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.scenario import max_pixel
 
 CODE = ("flow/data.py", "flow/brought.py", "flow/cifar100.py", "flow/core50.py")
 """Files of the package that decide what images there are; see `xnoreplay.flow.step.Step`."""
@@ -22,15 +23,18 @@ TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is 
 class Dataset:
     """Every sample of a data set in its library's order, and which of them are test samples.
 
-    images (n, height, width, channels) uint8; labels (n,) int64; is_test (n,) bool;
-    max_pixel is the greatest value a pixel may have.
+    images (n, height, width, channels) uint8; labels (n,) int64; is_test (n,) bool.
     """
 
     name: str
     images: np.ndarray
     labels: np.ndarray
     is_test: np.ndarray
-    max_pixel: int
+
+    @property
+    def max_pixel(self) -> int:
+        """The greatest value a pixel may have."""
+        return max_pixel(self.name)
 
     @property
     def train_images(self) -> np.ndarray:
@@ -177,7 +181,7 @@ def _digits(_order_seed: int) -> Dataset:
     raw = load_digits()
     labels = raw.target.astype(np.int64)
     images = raw.images.astype(np.uint8)[..., np.newaxis]
-    return Dataset("digits", images, labels, split(labels), max_pixel=16)
+    return Dataset("digits", images, labels, split(labels))
 
 
 def _cifar100(_order_seed: int) -> Dataset:
@@ -185,14 +189,14 @@ def _cifar100(_order_seed: int) -> Dataset:
     from xnoreplay.flow import cifar100
 
     rgb, labels, is_test = cifar100.read()
-    return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test, max_pixel=255)
+    return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test)
 
 
 def _core50(order_seed: int) -> Dataset:
     """Colour images of 50 objects, 128x128, as YCbCr; `xnoreplay.flow.core50` finds them."""
     from xnoreplay.flow import core50
 
-    return Dataset("core50", *core50.read(order_seed), max_pixel=255)
+    return Dataset("core50", *core50.read(order_seed))
 
 
 DATASETS: dict[str, Callable[[int], Dataset]] = {
@@ -211,4 +215,4 @@ def _random(
     """Always the same random images; see `of`."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     labels = np.arange(count) % classes
-    return Dataset(RANDOM, images, labels, split(labels), max_pixel=255)
+    return Dataset(RANDOM, images, labels, split(labels))

@@ -61,7 +61,7 @@ def export(context: Context) -> dict:
     if "pretrain" in context.inputs and not file:
         bundle = _trained(context, preset)
     elif context.config["untrained"]:
-        bundle = bundles.random(preset.network, seed=0)
+        bundle = bundles.random(preset.network, 0, preset.scenario.max_pixel)
     else:
         bundle = trained.load(preset, Path(file) if file else None)
     golden = trained.check_golden(bundle)

@@ -137,7 +137,7 @@ def chip(preset: Preset, bundle: Bundle | None):
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
-    return Simulator(plan, bundle or bundles.random(preset.network, 0))
+    return Simulator(plan, bundle or bundles.random(preset.network, 0, preset.scenario.max_pixel))
 
 
 def inference(preset: Preset, bundle: Bundle | None, seen: int | None = None) -> Workload:

@@ -17,8 +17,9 @@ import safetensors.numpy
 
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.bits import pack_bytes, unpack_bytes
-from xnoreplay.spec.errors import BundleError, SpecError, XnoreplayError
+from xnoreplay.spec.errors import BundleError, SpecError, XnoreplayError, require
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
+from xnoreplay.spec.scenario import BYTE
 
 FORMAT = "xnoreplay-bundle"
 VERSION = 1
@@ -318,14 +319,17 @@ def _assemble(net: NetworkSpec, tensors: dict[str, np.ndarray], provenance: dict
     )
 
 
-def random(net: NetworkSpec, seed: int) -> Bundle:
+def random(net: NetworkSpec, seed: int, max_pixel: int = BYTE) -> Bundle:
     """A bundle of random bits, for tests and for trying a spec before it is trained.
+
+    max_pixel : the greatest pixel of its images, 1 to 255: thresholds lie within their range
 
     Raises
     ------
     SpecError
         Where its arrays would take more memory than `xnoreplay.spec.limits` allows.
     """
+    require.between("max_pixel", max_pixel, 1, BYTE)
     needed = net.fe_weight_bits + 2 * (net.hidden * net.latent + net.classes * net.output_fan_in)
     limits.check_memory(f"a bundle of network {net.name}", 2 * needed)
     rng = np.random.default_rng(seed)
@@ -346,7 +350,7 @@ def random(net: NetworkSpec, seed: int) -> Bundle:
         dense=bits(net.latent, net.lgap_bits),
         hidden=proxies(net.hidden, net.latent),
         output=proxies(net.classes, COPIES, net.skip),
-        thresholds=rng.integers(0, 256, net.thermometer_bits, dtype=np.uint8),
+        thresholds=np.concatenate([_thresholds(rng, n, max_pixel) for n in net.levels]),
         golden=Golden(
             np.empty((0, *net.image_shape), np.uint8),
             np.empty((0, net.latent), np.uint8),
@@ -354,3 +358,13 @@ def random(net: NetworkSpec, seed: int) -> Bundle:
         ),
         provenance={"random_seed": seed},
     )
+
+
+def _thresholds(rng: np.random.Generator, levels: int, max_pixel: int) -> np.ndarray:
+    """(levels,) uint8 of one channel, ascending, such that pixels 0 to `max_pixel` lie on both sides.
+
+    They are distinct, and below the greatest pixel, while there are values enough.
+    """
+    most = max_pixel - 1 if levels < max_pixel else max_pixel
+    found = rng.choice(most, levels, replace=levels > most) + 1
+    return np.sort(found).astype(np.uint8)

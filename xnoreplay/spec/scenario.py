@@ -10,6 +10,19 @@ from xnoreplay.spec.errors import SpecError, require
 OFFICIAL_ORDERS = {"core50": 10}
 """Data sets whose files fix class orders, and how many: labels are numbered by arrival already."""
 
+BYTE = 255  # the greatest pixel that the chip can take
+MAX_PIXEL = {"digits": 16}
+"""Greatest value of a pixel by data set, where it is not `BYTE`."""
+
+
+def max_pixel(dataset: str) -> int:
+    """The greatest value that a pixel of a data set may have; the least is 0.
+
+    >>> max_pixel("digits"), max_pixel("random")
+    (16, 255)
+    """
+    return MAX_PIXEL.get(dataset, BYTE)
+
 
 @dataclass(frozen=True)
 class ScenarioSpec:
@@ -50,6 +63,11 @@ class ScenarioSpec:
                 f"step must divide the {self.classes - self.base} classes after the base, "
                 f"but {self.step} does not"
             )
+
+    @property
+    def max_pixel(self) -> int:
+        """The greatest value of a pixel of its data set."""
+        return max_pixel(self.dataset)
 
     @property
     def tasks(self) -> int:
