@@ -38,6 +38,7 @@ def results(plan: Plan) -> dict[str, dict]:
                 "counters": 40, "phases": 12, "cycles": 5000, "equal": True}  # fmt: skip
     compared_by_cosim = {"commands": 9, "images.in_full": 50, "predictions": 1797,
                          "memory.bits": 99, "cycles": 7, "boundaries": 5}  # fmt: skip
+    covered = [{"point": "thresholds", "reached": 11, "required": 12, "hits": 1234, "why": "a wrong bit"}]
     return {
         "export": {"digest": "aa" * 32, "golden": {"images": 0, "latent_bits": 0, "logits": 0},
                    "provenance": {"base_test_accuracy": 0.99}},
@@ -46,7 +47,7 @@ def results(plan: Plan) -> dict[str, dict]:
         "simulate": simulated | {"speed": {"fast": 1e8, "stepping": 1e6}, "equality": [compared]},
         "generate": {"verilog": "xnoreplay.v", "top": "xnoreplay", "digest": "bb" * 32},
         "cosim": {"verilator": {"compared": compared_by_cosim, "cycles": 7, "seconds": 1.0,
-                                "cycles_per_second": 7.0},
+                                "cycles_per_second": 7.0, "coverage": covered},
                   "bare": {"cycles_per_second": 8e5}},
         "synth": {"tool": "Yosys 0.70", "latches": 0, "warnings": [], "checked_cells": {"$add": 3},
                   "memory_bits": 99, "resources": {"lut4": 10, "flip_flops": 5, "block_ram": 1}},

@@ -20,7 +20,7 @@ from xnoreplay.spec.errors import CheckFailure, SpecError
 pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
-BUNDLE = bundle.random(TINY.network, 0)
+BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
 SCRIPT = script.short(TINY, PLAN, data.of(TINY))
 TOP = verilate.TOP
 INFER, RETRAIN = (

@@ -6,7 +6,7 @@ import numpy as np
 
 from xnoreplay.flow import diagram, figures
 from xnoreplay.flow.blocks import Section
-from xnoreplay.flow.equality import AMOUNTS, comparisons
+from xnoreplay.flow.equality import AMOUNTS, SIMULATORS, comparisons
 from xnoreplay.flow.footprint import memory_map
 from xnoreplay.flow.metrics import KIB, Better, kib, mean, quantity, seen_curve, spread
 from xnoreplay.spec.plan import Plan
@@ -230,6 +230,16 @@ def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
             ["compared", *(a.replace("_", " ") for a in AMOUNTS), "verdict"], rows,
             ["", *["n"] * len(AMOUNTS), ""],
         )  # fmt: skip
+    for name in SIMULATORS:
+        if table := results.get("cosim", {}).get(name, {}).get("coverage"):
+            section.table(
+                ["reached", "members", "of", "times", "a fault that stays hidden otherwise"],
+                [[r["point"], f"{r['reached']:,}", f"{r['required']:,}", f"{r['hits']:,}", r["why"]]
+                 for r in table],
+                ["", "n", "n", "n", ""],
+                caption=f"What the stimulus reached in {name.capitalize()}, of what it must; 0 where the design "
+                "cannot have it, or a shorter script need not.",
+            )  # fmt: skip
     missing = [s for s in ("simulate", "cosim") if s not in results and s not in failures]
     for step, sentence in failures.items():
         section.text(f"Step {step} failed: {sentence}", "bad")

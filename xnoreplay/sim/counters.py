@@ -103,9 +103,28 @@ def zeros() -> Counters:
 
 
 def named(counters: Counters, memories) -> dict[str, int]:
-    """Counter values by name, in the order of the chip's registers."""
+    """Counter values by name, in the order of the chip's registers, whose bits they have."""
     values = dict(zip(EVENT_NAMES, counters.events.tolist(), strict=True))
     for i, name in enumerate(MEMORY_NAMES):
         values[f"{name}.reads"] = int(counters.reads[i])
         values[f"{name}.writes"] = int(counters.writes[i])
-    return {name: values[name] for name in registers.counters(memories)}
+    return {name: wrapped(values[name]) for name in registers.counters(memories)}
+
+
+def wrapped(count: int) -> int:
+    """What a counter of the chip shows after so many events.
+
+    >>> wrapped((1 << 48) + 2)
+    2
+    """
+    return count & (1 << registers.COUNTER_BITS) - 1
+
+
+def put(counters: Counters, values: dict[str, int]) -> None:
+    """Replace counters by name: the inverse of `named`."""
+    for name, value in values.items():
+        if name in EVENT_NAMES:
+            counters.events[EVENT_NAMES.index(name)] = value
+        else:
+            memory, _, way = name.rpartition(".")
+            getattr(counters, way)[MEMORY_NAMES.index(memory)] = value

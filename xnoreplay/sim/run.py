@@ -22,7 +22,7 @@ from xnoreplay.sim.kernels import Kind, run
 from xnoreplay.sim.ledger import Ledger
 from xnoreplay.sim.registers import ports
 from xnoreplay.sim.registers import registers as clocked
-from xnoreplay.sim.session import Session
+from xnoreplay.sim.session import Session, Watch
 from xnoreplay.sim.state import SCALARS, Scalar, State
 from xnoreplay.spec import commands, registers
 from xnoreplay.spec import snapshot as snapshots
@@ -124,6 +124,10 @@ class Simulator:
         most = plan.replay.capacity + plan.replay.staging + 1
         self._abort: int | None = None
         self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
+
+    def watch(self, watch: Watch) -> None:
+        """Let somebody hear of each phase of the sessions that run in fast mode."""
+        self._session.watch = watch
 
     # ------------------------------------------------------------------------- commands
 
@@ -259,6 +263,7 @@ class Simulator:
 
     @property
     def cycles(self) -> int:
+        """Clock cycles of commands so far; the chip's counter shows them modulo 2^48."""
         return int(self._state.counters.events[Event.CYCLES])
 
     def memories(self) -> dict[str, np.ndarray]:
@@ -284,6 +289,14 @@ class Simulator:
         self.remember(latents, labels)
         if new is not None:
             preload.hold(self.plan, self._state, new, new_labels)
+
+    def count_from(self, values: dict[str, int]) -> None:
+        """Let counters, by name, stand at these values, as a test bench may set the chip's.
+
+        They wrap at 2^48. `ledger` begins anew.
+        """
+        counters.put(self._state.counters, values)
+        self.ledger.clear()
 
     def flip(self, memory: str, row: int, bit: int) -> None:
         """A fault: change one bit."""

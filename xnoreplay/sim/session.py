@@ -18,6 +18,10 @@ from xnoreplay.sim.step_replay import WALK
 from xnoreplay.spec.learning import class_weights
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 
+Watch = Callable[[str, int, learn_kernels.Proxies, learn_kernels.Work, int, int], object]
+"""Hears of each phase of a session in fast mode: its name, the shift of its deltas, proxies and
+minibatch after it, how many samples that has, and how many classes were seen."""
+
 
 class Session:
     """What a chip needs to retrain; kept from session to session.
@@ -46,6 +50,7 @@ class Session:
         self._planes = fast_learn.planes(g)
         self._constants = learn_kernels.constants(plan.network, plan.target)
         self._work = learn_kernels.work(plan.network, plan.target.batch)
+        self.watch: Watch | None = None
 
     @property
     def cycles(self) -> int:
@@ -68,6 +73,9 @@ class Session:
             phases.append((LEARNING_PHASES[kind], self.cycles))
             finished = chip.phase(kind, shift)
             self.ledger.charge(LEARNING_PHASES[kind])
+            if self.watch and isinstance(chip, _Fast):
+                samples, seen = (int(self.state.scalars[s]) for s in (Scalar.SAMPLES, Scalar.SEEN))
+                self.watch(LEARNING_PHASES[kind], shift, chip.proxies, self._work, samples, seen)
             if not finished:
                 raise _Stopped
 

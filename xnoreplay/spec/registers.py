@@ -126,11 +126,14 @@ _EVENTS = (
 )  # fmt: skip
 
 
+COUNTERS = (*_EVENTS, *(f"{n}.{way}" for n in _STROBED for way in ("reads", "writes")))
+"""Names of the event counters of a chip that has every memory."""
+
+
 def counters(memories: tuple[Memory, ...]) -> tuple[str, ...]:
     """Names of the chip's event counters in the order of their registers."""
-    present = {m.name for m in memories}
-    strobes = [f"{n}.{way}" for n in _STROBED if n in present for way in ("reads", "writes")]
-    return (*_EVENTS, *strobes)
+    absent = set(_STROBED) - {m.name for m in memories}
+    return tuple(n for n in COUNTERS if n.rpartition(".")[0] not in absent)
 
 
 @dataclass(frozen=True)

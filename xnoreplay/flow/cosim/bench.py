@@ -25,7 +25,7 @@ from xnoreplay.flow.cosim import resets
 from xnoreplay.flow.cosim.compare import event_rows, rows_text
 from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
 from xnoreplay.flow.cosim.hostport import PERIOD, HostPort
-from xnoreplay.flow.cosim.script import BUS, CONTENTS, PORT, REGISTERS, REPLAY, VARIABLE
+from xnoreplay.flow.cosim.script import ASIDE, BUS, CONTENTS, PORT, REGISTERS, REPLAY, VARIABLE
 from xnoreplay.flow.cosim.stage import Stage
 from xnoreplay.flow.cosim.view import ChipView, Tracer
 from xnoreplay.spec import bundle as bundles
@@ -50,6 +50,7 @@ class Bench:
         self.host = LiteMaster(dut)
         self.pixels = PixelSource(dut)
         self.port: HostPort | None = None
+        self.windows = {w.memory.name: w for w in registers.windows(plan.memories)}
         self.labels = [0] * plan.replay.capacity
         self.events: list[dict] = []
         self.faults: list[list] = []
@@ -140,8 +141,7 @@ class Bench:
         most : rows of each memory that go through the bus; the others go past every port
         """
         self.most = most
-        windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
-        back = {}
+        windows, back = self.windows, {}
         for name, bits in images.load(self.plan, bundle).items():
             rows = [to_int(row) for row in bits]
             for i, value in enumerate(rows[:most]):
@@ -255,6 +255,8 @@ class Bench:
         """One command from its bus write to idle; False where it did not come to its end."""
         lines: list[str] = []
         self.events = []
+        if step["command"] in ASIDE:
+            return await self.report(index, step, await self.beside(step), {}, lines)
         if step["command"] in resets.STEPS:
             before = self.rows(step.get("before", ()))
             return await self.report(index, step, await self.aside(step), before, lines)
@@ -270,6 +272,9 @@ class Bench:
         reset = cocotb.start_soon(self.interrupt(step["reset"])) if step.get("reset") else None
         number = registers.Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
+        responses = []
+        if step.get("intrude"):
+            responses.append(await self.host.attempt(registers.Register.COMMAND, number))
         if step.get("abort"):
             tasks.append(cocotb.start_soon(self.abort(step["abort"])))
         finished = await boundary
@@ -281,7 +286,7 @@ class Bench:
             task.cancel()
         if step.get("abort") or reset is not None:
             await self.settle()
-        done = {"phases": phases, "finished": finished}
+        done = {"phases": phases, "finished": finished, "responses": responses}
         return await self.report(index, step, done, before, lines)
 
     async def report(
@@ -290,6 +295,7 @@ class Bench:
         """Write down what a step did and left; whether it came to its end."""
         seen = self.state(step) | {
             "index": index,
+            "responses": [],
             **done,
             "events": self.events,
             "trace": lines,
@@ -325,7 +331,7 @@ class Bench:
             self.state(step)
             | {
                 "index": index, "port": recorded, "used": used, "phases": [], "finished": True,
-                "events": [], "trace": [], "before": {},
+                "events": [], "trace": [], "before": {}, "responses": [],
             }
         )  # fmt: skip
         return True
@@ -339,6 +345,27 @@ class Bench:
             "registers": self.view.register_values(),
             "memories": self.rows(step.get("memories", ())),
         }
+
+    async def beside(self, step: dict) -> dict:
+        """A step of `script.ASIDE`, while the chip is idle."""
+        argument, responses = step.get("argument", 0), []
+        if step["command"] == "refuse":
+            responses.append(await self.host.attempt(registers.Register.COMMAND, argument))
+            for _ in range(SETTLE):  # a command that was taken all the same shows
+                await FallingEdge(self.dut.clk)
+        elif step["command"] == "write":
+            rows = [int(row, 16) for row in step["rows"]]
+            window = None if step["memory"] in REPLAY[1:] else self.windows.get(step["memory"])
+            if window:
+                for i, value in enumerate(rows):
+                    await self.host.write_row(window, i, value)
+            else:
+                await self.put(step["memory"], rows)
+            self.labels = self.view.memories["replay.label"].all()
+        else:
+            self.view.move_counters(argument)
+            await FallingEdge(self.dut.clk)
+        return {"phases": [], "finished": True, "responses": responses}
 
     def rows(self, names) -> dict[str, str]:
         """Every row of some memories."""

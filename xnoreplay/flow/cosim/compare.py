@@ -5,7 +5,9 @@ from dataclasses import asdict, dataclass, replace
 
 from xnoreplay.flow import temporary
 from xnoreplay.flow.cosim import protocol, resets
-from xnoreplay.flow.cosim.script import BUS, PORT, REGISTERS, REPLAY, Script, Step, changing
+from xnoreplay.flow.cosim.counting import Counting
+from xnoreplay.flow.cosim.coverage import Coverage
+from xnoreplay.flow.cosim.script import ASIDE, BUS, PORT, REGISTERS, REPLAY, Script, Step, changing
 from xnoreplay.spec import image as images
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import to_int
@@ -66,6 +68,8 @@ class Model:
         self.plan, self.script = plan, script
         self.word = 0  # what COMMAND reads as
         self.fast = Simulator(plan, bundle)
+        self.counting = Counting(len(self.fast.counters))
+        self.coverage = Coverage(plan, bundle, self.fast)
         self.stepping = None
         if any(s.trace for s in script.steps):
             self.stepping = Simulator(plan, bundle, mode="step", trace=True)
@@ -84,7 +88,7 @@ class Model:
 
         stop : value of `cycles` at which a command that is aborted ended
         """
-        start = self.fast.cycles
+        start = self.cycles
         self.plant()
         self.word = self._word(step)
         abort = stop - start if step.abort else 0
@@ -97,19 +101,24 @@ class Model:
                 state = folder / "state.npz"
                 self.fast.dump(state)
                 self.stepping.load(state)
+            self.stepping.count_from({"cycles": start})
             lines = self._command(self.stepping, step, abort).trace
             if step.windows:
                 lines = [
                     line for first, last in step.windows for line in lines[first:last]
                 ]
         result = self._command(self.fast, step, abort)
+        if step.command == "counters":
+            self._count(step.argument)
+        self.coverage.step(step, result, self.script.images)
         number = {name: n for n, name in enumerate(self.plan.phases)}
         return self._state(step) | {
-            "phases": [[number[name], cycle] for name, cycle in result.phases],
+            "phases": [[number[name], self.counting.own(cycle)] for name, cycle in result.phases],
             # Of a command that a reset ends the memory that events show is empty by then.
             "events": [] if step.reset else self._events(result.events, before, step),
             "trace": lines,
             "before": held,
+            "responses": [int(Response.SLVERR)] * (step.command == "refuse" or step.intrude),
             **self._host(step, result),
         }
 
@@ -119,7 +128,7 @@ class Model:
             return 0
         if step.command == resets.POWER:
             return int(Command.RESTORE)
-        if step.command == resets.HOST:
+        if step.command == resets.HOST or step.command in ASIDE:
             return self.word
         return Command[step.command.upper()] | step.argument << 16
 
@@ -135,12 +144,12 @@ class Model:
                 self.fast, self.script.images
             )
             self.word = int(Command.INFER)
-        still: dict = {"phases": [], "events": [], "trace": [], "before": {}}
+        still: dict = {"phases": [], "events": [], "trace": [], "before": {}, "responses": []}
         return faults, judge.reached, self._state(step) | still
 
     def _state(self, step: Step) -> dict:
         return {
-            "cycles": self.fast.cycles,
+            "cycles": self.cycles,
             "registers": self.registers(),
             "counters": list(self.fast.counters.values()),
             "memories": {name: self.memory(name) for name in step.memories},
@@ -157,6 +166,15 @@ class Model:
             "saved": {n: rows_text(rows, self.plan.memory(n).width) for n, rows in saved},
             "saved_registers": list(result.saved.registers.values()),
         }
+
+    @property
+    def cycles(self) -> int:
+        """Cycles so far, as if nobody had moved the counter."""
+        return self.counting.own(self.fast.cycles)
+
+    def _count(self, bits: int) -> None:
+        names, values = zip(*self.fast.counters.items(), strict=True)
+        self.fast.count_from(dict(zip(names, self.counting.moved(list(values), bits), strict=True)))
 
     def _command(self, simulator, step: Step, abort: int):
         if abort > 0:
@@ -196,7 +214,7 @@ class Model:
                 now["replay.latent"][own] = after["replay.latent"][own]
             rows.append(
                 {
-                    "cycle": int(cycle),
+                    "cycle": self.counting.own(int(cycle)),
                     "kind": kind,
                     "slot": int(slot),
                     "label": int(label),
@@ -235,7 +253,7 @@ class Comparison:
         step = self.model.script.steps[seen["index"]]
         if step.command == PORT:
             return self._port(seen["index"], step, seen)
-        start = self.model.fast.cycles
+        start = self.model.cycles
         expected = self.model.run(step, seen["cycles"])
         self.passed += resets.lost(step, start)
         self.expected_trace = expected["trace"]
@@ -272,7 +290,7 @@ class Comparison:
         if not found:
             self.compared["port.stages"] += 1
             self.compared["port.clocks"] += sum(row[0] for row in seen["port"])
-            self.compared["cycles"] = expected["cycles"]
+            self.compared["cycles"] = self.passed + expected["cycles"]
         return found
 
     def _readback(self, back: dict[str, str]):
@@ -311,6 +329,10 @@ class Comparison:
             )
         self.compared["trace.lines"] += len(expected["trace"])
         names = self.plan.phases
+        for want, got in zip(expected["responses"], seen["responses"], strict=True):
+            self.compared["responses"] += 1
+            if want != got:
+                yield differ(seen["cycles"], "idle", "response to a command", want, got)
         if not seen["finished"]:
             phase, cycle = seen["phases"][-1] if seen["phases"] else (0, seen["cycles"])
             yield differ(

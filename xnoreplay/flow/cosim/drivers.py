@@ -49,14 +49,19 @@ class LiteMaster:
         raise BusError(f"address {address:#010x} must be answered within {PATIENCE} cycles")
 
     async def write(self, address: int, data: int) -> None:
+        self._check(await self.attempt(address, data), address)
+
+    async def attempt(self, address: int, data: int) -> int:
+        """Write a word; returns the response, whatever it is."""
         pins = self.pins
         pins["awaddr"].value, pins["wdata"].value = address, data
         pins["awvalid"].value = pins["wvalid"].value = 1
         await FallingEdge(self.clk)  # both channels are empty between transfers
         pins["awvalid"].value = pins["wvalid"].value = 0
         await self._until("bvalid", address)
-        self._check("bresp", address)
+        response = int(pins["bresp"].value)
         await FallingEdge(self.clk)
+        return response
 
     async def read(self, address: int) -> int:
         pins = self.pins
@@ -64,14 +69,13 @@ class LiteMaster:
         await FallingEdge(self.clk)
         pins["arvalid"].value = 0
         await self._until("rvalid", address)
-        self._check("rresp", address)
-        value = int(pins["rdata"].value)
+        response, value = int(pins["rresp"].value), int(pins["rdata"].value)
         await FallingEdge(self.clk)
+        self._check(response, address)
         return value
 
-    def _check(self, name: str, address: int) -> None:
+    def _check(self, response: int, address: int) -> None:
         self.transfers += 1
-        response = int(self.pins[name].value)
         if response != Response.OKAY:
             raise BusError(f"address {address:#010x} must answer OKAY, not {response}")
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from xnoreplay.flow.cosim import edges as corners
 from xnoreplay.flow.cosim import minibatches
+from xnoreplay.flow.cosim.coverage import CARRIES
 from xnoreplay.flow.cosim.script import (
     Script,
     Step,
@@ -34,7 +36,8 @@ TRACED = 2_000  # cycles of each phase of the first minibatch
 def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int) -> Script:
     """Every command, few samples: some images, and one retraining session of several minibatches.
 
-    images : how many are recognised with every memory bit, counter and boundary compared
+    images : how many are recognised with every memory bit, counter and boundary compared; corner images
+        come besides, between which counters are moved to below powers of two
     """
     base = preset.scenario.base
     classes = pieces(preset.scenario, data)
@@ -47,7 +50,10 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     rng = np.random.default_rng(0)
     stage = {"brief": True, "transfers": 40}
+    corner = corners.images(plan, bundle, data.max_pixel, "large")
+    pictures = np.concatenate([data.images, corner])
     steps = [
+        *corners.refused(plan.network.classes, 0),
         Step("arrive", base, bus=True),
         Step("insert", 0, int(classes[0][-1]), memories=some),
     ]
@@ -56,9 +62,13 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         traced = n == 0
         windows = edges(plan) if traced else ()
         steps.append(Step("infer", 0, i, gaps, some, trace=traced, windows=windows, bus=traced))
+    for n in range(len(corner)):
+        bits = (0, *CARRIES)[n % (len(CARRIES) + 1)]
+        steps += [Step("counters", bits), Step("infer", 0, len(data.images) + n, bus=True)]
+    steps.append(Step("counters", 0))
     steps += [Step("stage", k, i, memories=some) for k, i in new]
     steps.append(Step("epoch", memories=some))
-    chip = prepared(plan, bundle, steps, data.images, contents)
+    chip = prepared(plan, bundle, steps, pictures, contents)
     kinds = minibatches.beginning(chip, TRACED)
     steps += [
         Step("retrain", memories=changing(plan), before=low_bits(plan), trace=True,
@@ -74,7 +84,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     used = sorted({s.image for s in steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}
     named = tuple(s if s.image is None else replace(s, image=place[s.image]) for s in steps)
-    return Script(named, data.images[used], kinds=tuple(kinds), contents=contents)
+    return Script(named, pictures[used], kinds=tuple(kinds), contents=contents, length="large")
 
 
 def remembered(

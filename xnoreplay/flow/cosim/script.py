@@ -10,6 +10,7 @@ from xnoreplay.flow.cosim import minibatches, resets
 from xnoreplay.flow.cosim.stage import Stage
 from xnoreplay.flow.data import Dataset
 from xnoreplay.flow.latents import LatentSet
+from xnoreplay.spec.bits import to_int, unpack_bytes
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
@@ -28,7 +29,9 @@ REGISTERS = (
 LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
 are looked at before the first."""
-COMMANDS = (*(c.name.lower() for c in Command), *resets.STEPS)
+ASIDE = ("refuse", "write", "counters")
+"""What a step does that is no command of the chip, beside `resets.STEPS`; see `Step`."""
+COMMANDS = (*(c.name.lower() for c in Command), *resets.STEPS, *ASIDE)
 """What a step can be: a recorded one is held to them."""
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
@@ -40,10 +43,15 @@ SLACK = 64  # cycles past the most that the plan allows a phase before it counts
 
 @dataclass(frozen=True)
 class Step:
-    """One command.
+    """One command, or something else that a host may do while the chip is idle.
 
-    command : name of a `spec.registers.Command`, in lower case, `PORT`, or one of `resets.STEPS`
-    argument : its argument
+    command : name of a `spec.registers.Command`, in lower case; `PORT`; one of `resets.STEPS`; or one
+        of `ASIDE`:
+        "refuse" writes the register COMMAND, which must answer SLVERR and change nothing; "write" writes
+        first rows of a memory, over the bus where the host has a window on it, but for labels and
+        counts, which would be stale; "counters" moves every event counter to 2^argument - 1, or with 0 back to
+        where it would be
+    argument : its argument; of "refuse" the word that is written
     image : index of its image
     gaps : cycles by which each pixel is late
     memories : compared row by row when the command has ended
@@ -56,6 +64,8 @@ class Step:
     reset : cycles of the command before the one in which a reset ends it, or 0
     transfers : (address, data or None to read) of each transfer of a host's step
     stage : of `PORT`, what is done at the port
+    intrude : while it runs, another command is written, which must be refused with SLVERR
+    memory, rows : of "write": the memory's name, and its first rows as hexadecimal numbers
     """
 
     command: str
@@ -71,6 +81,9 @@ class Step:
     reset: int = 0
     transfers: tuple[tuple[int, int | None], ...] = ()
     stage: Stage | None = None
+    intrude: bool = False
+    memory: str = ""
+    rows: tuple[str, ...] = ()
 
     def plain(self, plan: Plan) -> dict:
         """As the test bench reads it."""
@@ -92,11 +105,17 @@ class Step:
 
     def carry_out(self, chip, images: np.ndarray):
         """The command on a simulated chip, and the reset that ends it, if one does; of a stage, what it
-        leaves to later commands: cycles."""
+        leaves to later commands: cycles; of `ASIDE`, only "write" changes it."""
+        from xnoreplay.sim.run import Result
+
         if self.stage:
             chip.abort(self.stage.cycles)
             never = [self.stage.cycles] * chip.plan.input.pixels
             return chip.infer(images[self.image], gaps=never)
+        if self.command == "write":
+            chip.write(self.memory, self.bits(chip.plan))
+        if self.command in ASIDE:
+            return Result()
         if self.command in resets.STEPS:
             return resets.carry_out(self, chip)
         if self.reset:
@@ -113,11 +132,22 @@ class Step:
             return getattr(chip, self.command)(*arguments, gaps=list(self.gaps))
         return getattr(chip, self.command)(*arguments)
 
+    def bits(self, plan: Plan) -> np.ndarray:
+        """(rows, width) uint8 bits that "write" writes."""
+        width = plan.memory(self.memory).width
+        raw = b"".join(int(row, 16).to_bytes(-(-width // 8), "little") for row in self.rows)
+        return unpack_bytes(np.frombuffer(raw, np.uint8).reshape(len(self.rows), -1), width)
+
     def limits(self, plan: Plan) -> list[int]:
         """Cycles after which each phase cannot be running any more, by its number."""
         most = {"idle": 0} | most_cycles(plan)
         most["input"] += sum(self.gaps or ())
         return [most[name] + SLACK for name in plan.phases]
+
+
+def write(memory: str, bits: np.ndarray) -> Step:
+    """The step that writes first rows of a memory, (rows, width) bits."""
+    return Step("write", memory=memory, rows=tuple(f"{to_int(row):x}" for row in bits))
 
 
 @dataclass(frozen=True)
@@ -131,6 +161,13 @@ class Script:
     contents: dict[str, np.ndarray] = field(default_factory=dict)
     """First rows of memories, (rows, width) bits, that the test bench and the model write before
     the first command; see `large`."""
+    length: str = "part"
+    """What it must reach: a name of `coverage.LENGTHS`."""
+
+    def uncounted(self) -> "Script":
+        """The same with counters left as they are, for what reads cycles off the chip's."""
+        steps = (replace(s, argument=0) if s.command == "counters" else s for s in self.steps)
+        return replace(self, steps=tuple(steps))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
@@ -140,7 +177,8 @@ class Script:
     def until(self, index: int, **changes) -> "Script":
         """The commands up to `index`, that one changed; the others look at nothing."""
         quiet = tuple(replace(s, memories=(), trace=False, bus=False) for s in self.steps[:index])
-        return replace(self, steps=(*quiet, replace(self.steps[index], **changes)))
+        steps = (*quiet, replace(self.steps[index], **changes))
+        return replace(self, steps=steps, length="part")
 
     def watched(self, first: int, last: int, plan: Plan) -> "Script":
         """The commands up to `last`; from `first` on, all that commands have written is looked at."""
@@ -148,7 +186,7 @@ class Script:
             replace(s, memories=self.written(i, plan) if i >= first else (), trace=False, windows=())
             for i, s in enumerate(self.steps[: last + 1])
         ]
-        return replace(self, steps=tuple(steps))
+        return replace(self, steps=tuple(steps), length="part")
 
     def written(self, index: int, plan: Plan) -> tuple[str, ...]:
         """Memories that the commands up to `index` may have written."""
@@ -189,22 +227,29 @@ def build(
 
     The host port is tried first, after the first session and last (`port`). Base classes arrive and fill the replay memory until samples are refused; `images` images are
     recognised with every memory, counter and register compared, half of them with pixels that come
-    late; then the sessions of the scenario: new samples are staged until the class or the staging
+    late, and corner images with their thermometer bits traced; then the sessions of the scenario: new samples are staged until the class or the staging
     memory ends, an epoch is walked, the chip retrains, and the memory is rebalanced; then every image
-    is recognised; last, commands are aborted, and one more session shows what they left; then power
-    goes and comes again, the host writes labels, and resets end commands (`resets.build`).
+    is recognised; then commands are aborted, and one more session shows what they left; what data do
+    not reach is written (`edges`); last, power goes and comes again, the host writes labels, and resets end
+    commands (`resets.build`). Words that are no command are refused before and after the first classes.
 
     What only the host writes is looked at late, so that a wrong bit of it shows where it first
     acts.
     """
+    from xnoreplay.flow.cosim import coverage, edges
+
     rng = np.random.default_rng(seed)
+    corner = edges.images(plan, bundle, data.max_pixel)
+    pictures = np.concatenate([data.images, corner])
     whole, some = memories(plan), changing(plan, learning=False)
     acting = tuple(n for n in whole if n not in LOW_BITS)
     replay = tuple(n for n in REPLAY + STAGING if n in whole)
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
     share = MANY_CYCLES // (2 * plan.feature_cycles)
-    steps = [port(plan, 1, some), Step("arrive", base, memories=some, trace=True, bus=True)]
+    steps = [port(plan, 1, some), *edges.refused(plan.network.classes, 0)]
+    steps.append(Step("arrive", base, memories=some, trace=True, bus=True))
+    steps += edges.refused(plan.network.classes, base)
     quota = plan.replay.capacity // base
     first = [int(i) for k in range(base) for i in classes[k][: quota + 1]]
     label = {int(i): k for k, members in enumerate(classes) for i in members}
@@ -212,13 +257,14 @@ def build(
         traced = n == 0
         steps.append(Step("insert", label[i], i, memories=some if traced else REPLAY, trace=traced))
         if traced:
-            chip, again = prepared(plan, bundle, steps, data.images), Step("insert", label[i], i)
-            if cycle := _within(chip, again, data.images, "insert", rng):
+            chip, again = prepared(plan, bundle, steps, pictures), Step("insert", label[i], i)
+            if cycle := within(chip, again, pictures, "insert", rng):
                 steps.append(replace(again, abort=cycle, memories=some))
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     for n, i in enumerate(chosen):
         gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
         steps.append(Step("infer", 0, i, gaps, acting, trace=n < 2, bus=True))
+    steps += edges.shown(plan, len(data.images), len(corner), some)
     tasks = preset.scenario.tasks
     kinds: dict[str, tuple[int, int]] = {}
     for task in range(1, tasks + 1):
@@ -234,7 +280,7 @@ def build(
             steps.append(Step("epoch", memories=some, trace=True, bus=True))
         retrain = Step("retrain", memories=changing(plan), bus=True)
         if task == 1:
-            chip = prepared(plan, bundle, steps, data.images)
+            chip = prepared(plan, bundle, steps, pictures)
             kinds = minibatches.windows(plan, chip)
             windows = merged(kinds.values())
             retrain = replace(retrain, trace=True, windows=windows, before=low_bits(plan))
@@ -247,12 +293,16 @@ def build(
     for n, i in enumerate(np.linspace(0, len(data.images) - 1, count).round().astype(int).tolist()):
         look = n % OFTEN == OFTEN - 1 or n == count - 1
         steps.append(Step("infer", 0, i, memories=some if look else (), bus=n == count - 1))
-    chip = prepared(plan, bundle, steps, data.images)
-    steps += aborted(chip, data.images, preset.scenario.classes - 1, rng)
+    chip = prepared(plan, bundle, steps, pictures)
+    needed = coverage.required(plan, bundle, Script((), pictures, length="whole"))
+    seen = coverage.Coverage(plan, bundle, chip)
+    seen.hits["phases aborted"]["insert"] += any(s.abort for s in steps)
+    steps += aborted(chip, pictures, preset.scenario.classes - 1, rng, seen)
+    steps += edges.rounds(plan, chip, pictures, needed, seen, rng)
     looked = {"memories": changing(plan), "bus": True}
-    steps += resets.build(chip, data.images, preset.scenario.classes - 1, rng, looked)
+    steps += resets.build(chip, pictures, preset.scenario.classes - 1, rng, looked)
     steps.append(port(plan, 3, whole, infers=True, commands=True))
-    return Script(tuple(steps), data.images, kinds=tuple(kinds))
+    return Script(tuple(steps), pictures, kinds=tuple(kinds), length="whole")
 
 
 def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
@@ -283,6 +333,8 @@ def prepared(
         chip.write(name, rows)
     for step in steps:
         if step.command not in ("infer", PORT):
+            if step.abort:
+                chip.abort(step.abort + BUS)
             step.carry_out(chip, images)
     return chip
 
@@ -302,7 +354,9 @@ def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator) -> list[Step]:
+def aborted(
+    chip, images: np.ndarray, label: int, rng: np.random.Generator, coverage
+) -> list[Step]:
     """Commands aborted in each of their phases, and what shows that the chip goes on from there.
 
     A sample is staged before each abort of a rebalance; a whole session, and an inference, come last.
@@ -311,6 +365,8 @@ def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator) -> l
     ----------
     chip : sim.run.Simulator
         As the script's commands so far leave it; it is driven on.
+    coverage : coverage.Coverage
+        Of that chip; it counts what is aborted.
     """
     plan, steps = chip.plan, []
     some = changing(plan)
@@ -319,7 +375,7 @@ def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator) -> l
     def do(step: Step) -> None:
         if step.abort:
             chip.abort(step.abort + BUS)
-        step.carry_out(chip, images)
+        coverage.step(step, step.carry_out(chip, images), images)
         steps.append(replace(step, memories=some, bus=True))
 
     for whole in (
@@ -329,7 +385,7 @@ def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator) -> l
         for phase in _phases(chip, whole, images):
             if whole.command == "rebalance":
                 do(Step("stage", label, image))
-            cycle = _within(chip, whole, images, phase, rng)
+            cycle = within(chip, whole, images, phase, rng)
             if cycle:
                 do(replace(whole, abort=cycle))
     for whole in (Step("retrain"), Step("rebalance"), Step("infer", 0, image)):
@@ -345,7 +401,7 @@ def _phases(chip, step: Step, images: np.ndarray) -> list[str]:
     return list(dict.fromkeys(name for name, _, _ in _spans(chip, step, images)))
 
 
-def _within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Generator) -> int:
+def within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Generator) -> int:
     """When to write ABORT so that it takes effect in an early run of a phase; 0 where none is.
 
     A command's first `BUS` cycles are over before a write can reach the chip.
@@ -361,14 +417,20 @@ def _within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Gen
     return int(rng.choice(possible[min(int(rng.integers(3)), len(possible) - 1)])) - BUS
 
 
-def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
+def short(
+    preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int = 2
+) -> Script:
     """Every command and a few images with everything compared: for a slow simulator."""
+    from xnoreplay.flow.cosim import edges
+
+    corner = edges.images(plan, bundle, data.max_pixel, "short")
     whole = memories(plan)
     classes = pieces(preset.scenario, data)
     base = preset.scenario.base
     new = preset.scenario.seen(1) - 1 if preset.scenario.tasks else base - 1
     stage = {"brief": True, "transfers": 40}
     plain = [
+        *edges.refused(plan.network.classes, 0),
         Step("arrive", base),
         *(Step("insert", k, int(classes[k][0])) for k in range(min(2, base))),
         *(Step("infer", 0, i) for i in range(images)),
@@ -382,10 +444,12 @@ def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
     ]
     learns = next(n for n, s in enumerate(plain) if s.command == "retrain")
     steps = [
-        replace(s, memories=changing(plan, n >= learns), bus=True, trace=True)
+        replace(s, memories=changing(plan, n >= learns), bus=True, trace=s.command != "refuse")
         for n, s in enumerate(plain)
     ]
     steps[-1] = replace(steps[-1], memories=whole)
     steps.insert(0, port(plan, 1, changing(plan, False), **stage))
-    steps.append(port(plan, 2, whole, infers=True, commands=True, **stage))
-    return Script(tuple(steps), data.images)
+    corners = [Step("infer", 0, len(data.images) + n, bus=True) for n in range(len(corner))]
+    last = port(plan, 2, whole, infers=True, commands=True, **stage)
+    pictures = np.concatenate([data.images, corner])
+    return Script((*steps, *corners, last), pictures, length="short")

@@ -15,6 +15,7 @@ import numpy as np
 from xnoreplay.flow import processes
 from xnoreplay.flow.cosim import runners
 from xnoreplay.flow.cosim.compare import Comparison, Difference, Model
+from xnoreplay.flow.cosim.coverage import required
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import CONTENTS, VARIABLE, Script
 from xnoreplay.flow.cosim.verilate import TOP
@@ -67,6 +68,8 @@ class Outcome:
     observed, expected : the traces of the command that differs
     resets : a reset came before a difference, so that its cycle is counted from there
     reached : what stages on the host port came to, and how often
+    coverage : what the script reached; see `coverage.Coverage.table`
+    missing : what it did not reach but must, by point
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -78,6 +81,8 @@ class Outcome:
     expected: list[str] = field(default_factory=list)
     resets: bool = False
     reached: Counter[str] = field(default_factory=Counter)
+    coverage: list[dict] = field(default_factory=list)
+    missing: dict[str, list[str]] = field(default_factory=dict)
 
 
 def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
@@ -91,6 +96,8 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan = setup.plan
+    if setup.waves:
+        script = script.uncounted()
     _write(setup, script, plan, folder)
     model = Model(plan, setup.bundle, script, setup.faults.sim)
     comparison = Comparison(plan, setup.bundle, model, counters(plan.memories))
@@ -104,7 +111,7 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
             found = comparison.observe(seen)
             if found:
                 outcome.differences = found
-                outcome.cycles = min(seen.get("cycles", 0), model.fast.cycles)
+                outcome.cycles = min(seen.get("cycles", 0), model.cycles)
                 outcome.resets = comparison.passed > 0
                 outcome.observed = seen.get("trace", [])
                 outcome.expected = comparison.expected_trace
@@ -124,6 +131,10 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
     outcome.reached = comparison.reached
     if not outcome.differences and not comparison.ended:
         raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
+    if not outcome.differences:
+        needed = required(plan, setup.bundle, script)
+        outcome.coverage = model.coverage.table(needed)
+        outcome.missing = model.coverage.missing(needed)
     return outcome
 
 

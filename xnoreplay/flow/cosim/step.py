@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow.cosim import large, protocol, resets, session, waves
+from xnoreplay.flow.cosim import coverage, large, protocol, resets, session, waves
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim.chip import DesignUnderTest, opened
 from xnoreplay.flow.cosim.replays import record
@@ -100,14 +100,17 @@ def script_of(
     if plan.is_large(preset.scenario.base):
         return large.build(preset, plan, data, bundle, min(images, LARGE_IMAGES))
     if simulator == "icarus":
-        short = scripts.short(preset, plan, data)
+        short = scripts.short(preset, plan, data, bundle)
         look = {"memories": scripts.changing(plan), "bus": True}
         return replace(short, steps=short.steps + resets.brief(preset.scenario.base, look))
     return scripts.build(preset, plan, data, bundle, images)
 
 
 def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> Outcome:
-    """One session; a difference is located, recorded in `out` and raised."""
+    """One session; a difference is located, recorded in `out` and raised.
+
+    So is a script that left out what it must reach, once all of it was found equal.
+    """
     label = f"co-simulating ({setup.simulator})"
     outcome = session.run(setup, script, design.work / "first", label, design.progress)
     if not outcome.differences:
@@ -118,6 +121,7 @@ def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> O
                 + (f" and {len(unseen) - MENTIONED} more" if len(unseen) > MENTIONED else ""),
                 {"missing": unseen},
             )
+        coverage.check(outcome.missing, outcome.coverage)
         return outcome
     index = outcome.differences[0].command
     design.progress.note(f"a difference: {outcome.differences[0]}; looking for where it begins")
@@ -174,6 +178,7 @@ def _figures(outcome: Outcome, built: Built) -> dict:
         "build_seconds": built.seconds,
         "build_kept": built.kept,
         "differences": 0,
+        "coverage": outcome.coverage,
     }
 
 

@@ -29,6 +29,7 @@ from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.reasons import reason
+from xnoreplay.spec.registers import COUNTERS
 
 TOP = "xnoreplay"
 KIND = "cosim"  # of `caches`
@@ -276,7 +277,7 @@ PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
     ("flat_rw", "xnoreplay_*", ("rows",)),
     ("flat_rw", "*thermometer", ("threshold*",)),
-    ("flat_rd", "*counters", ("*",)),
+    ("flat_rw", "*counters", tuple(name.replace(".", "_") for name in COUNTERS)),
     ("flat_rd", "*host", REGISTERS),
     ("flat_rd", "*", ("ren", "raddr", "rbank", "rplane", "wen", "waddr", "wdata", "wvalue")),
     ("flat_rd", "*balance", ("inverse_read",)),

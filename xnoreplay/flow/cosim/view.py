@@ -6,6 +6,7 @@ The only place that knows the instance names of `xnoreplay.hw`.
 from collections import deque
 from dataclasses import replace
 
+from xnoreplay.flow.cosim.counting import Counting
 from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.hw.array import Array, lane_columns
 from xnoreplay.hw.classifier import bank_row
@@ -270,7 +271,7 @@ class ChipView:
                 self.memories[memory.name] = MemoryView(self._rows(memory))
         self.counter_names = counters(plan.memories)
         self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
-        self.cycles_handle = dut.counters.cycles
+        self.counting = Counting(len(self.counters))
         # The host's inputs, so that names do not depend on where a register lives.
         self.registers = {name: getattr(dut.host, name) for name in REGISTERS}
 
@@ -322,7 +323,13 @@ class ChipView:
 
     @property
     def cycles(self) -> int:
-        return number(self.cycles_handle)
+        """The chip's counter `cycles`, which is the first, as if nobody had moved it."""
+        return self.counting.own(number(self.counters[0]))
+
+    def move_counters(self, bits: int) -> None:
+        """See `Counting.moved`."""
+        for handle, value in zip(self.counters, self.counting.moved(self.counter_values(), bits), strict=True):
+            handle.value = value
 
     def counter_values(self) -> list[int]:
         return [number(handle) for handle in self.counters]
