@@ -31,11 +31,11 @@ LOW_BITS = ("cls.low", "cls.hidden_low")
 are looked at before the first."""
 ASIDE = ("refuse", "write", "counters")
 """What a step does that is no command of the chip, beside `resets.STEPS`; see `Step`."""
-COMMANDS = (*(c.name.lower() for c in Command), *resets.STEPS, *ASIDE)
+PORT = "port"  # of a step: no command, but a stage on the host port
+COMMANDS = (*(c.name.lower() for c in Command), PORT, *resets.STEPS, *ASIDE)
 """What a step can be: a recorded one is held to them."""
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
-PORT = "port"  # of a step: no command, but a stage on the host port
 STAGE_CYCLES = 6000  # busy ones that a stage on the host port takes at most, without inferences
 STAGE_INFERS = 10  # whole inferences of a stage
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
