@@ -12,6 +12,7 @@ from pathlib import Path
 
 from xnoreplay.flow.costs import LEAST_DEPTH, SRAM_COLUMNS
 from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import ToolError, XnoreplayError
 from xnoreplay.spec.machine import cores
 
@@ -140,6 +141,11 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def wrote(path: Path) -> bool:
+    """Whether a file is what `xnoreplay characterize --cacti` writes of `run`."""
+    return reading.text(path).startswith(",".join(SRAM_COLUMNS) + "\n")
 
 
 def _one(binary: Path, node: int, device_type: str, kbit: int, width: int) -> dict[str, float] | str:

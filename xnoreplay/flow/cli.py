@@ -79,6 +79,7 @@ def _bring(
         first = "pretrain" if train else pipeline.FIRST
     names = run.span(first, last)
     forced = run.between(first, last) if force else []
+    run.require_own(names)
     tools.require(run.pending(names) + forced)
     pipeline.take_up(run, settings, names)
     if settings.own_training and not train and "export" in names:
@@ -314,8 +315,8 @@ def explore(
     Every combination of dials with accuracy, memory, cycles, energy and area; Pareto fronts, and
     the cheapest design that loses less than a point. It goes on where it was stopped.
     """
-    from xnoreplay.flow import explore_jobs, explore_space, explore_text, files
-    from xnoreplay.flow.step import RESULT
+    from xnoreplay.flow import explore_jobs, explore_space, explore_text
+    from xnoreplay.flow.step import result_of
 
     if sweep and spec:
         raise XnoreplayError("a sweep must be given by --sweep or by --spec, not by both")
@@ -323,7 +324,7 @@ def explore(
     explore_jobs.engine = explore_jobs.Engine(jobs, scheduler)
     folder = _bring("explore", "explore", out, force, data, preset=preset, bundle=bundle,
                     untrained=untrained, seeds=seeds, sweep=chosen)  # fmt: skip
-    typer.echo(explore_text.text(files.read_json(folder / "explore" / RESULT)))
+    typer.echo(explore_text.text(result_of(folder / "explore")))
     typer.echo(f"\npoints and pictures: {folder / 'explore'}")
 
 

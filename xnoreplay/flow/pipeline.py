@@ -12,7 +12,7 @@ from pathlib import Path
 from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain, trained
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
-from xnoreplay.flow.step import Context, Run, Step, step_record
+from xnoreplay.flow.step import RECORD, Context, Run, Step, step_record
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bundle import Bundle
@@ -46,6 +46,8 @@ REMEMBERED = (
     "own_training",
 )  # fmt: skip
 """Settings, besides preset and start, that a folder's next run takes up."""
+WAVES = tuple(f"waves/*-*/{name}" for name in ("waves.fst", "waves.gtkw", "waves.sucl", RECORD))
+"""What `cosim --waves` adds to the folder of the comparison."""
 START = "start.safetensors"
 """The folder's own copy of the bundle that its training went on from: that may be the folder's own,
 which the export replaces, or be gone when a later step asks whether the training is up to date."""
@@ -316,7 +318,7 @@ def steps(train: bool) -> dict[str, Step]:
         Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",), lesser="stand_in",
+            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=WAVES, lesser="stand_in",
             code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", LATENTS, *data.CODE),
         ),
         Step(
@@ -384,7 +386,7 @@ def _sweep(settings: Settings) -> dict[str, list]:
 
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
     """A run folder with the steps of the flow; nothing is written before `take_up`."""
-    return Run(folder, steps(train), configs(settings, train), progress)
+    return Run(folder, steps(train), configs(settings, train), progress, (SETTINGS, START))
 
 
 def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
@@ -398,10 +400,15 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
     export, own, start = run.configs["export"], run.folder / START, None
     if settings.start is not None and settings.start.absolute() != own.absolute():
         start = trained.load(settings.preset, settings.start)
+        if own.exists() and not _remembered(run.folder).get("start"):
+            raise XnoreplayError(
+                f"{own} must be new, or the bundle that this folder's training went on from, but the folder's "
+                f"{SETTINGS} knows of none; move it away"
+            )
     if "export" in names and not run.steps["export"].needs and not export["untrained"]:
         trained.load(settings.preset, Path(export["bundle"]) if export["bundle"] else None)
     if start is not None:
-        with guard.locked(run.folder):
+        with run.locked():
             try:
                 bundles.write(start, own)
             except OSError as error:
@@ -409,6 +416,13 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
         run.configs["pretrain"]["start"] = str(own)
     chosen = {"start": settings.start is not None} | {n: getattr(settings, n) for n in REMEMBERED}
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
+
+
+def _remembered(folder: Path) -> dict:
+    try:
+        return files.read_json(folder / SETTINGS)
+    except (OSError, ValueError):
+        return {}
 
 
 def trains(folder: Path, first: str | None, settings: Settings) -> bool:

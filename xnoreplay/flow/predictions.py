@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import reading
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.presets import Preset
@@ -44,7 +45,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
     stored, metadata = bundles.read_tensors(path, "prediction file", FORMAT)
     tensors = {name: a.astype(np.int64) for name, a in stored.items()}
     try:
-        labels, task, about = tensors.pop("label"), tensors.pop("task"), json.loads(metadata["about"])
+        labels, task, about = tensors.pop("label"), tensors.pop("task"), reading.json_of(metadata["about"], "field 'about'")
     except (KeyError, ValueError) as error:
         raise XnoreplayError(
             f"prediction file {path} must have tensors 'label' and 'task' and a field 'about', but: {error}"

@@ -12,7 +12,7 @@ from xnoreplay.flow.blocks import Card, Figure, Section
 from xnoreplay.flow.equality import comparisons
 from xnoreplay.flow.metrics import KIB, mean, quantity, spread
 from xnoreplay.flow.progress import clock
-from xnoreplay.flow.step import RECORD, RESULT
+from xnoreplay.flow.step import RESULT, result_of, step_record
 from xnoreplay.flow.trained import BUNDLE
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import machine, presets
@@ -28,14 +28,14 @@ def read(preset: Preset, inputs: dict[str, Path]) -> tuple[dict, dict, dict]:
     wanted = presets.to_dict(preset)
     results, failures, records = {}, {}, {}
     for name, folder in inputs.items():
-        record = files.read_json(folder / RECORD)
+        record = step_record(folder)
         if record["config"].get("preset", wanted) != files.plain(wanted):
             continue
         records[name] = record
         if record["failure"]:
             failures[name] = record["failure"]
         else:
-            results[name] = files.read_json(folder / RESULT)
+            results[name] = result_of(folder)
     return results, failures, records
 
 

@@ -13,7 +13,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from xnoreplay.sim import counters
-from xnoreplay.spec import image
+from xnoreplay.spec import image, reading, whole
 from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
@@ -201,20 +201,13 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        try:
-            with open(part, "wb") as f:
-                np.savez_compressed(f, plan=np.array(_identity(self.plan)), **self._plain())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with whole.whole_file(Path(path)) as part, part.open("wb") as f:
+            np.savez_compressed(f, plan=np.array(_identity(self.plan)), **self._plain())
 
     def restore(self, path: Path) -> None:
         """Read what `save` wrote; SpecError where it belongs to another plan."""
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with reading.opened(Path(path)) as file, np.load(file, allow_pickle=False) as saved:
                 tree = dict(saved)
         except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
             raise SpecError(f"state {path} must be a whole file that save wrote: {error}") from None

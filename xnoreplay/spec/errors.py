@@ -25,12 +25,33 @@ class ImageError(XnoreplayError, ValueError):
     """An image of the wrong shape or type."""
 
 
+class ReadError(XnoreplayError, ValueError):
+    """A file that cannot be read as what it must be."""
+
+
 class ToolError(XnoreplayError):
     """An external tool that is missing or failed."""
 
 
 class CheckFailure(Exception):
     """A design that failed a check. The command line prints it and exits with code 2."""
+
+
+SHOWN = 60  # characters of a user's value that a sentence repeats
+
+
+def shown(value: object) -> str:
+    """A user's value as a sentence repeats it: its `repr`, or the first `SHOWN` characters of that.
+
+    >>> shown("a"), shown("a" * 1000)
+    ("'a'", "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa... (1,002 characters)")
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # Python writes no integer of over 4,300 digits, nor deep nesting
+        size = f" of {value.bit_length():,} bits" if isinstance(value, int) else ""
+        return f"a value{size} that is too long to write out"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 
 class require:

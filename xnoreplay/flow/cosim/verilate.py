@@ -9,6 +9,7 @@ X, agrees.
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow import files
+from xnoreplay.flow import files, guard
 from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import ToolError
@@ -159,7 +160,7 @@ class Verilate:
 
     def _prune(self) -> None:
         """Forget what a killed process left, and the designs that were not used for longest."""
-        files.sweep(self.cache)
+        files.sweep(self.cache, re.compile(r".+-[0-9a-f]{20}").fullmatch)
         kept = sorted(self.cache.glob("*-*"), key=lambda p: p.stat().st_mtime)
         for folder in kept[:-KEEP]:
             shutil.rmtree(folder, ignore_errors=True)
@@ -200,7 +201,7 @@ class Verilate:
 def _locked(folder: Path) -> Iterator[None]:
     """One process at a time compiles; the next one finds what it wants."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
+    with guard.open_lock(folder) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
