@@ -158,7 +158,7 @@ def test_a_run_touches_only_what_carries_its_own_record(tree, had_run, end, forc
         run = Run(root / "run", steps_that(end), dict.fromkeys(STEPS, {}), Silent(), ("run.json",))
         refused = False
         try:
-            run.require_own(STEPS)
+            run.require_ready(STEPS)
         except XnoreplayError:
             refused = True
         assert snapshot(root) == before, "a look changes nothing"

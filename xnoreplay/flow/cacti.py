@@ -117,7 +117,7 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
         For a device type that is none.
     """
     binary = binary.resolve()
-    if not os.access(binary, os.X_OK) or binary.is_dir():
+    if not os.access(binary, os.X_OK) or not binary.is_file():
         raise ToolError(f"CACTI {binary} must be a program that can be run, but is not")
     for device_type in device_types:
         if device_type not in DEVICE:

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 import xnoreplay
-from xnoreplay.flow import cost_commands, experiments
+from xnoreplay.flow import cost_commands, experiments, streams
 from xnoreplay.flow.options import (
     AllClassesOption,
     AugmentOption,
@@ -79,7 +79,7 @@ def _bring(
         first = "pretrain" if train else pipeline.FIRST
     names = run.span(first, last)
     forced = run.between(first, last) if force else []
-    run.require_own(names)
+    run.require_ready(names)
     tools.require(run.pending(names) + forced)
     pipeline.take_up(run, settings, names)
     if settings.own_training and not train and "export" in names:
@@ -375,7 +375,7 @@ def draw(
 
     chosen = cost_commands.dialled(presets.load(preset or "digits"), settings)
     path = file or Path(f"{chosen.name}.svg")
-    files.require_writable(path)
+    files.require_writable(path, files.text_with("<svg", diagram.CAPTION))
     compiled = plan.compile(chosen.network, chosen.target)
     files.write_whole(path, diagram.chip_svg(compiled, chosen.name))
     typer.echo(f"block diagram: {path}")
@@ -430,6 +430,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback for a user's mistake."""
     arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     try:
+        _refuse_empty(arguments)
         code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
     except XnoreplayError as error:
         return _fail(str(error), BAD_INPUT)
@@ -446,6 +447,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """XnoreplayError for an empty argument: a path of it would be the current folder.
+
+    >>> _refuse_empty(["run", "--out", ""])
+    Traceback (most recent call last):
+    ...
+    xnoreplay.spec.errors.XnoreplayError: --out must have a value, not ''
+    """
+    for before, argument in zip(["an argument", *arguments], arguments, strict=False):
+        name, _, value = argument.partition("=")
+        if not argument or (name.startswith("--") and argument.endswith("=") and not value):
+            raise XnoreplayError(f"{name or before} must have a value, not ''")
+
+
 def _fail(sentence: str, code: int) -> int:
     print(f"error: {sentence}", file=sys.stderr)
     return code
@@ -453,4 +468,5 @@ def _fail(sentence: str, code: int) -> int:
 
 def entry() -> None:
     """The console script."""
+    streams.hold()
     sys.exit(main())

@@ -21,6 +21,7 @@ import numpy as np
 
 from xnoreplay.flow import brought
 from xnoreplay.flow.cifar100 import to_ycbcr
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import ToolError, XnoreplayError
 
 FOLDER, IMAGES, ARRAY = "core50", "core50_128x128", "core50_imgs.npz"
@@ -89,8 +90,8 @@ def _lists(folder: Path, run: int) -> Listed:
 
 def _list(path: Path) -> tuple[list[str], list[int]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = reading.text(path).split("\n")
+    except (OSError, ValueError) as error:
         raise XnoreplayError(f"{path} must be a file list of CORe50, but: {error}; {_get()}") from None
     paths, labels = [], []
     for number, line in enumerate(lines, start=1):
@@ -149,7 +150,7 @@ def _paths(folder: Path) -> list[str]:
 
 def _table(path: Path):
     try:
-        return brought.unpickle(path.read_bytes(), "latin1")
+        return brought.unpickle(reading.raw(path), "latin1")
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises almost anything
         raise XnoreplayError(
             f"{path} must be a table of CORe50, but cannot be read "
@@ -206,7 +207,7 @@ def _images(folder: Path, paths: list[str]) -> np.ndarray:
     def decode(i: int) -> None:
         path = folder / IMAGES / paths[i]
         try:
-            with Image.open(path) as image:
+            with reading.opened(path) as file, Image.open(file) as image:
                 size = image.size  # known before a pixel is decoded
                 if size == (SIDE, SIDE):
                     images[i] = to_ycbcr(np.asarray(image.convert("RGB")))

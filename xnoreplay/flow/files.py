@@ -21,6 +21,9 @@ __all__ = [
 ]  # fmt: skip
 
 
+HEAD = 1000  # characters in which a text says what it is
+
+
 def _plain(value):
     if isinstance(value, np.generic):
         return value.item()
@@ -98,6 +101,11 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
 def tensors_of(form: str) -> Callable[[Path], bool]:
     """For `require_writable`: whether a file is of safetensors, its metadata's format this one."""
     return lambda path: bundles.metadata_of(path).get("format") == form
+
+
+def text_with(*parts: str) -> Callable[[Path], bool]:
+    """For `require_writable`: whether a text has all of these near its begin."""
+    return lambda path: all(part in reading.text(path)[:HEAD] for part in parts)
 
 
 def _written_by(ours: Callable[[Path], bool], path: Path) -> bool:

@@ -16,7 +16,7 @@ from xnoreplay.flow.step import RECORD, Context, Run, Step, step_record
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError, XnoreplayError, require, unknown
+from xnoreplay.spec.errors import SpecError, XnoreplayError, require, shown, unknown
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.presets import Preset
 
@@ -41,6 +41,8 @@ SIMULATORS = ("verilator", "icarus", "both")
 
 TRAINING = ("start", "epochs")
 """Settings that only a pre-training of one network on one scenario can have."""
+WORDS = ("simulator", "objective")
+"""Settings that are words."""
 REMEMBERED = (
     "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump", "epochs",
     "own_training",
@@ -143,7 +145,10 @@ def resolve(
         recorded["start"] = own if recorded.get("start") and own.exists() else None
         strange = recorded.keys() - {f.name for f in fields(Settings)}
         if strange:
-            raise ValueError(f"{sorted(strange)[0]!r} is no setting")
+            raise ValueError(f"{shown(sorted(strange)[0])} is no setting")
+        for name in WORDS:
+            if not isinstance(recorded.get(name, ""), str):
+                raise ValueError(f"{name} must be a word, not {shown(recorded[name])}")
     except (FileNotFoundError, NotADirectoryError):
         recorded = {"preset": presets.PRESETS["digits"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:

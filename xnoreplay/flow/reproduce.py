@@ -309,7 +309,7 @@ def _together(
         "float_epochs": cil.FLOAT_EPOCHS,
         "native_epochs": systems.NATIVE_EPOCHS,
         "hardware": sorted({r["hardware"] for of_row in results for r in of_row}),
-        "bundles": [{"label": s.label, **s.bundle.provenance} for s in sources],
+        "bundles": [{**s.bundle.provenance, "label": s.label} for s in sources],
         "rows": done,
     }
 

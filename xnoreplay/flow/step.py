@@ -17,7 +17,7 @@ from pathlib import Path
 import xnoreplay
 from xnoreplay.flow import files, guard
 from xnoreplay.flow.progress import Progress, clock
-from xnoreplay.spec import whole
+from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError, shown, unknown
 
 RECORD, RESULT, SCRATCH = "step.json", "result.json", ".resume"
@@ -278,13 +278,14 @@ class Run:
             files.sweep(self.folder, lambda name: name in self.steps or name in self.written)
             yield
 
-    def require_own(self, names: Iterable[str]) -> None:
-        """Refuse a folder in which these steps would replace something that is not theirs; writes nothing.
+    def require_ready(self, names: Iterable[str]) -> None:
+        """Refuse what these steps would stop at, before any work: writes nothing.
 
         Raises
         ------
         XnoreplayError
-            Names the first file or folder that is somebody else's.
+            Names the first file or folder in their place that is somebody else's, or a user's file that
+            cannot be read.
         """
         guard.check_lock(self.folder)
         scratch = self.folder / SCRATCH
@@ -297,6 +298,9 @@ class Run:
             step = self.steps[name]
             require_own(self.folder / name, name, step.beside)
             require_scratch(scratch / name)
+            for key in step.files:
+                if given := self.configs[name].get(key):
+                    _require_user_file(key, Path(given))
 
     def require(self, name: str) -> list[str]:
         """A step and all it needs, in order."""
@@ -338,7 +342,7 @@ class Run:
             The step that was interrupted leaves nothing.
         """
         names, force = list(names), set(force)
-        self.require_own(names)
+        self.require_ready(names)
         with self.locked(), guard.interruptible() as check:
             for name in names:
                 self.outcomes[name] = self._bring(self.steps[name], name in force)
@@ -479,13 +483,17 @@ def own_scratch(folder: Path) -> Iterator[Path]:
                     folder.parent.rmdir()
 
 
-def _user_file_digest(key: str, path: Path) -> str:
+def _require_user_file(key: str, path: Path) -> None:
     try:
-        return files.file_digest(path)
-    except OSError as error:
-        raise XnoreplayError(
-            f"{key} {path} must be a readable file: {error.strerror}"
-        ) from None
+        reading.opened(path).close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise XnoreplayError(f"{key} {path} must be a readable file: {reason}") from None
+
+
+def _user_file_digest(key: str, path: Path) -> str:
+    _require_user_file(key, path)
+    return files.file_digest(path)
 
 
 def error_evidence(error: CheckFailure) -> dict:

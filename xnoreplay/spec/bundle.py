@@ -215,6 +215,14 @@ def told(provenance: dict, name: str, kind: type):
     return value if isinstance(value, kind) else kind()
 
 
+def share(provenance: dict, name: str) -> float | None:
+    """An accuracy of a bundle's provenance, a fraction; None where it has no number from 0 to 1 of that name."""
+    value = provenance.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return value
+
+
 def _ordered(raw: bytes) -> bytes:
     """The same file with its header's keys in order, so that equal bundles are equal files.
 

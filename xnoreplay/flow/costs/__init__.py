@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.target import TargetSpec
 
@@ -71,13 +72,13 @@ def use_sram(path: Path | None) -> None:
 
 def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
-        rows = tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+        rows = tuple(csv.DictReader(reading.text(path).splitlines()))
         for row in rows:
             _device_type, *figures = (row[column] for column in SRAM_COLUMNS)
             int(row["node_nm"])
             if not all(0 < float(figure) < math.inf for figure in figures):
                 raise ValueError(f"figures must be above 0 and finite, not {', '.join(figures)}")
-    except (OSError, UnicodeDecodeError, KeyError, TypeError, ValueError, csv.Error) as error:
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
         raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
     if not rows:
         raise CostError(f"SRAM table {path} must have at least one row, not none")

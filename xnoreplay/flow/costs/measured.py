@@ -1,10 +1,10 @@
 """Logic costs that a user measured with `characterize --liberty`, in place of the cited ones."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow.costs import Cost, CostError
+from xnoreplay.spec import reading
 from xnoreplay.spec.plan import Plan
 
 FORMAT = "xnoreplay-logic-1"
@@ -61,7 +61,7 @@ def logic() -> Logic | None:
 def read(path: Path) -> Logic:
     """Read a file of `characterize --liberty`."""
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = reading.read_json(path)
         if tree["format"] != FORMAT:
             raise ValueError(f"its format is {tree['format']!r}")
         where = f"{tree['liberty']} at {tree['volts']} V, gate level"
