@@ -13,7 +13,7 @@ from pathlib import Path
 from xnoreplay.flow.costs import LEAST_DEPTH, SRAM_COLUMNS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import ToolError, XnoreplayError
+from xnoreplay.spec.errors import ToolError, XnoreplayError, shown
 from xnoreplay.spec.machine import cores
 
 CAPACITIES = tuple(1 << k for k in range(4, 15))  # kbit
@@ -121,7 +121,7 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
         raise ToolError(f"CACTI {binary} must be a program that can be run, but is not")
     for device_type in device_types:
         if device_type not in DEVICE:
-            raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {device_type!r}")
+            raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {shown(device_type)}")
     wanted = [(d, k, w) for d in device_types for k, w in sizes()]
     rows, reason = [], ""
     with progress.task("CACTI", len(wanted)) as task, ThreadPoolExecutor(cores()) as pool:

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a check, 130 interrupted.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -40,9 +41,10 @@ from xnoreplay.flow.options import (
     WavesOption,
     find_data,
 )
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+from xnoreplay.spec.errors import SHOWN, CheckFailure, XnoreplayError
 
 BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
+ENDLESS = 500  # characters of a word that is cut: longer than a path is
 STOPPED = "interrupted; nothing half-written is left, and what has a run folder goes on from here"
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
@@ -462,8 +464,18 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _fail(sentence: str, code: int) -> int:
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {_readable(sentence)}", file=sys.stderr)
     return code
+
+
+def _readable(sentence: str) -> str:
+    r"""A sentence without what no terminal shows, and its endless words cut.
+
+    >>> print(_readable("a\x1b[2J"), _readable("9" * 1000)[-22:])
+    a\x1b[2J ... (1,000 characters)
+    """
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)
+    return re.sub(rf"\S{{{ENDLESS},}}", lambda m: f"{m[0][:SHOWN]}... ({len(m[0]):,} characters)", shown)
 
 
 def entry() -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from xnoreplay.flow import brought
 from xnoreplay.flow.cifar100 import to_ycbcr
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import ToolError, XnoreplayError
+from xnoreplay.spec.errors import ToolError, XnoreplayError, shown
 
 FOLDER, IMAGES, ARRAY = "core50", "core50_128x128", "core50_imgs.npz"
 LISTS = "batches_filelists/NC_inc"
@@ -133,7 +133,7 @@ def _whole(value, below: int) -> int:
     """An index or a label as an integer; ValueError, TypeError or OverflowError where it is none in range."""
     number = int(value)
     if number != value or not 0 <= number < below:
-        raise ValueError(f"{value!r} must be an integer from 0 to {below - 1}")
+        raise ValueError(f"{shown(value)} must be an integer from 0 to {below - 1}")
     return number
 
 
@@ -251,7 +251,7 @@ def _from_array(folder: Path, paths: list[str]) -> np.ndarray:
     strangers = [path for path in paths if path not in place]
     if strangers:
         raise XnoreplayError(
-            f"{folder / 'paths.pkl'} must name every listed image, but not {strangers[0]!r}; {_get()}"
+            f"{folder / 'paths.pkl'} must name every listed image, but not {shown(strangers[0])}; {_get()}"
         )
     images = np.empty((len(paths), SIDE, SIDE, CHANNELS), np.uint8)
     for i, path in enumerate(paths):

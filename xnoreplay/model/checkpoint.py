@@ -74,7 +74,7 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
     hold(found, known, "optimizer.")
     for name, tensor in found.items():
         if name.endswith((".step", ".exp_avg_sq")) and tensor.min() < 0:
-            raise XnoreplayError(f"tensor {'optimizer.' + name!r} of the checkpoint must be at least 0")
+            raise XnoreplayError(f"tensor {shown('optimizer.' + name)} of the checkpoint must be at least 0")
     moments: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
     for name, tensor in found.items():
         i, _, moment = name.partition(".")
@@ -105,7 +105,7 @@ def hold(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> 
         For the first that is missing, not known, of another shape or type, or not finite.
     """
     for name in sorted(given.keys() | known.keys()):
-        told = f"tensor {prefix + name!r} of the checkpoint"
+        told = f"tensor {shown(prefix + name)} of the checkpoint"
         if name not in given:
             raise XnoreplayError(f"{told} must be there")
         if name not in known:

@@ -16,7 +16,7 @@ from xnoreplay.sim import counters
 from xnoreplay.spec import image, reading, whole
 from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import LFSR_SEEDS
@@ -184,7 +184,7 @@ class State:
         """Change one bit of a memory."""
         if name not in self.names():
             raise SpecError(f"a fault's memory must be one of {', '.join(self.names())}, "
-                            f"not {name!r}")  # fmt: skip
+                            f"not {shown(name)}")  # fmt: skip
         memory = self.layouts[name].memory
         if not (0 <= row < memory.depth * memory.count and 0 <= bit < memory.width):
             raise SpecError(

@@ -197,15 +197,15 @@ def mismatch(
     """The first tensor that is not of the expected shape and dtype, as a sentence; '' if all are."""
     for name, (shape, dtype) in expected.items():
         if name not in tensors:
-            return f"tensor {name!r} must be present, but is not"
+            return f"tensor {shown(name)} must be present, but is not"
         actual = tensors[name]
         if actual.shape != shape or actual.dtype != dtype:
             return (
-                f"tensor {name!r} must be {dtype} of shape {shape}, "
+                f"tensor {shown(name)} must be {dtype} of shape {shape}, "
                 f"not {actual.dtype} of shape {actual.shape}"
             )
     for name in sorted(tensors.keys() - expected.keys()):
-        return f"tensor {name!r} must not be present"
+        return f"tensor {shown(name)} must not be present"
     return ""
 
 
@@ -274,7 +274,7 @@ def read(path: Path) -> Bundle:
     bundle = _assemble(net, tensors, provenance)
     for name, packed in _tensors(bundle).items():
         if (packed != tensors[name]).any():
-            raise BundleError(f"bundle {path}: tensor {name!r} must have 0 in its unused bits")
+            raise BundleError(f"bundle {path}: tensor {shown(name)} must have 0 in its unused bits")
     return bundle
 
 
