@@ -291,4 +291,4 @@ def test_a_file_of_its_own_is_written_again_through_a_link(tmp_path, capsys):
 ])  # fmt: skip
 def test_an_empty_path_is_refused(capsys, arguments):
     assert main(arguments) == 1
-    assert "must have a value, not ''" in capsys.readouterr().err
+    assert "must be given a value, not ''" in capsys.readouterr().err

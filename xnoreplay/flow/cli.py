@@ -455,12 +455,12 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
     >>> _refuse_empty(["run", "--out", ""])
     Traceback (most recent call last):
     ...
-    xnoreplay.spec.errors.XnoreplayError: --out must have a value, not ''
+    xnoreplay.spec.errors.XnoreplayError: --out must be given a value, not ''
     """
     for before, argument in zip(["an argument", *arguments], arguments, strict=False):
         name, _, value = argument.partition("=")
         if not argument or (name.startswith("--") and argument.endswith("=") and not value):
-            raise XnoreplayError(f"{name or before} must have a value, not ''")
+            raise XnoreplayError(f"{name or before} must be given a value, not ''")
 
 
 def _fail(sentence: str, code: int) -> int:
