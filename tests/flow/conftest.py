@@ -2,7 +2,7 @@
 
 import pytest
 
-from xnoreplay.flow.cosim import verilate
+from xnoreplay.spec import caches
 
 
 @pytest.fixture(scope="session")
@@ -11,5 +11,5 @@ def compiled(tmp_path_factory):
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if base.name.startswith("popen") else base
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(verilate.CACHE, str(shared / "cache"))
+        patch.setenv(caches.CACHE, str(shared / "cache"))
         yield

@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import activity, cacti, characterize, cli, costs, estimate, gate_level, liberty
+from xnoreplay.flow import (
+    activity,
+    cacti,
+    characterize,
+    cli,
+    costs,
+    estimate,
+    gate_level,
+    liberty,
+    tools,
+)
 from xnoreplay.flow.costs import measured
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import plan as plans
@@ -130,6 +140,32 @@ def test_a_unit_is_mapped_run_and_held_to_its_outputs(tmp_path):
     assert m.clock == pytest.approx(4 * 59 * 15e-15)  # 59 edges of the clock reach four pins
     with pytest.raises(CheckFailure, match="the netlist of counter must do what the unit does.* cycle 20"):
         gate_level.play(COUNTER, play(30, fault=20), tmp_path / "good")
+
+
+@pytest.mark.parametrize("name", ["plain", "a b", "c$d", "é"])
+def test_make_is_given_no_path_that_it_does_not_take(tmp_path, monkeypatch, name):
+    """It refuses folders with a space; the program comes back from where it was built."""
+    out = tmp_path / name
+    out.mkdir()
+    for file in (gate_level.NETLIST, "cells.v"):
+        (out / file).write_text("")
+    given = []
+
+    def execute(arguments, _env, folder):
+        given.append(folder)
+        assert not [a for a in arguments if Path(a).is_absolute()]
+        assert {gate_level.BENCH, gate_level.NETLIST, "cells.v", gate_level.MAIN.name} <= {
+            p.name for p in folder.iterdir()
+        }
+        (folder / "obj").mkdir()
+        (folder / "obj" / "Vbench").write_text("program")
+
+    monkeypatch.setattr(gate_level, "execute", execute)
+    monkeypatch.setattr(tools, "verilator_env", dict)
+    gate_level._build(gate_level.Unit("top", "", {"a": 1}, {"b": 1}), 3, out)
+    assert (given[0] == out) == (name == "plain")
+    assert tools.PLAIN.fullmatch(str(given[0]))
+    assert (out / "obj" / "Vbench").read_text() == "program"
 
 
 def test_saif_without_the_design():

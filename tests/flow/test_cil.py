@@ -8,9 +8,12 @@ import pytest
 from xnoreplay.flow import cil, dials
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.trained import packaged
+from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, reference
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.registers import Register
 
 DIGITS = presets.load("digits")
 TINY = presets.load("tiny")
@@ -74,6 +77,32 @@ def test_sessions_are_those_of_the_reference():
                 both.rebalance()
         expected = [chip.classifier.forward(z, chip.seen).prediction for z in few.test]
         assert learner.predict(few.test).tolist() == expected
+
+
+def test_a_seed_is_three_registers_that_a_host_writes():
+    """A chip with the states of a seed written after its reset learns what the learner does."""
+    bundle = bundles.random(TINY.network, 3)
+    learner = cil.power_on(TINY.target, bundle, 7)
+    chip = Simulator(plans.compile(TINY.network, TINY.target), bundle)
+    states = (learner.walk_state, *learner.proxies.random)
+    registers = (Register.LFSR_WALK, Register.LFSR_ERROR, Register.LFSR_UPDATE)
+    for register, state in zip(registers, states, strict=True):
+        assert getattr(chip.state, register.name.lower()) != state
+        chip.write_register(register, int(state))
+    latents = np.random.default_rng(0).integers(0, 2, (8, TINY.network.latent), dtype=np.uint8)
+    for both in (chip, learner):
+        both.arrive(3)
+    for n, z in enumerate(latents):
+        chip.enter_latent(z, n % 3)
+        learner.stage(z, n % 3)
+        if n % 4 == 3:
+            for both in (chip, learner):
+                both.retrain()
+                both.rebalance()
+                both.retrain()
+    np.testing.assert_array_equal(chip.proxies().output, learner.proxies.output)
+    assert chip.state.lfsr_walk == learner.walk_state
+    assert [chip.state.lfsr_error, chip.state.lfsr_update] == learner.proxies.random.tolist()
 
 
 def test_the_scores_are_told(bundle):

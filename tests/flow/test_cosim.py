@@ -10,7 +10,7 @@ import pytest
 from amaranth.hdl import Cat
 
 from xnoreplay.flow import cosim, data, tools
-from xnoreplay.flow.cosim import bare, chip, faults, netlist, replays, script, session
+from xnoreplay.flow.cosim import bare, chip, faults, netlist, replays, resets, script, session
 from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
 from xnoreplay.flow.cosim.script import Script, Step
 from xnoreplay.flow.data import Dataset
@@ -167,12 +167,15 @@ def test_the_whole_script_asks_for_all_that_is_promised():
     assert sum(acting <= set(s.memories) for s in infers) == 50
     assert len({s.image for s in infers}) == 300
     assert any(s.gaps for s in infers)
-    whole = [s for s in steps if not s.abort]
+    first = next(n for n, s in enumerate(steps) if s.command in resets.STEPS)
+    whole = [s for s in steps[:first] if not s.abort]
     assert sum(s.command == "rebalance" for s in whole) == TINY.scenario.tasks + 1
     assert sum(s.command == "retrain" for s in whole) == TINY.scenario.tasks + 1
     commands = {c.name.lower() for c in Command}
     assert {s.command for s in steps if s.trace} == commands
     assert {s.command for s in steps if s.abort} == commands
+    assert {s.command for s in steps if s.reset} == commands
+    assert {s.command for s in steps} == commands | set(resets.STEPS)
 
 
 def test_steps_survive_being_written():
@@ -213,7 +216,7 @@ def test_the_chip_equals_the_simulator(tmp_path, text):
     result = compare(tmp_path, text, images=6)["verilator"]
     compared = result["compared"]
     assert result["differences"] == 0
-    assert compared["predictions"] == 67
+    assert compared["predictions"] == 69
     assert compared["aborts"] >= 12
     assert compared["images.in_full"] >= 6
     assert compared["replay.events"] >= 10
@@ -254,8 +257,8 @@ def test_the_netlist_equals_the_simulator(tmp_path, text, gates, monkeypatch):
     compared = result["verilator"]["compared"]
     assert result["netlist"]["gates"] > 10_000
     assert result["netlist"]["memories"] >= len(PLAN.memories)
-    assert compared["predictions"] == 63
-    assert compared["commands.retrain"] == 10
+    assert compared["predictions"] == 65
+    assert compared["commands.retrain"] == 13
     assert compared["aborts"] >= 12
     assert compared["trace.lines"] > 500
 

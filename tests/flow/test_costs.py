@@ -133,9 +133,13 @@ def test_the_table_is_not_left(bits, width, message):
         costs.sram("read_pj", bits, width, TARGET)
 
 
-def test_a_memory_of_too_many_banks_is_refused():
-    with pytest.raises(costs.CostError, match="at most 16 banks of 16,384 kbit"):
-        costs.memory(1 << 24, 64, TARGET)
+def test_a_memory_may_have_many_banks():
+    """64 banks of 16 Mbit: an access is that of one, leakage and area those of all."""
+    one, many = (costs.memory(n << 18, 64, TARGET) for n in (1, 64))
+    assert many.read == one.read
+    assert many.write == one.write
+    assert many.leakage.nominal == pytest.approx(64 * one.leakage.nominal)
+    assert many.area == pytest.approx(64 * one.area)
 
 
 def test_a_technology_with_no_table(tmp_path):

@@ -1,6 +1,10 @@
 """The search: points, shared runs, fronts, answers, interrupts, and a cluster."""
 
 import dataclasses
+import json
+import multiprocessing
+import os
+import signal
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 
@@ -21,7 +25,7 @@ from xnoreplay.flow import explore_space as space
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import SpecError, ToolError
+from xnoreplay.spec.errors import SpecError, ToolError, XnoreplayError
 
 DIGITS = presets.load("digits")
 BUNDLE = trained.packaged(DIGITS)
@@ -102,6 +106,71 @@ def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
     monkeypatch.setattr(explore_jobs, "engine", Engine(rest))
     found = search(tmp_path)
     assert rest.done == found["runs"] - 5
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: "", lambda text: text[:-20], lambda _: "[]", lambda _: "null", lambda _: "[" * 100_000,
+        lambda text: text.replace("a_final", "a_finas"), lambda _: "\0" * 40, lambda _: "1" * 5000,
+        lambda text: json.dumps(json.loads(text)["result"]),
+        lambda text: json.dumps(json.loads(text) | {"result": {}}),
+        lambda text: text.replace('"forgetting": ', '"forgetting": 1'),
+    ],
+)  # fmt: skip
+def test_a_job_file_that_is_not_whole_is_done_again(damage, tmp_path, monkeypatch):
+    calls = []
+
+    def accuracy(seed, sources):
+        calls.append((seed, sources))
+        return dict.fromkeys(explore_jobs.SCORES, 0.5)
+
+    monkeypatch.setitem(explore_jobs.FUNCTIONS, "accuracy", accuracy)
+    monkeypatch.setattr(explore_jobs, "engine", Engine(Inline()))
+    job = explore_jobs.Job("accuracy", {"seed": 1}, "")
+    sources = explore_jobs.Sources("bundle", None)
+
+    def results():
+        return explore_jobs.run([job], sources, tmp_path, Silent())[job.name]
+
+    first, path = results(), tmp_path / f"{job.name}.json"
+    assert results() == first
+    assert len(calls) == 1
+    whole = path.read_bytes()
+    path.write_text(damage(whole.decode()))
+    assert results() == first
+    assert len(calls) == 2
+    assert path.read_bytes() == whole, "it is whole again"
+
+
+def test_a_fifo_in_place_of_a_job_file_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "job.json")
+    assert explore_jobs._kept(tmp_path / "job.json", "accuracy") is None
+
+
+def killed(*_):
+    """A job whose process is killed in it; pickled by name."""
+    explore_jobs._notes.joinpath(str(os.getpid())).write_text(json.dumps(["accuracy", {"seed": 7}]))
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_worker_that_is_killed_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setattr(explore_jobs, "run_job", killed)
+    monkeypatch.setattr(explore_jobs, "engine", explore_jobs.Engine(processes=2))
+    before = set(multiprocessing.active_children())
+    jobs = [explore_jobs.Job("accuracy", {"seed": n}, "") for n in range(4)]
+    with pytest.raises(XnoreplayError, match="must not end before its work, but one did: .*signal 9 in accuracy of seed 7"):
+        explore_jobs.run(jobs, explore_jobs.Sources("x", None), tmp_path, Silent())
+    assert set(multiprocessing.active_children()) <= before
+
+
+def test_an_interrupt_ends_the_workers():
+    before = set(multiprocessing.active_children())
+    with pytest.raises(KeyboardInterrupt), explore_jobs.Engine(processes=1).executor() as pool:  # noqa: PT012
+        pool.submit(signal.pause)
+        raise KeyboardInterrupt
+    assert pool.workers
+    assert set(multiprocessing.active_children()) <= before
 
 
 def test_processes_and_this_one_find_the_same(monkeypatch, tmp_path, result):

@@ -28,6 +28,20 @@ Info: \t          TRELLIS_IO:     3/  365     0%
 Info: \t              DP16KD:   301/  208   144%
 ERROR: Unable to place cell 'ram', no BELs remaining to implement cell type 'DP16KD'
 """
+ROUTED = """Info: Creating initial analytic placement for 653 cells, random placement wirelen = 74230.
+Info:     at initial placer iter 3, wirelen = 333
+Info: Running main analytical placer, max placement attempts per cell = 171405.
+Info:     at iteration #1, type ALL: wirelen solved = 335, spread = 3910, legal = 4133; time = 0.12s
+Info:     at iteration #10, type ALL: wirelen solved = 1866, spread = 2902, legal = 3224; time = 0.09s
+Info: Running simulated annealing placer for refinement.
+Info:   at iteration #5: temp = 0.000000, timing cost = 455, wirelen = 2893
+Info: Routing 3853 arcs.
+Info:            |   (re-)routed arcs  |   delta    | remaining|       time spent     |
+Info:    IterCnt |  w/ripup   wo/ripup |  w/r  wo/r |      arcs| batch(sec) total(sec)|
+Info:       1000 |      233        766 |  233   766 |      3114|       1.09       1.09|
+Info:       6000 |     2082       3779 |  158   824 |       536|       1.14       7.02|
+Info: Routing complete.
+"""
 TINY = presets.PRESETS["tiny"]
 PLAN = plans.compile(TINY.network, TINY.target)
 needs_yosys = pytest.mark.skipif(
@@ -53,6 +67,61 @@ def test_what_a_device_has_too_few_of(tmp_path):
     assert place.too_large(log) == "needs 301 DP16KD of 208"
     log.write_text(FULL.replace("301", "201").replace("144%", " 96%").split("ERROR")[0])
     assert place.too_large(log) == ""
+
+
+def test_how_far_a_log_is():
+    lines = ROUTED.splitlines(keepends=True)
+    told = [place.how_far("".join(lines[:n])) for n in range(len(lines) + 1)]
+    notes = list(dict.fromkeys(note for _, note in told))
+    assert notes == [
+        "packing, and a first placement", "placing: iteration 1", "placing: iteration 10",
+        "refining the placement: iteration 1", "refining the placement: iteration 5",
+        "routing: 3,853 of 3,853 arcs left", "routing: 3,114 of 3,853 arcs left",
+        "routing: 536 of 3,853 arcs left", "timing",
+    ]  # fmt: skip
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0, 1)
+
+
+def test_a_bar_follows_a_log_and_does_not_go_back(tmp_path):
+    moves = []
+
+    class Bar:
+        def advance(self, n, note):
+            moves.append((n, note.partition(":")[0]))
+
+    follow = place.Follower(tmp_path / "log", Bar())
+    follow()
+    (tmp_path / "log").write_text(ROUTED.partition("Routing complete")[0])
+    follow()
+    (tmp_path / "log").write_text(ROUTED.partition("Info:       6000")[0])  # ripped up
+    follow()
+    (tmp_path / "log").write_text(ROUTED)
+    follow()
+    kinds = [kind for _, kind in moves]
+    assert kinds == ["packing, and a first placement", "routing", "routing", "timing"]
+    assert [n for n, _ in moves][2] == 0
+    assert sum(n for n, _ in moves) == 100
+
+
+def test_a_kept_report_that_is_not_whole_is_made_again(tmp_path):
+    report = tmp_path / "placed-0.json"
+    assert not place.kept(report)
+    for text in ("", "[]", "{", '{"fmax": {}}', "[" * 100_000):
+        report.write_text(text)
+        assert not place.kept(report)
+    report.write_text(json.dumps(PLACED))
+    assert place.kept(report)
+
+
+def test_a_kept_netlist_that_is_not_whole_is_made_again(tmp_path, monkeypatch):
+    def yosys(work, _name):
+        (work / f"part-{place.synth.NETLIST}").write_text('{"modules": {}}')
+
+    monkeypatch.setattr(place.synth, "yosys", yosys)
+    (tmp_path / place.synth.NETLIST).write_text('{"modules"')
+    assert place.mapped("", "top", tmp_path, Silent()) == {"modules": {}}
 
 
 def test_a_folder_of_something_else_is_kept(tmp_path):
@@ -157,7 +226,8 @@ def test_no_net_of_the_array_widens_with_the_lanes(tmp_path):
 
 
 def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
-    def output(arguments, cwd, seconds):
+    def output(arguments, cwd, seconds, look):
+        look()
         if arguments[arguments.index("--seed") + 1] == given_up:
             raise tools.TooLong(f"nextpnr must end within {seconds} seconds, but does not")
         (cwd / arguments[arguments.index("--report") + 1]).write_text(json.dumps(PLACED))

@@ -2,6 +2,10 @@
 
 import io
 import re
+import time
+from types import SimpleNamespace
+
+import pytest
 
 from xnoreplay.flow import progress
 
@@ -48,3 +52,61 @@ def test_the_default_is_a_log_where_nobody_watches(monkeypatch):
 def test_silence():
     with progress.Silent().task("x") as task:
         task.advance(3, note="nothing")
+
+
+def waited(stream, text):
+    """The stream's lines once a text is among them."""
+    for _ in range(3000):
+        if text in stream.getvalue():
+            return stream.getvalue().splitlines()
+        time.sleep(0.01)
+    raise AssertionError(f"{text!r} must be written, but is not: {stream.getvalue()!r}")
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Standard error, and a heartbeat that does not wait long."""
+    stream = io.StringIO()
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(progress, "QUIET", 0.05)
+    with progress.heartbeat(every=0.01):
+        yield stream
+
+
+def test_a_command_that_says_nothing_is_reported_at_work(impatient):
+    assert re.fullmatch(r"at work for \d+\.\d s", waited(impatient, "at work")[0])
+
+
+def test_a_silence_after_a_line_names_the_line(impatient):
+    progress.default().note("[cil] started")
+    lines = waited(impatient, "ago, at work")
+    assert re.fullmatch(r"\[cil\] started \| \d+\.\d s ago, at work", lines[-1])
+
+
+def test_a_task_that_says_nothing_is_reported_with_what_it_said_last(impatient):
+    with progress.default().task("images", total=4) as outer:
+        outer.advance(1, "image 0")
+        waited(impatient, "images | 1/4 |  25 % | image 0 | eta")
+        with progress.default().task("inner"):
+            waited(impatient, "inner | 0.")
+
+
+def test_nothing_is_added_to_what_speaks_often():
+    stream = io.StringIO()
+    log = progress.Log(stream)
+    log.note("a")
+    log.remind(3)
+    assert log.lines == 1, "a reminder is no word of its own"
+    assert stream.getvalue() == "a\na | 3.0 s ago, at work\n"
+
+
+def test_on_a_terminal_an_open_bar_is_enough():
+    from rich.console import Console
+
+    stream = io.StringIO()
+    bar = progress.Bar(Console(file=stream, width=100))
+    with bar.task("yosys"):
+        bar.remind(9.0)
+    assert "at work" not in stream.getvalue()
+    bar.remind(9.0)
+    assert stream.getvalue().endswith(" | 9.0 s ago, at work\n")

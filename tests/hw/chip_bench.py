@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from xnoreplay.hw.classifier import bank_row
@@ -29,19 +30,25 @@ class Observation:
     lfsr_walk: int = 0
     lfsr_error: int = 0
     lfsr_update: int = 0
+    stale: int = 0
 
 
-def run_chip(plan, bundle, commands, gaps=None, aborts=None) -> list[Observation]:
+def run_chip(plan, bundle, commands, gaps=None, aborts=None, resets=None) -> list[Observation]:
     """Run commands on a freshly loaded chip.
 
     commands : list of (Command, argument, image or None)
     gaps : None for pixels without a pause, or a numpy Generator that chooses pauses
     aborts : None, or for each command None or the number of its cycles, the last one's included
+    resets : the same, of commands that a reset ends in the last of these cycles
     """
     chip = Chip(plan)
+    top, domain = Module(), ClockDomain("sync")
+    top.domains += domain
+    top.submodules.chip = chip
     seen: list[Observation] = []
 
     async def bench(ctx):
+        await emptied(ctx, chip)
         for name, rows in image.load(plan, bundle).items():
             cells = (
                 chip.thermometer.thresholds
@@ -52,17 +59,32 @@ def run_chip(plan, bundle, commands, gaps=None, aborts=None) -> list[Observation
                 ctx.set(cell, to_int(row))
         for i, (command, argument, pixels) in enumerate(commands):
             abort = aborts[i] if aborts else None
-            phases, cycles = await _command(ctx, chip, plan, command, argument, pixels, gaps, abort)
+            reset = (domain.rst, resets[i]) if resets and resets[i] else None
+            phases, cycles = await _command(
+                ctx, chip, plan, command, argument, pixels, gaps, abort, reset
+            )
+            if reset:
+                assert await emptied(ctx, chip) == plan.replay.capacity
             seen.append(_observe(ctx, chip, plan, phases, cycles))
 
-    simulator = Simulator(chip)
+    simulator = Simulator(top)
     simulator.add_clock(1e-6)
     simulator.add_testbench(bench)
     simulator.run()
     return seen
 
 
-async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort):
+async def emptied(ctx, chip) -> int:
+    """Wait until the chip has emptied its replay memory after a reset; the cycles that it took."""
+    cycles = 0
+    while ctx.get(chip.busy):
+        assert ctx.get(chip.phase) == 0
+        await ctx.tick()
+        cycles += 1
+    return cycles
+
+
+async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort, reset=None):
     ctx.set(chip.host.command, int(command))
     ctx.set(chip.host.argument, argument)
     ctx.set(chip.host.start, 1)
@@ -70,7 +92,7 @@ async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort):
     ctx.set(chip.host.start, 0)
     queue = [] if pixels is None else list(pixels.reshape(-1, pixels.shape[2]))
     phases, cycles = [], 0
-    while ctx.get(chip.busy):
+    while ctx.get(chip.phase):
         phase = plan.phases[ctx.get(chip.phase)]
         if not phases or phases[-1][0] != phase:
             phases.append((phase, cycles))
@@ -81,8 +103,12 @@ async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort):
             if ctx.get(chip.s_axis_pixel_tready):
                 queue.pop(0)
         ctx.set(chip.host.abort, int(cycles + 1 == abort))
+        if reset:
+            ctx.set(reset[0], int(cycles + 1 == reset[1]))
         await ctx.tick()
         cycles += 1
+    if reset:
+        ctx.set(reset[0], 0)
     ctx.set(chip.host.abort, 0)
     ctx.set(chip.s_axis_pixel_tvalid, 0)
     return phases, cycles
@@ -150,6 +176,7 @@ def _observe(ctx, chip, plan, phases, cycles) -> Observation:
         memories,
         {name: ctx.get(unit.value(name)) for name in unit.names},
         *(ctx.get(chip.lfsrs[name].state) for name in ("walk", "error", "update")),
+        ctx.get(chip.host.stale),
     )
 
 
@@ -160,4 +187,4 @@ def random_image(rng: np.random.Generator, plan) -> np.ndarray:
 
 INFER, STAGE, INSERT = Command.INFER, Command.STAGE, Command.INSERT
 ARRIVE, REBALANCE, EPOCH = Command.ARRIVE, Command.REBALANCE, Command.EPOCH
-RETRAIN = Command.RETRAIN
+RETRAIN, RESTORE = Command.RETRAIN, Command.RESTORE

@@ -35,12 +35,16 @@ class Chip:
     rows: dict[str, list[int]]
     busy: bool = False
     started: list[tuple[int, int]] = field(default_factory=list)
+    written: list[tuple[Register, int]] = field(default_factory=list)
     touched: int = 0
     aborts: int = 0
 
 
-def drive(memories, transfers, busy=False):
-    """Transfers through the hardware: [(response, read data or None)], and the chip they left."""
+def drive(memories, transfers, busy=False, restored=()):
+    """Transfers through the hardware: [(response, read data or None)], and the chip they left.
+
+    restored : numbers of the transfers after which a restore comes to its end
+    """
     host = Host(memories)
     chip = Chip({w.memory.name: [0] * w.memory.depth for w in host.windows}, busy)
     answers = []
@@ -54,6 +58,9 @@ def drive(memories, transfers, busy=False):
             if ctx.get(host.start):
                 chip.started.append((ctx.get(host.command), ctx.get(host.argument)))
             chip.aborts += ctx.get(host.abort)
+            for register in host.writable:
+                if ctx.get(host.strobe(register.name.lower())):
+                    chip.written.append((register, ctx.get(host.value)))
 
     def memory(window):
         port, rows = host.port(window.memory.name), chip.rows[window.memory.name]
@@ -91,7 +98,11 @@ def drive(memories, transfers, busy=False):
         return values
 
     async def master(ctx):
-        for t in transfers:
+        for n, t in enumerate(transfers):
+            if n - 1 in restored:
+                ctx.set(host.restored, 1)
+                await ctx.tick()
+                ctx.set(host.restored, 0)
             if t.data is None:
                 await send(ctx, "ar", t.gaps[0], araddr=t.address)
                 data, response = await receive(ctx, "r", t.gaps[2], "rdata", "rresp")
@@ -119,7 +130,9 @@ def drive(memories, transfers, busy=False):
 class Model:
     """The address map in plain Python."""
 
-    def __init__(self, memories, busy=False):
+    def __init__(self, memories, busy=False, restored=()):
+        self.writable, self.written = registers.writable(memories), []
+        self.stale, self.count, self.restored = False, -1, restored
         self.windows = {w.base >> registers.WINDOW_SHIFT: w for w in registers.windows(memories)}
         self.rows = {w.memory.name: [0] * w.memory.depth for w in self.windows.values()}
         self.gathered = {}
@@ -130,6 +143,8 @@ class Model:
             self.fixed |= {0x400 + 8 * i: i, 0x404 + 8 * i: i + 1}
 
     def __call__(self, t: Transfer):
+        self.stale = self.stale and self.count not in self.restored
+        self.count += 1
         if t.data is not None and t.strobe != 15:
             return Response.SLVERR, None
         region, offset = divmod(t.address, 1 << registers.WINDOW_SHIFT)
@@ -147,17 +162,27 @@ class Model:
         rows = self.rows[window.memory.name]
         if t.data is None:
             return Response.OKAY, rows[row] >> 32 * chunk & 0xFFFFFFFF
+        if window.memory.name == "replay.count":
+            return Response.SLVERR, None
         self.gathered[chunk] = t.data
         if chunk == window.chunks - 1:
             value = sum(self.gathered.get(c, 0) << 32 * c for c in range(window.chunks))
             rows[row] = value & (1 << window.memory.width) - 1
+            self.stale |= window.memory.name in ("replay.label", "staging.label")
         return Response.OKAY, None
 
     def control(self, offset, data):
         if offset not in self.fixed:
             return Response.DECERR, None if data is not None else 0
         if data is None:
-            return Response.OKAY, self.command if offset == 4 else self.fixed[offset]
+            now = {4: self.command, 8: self.fixed[8] | self.stale << 3}
+            return Response.OKAY, now.get(offset, self.fixed[offset])
+        if offset in self.writable:
+            if self.busy or data not in self.writable[Register(offset)]:
+                return Response.SLVERR, None
+            self.written.append((Register(offset), data))
+            self.stale |= offset in (Register.SEEN, Register.STAGED)
+            return Response.OKAY, None
         number, argument = data & 255, data >> 16
         if offset == Register.ABORT:
             self.aborts += 1
@@ -169,6 +194,9 @@ class Model:
         known = number in list(Command)
         if offset != 4 or self.busy or not known or argument not in legal.get(number, range(1 << 16)):
             return Response.SLVERR, None
+        if self.stale and number not in (Command.INFER, Command.RESTORE):
+            return Response.SLVERR, None
+        self.stale |= number == Command.RESTORE
         self.started.append((number, argument))
         self.command = argument << 16 | number
         return Response.OKAY, None
@@ -177,7 +205,8 @@ class Model:
 @st.composite
 def memory_sets(draw):
     """A few of the host's memories with any shape, and the counts that tell the classes."""
-    names = draw(st.sets(st.sampled_from(registers.HOST_MEMORIES), min_size=1, max_size=4))
+    others = sorted(set(registers.HOST_MEMORIES) - {"replay.count"})
+    names = draw(st.sets(st.sampled_from(others), min_size=1, max_size=4))
     sizes = st.tuples(st.integers(1, 20), st.integers(1, 150))
     memories = [Memory(name, "any", *draw(sizes)) for name in sorted(names)]
     return (*memories, Memory("replay.count", "tables", CLASSES, 4))
@@ -204,19 +233,22 @@ def random_transfers(memories, rng, n):
             yield Transfer(window.address(row, chunk), rng.choice([None, 7]), gaps=gaps())
         elif kind < 0.95:
             address = rng.choice([*range(0, 0x30, 2), 0x400, 0x404, 0x428, 0x3FC, 0x600, 0xD << 24])
-            yield Transfer(address, rng.choice([None, None, 5]), gaps=gaps())
+            # 5 is more classes than there are, and may be as many slots as there are, or more.
+            yield Transfer(address, rng.choice([None, None, 0, 1, 5, 1 << 31]), gaps=gaps())
         else:
-            word = rng.randrange(8) | rng.randrange(6) << 16
+            word = rng.randrange(10) | rng.randrange(6) << 16
             yield Transfer(Register.COMMAND, word, rng.choice([15, 15, 3]), gaps())
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(memories=memory_sets(), seed=st.integers(0, 999), busy=st.booleans())
 def test_address_map(memories, seed, busy):
-    transfers = list(random_transfers(memories, random.Random(seed), 30))
-    model = Model(memories, busy)
+    rng = random.Random(seed)
+    transfers = list(random_transfers(memories, rng, 30))
+    restored = rng.sample(range(len(transfers) - 1), min(4, len(transfers) - 1))
+    model = Model(memories, busy, restored)
     expected = [model(t) for t in transfers]
-    answers, chip = drive(memories, transfers, busy)
+    answers, chip = drive(memories, transfers, busy, restored)
     for transfer, want, got in zip(transfers, expected, answers, strict=True):
         if want[0] == Response.OKAY:
             assert got == want, transfer
@@ -224,6 +256,7 @@ def test_address_map(memories, seed, busy):
             assert got[0] == want[0], transfer
     assert chip.rows == model.rows
     assert chip.started == model.started
+    assert chip.written == model.written
     assert chip.aborts == model.aborts
     if busy:
         assert chip.touched == 0
@@ -269,3 +302,50 @@ def test_presets_have_room_for_their_rows(preset):
     p = presets.load(preset)
     for window in registers.windows(plan.compile(p.network, p.target).memories):
         assert window.address(window.memory.depth - 1, window.stride - 1) < window.base + (1 << 24)
+
+
+LABELS = (
+    Memory("replay.label", "replay", 6, 3), Memory("staging.label", "staging", 3, 2),
+    Memory("replay.count", "tables", CLASSES, 3),
+)  # fmt: skip
+COMMANDS = {command: registers.arguments(command, SEEN, CLASSES).start for command in Command}
+
+
+@pytest.mark.parametrize("what", registers.STALES)
+def test_commands_wait_for_a_restore_after_a_write_of(what):
+    """Before the write all commands are taken, after it two, and after a restore all again."""
+    window = {w.memory.name: w for w in registers.windows(LABELS)}.get(what)
+    address = window.address(0, 0) if window else int(what)
+    asked = [Transfer(Register.COMMAND, c | argument << 16) for c, argument in COMMANDS.items()]
+    before = asked[:-1]  # without the restore, which has the commands wait in any case
+    transfers = [*before, Transfer(address, 1), Transfer(Register.STATUS), *asked, *asked]
+    first, second = len(before) + 2, len(before) + 2 + len(asked)
+    answers, _ = drive(LABELS, transfers, restored=(second - 1,))
+    fine, waits = Response.OKAY, Response.SLVERR
+    free = [fine if c in registers.STALE_COMMANDS else waits for c in COMMANDS]
+    assert [r for r, _ in answers[: len(before)]] == [fine] * len(before)
+    assert answers[first - 2 : first] == [(fine, None), (fine, 8)]
+    assert [r for r, _ in answers[first:second]] == free
+    assert [r for r, _ in answers[second:]] == [fine] * len(asked)
+
+
+def test_registers_take_the_ends_of_their_ranges():
+    transfers, want = [], []
+    for register, legal in registers.writable(LABELS).items():
+        for value in (legal.start - 1, legal.start, legal.stop - 1, legal.stop):
+            if 0 <= value < 1 << 32:
+                transfers.append(Transfer(register, value))
+                want.append(value in legal)
+    answers, chip = drive(LABELS, transfers)
+    assert [response == Response.OKAY for response, _ in answers] == want
+    assert chip.written == [
+        (t.address, t.data) for t, legal in zip(transfers, want, strict=True) if legal
+    ]
+
+
+def test_the_counts_are_only_read():
+    window = {w.memory.name: w for w in registers.windows(LABELS)}["replay.count"]
+    transfers = [Transfer(window.address(row, 0), data) for row in range(4) for data in (3, None)]
+    answers, chip = drive(LABELS, transfers)
+    assert answers == [(Response.SLVERR, None), (Response.OKAY, 0)] * 4
+    assert chip.touched == 4

@@ -117,6 +117,18 @@ def test_replay(mode, design, seed, new):
         assert counted["cycles"] == plan.feature_cycles + (1 if refused else r.copy_cycles)
         assert counted["replay.refusals"] == refused
     staged, held = chip.state.staged, sum(chip.memory_ints("replay.count"))
+    counted = moved(chip, "restore")
+    assert {name: n for name, n in counted.items() if n} == {
+        name: n
+        for name, n in {
+            "cycles": r.restore_cycles(plan.network.classes, staged),
+            "replay.label.reads": r.capacity,
+            "replay.count.reads": held,
+            "replay.count.writes": plan.network.classes + held,
+            "staging.label.reads": staged,
+        }.items()
+        if n
+    }
     hits = staged + held
     counted = moved(chip, "epoch")
     assert counted["cycles"] == r.epoch_cycles(staged, hits)

@@ -33,8 +33,8 @@ def chip(mode: str = "fast", trace: bool = False, **options) -> Simulator:
 def test_saved_state_continues(mode, tmp_path):
     first, second = chip(mode), Simulator(PLAN, BUNDLE, mode)
     first.retrain()
-    first.save(tmp_path / "state.npz")
-    second.restore(tmp_path / "state.npz")
+    first.dump(tmp_path / "state.npz")
+    second.load(tmp_path / "state.npz")
     assert_same(first, second)
     for each in (first, second):
         each.rebalance()
@@ -45,12 +45,12 @@ def test_saved_state_continues(mode, tmp_path):
 
 
 def test_saved_state_of_another_plan_is_refused(tmp_path):
-    chip().save(tmp_path / "state.npz")
+    chip().dump(tmp_path / "state.npz")
     digits = presets.load("digits")
     plan = plans.compile(digits.network, digits.target)
     other = Simulator(plan, bundles.random(digits.network, 0))
     with pytest.raises(SpecError, match="must come from the same network and target"):
-        other.restore(tmp_path / "state.npz")
+        other.load(tmp_path / "state.npz")
 
 
 def test_fault_is_located_by_the_trace():
@@ -137,10 +137,10 @@ def test_a_file_that_is_no_state(tmp_path):
     fresh = Simulator(PLAN, BUNDLE)
     path = tmp_path / "state.npz"
     with pytest.raises(SpecError, match="must be a whole file that save wrote"):
-        fresh.restore(path)
+        fresh.load(path)
     path.write_bytes(b"nonsense")
     with pytest.raises(SpecError, match="must be a whole file that save wrote"):
-        fresh.restore(path)
+        fresh.load(path)
 
 
 @pytest.mark.parametrize("mode", ["fast", "step"])

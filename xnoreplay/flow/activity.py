@@ -121,7 +121,7 @@ def update_unit(plan: Plan) -> Unit:
     low = plan.memory("cls.low")
     top = plan.memory("cls.top")
     inputs = {
-        "output": 1, "hidden": 1, "read": stage, "step": stage, "write": stage,
+        "of_output": 1, "of_hidden": 1, "read": stage, "step": stage, "write": stage,
         "gradient": unit.sum_bits * unit.segment, "random": 32, "low_read__data": low.width,
         "top_rdata": COPIES * top.width,
     }  # fmt: skip
@@ -219,7 +219,7 @@ def _played(beats: list[dict], layout, plan: Plan) -> Activity:
         for b in beats
     ]  # fmt: skip
     for t in range(len(beats) + 2):
-        now, out = {"output": 1}, {}
+        now, out = {"of_output": 1}, {}
         if t < len(beats):
             now["read"] = stages[t]
             now["gradient"] = sum(

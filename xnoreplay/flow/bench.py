@@ -8,17 +8,16 @@ hours.
 """
 
 import resource
-import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow import tools
+from xnoreplay.flow import temporary, tools
 from xnoreplay.flow.progress import Progress
+from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure, unknown
@@ -157,14 +156,14 @@ def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
     infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
     script = Script((Step("arrive", common.seen), *infer), common.images[:n])
     before = tools.children()
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-bench-") as work:
+    with temporary.folder("bench") as work:
         shared = chip.DesignUnderTest(
-            common.preset, common.bundle, verilog, Faults(), tools.verilator_env(), Path(work),
+            common.preset, common.bundle, verilog, Faults(), tools.verilator_env(), work,
             chip.optimisation(verilog), common.progress,
         )  # fmt: skip
         setup, built = shared.setup(name)
         build = tools.children() - before
-        outcome = session.run(setup, script, Path(work) / "run", f"cocotb, {name}", common.progress)
+        outcome = session.run(setup, script, work / "run", f"cocotb, {name}", common.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
@@ -210,8 +209,6 @@ def amaranth(common: Common) -> Figure:
 
 def session(common: Common) -> Figure:
     """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
-    from dataclasses import replace
-
     from xnoreplay.sim.run import Simulator
 
     fill = _filler(common)
@@ -291,6 +288,7 @@ def run(
             raise unknown("measurement", name, MEASUREMENTS)
         tools.require(NEEDS.get(name, ()))
     compiled = plans.compile(preset.network, preset.target)
+    learning_plan.check_cycles(plans.compile(preset.network, replace(preset.target, epochs=epochs)))
     images, labels, dataset = samples(preset, progress)
     common = Common(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(

@@ -4,12 +4,10 @@ import csv
 import io
 import os
 import re
-import subprocess
-import tempfile
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from xnoreplay.flow import processes, temporary
 from xnoreplay.flow.costs import LEAST_DEPTH, SRAM_COLUMNS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import reading
@@ -124,7 +122,7 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
             raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {shown(device_type)}")
     wanted = [(d, k, w) for d in device_types for k, w in sizes()]
     rows, reason = [], ""
-    with progress.task("CACTI", len(wanted)) as task, ThreadPoolExecutor(cores()) as pool:
+    with progress.task("CACTI", len(wanted)) as task, processes.pool(cores()) as pool:
         results = pool.map(lambda entry: _one(binary, node, *entry), wanted)
         for (device_type, kbit, width), found in zip(wanted, results, strict=True):
             task.advance(1, f"{kbit} kbit")
@@ -150,13 +148,11 @@ def wrote(path: Path) -> bool:
 
 def _one(binary: Path, node: int, device_type: str, kbit: int, width: int) -> dict[str, float] | str:
     """Figures of one SRAM, or why there are none."""
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cacti-") as work:
-        path = Path(work) / "sram.cfg"
+    with temporary.folder("cacti") as work:
+        path = work / "sram.cfg"
         path.write_text(configuration(kbit, width, node, device_type), encoding="utf-8")
         # CACTI looks for its technology files beside itself.
-        done = subprocess.run(
-            [binary, "-infile", path], cwd=binary.parent, capture_output=True, text=True, check=False
-        )
+        done = processes.run([binary, "-infile", path], cwd=binary.parent)
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines()
             return lines[-1] if lines else f"it ended with {done.returncode}"

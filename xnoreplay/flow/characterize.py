@@ -1,15 +1,15 @@
 """Logic costs from a user's Liberty: a lane and the update unit, mapped, run, and priced by toggles."""
 
-import tempfile
 from pathlib import Path
 
-from xnoreplay.flow import activity, files, gate_level, liberty
-from xnoreplay.flow.costs.measured import FORMAT
+from xnoreplay.flow import activity, files, gate_level, liberty, temporary
+from xnoreplay.flow.costs.measured import FORMAT, check
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.session_text import columns
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.presets import Preset
 
 UM2_PER_MM2 = 1e6
@@ -29,7 +29,7 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
     Raises
     ------
     LibertyError
-        For a file that cannot be read.
+        For a file that cannot be read, or whose cells take no energy.
     """
     library, text = liberty.read(library_path), liberty.text_of(library_path)
     plan = plans.compile(preset.network, preset.target)
@@ -39,13 +39,13 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
         update, segments = activity.update_activity(preset, bundle)
     jobs = {"lane": (activity.lane_unit(plan), lane), "update": (activity.update_unit(plan), update)}
     measured = {}
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-gates-") as work:
+    with temporary.folder("gates") as work:
         for name, (unit, played) in jobs.items():
             with progress.task(f"{name}: yosys maps, Verilator runs (the first use prepares them)"):
-                measured[name] = gate_level.measure(unit, played, library, text, Path(work) / name)
+                measured[name] = gate_level.measure(unit, played, library, text, work / name)
     m, u = measured["lane"], measured["update"]
     worked = beats["xnor"] + beats["and"]
-    return {
+    tree = {
         "format": FORMAT,
         "liberty": library.name,
         "volts": library.volts,
@@ -69,6 +69,11 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
             for name, unit in measured.items()
         },
     }  # fmt: skip
+    try:
+        check(tree)
+    except SpecError as error:
+        raise liberty.LibertyError(f"Liberty file {library_path} must give energies to measure, but: {error}") from None
+    return tree
 
 
 TITLES = {

@@ -148,7 +148,10 @@ def evaluate(
 
 
 def power_on(target: TargetSpec, bundle: Bundle, seed: int):
-    """A learner whose three registers start from the seed; seed 0 is the chip's own power-on."""
+    """A learner whose three registers start from the seed; seed 0 is the chip's own power-on.
+
+    Those of another seed are what a host writes to LFSR_WALK, LFSR_ERROR and LFSR_UPDATE first.
+    """
     from xnoreplay.sim.learner import Learner
     from xnoreplay.spec.reference import Random
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 import xnoreplay
-from xnoreplay.flow import cost_commands, experiments, streams
+from xnoreplay.flow import cost_commands, experiments, interrupts
 from xnoreplay.flow.options import (
     AllClassesOption,
     AugmentOption,
@@ -37,15 +37,17 @@ from xnoreplay.flow.options import (
     SimulatorOption,
     StartOption,
     StepOption,
+    TrustOption,
     UntrainedOption,
+    VerilogOption,
     WavesOption,
     find_data,
 )
+from xnoreplay.flow.progress import heartbeat
 from xnoreplay.spec.errors import SHOWN, CheckFailure, XnoreplayError
 
-BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, 130
+BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, interrupts.CODE
 ENDLESS = 500  # characters of a word that is cut: longer than a path is
-STOPPED = "interrupted; nothing half-written is left, and what has a run folder goes on from here"
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
 ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -211,10 +213,7 @@ def cosim(
     preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
     untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None,
     simulator: SimulatorOption = None, fault: FaultOption = None, replay: ReplayOption = None,
-    verilog: Annotated[
-        Path | None,
-        typer.Option("--verilog", metavar="FILE", help="Hold this file, not the generated one."),
-    ] = None,
+    verilog: VerilogOption = None, trust: TrustOption = False,
     netlist: Annotated[
         bool, typer.Option("--netlist", help="Hold the gates that yosys maps the Verilog to.")
     ] = False,
@@ -228,13 +227,18 @@ def cosim(
     if replay is not None:
         given = (preset, out, bundle, images, simulator, fault, verilog, data)
         if untrained or force or netlist or any(option is not None for option in given):
-            raise XnoreplayError("--replay must be alone or with --waves: all else is in the recorded folder")
-        _replay(replay, waves)
+            raise XnoreplayError("--replay must be alone or with --waves and --trust: all else is in the recorded folder")
+        _replay(replay, waves, trust)
         return
     find_data(data)
+    if verilog is not None:
+        from xnoreplay.flow.cosim import read_verilog
+
+        read_verilog(verilog, trust)  # refused before the steps that come first
     chosen: dict[str, Any] = {
         "preset": preset, "bundle": bundle, "untrained": untrained, "images": images,
         "simulator": simulator, "faults": tuple(fault or ()), "verilog": verilog, "netlist": netlist,
+        "trust": trust,
     }  # fmt: skip
     if waves is None:
         _bring("cosim", "cosim", out, force, **chosen)
@@ -261,7 +265,7 @@ def _waves(text: str, out: Path | None, force: bool, chosen: dict) -> None:
     recording.write()
 
 
-def _replay(folder: Path, waves: str | None) -> None:
+def _replay(folder: Path, waves: str | None, trust: bool) -> None:
     """Carry out a recorded difference once more."""
     from xnoreplay.flow import cosim as cosimulation
     from xnoreplay.flow import guard, tools
@@ -273,7 +277,7 @@ def _replay(folder: Path, waves: str | None) -> None:
         window.parse(waves)
         tools.require(["waves"])
     with guard.interruptible():
-        result = cosimulation.replay(folder, default(), window=waves)
+        result = cosimulation.replay(folder, default(), window=waves, trust=trust)
     typer.echo(f"no difference in {result['cycles']:,} cycles")
 
 
@@ -348,13 +352,14 @@ for command in (*cost_commands.COMMANDS, *experiments.COMMANDS):
 
 @app.command()
 def doctor() -> None:
-    """Say which tools are there.
+    """Say which tools are there, and which caches are used.
 
     Which version, and what to do about those that are missing."""
     from xnoreplay.flow import doctor as examination
 
     diagnoses = examination.examine()
     typer.echo(examination.text(diagnoses))
+    typer.echo(f"\n{examination.caches_text()}")
     if not all(d.healthy for d in diagnoses):
         raise typer.Exit(BAD_INPUT)
 
@@ -433,7 +438,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     try:
         _refuse_empty(arguments)
-        code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
+        with heartbeat():
+            code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
     except XnoreplayError as error:
         return _fail(str(error), BAD_INPUT)
     except CheckFailure as error:
@@ -444,8 +450,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"a file could not be read or written: {error}", BAD_INPUT)
     except ParserError as error:
         return _fail(error.format_message(), BAD_INPUT)  # type: ignore[attr-defined]
-    if code == INTERRUPTED:  # typer turns Ctrl-C into this code
-        return _fail(STOPPED, code)
+    except Exception:
+        if not interrupts.asked():  # a library may turn an interrupt into an error of its own
+            raise
+        code = INTERRUPTED
+    if code == INTERRUPTED or interrupts.asked():  # typer turns Ctrl-C into this code
+        return _fail(interrupts.STOPPED, INTERRUPTED)
     return code if isinstance(code, int) else 0
 
 
@@ -464,6 +474,8 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 
 def _fail(sentence: str, code: int) -> int:
+    if interrupts.asked():  # what fails then fails because of it
+        return interrupts.say()
     print(f"error: {_readable(sentence)}", file=sys.stderr)
     return code
 
@@ -479,6 +491,9 @@ def _readable(sentence: str) -> str:
 
 
 def entry() -> None:
-    """The console script."""
-    streams.hold()
-    sys.exit(main())
+    """The console script of earlier installations."""
+    interrupts.entry()
+
+
+if __name__ == "__main__":
+    entry()

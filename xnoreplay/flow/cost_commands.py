@@ -32,14 +32,14 @@ LogicOption = Annotated[
 
 def dialled(preset, settings: list[str] | None):
     """A preset with dials of its target set; SpecError for an unknown one or a bad value."""
-    from xnoreplay.spec.errors import SpecError, unknown
+    from xnoreplay.spec.errors import SpecError, shown, unknown
 
     known = {f.name: f for f in dataclasses.fields(preset.target)}
     changes: dict[str, object] = {}
     for text in settings or ():
         name, equals, value = text.partition("=")
         if not equals:
-            raise SpecError(f"a dial must be set as NAME=VALUE, not {text!r}")
+            raise SpecError(f"a dial must be set as NAME=VALUE, not {shown(text)}")
         if name not in known:
             raise unknown("dial", name, known)
         changes[name] = _value(name, value, type(getattr(preset.target, name)))
@@ -50,7 +50,7 @@ def dialled(preset, settings: list[str] | None):
 
 
 def _value(name: str, text: str, kind: type) -> object:
-    from xnoreplay.spec.errors import SpecError
+    from xnoreplay.spec.errors import SpecError, shown
 
     if kind is bool and text in ("true", "false"):
         return text == "true"
@@ -58,10 +58,10 @@ def _value(name: str, text: str, kind: type) -> object:
         try:
             return int(text)
         except ValueError:
-            raise SpecError(f"{name} must be an integer, not {text!r}") from None
+            raise SpecError(f"{name} must be an integer, not {shown(text)}") from None
     if kind is str:
         return text
-    raise SpecError(f"{name} must be true or false, not {text!r}")
+    raise SpecError(f"{name} must be true or false, not {shown(text)}")
 
 
 def chosen_bundle(preset, bundle: Path | None, untrained: bool):
@@ -221,13 +221,12 @@ def place(
     from xnoreplay.flow import place as placing
     from xnoreplay.flow.progress import default
     from xnoreplay.flow.step import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
-    from xnoreplay.spec import plan, presets, whole
-    from xnoreplay.spec.errors import SpecError, require
+    from xnoreplay.spec import limits, plan, presets, whole
+    from xnoreplay.spec.errors import require
 
     require.choice("unit", unit, placing.UNITS)
-    require.positive("seeds", seeds)
-    if not minutes > 0:
-        raise SpecError(f"minutes must be more than 0, not {minutes:g}")
+    limits.count("seeds", seeds)
+    limits.number("minutes", minutes)
     chosen = dialled(presets.load(preset or "digits"), settings)
     tools.require(["generate", "synth"])
     folder = (out or Path("runs") / f"{chosen.name}-{unit}-placed").absolute()

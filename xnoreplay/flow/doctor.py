@@ -1,8 +1,11 @@
-"""Which tools are there, which version, and what to do about those that are not."""
+"""Which tools are there, which version, and what to do about those that are not; which caches are used."""
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from xnoreplay.flow.tools import TOOLS, Found, Tool
+from xnoreplay.spec import caches
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,27 @@ def text(diagnoses: list[Diagnosis]) -> str:
         line = f"{d.status:8}  {d.tool.name:{names}}  {version:{versions}}  {d.tool.purpose}"
         lines.append(line if d.found else f"{line}  -> {d.tool.remedy}")
     return "\n".join(lines)
+
+
+def caches_text() -> str:
+    """One line a cache: whether a file could be written there just now, what it keeps, where."""
+    beside = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parents[1] / "sim" / "__pycache__")
+    own, user, yowasp = caches.CACHE, "XDG_CACHE_HOME", os.environ.get("YOWASP_CACHE_DIR")
+    rows = (
+        ("kernels of the simulator", [beside, caches.folder("kernels")], own),
+        ("compiled simulations of cosim", [caches.folder("cosim")], own),
+        ("yosys and nextpnr", [Path(yowasp) if yowasp else caches.home()], user),
+    )
+    width = max(len(what) for what, _, _ in rows)
+    return "\n".join(_cache_line(f"{what:{width}}", places, variable) for what, places, variable in rows)
+
+
+def _cache_line(what: str, places: list[Path | None], variable: str) -> str:
+    reasons = [caches.unusable(place) for place in places]
+    good = next((p for p, reason in zip(places, reasons, strict=True) if not reason), None)
+    if good is not None:
+        return f"kept      {what}  {good}"
+    return (
+        f"not kept  {what}  {places[-1] or 'a cache'} cannot be written ({reasons[-1]}); a temporary one is "
+        f"used -> set {variable} to a folder that can be written"
+    )

@@ -14,7 +14,7 @@ from xnoreplay.flow.footprint import memory_map
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.learning import P_BITS
 from xnoreplay.spec.memories import Memory
-from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
 
 UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
@@ -98,11 +98,8 @@ def energy(
         For a counter without a cost: an absent cost is never zero.
     """
     memories = {m.name: m for m in instances or plan.memories}
-    if counters.get("learn.rows") and "cls.low" not in memories:
-        raise costs.CostError(
-            "an estimate of retraining must have proxies with low bits, whose writes count the "
-            f"work of the update units, but {plan.target.proxy_bits}-bit proxies have none"
-        )
+    if "cls.low" not in memories:
+        counters = {**counters, "cls.low.writes": _updated_segments(counters)}
     seconds = cycles / plan.target.clock_hz
     rows = []
     for memory in memories.values():
@@ -121,6 +118,14 @@ def energy(
     rows += _logic_rows(plan, counters, memories)
     own = measured.logic()
     return rows if own is None else _measured_rows(plan, counters, seconds, rows, own)
+
+
+def _updated_segments(counters: Mapping[str, float]) -> float:
+    """Segments of output rows that were updated on a chip whose proxies are their pair of weights.
+
+    No memory of low bits counts them there. Each segment writes cls.top twice, one of a hidden row once.
+    """
+    return (counters.get("cls.top.writes", 0) - counters.get("cls.hidden_low.writes", 0)) / COPIES
 
 
 def _measured_rows(

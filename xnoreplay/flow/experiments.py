@@ -20,8 +20,8 @@ from xnoreplay.flow.options import (
     find_data,
 )
 from xnoreplay.flow.step import require_own
-from xnoreplay.spec import presets
-from xnoreplay.spec.errors import SpecError, require, unknown
+from xnoreplay.spec import limits, presets
+from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.machine import cores
 
 
@@ -41,12 +41,13 @@ def dials(
     from xnoreplay.flow import dials as measuring
     from xnoreplay.flow.progress import default
 
+    count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
     given = trained.checked(chosen, bundle)
     result = measuring.run(
-        chosen, given, range(_count(seeds)), default(), tried, _workers(workers), latents
+        chosen, given, range(count), default(), tried, side_by_side, latents
     )
     typer.echo(measuring.markdown(result))
 
@@ -91,6 +92,7 @@ def systems(
     from xnoreplay.flow import systems as learning
     from xnoreplay.flow.progress import default
 
+    count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     _need_native(checkpoint, "native" in (system or ()))
     if dump is not None:
@@ -110,8 +112,8 @@ def systems(
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
     result = trials.run(
-        list(dict.fromkeys(variants)), chosen, trained.checked(chosen, bundle), range(_count(seeds)), default(),
-        checkpoint=checkpoint, dump=dump, file=latents, workers=_workers(workers),
+        list(dict.fromkeys(variants)), chosen, trained.checked(chosen, bundle), range(count), default(),
+        checkpoint=checkpoint, dump=dump, file=latents, workers=side_by_side,
     )  # fmt: skip
     typer.echo(trials.markdown(result))
 
@@ -160,6 +162,7 @@ def reproduce(
     from xnoreplay.flow import reproduced
     from xnoreplay.flow.progress import default
 
+    count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     _need_native(checkpoint, native)
     for name in table or ():
@@ -170,12 +173,14 @@ def reproduce(
     ):  # fmt: skip
         if given and table and needed not in table:
             raise SpecError(f"{option} must be with table {needed}, not with {' and '.join(table)} alone")
+    for megabits in buffer or ():
+        limits.number("megabits", megabits, "--buffer")
     chosen = presets.load(preset or "3mb")
     sources = [experiments.Source(trained.checked(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(trained.checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
-        chosen, sources, range(_count(seeds)), folder, default(), native, _workers(workers),
+        chosen, sources, range(count), folder, default(), native, side_by_side,
         table or (), buffer or experiments.MEGABITS,
     )
     typer.echo(reproduced.markdown(result))
@@ -210,13 +215,13 @@ def _need_native(checkpoint: Path | None, native: bool) -> None:
 
 def _count(seeds: int | None) -> int:
     count = 3 if seeds is None else seeds
-    require.positive("seeds", count)
+    limits.count("seeds", count)
     return count
 
 
 def _workers(workers: int | None) -> int:
     count = cores() if workers is None else workers
-    require.positive("workers", count)
+    limits.count("workers", count)
     return count
 
 
@@ -253,7 +258,7 @@ def bench(
 
     find_data(data)
     chosen = presets.load(preset or "digits")
-    require.positive("epochs", epochs)
+    limits.count("epochs", epochs)
     trained.one_source(bundle, untrained)
     if file is not None:
         files.require_writable(file, files.json_with("preset"))

@@ -12,8 +12,8 @@ from xnoreplay.flow.metrics import mean, spread
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.step import code_digest
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import limits, presets
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
@@ -43,6 +43,7 @@ def run(
         each of `COSTS` the numbers of the points on its Pareto front with accuracy.
     """
     valid, refused = space.points(preset, sweep)
+    limits.count("runs", len(valid) * (seeds + 1), "runs of a sweep, of each design one a seed and one more,")
     bundle = bundles.read(bundle_path)
     scratch.mkdir(parents=True, exist_ok=True)
     stored = _latents(preset, bundle, progress)

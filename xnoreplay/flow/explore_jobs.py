@@ -8,20 +8,22 @@ of a cluster must see the same files.
 import hashlib
 import json
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from xnoreplay.flow import cil, files, latents, workload
+from xnoreplay.flow import cil, files, latents, processes, temporary, workload
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.workers import one_thread
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets
-from xnoreplay.spec.errors import ToolError, XnoreplayError, require
+from xnoreplay.spec import limits, presets
+from xnoreplay.spec.errors import ToolError, XnoreplayError
 from xnoreplay.spec.machine import cores
 
 SCORES = ("a_final", "a_old", "a_new", "forgetting")
@@ -43,6 +45,10 @@ class Job:
         text = json.dumps([self.function, self.arguments, self.stamp], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
+    def __str__(self) -> str:
+        seed = f" of seed {self.arguments['seed']}" if "seed" in self.arguments else ""
+        return f"{self.function}{seed}"
+
 
 @dataclass(frozen=True)
 class Sources:
@@ -54,8 +60,23 @@ class Sources:
 
 def run_job(function: str, arguments: dict, sources: Sources) -> dict:
     """Carry a job out; what a worker calls."""
-    with one_thread():
+    with one_thread(), _noted(Job(function, arguments, "")):
         return FUNCTIONS[function](sources=sources, **arguments)
+
+
+_notes: Path | None = None  # folder in which a worker of `Engine` notes its job
+
+
+@contextmanager
+def _noted(job: Job) -> Iterator[None]:
+    """Leave word of a job, which stays if this process is killed in it."""
+    if _notes is None:
+        yield
+        return
+    note = _notes / str(os.getpid())
+    note.write_text(json.dumps([job.function, job.arguments]), encoding="utf-8")
+    yield
+    note.unlink()
 
 
 @cache
@@ -90,6 +111,8 @@ def counting(preset: dict, sources: Sources) -> dict:
 
 
 FUNCTIONS: dict[str, Callable[..., dict]] = {"accuracy": accuracy, "counting": counting}
+WHOLE = {"accuracy": set(SCORES), "counting": {"inference", "session"}}
+"""What a whole result of each function has."""
 
 
 @dataclass
@@ -105,19 +128,23 @@ class Engine:
 
     def __post_init__(self) -> None:
         if self.processes is not None:
-            require.positive("jobs", self.processes)
+            limits.count("jobs", self.processes)
 
     @contextmanager
     def executor(self):
-        """An executor as of `concurrent.futures`; leaving it drops what has not begun."""
+        """An executor as of `concurrent.futures`; leaving it drops what has not begun.
+
+        An error or an interrupt ends the jobs at work, too.
+        """
         if self.scheduler is None:
-            pool = ProcessPoolExecutor(
-                self.processes or cores(), multiprocessing.get_context("spawn"), _begin
-            )
-            try:
-                yield pool
-            finally:
-                pool.shutdown(cancel_futures=True)
+            with temporary.folder("explore") as notes:
+                pool = _Pool(self.processes or cores(), notes)
+                try:
+                    yield pool
+                except BaseException:
+                    pool.end()
+                    raise
+                pool.shutdown()
             return
         client = _client(self.scheduler, self.processes)
         try:
@@ -127,9 +154,56 @@ class Engine:
             client.close()
 
 
-def _begin() -> None:
-    """The first process decides on an interrupt; its workers end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+class _Pool(ProcessPoolExecutor):
+    """Processes of this machine, of which is known what they were at when one is killed.
+
+    notes : folder for that
+    """
+
+    def __init__(self, count: int, notes: Path) -> None:
+        super().__init__(count, multiprocessing.get_context("spawn"), _begin, (notes,))
+        self.notes, self.others = notes, set(multiprocessing.active_children())
+        self.workers: list = []
+
+    def submit(self, fn, /, *args, **kwargs) -> Future:
+        with processes.deaf():
+            future = super().submit(fn, *args, **kwargs)
+        if not self.workers:
+            self.workers = [w for w in multiprocessing.active_children() if w not in self.others]
+        return future
+
+    def killed(self) -> list[str]:
+        """Signals and jobs of the workers that died; those that this executor ended itself are not told."""
+        for worker in self.workers:
+            worker.join(1.0)
+        died = [w for w in self.workers if w.exitcode not in (0, None)]
+        first = [w for w in died if w.exitcode != -signal.SIGTERM] or died
+        return [f"{_end_of(w.exitcode)} {self._job_of(w.pid)}" for w in first]
+
+    def _job_of(self, pid: int) -> str:
+        try:
+            function, arguments = files.read_json(self.notes / str(pid))
+        except (OSError, ValueError):
+            return "between two jobs"
+        return f"in {Job(function, arguments, '')}"
+
+    def end(self) -> None:
+        """End the workers now."""
+        for worker in self.workers:
+            with suppress(ValueError, OSError):
+                worker.kill()
+        self.shutdown(cancel_futures=True)
+
+
+def _end_of(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"code {code}"
+
+
+def _begin(notes: Path) -> None:
+    """The first process decides on an interrupt; its workers end with it, however it ends."""
+    global _notes
+    _notes = notes
+    processes.die_with_parent()
 
 
 def _client(address: str, processes: int | None):
@@ -154,11 +228,8 @@ def run(jobs: Iterable[Job], sources: Sources, folder: Path, progress: Progress)
     """Results by job name; those that `folder` has are not repeated."""
     unique = {job.name: job for job in jobs}
     folder.mkdir(parents=True, exist_ok=True)
-    results = {}
-    for name in unique:
-        path = folder / f"{name}.json"
-        if path.exists():
-            results[name] = files.read_json(path)
+    kept = {name: _kept(folder / f"{name}.json", job.function) for name, job in unique.items()}
+    results = {name: result for name, result in kept.items() if result is not None}
     left = [job for name, job in unique.items() if name not in results]
     if results:
         progress.note(f"explore: {len(results)} of {len(unique)} runs are there already")
@@ -168,22 +239,48 @@ def run(jobs: Iterable[Job], sources: Sources, folder: Path, progress: Progress)
     return results
 
 
+def _kept(path: Path, function: str) -> dict | None:
+    """The result in a job's file, or None where it is not there or not whole."""
+    try:
+        if not path.is_file():
+            return None
+        tree = files.read_json(path)
+        whole = tree["sha256"] == _digest(tree["result"]) and not WHOLE[function] - tree["result"].keys()
+        return tree["result"] if whole else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _digest(result: dict) -> str:
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
+
+
 def _finish(pool: Executor, jobs: list[Job], sources: Sources, folder: Path, results: dict, task) -> None:
-    futures = {pool.submit(run_job, j.function, j.arguments, sources): j for j in jobs}
+    futures: dict[Future, Job] = {}
 
     def keep(future: Future) -> None:
         job = futures[future]
         results[job.name] = future.result()
-        files.write_whole(folder / f"{job.name}.json", files.dumps(results[job.name]))
+        plain = files.plain(results[job.name])
+        tree = {"sha256": _digest(plain), "result": plain}
+        files.write_whole(folder / f"{job.name}.json", files.dumps(tree))
         task.advance(1, job.function)
 
     try:
+        for job in jobs:
+            futures[pool.submit(run_job, job.function, job.arguments, sources)] = job
         for future in as_completed(futures):
             keep(future)
-    except BaseException:
+    except BaseException as error:
         for future, job in futures.items():
             ended = future.done() and not future.cancelled() and not future.exception()
             if ended and job.name not in results:
                 keep(future)
             future.cancel()
+        if isinstance(error, BrokenProcessPool) and isinstance(pool, _Pool):
+            told = "; ".join(pool.killed()) or "for an unknown reason"
+            raise XnoreplayError(
+                f"a process of explore must not end before its work, but one did: {told}; "
+                "what was finished is kept, and the same command goes on"
+            ) from None
         raise

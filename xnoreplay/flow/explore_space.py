@@ -2,14 +2,15 @@
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow import costs, native
+from xnoreplay.spec import learning_plan, limits, reading
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import reading
-from xnoreplay.spec.errors import ReadError, SpecError, require, unknown
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.replay import check_capacity
@@ -96,6 +97,7 @@ def checked(sweep: dict[str, list]) -> dict[str, list]:
             raise unknown("dial", name, DIALS)
         if not values:
             raise SpecError(f"dial {name} must have at least one value, not none")
+    limits.count("points", math.prod(map(len, sweep.values())), "designs of a sweep, all dials' values combined,")
     return sweep
 
 
@@ -129,7 +131,7 @@ def _point(preset: Preset, dials: dict) -> Point:
     if "window" in dials:
         channels, rest = divmod(require.whole("window", dials["window"]), TAPS)
         if rest:
-            raise SpecError(f"window must be nine taps of channels, not {dials['window']} cells")
+            raise SpecError(f"window must be nine taps of channels, not {shown(dials['window'])} cells")
         changes["channels"] = channels
     if "replay_bits" in dials:
         net = preset.network
@@ -145,6 +147,7 @@ def _point(preset: Preset, dials: dict) -> Point:
     made = dataclasses.replace(preset, target=target)
     check_capacity(preset.network, target)
     plan = plans.compile(preset.network, target)
+    learning_plan.check_cycles(plan)
     _check_clock(plan, native.memories(plan, replay))
     return Point(dials, made, replay)
 

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from xnoreplay.flow import files, synth
+from xnoreplay.flow.liberty import LibertyError, check_cells, text_of
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
@@ -112,14 +113,17 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     -------
     dict
         library; area in the file's unit; cells by type.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no library of cells, or none that yosys can map to.
     """
     from xnoreplay.hw.macros import GUARD
 
+    check_cells(liberty)
     library = out / "cells.lib"
-    try:
-        library.write_bytes(liberty.read_bytes())
-    except OSError as error:
-        raise ToolError(f"Liberty file {liberty} must be readable: {error}") from None
+    library.write_text(text_of(liberty), encoding="utf-8")
     boxes = [f"module {m['name']}({', '.join(p['name'] for p in m['ports'])});\n" + "".join(
         f"  {p['direction']} [{p['bits'] - 1}:0] {p['name']};\n" for p in m["ports"]
     ) + "endmodule\n" for m in macros]  # fmt: skip
@@ -137,7 +141,9 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     (out / "area.ys").write_text(script, encoding="utf-8")
     with progress.task("yosys: map to the Liberty file's cells"):
         try:
-            synth.yosys(out, "area")
+            synth.yosys(out, "area", "be mapped to the file's cells")
+        except CheckFailure as error:  # the design itself has passed yosys in every family
+            raise LibertyError(f"Liberty file {liberty} must have the cells that a mapping needs: {error}") from None
         finally:
             library.unlink()  # a library may be licensed: no copy of it stays
     report = files.read_json(out / "area.json")

@@ -7,12 +7,12 @@ have the capacitance of their pins, no wires; evaluation has no delays, hence no
 """
 
 import re
-import subprocess
+import shutil
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xnoreplay.flow import files, tools
+from xnoreplay.flow import files, processes, tools
 from xnoreplay.flow.cosim.verilate import execute
 from xnoreplay.flow.liberty import Library
 from xnoreplay.spec.errors import CheckFailure, ToolError
@@ -149,12 +149,21 @@ def _build(unit: Unit, cycles: int, out: Path) -> None:
     env = tools.verilator_env()
     # Compiling takes longer than the few thousand cycles.
     levels = "OPT_GLOBAL=-O0 OPT_SLOW=-O0 OPT_FAST=-O1"
+    work = out
+    if not tools.PLAIN.fullmatch(str(out.absolute())):  # Verilator's make refuses to work there
+        work = tools.plain_folder(out)
+        for name in (BENCH, NETLIST, "cells.v"):
+            shutil.copy(out / name, work)
+    shutil.copy(MAIN, work)
     execute(
         ["verilator", "--cc", "--exe", "--build", "-j", "0", "--trace-saif", "--trace-underscore",
          "--x-initial", "0", "--x-assign", "0", "-Wno-fatal", "-Wno-lint", "-MAKEFLAGS", levels,
-         "--top-module", "bench", "--Mdir", "obj", BENCH, NETLIST, "cells.v", MAIN],
-        env, out,
+         "--top-module", "bench", "--Mdir", "obj", BENCH, NETLIST, "cells.v", MAIN.name],
+        env, work,
     )  # fmt: skip
+    if work != out:
+        (out / "obj").mkdir(exist_ok=True)
+        shutil.copy(work / "obj" / "Vbench", out / "obj")
 
 
 def play(unit: Unit, activity: Activity, out: Path) -> None:
@@ -173,10 +182,7 @@ def play(unit: Unit, activity: Activity, out: Path) -> None:
     ):
         words = "\n".join(f"{packed(row, widths):x}" for row in rows)
         (out / f"{name}.hex").write_text(words + "\n")
-    done = subprocess.run(
-        [out / "obj" / "Vbench", str(len(activity.inputs))], cwd=out, capture_output=True,
-        text=True, check=False,
-    )  # fmt: skip
+    done = processes.run([out / "obj" / "Vbench", len(activity.inputs)], cwd=out)
     if done.returncode:
         raise CheckFailure(
             f"the netlist of {unit.top} must do what the unit does, but: "
@@ -219,7 +225,9 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
             )
         kinds[cell.name] += 1
         for port, bits in instance["connections"].items():
-            pin = cell.pins[port]
+            pin = cell.pins.get(port)
+            if pin is None:
+                raise ToolError(f"cell {cell.name} of the library must have the pin {port}, but has none")
             for bit in bits:
                 pins.append((cell, pin, bit))
                 if pin.direction == "input":

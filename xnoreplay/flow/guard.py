@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from xnoreplay.flow import interrupts
 from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import XnoreplayError
 
@@ -94,6 +95,9 @@ def interruptible() -> Iterator[Callable[[], None]]:
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None
+        return
+    if interrupts.in_force():  # of the whole command
+        yield interrupts.check
         return
     asked = False
 

@@ -7,13 +7,15 @@ second least slew and a given load, linear between the entries of a table.
 
 import bisect
 import gzip
+import itertools
+import math
 import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.errors import XnoreplayError, shown
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9_.+*\-\[\]!&|^\'/<>%]+|[(){}:;,=]', re.DOTALL)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
@@ -81,6 +83,8 @@ class Cell:
     area: float
     leakage: float
     sequential: bool
+    function: bool
+    """Whether an output pin says what it computes."""
     pins: dict[str, Pin]
 
 
@@ -116,10 +120,41 @@ def read(path: Path) -> Library:
     LibertyError
         For a file that is no Liberty library, or one without supply or cells.
     """
+    return _read(path, _library)
+
+
+def check_cells(path: Path) -> None:
+    """Hold a file to what a mapping needs: a library whose cells have areas and functions.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no Liberty library, or has no cell with an area and a function, or no
+        flip-flop.
+    """
+    for cell in (cells := _read(path, _cells)):
+        if cell.area > 0 and cell.function and not cell.sequential:
+            break
+    else:
+        raise LibertyError(
+            f"Liberty file {path} must have a cell with an area and a function, but none of its {len(cells)} has both"
+        )
+    if not any(cell.sequential for cell in cells):
+        raise LibertyError(f"Liberty file {path} must have a flip-flop, but none of its {len(cells)} cells is one")
+
+
+def _read(path: Path, read_group):
     try:
-        return _library(parse(text_of(path)))
-    except (IndexError, KeyError, ValueError) as error:
-        raise LibertyError(f"Liberty file {path} must be a Liberty library, but: {error}") from None
+        return read_group(parse(text_of(path)))
+    except RecursionError:
+        why = "its groups are too deep"
+    except IndexError:
+        why = "it ends within a group, or a name or an argument is missing"
+    except KeyError as error:
+        why = f"{error} is missing"
+    except (ValueError, OverflowError) as error:
+        why = str(error)
+    raise LibertyError(f"Liberty file {path} must be a Liberty library, but: {why}")
 
 
 def parse(text: str) -> Group:
@@ -168,7 +203,7 @@ def _group(tokens: list[str], i: int) -> tuple[Group, int]:
                 group.lists.setdefault(tokens[i], []).extend(values)
                 i = end + 1
         else:
-            raise ValueError(f"{tokens[i]!r} is neither an attribute nor a group")
+            raise ValueError(f"{shown(tokens[i])} is neither an attribute nor a group")
     return group, i + 1
 
 
@@ -176,40 +211,97 @@ def _unit(text: str) -> float:
     """A unit such as 1pW or 10fF."""
     match = re.match(r"([\d.]+)\s*([fpnum]?)", text)
     if match is None:
-        raise ValueError(f"a unit must begin with a number, not {text!r}")
-    return float(match[1]) * SI.get(match[2], 1.0)
+        raise ValueError(f"a unit must begin with a number, not {shown(text)}")
+    return _above_zero("a unit", match[1]) * SI.get(match[2], 1.0)
+
+
+def _number(name: str, text: str) -> float:
+    """A finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {shown(text)}")
+    return value
+
+
+def _not_below_zero(name: str, text: str) -> float:
+    value = _number(name, text)
+    if value < 0:
+        raise ValueError(f"{name} must be a number of at least 0, not {shown(text)}")
+    return value
+
+
+def _above_zero(name: str, text: str) -> float:
+    value = _number(name, text)
+    if not value > 0:
+        raise ValueError(f"{name} must be a number above 0, not {shown(text)}")
+    return value
 
 
 def _library(group: Group) -> Library:
-    volts = float(group.attributes.get("nom_voltage", "0"))
-    if volts <= 0:
+    if "nom_voltage" not in group.attributes:
         raise ValueError("nom_voltage is missing")
-    number, farads = group.lists["capacitive_load_unit"][:2]
-    capacitance = float(number) * _unit("1" + farads.lower())
+    volts = _above_zero("nom_voltage", group.attributes["nom_voltage"])
+    load_unit = group.lists["capacitive_load_unit"]
+    if len(load_unit) != 2:
+        raise ValueError(f"capacitive_load_unit must be a number and a unit, not {shown(load_unit)}")
+    number, farads = load_unit
+    capacitance = _above_zero("capacitive_load_unit", number) * _unit("1" + farads.lower())
     volt = _unit(group.attributes.get("voltage_unit", "1V").lower())
     watts = _unit(group.attributes.get("leakage_power_unit", "1nW"))
     templates = {g.arguments[0]: g for g in group.of("power_lut_template")}
-    cells = {}
+    units = (watts, capacitance, capacitance * volt**2, templates)
+    cells = _cells(group, units)
+    return Library(group.arguments[0] if group.arguments else "", volts, {c.name: c for c in cells})
+
+
+def _cells(group: Group, units: tuple[float, float, float, dict[str, Group]] | None = None) -> list[Cell]:
+    """Cells of a library, without their pins where no units of power, capacitance and energy are given."""
+    cells: dict[str, Cell] = {}
     for g in group.of("cell"):
+        if len(g.arguments) != 1:
+            raise ValueError(f"a cell must have one name, not {shown(g.arguments)}")
         name = g.arguments[0]
-        cells[name] = Cell(
-            name,
-            float(g.attributes.get("area", "0")),
-            _leakage(g) * watts,
-            bool(g.of("ff", "latch")),
-            {p.arguments[0]: _pin(p, capacitance, capacitance * volt**2, templates)
-             for p in g.of("pin")},
-        )  # fmt: skip
+        if name in cells:
+            raise ValueError(f"cell {name} must be there once, but is there again")
+        try:
+            cells[name] = _cell(name, g, units)
+        except ValueError as error:
+            raise ValueError(f"cell {name}: {error}") from None
+        except KeyError as error:
+            raise ValueError(f"cell {name}: {error} is missing") from None
     if not cells:
         raise ValueError("it has no cell")
-    return Library(group.arguments[0] if group.arguments else "", volts, cells)
+    return list(cells.values())
+
+
+def _cell(name: str, group: Group, units: tuple[float, float, float, dict[str, Group]] | None) -> Cell:
+    leakage = 0.0
+    pins: dict[str, Pin] = {}
+    if units is not None:
+        watts, farads, joules, templates = units
+        leakage = _leakage(group) * watts
+        for p in group.of("pin"):
+            if not p.arguments:
+                raise ValueError("a pin must have a name, but has none")
+            pins |= dict.fromkeys(p.arguments, _pin(p, farads, joules, templates))
+    return Cell(
+        name,
+        _not_below_zero("area", group.attributes.get("area", "0")),
+        leakage,
+        bool(group.of("ff", "latch")),
+        any("function" in p.attributes for p in group.of("pin")),
+        pins,
+    )
 
 
 def _leakage(cell: Group) -> float:
     """Leakage of a cell in the library's unit: its own figure, else the mean of its states."""
     if "cell_leakage_power" in cell.attributes:
-        return float(cell.attributes["cell_leakage_power"])
-    states = [float(g.attributes["value"]) for g in cell.of("leakage_power")]
+        return _not_below_zero("cell_leakage_power", cell.attributes["cell_leakage_power"])
+    states = [_not_below_zero("leakage_power", g.attributes["value"]) for g in cell.of("leakage_power")]
     return sum(states) / len(states) if states else 0.0
 
 
@@ -221,25 +313,38 @@ def _pin(group: Group, farads: float, joules: float, templates: dict[str, Group]
             energy.setdefault(related, []).append(_table(table, farads, joules, templates))
     return Pin(
         group.attributes.get("direction", "input"),
-        float(group.attributes.get("capacitance", "0")) * farads,
+        _not_below_zero("capacitance", group.attributes.get("capacitance", "0")) * farads,
         group.attributes.get("clock", "false") == "true",
         {pin: tuple(tables) for pin, tables in energy.items()},
     )
 
 
-def _numbers(texts: list[str]) -> tuple[float, ...]:
-    return tuple(float(v) for t in texts for v in t.replace(",", " ").split())
+def _numbers(name: str, texts: list[str]) -> tuple[float, ...]:
+    return tuple(_number(name, v) for t in texts for v in t.replace(",", " ").split())
 
 
 def _table(group: Group, farads: float, joules: float, templates: dict[str, Group]) -> Table:
-    rows = [_numbers([row]) for row in group.lists["values"]]
+    """A table of energies; ValueError where its values do not fill its axes."""
+    rows = [_numbers("values", [row]) for row in group.lists["values"]]
     template = templates.get(group.arguments[0]) if group.arguments else None
     axes = [
-        _numbers(group.lists.get(name) or (template.lists.get(name, []) if template else []))
+        _numbers(name, group.lists.get(name) or (template.lists.get(name, []) if template else []))
         for name in ("index_1", "index_2")
     ]
     if len(rows) == 1 and len(axes[0]) == len(rows[0]) and not axes[1]:
         rows = [(v,) for v in rows[0]]  # over slew alone
+    shape = (max(1, len(axes[0])), max(1, len(axes[1])))
+    if len(rows) == 1 and len(rows[0]) == shape[0] * shape[1] > 1:  # written as one row
+        rows = [rows[0][i : i + shape[1]] for i in range(0, len(rows[0]), shape[1])]
+    alone = [len(row) for row in rows] == [1]  # a scalar, which needs no axes
+    if not alone and [len(row) for row in rows] != [shape[1]] * shape[0]:
+        raise ValueError(
+            f"{group.kind} must have {shape[0]} x {shape[1]} values, as its axes have, not "
+            f"{shown([len(row) for row in rows])} in its rows"
+        )
+    for name, axis in zip(("index_1", "index_2"), axes, strict=True):
+        if any(a >= b for a, b in itertools.pairwise(axis)):
+            raise ValueError(f"{name} must grow from number to number, not be {shown(axis)}")
     return Table(
         axes[0], tuple(v * farads for v in axes[1]),
         tuple(tuple(v * joules for v in row) for row in rows),

@@ -112,8 +112,20 @@ FaultOption = Annotated[
 ]
 ReplayOption = Annotated[
     Path | None,
-    typer.Option("--replay", metavar="FOLDER", help="See a recorded difference again."),
-]
+    typer.Option("--replay", metavar="FOLDER",
+                 help="See a recorded difference again. Its Verilog is run as a program: see --trust."),
+]  # fmt: skip
+VerilogOption = Annotated[
+    Path | None,
+    typer.Option("--verilog", metavar="FILE",
+                 help="Hold this file, not the generated one. It is run as a program: see --trust."),
+]  # fmt: skip
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust",
+                 help="Also run Verilog that reaches out of its simulation: $system, $fopen, $readmemh, "
+                      "`include, DPI. It is refused otherwise."),
+]  # fmt: skip
 WavesOption = Annotated[
     str | None,
     typer.Option("--waves", metavar="FIRST:LAST|command:N",

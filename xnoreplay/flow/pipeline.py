@@ -9,12 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from xnoreplay.flow import cil, data, explore_space, files, guard, pretrain, trained
+from xnoreplay.flow import cil, data, explore_space, files, guard, liberty, pretrain, trained
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
 from xnoreplay.flow.step import RECORD, Context, Run, Step, step_record
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import plan, presets
+from xnoreplay.spec import learning_plan, limits, plan, presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, XnoreplayError, require, shown, unknown
 from xnoreplay.spec.machine import cores
@@ -43,6 +43,8 @@ TRAINING = ("start", "epochs")
 """Settings that only a pre-training of one network on one scenario can have."""
 WORDS = ("simulator", "objective")
 """Settings that are words."""
+FLAGS = ("untrained", "netlist", "place", "all_classes", "augment", "own_training", "dump")
+"""Settings that are true or false."""
 REMEMBERED = (
     "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump", "epochs",
     "own_training",
@@ -57,7 +59,9 @@ which the export replaces, or be gone when a later step asks whether the trainin
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user chooses for a run.
+    """What a user chooses for a run; checked before anything is written, and before it is remembered.
+
+    The most of each number is in `xnoreplay.spec.limits.MOST`.
 
     bundle : a file to start from instead of the packaged one
     untrained : start from random bits instead
@@ -67,6 +71,7 @@ class Settings:
     faults : deliberate ones of co-simulation; see `cosim.faults`
     verilog : a file that co-simulation takes instead of the generated one
     netlist : whether co-simulation takes the netlist that yosys makes of it
+    trust : whether co-simulation runs Verilog that reaches out of its simulation
     place : whether synthesis goes on to place and route
     families : FPGA families that synthesis maps memories and design to; see `families`
     liberty : a Liberty file whose cells synthesis maps the logic to
@@ -78,6 +83,11 @@ class Settings:
     dump : whether cil leaves a file of all predictions
     epochs : of the pre-training, instead of its recipe's
     start : a bundle whose training the pre-training goes on with
+
+    Raises
+    ------
+    SpecError
+        Where a setting breaks a rule; the message states the rule and the value.
     """
 
     preset: Preset
@@ -89,6 +99,7 @@ class Settings:
     faults: tuple[str, ...] = ()
     verilog: Path | None = None
     netlist: bool = False
+    trust: bool = False
     place: bool = False
     families: tuple[str, ...] = ("ecp5",)
     liberty: Path | None = None
@@ -104,10 +115,16 @@ class Settings:
     def __post_init__(self) -> None:
         from xnoreplay.model.recipe import OBJECTIVES, recipe_of
 
-        require.positive("seeds", self.seeds)
-        require.positive("images", self.images)
+        limits.count("seeds", self.seeds)
+        limits.count("images", self.images)
         if self.epochs is not None:
-            require.positive("epochs", self.epochs)
+            limits.count("training epochs", self.epochs, "epochs")
+        for name in FLAGS:
+            require.flag(name, getattr(self, name))
+        if self.sweep is not None:
+            if not isinstance(self.sweep, dict) or not all(isinstance(v, list) for v in self.sweep.values()):
+                raise SpecError(f"a sweep must be lists of values by dial, not {shown(self.sweep)}")
+            explore_space.checked(self.sweep)
         if self.simulator not in SIMULATORS:
             raise unknown("simulator", self.simulator, SIMULATORS)
         if self.objective not in OBJECTIVES:
@@ -153,7 +170,8 @@ def resolve(
         recorded = {"preset": presets.PRESETS["digits"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
         raise XnoreplayError(
-            f"{folder / SETTINGS} must be the settings of a run, but is not: {error}"
+            f"{folder / SETTINGS} must be the settings of a run, but is not: {error}; remove it and name the "
+            "preset again: what the steps left stays"
         ) from None
     merged = {"simulator": "both" if shutil.which("iverilog") else "verilator"} | recorded | chosen
     merged["preset"] = presets.vary(merged["preset"], "scenario", **scenario)
@@ -169,7 +187,25 @@ def resolve(
         merged["own_training"] = False
     elif not (merged.get("own_training") and (folder / "pretrain").is_dir()):
         merged |= _kept_bundle(folder, merged["preset"])
-    return folder, Settings(**merged)
+    try:
+        return folder, Settings(**merged)
+    except SpecError as error:
+        kept = [name for name in merged.keys() & recorded.keys() if name not in chosen]
+        if not _breaks_alone(recorded, kept):
+            raise
+        raise XnoreplayError(
+            f"{folder / SETTINGS} has a setting that cannot be: {error}; give that option anew, or remove "
+            "the file and name the preset again: what the steps left stays"
+        ) from None
+
+
+def _breaks_alone(recorded: dict, names: Iterable[str]) -> bool:
+    """Whether what a folder remembers breaks a rule, whatever a user chose beside it."""
+    try:
+        Settings(**{"preset": recorded["preset"]} | {name: recorded[name] for name in names})
+    except SpecError:
+        return True
+    return False
 
 
 def _kept_bundle(folder: Path, preset: Preset) -> dict:
@@ -236,13 +272,14 @@ def _cosim(context: Context) -> dict:
     result = cosim.run(
         preset, bundle, source, context.out, context.progress, images=context.config["images"],
         env=env, simulator=simulator, faults=context.config["faults"],
-        netlist=context.config["netlist"],
+        netlist=context.config["netlist"], trust=context.config["trust"],
     )  # fmt: skip
     if simulator != "icarus":
         compiled = plan.compile(preset.network, preset.target)
         count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
         images = data.at_hand(preset, Silent()).images
-        verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
+        generated = folder / context.result("generate")["verilog"]
+        verilog = cosim.read_verilog(generated, context.config["trust"])
         result["bare"] = bare_verilator(
             preset, bundle, images[:count], verilog, env, context.progress,
             optimise=cosim.optimisation(verilog),
@@ -328,7 +365,7 @@ def steps(train: bool) -> dict[str, Step]:
         ),
         Step(
             "synth", _synth, ("generate",), files=("liberty",),
-            code=("hw/macros.py", "flow/synth.py", "flow/families.py", "flow/place.py"),
+            code=("hw/macros.py", "flow/synth.py", "flow/families.py", "flow/liberty.py", "flow/place.py"),
         ),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
         Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),
@@ -341,7 +378,7 @@ def steps(train: bool) -> dict[str, Step]:
 def configs(settings: Settings, train: bool) -> dict[str, dict]:
     """The configuration of each step; plan.compile refuses what cannot be built, at once."""
     preset = presets.to_dict(settings.preset)
-    plan.compile(settings.preset.network, settings.preset.target)
+    learning_plan.check_cycles(plan.compile(settings.preset.network, settings.preset.target))
     file = None
     if not train and not settings.untrained:
         file = settings.bundle or trained.packaged(settings.preset)
@@ -370,6 +407,7 @@ def configs(settings: Settings, train: bool) -> dict[str, dict]:
             "faults": list(settings.faults),
             "verilog": str(settings.verilog) if settings.verilog else None,
             "netlist": settings.netlist,
+            "trust": settings.trust,
             "stand_in": data.stands_in(settings.preset),
         },
         "synth": {
@@ -410,6 +448,10 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
                 f"{own} must be new, or the bundle that this folder's training went on from, but the folder's "
                 f"{SETTINGS} knows of none; move it away"
             )
+    if "synth" in names and settings.liberty is not None:
+        liberty.check_cells(settings.liberty)
+    if "explore" in names and settings.sweep is not None:
+        explore_space.points(settings.preset, settings.sweep)
     if "export" in names and not run.steps["export"].needs and not export["untrained"]:
         trained.load(settings.preset, Path(export["bundle"]) if export["bundle"] else None)
     if start is not None:

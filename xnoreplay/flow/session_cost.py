@@ -2,6 +2,7 @@
 
 from xnoreplay.flow import costs, estimate, files, footprint, native, workload
 from xnoreplay.flow.costs import gates
+from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
@@ -44,6 +45,7 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
         Where the counters are not the expected ones.
     """
     plan = plans.compile(preset.network, preset.target)
+    learning_plan.check_cycles(plan)
     met = workload.samples(preset, bundle, task)
     learned = workload.session(preset, bundle, met, task)
     if expected is not None and met.real and learned.counters != expected:

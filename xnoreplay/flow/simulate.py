@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import data, utilisation
+from xnoreplay.flow import data, processes, utilisation
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import reference, trace
@@ -223,8 +223,9 @@ def compile_kernels(
     ]
     with progress.task("compile the simulator's kernels") as task:
         try:
-            for worker in workers:
-                worker.start()
+            with processes.deaf():
+                for worker in workers:
+                    worker.start()
             while alive := [worker for worker in workers if worker.is_alive()]:
                 alive[0].join(1.0)
                 task.advance(0, "only the first time")
@@ -236,8 +237,10 @@ def compile_kernels(
 
 
 def run_once(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> None:
-    """Run commands on a chip of its own."""
+    """Run commands on a chip of its own; what a process of `compile_kernels` does."""
     from xnoreplay.sim.run import Simulator
+
+    processes.die_with_parent()
 
     chip = Simulator(plan, bundle, mode)
     for command in commands:

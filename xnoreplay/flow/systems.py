@@ -23,7 +23,7 @@ import numpy as np
 from xnoreplay.flow import cil
 from xnoreplay.flow.cil import Latents
 from xnoreplay.flow.workers import still_wanted
-from xnoreplay.spec import presets
+from xnoreplay.spec import limits, presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.presets import Preset
@@ -85,10 +85,9 @@ class Variant:
                 )
             if not self.megabits > 0:
                 raise SpecError(f"a memory must have more than 0 Mb, not {self.megabits:g}")
-            if self.megabits >= 1e302:  # in bits no more than a float can say
-                raise SpecError(f"a memory must have less than 1e302 Mb, not {self.megabits:g}")
+            limits.number("megabits", self.megabits, "the Mb of a memory")
         if self.epochs is not None:
-            require.positive("epochs", self.epochs)
+            limits.count("epochs", self.epochs)
 
     @property
     def label(self) -> str:

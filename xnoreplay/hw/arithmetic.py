@@ -11,6 +11,17 @@ def tree_sum(terms: list[Value]) -> Value:
     return terms[0]
 
 
+def within(value: Value, low: int, high: int) -> Value:
+    """low <= value <= high, one bit, without a comparison that every value of its width passes.
+
+    Readers of the Verilog take such a one for a mistake. `value` is unsigned.
+    """
+    compared = [value >= low] if low > 0 else []
+    if high < (1 << len(value)) - 1:
+        compared.append(value <= high)
+    return Cat(compared).all() if compared else Const(1, 1)
+
+
 def times(value: Value, factor: int) -> Value:
     """value * factor, by an adder for each digit of the factor that is not zero.
 

@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.arithmetic import tree_sum
 from xnoreplay.hw.memory import RegisterFile
+from xnoreplay.hw.ports import index_shape
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
@@ -15,7 +16,7 @@ def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
     return data.StructLayout(
         {
             "x": window,
-            "slot": range(max(2, slots)),
+            "slot": index_shape(slots),
             "taps": range(TAPS + 1),
             "lanes": lanes,
             "first": 1,
@@ -215,7 +216,7 @@ class Array(wiring.Component):
                 "nodes": Out(data.ArrayLayout(node_layout(channels, fold), lanes)),
                 "wlanes": In(lanes),
                 "wtaps": In(TAPS),
-                "wslot": In(range(max(2, slots))),
+                "wslot": In(index_shape(slots)),
                 "wdata": In(window),
                 "wown": In(lanes),
                 "wwords": In(data.ArrayLayout(channels, lanes)),

@@ -1,21 +1,13 @@
 """AXI4-Lite: the members of a port, and a slave that turns transfers into requests."""
 
-from enum import IntEnum
-
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.spec.registers import Response
+
 DATA_BITS = 32
 ADDRESS_BITS = 32
-
-
-class Response(IntEnum):
-    """Values of BRESP and RRESP."""
-
-    OKAY = 0
-    SLVERR = 2
-    DECERR = 3
 
 
 def lite_members(prefix: str = "s_axil_") -> dict:
@@ -47,7 +39,8 @@ class LiteSlave(wiring.Component):
     `response` and (of a read) `read_data` are taken in that cycle. Writes and reads that wait
     together take turns. Address and data of a write may come in any order and distance. A write
     that does not strobe all four bytes gets SLVERR and makes no request. A transfer takes
-    ``LATENCY`` cycles and the request's own; every channel's outputs come from registers.
+    ``LATENCY`` cycles and the request's own. Every channel's outputs come from registers; ready and
+    valid are low in every cycle of reset, so that a transfer offered then waits for its end.
 
     Members
     -------
@@ -83,15 +76,21 @@ class LiteSlave(wiring.Component):
         whole, reads_next = Signal(), Signal()
         write_address = Signal.like(self.address)
         read_address = Signal.like(self.address)
-        self._accept(m, address_taken, data_taken, read_taken, write_address, read_address, whole)
+        # No handshake in a cycle of reset, not even in the first, whose clock edge is yet to come.
+        awake = Signal()
+        m.d.comb += awake.eq(~ResetSignal())
+        self._accept(
+            m, awake, address_taken, data_taken, read_taken, write_address, read_address, whole
+        )
 
         # A taken transfer is served once its own response channel is free.
         write_ready = Signal()
         read_ready = Signal()
+        write_answered, read_answered = Signal(), Signal()
         refuse = Signal()
         m.d.comb += [
-            write_ready.eq(address_taken & data_taken & ~self.s_axil_bvalid),
-            read_ready.eq(read_taken & ~self.s_axil_rvalid),
+            write_ready.eq(address_taken & data_taken & ~write_answered),
+            read_ready.eq(read_taken & ~read_answered),
             self.write.eq(write_ready & ~(read_ready & reads_next)),
             refuse.eq(self.write & ~whole),
             self.valid.eq((write_ready | read_ready) & ~refuse),
@@ -100,17 +99,21 @@ class LiteSlave(wiring.Component):
         with m.If(self.write):
             m.d.comb += self.address.eq(write_address)
 
+        m.d.comb += [
+            self.s_axil_bvalid.eq(awake & write_answered),
+            self.s_axil_rvalid.eq(awake & read_answered),
+        ]
         with m.If(self.s_axil_bready):
-            m.d.sync += self.s_axil_bvalid.eq(0)
+            m.d.sync += write_answered.eq(0)
         with m.If(self.s_axil_rready):
-            m.d.sync += self.s_axil_rvalid.eq(0)
+            m.d.sync += read_answered.eq(0)
         with m.If((self.valid & self.done) | refuse):
             m.d.sync += reads_next.eq(self.write)
             with m.If(self.write):
                 m.d.sync += [
                     address_taken.eq(0),
                     data_taken.eq(0),
-                    self.s_axil_bvalid.eq(1),
+                    write_answered.eq(1),
                     self.s_axil_bresp.eq(self.response),
                 ]
                 with m.If(refuse):
@@ -118,20 +121,20 @@ class LiteSlave(wiring.Component):
             with m.Else():
                 m.d.sync += [
                     read_taken.eq(0),
-                    self.s_axil_rvalid.eq(1),
+                    read_answered.eq(1),
                     self.s_axil_rresp.eq(self.response),
                     self.s_axil_rdata.eq(self.read_data),
                 ]
         return m
 
     def _accept(
-        self, m, address_taken, data_taken, read_taken, write_address, read_address, whole
+        self, m, awake, address_taken, data_taken, read_taken, write_address, read_address, whole
     ) -> None:
         """Take the three request channels into registers, each as soon as its own is empty."""
         m.d.comb += [
-            self.s_axil_awready.eq(~address_taken),
-            self.s_axil_wready.eq(~data_taken),
-            self.s_axil_arready.eq(~read_taken),
+            self.s_axil_awready.eq(awake & ~address_taken),
+            self.s_axil_wready.eq(awake & ~data_taken),
+            self.s_axil_arready.eq(awake & ~read_taken),
         ]
         with m.If(self.s_axil_awvalid & ~address_taken):
             m.d.sync += [address_taken.eq(1), write_address.eq(self.s_axil_awaddr[2:])]

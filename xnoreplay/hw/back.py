@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.memory import RegisterFile
 from xnoreplay.hw.planes import stage_layout
-from xnoreplay.hw.ports import read_port
+from xnoreplay.hw.ports import index_shape, read_port
 from xnoreplay.hw.rounding import rounded_delta
 from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.learning_plan import LearningPlan
@@ -38,10 +38,10 @@ class BackUnit(wiring.Component):
                 "draw": Out(1),
                 "mask": Out(read_port(plan.memory("batch.mask"))),
                 "valid": Out(1),
-                "row": Out(range(net.hidden)),
-                "sample": Out(range(target.batch)),
+                "row": Out(index_shape(net.hidden)),
+                "sample": Out(index_shape(target.batch)),
                 "delta": Out(signed(rule.delta_bits)),
-                "planes_row": In(range(net.hidden)),
+                "planes_row": In(index_shape(net.hidden)),
                 "hidden_planes": Out(rule.delta_bits),
             }
         )

@@ -5,7 +5,7 @@ from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import read_port, write_port
+from xnoreplay.hw.ports import index_shape, read_port, write_port
 from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
 from xnoreplay.spec.learning_plan import INVERSE_CYCLES, WEIGHT_CYCLES
 from xnoreplay.spec.plan import Plan
@@ -38,7 +38,7 @@ class Balance(wiring.Component):
                 "active": In(1),
                 "done": Out(1),
                 "seen": In(range(plan.network.classes + 1)),
-                "staged": In(range(plan.replay.staging + 1)),
+                "staged": In(index_shape(plan.replay.staging + 1)),
                 "count_read": Out(1),
                 "count_addr": Out(range(plan.network.classes)),
                 "count": In(plan.memory("replay.count").width),

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.memory import Ram
-from xnoreplay.hw.ports import HostPort
+from xnoreplay.hw.ports import HostPort, index_shape
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 
@@ -60,10 +60,10 @@ class ClassifierRam(wiring.Component):
         super().__init__(
             {
                 "ren": In(COPIES),
-                "raddr": In(range(self.depth)),
+                "raddr": In(index_shape(self.depth)),
                 "rdata": Out(data.ArrayLayout(memory.width, COPIES)),
                 "wen": In(data.ArrayLayout(granules, COPIES)),
-                "waddr": In(range(self.depth)),
+                "waddr": In(index_shape(self.depth)),
                 "wdata": In(data.ArrayLayout(memory.width, COPIES)),
                 "host": In(HostPort(memory.depth, memory.width)),
             }

@@ -5,7 +5,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.array import operand_layout
-from xnoreplay.hw.ports import FilePort, ReadPort, read_port
+from xnoreplay.hw.ports import FilePort, ReadPort, index_shape, read_port
 from xnoreplay.hw.program import fields
 from xnoreplay.hw.window import LineBuffer
 from xnoreplay.spec.network import TAPS
@@ -79,7 +79,7 @@ class ConvolutionFront(wiring.Component):
         """Weights of tile 0 from cycle 0, of tile t + 1 from the window's first step of tile t."""
         loading = Signal()
         again = Signal()
-        lane = Signal(range(max(2, lanes)))
+        lane = Signal(index_shape(lanes))
         beat = Signal(range(self.plan.slots))
         offset = Signal.like(self.weights.addr)
         parity = Signal()

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.array import operand_layout
-from xnoreplay.hw.ports import ClassifierPort, FilePort, read_port, write_port
+from xnoreplay.hw.ports import ClassifierPort, FilePort, index_shape, read_port, write_port
 from xnoreplay.hw.program import fields
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import PIPE_LATENCY, Plan
@@ -156,19 +156,19 @@ class DenseUnit(wiring.Component):
         """Finished rows: bits into words, or the comparison of classes."""
         word_bits = self.plan.target.channels
         finished = Signal(range(max(self.plan.network.latent, self.plan.network.hidden) + 1))
-        place = Signal(range(word_bits))
+        place = Signal(index_shape(word_bits))
         bits = Signal(word_bits)
         word = Signal(word_bits)
         slot, tap = Signal(range(self.plan.slots)), Signal(range(TAPS))
         index = Signal.like(self.latent.addr)
         started = Signal()
-        bit = Signal()
+        sign = Signal()
         full = Signal()
         collect = Signal()
         m.d.comb += [
             collect.eq(self.active & self.sum_valid & ~op["classify"] & ~op["minibatch"]),
-            bit.eq(self.sum >= op["threshold"]),
-            word.eq(bits | (bit << place)),
+            sign.eq(self.sum >= op["threshold"]),
+            word.eq(bits | (sign << place)),
             full.eq((place == word_bits - 1) | (finished == op["rows"] - 1)),
             slot.eq(op["slot"]),
             tap.eq(op["tap"]),

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.arithmetic import times, tree_sum
 from xnoreplay.hw.lfsr import draw
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import read_port
+from xnoreplay.hw.ports import index_shape, read_port
 from xnoreplay.hw.rounding import rounded_delta
 from xnoreplay.spec.learning import DECAYS, EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
 from xnoreplay.spec.learning_plan import RECIPROCAL_CYCLES
@@ -42,7 +42,7 @@ class ErrorPath(wiring.Component):
                 "row": In(range(classes)),
                 "decay": In(range(DECAYS + 1)),
                 "start": In(32),
-                "begin": In(1),
+                "restart": In(1),
                 "walk": In(1),
                 "draw": In(1),
                 "random": Out(32),
@@ -129,7 +129,7 @@ class ErrorPath(wiring.Component):
         state = Signal(32)
         m.d.comb += self.random.eq(draw(state))
         following = Signal(32)
-        m.d.comb += following.eq(Mux(self.begin, self.start, state))
+        m.d.comb += following.eq(Mux(self.restart, self.start, state))
         for i in range(self.place):
             drawn = Signal(32, name=f"drawn{i}")  # a signal each: an expression would grow fivefold
             m.d.comb += drawn.eq(draw(following))
@@ -173,14 +173,14 @@ class ErrorUnit(wiring.Component):
                 "random": Out(32),
                 "valid": Out(1),
                 "present": Out(self.units),
-                "sample": Out(range(target.batch)),
+                "sample": Out(index_shape(target.batch)),
                 "row": Out(range(classes)),
-                "block": Out(range(self.rows)),
+                "block": Out(index_shape(self.rows)),
                 "delta": Out(data.ArrayLayout(signed(plan.rule.delta_bits), self.units)),
                 "planes_row": In(range(classes)),
                 "row_planes": Out(plan.rule.delta_bits),
-                "planes_bank": In(range(max(2, self.units))),
-                "planes_block": In(range(self.rows)),
+                "planes_bank": In(index_shape(self.units)),
+                "planes_block": In(index_shape(self.rows)),
                 "block_planes": Out(plan.rule.delta_bits),
             }
         )
@@ -192,9 +192,11 @@ class ErrorUnit(wiring.Component):
         # Cycles that depend on the classes seen, which stay the same while the unit is at work: the first
         # of the second reading, the first past it, and the last of all. In registers, or their sums
         # would stand before every comparison on the way to the next operation.
-        again, past, end = (Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "end"))
+        again, past, finish = (
+            Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "finish")
+        )
         m.d.sync += [
-            again.eq(self.seen + 2 + RECIPROCAL_CYCLES), past.eq(again + self.seen), end.eq(past + 3)
+            again.eq(self.seen + 2 + RECIPROCAL_CYCLES), past.eq(again + self.seen), finish.eq(past + 3)
         ]  # fmt: skip
         reading = Signal(range(classes))
         first, last = Signal(), Signal()
@@ -206,7 +208,7 @@ class ErrorUnit(wiring.Component):
             reading.eq(Mux(first, t, t - again)),
             self.valid.eq(self.active & (t >= again + 4)),
             self.row.eq(t - again - 4),
-            last.eq(self.active & (t == end)),
+            last.eq(self.active & (t == finish)),
             last_group.eq(self.sample + units >= self.samples),
             self.done.eq(last & last_group),
             self.load.eq(last),
@@ -227,7 +229,7 @@ class ErrorUnit(wiring.Component):
                 path.decay.eq(self.decay),
                 path.largest.eq(self.largest[i]),
                 path.start.eq(self.state),
-                path.begin.eq(t == 0),
+                path.restart.eq(t == 0),
                 path.walk.eq(self.active & first),
                 path.draw.eq(self.valid),
                 path.clear.eq(t == 0),

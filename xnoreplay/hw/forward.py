@@ -4,9 +4,9 @@ from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.arithmetic import times
+from xnoreplay.hw.arithmetic import times, within
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import FilePort, write_port
+from xnoreplay.hw.ports import FilePort, index_shape, write_port
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
@@ -33,8 +33,8 @@ class ForwardRows(wiring.Component):
             mask = {"mask": Out(write_port(plan.memory("batch.mask")))}
         super().__init__(
             {
-                "hidden": In(1),
-                "output": In(1),
+                "of_hidden": In(1),
+                "of_output": In(1),
                 "seen": In(range(plan.network.classes + 1)),
                 "samples": In(range(target.batch + 1)),
                 "valid": In(1),
@@ -42,9 +42,9 @@ class ForwardRows(wiring.Component):
                 "file": Out(FilePort(lanes, plan.slots, target.window)),
                 "words": Out(data.ArrayLayout(target.channels, lanes)),
                 "bank_en": Out(target.batch),
-                "bank_addr": Out(range(bank.depth)),
+                "bank_addr": Out(index_shape(bank.depth)),
                 "logit": Out(write_port(plan.memory("batch.logit"))),
-                "sample": In(range(target.batch)),
+                "sample": In(index_shape(target.batch)),
                 "largest": Out(data.ArrayLayout(signed(self.logit_bits), target.error_units)),
             }
             | mask
@@ -53,16 +53,16 @@ class ForwardRows(wiring.Component):
     def elaborate(self, _platform):
         m = Module()
         self.row = Signal(range(max(self.plan.network.hidden, self.plan.network.classes)))
-        self.index = Signal(range(max(2, self.passes)))
+        self.index = Signal(index_shape(self.passes))
         last = Signal()
         # Which samples of the pass exist.
         self.works = Signal(self.plan.target.lanes)
         first = times(self.index, self.group)
         m.d.comb += [
-            last.eq(self.row + 1 == Mux(self.hidden, self.plan.network.hidden, self.seen)),
+            last.eq(self.row + 1 == Mux(self.of_hidden, self.plan.network.hidden, self.seen)),
             self.works.eq(Cat(first + i < self.samples for i in range(self.group))),
         ]
-        with m.If(self.valid & (self.hidden | self.output)):
+        with m.If(self.valid & (self.of_hidden | self.of_output)):
             m.d.sync += self.row.eq(self.row + 1)
             with m.If(last):
                 m.d.sync += [self.row.eq(0), self.index.eq(self.index + 1)]
@@ -80,12 +80,13 @@ class ForwardRows(wiring.Component):
         place = self.row[: (word_bits - 1).bit_length()] if word_bits > 1 else Const(0, 1)
         index = self.row[(word_bits - 1).bit_length() :] if word_bits > 1 else self.row
         m.d.comb += [
-            valid.eq(self.valid & self.hidden),
+            valid.eq(self.valid & self.of_hidden),
             full.eq(valid & ((place == word_bits - 1) | (self.row == hidden - 1))),
         ]
+        most = (1 << len(self.acc[0])) - 1
         for lane in range(target.lanes):
             bits = Signal(word_bits, name=f"bits{lane}")
-            bit = self.acc[lane] >= plan.hidden.threshold
+            bit = within(self.acc[lane], plan.hidden.threshold, most)
             word = Mux(place == 0, 0, bits) | bit << place
             m.d.comb += self.words[lane].eq(word)
             with m.If(valid):
@@ -106,7 +107,7 @@ class ForwardRows(wiring.Component):
             pads = plan.replay.words * word_bits - plan.network.latent
             offset, reach = plan.network.latent + 2 * pads, plan.rule.hidden_mask
             low, high = max(0, -(-(offset - reach) // 2)), (offset + reach) // 2
-            near = Cat((self.acc[i] >= low) & (self.acc[i] <= high) for i in range(self.group))
+            near = Cat(within(self.acc[i], low, high) for i in range(self.group))
             m.d.comb += [
                 self.mask.en.eq(Mux(valid, 1 << self.index, 0)),
                 self.mask.addr.eq(self.row),
@@ -127,7 +128,7 @@ class ForwardRows(wiring.Component):
             for i in range(self.group)
         ]
         m.d.comb += [
-            valid.eq(self.valid & self.output),
+            valid.eq(self.valid & self.of_output),
             self.logit.en.eq(valid),
             self.logit.addr.eq(times(self.index, plan.network.classes) + self.row),
             self.logit.data.eq(Cat(logits)),
@@ -137,7 +138,7 @@ class ForwardRows(wiring.Component):
             file.raddr.eq(self.index),
         ]
         lane_bits = (self.group - 1).bit_length()
-        with m.If(~self.output):
+        with m.If(~self.of_output):
             m.d.comb += file.raddr.eq(self.sample[lane_bits:])
         units = self.plan.target.error_units
         unit_bits = (units - 1).bit_length()

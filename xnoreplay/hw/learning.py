@@ -13,7 +13,7 @@ from xnoreplay.hw.forward import ForwardRows
 from xnoreplay.hw.host import identifier
 from xnoreplay.hw.memory import PlaneBanks, PlaneRam, Ram
 from xnoreplay.hw.planes import STAGES, PlaneUnit
-from xnoreplay.hw.ports import BankPort, FilePort, read_port, write_port
+from xnoreplay.hw.ports import BankPort, FilePort, index_shape, read_port, write_port
 from xnoreplay.hw.update import UpdateUnit
 from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.network import COPIES, TAPS
@@ -56,7 +56,7 @@ class LearningUnit(wiring.Component):
                 "phase": In(range(len(plan.phases))),
                 "done": Out(1),
                 "seen": In(range(plan.network.classes + 1)),
-                "staged": In(range(plan.replay.staging + 1)),
+                "staged": In(index_shape(plan.replay.staging + 1)),
                 "samples": In(range(target.batch + 1)),
                 "decay": In(range(DECAYS + 1)),
                 "count_addr": Out(range(plan.network.classes)),
@@ -76,10 +76,10 @@ class LearningUnit(wiring.Component):
                 "forward_words": Out(data.ArrayLayout(target.channels, lanes)),
                 "plane_file": Out(FilePort(lanes, plan.slots, target.window)),
                 "top_read": Out(COPIES),
-                "top_raddr": Out(range(rows)),
+                "top_raddr": Out(index_shape(rows)),
                 "top_rdata": In(data.ArrayLayout(top.width, COPIES)),
                 "top_write": Out(data.ArrayLayout(granules, COPIES)),
-                "top_waddr": Out(range(rows)),
+                "top_waddr": Out(index_shape(rows)),
                 "top_wdata": Out(data.ArrayLayout(top.width, COPIES)),
                 "error_random": In(32),
                 "error_step": Out(1),
@@ -196,8 +196,8 @@ class LearningUnit(wiring.Component):
     def build_forward(self, m):
         unit = self.forward
         m.d.comb += [
-            unit.hidden.eq(self.is_phase["hidden.forward"]),
-            unit.output.eq(self.is_phase["output.forward"]),
+            unit.of_hidden.eq(self.is_phase["hidden.forward"]),
+            unit.of_output.eq(self.is_phase["output.forward"]),
             unit.seen.eq(self.seen),
             unit.samples.eq(self.samples),
             unit.valid.eq(self.sum_valid),
@@ -249,9 +249,9 @@ class LearningUnit(wiring.Component):
         back, hidden = self.is_phase["back"], self.is_phase["hidden.update"]
         m.d.comb += [
             unit.back.eq(back),
-            unit.output.eq(self.is_phase["output.update"]),
-            unit.hidden.eq(hidden),
-            self.conjoin.eq(unit.back | unit.output | unit.hidden),
+            unit.of_output.eq(self.is_phase["output.update"]),
+            unit.of_hidden.eq(hidden),
+            self.conjoin.eq(unit.back | unit.of_output | unit.of_hidden),
             unit.seen.eq(self.seen),
             unit.samples.eq(self.samples),
             unit.filled.eq(self.error.row_planes),
@@ -263,11 +263,11 @@ class LearningUnit(wiring.Component):
             self.plane_file.taps.eq(unit.file.taps),
             self.plane_file.data.eq(unit.file.data),
         ]
-        sources = [("batch.delta", unit.output, unit.row)]
+        sources = [("batch.delta", unit.of_output, unit.row)]
         if self.hidden_learns:
             sources.append(("batch.class_delta", unit.back, unit.block))
             m.d.comb += self.plane_rams["batch.class_delta"].rbank.eq(unit.bank)
-            sources.append(("batch.hidden_delta", unit.hidden, unit.row))
+            sources.append(("batch.hidden_delta", unit.of_hidden, unit.row))
         for name, chosen, row in sources:
             ram = self.plane_rams[name]
             m.d.comb += [
@@ -281,8 +281,8 @@ class LearningUnit(wiring.Component):
     def build_update(self, m):
         unit, stages = self.update, self.planes.stages
         m.d.comb += [
-            unit.output.eq(self.planes.output),
-            unit.hidden.eq(self.planes.hidden),
+            unit.of_output.eq(self.planes.of_output),
+            unit.of_hidden.eq(self.planes.of_hidden),
             unit.read.eq(stages[READ_STAGE]),
             unit.step.eq(stages[READ_STAGE + 1]),
             unit.write.eq(stages[STAGES - 1]),
@@ -331,7 +331,7 @@ class LearningUnit(wiring.Component):
                 self.error_step.eq(unit.draw),
                 self.planes.filled.eq(self.error.block_planes),
             ]
-        with m.If(self.planes.hidden):
+        with m.If(self.planes.of_hidden):
             m.d.comb += self.planes.filled.eq(unit.hidden_planes)
         # The fill reads output rows a word at a time.
         copy = Signal()
@@ -364,7 +364,7 @@ class LearningUnit(wiring.Component):
     def build_events(self, m):
         """What each counter adds in a cycle."""
         planes, balance = self.planes, self.balance
-        phases = {"back": planes.back, "output": planes.output, "hidden": planes.hidden}
+        phases = {"back": planes.back, "output": planes.of_output, "hidden": planes.of_hidden}
         empty = planes.filled == 0
         adds = {
             "learn.rows": planes.checked & ~planes.back & ~empty,

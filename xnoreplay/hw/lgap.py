@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.ports import FilePort, ReadPort, read_port
+from xnoreplay.hw.ports import FilePort, ReadPort, index_shape, read_port
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
@@ -38,7 +38,7 @@ class Lgap(wiring.Component):
         k = Signal(range(op.cycles))
         issue = Signal()
         pixel = Signal(range(op.pixels))
-        group = Signal(range(op.words))
+        group = Signal(index_shape(op.words))
         base = Signal.like(self.source.addr)
         m.d.comb += [
             issue.eq(self.active & (k < total)),
@@ -59,7 +59,7 @@ class Lgap(wiring.Component):
 
         # d_: the word has come. e_: its counts are complete. f_: the depthwise bits follow.
         d_valid, d_first, d_last = (Signal(name=f"d_{s}") for s in ("valid", "first", "last"))
-        d_group, e_group, f_group = (Signal(range(op.words), name=f"{s}_group") for s in "def")
+        d_group, e_group, f_group = (Signal.like(group, name=f"{s}_group") for s in "def")
         e_last, f_last = Signal(name="e_last"), Signal(name="f_last")
         m.d.sync += [
             d_valid.eq(issue),

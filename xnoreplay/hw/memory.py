@@ -1,10 +1,10 @@
 """Memories: one read port and one write port, shared with the host while the chip is idle."""
 
-from amaranth.hdl import Cat, Module, Signal, unsigned
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.ports import HostPort
+from xnoreplay.hw.ports import HostPort, index_shape
 
 
 class Ram(wiring.Component):
@@ -29,10 +29,10 @@ class Ram(wiring.Component):
         super().__init__(
             {
                 "ren": In(1),
-                "raddr": In(range(depth)),
+                "raddr": In(index_shape(depth)),
                 "rdata": Out(width),
                 "wen": In(width // self.granule),
-                "waddr": In(range(depth)),
+                "waddr": In(index_shape(depth)),
                 "wdata": In(width),
                 "host": In(HostPort(depth, width)),
             }
@@ -45,20 +45,17 @@ class Ram(wiring.Component):
         read = self.array.read_port(transparent_for=())
         m.d.comb += [
             read.en.eq(self.ren | self.host.ren),
-            read.addr.eq(self.raddr),
             write.en.eq(self.wen),
-            write.addr.eq(self.waddr),
             write.data.eq(self.wdata),
             self.rdata.eq(read.data),
             self.host.rdata.eq(read.data),
         ]
-        with m.If(self.host.ren):
-            m.d.comb += read.addr.eq(self.host.addr)
         with m.If(self.host.wen):
+            m.d.comb += [write.en.eq(~0), write.data.eq(self.host.wdata)]
+        if self.depth > 1:
             m.d.comb += [
-                write.en.eq(~0),
-                write.addr.eq(self.host.addr),
-                write.data.eq(self.host.wdata),
+                read.addr.eq(Mux(self.host.ren, self.host.addr, self.raddr)),
+                write.addr.eq(Mux(self.host.wen, self.host.addr, self.waddr)),
             ]
         return m
 
@@ -76,11 +73,11 @@ class PlaneRam(wiring.Component):
         super().__init__(
             {
                 "wen": In(width),
-                "waddr": In(range(depth)),
+                "waddr": In(index_shape(depth)),
                 "wvalue": In(data.ArrayLayout(planes, group)),
                 "ren": In(1),
-                "raddr": In(range(depth)),
-                "rplane": In(range(planes)),
+                "raddr": In(index_shape(depth)),
+                "rplane": In(index_shape(planes)),
                 "rdata": Out(width),
             }
         )
@@ -113,12 +110,12 @@ class PlaneBanks(wiring.Component):
             {
                 "wbanks": In(banks),
                 "wen": In(width),
-                "waddr": In(range(depth)),
+                "waddr": In(index_shape(depth)),
                 "wvalue": In(data.ArrayLayout(planes, banks)),
                 "ren": In(1),
-                "rbank": In(range(max(2, banks))),
-                "raddr": In(range(depth)),
-                "rplane": In(range(planes)),
+                "rbank": In(index_shape(banks)),
+                "raddr": In(index_shape(depth)),
+                "rplane": In(index_shape(planes)),
                 "rdata": Out(width),
             }
         )
@@ -154,10 +151,10 @@ class RegisterFile(wiring.Component):
         self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
         super().__init__(
             {
-                "raddr": In(range(depth)),
+                "raddr": In(index_shape(depth)),
                 "rdata": Out(width),
                 "wen": In(width // self.granule),
-                "waddr": In(range(depth)),
+                "waddr": In(index_shape(depth)),
                 "wdata": In(width),
             }
         )
@@ -168,10 +165,10 @@ class RegisterFile(wiring.Component):
         write = self.array.write_port(granularity=self.granule)
         read = self.array.read_port(domain="comb")
         m.d.comb += [
-            read.addr.eq(self.raddr),
             self.rdata.eq(read.data),
             write.en.eq(self.wen),
-            write.addr.eq(self.waddr),
             write.data.eq(self.wdata),
         ]
+        if self.depth > 1:
+            m.d.comb += [read.addr.eq(self.raddr), write.addr.eq(self.waddr)]
         return m

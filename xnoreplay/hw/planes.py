@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.arithmetic import times, tree_sum
 from xnoreplay.hw.array import node_layout, operand_layout
-from xnoreplay.hw.ports import BankPort, FilePort
+from xnoreplay.hw.ports import BankPort, FilePort, index_shape
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import PIPE_LATENCY, Plan
@@ -49,14 +49,14 @@ def stage_layout(plan: Plan) -> data.StructLayout:
             "beat": 1,
             "round": 1,
             "index": range(max(segments, plan.rule.delta_bits)),
-            "group": range(max(2, plan.slots)),
+            "group": index_shape(plan.slots),
             "last": 1,
             "lanes": target.lanes,
             "worth": range(plan.rule.delta_bits),
-            "word": range(plan.memory("batch.bank").depth),
-            "part": range(max(2, target.node_fold)),
+            "word": index_shape(plan.memory("batch.bank").depth),
+            "part": index_shape(target.node_fold),
             "row": range(max(net.classes, net.hidden)),
-            "sample": range(target.batch),
+            "sample": index_shape(target.batch),
             "first": 1,
             "banks": target.batch,
         }
@@ -83,14 +83,14 @@ class PlaneUnit(wiring.Component):
         super().__init__(
             {
                 "back": In(1),
-                "output": In(1),
-                "hidden": In(1),
+                "of_output": In(1),
+                "of_hidden": In(1),
                 "done": Out(1),
                 "seen": In(range(net.classes + 1)),
                 "samples": In(range(target.batch + 1)),
                 "row": Out(range(max(net.classes, net.hidden))),
-                "bank": Out(range(max(2, self.error_units))),
-                "block": Out(range(blocks)),
+                "bank": Out(index_shape(self.error_units)),
+                "block": Out(index_shape(blocks)),
                 "filled": In(rule.delta_bits),
                 "plane_en": Out(1),
                 "plane": Out(range(rule.delta_bits)),
@@ -101,7 +101,7 @@ class PlaneUnit(wiring.Component):
                 "fill_words": In(data.ArrayLayout(target.channels, TAPS)),
                 "fill_write": Out(BankPort(target.batch, bank.depth, bank.width)),
                 "bank_en": Out(target.batch),
-                "bank_addr": Out(range(bank.depth)),
+                "bank_addr": Out(index_shape(bank.depth)),
                 "bank_data": In(data.ArrayLayout(bank.width, target.batch)),
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),
@@ -118,22 +118,22 @@ class PlaneUnit(wiring.Component):
         plan, target = self.plan, self.plan.target
         self.state = Signal(State)
         self.active = Signal()
-        self.sample = Signal(range(target.batch))
+        self.sample = Signal(index_shape(target.batch))
         self.copy = Signal()
         self.begun = Signal()  # the sample has a sum
         self.left, self.loaded = Signal(plan.rule.delta_bits), Signal(range(plan.rule.delta_bits + 1))
         self.at = Signal(range(self.extra.latent_segments + self.extra.hidden_segments))
-        self.group = Signal(range(max(2, plan.slots)))
-        self.units = Signal(range(plan.network.hidden + 2))
+        self.group = Signal(index_shape(plan.slots))
+        self.unit = Signal(range(plan.network.hidden + 2))
         self.drained = Signal(range(UPDATE_LATENCY))
         self.fill_row = Signal(range(plan.network.classes + 1))
         self.fill_base = Signal(range(plan.network.classes * plan.output.beats + 1))
         self.fill_second = Signal()
         classes = plan.network.classes
         unit_bits = (self.error_units - 1).bit_length()
-        self.row_block = Signal(range(max(2, self.extra.blocks(classes))))
+        self.row_block = Signal(index_shape(self.extra.blocks(classes)))
         m.d.comb += [
-            self.active.eq(self.back | self.output | self.hidden),
+            self.active.eq(self.back | self.of_output | self.of_hidden),
             self.bank.eq(self.sample[:unit_bits]),
             self.block.eq(times(self.sample[unit_bits:], self.extra.blocks(classes)) + self.row_block),
         ]
@@ -186,7 +186,7 @@ class PlaneUnit(wiring.Component):
                 m.d.sync += [self.row_block.eq(0), self.state.eq(State.ROUND)]
         with m.Else():
             m.d.sync += self.row.eq(self.row + 1)
-            with m.If(self.row + 1 == Mux(self.output, self.seen, self.plan.network.hidden)):
+            with m.If(self.row + 1 == Mux(self.of_output, self.seen, self.plan.network.hidden)):
                 m.d.sync += [self.row.eq(0), self.state.eq(State.DRAIN)]
 
     def check_cycle(self, m):
@@ -229,10 +229,10 @@ class PlaneUnit(wiring.Component):
         with m.Elif(self.at >= extra.latent_segments):
             m.d.comb += [base.eq(plan.replay.words), column.eq(self.at - extra.latent_segments)]
         shift = (self.fold - 1).bit_length()
-        end = Signal()
+        ended = Signal()
         segments = Mux(
             self.back, extra.hidden_segments,
-            Mux(self.output, extra.latent_segments + extra.hidden_segments, extra.latent_segments),
+            Mux(self.of_output, extra.latent_segments + extra.hidden_segments, extra.latent_segments),
         )  # fmt: skip
         done = times(self.group, lanes)
         m.d.comb += [
@@ -248,12 +248,12 @@ class PlaneUnit(wiring.Component):
             self.issued.row.eq(self.row),
             self.issued.first.eq(~self.begun & ~self.copy),
             self.issued.banks.eq(self.banks),
-            end.eq(self.issued.last & (self.at + 1 == segments)),
+            ended.eq(self.issued.last & (self.at + 1 == segments)),
         ]
         m.d.sync += self.group.eq(Mux(self.issued.last, 0, self.group + 1))
         with m.If(self.issued.last):
             m.d.sync += self.at.eq(self.at + 1)
-        with m.If(end):
+        with m.If(ended):
             m.d.sync += self.at.eq(0)
             with m.If(self.back & ~self.copy):
                 m.d.sync += self.copy.eq(1)
@@ -266,14 +266,14 @@ class PlaneUnit(wiring.Component):
         hidden = self.plan.network.hidden
         last_sample = self.sample + 1 == self.samples
         m.d.comb += [
-            self.issued.round.eq(self.units < hidden),
-            self.issued.row.eq(self.units),
+            self.issued.round.eq(self.unit < hidden),
+            self.issued.row.eq(self.unit),
             self.issued.sample.eq(self.sample),
             self.issued.first.eq(self.begun),
         ]
-        m.d.sync += self.units.eq(self.units + 1)
-        with m.If(self.units == hidden + 1):
-            m.d.sync += [self.units.eq(0), self.begun.eq(0), self.state.eq(State.CHECK)]
+        m.d.sync += self.unit.eq(self.unit + 1)
+        with m.If(self.unit == hidden + 1):
+            m.d.sync += [self.unit.eq(0), self.begun.eq(0), self.state.eq(State.CHECK)]
             m.d.sync += self.sample.eq(Mux(last_sample, 0, self.sample + 1))
             with m.If(last_sample):
                 m.d.sync += self.state.eq(State.DRAIN)
@@ -301,7 +301,7 @@ class PlaneUnit(wiring.Component):
         plan, extra = self.plan, self.extra
         words = range(plan.replay.words, plan.replay.words + extra.hidden_words)
         beats, taps = Array(w // TAPS for w in words), Array(w % TAPS for w in words)
-        word = Signal(range(extra.hidden_words))
+        word = Signal(index_shape(extra.hidden_words))
         m.d.comb += [
             self.fill_addr.eq(plan.output.weight_base + self.fill_base + beats[word]),
             self.fill_copy.eq(self.fill_second),

@@ -5,7 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import ReadPort, WritePort
+from xnoreplay.hw.ports import ReadPort, WritePort, index_shape
 from xnoreplay.hw.program import fields
 from xnoreplay.spec.plan import Convolution, Plan
 
@@ -72,7 +72,7 @@ class ConvolutionBack(wiring.Component):
         op = fields(m, self.phase, {self.first_phase + c.index: program(c) for c in ops})
 
         x, y = Signal.like(op["out_width"], name="x"), Signal.like(op["out_height"], name="y")
-        part = Signal(range(max(2, word // lanes)))
+        part = Signal(index_shape(word // lanes))
         bits = Signal(lanes)
         out = Signal(lanes)
         write = Signal()

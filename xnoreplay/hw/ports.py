@@ -6,11 +6,20 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.spec.network import COPIES, TAPS
 
 
+def index_shape(count: int) -> range:
+    """Shape of an index into so many things: one bit at least, for Verilog has no signal without bits.
+
+    Nothing may depend on the bit of an index into one thing. A memory of one word has no address
+    (`hw.macros`), so that of a port may hold anything.
+    """
+    return range(max(2, count))
+
+
 class ReadPort(wiring.Signature):
     """A read strobe: `data` follows `en` by one cycle."""
 
     def __init__(self, depth: int, width: int):
-        super().__init__({"en": Out(1), "addr": Out(range(depth)), "data": In(width)})
+        super().__init__({"en": Out(1), "addr": Out(index_shape(depth)), "data": In(width)})
 
 
 class WritePort(wiring.Signature):
@@ -20,7 +29,7 @@ class WritePort(wiring.Signature):
         super().__init__(
             {
                 "en": Out(width // (granule or width)),
-                "addr": Out(range(depth)),
+                "addr": Out(index_shape(depth)),
                 "data": Out(width),
             }
         )
@@ -34,7 +43,7 @@ class FilePort(wiring.Signature):
             {
                 "lanes": Out(lanes),
                 "taps": Out(TAPS),
-                "slot": Out(range(max(2, slots))),
+                "slot": Out(index_shape(slots)),
                 "data": Out(width),
             }
         )
@@ -44,14 +53,14 @@ class BankPort(wiring.Signature):
     """A write into the minibatch's banks: one word of the banks of `en`, all of them alike."""
 
     def __init__(self, banks: int, depth: int, width: int):
-        super().__init__({"en": Out(banks), "addr": Out(range(depth)), "data": Out(width)})
+        super().__init__({"en": Out(banks), "addr": Out(index_shape(depth)), "data": Out(width)})
 
 
 class ClassifierPort(wiring.Signature):
     """A read of cls.top: row `addr` of the copies of `en`; see `hw.classifier`."""
 
     def __init__(self, depth: int, width: int):
-        super().__init__({"en": Out(COPIES), "addr": Out(range(depth)), "data": In(width * COPIES)})
+        super().__init__({"en": Out(COPIES), "addr": Out(index_shape(depth)), "data": In(width * COPIES)})
 
 
 def read_port(memory) -> ReadPort:
@@ -65,8 +74,7 @@ def write_port(memory) -> WritePort:
 class HostPort(wiring.Signature):
     """The host's access to one memory: a read's word is valid one cycle after `ren`.
 
-    A write replaces the whole row. `ren` and `wen` are never high together. A memory of one row has
-    one address bit that stays 0.
+    A write replaces the whole row. `ren` and `wen` are never high together.
     """
 
     def __init__(self, depth: int, width: int):
@@ -74,7 +82,7 @@ class HostPort(wiring.Signature):
             {
                 "ren": Out(1),
                 "wen": Out(1),
-                "addr": Out(max(1, (depth - 1).bit_length())),
+                "addr": Out(index_shape(depth)),
                 "wdata": Out(width),
                 "rdata": In(width),
             }

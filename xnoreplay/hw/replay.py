@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.lfsr import walk_next
 from xnoreplay.hw.memory import RegisterFile
-from xnoreplay.hw.ports import BankPort, FilePort, read_port, write_port
+from xnoreplay.hw.ports import BankPort, FilePort, HostPort, index_shape, read_port, write_port
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -24,10 +24,13 @@ class State(enum.Enum):
     SEEK = 5
     LOOK = 6
     COPY = 7
+    ZERO = 8
+    READ = 9
+    JUDGE = 10
 
 
 class ReplayUnit(wiring.Component):
-    """The operations stage, insert, quota, evict, admit, epoch, seed and load.
+    """The operations stage, insert, quota, evict, admit, epoch, seed, load and restore.
 
     ``enter`` marks the cycle before an operation of this unit begins and ``next_phase`` names it;
     ``active`` spans it and ``done`` marks its last cycle. ``evicted`` and ``inserted`` strobe in
@@ -37,7 +40,8 @@ class ReplayUnit(wiring.Component):
     ``quota`` and ``staged`` outlive operations, so they live outside: where ``set_`` is high they
     become ``new_``. ``samples`` are those that the last load found, ``loaded`` that there are some
     at the cycle's end, and ``walked`` that the epoch's walk has ended. ``count_addr`` chooses the word of replay.count in ``count`` while the unit
-    is not active.
+    is not active. ``count_host`` is the host's way to read it. Where ``clearing`` is high, the
+    count of class ``cleared``, if there is such a class, becomes 0.
     """
 
     def __init__(self, plan: Plan):
@@ -73,8 +77,8 @@ class ReplayUnit(wiring.Component):
                 "quota": In(range(op.capacity + 1)),
                 "new_quota": Out(range(op.capacity + 1)),
                 "set_quota": Out(1),
-                "staged": In(range(op.staging + 1)),
-                "new_staged": Out(range(op.staging + 1)),
+                "staged": In(index_shape(op.staging + 1)),
+                "new_staged": Out(index_shape(op.staging + 1)),
                 "set_staged": Out(1),
                 "bank": Out(BankPort(target.batch, bank.depth, bank.width)),
                 "batch_label": Out(write_port(plan.memory("batch.label"))),
@@ -90,6 +94,11 @@ class ReplayUnit(wiring.Component):
                 "hit": Out(1),
                 "count_read": Out(1),
                 "count_write": Out(1),
+                "count_host": In(
+                    HostPort(plan.network.classes, plan.memory("replay.count").width)
+                ),
+                "clearing": In(1),
+                "cleared": In(index_shape(op.capacity)),
             }
             | staging
         )
@@ -99,14 +108,18 @@ class ReplayUnit(wiring.Component):
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
         self.is_phase = {
             name: self.phase == numbers[name]
-            for name in ("stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load")
-        }
+            for name in (
+                "stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore",
+            )
+        }  # fmt: skip
         self.of_epoch = self.is_phase["epoch"] | self.is_phase["seed"] | self.is_phase["load"]
         self.state = state = Signal(State)
         op = self.plan.replay
         self.slot = Signal(range(op.capacity))
         self.rest = Signal(range(op.capacity + 1))
         self.seeds = Signal(range(SEED_DRAWS))
+        # Of restore: a class whose count becomes 0, then a slot, replay slots first.
+        self.place = Signal(range(max(2, self.plan.network.classes, op.capacity + op.staging)))
         self.build_counts(m)
         self.build_walk(m)
         self.build_copy(m)
@@ -129,6 +142,12 @@ class ReplayUnit(wiring.Component):
                     self.look_cycle(m)
                 with m.Case(State.COPY):
                     self.copy_cycle(m)
+                with m.Case(State.ZERO):
+                    self.zero_cycle(m)
+                with m.Case(State.READ):
+                    self.read_cycle(m)
+                with m.Case(State.JUDGE):
+                    self.judge_cycle(m)
         with m.If(self.samples != 0):
             m.d.comb += self.loaded.eq(1)
         with m.If(self.done & self.is_phase["admit"]):
@@ -145,7 +164,9 @@ class ReplayUnit(wiring.Component):
         """
         op = self.plan.replay
         with m.If(self.enter):
-            m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0)]
+            m.d.sync += [
+                self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0), self.place.eq(0)
+            ]  # fmt: skip
             with m.Switch(self.next_phase):
                 with m.Case(numbers["stage"]):
                     m.d.sync += self.state.eq(
@@ -158,6 +179,8 @@ class ReplayUnit(wiring.Component):
                     m.d.sync += [self.state.eq(State.QUOTA), self.rest.eq(op.capacity)]
                 with m.Case(numbers["load"]):
                     m.d.sync += self.state.eq(State.WALK)
+                with m.Case(numbers["restore"]):
+                    m.d.sync += self.state.eq(State.ZERO)
                 with m.Default():
                     m.d.sync += self.state.eq(State.SEED)
 
@@ -172,6 +195,22 @@ class ReplayUnit(wiring.Component):
             self.counts.raddr.eq(self.count_addr),
             self.count.eq(self.counts.rdata),
         ]
+        host = self.count_host
+        # No reset: an abort while idle must not take the word from a read under way.
+        word = Signal(memory.width, name="count_word", reset_less=True)
+        m.d.comb += host.rdata.eq(word)
+        with m.If(host.ren):
+            m.d.comb += self.counts.raddr.eq(host.addr)
+            m.d.sync += word.eq(self.counts.rdata)
+        has_class = Const(1)
+        if 1 << len(self.cleared) > memory.depth:
+            has_class = self.cleared < memory.depth
+        with m.If(self.clearing & has_class):
+            m.d.comb += [
+                self.counts.wen.eq(1),
+                self.counts.waddr.eq(self.cleared),
+                self.counts.wdata.eq(0),
+            ]
 
     def build_walk(self, m):
         """The index: zero first, then the register's sequence, all XOR the mask."""
@@ -200,7 +239,7 @@ class ReplayUnit(wiring.Component):
         self.copied = copied = Signal(range(op.words + 1))
         placed = Signal(range(op.words + 1))
         m.d.comb += placed.eq(copied - 1)
-        staged_index = Signal(range(max(2, op.staging)))
+        staged_index = Signal(index_shape(op.staging))
         data = Signal(target.channels)
         from_staging = Signal()
         m.d.comb += from_staging.eq(
@@ -282,17 +321,13 @@ class ReplayUnit(wiring.Component):
         """One index; a check follows where it is in range."""
         op = self.plan.replay
         in_replay, in_staging = Signal(), Signal()
-        with m.If(self.is_phase["admit"]):
-            m.d.comb += in_staging.eq(self.index < self.staged)
-        with m.Else():
-            m.d.comb += [
-                in_replay.eq(self.index < op.capacity),
-                in_staging.eq(
-                    self.of_epoch
-                    & (self.index >= op.capacity)
-                    & (self.index - op.capacity < self.staged)
-                ),
-            ]
+        admits = self.is_phase["admit"]
+        m.d.comb += in_replay.eq(~admits & (self.index < op.capacity))
+        if op.staging:
+            past = self.of_epoch & (self.index >= op.capacity)
+            m.d.comb += in_staging.eq(
+                Mux(admits, self.index < self.staged, past & (self.index - op.capacity < self.staged))
+            )
         m.d.comb += [self.label_read.en.eq(in_replay), self.label_read.addr.eq(self.index)]
         if op.staging:
             offset = Mux(self.is_phase["admit"], 0, op.capacity)
@@ -420,3 +455,47 @@ class ReplayUnit(wiring.Component):
                 self.next_index(m)
                 with m.If(load & full):
                     m.d.comb += self.done.eq(1)
+
+    def zero_cycle(self, m):
+        """Of restore: a class's count becomes 0."""
+        m.d.comb += [
+            self.counts.raddr.eq(self.place), self.count_write.eq(1), self.counts.wdata.eq(0)
+        ]  # fmt: skip
+        m.d.sync += self.place.eq(self.place + 1)
+        with m.If(self.place == self.plan.network.classes - 1):
+            m.d.sync += [self.place.eq(0), self.state.eq(State.READ)]
+
+    def of_replay(self):
+        """Of restore: the place is a replay slot, not one of the staging memory."""
+        op = self.plan.replay
+        return self.place < op.capacity if op.staging else Const(1)
+
+    def read_cycle(self, m):
+        """Of restore: read the label of a slot."""
+        op, remembered = self.plan.replay, self.of_replay()
+        m.d.comb += [self.label_read.en.eq(remembered), self.label_read.addr.eq(self.place)]
+        if op.staging:
+            m.d.comb += [
+                self.staging_label_read.en.eq(~remembered),
+                self.staging_label_read.addr.eq(self.place - op.capacity),
+            ]
+        m.d.sync += self.state.eq(State.JUDGE)
+
+    def judge_cycle(self, m):
+        """Of restore: the label has come; count it, or refuse one that is of no class seen."""
+        op, remembered = self.plan.replay, self.of_replay()
+        label, held = Signal(self.label_bits, name="judged_label"), Signal(name="judged_held")
+        m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]
+        if op.staging:
+            with m.If(~remembered):
+                m.d.comb += [label.eq(self.staging_label_read.data), held.eq(1)]
+        m.d.comb += [self.counts.raddr.eq(label), self.counts.wdata.eq(self.counts.rdata + 1)]
+        m.d.sync += [self.place.eq(self.place + 1), self.state.eq(State.READ)]
+        with m.If(held & (label >= self.seen)):
+            m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                self.count_read.eq(held & remembered), self.count_write.eq(held & remembered)
+            ]  # fmt: skip
+            with m.If(self.place == op.capacity + self.staged - 1):
+                m.d.comb += self.done.eq(1)

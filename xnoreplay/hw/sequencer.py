@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.ports import index_shape
 from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import Command
@@ -48,7 +49,7 @@ class Sequencer(wiring.Component):
         idle = number["idle"]
         staging = bool(self.plan.replay.staging)
         rule = self.plan.rule
-        self.epoch = Signal(range(max(2, rule.epochs)))
+        self.epoch = Signal(index_shape(rule.epochs))
         m.d.comb += self.decay.eq(0)
         for epoch in range(1, rule.epochs):
             if rule.decay(epoch) != rule.decay(epoch - 1):
@@ -75,9 +76,11 @@ class Sequencer(wiring.Component):
                     with m.Case(Command.RETRAIN):
                         m.d.comb += self.next_phase.eq(number["balance"])
                         m.d.sync += self.epoch.eq(0)
+                    with m.Case(Command.RESTORE):
+                        m.d.comb += self.next_phase.eq(number["restore"])
         with m.Elif(self.done):
             with m.Switch(self.phase):
-                for name in ("output", "stage", "insert", "admit", "epoch"):
+                for name in ("output", "stage", "insert", "admit", "epoch", "restore"):
                     with m.Case(number[name]):
                         m.d.comb += self.next_phase.eq(idle)
                 with m.Case(number["latent"]):

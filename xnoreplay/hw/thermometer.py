@@ -4,7 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Signal, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.ports import HostPort, write_port
+from xnoreplay.hw.ports import HostPort, index_shape, write_port
 from xnoreplay.spec.plan import Plan
 
 
@@ -52,7 +52,7 @@ class Thermometer(wiring.Component):
         words = [Cat(bits[i : i + word_bits]) for i in range(0, len(bits), word_bits)]
 
         address = Signal.like(self.write.addr)
-        word = Signal(range(max(2, op.words)))
+        word = Signal(index_shape(op.words))
         last = Signal()
         step = Signal()
         m.d.comb += [

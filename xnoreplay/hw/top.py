@@ -1,12 +1,13 @@
 """The chip: units, memories, and the wires between them."""
 
-from amaranth.hdl import Module, Mux, ResetInserter, Signal, Value, unsigned
+from amaranth.hdl import Module, Mux, ResetInserter, ResetSignal, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw import array, axi
 from xnoreplay.hw.arithmetic import times, tree_sum
 from xnoreplay.hw.classifier import ClassifierRam
+from xnoreplay.hw.clear import Clearing
 from xnoreplay.hw.convolution import ConvolutionFront
 from xnoreplay.hw.counters import Counters
 from xnoreplay.hw.dense import DenseUnit
@@ -28,7 +29,8 @@ from xnoreplay.spec.replay import LFSR_SEEDS
 class Chip(wiring.Component):
     """The whole chip behind an AXI4-Lite port and a stream of pixels.
 
-    ``busy`` and ``phase`` are for whoever watches; they are also registers of the host's port.
+    ``busy`` and ``phase`` are for whoever watches; they are also registers of the host's port. After a
+    reset the chip is busy, in no phase, until it has emptied its replay memory.
     """
 
     def __init__(self, plan: Plan):
@@ -64,6 +66,7 @@ class Chip(wiring.Component):
         # memories, architectural registers and counters, is not theirs or has no reset.
         for name in ("thermometer", "front", "array", "back", "lgap", "dense", "replay", "learning"):
             m.submodules[name] = ResetInserter(self.host.abort)(getattr(self, name))
+        m.submodules.clearing = self.clearing = Clearing(plan.replay.capacity)
         self.lfsrs = {name: DrawRegister(seed) for name, seed in LFSR_SEEDS.items()}
         for name, register in self.lfsrs.items():
             m.submodules[f"random_{name}"] = register
@@ -71,7 +74,7 @@ class Chip(wiring.Component):
             memory.name: Ram(memory.depth, memory.width, memory.granule)
             for memory in plan.memories
             if memory.name in HOST_MEMORIES
-            and memory.name not in ("thermometer.threshold", "cls.top")
+            and memory.name not in ("thermometer.threshold", "cls.top", "replay.count")
         }
         m.submodules.cls_top = self.cls = ClassifierRam(plan)
         for name, ram in self.rams.items():
@@ -98,7 +101,9 @@ class Chip(wiring.Component):
         self.quota = Signal.like(self.replay.quota)
         self.staged = Signal.like(self.replay.staged)
         argument = self.host.argument
-        of_replay = {"stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load"}
+        of_replay = {
+            "stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore",
+        }  # fmt: skip
 
         def in_replay(phase):
             return phase.matches(*(number[name] for name in sorted(of_replay)))
@@ -137,8 +142,10 @@ class Chip(wiring.Component):
                 self.thermometer.done | self.front.done | self.lgap.done | self.dense.done
                 | self.replay.done | self.learning.done
             ),
-            self.busy.eq(self.sequencer.busy),
+            self.busy.eq(self.sequencer.busy | self.clearing.active),
             self.phase.eq(phase),
+            self.replay.clearing.eq(self.clearing.active),
+            self.replay.cleared.eq(self.clearing.slot),
         ]  # fmt: skip
         with m.If(self.host.start):
             m.d.sync += [self.refused.eq(0), self.finished.eq(0)]
@@ -152,10 +159,20 @@ class Chip(wiring.Component):
             m.d.sync += self.prediction.eq(self.dense.candidate)
         with m.If(self.replay.set_quota):
             m.d.sync += self.quota.eq(self.replay.new_quota)
-        with m.If(self.replay.set_staged):
-            m.d.sync += self.staged.eq(self.replay.new_staged)
+        if self.plan.replay.staging:
+            with m.If(self.replay.set_staged):
+                m.d.sync += self.staged.eq(self.replay.new_staged)
         with m.If(active["stage"] & self.replay.done & (argument >= self.seen)):
             m.d.sync += self.seen.eq(argument + 1)
+        written = {"seen": self.seen, "quota": self.quota}
+        if self.plan.replay.staging:
+            written["staged"] = self.staged
+        for name, register in written.items():
+            with m.If(self.host.strobe(name)):
+                m.d.sync += register.eq(self.host.value)
+        m.d.comb += self.host.restored.eq(
+            self.sequencer.finished & active["restore"] & ~self.replay.refused
+        )
 
     def build_array(self, m):
         """Who offers the stream operand, who writes the lane files, who takes the sums."""
@@ -258,6 +275,11 @@ class Chip(wiring.Component):
                     ram.waddr.eq(writer.addr),
                     ram.wdata.eq(writer.data),
                 ]
+        labels = self.rams["replay.label"]
+        with m.If(self.clearing.active):
+            m.d.comb += [
+                labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)
+            ]  # fmt: skip
         dense, learning, cls = self.dense.cls, self.learning, self.cls
         m.d.comb += [
             cls.ren.eq(dense.en | learning.top_read),
@@ -299,6 +321,9 @@ class Chip(wiring.Component):
             register.load.eq(learning.error_load),
             register.value.eq(learning.error_value),
         ]
+        for name, register in self.lfsrs.items():
+            with m.If(self.host.strobe(f"lfsr_{name}")):
+                m.d.comb += [register.load.eq(1), register.value.eq(self.host.value)]
 
     def build_host(self, m):
         """Registers, windows and the pixel stream."""
@@ -308,11 +333,12 @@ class Chip(wiring.Component):
             self.wire_window(m, host.port(name), ram.host)
         self.wire_window(m, host.port("thermometer.threshold"), self.thermometer.host)
         self.wire_window(m, host.port("cls.top"), self.cls.host)
+        self.wire_window(m, host.port("replay.count"), self.replay.count_host)
         m.d.comb += [
             self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
             self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
-            self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready),
-            host.busy.eq(self.sequencer.busy),
+            self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready & ~ResetSignal()),
+            host.busy.eq(self.busy),
             host.refused.eq(self.refused),
             host.finished.eq(self.finished),
             host.prediction.eq(self.prediction),
@@ -373,6 +399,7 @@ class Chip(wiring.Component):
         for name, ram in self.rams.items():
             events[f"{name}.reads"] = ram.ren
             events[f"{name}.writes"] = ram.wen.any()
+        events["replay.label.writes"] &= ~self.clearing.active  # a reset's work counts nowhere
         events |= {name: self.learning.event(name) for name in self.learning.event_bits}
         first, second = self.cls.wen
         events["cls.top.reads"] = tree_sum(list(self.cls.ren))

@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.arithmetic import times
 from xnoreplay.hw.planes import stage_layout
-from xnoreplay.hw.ports import read_port, write_port
+from xnoreplay.hw.ports import index_shape, read_port, write_port
 from xnoreplay.hw.rounding import clamp
 from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.network import COPIES, TAPS
@@ -38,8 +38,8 @@ class UpdateUnit(wiring.Component):
             low[f"{port}_write"] = Out(write_port(plan.memory(name)))
         super().__init__(
             {
-                "output": In(1),
-                "hidden": In(1),
+                "of_output": In(1),
+                "of_hidden": In(1),
                 "read": In(layout),
                 "step": In(layout),
                 "write": In(layout),
@@ -47,10 +47,10 @@ class UpdateUnit(wiring.Component):
                 "random": In(32),
                 "draw": Out(1),
                 "top_read": Out(COPIES),
-                "top_raddr": Out(range(rows)),
+                "top_raddr": Out(index_shape(rows)),
                 "top_rdata": In(data.ArrayLayout(top.width, COPIES)),
                 "top_write": Out(data.ArrayLayout(self.granules, COPIES)),
-                "top_waddr": Out(range(rows)),
+                "top_waddr": Out(index_shape(rows)),
                 "top_wdata": Out(data.ArrayLayout(top.width, COPIES)),
             }
             | low
@@ -59,11 +59,11 @@ class UpdateUnit(wiring.Component):
     def elaborate(self, _platform):
         m = Module()
         rule = self.plan.rule
-        active = self.output | self.hidden
+        active = self.of_output | self.of_hidden
         reads, steps, writes = (
             active & stage.beat & stage.last for stage in (self.read, self.step, self.write)
         )
-        both = Cat(1, self.output)
+        both = Cat(1, self.of_output)
         m.d.comb += [
             self.draw.eq(steps),
             self.top_read.eq(Mux(reads, both, 0)),
@@ -73,7 +73,7 @@ class UpdateUnit(wiring.Component):
         granule = Mux(writes, 1 << self.granule_of(self.write), 0)
         m.d.comb += [
             self.top_write[0].eq(granule),
-            self.top_write[1].eq(Mux(self.output, granule, 0)),
+            self.top_write[1].eq(Mux(self.of_output, granule, 0)),
         ]
         summed = Signal.like(self.gradient)
         m.d.sync += summed.eq(self.gradient)
@@ -104,8 +104,8 @@ class UpdateUnit(wiring.Component):
         ]
         extra = self.extra
         for port, phase, segments in (
-            ("low", self.output, extra.latent_segments + extra.hidden_segments),
-            ("hidden_low", self.hidden, extra.latent_segments),
+            ("low", self.of_output, extra.latent_segments + extra.hidden_segments),
+            ("hidden_low", self.of_hidden, extra.latent_segments),
         ):
             if not hasattr(self, f"{port}_read"):
                 continue
@@ -124,7 +124,7 @@ class UpdateUnit(wiring.Component):
         plan = self.plan
         beat = Array(w // TAPS for w in self.words())[stage.word]
         output = plan.output.weight_base + times(stage.row, plan.output.beats) + beat
-        return Mux(self.output, output, plan.hidden.weight_base + times(stage.row, plan.hidden.beats) + beat)
+        return Mux(self.of_output, output, plan.hidden.weight_base + times(stage.row, plan.hidden.beats) + beat)
 
     def granule_of(self, stage):
         """Granule of the row that holds a segment."""
@@ -160,7 +160,7 @@ class UpdateUnit(wiring.Component):
         if not self.plan.target.hidden_learns:
             return code
         own = self.hidden_low_read.data.word_select(node, self.hidden_low)
-        return Mux(self.output, code, Cat(own, tops[0][node]))
+        return Mux(self.of_output, code, Cat(own, tops[0][node]))
 
     def stepped(self, m, code, gradient, copy: int):
         """Register: the proxy minus its rounded gradient, saturated, in offset binary."""
@@ -173,7 +173,7 @@ class UpdateUnit(wiring.Component):
             step = gradient << -t
         theta = Signal(signed(n))
         m.d.comb += theta.eq(code ^ Const(1 << n - 1, n))
-        new = Signal(n)
+        stepped = Signal(n)
         low, high = -(1 << n - 1), (1 << n - 1) - 1
-        m.d.sync += new.eq(clamp(theta - step, low, high) + (1 << n - 1))
-        return new
+        m.d.sync += stepped.eq(clamp(theta - step, low, high) + (1 << n - 1))
+        return stepped

@@ -5,6 +5,7 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.memory import Ram
+from xnoreplay.hw.ports import index_shape
 from xnoreplay.spec.network import TAPS
 
 
@@ -40,7 +41,7 @@ class LineBuffer(wiring.Component):
 
     def elaborate(self, _platform):
         m = Module()
-        here = Signal(range(max(2, self.depth)))
+        here = Signal(index_shape(self.depth))
         there = Signal.like(here)
         m.d.comb += there.eq(Mux(here == self.row - 1, 0, here + 1))
         with m.If(self.restart):

@@ -5,16 +5,32 @@ convolution that reads it, a word holds 64 channels, least significant bit first
 the pad bit. bfloat16 numbers are handled as their uint16 patterns: they are copied, never computed.
 """
 
+from pathlib import Path
+
 import numba
 import numpy as np
 from numba.core import cgutils, types
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
 from numba.extending import intrinsic
+
+from xnoreplay.spec import caches
 
 WORD = 64
 BLOCKED = -1  # code of an output whose gradient the STE stops
 MINUS_ONE, PLUS_ONE = np.uint16(0xBF80), np.uint16(0x3F80)  # in bfloat16
 
-kernel = numba.njit(cache=True, nogil=True)
+STAMP = caches.stamp_of([Path(__file__)], [numba.__version__, np.__version__])
+
+
+def kernel(function):
+    """Compile a kernel; it is kept as `spec.caches` says."""
+    compiled = numba.njit(nogil=True)(function)
+    if not numba.config.DISABLE_JIT:
+        compiled._cache = caches.KernelCache(
+            function, STAMP, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
+        )
+    return compiled
 
 
 @intrinsic

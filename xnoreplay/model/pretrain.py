@@ -20,9 +20,8 @@ from xnoreplay.model.resuming import Record, Resumed
 from xnoreplay.model.samples import Dataset, Samples, digest, of_classes
 from xnoreplay.model.teacher import Teacher
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets
+from xnoreplay.spec import limits, presets
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import require
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.presets import Preset
 
@@ -136,7 +135,7 @@ def run(
     if start is not None:
         recipe = replace(recipe, learning_rate=STARTED_RATE * recipe.learning_rate)
     epochs = recipe.epochs if epochs is None else epochs
-    require.positive("epochs", epochs)
+    limits.count("training epochs", epochs, "epochs")
     config = {
         "preset": presets.to_dict(preset),
         "dataset": dataset.name,

@@ -223,6 +223,33 @@ def epoch_phase(op, g, m, c, scalars, log):
         hits += 1
 
 
+@kernel
+def restore_phase(op, g, m, c, scalars):
+    """Count the labels anew, in slot order; refuse one that is of no class seen."""
+    m.replay_count[: op.classes] = 0
+    c.writes[Mem.REPLAY_COUNT] += op.classes
+    c.events[Event.CYCLES] += op.classes
+    for place in range(op.capacity + scalars[Scalar.STAGED]):
+        c.events[Event.CYCLES] += 2
+        remembered = place < op.capacity
+        if remembered:
+            c.reads[Mem.REPLAY_LABEL] += 1
+            label = label_of(g, m.replay_label[place])
+            held = m.replay_label[place] >> g.label_bits
+        else:
+            c.reads[Mem.STAGING_LABEL] += 1
+            label = m.staging_label[place - op.capacity]
+            held = 1
+        if held and label >= scalars[Scalar.SEEN]:
+            scalars[Scalar.REFUSED] = 1
+            c.events[Event.REFUSALS] += 1
+            return
+        if held and remembered:
+            m.replay_count[label] += 1
+            c.reads[Mem.REPLAY_COUNT] += 1
+            c.writes[Mem.REPLAY_COUNT] += 1
+
+
 @part
 def load_sample(op, g, m, c, source, i, hits):
     """Copy one latent to the lane and slot of its place in the minibatch."""

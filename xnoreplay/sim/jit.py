@@ -1,47 +1,41 @@
 """How the simulator's kernels are compiled.
 
-Compiled code is kept in `__pycache__`. Numba notices a change of the file a kernel is in, but not
-of the files its callees are in; so all of it is dropped whenever any source of the package changed.
+What is compiled is kept: beside this file, in the user's cache, or for the time of a process; see
+`spec.caches`. Its name carries a digest of every source it depends on, callees' files too, so a change of
+any of them compiles it anew.
 """
 
-import hashlib
-import os
 from pathlib import Path
 
 import numba
 import numpy as np
 from numba.core import cgutils, types
+from numba.core.compiler import CompileResult
+from numba.core.serialize import dumps
 from numba.extending import intrinsic
+
+from xnoreplay.spec import caches
 
 ROOT = Path(__file__).parent
 COMPILED = not numba.config.DISABLE_JIT
+CONSTANTS = [
+    ROOT.parent / "spec" / f"{name}.py"
+    for name in ("replay", "learning", "plan", "learning_plan", "lfsr")
+]
+STAMP = caches.stamp_of(
+    [*sorted(ROOT.glob("*.py")), *CONSTANTS], [numba.__version__, np.__version__]
+)
 
 
-def _drop_stale() -> None:
-    digest = hashlib.sha256()
-    names = ("replay", "learning", "plan", "learning_plan", "lfsr")
-    constants = [ROOT.parent / "spec" / f"{name}.py" for name in names]
-    for path in [*sorted(ROOT.glob("*.py")), *constants]:
-        digest.update(path.read_bytes())
-    cache = ROOT / "__pycache__"
-    stamp = cache / "kernels.sha256"
-    try:
-        if stamp.exists() and stamp.read_text() == digest.hexdigest():
-            return
-        cache.mkdir(exist_ok=True)
-        for index in cache.glob("*.nbi"):
-            index.unlink(missing_ok=True)
-        part = stamp.with_suffix(f".{os.getpid()}")
-        part.write_text(digest.hexdigest())
-        part.replace(stamp)
-    except OSError:
-        return  # a read-only installation: numba keeps its cache elsewhere, by file time
+def kernel(function):
+    """Compile a kernel that Python calls: integers only; threads share the work on a data set."""
+    compiled = numba.njit(nogil=True, _nrt=False)(function)
+    if COMPILED:
+        compiled._cache = caches.KernelCache(
+            function, STAMP, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
+        )
+    return compiled
 
-
-_drop_stale()
-
-kernel = numba.njit(cache=True, nogil=True, _nrt=False)
-"""Compile a kernel that Python calls: integers only; threads share the work on a data set."""
 
 part = numba.njit(
     nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True

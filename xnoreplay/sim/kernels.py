@@ -14,6 +14,7 @@ from xnoreplay.sim.step_replay import (
     evict_clock,
     insert_clock,
     quota_clock,
+    restore_clock,
     stage_clock,
 )  # fmt: skip
 from xnoreplay.sim.trace import record
@@ -34,6 +35,7 @@ class Kind(IntEnum):
     EVICT = 9
     ADMIT = 10
     EPOCH = 11
+    RESTORE = 12
 
 
 @kernel
@@ -69,6 +71,8 @@ def run(pr, kind, index, label, image, gaps, m, c, p, now, nxt, log, t, stop):
             evict_clock(pr.replay, g, m, c, p, now, nxt, log)
         elif kind == Kind.ADMIT:
             admit_clock(pr.replay, g, m, c, p, now, nxt, log)
+        elif kind == Kind.RESTORE:
+            restore_clock(pr.replay, g, m, c, p, now, nxt)
         else:
             epoch_clock(pr.replay, g, m, c, p, now, nxt, log)
         if limit:

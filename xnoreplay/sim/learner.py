@@ -9,16 +9,29 @@ from itertools import islice
 import numpy as np
 
 from xnoreplay.sim import learn_kernels as kernels
-from xnoreplay.spec import replay
+from xnoreplay.spec import commands, limits, replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning import class_weights
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.reference import Classifier, Random
 from xnoreplay.spec.target import TargetSpec
 
 
+def _bytes(net: NetworkSpec, target: TargetSpec) -> int:
+    """Bytes that a learner takes at most: every latent's inputs as floats, made from 64-bit integers.
+
+    And of each proxy what the reference and the kernels keep.
+    """
+    samples = target.replay_capacity + target.staging_capacity
+    proxies = net.hidden * net.latent + net.classes * net.output_fan_in
+    return samples * (16 * net.latent + 12 * net.hidden) + 40 * proxies
+
+
 class Learner:
     """One chip's classifier and replay memory.
+
+    A command that `xnoreplay.spec.commands` refuses raises SpecError and changes nothing.
 
     Parameters
     ----------
@@ -30,6 +43,7 @@ class Learner:
     def __init__(self, bundle: Bundle, target: TargetSpec, random: Random | None = None) -> None:
         net = bundle.network
         replay.check_capacity(net, target)
+        limits.check_memory(f"learning of network {net.name} on target {target.name}", _bytes(net, target))
         self.net, self.target = net, target
         random = random or Random()
         classifier = Classifier.load(bundle, target)
@@ -51,7 +65,10 @@ class Learner:
         self.staged: list[tuple[np.ndarray, int]] = []
 
     def predict(self, latents: np.ndarray) -> np.ndarray:
-        """(n, latent) bits -> (n,) classes among those seen; ties go to the lowest."""
+        """(n, latent) bits -> (n,) classes among those seen; ties go to the lowest; 0 before any is seen."""
+        latents = commands.bits_of("latents", latents, (None, self.net.latent))
+        if not self.seen:
+            return np.zeros(len(latents), np.int64)
         return self._sums(self._inputs(latents)).argmax(axis=1)
 
     def _inputs(self, latents: np.ndarray) -> np.ndarray:
@@ -67,11 +84,18 @@ class Learner:
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; over-full classes make room."""
-        self.seen = seen
+        self.seen = commands.arriving(seen, self.seen, self.net.classes)
         self._evict()
 
     def insert(self, latent: np.ndarray, label: int) -> bool:
         """Remember one sample at once, if its class is below its quota and a slot is free."""
+        label = commands.insert_label(label, self.seen)
+        return self._admit(self._latent(latent), label)
+
+    def _latent(self, latent: np.ndarray) -> np.ndarray:
+        return commands.bits_of("a latent", latent, (self.net.latent,))
+
+    def _admit(self, latent: np.ndarray, label: int) -> bool:
         if (self.labels == label).sum() >= self.quota or (self.labels >= 0).all():
             return False
         slot = int(np.argmin(self.labels >= 0))
@@ -79,7 +103,12 @@ class Learner:
         return True
 
     def stage(self, latent: np.ndarray, label: int) -> bool:
-        """Keep one new sample aside until the session ends; False when staging is full."""
+        """Keep one new sample aside until the session ends; False when staging is full.
+
+        Its class is seen in either case.
+        """
+        label = commands.stage_label(label, self.net.classes)
+        latent = self._latent(latent)
         self.seen = max(self.seen, label + 1)
         if len(self.staged) == self.target.staging_capacity:
             return False
@@ -92,7 +121,7 @@ class Learner:
         if self.target.staging_capacity:
             for i in self._walk(self.target.staging_capacity):
                 if i < len(self.staged):
-                    self.insert(*self.staged[i])
+                    self._admit(*self.staged[i])
         self.staged.clear()
 
     def retrain(self) -> int:
@@ -100,6 +129,7 @@ class Learner:
 
         Returns the number of minibatches.
         """
+        commands.check_retrain(self.seen)
         counts = np.bincount(self.labels[self.labels >= 0], minlength=self.seen)
         counts += np.bincount([y for _, y in self.staged], minlength=self.seen).astype(int)
         weights = np.array(class_weights(counts.tolist()), np.int64)

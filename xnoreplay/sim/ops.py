@@ -87,6 +87,7 @@ class DenseOp(NamedTuple):
 class Replay(NamedTuple):
     """`spec.plan.ReplayPlan` and the walks' registers."""
 
+    classes: int
     capacity: int
     staging: int
     words: int
@@ -164,6 +165,6 @@ def _replay(plan: Plan) -> Replay:
     walks = []
     for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
         walks += [bits, sum(1 << tap - 1 for tap in WALK_TAPS[bits])]
-    return Replay(r.capacity, r.staging, r.words, *walks)
+    return Replay(plan.network.classes, r.capacity, r.staging, r.words, *walks)
 
 

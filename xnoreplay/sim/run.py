@@ -20,15 +20,21 @@ from xnoreplay.sim.counters import Event, Mem
 from xnoreplay.sim.fast_replay import KINDS, Log
 from xnoreplay.sim.kernels import Kind, run
 from xnoreplay.sim.ledger import Ledger
-from xnoreplay.sim.registers import ports, registers
+from xnoreplay.sim.registers import ports
+from xnoreplay.sim.registers import registers as clocked
 from xnoreplay.sim.session import Session
 from xnoreplay.sim.state import SCALARS, Scalar, State
+from xnoreplay.spec import commands, registers
+from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.errors import SpecError, require, unknown
 from xnoreplay.spec.image import vector_words
+from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Classifier, Random, check_image
+from xnoreplay.spec.registers import Register
+from xnoreplay.spec.snapshot import Snapshot
 
 
 class Registers(NamedTuple):
@@ -43,8 +49,15 @@ class Registers(NamedTuple):
     lfsr_error: int
     lfsr_update: int
     finished: int
+    stale: int
 
 
+REGISTERS = {
+    Register.SEEN: Scalar.SEEN, Register.QUOTA: Scalar.QUOTA, Register.STAGED: Scalar.STAGED,
+    Register.LFSR_WALK: Scalar.WALK, Register.LFSR_ERROR: Scalar.ERROR,
+    Register.LFSR_UPDATE: Scalar.UPDATE,
+}  # fmt: skip
+"""Where the registers that a host writes are kept."""
 NEVER = (1 << 63) - 1  # a cycle that does not come
 
 
@@ -80,7 +93,7 @@ class Simulator:
     trace : bool
         Record a line a cycle; only stepping mode can.
     random : Random, optional
-        Power-on states of the three 32-bit registers.
+        States of the three 32-bit registers, as a host may write them after power-on.
     """
 
     def __init__(
@@ -99,7 +112,7 @@ class Simulator:
         self._program = ops.program(plan)
         g = self._program.geometry
         beats = max(op.beats for op in plan.convolutions)
-        self._now, self._next = registers(g, beats), registers(g, beats)
+        self._now, self._next = clocked(g, beats), clocked(g, beats)
         self._scratch = fast.scratch(g, plan.convolutions)
         self._ports = ports(g, len(counters.MEMORY_NAMES))
         self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
@@ -114,6 +127,16 @@ class Simulator:
 
     # ------------------------------------------------------------------------- commands
 
+    def reset(self) -> None:
+        """A reset, at power-on or later: registers and counters begin anew, the replay memory is empty.
+
+        The other memories keep what they hold. A reset in the midst of a command is an `abort` of that
+        command in the cycle of the reset, then this.
+        """
+        self._state.reset()
+        self._abort = None
+        self.ledger.clear()
+
     def infer(self, image: np.ndarray, gaps: np.ndarray | None = None) -> Result:
         """Recognise one image; gaps (pixels,): cycles by which each pixel is offered late."""
         phases = [*self._features(), ("hidden", Kind.HIDDEN, 0), ("output", Kind.OUTPUT, 0)]
@@ -123,18 +146,15 @@ class Simulator:
 
     def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Keep one new sample aside until the session ends."""
-        label = require.whole("label", label)
-        require.between("label", label, 0, self.plan.network.classes - 1)
+        self._counted("stage")
+        label = commands.stage_label(label, self.plan.network.classes)
         phases = [*self._features(), ("stage", Kind.STAGE, 0)]
         return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
     def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Remember one sample at once."""
-        label = require.whole("label", label)
-        if not 0 <= label < self.state.seen:
-            raise SpecError(
-                f"label must be of one of the {self.state.seen} classes seen, not {label!r}"
-            )
+        self._counted("insert")
+        label = commands.insert_label(label, self.state.seen)
         phases = [*self._features(), ("insert", Kind.INSERT, 0)]
         return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
 
@@ -144,7 +164,13 @@ class Simulator:
         (latent,) bits take the place of those that an image would have left: for workloads whose
         images are not at hand. The phases from image to latent are not run, nor counted.
         """
-        words = vector_words([np.asarray(latent)[None]], self.plan.target.channels)
+        self._counted("enter_latent")
+        if self.plan.replay.staging:
+            label = commands.stage_label(label, self.plan.network.classes)
+        else:
+            label = commands.insert_label(label, self.state.seen)
+        bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
+        words = vector_words([bits[None]], self.plan.target.channels)
         self._state.write("act.latent", words[0])
         last = ("stage", Kind.STAGE, 0) if self.plan.replay.staging else ("insert", Kind.INSERT, 0)
         return self._run([last], label=label)
@@ -161,13 +187,14 @@ class Simulator:
 
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now, at least as many as before."""
-        seen = require.whole("seen", seen)
-        require.between("seen", seen, self.state.seen, self.plan.network.classes)
+        self._counted("arrive")
+        seen = commands.arriving(seen, self.state.seen, self.plan.network.classes)
         self._state.scalars[Scalar.SEEN] = seen
         return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
 
     def rebalance(self) -> Result:
         """End a session."""
+        self._counted("rebalance")
         phases = [("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)]
         if self.plan.replay.staging:
             phases.append(("admit", Kind.ADMIT, 0))
@@ -175,10 +202,13 @@ class Simulator:
 
     def epoch(self) -> Result:
         """Walk every remembered and staged sample once."""
+        self._counted("epoch")
         return self._run([("epoch", Kind.EPOCH, 0)])
 
     def retrain(self, done: functional.Done | None = None) -> Result:
         """One session: learn from every remembered and staged latent; `done` hears of each epoch."""
+        self._counted("retrain")
+        commands.check_retrain(self.state.seen)
         frequencies = self._session.frequencies()
         mode, stop = self._begin()
         result = Result()
@@ -186,6 +216,17 @@ class Simulator:
             frequencies, mode, result.phases, result.trace, stop, done
         )
         self._state.scalars[Scalar.FINISHED] = result.finished
+        return result
+
+    def restore(self) -> Result:
+        """Count the labels anew after the host has written them; refused where one is of no class seen.
+
+        Once the host has written what `spec.registers.STALES` names, or a restore was aborted or
+        refused, only `infer` and this are taken until one has come to its end unrefused.
+        """
+        self._state.scalars[Scalar.STALE] = 1
+        result = self._run([("restore", Kind.RESTORE, 0)])
+        self._state.scalars[Scalar.STALE] = not result.finished or result.refused
         return result
 
     def abort(self, cycles: int) -> None:
@@ -203,7 +244,7 @@ class Simulator:
     def state(self) -> Registers:
         scalars = self._state.scalars
         first = scalars[: Scalar.VISITED].tolist()
-        return Registers(*first, int(scalars[Scalar.FINISHED]))
+        return Registers(*first, int(scalars[Scalar.FINISHED]), int(scalars[Scalar.STALE]))
 
     @property
     def counters(self) -> dict[str, int]:
@@ -248,14 +289,106 @@ class Simulator:
         """A fault: change one bit."""
         self._state.flip(memory, row, bit)
 
-    def save(self, path: Path) -> None:
-        """Write memories, registers and counters to an npz file, whole or not at all."""
+    def dump(self, path: Path) -> None:
+        """Write all that this object holds, counters too, to an npz file, whole or not at all.
+
+        What a host can read of a chip and give back to it is a `snapshot`.
+        """
         self._state.save(path)
 
-    def restore(self, path: Path) -> None:
-        """Continue from a saved file of the same plan."""
+    def load(self, path: Path) -> None:
+        """Continue from a file of `dump`, of a chip of the same plan."""
         self._state.restore(path)
         self.ledger.clear()
+
+    # ------------------------------------------------------------------------- the host
+
+    def write_register(self, register: Register, value: int) -> None:
+        """Write a control register as the host does while the chip is idle.
+
+        Raises
+        ------
+        SpecError
+            For a register that the host does not write, or a value that the chip answers SLVERR.
+        """
+        legal = registers.writable(self.plan.memories)
+        require.choice("register", register, legal)
+        value = require.whole(register.name, value)
+        values = legal[register]
+        require.between(register.name, value, values.start, values.stop - 1)
+        self._state.scalars[REGISTERS[register]] = value
+        self._written(register)
+
+    def snapshot(self) -> Snapshot:
+        """What a host reads of the idle chip, to restore it after power-off.
+
+        Raises
+        ------
+        SpecError
+            While the counts are stale: what the host has written is then not what the chip goes by.
+        """
+        self._counted("a snapshot")
+        names = [w.memory.name for w in snapshots.windows(self.plan)]
+        scalars = self._state.scalars
+        return Snapshot(
+            {name: self._state.bits(name) for name in names},
+            {r: int(scalars[REGISTERS[r]]) for r in registers.writable(self.plan.memories)},
+        )
+
+    def resume(self, snapshot: Snapshot) -> Result:
+        """Write back a snapshot as a host does and count the labels; the result of that `restore`.
+
+        PREDICTION, the last command's status and the event counters are not part of a snapshot.
+
+        Raises
+        ------
+        SpecError
+            For a snapshot that is not of this chip, or of a state that no chip comes to.
+        """
+        snapshots.check(self.plan, snapshot)
+        for name, bits in snapshot.memories.items():
+            if name not in registers.READ_ONLY:
+                self._state.write(name, bits)
+                self._written(name)
+        for register, value in snapshot.registers.items():
+            self.write_register(register, value)
+        return self.restore()
+
+    def read_row(self, memory: str, row: int) -> int:
+        """A row of a memory through the host's window, bit i worth 2^i."""
+        self._window(memory, row)
+        return int.from_bytes(pack_bytes(self._state.bits(memory)[row]).tobytes(), "little")
+
+    def write_row(self, memory: str, row: int, value: int) -> None:
+        """Write a row of a memory through the host's window; bits past its width are dropped.
+
+        Raises
+        ------
+        SpecError
+            For a memory without a window, a row it lacks, or one that the host only reads.
+        """
+        width = self._window(memory, row).width
+        if memory in registers.READ_ONLY:
+            raise SpecError(f"memory must be one that the host writes, not {memory!r}")
+        bits = self._state.bits(memory)
+        bits[row] = int(value) >> np.arange(width, dtype=object) & 1
+        self._state.write(memory, bits)
+        self._written(memory)
+
+    def _window(self, memory: str, row: int) -> Memory:
+        known = {w.memory.name: w.memory for w in registers.windows(self.plan.memories)}
+        if memory not in known:
+            raise unknown("memory", memory, known)
+        require.between(f"row of {memory}", row, 0, known[memory].depth - 1)
+        return known[memory]
+
+    def _written(self, what: str | Register) -> None:
+        if what in registers.STALES:
+            self._state.scalars[Scalar.STALE] = 1
+
+    def _counted(self, command: str) -> None:
+        """The chip answers SLVERR to a command that needs the counts while they are stale."""
+        commands.check_counted(command, self._state.scalars[Scalar.STALE])
 
     # ---------------------------------------------------------------------- data sets
 
@@ -362,4 +495,6 @@ class Simulator:
                 fast_replay.admit_phase(pr.replay, g, m, c, scalars, log)
             case Kind.EPOCH:
                 fast_replay.epoch_phase(pr.replay, g, m, c, scalars, log)
+            case Kind.RESTORE:
+                fast_replay.restore_phase(pr.replay, g, m, c, scalars)
         return True

@@ -15,7 +15,6 @@ from xnoreplay.sim.registers import R
 from xnoreplay.sim.registers import registers as base_registers
 from xnoreplay.sim.state import SCALARS, Scalar, State
 from xnoreplay.sim.step_replay import WALK
-from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning import class_weights
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 
@@ -104,18 +103,10 @@ class Session:
                 done(1)
 
     def frequencies(self) -> list[int]:
-        """Remembered and staged latents of each class seen.
-
-        Raises
-        ------
-        SpecError
-            Before any class was announced.
-        """
+        """Remembered and staged latents of each class seen."""
         m, scalars = self.state.memories, self.state.scalars
         staged = np.bincount(m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count))
         counts = m.replay_count + staged
-        if not scalars[Scalar.SEEN]:
-            raise SpecError("a class must have been announced before retraining, but none was")
         return counts[: scalars[Scalar.SEEN]].tolist()
 
 

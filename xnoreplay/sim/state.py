@@ -38,6 +38,7 @@ class Scalar(IntEnum):
     WALK_STATE = 9
     SAMPLES = 10
     FINISHED = 11
+    STALE = 12  # the host has written what the counts follow from
 
 
 SCALARS = len(Scalar)
@@ -157,9 +158,18 @@ class State:
         self.memories = Memories(*values[:first])._replace(replay_count=counts)
         self.learning = LearningMemories(*values[first:])
         self.scalars = np.zeros(SCALARS, np.int64)
+        self.counters = counters.zeros()
+        self.reset()
+
+    def reset(self) -> None:
+        """What a reset leaves: registers and counters anew, and an empty replay memory."""
+        self.scalars[:] = 0
         for register in (Scalar.WALK, Scalar.ERROR, Scalar.UPDATE):
             self.scalars[register] = LFSR_SEEDS[register.name.lower()]
-        self.counters = counters.zeros()
+        for values in self.counters:
+            values[:] = 0
+        self.memories.replay_label[:] = 0
+        self.memories.replay_count[:] = 0
 
     def load(self, bundle: Bundle) -> None:
         """Write what the host writes at power-on."""

@@ -275,3 +275,34 @@ def _load(op, g, m, c, p, now, nxt):
         write_tap(g, p, c, n % g.lanes, slot, (w - 1) % 9, now.feature)
     nxt.s[R.WORD] = 0 if w == op.words else w + 1
     return w == op.words
+
+
+@part
+def restore_clock(op, g, m, c, p, now, nxt):
+    """One cycle of counting the labels anew."""
+    s = now.s
+    place = s[R.INDEX]
+    if s[R.K] < op.classes:
+        write_value(p, c, Mem.REPLAY_COUNT, s[R.K], 0)
+        nxt.s[R.STATE] = SEEK
+    elif s[R.STATE] == SEEK:
+        if place < op.capacity:
+            present(p, c, Mem.REPLAY_LABEL, place)
+            nxt.s[R.LABEL] = m.replay_label[place]
+        else:
+            present(p, c, Mem.STAGING_LABEL, place - op.capacity)
+            nxt.s[R.LABEL] = m.staging_label[place - op.capacity] | 1 << g.label_bits
+        nxt.s[R.STATE] = LOOK
+    else:
+        label, held = label_of(g, s[R.LABEL]), s[R.LABEL] >> g.label_bits
+        nxt.s[R.INDEX] = place + 1
+        nxt.s[R.STATE] = SEEK
+        if held and label >= s[Scalar.SEEN]:
+            nxt.s[Scalar.REFUSED] = 1
+            c.events[Event.REFUSALS] += 1
+            nxt.s[R.DONE] = 1
+        else:
+            if held and place < op.capacity:
+                count = _count(c, p, m, label)
+                write_value(p, c, Mem.REPLAY_COUNT, label, count + 1)
+            nxt.s[R.DONE] = place + 1 == op.capacity + s[Scalar.STAGED]

@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from xnoreplay.spec import presets, reading, whole
+from xnoreplay.spec import limits, presets, reading, whole
 from xnoreplay.spec.bits import pack_bytes, unpack_bytes
 from xnoreplay.spec.errors import BundleError, ReadError, SpecError, XnoreplayError, shown
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
@@ -337,7 +337,15 @@ def _assemble(net: NetworkSpec, tensors: dict[str, np.ndarray], provenance: dict
 
 
 def random(net: NetworkSpec, seed: int) -> Bundle:
-    """A bundle of random bits, for tests and for trying a spec before it is trained."""
+    """A bundle of random bits, for tests and for trying a spec before it is trained.
+
+    Raises
+    ------
+    SpecError
+        Where its arrays would take more memory than `xnoreplay.spec.limits` allows.
+    """
+    needed = net.fe_weight_bits + 2 * (net.hidden * net.latent + net.classes * net.output_fan_in)
+    limits.check_memory(f"a bundle of network {net.name}", 2 * needed)
     rng = np.random.default_rng(seed)
 
     def bits(*shape):

@@ -8,6 +8,8 @@ import operator
 import re
 from collections.abc import Iterable
 
+import numpy as np
+
 
 class XnoreplayError(Exception):
     """Bad input or a missing tool. The command line prints it and exits with code 1."""
@@ -38,6 +40,7 @@ class CheckFailure(Exception):
 
 
 SHOWN = 60  # characters of a user's value that a sentence repeats
+LONGEST_NAME = 100  # characters; it is a folder's name with more around it, and those end at 255
 
 
 def shown(value: object) -> str:
@@ -59,44 +62,62 @@ class require:
 
     @staticmethod
     def positive(name: str, value: object) -> None:
+        """At least 1, without a bound above: for what is counted, not chosen."""
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise SpecError(f"{name} must be a positive integer, not {value!r}")
+            raise SpecError(f"{name} must be a positive integer, not {shown(value)}")
 
     @staticmethod
     def between(name: str, value: object, low: int, high: int) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise SpecError(f"{name} must be an integer from {low} to {high}, not {value!r}")
+            raise SpecError(f"{name} must be an integer from {low} to {high}, not {shown(value)}")
 
     @staticmethod
     def name(what: str, value: object) -> None:
         """A name that can also be a folder's: letters, digits, and - _ . inside."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
             raise SpecError(
-                f"{what} must be a word of letters, digits, '.', '-' and '_', not {value!r}"
+                f"{what} must be a word of letters, digits, '.', '-' and '_', not {shown(value)}"
             )
+        if len(value) > LONGEST_NAME:
+            raise SpecError(
+                f"{what} must have at most {LONGEST_NAME} characters, not {len(value):,}"
+            )
+
+    @staticmethod
+    def flag(name: str, value: object) -> None:
+        if not isinstance(value, bool):
+            raise SpecError(f"{name} must be true or false, not {shown(value)}")
 
     @staticmethod
     def whole(name: str, value: object) -> int:
         """A Python or NumPy integer as a Python integer."""
-        if isinstance(value, bool) or not hasattr(value, "__index__"):
-            raise SpecError(f"{name} must be an integer, not {value!r}")
-        return operator.index(value)
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+            raise SpecError(f"{name} must be an integer, not {shown(value)}")
+        try:
+            return operator.index(value)
+        except TypeError:  # an array of several
+            raise SpecError(f"{name} must be an integer, not {shown(value)}") from None
 
     @staticmethod
     def choice(name: str, value: object, choices: Iterable) -> None:
         choices = list(choices)
         # Types count: True is not 1 here, and 0.0 is not 0.
-        if not any(value == c and type(value) is type(c) for c in choices):
-            raise SpecError(f"{name} must be {' or '.join(map(repr, choices))}, not {value!r}")
+        if not any(type(value) is type(c) and value == c for c in choices):
+            raise SpecError(f"{name} must be {' or '.join(map(repr, choices))}, not {shown(value)}")
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> SpecError:
+def _is_word(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= LONGEST_NAME
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> SpecError:
     """The error for a name that is not known, suggesting the nearest that is.
 
     >>> str(unknown("preset", "digit", ["digits", "tiny"]))
     "preset must be one of digits, tiny, not 'digit'; did you mean 'digits'?"
     """
     known = sorted(known)
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0)
+    # The nearest name takes long to find for a long text, and says nothing of one.
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0) if _is_word(name) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return SpecError(f"{kind} must be one of {', '.join(known)}, not {name!r}{hint}")
+    return SpecError(f"{kind} must be one of {', '.join(known)}, not {shown(name)}{hint}")

@@ -3,6 +3,8 @@
 Rows are arrays of bits, (depth, width) uint8; `docs/microarchitecture.md` is the layout.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 
 from xnoreplay.spec.bits import sign
@@ -104,6 +106,53 @@ def proxy_low_bits(plan: Plan, classifier: Classifier) -> dict[str, np.ndarray]:
         codes = segments(plan, (classifier.hidden + half)[:, :, None])
         images["cls.hidden_low"] = low_bits(codes, rule.proxy_bits - 1)
     return images
+
+
+def proxies(
+    plan: Plan, memory: Callable[[str], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The proxies that memories hold: (hidden, latent) and (classes, proxies, latent + hidden) int64.
+
+    memory : gives the (depth, width) bits of a memory by its name
+
+    Of a frozen hidden layer the memories hold only the signs: its proxies are the ends of the range.
+    """
+    net, rule = plan.network, plan.rule
+    word, latent, half = plan.target.channels, net.latent, 1 << rule.proxy_bits - 1
+    top = memory("cls.top")
+    hidden = top[: plan.output.weight_base].reshape(net.hidden, -1)[:, :latent]
+    rows = top[plan.output.weight_base :].reshape(net.classes, COPIES, -1)
+    start = plan.replay.words * word
+    output = np.concatenate([rows[..., :latent], rows[..., start : start + net.hidden]], axis=2)
+    pairs = output.transpose(0, 2, 1).astype(np.int64)  # (classes, columns, COPIES)
+    copies = rule.proxies_per_pair
+    if copies == 1:
+        pairs = 2 * pairs[..., :1] + pairs[..., 1:]
+    low: np.ndarray | int = 0
+    if rule.low_bits:
+        low = _low_codes(plan, memory("cls.low"), net.classes, copies, [latent, net.hidden])
+    output = ((pairs << rule.low_bits) + low - half).transpose(0, 2, 1)
+    if not plan.target.hidden_learns:
+        return np.where(hidden, half - 1, -half), output
+    low = _low_codes(plan, memory("cls.hidden_low"), net.hidden, 1, [latent])
+    hidden = (hidden.astype(np.int64)[..., None] << rule.proxy_bits - 1) + low - half
+    return hidden[..., 0], output
+
+
+def _low_codes(
+    plan: Plan, bits: np.ndarray, rows: int, copies: int, parts: list[int]
+) -> np.ndarray:
+    """(rows, columns, copies) low bits of a layer's proxies; inverse of `segments` and `low_bits`."""
+    segment = plan.target.segment
+    fields = bits.reshape(rows, -1, segment, copies, bits.shape[1] // (segment * copies))
+    codes = (fields.astype(np.int64) << np.arange(fields.shape[-1])).sum(-1)
+    columns, first = [], 0
+    for part in parts:
+        taken = -(-part // segment)
+        block = codes[:, first : first + taken].reshape(rows, -1, copies)
+        columns.append(block[:, :part])
+        first += taken
+    return np.concatenate(columns, axis=1)
 
 
 def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:

@@ -69,7 +69,10 @@ def exponential(m: int, s: int, logit_shift: int) -> int:
 
 
 def probability(e: int, r: int, l: int) -> int:  # noqa: E741
-    """p = min(4096, (E R) >> (l - 8)), a left shift where l < 8; in units of 1/4096."""
+    """p = min(4096, (E R) >> (l - 8)), a left shift where l < 8; in units of 1/4096.
+
+    It is at most 255 * 16 = 4080, of a sum of one exponential: the bound never acts.
+    """
     product = e * r
     return min(1 << P_BITS, product >> l - 8 if l >= 8 else product << 8 - l)
 
@@ -121,7 +124,7 @@ class Rule:
     def of(cls, net: NetworkSpec, target: TargetSpec) -> "Rule":
         """Derive the rule; see each property's formula in `docs/learning_rule.md`.
 
-        alpha = 8 / sqrt(5 fan_in C) is rounded to 2^-(logit_shift + 1), because the table steps
+        8 alpha = 8 / sqrt(5 fan_in C) is rounded to 2^-(logit_shift + 1), because the table steps
         by half a nat; the shift of a classifier with few inputs stops at 0. The
         straight-through estimator passes where |S a| <= 1, S = 1/sqrt(fan_in).
         """

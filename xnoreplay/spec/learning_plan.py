@@ -6,8 +6,9 @@ and the beats that multiply by them, which the chip counts.
 
 from dataclasses import dataclass
 
+from xnoreplay.spec import limits
 from xnoreplay.spec.network import COPIES
-from xnoreplay.spec.plan import PIPE_LATENCY, Plan
+from xnoreplay.spec.plan import LEARNING_PHASES, PIPE_LATENCY, Plan
 from xnoreplay.spec.replay import SEED_DRAWS
 
 INVERSE_CYCLES = 22  # reading a frequency, and 21 quotient bits of 2^20 / f
@@ -120,5 +121,26 @@ def most_cycles(plan: Plan) -> dict[str, int]:
             plan.network.hidden, 1, plan.network.hidden * bits,
             plan.network.hidden * extra.latent_segments * groups,
         ),
+        "restore": replay.restore_cycles(classes, replay.staging),
     }  # fmt: skip
     return {name: most[name] for name in plan.phases if name != "idle"}
+
+
+def session_cycles(plan: Plan) -> int:
+    """The most cycles of one retraining session: both memories full, no delta plane empty."""
+    most, extra, replay = most_cycles(plan), LearningPlan(plan), plan.replay
+    samples = replay.capacity + replay.staging
+    minibatches = -(-samples // plan.target.batch)
+    repeated = [n for n in LEARNING_PHASES if n in most and n not in ("balance", "seed", "load")]
+    epoch = SEED_DRAWS + extra.load_cycles(replay.staging, samples)
+    epoch += minibatches * sum(most[n] for n in repeated)
+    once = sum(most[n] for n in ("balance", "quota", "evict", "admit"))
+    return plan.target.epochs * epoch + once
+
+
+def check_cycles(plan: Plan) -> None:
+    """SpecError where an inference and a session take more cycles than may be simulated."""
+    limits.check_cycles(
+        f"an inference and a session of network {plan.network.name} on target {plan.target.name}",
+        plan.infer_cycles(plan.network.classes) + session_cycles(plan),
+    )

@@ -7,7 +7,8 @@ classifier of one hidden layer. What varies is in the fields; what follows from 
 import math
 from dataclasses import dataclass, field
 
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec import limits
+from xnoreplay.spec.errors import SpecError, require, shown
 
 TAPS = 9  # positions of a 3x3 window
 COPIES = 2  # binary weights of each input of the output layer ("duplicate")
@@ -58,6 +59,8 @@ class MapShape:
 class NetworkSpec:
     """Topology of an FBNN.
 
+    The most of each number is in `xnoreplay.spec.limits.MOST`.
+
     Parameters
     ----------
     name : str
@@ -96,14 +99,14 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         for name in ("height", "width", "latent", "hidden", "classes"):
-            require.positive(name, getattr(self, name))
+            limits.count(name, getattr(self, name))
         require.choice("colour", self.colour, ("grey", "ycbcr"))
         require.choice("pad_bit", self.pad_bit, (0, 1))
         require.name("name of a network", self.name)
         if self.classes < 2:
             raise SpecError(f"classes must be at least 2, not {self.classes}")
         if not isinstance(self.levels, tuple):
-            raise SpecError(f"levels must be a list, one entry a channel, not {self.levels!r}")
+            raise SpecError(f"levels must be a list, one entry a channel, not {shown(self.levels)}")
         if len(self.levels) != self.image_channels:
             raise SpecError(
                 f"levels must have one entry per {self.colour} channel "
@@ -111,10 +114,14 @@ class NetworkSpec:
             )
         for i, n in enumerate(self.levels):
             require.positive(f"levels[{i}]", n)
-            if n > 255:
-                raise SpecError(f"levels[{i}] must be at most 255, the steps of a byte, not {n}")
+            most, why = limits.MOST["levels"]
+            if n > most:
+                raise SpecError(f"levels[{i}] must be at most {most}, {why}, not {shown(n)}")
+        if not isinstance(self.convs, tuple) or not all(isinstance(c, Conv) for c in self.convs):
+            raise SpecError(f"convs must be a list of convolutions, not {shown(self.convs)}")
         if not self.convs:
             raise SpecError("convs must name at least one convolution, not none")
+        limits.count("convs", len(self.convs), "convolutions in convs")
         object.__setattr__(self, "maps", tuple(self._trace_maps()))
         if self.maps[-1].pixels < 2:
             raise SpecError(
@@ -126,12 +133,10 @@ class NetworkSpec:
         shape = before = MapShape(self.height, self.width, sum(self.levels))
         yield shape
         for i, conv in enumerate(self.convs):
-            require.positive(f"convs[{i}].filters", conv.filters)
-            require.positive(f"convs[{i}].groups", conv.groups)
+            for name in ("filters", "groups"):
+                limits.count(name, getattr(conv, name), f"convs[{i}].{name}")
             for name in ("pool", "skip"):
-                flag = getattr(conv, name)
-                if not isinstance(flag, bool):
-                    raise SpecError(f"convs[{i}].{name} must be true or false, not {flag!r}")
+                require.flag(f"convs[{i}].{name}", getattr(conv, name))
             for what, channels in (("in", shape.channels), ("out", conv.filters)):
                 if channels % conv.groups:
                     raise SpecError(
@@ -237,9 +242,9 @@ class NetworkSpec:
 
         As the paper counts them: N thermometer bits are stored in ceil(log2 N) bits, which makes
         32 + 16 + 16 levels 13 bits a pixel and an image 13 latents (arXiv 2503.07107). N bits tell
-        N + 1 values apart, so this is the least that native replay can need.
+        N + 1 values apart, so this is the least that native replay can need. A single level is one bit.
         """
-        depth = sum((n - 1).bit_length() for n in self.levels)
+        depth = sum(max(1, (n - 1).bit_length()) for n in self.levels)
         return self.height * self.width * depth
 
     @property

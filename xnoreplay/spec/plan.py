@@ -8,7 +8,8 @@ program, and the `cycles` of each operation is the closed form both are held to.
 from dataclasses import dataclass
 from functools import cached_property
 
-from xnoreplay.spec.bits import threshold
+from xnoreplay.spec import limits
+from xnoreplay.spec.bits import WORD, threshold
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
@@ -217,6 +218,10 @@ class ReplayPlan:
         walk = SEED_DRAWS + (1 << self.epoch_walk) + self.capacity + staged
         return walk + hits * self.copy_cycles
 
+    def restore_cycles(self, classes: int, staged: int) -> int:
+        """classes: of the network; without a label that is refused."""
+        return classes + 2 * (self.capacity + staged)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -271,7 +276,7 @@ class Plan:
             for name in LEARNING_PHASES
             if self.target.hidden_learns or name not in HIDDEN_PHASES
         ]
-        return ("idle", "input", *convs, *TAIL_PHASES, *learning)
+        return ("idle", "input", *convs, *TAIL_PHASES, *learning, "restore")
 
     @property
     def feature_ops(self) -> tuple:
@@ -319,7 +324,8 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     Raises
     ------
     SpecError
-        Where the network does not fit the target; the message states the rule and the value.
+        Where the network does not fit the target, or the design does not fit this machine's memory as
+        `xnoreplay.spec.limits` allows it; the message states the rule and the value.
     """
     check_capacity(net, target)
     require.between("classes", net.classes, 2, MOST_CLASSES)
@@ -352,7 +358,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         2 * max(c.beats for c in convolutions), lgap_slots + batch_slots,
         passes * batch_slots, planes,
     )
-    return Plan(
+    plan = Plan(
         network=net,
         target=target,
         rule=Rule.of(net, target),
@@ -367,6 +373,42 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         replay=ReplayPlan(target.replay_capacity, target.staging_capacity, latent_words),
         slots=1 << (slots - 1).bit_length(),
         batch_slots=batch_slots,
+    )  # fmt: skip
+    limits.check_memory(
+        f"a simulation of network {net.name} on target {target.name}", working_bytes(plan)
+    )
+    return plan
+
+
+IMAGES_AT_ONCE = 8  # that the simulator's functional mode computes in one word of a processor
+
+
+def working_bytes(plan: Plan) -> int:
+    """Bytes that a simulation takes of this machine's memory at most, but for images: a closed form.
+
+    The bundle, a byte a bit, with its copies on the way into memories; the classifier's proxies as
+    64-bit integers, once more bit by bit; the memories' rows in words of 64 bits, and the largest of
+    them a byte a bit, with and without those words' idle bits; room for feature maps of several images, and for what a cycle writes.
+    """
+    net, target = plan.network, plan.target
+    unit = -(-target.channels // WORD)  # words that hold G bits
+    rows = [
+        m.depth * m.count * 8 * max(-(-m.width // WORD), -(-m.width // target.channels) * unit)
+        for m in plan.memories
+    ]
+    proxies = net.hidden * net.latent + net.classes * net.output_fan_in
+    classifier = proxies * (16 + 8 * target.proxy_bits)
+    maps = max((m.height + 2) * (m.width + 2) for m in net.maps)
+    words = max(plan.input.words, *(op.destination_words for op in plan.convolutions))
+    room = 4 * 2 * maps * words * unit * 8 * IMAGES_AT_ONCE
+    widest = max(-(-m.width // WORD) + 1 for m in plan.memories)
+    written = 2 * 2 * (2 * target.lanes + 24 + 8 * target.error_units) * max(TAPS * unit, widest) * 8
+    planes = 3 * target.lanes * plan.slots * 8
+    batch = target.batch * (net.skip + 8 * (net.hidden + net.classes))
+    registers = 2 * target.lanes * (TAPS * unit + target.segment + 4) * 8
+    return (
+        4 * plan.memory("weights.fe").bits + 2 * sum(rows) + 8 * max(rows) + 3 * max(m.bits for m in plan.memories)
+        + classifier + room + written + planes + batch + registers
     )  # fmt: skip
 
 

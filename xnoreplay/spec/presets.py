@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import ReadError, SpecError, require, unknown
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
@@ -199,7 +199,7 @@ def from_dict(tree: dict, default_name: str = "custom") -> Preset:
     for part, kind in _PARTS.items():
         fields = tree.pop(part, {})
         if not isinstance(fields, dict):
-            raise SpecError(f"section {part!r} must be a table of fields, not {fields!r}")
+            raise SpecError(f"section {part!r} must be a table of fields, not {shown(fields)}")
         parts[part] = _build(kind, part, fields, getattr(base, part) if base else None)
     if tree:
         raise unknown("section", sorted(tree)[0], ("preset", "name", *_PARTS))
@@ -238,10 +238,10 @@ def _convs(rows) -> tuple[Conv, ...]:
     known = {f.name for f in dataclasses.fields(Conv)}
     convs = []
     if not isinstance(rows, list | tuple):
-        raise SpecError(f"convs must be a list of tables, not {rows!r}")
+        raise SpecError(f"convs must be a list of tables, not {shown(rows)}")
     for i, row in enumerate(rows):
         if not isinstance(row, dict):
-            raise SpecError(f"convs[{i}] must be a table of fields, not {row!r}")
+            raise SpecError(f"convs[{i}] must be a table of fields, not {shown(row)}")
         for name in row:
             if name not in known:
                 raise unknown(f"field of convs[{i}]", name, known)
@@ -285,7 +285,7 @@ def network_to_dict(network: NetworkSpec) -> dict:
 def network_from_dict(tree: dict) -> NetworkSpec:
     """Inverse of `network_to_dict`; raises SpecError."""
     if not isinstance(tree, dict):
-        raise SpecError(f"network must be a table of fields, not {tree!r}")
+        raise SpecError(f"network must be a table of fields, not {shown(tree)}")
     return _build(NetworkSpec, "network", tree, None)
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xnoreplay.spec import learning, replay
+from xnoreplay.spec import commands, learning, replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import ImageError
+from xnoreplay.spec.errors import ImageError, require
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.lfsr import draw
 from xnoreplay.spec.network import NetworkSpec
@@ -142,10 +142,10 @@ class Classifier:
         return signed(v) @ signed(self.output_weights()[:seen]).sum(1).T
 
     def forward(self, z: np.ndarray, seen: int) -> Forward:
-        """Classify one latent among the classes seen; ties go to the lowest class."""
+        """Classify one latent among the classes seen; ties go to the lowest class, which 0 is without any."""
         h = sign(self.hidden_sum(z))
         logits = self.logits(np.concatenate([z, h]), seen)
-        return Forward(z, h, logits, int(np.argmax(logits)))
+        return Forward(z, h, logits, int(np.argmax(logits)) if seen else 0)
 
 
 @dataclass
@@ -164,11 +164,17 @@ class Minibatch:
 
 @dataclass
 class Random:
-    """The chip's three 32-bit registers."""
+    """The chip's three 32-bit registers; none is 0, which a register never leaves."""
 
     walk: int = replay.LFSR_SEEDS["walk"]
     error: int = replay.LFSR_SEEDS["error"]
     update: int = replay.LFSR_SEEDS["update"]
+
+    def __post_init__(self) -> None:
+        for name in ("walk", "error", "update"):
+            state = require.whole(f"register {name}", getattr(self, name))
+            require.between(f"register {name}", state, 1, (1 << 32) - 1)
+            setattr(self, name, state)
 
     def next(self, name: str) -> int:
         """Step a register and return its new state."""
@@ -259,9 +265,12 @@ def _update(rule, theta, delta, x, spans, random, target) -> None:
 class Chip:
     """The whole chip's memory, and what its commands do to it.
 
+    A command that `xnoreplay.spec.commands` refuses raises SpecError or ImageError and changes nothing.
+
     latents (capacity, latent) bits and labels (capacity,) int64, -1 where a slot is free;
     staged is a list of (latent bits, label); events lists (kind, slot, label) of every
-    eviction, admission and insertion, in order; quota is what the last eviction computed.
+    eviction, admission and insertion, in order; quota is what the last eviction computed; stale is
+    set where a host has written labels, seen or staged, until `restore` finds every label in order.
     """
 
     bundle: Bundle
@@ -275,6 +284,7 @@ class Chip:
     staged: list[tuple[np.ndarray, int]] = field(default_factory=list)
     events: list[tuple[str, int, int]] = field(default_factory=list)
     refused: int = 0
+    stale: bool = False
 
     def __post_init__(self) -> None:
         net = self.bundle.network
@@ -283,29 +293,55 @@ class Chip:
         self.latents = np.zeros((self.target.replay_capacity, net.latent), np.uint8)
         self.labels = np.full(self.target.replay_capacity, -1)
 
+    def reset(self) -> None:
+        """Registers begin anew and the replay memory is empty; the classifier stays."""
+        self.random = Random()
+        self.seen = self.quota = self.refused = 0
+        self.labels[:] = -1
+        self.staged.clear()
+        self.stale = False
+
+    def restore(self) -> bool:
+        """Take what a host has written, if every label is of a class seen; whether it is."""
+        labels = [*self.labels.tolist(), *(label for _, label in self.staged)]
+        refused = max(labels) >= self.seen
+        self.refused += refused
+        self.stale = refused
+        return not refused
+
     def infer(self, image: np.ndarray) -> Forward:
         """Recognise one image among the classes seen."""
         return self.classifier.forward(latent(self.bundle, image), self.seen)
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; over-full classes make room."""
-        self.seen = seen
+        commands.check_counted("arrive", self.stale)
+        self.seen = commands.arriving(seen, self.seen, self.bundle.network.classes)
         self._evict()
 
     def insert(self, image: np.ndarray, label: int) -> None:
         """Remember one sample at once, if its class is below its quota and a slot is free."""
+        commands.check_counted("insert", self.stale)
+        label = commands.insert_label(label, self.seen)
         self.refused += not self._admit(latent(self.bundle, image), label, "insert")
 
     def stage(self, image: np.ndarray, label: int) -> None:
-        """Keep one new sample aside until the session ends; refused when staging is full."""
+        """Keep one new sample aside until the session ends; refused when staging is full.
+
+        Its class is seen in either case.
+        """
+        commands.check_counted("stage", self.stale)
+        label = commands.stage_label(label, self.bundle.network.classes)
+        z = latent(self.bundle, image)
         self.seen = max(self.seen, label + 1)
         if len(self.staged) == self.target.staging_capacity:
             self.refused += 1
         else:
-            self.staged.append((latent(self.bundle, image), label))
+            self.staged.append((z, label))
 
     def rebalance(self) -> None:
         """End a session: trim every class to its quota, then admit staged samples at random."""
+        commands.check_counted("rebalance", self.stale)
         self._evict()
         if self.target.staging_capacity:
             for i in self._walk(self.target.staging_capacity):
@@ -316,6 +352,8 @@ class Chip:
 
     def retrain(self) -> list[Minibatch]:
         """One session: every epoch walks replay and staging without replacement."""
+        commands.check_counted("retrain", self.stale)
+        commands.check_retrain(self.seen)
         counts = [int((self.labels == c).sum()) for c in range(self.seen)]
         for _, label in self.staged:
             counts[label] += 1

@@ -25,6 +25,15 @@ class Command(IntEnum):
     REBALANCE = 5
     EPOCH = 6
     RETRAIN = 7
+    RESTORE = 8
+
+
+class Response(IntEnum):
+    """What a transfer is answered with: values of BRESP and RRESP."""
+
+    OKAY = 0
+    SLVERR = 2
+    DECERR = 3
 
 
 class Register(IntEnum):
@@ -32,7 +41,7 @@ class Register(IntEnum):
 
     ID = 0x00
     COMMAND = 0x04
-    STATUS = 0x08  # bit 0 busy, bit 1 the last command's sample was refused, bit 2 it came to its end
+    STATUS = 0x08  # see `Status`
     PREDICTION = 0x0C
     SEEN = 0x10
     QUOTA = 0x14
@@ -45,12 +54,61 @@ class Register(IntEnum):
     COUNTERS = 0x400  # counter i: low word at + 8 i, high word at + 8 i + 4
 
 
+class Status(IntEnum):
+    """Bits of STATUS by their number."""
+
+    BUSY = 0
+    REFUSED = 1  # the last command refused its sample, or restore a label
+    FINISHED = 2  # the last command came to its end
+    STALE = 3  # the host has written what the counts follow from; see `STALES`
+
+
+STALE_COMMANDS = (Command.INFER, Command.RESTORE)
+"""Commands that are taken while the counts do not follow from the labels."""
+
 HOST_MEMORIES = (
     "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent",
     "replay.latent", "replay.label", "staging.latent", "staging.label", "thermometer.threshold",
-    "cls.low", "cls.hidden_low",
+    "cls.low", "cls.hidden_low", "replay.count",
 )  # fmt: skip
-"""Memories the host reads and writes while the chip is idle."""
+"""Memories the host reads while the chip is idle, and writes but for those of `READ_ONLY`."""
+
+READ_ONLY = ("replay.count",)
+"""Memories whose window answers a write with SLVERR: the chip counts the labels itself."""
+
+STALES = ("replay.label", "staging.label", Register.SEEN, Register.STAGED)
+"""Windows and registers whose write makes the counts stale, until a restore has counted anew and come
+to its end unrefused."""
+
+
+def arguments(command: Command, seen: int, classes: int) -> range:
+    """Arguments with which a command is taken after so many classes of a network's."""
+    return {
+        Command.STAGE: range(classes),
+        Command.INSERT: range(seen),
+        Command.ARRIVE: range(seen, classes + 1),
+        Command.RETRAIN: range(1 << 16 if seen else 0),
+    }.get(command, range(1 << 16))
+
+
+def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
+    """Registers that the host writes while the chip is idle, with the values that are taken.
+
+    Parameters
+    ----------
+    memories : tuple of Memory
+        A plan's. One that is not among them has no rows.
+    """
+    depth = {m.name: m.depth for m in memories}
+    lfsr = range(1, 1 << 32)
+    return {
+        Register.SEEN: range(depth.get("replay.count", 0) + 1),
+        Register.QUOTA: range(depth.get("replay.label", 0) + 1),
+        Register.STAGED: range(depth.get("staging.label", 0) + 1),
+        Register.LFSR_WALK: lfsr,
+        Register.LFSR_ERROR: lfsr,
+        Register.LFSR_UPDATE: lfsr,
+    }
 
 _STROBED = (
     "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",

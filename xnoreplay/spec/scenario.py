@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from xnoreplay.spec import limits
 from xnoreplay.spec.errors import SpecError, require
 
 OFFICIAL_ORDERS = {"core50": 10}
@@ -13,6 +14,8 @@ OFFICIAL_ORDERS = {"core50": 10}
 @dataclass(frozen=True)
 class ScenarioSpec:
     """A class-incremental scenario: base classes first, then tasks of new classes.
+
+    The most of each number is in `xnoreplay.spec.limits.MOST`.
 
     Parameters
     ----------
@@ -37,10 +40,10 @@ class ScenarioSpec:
 
     def __post_init__(self) -> None:
         for name in ("classes", "base", "step"):
-            require.positive(name, getattr(self, name))
+            limits.count(name, getattr(self, name))
         require.between("base", self.base, 2, self.classes)
         require.name("dataset", self.dataset)
-        orders = OFFICIAL_ORDERS.get(self.dataset, 1 << 32)
+        orders = OFFICIAL_ORDERS.get(self.dataset, limits.MOST["order_seed"].most + 1)
         require.between("order_seed", self.order_seed, 0, orders - 1)
         if (self.classes - self.base) % self.step:
             raise SpecError(

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from xnoreplay.spec import limits
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.network import TAPS
 
@@ -14,6 +15,8 @@ MOST_LATENTS = 1 << 16
 @dataclass(frozen=True)
 class TargetSpec:
     """The machine's dials.
+
+    The most of each number that has no range here is in `xnoreplay.spec.limits.MOST`.
 
     Parameters
     ----------
@@ -69,7 +72,7 @@ class TargetSpec:
         require.name("name of a target", self.name)
         for name in ("lanes", "channels", "batch", "most_error_units"):
             value = getattr(self, name)
-            require.positive(name, value)
+            limits.count(name, value)
             if value & (value - 1):
                 raise SpecError(f"{name} must be a power of two, not {value}")
         if self.channels % self.lanes:
@@ -87,9 +90,9 @@ class TargetSpec:
                 f"replay_capacity and staging_capacity together must be at most {MOST_LATENTS} latents, "
                 f"the longest walk, not {self.replay_capacity + self.staging_capacity}"
             )
-        require.between("epochs", self.epochs, 1, 1000)
+        require.between("epochs", self.epochs, 1, limits.MOST["epochs"].most)
         require.between("rate_shift", self.rate_shift, -8, 16)
-        require.positive("clock_hz", self.clock_hz)
+        limits.count("clock_hz", self.clock_hz)
         require.choice("technology", self.technology, TECHNOLOGIES)
         require.choice("device_type", self.device_type, DEVICE_TYPES)
         if self.node_fold > self.channels:

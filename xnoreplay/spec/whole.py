@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,11 @@ MARK = ".xnoreplay"
 SAYS = "xnoreplay may clear "
 LONGEST_NAME = 2048  # characters of a name and what stands around it, escaped
 LEFT = re.compile(r"\.(?P<name>.+)(?P<kind>\.part-|\.old-)\d+-[0-9a-f]{16}", re.DOTALL)
+
+
+unfinished: set[Path] = set()
+"""Folders being written, which an enforced end removes. One is taken out under `lock` before it is renamed."""
+lock = threading.Lock()
 
 
 def beside(target: Path, kind: str) -> Path:
@@ -149,10 +155,12 @@ def _part(target: Path) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = beside(target, PART)
     part.mkdir()
+    unfinished.add(part)
     try:
         mark(part)
         yield part
     finally:
+        unfinished.discard(part)
         if is_folder(part):
             with suppress(OSError):
                 clear(part)
@@ -183,6 +191,8 @@ def whole_folder(
     check(target)
     with _part(target) as part:
         yield part
+        with lock:
+            unfinished.discard(part)
         replace_folder(part, target, check)
 
 

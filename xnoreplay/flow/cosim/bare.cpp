@@ -84,6 +84,8 @@ int main(int argc, char **argv) {
     top->rst = 1;
     for (int i = 0; i < 3; i++) tick();
     top->rst = 0;
+    tick();
+    wait_idle();  // the chip empties its replay memory
     for (uint32_t i = 0; i < writes; i++) {
         uint32_t address = words.at(at++), data = words.at(at++);
         bus_write(address, data);

@@ -4,11 +4,11 @@ Its speed is what the simulator's two modes are compared with.
 """
 
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import processes, temporary
 from xnoreplay.flow.cosim.verilate import BARE_RUNTIME, TOP, Verilate
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.tools import children
@@ -78,10 +78,10 @@ def bare_verilator(
         verilog, "bare", [], "`verilator_config\n", MAIN, BARE_RUNTIME, [], progress
     )
     build_cpu = children() - before
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-bare-") as work:
-        script = Path(work) / "words"
+    with temporary.folder("bare") as work:
+        script = work / "words"
         words(plan, bundle, images, seen).tofile(script)
-        with progress.task("bare Verilator, images", len(images)) as task, subprocess.Popen(
+        with progress.task("bare Verilator, images", len(images)) as task, processes.started(
             [built.folder / TOP, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         ) as process:  # fmt: skip
             assert process.stdout

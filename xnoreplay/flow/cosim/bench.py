@@ -21,6 +21,7 @@ from cocotb.triggers import (
     with_timeout,
 )
 
+from xnoreplay.flow.cosim import resets
 from xnoreplay.flow.cosim.compare import event_rows, rows_text
 from xnoreplay.flow.cosim.drivers import BusError, LiteMaster, PixelSource
 from xnoreplay.flow.cosim.script import CONTENTS, REGISTERS, REPLAY, VARIABLE
@@ -29,6 +30,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image as images
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
+from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import to_int
 
 PERIOD = 10  # time units of the simulator; any even number does
@@ -49,20 +51,92 @@ class Bench:
         self.labels = [0] * plan.replay.capacity
         self.events: list[dict] = []
         self.kind = ""
+        self.most = 0
+        self.clearing = False
 
     async def reset(self) -> None:
+        """A reset, and the wait until the chip has emptied its replay memory."""
+        self.clearing = True
         self.dut.rst.value = 1
-        for _ in range(3):
+        for _ in range(resets.RESET_CYCLES):
             await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
         await FallingEdge(self.dut.clk)
+        for _ in range(self.plan.replay.capacity + SETTLE):
+            if not int(self.dut.busy.value):
+                break
+            await FallingEdge(self.dut.clk)
         await self.host.identify()
+        self.labels = self.view.memories["replay.label"].all()
+        self.clearing = False
+
+    async def interrupt(self, cycles: int) -> None:
+        """A reset that takes effect at the end of so many cycles of the command, and one more."""
+        while int(self.dut.phase.value) == IDLE:
+            await FallingEdge(self.dut.clk)
+        await Timer(cycles * PERIOD, "step")
+        await self.reset()
+
+    async def power(self, limits: list[int]) -> dict:
+        """Save the chip over the bus, take its power away, and restore it over the bus.
+
+        Without power every memory comes to hold something else, here the opposite of each bit.
+        """
+        plan, host = self.plan, self.host
+        rows: dict[str, list[int]] = {}
+        for window in snapshots.windows(plan):
+            name, depth = window.memory.name, window.memory.depth
+            by_bus = min(depth, self.most)
+            rows[name] = [await host.read_row(window, i) for i in range(by_bus)]
+            rows[name] += [self.view.memories[name][i] for i in range(by_bus, depth)]
+        values = {r: await host.read(r) for r in registers.writable(plan.memories)}
+        await self.reset()
+        for memory in plan.memories:
+            whole = (1 << memory.width) - 1
+            await self.put(memory.name, [whole ^ row for row in self.view.memories[memory.name].all()])
+        for window in snapshots.windows(plan):
+            name = window.memory.name
+            if name in registers.READ_ONLY:
+                continue
+            for i, value in enumerate(rows[name][: self.most]):
+                await host.write_row(window, i, value)
+            await self.put(name, rows[name][self.most :], self.most)
+        for register, value in values.items():
+            await host.write(register, value)
+        phases: list[tuple[int, int]] = []
+        boundary = cocotb.start_soon(self.boundaries(phases, limits))
+        await host.command(registers.Command.RESTORE, 0)
+        finished = await boundary
+        await FallingEdge(self.dut.clk)
+        self.labels = self.view.memories["replay.label"].all()
+        widths = {name: plan.memory(name).width for name in rows}
+        return {
+            "phases": phases,
+            "finished": finished,
+            "saved": {name: rows_text(found, widths[name]) for name, found in rows.items()},
+            "saved_registers": list(values.values()),
+        }
+
+    async def aside(self, step: dict) -> dict:
+        """A step that is no command; see `resets.STEPS`."""
+        if step["command"] == resets.POWER:
+            return await self.power(step["limits"])
+        found: dict = {"phases": [], "finished": True}
+        if step["command"] == resets.RESET:
+            await self.reset()
+            return found
+        found["answers"] = [
+            await self.host.transfer(address, data) for address, data in step["transfers"]
+        ]
+        self.labels = self.view.memories["replay.label"].all()
+        return found
 
     async def load(self, bundle, most: int) -> None:
         """Write a bundle's memories and read every row back.
 
         most : rows of each memory that go through the bus; the others go past every port
         """
+        self.most = most
         windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
         back = {}
         for name, bits in images.load(self.plan, bundle).items():
@@ -91,6 +165,8 @@ class Bench:
         low = (1 << self.plan.memory("replay.label").width - 1) - 1
         while True:
             await counter.value_change
+            if self.clearing:
+                continue
             await ReadOnly()
             now = labels.all()
             for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
@@ -167,6 +243,9 @@ class Bench:
         """One command from its bus write to idle; False where it did not come to its end."""
         lines: list[str] = []
         self.events = []
+        if step["command"] in resets.STEPS:
+            before = self.rows(step.get("before", ()))
+            return await self.report(index, step, await self.aside(step), before, lines)
         self.kind = "insert" if step["command"] == "insert" else "admit"
         windows = step.get("windows") or [(0, NEVER)]
         tasks = [cocotb.start_soon(self.trace(lines, windows))] if step.get("trace") else []
@@ -176,20 +255,30 @@ class Bench:
         before = self.rows(step.get("before", ()))
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
+        reset = cocotb.start_soon(self.interrupt(step["reset"])) if step.get("reset") else None
         number = registers.Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
         if step.get("abort"):
             tasks.append(cocotb.start_soon(self.abort(step["abort"])))
         finished = await boundary
+        if reset is not None:
+            await reset
+            self.events = []
         await FallingEdge(self.dut.clk)
         for task in tasks:
             task.cancel()
-        if step.get("abort"):
+        if step.get("abort") or reset is not None:
             await self.settle()
+        done = {"phases": phases, "finished": finished}
+        return await self.report(index, step, done, before, lines)
+
+    async def report(
+        self, index: int, step: dict, done: dict, before: dict, lines: list[str]
+    ) -> bool:
+        """Write down what a step did and left; whether it came to its end."""
         seen = {
             "index": index,
-            "phases": phases,
-            "finished": finished,
+            **done,
             "cycles": self.view.cycles,
             "cpu": time.process_time(),
             "counters": self.view.counter_values(),
@@ -199,10 +288,10 @@ class Bench:
             "before": before,
             "memories": self.rows(step.get("memories", ())),
         }
-        if finished and step.get("bus"):
+        if done["finished"] and step.get("bus"):
             seen["bus"] = await self.bus_registers()
         self.write(seen)
-        return finished
+        return done["finished"]
 
     def rows(self, names) -> dict[str, str]:
         """Every row of some memories."""
@@ -241,10 +330,11 @@ class Bench:
 
     async def bus_registers(self) -> dict:
         """Control registers and counters as the host reads them."""
-        names = [n for n in REGISTERS if n not in ("refused", "finished")]
+        names = [n for n in REGISTERS if n.upper() not in registers.Status.__members__]
         values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
         status = await self.host.read(registers.Register.STATUS)
-        values |= {"refused": status >> 1 & 1, "finished": status >> 2}
+        bits = [bit for bit in registers.Status if bit.name.lower() in REGISTERS]
+        values |= {bit.name.lower(): status >> bit & 1 for bit in bits}
         count = len(self.view.counter_names)
         return {
             "registers": values,

@@ -1,15 +1,17 @@
 """The chip under comparison: its Verilog, its deliberate faults, and how a simulator gets it."""
 
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from xnoreplay.flow import temporary
 from xnoreplay.flow.cosim import faults as fault_texts
 from xnoreplay.flow.cosim import netlist as netlists
+from xnoreplay.flow.cosim import runners
+from xnoreplay.flow.cosim import trust as trusting
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.session import Setup
 from xnoreplay.flow.cosim.verilate import TOP, Built, Verilate, cocotb_build
@@ -21,11 +23,14 @@ from xnoreplay.spec import reading
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, ToolError
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.reasons import reason
 
 VERILOG = f"{TOP}.v"  # in the folder of the generate step
 ICARUS_LANGUAGE = "-g2005"
-"""Yosys writes Verilog 2005, whose initial values are events that start `always @*` blocks; in
-SystemVerilog they are none, and blocks without a changing input would keep X."""
+"""For texts of others: in Verilog 2005 the initial value of a declaration is an event that starts
+`always @*` blocks, in SystemVerilog it is none. Our own reads alike as both, see `hw.language`."""
+OPTIMISATIONS = ("-O0", "-O1", "-O2", "-O3", "-Os")
+"""Options of the C++ compiler that a recorded comparison may ask for: others can name programs to run."""
 LARGE_TEXT = 1_000_000  # characters of Verilog
 
 
@@ -64,6 +69,7 @@ class DesignUnderTest:
 def opened(
     preset: Preset, bundle: Bundle, source: Path, progress: Progress, env: dict[str, str] | None = None,
     faults: Iterable[str] = (), optimise: str | None = None, netlist: bool = False,
+    trust: bool = False,
 ) -> Iterator[DesignUnderTest]:  # fmt: skip
     """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
 
@@ -71,18 +77,18 @@ def opened(
     """
     plan = plans.compile(preset.network, preset.target)
     found = fault_texts.parse(list(faults), plan)
-    verilog, counted = read_verilog(source), None
+    verilog, counted = read_verilog(source, trust), None
     if found.plan:
         verilog = _modified(plan, found)
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+    with temporary.folder("cosim") as work:
         if netlist:
-            mapped = netlists.build(verilog, Path(work) / "netlist", progress)
+            mapped = netlists.build(verilog, work / "netlist", progress)
             verilog = mapped.verilog
             counted = {
                 "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
             }  # fmt: skip
         yield DesignUnderTest(
-            preset, bundle, verilog, found, env or verilator_env(), Path(work),
+            preset, bundle, verilog, found, env or verilator_env(), work,
             optimise or optimisation(verilog), progress, counted,
         )  # fmt: skip
 
@@ -92,12 +98,24 @@ def optimisation(verilog: str) -> str:
     return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
 
 
-def read_verilog(folder: Path) -> str:
+def read_verilog(folder: Path, trust: bool = False) -> str:
+    """Text of a Verilog file, or of `VERILOG` in a folder.
+
+    trust : also of one that reaches out of its simulation; see `trust`
+
+    Raises
+    ------
+    SpecError
+        Where it cannot be read, or must be trusted and is not.
+    """
     path = folder / VERILOG if folder.is_dir() else folder
     try:
-        return reading.text(path)
+        text = reading.text(path)
     except (OSError, ValueError) as error:
         raise SpecError(f"{path} must be readable Verilog: {error}") from None
+    if not trust:
+        trusting.check(text, str(path))
+    return text
 
 
 def _modified(plan: plans.Plan, faults: Faults) -> str:
@@ -112,18 +130,18 @@ def _modified(plan: plans.Plan, faults: Faults) -> str:
 
 def _icarus(verilog: str, folder: Path) -> Built:
     """Compile for Icarus Verilog, which is quick."""
-    from cocotb_tools.runner import get_runner
-
     if shutil.which("iverilog") is None:
         raise ToolError("iverilog must be installed for --simulator icarus, but is not")
     folder.mkdir()
     (folder / "top.v").write_text(verilog, encoding="utf-8")
     start = time.monotonic()
     try:
-        get_runner("icarus").build(
+        runners.runner("icarus").build(
             sources=[folder / "top.v"], hdl_toplevel=TOP, build_dir=folder,
             timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
         )  # fmt: skip
     except (SystemExit, RuntimeError, OSError) as error:
-        raise ToolError(f"iverilog must compile the Verilog, but: {error}") from None
+        log = folder / "build.log"
+        said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else str(error)
+        raise ToolError(f"iverilog must compile the Verilog, but: {reason(said)}") from None
     return Built(folder, time.monotonic() - start, False)

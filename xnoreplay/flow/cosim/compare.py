@@ -1,16 +1,17 @@
 """What the chip should have done, by the simulator, and where the test bench saw otherwise."""
 
-import tempfile
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
+from xnoreplay.flow import temporary
+from xnoreplay.flow.cosim import resets
 from xnoreplay.flow.cosim.script import BUS, REGISTERS, REPLAY, Script, Step, changing
 from xnoreplay.spec import image as images
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.registers import Response
 
 EVENT_ROWS = 4096  # rows of latents that every event of the replay memory shows whole
 
@@ -82,12 +83,12 @@ class Model:
         before = self._replay_state(step)
         held = {name: self.memory(name) for name in step.before}
         lines = []
-        if step.trace:
+        if step.trace and step.command not in resets.STEPS:
             assert self.stepping is not None
-            with tempfile.TemporaryDirectory() as folder:
-                state = Path(folder) / "state.npz"
-                self.fast.save(state)
-                self.stepping.restore(state)
+            with temporary.folder("state") as folder:
+                state = folder / "state.npz"
+                self.fast.dump(state)
+                self.stepping.load(state)
             lines = self._command(self.stepping, step, abort).trace
             if step.windows:
                 lines = [
@@ -100,10 +101,24 @@ class Model:
             "cycles": self.fast.cycles,
             "registers": self.registers(),
             "counters": list(self.fast.counters.values()),
-            "events": self._events(result.events, before, step),
+            # Of a command that a reset ends the memory that events show is empty by then.
+            "events": [] if step.reset else self._events(result.events, before, step),
             "trace": lines,
             "before": held,
             "memories": {name: self.memory(name) for name in step.memories},
+            **self._host(step, result),
+        }
+
+    def _host(self, step: Step, result) -> dict:
+        """What the host reads in a step that is no command."""
+        if step.command == resets.HOST:
+            return {"answers": [list(answer) for answer in result.answers]}
+        if step.command != resets.POWER:
+            return {}
+        saved = resets.rows(self.plan, result.saved).items()
+        return {
+            "saved": {n: rows_text(rows, self.plan.memory(n).width) for n, rows in saved},
+            "saved_registers": list(result.saved.registers.values()),
         }
 
     def _command(self, simulator, step: Step, abort: int):
@@ -168,6 +183,7 @@ class Comparison:
         self.counter_names = counter_names
         self.compared: Counter[str] = Counter()
         self.ended = False
+        self.passed = 0  # cycles before the last reset
         self.expected_trace: list[str] = []
 
     def observe(self, seen: dict) -> list[Difference]:
@@ -180,13 +196,14 @@ class Comparison:
         step = self.model.script.steps[seen["index"]]
         start = self.model.fast.cycles
         expected = self.model.run(step, seen["cycles"])
+        self.passed += resets.lost(step, start)
         self.expected_trace = expected["trace"]
         found = list(self._command(seen["index"], step, expected, seen))
         if step.abort:
             found += self._aborted(seen, step, start)
         if not found:
             self.compared["commands"] += 1
-            self.compared["cycles"] = expected["cycles"]
+            self.compared["cycles"] = self.passed + expected["cycles"]
             self.compared[f"commands.{step.command}"] += 1
         return found
 
@@ -246,12 +263,14 @@ class Comparison:
                     seen["cycles"], "idle", "phases", len(expected["phases"]), len(seen["phases"])
                 )
             elif expected["cycles"] != seen["cycles"]:
+                last = seen["phases"][-1][0] if seen["phases"] else 0
                 yield differ(
-                    min(expected["cycles"], seen["cycles"]), names[seen["phases"][-1][0]],
+                    min(expected["cycles"], seen["cycles"]), names[last],
                     "end of command", expected["cycles"], seen["cycles"],
                 )  # fmt: skip
         self.compared["boundaries"] += len(expected["phases"]) + 1
         yield from self._replayed(differ, index, step, expected["events"], seen["events"])
+        yield from self._hosts(differ, index, step, expected, seen)
         end = expected["cycles"]
         reports = [("", seen)] + ([("bus ", seen["bus"])] if "bus" in seen else [])
         for source, report in reports:
@@ -275,10 +294,32 @@ class Comparison:
             self.compared["memory.bits"] += self.plan.memory(name).bits
         if step.abort:
             self.compared["aborts"] += 1
+        elif step.reset:
+            self.compared[f"resets.{names[seen['phases'][-1][0]]}"] += 1
         elif step.command == "infer":
             self.compared["predictions"] += 1
             self.compared["images.in_full"] += set(changing(self.plan, False)) <= set(step.memories)
             yield from self._closed_form(differ, step, expected, seen)
+
+    def _hosts(self, differ, index: int, step: Step, expected: dict, seen: dict):
+        """What the host read before the power went, and how its transfers were answered."""
+        end = expected["cycles"]
+        for (address, data), want, got in zip(
+            step.transfers, expected.get("answers", ()), seen.get("answers", ()), strict=True
+        ):
+            what = "answer to a read" if data is None else f"answer to a write of {data:#x}"
+            # The word that comes with an error may be anything.
+            if want[0] != got[0] or (want[0] == Response.OKAY and want != got):
+                yield differ(end, "idle", what, want, got, f"{address:#010x}")
+            self.compared["transfers"] += 1
+        for name, rows in expected.get("saved", {}).items():
+            yield from self._rows(index, "save", end, name, rows, seen["saved"][name])
+            self.compared["saved.bits"] += self.plan.memory(name).bits
+        for want, got in zip(
+            expected.get("saved_registers", ()), seen.get("saved_registers", ()), strict=True
+        ):
+            if want != got:
+                yield differ(end, "idle", "register read by the host that saves", want, got)
 
     def _aborted(self, seen: dict, step: Step, start: int) -> list[Difference]:
         """An abort ends its command `BUS` cycles after it is written, unless the end comes sooner."""

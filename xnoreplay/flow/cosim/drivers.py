@@ -7,9 +7,8 @@ falling edge, when the chip's outputs are settled.
 from cocotb.triggers import FallingEdge
 
 from xnoreplay.spec import registers
-from xnoreplay.spec.registers import Register, Window
+from xnoreplay.spec.registers import Register, Response, Window
 
-OKAY = 0
 PATIENCE = 100  # cycles a transfer may take
 
 
@@ -69,8 +68,26 @@ class LiteMaster:
     def _check(self, name: str, address: int) -> None:
         self.transfers += 1
         response = int(self.pins[name].value)
-        if response != OKAY:
+        if response != Response.OKAY:
             raise BusError(f"address {address:#010x} must answer OKAY, not {response}")
+
+    async def transfer(self, address: int, data: int | None) -> tuple[int, int]:
+        """A write of data, or a read where that is None: the response, and the word read or 0."""
+        pins = self.pins
+        if data is None:
+            pins["araddr"].value, pins["arvalid"].value = address, 1
+        else:
+            pins["awaddr"].value, pins["wdata"].value = address, data
+            pins["awvalid"].value = pins["wvalid"].value = 1
+        await FallingEdge(self.clk)
+        for name in ("arvalid", "awvalid", "wvalid"):
+            pins[name].value = 0
+        await self._until("rvalid" if data is None else "bvalid", address)
+        self.transfers += 1
+        response = int(pins["rresp" if data is None else "bresp"].value)
+        word = int(pins["rdata"].value) if data is None else 0
+        await FallingEdge(self.clk)
+        return response, word
 
     async def write_row(self, window: Window, row: int, value: int) -> None:
         for chunk in range(window.chunks):

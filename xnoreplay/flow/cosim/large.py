@@ -64,6 +64,8 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         Step("rebalance", memories=changing(plan), bus=True),
         Step("retrain", abort=plan.feature_cycles, memories=changing(plan), bus=True),
         Step("infer", 0, chosen[0], memories=whole, bus=True),
+        Step("restore", memories=changing(plan), bus=True),
+        Step("infer", 0, chosen[0], reset=EDGE, memories=changing(plan), bus=True),
     ]
     used = sorted({s.image for s in steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}

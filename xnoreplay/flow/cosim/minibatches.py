@@ -1,12 +1,12 @@
 """Which minibatches of a session are worth a trace: one of every kind that occurs in it."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import temporary
 from xnoreplay.spec import trace
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
 from xnoreplay.spec.plan import Plan
@@ -36,9 +36,9 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
         About to retrain; it is not changed.
     """
     found: dict[str, tuple[int, int]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.npz"
-        chip.save(state)
+    with temporary.folder("state") as folder:
+        state = folder / "state.npz"
+        chip.dump(state)
         batches = _minibatches(again(chip, state))
         if batches:
             found["first"] = (0, batches[0].stop)
@@ -73,9 +73,9 @@ def beginning(chip, most: int) -> dict[str, tuple[int, int]]:
 
 def spans(chip, command: Callable) -> list[tuple[str, int, int]]:
     """`trace.spans` of a command on a chip like this one, which is not changed."""
-    with tempfile.TemporaryDirectory() as folder:
-        state = Path(folder) / "state.npz"
-        chip.save(state)
+    with temporary.folder("state") as folder:
+        state = folder / "state.npz"
+        chip.dump(state)
         other = again(chip, state)
     first = other.cycles
     return trace.spans(command(other).phases, first, other.cycles)
@@ -86,7 +86,7 @@ def again(chip, state: Path):
     from xnoreplay.sim.run import Simulator
 
     other = Simulator(chip.plan, chip.bundle)
-    other.restore(state)
+    other.load(state)
     return other
 
 

@@ -1,35 +1,35 @@
 """A difference to be seen again: what is recorded of it, and how it is carried out once more."""
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import files
-from xnoreplay.flow.cosim import faults as fault_texts
-from xnoreplay.flow.cosim import session, waves
+from xnoreplay.flow import files, temporary
+from xnoreplay.flow.cosim import recorded, session, waves
 from xnoreplay.flow.cosim import window as windows
 from xnoreplay.flow.cosim.chip import VERILOG, DesignUnderTest, read_verilog
 from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
+from xnoreplay.flow.cosim.script import CONTENTS, Script
 from xnoreplay.flow.cosim.session import Outcome, Setup
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.tools import verilator_env
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import CheckFailure, SpecError
+from xnoreplay.spec.errors import CheckFailure
 
 REPLAYED = "replay"  # folder of what a difference needs to be seen again
 
 
 def replay(
-    folder: Path, progress: Progress, env: dict[str, str] | None = None, window: str | None = None
-) -> dict:
+    folder: Path, progress: Progress, env: dict[str, str] | None = None, window: str | None = None,
+    trust: bool = False,
+) -> dict:  # fmt: skip
     """Carry out a recorded replay once more.
 
     window : cycles to write a waveform of, into a folder `waves.FOLDER` inside; see `window.parse`
+    trust : run Verilog that reaches out of its simulation, too; see `trust`
 
     Raises
     ------
@@ -38,30 +38,20 @@ def replay(
     SpecError
         For a folder that holds no replay.
     """
-    try:
-        tree = files.read_json(folder / "replay.json")
-        images = np.load(folder / "images.npy", allow_pickle=False)
-        contents = dict(np.load(folder / CONTENTS, allow_pickle=False))
-        preset = presets.from_dict(tree["preset"])
-        steps = tuple(Step.load(s) for s in tree["commands"])
-        texts, simulator, optimise = tree["faults"], tree["simulator"], tree["optimise"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SpecError(f"replay {folder} must be a folder that cosim recorded: {error}") from None
+    read = recorded.read(folder)
+    preset, script, simulator = read.preset, read.script, read.simulator
     plan = plans.compile(preset.network, preset.target)
-    found = fault_texts.parse(texts, plan)
-    bundle = bundles.read(folder / "bundle.safetensors")
-    with tempfile.TemporaryDirectory(prefix="xnoreplay-cosim-") as work:
+    with temporary.folder("cosim") as work:
         design = DesignUnderTest(
-            preset, bundle, read_verilog(folder), found, env or verilator_env(), Path(work),
-            optimise, progress,
+            preset, read.bundle, read_verilog(folder, trust), read.faults, env or verilator_env(),
+            work, read.optimise, progress,
         )  # fmt: skip
-        script = Script(steps, images, contents=contents)
         if window is not None:
             waves.check_simulator(simulator)
-            spans = windows.spans(plan, bundle, script, progress, found.sim)
+            spans = windows.spans(plan, read.bundle, script, progress, read.faults.sim)
             waves.write(design, script, window, spans, folder / waves.FOLDER)
         setup, _ = design.setup(simulator)
-        outcome = session.run(setup, script, Path(work) / "replay", "replaying", progress)
+        outcome = session.run(setup, script, work / "replay", "replaying", progress)
     if outcome.differences:
         raise CheckFailure(
             f"the Verilog must equal the simulator, but: {outcome.differences[0]}",
@@ -77,9 +67,9 @@ def record(design: DesignUnderTest, setup: Setup, script: Script, located: Outco
     used = sorted({s.image for s in script.steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}
     steps = [replace(s, image=None if s.image is None else place[s.image]) for s in script.steps]
-    np.save(folder / "images.npy", script.images[used])
+    np.save(folder / recorded.IMAGES, script.images[used])
     np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
-    bundles.write(design.bundle, folder / "bundle.safetensors")
+    bundles.write(design.bundle, folder / recorded.BUNDLE)
     (folder / VERILOG).write_text(design.verilog, encoding="utf-8")
     tree = {
         "preset": presets.to_dict(design.preset),
@@ -88,7 +78,7 @@ def record(design: DesignUnderTest, setup: Setup, script: Script, located: Outco
         "faults": _texts(design.faults),
         "commands": [s.plain(setup.plan) for s in steps],
     }
-    files.write_json(folder / "replay.json", tree)
+    files.write_json(folder / recorded.RECORD, tree)
     files.write_json(out / "difference.json", [d.plain() for d in located.differences])
     for name, lines in (("expected", located.expected), ("verilog", located.observed)):
         (out / f"{name}.trace").write_text("\n".join(lines) + "\n", encoding="utf-8")

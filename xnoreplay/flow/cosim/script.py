@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from xnoreplay.flow.cosim import minibatches
+from xnoreplay.flow.cosim import minibatches, resets
 from xnoreplay.flow.data import Dataset
 from xnoreplay.flow.latents import LatentSet
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import HOST_MEMORIES
+from xnoreplay.spec.registers import HOST_MEMORIES, Command
 from xnoreplay.spec.scenario import ScenarioSpec
 
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
@@ -22,11 +22,13 @@ REPLAY = ("replay.latent", "replay.label", "replay.count")
 STAGING = ("staging.latent", "staging.label")
 REGISTERS = (
     "prediction", "seen", "quota", "staged", "refused", "lfsr_walk", "lfsr_error", "lfsr_update",
-    "finished",
+    "finished", "stale",
 )  # fmt: skip
 LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
 are looked at before the first."""
+COMMANDS = (*(c.name.lower() for c in Command), *resets.STEPS)
+"""What a step can be: a recorded one is held to them."""
 OFTEN = 32  # every so many predictions, and staged samples, memories are looked at
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
@@ -36,7 +38,7 @@ SLACK = 64  # cycles past the most that the plan allows a phase before it counts
 class Step:
     """One command.
 
-    command : name of a `spec.registers.Command`, in lower case
+    command : name of a `spec.registers.Command`, in lower case, or one of `resets.STEPS`
     argument : its argument
     image : index of its image
     gaps : cycles by which each pixel is late
@@ -47,6 +49,8 @@ class Step:
     windows : cycles (first, past the last) of the command that the trace is limited to, if any
     abort : cycles after which the host writes ABORT; the bus adds a few
     bus : control registers and counters are also read over the bus
+    reset : cycles of the command before the one in which a reset ends it, or 0
+    transfers : (address, data or None to read) of each transfer of a host's step
     """
 
     command: str
@@ -59,6 +63,8 @@ class Step:
     windows: tuple[tuple[int, int], ...] = ()
     abort: int = 0
     bus: bool = False
+    reset: int = 0
+    transfers: tuple[tuple[int, int | None], ...] = ()
 
     def plain(self, plan: Plan) -> dict:
         """As the test bench reads it."""
@@ -70,11 +76,19 @@ class Step:
         """Inverse of `plain`."""
         fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
         fields.pop("limits", None)
-        fields["windows"] = tuple(tuple(w) for w in fields.get("windows", ()))
+        for name in ("windows", "transfers"):
+            fields[name] = tuple(tuple(w) for w in fields.get(name, ()))
         return cls(**fields)
 
     def carry_out(self, chip, images: np.ndarray):
-        """The command on a simulated chip."""
+        """The command on a simulated chip, and the reset that ends it, if one does."""
+        if self.command in resets.STEPS:
+            return resets.carry_out(self, chip)
+        if self.reset:
+            chip.abort(self.reset + 1)
+            result = replace(self, reset=0).carry_out(chip, images)
+            chip.reset()
+            return result
         arguments: list = []
         if self.image is not None:
             arguments.append(images[self.image])
@@ -157,7 +171,8 @@ def build(
     recognised with every memory, counter and register compared, half of them with pixels that come
     late; then the sessions of the scenario: new samples are staged until the class or the staging
     memory ends, an epoch is walked, the chip retrains, and the memory is rebalanced; then every image
-    is recognised; last, commands are aborted, and one more session shows what they left.
+    is recognised; last, commands are aborted, and one more session shows what they left; then power
+    goes and comes again, the host writes labels, and resets end commands (`resets.build`).
 
     What only the host writes is looked at late, so that a wrong bit of it shows where it first
     acts.
@@ -212,6 +227,8 @@ def build(
         steps.append(Step("infer", 0, i, memories=some if look else (), bus=n == count - 1))
     chip = prepared(plan, bundle, steps, data.images)
     steps += aborted(chip, data.images, preset.scenario.classes - 1, rng)
+    looked = {"memories": changing(plan), "bus": True}
+    steps += resets.build(chip, data.images, preset.scenario.classes - 1, rng, looked)
     return Script(tuple(steps), data.images, kinds=tuple(kinds))
 
 
@@ -320,6 +337,7 @@ def short(preset: Preset, plan: Plan, data: Dataset, images: int = 2) -> Script:
         Step("retrain"),
         Step("retrain", abort=100),
         Step("rebalance"),
+        Step("restore"),
         *(Step("infer", 0, i) for i in range(images)),
     ]
     learns = next(n for n, s in enumerate(plain) if s.command == "retrain")

@@ -1,14 +1,18 @@
 """One run of a script: the chip in its simulator, the model beside it, compared as they go."""
 
 import json
+import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow import processes
+from xnoreplay.flow.cosim import runners
 from xnoreplay.flow.cosim.compare import Comparison, Difference, Model
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import CONTENTS, VARIABLE, Script
@@ -60,6 +64,7 @@ class Outcome:
     seconds : of the simulation without its start, by the clock
     ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
     observed, expected : the traces of the command that differs
+    resets : a reset came before a difference, so that its cycle is counted from there
     """
 
     differences: list[Difference] = field(default_factory=list)
@@ -69,6 +74,7 @@ class Outcome:
     ends: list[tuple[int, float]] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
     expected: list[str] = field(default_factory=list)
+    resets: bool = False
 
 
 def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
@@ -88,26 +94,29 @@ def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progre
     outcome = Outcome()
     start = time.monotonic()
     rest = len(script.steps)
-    with progress.task(label, total=rest) as task:
-        for seen in _observations(setup, folder):
+    with progress.task(label, total=rest) as task, _simulation(setup, folder) as seen_by_it:
+        for seen in seen_by_it:
             if "error" in seen:
                 raise CheckFailure(f"the chip must answer on its bus, but: {seen['error']}")
             found = comparison.observe(seen)
             if found:
                 outcome.differences = found
                 outcome.cycles = min(seen.get("cycles", 0), model.fast.cycles)
+                outcome.resets = comparison.passed > 0
                 outcome.observed = seen.get("trace", [])
                 outcome.expected = comparison.expected_trace
                 break
             if "end" in seen:
-                outcome.cycles, outcome.seconds = seen["cycles"], seen["seconds"]
+                outcome.cycles = comparison.passed + seen["cycles"]
+                outcome.seconds = seen["seconds"]
                 if setup.waves:  # the command that the window ends in is not carried to its own end
                     task.advance(rest)
             elif "index" in seen:
                 rest -= 1
-                outcome.ends.append((seen["cycles"], seen["cpu"]))
-                rate = seen["cycles"] / (time.monotonic() - start)
-                task.advance(note=f"{seen['cycles']:,} cycles, {rate:,.0f} a second")
+                cycles = comparison.passed + seen["cycles"]
+                outcome.ends.append((cycles, seen["cpu"]))
+                rate = cycles / (time.monotonic() - start)
+                task.advance(note=f"{cycles:,} cycles, {rate:,.0f} a second")
     outcome.compared = dict(sorted(comparison.compared.items()))
     if not outcome.differences and not comparison.ended:
         raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
@@ -136,42 +145,52 @@ def bus_rows(plan) -> int:
     return ALL_ROWS if transfers <= BUS_BUDGET else SOME_ROWS
 
 
-def _observations(setup: Setup, folder: Path) -> Iterator[dict]:
-    """Lines of the test bench while it runs; leaving the loop early stops it."""
+@contextmanager
+def _simulation(setup: Setup, folder: Path) -> Iterator[Iterator[dict]]:
+    """Lines of the test bench while it runs.
+
+    Leaving the block early has it stop at its next command; an error or an interrupt ends it at once.
+    """
     observed, stop = folder / "observed.jsonl", folder / "stop"
     for path in (observed, stop):
         path.unlink(missing_ok=True)
-    worker = threading.Thread(target=_simulate, args=(setup, folder), daemon=True)
+    began: list[subprocess.Popen] = []
+    worker = threading.Thread(target=_simulate, args=(setup, folder, began.append), daemon=True)
     worker.start()
     try:
-        while not observed.exists() and worker.is_alive():
-            time.sleep(POLL)
-        if not observed.exists():
-            return
-        with observed.open(encoding="utf-8") as lines:
-            part = ""
-            while True:
-                alive = worker.is_alive()
-                part += lines.readline()
-                if part.endswith("\n"):
-                    yield json.loads(part)
-                    part = ""
-                elif not alive:
-                    return
-                else:
-                    time.sleep(POLL)
-    finally:
+        yield _observations(observed, worker)
         stop.touch()
         worker.join()
+    except BaseException:
+        stop.touch()
+        processes.end(*began)
+        raise
 
 
-def _simulate(setup: Setup, folder: Path) -> None:
+def _observations(observed: Path, worker: threading.Thread) -> Iterator[dict]:
+    while not observed.exists() and worker.is_alive():
+        time.sleep(POLL)
+    if not observed.exists():
+        return
+    with observed.open(encoding="utf-8") as lines:
+        part = ""
+        while True:
+            alive = worker.is_alive()
+            part += lines.readline()
+            if part.endswith("\n"):
+                yield json.loads(part)
+                part = ""
+            elif not alive:
+                return
+            else:
+                time.sleep(POLL)
+
+
+def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], None]) -> None:
     """Run the test bench to its end; what went wrong is in its log."""
-    from cocotb_tools.runner import get_runner
-
     plusargs = [f"+{FIRST}={setup.waves[0]}"] if setup.waves else []
     try:
-        get_runner(setup.simulator).test(
+        runners.runner(setup.simulator, began).test(
             test_module=BENCH,
             hdl_toplevel=TOP,
             hdl_toplevel_lang="verilog",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow.cosim import large, session, waves
+from xnoreplay.flow.cosim import large, resets, session, waves
 from xnoreplay.flow.cosim import script as scripts
 from xnoreplay.flow.cosim.chip import DesignUnderTest, opened
 from xnoreplay.flow.cosim.replays import record
@@ -36,6 +36,7 @@ def run(
     dataset: Dataset | None = None,
     optimise: str | None = None,
     netlist: bool = False,
+    trust: bool = False,
 ) -> dict:
     """Hold the Verilog of a run folder to the simulator.
 
@@ -59,6 +60,8 @@ def run(
         The C++ compiler's option for Verilator's output; `optimisation` without it.
     netlist : bool
         Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
+    trust : bool
+        Run Verilog that reaches out of its simulation, too; see `trust`.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def run(
     with progress.task("images"):
         data = dataset or datasets.at_hand(preset, progress)
     with opened(
-        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist
+        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist, trust
     ) as design:
         result: dict = {"faults": list(faults or []), "dataset": data.name}
         if design.netlist:
@@ -96,7 +99,9 @@ def script_of(
     if plan.is_large(preset.scenario.base):
         return large.build(preset, plan, data, bundle, min(images, LARGE_IMAGES))
     if simulator == "icarus":
-        return scripts.short(preset, plan, data)
+        short = scripts.short(preset, plan, data)
+        look = {"memories": scripts.changing(plan), "bus": True}
+        return replace(short, steps=short.steps + resets.brief(preset.scenario.base, look))
     return scripts.build(preset, plan, data, bundle, images)
 
 
@@ -112,7 +117,7 @@ def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> O
     first = located.differences[0]
     folder = record(design, setup, script, located, out)
     command = f"xnoreplay cosim --replay {folder}"
-    recorded = setup.simulator == waves.SIMULATOR
+    recorded = setup.simulator == waves.SIMULATOR and not located.resets
     window = around(first.cycle, located.cycles) if recorded else ""
     advice = f"; for its waveform, add --waves {window}" if window else ""
     raise CheckFailure(

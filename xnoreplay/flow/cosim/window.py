@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 
+from xnoreplay.flow.cosim import resets
 from xnoreplay.flow.cosim.script import BUS, Script
 from xnoreplay.flow.cosim.verilate import TOP
 from xnoreplay.flow.progress import Progress
@@ -45,7 +46,7 @@ def recording(verilog: str) -> str:
     top = re.compile(rf"(^module {TOP}\s*\(.*?)^endmodule", re.MULTILINE | re.DOTALL)
     if not top.search(verilog):
         raise SpecError(f"the Verilog must have a module {TOP}, but has none")
-    instance = f"  {TOP}_waves waves_recorder(.cycles(counters.cycles), .busy(busy));\nendmodule"
+    instance = f"  {TOP}_waves waves_recorder(.cycles(counters.cycles), .busy(|phase));\nendmodule"
     return re.sub(r"\\\$(?=\S)", r"\\_$", top.sub(rf"\g<1>{instance}", verilog, count=1)) + RECORDER
 
 
@@ -115,6 +116,9 @@ def spans(
 ) -> list[tuple[int, int]]:  # fmt: skip
     """Cycles (first, past the last) of each command of a script, by the simulator.
 
+    The counter that a window is named by begins anew with a reset: the first step with one, and those
+    after it, have no cycles here.
+
     faults : bits of its memories that are flipped first
     """
     from xnoreplay.sim.run import Simulator
@@ -128,6 +132,8 @@ def spans(
     with progress.task("cycles of the script's commands", len(script.steps)) as task:
         for step in script.steps:
             start = chip.cycles
+            if step.reset or step.command in resets.STEPS:
+                break
             if step.abort:
                 chip.abort(step.abort + BUS)
             step.carry_out(chip, script.images)

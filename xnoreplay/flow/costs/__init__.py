@@ -8,14 +8,13 @@ from importlib import resources
 from pathlib import Path
 
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import XnoreplayError
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.errors import SpecError, XnoreplayError, shown, unknown
+from xnoreplay.spec.target import DEVICE_TYPES, TargetSpec
 
 FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
 KBIT = 1024
 FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
 LEAST_DEPTH = 32  # below, and below the table's capacities, memories are built of standard cells
-MOST_BANKS = 16
 SRAM_COLUMNS = (
     "device_type", "node_nm", "capacity_kbit", "width_bits", "read_pj", "write_pj", "leakage_mw",
     "area_mm2", "access_ns", "cycle_ns",
@@ -73,16 +72,41 @@ def use_sram(path: Path | None) -> None:
 def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
         rows = tuple(csv.DictReader(reading.text(path).splitlines()))
-        for row in rows:
-            _device_type, *figures = (row[column] for column in SRAM_COLUMNS)
-            int(row["node_nm"])
-            if not all(0 < float(figure) < math.inf for figure in figures):
-                raise ValueError(f"figures must be above 0 and finite, not {', '.join(figures)}")
-    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
     if not rows:
         raise CostError(f"SRAM table {path} must have at least one row, not none")
+    known: set[tuple[str, ...]] = set()
+    for i, row in enumerate(rows, 1):
+        try:
+            _check_sram(row)
+        except SpecError as error:
+            raise CostError(f"SRAM table {path} must be readable, but row {i}: {error}") from None
+        key = tuple(row[column] for column in SRAM_COLUMNS[:4])
+        if key in known:
+            raise CostError(f"SRAM table {path} must have one row of each SRAM, but row {i} repeats {', '.join(key)}")
+        known.add(key)
     return rows
+
+
+def _check_sram(row: dict[str, str]) -> None:
+    """SpecError, with the column, where a row of an SRAM table has a figure that cannot be."""
+    for column in SRAM_COLUMNS:
+        if row.get(column) is None:
+            raise SpecError(f"column {column} must be there, but is not")
+    if row["device_type"] not in DEVICE_TYPES:
+        raise unknown("device_type", row["device_type"], DEVICE_TYPES)
+    for column in SRAM_COLUMNS[1:4]:
+        text = row[column].strip()
+        if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
+            raise SpecError(f"{column} must be an integer from 1 to 999999999, not {shown(row[column])}")
+    for column in SRAM_COLUMNS[4:]:
+        try:
+            value = float(row[column])
+        except ValueError:
+            value = math.nan
+        if not 0 < value < math.inf:
+            raise SpecError(f"{column} must be a finite number above 0, not {shown(row[column])}")
 
 
 @cache
@@ -258,24 +282,13 @@ def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float
 
 
 def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
-    """Costs of one instance of `depth` words of `width` bits.
-
-    Raises
-    ------
-    CostError
-        For a memory of more than `MOST_BANKS` of the table's greatest SRAM.
-    """
+    """Costs of one instance of `depth` words of `width` bits, however large: see README.md."""
     least, most, narrow, wide = limits(node_of(target), target.device_type)
     if depth * width < least or depth < LEAST_DEPTH:
         return _standard_cells(depth, width, target)
     parts = -(-width // wide)
     slice_ = -(-width // parts)
     banks = -(-depth * slice_ // most)
-    if banks > MOST_BANKS:
-        raise CostError(
-            f"capacity of a memory must be at most {MOST_BANKS} banks of {most // KBIT:,} kbit, the "
-            f"greatest of the SRAM table, not {depth * slice_ / KBIT:,.0f} kbit"
-        )
     bits, word = -(-depth // banks) * slice_, max(narrow, slice_)
     bits = min(max(bits, least, LEAST_DEPTH * word), most)
     where = f"{_origin()}, {target.technology} {target.device_type}, +-30 % assumed"

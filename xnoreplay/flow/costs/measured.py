@@ -1,16 +1,20 @@
 """Logic costs that a user measured with `characterize --liberty`, in place of the cited ones."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow.costs import Cost, CostError
 from xnoreplay.spec import reading
+from xnoreplay.spec.errors import SpecError, require, shown
 from xnoreplay.spec.plan import Plan
 
 FORMAT = "xnoreplay-logic-1"
 LANE_PARTS = ("array", "array pipeline", "accumulators", "lane.file")
 """Parts of an estimate that a measured lane takes the place of."""
 UPDATE_PARTS = ("update units",)
+EVENTS = ("lane_beat", "lane_clock", "update_segment", "update_clock")
+UNITS = ("lane", "update")
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,20 @@ def logic() -> Logic | None:
 
 
 def read(path: Path) -> Logic:
-    """Read a file of `characterize --liberty`."""
+    """Read a file of `characterize --liberty`.
+
+    Raises
+    ------
+    CostError
+        For another file, and for figures that cannot be: an energy that is not above 0, a power below
+        0, no supply.
+    """
     try:
         tree = reading.read_json(path)
         if tree["format"] != FORMAT:
-            raise ValueError(f"its format is {tree['format']!r}")
-        where = f"{tree['liberty']} at {tree['volts']} V, gate level"
+            raise ValueError(f"its format is {shown(tree['format'])}")
+        check(tree)
+        where = f"{shown(tree['liberty'])[1:-1]} at {tree['volts']} V, gate level"
         events = {name: float(j) for name, j in tree["events"].items()}
         units = tree["units"]
 
@@ -81,11 +93,34 @@ def read(path: Path) -> Logic:
             update_clock=cost(events["update_clock"], "update"),
             lane_leakage=cost(float(units["lane"]["leakage"]), "lane"),
             update_leakage=cost(float(units["update"]["leakage"]), "update"),
-            window=int(tree["window"]),
-            segment=int(tree["segment"]),
-            proxy_bits=int(tree["proxy_bits"]),
+            window=tree["window"],
+            segment=tree["segment"],
+            proxy_bits=tree["proxy_bits"],
         )
     except (
         OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
     ) as error:
-        raise CostError(f"logic costs {path} must be a file of characterize, but: {error!r}") from None
+        why = error if isinstance(error, SpecError) else repr(error)
+        raise CostError(f"logic costs {path} must be a file of characterize, but: {why}") from None
+
+
+def check(tree: dict) -> None:
+    """SpecError, with its place and name, where a figure of `characterize` is none that can be."""
+    for event in EVENTS:
+        _figure(f"events.{event}", tree["events"][event])
+    _figure("volts", tree["volts"])
+    for unit in UNITS:
+        found = tree["units"][unit]
+        _figure(f"units.{unit}.leakage", found["leakage"], least=0.0)
+        for name in ("nets", "annotated"):
+            require.positive(f"units.{unit}.{name}", found[name])
+        require.between(f"units.{unit}.annotated", found["annotated"], 1, found["nets"])
+    for name in ("window", "segment", "proxy_bits"):
+        require.positive(name, tree[name])
+
+
+def _figure(name: str, value: object, least: float | None = None) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and value < math.inf
+    if not number or not (value > 0 if least is None else value >= least):  # type: ignore[operator]
+        rule = "above 0" if least is None else f"of at least {least:g}"
+        raise SpecError(f"{name} must be a finite number {rule}, not {shown(value)}")

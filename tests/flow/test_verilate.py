@@ -1,0 +1,235 @@
+"""The cache of compiled simulations: whole or built anew, read-only, raced, interrupted. No compiler runs."""
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from xnoreplay.flow.cosim import verilate
+from xnoreplay.flow.cosim.verilate import DIGESTS, TOP, Verilate
+from xnoreplay.flow.progress import Silent
+from xnoreplay.spec import caches
+from xnoreplay.spec.errors import ToolError
+
+pytestmark = pytest.mark.usefixtures("fake")
+
+
+class Notes(Silent):
+    """Progress that remembers its notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+class Tools:
+    """Stands in for Verilator and g++: writes what they would, and counts the programs made."""
+
+    def __init__(self) -> None:
+        self.linked = 0
+        self.failure: BaseException | None = None
+        self.before_link = lambda: None
+
+    def execute(self, arguments, _env, cwd=None) -> str:
+        words = [str(a) for a in arguments]
+        if "--version" in words:
+            return f"{words[0]} 1.0\n"
+        if words[0] == "verilator":
+            (cwd / "Vtop.cpp").write_text("generated")
+        elif "-c" in words:
+            (cwd / words[-1]).write_text(f"object {words[-1]}")
+        else:
+            self.before_link()
+            if self.failure:
+                raise self.failure
+            self.linked += 1
+            (cwd / TOP).write_text("program")
+            (cwd / TOP).chmod(0o755)
+        return ""
+
+
+@pytest.fixture
+def fake(monkeypatch, tmp_path):
+    made = Tools()
+    monkeypatch.setattr(verilate, "execute", made.execute)
+    root = tmp_path / "verilator"
+    (root / "include").mkdir(parents=True)
+    for name in (*verilate.RUNTIME, *verilate.TRACER):
+        (root / "include" / f"{name}.cpp").write_text("library")
+    (tmp_path / "main.cpp").write_text("main")
+    monkeypatch.setenv(caches.CACHE, str(tmp_path / "cache"))
+    monkeypatch.delenv(caches.TEMPORARY, raising=False)
+    monkeypatch.delenv(caches.WORK, raising=False)
+    return made
+
+
+def build(tmp_path, progress=None, text="module xnoreplay; endmodule"):
+    made = Verilate({"VERILATOR_ROOT": str(tmp_path / "verilator")})
+    return made.build(
+        text, "bare", [], "", tmp_path / "main.cpp", verilate.BARE_RUNTIME, [], progress or Silent()
+    )
+
+
+def test_a_build_is_kept(fake, tmp_path):
+    first, second = build(tmp_path), build(tmp_path)
+    assert (first.kept, second.kept, fake.linked) == (False, True, 1)
+    assert first.folder == second.folder == next((tmp_path / "cache" / "cosim").glob("bare-*"))
+    assert build(tmp_path, text="module xnoreplay; wire a; endmodule").folder != first.folder
+
+
+def truncate(folder: Path) -> None:
+    os.truncate(folder / TOP, 3)
+
+
+def flip(folder: Path) -> None:
+    raw = bytearray((folder / TOP).read_bytes())
+    raw[2] ^= 1
+    (folder / TOP).write_bytes(raw)
+
+
+DAMAGES = {
+    "cut": truncate,
+    "a bit": flip,
+    "gone": lambda folder: (folder / TOP).unlink(),
+    "a text": lambda folder: (folder / "top.v").write_text("module other; endmodule"),
+    "not to be run": lambda folder: (folder / TOP).chmod(0o644),
+    "one more file": lambda folder: (folder / "extra").write_text(""),
+    "no digests": lambda folder: (folder / DIGESTS).unlink(),
+    "empty digests": lambda folder: (folder / DIGESTS).write_text(""),
+    "digests of nothing": lambda folder: (folder / DIGESTS).write_text("{}"),
+    "garbled digests": lambda folder: (folder / DIGESTS).write_bytes(b"\xff{"),
+    "deep digests": lambda folder: (folder / DIGESTS).write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_build_is_built_anew(fake, tmp_path, damage):
+    folder = build(tmp_path).folder
+    damage(folder)
+    progress = Notes()
+    again = build(tmp_path, progress)
+    assert (again.folder, again.kept, fake.linked) == (folder, False, 2)
+    assert f"what is kept in {folder} is damaged; it is built anew" in progress.notes
+    assert verilate.whole(folder)
+    assert build(tmp_path).kept
+
+
+def test_a_file_in_the_place_of_a_build(tmp_path):
+    folder = build(tmp_path).folder
+    folder.rename(tmp_path / "aside")
+    folder.write_text("")
+    assert not build(tmp_path).kept
+    assert verilate.whole(folder)
+    assert not list(folder.parent.glob(".*.old-*"))
+
+
+def test_a_link_in_the_place_of_a_build_is_not_followed(tmp_path):
+    folder = build(tmp_path).folder
+    mine = tmp_path / "mine"
+    folder.rename(tmp_path / "aside")
+    mine.mkdir()
+    (mine / "thesis.tex").write_text("mine")
+    folder.symlink_to(mine)
+    assert not build(tmp_path).kept
+    assert [p.name for p in mine.iterdir()] == ["thesis.tex"]
+    assert not folder.is_symlink()
+    assert not list(folder.parent.glob(".*.old-*"))
+
+
+def test_a_damaged_library_is_compiled_anew(tmp_path):
+    build(tmp_path)
+    runtime = next((tmp_path / "cache" / "cosim").glob("runtime-*"))
+    (runtime / "verilated.o").write_text("")
+    progress = Notes()
+    build(tmp_path, progress, text="module xnoreplay; wire a; endmodule")
+    assert any(str(runtime) in note for note in progress.notes)
+    assert verilate.whole(runtime)
+
+
+def test_an_interrupted_build_leaves_nothing(fake, tmp_path):
+    fake.failure = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        build(tmp_path)
+    assert [p.name for p in (tmp_path / "cache" / "cosim").glob("*bare*")] == []
+    fake.failure = None
+    assert not build(tmp_path).kept
+
+
+def read_only(monkeypatch, place: Path) -> None:
+    real = caches.unusable
+    monkeypatch.setattr(
+        caches, "unusable", lambda p: "Read-only file system" if p == place else real(p)
+    )
+
+
+def test_a_read_only_cache_is_used_where_it_is_whole(tmp_path, monkeypatch, capsys):
+    folder = build(tmp_path).folder
+    read_only(monkeypatch, tmp_path / "cache" / "cosim")
+    again = build(tmp_path)
+    assert (again.folder, again.kept) == (folder, True)
+    assert capsys.readouterr().err == ""
+
+
+def test_what_a_read_only_cache_lacks_is_built_elsewhere(fake, tmp_path, monkeypatch, capsys):
+    folder = build(tmp_path).folder
+    before = sorted((tmp_path / "cache").rglob("*"))
+    truncate(folder)
+    place = tmp_path / "cache" / "cosim"
+    read_only(monkeypatch, place)
+    monkeypatch.setattr(caches.tempfile, "tempdir", str(tmp_path))
+    again = build(tmp_path)
+    assert again.folder.is_relative_to(tmp_path)
+    assert caches.PREFIX in str(again.folder)
+    assert f"note: {place} cannot be written (Read-only file system)" in capsys.readouterr().err
+    assert sorted((tmp_path / "cache").rglob("*")) == before
+    assert build(tmp_path).kept, "the temporary cache serves the process"
+    assert fake.linked == 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_caller_s_own_folder_must_be_writable(tmp_path, monkeypatch):
+    made = Verilate({"VERILATOR_ROOT": str(tmp_path / "verilator")}, cache=tmp_path / "own")
+    monkeypatch.setattr(caches, "unusable", lambda _place: "Read-only file system")
+    monkeypatch.setattr(caches, "writable", lambda _kind: tmp_path / "own")
+    with pytest.raises(ToolError, match="must be writable, but is not: Read-only file system"):
+        made.build("", "bare", [], "", tmp_path / "main.cpp", (), [], Silent())
+
+
+def test_of_two_at_once_one_builds(fake, tmp_path, monkeypatch):
+    """The other one waits for the lock, and takes what it finds."""
+    built = []
+    asks = threading.Event()
+    other = threading.Thread(target=lambda: built.append(build(tmp_path)))
+    real = verilate.fcntl.flock
+
+    def flock(lock, operation):
+        if threading.current_thread() is other:
+            asks.set()
+        real(lock, operation)
+
+    def start_other():
+        if other.ident is None:
+            other.start()
+            assert asks.wait(20), "the other one must ask for the lock"
+
+    monkeypatch.setattr(verilate.fcntl, "flock", flock)
+    fake.before_link = start_other
+    built.append(build(tmp_path))
+    other.join(60)
+    assert sorted(b.kept for b in built) == [False, True]
+    assert fake.linked == 1
+
+
+def test_only_our_own_builds_are_pruned(tmp_path, monkeypatch):
+    monkeypatch.setattr(verilate, "KEEP", 2)
+    place = tmp_path / "cache" / "cosim"
+    for name in ("bare-mine", "notes-2024", "bare-" + "z" * 20):
+        (place / name).mkdir(parents=True)
+    for i in range(4):
+        build(tmp_path, text=f"module xnoreplay; wire a{i}; endmodule")
+    left = [p.name for p in place.iterdir() if not p.name.startswith(".")]
+    assert {"bare-mine", "notes-2024", "bare-" + "z" * 20} <= set(left)
+    assert len(left) < 3 + 4

@@ -1,0 +1,6 @@
+"""``python -m xnoreplay``: the command line."""
+
+from xnoreplay.flow.interrupts import entry
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,107 @@
+"""The host's port of a simulated chip that is idle: addresses, answers and what they change."""
+
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import registers
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.registers import (
+    ID,
+    READ_ONLY,
+    STALE_COMMANDS,
+    WINDOW_SHIFT,
+    Command,
+    Register,
+    Response,
+    Status,
+    Window,
+)
+
+CHUNK = (1 << 32) - 1
+
+
+class HostPort:
+    """32-bit transfers of a host, one after another.
+
+    A row that is wider than a transfer is written low words first; the words gather here, and the
+    write of the last one commits the row.
+    """
+
+    def __init__(self, chip: Simulator) -> None:
+        self.chip = chip
+        memories = chip.plan.memories
+        self.windows = {w.base >> WINDOW_SHIFT: w for w in registers.windows(memories)}
+        self.writable = registers.writable(memories)
+        self.gathered: dict[int, int] = {}
+
+    def transfer(self, address: int, data: int | None = None) -> tuple[Response, int]:
+        """A write of data, or a read where that is None: the answer, and the word read or 0."""
+        region, offset = divmod(address & ~3, 1 << WINDOW_SHIFT)
+        if region == 0:
+            return self._read(offset) if data is None else (self._write(offset, data), 0)
+        window = self.windows.get(region)
+        if window is None:
+            return Response.DECERR, 0
+        row, chunk = divmod(offset // 4, window.stride)
+        if row >= window.memory.depth or chunk >= window.chunks:
+            return Response.DECERR, 0
+        if data is None:
+            return Response.OKAY, self.chip.read_row(window.memory.name, row) >> 32 * chunk & CHUNK
+        return self._write_row(window, row, chunk, data), 0
+
+    def _write_row(self, window: Window, row: int, chunk: int, data: int) -> Response:
+        if window.memory.name in READ_ONLY:
+            return Response.SLVERR
+        self.gathered[chunk] = data
+        if chunk == window.chunks - 1:
+            value = sum(self.gathered.get(c, 0) << 32 * c for c in range(window.chunks))
+            self.chip.write_row(window.memory.name, row, value)
+        return Response.OKAY
+
+    def _read(self, offset: int) -> tuple[Response, int]:
+        state, names = self.chip.state, registers.counters(self.chip.plan.memories)
+        values = {r: getattr(state, r.name.lower()) for r in self.writable}
+        values |= {
+            Register.ID: ID,
+            Register.STATUS: state.refused << Status.REFUSED
+            | state.finished << Status.FINISHED
+            | state.stale << Status.STALE,
+            Register.PREDICTION: state.prediction,
+            Register.PHASE: 0,
+            Register.ABORT: 0,
+        }
+        if offset == Register.COMMAND:
+            raise SpecError("a read of COMMAND must go to a chip, because a simulator does not keep it")
+        table = {int(register): value for register, value in values.items()}
+        for i, name in enumerate(names):
+            count = self.chip.counters[name]
+            table[Register.COUNTERS + 8 * i] = count & CHUNK
+            table[Register.COUNTERS + 8 * i + 4] = count >> 32
+        known = offset in table
+        return (Response.OKAY, table[offset]) if known else (Response.DECERR, 0)
+
+    def _write(self, offset: int, data: int) -> Response:
+        if offset in self.writable:
+            if data not in self.writable[Register(offset)]:
+                return Response.SLVERR
+            self.chip.write_register(Register(offset), data)
+            return Response.OKAY
+        if offset == Register.COMMAND:
+            return self._command(data & 255, data >> 16)
+        if offset == Register.ABORT:
+            return Response.OKAY
+        return Response.DECERR if self._read(offset)[0] is Response.DECERR else Response.SLVERR
+
+    def _command(self, number: int, argument: int) -> Response:
+        """Refuse a command, or carry it out; one with an image is not for this port."""
+        chip = self.chip
+        if number not in list(Command):
+            return Response.SLVERR
+        command = Command(number)
+        legal = registers.arguments(command, chip.state.seen, chip.plan.network.classes)
+        stale = chip.state.stale and command not in STALE_COMMANDS
+        if argument not in legal or stale:
+            return Response.SLVERR
+        if command in (Command.INFER, Command.STAGE, Command.INSERT):
+            raise SpecError(f"{command.name} must be given with its image, not by a transfer alone")
+        verb = getattr(chip, command.name.lower())
+        verb(*([argument] if command is Command.ARRIVE else []))
+        return Response.OKAY

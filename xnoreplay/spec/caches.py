@@ -1,0 +1,267 @@
+"""Where what is costly to make is kept between runs, and what happens where nothing can be kept.
+
+A cache may be read-only, of another user, or in a home that is not there. What it holds is used where it is
+whole; what is made anew goes to the first place that can be written, at last to a folder in the temporary
+one that goes when the process ends.
+"""
+
+import atexit
+import hashlib
+import os
+import pickle
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+CACHE = "XNOREPLAY_CACHE"
+"""Environment variable: the folder of all caches of this package."""
+TEMPORARY = "XNOREPLAY_TEMPORARY_CACHE"
+"""Environment variable: the temporary cache of a process, for the processes that it starts."""
+WORK = "XNOREPLAY_WORK"
+"""Environment variable: the temporary folder of the command, which is removed even where that is killed."""
+PREFIX = "xnoreplay-cache-"
+
+
+def home() -> Path | None:
+    """The user's folder of all programs' caches; None where the user has no home."""
+    given = os.environ.get("XDG_CACHE_HOME")
+    if given and Path(given).is_absolute():  # others are to be ignored, says the specification of XDG
+        return Path(given)
+    try:
+        return Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and no entry of this user
+        return None
+
+
+def folder(kind: str) -> Path | None:
+    """The cache of a kind, as "cosim", whether it can be written or not."""
+    given = os.environ.get(CACHE)
+    if given:
+        return Path(given) / kind
+    base = home()
+    return base / "xnoreplay" / kind if base else None
+
+
+def unusable(place: Path | None) -> str:
+    """Why a folder cannot hold a cache, after an attempt to make it and write a file; empty where it can."""
+    if place is None:
+        return "there is no home folder"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def writable(kind: str) -> Path:
+    """A folder for what is made anew: the cache of a kind, or a temporary one, with a note that says so."""
+    place = folder(kind)
+    reason = unusable(place)
+    if place is not None and not reason:
+        return place
+    return _temporary_for(kind, place, reason)
+
+
+def _temporary_for(kind: str, place: Path | None, reason: str) -> Path:
+    """The part of the temporary cache that stands in for a place; the first one gets a note."""
+    there = bool(os.environ.get(TEMPORARY))
+    base = temporary()
+    if not there:
+        note(f"{place or 'a cache'} cannot be written ({reason}); {base} is used, and removed at the end")
+    (base / kind).mkdir(exist_ok=True)
+    return base / kind
+
+
+def temporary() -> Path:
+    """The temporary cache of this process, and of those that it starts; gone when this one ends."""
+    given = os.environ.get(TEMPORARY)
+    if given and Path(given).name.startswith(PREFIX) and not unusable(Path(given)):
+        return Path(given)
+    work = os.environ.get(WORK)
+    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work if work and not unusable(Path(work)) else None))
+    os.environ[TEMPORARY] = str(made)
+    atexit.register(_remove, made, os.getpid())
+    return made
+
+
+@contextmanager
+def for_programs() -> Iterator[dict[str, str]]:
+    """An environment in which other programs find a cache they can write, also while the block runs.
+
+    yosys and nextpnr come as WebAssembly: they keep what their first use compiles in the user's cache, and
+    end in a traceback where they cannot. A temporary one takes its place there.
+    """
+    place = home()
+    given = os.environ.get("XDG_CACHE_HOME")
+    if reason := unusable(place):
+        os.environ["XDG_CACHE_HOME"] = str(_temporary_for("programs", place, reason))
+    env = dict(os.environ)
+    if "YOWASP_CACHE_DIR" in env and unusable(Path(env["YOWASP_CACHE_DIR"])):
+        del env["YOWASP_CACHE_DIR"]
+    try:
+        yield env
+    finally:
+        if given is None:
+            os.environ.pop("XDG_CACHE_HOME", None)
+        else:
+            os.environ["XDG_CACHE_HOME"] = given
+
+
+def _remove(made: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not in a forked child
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def note(text: str) -> None:
+    """One line to standard error; lost where that is closed."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(f"note: {text}", file=sys.stderr, flush=True)
+
+
+class KernelCache:
+    """Where a function that numba compiled is kept: one file for each signature, with its digest.
+
+    It stands in for numba's own cache, which raises what pickle raises for a damaged file, hands damaged
+    machine code to LLVM, and refuses to work where it finds no folder to write. A file here is used where
+    its digest is right and its key is asked for; else the function is compiled anew, with a note where the
+    file was damaged. Numba calls `load_overload` before it compiles and `save_overload` after it.
+
+    Parameters
+    ----------
+    function : callable
+        What is compiled.
+    stamp : str
+        Digest of all that the compiled code depends on beside the function itself; see `stamp_of`.
+    dumps, rebuild : callable
+        Numba's own: a value -> bytes; a target context and the parts of a result -> the result.
+    """
+
+    def __init__(
+        self, function: Any, stamp: str, dumps: Callable, rebuild: Callable, given: str = ""
+    ) -> None:
+        """given : NUMBA_CACHE_DIR, a folder before all others; empty for none"""
+        self.function, self.dumps, self.rebuild = function, dumps, rebuild
+        self.name = function.__qualname__
+        self.inner = f"kernels-{stamp}"
+        self.beside = Path(given) if given else Path(function.__code__.co_filename).parent / "__pycache__"
+
+    @property
+    def cache_path(self) -> str:
+        """The first place that is looked at."""
+        return str(self.beside / self.inner)
+
+    def enable(self) -> None:
+        """Do nothing: this cache is always in use."""
+
+    def disable(self) -> None:
+        """Do nothing, too."""
+
+    def flush(self) -> None:
+        """Forget nothing: what is out of date has another name."""
+
+    def load_overload(self, signature, target_context):
+        """The compiled function; None where no whole file holds it."""
+        target_context.refresh()
+        key = self._key(signature, target_context.codegen())
+        for place in _places(self.beside):
+            data = self._read(place / self.inner / self._file(key), key)
+            if data is not None:
+                return self.rebuild(target_context, *data)
+        return None
+
+    def save_overload(self, signature, result) -> None:
+        """Keep a compiled function where that is possible."""
+        key = self._key(signature, result.library.codegen)
+        payload = self.dumps((key, result._reduce()))
+        with suppress(OSError):  # a full disk: it is compiled again the next time
+            target = _place_to_write(self.beside) / self.inner / self._file(key)
+            if not target.parent.is_dir():
+                target.parent.mkdir(exist_ok=True)
+                prune(target.parent.parent, r"kernels-[0-9a-f]{20}", KERNEL_VERSIONS)
+            if target.is_dir():
+                return
+            handle, part = tempfile.mkstemp(prefix=f".{target.name[:40]}.part-", dir=target.parent)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(payload).digest() + payload)
+                os.replace(part, target)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(part)
+                raise
+
+    def _key(self, signature, codegen) -> tuple:
+        """As numba's own cache: signature, processor, and what the function is."""
+        code = self.function.__code__.co_code
+        cells = [c.cell_contents for c in self.function.__closure__ or ()]
+        return (
+            signature, codegen.magic_tuple(), hashlib.sha256(code).hexdigest(),
+            hashlib.sha256(self.dumps(cells)).hexdigest(),
+        )  # fmt: skip
+
+    def _file(self, key: tuple) -> str:
+        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:20]
+        return f"{self.name.replace('<', '').replace('>', '')}-{digest}.kernel"
+
+    def _read(self, path: Path, key: tuple) -> tuple | None:
+        try:
+            raw = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            note(f"the compiled kernel {path} cannot be read ({error.strerror}); it is compiled anew")
+            return None
+        digest, payload = raw[:32], raw[32:]
+        if hashlib.sha256(payload).digest() != digest:
+            note(f"the compiled kernel {path} is damaged; it is compiled anew")
+            return None
+        found, data = pickle.loads(payload)
+        return data if found == key else None
+
+
+KERNEL_VERSIONS = 3  # of the package, whose kernels are kept in one folder
+
+
+def stamp_of(sources: Iterable[Path], versions: Iterable[str]) -> str:
+    """Digest of source files and of versions: 20 hexadecimal digits."""
+    digest = hashlib.sha256("\0".join([*versions, sys.version]).encode())
+    for path in sources:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:20]
+
+
+def _places(beside: Path) -> list[Path]:
+    """Folders that compiled kernels may lie in."""
+    given = os.environ.get(TEMPORARY)
+    places = [beside, folder("kernels"), Path(given) / "kernels" if given else None]
+    return [place for place in places if place is not None]
+
+
+_chosen: dict[Path, Path] = {}
+
+
+def _place_to_write(beside: Path) -> Path:
+    """The first of them that can be written; tried once in a process."""
+    if beside not in _chosen:
+        _chosen[beside] = writable("kernels") if unusable(beside) else beside
+    return _chosen[beside]
+
+
+def prune(parent: Path, pattern: str, keep: int) -> None:
+    """Remove the folders of a name of ours that were not used for longest, all but so many."""
+    with suppress(OSError):
+        ours = [
+            p for p in parent.iterdir()
+            if re.fullmatch(pattern, p.name) and p.is_dir() and not p.is_symlink()
+        ]  # fmt: skip
+        ours.sort(key=lambda p: p.stat().st_mtime)
+        for old in ours[: max(0, len(ours) - keep)]:
+            shutil.rmtree(old, ignore_errors=True)

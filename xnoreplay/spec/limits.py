@@ -1,0 +1,134 @@
+"""Upper bounds of every count that a user gives, and what a design may take of this machine.
+
+A bound is far above what is sensible, and below where a number overflows or a list fills the memory.
+What a design takes, in bytes of the simulator and in cycles, is reckoned from closed forms before
+any array of that size is made, and refused above a limit that an environment variable raises.
+`docs/limits.md` is this file as a page.
+"""
+
+import os
+from typing import NamedTuple
+
+from xnoreplay.spec.errors import SpecError, require, shown
+
+GIB = 1 << 30
+
+
+class Bound(NamedTuple):
+    """The most that a count may be, and why."""
+
+    most: int
+    why: str
+
+
+LABELS = Bound(1 << 16, "labels have 16 bits in files and commands")
+VECTORS = Bound(1 << 16, "sums of products of as many signs are exact in single precision")
+POWERS = Bound(1 << 12, "a lane of 36,864 cells is beyond any device")
+REPEATS = Bound(1000, "a mean of more says no more")
+
+MOST: dict[str, Bound] = {
+    # NetworkSpec
+    "height": Bound(1 << 12, "an image of 16 million pixels"),
+    "width": Bound(1 << 12, "an image of 16 million pixels"),
+    "levels": Bound(255, "the steps of a byte"),
+    "convs": Bound(100, "each is a phase of the sequencer"),
+    "filters": VECTORS,
+    "groups": VECTORS,
+    "latent": VECTORS,
+    "hidden": VECTORS,
+    "classes": LABELS,
+    # TargetSpec
+    "lanes": POWERS,
+    "channels": POWERS,
+    "batch": POWERS,
+    "most_error_units": POWERS,
+    "epochs": Bound(1000, "the rate halves three times and then stays"),
+    "clock_hz": Bound(10**10, "no memory of the cost tables is read in 0.1 ns"),
+    # ScenarioSpec
+    "base": LABELS,
+    "step": LABELS,
+    "order_seed": Bound((1 << 32) - 1, "seeds have 32 bits"),
+    # Options
+    "seeds": REPEATS,
+    "images": Bound(1_000_000, "co-simulation of as many takes months"),
+    "training epochs": Bound(100_000, "a training of as many takes months"),
+    "task": LABELS,
+    "jobs": Bound(1024, "a process each"),
+    "workers": Bound(1024, "a thread each"),
+    "points": Bound(10_000, "each design of a sweep is a run of minutes"),
+    "runs": Bound(1_000_000, "each is a file"),
+    "minutes": Bound(10_080, "a week"),
+    "megabits": Bound(1_000_000, "10^12 bits"),
+}
+"""By the name of a field or an option; all but `order_seed` are at least 1."""
+
+MEMORY, CYCLES = "XNOREPLAY_MEMORY", "XNOREPLAY_CYCLES"
+ALLOWED = {MEMORY: 8.0, CYCLES: 1e12}
+"""Environment variables that raise a limit, and the limit without them: GiB, and cycles."""
+
+
+def count(name: str, value: object, called: str | None = None) -> None:
+    """SpecError where a count is not an integer from 1 to the most of its kind.
+
+    name : of `MOST`
+    called : what the sentence calls it, if not that
+    """
+    called = called or name
+    require.positive(called, value)
+    assert isinstance(value, int)
+    most, why = MOST[name]
+    if value > most:
+        raise SpecError(f"{called} must be at most {most:,} ({why}), not {shown(value)}")
+
+
+def number(name: str, value: object, called: str | None = None) -> None:
+    """SpecError where a number is not above 0 and at most the most of its kind."""
+    called = called or name
+    most, why = MOST[name]
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= most:
+        raise SpecError(
+            f"{called} must be a number above 0 and at most {most:,} ({why}), not {shown(value)}"
+        )
+
+
+def allowed(variable: str) -> float:
+    """The limit that an environment variable sets, or the one without it.
+
+    Raises
+    ------
+    SpecError
+        Where the variable is set to no number above 0.
+    """
+    text = os.environ.get(variable)
+    if not text:
+        return ALLOWED[variable]
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not value > 0:
+        raise SpecError(f"{variable} must be a number above 0, not {shown(text)}")
+    return value
+
+
+def check_memory(what: str, needed: int) -> None:
+    """SpecError where so many bytes are more than may be taken.
+
+    what : whose they are, as the subject of the sentence
+    """
+    most = allowed(MEMORY)
+    if needed > most * GIB:
+        raise SpecError(
+            f"{what} must take at most {most:g} GiB of this machine's memory, not some "
+            f"{needed / GIB:,.3g} GiB; set {MEMORY} to more GiB to allow it"
+        )
+
+
+def check_cycles(what: str, needed: int) -> None:
+    """SpecError where so many clock cycles are more than may be simulated."""
+    most = allowed(CYCLES)
+    if needed > most:
+        raise SpecError(
+            f"{what} must take at most {most:.3g} cycles, not up to {needed:.3g}; set {CYCLES} to more "
+            "to allow it"
+        )

@@ -1,0 +1,244 @@
+"""A snapshot: what a host reads of a chip to save it, and writes to restore it after power-off.
+
+The windows and registers stand in one order, `windows` and `spec.registers.writable`; last comes the
+command RESTORE, which counts the labels. A snapshot is taken while the chip is idle.
+`docs/microarchitecture.md` says what a restored chip has in common with the one that was saved.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.spec import bundle, image, presets, registers
+from xnoreplay.spec.bits import pack_bytes, to_int, unpack_bytes
+from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.reference import Chip, Random
+from xnoreplay.spec.registers import Command, Register, Window
+
+FORMAT = "xnoreplay-snapshot"
+VERSION = 1
+SCRATCH = ("act.ping", "act.pong", "act.latent")
+"""Windows on what every command that uses it writes first; a snapshot leaves them out."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a chip holds between two commands.
+
+    memories : (depth, width) uint8 bits of each memory of `windows`, by name
+    registers : the value of each register of `spec.registers.writable`
+    """
+
+    memories: dict[str, np.ndarray]
+    registers: dict[Register, int]
+
+    def ints(self, name: str) -> list[int]:
+        """A memory's rows as integers, bit i worth 2^i."""
+        return [to_int(row) for row in self.memories[name]]
+
+
+def windows(plan: Plan) -> tuple[Window, ...]:
+    """Windows that a host reads, in order; it writes those that are not `spec.registers.READ_ONLY`."""
+    return tuple(w for w in registers.windows(plan.memories) if w.memory.name not in SCRATCH)
+
+
+def reads(plan: Plan) -> Iterator[int]:
+    """Addresses of the 32-bit words that a host reads, in order; `of_words` takes what it gets."""
+    for window in windows(plan):
+        for row in range(window.memory.depth):
+            yield from (window.address(row, chunk) for chunk in range(window.chunks))
+    yield from map(int, registers.writable(plan.memories))
+
+
+def of_words(plan: Plan, words: Iterable[int]) -> Snapshot:
+    """The snapshot of the words read at `reads`."""
+    stream = iter(words)
+    memories = {}
+    for window in windows(plan):
+        memory = window.memory
+        rows = np.array(
+            [[next(stream) for _ in range(window.chunks)] for _ in range(memory.depth)], np.uint32
+        )
+        packed = rows.astype("<u4").view(np.uint8).reshape(memory.depth, -1)
+        memories[memory.name] = unpack_bytes(packed[:, : -(-memory.width // 8)], memory.width)
+    return Snapshot(memories, {r: next(stream) for r in registers.writable(plan.memories)})
+
+
+def writes(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[int, int]]:
+    """(address, data) of the 32-bit words that a host writes, in order; the last starts RESTORE.
+
+    Once it has come to its end, REFUSED of STATUS says whether a label is of no class seen.
+    """
+    for window in windows(plan):
+        if window.memory.name in registers.READ_ONLY:
+            continue
+        for row, value in enumerate(snapshot.ints(window.memory.name)):
+            for chunk in range(window.chunks):
+                yield window.address(row, chunk), value >> 32 * chunk & 0xFFFFFFFF
+    for register, value in snapshot.registers.items():
+        yield int(register), value
+    yield int(Register.COMMAND), int(Command.RESTORE)
+
+
+def of_chip(plan: Plan, chip: Chip) -> Snapshot:
+    """What a host reads of the reference; rows of the staging memory that hold no sample are 0."""
+    word, valid = plan.target.channels, 1 << plan.memory("replay.label").width - 1
+    labels = [label | valid if label >= 0 else 0 for label in chip.labels.tolist()]
+    memories = image.load(plan, chip.bundle) | image.proxy_low_bits(plan, chip.classifier)
+    memories |= {
+        "cls.top": image.cls_top(plan, chip.classifier),
+        "replay.latent": image.vector_words([chip.latents], word).reshape(-1, word),
+        "replay.label": _rows(plan, "replay.label", labels),
+        "replay.count": _rows(
+            plan, "replay.count", [(chip.labels == c).sum() for c in range(plan.network.classes)]
+        ),
+    }
+    if plan.replay.staging:
+        latents = np.zeros((plan.replay.staging, plan.network.latent), np.uint8)
+        for slot, (z, _) in enumerate(chip.staged):
+            latents[slot] = z
+        memories["staging.latent"] = image.vector_words([latents], word).reshape(-1, word)
+        memories["staging.label"] = _rows(plan, "staging.label", [y for _, y in chip.staged])
+    values = (chip.seen, chip.quota, len(chip.staged),
+              chip.random.walk, chip.random.error, chip.random.update)  # fmt: skip
+    return Snapshot(memories, dict(zip(registers.writable(plan.memories), values, strict=True)))
+
+
+def _rows(plan: Plan, name: str, values: list[int]) -> np.ndarray:
+    """(depth, width) bits of a memory whose first rows hold integers, the others 0."""
+    memory = plan.memory(name)
+    padded = np.zeros(memory.depth, np.int64)
+    padded[: len(values)] = values
+    return (padded[:, None] >> np.arange(memory.width) & 1).astype(np.uint8)
+
+
+def into_chip(plan: Plan, snapshot: Snapshot, chip: Chip) -> bool:
+    """Write a snapshot into the reference, which holds the same bundle, and restore; its result."""
+    check(plan, snapshot)
+    values = snapshot.registers
+    chip.seen, chip.quota = values[Register.SEEN], values[Register.QUOTA]
+    chip.random = Random(*(values[Register[f"LFSR_{n}"]] for n in ("WALK", "ERROR", "UPDATE")))
+    hidden, output = image.proxies(plan, snapshot.memories.__getitem__)
+    chip.classifier.output = output
+    if plan.target.hidden_learns:
+        chip.classifier.hidden = hidden
+    latents = snapshot.memories["replay.latent"].reshape(plan.replay.capacity, -1)
+    chip.latents = latents[:, : plan.network.latent].copy()
+    valid = 1 << plan.memory("replay.label").width - 1
+    entries = snapshot.ints("replay.label")
+    chip.labels = np.array([entry - valid if entry >= valid else -1 for entry in entries])
+    chip.staged = []
+    if plan.replay.staging:
+        rows = snapshot.memories["staging.latent"].reshape(plan.replay.staging, -1)
+        labels = snapshot.ints("staging.label")[: values[Register.STAGED]]
+        chip.staged = [(z[: plan.network.latent], y) for z, y in zip(rows, labels, strict=False)]
+    chip.stale = True
+    return chip.restore()
+
+
+def check(plan: Plan, snapshot: Snapshot) -> None:
+    """Whether a chip of this plan may hold what a snapshot says.
+
+    Raises
+    ------
+    SpecError
+        For a register out of its range, a label of no class seen, or counts that are not the labels'.
+    """
+    legal = registers.writable(plan.memories)
+    for register, values in legal.items():
+        if register not in snapshot.registers:
+            raise SpecError(f"a snapshot must give register {register.name}, but does not")
+        value = snapshot.registers[register]
+        require.between(f"{register.name} of a snapshot", value, values.start, values.stop - 1)
+    for window in windows(plan):
+        memory = window.memory
+        shape = getattr(snapshot.memories.get(memory.name), "shape", None)
+        if shape != (memory.depth, memory.width):
+            raise SpecError(
+                f"memory {memory.name} of a snapshot must have {memory.depth} rows of {memory.width} "
+                f"bits, not the shape {shape}"
+            )
+    seen, staged = snapshot.registers[Register.SEEN], snapshot.registers[Register.STAGED]
+    valid = 1 << plan.memory("replay.label").width - 1
+    held = [label - valid for label in snapshot.ints("replay.label") if label >= valid]
+    waiting = snapshot.ints("staging.label")[:staged] if plan.replay.staging else []
+    for name, labels in (("replay.label", held), ("staging.label", waiting)):
+        for label in labels:
+            if label >= seen:
+                raise SpecError(
+                    f"a label in {name} of a snapshot must be of one of the {seen} classes seen, "
+                    f"not {label}"
+                )
+    counts = [held.count(c) for c in range(plan.network.classes)]
+    if snapshot.ints("replay.count") != counts:
+        raise SpecError(
+            f"replay.count of a snapshot must be the labels', {counts}, not "
+            f"{snapshot.ints('replay.count')}"
+        )
+
+
+def write(plan: Plan, snapshot: Snapshot, path: Path) -> None:
+    """Write a snapshot to a safetensors file, whole or not at all."""
+    check(plan, snapshot)
+    tensors = {w.memory.name: pack_bytes(snapshot.memories[w.memory.name]) for w in windows(plan)}
+    values = [snapshot.registers[r] for r in registers.writable(plan.memories)]
+    tensors["registers"] = np.array(values, np.uint32)
+    bundle.write_tensors(Path(path), tensors, _metadata(plan) | {"digest": _digest(tensors)})
+
+
+def read(plan: Plan, path: Path) -> Snapshot:
+    """Read and verify a file of `write`.
+
+    Raises
+    ------
+    XnoreplayError
+        For a file that is missing, damaged or altered, of another chip, or of a state that no chip
+        comes to.
+    """
+    tensors, metadata = bundle.read_tensors(Path(path), "snapshot", FORMAT)
+    for name, value in _metadata(plan).items():
+        if metadata.get(name) != value:
+            got = str(metadata.get(name))
+            what = f"{value!r}, not {got[:40]!r}" if name == "version" else "this chip's"
+            raise SpecError(f"snapshot {path}: field {name!r} must be {what}")
+    expected: dict[str, tuple[tuple[int, ...], str]] = {
+        w.memory.name: ((w.memory.depth, -(-w.memory.width // 8)), "uint8") for w in windows(plan)
+    }
+    known = tuple(registers.writable(plan.memories))
+    expected["registers"] = ((len(known),), "uint32")
+    if wrong := bundle.mismatch(tensors, expected):
+        raise SpecError(f"snapshot {path}: {wrong}")
+    if metadata.get("digest") != _digest(tensors):
+        raise SpecError(f"snapshot {path}: field 'digest' must match the content, but does not")
+    values = tensors.pop("registers").tolist()
+    memories = {n: unpack_bytes(t, plan.memory(n).width) for n, t in tensors.items()}
+    snapshot = Snapshot(memories, dict(zip(known, values, strict=True)))
+    try:
+        check(plan, snapshot)
+    except SpecError as error:
+        raise SpecError(f"snapshot {path}: {error}") from None
+    return snapshot
+
+
+def _metadata(plan: Plan) -> dict[str, str]:
+    """What tells a file of this chip from others."""
+    target = json.dumps(asdict(plan.target), sort_keys=True)
+    return {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "network": json.dumps(presets.network_to_dict(plan.network), sort_keys=True),
+        "target": hashlib.sha256(target.encode()).hexdigest(),
+    }
+
+
+def _digest(tensors: dict[str, np.ndarray]) -> str:
+    """SHA-256 over every tensor in name order."""
+    h = hashlib.sha256()
+    for name in sorted(tensors):
+        h.update(f"{name}\n".encode() + np.ascontiguousarray(tensors[name]).tobytes())
+    return h.hexdigest()
