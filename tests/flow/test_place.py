@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from xnoreplay.flow import place, tools
+from xnoreplay.flow import place, step, tools
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import SCRATCH
@@ -127,10 +127,14 @@ def test_a_kept_netlist_that_is_not_whole_is_made_again(tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_kept(tmp_path):
     place.check_folder(tmp_path / "new")
     place.check_folder(tmp_path)
-    (tmp_path / place.RESULT).write_text('{"unit": "array"}')
-    place.check_folder(tmp_path)
+    with step.own_folder(tmp_path / "own", place.STEP) as part:
+        (part / step.RESULT).write_text('{"unit": "array"}')
+    place.check_folder(tmp_path / "own")
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    with pytest.raises(SpecError, match="of an earlier placement, but .*own has 'notes.txt', which no run put there"):
+        place.check_folder(tmp_path / "own")
     for text in ('{"preset": "tiny"}', "[]", "no JSON"):
-        (tmp_path / place.RESULT).write_text(text)
+        (tmp_path / step.RESULT).write_text(text)
         with pytest.raises(SpecError, match="--out must be new, empty or of an earlier placement"):
             place.check_folder(tmp_path)
 

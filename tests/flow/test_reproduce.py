@@ -15,7 +15,7 @@ from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.reproduce import Row, Source
 from xnoreplay.flow.systems import Variant
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets
+from xnoreplay.spec import presets, whole
 from xnoreplay.spec.errors import SpecError, XnoreplayError
 
 DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
@@ -176,8 +176,9 @@ def test_a_damaged_row_is_computed_again_and_parts_go(two_rows, tmp_path):
     _, runs = two_rows
     first = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
     assert reproduce.run(FULL, [source()], [0], tmp_path, Silent()) == first
-    left = tmp_path / reproduce.ROWS / f".x.json{files.PART}1"
-    left.touch()
+    left = whole.beside(tmp_path / reproduce.ROWS / "x.json", files.PART)
+    left.mkdir()
+    whole.mark(left)
     for one, other in (("{", "[]"), ("5", "{}"), ({}, 5), ([], None), ({"curve": []}, {"a_final": "1"})):
         runs.clear()
         for damage, path in zip((one, other), (tmp_path / reproduce.ROWS).glob("*.json"), strict=True):

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from xnoreplay.flow import files, guard
 from xnoreplay.flow import step as steps
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import RECORD, RESULT, Run, Step
+from xnoreplay.spec import whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
 
@@ -29,11 +31,20 @@ def build(tmp_path, table=None, **configs):
     table = table or [Step("first", write_text), Step("second", double, needs=("first",))]
     named = {s.name: s for s in table}
     configs = {"first": {"text": "abc"}, **configs}
-    return Run(tmp_path / "run", named, {n: configs.get(n, {}) for n in named}, Silent())
+    return Run(tmp_path / "run", named, {n: configs.get(n, {}) for n in named}, Silent(), ("run.json",))
 
 
 def statuses(outcomes):
     return {o.step: o.status for o in outcomes}
+
+
+def snapshot(folder):
+    """Of every path below a folder but its lock: what a link leads to, a file's bytes, None for a folder."""
+    return {
+        path.relative_to(folder).as_posix():
+        os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
+        for path in folder.rglob("*") if path.name != guard.LOCK
+    }  # fmt: skip
 
 
 def leftovers(folder):
@@ -70,8 +81,9 @@ def test_what_stands_beside_the_outputs_of_a_step_is_none_of_them(tmp_path):
     assert statuses(build(tmp_path, table, first={"text": "d"}).run(["first"])) == {"first": "done"}
     assert not added.exists()
     (run.folder / "first" / "other").write_text("x")
-    again = build(tmp_path, table, first={"text": "d"})
-    assert statuses(again.run(["first"])) == {"first": "done"}
+    with pytest.raises(XnoreplayError, match="first .* has 'other', which no run put there"):
+        build(tmp_path, table, first={"text": "e"}).run(["first"])
+    assert (run.folder / "first" / "other").read_text() == "x"
 
 
 def test_a_step_that_must_be_asked_for_runs_only_where_it_is_named(tmp_path):
@@ -110,7 +122,7 @@ def test_a_damaged_output_repeats(tmp_path):
 
 @pytest.mark.parametrize("damage", ["{", "[]", "null", "5", "{}", *steps.RECORDED])
 def test_a_damaged_record_counts_as_none(tmp_path, damage):
-    """Of an earlier step and of one that is used: it is skipped, or repeated."""
+    """Of an earlier step and of one that is used: it is skipped, and not replaced."""
     table = [
         Step("first", write_text), Step("second", double, needs=("first",)),
         Step("third", lambda c: {"used": list(c.inputs)}, uses=("first",)),
@@ -123,6 +135,11 @@ def test_a_damaged_record_counts_as_none(tmp_path, damage):
     assert statuses(build(tmp_path, table).run(["second", "third"])) == {"second": "skipped", "third": "done"}
     assert files.read_json(run.folder / "third" / RESULT) == {"used": []}
     assert build(tmp_path, table).pending(["first", "second", "third"]) == ["first", "second"]
+    before = snapshot(run.folder)
+    with pytest.raises(XnoreplayError, match="first must be new, empty or what first wrote, but has no whole step"):
+        build(tmp_path, table).run(["first", "second"])
+    assert snapshot(run.folder) == before
+    shutil.rmtree(run.folder / "first")
     assert statuses(build(tmp_path, table).run(["first", "second"])) == {"first": "done", "second": "kept"}
 
 
@@ -218,8 +235,19 @@ def test_scratch_outlives_an_interrupt_but_not_success(tmp_path):
 def test_what_a_killed_run_left_is_swept(tmp_path):
     run = build(tmp_path)
     run.run(["first"])
-    (run.folder / f".second{files.PART}x").mkdir()
-    (run.folder / "first").rename(run.folder / f".first{files.OLD}1")
+    for name in ("second", "run.json"):
+        part = whole.beside(run.folder / name, whole.PART)
+        (part / "below").mkdir(parents=True)
+        whole.mark(part)
+        (part / "below" / "half").write_text("x")
+    whole.beside(run.folder / "second", whole.PART).mkdir()  # killed before it was marked
+    old = whole.beside(run.folder / "first", whole.OLD)
+    whole.mark(run.folder / "first", old.name)
+    (run.folder / "first").rename(old)
+    spare = whole.beside(run.folder / "first", whole.OLD)
+    spare.mkdir()
+    whole.mark(spare)
+    os.utime(spare / whole.MARK, ns=(1, 1))  # that one was being cleared when it was left
     assert statuses(build(tmp_path).run(["first"])) == {"first": "kept"}
     assert leftovers(run.folder) == ["first"]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from xnoreplay.flow import processes, temporary
 from xnoreplay.flow.costs import LEAST_DEPTH, SRAM_COLUMNS
 from xnoreplay.flow.progress import Progress
-from xnoreplay.spec.errors import ToolError, XnoreplayError
+from xnoreplay.spec import reading
+from xnoreplay.spec.errors import ToolError, XnoreplayError, shown
 from xnoreplay.spec.machine import cores
 
 CAPACITIES = tuple(1 << k for k in range(4, 15))  # kbit
@@ -114,11 +115,11 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
         For a device type that is none.
     """
     binary = binary.resolve()
-    if not os.access(binary, os.X_OK) or binary.is_dir():
+    if not os.access(binary, os.X_OK) or not binary.is_file():
         raise ToolError(f"CACTI {binary} must be a program that can be run, but is not")
     for device_type in device_types:
         if device_type not in DEVICE:
-            raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {device_type!r}")
+            raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {shown(device_type)}")
     wanted = [(d, k, w) for d in device_types for k, w in sizes()]
     rows, reason = [], ""
     with progress.task("CACTI", len(wanted)) as task, processes.pool(cores()) as pool:
@@ -138,6 +139,11 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def wrote(path: Path) -> bool:
+    """Whether a file is what `xnoreplay characterize --cacti` writes of `run`."""
+    return reading.text(path).startswith(",".join(SRAM_COLUMNS) + "\n")
 
 
 def _one(binary: Path, node: int, device_type: str, kbit: int, width: int) -> dict[str, float] | str:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from xnoreplay.flow import activity, gate_level, liberty, temporary
+from xnoreplay.flow import activity, files, gate_level, liberty, temporary
 from xnoreplay.flow.costs.measured import FORMAT, check
 from xnoreplay.flow.metrics import quantity
 from xnoreplay.flow.progress import Progress
@@ -13,6 +13,8 @@ from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.presets import Preset
 
 UM2_PER_MM2 = 1e6
+WROTE = files.json_with("format", "liberty", "events", "units")
+"""Whether a file is what `xnoreplay characterize --liberty` writes of `run`."""
 
 
 def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Progress) -> dict:

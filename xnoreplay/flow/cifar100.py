@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow import brought
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import XnoreplayError
 
 FOLDER = "cifar-100-python"
@@ -68,7 +69,7 @@ def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
 
 def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
     try:
-        content = brought.unpickle(path.read_bytes(), "bytes")
+        content = brought.unpickle(reading.raw(path), "bytes")
         data, labels = content[b"data"], np.asarray(content[b"fine_labels"])
     except OSError as error:
         raise XnoreplayError(
@@ -104,7 +105,7 @@ def _damaged(path: Path, what: str) -> XnoreplayError:
 
 
 def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(reading.raw(path), usedforsecurity=False).hexdigest()
 
 
 def _get() -> str:

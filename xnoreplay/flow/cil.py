@@ -20,7 +20,7 @@ from xnoreplay.flow.workers import side_by_side, still_wanted
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError, XnoreplayError
+from xnoreplay.spec.errors import SpecError, XnoreplayError, shown
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
@@ -92,7 +92,7 @@ def extract(
         stored = latent_files.of(bundle, file)
         if stored.dataset != wanted:
             raise SpecError(
-                f"latent file {file} must be of data set {wanted!r}, not {stored.dataset!r}"
+                f"latent file {file} must be of data set {wanted!r}, not {shown(stored.dataset)}"
             )
     else:
         known = latent_files.packaged(bundle)
@@ -115,7 +115,7 @@ def of_scenario(preset: Preset, stored: LatentSet) -> Latents:
         counts = np.bincount(classes[chosen], minlength=scenario.classes)
         if not counts.all():
             raise XnoreplayError(
-                f"latents of data set {stored.dataset!r} must have {kind} samples of all the scenario's "
+                f"latents of data set {shown(stored.dataset)} must have {kind} samples of all the scenario's "
                 f"{scenario.classes} classes, but have none of label {scenario.order[counts.argmin()]}"
             )
     return Latents(stored.latents[train], classes[train], stored.latents[test], classes[test])

@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a check, 130 interrupted.
 """
 
+import re
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -43,9 +44,10 @@ from xnoreplay.flow.options import (
     find_data,
 )
 from xnoreplay.flow.progress import heartbeat
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+from xnoreplay.spec.errors import SHOWN, CheckFailure, XnoreplayError
 
 BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, interrupts.CODE
+ENDLESS = 500  # characters of a word that is cut: longer than a path is
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
 ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -81,6 +83,7 @@ def _bring(
         first = "pretrain" if train else pipeline.FIRST
     names = run.span(first, last)
     forced = run.between(first, last) if force else []
+    run.require_ready(names)
     tools.require(run.pending(names) + forced)
     pipeline.take_up(run, settings, names)
     if settings.own_training and not train and "export" in names:
@@ -318,8 +321,8 @@ def explore(
     Every combination of dials with accuracy, memory, cycles, energy and area; Pareto fronts, and
     the cheapest design that loses less than a point. It goes on where it was stopped.
     """
-    from xnoreplay.flow import explore_jobs, explore_space, explore_text, files
-    from xnoreplay.flow.step import RESULT
+    from xnoreplay.flow import explore_jobs, explore_space, explore_text
+    from xnoreplay.flow.step import result_of
 
     if sweep and spec:
         raise XnoreplayError("a sweep must be given by --sweep or by --spec, not by both")
@@ -327,7 +330,7 @@ def explore(
     explore_jobs.engine = explore_jobs.Engine(jobs, scheduler)
     folder = _bring("explore", "explore", out, force, data, preset=preset, bundle=bundle,
                     untrained=untrained, seeds=seeds, sweep=chosen)  # fmt: skip
-    typer.echo(explore_text.text(files.read_json(folder / "explore" / RESULT)))
+    typer.echo(explore_text.text(result_of(folder / "explore")))
     typer.echo(f"\npoints and pictures: {folder / 'explore'}")
 
 
@@ -379,7 +382,7 @@ def draw(
 
     chosen = cost_commands.dialled(presets.load(preset or "digits"), settings)
     path = file or Path(f"{chosen.name}.svg")
-    files.require_writable(path)
+    files.require_writable(path, files.text_with("<svg", diagram.CAPTION))
     compiled = plan.compile(chosen.network, chosen.target)
     files.write_whole(path, diagram.chip_svg(compiled, chosen.name))
     typer.echo(f"block diagram: {path}")
@@ -434,6 +437,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code; never a traceback for a user's mistake."""
     arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     try:
+        _refuse_empty(arguments)
         with heartbeat():
             code = app(args=arguments, standalone_mode=False, prog_name="xnoreplay")
     except XnoreplayError as error:
@@ -455,11 +459,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """XnoreplayError for an empty argument: a path of it would be the current folder.
+
+    >>> _refuse_empty(["run", "--out", ""])
+    Traceback (most recent call last):
+    ...
+    xnoreplay.spec.errors.XnoreplayError: --out must be given a value, not ''
+    """
+    for before, argument in zip(["an argument", *arguments], arguments, strict=False):
+        name, _, value = argument.partition("=")
+        if not argument or (name.startswith("--") and argument.endswith("=") and not value):
+            raise XnoreplayError(f"{name or before} must be given a value, not ''")
+
+
 def _fail(sentence: str, code: int) -> int:
     if interrupts.asked():  # what fails then fails because of it
         return interrupts.say()
-    print(f"error: {sentence}", file=sys.stderr)
+    print(f"error: {_readable(sentence)}", file=sys.stderr)
     return code
+
+
+def _readable(sentence: str) -> str:
+    r"""A sentence without what no terminal shows, and its endless words cut.
+
+    >>> print(_readable("a\x1b[2J"), _readable("9" * 1000)[-22:])
+    a\x1b[2J ... (1,000 characters)
+    """
+    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)
+    return re.sub(rf"\S{{{ENDLESS},}}", lambda m: f"{m[0][:SHOWN]}... ({len(m[0]):,} characters)", shown)
 
 
 def entry() -> None:

@@ -7,9 +7,11 @@ from xnoreplay.flow import files
 from xnoreplay.flow.metrics import Metric, quantity
 from xnoreplay.flow.report import NUMBERS
 from xnoreplay.flow.session_text import columns
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.flow.step import require_whole, step_record
+from xnoreplay.spec.errors import XnoreplayError, shown
 
 TIMINGS = ("step.", "speed.")  # of the machine, not of the chip
+GREATEST = 1e300  # beyond it a difference would be infinite
 VERDICTS = ("better", "worse", "changed", "new", "gone")
 
 
@@ -60,12 +62,29 @@ def read(path: Path) -> tuple[str, dict[str, Metric]]:
     candidates = [path / "report" / NUMBERS, path / NUMBERS, path]
     file = next((c for c in candidates if c.is_file()), candidates[0])
     try:
+        if file == candidates[0] and (folder := file.parent).is_dir() and step_record(folder):
+            require_whole(folder)
         tree = files.read_json(file)
-        return tree["preset"], {m["name"]: Metric(**m) for m in tree["metrics"]}
+        found = [_metric(m) for m in tree["metrics"]]
+        return str(tree["preset"]), {m.name: m for m in found}
+    except XnoreplayError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise XnoreplayError(
             f"{path} must be a run folder with a report, or a report.json, but: {error!r}"
         ) from None
+
+
+def _metric(tree: dict) -> Metric:
+    """A number of a report; TypeError for one with a field of another kind."""
+    metric = Metric(**tree)
+    texts = (metric.name, metric.unit, metric.better, metric.origin)
+    known = all(isinstance(t, str) for t in texts) and not isinstance(metric.value, bool)
+    if metric.value is not None:
+        known = known and isinstance(metric.value, int | float) and -GREATEST < metric.value < GREATEST
+    if not known:
+        raise TypeError(f"a number must have a name, a unit and a value of at most {GREATEST:g}, not {shown(tree)}")
+    return metric
 
 
 def changes(before: dict[str, Metric], after: dict[str, Metric]) -> list[Change]:

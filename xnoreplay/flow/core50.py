@@ -21,7 +21,8 @@ import numpy as np
 
 from xnoreplay.flow import brought
 from xnoreplay.flow.cifar100 import to_ycbcr
-from xnoreplay.spec.errors import ToolError, XnoreplayError
+from xnoreplay.spec import reading
+from xnoreplay.spec.errors import ToolError, XnoreplayError, shown
 
 FOLDER, IMAGES, ARRAY = "core50", "core50_128x128", "core50_imgs.npz"
 LISTS = "batches_filelists/NC_inc"
@@ -89,8 +90,8 @@ def _lists(folder: Path, run: int) -> Listed:
 
 def _list(path: Path) -> tuple[list[str], list[int]]:
     try:
-        lines = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
+        lines = reading.text(path).split("\n")
+    except (OSError, ValueError) as error:
         raise XnoreplayError(f"{path} must be a file list of CORe50, but: {error}; {_get()}") from None
     paths, labels = [], []
     for number, line in enumerate(lines, start=1):
@@ -132,7 +133,7 @@ def _whole(value, below: int) -> int:
     """An index or a label as an integer; ValueError, TypeError or OverflowError where it is none in range."""
     number = int(value)
     if number != value or not 0 <= number < below:
-        raise ValueError(f"{value!r} must be an integer from 0 to {below - 1}")
+        raise ValueError(f"{shown(value)} must be an integer from 0 to {below - 1}")
     return number
 
 
@@ -149,7 +150,7 @@ def _paths(folder: Path) -> list[str]:
 
 def _table(path: Path):
     try:
-        return brought.unpickle(path.read_bytes(), "latin1")
+        return brought.unpickle(reading.raw(path), "latin1")
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises almost anything
         raise XnoreplayError(
             f"{path} must be a table of CORe50, but cannot be read "
@@ -206,7 +207,7 @@ def _images(folder: Path, paths: list[str]) -> np.ndarray:
     def decode(i: int) -> None:
         path = folder / IMAGES / paths[i]
         try:
-            with Image.open(path) as image:
+            with reading.opened(path) as file, Image.open(file) as image:
                 size = image.size  # known before a pixel is decoded
                 if size == (SIDE, SIDE):
                     images[i] = to_ycbcr(np.asarray(image.convert("RGB")))
@@ -250,7 +251,7 @@ def _from_array(folder: Path, paths: list[str]) -> np.ndarray:
     strangers = [path for path in paths if path not in place]
     if strangers:
         raise XnoreplayError(
-            f"{folder / 'paths.pkl'} must name every listed image, but not {strangers[0]!r}; {_get()}"
+            f"{folder / 'paths.pkl'} must name every listed image, but not {shown(strangers[0])}; {_get()}"
         )
     images = np.empty((len(paths), SIDE, SIDE, CHANNELS), np.uint8)
     for i, path in enumerate(paths):

@@ -104,7 +104,7 @@ def estimate(
     costs.use_sram(sram)
     measured.use_logic(logic)
     if json is not None:
-        files.require_writable(json)
+        files.require_writable(json, session_cost.WROTE)
     tree = session_cost.run(chosen, chosen_bundle(chosen, bundle, untrained), task)
     if json is not None:
         files.write_whole(json, files.dumps(tree))
@@ -165,7 +165,7 @@ def characterize(
         raise XnoreplayError("characterize must be given --liberty or --cacti, and not both")
     find_data(data)
     path = out or Path("logic.json" if cacti is None else "sram.csv")
-    files.require_writable(path)
+    files.require_writable(path, measuring.WROTE if cacti is None else memories.wrote)
     if cacti is not None:
         require.choice("node", node, [int(t.removesuffix("nm")) for t in TECHNOLOGIES])
         table = memories.run(cacti, node, device or list(memories.DEVICE), default())
@@ -217,13 +217,11 @@ def place(
 
     Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.
     """
-    import shutil
-
     from xnoreplay.flow import files, guard, tools
     from xnoreplay.flow import place as placing
     from xnoreplay.flow.progress import default
-    from xnoreplay.flow.step import RESULT, SCRATCH
-    from xnoreplay.spec import limits, plan, presets
+    from xnoreplay.flow.step import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
+    from xnoreplay.spec import limits, plan, presets, whole
     from xnoreplay.spec.errors import require
 
     require.choice("unit", unit, placing.UNITS)
@@ -234,15 +232,17 @@ def place(
     folder = (out or Path("runs") / f"{chosen.name}-{unit}-placed").absolute()
     placing.check_folder(folder)
     scratch = folder.with_name(f"{folder.name}{SCRATCH}")
+    require_scratch(scratch)
     compiled = plan.compile(chosen.network, chosen.target)
     try:
-        with guard.locked(scratch), guard.interruptible(), files.whole_folder(folder) as part:
-            result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)
-            files.write_json(part / RESULT, result)
+        with own_scratch(scratch), guard.locked(scratch), guard.interruptible():
+            files.sweep(folder.parent, folder.name.__eq__)
+            with own_folder(folder, placing.STEP) as part:
+                result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)
+                files.write_json(part / RESULT, result)
     except placing.TooLarge:  # there is nothing to go on from
-        shutil.rmtree(scratch)
+        whole.clear(scratch)
         raise
-    shutil.rmtree(scratch)
     typer.echo(placing.text(result))
     typer.echo(f"\nreports: {folder}")
 

@@ -35,6 +35,7 @@ def _rules(colours: dict[str, str]) -> str:
     return ".chip { " + " ".join(f"--{name}: {value};" for name, value in colours.items()) + " }"
 
 
+CAPTION = "Block diagram of the chip"
 STYLE = f"""
 {_rules(LIGHT)}
 .chip {{ font: {SMALL}px system-ui, "Segoe UI", Roboto, Arial, sans-serif; }}
@@ -201,7 +202,7 @@ def chip_svg(plan: Plan, title: str, dark: bool = True) -> str:
     drawing = _Layout(plan, title).drawing()
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="chip" viewBox="0 0 {drawing.width:g} {drawing.height:g}">',
-        f"<title>Block diagram of the chip {escape(title)}</title>",
+        f"<title>{CAPTION} {escape(title)}</title>",
         f"<style>{STYLE}{AT_NIGHT if dark else ''}</style>",
         TIP,
         f'<rect class="frame" width="{drawing.width:g}" height="{drawing.height:g}"/>',

@@ -19,6 +19,7 @@ from xnoreplay.flow.options import (
     WorkersOption,
     find_data,
 )
+from xnoreplay.flow.step import require_own
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.machine import cores
@@ -87,15 +88,15 @@ def systems(
 
     Prints their scores; every value of an option that repeats is tried.
     """
+    from xnoreplay.flow import predictions, trials
     from xnoreplay.flow import systems as learning
-    from xnoreplay.flow import trials
     from xnoreplay.flow.progress import default
 
     count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
     _need_native(checkpoint, "native" in (system or ()))
     if dump is not None:
-        files.require_writable(dump)
+        files.require_writable(dump, files.tensors_of(predictions.FORMAT))
     if buffer and not set(system or ["latent"]) & set(learning.REMEMBERING):
         raise SpecError(f"--buffer must be with {' or '.join(learning.REMEMBERING)}: the others have no memory")
     scenario = {"order_seed": order_seed, "step": step}
@@ -198,7 +199,7 @@ def latents(
     from xnoreplay.flow.progress import default
 
     find_data(data)
-    files.require_writable(file)
+    files.require_writable(file, files.tensors_of(storage.FORMAT))
     chosen = presets.load(preset or "digits")
     stored = learning.simulated(chosen, trained.checked(chosen, bundle), default())
     storage.write(stored, file)
@@ -260,7 +261,7 @@ def bench(
     limits.count("epochs", epochs)
     trained.one_source(bundle, untrained)
     if file is not None:
-        files.require_writable(file)
+        files.require_writable(file, files.json_with("preset"))
     if out and not scaling:
         raise SpecError("--out must be with --scaling: the figures alone go where --json says")
     if scaling and (only or bundle):
@@ -268,9 +269,12 @@ def bench(
     if scaling:
         images, labels, _ = measuring.samples(chosen, default())
         folder = out or Path("runs") / chosen.name
+        target = folder / growing.FOLDER
+        require_own(target, growing.FOLDER)
         with guard.locked(folder):
+            files.sweep(folder, growing.FOLDER.__eq__)
             result = growing.run(chosen, images, labels, default())
-            growing.write(result, folder / "scaling")
+            growing.write(result, target)
         text = growing.markdown(result)
     else:
         given = formats.random(chosen.network, 0) if untrained else trained.checked(chosen, bundle)

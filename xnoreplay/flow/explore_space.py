@@ -3,15 +3,14 @@
 import dataclasses
 import itertools
 import math
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow import costs, native
-from xnoreplay.spec import learning_plan, limits
+from xnoreplay.spec import learning_plan, limits, reading
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec.errors import SpecError, require, shown, unknown
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.replay import check_capacity
@@ -82,9 +81,9 @@ def _value(text: str) -> int | bool | str:
 def from_file(path: Path) -> dict[str, list]:
     """A sweep from the `[sweep]` section of a TOML file; a dial is a value or a list of them."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"sweep file {path} must be readable TOML: {error}") from None
+        tree = reading.read_toml(path, "sweep file")
+    except ReadError as error:
+        raise SpecError(str(error)) from None
     if tree.keys() != {"sweep"} or not isinstance(tree["sweep"], dict):
         raise SpecError(f"sweep file {path} must have one section, [sweep], not {sorted(tree)}")
     values = {k: v if isinstance(v, list) else [v] for k, v in tree["sweep"].items()}

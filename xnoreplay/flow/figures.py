@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from xnoreplay.spec import whole
+
 INK, GREY, BAND = "#1f2933", "#9aa5b1", "#d9e2ec"
 COLOURS = ("#1d4e89", "#d1495b", "#66a182", "#edae49", "#6c4f8d", "#00798c", "#8d6e63", "#546e7a")
 
@@ -30,9 +32,10 @@ class Picture:
     pdf_file: bytes
 
     def save(self, path: Path) -> None:
-        """Write path.svg and path.pdf."""
-        path.with_suffix(".svg").write_text(self.svg_file, encoding="utf-8")
-        path.with_suffix(".pdf").write_bytes(self.pdf_file)
+        """Write path.svg and path.pdf, each whole."""
+        for suffix, content in ((".svg", self.svg_file.encode()), (".pdf", self.pdf_file)):
+            with whole.whole_file(path.with_suffix(suffix)) as part:
+                part.write_bytes(content)
 
 
 def draw(

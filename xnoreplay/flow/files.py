@@ -1,20 +1,27 @@
-"""Files of a run folder: JSON, digests, and folders that appear whole or not at all."""
+"""Files of a run folder: JSON, digests, and what a user names to be written."""
 
 import hashlib
 import json
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow import interrupts
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.reading import read_json
+from xnoreplay.spec.whole import OLD, PART, sweep, whole_folder
 
-PART, OLD = ".part-", ".old-"  # suffixes of a folder being written, and of one being replaced
+__all__ = [
+    "OLD", "PART", "dumps", "file_digest", "plain", "read_json", "require_writable", "sweep", "tree_digests",
+    "whole_folder", "write_json", "write_whole",
+]  # fmt: skip
+
+
+HEAD = 1000  # characters in which a text says what it is
 
 
 def _plain(value):
@@ -44,107 +51,80 @@ def write_json(path: Path, tree: object) -> None:
 def write_whole(path: Path, text: str) -> None:
     """Write a file whole or not at all, and make its folder if need be.
 
+    A link stays, and the file that it leads to is written.
+
     Raises
     ------
     XnoreplayError
         Where its folder cannot be written.
     """
-    part = path.with_name(f".{path.name}{PART}{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        with whole.whole_file(Path(os.path.realpath(path))) as part:
+            part.write_text(text, encoding="utf-8")
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 
 
-def require_writable(path: Path) -> None:
+def require_writable(path: Path, ours: Callable[[Path], bool]) -> None:
     """Refuse a file that could not be written, before the work whose result it is to hold.
+
+    ours : says of a file that is there whether the same command wrote it; what somebody else wrote stays
 
     Raises
     ------
     XnoreplayError
-        For a folder, and where its folder can neither be made nor written.
+        For what is no file, for a file of somebody else's, and where its folder can neither be made nor
+        written.
     """
     try:
-        if path.is_dir():
-            raise XnoreplayError(f"{path} must be a file to write, but is a folder")
         there = next(folder for folder in path.absolute().parents if folder.exists())
+        if path.exists():
+            if not path.is_file():
+                what = "is a folder" if path.is_dir() else f"is {reading.kind(path.stat().st_mode)}"
+                raise XnoreplayError(f"{path} must be a file to write, but {what}")
+            if path.stat().st_size and not _written_by(ours, path):
+                raise XnoreplayError(
+                    f"{path} must be new, or a file that this command wrote, but holds something else: "
+                    "move it away, or name another file"
+                )
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 
 
-def read_json(path: Path):
-    return json.loads(path.read_text(encoding="utf-8"))
+def json_with(*keys: str) -> Callable[[Path], bool]:
+    """For `require_writable`: whether a file is a JSON object with these keys."""
+    return lambda path: isinstance(tree := read_json(path), dict) and tree.keys() >= set(keys)
+
+
+def tensors_of(form: str) -> Callable[[Path], bool]:
+    """For `require_writable`: whether a file is of safetensors, its metadata's format this one."""
+    return lambda path: bundles.metadata_of(path).get("format") == form
+
+
+def text_with(*parts: str) -> Callable[[Path], bool]:
+    """For `require_writable`: whether a text has all of these near its begin."""
+    return lambda path: all(part in reading.text(path)[:HEAD] for part in parts)
+
+
+def _written_by(ours: Callable[[Path], bool], path: Path) -> bool:
+    try:
+        return ours(path)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
-    with path.open("rb") as f:
+    with reading.opened(path) as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
-def tree_digests(folder: Path, skip: tuple[str, ...] = ()) -> dict[str, str]:
-    """SHA-256 of every file under a folder, by relative path; `skip` names files and folders in it."""
-    return {
-        p.relative_to(folder).as_posix(): file_digest(p)
-        for p in sorted(folder.rglob("*"))
-        if p.is_file() and p.relative_to(folder).parts[0] not in skip
-    }
+def tree_digests(folder: Path, skip: Callable[[str], bool] = lambda _name: False) -> dict[str, str]:
+    """SHA-256 of every regular file below a folder, by relative path; marks and links are left out.
 
-
-def sweep(parent: Path) -> None:
-    """Clear what a killed process left: parts go, a replaced folder without successor returns."""
-    for left in parent.glob(f".*{PART}*"):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-    for left in parent.glob(f".*{OLD}*"):
-        target = parent / left.name[1:].split(OLD)[0]
-        if target.exists():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.rename(target)
-
-
-@contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A new folder that takes the place of `target` when the block ends without an error.
-
-    Nothing is left of it otherwise, and `target` stays as it was.
+    skip : says of a relative path whether it is left out, too
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(prefix=f".{target.name}{PART}", dir=target.parent))
-    interrupts.unfinished.add(part)
-    part.chmod(0o755)
-    try:
-        yield part
-        with interrupts.lock:
-            interrupts.unfinished.discard(part)
-        replace_folder(part, target)
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        interrupts.unfinished.discard(part)
-        raise
-
-
-def replace_folder(part: Path, target: Path) -> None:
-    """Rename `part` to `target`; a folder of that name is set aside first and removed last."""
-    old = None
-    if target.exists():
-        old = target.with_name(f".{target.name}{OLD}{os.getpid()}")
-        shutil.rmtree(old, ignore_errors=True)
-        target.rename(old)
-    try:
-        part.rename(target)
-    except BaseException:
-        if old is not None:
-            old.rename(target)
-        raise
-    if old is not None:
-        shutil.rmtree(old, ignore_errors=True)
+    found = {p.relative_to(folder).as_posix(): p for p in whole.contents(folder) if whole.is_file(p)}
+    return {n: file_digest(p) for n, p in found.items() if not (skip(n) or whole.is_mark(p))}

@@ -9,26 +9,44 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
-from xnoreplay.flow import files, interrupts
+from xnoreplay.flow import interrupts
+from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import XnoreplayError
 
 LOCK = ".lock"
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
+def check_lock(folder: Path) -> None:
+    """XnoreplayError where a run folder's lock is no plain file: a link is not followed, a pipe not opened."""
+    lock = folder / LOCK
+    if whole.is_there(lock) and not whole.is_file(lock):
+        raise XnoreplayError(
+            f"{lock} must be a plain file, which a run locks, but is {reading.kind(lock.lstat().st_mode)}"
+        )
+
+
+def open_lock(folder: Path) -> IO[str]:
+    """A folder's lock file, made if need be, and never changed; raises OSError, and as `check_lock`."""
+    check_lock(folder)
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.fdopen(os.open(folder / LOCK, flags, 0o644), "r+")
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder, made if need be, and clear what a killed run left in it.
+    """Hold a run folder, made if need be.
 
     Raises
     ------
     XnoreplayError
-        Where the folder cannot be written, or another run holds it.
+        Where the folder cannot be written, its lock is no plain file, or another run holds it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / LOCK).open("w")
+        lock = open_lock(folder)
     except OSError as error:
         raise XnoreplayError(
             f"run folder {folder} must be a writable folder: {error.strerror}"
@@ -40,7 +58,6 @@ def locked(folder: Path) -> Iterator[None]:
             raise XnoreplayError(
                 f"run folder {folder} must be free, but another run is using it"
             ) from None
-        files.sweep(folder)
         yield
 
 

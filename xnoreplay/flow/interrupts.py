@@ -9,15 +9,13 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
+
+from xnoreplay.spec.whole import lock, unfinished
 
 CODE = 130
 STOPPED = "interrupted; nothing half-written is left, and what has a run folder goes on from here"
 PATIENCE = 1.2  # seconds for an orderly end, before it is enforced
 
-unfinished: set[Path] = set()
-"""Folders being written, which an enforced end removes. Take one out under `lock` before it is renamed."""
-lock = threading.Lock()
 _asked = _said = _orderly = False
 
 
@@ -44,8 +42,9 @@ def entry() -> None:
         numbers.append(signal.SIGHUP)
     for number in numbers:
         signal.signal(number, _at_once)
-    from xnoreplay.flow import cli, processes, temporary
+    from xnoreplay.flow import cli, processes, streams, temporary
 
+    streams.hold()
     temporary.sweep()
     temporary.adopt()
     processes.watch()

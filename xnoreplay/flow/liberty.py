@@ -14,6 +14,7 @@ import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import XnoreplayError, shown
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9_.+*\-\[\]!&|^\'/<>%]+|[(){}:;,=]', re.DOTALL)
@@ -105,9 +106,9 @@ def text_of(path: Path) -> str:
         Where it cannot be read.
     """
     try:
-        raw = path.read_bytes()
+        raw = reading.raw(path)
         return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:
         raise LibertyError(f"Liberty file {path} must be readable, but: {error}") from None
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from xnoreplay.flow import cil, data, explore_space, files, guard, liberty, pretrain, trained
 from xnoreplay.flow.families import COMMANDS
 from xnoreplay.flow.progress import Progress, Silent
-from xnoreplay.flow.step import Context, Run, Step, step_record
+from xnoreplay.flow.step import RECORD, Context, Run, Step, step_record
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import learning_plan, limits, plan, presets
 from xnoreplay.spec.bundle import Bundle
@@ -41,6 +41,8 @@ SIMULATORS = ("verilator", "icarus", "both")
 
 TRAINING = ("start", "epochs")
 """Settings that only a pre-training of one network on one scenario can have."""
+WORDS = ("simulator", "objective")
+"""Settings that are words."""
 FLAGS = ("untrained", "netlist", "place", "all_classes", "augment", "own_training", "dump")
 """Settings that are true or false."""
 REMEMBERED = (
@@ -48,6 +50,8 @@ REMEMBERED = (
     "own_training",
 )  # fmt: skip
 """Settings, besides preset and start, that a folder's next run takes up."""
+WAVES = tuple(f"waves/*-*/{name}" for name in ("waves.fst", "waves.gtkw", "waves.sucl", RECORD))
+"""What `cosim --waves` adds to the folder of the comparison."""
 START = "start.safetensors"
 """The folder's own copy of the bundle that its training went on from: that may be the folder's own,
 which the export replaces, or be gone when a later step asks whether the training is up to date."""
@@ -158,7 +162,10 @@ def resolve(
         recorded["start"] = own if recorded.get("start") and own.exists() else None
         strange = recorded.keys() - {f.name for f in fields(Settings)}
         if strange:
-            raise ValueError(f"{sorted(strange)[0]!r} is no setting")
+            raise ValueError(f"{shown(sorted(strange)[0])} is no setting")
+        for name in WORDS:
+            if not isinstance(recorded.get(name, ""), str):
+                raise ValueError(f"{name} must be a word, not {shown(recorded[name])}")
     except (FileNotFoundError, NotADirectoryError):
         recorded = {"preset": presets.PRESETS["digits"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:
@@ -353,7 +360,7 @@ def steps(train: bool) -> dict[str, Step]:
         Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=("waves",), lesser="stand_in",
+            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=WAVES, lesser="stand_in",
             code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", LATENTS, *data.CODE),
         ),
         Step(
@@ -422,7 +429,7 @@ def _sweep(settings: Settings) -> dict[str, list]:
 
 def open_run(folder: Path, settings: Settings, train: bool, progress: Progress) -> Run:
     """A run folder with the steps of the flow; nothing is written before `take_up`."""
-    return Run(folder, steps(train), configs(settings, train), progress)
+    return Run(folder, steps(train), configs(settings, train), progress, (SETTINGS, START))
 
 
 def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
@@ -436,6 +443,11 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
     export, own, start = run.configs["export"], run.folder / START, None
     if settings.start is not None and settings.start.absolute() != own.absolute():
         start = trained.load(settings.preset, settings.start)
+        if own.exists() and not _remembered(run.folder).get("start"):
+            raise XnoreplayError(
+                f"{own} must be new, or the bundle that this folder's training went on from, but the folder's "
+                f"{SETTINGS} knows of none; move it away"
+            )
     if "synth" in names and settings.liberty is not None:
         liberty.check_cells(settings.liberty)
     if "explore" in names and settings.sweep is not None:
@@ -443,7 +455,7 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
     if "export" in names and not run.steps["export"].needs and not export["untrained"]:
         trained.load(settings.preset, Path(export["bundle"]) if export["bundle"] else None)
     if start is not None:
-        with guard.locked(run.folder):
+        with run.locked():
             try:
                 bundles.write(start, own)
             except OSError as error:
@@ -451,6 +463,13 @@ def take_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
         run.configs["pretrain"]["start"] = str(own)
     chosen = {"start": settings.start is not None} | {n: getattr(settings, n) for n in REMEMBERED}
     run.write_settings(SETTINGS, {"preset": presets.to_dict(settings.preset)} | chosen)
+
+
+def _remembered(folder: Path) -> dict:
+    try:
+        return files.read_json(folder / SETTINGS)
+    except (OSError, ValueError):
+        return {}
 
 
 def trains(folder: Path, first: str | None, settings: Settings) -> bool:

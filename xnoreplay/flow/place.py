@@ -15,10 +15,11 @@ from pathlib import Path
 
 from xnoreplay.flow import files, synth, tools
 from xnoreplay.flow.progress import Progress, Task
-from xnoreplay.flow.step import RESULT
+from xnoreplay.flow.step import foreign
 from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 from xnoreplay.spec.plan import Plan
 
+STEP = "place"  # in the record of its folder
 UNITS = ("chip", "array")
 CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLKR", "CLKW")  # of ECP5 cells
 MINUTES = 30.0  # of one seed, before it is given up
@@ -41,16 +42,10 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     SpecError
-        Where it has files and no placement's result, or is no folder.
+        Where it has files and no placement's record, a file that the record does not list, or is no folder.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return
-    try:
-        kept = files.read_json(folder / RESULT)
-    except (OSError, ValueError):
-        kept = None
-    if not (isinstance(kept, dict) and kept.get("unit") in UNITS):
-        raise SpecError(f"--out must be new, empty or of an earlier placement, not {folder}")
+    if why := foreign(folder, STEP):
+        raise SpecError(f"--out must be new, empty or of an earlier placement, but {folder} {why}")
 
 
 class TooLarge(CheckFailure):

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import reading
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.errors import XnoreplayError, shown
 from xnoreplay.spec.presets import Preset
 
 FORMAT = "xnoreplay-predictions-1"
@@ -44,7 +45,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
     stored, metadata = bundles.read_tensors(path, "prediction file", FORMAT)
     tensors = {name: a.astype(np.int64) for name, a in stored.items()}
     try:
-        labels, task, about = tensors.pop("label"), tensors.pop("task"), json.loads(metadata["about"])
+        labels, task, about = tensors.pop("label"), tensors.pop("task"), reading.json_of(metadata["about"], "field 'about'")
     except (KeyError, ValueError) as error:
         raise XnoreplayError(
             f"prediction file {path} must have tensors 'label' and 'task' and a field 'about', but: {error}"
@@ -52,7 +53,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
     for name, rows in {"task": task[None], **tensors}.items():
         if labels.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(labels):
             raise XnoreplayError(
-                f"prediction file {path}: tensor {name!r} must have a value for each label, but is of "
+                f"prediction file {path}: tensor {shown(name)} must have a value for each label, but is of "
                 f"shape {rows.shape} beside labels of shape {labels.shape}"
             )
     return labels, task, tensors, about

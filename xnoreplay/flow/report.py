@@ -12,11 +12,12 @@ from xnoreplay.flow.blocks import Card, Figure, Section
 from xnoreplay.flow.equality import comparisons
 from xnoreplay.flow.metrics import KIB, mean, quantity, spread
 from xnoreplay.flow.progress import clock
-from xnoreplay.flow.step import RECORD, RESULT
+from xnoreplay.flow.step import RESULT, result_of, step_record
 from xnoreplay.flow.trained import BUNDLE
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import machine, presets
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -28,20 +29,34 @@ def read(preset: Preset, inputs: dict[str, Path]) -> tuple[dict, dict, dict]:
     wanted = presets.to_dict(preset)
     results, failures, records = {}, {}, {}
     for name, folder in inputs.items():
-        record = files.read_json(folder / RECORD)
+        record = step_record(folder)
         if record["config"].get("preset", wanted) != files.plain(wanted):
             continue
         records[name] = record
         if record["failure"]:
             failures[name] = record["failure"]
         else:
-            results[name] = files.read_json(folder / RESULT)
+            results[name] = result_of(folder)
     return results, failures, records
 
 
 def run(preset: Preset, inputs: dict[str, Path], out: Path) -> dict:
     """Write the page and the numbers from the folders of the steps that have run."""
     results, failures, records = read(preset, inputs)
+    try:
+        return _write(preset, inputs, out, results, failures, records)
+    except XnoreplayError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise XnoreplayError(
+            f"the results of {', '.join(results)} must be as this version's steps leave them, but are not "
+            f"({type(error).__name__}: {error}): repeat the steps"
+        ) from error
+
+
+def _write(
+    preset: Preset, inputs: dict[str, Path], out: Path, results: dict, failures: dict, records: dict
+) -> dict:
     plan = plans.compile(preset.network, preset.target)
     parts = [
         sections.chip(preset, plan, _images(inputs, results)),
@@ -109,13 +124,13 @@ def provenance(results: dict[str, dict], records: dict[str, dict]) -> Section:
     )  # fmt: skip
     for name, record in records.items():
         section.metric(f"step.{name}.seconds", record["seconds"], "s", "lower", "tool")
-    trained = results.get("export", {}).get("provenance", {})
+    trained = bundles.told(results.get("export", {}), "provenance", dict)
     if trained:
         known = [[k.replace("_", " "), _short(v)] for k, v in sorted(trained.items())]
         section.table(["bundle", "made with"], known, ["", "code"])
     for name in ("base_train_accuracy", "base_test_accuracy"):
-        if name in trained:
-            section.metric(f"pretrain.{name}", trained[name], "fraction", "higher", "counted")
+        if (accuracy := bundles.share(trained, name)) is not None:
+            section.metric(f"pretrain.{name}", accuracy, "fraction", "higher", "counted")
     section.text(
         f"xnoreplay {xnoreplay.__version__}, Python {platform.python_version()} on "
         f"{platform.system()} {platform.machine()}, {machine.cores()} cores."

@@ -7,6 +7,7 @@ anything that a number depends on computes it again.
 import dataclasses
 import hashlib
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -18,9 +19,9 @@ from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.systems import LOSSES, Variant
 from xnoreplay.flow.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets
+from xnoreplay.spec import presets, whole
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError, unknown
+from xnoreplay.spec.errors import SpecError, XnoreplayError, unknown
 from xnoreplay.spec.presets import Preset
 
 MEGABITS = (0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 500.0)
@@ -31,6 +32,12 @@ CODE = (*cil.CODE, "flow/systems.py")
 NATIVE_CODE = ("model",)
 _FILLING = threading.Lock()  # rows that start together share what the first one loads
 ROWS, RESULT, TABLES = "rows", "result.json", "tables.md"
+STEP = "reproduce"  # in the record of its folder
+KINDS = (".svg", ".pdf")
+WRITTEN = (
+    step.RECORD, RESULT, TABLES, *(f"{name}{kind}" for name in reproduced.PICTURES for kind in KINDS),
+)  # fmt: skip
+"""Files of the folder that a run replaces."""
 NAMES = ("Systems", "Losses", "Memory", "Sessions", "Extractors")  # first words of tables
 
 
@@ -193,21 +200,50 @@ def run(
         )
     lines, folder = _only(rows(preset, sources, native, sorted(set(memories))), only), Path(folder)
     preset.scenario.check_session()
+    _require_own(folder)
+    start = time.monotonic()
     with guard.locked(folder), guard.interruptible() as check:
-        files.sweep(folder / ROWS)
+        _require_own(folder)
+        files.sweep(folder, re.compile("|".join(map(re.escape, WRITTEN)) + r"|latents-\w+\.safetensors").fullmatch)
+        files.sweep(folder / ROWS, re.compile(r"\w+\.json").fullmatch)
         results = _results(lines, sources, seeds, folder, progress, workers)
         check()
         result = _together(preset, sources, seeds, lines, results)
+        drawn = reproduced.pictures(result)
+        _claim(folder, start)
         files.write_whole(folder / RESULT, files.dumps(result))
         files.write_whole(folder / TABLES, reproduced.markdown(result) + "\n")
-        drawn = reproduced.pictures(result)
         for name, picture in drawn.items():
             picture.save(folder / name)
         for name in set(reproduced.PICTURES) - drawn.keys():  # of other tables, by an earlier run
-            for kind in (".svg", ".pdf"):
-                (folder / name).with_suffix(kind).unlink(missing_ok=True)
+            for kind in KINDS:
+                (folder / f"{name}{kind}").unlink(missing_ok=True)
+        _claim(folder, start)
         check()
     return result
+
+
+def _require_own(folder: Path) -> None:
+    """XnoreplayError where the folder has a file of somebody else's by a name that this command writes."""
+    guard.check_lock(folder)
+    record = step.step_record(folder)
+    own = record["outputs"] if record.get("step") == STEP else {}
+    for name in WRITTEN:
+        path = folder / name
+        if whole.is_there(path) and not (whole.is_file(path) and (name in own or name == step.RECORD and own)):
+            raise XnoreplayError(
+                f"{path} must be new or what reproduce wrote, but is somebody else's; move it away or choose "
+                "another folder"
+            )
+    if whole.is_there(folder / ROWS) and not whole.is_folder(folder / ROWS):
+        raise XnoreplayError(f"{folder / ROWS} must be a folder, but is a link or a file")
+
+
+def _claim(folder: Path, start: float) -> None:
+    """Record what is written: before, every name that may be, and the digests of those that are there."""
+    digests = {name: files.file_digest(folder / name) if (folder / name).exists() else ""
+               for name in WRITTEN if name != step.RECORD}  # fmt: skip
+    files.write_whole(folder / step.RECORD, files.dumps(step.record_of(STEP, {}, digests, start)))
 
 
 def _results(
@@ -273,7 +309,7 @@ def _together(
         "float_epochs": cil.FLOAT_EPOCHS,
         "native_epochs": systems.NATIVE_EPOCHS,
         "hardware": sorted({r["hardware"] for of_row in results for r in of_row}),
-        "bundles": [{"label": s.label, **s.bundle.provenance} for s in sources],
+        "bundles": [{**s.bundle.provenance, "label": s.label} for s in sources],
         "rows": done,
     }
 

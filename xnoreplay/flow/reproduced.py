@@ -32,7 +32,7 @@ def _head(result: dict) -> list[str]:
         base, every = _accuracies(bundle, "base"), _accuracies(bundle, "trained")
         if not base:
             continue  # random bits
-        trained = bundle.get("hardware") or "a machine that its bundle does not name"
+        trained = bundles.told(bundle, "hardware", str) or "a machine that its bundle does not name"
         last = "the last of them " if bundles.told(bundle, "start", dict) else ""
         line = (
             f"The {bundle['label']}, {last}trained on {trained}, recognises {base[0]:.1f} % of the training "
@@ -53,8 +53,8 @@ def _head(result: dict) -> list[str]:
 
 def _accuracies(provenance: dict, classes: str) -> list[float]:
     """Percent of training and test images, if a bundle's provenance, which is free, has both."""
-    shares = [provenance.get(f"{classes}_{part}_accuracy") for part in ("train", "test")]
-    known = [100 * share for share in shares if isinstance(share, int | float)]
+    shares = [bundles.share(provenance, f"{classes}_{part}_accuracy") for part in ("train", "test")]
+    known = [100 * share for share in shares if share is not None]
     return known if len(known) == len(shares) else []
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from xnoreplay.flow import figures, files
 from xnoreplay.flow.estimate import cell_operations
 from xnoreplay.flow.progress import Progress
+from xnoreplay.flow.step import own_folder
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
@@ -42,6 +43,7 @@ TITLES = {
 COUNTS = {"functional": 1024, "fast": 32, "step": 4, "retraining": 2048}  # samples, at most
 EPOCHS = 4
 REPEATS = 3
+FOLDER = "scaling"  # in a run folder
 VARIES = 1.5  # ratio of most to least work from which an exponent says something
 
 
@@ -279,7 +281,7 @@ def picture(result: dict) -> figures.Picture:
 
 def write(result: dict, folder: Path) -> None:
     """scaling.json, scaling.md, scaling.svg and scaling.pdf; the folder appears whole."""
-    with files.whole_folder(folder) as part:
+    with own_folder(folder, FOLDER) as part:
         files.write_json(part / "scaling.json", result)
         (part / "scaling.md").write_text(markdown(result) + "\n", encoding="utf-8")
         picture(result).save(part / "scaling")

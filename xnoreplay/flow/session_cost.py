@@ -1,6 +1,6 @@
 """What it costs to learn a task's classes: one preset, its counted workloads, and the tables."""
 
-from xnoreplay.flow import costs, estimate, footprint, native, workload
+from xnoreplay.flow import costs, estimate, files, footprint, native, workload
 from xnoreplay.flow.costs import gates
 from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
@@ -85,6 +85,10 @@ def slowest(plan: Plan) -> dict:
     times = {m.name: costs.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
     name = max(times, key=lambda n: times[n])
     return {"memory": name, "ns": times[name]}
+
+
+WROTE = files.json_with("preset", "technology", "memory", "runs", "phases")
+"""Whether a file is what `xnoreplay estimate --json` writes of `run`."""
 
 
 def variant(

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from xnoreplay.flow import native
 from xnoreplay.flow.metrics import KIB, kib, quantity
 from xnoreplay.flow.session_cost import RUNS
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, shown
 
 NOT_COUNTED = (
     "Not counted: pads, the host, wires between blocks, glitches. Native replay that retrains its\n"
@@ -146,7 +146,7 @@ def explain(tree: dict, figure: str = "") -> str:
                     lines.append(f"{name}: {n:,}")
     if not lines:
         raise SpecError(
-            f"a figure to explain must have {figure!r} in its name, but none has; names are "
+            f"a figure to explain must have {shown(figure)} in its name, but none has; names are "
             "VARIANT.RUN.PART.EVENT, such as latent.session.weights.fe.reads"
         )
     return "\n".join(lines)

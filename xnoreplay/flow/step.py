@@ -2,20 +2,23 @@
 
 A run folder holds one folder a step. A step writes into a temporary sibling, which is renamed into
 place whole, with a `step.json` that records what it was made from. A step whose record still
-matches is not repeated.
+matches is not repeated. A step replaces only a folder that carries its own record and nothing that the
+record does not list: what else there is belongs to somebody else, and the run refuses.
 """
 
+import fnmatch
 import hashlib
-import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import xnoreplay
 from xnoreplay.flow import files, guard
 from xnoreplay.flow.progress import Progress, clock
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError, unknown
+from xnoreplay.spec import reading, whole
+from xnoreplay.spec.errors import CheckFailure, XnoreplayError, shown, unknown
 
 RECORD, RESULT, SCRATCH = "step.json", "result.json", ".resume"
 RECORDED = {
@@ -23,6 +26,8 @@ RECORDED = {
     "seconds": int | float, "failure": str,
 }  # fmt: skip
 """What a whole record has."""
+LONGEST = 1e12
+"""Seconds that no step takes."""
 PACKAGE = Path(xnoreplay.__file__).parent
 
 
@@ -44,7 +49,7 @@ class Context:
     progress: Progress
 
     def result(self, step: str) -> dict:
-        """What an earlier step returned."""
+        """What an earlier step returned; the run has held its folder to the record."""
         return files.read_json(self.inputs[step] / RESULT)
 
 
@@ -74,8 +79,8 @@ class Step:
         Key of the configuration that is true where the step must do with less, or ''. A result that
         had more stays up to date.
     beside : tuple of str
-        Folders inside its own that other work adds later: no output of the step, gone when it runs
-        again.
+        Files inside its folder that other work adds later, as patterns of paths; a folder's name is for
+        all in it. No output of the step, gone when it runs again.
     """
 
     name: str
@@ -114,12 +119,124 @@ def code_digest(parts: Iterable[str]) -> str:
 
 def step_record(folder: Path) -> dict:
     """What the step of a folder has recorded; nothing, where that is not there or not whole."""
+    path = folder / RECORD
     try:
-        record = files.read_json(folder / RECORD)
-        whole = all(isinstance(record[key], kind) for key, kind in RECORDED.items())
-    except (OSError, ValueError, KeyError, TypeError):
-        whole = False
-    return record if whole else {}
+        record = files.read_json(path) if whole.is_file(path) else {}
+    except (OSError, ValueError):
+        return {}
+    return record if _is_whole(record) else {}
+
+
+def _is_whole(record: object) -> bool:
+    if not isinstance(record, dict):
+        return False
+    if not all(isinstance(record.get(key), kind) for key, kind in RECORDED.items()):
+        return False
+    digests = all(isinstance(digest, str) for digest in record["outputs"].values())
+    return digests and not isinstance(record["seconds"], bool) and 0 <= record["seconds"] < LONGEST
+
+
+def foreign(folder: Path, step: str, beside: tuple[str, ...] = ()) -> str:
+    """Why a step may not replace a folder, as the end of a sentence; '' where it may.
+
+    It may replace nothing at all, an empty folder, and one that has the record of the same step and only
+    files that are in the record or of `beside`.
+    """
+    if not whole.is_there(folder):
+        return ""
+    if folder.is_symlink():
+        return "is a symbolic link"
+    if not whole.is_folder(folder):
+        return "is no folder"
+    try:
+        found = [p for p in whole.contents(folder) if p != folder / whole.MARK or not whole.is_mark(p)]
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not found:
+        return ""
+    record = step_record(folder)
+    if record.get("step") != step:
+        what = f"is of step {shown(record['step'])}" if record else f"has no whole {RECORD} of it"
+        return f"{what}, so it is somebody else's"
+    known = {RECORD, *record["outputs"]}
+    for path in found:
+        name = path.relative_to(folder).as_posix()
+        if not (whole.is_file(path) and (name in known or is_beside(name, beside))):
+            return f"has {shown(name)}, which no run put there"
+    return ""
+
+
+def is_beside(name: str, beside: tuple[str, ...]) -> bool:
+    """Whether a path relative to a step's folder is one of what other work adds to it."""
+    return any(fnmatch.fnmatchcase(name, p) or name.startswith(f"{p}/") for p in beside)
+
+
+def require_own(folder: Path, step: str, beside: tuple[str, ...] = ()) -> None:
+    """XnoreplayError where a step may not replace a folder; see `foreign`."""
+    if why := foreign(folder, step, beside):
+        raise XnoreplayError(
+            f"{folder} must be new, empty or what {step} wrote, but {why}; move it away or choose another folder"
+        )
+
+
+@contextmanager
+def own_folder(target: Path, step: str, config: dict | None = None) -> Iterator[Path]:
+    """A whole folder with a record, for work outside the steps of a run; replaces only an earlier one of its own.
+
+    Raises
+    ------
+    XnoreplayError
+        Where the folder that is there is somebody else's.
+    """
+    start = time.monotonic()
+    with files.whole_folder(target, lambda folder: require_own(folder, step)) as part:
+        yield part
+        files.write_json(part / RECORD, record_of(step, config or {}, files.tree_digests(part), start))
+
+
+def record_of(step: str, config: dict, outputs: dict[str, str], start: float) -> dict:
+    """The record of work outside the steps of a run; start: by the monotonic clock."""
+    seconds = round(time.monotonic() - start, 3)
+    return {
+        "step": step, "version": xnoreplay.__version__, "code": "", "config": config, "inputs": {},
+        "outputs": outputs, "seconds": seconds, "failure": "",
+    }  # fmt: skip
+
+
+def require_whole(folder: Path) -> None:
+    """Hold the files of a step to the digests that its record has of them.
+
+    Raises
+    ------
+    XnoreplayError
+        Names the first file that is not as the step wrote it.
+    """
+    record = step_record(folder)
+    if not record:
+        raise XnoreplayError(f"{folder / RECORD} must be the whole record of a step, but is not")
+    for name, digest in record["outputs"].items():
+        path = folder / name
+        try:
+            same = files.file_digest(path) == digest
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            raise XnoreplayError(
+                f"{path} must be as step {shown(record['step'])} wrote it, but its SHA-256 is not the recorded "
+                "one: repeat the step, or bring the file back"
+            )
+
+
+def result_of(folder: Path) -> dict:
+    """What the step of a folder returned; XnoreplayError where a file of it is damaged."""
+    require_whole(folder)
+    try:
+        result = files.read_json(folder / RESULT)
+    except OSError as error:
+        raise XnoreplayError(f"{folder / RESULT} must be readable: {error.strerror}") from None
+    if not isinstance(result, dict):
+        raise XnoreplayError(f"{folder / RESULT} must be a JSON object, not {shown(result)}")
+    return result
 
 
 class Run:
@@ -133,24 +250,57 @@ class Run:
     configs : dict of str to dict
         The configuration of each step, plain values.
     progress : Progress
+    written : tuple of str
+        Files of the folder itself that set-up writes.
     """
 
     def __init__(
-        self, folder: Path, steps: dict[str, Step], configs: dict[str, dict], progress: Progress
-    ) -> None:
+        self, folder: Path, steps: dict[str, Step], configs: dict[str, dict], progress: Progress,
+        written: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
         self.folder, self.steps, self.configs, self.progress = folder, steps, configs, progress
+        self.written = written
         self.outcomes: dict[str, Outcome] = {}
 
     def write_settings(self, name: str, tree: dict) -> None:
         """Remember the run's settings, whole or not at all."""
-        part = self.folder / f".{name}{files.PART}"
-        with guard.locked(self.folder):
+        with self.locked():
             try:
-                files.write_json(part, tree)
-                part.replace(self.folder / name)
+                with whole.whole_file(self.folder / name) as part:
+                    files.write_json(part, tree)
             except OSError as error:
-                part.unlink(missing_ok=True)
                 raise guard.disk_error("set-up", error) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, and clear what a killed run left in it of steps and settings."""
+        with guard.locked(self.folder):
+            files.sweep(self.folder, lambda name: name in self.steps or name in self.written)
+            yield
+
+    def require_ready(self, names: Iterable[str]) -> None:
+        """Refuse what these steps would stop at, before any work: writes nothing.
+
+        Raises
+        ------
+        XnoreplayError
+            Names the first file or folder in their place that is somebody else's, or a user's file that
+            cannot be read.
+        """
+        guard.check_lock(self.folder)
+        scratch = self.folder / SCRATCH
+        for path in (self.folder / name for name in self.written):
+            if whole.is_there(path) and not whole.is_file(path):
+                raise XnoreplayError(f"{path} must be a plain file, but is a link or no file")
+        if whole.is_there(scratch) and not whole.is_folder(scratch):
+            raise XnoreplayError(f"{scratch} must be a folder, but is a link or a file")
+        for name in names:
+            step = self.steps[name]
+            require_own(self.folder / name, name, step.beside)
+            require_scratch(scratch / name)
+            for key in step.files:
+                if given := self.configs[name].get(key):
+                    _require_user_file(key, Path(given))
 
     def require(self, name: str) -> list[str]:
         """A step and all it needs, in order."""
@@ -186,12 +336,14 @@ class Run:
         Raises
         ------
         XnoreplayError
-            For bad input, a missing tool, or a full disk; steps that ended before keep their work.
+            For bad input, a missing tool, a full disk, or a folder that is not a step's own; steps that
+            ended before keep their work.
         KeyboardInterrupt
             The step that was interrupted leaves nothing.
         """
-        force = set(force)
-        with guard.locked(self.folder), guard.interruptible() as check:
+        names, force = list(names), set(force)
+        self.require_ready(names)
+        with self.locked(), guard.interruptible() as check:
             for name in names:
                 self.outcomes[name] = self._bring(self.steps[name], name in force)
                 check()
@@ -203,6 +355,8 @@ class Run:
                 message = f"needs {need}, which has not succeeded"
                 self.progress.note(f"[{step.name}] skipped: {message}")
                 return Outcome(step.name, "skipped", message=message)
+        for folder in self._inputs(step).values():
+            require_whole(folder)
         recipe = self._recipe(step)
         if not force and self._up_to_date(step.name, recipe):
             self.progress.note(f"[{step.name}] up to date")
@@ -225,11 +379,15 @@ class Run:
     def _execute(self, step: Step, recipe: dict, start: float) -> str:
         """Run a step in a new folder; returns the failed check's sentence, or ''."""
         failure = ""
-        scratch = self.folder / SCRATCH / step.name
-        with files.whole_folder(self.folder / step.name) as out:
-            context = Context(
-                self.configs[step.name], out, self._inputs(step), scratch, self.progress
-            )
+        scratch = own_scratch(self.folder / SCRATCH / step.name)
+        target = self.folder / step.name
+
+        def check(folder: Path) -> None:
+            if why := foreign(folder, step.name, step.beside):
+                raise XnoreplayError(f"{target} must stay as it was while step {step.name} ran, but {why}")
+
+        with scratch as kept, files.whole_folder(target, check) as out:
+            context = Context(self.configs[step.name], out, self._inputs(step), kept, self.progress)
             try:
                 files.write_json(out / RESULT, step.run(context))
             except CheckFailure as error:
@@ -241,7 +399,6 @@ class Run:
                 "failure": failure,
             }
             files.write_json(out / RECORD, record)
-        shutil.rmtree(scratch, ignore_errors=True)
         return failure
 
     def _inputs(self, step: Step) -> dict[str, Path]:
@@ -289,17 +446,54 @@ class Run:
             recipe = recipe | {"config": recipe["config"] | {lesser: False}}
         if any(record.get(key) != value for key, value in recipe.items()):
             return False
-        skip = (RECORD, *self.steps[name].beside)
-        return record["outputs"] == files.tree_digests(self.folder / name, skip)
+        beside = self.steps[name].beside
+        if foreign(self.folder / name, name, beside):
+            return False
+        found = files.tree_digests(self.folder / name, lambda n: n == RECORD or is_beside(n, beside))
+        return record["outputs"] == found
+
+
+def require_scratch(folder: Path) -> None:
+    """XnoreplayError for a scratch folder that no run made and that is not empty."""
+    if not whole.is_there(folder) or whole.is_marked(folder):
+        return
+    if not whole.is_folder(folder) or any(folder.iterdir()):
+        raise XnoreplayError(
+            f"{folder} must be new, empty or what a stopped run left, but is somebody else's; move it away"
+        )
+
+
+@contextmanager
+def own_scratch(folder: Path) -> Iterator[Path]:
+    """A scratch folder that carries a mark: cleared when the block succeeds, and where nothing is in it."""
+    made = not folder.parent.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not whole.is_marked(folder):
+        require_scratch(folder)
+        whole.mark(folder)
+    succeeded = False
+    try:
+        yield folder
+        succeeded = True
+    finally:
+        with suppress(OSError):
+            if succeeded or not [p for p in folder.iterdir() if p.name != whole.MARK]:
+                whole.clear(folder)
+                if made:
+                    folder.parent.rmdir()
+
+
+def _require_user_file(key: str, path: Path) -> None:
+    try:
+        reading.opened(path).close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise XnoreplayError(f"{key} {path} must be a readable file: {reason}") from None
 
 
 def _user_file_digest(key: str, path: Path) -> str:
-    try:
-        return files.file_digest(path)
-    except OSError as error:
-        raise XnoreplayError(
-            f"{key} {path} must be a readable file: {error.strerror}"
-        ) from None
+    _require_user_file(key, path)
+    return files.file_digest(path)
 
 
 def error_evidence(error: CheckFailure) -> dict:

@@ -1,8 +1,6 @@
 """Checkpoints of the pre-training: one safetensors file, whole or absent, never a pickle."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,7 +10,8 @@ from torch import Tensor, nn
 
 from xnoreplay.model.recipe import Recipe
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec import reading, whole
+from xnoreplay.spec.errors import XnoreplayError, shown
 
 FORMAT = "xnoreplay-checkpoint-1"
 MOMENTS = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.SGD: ("momentum_buffer",)}
@@ -25,17 +24,9 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: 
     for i, moments in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{i}.{name}": t for name, t in moments.items()}
     tensors = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        metadata = {"format": FORMAT, "state": json.dumps(state, sort_keys=True)}
-        safetensors.torch.save_file(tensors, temporary, metadata=metadata)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    metadata = {"format": FORMAT, "state": json.dumps(state, sort_keys=True)}
+    with whole.whole_file(path) as part:
+        safetensors.torch.save_file(tensors, part, metadata=metadata)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -48,7 +39,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     """
     tensors, metadata = bundles.read_tensors(path, "checkpoint", FORMAT, "pt")
     try:
-        state = json.loads(metadata["state"])
+        state = reading.json_of(metadata["state"], "it")
         Recipe(**state["config"]["recipe"])
         numbers = state["epoch"], state["config"]["epochs"], state.get("within", 0), state.get("steps", 0)
         whole = all(type(number) is int for number in numbers)
@@ -58,7 +49,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     if not whole:
         raise XnoreplayError(
             f"checkpoint {path}: field 'state' must say of which training it is and how many epochs it "
-            f"has, not {metadata.get('state')!r}"
+            f"has, not {shown(metadata.get('state'))}"
         )
     return tensors, state
 
@@ -83,7 +74,7 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
     hold(found, known, "optimizer.")
     for name, tensor in found.items():
         if name.endswith((".step", ".exp_avg_sq")) and tensor.min() < 0:
-            raise XnoreplayError(f"tensor {'optimizer.' + name!r} of the checkpoint must be at least 0")
+            raise XnoreplayError(f"tensor {shown('optimizer.' + name)} of the checkpoint must be at least 0")
     moments: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
     for name, tensor in found.items():
         i, _, moment = name.partition(".")
@@ -114,7 +105,7 @@ def hold(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> 
         For the first that is missing, not known, of another shape or type, or not finite.
     """
     for name in sorted(given.keys() | known.keys()):
-        told = f"tensor {prefix + name!r} of the checkpoint"
+        told = f"tensor {shown(prefix + name)} of the checkpoint"
         if name not in given:
             raise XnoreplayError(f"{told} must be there")
         if name not in known:

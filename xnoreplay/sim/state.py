@@ -13,10 +13,10 @@ from zipfile import BadZipFile
 import numpy as np
 
 from xnoreplay.sim import counters
-from xnoreplay.spec import image
+from xnoreplay.spec import image, reading, whole
 from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import LFSR_SEEDS
@@ -194,7 +194,7 @@ class State:
         """Change one bit of a memory."""
         if name not in self.names():
             raise SpecError(f"a fault's memory must be one of {', '.join(self.names())}, "
-                            f"not {name!r}")  # fmt: skip
+                            f"not {shown(name)}")  # fmt: skip
         memory = self.layouts[name].memory
         if not (0 <= row < memory.depth * memory.count and 0 <= bit < memory.width):
             raise SpecError(
@@ -211,20 +211,13 @@ class State:
 
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        try:
-            with open(part, "wb") as f:
-                np.savez_compressed(f, plan=np.array(_identity(self.plan)), **self._plain())
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        with whole.whole_file(Path(path)) as part, part.open("wb") as f:
+            np.savez_compressed(f, plan=np.array(_identity(self.plan)), **self._plain())
 
     def restore(self, path: Path) -> None:
         """Read what `save` wrote; SpecError where it belongs to another plan."""
         try:
-            with np.load(path, allow_pickle=False) as saved:
+            with reading.opened(Path(path)) as file, np.load(file, allow_pickle=False) as saved:
                 tree = dict(saved)
         except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
             raise SpecError(f"state {path} must be a whole file that save wrote: {error}") from None

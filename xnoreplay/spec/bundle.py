@@ -6,8 +6,6 @@ proxies; metadata holds spec, format version, digest and provenance. Nothing is 
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +13,9 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from xnoreplay.spec import limits, presets
+from xnoreplay.spec import limits, presets, reading, whole
 from xnoreplay.spec.bits import pack_bytes, unpack_bytes
-from xnoreplay.spec.errors import BundleError, SpecError, XnoreplayError, require
+from xnoreplay.spec.errors import BundleError, ReadError, SpecError, XnoreplayError, require, shown
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.scenario import BYTE
 
@@ -142,16 +140,9 @@ def write(bundle: Bundle, path: Path) -> str:
 
 def write_tensors(path: Path, tensors: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Write a safetensors file whole or not at all; equal content makes equal files."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".part")
-    os.close(handle)
-    try:
-        Path(temporary).write_bytes(_ordered(safetensors.numpy.save(tensors, metadata=metadata)))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    content = _ordered(safetensors.numpy.save(tensors, metadata=metadata))
+    with whole.whole_file(path) as part:
+        part.write_bytes(content)
 
 
 def read_tensors(
@@ -171,15 +162,26 @@ def read_tensors(
     if Path(path).is_dir():
         raise XnoreplayError(f"{what} {path} must be a file, not a folder")
     try:
+        reading.check_file(Path(path))
         with safetensors.safe_open(path, framework=framework) as f:
             metadata = f.metadata() or {}
             if metadata.get("format") != form:
                 raise XnoreplayError(
-                    f"{what} {path}: field 'format' must be {form!r}, not {metadata.get('format')!r}"
+                    f"{what} {path}: field 'format' must be {form!r}, not {shown(metadata.get('format'))}"
                 )
             return _all_tensors(f), metadata
-    except (OSError, safetensors.SafetensorError) as error:
+    except (OSError, ReadError, safetensors.SafetensorError) as error:
         raise XnoreplayError(f"{what} {path} must be a whole file: {error}") from None
+
+
+def metadata_of(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file, nothing for any other; raises OSError and ReadError."""
+    reading.check_file(path)
+    try:
+        with safetensors.safe_open(path, framework="numpy") as f:
+            return f.metadata() or {}
+    except safetensors.SafetensorError:
+        return {}
 
 
 def _all_tensors(file) -> dict:
@@ -196,15 +198,15 @@ def mismatch(
     """The first tensor that is not of the expected shape and dtype, as a sentence; '' if all are."""
     for name, (shape, dtype) in expected.items():
         if name not in tensors:
-            return f"tensor {name!r} must be present, but is not"
+            return f"tensor {shown(name)} must be present, but is not"
         actual = tensors[name]
         if actual.shape != shape or actual.dtype != dtype:
             return (
-                f"tensor {name!r} must be {dtype} of shape {shape}, "
+                f"tensor {shown(name)} must be {dtype} of shape {shape}, "
                 f"not {actual.dtype} of shape {actual.shape}"
             )
     for name in sorted(tensors.keys() - expected.keys()):
-        return f"tensor {name!r} must not be present"
+        return f"tensor {shown(name)} must not be present"
     return ""
 
 
@@ -212,6 +214,14 @@ def told(provenance: dict, name: str, kind: type):
     """An entry of a bundle's provenance, which is free; `kind()` where it has none of that kind."""
     value = provenance.get(name)
     return value if isinstance(value, kind) else kind()
+
+
+def share(provenance: dict, name: str) -> float | None:
+    """An accuracy of a bundle's provenance, a fraction; None where it has no number from 0 to 1 of that name."""
+    value = provenance.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        return None
+    return value
 
 
 def _ordered(raw: bytes) -> bytes:
@@ -237,12 +247,13 @@ def read(path: Path) -> Bundle:
     if path.is_dir():
         raise BundleError(f"bundle {path} must be a file, not a folder")
     try:
+        reading.check_file(path)
         with safetensors.safe_open(path, framework="numpy") as f:
             metadata = f.metadata() or {}
             net = _check_metadata(path, metadata)
             tensors = _all_tensors(f)
-    except OSError as error:
-        raise BundleError(f"bundle {path} must be a readable file: {error}") from None
+    except (OSError, ReadError) as error:
+        raise BundleError(f"bundle {path} must be a readable file: {_reason(error)}") from None
     except safetensors.SafetensorError as error:
         raise BundleError(f"bundle {path} must be a whole safetensors file: {error}") from None
     golden = tensors.get("golden.image", np.empty(0)).shape[:1] or (0,)
@@ -254,17 +265,17 @@ def read(path: Path) -> Bundle:
             f"bundle {path}: tensor 'golden.logit' must have 1 to {net.classes} columns, the trained classes, "
             f"not {logit[0]}"
         )
-    provenance = json.loads(metadata["provenance"])
+    provenance = _json(path, metadata, "provenance")
     actual_digest = _digest(net, provenance, tensors)
     if actual_digest != metadata["digest"]:
         raise BundleError(
             f"bundle {path}: field 'digest' must match the content, {actual_digest[:12]}, "
-            f"not {metadata['digest'][:12]}"
+            f"not {shown(metadata['digest'][:12])}"
         )
     bundle = _assemble(net, tensors, provenance)
     for name, packed in _tensors(bundle).items():
         if (packed != tensors[name]).any():
-            raise BundleError(f"bundle {path}: tensor {name!r} must have 0 in its unused bits")
+            raise BundleError(f"bundle {path}: tensor {shown(name)} must have 0 in its unused bits")
     return bundle
 
 
@@ -274,25 +285,32 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
             raise BundleError(f"bundle {path}: field {name!r} must be present, but is not")
     if metadata["format"] != FORMAT:
         raise BundleError(
-            f"bundle {path}: field 'format' must be {FORMAT!r}, not {metadata['format']!r}"
+            f"bundle {path}: field 'format' must be {FORMAT!r}, not {shown(metadata['format'])}"
         )
     if metadata["version"] != str(VERSION):
         raise BundleError(
-            f"bundle {path}: field 'version' must be {VERSION}, not {metadata['version']!r}"
+            f"bundle {path}: field 'version' must be {VERSION}, not {shown(metadata['version'])}"
         )
-    for name in ("network", "provenance"):
-        try:
-            json.loads(metadata[name])
-        except json.JSONDecodeError as error:
-            raise BundleError(f"bundle {path}: field {name!r} must be JSON: {error}") from None
-    if not isinstance(json.loads(metadata["provenance"]), dict):
+    network, provenance = (_json(path, metadata, name) for name in ("network", "provenance"))
+    if not isinstance(provenance, dict):
         raise BundleError(
-            f"bundle {path}: field 'provenance' must be an object, not {metadata['provenance']!r}"
+            f"bundle {path}: field 'provenance' must be an object, not {shown(metadata['provenance'])}"
         )
     try:
-        return presets.network_from_dict(json.loads(metadata["network"]))
+        return presets.network_from_dict(network)
     except SpecError as error:
         raise BundleError(f"bundle {path}: field 'network': {error}") from None
+
+
+def _json(path: Path, metadata: dict[str, str], name: str):
+    try:
+        return reading.json_of(metadata[name], f"bundle {path}: field {name!r}")
+    except ReadError as error:
+        raise BundleError(str(error)) from None
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _assemble(net: NetworkSpec, tensors: dict[str, np.ndarray], provenance: dict) -> Bundle:

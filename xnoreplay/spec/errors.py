@@ -27,6 +27,10 @@ class ImageError(XnoreplayError, ValueError):
     """An image of the wrong shape or type."""
 
 
+class ReadError(XnoreplayError, ValueError):
+    """A file that cannot be read as what it must be."""
+
+
 class ToolError(XnoreplayError):
     """An external tool that is missing or failed."""
 

@@ -1,11 +1,11 @@
 """Named presets: a network, the machine it runs on, and the scenario it learns."""
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.spec.errors import SpecError, require, shown, unknown
+from xnoreplay.spec import reading
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
@@ -181,9 +181,9 @@ def load(name_or_path: str) -> Preset:
 def from_file(path: Path) -> Preset:
     """Read a preset from a TOML file; see `load`."""
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SpecError(f"spec file {path} must be readable TOML: {error}") from None
+        tree = reading.read_toml(path, "spec file")
+    except ReadError as error:
+        raise SpecError(str(error)) from None
     return from_dict(tree, default_name=path.stem)
 
 

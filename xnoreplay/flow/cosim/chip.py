@@ -19,6 +19,7 @@ from xnoreplay.flow.cosim.window import recording
 from xnoreplay.flow.progress import Progress
 from xnoreplay.flow.tools import verilator_env
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec import reading
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, ToolError
 from xnoreplay.spec.presets import Preset
@@ -109,8 +110,8 @@ def read_verilog(folder: Path, trust: bool = False) -> str:
     """
     path = folder / VERILOG if folder.is_dir() else folder
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = reading.text(path)
+    except (OSError, ValueError) as error:
         raise SpecError(f"{path} must be readable Verilog: {error}") from None
     if not trust:
         trusting.check(text, str(path))

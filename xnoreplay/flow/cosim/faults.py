@@ -8,7 +8,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
-from xnoreplay.spec.errors import SpecError, unknown
+from xnoreplay.spec.errors import SpecError, shown, unknown
 from xnoreplay.spec.plan import Plan
 
 FORMS = "rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE"
@@ -72,7 +72,7 @@ def parse(texts: list[str], plan: Plan) -> Faults:
             else:
                 raise ValueError
         except ValueError:
-            raise SpecError(f"fault must be {FORMS}, not {text!r}") from None
+            raise SpecError(f"fault must be {FORMS}, not {shown(text)}") from None
     for name, row, bit in (*found["rtl"], *found["sim"]):
         _check_bit(plan, name, row, bit)
     faults = Faults(*(tuple(found[kind]) for kind in ("rtl", "sim", "plan")))

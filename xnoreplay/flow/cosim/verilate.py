@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow import files, processes
+from xnoreplay.flow import files, guard, processes
 from xnoreplay.flow.cosim.script import REGISTERS
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import caches
@@ -179,7 +179,7 @@ class Verilate:
 
     def _prune(self) -> None:
         """Forget what a killed process left, and the designs that were not used for longest."""
-        files.sweep(self.cache)
+        files.sweep(self.cache, re.compile(r".+-[0-9a-f]{20}").fullmatch)
         caches.prune(self.cache, OURS, KEEP)
 
     def _build(
@@ -260,7 +260,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
     Where a file system has no locks, two may build the same: each replaces the folder by a whole one.
     """
-    with (folder / ".lock").open("a") as lock:
+    with guard.open_lock(folder) as lock:
         with suppress(OSError):
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -4,6 +4,7 @@ The script is carried out once more, up to the window's end, by a simulation tha
 comparison without a waveform is not slowed, and what precedes the window leaves nothing behind.
 """
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from xnoreplay.flow.cosim import layout, session, window
 from xnoreplay.flow.cosim.chip import DesignUnderTest
 from xnoreplay.flow.cosim.fst import Enumeration, Waveform, convert
 from xnoreplay.flow.cosim.script import Script
+from xnoreplay.flow.step import own_folder, require_own
 from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import Command
@@ -69,12 +71,16 @@ def write(
     ------
     SpecError
         Where the run has no such window, or it is too long.
+    XnoreplayError
+        Where the folder is there already and is somebody else's.
     CheckFailure
         Where chip and simulator differ in it or before; the waveform is there if the chip came to
         the window.
     """
     first, last = window.resolve(text, spans)
     check_room(design.verilog, first, last)
+    folder = target / f"{first}-{last}"
+    require_own(folder, FOLDER)
     setup, _ = design.setup(SIMULATOR, waves=(first, last))
     index = next(n for n, (_, stop) in enumerate(spans) if last < stop)
     work = design.work / FOLDER
@@ -82,8 +88,8 @@ def write(
     vcd = work / window.VCD
     if not vcd.exists():
         raise _not_reached(text, outcome)
-    folder = target / f"{first}-{last}"
-    with files.whole_folder(folder) as part:
+    files.sweep(target, re.compile(r"\d+-\d+").fullmatch)
+    with own_folder(folder, FOLDER) as part:
         wave = convert(vcd, part / FST, last, enumerations(setup.plan), design.progress)
         vcd.unlink()
         _lay_out(wave, part, folder)

@@ -8,7 +8,7 @@ from xnoreplay.flow.cosim.script import BUS, Script
 from xnoreplay.flow.cosim.verilate import TOP
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.plan import Plan
 
 FIRST = "waves_first"  # plusarg: the cycle with which the VCD begins
@@ -63,12 +63,12 @@ def parse(text: str) -> tuple[str, int, int]:
     """
     match = re.fullmatch(r"(?:command:(\d+)|(\d+):(\d+))", text.strip())
     if not match:
-        raise SpecError(f"--waves must be {FORMS}, not {text!r}")
+        raise SpecError(f"--waves must be {FORMS}, not {shown(text)}")
     command, first, last = match.groups()
     if command is not None:
         return "command", int(command), int(command)
     if int(first) > int(last):
-        raise SpecError(f"the first cycle of --waves must not be past its last, but {text!r} is")
+        raise SpecError(f"the first cycle of --waves must not be past its last, but {shown(text)} is")
     return "cycles", int(first), int(last)
 
 
@@ -99,14 +99,14 @@ def resolve(text: str, spans: list[tuple[int, int]]) -> tuple[int, int]:
     if kind == "command":
         if first >= len(spans):
             raise SpecError(
-                f"--waves must name one of the script's commands 0 to {len(spans) - 1}, not {text!r}"
+                f"--waves must name one of the script's commands 0 to {len(spans) - 1}, not {shown(text)}"
             )
         start, stop = spans[first]
         if start == stop:
-            raise SpecError(f"--waves must name a command that takes cycles, but {text!r} takes none")
+            raise SpecError(f"--waves must name a command that takes cycles, but {shown(text)} takes none")
         return start, stop - 1
     if last >= cycles:
-        raise SpecError(f"--waves must lie within cycles 0 to {cycles - 1} of the run, not {text!r}")
+        raise SpecError(f"--waves must lie within cycles 0 to {cycles - 1} of the run, not {shown(text)}")
     return first, last
 
 

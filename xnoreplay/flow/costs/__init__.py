@@ -7,6 +7,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import SpecError, XnoreplayError, shown, unknown
 from xnoreplay.spec.target import DEVICE_TYPES, TargetSpec
 
@@ -70,8 +71,8 @@ def use_sram(path: Path | None) -> None:
 
 def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
-        rows = tuple(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        rows = tuple(csv.DictReader(reading.text(path).splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
         raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
     if not rows:
         raise CostError(f"SRAM table {path} must have at least one row, not none")

@@ -1,11 +1,11 @@
 """Logic costs that a user measured with `characterize --liberty`, in place of the cited ones."""
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow.costs import Cost, CostError
+from xnoreplay.spec import reading
 from xnoreplay.spec.errors import SpecError, require, shown
 from xnoreplay.spec.plan import Plan
 
@@ -72,7 +72,7 @@ def read(path: Path) -> Logic:
         0, no supply.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = reading.read_json(path)
         if tree["format"] != FORMAT:
             raise ValueError(f"its format is {shown(tree['format'])}")
         check(tree)

@@ -1,0 +1,123 @@
+"""Files that somebody hands over, read so that whatever is wrong with them is one sentence.
+
+A named pipe would never end and a folder cannot be read, so only regular files are; JSON and TOML that
+their readers cannot take, for depth, for length of a number, or for bytes that are no text, are refused.
+"""
+
+import io
+import json
+import math
+import os
+import re
+import stat
+import tomllib
+from io import BufferedReader
+from pathlib import Path
+
+from xnoreplay.spec.errors import ReadError, shown
+
+KINDS = {
+    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFLNK: "a symbolic link",
+}  # fmt: skip
+LONG = re.compile(r"Exceeds the limit \((\d+) digits\)")
+"""As Python says it of a number whose digits are too many."""
+LONE = re.compile("[\ud800-\udfff]")
+"""Half of a UTF-16 pair: no character, and no UTF-8 can hold it."""
+
+
+def kind(mode: int) -> str:
+    """What a file is that is no regular one, from its mode.
+
+    >>> kind(stat.S_IFIFO)
+    'a named pipe'
+    """
+    return KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def check_file(path: Path) -> None:
+    """Refuse what is no regular file, before a reader waits for its end.
+
+    Raises
+    ------
+    OSError
+        Where there is nothing.
+    ReadError
+        For a folder, a named pipe, a socket or a device.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except ValueError as error:  # a name with a zero byte
+        raise ReadError(f"{shown(str(path))} can be no file's name: {error}") from None
+    if not stat.S_ISREG(mode):
+        raise ReadError(f"{path} is {kind(mode)}, not a regular file")
+
+
+def opened(path: Path) -> BufferedReader:
+    """A regular file, opened to be read; raises as `check_file`, and OSError where it may not be read."""
+    check_file(path)
+    return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+
+
+def raw(path: Path) -> bytes:
+    """The bytes of a regular file; raises as `opened`."""
+    with opened(path) as file:
+        return file.read()
+
+
+def text(path: Path) -> str:
+    """The text of a regular file in UTF-8, its lines ended by newlines; raises as `opened`, and ReadError."""
+    try:
+        with io.TextIOWrapper(opened(path), encoding="utf-8") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise ReadError(f"{path} must be text in UTF-8: {error.reason} at byte {error.start:,}") from None
+
+
+def json_of(content: str, name: str):
+    """The value of a JSON text: as the standard has it, so no NaN, no infinity and no lone surrogate.
+
+    name : what the text is, for the sentence of a ReadError
+    """
+    try:
+        value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
+        if re.search(r"\\u[dD][89a-fA-F]", content) and LONE.search(json.dumps(value, ensure_ascii=False)):
+            raise ValueError("a text in it has half of a surrogate pair, which is no character")
+        return value
+    except RecursionError:
+        raise ReadError(f"{name} must be JSON, but is nested too deeply") from None
+    except ValueError as error:
+        raise ReadError(f"{name} must be JSON: {_told(error)}") from None
+
+
+def _no_number(constant: str):
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{shown(digits)} is beyond the greatest number")
+    return number
+
+
+def _told(error: Exception) -> str:
+    if found := LONG.search(str(error)):
+        return f"a number in it has more than {int(found[1]):,} digits"
+    return getattr(error, "strerror", None) or str(error)
+
+
+def read_json(path: Path):
+    """The value of a JSON file; raises as `text` and `json_of`."""
+    return json_of(text(path), str(path))
+
+
+def read_toml(path: Path, what: str) -> dict:
+    """The tables of a TOML file; what: the kind of file, for the sentence. Raises ReadError."""
+    name = f"{what} {path}"
+    try:
+        return tomllib.loads(text(path))
+    except RecursionError:
+        raise ReadError(f"{name} must be readable TOML, but is nested too deeply") from None
+    except (OSError, ValueError) as error:
+        raise ReadError(f"{name} must be readable TOML: {_told(error)}") from None
