@@ -273,7 +273,7 @@ class HostPort:
             await self.write(address, self.rng.getrandbits(32))
         for offset in (1, 2, 3):
             await self.read(Register.ID + offset, 1)
-            await self.raw_write(Register.SEEN + offset, 1, 15)
+            await self.raw_write(Register.PHASE + offset, 1, 15)
 
     async def every_window(self) -> None:
         """Rows read, written and put back; gaps, ends and addresses past all windows."""
