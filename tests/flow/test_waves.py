@@ -239,8 +239,14 @@ def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatc
 
 
 @needs_verilator
+def room(source, cycles: int) -> int:
+    """Bytes that a waveform of so many cycles of the chip may take, and not of one more."""
+    characters = len((source / chip.VERILOG).read_text())
+    return -(-cycles * characters // waves.CHARACTERS)
+
+
 def test_a_window_too_long_for_the_disk(monkeypatch, source, spans):
-    monkeypatch.setattr(waves, "ROOM", 100_000)
+    monkeypatch.setattr(waves, "ROOM", room(source, 12))
     with (
         chip.opened(TINY, BUNDLE, source, Silent()) as design,
         pytest.raises(SpecError, match="--waves must be of at most 12 cycles of this chip, not 13"),
@@ -254,8 +260,10 @@ def test_only_one_simulator_records():
     waves.check_simulator("both")
 
 
-def test_a_window_too_long_for_the_disk_is_refused_before_the_comparison(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(waves, "ROOM", 100_000)
+def test_a_window_too_long_for_the_disk_is_refused_before_the_comparison(
+    tmp_path, monkeypatch, capsys, source
+):
+    monkeypatch.setattr(waves, "ROOM", room(source, 12))
     folder = tmp_path / "run"
     assert main(["cosim", "--preset", "tiny", "--untrained", "--out", str(folder), "--waves", "0:50"]) == 1
     assert "--waves must be of at most 12 cycles" in capsys.readouterr().err
