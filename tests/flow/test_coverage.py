@@ -170,7 +170,7 @@ def test_corner_images():
     ("command", "argument", "seen", "why"),
     [
         (0, 0, 2, coverage.UNKNOWN),
-        (8, 0, 2, coverage.UNKNOWN),
+        (max(Command) + 1, 0, 2, coverage.UNKNOWN),
         (Command.STAGE, 4, 2, "label to stage"),
         (Command.STAGE, 3, 2, ""),
         (Command.INSERT, 2, 2, "label to insert"),

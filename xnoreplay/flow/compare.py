@@ -8,7 +8,7 @@ from xnoreplay.flow.metrics import Metric, quantity
 from xnoreplay.flow.report import NUMBERS
 from xnoreplay.flow.session_text import columns
 from xnoreplay.flow.step import require_whole, step_record
-from xnoreplay.spec.errors import XnoreplayError, shown
+from xnoreplay.spec.errors import ReadError, XnoreplayError, shown
 
 TIMINGS = ("step.", "speed.")  # of the machine, not of the chip
 GREATEST = 1e300  # beyond it a difference would be infinite
@@ -67,6 +67,8 @@ def read(path: Path) -> tuple[str, dict[str, Metric]]:
         tree = files.read_json(file)
         found = [_metric(m) for m in tree["metrics"]]
         return str(tree["preset"]), {m.name: m for m in found}
+    except ReadError as error:
+        raise XnoreplayError(f"{path} must be a run folder with a report, or a report.json, but: {error}") from None
     except XnoreplayError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

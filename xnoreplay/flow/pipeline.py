@@ -121,6 +121,9 @@ class Settings:
             limits.count("training epochs", self.epochs, "epochs")
         for name in FLAGS:
             require.flag(name, getattr(self, name))
+        for name in WORDS:
+            if not isinstance(getattr(self, name), str):
+                raise SpecError(f"{name} must be a word, not {shown(getattr(self, name))}")
         if self.sweep is not None:
             if not isinstance(self.sweep, dict) or not all(isinstance(v, list) for v in self.sweep.values()):
                 raise SpecError(f"a sweep must be lists of values by dial, not {shown(self.sweep)}")
@@ -163,9 +166,6 @@ def resolve(
         strange = recorded.keys() - {f.name for f in fields(Settings)}
         if strange:
             raise ValueError(f"{shown(sorted(strange)[0])} is no setting")
-        for name in WORDS:
-            if not isinstance(recorded.get(name, ""), str):
-                raise ValueError(f"{name} must be a word, not {shown(recorded[name])}")
     except (FileNotFoundError, NotADirectoryError):
         recorded = {"preset": presets.PRESETS["digits"]}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, SpecError) as error:

@@ -128,6 +128,8 @@ class Model:
             return 0
         if step.command == resets.POWER:
             return int(Command.RESTORE)
+        if step.command == PORT:
+            return int(Command.INFER)
         if step.command == resets.HOST or step.command in ASIDE:
             return self.word
         return Command[step.command.upper()] | step.argument << 16
@@ -143,7 +145,8 @@ class Model:
             replace(step, stage=replace(step.stage, cycles=rest)).carry_out(
                 self.fast, self.script.images
             )
-            self.word = int(Command.INFER)
+            self.word = self._word(step)
+        self.coverage.passed()
         still: dict = {"phases": [], "events": [], "trace": [], "before": {}, "responses": []}
         return faults, judge.reached, self._state(step) | still
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from xnoreplay.flow.cosim import resets
-from xnoreplay.flow.cosim.script import BUS, Script, Step
+from xnoreplay.flow.cosim.script import BUS, PORT, Script, Step
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.learning import EXP_ENTRIES, P_BITS
@@ -214,8 +214,15 @@ class Coverage:
     def _hit(self, point: str, *members: str) -> None:
         self.hits[point].update(members)
 
+    def passed(self) -> None:
+        """Pass over what a stage on the host port did: it has a count of its own, in `protocol`."""
+        self._before = self.chip.counters
+
     def step(self, step: Step, result, images: np.ndarray) -> None:
         """A step that was carried out with this `sim.run.Result`."""
+        if step.command == PORT:
+            self.passed()
+            return
         now = self.chip.counters
         lost = step.reset or step.command in (resets.RESET, resets.POWER)
         if step.command != "counters" and not lost:

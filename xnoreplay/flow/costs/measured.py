@@ -6,7 +6,7 @@ from pathlib import Path
 
 from xnoreplay.flow.costs import Cost, CostError
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import SpecError, require, shown
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown
 from xnoreplay.spec.plan import Plan
 
 FORMAT = "xnoreplay-logic-1"
@@ -97,6 +97,8 @@ def read(path: Path) -> Logic:
             segment=tree["segment"],
             proxy_bits=tree["proxy_bits"],
         )
+    except ReadError as error:
+        raise CostError(f"logic costs {error}") from None
     except (
         OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
     ) as error:
