@@ -75,7 +75,7 @@ def test_the_whole_script_reaches_all(whole):
     found = reached(PLAN, BUNDLE, whole)
     needed = coverage.required(PLAN, BUNDLE, whole)
     assert not found.missing(needed)
-    assert needed.keys() == POINTS.keys() - {"resets in mid-work", "restores"}
+    assert needed.keys() == POINTS.keys()
     table = {row["point"]: row for row in found.table(needed)}
     assert all(table[name]["reached"] == table[name]["required"] > 0 for name in needed)
 
@@ -88,9 +88,10 @@ def test_the_whole_script_reaches_all(whole):
         ("late pixels", lambda s: any(s.gaps or ()), "pixels in time and late"),
         ("an epoch", lambda s: s.command == "epoch" and not s.abort, "commands"),
         ("refused commands", lambda s: s.command == "refuse", "commands refused"),
-        ("aborts", lambda s: bool(s.abort), "phases aborted"),
+        # An aborted restore stays: the host's transfers after it meet the stale counts that it leaves.
+        ("aborts", lambda s: bool(s.abort) and s.command != "restore", "phases aborted"),
         ("carries", lambda s: s.command == "counters", "counters' carries"),
-        ("written memories", lambda s: s.command == "write", "proxies at their ends"),
+        ("written memories", lambda s: s.command == "write", "deltas clamped"),
         ("sessions", lambda s: s.command == "retrain", "counters moved"),
         ("sessions", lambda s: s.command == "retrain", "decays"),
         ("rebalances", lambda s: s.command == "rebalance", "replay memory"),

@@ -97,7 +97,7 @@ WRONG = {
     "reads never have their turn": (
         r"reads_next <= \S+ ;", "reads_next <= 1'h0;", None,
     ),
-    "ARRIVE of classes + 1": (r"(data\[31:16\] <= 3'h)4;", r"\g<1>5;", "BRESP"),
+    "ARRIVE of classes + 1": (r"(value\[31:16\] <= 3'h)4;", r"\g<1>5;", "BRESP"),
     "window open in the start cycle": (r"occupied = busy \| start;", "occupied = busy;", None),
     "everything open while busy": (r"occupied = busy \| start;", "occupied = start;", None),
     "pixel taken outside the input": (

@@ -24,7 +24,8 @@ LENGTHS = ("whole", "large", "short", "part")
 """Kinds of scripts: the whole comparison; that of a large network; that for a slow simulator; and
 steps of another script, carried out again, which have nothing to reach."""
 CARRIES = (24, 32, COUNTER_BITS)  # powers of two that every counter passes
-LATENTS = 8  # distinct ones that a script must show, where the network tells so many apart
+LATENTS = 8  # distinct ones that a whole script must show, where the network tells so many apart
+FEW_LATENTS = 4  # and one of few images
 LOOKED_AT = 400  # images of a script by which that is judged
 RESETS = 2  # in mid-work
 RESTORES = 1  # of the replay memory, after its power went
@@ -72,10 +73,11 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
     staging = can_fill_staging(plan)
     learning = ("output", "hidden") if target.hidden_learns else ("output",)
     moved = [n for n in names if can_move(plan, n)] if length == "whole" else ["cycles", "images"]
+    latents = LATENTS if length == "whole" else FEW_LATENTS
     members: dict[str, list[str]] = {
         "corner images": list(corners(net.height, net.width, length)),
         "thresholds": _thresholds(bundle.thresholds),
-        "distinct latents": [f"{n + 1}" for n in range(min(LATENTS, _distinct(plan, bundle, script)))],
+        "distinct latents": [f"{n + 1}" for n in range(min(latents, _distinct(plan, bundle, script)))],
         "pixels in time and late": ["in time", "late"],
         "commands": [c.name.lower() for c in Command],
         "commands refused": list(_REFUSALS if length == "whole" else _EARLY),

@@ -56,6 +56,8 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         *corners.refused(plan.network.classes, 0),
         Step("arrive", base, bus=True),
         Step("insert", 0, int(classes[0][-1]), memories=some),
+        # Its restores count labels that were written past every port: their classes must be seen.
+        replace(port(plan, 1, (), **stage), image=chosen[0]),
     ]
     for n, i in enumerate(chosen):
         gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
@@ -79,7 +81,6 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         Step("restore", memories=changing(plan), bus=True),
         Step("infer", 0, chosen[0], reset=EDGE, memories=changing(plan), bus=True),
     ]
-    steps.insert(0, replace(port(plan, 1, (), **stage), image=chosen[0]))
     steps.append(replace(port(plan, 2, whole, **stage), image=chosen[0]))
     used = sorted({s.image for s in steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}
