@@ -21,8 +21,8 @@ CHUNK = (1 << 32) - 1
 class HostPort:
     """32-bit transfers of a host, one after another.
 
-    A row that is wider than a transfer is written low words first; the words gather here, and the
-    write of the last one commits the row.
+    A row that is wider than a transfer is written low words first. The words but the last gather here,
+    0 where none was written; the write of the last one commits the row and does not gather.
     """
 
     def __init__(self, chip: Simulator) -> None:
@@ -50,10 +50,11 @@ class HostPort:
     def _write_row(self, window: Window, row: int, chunk: int, data: int) -> Response:
         if window.memory.name in READ_ONLY:
             return Response.SLVERR
-        self.gathered[chunk] = data
-        if chunk == window.chunks - 1:
-            value = sum(self.gathered.get(c, 0) << 32 * c for c in range(window.chunks))
-            self.chip.write_row(window.memory.name, row, value)
+        if chunk < window.chunks - 1:
+            self.gathered[chunk] = data
+        else:
+            low = sum(self.gathered.get(c, 0) << 32 * c for c in range(chunk))
+            self.chip.write_row(window.memory.name, row, data << 32 * chunk | low)
         return Response.OKAY
 
     def _read(self, offset: int) -> tuple[Response, int]:
