@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from xnoreplay.flow import cli, reference
+from xnoreplay.flow.cosim import coverage
+from xnoreplay.spec import limits, presets, registers
+from xnoreplay.spec import plan as plans
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
@@ -41,7 +44,7 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capfd):
     said = capfd.readouterr()
     assert "must equal the simulator, but: command" in said.err
     assert re.search(r"[\d,]+ cycles, [\d.]+ ms", said.out)
-    assert list(tmp_path.glob("runs/mine/cosim/waves/10-60/*.fst"))
+    assert len(list(tmp_path.glob("runs/mine/cosim/waves/*-*/*.fst"))) == 1
 
 
 @pytest.mark.parametrize("kind", [NetworkSpec, Conv, TargetSpec, ScenarioSpec])
@@ -66,3 +69,54 @@ def test_every_command_and_option_is_on_its_page():
             if parameter.name != "help":
                 assert any(option in section for option in parameter.opts), (name, parameter.opts)
     assert "## xnoreplay presets show\n" in page
+
+
+@pytest.mark.parametrize("name", reference.SHOWN)
+def test_all_that_a_host_addresses_is_on_its_page(name):
+    """Each register, command, status bit, window and counter of a chip, with its number."""
+    preset = presets.load(name)
+    memories = plans.compile(preset.network, preset.target).memories
+    sections = reference.host_map().split("\n## ")
+    page = {section.split("\n")[0]: section for section in sections}
+    for register in registers.Register:
+        assert f"| `{int(register):#05x}` | `{register.name}` |" in page["Registers"]
+    for register in registers.writable(memories):
+        row = next(r for r in page["Registers"].splitlines() if f"`{register.name}` |" in r)
+        assert "| read, write while idle |" in row
+    for command in registers.Command:
+        assert f"| {int(command)} | `{command.name}` |" in page["Commands"]
+    for bit in registers.Status:
+        assert f"| {int(bit)} | `{bit.name}` |" in page["Bits of STATUS"]
+    for window in registers.windows(memories):
+        row = next(r for r in page["Windows"].splitlines() if f"`{window.memory.name}` |" in r)
+        assert f"`{window.base:#010x}`" in row
+        assert f"{window.memory.depth:,} x {window.memory.width:,}" in row
+    column = reference.SHOWN.index(name) + 2
+    for i, counter in enumerate(registers.counters(memories)):
+        row = next(r for r in page["Counters"].splitlines() if r.startswith(f"| `{counter}` |"))
+        assert row.split("|")[column].strip() == f"`{0x400 + 8 * i:#x}`"
+
+
+def test_the_table_of_coverage_has_every_point():
+    """A row of docs/design.md for each point, in its order, with the scripts that must reach it."""
+    text = (DOCS / "design.md").read_text(encoding="utf-8")
+    table = text.split("| must be reached | whole | large | Icarus |")[1].split("\n\n")[0]
+    rows = [[c.strip() for c in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
+    lengths = ("whole", "large", "short")
+    assert len(rows) == len(coverage.POINTS)
+    for (what, *marks), (name, point) in zip(rows, coverage.POINTS.items(), strict=True):
+        reached = tuple(n for n, mark in zip(lengths, marks, strict=True) if mark)
+        assert reached == point.lengths, (what, name)
+
+
+def test_the_table_of_limits_is_that_of_the_code():
+    text = (DOCS / "limits.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `([a-z_ ]+)` \| ([\d,]+) \| (.*?) \|$", text, re.MULTILINE)
+    told = [(name, int(most.replace(",", "")), why) for name, most, why in rows]
+    assert told == [(name, *bound) for name, bound in limits.MOST.items()]
+
+
+def test_a_menu_lists_every_page():
+    menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:")[1]
+    pages = {p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md")} | set(reference.pages())
+    assert sorted(pages) == sorted(re.findall(r"- (\S+\.md)$", menu, re.MULTILINE))

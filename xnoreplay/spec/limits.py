@@ -60,7 +60,8 @@ MOST: dict[str, Bound] = {
     "minutes": Bound(10_080, "a week"),
     "megabits": Bound(1_000_000, "10^12 bits"),
 }
-"""By the name of a field or an option; all but `order_seed` are at least 1."""
+"""By the name of a field or an option. Each is an integer from 1 on (`count`), but for `order_seed`, which may be
+0, and `minutes` and `megabits`, which are any numbers above 0 (`number`)."""
 
 MEMORY, CYCLES = "XNOREPLAY_MEMORY", "XNOREPLAY_CYCLES"
 ALLOWED = {MEMORY: 8.0, CYCLES: 1e12}
@@ -82,7 +83,22 @@ def count(name: str, value: object, called: str | None = None) -> None:
 
 
 def number(name: str, value: object, called: str | None = None) -> None:
-    """SpecError where a number is not above 0 and at most the most of its kind."""
+    """Check a number that need not be an integer.
+
+    Parameters
+    ----------
+    name : str
+        Of `MOST`, whose bound holds.
+    value : object
+        What the user gave; in the unit of the option: minutes, or millions of bits.
+    called : str, optional
+        What the sentence calls it; `name` without it.
+
+    Raises
+    ------
+    SpecError
+        Where the value is no int or float above 0 and at most the bound.
+    """
     called = called or name
     most, why = MOST[name]
     if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= most:
@@ -125,7 +141,20 @@ def check_memory(what: str, needed: int) -> None:
 
 
 def check_cycles(what: str, needed: int) -> None:
-    """SpecError where so many clock cycles are more than may be simulated."""
+    """Refuse a simulation that would take too long.
+
+    Parameters
+    ----------
+    what : str
+        What would take the cycles, as the subject of the sentence: "a session of 3mb".
+    needed : int
+        Clock cycles of the chip, at most that many.
+
+    Raises
+    ------
+    SpecError
+        Where they are more than `allowed` of `XNOREPLAY_CYCLES`.
+    """
     most = allowed(CYCLES)
     if needed > most:
         raise SpecError(

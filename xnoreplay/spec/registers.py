@@ -77,12 +77,27 @@ READ_ONLY = ("replay.count",)
 """Memories whose window answers a write with SLVERR: the chip counts the labels itself."""
 
 STALES = ("replay.label", "staging.label", Register.SEEN, Register.STAGED)
-"""Windows and registers whose write makes the counts stale, until a restore has counted anew and come
-to its end unrefused."""
+"""Memories, by name, and registers whose write by the host sets STALE of STATUS: replay.count may then be
+other than the labels say. A RESTORE clears it when it comes to its end without refusing a label."""
 
 
 def arguments(command: Command, seen: int, classes: int) -> range:
-    """Arguments with which a command is taken after so many classes of a network's."""
+    """Arguments with which a chip that is idle and not stale takes a command; others get SLVERR.
+
+    Parameters
+    ----------
+    command : Command
+    seen : int
+        The chip's register SEEN: how many classes have been announced.
+    classes : int
+        Of the network.
+
+    Returns
+    -------
+    range
+        Empty where the command is refused whatever its argument, as RETRAIN is while `seen` is 0. A command
+        that has no use for its argument takes all 2^16.
+    """
     return {
         Command.STAGE: range(classes),
         Command.INSERT: range(seen),

@@ -24,6 +24,9 @@ FORMAT = "xnoreplay-snapshot"
 VERSION = 1
 SCRATCH = ("act.ping", "act.pong", "act.latent")
 """Windows on what every command that uses it writes first; a snapshot leaves them out."""
+COSTS = ("name", "clock_hz", "technology", "device_type")
+"""Fields of a target that decide neither memories nor the rule: chips that differ in them alone hold the
+same state."""
 
 
 @dataclass(frozen=True)
@@ -142,12 +145,21 @@ def into_chip(plan: Plan, snapshot: Snapshot, chip: Chip) -> bool:
 
 
 def check(plan: Plan, snapshot: Snapshot) -> None:
-    """Whether a chip of this plan may hold what a snapshot says.
+    """Refuse a snapshot that no chip of a plan comes to.
+
+    Parameters
+    ----------
+    plan : Plan
+    snapshot : Snapshot
+        Of any origin.
 
     Raises
     ------
     SpecError
-        For a register out of its range, a label of no class seen, or counts that are not the labels'.
+        Where a register of `spec.registers.writable` is missing or has a value that the chip does not take;
+        where a memory of `windows` is missing or has not its (depth, width) bits; where a label in an occupied
+        replay slot, or of one of the first STAGED staging places, is not below SEEN; and where replay.count
+        is not how often each class is among the labels of replay.label.
     """
     legal = registers.writable(plan.memories)
     for register, values in legal.items():
@@ -226,8 +238,14 @@ def read(plan: Plan, path: Path) -> Snapshot:
 
 
 def _metadata(plan: Plan) -> dict[str, str]:
-    """What tells a file of this chip from others."""
-    target = json.dumps(asdict(plan.target), sort_keys=True)
+    """The header's fields that tell a file of this chip from another's, but for the digest of its content.
+
+    `target` is the SHA-256 of the target's fields that decide memories and rule, all but `COSTS`, as JSON
+    with sorted keys.
+    """
+    target = json.dumps(
+        {name: value for name, value in asdict(plan.target).items() if name not in COSTS}, sort_keys=True
+    )
     return {
         "format": FORMAT,
         "version": str(VERSION),

@@ -250,7 +250,9 @@ class HostPort:
                 await event.wait()
 
     async def registers(self) -> None:
-        """Every register and counter is read; each but COMMAND and ABORT refuses a write."""
+        """Read every register, and every counter or a few in a short stage; write each one that takes no write;
+        write each of `spec.registers.writable` at the ends of its range, past them, at random and back to what it
+        held; read and write addresses below the windows where nothing is mapped, and unaligned ones."""
         known = [int(r) for r in Register if r != Register.COUNTERS]
         count = 2 * len(registers.counters(self.plan.memories))
         halves = [int(Register.COUNTERS) + 4 * i for i in range(count)]
