@@ -25,18 +25,26 @@ def asked() -> bool:
 
 
 def check() -> None:
-    """Raise again what a library swallowed."""
+    """Raise KeyboardInterrupt if the command was asked to end.
+
+    For between two pieces of work: a library may have caught the exception that the signal raised.
+    """
     if _asked:
         raise KeyboardInterrupt
 
 
 def in_force() -> bool:
-    """Whether this process treats signals so: it runs a command, and is no library."""
+    """Whether signals end this process as this module says: true once `entry` has begun a command, false where
+    a script imported the package."""
     return _orderly
 
 
 def entry() -> None:
-    """The console script."""
+    """Run the command line as a program: the entry point of `xnoreplay`. Never returns.
+
+    It handles SIGINT, SIGTERM and, unless that is ignored as under nohup, SIGHUP; begins the keeper; clears what
+    killed commands left; and ends the process with the command's exit code, or with `CODE` where a signal came.
+    """
     numbers: list[int] = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as under nohup
         numbers.append(signal.SIGHUP)

@@ -38,7 +38,11 @@ def follow(owner: int) -> tuple[set[int], str]:
 
 
 def marked(folder: str) -> list[int]:
-    """Processes whose environment carries a folder as the one they belong to."""
+    """Process ids of all that were begun for the owner of a temporary folder, however remotely.
+
+    These have XNOREPLAY_WORK=FOLDER in the environment they were begun with. This process is left out, and so are
+    those that may not be looked at; where there is no /proc, the list is empty.
+    """
     text = MARKED + os.fsencode(folder)
     found = []
     for name in os.listdir("/proc") if folder and os.path.isdir("/proc/self") else ():

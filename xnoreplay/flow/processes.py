@@ -37,9 +37,27 @@ class Done:
 
 
 def start(command: Sequence[object], env: dict[str, str] | None = None, **options) -> subprocess.Popen:
-    """Begin a child in a group of its own; `end` or `forget` it.
+    """Begin a child process in a process group of its own, and tell the keeper.
 
-    env, options : as of `subprocess.Popen`; there is no standard input, unless one is given
+    The caller calls `forget` once the child has ended by itself and was waited for, or `end` to end it.
+
+    Parameters
+    ----------
+    command : sequence
+        Program and arguments; each is turned into text.
+    env : dict of str to str, optional
+        The child's environment, this process's without it; variables that name the temporary folder are added.
+    options
+        Others of `subprocess.Popen`. There is no standard input unless `stdin` is given.
+
+    Returns
+    -------
+    subprocess.Popen
+
+    Raises
+    ------
+    OSError
+        Where the program cannot be run.
     """
     options.setdefault("stdin", subprocess.DEVNULL)
     given = (dict(os.environ) if env is None else env) | temporary.environment()
@@ -190,14 +208,22 @@ def _dismiss(process: subprocess.Popen) -> None:
 
 
 def watch() -> None:
-    """Have the keeper look after what other libraries begin, too: see `temporary.adopt`."""
+    """Begin the keeper now, without waiting for a first child of `start`.
+
+    Processes that other libraries begin are ended by it, too, when this process is killed: they carry the
+    temporary folder in their environment (`temporary.adopt`).
+    """
     with _lock:
         _watch()
 
 
 @contextmanager
 def deaf() -> Iterator[None]:
-    """Children begun in the block never see Ctrl-C: their parent decides. It still does itself."""
+    """Block SIGINT while children are begun in the block, which they inherit for good.
+
+    So Ctrl-C ends a child only when its parent ends it. A SIGINT that comes to this process in the block is handled
+    right after it.
+    """
     previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -76,8 +76,9 @@ class Step:
     asked : bool
         It runs only where it is named, not with those around it.
     lesser : str
-        Key of the configuration that is true where the step must do with less, or ''. A result that
-        had more stays up to date.
+        Key of a bool in the step's configuration, or ''. True says that the step must do with less than it is for, as
+        co-simulation with random images where a data set is missing. A result recorded with False, which had
+        all, stays up to date then.
     beside : tuple of str
         Files inside its folder that other work adds later, as patterns of paths; a folder's name is for
         all in it. No output of the step, gone when it runs again.
@@ -195,7 +196,24 @@ def own_folder(target: Path, step: str, config: dict | None = None) -> Iterator[
 
 
 def record_of(step: str, config: dict, outputs: dict[str, str], start: float) -> dict:
-    """The record of work outside the steps of a run; start: by the monotonic clock."""
+    """What `step.json` says of work outside the steps of a run.
+
+    Parameters
+    ----------
+    step : str
+        Name of the work, which `foreign` compares.
+    config : dict
+        What it was asked for, plain values.
+    outputs : dict of str to str
+        SHA-256 of each file, by its path relative to the folder.
+    start : float
+        `time.monotonic` when it began, in seconds.
+
+    Returns
+    -------
+    dict
+        Every key of `RECORDED`; ``code`` and ``failure`` are '', ``inputs`` is {}.
+    """
     seconds = round(time.monotonic() - start, 3)
     return {
         "step": step, "version": xnoreplay.__version__, "code": "", "config": config, "inputs": {},
@@ -324,7 +342,18 @@ class Run:
         return [n for n in chosen if n in (first, last) or not self.steps[n].asked]
 
     def span(self, first: str, last: str) -> list[str]:
-        """The same, and all they need."""
+        """The steps of `between`, and every step that one of them needs, however remotely.
+
+        Returns
+        -------
+        list of str
+            Names in the order they run.
+
+        Raises
+        ------
+        XnoreplayError
+            For an unknown step, and where `first` comes after `last`.
+        """
         needed = {n for name in self.between(first, last) for n in self.require(name)}
         return [name for name in self.steps if name in needed]
 
@@ -424,7 +453,11 @@ class Run:
         }
 
     def pending(self, names: Iterable[str]) -> list[str]:
-        """Those of the steps that would run now."""
+        """Which of these steps `run` would carry out now; nothing is written.
+
+        A step is among them where a step that it needs has not succeeded, or where its own record is missing, is of
+        a failed check, or does not have its present configuration, code, inputs and files.
+        """
         return [n for n in names if not self._is_current(self.steps[n])]
 
     def _is_current(self, step: Step) -> bool:
@@ -433,6 +466,7 @@ class Run:
         return self._up_to_date(step.name, self._recipe(step))
 
     def record(self, name: str) -> dict:
+        """What is in the `step.json` of a step of this run; {} where there is none, or none that is whole."""
         return step_record(self.folder / name)
 
     def _succeeded(self, name: str) -> bool:

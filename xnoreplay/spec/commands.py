@@ -39,12 +39,26 @@ def insert_label(label: object, seen: int) -> int:
 
 
 def arriving(seen: object, before: int, classes: int) -> int:
-    """How many classes are announced, as a Python integer.
+    """Check the number of classes that an `arrive` announces.
+
+    Parameters
+    ----------
+    seen : object
+        How many classes there are from now on, new and old.
+    before : int
+        How many had been announced.
+    classes : int
+        Of the network.
+
+    Returns
+    -------
+    int
+        `seen`.
 
     Raises
     ------
     SpecError
-        Where they are fewer than before, or more than the network's.
+        Where it is no integer from `before` to `classes`.
     """
     number = require.whole("seen", seen)
     require.between("seen", number, before, classes)
@@ -52,7 +66,20 @@ def arriving(seen: object, before: int, classes: int) -> int:
 
 
 def check_counted(command: str, stale: object) -> None:
-    """SpecError for a command that needs the counts of labels where a host has written labels since."""
+    """Refuse a command that needs the counts of labels while these are stale.
+
+    Parameters
+    ----------
+    command : str
+        Its name; one that needs them, which is any but infer and restore.
+    stale : object
+        True where a host has written labels, SEEN or STAGED, and no restore has come to its end unrefused since.
+
+    Raises
+    ------
+    SpecError
+        Where `stale` is true.
+    """
     if stale:
         raise SpecError(
             f"{command} must wait for a restore that is not refused, because the host has written "
@@ -61,7 +88,18 @@ def check_counted(command: str, stale: object) -> None:
 
 
 def check_retrain(seen: int) -> None:
-    """SpecError before any class was announced."""
+    """Refuse a session on a chip that knows no class.
+
+    Parameters
+    ----------
+    seen : int
+        How many classes have been announced.
+
+    Raises
+    ------
+    SpecError
+        Where it is 0.
+    """
     if not seen:
         raise SpecError("a class must have been announced before retraining, but none was")
 

@@ -29,7 +29,13 @@ lock = threading.Lock()
 
 
 def beside(target: Path, kind: str) -> Path:
-    """A name beside `target` that nobody has; kind: `PART` or `OLD`."""
+    """A path in the folder of `target` for a folder that is written for it or was replaced by it.
+
+    Its name is ``.NAME`` + `kind` + ``PID-DRAW``, DRAW 16 random hexadecimal digits, so no other process takes it.
+    Nothing is made.
+
+    kind : `PART` or `OLD`
+    """
     return target.with_name(f".{target.name}{kind}{os.getpid()}-{secrets.token_hex(8)}")
 
 
@@ -121,9 +127,18 @@ def clear(folder: Path) -> None:
 
 
 def sweep(parent: Path, known: Callable[[str], object]) -> None:
-    """Clear what a killed process left beside its targets: a part goes, a replaced folder without successor returns.
+    """Clear what killed processes left of `whole_file` and `whole_folder` in a folder.
 
-    known : says of a target's name whether it is one of those written there
+    A folder that was being written is removed. One that was being replaced gets its name back where nothing has
+    taken that, and is removed otherwise. Of these, only folders with a name of `beside` are touched that are
+    marked as ours, or empty. Errors of the file system are passed over: the next call tries again.
+
+    Parameters
+    ----------
+    parent : Path
+        Folder that the targets lie in; it need not be there.
+    known : callable
+        Takes a target's name; true where it is one of those that are written there.
     """
     # Of two that could return, the one set aside last is whole: the other was being cleared.
     for left in sorted(parent.iterdir(), key=_marked_at, reverse=True) if parent.is_dir() else ():
@@ -185,8 +200,18 @@ def whole_folder(
 
     Nothing is left of it otherwise, and `target` stays as it was.
 
-    check : raises where a folder that is there must not be replaced; asked first, and again of what is
-        about to go, when nobody can add to it by its name
+    Parameters
+    ----------
+    target : Path
+    check : callable
+        Takes the path of a folder that would be replaced, and raises an XnoreplayError where it must not be. It is
+        called with `target` before the block, with `target` again before that is set aside, and with the name
+        under which it was set aside, which nobody else knows, before the new folder takes its place.
+
+    Yields
+    ------
+    Path
+        The new folder, under a name of its own, to write in.
     """
     check(target)
     with _part(target) as part:

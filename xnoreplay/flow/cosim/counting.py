@@ -6,9 +6,15 @@ MASK = (1 << COUNTER_BITS) - 1
 
 
 class Counting:
-    """How far each counter stands from what it would be, had nobody moved it.
+    """Remembers by how much a script has moved each event counter, so that what it would be can be told.
 
-    Chip and model keep one each, in the same order of counters.
+    Test bench and simulator each have an instance, whose counters are in the order of `spec.registers.counters`.
+    Values are 48-bit integers and wrap.
+
+    Parameters
+    ----------
+    counters : int
+        How many there are.
     """
 
     def __init__(self, counters: int) -> None:
@@ -22,5 +28,18 @@ class Counting:
         return new
 
     def own(self, value: int, index: int = 0) -> int:
-        """What a counter, the first without an index, would be; the first is `cycles`."""
+        """What a counter would hold, had the script never moved it.
+
+        Parameters
+        ----------
+        value : int
+            What it holds, 0 to 2^48 - 1.
+        index : int
+            Its place in `spec.registers.counters`; 0 is that of `cycles`.
+
+        Returns
+        -------
+        int
+            0 to 2^48 - 1.
+        """
         return value - self.shifts[index] & MASK

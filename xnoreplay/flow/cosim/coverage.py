@@ -35,7 +35,15 @@ BUSY = "another one while one runs"
 
 @dataclass(frozen=True)
 class Point:
-    """why : the fault that stays hidden where it is not reached; lengths : scripts that must"""
+    """A kind of situation that a script must take the chip to; its members are given by `required`.
+
+    Parameters
+    ----------
+    why : str
+        The fault in a chip that co-simulation would not see without this situation.
+    lengths : tuple of str
+        Kinds of scripts, of `LENGTHS`, that must reach every member which the design can have.
+    """
 
     why: str
     lengths: tuple[str, ...] = ("whole",)
@@ -141,7 +149,12 @@ def _distinct(plan: Plan, bundle: Bundle, script: Script) -> int:
 
 
 def decisive(plan: Plan) -> bool:
-    """Whether logits can lie so far apart that all but one exponential are 0."""
+    """Whether a sample can exist of which only one class has an exponential above 0, as the softmax takes it.
+
+    A logit is a sum over `skip` inputs, each counted with two weights (two copies of +1 or -1), so it lies in
+    -2 skip to 2 skip, and two logits at most 4 skip apart. An exponential is 0 from the last entry of
+    `EXP_TABLE` on, at a distance of 15 after the shift.
+    """
     return 4 * plan.network.skip >> plan.rule.logit_shift >= EXP_ENTRIES - 1
 
 
@@ -152,14 +165,28 @@ def _pushes(plan: Plan) -> bool:
 
 
 def can_fill_staging(plan: Plan) -> bool:
-    """Whether there is a staging memory, and filling it takes a small part of a script's time."""
+    """Whether a script can fill the staging memory.
+
+    There must be one, and staging one sample more than it holds must take at most a quarter of `MANY_CYCLES`
+    clock cycles.
+    """
     staging = plan.replay.staging
     return staging > 0 and (staging + 1) * plan.feature_cycles <= MANY_CYCLES // 4
 
 
 def can_move(plan: Plan, name: str) -> bool:
-    """Whether a counter can count: some strobes are the host's alone, some belong to a hidden layer that
-    learns; and only there several blocks of classes leave one whose deltas are all 0."""
+    """Whether a command can move a counter of a chip of this plan.
+
+    Not the writes of weights.fe and weights.lgap, which the host alone does, and not what belongs to a hidden layer
+    that learns where it does not. A block of classes, B of them for a minibatch of B, is skipped where all its
+    deltas are 0: that needs a second block, so fewer samples in a minibatch than classes.
+
+    Parameters
+    ----------
+    plan : Plan
+    name : str
+        Of `spec.registers.counters`.
+    """
     if name in ("weights.fe.writes", "weights.lgap.writes"):
         return False
     if name == "learn.blocks_skipped" and plan.target.batch >= plan.network.classes:
@@ -221,7 +248,16 @@ class Coverage:
         self._before = self.chip.counters
 
     def step(self, step: Step, result, images: np.ndarray) -> None:
-        """A step that was carried out with this `sim.run.Result`."""
+        """Count what a step reached; call it once after each step that the chip has carried out, in order.
+
+        Parameters
+        ----------
+        step : Step
+        result : sim.run.Result
+            What the chip returned for it.
+        images : ndarray
+            (n, height, width, channels) uint8: the script's, which `step.image` is an index into.
+        """
         if step.command == PORT:
             self.passed()
             return

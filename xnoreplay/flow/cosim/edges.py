@@ -49,9 +49,22 @@ def images(plan: Plan, bundle: Bundle, max_pixel: int, length: str = "whole") ->
 
 
 def shown(plan: Plan, first: int, count: int, memories: tuple[str, ...]) -> list[Step]:
-    """Each of `count` images from index `first` recognised, its way through the thermometer traced.
+    """Steps that recognise images of a script one after another.
 
-    The first one is disturbed by another command.
+    During the first of them, the host writes another command, which the busy chip must refuse.
+
+    Parameters
+    ----------
+    plan : Plan
+    first, count : int
+        Images first .. first + count - 1 of the script.
+    memories : tuple of str
+        Memories that are compared after each step.
+
+    Returns
+    -------
+    list of Step
+        Infers, each with a trace of the cycles of its input phase.
     """
     windows = ((0, plan.input.cycles),)
     return [
@@ -61,7 +74,21 @@ def shown(plan: Plan, first: int, count: int, memories: tuple[str, ...]) -> list
 
 
 def refused(classes: int, seen: int) -> list[Step]:
-    """Every kind of command that a chip with so many classes seen refuses."""
+    """Steps that write COMMAND words which an idle chip must answer by SLVERR.
+
+    Parameters
+    ----------
+    classes : int
+        Of the network.
+    seen : int
+        Classes announced so far.
+
+    Returns
+    -------
+    list of Step
+        Unknown commands, labels and arrivals out of range; RETRAIN where `seen` is 0, an arrival of fewer classes
+        where it is not. Counters and registers are compared after each.
+    """
     words = [0, max(Command) + 1, 0xFF, Command.STAGE | classes << 16, Command.STAGE | 0xFFFF << 16,
              Command.INSERT | seen << 16, Command.INSERT | classes << 16,
              Command.ARRIVE | classes + 1 << 16]  # fmt: skip
@@ -123,9 +150,11 @@ def rounds(
     plan: Plan, chip, pictures: np.ndarray, needed: dict[str, tuple[str, ...]], coverage: Coverage,
     rng: np.random.Generator,
 ) -> list[Step]:  # fmt: skip
-    """Rounds of every command, with memories and counters written before, until all is reached.
+    """Steps that take a chip to the required points that no data reach, in at most `MOST_ROUNDS` rounds.
 
-    In each one, the classifier is wrong about half of the samples and its proxies stand at their ends;
+    First a command is aborted in each phase that has not been. Then come rounds of every command, with memories and
+    counters written before, until all points of `REACHED` are; the last step gives the counters back what they
+    would be. In each round, the classifier is wrong about half of the samples and its proxies stand at their ends;
     then it is right about all; then it finds classes equal. The first rounds begin with counters just
     below a power of two.
 
@@ -134,7 +163,18 @@ def rounds(
     chip : sim.run.Simulator
         As the script's commands so far leave it; it is driven on, and watched by `coverage`.
     pictures : ndarray
-        Images of the script.
+        (n, height, width, channels) uint8: images of the script.
+    needed : dict of str to tuple of str
+        Members of each point that the script must reach; see `coverage.required`.
+    coverage : Coverage
+        What the script has reached so far; these steps are counted in it.
+    rng : numpy Generator
+        Draws images, latents, and cycles of aborts.
+
+    Returns
+    -------
+    list of Step
+        They go on from where the script's commands left the chip.
     """
     made = _Round(plan, chip, pictures, coverage, rng, [])
     _abort(made, coverage.missing(needed).get("phases aborted", []))

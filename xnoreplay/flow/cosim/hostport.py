@@ -141,13 +141,16 @@ class HostPort:
     # ----------------------------------------------------------------------- single transfers
 
     async def clocks(self, count: int) -> None:
+        """Wait for so many falling edges of the clock."""
         for _ in range(count):
             await FallingEdge(self.dut.clk)
 
     async def read(self, address: int, length: int = 4) -> int:
+        """Read `length` bytes from a byte address, and wait for the answer; little end first, as an integer."""
         return int.from_bytes((await self.master.read(address, length)).data, "little")
 
     async def write(self, address: int, data: int) -> None:
+        """Write a 32-bit word to a byte address, and wait for the answer, whatever it is."""
         await self.master.write(address, data.to_bytes(4, "little"))
 
     async def raw_write(self, address: int, data: int, strobe: int) -> None:
@@ -162,17 +165,20 @@ class HostPort:
         await self.channels["b"].recv()
 
     async def command(self, command: Command, argument: int = 0) -> None:
+        """Write COMMAND, and wait for the write's answer; the command may still run then, or be refused."""
         await self.write(Register.COMMAND, command | argument << 16)
 
     async def read_row(self, window: Window, row: int) -> list[int]:
+        """Read a row's 32-bit words, the lowest first."""
         return [await self.read(window.address(row, c)) for c in range(window.chunks)]
 
     async def write_row(self, window: Window, row: int, chunks: list[int]) -> None:
+        """Write a row's 32-bit words, the lowest first."""
         for c, data in enumerate(chunks):
             await self.write(window.address(row, c), data)
 
     async def until_idle(self) -> int:
-        """Wait; returns the cycles it took."""
+        """Wait until the pin `busy` is low; returns the clock cycles it took."""
         count = 0
         while int(self.dut.busy.value):
             await FallingEdge(self.dut.clk)
@@ -362,8 +368,16 @@ class HostPort:
             await self.read(register)
 
     async def stalled(self, after: int = 0) -> None:
-        """An inference begins and waits for pixels; a window is read in its start cycle, or so many
-        later, and written in its first busy one."""
+        """Begin an inference without offering a pixel, so that it stays busy; try a window as it begins.
+
+        The last word of a random window's row 0 is written in the inference's first busy cycle, and read in its
+        start cycle or later. Returns when all three transfers are answered; the inference still runs.
+
+        Parameters
+        ----------
+        after : int
+            Clock cycles by which the read is asked for later.
+        """
         await self.read(Register.ID)  # the write is served first
         window = self.rng.choice(self.windows)
         address = window.address(0, window.chunks - 1)
@@ -377,7 +391,17 @@ class HostPort:
             await event.wait()
 
     async def ended(self, after: int, address: int, write: bool) -> None:
-        """ABORT, and a transfer so many cycles after it."""
+        """Write ABORT, make one more transfer that falls about the last busy cycle, and wait until the chip is idle.
+
+        Parameters
+        ----------
+        after : int
+            Clock cycles from asking for the write of ABORT to asking for the transfer.
+        address : int
+            Of the transfer, in bytes.
+        write : bool
+            The transfer is a write of 0; a read otherwise.
+        """
         event = self.master.init_write(Register.ABORT, b"\1\0\0\0")
         await self.clocks(after)
         if write:

@@ -67,7 +67,15 @@ def known(registers_of: type[Register] = Register) -> list[Register]:
 
 @dataclass
 class Fault:
-    """A cycle in which an output is not what it must be."""
+    """A cycle in which an output of the port is not what it must be, or breaks a rule of AXI.
+
+    clock : place of the cycle in the record of the stage, from 0
+    cycle : the chip's counter `cycles` then: cycles of all commands before
+    phase : the phase that runs, "idle" where none does
+    signal : the output, in capitals as AXI names it; `phase` and `busy` as they are
+    address : byte address of the transfer served last, in hexadecimal; "" before the first
+    expected, got : its values, or what a rule asks for and what was seen
+    """
 
     clock: int
     cycle: int
@@ -152,7 +160,10 @@ class Rules:
         return None
 
     def unanswered(self) -> tuple[str, str, str] | None:
-        """As `broken`, when nothing more comes."""
+        """(signal, what must be, what is) of the first channel with requests that were never answered; None without.
+
+        Called once, after the last cycle of the record has been given to `broken`.
+        """
         for channel, requests in (("b", ("aw", "w")), ("r", ("ar",))):
             for request in requests:
                 if self.taken[request] != self.answered[channel]:
@@ -208,7 +219,15 @@ class Judge:
     # ------------------------------------------------------------------------- the clock
 
     def judge(self) -> Iterator[Fault]:
-        """Cycles in which the chip's outputs are wrong; the first is what counts."""
+        """Compare every output in every cycle of the record with the one predicted, and with AXI's rules.
+
+        Drives the simulator on to the end of the stage and counts in `reached`; call it once.
+
+        Yields
+        ------
+        Fault
+            The first fault, and nothing more: what follows one cannot be predicted. None where the chip is right.
+        """
         with temporary.folder("state") as folder:
             self.folder = Path(folder)
             for clock, now in enumerate(self.clocks):
