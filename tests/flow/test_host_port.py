@@ -193,6 +193,21 @@ def test_a_right_port_passes_and_is_tried_in_every_way(tmp_path, monkeypatch, te
     assert result["compared"]["port.clocks"] > 5_000
 
 
+@needs_simulator
+def test_a_long_restore_is_waited_for(tmp_path, monkeypatch):
+    """Commands are tried on an idle chip also where a restore takes longer than what lies between."""
+    large = presets.vary(TINY, "target", replay_capacity=600)
+    compiled = plan.compile(large.network, large.target)
+    (tmp_path / chip.VERILOG).write_text(verilog.generate(compiled), encoding="utf-8")
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(step, "script_of", lambda p, _b, d, *_: stages("first")(p, compiled, d))
+    result = cosim.run(
+        large, BUNDLE, tmp_path, tmp_path / "out", Silent(), dataset=samples(20), simulator=QUICK,
+        optimise="-O0",
+    )  # fmt: skip
+    assert result[QUICK]["differences"] == 0
+
+
 def test_a_run_that_did_not_try_all_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "run", lambda *_: session.Outcome())
     design = SimpleNamespace(work=tmp_path, progress=Silent())

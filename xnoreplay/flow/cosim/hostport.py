@@ -178,8 +178,14 @@ class HostPort:
             await self.write(window.address(row, c), data)
 
     async def until_idle(self) -> int:
-        """Wait until the pin `busy` is low; returns the clock cycles it took."""
+        """Wait until a command that was taken has ended; returns the clock cycles in which the pin `busy` was high.
+
+        The pin is low in the command's start cycle, so it must be low for longer than that.
+        """
         count = 0
+        for _ in range(2):
+            if not int(self.dut.busy.value):
+                await FallingEdge(self.dut.clk)
         while int(self.dut.busy.value):
             await FallingEdge(self.dut.clk)
             count += 1
