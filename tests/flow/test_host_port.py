@@ -1,5 +1,6 @@
 """The host port under a foreign master: what a stage finds in a wrong port, and what it must reach."""
 
+import dataclasses
 import inspect
 import re
 from collections import Counter
@@ -274,3 +275,12 @@ WRITTEN = {"awvalid": 1, "awready": 1, "wvalid": 1, "wready": 1}
 )  # fmt: skip
 def test_rules_of_the_bus(clocks, rule):
     assert broken(*clocks) == rule
+
+
+def test_a_chip_of_more_words_a_pixel_never_waits_while_it_is_ready():
+    """TREADY comes with a pixel's last word, to which only a pixel on offer leads."""
+    narrow = plan.compile(TINY.network, dataclasses.replace(TINY.target, lanes=1, channels=2))
+    stages = (Stage(1, infers=True),)
+    assert narrow.input.words == 2
+    assert "pause before T" not in protocol.required(narrow, stages)
+    assert "pause before T" in protocol.required(PLAN, stages)

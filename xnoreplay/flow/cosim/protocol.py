@@ -657,7 +657,9 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
     names += [f"write at {moment}" for moment in ("first busy", "busy", "idle")]
     names.append("command INFER aborted")
     if any(s.infers for s in stages):
-        names += ["command INFER to its end", "wait on T", "pause before T"]
+        names += ["command INFER to its end", "wait on T"]
+        if plan.input.words == 1:  # else the chip is ready only for a pixel that is offered already
+            names.append("pause before T")
     if any(s.commands for s in stages):
         names += [f"write COMMAND {c.name} OKAY" for c in Command]
     if whole:
