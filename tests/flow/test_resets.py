@@ -164,6 +164,41 @@ def test_a_register_that_no_reset_reaches_is_found(tmp_path, text, register):
     assert {d.command for d in outcome.differences} == {3}
 
 
+EMPTIED = [
+    step for kind in range(6)
+    for step in (ARRIVE, Step(RESET, bus=True, transfers=steps_aside.emptying(PLAN, kind)))
+]  # fmt: skip
+"""Requests are under way at each reset, and one transfer each is given while the replay memory is emptied."""
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "signal"),
+    [
+        ("assign awake = ~ rst;", "assign awake = 1'h1;", "WREADY"),
+        (r"(assign s_axis_pixel_tready = \S+) & .*;", r"\1 | rst;", "TREADY"),
+        (r"assign busy = (\S+ ) \| \S+ ;", r"assign busy = \1;", "cycles that empty the replay memory"),
+    ],
+    ids=["handshakes in reset", "pixels in reset", "open while it empties"],
+)
+def test_a_reset_that_is_not_quiet_is_found(tmp_path, text, right, wrong, signal):
+    assert steps_aside.emptying(PLAN, 0)
+    changed, places = re.subn(right, wrong, text)
+    assert places == 1
+    outcome = carry_out(EMPTIED, tmp_path, changed)
+    assert signal in {d.signal for d in outcome.differences}
+
+
+@pytest.mark.parametrize("register", ["read_taken", "read_answered"])
+def test_a_request_that_a_reset_leaves_under_way_is_found(tmp_path, text, register):
+    changed = without_reset(text, "xnoreplay.host.slave", register)
+    outcome = carry_out(EMPTIED, tmp_path, changed)
+    assert outcome.differences
+
+
+def test_a_quiet_reset_is_equal(tmp_path, text):
+    assert carry_out(EMPTIED, tmp_path, text).differences == []
+
+
 def test_a_unit_that_a_reset_leaves_in_mid_work_is_found(tmp_path, text):
     """A warm reset, in a walk, of a replay unit that is not reset."""
     changed = without_reset(text, "xnoreplay.replay", "copied")

@@ -58,30 +58,65 @@ class Bench:
         self.most = 0
         self.clearing = False
 
-    async def reset(self) -> None:
-        """A reset, and the wait until the chip has emptied its replay memory."""
+    async def reset(self, step: dict | None = None, lead: int = 0) -> dict:
+        """A reset, and the wait until the chip has emptied its replay memory.
+
+        Of a step, requests offered `lead` cycles ahead are under way when the reset comes, and its
+        transfers are given while the chip empties its memory. Some resets take one cycle, in which a
+        request that is left under way is not served. Returns what the host saw.
+        """
         self.clearing = True
+        found: dict = {"high": [], "answers": []}
+        if step:
+            await self.host.ask(lead, PERIOD)
         self.dut.rst.value = 1
-        for _ in range(resets.RESET_CYCLES):
+        for _ in range(1 if self.host.asked & 2 else resets.RESET_CYCLES):
+            if step:
+                self.host.ask_on()
+                await ReadOnly()
+                found["high"] += self.handshakes()
             await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
-        await FallingEdge(self.dut.clk)
-        for _ in range(self.plan.replay.capacity + SETTLE):
-            if not int(self.dut.busy.value):
-                break
-            await FallingEdge(self.dut.clk)
+        self.host.take()
+        empties = cocotb.start_soon(self.emptied())
+        if step:
+            for _ in range(resets.SILENT):
+                await ReadOnly()
+                found["high"] += self.handshakes(("bvalid", "rvalid"))
+                await FallingEdge(self.dut.clk)
+            for address, data in step.get("transfers", ()):
+                found["answers"].append(await self.host.transfer(address, data))
+        found["empties"] = await empties
         await self.host.identify()
         self.labels = self.view.memories["replay.label"].all()
         self.clearing = False
+        return found
 
-    async def interrupt(self, cycles: int) -> None:
+    def handshakes(self, names=("awready", "wready", "arready", "bvalid", "rvalid", "tready")) -> list:
+        """Those of the chip's handshakes that are not low."""
+        pins = self.host.pins | {"tready": self.pixels.ready}
+        return [name for name in names if str(pins[name].value) != "0"]
+
+    async def emptied(self) -> int:
+        """Cycles until the chip is not busy any more, or most of those that it may take."""
+        cycles, most = 0, self.plan.replay.capacity + SETTLE
+        while True:
+            await ReadOnly()
+            busy = bool(int(self.dut.busy.value))
+            await FallingEdge(self.dut.clk)
+            if not busy or cycles == most:
+                return cycles
+            cycles += 1
+
+    async def interrupt(self, step: dict) -> dict:
         """A reset that takes effect at the end of so many cycles of the command, and one more."""
         while int(self.dut.phase.value) == IDLE:
             await FallingEdge(self.dut.clk)
-        await Timer(cycles * PERIOD, "step")
-        await self.reset()
+        lead = min(resets.LEAD, step["reset"] - 1)
+        await Timer((step["reset"] - lead) * PERIOD, "step")
+        return await self.reset(step, lead)
 
-    async def power(self, limits: list[int]) -> dict:
+    async def power(self, step: dict) -> dict:
         """Save the chip over the bus, take its power away, and restore it over the bus.
 
         Without power every memory comes to hold something else, here the opposite of each bit.
@@ -94,7 +129,7 @@ class Bench:
             rows[name] = [await host.read_row(window, i) for i in range(by_bus)]
             rows[name] += [self.view.memories[name][i] for i in range(by_bus, depth)]
         values = {r: await host.read(r) for r in registers.writable(plan.memories)}
-        await self.reset()
+        quiet = await self.reset(step, resets.LEAD)
         for memory in plan.memories:
             whole = (1 << memory.width) - 1
             await self.put(memory.name, [whole ^ row for row in self.view.memories[memory.name].all()])
@@ -108,7 +143,7 @@ class Bench:
         for register, value in values.items():
             await host.write(register, value)
         phases: list[tuple[int, int]] = []
-        boundary = cocotb.start_soon(self.boundaries(phases, limits))
+        boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
         await host.command(registers.Command.RESTORE, 0)
         finished = await boundary
         await FallingEdge(self.dut.clk)
@@ -119,16 +154,16 @@ class Bench:
             "finished": finished,
             "saved": {name: rows_text(found, widths[name]) for name, found in rows.items()},
             "saved_registers": list(values.values()),
+            **quiet,
         }
 
     async def aside(self, step: dict) -> dict:
         """A step that is no command; see `resets.STEPS`."""
         if step["command"] == resets.POWER:
-            return await self.power(step["limits"])
+            return await self.power(step)
         found: dict = {"phases": [], "finished": True}
         if step["command"] == resets.RESET:
-            await self.reset()
-            return found
+            return found | await self.reset(step, resets.LEAD)
         found["answers"] = [
             await self.host.transfer(address, data) for address, data in step["transfers"]
         ]
@@ -269,7 +304,7 @@ class Bench:
         before = self.rows(step.get("before", ()))
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
-        reset = cocotb.start_soon(self.interrupt(step["reset"])) if step.get("reset") else None
+        reset = cocotb.start_soon(self.interrupt(step)) if step.get("reset") else None
         number = registers.Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
         responses = []
@@ -278,15 +313,16 @@ class Bench:
         if step.get("abort"):
             tasks.append(cocotb.start_soon(self.abort(step["abort"])))
         finished = await boundary
+        quiet = {}
         if reset is not None:
-            await reset
+            quiet = await reset
             self.events = []
         await FallingEdge(self.dut.clk)
         for task in tasks:
             task.cancel()
         if step.get("abort") or reset is not None:
             await self.settle()
-        done = {"phases": phases, "finished": finished, "responses": responses}
+        done = {"phases": phases, "finished": finished, "responses": responses, **quiet}
         return await self.report(index, step, done, before, lines)
 
     async def report(

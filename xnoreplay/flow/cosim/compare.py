@@ -162,12 +162,20 @@ class Model:
         """What the host reads in a step that is no command."""
         if step.command == resets.HOST:
             return {"answers": [list(answer) for answer in result.answers]}
-        if step.command != resets.POWER:
+        if not resets.ends(step):
             return {}
+        quiet = {
+            "answers": [list(resets.meanwhile(*transfer)) for transfer in step.transfers],
+            "high": [],
+            "empties": self.plan.replay.capacity,
+        }
+        if step.command != resets.POWER:
+            return quiet
         saved = resets.rows(self.plan, result.saved).items()
         return {
             "saved": {n: rows_text(rows, self.plan.memory(n).width) for n, rows in saved},
             "saved_registers": list(result.saved.registers.values()),
+            **quiet,
         }
 
     @property
@@ -385,6 +393,11 @@ class Comparison:
             start = expected["phases"][0][1]
             yield from self._rows(index, f"before {what}", start, name, want, seen["before"][name])
             self.compared["memory.bits"] += self.plan.memory(name).bits
+        if resets.ends(step) and expected["empties"] != seen["empties"]:
+            yield differ(
+                end, "idle", "cycles that empty the replay memory", expected["empties"],
+                seen["empties"],
+            )  # fmt: skip
         if step.abort:
             self.compared["aborts"] += 1
         elif step.reset:
@@ -397,6 +410,9 @@ class Comparison:
     def _hosts(self, differ, index: int, step: Step, expected: dict, seen: dict):
         """What the host read before the power went, and how its transfers were answered."""
         end = expected["cycles"]
+        if resets.ends(step):
+            for name in dict.fromkeys(seen["high"]):
+                yield differ(end, "idle", name.upper(), "low in a reset, and until asked again", "high")
         for (address, data), want, got in zip(
             step.transfers, expected.get("answers", ()), seen.get("answers", ()), strict=True
         ):

@@ -4,7 +4,7 @@ They move a few hundred bytes a run, so they are written for brevity; a transfer
 falling edge, when the chip's outputs are settled.
 """
 
-from cocotb.triggers import FallingEdge
+from cocotb.triggers import FallingEdge, Timer
 
 from xnoreplay.spec import registers
 from xnoreplay.spec.registers import Register, Response, Window
@@ -29,7 +29,7 @@ class LiteMaster:
                 "rready",
             )
         }  # fmt: skip
-        self.transfers = 0
+        self.transfers = self.asked = 0
         self.take()
 
     def take(self) -> None:
@@ -40,6 +40,33 @@ class LiteMaster:
         for name in ("bready", "rready"):
             self.pins[name].value = 1
         self.pins["wstrb"].value = 15
+
+    async def ask(self, cycles: int, period: int) -> None:
+        """Offer requests for so many cycles, and take no response: when they are over, channels hold what
+        was taken, of a write its address alone or its data alone, and a response waits.
+
+        The requests change nothing: a read, and a write of a register that is only read.
+        """
+        pins = self.pins
+        if not cycles:
+            return
+        self.asked += 1
+        for name in ("awaddr", "araddr"):
+            pins[name].value = int(Register.ID)
+        for name in ("bready", "rready"):
+            pins[name].value = 0
+        for name in ("awvalid", "wvalid", "arvalid"):
+            pins[name].value = 1
+        for cycle in range(cycles):
+            # By time: an edge may be yet to come at the time at which this is called.
+            await Timer(period, "step")
+            if cycle == 0:  # one write goes through, of the next a part
+                pins["wvalid" if self.asked % 2 else "awvalid"].value = 0
+
+    def ask_on(self) -> None:
+        """Offer a request on every channel."""
+        for name in ("awvalid", "wvalid", "arvalid"):
+            self.pins[name].value = 1
 
     async def _until(self, name: str, address: int) -> None:
         for _ in range(PATIENCE):

@@ -1,7 +1,8 @@
 """Resets in mid-work, power cycles and a host that writes: steps of a script beside the commands."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 
 import numpy as np
 
@@ -9,14 +10,23 @@ from xnoreplay.flow.cosim import minibatches
 from xnoreplay.spec import registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import STALE_COMMANDS, Command, Register
+from xnoreplay.spec.registers import (
+    STALE_COMMANDS,
+    Command,
+    Register,
+    Response,
+    Status,
+)
 from xnoreplay.spec.snapshot import Snapshot
 
 RESET, POWER, HOST = "reset", "power", "host"
 STEPS = (RESET, POWER, HOST)
 """Steps that are no command: a reset of the idle chip; a power cycle, in which the host saves the chip and
 writes it back; transfers on the bus."""
-RESET_CYCLES = 3  # in which rst is high
+RESET_CYCLES = 3  # in which rst is high; in every other two resets it is one
+LEAD = 6  # cycles before a reset in which requests are offered, so that they are under way then
+SILENT = 4  # cycles after one in which nothing is asked, so that nothing may be answered
+TRANSFER = 5  # cycles of one transfer at most
 
 
 @dataclass
@@ -51,6 +61,31 @@ def carry_out(step, chip) -> Done:
     return Done(chip.resume(saved).phases, saved)
 
 
+def ends(step) -> bool:
+    """Whether a reset is part of a step."""
+    return bool(step.reset) or step.command in (RESET, POWER)
+
+
+def emptying(plan: Plan, kind: int) -> tuple[tuple[int, int | None], ...]:
+    """A transfer of one of several kinds, given while a reset chip empties its replay memory; none where
+    that is over too soon."""
+    window = {w.memory.name: w for w in registers.windows(plan.memories)}["replay.label"]
+    last = window.address(plan.replay.capacity - 1, 0)
+    kinds: tuple[tuple[int, int | None], ...] = (
+        (last, None), (int(Register.COMMAND), int(Command.ARRIVE) | 1 << 16), (int(Register.ABORT), 1),
+        (int(Register.STATUS), None), (int(Register.SEEN), 1), (last, 1),
+    )  # fmt: skip
+    fits = plan.replay.capacity >= SILENT + TRANSFER
+    return (kinds[kind % len(kinds)],) if fits else ()
+
+
+def meanwhile(address: int, data: int | None) -> tuple[int, int]:
+    """(response, word read or 0) of one of `emptying`: nothing is open but STATUS and ABORT."""
+    if address == Register.STATUS and data is None:
+        return int(Response.OKAY), 1 << Status.BUSY
+    return int(Response.OKAY if address == Register.ABORT else Response.SLVERR), 0
+
+
 def lost(step, start: int) -> int:
     """What `cycles` had come to when a step reset it; 0 where it did not.
 
@@ -58,7 +93,7 @@ def lost(step, start: int) -> int:
     """
     if step.reset:
         return start + step.reset + 1
-    return start if step.command in (RESET, POWER) else 0
+    return start if ends(step) else 0
 
 
 def rows(plan: Plan, snapshot: Snapshot) -> dict[str, list[int]]:
@@ -83,8 +118,12 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     plan, steps = chip.plan, []
     image = int(rng.integers(len(images)))
 
+    kinds = count()
+
     def do(command: str, **fields) -> None:
         step = Step(command, **(look | fields))
+        if ends(step):
+            step = replace(step, transfers=emptying(plan, next(kinds)))
         if step.abort:
             from xnoreplay.flow.cosim.script import BUS
 

@@ -62,7 +62,8 @@ class Step:
     abort : cycles after which the host writes ABORT; the bus adds a few
     bus : control registers and counters are also read over the bus
     reset : cycles of the command before the one in which a reset ends it, or 0
-    transfers : (address, data or None to read) of each transfer of a host's step
+    transfers : (address, data or None to read) of each transfer of a host's step, or of those given after
+        a reset, while the chip empties its replay memory
     stage : of `PORT`, what is done at the port
     intrude : while it runs, another command is written, which must be refused with SLVERR
     memory, rows : of "write": the memory's name, and its first rows as hexadecimal numbers
