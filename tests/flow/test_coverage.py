@@ -95,6 +95,8 @@ def test_the_whole_script_reaches_all(whole):
         ("sessions", lambda s: s.command == "retrain", "counters moved"),
         ("sessions", lambda s: s.command == "retrain", "decays"),
         ("rebalances", lambda s: s.command == "rebalance", "replay memory"),
+        ("host's writes", lambda s: s.command == "host", "host's writes"),
+        ("host's writes", lambda s: s.command == "host", "labels refused"),
     ],
 )  # fmt: skip
 def test_what_is_left_out_is_named(whole, name, left_out, point):
@@ -264,6 +266,14 @@ def counter(name: str, bits: int, number: int) -> tuple[str, Callable]:
     return rf"(\n    {name} <= )([^;\s]+) ?;", change
 
 
+def stales(strobe: str, faulty: str, number: int) -> tuple[str, Callable]:
+    """What a strobe does to the bit that says that counts are stale."""
+    return (
+        rf"if \({strobe}\) begin(\s+\S+ += 1'h1;)",
+        lambda m: f"if ({chosen(number, faulty, strobe)}) begin{m[1]}",
+    )
+
+
 NO_BITS = f"{PLAN.network.thermometer_bits}'h0"
 FAULTS = {
     "thermometer bits tied to 0": (
@@ -282,6 +292,16 @@ FAULTS = {
     "cycles wraps at 2^24": (*counter("cycles", 24, 4), 1),
     "images wraps at 2^32": (*counter("images", 32, 5), 1),
     "learn.rows wraps at 2^47": (*counter("learn_rows", 47, 6), 1),
+    "counts fresh after a write of STAGED": (*stales("set_staged", "1'h0", 7), 1),
+    "counts fresh after a write of a staged label": (
+        *stales("memory_staging_label__wen", "1'h0", 8), 1,
+    ),
+    "counts stale after a write of QUOTA": (*stales("set_seen", "set_seen | set_quota", 9), 1),
+    "a restore that takes every staged label": (
+        r"judged_label >= seen;",
+        lambda _: chosen(10, f"judged_label >= seen && place < {PLAN.replay.capacity}",
+                         "judged_label >= seen") + ";", 1,
+    ),
 }  # fmt: skip
 
 

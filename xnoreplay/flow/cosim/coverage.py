@@ -71,6 +71,8 @@ POINTS = {
     "counters' carries": Point("a counter that is too short", _BOTH),
     "resets in mid-work": Point("a register that no reset clears"),
     "restores": Point("a replay memory that a host cannot bring back"),
+    "host's writes": Point("counts that a write makes stale unseen, or that one leaves and should not"),
+    "labels refused": Point("a memory whose labels a restore does not look at"),
 }
 
 
@@ -109,6 +111,8 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         "counters' carries": [f"{n} at 2^{bits}" for n in moved for bits in CARRIES],
         "resets in mid-work": [str(n + 1) for n in range(RESETS)],
         "restores": [str(n + 1) for n in range(RESTORES)],
+        "host's writes": list(resets.writes(plan)),
+        "labels refused": ["replay.label"] + ["staging.label"] * (plan.replay.staging > 0),
     }  # fmt: skip
     return {n: tuple(members[n]) for n, p in POINTS.items() if length in p.lengths and members[n]}
 
@@ -238,6 +242,7 @@ class Coverage:
         self._images: set[int] = set()
         self._proxies: np.ndarray | None = None
         self._before = chip.counters
+        self._stale = chip.state.stale
         chip.watch(self._phase)
 
     def _hit(self, point: str, *members: str) -> None:
@@ -246,6 +251,7 @@ class Coverage:
     def passed(self) -> None:
         """Pass over what a stage on the host port did: it has a count of its own, in `protocol`."""
         self._before = self.chip.counters
+        self._stale = self.chip.state.stale
 
     def step(self, step: Step, result, images: np.ndarray) -> None:
         """Count what a step reached; call it once after each step that the chip has carried out, in order.
@@ -267,6 +273,7 @@ class Coverage:
             self._counted(now)
         self._before = now
         state, plan = self.chip.state, self.plan
+        stale, self._stale = self._stale, state.stale
         if step.command == "refuse":
             self._hit("commands refused", refusal(step.argument, state.seen, plan.network.classes))
         elif step.reset or step.command == resets.POWER:
@@ -274,6 +281,8 @@ class Coverage:
             self._hit(name, str(len(self.hits[name]) + 1))
         if step.command in ("write", *resets.STEPS):
             self._proxies = None
+        if step.command == resets.HOST and not stale and len(found := resets.written(plan, step)) == 1:
+            self._hit("host's writes", *found)
         if step.reset or step.command in resets.STEPS or not result.phases:
             return
         if step.intrude:
@@ -310,10 +319,18 @@ class Coverage:
             if slot == last and kind in ("insert", "admit", "evict"):
                 done = "emptied" if kind == "evict" else "filled"
                 self._hit("replay memory", f"last slot {done}")
-        if result.refused:
+        if result.refused and step.command == "restore":
+            self._hit("labels refused", self._refused_label(state))
+        elif result.refused:
             self._hit("samples refused", step.command)
         if state.staged and state.staged == self.plan.replay.staging:
             self._hit("replay memory", "staging full")
+
+    def _refused_label(self, state) -> str:
+        """The memory of the label that a restore refused; the replay memory is looked at first."""
+        valid = 1 << self.plan.memory("replay.label").width - 1
+        held = [n - valid for n in self.chip.memory_ints("replay.label") if n >= valid]
+        return "replay.label" if any(n >= state.seen for n in held) else "staging.label"
 
     def _shown(self, step: Step) -> None:
         """How an image came, and what the chip made of it."""

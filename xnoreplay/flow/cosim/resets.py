@@ -11,7 +11,9 @@ from xnoreplay.spec import registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import (
+    READ_ONLY,
     STALE_COMMANDS,
+    STALES,
     Command,
     Register,
     Response,
@@ -102,7 +104,8 @@ def rows(plan: Plan, snapshot: Snapshot) -> dict[str, list[int]]:
 
 
 def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict) -> list:
-    """Power cycles, labels that are refused, and a reset in the midst of every command.
+    """Power cycles, writes that make counts stale or leave them, labels that are refused, and a reset in
+    the midst of every command.
 
     Parameters
     ----------
@@ -139,6 +142,10 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     do(POWER)
     for step in session:
         do(**step)
+    for what, transfers in rewritten(chip).items():
+        do(HOST, transfers=transfers)
+        if what in STALES:
+            do("restore")
     for transfers in _bad_label(chip):
         do(HOST, transfers=transfers)
         do("restore")
@@ -156,9 +163,62 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     do(RESET)
     do("arrive", argument=plan.network.classes)
     do("insert", argument=0, image=image)
+    if plan.replay.staging:
+        for sample in range(staged := _staged(plan)):
+            do("stage", argument=label if sample == staged - 1 else 0, image=image)
+        for seen in (label, plan.network.classes):  # without the last one's class, and with it
+            do(HOST, transfers=((int(Register.SEEN), seen), (int(Register.STATUS), None)))
+            do("restore")
     for step in session:
         do(**step)
     return steps
+
+
+def rewritten(chip) -> dict[str | Register, tuple[tuple[int, int | None], ...]]:
+    """Transfers that write what is there and read STATUS: of each window's first row and each register.
+
+    By window's memory or register. Those of `STALES` alone make the counts stale; each begins with
+    counts that are not.
+    """
+    plan, status = chip.plan, (int(Register.STATUS), None)
+    found: dict[str | Register, tuple[tuple[int, int | None], ...]] = {}
+    for window in registers.windows(plan.memories):
+        name = window.memory.name
+        if name not in READ_ONLY:
+            value = chip.read_row(name, 0)
+            words = [value >> 32 * chunk & 0xFFFFFFFF for chunk in range(window.chunks)]
+            row = tuple((window.address(0, chunk), word) for chunk, word in enumerate(words))
+            found[name] = (*row, status)
+    for register in registers.writable(plan.memories):
+        found[register] = ((int(register), getattr(chip.state, register.name.lower())), status)
+    return found
+
+
+def writes(plan: Plan) -> dict[str, frozenset[int]]:
+    """Addresses of what a host may write, by the memory's or the register's name."""
+    windows = (w for w in registers.windows(plan.memories) if w.memory.name not in READ_ONLY)
+    found = {
+        w.memory.name: frozenset(w.address(0, chunk) for chunk in range(w.chunks)) for w in windows
+    }
+    return found | {
+        r.name.lower(): frozenset({int(r)}) for r in registers.writable(plan.memories)
+    }
+
+
+def written(plan: Plan, step) -> list[str]:
+    """Names of `writes` that a host's step writes before it reads STATUS at its end."""
+    if not step.transfers or step.transfers[-1] != (int(Register.STATUS), None):
+        return []
+    given = {address for address, data in step.transfers[:-1] if data is not None}
+    others = given.difference(*writes(plan).values())
+    return [] if others else [n for n, addresses in writes(plan).items() if addresses <= given]
+
+
+def _staged(plan: Plan) -> int:
+    """Samples in a staging memory of which the last one's label is refused: as many as there is time for."""
+    from xnoreplay.flow.cosim.coverage import can_fill_staging
+
+    return plan.replay.staging if can_fill_staging(plan) else min(2, plan.replay.staging)
 
 
 def brief(base: int, look: dict) -> tuple:
