@@ -1,5 +1,6 @@
 """Files that are damaged, odd or too deep: a sentence that names the file, and exit code 1."""
 
+import gzip
 import json
 import os
 import random
@@ -9,7 +10,7 @@ import socket
 import pytest
 
 from tests.flow import sample_run
-from xnoreplay.flow import compare, figures, files, report
+from xnoreplay.flow import compare, figures, files, liberty, report
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import RECORD, RESULT, Run, Step, result_of
@@ -292,3 +293,52 @@ def test_a_file_of_its_own_is_written_again_through_a_link(tmp_path, capsys):
 def test_an_empty_path_is_refused(capsys, arguments):
     assert main(arguments) == 1
     assert "must be given a value, not ''" in capsys.readouterr().err
+
+
+HOLES = 8 << 40
+"""Bytes of a file that takes no room on the disk, and no machine's memory."""
+
+
+@pytest.mark.parametrize("arguments", [
+    ["presets", "show", "{}"], ["explore", "--spec", "{}"], ["estimate", "--untrained", "--sram", "{}"],
+    ["estimate", "--untrained", "--logic", "{}"], ["estimate", "--bundle", "{}"], ["export", "--bundle", "{}"],
+    ["dials", "--latents", "{}"], ["cosim", "--verilog", "{}"], ["synth", "--untrained", "--liberty", "{}"],
+    ["compare", "{}", "{}"], ["latents", "{}"], ["draw", "{}"], ["estimate", "--untrained", "--json", "{}"],
+], ids=" ".join)  # fmt: skip
+def test_a_file_that_fills_no_disk_but_the_memory_is_refused(tmp_path, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(tmp_path)
+    holes = tmp_path / "holes.toml"
+    holes.touch()
+    os.truncate(holes, HOLES)
+    assert main([a.format(holes) for a in arguments]) == 1
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert "holes.toml" in told
+    assert [p.name for p in tmp_path.iterdir()] == [holes.name]
+
+
+def test_settings_that_fill_the_memory_are_refused(tmp_path, capsys):
+    (tmp_path / "run.json").touch()
+    os.truncate(tmp_path / "run.json", HOLES)
+    assert main(["export", "--out", str(tmp_path)]) == 1
+    assert "run.json must have at most 1,073,741,824 bytes" in capsys.readouterr().err
+
+
+def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    packed = tmp_path / "cells.lib.gz"
+    packed.write_bytes(gzip.compress(b" " * 10_000))
+    assert reading.unpacked(packed, 10_000) == b" " * 10_000
+    monkeypatch.setattr(reading, "MOST_TEXT", 9_999)
+    with pytest.raises(XnoreplayError, match="cells.lib.gz must unpack to at most 9,999 bytes, but has more"):
+        liberty.text_of(packed)
+
+
+def test_memory_that_is_not_there_is_one_sentence(monkeypatch, capsys):
+    def lacking(*_arguments, **_options):
+        raise MemoryError
+
+    monkeypatch.setattr(presets, "load", lacking)
+    assert main(["presets", "show", "tiny"]) == 1
+    assert capsys.readouterr().err == (
+        "error: the work must fit into the memory that this process may take, but does not\n"
+    )

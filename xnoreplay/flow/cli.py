@@ -446,6 +446,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error.args[0]), FAILED_CHECK)
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
+    except MemoryError:
+        return _fail("the work must fit into the memory that this process may take, but does not", BAD_INPUT)
     except OSError as error:
         return _fail(f"a file could not be read or written: {error}", BAD_INPUT)
     except ParserError as error:

@@ -6,7 +6,6 @@ second least slew and a given load, linear between the entries of a table.
 """
 
 import bisect
-import gzip
 import itertools
 import math
 import re
@@ -106,8 +105,7 @@ def text_of(path: Path) -> str:
         Where it cannot be read.
     """
     try:
-        raw = reading.raw(path)
-        return (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8")
+        return reading.unpacked(path, reading.MOST_TEXT).decode("utf-8")
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise LibertyError(f"Liberty file {path} must be readable, but: {error}") from None
 

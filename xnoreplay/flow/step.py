@@ -519,6 +519,7 @@ def own_scratch(folder: Path) -> Iterator[Path]:
 
 def _require_user_file(key: str, path: Path) -> None:
     try:
+        reading.check_size(path)
         reading.opened(path).close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

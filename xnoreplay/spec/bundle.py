@@ -162,7 +162,7 @@ def read_tensors(
     if Path(path).is_dir():
         raise XnoreplayError(f"{what} {path} must be a file, not a folder")
     try:
-        reading.check_file(Path(path))
+        _check_tensors(Path(path), what)
         with safetensors.safe_open(path, framework=framework) as f:
             metadata = f.metadata() or {}
             if metadata.get("format") != form:
@@ -180,8 +180,14 @@ def metadata_of(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(path, framework="numpy") as f:
             return f.metadata() or {}
-    except safetensors.SafetensorError:
+    except (safetensors.SafetensorError, MemoryError):  # it maps the whole file
         return {}
+
+
+def _check_tensors(path: Path, what: str) -> None:
+    """SpecError where a file's tensors would take more memory than may be taken; raises as `check_file`."""
+    reading.check_file(path)
+    limits.check_memory(f"{what} {path}", path.stat().st_size)
 
 
 def _all_tensors(file) -> dict:
@@ -247,7 +253,7 @@ def read(path: Path) -> Bundle:
     if path.is_dir():
         raise BundleError(f"bundle {path} must be a file, not a folder")
     try:
-        reading.check_file(path)
+        _check_tensors(path, "bundle")
         with safetensors.safe_open(path, framework="numpy") as f:
             metadata = f.metadata() or {}
             net = _check_metadata(path, metadata)

@@ -1,9 +1,11 @@
 """Files that somebody hands over, read so that whatever is wrong with them is one sentence.
 
-A named pipe would never end and a folder cannot be read, so only regular files are; JSON and TOML that
-their readers cannot take, for depth, for length of a number, or for bytes that are no text, are refused.
+A named pipe would never end and a folder cannot be read, so only regular files are, and none that would fill
+the memory: a file of holes takes no room on a disk. JSON and TOML that their readers cannot take, for depth,
+for length of a number, or for bytes that are no text, are refused.
 """
 
+import gzip
 import io
 import json
 import math
@@ -15,6 +17,13 @@ from io import BufferedReader
 from pathlib import Path
 
 from xnoreplay.spec.errors import ReadError, shown
+
+MOST = 1 << 30
+"""Bytes of a file that is read whole."""
+MOST_TEXT = 1 << 28
+"""Bytes of a text that is parsed and was made by a tool: Liberty, Verilog, a table."""
+MOST_SPEC = 1 << 24
+"""Bytes of a text that a person writes."""
 
 KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
@@ -59,16 +68,43 @@ def opened(path: Path) -> BufferedReader:
     return os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
 
 
-def raw(path: Path) -> bytes:
-    """The bytes of a regular file; raises as `opened`."""
+def check_size(path: Path, most: int = MOST) -> None:
+    """ReadError where a file has more bytes than may be read of it; raises as `check_file`."""
+    check_file(path)
+    _check_size(path, os.stat(path).st_size, most)
+
+
+def _check_size(path: Path, size: int, most: int) -> None:
+    if size > most:
+        raise ReadError(f"{path} must have at most {most:,} bytes, not {size:,}")
+
+
+def raw(path: Path, most: int = MOST) -> bytes:
+    """The bytes of a regular file, `most` of them; raises as `opened`, and ReadError where it has more."""
     with opened(path) as file:
-        return file.read()
+        _check_size(path, os.fstat(file.fileno()).st_size, most)
+        return file.read(most)
 
 
-def text(path: Path) -> str:
-    """The text of a regular file in UTF-8, its lines ended by newlines; raises as `opened`, and ReadError."""
+def unpacked(path: Path, most: int = MOST) -> bytes:
+    """The bytes of a regular file, unpacked where it is gzipped: `most` of them, before and after.
+
+    Raises as `raw`, and what gzip raises of a damaged file: EOFError, zlib.error and OSError.
+    """
+    content = raw(path, most)
+    if content[:2] != b"\x1f\x8b":
+        return content
+    with gzip.open(io.BytesIO(content)) as file:
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise ReadError(f"{path} must unpack to at most {most:,} bytes, but has more")
+    return content
+
+
+def text(path: Path, most: int = MOST) -> str:
+    """The text of a regular file in UTF-8, its lines ended by newlines; raises as `raw`, and ReadError."""
     try:
-        with io.TextIOWrapper(opened(path), encoding="utf-8") as file:
+        with io.TextIOWrapper(io.BytesIO(raw(path, most)), encoding="utf-8") as file:
             return file.read()
     except UnicodeDecodeError as error:
         raise ReadError(f"{path} must be text in UTF-8: {error.reason} at byte {error.start:,}") from None
@@ -116,7 +152,7 @@ def read_toml(path: Path, what: str) -> dict:
     """The tables of a TOML file; what: the kind of file, for the sentence. Raises ReadError."""
     name = f"{what} {path}"
     try:
-        return tomllib.loads(text(path))
+        return tomllib.loads(text(path, MOST_SPEC))
     except RecursionError:
         raise ReadError(f"{name} must be readable TOML, but is nested too deeply") from None
     except (OSError, ValueError) as error:

@@ -110,7 +110,7 @@ def read_verilog(folder: Path, trust: bool = False) -> str:
     """
     path = folder / VERILOG if folder.is_dir() else folder
     try:
-        text = reading.text(path)
+        text = reading.text(path, reading.MOST_TEXT)
     except (OSError, ValueError) as error:
         raise SpecError(f"{path} must be readable Verilog: {error}") from None
     if not trust:

@@ -15,8 +15,8 @@ from xnoreplay.flow.cosim.chip import OPTIMISATIONS
 from xnoreplay.flow.cosim.faults import Faults
 from xnoreplay.flow.cosim.script import COMMANDS, CONTENTS, Script, Step
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import limits, presets, reading
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.plan import Plan
@@ -74,6 +74,7 @@ def _read(folder: Path) -> Recorded:
     bundle = bundles.read(folder / BUNDLE)
     if bundle.network != preset.network:
         raise SpecError(f"{BUNDLE} must be of the preset's network, but is of another one")
+    reading.check_size(folder / IMAGES)
     images = np.load(folder / IMAGES, allow_pickle=False)
     shape = preset.network.image_shape
     if not isinstance(images, np.ndarray) or images.dtype != np.uint8 or images.shape[1:] != shape:
@@ -99,6 +100,9 @@ def _faults(texts: object, plan: Plan) -> Faults:
 
 def _contents(folder: Path, plan: Plan) -> dict[str, np.ndarray]:
     """First rows of memories: (rows, width) bits."""
+    reading.check_size(folder / CONTENTS)
+    with zipfile.ZipFile(folder / CONTENTS) as packed:
+        limits.check_memory(CONTENTS, sum(part.file_size for part in packed.infolist()))
     with np.load(folder / CONTENTS, allow_pickle=False) as archive:
         contents = {name: archive[name] for name in archive.files}
     known = {m.name: m for m in plan.memories}

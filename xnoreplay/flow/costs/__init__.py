@@ -71,9 +71,9 @@ def use_sram(path: Path | None) -> None:
 
 def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
-        rows = tuple(csv.DictReader(reading.text(path).splitlines()))
+        rows = tuple(csv.DictReader(reading.text(path, reading.MOST_SPEC).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
-        raise CostError(f"SRAM table {path} must be readable, but: {error!r}") from None
+        raise CostError(f"SRAM table {path} must be readable, but: {error}") from None
     if not rows:
         raise CostError(f"SRAM table {path} must have at least one row, not none")
     known: set[tuple[str, ...]] = set()

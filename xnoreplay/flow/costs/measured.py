@@ -102,7 +102,7 @@ def read(path: Path) -> Logic:
     except (
         OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
     ) as error:
-        why = error if isinstance(error, SpecError) else repr(error)
+        why = error if isinstance(error, SpecError | ReadError) else repr(error)
         raise CostError(f"logic costs {path} must be a file of characterize, but: {why}") from None
 
 
