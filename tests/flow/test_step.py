@@ -156,6 +156,21 @@ def test_a_user_file_is_known_by_content(tmp_path):
     assert moved.pending(["first"]) == ["first"]
 
 
+@pytest.mark.parametrize("way", ["path", "link"])
+def test_a_file_that_is_edited_where_a_step_replaces_it_is_refused(tmp_path, way):
+    table = [Step("first", write_text), Step("last", lambda _c: {}, ("first",), files=("file",))]
+    run = build(tmp_path, table)
+    run.run(["first"])
+    file = run.folder / "first" / "text.txt"
+    (tmp_path / "link").symlink_to(file)
+    given = build(tmp_path, table, last={"file": str(tmp_path / "link" if way == "link" else file)})
+    assert [o.status for o in given.run(["first", "last"])] == ["kept", "done"]
+    file.write_text("edited")
+    with pytest.raises(XnoreplayError, match="file .* must be as step first wrote it, or lie elsewhere, but it is edited"):
+        given.run(["first", "last"])
+    assert file.read_text() == "edited"
+
+
 def test_a_missing_user_file_is_one_sentence(tmp_path):
     table = [Step("first", write_text, files=("file",))]
     run = build(tmp_path, table, first={"file": str(tmp_path / "none")})

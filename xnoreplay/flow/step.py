@@ -319,6 +319,20 @@ class Run:
             for key in step.files:
                 if given := self.configs[name].get(key):
                     _require_user_file(key, Path(given))
+                    self._require_kept(name, key, Path(given))
+
+    def _require_kept(self, step: str, key: str, path: Path) -> None:
+        """XnoreplayError for a user's file that is edited in the folder of an earlier step, which replaces it."""
+        for name in self.steps:
+            folder = (self.folder / name).resolve()
+            if name == step or not path.resolve().is_relative_to(folder):
+                continue
+            inside = path.resolve().relative_to(folder).as_posix()
+            if self.record(name).get("outputs", {}).get(inside) != files.file_digest(path):
+                raise XnoreplayError(
+                    f"{key} {path} must be as step {name} wrote it, or lie elsewhere, but it is edited in the "
+                    "folder that the step replaces; copy it out of there"
+                )
 
     def require(self, name: str) -> list[str]:
         """A step and all it needs, in order."""
