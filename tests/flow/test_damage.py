@@ -10,8 +10,9 @@ import socket
 import pytest
 
 from tests.flow import sample_run
-from xnoreplay.flow import compare, figures, files, liberty, report
+from xnoreplay.flow import bench, compare, figures, files, liberty, report
 from xnoreplay.flow.cli import main
+from xnoreplay.flow.costs import measured
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import RECORD, RESULT, Run, Step, result_of
 from xnoreplay.flow.trained import BUNDLE
@@ -261,16 +262,18 @@ def test_a_long_value_is_cut():
     assert shown(b"\xff\x00") == r"b'\xff\x00'"
 
 
-@pytest.mark.parametrize("before", ["mine", '{"preset": "x"}', ""])
+@pytest.mark.parametrize("before", ["mine", '{"preset": "x"}', '{"preset": {}, "seeds": 3}', ""])
 @pytest.mark.parametrize("arguments", [
     ["estimate", "--preset", "tiny", "--untrained", "--json", "{}"], ["draw", "{}", "--preset", "tiny"],
     ["characterize", "--liberty", "none", "--out", "{}"], ["characterize", "--cacti", "none", "--out", "{}"],
     ["latents", "{}", "--preset", "tiny"],
+    ["bench", "--json", "{}", "--only", "nosuch"], ["bench", "--scaling", "--json", "{}"],
 ], ids=lambda arguments: " ".join(arguments[:2]))  # fmt: skip
-def test_a_file_of_somebody_else_s_is_not_written_over(tmp_path, capsys, before, arguments):
+def test_a_file_of_somebody_else_s_is_not_written_over(tmp_path, capsys, monkeypatch, before, arguments):
     path = tmp_path / "out"
     path.write_text(before)
-    code = main([a.format(path) for a in arguments])
+    monkeypatch.setattr(bench, "samples", lambda *_: pytest.fail("measured"))
+    code = main([a.format(path) for a in arguments]) if before or "--scaling" not in arguments else 1
     told = capsys.readouterr().err
     if before:
         assert code == 1
@@ -342,3 +345,12 @@ def test_memory_that_is_not_there_is_one_sentence(monkeypatch, capsys):
     assert capsys.readouterr().err == (
         "error: the work must fit into the memory that this process may take, but does not\n"
     )
+
+
+@pytest.mark.parametrize(("content", "why"), [
+    ("{}", "'format' is missing"), ("5", "a value in it is of another kind"), ("null", "a value in it is of another kind"),
+], ids=["empty", "number", "null"])  # fmt: skip
+def test_logic_costs_of_another_shape_are_a_plain_sentence(tmp_path, content, why):
+    (tmp_path / "logic.json").write_text(content)
+    with pytest.raises(XnoreplayError, match=f"logic.json must be a file of characterize, but: {why}"):
+        measured.read(tmp_path / "logic.json")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from xnoreplay.flow import data as datasets
-from xnoreplay.flow import temporary, tools
+from xnoreplay.flow import files, temporary, tools
 from xnoreplay.flow.progress import Progress
 from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
@@ -316,6 +316,10 @@ def run(
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {"preset": preset.name, "dataset": dataset, "figures": figures, "ratios": ratios(figures),
             "peak_bytes": peak}  # fmt: skip
+
+
+WROTE = files.json_with("preset", "dataset", "figures", "ratios", "peak_bytes")
+"""Whether a file is what `xnoreplay bench --json` writes of `run`."""
 
 
 def ratios(figures: dict) -> dict[str, float]:

@@ -261,7 +261,7 @@ def bench(
     limits.count("epochs", epochs)
     trained.one_source(bundle, untrained)
     if file is not None:
-        files.require_writable(file, files.json_with("preset"))
+        files.require_writable(file, growing.WROTE if scaling else measuring.WROTE)
     if out and not scaling:
         raise SpecError("--out must be with --scaling: the figures alone go where --json says")
     if scaling and (only or bundle):

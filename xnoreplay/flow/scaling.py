@@ -246,6 +246,10 @@ def run(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Progre
             "curves": [curve.plain() for curve in curves]}  # fmt: skip
 
 
+WROTE = files.json_with("preset", "machine", "load", "curves")
+"""Whether a file is what `xnoreplay bench --scaling --json` writes of `run`."""
+
+
 def markdown(result: dict) -> str:
     """The curves as a table, from the first to the last point of each."""
     titles = ("dial", "from, to", "simulator", "10^9 cell operations", "seconds",

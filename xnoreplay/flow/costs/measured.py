@@ -102,8 +102,18 @@ def read(path: Path) -> Logic:
     except (
         OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
     ) as error:
-        why = error if isinstance(error, SpecError | ReadError) else repr(error)
+        why = _why(error)
         raise CostError(f"logic costs {path} must be a file of characterize, but: {why}") from None
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"{shown(error.args[0])} is missing"
+    if isinstance(error, SpecError | ReadError):
+        return str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "a value in it is of another kind" if isinstance(error, TypeError | AttributeError) else repr(error)
 
 
 def check(tree: dict) -> None:
