@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from tests.flow.test_processes import SLOW, gone, number
 from xnoreplay.flow import interrupts
+from xnoreplay.flow.cosim import session
 
 TOLD = f"error: {interrupts.STOPPED}"
 
@@ -118,3 +120,14 @@ tools.require = lambda steps: None
     assert gone(pid)
     assert not (out / "synth").exists()
     assert not [p for p in os.listdir(out) if "part-" in p]
+
+
+def test_a_simulator_whose_folder_an_interrupt_removed_ends_in_silence(tmp_path, monkeypatch):
+    """The thread that waits for it finds its log gone: no traceback of a thread beside the command's sentence."""
+    def ended(*_arguments):
+        raise RuntimeError("Command failed with return code: -9")
+
+    monkeypatch.setattr(session.runners, "runner", ended)
+    setup = SimpleNamespace(simulator="icarus", waves=(), build=tmp_path)
+    session._simulate(setup, tmp_path / "gone", lambda _process: None)
+    assert not (tmp_path / "gone").exists()

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -217,7 +217,8 @@ def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], No
             extra_env={VARIABLE: str(folder), "COCOTB_ANSI_OUTPUT": "0"},
         )
     except (SystemExit, OSError, RuntimeError) as error:
-        with (folder / "bench.log").open("a", encoding="utf-8") as log:
+        # An interrupted command has removed the folder by now.
+        with suppress(OSError), (folder / "bench.log").open("a", encoding="utf-8") as log:
             print(f"{ENDED} with {error}", file=log)
 
 
