@@ -7,11 +7,13 @@ import random
 import shutil
 import socket
 
+import numpy as np
 import pytest
 
 from tests.flow import sample_run
 from xnoreplay.flow import bench, compare, figures, files, liberty, report
 from xnoreplay.flow.cli import main
+from xnoreplay.flow.cosim import recorded
 from xnoreplay.flow.costs import measured
 from xnoreplay.flow.progress import Silent
 from xnoreplay.flow.step import RECORD, RESULT, Run, Step, result_of
@@ -354,3 +356,19 @@ def test_logic_costs_of_another_shape_are_a_plain_sentence(tmp_path, content, wh
     (tmp_path / "logic.json").write_text(content)
     with pytest.raises(XnoreplayError, match=f"logic.json must be a file of characterize, but: {why}"):
         measured.read(tmp_path / "logic.json")
+
+
+@pytest.mark.parametrize("header", ["{'descr': (", "{'descr': '|u1", "\x00", "'a'.b", "{'shape': (10**30,)}", "[" * 5000],
+                         ids=["open", "text", "zero", "name", "size", "deep"])  # fmt: skip
+def test_an_array_with_a_damaged_header_is_one_sentence(tmp_path, header):
+    text = header.encode().ljust(5200)
+    content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+    (tmp_path / "images.npy").write_bytes(content)
+    with pytest.raises(recorded.DAMAGE):
+        np.load(tmp_path / "images.npy", allow_pickle=False)
+    bundles.write(bundles.random(TINY.network, 0), tmp_path / recorded.BUNDLE)
+    files.write_json(tmp_path / recorded.RECORD, {
+        "preset": presets.to_dict(TINY), "simulator": "icarus", "optimise": "-O0", "faults": [], "commands": [],
+    })  # fmt: skip
+    with pytest.raises(XnoreplayError, match="must be a folder that cosim recorded: "):
+        recorded.read(tmp_path)

@@ -1,6 +1,6 @@
 """Two reports side by side: which numbers changed, and whether for the better."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from xnoreplay.flow import files
@@ -64,7 +64,7 @@ def read(path: Path) -> tuple[str, dict[str, Metric]]:
     try:
         if file == candidates[0] and (folder := file.parent).is_dir() and step_record(folder):
             require_whole(folder)
-        tree = files.read_json(file)
+        tree = _tree(file)
         found = [_metric(m) for m in tree["metrics"]]
         return str(tree["preset"]), {m.name: m for m in found}
     except ReadError as error:
@@ -73,19 +73,37 @@ def read(path: Path) -> tuple[str, dict[str, Metric]]:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise XnoreplayError(
-            f"{path} must be a run folder with a report, or a report.json, but: {error!r}"
+            f"{path} must be a run folder with a report, or a report.json, but {_why(error, file)}"
         ) from None
 
 
-def _metric(tree: dict) -> Metric:
-    """A number of a report; TypeError for one with a field of another kind."""
+def _tree(file: Path):
+    """What a report's JSON says; ValueError where it is none."""
+    try:
+        return files.read_json(file)
+    except ReadError as error:
+        raise ValueError(str(error)) from None
+
+
+def _why(error: Exception, file: Path) -> str:
+    if isinstance(error, KeyError):
+        return f"{shown(error.args[0])} is missing"
+    if isinstance(error, OSError):
+        return f"{file} cannot be read: {error.strerror}"
+    return str(error) if isinstance(error, ValueError) else "it has a value of another kind"
+
+
+def _metric(tree: object) -> Metric:
+    """A number of a report; ValueError for one with other fields, or with a field of another kind."""
+    if not isinstance(tree, dict) or tree.keys() != {f.name for f in fields(Metric)}:
+        raise ValueError(f"a number must have the fields of a report's number, not be {shown(tree)}")
     metric = Metric(**tree)
     texts = (metric.name, metric.unit, metric.better, metric.origin)
     known = all(isinstance(t, str) for t in texts) and not isinstance(metric.value, bool)
     if metric.value is not None:
         known = known and isinstance(metric.value, int | float) and -GREATEST < metric.value < GREATEST
     if not known:
-        raise TypeError(f"a number must have a name, a unit and a value of at most {GREATEST:g}, not {shown(tree)}")
+        raise ValueError(f"a number must have a name, a unit and a value of at most {GREATEST:g}, not {shown(tree)}")
     return metric
 
 

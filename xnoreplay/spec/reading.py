@@ -12,7 +12,10 @@ import math
 import os
 import re
 import stat
+import tokenize
 import tomllib
+import zipfile
+import zlib
 from io import BufferedReader
 from pathlib import Path
 
@@ -29,6 +32,11 @@ KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFLNK: "a symbolic link",
 }  # fmt: skip
+DAMAGED_ARRAYS = (
+    OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, ArithmeticError, MemoryError,
+    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What NumPy raises for an array or an archive of arrays that is damaged: it reads a header as Python's text."""
 LONG = re.compile(r"Exceeds the limit \((\d+) digits\)")
 """As Python says it of a number whose digits are too many."""
 LONE = re.compile("[\ud800-\udfff]")

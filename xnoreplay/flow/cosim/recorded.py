@@ -1,7 +1,6 @@
 """A recorded comparison, read: another's folder, of which every field is held to what ours can hold."""
 
 import zipfile
-import zlib
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -26,8 +25,7 @@ RECORD, IMAGES, BUNDLE = "replay.json", "images.npy", "bundle.safetensors"
 FIELDS = frozenset({"preset", "simulator", "optimise", "faults", "commands"})
 SIMULATORS = ("verilator", "icarus")
 DAMAGE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, RuntimeError, MemoryError,
-    zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, *reading.DAMAGED_ARRAYS,
 )  # fmt: skip
 """What JSON, NumPy and its archives raise for files that are not whole."""
 MOST = 1 << 32  # of any number of a command: cycles above it would not be simulated in days
