@@ -310,3 +310,17 @@ def test_own_folders_and_scratch_outside_a_run_hold_to_the_rule(tmp_path):
     with pytest.raises(XnoreplayError, match="own.resume must be new, empty or what a stopped run left"):
         own_scratch(tmp_path / "own.resume").__enter__()
     assert (tmp_path / "own.resume" / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("inside", ["first", "first/new", "link"])
+def test_a_run_in_the_folder_of_a_step_is_refused(tmp_path, inside):
+    """The run around it would be refused from then on."""
+    run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
+    run.run(STEPS)
+    (tmp_path / "run" / "link").symlink_to("first")
+    before = snapshot(tmp_path)
+    inner = Run(run.folder / inside, steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
+    with pytest.raises(XnoreplayError, match="must not lie in a step's folder, which takes nothing else, but .*first has"):
+        inner.run(STEPS)
+    assert snapshot(tmp_path) == before
+    assert [o.status for o in run.run(STEPS)] == ["kept", "kept"]

@@ -305,6 +305,12 @@ class Run:
             Names the first file or folder in their place that is somebody else's, or a user's file that
             cannot be read.
         """
+        for folder in (self.folder.resolve(), *self.folder.resolve().parents):
+            if step_record(folder):
+                raise XnoreplayError(
+                    f"run folder {self.folder} must not lie in a step's folder, which takes nothing else, but "
+                    f"{folder} has a {RECORD}"
+                )
         guard.check_lock(self.folder)
         scratch = self.folder / SCRATCH
         for path in (self.folder / name for name in self.written):
