@@ -8,7 +8,6 @@ counts and thresholds are plain int64.
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 
@@ -219,11 +218,17 @@ class State:
         try:
             with reading.opened(Path(path)) as file, np.load(file, allow_pickle=False) as saved:
                 tree = dict(saved)
-        except (OSError, ValueError, EOFError, TypeError, BadZipFile) as error:
+        except reading.DAMAGED_ARRAYS as error:
             raise SpecError(f"state {path} must be a whole file that save wrote: {error}") from None
         plain = self._plain()
         if str(tree.get("plan")) != _identity(self.plan) or not plain.keys() <= tree.keys():
             raise SpecError(f"state {path} must come from the same network and target")
+        for name, array in plain.items():
+            if (tree[name].shape, tree[name].dtype) != (array.shape, array.dtype):
+                raise SpecError(
+                    f"state {path}: {name} must be {array.dtype} of shape {array.shape}, not "
+                    f"{tree[name].dtype} of shape {tree[name].shape}"
+                )
         for name, array in plain.items():
             array[...] = tree[name]
 
