@@ -98,7 +98,7 @@ def read(path: Path) -> Logic:
             proxy_bits=tree["proxy_bits"],
         )
     except ReadError as error:
-        raise CostError(f"logic costs {error}") from None
+        raise CostError(f"logic costs {path} must be a file of characterize, but: {error}") from None
     except (
         OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
     ) as error:
