@@ -260,8 +260,10 @@ print(f'''
 
 
 def fake_cacti(tmp_path, text=FAKE):
+    """A program; started by a shell, as the first line of a file cannot name an interpreter with a space in its path."""
     path = tmp_path / "cacti"
-    path.write_text(text)
+    (tmp_path / "cacti.py").write_text(text)
+    path.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path}/cacti.py" "$@"\n')
     path.chmod(0o755)
     return path
 
@@ -286,6 +288,11 @@ def test_cacti_that_fails(tmp_path):
     broken = fake_cacti(tmp_path, f"#!{sys.executable}\nprint('hello')\n")
     with pytest.raises(ToolError, match="computed none; the first: CACTI's report must have access_ns"):
         cacti.run(broken, 45, ["lstp"], Silent())
+    lost = tmp_path / "lost"
+    lost.write_text("#!/none/python\n")
+    lost.chmod(0o755)
+    with pytest.raises(ToolError, match="lost must be a program that can be run, but: No such file"):
+        cacti.run(lost, 45, ["lstp"], Silent())
     with pytest.raises(XnoreplayError, match="device type must be one of hp, lop, lstp, not 'x'"):
         cacti.run(broken, 45, ["x"], Silent())
 

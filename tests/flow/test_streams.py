@@ -1,11 +1,12 @@
 """Streams that are closed, or that nobody reads: a command does its work and ends with its code."""
 
+import shlex
 import subprocess
 import sys
 
 import pytest
 
-PROGRAM = f"{sys.executable} -c 'from xnoreplay.flow.cli import entry; entry()'"
+PROGRAM = f"{shlex.quote(sys.executable)} -c 'from xnoreplay.flow.cli import entry; entry()'"
 CLOSED = ["2>&-", "0<&- >&- 2>&-", "2</dev/null"]
 COMMANDS = {
     "export --preset tiny --untrained --out run": 0,

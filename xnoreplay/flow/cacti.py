@@ -152,7 +152,10 @@ def _one(binary: Path, node: int, device_type: str, kbit: int, width: int) -> di
         path = work / "sram.cfg"
         path.write_text(configuration(kbit, width, node, device_type), encoding="utf-8")
         # CACTI looks for its technology files beside itself.
-        done = processes.run([binary, "-infile", path], cwd=binary.parent)
+        try:
+            done = processes.run([binary, "-infile", path], cwd=binary.parent)
+        except OSError as error:  # its interpreter is missing, or it is for another machine
+            raise ToolError(f"cacti {binary} must be a program that can be run, but: {error.strerror}") from None
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines()
             return lines[-1] if lines else f"it ended with {done.returncode}"
