@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
+from xnoreplay.flow.metrics import KIB
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import COUNTER_BITS, HOST_MEMORIES, counters
@@ -350,7 +351,7 @@ class _Layout:
         bits = sum(m.bits for m in memories)
         lines = [
             (f"AXI4-Lite: commands, status, {words}; a stream of pixels", ""),
-            (f"{bits:,} bits of memory in all, {bits / 8192:,.1f} KiB", "soft"),
+            (f"{bits:,} bits of memory in all, {bits / KIB:,.1f} KiB", "soft"),
         ]
         others = [shape(m) for m in memories if not any(u.holds(m) for u in UNITS)]
         return lines + [("; ".join(others), "")] if others else lines

@@ -17,9 +17,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from xnoreplay.spec import caches
+
 PREFIX, OWNER = "xnoreplay-", ".owner.json"
 MARK = "temporary folder of an xnoreplay process"
-MARKED = "XNOREPLAY_WORK"  # environment variable: the folder of the process that a child belongs to
+MARKED = caches.WORK  # environment variable: the folder of the process that a child belongs to
 LONGEST = 4096  # bytes of an owner's file
 
 

@@ -624,13 +624,13 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
     names: list[str] = []
     for window in registers.windows(plan.memories):
         name = window.memory.name
-        readable = name in READ_ONLY
+        read_only = name in READ_ONLY
         answers = [OKAY, SLVERR]
         if window.address(window.memory.depth, 0) >> WINDOW_SHIFT == window.index + 1:
             answers.append(DECERR)
         names += [f"{way} {name} {ANSWERS[a]}" for way in ("read", "write") for a in answers
-                  if way == "read" or a != OKAY or not readable]  # fmt: skip
-        if not readable:
+                  if way == "read" or a != OKAY or not read_only]  # fmt: skip
+        if not read_only:
             names.append(f"row of {name} written")
     for register in registers.writable(plan.memories):
         names += [f"write {register.name} OKAY", f"write {register.name} of a wrong value"]
