@@ -32,6 +32,7 @@ test: $(VENV)/test.stamp lint type docs
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
 
 type: $(VENV)/test.stamp
 	$(BIN)/mypy

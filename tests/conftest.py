@@ -14,9 +14,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 def pytest_addoption(parser):
     parser.addoption(
-        "--designs", type=int, default=4, metavar="N",
+        "--designs",
+        type=int,
+        default=4,
+        metavar="N",
         help="drawn designs whose Verilog every installed tool reads (60 take some ten minutes)",
-    )  # fmt: skip
+    )
 
 
 def pytest_generate_tests(metafunc):

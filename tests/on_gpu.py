@@ -47,7 +47,9 @@ def network(net: NetworkSpec) -> FBNN:
     return FBNN(net, pretrain.thresholds(net, 255), CLASSES, seed=0)
 
 
-def fit(net: NetworkSpec, recipe: Recipe, samples: Samples, epochs: int = 1, teacher=None) -> training.Fit:
+def fit(
+    net: NetworkSpec, recipe: Recipe, samples: Samples, epochs: int = 1, teacher=None
+) -> training.Fit:
     """A training on this process's device, some of whose proxies are at the ends of their range."""
     here, model = distributed.join(), network(net)
     with torch.no_grad():
@@ -126,10 +128,14 @@ def stopped(whole: training.Fit, stop: int, path: Path) -> Resumed:
 
 def apart(one: dict, other: dict) -> float:
     """The largest difference of any number; not a number, where one is none."""
-    return float(torch.stack([(one[n].double() - other[n].double()).abs().max() for n in one]).max())
+    return float(
+        torch.stack([(one[n].double() - other[n].double()).abs().max() for n in one]).max()
+    )
 
 
-def pace(net: NetworkSpec, recipe: Recipe, one_by_one: bool, steps: int = 160, teacher=None) -> float:
+def pace(
+    net: NetworkSpec, recipe: Recipe, one_by_one: bool, steps: int = 160, teacher=None
+) -> float:
     """Milliseconds of a step."""
     samples = images(net, recipe.batch * 20)
     whole = Samples(*(np.concatenate([a] * (steps // 20)) for a in samples))
@@ -164,18 +170,32 @@ def main() -> int:
         recipe = recipe_of("cifar100", objective)
         with launched(one_by_one=True):
             one, other = trained(small, recipe, samples), trained(small, recipe, samples)
-        replayed, resumed = trained(small, recipe, samples), trained(small, recipe, samples, stop=11)
+        replayed, resumed = (
+            trained(small, recipe, samples),
+            trained(small, recipe, samples, stop=11),
+        )
         usual, far, again = (apart(one, x) for x in (other, replayed, resumed))
-        print(f"{objective}: weights and moments of 20 steps lie {far:.2e} from those of launched ones, "
-              f"resumed {again:.2e}; {usual:.2e} between two runs of the latter")  # fmt: skip
+        print(
+            f"{objective}: weights and moments of 20 steps lie {far:.2e} from those of launched ones, "
+            f"resumed {again:.2e}; {usual:.2e} between two runs of the latter"
+        )
         for what, distance in (("replayed", far), ("resumed", again)):
-            wrong += [f"{objective} {what}"] * (not distance <= usual)  # what is no number is wrong, too
+            wrong += [f"{objective} {what}"] * (
+                not distance <= usual
+            )  # what is no number is wrong, too
     teacher = Teacher(3, CLASSES, 0, True).eval().cuda()
     for objective in ("supervised", "distilled", "semi"):
-        recipe, taught = recipe_of("cifar100", objective), teacher if objective == "distilled" else None
-        slow, fast = (pace(small, recipe, one_by_one, teacher=taught) for one_by_one in (True, False))
-        print(f"3mb, {objective}: {slow:.2f} ms a step launched, {fast:.2f} replayed, "
-              f"{1e3 * recipe.batch / fast:.0f} images/s")  # fmt: skip
+        recipe, taught = (
+            recipe_of("cifar100", objective),
+            teacher if objective == "distilled" else None,
+        )
+        slow, fast = (
+            pace(small, recipe, one_by_one, teacher=taught) for one_by_one in (True, False)
+        )
+        print(
+            f"3mb, {objective}: {slow:.2f} ms a step launched, {fast:.2f} replayed, "
+            f"{1e3 * recipe.batch / fast:.0f} images/s"
+        )
     print("differ: " + ", ".join(wrong) if wrong else "all equal, or as near as said")
     return bool(wrong)
 

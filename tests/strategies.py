@@ -18,7 +18,9 @@ def targets(draw, classes: int = 2, hidden_learns=None) -> TargetSpec:
     """Machines with windows of at most eight channels."""
     channels = draw(st.sampled_from((1, 2, 4, 8)))
     lanes = draw(st.sampled_from([n for n in (1, 2, 4, 8) if n <= channels]))
-    batches = [b for b in (1, 2, 4, 8, 16, 32) if 1 << max(0, (-(-b // 9) - 1).bit_length()) <= channels]
+    batches = [
+        b for b in (1, 2, 4, 8, 16, 32) if 1 << max(0, (-(-b // 9) - 1).bit_length()) <= channels
+    ]
     batch = draw(st.sampled_from(batches))
     return TargetSpec(
         name="drawn",
@@ -103,9 +105,13 @@ def sample(count: int) -> list[plan.Plan]:
     found = []
 
     @settings(
-        max_examples=10 * count, derandomize=True, database=None, phases=[Phase.generate], deadline=None,
+        max_examples=10 * count,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        deadline=None,
         suppress_health_check=list(HealthCheck),
-    )  # fmt: skip
+    )
     @given(designs())
     def collect(design):
         found.append(design[0])
@@ -127,15 +133,21 @@ RESIDUAL = {
         (4, 4), 11, (Conv(4), Conv(11, pool=True, skip=True)), 4, 2
     ),
     "two stages": _residual(
-        (4, 8), 6,
-        (Conv(10), Conv(6, pool=True, skip=True), Conv(6), Conv(6, pool=True, skip=True)), 8, 2,
+        (4, 8),
+        6,
+        (Conv(10), Conv(6, pool=True, skip=True), Conv(6), Conv(6, pool=True, skip=True)),
+        8,
+        2,
     ),
     "words not full, pad bit 1": _residual(
         (4, 6), 10, (Conv(7), Conv(10, pool=True, skip=True)), 4, 2, pad_bit=1
     ),
     "groups": _residual(
-        (4, 4), 3,
-        (Conv(16), Conv(16, 2), Conv(16, 2, skip=True), Conv(16, 4, pool=True), Conv(16, 2)), 4, 2,
+        (4, 4),
+        3,
+        (Conv(16), Conv(16, 2), Conv(16, 2, skip=True), Conv(16, 4, pool=True), Conv(16, 2)),
+        4,
+        2,
     ),
     "groups of broken words": _residual(
         (4, 4), 3, (Conv(12), Conv(24, 2), Conv(12, 2, skip=True), Conv(8, 2)), 4, 2
@@ -144,7 +156,7 @@ RESIDUAL = {
         (2, 4), 9, (Conv(9), Conv(9, skip=True), Conv(9, skip=True), Conv(9, skip=True)), 4, 4
     ),
     "one lane": _residual((4, 4), 2, (Conv(3), Conv(2, pool=True, skip=True)), 1, 1),
-}  # fmt: skip
+}
 """Corners of skips: what is overwritten, and where bits lie in words."""
 
 
@@ -154,16 +166,28 @@ ONE_CONV = (Conv(1),)
 def _corner(convs=ONE_CONV, size=(2, 4), hidden=1, latent=1, classes=2, **target) -> plan.Plan:
     """Everything as small as it may be, but for what is said."""
     network = NetworkSpec("corner", *size, "grey", (1,), convs, latent, hidden, classes)
-    dials = {"lanes": 1, "channels": 1, "batch": 1, "replay_capacity": classes, "epochs": 1} | target
+    dials = {
+        "lanes": 1,
+        "channels": 1,
+        "batch": 1,
+        "replay_capacity": classes,
+        "epochs": 1,
+    } | target
     return plan.compile(network, TargetSpec("corner", **dials))
 
 
 CORNERS = {
-    "one of everything": _corner(hidden_learns=True, staging_capacity=1, proxy_bits=2, delta_bits=2),
+    "one of everything": _corner(
+        hidden_learns=True, staging_capacity=1, proxy_bits=2, delta_bits=2
+    ),
     "no staging, two proxies a pair": _corner(proxies_per_pair=2, proxy_bits=3, replay_capacity=5),
-    "lanes without samples": _corner(lanes=8, channels=8, batch=2, hidden_learns=True, latent=40, hidden=9),
-    "words not full": _corner((Conv(3), Conv(5, pool=True)), lanes=2, channels=4, batch=4, staging_capacity=3),
-}  # fmt: skip
+    "lanes without samples": _corner(
+        lanes=8, channels=8, batch=2, hidden_learns=True, latent=40, hidden=9
+    ),
+    "words not full": _corner(
+        (Conv(3), Conv(5, pool=True)), lanes=2, channels=4, batch=4, staging_capacity=3
+    ),
+}
 """Where a number has one value, and its signal would have no bit."""
 
 

@@ -58,8 +58,19 @@ def check(result, start: int, cycles: int, state: dict, observed) -> None:
     assert cycles == observed.cycles
     for name, rows in observed.memories.items():
         assert state["memories"][name] == rows, name
-    for name in ("counters", "seen", "quota", "staged", "refused", "prediction", "finished",
-                 "lfsr_walk", "lfsr_error", "lfsr_update", "stale"):  # fmt: skip
+    for name in (
+        "counters",
+        "seen",
+        "quota",
+        "staged",
+        "refused",
+        "prediction",
+        "finished",
+        "lfsr_walk",
+        "lfsr_error",
+        "lfsr_update",
+        "stale",
+    ):
         assert state[name] == getattr(observed, name), name
 
 
@@ -100,9 +111,19 @@ def test_a_folded_minibatch_of_a_learning_hidden_layer():
     """Sixteen samples fill the nodes of two channels; deltas and proxies at their widest."""
     network = NetworkSpec("folded", 4, 4, "grey", (4,), (Conv(4, pool=True),), 10, 6, 3)
     target = TargetSpec(
-        "folded", 2, 4, 16, proxy_bits=12, delta_bits=8, proxies_per_pair=2, hidden_learns=True,
-        replay_capacity=18, staging_capacity=4, epochs=2, rate_shift=0,
-    )  # fmt: skip
+        "folded",
+        2,
+        4,
+        16,
+        proxy_bits=12,
+        delta_bits=8,
+        proxies_per_pair=2,
+        hidden_learns=True,
+        replay_capacity=18,
+        staging_capacity=4,
+        epochs=2,
+        rate_shift=0,
+    )
     plan, rng = plans.compile(network, target), np.random.default_rng(1)
     commands = [(ARRIVE, 2, None), *((INSERT, n % 2, random_image(rng, plan)) for n in range(18))]
     commands += [(STAGE, 2, random_image(rng, plan)) for _ in range(3)]
@@ -161,10 +182,15 @@ def test_an_abort_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tm
     base = [(ARRIVE, classes - 1, None)]
     base += [(INSERT, n % (classes - 1), random_image(rng, plan)) for n in range(4)]
     aborted = [
-        (ARRIVE, classes, None), (INSERT, 0, random_image(rng, plan)), (EPOCH, 0, None),
-        (STAGE, classes - 1, random_image(rng, plan)), (INFER, 0, random_image(rng, plan)),
-        (REBALANCE, 0, None), (RESTORE, 0, None), *[(RETRAIN, 0, None)] * 3,
-    ]  # fmt: skip
+        (ARRIVE, classes, None),
+        (INSERT, 0, random_image(rng, plan)),
+        (EPOCH, 0, None),
+        (STAGE, classes - 1, random_image(rng, plan)),
+        (INFER, 0, random_image(rng, plan)),
+        (REBALANCE, 0, None),
+        (RESTORE, 0, None),
+        *[(RETRAIN, 0, None)] * 3,
+    ]
     # What an aborted restore leaves, only another restore goes on from.
     ordered = [aborted[i] for i in rng.permutation(len(aborted))]
     chosen = [[(c, True)] + [(c, False)] * (c[0] == RESTORE) for c in ordered]
@@ -189,5 +215,7 @@ def test_an_abort_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tm
             chip.abort(aborts[i])
         result = simulate(chip, *command)
         expected.append((result, start, chip.cycles - start, state_of(chip)))
-    for want, observed in zip(expected, run_chip(plan, bundle, commands, aborts=aborts), strict=True):
+    for want, observed in zip(
+        expected, run_chip(plan, bundle, commands, aborts=aborts), strict=True
+    ):
         check(*want, observed)

@@ -50,9 +50,13 @@ def test_only_the_model_imports_torch(package):
 @pytest.mark.parametrize("source", sources("flow"), ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_flow_imports_other_packages_inside_functions(source):
     top = ast.Module(
-        [n for n in ast.parse(source.read_text(encoding="utf-8")).body
-         if isinstance(n, ast.Import | ast.ImportFrom)], [],
-    )  # fmt: skip
+        [
+            n
+            for n in ast.parse(source.read_text(encoding="utf-8")).body
+            if isinstance(n, ast.Import | ast.ImportFrom)
+        ],
+        [],
+    )
     ours = {n.split(".")[1] for n in modules(top) if n.startswith("xnoreplay.")}
     if source.parent.name != "cosim":  # runs as one step, or inside the HDL simulator
         assert not ours & {"model", "sim", "hw"}

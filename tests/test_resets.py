@@ -33,10 +33,15 @@ def test_a_reset_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tmp
     classes = plan.network.classes
     saved = tmp_path_factory.mktemp("reset") / "state.npz"
     ended = [
-        (ARRIVE, classes, None), (INSERT, 0, random_image(rng, plan)), (EPOCH, 0, None),
-        (STAGE, classes - 1, random_image(rng, plan)), (INFER, 0, random_image(rng, plan)),
-        (REBALANCE, 0, None), (RESTORE, 0, None), (RETRAIN, 0, None),
-    ]  # fmt: skip
+        (ARRIVE, classes, None),
+        (INSERT, 0, random_image(rng, plan)),
+        (EPOCH, 0, None),
+        (STAGE, classes - 1, random_image(rng, plan)),
+        (INFER, 0, random_image(rng, plan)),
+        (REBALANCE, 0, None),
+        (RESTORE, 0, None),
+        (RETRAIN, 0, None),
+    ]
     commands, resets = [], []
     for i in rng.permutation(len(ended))[:4]:
         before = [(ARRIVE, classes, None), (INSERT, classes - 1, random_image(rng, plan))]

@@ -13,13 +13,17 @@ TASKS = 3
 
 def matrix(level: float) -> list:
     """One seed's accuracy matrix; None above the diagonal."""
-    return [[level - 0.1 * (t - j) if j <= t else None for j in range(TASKS)]
-            for t in range(TASKS)]  # fmt: skip
+    return [[level - 0.1 * (t - j) if j <= t else None for j in range(TASKS)] for t in range(TASKS)]
 
 
 def method(level: float) -> dict:
-    scores = {"a_final": level, "a_old": level - 0.1, "a_new": level + 0.1, "average": level,
-              "forgetting": 0.1}  # fmt: skip
+    scores = {
+        "a_final": level,
+        "a_old": level - 0.1,
+        "a_new": level + 0.1,
+        "average": level,
+        "forgetting": 0.1,
+    }
     spread = (-0.01, 0.0, 0.01)
     return {"matrix": [matrix(level + d) for d in spread]} | {
         name: [value + d for d in spread] for name, value in scores.items()
@@ -34,26 +38,61 @@ def counted(plan: Plan, scale: int) -> dict:
 
 def results(plan: Plan) -> dict[str, dict]:
     simulated = {"inference": counted(plan, 1), "session": counted(plan, 100)}
-    compared = {"what": "RTL = simulator, inference", "images": 50, "memory_bits": 1234567,
-                "counters": 40, "phases": 12, "cycles": 5000, "equal": True}  # fmt: skip
-    compared_by_cosim = {"commands": 9, "images.in_full": 50, "predictions": 1797,
-                         "memory.bits": 99, "cycles": 7, "boundaries": 5}  # fmt: skip
-    covered = [{"point": "thresholds", "reached": 11, "required": 12, "hits": 1234, "why": "a wrong bit"}]
+    compared = {
+        "what": "RTL = simulator, inference",
+        "images": 50,
+        "memory_bits": 1234567,
+        "counters": 40,
+        "phases": 12,
+        "cycles": 5000,
+        "equal": True,
+    }
+    compared_by_cosim = {
+        "commands": 9,
+        "images.in_full": 50,
+        "predictions": 1797,
+        "memory.bits": 99,
+        "cycles": 7,
+        "boundaries": 5,
+    }
+    covered = [
+        {"point": "thresholds", "reached": 11, "required": 12, "hits": 1234, "why": "a wrong bit"}
+    ]
     return {
-        "export": {"digest": "aa" * 32, "golden": {"images": 0, "latent_bits": 0, "logits": 0},
-                   "provenance": {"base_test_accuracy": 0.99}},
-        "cil": {"seeds": [0, 1, 2], "tasks": [[0, 1], [2], [3]], "test_counts": [20, 10, 10],
-                "methods": {"chip": method(0.8), "naive": method(0.3), "float": method(0.85)}},
+        "export": {
+            "digest": "aa" * 32,
+            "golden": {"images": 0, "latent_bits": 0, "logits": 0},
+            "provenance": {"base_test_accuracy": 0.99},
+        },
+        "cil": {
+            "seeds": [0, 1, 2],
+            "tasks": [[0, 1], [2], [3]],
+            "test_counts": [20, 10, 10],
+            "methods": {"chip": method(0.8), "naive": method(0.3), "float": method(0.85)},
+        },
         "simulate": simulated | {"speed": {"fast": 1e8, "stepping": 1e6}, "equality": [compared]},
         "generate": {"verilog": "xnoreplay.v", "top": "xnoreplay", "digest": "bb" * 32},
-        "cosim": {"verilator": {"compared": compared_by_cosim, "cycles": 7, "seconds": 1.0,
-                                "cycles_per_second": 7.0, "coverage": covered},
-                  "bare": {"cycles_per_second": 8e5}},
-        "synth": {"tool": "Yosys 0.70", "latches": 0, "warnings": [], "checked_cells": {"$add": 3},
-                  "memory_bits": 99, "resources": {"lut4": 10, "flip_flops": 5, "block_ram": 1}},
+        "cosim": {
+            "verilator": {
+                "compared": compared_by_cosim,
+                "cycles": 7,
+                "seconds": 1.0,
+                "cycles_per_second": 7.0,
+                "coverage": covered,
+            },
+            "bare": {"cycles_per_second": 8e5},
+        },
+        "synth": {
+            "tool": "Yosys 0.70",
+            "latches": 0,
+            "warnings": [],
+            "checked_cells": {"$add": 3},
+            "memory_bits": 99,
+            "resources": {"lut4": 10, "flip_flops": 5, "block_ram": 1},
+        },
         "estimate": estimate.report(plan, simulated) | {"session_cost": priced()},
         "explore": explored(),
-    }  # fmt: skip
+    }
 
 
 @cache
@@ -65,21 +104,42 @@ def priced() -> dict:
 def explored() -> dict:
     """Four designs of a sweep, with made-up numbers."""
     points = [
-        {"dials": {"staging": staging, "replay": replay, "proxy_bits": bits}, "replay": replay,
-         "samples": 9, "a_final": a, "a_final_spread": 0.01, "memory": memory, "cycles": 100,
-         "seconds": 1e-3, "energy": [e, 2 * e, 3 * e], "inference_energy": [e, e, e],
-         "inference_cycles": 10, "area": [0.1, 0.2, 0.3]}
+        {
+            "dials": {"staging": staging, "replay": replay, "proxy_bits": bits},
+            "replay": replay,
+            "samples": 9,
+            "a_final": a,
+            "a_final_spread": 0.01,
+            "memory": memory,
+            "cycles": 100,
+            "seconds": 1e-3,
+            "energy": [e, 2 * e, 3 * e],
+            "inference_energy": [e, e, e],
+            "inference_cycles": 10,
+            "area": [0.1, 0.2, 0.3],
+        }
         for staging, replay, bits, a, memory, e in (
-            (True, native.LATENT, 8, 0.8, 9000, 1e-6), (True, native.LATENT, 4, 0.795, 8000, 2e-6),
-            (False, native.LATENT, 8, 0.7, 7000, 1e-6), (True, native.IMAGES, 8, 0.6, 90000, 9e-6),
+            (True, native.LATENT, 8, 0.8, 9000, 1e-6),
+            (True, native.LATENT, 4, 0.795, 8000, 2e-6),
+            (False, native.LATENT, 8, 0.7, 7000, 1e-6),
+            (True, native.IMAGES, 8, 0.6, 90000, 9e-6),
         )
-    ]  # fmt: skip
-    sweep = {"staging": [True, False], "replay": [native.LATENT, native.IMAGES], "proxy_bits": [4, 8]}
+    ]
+    sweep = {
+        "staging": [True, False],
+        "replay": [native.LATENT, native.IMAGES],
+        "proxy_bits": [4, 8],
+    }
     return {
-        "preset": "tiny", "sweep": sweep, "seeds": 3, "accuracy": "3 seeds", "points": points,
-        "refused": [], "runs": 4,
+        "preset": "tiny",
+        "sweep": sweep,
+        "seeds": 3,
+        "accuracy": "3 seeds",
+        "points": points,
+        "refused": [],
+        "runs": 4,
         "fronts": {cost: explore.front(points, cost) for cost in explore.COSTS},
-    }  # fmt: skip
+    }
 
 
 def write(folder: Path, preset: Preset, steps: dict[str, dict], failed: dict[str, str]) -> dict:
@@ -89,9 +149,17 @@ def write(folder: Path, preset: Preset, steps: dict[str, dict], failed: dict[str
         inputs[name] = folder / name
         inputs[name].mkdir(parents=True)
         files.write_json(inputs[name] / "result.json", result)
-        files.write_json(inputs[name] / "step.json", {
-            "step": name, "version": "0", "code": "", "inputs": {},
-            "config": {"preset": presets.to_dict(preset)}, "failure": failed.get(name, ""),
-            "seconds": 1.5, "outputs": files.tree_digests(inputs[name]),
-        })  # fmt: skip
+        files.write_json(
+            inputs[name] / "step.json",
+            {
+                "step": name,
+                "version": "0",
+                "code": "",
+                "inputs": {},
+                "config": {"preset": presets.to_dict(preset)},
+                "failure": failed.get(name, ""),
+                "seconds": 1.5,
+                "outputs": files.tree_digests(inputs[name]),
+            },
+        )
     return inputs

@@ -29,9 +29,11 @@ def test_every_name_is_documented_and_typed(name):
     found = getattr(xr, name)
     assert found is getattr(api, name)
     assert found.__doc__
-    functions = [found] if inspect.isfunction(found) else [
-        f for n, f in vars(found).items() if inspect.isfunction(f) and not n.startswith("_")
-    ]  # fmt: skip
+    functions = (
+        [found]
+        if inspect.isfunction(found)
+        else [f for n, f in vars(found).items() if inspect.isfunction(f) and not n.startswith("_")]
+    )
     for function in functions:
         assert function.__doc__, function
         assert "return" in function.__annotations__, function
@@ -39,7 +41,9 @@ def test_every_name_is_documented_and_typed(name):
 
 def test_names_are_those_of_the_interface():
     own = {
-        n for n, v in vars(api).items() if getattr(v, "__module__", "") == api.__name__ and n[0] != "_"
+        n
+        for n, v in vars(api).items()
+        if getattr(v, "__module__", "") == api.__name__ and n[0] != "_"
     }
     assert own == set(NAMES)
     assert set(NAMES) <= set(dir(xr))
@@ -56,16 +60,25 @@ def test_import_loads_nothing():
 def test_a_chip_is_the_simulator_command_by_command(tiny):
     preset, bundle, images = tiny
     classes = preset.scenario.chip_classes(images.train_labels)
-    chip, simulator = xr.Chip(preset, bundle), Simulator(plans.compile(preset.network, preset.target), bundle)
+    chip, simulator = (
+        xr.Chip(preset, bundle),
+        Simulator(plans.compile(preset.network, preset.target), bundle),
+    )
     base = (classes >= 0) & (classes < preset.scenario.base)
     new = classes == preset.scenario.base
     taken, refused = chip.remember(images.train_images[base][:20], classes[base][:20])
     simulator.arrive(int(classes[base][:20].max()) + 1)
-    results = [simulator.insert(i, int(c)) for i, c in zip(images.train_images[base][:20], classes[base][:20], strict=True)]
+    results = [
+        simulator.insert(i, int(c))
+        for i, c in zip(images.train_images[base][:20], classes[base][:20], strict=True)
+    ]
     assert refused == sum(r.refused for r in results) > 0
     assert taken == 20 - refused > 0
     taken, refused = chip.enrol(images.train_images[new][:9], classes[new][:9])
-    staged = [simulator.stage(i, int(c)) for i, c in zip(images.train_images[new][:9], classes[new][:9], strict=True)]
+    staged = [
+        simulator.stage(i, int(c))
+        for i, c in zip(images.train_images[new][:9], classes[new][:9], strict=True)
+    ]
     assert refused == sum(r.refused for r in staged) > 0
     before = simulator.cycles
     simulator.retrain()
@@ -77,7 +90,11 @@ def test_a_chip_is_the_simulator_command_by_command(tiny):
     for name, bits in simulator.memories().items():
         assert (chip.memories()[name] == bits).all()
     image = images.test_images[0]
-    assert chip.infer(image).prediction == simulator.infer(image).prediction == chip.predict(image[None])[0]
+    assert (
+        chip.infer(image).prediction
+        == simulator.infer(image).prediction
+        == chip.predict(image[None])[0]
+    )
 
 
 def test_without_staging_new_samples_are_remembered_at_once(tiny):

@@ -43,13 +43,17 @@ def test_figures_are_of_the_work_they_name(monkeypatch):
 
 def test_ratios():
     figures = {
-        "step": {"cycles_per_second": 50.0}, "fast": {"cycles_per_second": 400.0},
-        "bare": {"cycles_per_second": 2.0}, "functional": {"images_per_second": 30.0},
+        "step": {"cycles_per_second": 50.0},
+        "fast": {"cycles_per_second": 400.0},
+        "bare": {"cycles_per_second": 2.0},
+        "functional": {"images_per_second": 30.0},
         "torch": {"images_per_second": 3.0},
-    }  # fmt: skip
+    }
     assert bench.ratios(figures) == {
-        "step / bare": 25, "fast / bare": 200, "functional / torch": 10
-    }  # fmt: skip
+        "step / bare": 25,
+        "fast / bare": 200,
+        "functional / torch": 10,
+    }
 
 
 def test_what_is_not_installed_is_not_measured(monkeypatch):

@@ -67,8 +67,10 @@ def test_a_packed_library(tmp_path):
         (b"\x1f\x8bgarbage", "must be readable"),
         (PACKED[:-9], "must be readable"),
         (PACKED[:10] + b"\xff" + PACKED[11:], "must be readable"),
-        (b"library(x) { nom_voltage : 1; capacitive_load_unit(1, pf); leakage_power_unit : foo; }",
-         "a unit must begin with a number, not 'foo'"),
+        (
+            b"library(x) { nom_voltage : 1; capacitive_load_unit(1, pf); leakage_power_unit : foo; }",
+            "a unit must begin with a number, not 'foo'",
+        ),
         (b"\xff\xfe\x00", "must be readable"),
     ],
 )
@@ -86,9 +88,12 @@ NETLIST = {
         "f": {"type": "DFF", "connections": {"CK": [6], "D": [5], "Q": [3]}},
     },
     "netnames": {
-        "a": {"bits": [2]}, "q": {"bits": [3]}, "w": {"bits": [4, 5]}, "clk": {"bits": [6]}
+        "a": {"bits": [2]},
+        "q": {"bits": [3]},
+        "w": {"bits": [4, 5]},
+        "clk": {"bits": [6]},
     },
-}  # fmt: skip
+}
 
 
 def test_toggles_times_energies_by_hand():
@@ -117,8 +122,9 @@ COUNTER = gate_level.Unit(
     "counter",
     "module counter(input clk, input rst, input up, output reg [3:0] n);\n"
     "always @(posedge clk) if (up) n <= n + 1;\nendmodule\n",
-    {"up": 1}, {"n": 4},
-)  # fmt: skip
+    {"up": 1},
+    {"n": 4},
+)
 
 
 def play(cycles, fault=None):
@@ -138,7 +144,9 @@ def test_a_unit_is_mapped_run_and_held_to_its_outputs(tmp_path):
     assert m.cells["DFF"] == 4
     assert m.annotated == m.nets > 0
     assert m.clock == pytest.approx(4 * 59 * 15e-15)  # 59 edges of the clock reach four pins
-    with pytest.raises(CheckFailure, match="the netlist of counter must do what the unit does.* cycle 20"):
+    with pytest.raises(
+        CheckFailure, match="the netlist of counter must do what the unit does.* cycle 20"
+    ):
         gate_level.play(COUNTER, play(30, fault=20), tmp_path / "good")
 
 
@@ -225,9 +233,16 @@ def test_costs_of_another_lane_are_refused(tree, tmp_path):
     [
         {"format": "other"},
         {"format": measured.FORMAT, "liberty": "x", "volts": 1, "events": [], "units": {}},
-        {"format": measured.FORMAT, "liberty": "x", "volts": 1, "window": 1e999,
-         "events": dict.fromkeys(("lane_beat", "lane_clock", "update_segment", "update_clock"), 1),
-         "units": dict.fromkeys(("lane", "update"), {"annotated": 1, "nets": 1, "leakage": 1})},
+        {
+            "format": measured.FORMAT,
+            "liberty": "x",
+            "volts": 1,
+            "window": 1e999,
+            "events": dict.fromkeys(
+                ("lane_beat", "lane_clock", "update_segment", "update_clock"), 1
+            ),
+            "units": dict.fromkeys(("lane", "update"), {"annotated": 1, "nets": 1, "leakage": 1}),
+        },
     ],
 )
 def test_logic_costs_that_are_none(tmp_path, tree):
@@ -286,12 +301,16 @@ def test_cacti_that_fails(tmp_path):
     with pytest.raises(ToolError, match="cacti must be a program that can be run"):
         cacti.run(tmp_path / "cacti", 45, ["lstp"], Silent())
     broken = fake_cacti(tmp_path, f"#!{sys.executable}\nprint('hello')\n")
-    with pytest.raises(ToolError, match="computed none; the first: CACTI's report must have access_ns"):
+    with pytest.raises(
+        ToolError, match="computed none; the first: CACTI's report must have access_ns"
+    ):
         cacti.run(broken, 45, ["lstp"], Silent())
     lost = tmp_path / "lost"
     lost.write_text("#!/none/python\n")
     lost.chmod(0o755)
-    with pytest.raises(ToolError, match="lost must be a program that can be run, but: No such file"):
+    with pytest.raises(
+        ToolError, match="lost must be a program that can be run, but: No such file"
+    ):
         cacti.run(lost, 45, ["lstp"], Silent())
     with pytest.raises(XnoreplayError, match="device type must be one of hp, lop, lstp, not 'x'"):
         cacti.run(broken, 45, ["x"], Silent())

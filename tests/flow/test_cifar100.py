@@ -62,9 +62,13 @@ def test_the_preset_takes_it():
 
 def test_ycbcr_is_jpeg_s_to_one_step():
     rgb = np.random.default_rng(1).integers(0, 256, (1000, 3), dtype=np.uint8)
-    matrix = np.array([
-        [0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312],
-    ])  # fmt: skip
+    matrix = np.array(
+        [
+            [0.299, 0.587, 0.114],
+            [-0.168736, -0.331264, 0.5],
+            [0.5, -0.418688, -0.081312],
+        ]
+    )
     exact = (rgb @ matrix.T + [0, 128, 128]).clip(0, 255)
     assert np.abs(cifar100.to_ycbcr(rgb) - exact).max() < 1.5
 

@@ -116,7 +116,13 @@ def test_the_scores_are_told(bundle):
     chip = 100 * np.array(result["methods"]["chip"]["a_final"])
     assert [line.split()[0] for line in lines] == list(cil.METHODS)
     assert f"a_final {chip.mean():.1f} ± {chip.std(ddof=1):.1f} " in lines[0]
-    assert re.findall("[a-z_]+", lines[0])[1:] == ["a_final", "a_old", "a_new", "average", "forgetting"]
+    assert re.findall("[a-z_]+", lines[0])[1:] == [
+        "a_final",
+        "a_old",
+        "a_new",
+        "average",
+        "forgetting",
+    ]
 
 
 def test_no_seed_is_refused(bundle):

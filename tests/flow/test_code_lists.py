@@ -14,9 +14,17 @@ from xnoreplay.flow import explore, pipeline, reproduce
 from xnoreplay.flow.step import PACKAGE
 
 HOW = {
-    "flow/files.py", "flow/guard.py", "flow/interrupts.py", "flow/keeper.py", "flow/processes.py", "flow/progress.py",
-    "flow/step.py", "flow/temporary.py", "flow/tools.py", "flow/workers.py",
-}  # fmt: skip
+    "flow/files.py",
+    "flow/guard.py",
+    "flow/interrupts.py",
+    "flow/keeper.py",
+    "flow/processes.py",
+    "flow/progress.py",
+    "flow/step.py",
+    "flow/temporary.py",
+    "flow/tools.py",
+    "flow/workers.py",
+}
 """How a result is computed, shown and stored: not what it is."""
 STEPS = pipeline.steps(train=True)
 COSIM = ("flow/cosim/__init__.py", "flow/cosim/bare.py")
@@ -27,12 +35,18 @@ LISTS = {
     "simulate": (STEPS["simulate"].code, ("flow/simulate.py", "flow/simulate_large.py")),
     "generate": (STEPS["generate"].code, ("flow/generate.py",)),
     "cosim": (STEPS["cosim"].code, COSIM),
-    "synth": (("spec", "hw", *STEPS["synth"].code), ("flow/synth.py", "flow/families.py", "flow/place.py")),
+    "synth": (
+        ("spec", "hw", *STEPS["synth"].code),
+        ("flow/synth.py", "flow/families.py", "flow/place.py"),
+    ),
     "estimate": (STEPS["estimate"].code, ("flow/estimate.py", "flow/session_cost.py")),
     "explore": (STEPS["explore"].code, ("flow/explore.py",)),
     "points of explore": (explore.CODE, ("flow/explore_jobs.py",)),
     "rows of reproduce": (reproduce.CODE, ("flow/systems.py",)),
-    "rows of native replay": (reproduce.CODE + reproduce.NATIVE_CODE, ("flow/systems.py", "model/native.py")),
+    "rows of native replay": (
+        reproduce.CODE + reproduce.NATIVE_CODE,
+        ("flow/systems.py", "model/native.py"),
+    ),
 }
 """What a list names, and the modules that compute; `synth` has spec and hw from the step before it."""
 

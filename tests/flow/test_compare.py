@@ -11,15 +11,23 @@ def metric(name, value, better="lower", unit="J"):
 
 
 BEFORE = [
-    metric("energy", 2.0), metric("a_final", 0.8, "higher", "fraction"), metric("lut4", 10),
-    metric("old", 1), metric("same", 3), metric("events.x", 5, "neither", "event"),
+    metric("energy", 2.0),
+    metric("a_final", 0.8, "higher", "fraction"),
+    metric("lut4", 10),
+    metric("old", 1),
+    metric("same", 3),
+    metric("events.x", 5, "neither", "event"),
     metric("step.cil.seconds", 1.0, unit="s"),
-]  # fmt: skip
+]
 AFTER = [
-    metric("energy", 1.0), metric("a_final", 0.7, "higher", "fraction"), metric("lut4", 12),
-    metric("new", 1), metric("same", 3), metric("events.x", 6, "neither", "event"),
+    metric("energy", 1.0),
+    metric("a_final", 0.7, "higher", "fraction"),
+    metric("lut4", 12),
+    metric("new", 1),
+    metric("same", 3),
+    metric("events.x", 6, "neither", "event"),
     metric("step.cil.seconds", 9.0, unit="s"),
-]  # fmt: skip
+]
 
 
 def write(folder, metrics):
@@ -30,10 +38,18 @@ def write(folder, metrics):
 
 
 def test_verdicts():
-    found = {c.name: c.verdict for c in compare.changes(*({m.name: m for m in side}
-                                                          for side in (BEFORE, AFTER)))}  # fmt: skip
-    assert found == {"energy": "better", "a_final": "worse", "lut4": "worse", "new": "new",
-                     "events.x": "changed", "old": "gone"}  # fmt: skip
+    found = {
+        c.name: c.verdict
+        for c in compare.changes(*({m.name: m for m in side} for side in (BEFORE, AFTER)))
+    }
+    assert found == {
+        "energy": "better",
+        "a_final": "worse",
+        "lut4": "worse",
+        "new": "new",
+        "events.x": "changed",
+        "old": "gone",
+    }
 
 
 def test_the_command(capsys, tmp_path):

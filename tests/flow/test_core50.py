@@ -99,11 +99,19 @@ def test_tables_and_file_lists_say_the_same(made, tables):
 
 def test_a_scenario_takes_the_official_order(made, monkeypatch):
     monkeypatch.setenv(brought.VARIABLE, str(made[0]))
-    preset = presets.from_dict({
-        "preset": "3mb",
-        "network": {"classes": 50},
-        "scenario": {"dataset": "core50", "classes": 50, "base": 10, "step": 5, "order_seed": RUN},
-    })  # fmt: skip
+    preset = presets.from_dict(
+        {
+            "preset": "3mb",
+            "network": {"classes": 50},
+            "scenario": {
+                "dataset": "core50",
+                "classes": 50,
+                "base": 10,
+                "step": 5,
+                "order_seed": RUN,
+            },
+        }
+    )
     scenario = preset.scenario
     dataset = data.of(preset)  # 32x32: block means
     assert dataset.images.shape == (100, 32, 32, 3)
@@ -148,15 +156,39 @@ def test_missing_folders_and_lists_are_told(tmp_path, monkeypatch, made):
     ("name", "change", "sentence"),
     [
         (NAMES[2], None, r"train_batch_02_filelist.txt must be a file list.*No such file"),
-        (NAMES[1], lambda t: t.split("\n", 1)[1], "batch 1 of run 3 .* 5 new classes and no others, not 4"),
-        (NAMES[1], lambda t: t.replace(" ", ","), "line 1 must be an image's path and its label, 0 to 49, not"),
-        (NAMES[1], lambda t: t.replace("\n", "9" * 23 + "\n"), "line 1 must be .* its label, 0 to 49, not"),
-        (NAMES[1], lambda t: t.replace("\n", "9" * 5000 + "\n"), "line 1 must be .* its label, 0 to 49, not"),
-        (NAMES[1], lambda t: "-" + t.replace(" ", " -"), "line 1 must be .* its label, 0 to 49, not"),
+        (
+            NAMES[1],
+            lambda t: t.split("\n", 1)[1],
+            "batch 1 of run 3 .* 5 new classes and no others, not 4",
+        ),
+        (
+            NAMES[1],
+            lambda t: t.replace(" ", ","),
+            "line 1 must be an image's path and its label, 0 to 49, not",
+        ),
+        (
+            NAMES[1],
+            lambda t: t.replace("\n", "9" * 23 + "\n"),
+            "line 1 must be .* its label, 0 to 49, not",
+        ),
+        (
+            NAMES[1],
+            lambda t: t.replace("\n", "9" * 5000 + "\n"),
+            "line 1 must be .* its label, 0 to 49, not",
+        ),
+        (
+            NAMES[1],
+            lambda t: "-" + t.replace(" ", " -"),
+            "line 1 must be .* its label, 0 to 49, not",
+        ),
         (NAMES[9], lambda t: "\n".join(t.split("\n")[:-2]), "must be of its 50 classes, not of 49"),
-        (NAMES[0], lambda t: t.replace("s1/", "s8/", 1), "must be an image of CORe50, but.*No such file"),
+        (
+            NAMES[0],
+            lambda t: t.replace("s1/", "s8/", 1),
+            "must be an image of CORe50, but.*No such file",
+        ),
     ],
-)  # fmt: skip
+)
 def test_damaged_lists_are_told(lists, name, change, sentence):
     if change is None:
         (lists / name).unlink()
@@ -171,7 +203,10 @@ def test_images_that_are_none_are_told(lists, tmp_path):
     refused(tmp_path, "must be the folder of CORe50's images, or core50_imgs.npz beside it")
     name = (lists / NAMES[0]).read_text().split()[0]
     (images / name).parent.mkdir(parents=True)
-    for content, sentence in ((b"junk", "cannot identify image"), (None, "must be of 128x128 pixels, not 64x64")):
+    for content, sentence in (
+        (b"junk", "cannot identify image"),
+        (None, "must be of 128x128 pixels, not 64x64"),
+    ):
         if content is None:
             Image.new("RGB", (64, 64)).save(images / name)
         else:
@@ -197,9 +232,17 @@ def test_an_image_that_says_it_is_huge_is_told(lists, tmp_path):
     [
         ("LUP.pkl", {"ni": []}, "must list run 3 of scenario 'nc', but do not .KeyError"),
         ("LUP.pkl", {"nc": [[]] * 4}, "must list run 3 of scenario .nc., but do not .ValueError"),
-        ("LUP.pkl", {"nc": [None] * RUN + [[[-1]]]}, "do not .ValueError: -1 must be an integer from 0 to 99"),
+        (
+            "LUP.pkl",
+            {"nc": [None] * RUN + [[[-1]]]},
+            "do not .ValueError: -1 must be an integer from 0 to 99",
+        ),
         ("labels.pkl", {"nc": [None] * RUN + [[[math.inf] * 10]]}, "do not .OverflowError"),
-        ("labels.pkl", {"nc": [None] * RUN + [[[50] * 10]]}, "do not .ValueError: 50 must be an integer"),
+        (
+            "labels.pkl",
+            {"nc": [None] * RUN + [[[50] * 10]]},
+            "do not .ValueError: 50 must be an integer",
+        ),
         ("paths.pkl", ["x"], "do not .ValueError: .* must be an integer from 0 to 0"),
         ("paths.pkl", 5, "must be a list of the paths of CORe50's images, but is none"),
         ("labels.pkl", print, "cannot be read .UnpicklingError: it asks for .*print"),

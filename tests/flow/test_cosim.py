@@ -114,7 +114,7 @@ def put(*path, value):
         (2, put("cycles", value=1), "end of command"),
         (2, put("finished", value=False), "end of infer"),
     ],
-)  # fmt: skip
+)
 def test_any_change_is_noticed(index, change, signal):
     difference = first_difference(at(index, change))
     assert difference is not None
@@ -208,9 +208,16 @@ def compare(folder: Path, text: str, images: int = 2, preset=TINY, weights=BUNDL
     out = folder / "out"
     out.mkdir()
     return cosim.run(
-        preset, weights, folder, out, Silent(), images=images, dataset=samples(60), optimise="-O0",
+        preset,
+        weights,
+        folder,
+        out,
+        Silent(),
+        images=images,
+        dataset=samples(60),
+        optimise="-O0",
         **more,
-    )  # fmt: skip
+    )
 
 
 @needs_verilator
@@ -307,7 +314,10 @@ def test_a_chip_with_skips_equals_the_simulator(tmp_path):
     convs = (Conv(8), Conv(4, skip=True), Conv(8), Conv(4, pool=True, skip=True))
     preset = replace(TINY, network=replace(TINY.network, convs=convs))
     text = verilog.generate(plan.compile(preset.network, preset.target))
-    same = {"preset": preset, "weights": bundle.random(preset.network, 0, preset.scenario.max_pixel)}
+    same = {
+        "preset": preset,
+        "weights": bundle.random(preset.network, 0, preset.scenario.max_pixel),
+    }
     (tmp_path / "same").mkdir()
     assert compare(tmp_path / "same", text, **same)["verilator"]["compared"]["trace.lines"] > 500
     with pytest.raises(CheckFailure) as failure:
@@ -340,7 +350,7 @@ def first_plane_skipped(unit, m):
         (planes.PlaneUnit, "check_cycle", first_plane_skipped, "output.update", ("batch.delta.r",)),
     ],
     ids=["LFSR tap", "skipped plane"],
-)  # fmt: skip
+)
 def test_a_wrong_design_is_found_where_it_acts(
     tmp_path, monkeypatch, where, name, other, phase, signals
 ):
@@ -375,8 +385,9 @@ def test_a_fault_is_found_where_it_acts(tmp_path, text, fault, phase, signal):
     assert (found["phase"], found["signal"]) == (phase, signal)
     assert found["expected"] != found["got"]
     out = tmp_path / "out"
-    lines = {name: (out / f"{name}.trace").read_text().splitlines()
-             for name in ("expected", "verilog")}  # fmt: skip
+    lines = {
+        name: (out / f"{name}.trace").read_text().splitlines() for name in ("expected", "verilog")
+    }
     pairs = zip(lines["expected"], lines["verilog"], strict=False)
     differing = next(want for want, have in pairs if want != have)
     assert differing.split()[:2] == [str(found["cycle"]), phase]
@@ -414,7 +425,9 @@ def test_a_phase_that_does_not_end_is_named(tmp_path, text, monkeypatch):
 def test_a_stuck_phase_of_a_session_is_named(tmp_path, monkeypatch):
     """The update never drains: the watchdog knows the most cycles that it may take."""
     with monkeypatch.context() as patch:
-        patch.setattr(planes.PlaneUnit, "drain_cycle", lambda unit, m: m.d.comb.__iadd__(unit.done.eq(0)))
+        patch.setattr(
+            planes.PlaneUnit, "drain_cycle", lambda unit, m: m.d.comb.__iadd__(unit.done.eq(0))
+        )
         stuck = verilog.generate(PLAN)
     with pytest.raises(CheckFailure) as failure:
         compare(tmp_path, stuck, simulator=QUICK)
@@ -445,9 +458,15 @@ def test_a_second_simulator_agrees(tmp_path, text):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(script, "short", lambda *a: Script(short_steps(*a[:3]), a[2].images))
         result = cosim.run(
-            TINY, BUNDLE, tmp_path, tmp_path, Silent(), env=env, simulator="icarus",
+            TINY,
+            BUNDLE,
+            tmp_path,
+            tmp_path,
+            Silent(),
+            env=env,
+            simulator="icarus",
             dataset=samples(20),
-        )  # fmt: skip
+        )
     assert result["icarus"]["differences"] == 0
     assert result["icarus"]["compared"]["commands.infer"] == 1
 

@@ -64,7 +64,9 @@ def test_small_memories_are_standard_cells():
     cost = costs.memory(64, 16, target("65nm"))
     # 14 fJ a bit at 65 nm and 0.5 V, to the 1.2 V of 65 nm lstp.
     measured = 16 * 14e-15 * (1.2 / 0.5) ** 2
-    assert measured in (pytest.approx(c) for c in (cost.read.low, cost.read.nominal, cost.read.high))
+    assert measured in (
+        pytest.approx(c) for c in (cost.read.low, cost.read.nominal, cost.read.high)
+    )
     assert cost.area is None
     assert "ESSCIRC 2012" in cost.read.source
 
@@ -80,9 +82,11 @@ def test_a_register_file_is_read_through_its_multiplexers():
 
 
 @given(
-    depth=st.integers(1, 1 << 18), width=st.integers(1, 2000),
-    technology=st.sampled_from(TECHNOLOGIES), device=st.sampled_from(DEVICE_TYPES),
-)  # fmt: skip
+    depth=st.integers(1, 1 << 18),
+    width=st.integers(1, 2000),
+    technology=st.sampled_from(TECHNOLOGIES),
+    device=st.sampled_from(DEVICE_TYPES),
+)
 def test_every_memory_has_a_cost(depth, width, technology, device):
     cost = costs.memory(depth, width, target(technology, device))
     for c in (cost.read, cost.write, cost.leakage):
@@ -103,8 +107,11 @@ def test_stillmaker_and_baas_corrected_example():
     """The corrigendum's factors: 32 nm at 0.9 V is 0.4571, 65 nm at 1.3 V is 2.604."""
     factors = {}
     for node, volts in ((32, 0.9), (65, 1.3)):
-        row = next(r for r in costs.table("scaling.csv")
-                   if (r["node_nm"], r["flavour"]) == (str(node), "hp"))  # fmt: skip
+        row = next(
+            r
+            for r in costs.table("scaling.csv")
+            if (r["node_nm"], r["flavour"]) == (str(node), "hp")
+        )
         factors[node] = float(row["a2"]) * volts**2 + float(row["a1"]) * volts + float(row["a0"])
     assert factors[32] == pytest.approx(0.4571, abs=5e-5)
     assert factors[65] == pytest.approx(2.604, abs=5e-4)
@@ -151,8 +158,9 @@ def test_a_technology_with_no_table(tmp_path):
     own.write_text(text)
     costs.use_sram(own)
     try:
-        with pytest.raises(costs.CostError, match="technology must be one with a table .* 65nm hp, "
-                                                  "not 45nm lstp"):  # fmt: skip
+        with pytest.raises(
+            costs.CostError, match="technology must be one with a table .* 65nm hp, not 45nm lstp"
+        ):
             costs.memory(1024, 64, TARGET)
         assert costs.memory(1024, 64, target("65nm", "hp")).read.nominal == pytest.approx(1e-12)
         assert "own.csv" in costs.memory(1024, 64, target("65nm", "hp")).read.source
@@ -167,11 +175,14 @@ def sram(row):
 @pytest.mark.parametrize(
     "text",
     [
-        "a,b\n1,2\n", ",".join(costs.SRAM_COLUMNS[1:]) + "\n65,16,32,1,2,3,4,5,6\n",
-        sram("hp,nan,16,32,1,2,3,4,5,6"), sram("hp,65,0,32,1,2,3,4,5,6"),
-        sram("hp,65,16,32,-1,2,3,4,5,6"), sram("hp,65,16,32,1,inf,3,4,5,6"),
+        "a,b\n1,2\n",
+        ",".join(costs.SRAM_COLUMNS[1:]) + "\n65,16,32,1,2,3,4,5,6\n",
+        sram("hp,nan,16,32,1,2,3,4,5,6"),
+        sram("hp,65,0,32,1,2,3,4,5,6"),
+        sram("hp,65,16,32,-1,2,3,4,5,6"),
+        sram("hp,65,16,32,1,inf,3,4,5,6"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_is_none(tmp_path, text):
     (tmp_path / "bad.csv").write_text(text)
     with pytest.raises(costs.CostError, match="SRAM table .*bad.csv must be readable"):
@@ -183,7 +194,9 @@ def test_an_absent_cost_is_an_error():
         costs.logic("magic", TARGET)
 
 
-@pytest.mark.parametrize("name", sorted({r["cost"] for r in costs.table("logic.csv")} - {"scm_bit", "mux_bit"}))
+@pytest.mark.parametrize(
+    "name", sorted({r["cost"] for r in costs.table("logic.csv")} - {"scm_bit", "mux_bit"})
+)
 def test_every_logic_cost_has_three_sources(name):
     rows = [r for r in costs.table("logic.csv") if r["cost"] == name]
     assert len(rows) == 3

@@ -98,7 +98,7 @@ def test_the_whole_script_reaches_all(whole):
         ("host's writes", lambda s: s.command == "host", "host's writes"),
         ("host's writes", lambda s: s.command == "host", "labels refused"),
     ],
-)  # fmt: skip
+)
 def test_what_is_left_out_is_named(whole, name, left_out, point):
     steps = tuple(s for s in whole.steps if not left_out(s))
     assert len(steps) < len(whole.steps), name
@@ -141,9 +141,12 @@ def test_shorter_scripts_reach_what_they_must(simulator, monkeypatch):
 
 
 @hypothesis.settings(
-    max_examples=15, derandomize=True, phases=[hypothesis.Phase.generate], database=None,
+    max_examples=15,
+    derandomize=True,
+    phases=[hypothesis.Phase.generate],
+    database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
-)  # fmt: skip
+)
 @hypothesis.given(design=strategies.designs(), draw=st.data())
 def test_every_small_design_can_reach_what_it_must(design, draw):
     compiled, weights = design
@@ -217,7 +220,12 @@ def test_counting_goes_back():
 
 def test_cycles_go_on_where_counters_are_moved():
     """Phases and ends of commands are told as if nobody had moved `cycles`."""
-    steps = (Step("arrive", 2), Step("counters", 48), Step("rebalance", trace=True), Step("counters"))
+    steps = (
+        Step("arrive", 2),
+        Step("counters", 48),
+        Step("rebalance", trace=True),
+        Step("counters"),
+    )
     moved = Model(PLAN, BUNDLE, Script(steps, samples(TINY, 1).images))
     still = Model(PLAN, BUNDLE, Script(steps[::2], moved.script.images))
     ran = [moved.run(one) for one in steps]
@@ -287,22 +295,32 @@ FAULTS = {
         1,
     ),
     "saturation at 126 in one column": (
-        r"\? 11'h07f :", lambda _: "? " + chosen(3, "11'h07e", "11'h07f") + " :", PLAN.target.segment,
+        r"\? 11'h07f :",
+        lambda _: "? " + chosen(3, "11'h07e", "11'h07f") + " :",
+        PLAN.target.segment,
     ),
     "cycles wraps at 2^24": (*counter("cycles", 24, 4), 1),
     "images wraps at 2^32": (*counter("images", 32, 5), 1),
     "learn.rows wraps at 2^47": (*counter("learn_rows", 47, 6), 1),
     "counts fresh after a write of STAGED": (*stales("set_staged", "1'h0", 7), 1),
     "counts fresh after a write of a staged label": (
-        *stales("memory_staging_label__wen", "1'h0", 8), 1,
+        *stales("memory_staging_label__wen", "1'h0", 8),
+        1,
     ),
     "counts stale after a write of QUOTA": (*stales("set_seen", "set_seen | set_quota", 9), 1),
     "a restore that takes every staged label": (
         r"judged_label >= seen;",
-        lambda _: chosen(10, f"judged_label >= seen && place < {PLAN.replay.capacity}",
-                         "judged_label >= seen") + ";", 1,
+        lambda _: (
+            chosen(
+                10,
+                f"judged_label >= seen && place < {PLAN.replay.capacity}",
+                "judged_label >= seen",
+            )
+            + ";"
+        ),
+        1,
     ),
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -316,9 +334,15 @@ def planted(compiled, tmp_path_factory):  # noqa: ARG001  (a cache to compile in
     file = f'  reg [7:0] planted [0:0];\n  initial $readmemh("{PLANTED}", planted);\n'
     text = edited(text, r"(?s)(\nmodule xnoreplay\s*\(.*?\);\n)", lambda m: m[1] + file)
     design = DesignUnderTest(
-        TINY, BUNDLE, text, Faults(), tools.verilator_env(), tmp_path_factory.mktemp("planted"),
-        "-O0", Silent(),
-    )  # fmt: skip
+        TINY,
+        BUNDLE,
+        text,
+        Faults(),
+        tools.verilator_env(),
+        tmp_path_factory.mktemp("planted"),
+        "-O0",
+        Silent(),
+    )
     return design.setup("verilator")[0]
 
 

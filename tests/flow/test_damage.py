@@ -49,9 +49,22 @@ def copied(sample, tmp_path):
 
 
 DAMAGE = [
-    "", "{", "null", "5", "[]", "{}", '"text"', DEEP, LONG, '{"a": NaN}', '{"a": 1e999}', '{"a": "\\ud800"}', "\xff",
-    '{"failure": ""}', '{"cycles": null}',
-]  # fmt: skip
+    "",
+    "{",
+    "null",
+    "5",
+    "[]",
+    "{}",
+    '"text"',
+    DEEP,
+    LONG,
+    '{"a": NaN}',
+    '{"a": 1e999}',
+    '{"a": "\\ud800"}',
+    "\xff",
+    '{"failure": ""}',
+    '{"cycles": null}',
+]
 
 
 @pytest.mark.parametrize("damage", DAMAGE, ids=range(len(DAMAGE)))
@@ -81,7 +94,9 @@ def test_a_result_of_another_shape_is_one_sentence(sample, tmp_path, monkeypatch
     """Also where its record has the digest of what is there, as an older version's has."""
     rng = random.Random(seed)
     inputs = copied(sample, tmp_path)
-    name = rng.choice(["export", "cil", "simulate", "generate", "cosim", "synth", "estimate", "explore"])
+    name = rng.choice(
+        ["export", "cil", "simulate", "generate", "cosim", "synth", "estimate", "explore"]
+    )
     tree = files.read_json(inputs[name] / RESULT)
     for _ in range(3):
         damaged(tree, rng)
@@ -98,11 +113,17 @@ def test_a_result_of_another_shape_is_one_sentence(sample, tmp_path, monkeypatch
         assert "repeat the steps" in str(error) or str(inputs[name]) in str(error)  # noqa: PT017
 
 
-@pytest.mark.parametrize("damage", [*DAMAGE, '{"preset": "x", "metrics": [5]}',
-    '{"preset": "x", "metrics": [{"name": 1, "value": 1, "unit": "J", "better": "lower", "origin": "tool"}]}',
-    '{"preset": "x", "metrics": [{"name": "a", "value": "high", "unit": "J", "better": "lower", "origin": "tool"}]}',
-    f'{{"preset": "x", "metrics": [{{"name": "a", "value": 1{"0" * 400}, "unit": "J", "better": "lower", "origin": "tool"}}]}}',
-], ids=range(len(DAMAGE) + 4))  # fmt: skip
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *DAMAGE,
+        '{"preset": "x", "metrics": [5]}',
+        '{"preset": "x", "metrics": [{"name": 1, "value": 1, "unit": "J", "better": "lower", "origin": "tool"}]}',
+        '{"preset": "x", "metrics": [{"name": "a", "value": "high", "unit": "J", "better": "lower", "origin": "tool"}]}',
+        f'{{"preset": "x", "metrics": [{{"name": "a", "value": 1{"0" * 400}, "unit": "J", "better": "lower", "origin": "tool"}}]}}',
+    ],
+    ids=range(len(DAMAGE) + 4),
+)
 def test_a_damaged_report_is_compared_in_a_sentence(sample, tmp_path, damage, capsys):
     folder, _ = sample
     (tmp_path / "report.json").write_bytes(damage.encode("latin-1"))
@@ -116,7 +137,15 @@ def test_a_damaged_report_is_compared_in_a_sentence(sample, tmp_path, damage, ca
 def test_a_report_in_a_run_folder_is_held_to_its_record(sample, tmp_path, capsys):
     copied(sample, tmp_path)
     out = tmp_path / "report"
-    record = {"step": "report", "version": "0", "code": "", "config": {}, "inputs": {}, "seconds": 1, "failure": ""}
+    record = {
+        "step": "report",
+        "version": "0",
+        "code": "",
+        "config": {},
+        "inputs": {},
+        "seconds": 1,
+        "failure": "",
+    }
     files.write_json(out / RECORD, record | {"outputs": files.tree_digests(out)})
     assert compare.read(tmp_path)[0] == "tiny"
     text = (out / report.NUMBERS).read_text()
@@ -126,18 +155,33 @@ def test_a_report_in_a_run_folder_is_held_to_its_record(sample, tmp_path, capsys
 
 
 def test_a_step_does_not_trust_a_damaged_input(tmp_path):
-    table = [Step("first", lambda _c: {"n": 1}), Step("last", lambda c: {"n": c.result("first")["n"]}, uses=("first",))]
+    table = [
+        Step("first", lambda _c: {"n": 1}),
+        Step("last", lambda c: {"n": c.result("first")["n"]}, uses=("first",)),
+    ]
     run = Run(tmp_path / "run", {s.name: s for s in table}, {s.name: {} for s in table}, Silent())
     run.run(["first", "last"])
     (run.folder / "first" / RESULT).write_text('{"n": 2}')
     for force in ((), ("last",)):
-        with pytest.raises(XnoreplayError, match=f"first/{RESULT} must be as step 'first' wrote it"):
+        with pytest.raises(
+            XnoreplayError, match=f"first/{RESULT} must be as step 'first' wrote it"
+        ):
             run.run(["last"], force)
 
 
-@pytest.mark.parametrize("settings", [
-    DEEP, LONG, "[]", '{"preset": 5}', f'{{"seeds": {LONG}}}', '{"a": NaN}', f'{{"preset": {DEEP}}}',
-], ids=range(7))  # fmt: skip
+@pytest.mark.parametrize(
+    "settings",
+    [
+        DEEP,
+        LONG,
+        "[]",
+        '{"preset": 5}',
+        f'{{"seeds": {LONG}}}',
+        '{"a": NaN}',
+        f'{{"preset": {DEEP}}}',
+    ],
+    ids=range(7),
+)
 def test_damaged_settings_are_one_sentence(tmp_path, settings, capsys):
     (tmp_path / "run.json").write_text(settings)
     assert main(["export", "--out", str(tmp_path)]) == 1
@@ -148,15 +192,33 @@ def test_damaged_settings_are_one_sentence(tmp_path, settings, capsys):
 
 
 KINDS = {
-    "null": None, "a text": "high", "a list": [1], "a table": {"a": 1}, "a fraction": 1.5, "a number": 5, "a flag": True,
-}  # fmt: skip
+    "null": None,
+    "a text": "high",
+    "a list": [1],
+    "a table": {"a": 1},
+    "a fraction": 1.5,
+    "a number": 5,
+    "a flag": True,
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_settings_of_another_kind_are_one_sentence(tmp_path, kind, capsys):
     plain = {"preset": presets.to_dict(TINY)}
-    for name in ("seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump",
-                 "epochs", "own_training", "start"):  # fmt: skip
+    for name in (
+        "seeds",
+        "images",
+        "simulator",
+        "place",
+        "all_classes",
+        "sweep",
+        "objective",
+        "augment",
+        "dump",
+        "epochs",
+        "own_training",
+        "start",
+    ):
         (tmp_path / "run.json").write_text(json.dumps(plain | {name: KINDS[kind]}))
         main(["report", "--untrained", "--out", str(tmp_path)])
         told = capsys.readouterr().err
@@ -164,12 +226,22 @@ def test_settings_of_another_kind_are_one_sentence(tmp_path, kind, capsys):
         assert told.startswith(("error: ", "[report]"))
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    (f"a = {DEEP}", "is nested too deeply"), (f"a = {LONG}", "a number in it has more than 4,300 digits"),
-    ("a = [", "Invalid value"), (None, "No such file"),
-], ids=["deep", "long", "cut", "absent"])  # fmt: skip
-@pytest.mark.parametrize("arguments", [["presets", "show", "{}"], ["explore", "--spec", "{}"]], ids=["spec", "sweep"])
-def test_toml_that_cannot_be_read_is_one_sentence(tmp_path, capsys, monkeypatch, arguments, content, why):
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (f"a = {DEEP}", "is nested too deeply"),
+        (f"a = {LONG}", "a number in it has more than 4,300 digits"),
+        ("a = [", "Invalid value"),
+        (None, "No such file"),
+    ],
+    ids=["deep", "long", "cut", "absent"],
+)
+@pytest.mark.parametrize(
+    "arguments", [["presets", "show", "{}"], ["explore", "--spec", "{}"]], ids=["spec", "sweep"]
+)
+def test_toml_that_cannot_be_read_is_one_sentence(
+    tmp_path, capsys, monkeypatch, arguments, content, why
+):
     monkeypatch.chdir(tmp_path)
     if content:
         (tmp_path / "a.toml").write_text(content)
@@ -195,15 +267,31 @@ def odd(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", ["a named pipe", "a folder", "a device", "a socket"])
-@pytest.mark.parametrize("arguments", [
-    ["export", "--preset", "{}.toml"], ["presets", "show", "{}"], ["export", "--bundle", "{}"],
-    ["pretrain", "--start", "{}"], ["explore", "--spec", "{}"], ["cosim", "--untrained", "--verilog", "{}"],
-    ["estimate", "--sram", "{}"], ["estimate", "--logic", "{}"], ["estimate", "--json", "{}"],
-    ["characterize", "--liberty", "{}"], ["characterize", "--cacti", "{}"], ["compare", "{}", "{}"],
-    ["latents", "{}"], ["systems", "--dump", "{}"], ["systems", "--latents", "{}"], ["draw", "{}"],
-    ["systems", "--system", "native", "--checkpoint", "{}"], ["reproduce", "--preset", "digits", "--also", "{}"],
-    ["synth", "--untrained", "--liberty", "{}"],
-], ids=lambda arguments: " ".join(arguments[:-1]))  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "--preset", "{}.toml"],
+        ["presets", "show", "{}"],
+        ["export", "--bundle", "{}"],
+        ["pretrain", "--start", "{}"],
+        ["explore", "--spec", "{}"],
+        ["cosim", "--untrained", "--verilog", "{}"],
+        ["estimate", "--sram", "{}"],
+        ["estimate", "--logic", "{}"],
+        ["estimate", "--json", "{}"],
+        ["characterize", "--liberty", "{}"],
+        ["characterize", "--cacti", "{}"],
+        ["compare", "{}", "{}"],
+        ["latents", "{}"],
+        ["systems", "--dump", "{}"],
+        ["systems", "--latents", "{}"],
+        ["draw", "{}"],
+        ["systems", "--system", "native", "--checkpoint", "{}"],
+        ["reproduce", "--preset", "digits", "--also", "{}"],
+        ["synth", "--untrained", "--liberty", "{}"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:-1]),
+)
 def test_an_odd_file_is_refused_at_once(tmp_path, capsys, monkeypatch, kind, arguments):
     path = odd(tmp_path, kind)
     if arguments[-1].endswith(".toml"):
@@ -216,13 +304,19 @@ def test_an_odd_file_is_refused_at_once(tmp_path, capsys, monkeypatch, kind, arg
     assert "Traceback" not in told
 
 
-@pytest.mark.parametrize(("provenance", "why"), [
-    ('{"base_test_accuracy": NaN}', "NaN is no number of JSON"),
-    ('{"base_test_accuracy": -Infinity}', "-Infinity is no number of JSON"),
-    ('{"base_test_accuracy": 1e999}', "'1e999' is beyond the greatest number"),
-    ('{"hardware": "\\ud800"}', "half of a surrogate pair"), (DEEP, "nested too deeply"),
-    (LONG, "more than 4,300 digits"), ("[]", "an object, not "),
-], ids=range(7))  # fmt: skip
+@pytest.mark.parametrize(
+    ("provenance", "why"),
+    [
+        ('{"base_test_accuracy": NaN}', "NaN is no number of JSON"),
+        ('{"base_test_accuracy": -Infinity}', "-Infinity is no number of JSON"),
+        ('{"base_test_accuracy": 1e999}', "'1e999' is beyond the greatest number"),
+        ('{"hardware": "\\ud800"}', "half of a surrogate pair"),
+        (DEEP, "nested too deeply"),
+        (LONG, "more than 4,300 digits"),
+        ("[]", "an object, not "),
+    ],
+    ids=range(7),
+)
 def test_provenance_that_is_no_json_is_refused(tmp_path, provenance, why):
     path = tmp_path / "a.safetensors"
     bundles.write(bundles.random(TINY.network, 0), path)
@@ -246,10 +340,18 @@ def test_an_accuracy_that_is_none_is_no_number_of_the_report(sample, tmp_path, v
     assert bundles.share({"a": 0.5}, "a") == 0.5
 
 
-@pytest.mark.parametrize(("text", "why"), [
-    (DEEP, "nested too deeply"), (LONG, "more than 4,300 digits"), ("[NaN]", "NaN is no number"),
-    ('["\\udfff"]', "half of a surrogate pair"), ("[1e400]", "'1e400' is beyond"), ("{", "Expecting property name"),
-], ids=range(6))  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (DEEP, "nested too deeply"),
+        (LONG, "more than 4,300 digits"),
+        ("[NaN]", "NaN is no number"),
+        ('["\\udfff"]', "half of a surrogate pair"),
+        ("[1e400]", "'1e400' is beyond"),
+        ("{", "Expecting property name"),
+    ],
+    ids=range(6),
+)
 def test_json_that_cannot_be_read(tmp_path, text, why):
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(ReadError, match=f"a.json must be JSON.*{why}"):
@@ -265,21 +367,35 @@ def test_a_long_value_is_cut():
 
 
 @pytest.mark.parametrize("before", ["mine", '{"preset": "x"}', '{"preset": {}, "seeds": 3}', ""])
-@pytest.mark.parametrize("arguments", [
-    ["estimate", "--preset", "tiny", "--untrained", "--json", "{}"], ["draw", "{}", "--preset", "tiny"],
-    ["characterize", "--liberty", "none", "--out", "{}"], ["characterize", "--cacti", "none", "--out", "{}"],
-    ["latents", "{}", "--preset", "tiny"],
-    ["bench", "--json", "{}", "--only", "nosuch"], ["bench", "--scaling", "--json", "{}"],
-], ids=lambda arguments: " ".join(arguments[:2]))  # fmt: skip
-def test_a_file_of_somebody_else_s_is_not_written_over(tmp_path, capsys, monkeypatch, before, arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["estimate", "--preset", "tiny", "--untrained", "--json", "{}"],
+        ["draw", "{}", "--preset", "tiny"],
+        ["characterize", "--liberty", "none", "--out", "{}"],
+        ["characterize", "--cacti", "none", "--out", "{}"],
+        ["latents", "{}", "--preset", "tiny"],
+        ["bench", "--json", "{}", "--only", "nosuch"],
+        ["bench", "--scaling", "--json", "{}"],
+    ],
+    ids=lambda arguments: " ".join(arguments[:2]),
+)
+def test_a_file_of_somebody_else_s_is_not_written_over(
+    tmp_path, capsys, monkeypatch, before, arguments
+):
     path = tmp_path / "out"
     path.write_text(before)
     monkeypatch.setattr(bench, "samples", lambda *_: pytest.fail("measured"))
-    code = main([a.format(path) for a in arguments]) if before or "--scaling" not in arguments else 1
+    code = (
+        main([a.format(path) for a in arguments]) if before or "--scaling" not in arguments else 1
+    )
     told = capsys.readouterr().err
     if before:
         assert code == 1
-        assert f"{path} must be new, or a file that this command wrote, but holds something else" in told
+        assert (
+            f"{path} must be new, or a file that this command wrote, but holds something else"
+            in told
+        )
         assert path.read_text() == before
 
 
@@ -292,9 +408,16 @@ def test_a_file_of_its_own_is_written_again_through_a_link(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
-@pytest.mark.parametrize("arguments", [
-    ["run", "--out", ""], ["export", "--bundle="], ["latents", ""], ["compare", "", "a"], ["pretrain", "--data", ""],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["run", "--out", ""],
+        ["export", "--bundle="],
+        ["latents", ""],
+        ["compare", "", "a"],
+        ["pretrain", "--data", ""],
+    ],
+)
 def test_an_empty_path_is_refused(capsys, arguments):
     assert main(arguments) == 1
     assert "must be given a value, not ''" in capsys.readouterr().err
@@ -304,13 +427,28 @@ HOLES = 8 << 40
 """Bytes of a file that takes no room on the disk, and no machine's memory."""
 
 
-@pytest.mark.parametrize("arguments", [
-    ["presets", "show", "{}"], ["explore", "--spec", "{}"], ["estimate", "--untrained", "--sram", "{}"],
-    ["estimate", "--untrained", "--logic", "{}"], ["estimate", "--bundle", "{}"], ["export", "--bundle", "{}"],
-    ["dials", "--latents", "{}"], ["cosim", "--verilog", "{}"], ["synth", "--untrained", "--liberty", "{}"],
-    ["compare", "{}", "{}"], ["latents", "{}"], ["draw", "{}"], ["estimate", "--untrained", "--json", "{}"],
-], ids=" ".join)  # fmt: skip
-def test_a_file_that_fills_no_disk_but_the_memory_is_refused(tmp_path, monkeypatch, capsys, arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["presets", "show", "{}"],
+        ["explore", "--spec", "{}"],
+        ["estimate", "--untrained", "--sram", "{}"],
+        ["estimate", "--untrained", "--logic", "{}"],
+        ["estimate", "--bundle", "{}"],
+        ["export", "--bundle", "{}"],
+        ["dials", "--latents", "{}"],
+        ["cosim", "--verilog", "{}"],
+        ["synth", "--untrained", "--liberty", "{}"],
+        ["compare", "{}", "{}"],
+        ["latents", "{}"],
+        ["draw", "{}"],
+        ["estimate", "--untrained", "--json", "{}"],
+    ],
+    ids=" ".join,
+)
+def test_a_file_that_fills_no_disk_but_the_memory_is_refused(
+    tmp_path, monkeypatch, capsys, arguments
+):
     monkeypatch.chdir(tmp_path)
     holes = tmp_path / "holes.toml"
     holes.touch()
@@ -334,7 +472,9 @@ def test_what_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
     packed.write_bytes(gzip.compress(b" " * 10_000))
     assert reading.unpacked(packed, 10_000) == b" " * 10_000
     monkeypatch.setattr(reading, "MOST_TEXT", 9_999)
-    with pytest.raises(XnoreplayError, match="cells.lib.gz must unpack to at most 9,999 bytes, but has more"):
+    with pytest.raises(
+        XnoreplayError, match="cells.lib.gz must unpack to at most 9,999 bytes, but has more"
+    ):
         liberty.text_of(packed)
 
 
@@ -349,17 +489,28 @@ def test_memory_that_is_not_there_is_one_sentence(monkeypatch, capsys):
     )
 
 
-@pytest.mark.parametrize(("content", "why"), [
-    ("{}", "'format' is missing"), ("5", "a value in it is of another kind"), ("null", "a value in it is of another kind"),
-], ids=["empty", "number", "null"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ("{}", "'format' is missing"),
+        ("5", "a value in it is of another kind"),
+        ("null", "a value in it is of another kind"),
+    ],
+    ids=["empty", "number", "null"],
+)
 def test_logic_costs_of_another_shape_are_a_plain_sentence(tmp_path, content, why):
     (tmp_path / "logic.json").write_text(content)
-    with pytest.raises(XnoreplayError, match=f"logic.json must be a file of characterize, but: {why}"):
+    with pytest.raises(
+        XnoreplayError, match=f"logic.json must be a file of characterize, but: {why}"
+    ):
         measured.read(tmp_path / "logic.json")
 
 
-@pytest.mark.parametrize("header", ["{'descr': (", "{'descr': '|u1", "\x00", "'a'.b", "{'shape': (10**30,)}", "[" * 5000],
-                         ids=["open", "text", "zero", "name", "size", "deep"])  # fmt: skip
+@pytest.mark.parametrize(
+    "header",
+    ["{'descr': (", "{'descr': '|u1", "\x00", "'a'.b", "{'shape': (10**30,)}", "[" * 5000],
+    ids=["open", "text", "zero", "name", "size", "deep"],
+)
 def test_an_array_with_a_damaged_header_is_one_sentence(tmp_path, header):
     text = header.encode().ljust(5200)
     content = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
@@ -367,8 +518,15 @@ def test_an_array_with_a_damaged_header_is_one_sentence(tmp_path, header):
     with pytest.raises(recorded.DAMAGE):
         np.load(tmp_path / "images.npy", allow_pickle=False)
     bundles.write(bundles.random(TINY.network, 0), tmp_path / recorded.BUNDLE)
-    files.write_json(tmp_path / recorded.RECORD, {
-        "preset": presets.to_dict(TINY), "simulator": "icarus", "optimise": "-O0", "faults": [], "commands": [],
-    })  # fmt: skip
+    files.write_json(
+        tmp_path / recorded.RECORD,
+        {
+            "preset": presets.to_dict(TINY),
+            "simulator": "icarus",
+            "optimise": "-O0",
+            "faults": [],
+            "commands": [],
+        },
+    )
     with pytest.raises(XnoreplayError, match="must be a folder that cosim recorded: "):
         recorded.read(tmp_path)

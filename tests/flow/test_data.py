@@ -60,11 +60,13 @@ def test_a_missing_library_is_named(monkeypatch):
 
 
 def test_random_images_fit_any_network():
-    preset = presets.from_dict({
-        "preset": "tiny",
-        "network": {"height": 6, "width": 10, "colour": "ycbcr", "levels": [3, 2, 2]},
-        "scenario": {"dataset": "random"},
-    })  # fmt: skip
+    preset = presets.from_dict(
+        {
+            "preset": "tiny",
+            "network": {"height": 6, "width": 10, "colour": "ycbcr", "levels": [3, 2, 2]},
+            "scenario": {"dataset": "random"},
+        }
+    )
     dataset = data.of(preset)
     assert dataset.images.shape[1:] == preset.network.image_shape
     assert set(dataset.labels) == set(range(preset.scenario.classes))
@@ -72,18 +74,25 @@ def test_random_images_fit_any_network():
 
 
 def test_every_class_of_random_images_has_one_to_test():
-    preset = presets.from_dict({
-        "preset": "tiny", "network": {"classes": 120},
-        "scenario": {"dataset": "random", "classes": 120, "base": 118, "step": 1},
-    })  # fmt: skip
+    preset = presets.from_dict(
+        {
+            "preset": "tiny",
+            "network": {"classes": 120},
+            "scenario": {"dataset": "random", "classes": 120, "base": 118, "step": 1},
+        }
+    )
     dataset = data.of(preset)
     assert set(dataset.test_labels) == set(dataset.train_labels) == set(range(120))
 
 
 def test_more_classes_than_the_data_set_has():
-    preset = presets.from_dict({
-        "preset": "digits", "network": {"classes": 20}, "scenario": {"classes": 20, "base": 5},
-    })  # fmt: skip
+    preset = presets.from_dict(
+        {
+            "preset": "digits",
+            "network": {"classes": 20},
+            "scenario": {"classes": 20, "base": 5},
+        }
+    )
     with pytest.raises(SpecError, match="classes of the scenario must be at most the 10 of data"):
         data.of(preset)
 

@@ -40,7 +40,18 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capfd):
             assert language == "python"
             exec(compile(body, "tutorial.md", "exec"), {})
             ran.append(language)
-    assert ran == ["run", "generate", "cosim", "run", "report", "report", "compare", "cosim", "cosim", "python"]
+    assert ran == [
+        "run",
+        "generate",
+        "cosim",
+        "run",
+        "report",
+        "report",
+        "compare",
+        "cosim",
+        "cosim",
+        "python",
+    ]
     said = capfd.readouterr()
     assert "must equal the simulator, but: command" in said.err
     assert re.search(r"[\d,]+ cycles, [\d.]+ ms", said.out)

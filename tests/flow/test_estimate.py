@@ -62,8 +62,10 @@ def test_leakage_takes_time():
 
 def test_a_lane_pays_for_storage_pipeline_and_sum():
     assert {r.part for r in rows(lane__file__reads=1)} == {
-        "lane.file", "array pipeline", "accumulators"
-    }  # fmt: skip
+        "lane.file",
+        "array pipeline",
+        "accumulators",
+    }
 
 
 def test_a_tap_written_alone_is_a_ninth_of_a_word():
@@ -133,10 +135,10 @@ def test_report_is_complete():
     tree = estimate.report(PLAN, {"inference": run})
     energy = tree["energy"]["inference"]
     assert energy["seconds"] == 100 / DIGITS.target.clock_hz
-    assert energy["operations"] == 2 * (3 * 16 + 3 * 18)  # taps of 16 channels, nodes of 9 x 2 cells
-    low, nominal, high = (
-        sum(part[i] for part in energy["parts"].values()) for i in range(3)
-    )
+    assert energy["operations"] == 2 * (
+        3 * 16 + 3 * 18
+    )  # taps of 16 channels, nodes of 9 x 2 cells
+    low, nominal, high = (sum(part[i] for part in energy["parts"].values()) for i in range(3))
     assert energy["total"] == pytest.approx((low, nominal, high))
     assert low < nominal < high
     assert {c["chip"] for c in tree["published"]} == {"XNE", "ChewBaccaNN", "XNORBIN"}
@@ -147,9 +149,17 @@ def test_the_split_has_every_joule_once():
     rows = estimate.energy(PLAN, counted, cycles=100)
     parts = estimate.split(rows)
     assert sum(j[1] for j in parts.values()) == pytest.approx(estimate.total(rows)[1])
-    assert {"array", "accumulators", "update units", "error unit (softmax)", "clock tree",
-            "leakage, logic", "leakage, memories", "weights.fe, reads", "weights.fe, writes"
-            } <= parts.keys()  # fmt: skip
+    assert {
+        "array",
+        "accumulators",
+        "update units",
+        "error unit (softmax)",
+        "clock tree",
+        "leakage, logic",
+        "leakage, memories",
+        "weights.fe, reads",
+        "weights.fe, writes",
+    } <= parts.keys()
 
 
 def test_logic_leakage_by_hand():
@@ -180,7 +190,9 @@ def error_unit(name, most):
 def test_registers_of_the_error_paths_are_those_of_the_hardware(name, most):
     plan, unit = error_unit(name, most)
     assert plan.target.error_units == min(most, plan.target.lanes)
-    cells = re.findall(r"cell \$a?s?dff\w* .*?\n +end", rtlil.convert(ErrorPath(plan, 0)), re.DOTALL)
+    cells = re.findall(
+        r"cell \$a?s?dff\w* .*?\n +end", rtlil.convert(ErrorPath(plan, 0)), re.DOTALL
+    )
     path = sum(int(re.search(r"\\WIDTH (\d+)", cell)[1]) for cell in cells)
     logits = plan.target.batch * (plan.memory("batch.logit").width // plan.target.lanes)
     assert unit["flip_flop"] == logits + plan.target.error_units * path

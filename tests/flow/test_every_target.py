@@ -24,10 +24,13 @@ from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import DEVICE_TYPES, MOST_LATENTS, TECHNOLOGIES, TargetSpec
 
 POWERS = [1 << i for i in range(13)]
-PRICED = st.fixed_dictionaries({
-    "technology": st.sampled_from(TECHNOLOGIES), "device_type": st.sampled_from(DEVICE_TYPES),
-    "clock_hz": st.sampled_from((1, 50_000_000, limits.MOST["clock_hz"].most)),
-})  # fmt: skip
+PRICED = st.fixed_dictionaries(
+    {
+        "technology": st.sampled_from(TECHNOLOGIES),
+        "device_type": st.sampled_from(DEVICE_TYPES),
+        "clock_hz": st.sampled_from((1, 50_000_000, limits.MOST["clock_hz"].most)),
+    }
+)
 BASE = presets.load("tiny").network
 
 
@@ -71,9 +74,11 @@ def counted(plan):
 
 @settings(max_examples=60)
 @given(
-    target=targets(), latent=st.sampled_from((1, 12, 1024, 16384)), hidden=st.sampled_from((1, 5, 128)),
+    target=targets(),
+    latent=st.sampled_from((1, 12, 1024, 16384)),
+    hidden=st.sampled_from((1, 5, 128)),
     convs=st.sampled_from(((Conv(8), Conv(8, pool=True)), (Conv(300),), (Conv(4096),))),
-)  # fmt: skip
+)
 def test_every_event_has_a_price(target, latent, hidden, convs):
     network = dataclasses.replace(BASE, latent=latent, hidden=hidden, convs=convs)
     refused = ""
@@ -119,7 +124,9 @@ def test_segments_of_proxies_without_low_bits_are_counted_elsewhere():
     tiny = presets.load("tiny")
     for bits in (2, 3):
         for hidden_learns in (False, True):
-            target = dataclasses.replace(tiny.target, proxy_bits=bits, hidden_learns=hidden_learns, rate_shift=0)
+            target = dataclasses.replace(
+                tiny.target, proxy_bits=bits, hidden_learns=hidden_learns, rate_shift=0
+            )
             plan = plans.compile(tiny.network, target)
             assert ("cls.low" in {m.name for m in plan.memories}) == (bits == 3)
             chip = Simulator(plan, bundles.random(tiny.network, 0))
@@ -137,14 +144,20 @@ def test_segments_of_proxies_without_low_bits_are_counted_elsewhere():
             assert updated % segments == 0
             if bits == 3:
                 assert updated == moved["cls.low.writes"]
-            rows = [r for r in estimate.energy(plan, moved, moved["cycles"]) if r.event == "cls.low.writes"]
+            rows = [
+                r
+                for r in estimate.energy(plan, moved, moved["cycles"])
+                if r.event == "cls.low.writes"
+            ]
             assert {r.count for r in rows if r.part == "update units"} == {updated}
 
 
 @pytest.mark.parametrize("device_type", DEVICE_TYPES)
 @pytest.mark.parametrize("technology", TECHNOLOGIES)
 def test_every_technology_has_tables(technology, device_type):
-    target = dataclasses.replace(presets.load("digits").target, technology=technology, device_type=device_type)
+    target = dataclasses.replace(
+        presets.load("digits").target, technology=technology, device_type=device_type
+    )
     assert costs.supply(costs.node_of(target), device_type) > 0
     assert costs.published(target)
 
@@ -152,10 +165,21 @@ def test_every_technology_has_tables(technology, device_type):
 def test_the_command_takes_a_target_at_its_ends(capsys, tmp_path):
     tiny = presets.load("tiny")
     target = TargetSpec(
-        "ends", lanes=4, channels=16, batch=128, proxy_bits=2, delta_bits=2, hidden_learns=True,
-        replay_capacity=4, most_error_units=4096, rate_shift=16, epochs=1, clock_hz=1,
-        technology="22nm", device_type="hp",
-    )  # fmt: skip
+        "ends",
+        lanes=4,
+        channels=16,
+        batch=128,
+        proxy_bits=2,
+        delta_bits=2,
+        hidden_learns=True,
+        replay_capacity=4,
+        most_error_units=4096,
+        rate_shift=16,
+        epochs=1,
+        clock_hz=1,
+        technology="22nm",
+        device_type="hp",
+    )
     spec = tmp_path / "ends.toml"
     spec.write_text(to_toml(Preset("ends", tiny.network, target, tiny.scenario)))
     assert cli.main(["estimate", "--preset", str(spec), "--untrained", "--explain", "all"]) == 0

@@ -111,13 +111,19 @@ def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda _: "", lambda text: text[:-20], lambda _: "[]", lambda _: "null", lambda _: "[" * 100_000,
-        lambda text: text.replace("a_final", "a_finas"), lambda _: "\0" * 40, lambda _: "1" * 5000,
+        lambda _: "",
+        lambda text: text[:-20],
+        lambda _: "[]",
+        lambda _: "null",
+        lambda _: "[" * 100_000,
+        lambda text: text.replace("a_final", "a_finas"),
+        lambda _: "\0" * 40,
+        lambda _: "1" * 5000,
         lambda text: json.dumps(json.loads(text)["result"]),
         lambda text: json.dumps(json.loads(text) | {"result": {}}),
         lambda text: text.replace('"forgetting": ', '"forgetting": 1'),
     ],
-)  # fmt: skip
+)
 def test_a_job_file_that_is_not_whole_is_done_again(damage, tmp_path, monkeypatch):
     calls = []
 
@@ -159,7 +165,10 @@ def test_a_worker_that_is_killed_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(explore_jobs, "engine", explore_jobs.Engine(processes=2))
     before = set(multiprocessing.active_children())
     jobs = [explore_jobs.Job("accuracy", {"seed": n}, "") for n in range(4)]
-    with pytest.raises(XnoreplayError, match="must not end before its work, but one did: .*signal 9 in accuracy of seed 7"):
+    with pytest.raises(
+        XnoreplayError,
+        match="must not end before its work, but one did: .*signal 9 in accuracy of seed 7",
+    ):
         explore_jobs.run(jobs, explore_jobs.Sources("x", None), tmp_path, Silent())
     assert set(multiprocessing.active_children()) <= before
 
@@ -191,7 +200,9 @@ def test_a_scenario_without_sessions(tmp_path):
     preset = presets.vary(DIGITS, "scenario", base=DIGITS.scenario.classes)
     path = tmp_path / "bundle"
     bundles.write(bundles.random(preset.network, 0), path)
-    with pytest.raises(SpecError, match="base must be less than the scenario's 10 classes .* not 10"):
+    with pytest.raises(
+        SpecError, match="base must be less than the scenario's 10 classes .* not 10"
+    ):
         explore.run(preset, path, {"lanes": [2, 4]}, 1, tmp_path, Silent())
 
 
@@ -208,16 +219,33 @@ def test_a_scheduler_that_is_none(monkeypatch):
 def made_up(*points):
     """A result of points (a_final, memory, energy, dials)."""
     table = [
-        {"dials": dials, "replay": dials.get("replay", native.LATENT), "a_final": a,
-         "a_final_spread": 0.0, "memory": memory, "energy": [energy / 2, energy, energy * 2],
-         "cycles": 10, "area": [1.0, 1.0, 1.0], "samples": 1, "seconds": 1.0,
-         "inference_energy": [1, 1, 1]}
+        {
+            "dials": dials,
+            "replay": dials.get("replay", native.LATENT),
+            "a_final": a,
+            "a_final_spread": 0.0,
+            "memory": memory,
+            "energy": [energy / 2, energy, energy * 2],
+            "cycles": 10,
+            "area": [1.0, 1.0, 1.0],
+            "samples": 1,
+            "seconds": 1.0,
+            "inference_energy": [1, 1, 1],
+        }
         for a, memory, energy, dials in points
-    ]  # fmt: skip
+    ]
     sweep = {k: sorted({p["dials"][k] for p in table}) for k in table[0]["dials"]}
     fronts = {cost: explore.front(table, cost) for cost in explore.COSTS}
-    return {"preset": "x", "points": table, "refused": [], "sweep": sweep, "fronts": fronts,
-            "runs": 1, "seeds": 1, "accuracy": "1 seeds"}  # fmt: skip
+    return {
+        "preset": "x",
+        "points": table,
+        "refused": [],
+        "sweep": sweep,
+        "fronts": fronts,
+        "runs": 1,
+        "seeds": 1,
+        "accuracy": "1 seeds",
+    }
 
 
 POINTS = made_up(
@@ -267,7 +295,10 @@ def test_without_a_trained_extractor_there_is_no_accuracy(pool, tmp_path):
 @pytest.mark.parametrize(
     ("sweep", "message"),
     [
-        ({"lanes": [3]}, "at least one valid point, but none of its 1 is; the first: lanes must be"),
+        (
+            {"lanes": [3]},
+            "at least one valid point, but none of its 1 is; the first: lanes must be",
+        ),
         ({"window": [100]}, "window must be nine taps of channels, not 100 cells"),
         ({"replay": ["laten"]}, "replay must be 'latent' or 'images' or 'retrained', not 'laten'"),
         ({"clock_hz": [-1]}, "clock_hz must be a positive integer, not -1"),
@@ -275,7 +306,7 @@ def test_without_a_trained_extractor_there_is_no_accuracy(pool, tmp_path):
         ({"technology": ["7nm"]}, "technology must be '90nm'"),
         ({"replay_bits": [100]}, "replay_capacity must be"),
     ],
-)  # fmt: skip
+)
 def test_sweeps_with_no_valid_point(sweep, message):
     with pytest.raises(SpecError, match=message):
         space.points(DIGITS, sweep)
@@ -310,7 +341,17 @@ def test_sweep_files(tmp_path):
 def test_the_command(capsys, tmp_path, pool, monkeypatch):
     monkeypatch.setattr(explore_jobs, "Engine", lambda _jobs, _scheduler: Engine(pool))
     out = tmp_path / "run"
-    arguments = ["explore", "--out", out, "--seeds", "1", "--sweep", "lanes=4,8", "--sweep", "proxy_bits=4"]
+    arguments = [
+        "explore",
+        "--out",
+        out,
+        "--seeds",
+        "1",
+        "--sweep",
+        "lanes=4,8",
+        "--sweep",
+        "proxy_bits=4",
+    ]
     assert cli.main([str(a) for a in arguments]) == 0
     text = capsys.readouterr().out
     assert "The cheapest design that loses less than a point of a_final" in text
@@ -318,5 +359,10 @@ def test_the_command(capsys, tmp_path, pool, monkeypatch):
     done = pool.done
     assert cli.main(["explore", "--out", str(out)]) == 0, "the folder remembers its sweep"
     assert pool.done == done
-    assert cli.main(["explore", "--out", str(out), "--sweep", "lanes=2,4,8", "--sweep", "proxy_bits=4"]) == 0
+    assert (
+        cli.main(
+            ["explore", "--out", str(out), "--sweep", "lanes=2,4,8", "--sweep", "proxy_bits=4"]
+        )
+        == 0
+    )
     assert pool.done == done + 1, "a wider sweep runs what is new: counters of two lanes"

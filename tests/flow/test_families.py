@@ -29,8 +29,12 @@ library(five) {
 
 def entry(macro: Macro) -> dict:
     """A macro as the manifest lists it."""
-    return {"name": macro.name, "instances": 1, "bits": macro.depth * macro.width,
-            "ports": macro.ports()}  # fmt: skip
+    return {
+        "name": macro.name,
+        "instances": 1,
+        "bits": macro.depth * macro.width,
+        "ports": macro.ports(),
+    }
 
 
 def write(folder, *macros: Macro, more: str = "") -> None:

@@ -61,9 +61,13 @@ def test_two_processes_agree_on_the_digest(tmp_path):
         folder.mkdir()
         env = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(
-            [sys.executable, "-c", DIGEST], cwd=folder, env=env, capture_output=True, text=True,
+            [sys.executable, "-c", DIGEST],
+            cwd=folder,
+            env=env,
+            capture_output=True,
+            text=True,
             check=True,
-        )  # fmt: skip
+        )
         digests.add(done.stdout.strip())
     assert len(digests) == 1
 

@@ -41,9 +41,7 @@ def stages(kind: str):
         look = script.memories(compiled)
         first = script.port(compiled, 1, look, brief=True, transfers=40)
         arrive = script.Step("arrive", TINY.scenario.base)
-        last = script.port(
-            compiled, 2, look, infers=True, commands=True, brief=True, transfers=40
-        )
+        last = script.port(compiled, 2, look, infers=True, commands=True, brief=True, transfers=40)
         return Script((first,) if kind == "first" else (first, arrive, last), dataset.images)
 
     return short
@@ -54,9 +52,15 @@ def compare(folder, text, monkeypatch, kind="first"):
     (folder / "out").mkdir()
     monkeypatch.setattr(step, "script_of", lambda p, _b, d, *_: stages(kind)(p, PLAN, d))
     return cosim.run(
-        TINY, BUNDLE, folder, folder / "out", Silent(), dataset=samples(20), simulator=QUICK,
+        TINY,
+        BUNDLE,
+        folder,
+        folder / "out",
+        Silent(),
+        dataset=samples(20),
+        simulator=QUICK,
         optimise="-O0",
-    )  # fmt: skip
+    )
 
 
 def first_difference(folder, text):
@@ -75,11 +79,13 @@ WRONG = {
     "RVALID dropped": (r"if \(s_axil_rready\) begin", "if (1'b1) begin", "RVALID"),
     "RDATA unstable": (
         r"s_axil_rdata <= (\S+ );",
-        r"s_axil_rdata <= s_axil_rvalid && !s_axil_rready ? ~\1 : \1;", "RDATA",
+        r"s_axil_rdata <= s_axil_rvalid && !s_axil_rready ? ~\1 : \1;",
+        "RDATA",
     ),
     "RRESP unstable": (
         r"s_axil_rresp <= (\S+ );",
-        r"s_axil_rresp <= s_axil_rvalid && !s_axil_rready ? 2'h3 : \1;", "RRESP",
+        r"s_axil_rresp <= s_axil_rvalid && !s_axil_rready ? 2'h3 : \1;",
+        "RRESP",
     ),
     "RRESP always OKAY": (r"s_axil_rresp <= \S+ ;", "s_axil_rresp <= 2'h0;", "RRESP"),
     "BRESP always OKAY": (r"s_axil_bresp <= \S+ ;", "s_axil_bresp <= 2'h0;", "BRESP"),
@@ -87,28 +93,39 @@ WRONG = {
     "strobe 7 taken": (r"= & s_axil_wstrb;", "= & s_axil_wstrb[2:0];", "BRESP"),
     "strobe 14 taken": (r"= & s_axil_wstrb;", "= & s_axil_wstrb[3:1];", "BRESP"),
     "WREADY waits for WVALID": (
-        r"(assign s_axil_wready = )(.*);", r"\1s_axil_wvalid & (\2);", "WREADY",
+        r"(assign s_axil_wready = )(.*);",
+        r"\1s_axil_wvalid & (\2);",
+        "WREADY",
     ),
     "ARREADY high while one waits": (
-        r"assign s_axil_arready = .*;", "assign s_axil_arready = 1'b1;", "ARREADY",
+        r"assign s_axil_arready = .*;",
+        "assign s_axil_arready = 1'b1;",
+        "ARREADY",
     ),
     "write before its data": (
-        r"(assign write_ready = )\S+ +& ", r"\1~s_axil_awready & ", None,
+        r"(assign write_ready = )\S+ +& ",
+        r"\1~s_axil_awready & ",
+        None,
     ),
     "reads never have their turn": (
-        r"reads_next <= \S+ ;", "reads_next <= 1'h0;", None,
+        r"reads_next <= \S+ ;",
+        "reads_next <= 1'h0;",
+        None,
     ),
     "ARRIVE of classes + 1": (r"(value\[31:16\] <= 3'h)4;", r"\g<1>5;", "BRESP"),
     "window open in the start cycle": (r"occupied = busy \| start;", "occupied = busy;", None),
     "everything open while busy": (r"occupied = busy \| start;", "occupied = start;", None),
     "pixel taken outside the input": (
-        r"assign pixel__ready = active & last;", "assign pixel__ready = last;", "TREADY",
-    ),
-    "last pixel's ready late": (
-        r"assign pixel__ready = active & last;", "assign pixel__ready = active & last & pixel__valid;",
+        r"assign pixel__ready = active & last;",
+        "assign pixel__ready = last;",
         "TREADY",
     ),
-}  # fmt: skip
+    "last pixel's ready late": (
+        r"assign pixel__ready = active & last;",
+        "assign pixel__ready = active & last & pixel__valid;",
+        "TREADY",
+    ),
+}
 """Pattern, what takes its place, and the signal that shows it, where it is one alone."""
 
 
@@ -144,7 +161,8 @@ def test_a_difference_at_the_port_shows_again(tmp_path, monkeypatch, text):
 
 SOURCES = {
     "read-only register taken": (
-        "Mux(slave.write, Response.SLVERR, Response.OKAY)", "Response.OKAY"
+        "Mux(slave.write, Response.SLVERR, Response.OKAY)",
+        "Response.OKAY",
     ),
     "COMMAND taken while busy": ("with m.If(valid & ~occupied):", "with m.If(valid):"),
     "unknown command taken": (
@@ -152,22 +170,26 @@ SOURCES = {
         "valid = Signal(init=1)\n        with m.Switch(number)",
     ),
     "unmapped address OKAY": (
-        "slave.response.eq(Response.DECERR)", "slave.response.eq(Response.OKAY)",
+        "slave.response.eq(Response.DECERR)",
+        "slave.response.eq(Response.OKAY)",
     ),
     "row committed by every word": (
-        "port.wen.eq(chunk == window.chunks - 1)", "port.wen.eq(1)",
+        "port.wen.eq(chunk == window.chunks - 1)",
+        "port.wen.eq(1)",
     ),
     "window read while busy": (
-        "with m.If(mapped & occupied):", "with m.If(mapped & occupied & slave.write):",
+        "with m.If(mapped & occupied):",
+        "with m.If(mapped & occupied & slave.write):",
     ),
     "counter's halves swapped": (
         "value = self.counter(name)\n",
         "value = self.counter(name) << CHUNK | self.counter(name)[CHUNK:]\n",
     ),
     "refused write in the row register": (
-        "& (\n                    address[split:WINDOW_SHIFT] < window.memory.depth\n                )", "",
+        "& (\n                    address[split:WINDOW_SHIFT] < window.memory.depth\n                )",
+        "",
     ),
-}  # fmt: skip
+}
 """Text of `hw.host`, and what takes its place."""
 
 
@@ -203,9 +225,15 @@ def test_a_long_restore_is_waited_for(tmp_path, monkeypatch):
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(step, "script_of", lambda p, _b, d, *_: stages("first")(p, compiled, d))
     result = cosim.run(
-        large, BUNDLE, tmp_path, tmp_path / "out", Silent(), dataset=samples(20), simulator=QUICK,
+        large,
+        BUNDLE,
+        tmp_path,
+        tmp_path / "out",
+        Silent(),
+        dataset=samples(20),
+        simulator=QUICK,
         optimise="-O0",
-    )  # fmt: skip
+    )
     assert result[QUICK]["differences"] == 0
 
 
@@ -213,7 +241,9 @@ def test_a_run_that_did_not_try_all_fails(tmp_path, monkeypatch):
     monkeypatch.setattr(session, "run", lambda *_: session.Outcome())
     design = SimpleNamespace(work=tmp_path, progress=Silent())
     setup = session.Setup(TINY, BUNDLE, QUICK, tmp_path)
-    with pytest.raises(CheckFailure, match="tried in every way, but these were not reached: ") as failure:
+    with pytest.raises(
+        CheckFailure, match="tried in every way, but these were not reached: "
+    ) as failure:
         step.check(design, setup, stages("all")(TINY, PLAN, samples(1)), tmp_path)  # type: ignore[arg-type]
     assert "read at last busy" in failure.value.args[1]["missing"]
 
@@ -258,13 +288,19 @@ WRITTEN = {"awvalid": 1, "awready": 1, "wvalid": 1, "wready": 1}
         ((WRITTEN, {"bvalid": 1, "bready": 0}, {"bvalid": 1}), None),
         ((ASKED, {"rvalid": 1, "rready": 0}, {}), ("rvalid", "held until RREADY")),
         ((WRITTEN, {"bvalid": 1, "bready": 0}, {}), ("bvalid", "held until BREADY")),
-        ((ASKED, {"rvalid": 1, "rready": 0}, {"rvalid": 1, "rdata": 1}),
-         ("rdata", "stable at 0x0 until RREADY")),
-        ((WRITTEN, {"bvalid": 1, "bready": 0}, {"bvalid": 1, "bresp": 2}),
-         ("bresp", "stable at 0x0 until BREADY")),
+        (
+            (ASKED, {"rvalid": 1, "rready": 0}, {"rvalid": 1, "rdata": 1}),
+            ("rdata", "stable at 0x0 until RREADY"),
+        ),
+        (
+            (WRITTEN, {"bvalid": 1, "bready": 0}, {"bvalid": 1, "bresp": 2}),
+            ("bresp", "stable at 0x0 until BREADY"),
+        ),
         (({"rvalid": 1},), ("rvalid", "low: every request was answered")),
-        (({"awvalid": 1, "awready": 1}, {"bvalid": 1}),
-         ("bvalid", "low: every request was answered")),
+        (
+            ({"awvalid": 1, "awready": 1}, {"bvalid": 1}),
+            ("bvalid", "low: every request was answered"),
+        ),
         ((ASKED, {"rvalid": 1}, {"rvalid": 1}), ("rvalid", "low: every request was answered")),
         ((ASKED,), ("rvalid", "one response each of 1 requests")),
         ((WRITTEN,), ("bvalid", "one response each of 1 requests")),
@@ -272,7 +308,7 @@ WRITTEN = {"awvalid": 1, "awready": 1, "wvalid": 1, "wready": 1}
         ((ASKED, {"rvalid": 1, "rdata": None}), ("rdata", "known")),
         (({"rdata": None},), None),
     ],
-)  # fmt: skip
+)
 def test_rules_of_the_bus(clocks, rule):
     assert broken(*clocks) == rule
 

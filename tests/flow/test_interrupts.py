@@ -36,15 +36,21 @@ sys.meta_path.insert(0, Finder())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
-@pytest.mark.parametrize("module", ["typer", "xnoreplay.spec.presets", "xnoreplay.flow.session_cost"])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name
+)
+@pytest.mark.parametrize(
+    "module", ["typer", "xnoreplay.spec.presets", "xnoreplay.flow.session_cost"]
+)
 def test_while_packages_are_imported(module, number):
     code = AT_IMPORT.format(module=module, number=int(number))
     assert ended(command(code, "estimate", "--preset", "tiny")) == (130, [TOLD])
 
 
 def test_after_the_command_has_ended():
-    code = "import atexit, os, signal\natexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    code = (
+        "import atexit, os, signal\natexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    )
     assert ended(command(code, "version")) == (130, [TOLD])
 
 
@@ -66,10 +72,14 @@ SWALLOWED = """\
 
 @pytest.mark.parametrize(
     "rest",
-    ["    raise ValueError('of a library')", "    from xnoreplay.spec.errors import ToolError; raise ToolError('x')",
-     "    time.sleep(600)", "    return []"],
+    [
+        "    raise ValueError('of a library')",
+        "    from xnoreplay.spec.errors import ToolError; raise ToolError('x')",
+        "    time.sleep(600)",
+        "    return []",
+    ],
     ids=["error", "sentence", "waits", "goes on"],
-)  # fmt: skip
+)
 def test_an_interrupt_that_a_library_swallows(rest):
     """It is enforced in the end, and whatever comes of it is not told as an error of its own."""
     assert ended(command(IN_COMMAND.format(body=SWALLOWED + rest), "doctor")) == (130, [TOLD])
@@ -111,8 +121,9 @@ tools.require = lambda steps: None
     out = tmp_path / "run"
     with subprocess.Popen(
         command(code, "synth", "--preset", "tiny", "--untrained", "--out", str(out)),
-        stderr=subprocess.PIPE, text=True,
-    ) as run:  # fmt: skip
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
         pid = number(tmp_path / "pid")
         run.send_signal(number_of)
         told = run.stderr.read().splitlines()
@@ -124,6 +135,7 @@ tools.require = lambda steps: None
 
 def test_a_simulator_whose_folder_an_interrupt_removed_ends_in_silence(tmp_path, monkeypatch):
     """The thread that waits for it finds its log gone: no traceback of a thread beside the command's sentence."""
+
     def ended(*_arguments):
         raise RuntimeError("Command failed with return code: -9")
 

@@ -65,13 +65,25 @@ def test_altered_files_are_refused(stored, tmp_path, change, sentence):
         ({"label": None}, "'label' must be present"),
         ({"latent": None}, "'latent' must be present"),
         ({"is_test": None}, "'is_test' must be present"),
-        ({"is_test": np.zeros(8, np.uint8)}, r"'is_test' must be uint8 of shape \(9,\), not uint8 of shape \(8,\)"),
-        ({"label": np.zeros((9, 1), np.uint16)}, r"'label' must be uint16 of shape \(9,\), not .* \(9, 1\)"),
-        ({"label": np.uint16(3)}, r"'label' must be uint16 of shape \(0,\), not uint16 of shape \(\)"),
-        ({"latent": np.zeros((9, 2), np.int16)}, r"'latent' must be uint8 of shape \(9, 2\), not int16"),
+        (
+            {"is_test": np.zeros(8, np.uint8)},
+            r"'is_test' must be uint8 of shape \(9,\), not uint8 of shape \(8,\)",
+        ),
+        (
+            {"label": np.zeros((9, 1), np.uint16)},
+            r"'label' must be uint16 of shape \(9,\), not .* \(9, 1\)",
+        ),
+        (
+            {"label": np.uint16(3)},
+            r"'label' must be uint16 of shape \(0,\), not uint16 of shape \(\)",
+        ),
+        (
+            {"latent": np.zeros((9, 2), np.int16)},
+            r"'latent' must be uint8 of shape \(9, 2\), not int16",
+        ),
         ({"other": np.zeros(1)}, "'other' must not be present"),
     ],
-)  # fmt: skip
+)
 def test_tensors_that_the_format_does_not_promise_are_refused(stored, tmp_path, tensors, sentence):
     path = tmp_path / "a"
     latents.write(stored, path)
@@ -87,7 +99,9 @@ def test_every_class_must_have_training_and_test_samples():
     label = TINY.scenario.order[1]
     for kind, is_test in (("training", True), ("test", False)):
         changed = np.where(made.labels == label, is_test, made.is_test)
-        with pytest.raises(XnoreplayError, match=f"must have {kind} samples of all .* none of label {label}"):
+        with pytest.raises(
+            XnoreplayError, match=f"must have {kind} samples of all .* none of label {label}"
+        ):
             cil.of_scenario(TINY, dataclasses.replace(made, is_test=changed))
 
 
@@ -96,7 +110,9 @@ def test_damaged_missing_and_other_sizes_are_refused(stored, tmp_path):
     with pytest.raises(XnoreplayError, match="must be a whole file"):
         latents.read(path, 13)
     latents.write(stored, path)
-    with pytest.raises(XnoreplayError, match=r"must be uint8 of shape \(9, 3\), not uint8 of shape \(9, 2\)"):
+    with pytest.raises(
+        XnoreplayError, match=r"must be uint8 of shape \(9, 3\), not uint8 of shape \(9, 2\)"
+    ):
         latents.read(path, 17)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(XnoreplayError, match="must be a whole file"):

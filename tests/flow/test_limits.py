@@ -13,7 +13,20 @@ from xnoreplay.flow import cli, explore_space, pipeline
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError
 
-ABSURD = ("0", "-1", str(1 << 31), "1" + "0" * 9, "1" + "0" * 23, "1" * 5000, "nan", "inf", "", "1e400", "true", "[1]")
+ABSURD = (
+    "0",
+    "-1",
+    str(1 << 31),
+    "1" + "0" * 9,
+    "1" + "0" * 23,
+    "1" * 5000,
+    "nan",
+    "inf",
+    "",
+    "1e400",
+    "true",
+    "[1]",
+)
 OPTIONS = {
     "run": ["--seeds", "--images"],
     "cil": ["--seeds", "--step"],
@@ -29,7 +42,9 @@ OPTIONS = {
     "place": ["--seeds", "--minutes"],
 }
 NEEDED = {"characterize": ["--cacti", "none"]}
-SETS = [name for name in limits.MOST if name in presets.PRESETS["digits"].target.__dataclass_fields__]
+SETS = [
+    name for name in limits.MOST if name in presets.PRESETS["digits"].target.__dataclass_fields__
+]
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +56,9 @@ def _room():
         yield
         return
     before = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + 2 * limits.GIB, before[1]))
+    resource.setrlimit(
+        resource.RLIMIT_AS, (pages * resource.getpagesize() + 2 * limits.GIB, before[1])
+    )
     yield
     resource.setrlimit(resource.RLIMIT_AS, before)
 
@@ -56,7 +73,9 @@ def sentence(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    ("command", "option"), [(c, o) for c, options in OPTIONS.items() for o in options], ids=lambda v: v
+    ("command", "option"),
+    [(c, o) for c, options in OPTIONS.items() for o in options],
+    ids=lambda v: v,
 )
 @pytest.mark.parametrize("value", ABSURD, ids=lambda v: v[:24] or "empty")
 def test_an_absurd_option_is_refused(capsys, tmp_path, monkeypatch, command, option, value):
@@ -77,17 +96,27 @@ def test_an_absurd_dial_is_refused(capsys, name, value):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--seeds", "1" + "0" * 8), ("--seeds", "1" + "0" * 23), ("--images", "1" + "0" * 9), ("--step", "1" + "0" * 9)],
+    [
+        ("--seeds", "1" + "0" * 8),
+        ("--seeds", "1" + "0" * 23),
+        ("--images", "1" + "0" * 9),
+        ("--step", "1" + "0" * 9),
+    ],
 )
 def test_a_refusal_takes_no_memory(tmp_path, option, value):
     """A process of its own, whose address space has no room for a list of as many."""
     command = "cosim" if option == "--images" else "cil"
     code = f"from xnoreplay.flow.cli import main; raise SystemExit(main(['{command}', '{option}', '{value}']))"
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env=os.environ
+        | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OPENBLAS_NUM_THREADS": "1"},
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (limits.GIB, limits.GIB)),
-    )  # fmt: skip
+    )
     assert done.returncode == cli.BAD_INPUT, done.stderr
     assert done.stderr.startswith("error: ")
     assert not list(tmp_path.iterdir())
@@ -109,23 +138,41 @@ def test_a_sweep_without_a_valid_design_is_not_remembered(capsys, tmp_path):
 
 def settings(**changed):
     return {
-        "preset": presets.to_dict(presets.load("tiny")), "seeds": 3, "images": 5, "simulator": "verilator",
-        "place": False, "all_classes": False, "sweep": None, "objective": "supervised", "augment": True,
-        "dump": False, "epochs": None, "own_training": False, "start": False,
-    } | changed  # fmt: skip
+        "preset": presets.to_dict(presets.load("tiny")),
+        "seeds": 3,
+        "images": 5,
+        "simulator": "verilator",
+        "place": False,
+        "all_classes": False,
+        "sweep": None,
+        "objective": "supervised",
+        "augment": True,
+        "dump": False,
+        "epochs": None,
+        "own_training": False,
+        "start": False,
+    } | changed
 
 
 BAD = {
-    "seeds": [10**23, "3", None, 1.5, True], "images": [10**10, []], "epochs": [10**23, "all"], "place": [3],
-    "dump": ["yes"], "augment": [0], "simulator": [["verilator"], "icarus9", 3], "objective": [None, {}],
+    "seeds": [10**23, "3", None, 1.5, True],
+    "images": [10**10, []],
+    "epochs": [10**23, "all"],
+    "place": [3],
+    "dump": ["yes"],
+    "augment": [0],
+    "simulator": [["verilator"], "icarus9", 3],
+    "objective": [None, {}],
     "sweep": [3, [1], {"lanes": 4}, {"lane": [4]}, {"lanes": []}],
-}  # fmt: skip
+}
 
 
 GOOD = {"sweep": {"lanes": [2]}, "epochs": 5}
 
 
-@pytest.mark.parametrize(("name", "value"), [(n, v) for n, values in BAD.items() for v in values], ids=str)
+@pytest.mark.parametrize(
+    ("name", "value"), [(n, v) for n, values in BAD.items() for v in values], ids=str
+)
 def test_a_folder_with_a_bad_setting_is_not_dead(capsys, tmp_path, name, value):
     """It says so, and how to go on; and it goes on."""
     folder = tmp_path / "run"
@@ -144,13 +191,19 @@ def test_a_folder_with_a_bad_setting_is_not_dead(capsys, tmp_path, name, value):
 
 def test_a_choice_beside_good_settings_has_its_own_sentence(tmp_path):
     (tmp_path / pipeline.SETTINGS).write_text(json.dumps(settings()))
-    with pytest.raises(SpecError, match=r"^seeds must be at most 1,000 \(a mean of more says no more\), not 1001$"):
+    with pytest.raises(
+        SpecError, match=r"^seeds must be at most 1,000 \(a mean of more says no more\), not 1001$"
+    ):
         pipeline.resolve(tmp_path, {"seeds": 1001})
 
 
 def test_settings_that_cannot_be_read_say_how_to_go_on(tmp_path):
-    (tmp_path / pipeline.SETTINGS).write_text('{"preset": {"preset": "digits", "target": {"lanes": 3}}}')
-    with pytest.raises(cli.XnoreplayError, match="remove it and name the preset again: what the steps left stays"):
+    (tmp_path / pipeline.SETTINGS).write_text(
+        '{"preset": {"preset": "digits", "target": {"lanes": 3}}}'
+    )
+    with pytest.raises(
+        cli.XnoreplayError, match="remove it and name the preset again: what the steps left stays"
+    ):
         pipeline.resolve(tmp_path, {})
 
 
@@ -161,8 +214,16 @@ def test_the_default_sweep_is_within_the_bound():
 
 def test_a_design_that_takes_too_much_names_the_limit(capsys, tmp_path, monkeypatch):
     spec = tmp_path / "huge.toml"
-    spec.write_text('preset = "digits"\n[network]\nheight = 4096\nwidth = 4096\nlatent = 65536\nhidden = 65536\n')
-    for command in (["estimate"], ["export", "--untrained"], ["place"], ["explore", "--untrained"], ["dials"]):
+    spec.write_text(
+        'preset = "digits"\n[network]\nheight = 4096\nwidth = 4096\nlatent = 65536\nhidden = 65536\n'
+    )
+    for command in (
+        ["estimate"],
+        ["export", "--untrained"],
+        ["place"],
+        ["explore", "--untrained"],
+        ["dials"],
+    ):
         told = sentence(capsys, *command, "--preset", spec)
         if command != ["dials"]:  # it has no bundle for it
             assert "GiB; set XNOREPLAY_MEMORY to more GiB to allow it" in told

@@ -69,7 +69,11 @@ def test_the_five_sessions_need_neither_pytorch_nor_images(tmp_path):
     found = json.loads((tmp_path / "cil" / RESULT).read_text())["methods"]
     assert len(found["chip"]["matrix"][0]) == 6
     right = {name: round(10_000 * scores["a_final"][0], 6) for name, scores in found.items()}
-    assert (right["chip"], right["cumulative"], right["naive"]) == (4652, 4866, 716)  # of 10,000 images
+    assert (right["chip"], right["cumulative"], right["naive"]) == (
+        4652,
+        4866,
+        716,
+    )  # of 10,000 images
     assert found["float"]["a_final"] == [pytest.approx(0.4675, abs=0.005)]  # sums of another BLAS
 
 
@@ -101,11 +105,20 @@ def test_a_class_of_few_samples_comes_round_again(monkeypatch):
 @pytest.mark.parametrize(
     "name",
     [
-        "rpt-supervised-20", "rpt-supervised-8", "rpt-semi-8", "fpt-supervised-5", "fpt-semi-5", "fpt-distilled-8",
-        "fpt-supervised-24", "fpt-supervised-48", "fpt-supervised-60", "rpt-distilled-24",
-        "fpt-supervised-4", "fpt-semi-4",
+        "rpt-supervised-20",
+        "rpt-supervised-8",
+        "rpt-semi-8",
+        "fpt-supervised-5",
+        "fpt-semi-5",
+        "fpt-distilled-8",
+        "fpt-supervised-24",
+        "fpt-supervised-48",
+        "fpt-supervised-60",
+        "rpt-distilled-24",
+        "fpt-supervised-4",
+        "fpt-semi-4",
     ],
-)  # fmt: skip
+)
 def test_the_other_extractors_are_what_their_names_say(name):
     other = trained.load(FULL, EXTRACTORS / f"{name}.safetensors")
     assert trained.check_golden(other)["images"] == 16

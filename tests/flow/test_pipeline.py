@@ -88,14 +88,18 @@ def test_a_bundle_or_a_training_what_was_asked_for_last(tmp_path):
         train, run = asked(folder)
         assert not train
         assert run._is_current(run.steps["export"])
-    with pytest.raises(XnoreplayError, match="a training must be without a bundle or untrained bits"):
+    with pytest.raises(
+        XnoreplayError, match="a training must be without a bundle or untrained bits"
+    ):
         asked(folder, "pretrain", untrained=True)
 
 
 def test_a_training_that_is_not_finished_is_told(capsys, tmp_path):
     asked(tmp_path, "pretrain")
     assert cli.main(["export", "--out", str(tmp_path)]) == 0
-    told = f"the pre-training of {tmp_path} is not finished, and another bundle stands in for its own"
+    told = (
+        f"the pre-training of {tmp_path} is not finished, and another bundle stands in for its own"
+    )
     assert told in capsys.readouterr().err
     assert cli.main(["export", "--out", str(tmp_path), "--preset", "3mb"]) == 0
     assert "is not finished" not in capsys.readouterr().err  # that of another network is no concern
@@ -122,9 +126,14 @@ def test_a_missing_tool_leaves_the_folder_s_start(tmp_path, start, monkeypatch):
     before = {p.name: p.read_bytes() for p in folder.iterdir()}
     other = tmp_path / "other"
     bundles.write(bundles.random(TINY.network, 1), other)
-    monkeypatch.setattr(tools, "TOOLS", tuple(
-        dataclasses.replace(t, find=lambda: None) if t.name == "torch" else t for t in tools.TOOLS
-    ))  # fmt: skip
+    monkeypatch.setattr(
+        tools,
+        "TOOLS",
+        tuple(
+            dataclasses.replace(t, find=lambda: None) if t.name == "torch" else t
+            for t in tools.TOOLS
+        ),
+    )
     assert cli.main(["pretrain", "--out", str(folder), "--start", str(other)]) == 1
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
@@ -142,10 +151,14 @@ def test_a_start_that_is_no_file(tmp_path):
 def test_a_start_of_another_network_leaves_the_folder_as_it_was(tmp_path, start):
     folder = tmp_path / "run"
     opened(folder, start=start, epochs=2)
-    kept = {path: path.read_bytes() for path in (folder / pipeline.START, folder / pipeline.SETTINGS)}
+    kept = {
+        path: path.read_bytes() for path in (folder / pipeline.START, folder / pipeline.SETTINGS)
+    }
     other = tmp_path / "other.bundle"
     bundles.write(bundles.random(presets.load("digits").network, 0), other)
-    with pytest.raises(XnoreplayError, match="must be of the network and scenario of preset 'tiny'"):
+    with pytest.raises(
+        XnoreplayError, match="must be of the network and scenario of preset 'tiny'"
+    ):
         opened(folder, start=other)
     assert {path: path.read_bytes() for path in kept} == kept
 

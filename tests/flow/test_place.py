@@ -74,11 +74,16 @@ def test_how_far_a_log_is():
     told = [place.how_far("".join(lines[:n])) for n in range(len(lines) + 1)]
     notes = list(dict.fromkeys(note for _, note in told))
     assert notes == [
-        "packing, and a first placement", "placing: iteration 1", "placing: iteration 10",
-        "refining the placement: iteration 1", "refining the placement: iteration 5",
-        "routing: 3,853 of 3,853 arcs left", "routing: 3,114 of 3,853 arcs left",
-        "routing: 536 of 3,853 arcs left", "timing",
-    ]  # fmt: skip
+        "packing, and a first placement",
+        "placing: iteration 1",
+        "placing: iteration 10",
+        "refining the placement: iteration 1",
+        "refining the placement: iteration 5",
+        "routing: 3,853 of 3,853 arcs left",
+        "routing: 3,114 of 3,853 arcs left",
+        "routing: 536 of 3,853 arcs left",
+        "timing",
+    ]
     shares = [share for share, _ in told]
     assert shares == sorted(shares)
     assert (shares[0], shares[-1]) == (0, 1)
@@ -131,7 +136,10 @@ def test_a_folder_of_something_else_is_kept(tmp_path):
         (part / step.RESULT).write_text('{"unit": "array"}')
     place.check_folder(tmp_path / "own")
     (tmp_path / "own" / "notes.txt").write_text("mine")
-    with pytest.raises(SpecError, match="of an earlier placement, but .*own has 'notes.txt', which no run put there"):
+    with pytest.raises(
+        SpecError,
+        match="of an earlier placement, but .*own has 'notes.txt', which no run put there",
+    ):
         place.check_folder(tmp_path / "own")
     for text in ('{"preset": "tiny"}', "[]", "no JSON"):
         (tmp_path / step.RESULT).write_text(text)
@@ -160,7 +168,9 @@ def test_a_small_array_is_placed_once_a_seed_and_goes_on(tmp_path):
     other = replace(PLAN, target=replace(PLAN.target, clock_hz=2 * PLAN.target.clock_hz))
     (fresh := tmp_path / "fresh").mkdir()
     place.run("array", other, 1, fresh, scratch, Silent())
-    constraints = {f["constraint"] for f in json.loads((fresh / "placed-0.json").read_text())["fmax"].values()}
+    constraints = {
+        f["constraint"] for f in json.loads((fresh / "placed-0.json").read_text())["fmax"].values()
+    }
     assert constraints == {other.target.clock_hz / 1e6}
     # Nothing of the array is optimised away: every bit of the accumulators is a flip-flop.
     least = PLAN.target.lanes * PLAN.accumulator_bits
@@ -247,7 +257,9 @@ def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
     assert "median 57.50 MHz of those routed" in place.text(result)
     assert not (work / "part-0.json").exists()
     monkeypatch.setattr(place, "placed", lambda *_: (_ for _ in ()).throw(tools.TooLong("late")))
-    with pytest.raises(CheckFailure, match="must be routed with one of 2 seeds at 50 MHz in 2 minutes"):
+    with pytest.raises(
+        CheckFailure, match="must be routed with one of 2 seeds at 50 MHz in 2 minutes"
+    ):
         place.seeds(work, 2, 50e6, out, Silent(), minutes=2)
 
 
@@ -279,9 +291,14 @@ def test_halves_of_a_wide_lane_s_file_keep_their_addresses(tmp_path):
     netlist = place.mapped(text, top, tmp_path, Silent())
     cells = netlist["modules"][top]["cells"]
     halves = [
-        {bit for name, cell in cells.items() if f".part{i}." in name
-         for bit in cell["connections"].get("RAD", []) if isinstance(bit, int)}
+        {
+            bit
+            for name, cell in cells.items()
+            if f".part{i}." in name
+            for bit in cell["connections"].get("RAD", [])
+            if isinstance(bit, int)
+        }
         for i in range(2)
-    ]  # fmt: skip
+    ]
     assert len(halves[0]) == len(halves[1]) > 0
     assert not halves[0] & halves[1]

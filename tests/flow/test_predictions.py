@@ -24,7 +24,9 @@ def definitions(labels, task, predicted):
     last = len(predicted) - 1
 
     def accuracy(session, tasks):
-        right = [p == y for p, y, t in zip(predicted[session], labels, task, strict=True) if t in tasks]
+        right = [
+            p == y for p, y, t in zip(predicted[session], labels, task, strict=True) if t in tasks
+        ]
         return sum(right) / len(right)
 
     old = range(last)
@@ -72,7 +74,10 @@ def test_round_trip(tmp_path):
     ("wrong", "sentence"),
     [
         ({"label": None}, "must have tensors 'label' and 'task' and a field 'about', but: 'label'"),
-        ({"task": np.zeros(2, np.uint16)}, r"tensor 'task' must have a value for each label, but is of shape \(1, 2\)"),
+        (
+            {"task": np.zeros(2, np.uint16)},
+            r"tensor 'task' must have a value for each label, but is of shape \(1, 2\)",
+        ),
         ({"m/0": np.zeros((1, 2), np.uint16)}, r"tensor 'm/0' must have a value for each label"),
         ({"about": "{"}, "a field 'about', but: "),
     ],
@@ -80,7 +85,9 @@ def test_round_trip(tmp_path):
 def test_files_of_the_format_that_are_not_whole_are_refused(tmp_path, wrong, sentence):
     parts = {"label": np.zeros(3, np.uint16), "task": np.zeros(3, np.uint16), "about": "{}"} | wrong
     metadata = {"format": predictions.FORMAT, "about": parts.pop("about")}
-    bundle.write_tensors(tmp_path / "p", {n: a for n, a in parts.items() if a is not None}, metadata)
+    bundle.write_tensors(
+        tmp_path / "p", {n: a for n, a in parts.items() if a is not None}, metadata
+    )
     with pytest.raises(XnoreplayError, match=sentence):
         predictions.read(tmp_path / "p")
 

@@ -113,7 +113,9 @@ print(temporary.root(), flush=True)
 subprocess.Popen({[*slow[:2], str(tmp_path / "other")]!r})
 processes.run({[*slow, "stubborn"]!r})
 """
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
+    ) as parent:
         root = parent.stdout.readline().strip()
         pids = [number(tmp_path / name) for name in ("pid", "pid-inner", "other")]
         assert os.path.isdir(root)
@@ -150,8 +152,10 @@ if __name__ == "__main__":
 
 def test_children_begun_deaf_do_not_see_ctrl_c():
     with processes.deaf():
-        child = subprocess.Popen([sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"],
-                                 stdout=subprocess.PIPE)  # fmt: skip
+        child = subprocess.Popen(
+            [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"],
+            stdout=subprocess.PIPE,
+        )
     with child:
         child.stdout.readline()
         child.send_signal(signal.SIGINT)

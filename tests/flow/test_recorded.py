@@ -29,7 +29,9 @@ def folder(tmp_path) -> Path:
     images = np.zeros((3, *TINY.network.image_shape), np.uint8)
     steps = (
         Step("arrive", 2),
-        Step("insert", 1, 2, gaps=(1,) * PLAN.input.pixels, memories=scripts.memories(PLAN), bus=True),
+        Step(
+            "insert", 1, 2, gaps=(1,) * PLAN.input.pixels, memories=scripts.memories(PLAN), bus=True
+        ),
         Step("infer", 0, 0, trace=True, windows=((0, 9),), abort=3),
         Step("host", transfers=((0, None), (4, 7))),
     )
@@ -38,7 +40,9 @@ def folder(tmp_path) -> Path:
     text = "module xnoreplay; endmodule\n"
     design = DesignUnderTest(TINY, BUNDLE, text, faults, {}, tmp_path, "-O2", Silent())
     setup = Setup(TINY, BUNDLE, "verilator", tmp_path, faults)
-    return replays.record(design, setup, Script(steps, images, contents=contents), Outcome(), tmp_path)
+    return replays.record(
+        design, setup, Script(steps, images, contents=contents), Outcome(), tmp_path
+    )
 
 
 def test_what_is_recorded_is_read(folder):
@@ -46,7 +50,11 @@ def test_what_is_recorded_is_read(folder):
     assert [s.command for s in read.script.steps] == ["arrive", "insert", "infer", "host"]
     assert read.script.steps[2].windows == ((0, 9),)
     assert read.script.steps[3].transfers == ((0, None), (4, 7))
-    assert (read.simulator, read.optimise, read.faults.rtl) == ("verilator", "-O2", (("cls.low", 0, 1),))
+    assert (read.simulator, read.optimise, read.faults.rtl) == (
+        "verilator",
+        "-O2",
+        (("cls.low", 0, 1),),
+    )
 
 
 CHANGES = {
@@ -60,23 +68,47 @@ CHANGES = {
     "commands": (("commands",), {}, "commands must be a list"),
     "command": (("commands", 0), "arrive", "command 0 must be a table"),
     "command's name": (("commands", 0, "command"), "__class__", "command of command 0 must be"),
-    "argument": (("commands", 0, "argument"), -1, "argument of command 0 must be an integer from 0"),
+    "argument": (
+        ("commands", 0, "argument"),
+        -1,
+        "argument of command 0 must be an integer from 0",
+    ),
     "argument, true": (("commands", 0, "argument"), True, "argument of command 0 must be"),
     "huge": (("commands", 2, "abort"), 10**30, "abort of command 2 must be"),
     "image": (("commands", 1, "image"), 3, "image of command 1 must be one of 2, not 3"),
     "memory": (("commands", 1, "memories"), ["../x"], "memories of command 1 must be"),
     "gaps": (("commands", 1, "gaps"), [1], "gaps of command 1 must be"),
-    "gap": (("commands", 1, "gaps"), ["1"] * PLAN.input.pixels, "gaps of command 1 must be an integer"),
+    "gap": (
+        ("commands", 1, "gaps"),
+        ["1"] * PLAN.input.pixels,
+        "gaps of command 1 must be an integer",
+    ),
     "windows": (("commands", 2, "windows"), [[0, "x"]], "windows of command 2 must be an integer"),
-    "window of one": (("commands", 2, "windows"), [[0]], "windows of command 2 must have 2 values, not 1"),
-    "window, a number": (("commands", 2, "windows"), [3], "windows of command 2 must be a list, not int"),
-    "transfer": (("commands", 3, "transfers"), [[0, "x"]], "transfers of command 3 must be an integer"),
-    "no address": (("commands", 3, "transfers"), [[None, 1]], "transfers of command 3 must be an integer"),
+    "window of one": (
+        ("commands", 2, "windows"),
+        [[0]],
+        "windows of command 2 must have 2 values, not 1",
+    ),
+    "window, a number": (
+        ("commands", 2, "windows"),
+        [3],
+        "windows of command 2 must be a list, not int",
+    ),
+    "transfer": (
+        ("commands", 3, "transfers"),
+        [[0, "x"]],
+        "transfers of command 3 must be an integer",
+    ),
+    "no address": (
+        ("commands", 3, "transfers"),
+        [[None, 1]],
+        "transfers of command 3 must be an integer",
+    ),
     "field": (("commands", 0, "shell"), "x", "command 0 must have no field 'shell'"),
     "field of the record": (("include",), "x", "must have the fields"),
     "preset": (("preset",), 3, ""),
     "preset's name": (("preset", "name"), "../../x", "must be a word"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("path", "value", "message"), CHANGES.values(), ids=CHANGES)
@@ -113,7 +145,9 @@ def test_a_damaged_file_is_refused(folder, name, text):
 )
 def test_contents_must_be_bits_of_memories(folder, name, rows):
     np.savez_compressed(folder / CONTENTS, **{name: rows})
-    with pytest.raises(SpecError, match=rf"{name}.*in contents\.npz must be|in contents.npz must be"):
+    with pytest.raises(
+        SpecError, match=rf"{name}.*in contents\.npz must be|in contents.npz must be"
+    ):
         recorded.read(folder)
 
 

@@ -68,10 +68,19 @@ def test_a_page_with_every_section_and_pictures(full):
     outline = Outline(page)
     assert outline.open == []
     assert outline.titles == [
-        "The chip", "Class-incremental learning", "Memory map", "Cycles", "Utilisation and roofline",
-        "Energy", "Latent and native replay", "Design space", "Validation of the energy model",
-        "Equality", "Verilog and synthesis", "Provenance",
-    ]  # fmt: skip
+        "The chip",
+        "Class-incremental learning",
+        "Memory map",
+        "Cycles",
+        "Utilisation and roofline",
+        "Energy",
+        "Latent and native replay",
+        "Design space",
+        "Validation of the energy model",
+        "Equality",
+        "Verilog and synthesis",
+        "Provenance",
+    ]
     assert outline.pictures >= 6
     assert "has not run" not in page
 
@@ -120,7 +129,9 @@ def test_energy_and_its_bounds_are_numbers(full):
     assert "energy.session.array.nominal" in metrics
 
 
-@pytest.mark.parametrize("missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "export"])
+@pytest.mark.parametrize(
+    "missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "export"]
+)
 def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
     steps = sample_run.results(PLAN)
     steps.pop(missing)
@@ -173,9 +184,15 @@ def test_images_are_drawn():
 
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
-    [(0.0, "J", "0 J"), (1.5e-18, "J", "0.0015 fJ"), (2.0e7, "Hz", "20 MHz"), (7, "bit", "7 bit"),
-     (0.25, "", "0.25"), (1e13, "cycle/s", "1e+04 Gcycle/s")],
-)  # fmt: skip
+    [
+        (0.0, "J", "0 J"),
+        (1.5e-18, "J", "0.0015 fJ"),
+        (2.0e7, "Hz", "20 MHz"),
+        (7, "bit", "7 bit"),
+        (0.25, "", "0.25"),
+        (1e13, "cycle/s", "1e+04 Gcycle/s"),
+    ],
+)
 def test_quantity(value, unit, text):
     assert quantity(value, unit) == text
 
@@ -225,8 +242,7 @@ def test_cycles_of_a_minibatch_and_of_a_sample():
     }
     cost_sections.retraining(section, "session", run)
     assert {m.name: m.value for m in section.metrics} == {
-        "cycles.session.per_minibatch": 25.0, "cycles.session.per_sample": 5.0
-    }  # fmt: skip
-    assert section.blocks[-1].rows == [
-        ["a minibatch", "4", "25.0"], ["a sample", "20", "5.0"]
-    ]
+        "cycles.session.per_minibatch": 25.0,
+        "cycles.session.per_sample": 5.0,
+    }
+    assert section.blocks[-1].rows == [["a minibatch", "4", "25.0"], ["a sample", "20", "5.0"]]

@@ -37,8 +37,10 @@ def two_rows(monkeypatch):
     def lines(_preset, _sources, _native, _memories):
         return [
             Row("Systems, chip's integers", "latent", Variant(rule="chip"), TINY, "45.5"),
-            Row("Memory, latent replay, float", "0.001 Mb", Variant(megabits=0.001, epochs=1), TINY),
-        ]  # fmt: skip
+            Row(
+                "Memory, latent replay, float", "0.001 Mb", Variant(megabits=0.001, epochs=1), TINY
+            ),
+        ]
 
     def counted(variant, *args, **kwargs):
         runs.append(variant.label)
@@ -57,10 +59,15 @@ def test_rows_cover_the_paper_s_experiments():
     tables = dict.fromkeys(row.table for row in lines)
     assert tuple(dict.fromkeys(reproduce._word(row) for row in lines)) == reproduce.NAMES
     assert list(tables) == [
-        "Systems, float Adam", "Systems, chip's integers", "Losses, latent replay, float",
-        "Memory, latent replay, float", "Memory, latent replay, chip", "Memory, native replay, float",
-        "Sessions, latent replay", "Extractors, latent replay",
-    ]  # fmt: skip
+        "Systems, float Adam",
+        "Systems, chip's integers",
+        "Losses, latent replay, float",
+        "Memory, latent replay, float",
+        "Memory, latent replay, chip",
+        "Memory, native replay, float",
+        "Sessions, latent replay",
+        "Extractors, latent replay",
+    ]
     labels = {(row.table, row.label): row for row in lines}
     assert labels["Memory, latent replay, float", "5 Mb: 4,882 latents"].paper == "40 ± 2"
     assert labels["Memory, native replay, float", "5 Mb: 375 images"].paper == "26 ± 2"
@@ -97,29 +104,39 @@ def test_extractors_are_named_by_how_they_were_trained():
     assert lines[2].label == "extractor of all classes (FPT), semi-supervised, 4 epochs, float"
     taught = source(trained_classes=50, base_classes=50, epochs=5, recipe={"distilled": 0.7})
     assert taught.label == "extractor of the base classes (RPT), distilled, 5 epochs"
-    still = source(epochs=6, recipe={"shift": 0, "flipped": False}, start={"epochs": 5, "teacher": {}})
+    still = source(
+        epochs=6, recipe={"shift": 0, "flipped": False}, start={"epochs": 5, "teacher": {}}
+    )
     assert still.label == (
         "extractor of the base classes (RPT), supervised, images not moved, "
         "5 epochs of other trainings, some distilled, and 6 epochs"
     )
     assert reproduce.rows(FULL, [still], False)[-1].paper == ""
     assert reproduce.rows(FULL, [source(recipe={"shift": 0})], False)[-1].paper == ""
-    again = source(trained_classes=100, base_classes=50, recipe={"twins": 1.0}, start={"recipe": {"twins": 1.0}})
+    again = source(
+        trained_classes=100,
+        base_classes=50,
+        recipe={"twins": 1.0},
+        start={"recipe": {"twins": 1.0}},
+    )
     assert reproduce.rows(FULL, [again], False)[-1].paper == paper.EXTRACTORS["all", "semi"]
     free = source(recipe="adam", start=5, trained_classes="many")  # provenance is free
     assert free.label == "extractor of the base classes (RPT), supervised, ? epochs"
     nothing = Source(dataclasses.replace(free.bundle, provenance={}))
     assert nothing.label == free.label
     knows = {"epochs": 5, "trained_classes": 100, "recipe": {"twins": 1.0}}
-    later = source(trained_classes=50, base_classes=50, epochs=6, start={"epochs": 7, "start": knows})
+    later = source(
+        trained_classes=50, base_classes=50, epochs=6, start={"epochs": 7, "start": knows}
+    )
     assert later.label == (
         "extractor of all classes (FPT), supervised, "
         "5 + 7 epochs of other trainings, some semi-supervised, and 6 epochs"
     )
     assert reproduce.rows(FULL, [later], False)[-1].paper == ""
     assert [r.paper for r in lines[::2]] == [
-        paper.EXTRACTORS["base", "supervised"], paper.EXTRACTORS["all", "semi"],
-    ]  # fmt: skip
+        paper.EXTRACTORS["base", "supervised"],
+        paper.EXTRACTORS["all", "semi"],
+    ]
 
 
 def test_tables_say_what_was_computed(two_rows, tmp_path):
@@ -132,9 +149,14 @@ def test_tables_say_what_was_computed(two_rows, tmp_path):
     assert memory["megabits"] == 0.001
     text = (tmp_path / reproduce.TABLES).read_text()
     assert text == reproduced.markdown(result) + "\n"
-    assert "epochs, trained on an abacus, recognises 50.0 % of the training and 25.0 % of the test" in text
+    assert (
+        "epochs, trained on an abacus, recognises 50.0 % of the training and 25.0 % of the test"
+        in text
+    )
     bundle = result["bundles"][0] | {"start": {"epochs": 7}}
-    assert ", the last of them trained on an abacus, " in reproduced.markdown(result | {"bundles": [bundle]})
+    assert ", the last of them trained on an abacus, " in reproduced.markdown(
+        result | {"bundles": [bundle]}
+    )
     mean = 100 * np.mean(chip["a_final"])
     line = next(line for line in text.splitlines() if line.startswith("| latent |"))
     assert line.startswith(f"| latent | {mean:.1f} ± ")
@@ -163,7 +185,9 @@ def test_a_stopped_run_goes_on_row_by_row(two_rows, tmp_path, monkeypatch):
 def test_what_stands_in_two_tables_runs_once(two_rows, tmp_path, monkeypatch):
     _, runs = two_rows
     lines = reproduce.rows(TINY, [], False, [])
-    again = [dataclasses.replace(row, table=f"{row.table} again", label="the same") for row in lines]
+    again = [
+        dataclasses.replace(row, table=f"{row.table} again", label="the same") for row in lines
+    ]
     monkeypatch.setattr(reproduce, "rows", lambda *_: lines + again)
     result = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent(), workers=2)
     assert len(runs) == 4
@@ -179,12 +203,22 @@ def test_a_damaged_row_is_computed_again_and_parts_go(two_rows, tmp_path):
     left = whole.beside(tmp_path / reproduce.ROWS / "x.json", files.PART)
     left.mkdir()
     whole.mark(left)
-    for one, other in (("{", "[]"), ("5", "{}"), ({}, 5), ([], None), ({"curve": []}, {"a_final": "1"})):
+    for one, other in (
+        ("{", "[]"),
+        ("5", "{}"),
+        ({}, 5),
+        ([], None),
+        ({"curve": []}, {"a_final": "1"}),
+    ):
         runs.clear()
-        for damage, path in zip((one, other), (tmp_path / reproduce.ROWS).glob("*.json"), strict=True):
+        for damage, path in zip(
+            (one, other), (tmp_path / reproduce.ROWS).glob("*.json"), strict=True
+        ):
             row = json.loads(path.read_text())
             changed = row["result"] | damage if damage and isinstance(damage, dict) else damage
-            path.write_text(damage if isinstance(damage, str) else json.dumps(row | {"result": changed}))
+            path.write_text(
+                damage if isinstance(damage, str) else json.dumps(row | {"result": changed})
+            )
         again = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
         assert len(runs) == 2
         assert [r["a_final"] for r in again["rows"]] == [r["a_final"] for r in first["rows"]]
@@ -224,7 +258,8 @@ def test_native_replay_runs_alone_and_last(two_rows, tmp_path, monkeypatch):
     assert two_rows
     lines = reproduce.rows(TINY, [], False, [])
     native = [
-        Row("Memory, native replay, float", str(m), Variant("native", megabits=m), TINY) for m in (0.1, 0.2)
+        Row("Memory, native replay, float", str(m), Variant("native", megabits=m), TINY)
+        for m in (0.1, 0.2)
     ]
     monkeypatch.setattr(reproduce, "rows", lambda *_: native + lines)
     at_work, most, order = [], [], []
@@ -265,13 +300,22 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
 
 def test_what_the_predecessor_reported_is_drawn_beside_ours(monkeypatch):
     rows = [
-        {"table": f"Memory, latent replay, {rule}", "system": "latent", "rule": rule, "megabits": megabits,
-         "a_final": [0.3, 0.5], "paper": known}
-        for rule in ("float", "chip") for megabits, known in ((0.5, "26 ± 2"), (1.0, ""), (5.0, "40 ± 2"))
-    ]  # fmt: skip
+        {
+            "table": f"Memory, latent replay, {rule}",
+            "system": "latent",
+            "rule": rule,
+            "megabits": megabits,
+            "a_final": [0.3, 0.5],
+            "paper": known,
+        }
+        for rule in ("float", "chip")
+        for megabits, known in ((0.5, "26 ± 2"), (1.0, ""), (5.0, "40 ± 2"))
+    ]
     assert "stroke-dasharray" in reproduced.pictures({"rows": rows})["memory"].svg
     seen = {}
-    monkeypatch.setattr(figures, "against", lambda series, *_, dashed: seen.update(series, dashed=dashed))
+    monkeypatch.setattr(
+        figures, "against", lambda series, *_, dashed: seen.update(series, dashed=dashed)
+    )
     reproduced.pictures({"rows": rows})
     assert list(seen.pop("dashed")) == ["predecessor, latent"]
     assert seen.pop("predecessor, latent") == ([0.5, 5.0], [0.26, 0.4], [0.02, 0.02])
@@ -285,7 +329,9 @@ def test_some_tables_alone(two_rows, tmp_path):
     arguments = FULL, [source()], [0], tmp_path, Silent()
     result = reproduce.run(*arguments, only=["Memory"])
     assert [row["table"] for row in result["rows"]] == ["Memory, latent replay, float"]
-    with pytest.raises(SpecError, match="table must be one of Memory, Systems, not 'Memry'; did you"):
+    with pytest.raises(
+        SpecError, match="table must be one of Memory, Systems, not 'Memry'; did you"
+    ):
         reproduce.run(*arguments, only=["Memry"])
 
 
@@ -317,7 +363,11 @@ def test_the_command_names_memories(tmp_path, monkeypatch):
 
 
 def test_options_of_tables_that_are_not_wanted(capsys):
-    for option, needed in (("--native", "Memory"), ("--buffer=5", "Memory"), ("--also=b", "Extractors")):
+    for option, needed in (
+        ("--native", "Memory"),
+        ("--buffer=5", "Memory"),
+        ("--also=b", "Extractors"),
+    ):
         assert main(["reproduce", "--preset", "tiny", "--table", "Losses", option]) == 1
         sentence = f"{option.split('=')[0]} must be with table {needed}, not with Losses alone"
         assert sentence in capsys.readouterr().err
@@ -344,25 +394,43 @@ def test_simulated_latents_stay_in_the_folder(tmp_path, monkeypatch):
 
 def test_the_head_says_how_each_extractor_was_trained():
     made = source(
-        base_classes=50, trained_classes=100, epochs=4,
+        base_classes=50,
+        trained_classes=100,
+        epochs=4,
         start={"digest": "0", "epochs": 8, "start": {"digest": "1", "epochs": 42}},
-        dataset="cifar100", trained_train_accuracy=0.45, trained_test_accuracy=0.4,
-    )  # fmt: skip
+        dataset="cifar100",
+        trained_train_accuracy=0.45,
+        trained_test_accuracy=0.4,
+    )
     assert made.label == (
         "extractor of all classes (FPT), supervised, 42 + 8 epochs of other trainings and 4 epochs"
     )
-    text = reproduced.markdown({
-        "seeds": [0], "chip_epochs": 6, "float_epochs": 10, "native_epochs": 10, "hardware": ["an abacus"],
-        "bundles": [{"label": made.label, **made.bundle.provenance}], "rows": [],
-    })  # fmt: skip
+    text = reproduced.markdown(
+        {
+            "seeds": [0],
+            "chip_epochs": 6,
+            "float_epochs": 10,
+            "native_epochs": 10,
+            "hardware": ["an abacus"],
+            "bundles": [{"label": made.label, **made.bundle.provenance}],
+            "rows": [],
+        }
+    )
     assert "Of all classes it was trained on, 45.0 % and 40.0 %." in text
     assert "recognises 78.5 % of their training images" in text
     assert "predecessor" not in text
     free = {"label": "another", "base_train_accuracy": 0.5, "base_test_accuracy": "?"}
-    odd = reproduced.markdown({
-        "seeds": [0], "chip_epochs": 6, "float_epochs": 10, "native_epochs": 10, "hardware": ["an abacus"],
-        "bundles": [free], "rows": [],
-    })  # fmt: skip
+    odd = reproduced.markdown(
+        {
+            "seeds": [0],
+            "chip_epochs": 6,
+            "float_epochs": 10,
+            "native_epochs": 10,
+            "hardware": ["an abacus"],
+            "bundles": [free],
+            "rows": [],
+        }
+    )
     assert "another" not in odd
 
 
@@ -371,4 +439,6 @@ def test_the_head_says_which_values_are_the_predecessor_s(two_rows, tmp_path):
     result = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
     for row, known in (("45.5", False), ("40 ± 2", True)):
         result["rows"][0]["paper"] = row
-        assert ("read off a plot of the paper's predecessor" in reproduced.markdown(result)) == known
+        assert (
+            "read off a plot of the paper's predecessor" in reproduced.markdown(result)
+        ) == known

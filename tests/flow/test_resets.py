@@ -53,7 +53,7 @@ COMMANDS = [
     Step("infer", 0, 7, abort=200),
     Step("rebalance"),
     Step("infer", 0, 7),
-]  # fmt: skip
+]
 """Every command, and every one aborted but for `restore`, which is not the place to save a chip."""
 
 
@@ -152,12 +152,18 @@ ARRIVE, INSERT = Step("arrive", LAST, bus=True), Step("insert", 1, 0, bus=True)
 @pytest.mark.parametrize("register", ["state", "seen", "quota", "prediction", "stale"])
 def test_a_register_that_no_reset_reaches_is_found(tmp_path, text, register):
     """In the generated text; from initial values alone it would not show."""
-    module = {"state": "xnoreplay.random_walk", "stale": "xnoreplay.host"}.get(register, "xnoreplay")
+    module = {"state": "xnoreplay.random_walk", "stale": "xnoreplay.host"}.get(
+        register, "xnoreplay"
+    )
     model = Simulator(PLAN, BUNDLE)
     model.arrive(LAST)
     image = next(n for n in range(len(IMAGES)) if model.infer(IMAGES[n]).prediction)
-    steps = [ARRIVE, Step("infer", 0, image), Step(HOST, transfers=((int(Register.SEEN), 2),)),
-             Step(RESET, bus=True)]  # fmt: skip
+    steps = [
+        ARRIVE,
+        Step("infer", 0, image),
+        Step(HOST, transfers=((int(Register.SEEN), 2),)),
+        Step(RESET, bus=True),
+    ]
     outcome = carry_out(steps, tmp_path, without_reset(text, module, register))
     name = {"state": "lfsr_walk"}.get(register, register)
     assert f"register {name}" in {d.signal for d in outcome.differences}
@@ -165,9 +171,10 @@ def test_a_register_that_no_reset_reaches_is_found(tmp_path, text, register):
 
 
 EMPTIED = [
-    step for kind in range(6)
+    step
+    for kind in range(6)
     for step in (ARRIVE, Step(RESET, bus=True, transfers=steps_aside.emptying(PLAN, kind)))
-]  # fmt: skip
+]
 """Requests are under way at each reset, and one transfer each is given while the replay memory is emptied."""
 
 
@@ -176,7 +183,11 @@ EMPTIED = [
     [
         ("assign awake = ~ rst;", "assign awake = 1'h1;", "WREADY"),
         (r"(assign s_axis_pixel_tready = \S+) & .*;", r"\1 | rst;", "TREADY"),
-        (r"assign busy = (\S+ ) \| \S+ ;", r"assign busy = \1;", "cycles that empty the replay memory"),
+        (
+            r"assign busy = (\S+ ) \| \S+ ;",
+            r"assign busy = \1;",
+            "cycles that empty the replay memory",
+        ),
     ],
     ids=["handshakes in reset", "pixels in reset", "open while it empties"],
 )
@@ -219,18 +230,19 @@ INSERTED = PLAN.feature_cycles + 4  # the copy of the latent has begun
     ],
     ids=["counts not begun anew", "stale not set", "a bad label taken"],
 )
-def test_a_restore_with_a_fault_is_found(
-    tmp_path, monkeypatch, where, name, other, step, signal
-):
+def test_a_restore_with_a_fault_is_found(tmp_path, monkeypatch, where, name, other, step, signal):
     with monkeypatch.context() as patch:
         patch.setattr(where, name, other)
         wrong = verilog.generate(PLAN)
     window = {w.memory.name: w for w in registers.windows(PLAN.memories)}["replay.label"]
     label = (window.address(1, 0), 1 << window.memory.width - 1 | LAST)
     steps = [
-        ARRIVE, INSERT, Step("restore", memories=("replay.count",)),
-        Step(HOST, transfers=(label,)), Step("restore", memories=("replay.count",)),
-    ]  # fmt: skip
+        ARRIVE,
+        INSERT,
+        Step("restore", memories=("replay.count",)),
+        Step(HOST, transfers=(label,)),
+        Step("restore", memories=("replay.count",)),
+    ]
     outcome = carry_out(steps, tmp_path, wrong)
     assert outcome.differences[0].command == step
     assert signal in {d.signal for d in outcome.differences}
@@ -243,9 +255,11 @@ def test_a_reset_that_leaves_a_label_is_found(tmp_path, monkeypatch):
     window = {w.memory.name: w for w in registers.windows(PLAN.memories)}["replay.label"]
     last = (window.address(PLAN.replay.capacity - 1, 0), 1 << window.memory.width - 1)
     steps = [
-        ARRIVE, Step(HOST, transfers=(last,)), Step("restore", memories=("replay.count",)),
+        ARRIVE,
+        Step(HOST, transfers=(last,)),
+        Step("restore", memories=("replay.count",)),
         Step(RESET, memories=("replay.label", "replay.count")),
-    ]  # fmt: skip
+    ]
     outcome = carry_out(steps, tmp_path, wrong)
     assert (outcome.differences[0].command, outcome.differences[0].signal) == (3, "replay.label")
     assert outcome.differences[0].address == str(PLAN.replay.capacity - 1)
@@ -256,7 +270,13 @@ def test_a_random_register_that_the_host_cannot_write_is_found(tmp_path, monkeyp
     plain = host.Host._register
 
     def deaf(self, m, slave, register, occupied):
-        plain(self, m, slave, Register.QUOTA if register == Register.LFSR_UPDATE else register, occupied)
+        plain(
+            self,
+            m,
+            slave,
+            Register.QUOTA if register == Register.LFSR_UPDATE else register,
+            occupied,
+        )
 
     with monkeypatch.context() as patch:
         patch.setattr(host.Host, "_register", deaf)

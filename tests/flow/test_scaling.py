@@ -39,9 +39,10 @@ def test_an_image_costs_the_enabled_cells(name):
     compiled = plan.compile(preset.network, preset.target)
     taps = sum(9 * op.lanes * op.beats * op.tiles * op.pixels for op in compiled.convolutions)
     for op, rows in (
-        (compiled.latent, preset.network.latent), (compiled.hidden, preset.network.hidden),
+        (compiled.latent, preset.network.latent),
+        (compiled.hidden, preset.network.hidden),
         (compiled.output, 2 * preset.scenario.classes),
-    ):  # fmt: skip
+    ):
         taps += rows * ((op.beats - 1) * 9 + op.last_taps)
     subject = scaling.Subject(preset, images(preset.network, 1, 0), np.zeros(1, int))
     assert subject.inference == taps * preset.target.channels
@@ -52,9 +53,18 @@ def test_what_is_varied():
     assert weights == [value for value, _, _ in scaling.variants(FULL, "weight bits")]
     assert len(weights) == len(scaling.WIDTHS)
     assert FULL.network.weight_bits in weights
-    assert weights[-1] / weights[0] == pytest.approx(64, rel=0.4)  # all but the first layer: squares
+    assert weights[-1] / weights[0] == pytest.approx(
+        64, rel=0.4
+    )  # all but the first layer: squares
     assert [v for v, _, _ in scaling.variants(FULL, "lanes")] == [2, 4, 8, 16, 32, 64]
-    assert [p.target.batch for _, p, _ in scaling.variants(FULL, "minibatch")] == [4, 8, 16, 32, 64, 128]
+    assert [p.target.batch for _, p, _ in scaling.variants(FULL, "minibatch")] == [
+        4,
+        8,
+        16,
+        32,
+        64,
+        128,
+    ]
     assert [v for v, _, _ in scaling.variants(TINY, "lanes")] == [1, 2, 4]  # 4 channels
     assert [share for _, _, share in scaling.variants(TINY, "samples")] == list(scaling.SHARES)
 
@@ -85,12 +95,15 @@ def test_every_curve_is_there_and_appears_whole(tmp_path, monkeypatch):
     inference = scaling.Subject(TINY, pictures, labels).inference
     images_of = {
         c["simulator"]: [p["work"] / inference for p in c["points"]]
-        for c in result["curves"] if c["dial"] == "samples"
-    }  # fmt: skip
+        for c in result["curves"]
+        if c["dial"] == "samples"
+    }
     assert images_of["fast"] == images_of["functional"] == [1, 1, 2, 4]
     folder = tmp_path / "run" / "scaling"
     scaling.write(result, folder)
-    assert {p.name for p in folder.iterdir()} == {f"scaling.{s}" for s in ("json", "md", "svg", "pdf")} | {RECORD}
+    assert {p.name for p in folder.iterdir()} == {
+        f"scaling.{s}" for s in ("json", "md", "svg", "pdf")
+    } | {RECORD}
     assert json.loads((folder / "scaling.json").read_text())["curves"] == result["curves"]
     table = scaling.markdown(result).splitlines()
     assert len(table) == 2 + len(expected) + 2

@@ -39,7 +39,9 @@ def test_epochs_are_part_of_the_session(tree):
 
 
 def test_counters_that_differ_are_a_failed_check():
-    with pytest.raises(CheckFailure, match="the session must count images = 1 as the simulate step"):
+    with pytest.raises(
+        CheckFailure, match="the session must count images = 1 as the simulate step"
+    ):
         session_cost.run(TINY, bundles.random(TINY.network, 0), expected={"images": 1})
 
 
@@ -92,7 +94,9 @@ def run(capsys, *arguments):
 
 
 def test_the_command(capsys, tmp_path):
-    code, out, _ = run(capsys, "--preset", "tiny", "--set", "technology=22nm", "--json", tmp_path / "e.json")
+    code, out, _ = run(
+        capsys, "--preset", "tiny", "--set", "technology=22nm", "--json", tmp_path / "e.json"
+    )
     assert code == 0
     assert "tiny, 22nm lstp at 0.8 V" in out
     assert "random bits" in out

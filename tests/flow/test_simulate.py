@@ -27,7 +27,9 @@ class Worker:
         self.waits = self.life
 
     def join(self, seconds=None):
-        assert self.is_alive() or seconds is None, "waiting for a process that has ended takes no time"
+        assert self.is_alive() or seconds is None, (
+            "waiting for a process that has ended takes no time"
+        )
         self.waits += 1
 
 

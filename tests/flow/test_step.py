@@ -31,7 +31,9 @@ def build(tmp_path, table=None, **configs):
     table = table or [Step("first", write_text), Step("second", double, needs=("first",))]
     named = {s.name: s for s in table}
     configs = {"first": {"text": "abc"}, **configs}
-    return Run(tmp_path / "run", named, {n: configs.get(n, {}) for n in named}, Silent(), ("run.json",))
+    return Run(
+        tmp_path / "run", named, {n: configs.get(n, {}) for n in named}, Silent(), ("run.json",)
+    )
 
 
 def statuses(outcomes):
@@ -41,10 +43,14 @@ def statuses(outcomes):
 def snapshot(folder):
     """Of every path below a folder but its lock: what a link leads to, a file's bytes, None for a folder."""
     return {
-        path.relative_to(folder).as_posix():
-        os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else None
-        for path in folder.rglob("*") if path.name != guard.LOCK
-    }  # fmt: skip
+        path.relative_to(folder).as_posix(): os.readlink(path)
+        if path.is_symlink()
+        else path.read_bytes()
+        if path.is_file()
+        else None
+        for path in folder.rglob("*")
+        if path.name != guard.LOCK
+    }
 
 
 def leftovers(folder):
@@ -64,9 +70,7 @@ def test_a_step_records_what_it_was_made_from(tmp_path):
 
 def test_an_up_to_date_step_is_kept(tmp_path):
     build(tmp_path).run(["first", "second"])
-    assert statuses(build(tmp_path).run(["first", "second"])) == {
-        "first": "kept", "second": "kept"
-    }  # fmt: skip
+    assert statuses(build(tmp_path).run(["first", "second"])) == {"first": "kept", "second": "kept"}
 
 
 def test_what_stands_beside_the_outputs_of_a_step_is_none_of_them(tmp_path):
@@ -124,23 +128,32 @@ def test_a_damaged_output_repeats(tmp_path):
 def test_a_damaged_record_counts_as_none(tmp_path, damage):
     """Of an earlier step and of one that is used: it is skipped, and not replaced."""
     table = [
-        Step("first", write_text), Step("second", double, needs=("first",)),
+        Step("first", write_text),
+        Step("second", double, needs=("first",)),
         Step("third", lambda c: {"used": list(c.inputs)}, uses=("first",)),
-    ]  # fmt: skip
+    ]
     run = build(tmp_path, table)
     run.run(["first", "second", "third"])
     path = run.folder / "first" / RECORD
     record = run.record("first")
     path.write_text(damage if damage not in record else json.dumps(record | {damage: None}))
-    assert statuses(build(tmp_path, table).run(["second", "third"])) == {"second": "skipped", "third": "done"}
+    assert statuses(build(tmp_path, table).run(["second", "third"])) == {
+        "second": "skipped",
+        "third": "done",
+    }
     assert files.read_json(run.folder / "third" / RESULT) == {"used": []}
     assert build(tmp_path, table).pending(["first", "second", "third"]) == ["first", "second"]
     before = snapshot(run.folder)
-    with pytest.raises(XnoreplayError, match="first must be new, empty or what first wrote, but has no whole step"):
+    with pytest.raises(
+        XnoreplayError, match="first must be new, empty or what first wrote, but has no whole step"
+    ):
         build(tmp_path, table).run(["first", "second"])
     assert snapshot(run.folder) == before
     shutil.rmtree(run.folder / "first")
-    assert statuses(build(tmp_path, table).run(["first", "second"])) == {"first": "done", "second": "kept"}
+    assert statuses(build(tmp_path, table).run(["first", "second"])) == {
+        "first": "done",
+        "second": "kept",
+    }
 
 
 def test_a_user_file_is_known_by_content(tmp_path):
@@ -166,7 +179,10 @@ def test_a_file_that_is_edited_where_a_step_replaces_it_is_refused(tmp_path, way
     given = build(tmp_path, table, last={"file": str(tmp_path / "link" if way == "link" else file)})
     assert [o.status for o in given.run(["first", "last"])] == ["kept", "done"]
     file.write_text("edited")
-    with pytest.raises(XnoreplayError, match="file .* must be as step first wrote it, or lie elsewhere, but it is edited"):
+    with pytest.raises(
+        XnoreplayError,
+        match="file .* must be as step first wrote it, or lie elsewhere, but it is edited",
+    ):
         given.run(["first", "last"])
     assert file.read_text() == "edited"
 
@@ -186,9 +202,19 @@ def test_a_missing_user_file_is_one_sentence(tmp_path):
         (RuntimeError("io: Disk quota exceeded (os error 122)"), "the disk is full"),
         (RuntimeError("io: Disk quota exceeded"), "the disk is full"),
         (RuntimeError("io: File too large (os error 27)"), "step first stopped, .* File too large"),
-        (OSError(errno.EIO, "Input/output error"), "step first stopped, and nothing of it was kept"),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            "step first stopped, and nothing of it was kept",
+        ),
     ],
-    ids=["full", "full, wrapped", "quota, wrapped", "quota, in words", "too large, wrapped", "broken"],
+    ids=[
+        "full",
+        "full, wrapped",
+        "quota, wrapped",
+        "quota, in words",
+        "too large, wrapped",
+        "broken",
+    ],
 )
 def test_a_disk_error_leaves_the_old_folder_and_nothing_else(tmp_path, error, message):
     build(tmp_path).run(["first"])
@@ -225,9 +251,7 @@ def test_a_signal_in_the_middle_leaves_nothing(tmp_path, number):
     with pytest.raises(KeyboardInterrupt):
         run.run(["first", "second"])
     assert leftovers(run.folder) == ["first"]
-    assert statuses(build(tmp_path).run(["first", "second"])) == {
-        "first": "kept", "second": "done"
-    }  # fmt: skip
+    assert statuses(build(tmp_path).run(["first", "second"])) == {"first": "kept", "second": "done"}
 
 
 def test_scratch_outlives_an_interrupt_but_not_success(tmp_path):
@@ -316,5 +340,9 @@ def test_a_result_that_had_more_stays_up_to_date(tmp_path):
         return statuses(run.run(["first"]))["first"]
 
     assert [status(less) for less in (True, True, False, False, True)] == [
-        "done", "kept", "done", "kept", "kept"
-    ]  # fmt: skip
+        "done",
+        "kept",
+        "done",
+        "kept",
+        "kept",
+    ]

@@ -18,26 +18,60 @@ from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
 DRAW = "0123456789abcdef"
 STEPS = ("first", "second")
-LEFT = [f".{name}.{kind}-7-{DRAW}" for name in (*STEPS, "run.json", "other") for kind in ("part", "old")]
+LEFT = [
+    f".{name}.{kind}-7-{DRAW}" for name in (*STEPS, "run.json", "other") for kind in ("part", "old")
+]
 NAMES = [
-    *STEPS, *LEFT, "other", "step.json", "result.json", "text.txt", "run.json", "waves", ".lock", ".resume",
-    ".xnoreplay", ".foo.part-1", ".bashrc.old-2024", ".first.part-", ".first.part-1", ".second.old-x",
-    ".first.part-7-0123456789abcdeg", "thesis.tex", "a b", "\udcff",
-]  # fmt: skip
+    *STEPS,
+    *LEFT,
+    "other",
+    "step.json",
+    "result.json",
+    "text.txt",
+    "run.json",
+    "waves",
+    ".lock",
+    ".resume",
+    ".xnoreplay",
+    ".foo.part-1",
+    ".bashrc.old-2024",
+    ".first.part-",
+    ".first.part-1",
+    ".second.old-x",
+    ".first.part-7-0123456789abcdeg",
+    "thesis.tex",
+    "a b",
+    "\udcff",
+]
 
 
 def record(step, *outputs):
-    return json.dumps({
-        "step": step, "version": "0", "code": "", "config": {}, "inputs": {},
-        "outputs": dict.fromkeys(outputs, "00"), "seconds": 1, "failure": "",
-    })  # fmt: skip
+    return json.dumps(
+        {
+            "step": step,
+            "version": "0",
+            "code": "",
+            "config": {},
+            "inputs": {},
+            "outputs": dict.fromkeys(outputs, "00"),
+            "seconds": 1,
+            "failure": "",
+        }
+    )
 
 
 CONTENTS = [
-    "", "mine", "{", "[]", record("first"), record("first", "text.txt", "result.json"), record("second", "text.txt"),
-    record("other", "text.txt"), record("first", "text.txt").replace('"seconds": 1', '"seconds": NaN'),
+    "",
+    "mine",
+    "{",
+    "[]",
+    record("first"),
+    record("first", "text.txt", "result.json"),
+    record("second", "text.txt"),
+    record("other", "text.txt"),
+    record("first", "text.txt").replace('"seconds": 1', '"seconds": NaN'),
     *(f"xnoreplay may clear {name!r}\n" for name in (*LEFT, *STEPS)),
-]  # fmt: skip
+]
 paths = st.lists(st.sampled_from(NAMES), min_size=1, max_size=3).map(lambda names: "/".join(names))
 nodes = st.tuples(
     paths,
@@ -57,10 +91,16 @@ def mark(name):
 
 MINE = ("file", "mine")
 pieces = st.one_of(
-    st.just([("first/step.json", ("file", record("second", "text.txt"))), ("first/text.txt", MINE)]),
+    st.just(
+        [("first/step.json", ("file", record("second", "text.txt"))), ("first/text.txt", MINE)]
+    ),
     st.just([(".resume/first/mine", MINE)]),
-    st.sampled_from(LEFT).map(lambda name: [(f"{name}/.xnoreplay", mark(name)), (f"{name}/mine", MINE)]),
-    st.just([("other/.xnoreplay", mark(LEFT[0])), ("other/mine", MINE), (LEFT[0], ("link", "other"))]),
+    st.sampled_from(LEFT).map(
+        lambda name: [(f"{name}/.xnoreplay", mark(name)), (f"{name}/mine", MINE)]
+    ),
+    st.just(
+        [("other/.xnoreplay", mark(LEFT[0])), ("other/mine", MINE), (LEFT[0], ("link", "other"))]
+    ),
     nodes.map(lambda node: [node]),
 )
 """What could be taken for a run's own, and is not; and single nodes."""
@@ -72,7 +112,9 @@ def plant(root, tree):
     for name, (kind, value) in tree:
         path = root / name
         below = [root.joinpath(*Path(name).parts[:n]) for n in range(1, len(Path(name).parts))]
-        if os.path.lexists(path) or any(os.path.lexists(p) and not whole.is_folder(p) for p in below):
+        if os.path.lexists(path) or any(
+            os.path.lexists(p) and not whole.is_folder(p) for p in below
+        ):
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         if kind == "file":
@@ -98,10 +140,18 @@ def snapshot(folder):
 
 def carries_its_record(name, before):
     """The rule once more, from a snapshot: whether all files of a step's folder are in its own record."""
-    inside = {p.relative_to(f"run/{name}").as_posix(): v for p, v in before.items() if p.parts[:2] == ("run", name)}
+    inside = {
+        p.relative_to(f"run/{name}").as_posix(): v
+        for p, v in before.items()
+        if p.parts[:2] == ("run", name)
+    }
     try:
         found = json.loads(inside["step.json"])
-        own = found["step"] == name and isinstance(found["seconds"], int | float) and found["seconds"] >= 0
+        own = (
+            found["step"] == name
+            and isinstance(found["seconds"], int | float)
+            and found["seconds"] >= 0
+        )
         return own and all(
             isinstance(v, bytes) and (p == "step.json" or p in found["outputs"] or is_mark(p, v))
             for p, v in inside.items()
@@ -121,15 +171,21 @@ def may_go(path, before):
         return carries_its_record(name, before) or is_mark("/".join(path.parts[2:]), before[path])
     folder = path.parts[1:3] if name == ".resume" else path.parts[1:2]
     known = name in LEFT[:6] or folder[0] == ".resume" and folder[-1] in STEPS
-    marked = before.get(Path("run", *folder, ".xnoreplay")) == f"xnoreplay may clear {folder[-1]!r}\n".encode()
+    marked = (
+        before.get(Path("run", *folder, ".xnoreplay"))
+        == f"xnoreplay may clear {folder[-1]!r}\n".encode()
+    )
     return known and marked
 
 
 ENDS = {
-    "succeed": None, "fail the check": CheckFailure("no"), "break": ZeroDivisionError("a bug"),
-    "be interrupted": KeyboardInterrupt(), "find the disk full": OSError(28, "No space left on device"),
+    "succeed": None,
+    "fail the check": CheckFailure("no"),
+    "break": ZeroDivisionError("a bug"),
+    "be interrupted": KeyboardInterrupt(),
+    "find the disk full": OSError(28, "No space left on device"),
     "refuse": XnoreplayError("bad input"),
-}  # fmt: skip
+}
 
 
 def steps_that(end):
@@ -144,7 +200,13 @@ def steps_that(end):
 
 
 @settings(max_examples=200, deadline=None)
-@given(tree=trees, had_run=st.booleans(), end=st.sampled_from(list(ENDS)), force=st.booleans(), settings_too=st.booleans())
+@given(
+    tree=trees,
+    had_run=st.booleans(),
+    end=st.sampled_from(list(ENDS)),
+    force=st.booleans(),
+    settings_too=st.booleans(),
+)
 def test_a_run_touches_only_what_carries_its_own_record(tree, had_run, end, force, settings_too):
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -175,7 +237,11 @@ def test_a_run_touches_only_what_carries_its_own_record(tree, had_run, end, forc
             assert after.get(path) == content or may_go(path, before), path
         for name in STEPS:
             own = [p for p in before if p.parts[:2] == ("run", name)]
-            if own and not carries_its_record(name, before) and not all(p.name == ".xnoreplay" for p in own):
+            if (
+                own
+                and not carries_its_record(name, before)
+                and not all(p.name == ".xnoreplay" for p in own)
+            ):
                 assert refused
 
 
@@ -189,7 +255,9 @@ def test_a_run_touches_only_what_carries_its_own_record(tree, had_run, end, forc
         (".resume", ".resume must be a folder, but is a link or a file"),
     ],
 )
-def test_a_folder_of_somebody_else_s_is_refused_before_anything_is_written(tmp_path, path, sentence):
+def test_a_folder_of_somebody_else_s_is_refused_before_anything_is_written(
+    tmp_path, path, sentence
+):
     mine = tmp_path / "run" / path
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
@@ -215,7 +283,9 @@ def test_what_is_added_to_a_step_s_folder_stays(tmp_path, what):
         mine.symlink_to(tmp_path)
     name = mine.relative_to(run.folder / "first").as_posix()
     for force in ((), STEPS):
-        with pytest.raises(XnoreplayError, match=f"first must be .* has '{name}', which no run put there"):
+        with pytest.raises(
+            XnoreplayError, match=f"first must be .* has '{name}', which no run put there"
+        ):
             run.run(STEPS, force)
     assert os.path.lexists(mine)
 
@@ -253,7 +323,9 @@ def test_what_comes_while_a_step_runs_stays(tmp_path):
         return {}
 
     run.steps["first"] = Step("first", lay)
-    with pytest.raises(XnoreplayError, match="first must stay as it was while step first ran, but has 'mine'"):
+    with pytest.raises(
+        XnoreplayError, match="first must stay as it was while step first ran, but has 'mine'"
+    ):
         run.run(["first"], ["first"])
     assert (run.folder / "first" / "mine").read_text() == "mine"
     assert (run.folder / "first" / "text.txt").read_text() == "abc"
@@ -271,21 +343,31 @@ def test_what_comes_at_the_last_moment_stays(tmp_path, monkeypatch):
             (folder / "mine").write_text("mine")
 
     monkeypatch.setattr(whole, "mark", lay)
-    with pytest.raises(XnoreplayError, match="first must stay as it was while step first ran, but has 'mine'"):
+    with pytest.raises(
+        XnoreplayError, match="first must stay as it was while step first ran, but has 'mine'"
+    ):
         run.run(["first"], ["first"])
     assert (run.folder / "first" / "mine").read_text() == "mine"
 
 
-@pytest.mark.parametrize("make", [lambda lock: lock.symlink_to("../mine"), os.mkfifo, os.mkdir],
-                         ids=["link", "pipe", "folder"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [lambda lock: lock.symlink_to("../mine"), os.mkfifo, os.mkdir],
+    ids=["link", "pipe", "folder"],
+)
 def test_a_lock_that_is_no_plain_file_is_not_opened(tmp_path, make):
     (tmp_path / "mine").write_text("mine")
     (tmp_path / "run").mkdir()
     make(tmp_path / "run" / guard.LOCK)
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    with pytest.raises(XnoreplayError, match=r"run/.lock must be a plain file, which a run locks, but is a "):
+    with pytest.raises(
+        XnoreplayError, match=r"run/.lock must be a plain file, which a run locks, but is a "
+    ):
         run.run(STEPS)
-    with pytest.raises(XnoreplayError, match=r"run/.lock must be a plain file"), guard.locked(run.folder):
+    with (
+        pytest.raises(XnoreplayError, match=r"run/.lock must be a plain file"),
+        guard.locked(run.folder),
+    ):
         pass
     assert (tmp_path / "mine").read_text() == "mine"
 
@@ -303,11 +385,15 @@ def test_own_folders_and_scratch_outside_a_run_hold_to_the_rule(tmp_path):
     with own_folder(tmp_path / "own", "place") as part:
         (part / "report").write_text("2")
     assert sorted(p.name for p in (tmp_path / "own").iterdir()) == ["report", "step.json"]
-    with pytest.raises(XnoreplayError, match="own must be new, empty or what scaling wrote, but is of step 'place'"):
+    with pytest.raises(
+        XnoreplayError, match="own must be new, empty or what scaling wrote, but is of step 'place'"
+    ):
         own_folder(tmp_path / "own", "scaling").__enter__()
     (tmp_path / "own.resume").mkdir()
     (tmp_path / "own.resume" / "mine").write_text("mine")
-    with pytest.raises(XnoreplayError, match="own.resume must be new, empty or what a stopped run left"):
+    with pytest.raises(
+        XnoreplayError, match="own.resume must be new, empty or what a stopped run left"
+    ):
         own_scratch(tmp_path / "own.resume").__enter__()
     assert (tmp_path / "own.resume" / "mine").read_text() == "mine"
 
@@ -320,7 +406,10 @@ def test_a_run_in_the_folder_of_a_step_is_refused(tmp_path, inside):
     (tmp_path / "run" / "link").symlink_to("first")
     before = snapshot(tmp_path)
     inner = Run(run.folder / inside, steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    with pytest.raises(XnoreplayError, match="must not lie in a step's folder, which takes nothing else, but .*first has"):
+    with pytest.raises(
+        XnoreplayError,
+        match="must not lie in a step's folder, which takes nothing else, but .*first has",
+    ):
         inner.run(STEPS)
     assert snapshot(tmp_path) == before
     assert [o.status for o in run.run(STEPS)] == ["kept", "kept"]

@@ -15,7 +15,9 @@ COMMANDS = {
 
 
 def shell(command, folder):
-    done = subprocess.run(["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, capture_output=True, text=True, check=False
+    )
     return done.stdout.split()[-1], done.stdout + done.stderr
 
 

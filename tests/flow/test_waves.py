@@ -35,7 +35,10 @@ needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("100", "--waves must be FIRST:LAST, two cycles, or command:N, a whole command of the script, not '100'"),
+        (
+            "100",
+            "--waves must be FIRST:LAST, two cycles, or command:N, a whole command of the script, not '100'",
+        ),
         ("-1:5", "not '-1:5'"),
         ("command:", "not 'command:'"),
         ("9:8", "the first cycle of --waves must not be past its last, but '9:8' is"),
@@ -43,7 +46,7 @@ needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no 
         ("command:3", "--waves must name one of the script's commands 0 to 2, not 'command:3'"),
         ("command:1", "--waves must name a command that takes cycles, but 'command:1' takes none"),
     ],
-)  # fmt: skip
+)
 def test_a_window_that_is_none(text, message):
     with pytest.raises(SpecError, match=re.escape(message)):
         window.resolve(text, [(0, 10), (10, 10), (10, 30)])
@@ -116,7 +119,9 @@ def record(source, spans, tmp_path_factory):
     def folder(text: str):
         if text not in known:
             with chip.opened(TINY, BUNDLE, source, Silent(), optimise="-O0") as design:
-                known[text] = waves.write(design, SCRIPT, text, spans, tmp_path_factory.mktemp("waves"))
+                known[text] = waves.write(
+                    design, SCRIPT, text, spans, tmp_path_factory.mktemp("waves")
+                )
         return known[text]
 
     return folder
@@ -185,10 +190,28 @@ def test_layouts_name_what_the_waveform_has(record):
     assert f'[dumpfile] "{folder / waves.FST}"' in text
     titles = set(re.findall(r"^-(.+)$", text, re.MULTILINE))
     assert titles >= {
-        "chip", "host", "registers", "sequencer", "array", "thermometer", "convolution", "window",
-        "pool", "LGAP", "dense", "learning", "forward", "error", "planes", "update", "replay",
-        "memories", "weights_fe", "replay_latent", "learning.batch_delta.plane0",
-    }  # fmt: skip
+        "chip",
+        "host",
+        "registers",
+        "sequencer",
+        "array",
+        "thermometer",
+        "convolution",
+        "window",
+        "pool",
+        "LGAP",
+        "dense",
+        "learning",
+        "forward",
+        "error",
+        "planes",
+        "update",
+        "replay",
+        "memories",
+        "weights_fe",
+        "replay_latent",
+        "learning.batch_delta.plane0",
+    }
     lines = (folder / waves.SURFER).read_text().splitlines()
     for line in lines:
         command, _, argument = line.partition(" ")
@@ -221,8 +244,16 @@ def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatc
     """The sentence's argument shows the cycle, and what the chip did in it."""
     monkeypatch.setattr(cosim.step, "script_of", lambda *_: SCRIPT)
     with pytest.raises(CheckFailure) as failure:
-        cosim.run(TINY, BUNDLE, source, tmp_path, Silent(), optimise="-O0", dataset=data.of(TINY),
-                  faults=["rtl:weights.fe:3:5"])  # fmt: skip
+        cosim.run(
+            TINY,
+            BUNDLE,
+            source,
+            tmp_path,
+            Silent(),
+            optimise="-O0",
+            dataset=data.of(TINY),
+            faults=["rtl:weights.fe:3:5"],
+        )
     message, evidence = failure.value.args
     cycle = evidence["difference"]["cycle"]
     asked = evidence["waves"]
@@ -265,6 +296,9 @@ def test_a_window_too_long_for_the_disk_is_refused_before_the_comparison(
 ):
     monkeypatch.setattr(waves, "ROOM", room(source, 12))
     folder = tmp_path / "run"
-    assert main(["cosim", "--preset", "tiny", "--untrained", "--out", str(folder), "--waves", "0:50"]) == 1
+    assert (
+        main(["cosim", "--preset", "tiny", "--untrained", "--out", str(folder), "--waves", "0:50"])
+        == 1
+    )
     assert "--waves must be of at most 12 cycles" in capsys.readouterr().err
     assert not (folder / "cosim").exists()

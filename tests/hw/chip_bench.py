@@ -162,7 +162,9 @@ def _observe(ctx, chip, plan, phases, cycles) -> Observation:
     names += [*chip.learning.rams, *chip.learning.plane_rams]
     memories = {name: [ctx.get(cell) for cell in cells_of(chip, plan, name)] for name in names}
     slots = range(plan.memory("lane.file").depth)
-    memories["lane.file"] = [lane_word(ctx, lane.file, i) for lane in chip.array.units for i in slots]
+    memories["lane.file"] = [
+        lane_word(ctx, lane.file, i) for lane in chip.array.units for i in slots
+    ]
     unit = chip.counters
     return Observation(
         phases,

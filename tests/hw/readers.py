@@ -17,10 +17,19 @@ def verilator(text: str, folder: Path) -> list[str]:
     """Complaints of Verilator's lint with every rule that the text does not waive."""
     (folder / "lint.v").write_text(text, encoding="utf-8")
     done = run(
-        [str(tools.verilator_root() / "bin" / "verilator_bin"), "--lint-only", "-Wall",
-         "--timescale", "1ns/1ps", "--top-module", "xnoreplay", "lint.v"],
-        cwd=folder, env=tools.verilator_env(),
-    )  # fmt: skip
+        [
+            str(tools.verilator_root() / "bin" / "verilator_bin"),
+            "--lint-only",
+            "-Wall",
+            "--timescale",
+            "1ns/1ps",
+            "--top-module",
+            "xnoreplay",
+            "lint.v",
+        ],
+        cwd=folder,
+        env=tools.verilator_env(),
+    )
     return re.findall(r"%(?:Warning|Error)[^\n]*", done.stderr)
 
 
@@ -128,5 +137,7 @@ def icarus(text: str, folder: Path, language: str, seed: int = 1, cycles: int = 
         high=high["s_axis_pixel_tdata"], phase=high["phase"], seed=seed, cycles=cycles, every=271
     )
     (folder / "chip.v").write_text(text + bench, encoding="utf-8")
-    tools.output(["iverilog", f"-g{language}", "-s", "bench", "-o", f"chip.{language}", "chip.v"], folder)
+    tools.output(
+        ["iverilog", f"-g{language}", "-s", "bench", "-o", f"chip.{language}", "chip.v"], folder
+    )
     return tools.output(["vvp", "-n", f"chip.{language}"], folder).splitlines()

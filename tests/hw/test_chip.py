@@ -60,9 +60,16 @@ def cases(draw, residual: bool = False):
             "case", start, start, colour, levels, tuple(convs), *sizes, pad_bit=pad_bit
         )
         target = TargetSpec(
-            "case", lanes, channels, batch, proxy_bits=bits, proxies_per_pair=pair,
-            replay_capacity=capacity, staging_capacity=staging, **dials,
-        )  # fmt: skip
+            "case",
+            lanes,
+            channels,
+            batch,
+            proxy_bits=bits,
+            proxies_per_pair=pair,
+            replay_capacity=capacity,
+            staging_capacity=staging,
+            **dials,
+        )
         plan = compile(network, target)
         assert plan.has_skips or not residual
         return plan
@@ -75,9 +82,7 @@ def words(plan, bits) -> list[int]:
     return [to_int(w) for w in image.vector_words([bits], plan.target.channels)]
 
 
-@settings(
-    max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
-)
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(plan=cases(), seed=st.integers(0, 2**32 - 1))
 def test_a_session_of_commands(plan, seed):
     rng = np.random.default_rng(seed)

@@ -91,9 +91,11 @@ def drive(memories, transfers, busy=False, restored=()):
         await ctx.tick().repeat(gap) if gap else None
         ready, valid = f"s_axil_{channel}ready", f"s_axil_{channel}valid"
         ctx.set(getattr(host, ready), 1)
-        values = await ctx.tick().sample(
-            *(getattr(host, f"s_axil_{n}") for n in names)
-        ).until(getattr(host, valid))
+        values = (
+            await ctx.tick()
+            .sample(*(getattr(host, f"s_axil_{n}") for n in names))
+            .until(getattr(host, valid))
+        )
         ctx.set(getattr(host, ready), 0)
         return values
 
@@ -109,7 +111,7 @@ def drive(memories, transfers, busy=False, restored=()):
                 answers.append((Response(response), data))
             else:
                 # Either channel may come first.
-                first, second = (("aw", "w") if t.gaps[0] <= t.gaps[1] else ("w", "aw"))
+                first, second = ("aw", "w") if t.gaps[0] <= t.gaps[1] else ("w", "aw")
                 values = {"aw": {"awaddr": t.address}, "w": {"wdata": t.data, "wstrb": t.strobe}}
                 await send(ctx, first, min(t.gaps[:2]), **values[first])
                 await send(ctx, second, abs(t.gaps[0] - t.gaps[1]), **values[second])
@@ -188,11 +190,17 @@ class Model:
             self.aborts += 1
             return Response.OKAY, None
         legal = {
-            Command.STAGE: range(CLASSES), Command.INSERT: range(SEEN),
+            Command.STAGE: range(CLASSES),
+            Command.INSERT: range(SEEN),
             Command.ARRIVE: range(SEEN, CLASSES + 1),
-        }  # fmt: skip
+        }
         known = number in list(Command)
-        if offset != 4 or self.busy or not known or argument not in legal.get(number, range(1 << 16)):
+        if (
+            offset != 4
+            or self.busy
+            or not known
+            or argument not in legal.get(number, range(1 << 16))
+        ):
             return Response.SLVERR, None
         if self.stale and number not in (Command.INFER, Command.RESTORE):
             return Response.SLVERR, None
@@ -278,8 +286,8 @@ def test_status_is_busy_from_the_strobe_on():
         ctx.set(host.s_axil_araddr, Register.STATUS)
         for name in ("awvalid", "wvalid", "arvalid", "rready", "bready"):
             ctx.set(getattr(host, f"s_axil_{name}"), 1)
-        found["status"], _ = await ctx.tick().sample(host.s_axil_rdata, host.s_axil_rvalid).until(
-            host.s_axil_rvalid
+        found["status"], _ = (
+            await ctx.tick().sample(host.s_axil_rdata, host.s_axil_rvalid).until(host.s_axil_rvalid)
         )
 
     simulator = Simulator(host)
@@ -295,17 +303,23 @@ def test_a_write_past_the_last_row_leaves_the_row_register():
     memories = (Memory("weights.fe", "any", 5, 40), Memory("replay.count", "tables", CLASSES, 4))
     window = registers.windows(memories)[0]
     low, other, high = 0x11111111, 0x22222222, 0x33
-    answers, chip = drive(memories, [
-        Transfer(window.address(0, 0), low), Transfer(window.address(5, 0), other),
-        Transfer(window.address(0, 1), high),
-    ])  # fmt: skip
+    answers, chip = drive(
+        memories,
+        [
+            Transfer(window.address(0, 0), low),
+            Transfer(window.address(5, 0), other),
+            Transfer(window.address(0, 1), high),
+        ],
+    )
     assert [response for response, _ in answers] == [Response.OKAY, Response.DECERR, Response.OKAY]
     assert chip.rows["weights.fe"][0] == high << 32 | low
 
 
 def test_a_memory_larger_than_its_window_is_refused():
     latents = Memory("replay.latent", "replay", 65_536 * 64, 64)
-    with pytest.raises(SpecError, match="window on replay.latent must have at most 16,777,216 bytes"):
+    with pytest.raises(
+        SpecError, match="window on replay.latent must have at most 16,777,216 bytes"
+    ):
         registers.windows((latents,))
 
 
@@ -318,9 +332,10 @@ def test_presets_have_room_for_their_rows(preset):
 
 
 LABELS = (
-    Memory("replay.label", "replay", 6, 3), Memory("staging.label", "staging", 3, 2),
+    Memory("replay.label", "replay", 6, 3),
+    Memory("staging.label", "staging", 3, 2),
     Memory("replay.count", "tables", CLASSES, 3),
-)  # fmt: skip
+)
 COMMANDS = {command: registers.arguments(command, SEEN, CLASSES).start for command in Command}
 
 

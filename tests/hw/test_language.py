@@ -85,7 +85,11 @@ def test_the_bench_reaches_the_chip(tmp_path, tiny):
 
 def test_keywords_are_those_of_slang():
     """Somebody else's table of IEEE 1800: names without their underscores."""
-    kinds = {k.removesuffix("Keyword").lower() for k in dir(pyslang.parsing.TokenKind) if k.endswith("Keyword")}
+    kinds = {
+        k.removesuffix("Keyword").lower()
+        for k in dir(pyslang.parsing.TokenKind)
+        if k.endswith("Keyword")
+    }
     assert {word.replace("_", "") for word in language.SYSTEMVERILOG} == kinds
     assert len(language.SYSTEMVERILOG) == len(kinds)
 
@@ -139,13 +143,17 @@ def test_a_signal_has_bits():
 def test_generate_refuses_what_tools_read_differently(monkeypatch):
     convert = verilog.convert
     monkeypatch.setattr(verilog, "convert", lambda *unit: convert(*unit).replace("busy", "abs"))
-    with pytest.raises(ValueError, match="alike, but a name must not be a keyword of Verilog, as is 'abs'"):
+    with pytest.raises(
+        ValueError, match="alike, but a name must not be a keyword of Verilog, as is 'abs'"
+    ):
         verilog.generate(CORNERS["one of everything"])
 
 
 def undone(text: str) -> str:
     """The text as yosys writes it: declarations start combinational blocks."""
-    return re.sub(r"^  reg (\\\S+) ;\n  initial \1  <= 0;$", r"  reg \1  = 0;", text, flags=re.MULTILINE)
+    return re.sub(
+        r"^  reg (\\\S+) ;\n  initial \1  <= 0;$", r"  reg \1  = 0;", text, flags=re.MULTILINE
+    )
 
 
 def test_a_declaration_starts_no_block(tiny):
@@ -155,13 +163,17 @@ def test_a_declaration_starts_no_block(tiny):
 
 
 @needs_icarus
-@pytest.mark.parametrize(("start", "alike"), [("reg s = 0;", False), ("reg s; initial s <= 0;", True)])
+@pytest.mark.parametrize(
+    ("start", "alike"), [("reg s = 0;", False), ("reg s; initial s <= 0;", True)]
+)
 def test_icarus_reads_a_declaration_in_two_ways(tmp_path, tiny, start, alike):
     """A block of a constant that `busy` depends on, started in either way."""
     block = f"  {start} reg one; always @* begin if (s) begin end one = 1'b1; end\n"
     edited = tiny.replace("  assign busy = ", f"{block}  assign busy = one & ", 1)
     assert edited != tiny
-    old, new = (readers.icarus(edited, tmp_path, version, cycles=300) for version in ("2005", "2012"))
+    old, new = (
+        readers.icarus(edited, tmp_path, version, cycles=300) for version in ("2005", "2012")
+    )
     assert (old == new) is alike
 
 
@@ -170,7 +182,11 @@ def test_lint_sees_what_is_not_waived(tmp_path, tiny):
     lost = "  wire floating;\n  wire [-1:0] none;\n"
     edited = tiny.replace("  assign busy = ", f"{lost}  assign busy = floating | none | ", 1)
     assert edited.count("floating") == edited.count("none") == 2
-    kinds = {found.split("-")[1].split(":")[0] for found in readers.verilator(edited, tmp_path) if "-" in found}
+    kinds = {
+        found.split("-")[1].split(":")[0]
+        for found in readers.verilator(edited, tmp_path)
+        if "-" in found
+    }
     assert {"UNDRIVEN", "ASCRANGE"} <= kinds
 
 

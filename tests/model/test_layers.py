@@ -29,7 +29,9 @@ def test_ste_passes_gradient_up_to_one_inclusive():
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
-@pytest.mark.parametrize(("variance", "most"), [(9, 3), (10, 3), (576, 24), (1152, 33), (4160, 64), (25600, 160)])
+@pytest.mark.parametrize(
+    ("variance", "most"), [(9, 3), (10, 3), (576, 24), (1152, 33), (4160, 64), (25600, 160)]
+)
 def test_sums_of_any_type_pass_gradient_up_to_their_deviation(dtype, variance, most):
     """34, over the root of 1152, is 1 in bfloat16."""
     x = torch.arange(-200, 201).to(dtype).requires_grad_()

@@ -63,9 +63,10 @@ def test_a_session_trains_extractor_and_new_rows(small, trained):
     images, labels = dataset.images[:24], np.arange(24) % 3
     learner.session(images, labels, 3, session=1)
     assert all(
-        not torch.equal(before[n], t) for n, t in learner.state.items()
+        not torch.equal(before[n], t)
+        for n, t in learner.state.items()
         if t.is_floating_point() and n != native.OUTPUT
-    )  # fmt: skip
+    )
     assert len(learner.state[native.OUTPUT]) == 3
     assert learner.predict(images, 3).shape == (24,)
 
@@ -78,7 +79,9 @@ def test_the_extractor_moves_its_share_of_what_the_classifier_does(small, traine
     before = {n: t.clone() for n, t in learner.state.items()}
     learner.session(small[1].images[:24], np.arange(24) % 2, 2, session=1)  # one minibatch
     moved = {
-        n: (t - before[n]).abs().max().item() for n, t in learner.state.items() if t.is_floating_point()
+        n: (t - before[n]).abs().max().item()
+        for n, t in learner.state.items()
+        if t.is_floating_point()
     }
     for name, distance in moved.items():
         slow = dataset == "cifar100" and not name.startswith("classifier.")
@@ -94,7 +97,7 @@ def test_the_extractor_moves_its_share_of_what_the_classifier_does(small, traine
         ("dense.weight", lambda t: t.half()),
         ("dense.weight", lambda t: t * torch.nan),
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_that_differs_from_its_bundle_is_refused(trained, tmp_path, name, change):
     bundle, path = trained
     tensors, metadata = bundles.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")

@@ -18,19 +18,29 @@ from xnoreplay.spec.network import Conv  # noqa: E402
 pytestmark = pytest.mark.torch
 
 NET = dataclasses.replace(
-    presets.load("3mb").network, height=8, width=8,
+    presets.load("3mb").network,
+    height=8,
+    width=8,
     convs=(Conv(128), Conv(128, pool=True), Conv(256, groups=2, pool=True), Conv(256, groups=4)),
-    latent=64, hidden=8, classes=5,
-)  # fmt: skip
+    latent=64,
+    hidden=8,
+    classes=5,
+)
 
 
 RESIDUAL = dataclasses.replace(
-    NET, levels=(64, 32, 32),
+    NET,
+    levels=(64, 32, 32),
     convs=(
-        Conv(64), Conv(128, skip=True), Conv(128, groups=2), Conv(128, pool=True, skip=True),
-        Conv(256, groups=2), Conv(128, groups=2, skip=True), Conv(256, groups=2, skip=True),
+        Conv(64),
+        Conv(128, skip=True),
+        Conv(128, groups=2),
+        Conv(128, pool=True, skip=True),
+        Conv(256, groups=2),
+        Conv(128, groups=2, skip=True),
+        Conv(256, groups=2, skip=True),
     ),
-)  # fmt: skip
+)
 
 
 def parts(pad_bit, seed=0, net=NET):

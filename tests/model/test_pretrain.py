@@ -31,7 +31,9 @@ def trained(small, tmp_path_factory):
 
 
 def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, stopped, same_tensors):
-    stopped(lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6), at=(pretrain.CHECKPOINT, 3, 0))
+    stopped(
+        lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6), at=(pretrain.CHECKPOINT, 3, 0)
+    )
     lines = []
     resumed = pretrain.run(*small, tmp_path, seed=3, epochs=6, report=lines.append)
     assert lines[0] == "pretrain.safetensors has 3 of 6 epochs: going on from there"
@@ -52,7 +54,10 @@ def test_a_run_stopped_in_an_epoch_goes_on_from_there(
     stopped(lambda: run(tmp_path / "parts"), at=(pretrain.CHECKPOINT, 1, 2))
     lines = []
     parts = run(tmp_path / "parts", report=lines.append)
-    assert f"{pretrain.CHECKPOINT} has 1 of 2 epochs and 2 of {steps} steps: going on from there" in lines
+    assert (
+        f"{pretrain.CHECKPOINT} has 1 of 2 epochs and 2 of {steps} steps: going on from there"
+        in lines
+    )
     same_tensors(whole, parts)
 
 
@@ -61,7 +66,9 @@ def test_objectives_are_different_runs(small, tmp_path):
     pretrain.run(*small, tmp_path, epochs=1)
     pretrain.run(*small, tmp_path, epochs=1, objective="semi", report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
-    with pytest.raises(SpecError, match="must be 'supervised' or 'semi' or 'distilled', not 'self'"):
+    with pytest.raises(
+        SpecError, match="must be 'supervised' or 'semi' or 'distilled', not 'self'"
+    ):
         recipe_of("digits", "self")
 
 
@@ -79,8 +86,11 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(small, trained, tmp_
     path = pretrain.run(*small, tmp_path, epochs=1, start=first)
     tensors, metadata = bundle.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")
     state = json.loads(metadata["state"])
-    for part, name in ((state["config"], "samples"), (state["config"]["recipe"], "holes"),
-                       (state["config"]["start"], "recipe")):  # fmt: skip
+    for part, name in (
+        (state["config"], "samples"),
+        (state["config"]["recipe"], "holes"),
+        (state["config"]["start"], "recipe"),
+    ):
         del part[name]
     safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(state)})
     lines = []
@@ -99,11 +109,14 @@ def test_without_augmentation_images_stay_as_they_are(small, tmp_path):
     base, _ = halves(preset.scenario, preset.scenario.base, dataset)
     seen = recipe.epoch(base, preset.scenario.base, np.random.default_rng(0))
     known = seen.classes < preset.scenario.base
-    np.testing.assert_array_equal(*(sorted(images.tobytes() for images in part)
-                                    for part in (seen.images[known], base.images)))  # fmt: skip
+    np.testing.assert_array_equal(
+        *(sorted(images.tobytes() for images in part) for part in (seen.images[known], base.images))
+    )
     pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
-    with pytest.raises(SpecError, match="'semi' must augment images: else both views of one are the same"):
+    with pytest.raises(
+        SpecError, match="'semi' must augment images: else both views of one are the same"
+    ):
         pretrain.run(*small, tmp_path, epochs=1, objective="semi", augment=False)
 
 
@@ -159,20 +172,36 @@ FIRST = "model.network.convs.0.weight"
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
-        (FIRST, lambda t: t[:1], r"must be torch.float32 of shape \(\d+, .*\), not torch.float32 of shape \(1, "),
-        (FIRST, lambda t: t.half(), r"must be torch.float32 of shape .*, not torch.float16 of shape "),
+        (
+            FIRST,
+            lambda t: t[:1],
+            r"must be torch.float32 of shape \(\d+, .*\), not torch.float32 of shape \(1, ",
+        ),
+        (
+            FIRST,
+            lambda t: t.half(),
+            r"must be torch.float32 of shape .*, not torch.float16 of shape ",
+        ),
         (FIRST, lambda t: t * torch.nan, "must have finite numbers alone"),
         (FIRST, lambda _: None, "must be there"),
         ("model.network.more", lambda _: torch.zeros(1), "must be one of the training's"),
-        ("optimizer.0.exp_avg", lambda t: t[:1], r"must be .* of shape \(\d+, .*\), not .* of shape \(1, "),
+        (
+            "optimizer.0.exp_avg",
+            lambda t: t[:1],
+            r"must be .* of shape \(\d+, .*\), not .* of shape \(1, ",
+        ),
         ("optimizer.0.exp_avg", lambda t: t * torch.inf, "must have finite numbers alone"),
         ("optimizer.0.exp_avg_sq", lambda t: t - 1, "must be at least 0"),
         ("optimizer.1.exp_avg_sq", lambda _: None, "must be there"),
-        ("optimizer.0.step", lambda t: t.expand(2), r"must be .* of shape \(\), not .* of shape \(2,\)"),
+        (
+            "optimizer.0.step",
+            lambda t: t.expand(2),
+            r"must be .* of shape \(\), not .* of shape \(2,\)",
+        ),
         ("optimizer.99.exp_avg", lambda _: torch.zeros(1), "must be one of the training's"),
         ("optimizer.x", lambda _: torch.zeros(1), "must be one of the training's"),
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_of_other_tensors_is_refused(small, trained, tmp_path, name, change, message):
     path = tmp_path / pretrain.CHECKPOINT
     tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
@@ -192,33 +221,56 @@ def test_a_bundle_names_the_pytorch_that_trained_it(small, trained, tmp_path):
     state = json.loads(metadata["state"])
     assert export.run(*small, trained).provenance["torch"] == state["torch"] == torch.__version__
     path = tmp_path / pretrain.CHECKPOINT
-    for left, told in ((state | {"torch": "1.0"}, "1.0"), ({n: state[n] for n in state if n != "torch"}, None)):
-        checkpoint.safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(left)})
+    for left, told in (
+        (state | {"torch": "1.0"}, "1.0"),
+        ({n: state[n] for n in state if n != "torch"}, None),
+    ):
+        checkpoint.safetensors.torch.save_file(
+            tensors, path, metadata | {"state": json.dumps(left)}
+        )
         assert export.run(*small, path).provenance.get("torch") == told
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"epoch": -1}, {"epoch": 7}, {"epoch": True}, {"within": "x"}, {"within": 1.5}, {"within": -5},
-        {"within": 10**6}, {"steps": None}, {"epoch": None},
+        {"epoch": -1},
+        {"epoch": 7},
+        {"epoch": True},
+        {"within": "x"},
+        {"within": 1.5},
+        {"within": -5},
+        {"within": 10**6},
+        {"steps": None},
+        {"epoch": None},
     ],
-)  # fmt: skip
+)
 def test_a_checkpoint_of_impossible_progress_is_refused(small, trained, tmp_path, change):
     path = tmp_path / pretrain.CHECKPOINT
     tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
     state = json.loads(metadata["state"]) | change
     checkpoint.safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(state)})
-    for read in (lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6), lambda: export.run(*small, path)):
-        with pytest.raises(XnoreplayError, match="must say of which training it is and how many epochs"):
+    for read in (
+        lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6),
+        lambda: export.run(*small, path),
+    ):
+        with pytest.raises(
+            XnoreplayError, match="must say of which training it is and how many epochs"
+        ):
             read()
 
 
 @pytest.mark.parametrize(
     "state",
-    [None, "{", "5", "{}", '{"config": {"recipe": 1}, "epoch": 2}',
-     '{"config": {"recipe": {"speed": 1}, "epochs": 2}, "epoch": 2}'],
-)  # fmt: skip
+    [
+        None,
+        "{",
+        "5",
+        "{}",
+        '{"config": {"recipe": 1}, "epoch": 2}',
+        '{"config": {"recipe": {"speed": 1}, "epochs": 2}, "epoch": 2}',
+    ],
+)
 def test_a_checkpoint_without_its_state_is_refused(small, trained, tmp_path, state):
     path = tmp_path / pretrain.CHECKPOINT
     tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
@@ -306,10 +358,14 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
     np.testing.assert_array_equal(made.hidden, first.hidden)
     np.testing.assert_array_equal(made.output[:base], first.output[:base])
     assert made.provenance["start"] == {
-        "digest": bundle.digest(first), "epochs": 6, "trained_classes": base, "proxy": 0.01,
+        "digest": bundle.digest(first),
+        "epochs": 6,
+        "trained_classes": base,
+        "proxy": 0.01,
         "recipe": first.provenance["recipe"],
-        "hardware": first.provenance["hardware"], "torch": first.provenance["torch"],
-    }  # fmt: skip
+        "hardware": first.provenance["hardware"],
+        "torch": first.provenance["torch"],
+    }
     proxies = checkpoint.load(path)[0]["model.network.dense.weight"]
     assert torch.equal(proxies.abs(), torch.full_like(proxies, 0.01))
 
@@ -322,7 +378,10 @@ def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path, mo
     config = checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]
     assert config["recipe"]["learning_rate"] == recipe_of("digits").learning_rate / 2
     after = export.run(*small, tmp_path / pretrain.CHECKPOINT)
-    turned = {f"convs.{i}": (a != b).mean() for i, (a, b) in enumerate(zip(after.conv, made.conv, strict=True))}
+    turned = {
+        f"convs.{i}": (a != b).mean()
+        for i, (a, b) in enumerate(zip(after.conv, made.conv, strict=True))
+    }
     turned |= {n: (getattr(after, n) != getattr(made, n)).mean() for n in ("lgap", "dense")}
     assert turned["dense"] > 0
     words = ", ".join(f"{name} {share:.1%}" for name, share in turned.items())
@@ -383,7 +442,9 @@ def test_augmentation_draws_what_it_always_drew(border):
     for n in range(30):
         for y, x in np.ndindex(6, 5):
             source = x if kept[n, 0, 0, 0] else 4 - x
-            np.testing.assert_array_equal(seen[n, y, x], padded[n, y + down[n, 0], source + right[n, 0]])
+            np.testing.assert_array_equal(
+                seen[n, y, x], padded[n, y + down[n, 0], source + right[n, 0]]
+            )
 
 
 def test_flips_mirror_about_half_of_the_images():

@@ -50,9 +50,12 @@ def recorder(monkeypatch):
 
     here = Stream()
     for name, value in (
-        ("Stream", Stream), ("current_stream", lambda: here), ("stream", lambda _s: nullcontext()),
-        ("CUDAGraph", Graph), ("graph", recording),
-    ):  # fmt: skip
+        ("Stream", Stream),
+        ("current_stream", lambda: here),
+        ("stream", lambda _s: nullcontext()),
+        ("CUDAGraph", Graph),
+        ("graph", recording),
+    ):
         monkeypatch.setattr(torch.cuda, name, value)
     monkeypatch.setattr(Stream, "waits", [], raising=False)
     monkeypatch.setattr(Graph, "of", found := Replayed(step), raising=False)
@@ -74,9 +77,14 @@ def test_steps_of_each_shape_are_recorded_once_and_all_computed(recorder):
         assert loss.item() == expected
     before, after = Stream.waits[::2], Stream.waits[1::2]
     assert len(before) == len(after) == 2 * WARM  # both streams wait for each other
-    assert all(pair == (other[1], here) and other[0] is here for pair, other in zip(before, after, strict=True))
+    assert all(
+        pair == (other[1], here) and other[0] is here
+        for pair, other in zip(before, after, strict=True)
+    )
     for _, inputs, _ in found.recorded.values():
-        assert all(mine is not theirs for mine in inputs for pair in given.values() for theirs in pair)
+        assert all(
+            mine is not theirs for mine in inputs for pair in given.values() for theirs in pair
+        )
 
 
 @pytest.mark.parametrize("first", [0, 2, 3])
@@ -104,8 +112,9 @@ def test_a_rate_on_the_gpu_stays_one_tensor_and_survives_a_checkpoint(share):
     checkpoint.restore(
         {"model.weight": torch.ones(3)}
         | {f"optimizer.0.{n}": t for n, t in optimizer.state_dict()["state"][0].items()},
-        torch.nn.ParameterDict({"weight": weight}), optimizer,
-    )  # fmt: skip
+        torch.nn.ParameterDict({"weight": weight}),
+        optimizer,
+    )
     rate = optimizer.param_groups[0]["lr"]
     for wanted in (0.5, 0.25):
         training._set_rate(optimizer, wanted)
@@ -119,9 +128,11 @@ def test_only_one_process_with_an_optimiser_made_for_it_replays(monkeypatch):
     weight = [torch.nn.Parameter(torch.ones(3))]
     graphable = torch.optim.Adam(weight, capturable=True)
     for optimizer, count, replays in (
-        (graphable, 1, True), (graphable, 2, False),
-        (torch.optim.Adam(weight), 1, False), (torch.optim.SGD(weight), 1, False),
-    ):  # fmt: skip
+        (graphable, 1, True),
+        (graphable, 2, False),
+        (torch.optim.Adam(weight), 1, False),
+        (torch.optim.SGD(weight), 1, False),
+    ):
         here = Processes(0, count, torch.device("cpu"))
         step = training._step(training.Fit(None, optimizer, Recipe(), None, 10, 0, 1, here))
         assert isinstance(step, tuple) == replays

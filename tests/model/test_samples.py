@@ -15,8 +15,12 @@ def test_a_digest_knows_pixels_classes_and_shape():
     images, classes = np.zeros((2, 3, 4, 1), np.uint8), np.array([0, 1])
     other = images.copy()
     other[1, 2, 3, 0] = 1
-    known = {digest(Samples(images, classes)), digest(Samples(other, classes)),
-             digest(Samples(images, classes[::-1])), digest(Samples(images.reshape(2, 4, 3, 1), classes))}  # fmt: skip
+    known = {
+        digest(Samples(images, classes)),
+        digest(Samples(other, classes)),
+        digest(Samples(images, classes[::-1])),
+        digest(Samples(images.reshape(2, 4, 3, 1), classes)),
+    }
     assert len(known) == 4
     assert digest(Samples(images[:, ::-1], classes)) == digest(Samples(images, classes))
 

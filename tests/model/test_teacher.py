@@ -85,7 +85,9 @@ def test_a_teacher_s_training_goes_on_where_it_was_stopped(
     stopped(lambda: run(tmp_path / "parts"), at=(teaching.CHECKPOINT, 1, 2))
     lines = []
     run(tmp_path / "parts", report=lines.append)
-    assert re.fullmatch(r"teacher.safetensors has 1 of 2 epochs and 2 of \d+ steps: going on from there", lines[0])
+    assert re.fullmatch(
+        r"teacher.safetensors has 1 of 2 epochs and 2 of \d+ steps: going on from there", lines[0]
+    )
     for name in (teaching.CHECKPOINT, pretrain.CHECKPOINT):
         same_tensors(tmp_path / "whole" / name, tmp_path / "parts" / name)
 
@@ -154,9 +156,15 @@ def test_the_rate_rises_and_falls(small):
     objective = Objective(network, ClassLoss(np.ones(2)), recipe, dataset.max_pixel)
     samples = of_classes(preset.scenario, range(2), dataset.images[:40], dataset.labels[:40])
     fit = pretrain.training.Fit(
-        objective, pretrain.training.adam(objective, recipe), recipe, samples, 2, 0, 4,
+        objective,
+        pretrain.training.adam(objective, recipe),
+        recipe,
+        samples,
+        2,
+        0,
+        4,
         distributed.join(),
-    )  # fmt: skip
+    )
     total, warm = 4 * fit.steps, fit.steps
     rates = [fit.rate(step) for step in range(total)]
     assert rates[:warm] == [0.5 * (i + 1) / warm for i in range(warm)]

@@ -35,9 +35,11 @@ class Chips:
     @classmethod
     def of(cls, plan, bundle, trace: bool = False) -> "Chips":
         return cls(
-            Simulator(plan, bundle), Simulator(plan, bundle, "step", trace),
-            reference.Chip(bundle, plan.target), trace,
-        )  # fmt: skip
+            Simulator(plan, bundle),
+            Simulator(plan, bundle, "step", trace),
+            reference.Chip(bundle, plan.target),
+            trace,
+        )
 
     def do(self, command: str, *arguments, **options) -> Result:
         """Give one command to all three and compare them; returns stepping mode's result."""
@@ -46,8 +48,11 @@ class Chips:
         have = getattr(self.step, command)(*arguments, **options)
         assert len(have.trace) == (self.fast.cycles - before if self.trace else 0)
         assert (have.phases, have.prediction, have.refused, have.events) == (
-            want.phases, want.prediction, want.refused, want.events,
-        )  # fmt: skip
+            want.phases,
+            want.prediction,
+            want.refused,
+            want.events,
+        )
         assert_same(self.fast, self.step)
         if command == "retrain":
             self.reference.retrain()
@@ -80,8 +85,10 @@ class Chips:
         assert (r.random.walk, r.random.error, r.random.update) == registers
         assert self.fast.counters["replay.refusals"] == r.refused
         plan, memories = self.fast.plan, self.fast.memories()
-        labels = [-1 if row[-1] == 0 else int(row[:-1] @ (1 << np.arange(len(row) - 1)))
-                  for row in memories["replay.label"]]  # fmt: skip
+        labels = [
+            -1 if row[-1] == 0 else int(row[:-1] @ (1 << np.arange(len(row) - 1)))
+            for row in memories["replay.label"]
+        ]
         assert labels == r.labels.tolist()
         assert self.fast.memory_ints("replay.count") == [
             labels.count(c) for c in range(plan.network.classes)

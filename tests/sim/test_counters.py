@@ -59,11 +59,19 @@ def infer_counters(plan: Plan, seen: int, stalls: int) -> dict[str, int]:
     reads = plan.lgap.words * plan.lgap.pixels
     parts += [
         {"cycles": out.cycles_for(seen), "act.latent.writes": words["latent"]},
-        {"cycles": plan.input.cycles + stalls, "input.stalls": stalls, "images": 1,
-         "act.ping.writes": plan.input.cycles},
-        {"cycles": plan.lgap.cycles, f"{plan.lgap.source_bank}.reads": reads,
-         "weights.lgap.reads": reads, "lane.file.tap_writes": 2 * plan.lgap.words},
-    ]  # fmt: skip
+        {
+            "cycles": plan.input.cycles + stalls,
+            "input.stalls": stalls,
+            "images": 1,
+            "act.ping.writes": plan.input.cycles,
+        },
+        {
+            "cycles": plan.lgap.cycles,
+            f"{plan.lgap.source_bank}.reads": reads,
+            "weights.lgap.reads": reads,
+            "lane.file.tap_writes": 2 * plan.lgap.words,
+        },
+    ]
     total = dict.fromkeys(registers.counters(plan.memories), 0)
     for part in parts:
         for name, n in part.items():

@@ -31,7 +31,9 @@ def test_images(design, seed, seen):
     chips.do("infer", first)
 
 
-@given(design=designs(), seed=st.integers(0, 1000), script=st.lists(st.integers(0, 99), max_size=12))
+@given(
+    design=designs(), seed=st.integers(0, 1000), script=st.lists(st.integers(0, 99), max_size=12)
+)
 def test_replay_memory(design, seed, script):
     plan, bundle = design
     classes = plan.network.classes

@@ -51,7 +51,9 @@ def test_words(name):
     assert chip.predict(pictures).tolist() == told
 
 
-@pytest.mark.parametrize("memory", ["weights.fe", "weights.lgap", "cls.top", "thermometer.threshold"])
+@pytest.mark.parametrize(
+    "memory", ["weights.fe", "weights.lgap", "cls.top", "thermometer.threshold"]
+)
 @pytest.mark.parametrize("name", ["words of two", "a word of two groups"])
 def test_faults(memory, name):
     """Every bit of a memory counts as it does in fast mode, idle ones too."""
@@ -86,9 +88,16 @@ def test_shares():
 @kernel
 def _count(window, rows, out):
     x = (
-        load(window, 0), load(window, 1), load(window, 2), load(window, 3), load(window, 4),
-        load(window, 5), load(window, 6), load(window, 7), load(window, 8),
-    )  # fmt: skip
+        load(window, 0),
+        load(window, 1),
+        load(window, 2),
+        load(window, 3),
+        load(window, 4),
+        load(window, 5),
+        load(window, 6),
+        load(window, 7),
+        load(window, 8),
+    )
     for i in range(rows.shape[0]):
         store(out, i, _differences(x, rows, i))
 
@@ -105,7 +114,9 @@ def test_ones_of_nine_words():
     w[0], w[1], x[0], x[1] = 0, ~x[0], 0, ~np.uint64(0)
     window, out = np.bitwise_xor.accumulate(x, axis=1).T.copy(), np.zeros((6, LANES), np.uint64)
     _count(window, prefixes(w), out)
-    expected = [[sum(int(a ^ b).bit_count() for a, b in zip(r, l, strict=True)) for l in x] for r in w]  # noqa: E741
+    expected = [
+        [sum(int(a ^ b).bit_count() for a, b in zip(r, l, strict=True)) for l in x] for r in w
+    ]  # noqa: E741
     assert (out.view(np.int64) + COMPLEMENTS).tolist() == expected
 
 

@@ -34,7 +34,11 @@ def image(sample):
     """An image, or what is none."""
     if isinstance(sample, int):
         return IMAGES[sample]
-    return {"float": IMAGES[0] / 2, "shape": IMAGES[0][1:], "value": IMAGES[0].astype(np.int16) - 300}[sample]
+    return {
+        "float": IMAGES[0] / 2,
+        "shape": IMAGES[0][1:],
+        "value": IMAGES[0].astype(np.int16) - 300,
+    }[sample]
 
 
 def latent(sample):
@@ -67,9 +71,13 @@ def held(model):
         kept = model.memories()["replay.latent"].reshape(len(labels), -1)[:, : TINY.network.latent]
         staged = []
         if state.staged:
-            rows = model.memories()["staging.latent"].reshape(-1, words * model.plan.target.channels)
+            rows = model.memories()["staging.latent"].reshape(
+                -1, words * model.plan.target.channels
+            )
             names = model.memory_ints("staging.label")
-            staged = [(rows[i, : TINY.network.latent].tolist(), names[i]) for i in range(state.staged)]
+            staged = [
+                (rows[i, : TINY.network.latent].tolist(), names[i]) for i in range(state.staged)
+            ]
         theta = model.proxies()
         random = (state.lfsr_walk, state.lfsr_error, state.lfsr_update)
         seen, quota, hidden, output = state.seen, state.quota, theta.hidden, theta.output
@@ -87,16 +95,19 @@ def held(model):
 
 
 def models(staging, hidden_learns):
-    target = dataclasses.replace(TINY.target, staging_capacity=staging, hidden_learns=hidden_learns, epochs=1)
+    target = dataclasses.replace(
+        TINY.target, staging_capacity=staging, hidden_learns=hidden_learns, epochs=1
+    )
     chip = Simulator(plan.compile(TINY.network, target), BUNDLE)
     return reference.Chip(BUNDLE, target), Learner(BUNDLE, target), chip
 
 
 @settings(max_examples=40)
 @given(
-    staging=st.sampled_from((0, 2, 6)), hidden_learns=st.booleans(),
+    staging=st.sampled_from((0, 2, 6)),
+    hidden_learns=st.booleans(),
     sequence=st.lists(COMMANDS, min_size=1, max_size=12),
-)  # fmt: skip
+)
 def test_the_same_is_refused_and_held(staging, hidden_learns, sequence):
     meaning, learner, chip = models(staging, hidden_learns)
     for command in sequence:
@@ -118,10 +129,16 @@ def test_the_same_is_refused_and_held(staging, hidden_learns, sequence):
     ("sequence", "message"),
     [
         ([("arrive", 3), ("arrive", 2)], f"seen must be an integer from 3 to {CLASSES}, not 2"),
-        ([("arrive", CLASSES + 1)], f"seen must be an integer from 0 to {CLASSES}, not {CLASSES + 1}"),
+        (
+            [("arrive", CLASSES + 1)],
+            f"seen must be an integer from 0 to {CLASSES}, not {CLASSES + 1}",
+        ),
         ([("insert", 0, 0)], "label must be of one of the 0 classes seen, not 0"),
         ([("arrive", 2), ("insert", 0, 2)], "label must be of one of the 2 classes seen, not 2"),
-        ([("stage", 0, CLASSES)], f"label must be an integer from 0 to {CLASSES - 1}, not {CLASSES}"),
+        (
+            [("stage", 0, CLASSES)],
+            f"label must be an integer from 0 to {CLASSES - 1}, not {CLASSES}",
+        ),
         ([("stage", 0, -1)], f"label must be an integer from 0 to {CLASSES - 1}, not -1"),
         ([("retrain",)], "a class must have been announced before retraining, but none was"),
     ],
@@ -191,8 +208,16 @@ def test_a_latent_enters_as_its_image_would():
         (np.zeros((2, 11), np.uint8), [0, 1], r"latents must have shape \(n, 12\), not \(2, 11\)"),
         (np.full((2, 12), 3, np.uint8), [0, 1], "latents must be bits, 0 and 1, not 3 to 3"),
         (np.zeros((2, 12), np.uint8), [0], r"labels must be 2, one a sample, not of shape \(1,\)"),
-        (np.zeros((2, 12), np.uint8), [0, CLASSES], f"labels must be from 0 to {CLASSES - 1}, not 0 to {CLASSES}"),
-        (np.zeros((2, 12), np.uint8), [0, -1], f"labels must be from 0 to {CLASSES - 1}, not -1 to 0"),
+        (
+            np.zeros((2, 12), np.uint8),
+            [0, CLASSES],
+            f"labels must be from 0 to {CLASSES - 1}, not 0 to {CLASSES}",
+        ),
+        (
+            np.zeros((2, 12), np.uint8),
+            [0, -1],
+            f"labels must be from 0 to {CLASSES - 1}, not -1 to 0",
+        ),
         (np.zeros((2, 12), np.uint8), [0.0, 1.0], "labels must be integers, not float64"),
     ],
     ids=range(6),

@@ -173,7 +173,10 @@ def test_a_state_with_a_memory_of_another_shape_is_refused_whole(tmp_path):
     with np.load(tmp_path / "state.npz") as file:
         tree = dict(file)
     names = sorted(name for name in tree if tree[name].ndim == 2)
-    for name, other in ((names[0], tree[names[0]][:1, :0]), (names[-1], tree[names[-1]].astype(float))):
+    for name, other in (
+        (names[0], tree[names[0]][:1, :0]),
+        (names[-1], tree[names[-1]].astype(float)),
+    ):
         np.savez(tmp_path / "other.npz", **tree | {name: other})
         fresh, untouched = Simulator(PLAN, BUNDLE), Simulator(PLAN, BUNDLE)
         with pytest.raises(SpecError, match=f"{name} must be .* of shape .*, not"):

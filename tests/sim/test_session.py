@@ -83,9 +83,11 @@ def check_cycles(chip: Simulator, cycles: Counter, seen: int, staged: int, sampl
             seen, minibatches, total, count["learn.back.planes"], count["learn.back.beats"]
         )
         want["hidden.update"] = form.update_cycles(
-            plan.network.hidden, minibatches, count["learn.hidden.planes"],
+            plan.network.hidden,
+            minibatches,
+            count["learn.hidden.planes"],
             count["learn.hidden.beats"],
-        )  # fmt: skip
+        )
     assert cycles == want
     assert set(cycles) <= set(LEARNING_PHASES)
 

@@ -132,9 +132,14 @@ def filled() -> Simulator:
 
 
 COMMANDS = {
-    "arrive": (CLASSES,), "insert": (PICTURES[0], 0), "stage": (PICTURES[0], 0), "rebalance": (),
-    "epoch": (), "retrain": (), "snapshot": (),
-}  # fmt: skip
+    "arrive": (CLASSES,),
+    "insert": (PICTURES[0], 0),
+    "stage": (PICTURES[0], 0),
+    "rebalance": (),
+    "epoch": (),
+    "retrain": (),
+    "snapshot": (),
+}
 
 
 @pytest.mark.parametrize("mode", ["fast", "step"])
@@ -229,7 +234,8 @@ class TestFile:
             snapshots.read(plan, path)
 
     @pytest.mark.parametrize(
-        "field", [{"name": "other"}, {"clock_hz": 1_000_000}, {"technology": "22nm"}, {"device_type": "hp"}]
+        "field",
+        [{"name": "other"}, {"clock_hz": 1_000_000}, {"technology": "22nm"}, {"device_type": "hp"}],
     )
     def test_is_of_every_chip_that_holds_the_same(self, field, tmp_path):
         """Name, clock and technology decide costs, and no bit of a chip's state."""
@@ -244,10 +250,19 @@ class TestFile:
         path = tmp_path / "chip.safetensors"
         snapshots.write(PLAN, filled().snapshot(), path)
         others = {
-            "lanes": 4, "channels": 8, "batch": 2, "proxy_bits": 5, "delta_bits": 3, "proxies_per_pair": 2,
-            "hidden_learns": True, "replay_capacity": 10, "staging_capacity": 7, "epochs": 7,
-            "most_error_units": 2, "rate_shift": 4,
-        }  # fmt: skip
+            "lanes": 4,
+            "channels": 8,
+            "batch": 2,
+            "proxy_bits": 5,
+            "delta_bits": 3,
+            "proxies_per_pair": 2,
+            "hidden_learns": True,
+            "replay_capacity": 10,
+            "staging_capacity": 7,
+            "epochs": 7,
+            "most_error_units": 2,
+            "rate_shift": 4,
+        }
         assert {*others, *snapshots.COSTS} == {f.name for f in fields(PLAN.target)}
         for name, value in others.items():
             assert getattr(PLAN.target, name) != value, name
@@ -274,9 +289,15 @@ class TestFile:
         ("change", "message"),
         [
             (lambda s: s.memories["replay.count"].__setitem__((0, 0), 0), "must be the labels'"),
-            (lambda s: s.registers.update({Register.SEEN: 1}), "must be of one of the 1 classes seen"),
+            (
+                lambda s: s.registers.update({Register.SEEN: 1}),
+                "must be of one of the 1 classes seen",
+            ),
             (lambda s: s.registers.update({Register.SEEN: 2}), "in staging.label of a snapshot"),
-            (lambda s: s.registers.update({Register.LFSR_WALK: 0}), "LFSR_WALK of a snapshot must be"),
+            (
+                lambda s: s.registers.update({Register.LFSR_WALK: 0}),
+                "LFSR_WALK of a snapshot must be",
+            ),
             (lambda s: s.registers.pop(Register.QUOTA), "must give register QUOTA"),
             (lambda s: s.memories.pop("cls.top"), "memory cls.top of a snapshot must have"),
         ],

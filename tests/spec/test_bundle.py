@@ -73,7 +73,9 @@ def test_a_missing_file(tmp_path):
 @pytest.mark.parametrize("columns", [0, TINY.classes + 1])
 def test_trained_classes_are_some_of_the_network_s(tmp_path, columns):
     bundle = bundles.random(TINY, 0)
-    golden = dataclasses.replace(bundle.golden, logit=np.zeros((len(bundle.golden.image), columns), np.int32))
+    golden = dataclasses.replace(
+        bundle.golden, logit=np.zeros((len(bundle.golden.image), columns), np.int32)
+    )
     bundles.write(dataclasses.replace(bundle, golden=golden), tmp_path / "b")
     sentence = f"must have 1 to {TINY.classes} columns, the trained classes, not {columns}"
     assert sentence in refusal(tmp_path / "b")
@@ -151,7 +153,9 @@ def test_a_type_that_numpy_has_not_is_told_and_a_foreign_file_by_its_format(tmp_
     header = BFLOAT16 % json.dumps({"format": form}).encode()
     path = tmp_path / "b.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + b"\0\0")
-    sentence = "must be a whole file: a tensor's type" if form == "x" else "'format' must be 'x', not 'y'"
+    sentence = (
+        "must be a whole file: a tensor's type" if form == "x" else "'format' must be 'x', not 'y'"
+    )
     with pytest.raises(XnoreplayError, match=sentence):
         bundles.read_tensors(path, "file", "x")
 

@@ -63,7 +63,10 @@ DAMAGES = {
     "cut": lambda raw: raw[: len(raw) // 2],
     "longer": lambda raw: raw + b"\0",
     "another": lambda _raw: b"not a kernel" * 100,
-    **{f"a bit at {share}": lambda raw, share=share: flipped(raw, share) for share in (0.0, 0.001, 0.5, 0.999)},
+    **{
+        f"a bit at {share}": lambda raw, share=share: flipped(raw, share)
+        for share in (0.0, 0.001, 0.5, 0.999)
+    },
 }
 
 
@@ -78,7 +81,10 @@ def test_a_damaged_kernel_is_compiled_anew(tmp_path, capsys, damage):
     path = kept(tmp_path)
     path.write_bytes(damage(path.read_bytes()))
     assert hits(fresh(tmp_path)) == 0
-    assert f"note: the compiled kernel {path} is damaged; it is compiled anew" in capsys.readouterr().err
+    assert (
+        f"note: the compiled kernel {path} is damaged; it is compiled anew"
+        in capsys.readouterr().err
+    )
     assert hits(fresh(tmp_path)) == 1, "the damaged one must have been replaced"
 
 
@@ -107,7 +113,9 @@ def test_where_nothing_can_be_written_a_temporary_folder_is_used(tmp_path, monke
     nowhere = Path("/proc/nonexistent/x")
     assert hits(fresh(nowhere)) == 0
     told = capsys.readouterr().err
-    assert told.startswith("note: /proc/nonexistent/kernels cannot be written (No such file or directory); ")
+    assert told.startswith(
+        "note: /proc/nonexistent/kernels cannot be written (No such file or directory); "
+    )
     assert told.count("\n") == 1
     assert hits(fresh(nowhere)) == 1
     assert capsys.readouterr().err == ""
@@ -140,7 +148,9 @@ def test_a_home_that_cannot_be_written(tmp_path, home):
     env |= {"PYTHONPATH": str(Path(caches.__file__).parents[2])}
     if not home:
         env |= {caches.CACHE: "/proc/nonexistent"}
-    done = subprocess.run([sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("note: ") == 1
     assert all(line.startswith(f"{tmp_path}/{caches.PREFIX}") for line in done.stdout.splitlines())

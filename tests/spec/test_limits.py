@@ -19,9 +19,28 @@ from xnoreplay.spec.target import TargetSpec
 
 DIGITS = presets.load("digits")
 ABSURD = (
-    0, -1, 1 << 31, 10**9, 10**23, 10**5000, float("nan"), float("inf"), -float("inf"), 1.5, "", "1", "x" * 10**6,
-    True, None, [], [1, 2], [10**23], {}, {"a": 1}, 1e300,
-)  # fmt: skip
+    0,
+    -1,
+    1 << 31,
+    10**9,
+    10**23,
+    10**5000,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    1.5,
+    "",
+    "1",
+    "x" * 10**6,
+    True,
+    None,
+    [],
+    [1, 2],
+    [10**23],
+    {},
+    {"a": 1},
+    1e300,
+)
 FIELDS = [
     (part, field.name)
     for part, kind in (("network", NetworkSpec), ("target", TargetSpec), ("scenario", ScenarioSpec))
@@ -74,15 +93,25 @@ def test_designs_at_their_bounds_compile_or_are_refused(data):
 
     convs = [{"filters": some("filters", 16), "pool": data.draw(st.booleans())} for _ in range(2)]
     network = {
-        "height": some("height", 8), "width": some("width", 8), "levels": [some("levels", 4)], "convs": convs,
-        "latent": some("latent", 64), "hidden": some("hidden", 8), "classes": data.draw(st.sampled_from((10, 240))),
-    }  # fmt: skip
+        "height": some("height", 8),
+        "width": some("width", 8),
+        "levels": [some("levels", 4)],
+        "convs": convs,
+        "latent": some("latent", 64),
+        "hidden": some("hidden", 8),
+        "classes": data.draw(st.sampled_from((10, 240))),
+    }
     channels = some("channels", 16)
     target = {
-        "channels": channels, "lanes": data.draw(st.sampled_from((1, channels))), "batch": some("batch", 16),
-        "most_error_units": some("most_error_units", 1), "replay_capacity": data.draw(st.sampled_from((240, 1 << 16))),
-        "staging_capacity": 0, "epochs": some("epochs", 2), "clock_hz": some("clock_hz", 10**8),
-    }  # fmt: skip
+        "channels": channels,
+        "lanes": data.draw(st.sampled_from((1, channels))),
+        "batch": some("batch", 16),
+        "most_error_units": some("most_error_units", 1),
+        "replay_capacity": data.draw(st.sampled_from((240, 1 << 16))),
+        "staging_capacity": 0,
+        "epochs": some("epochs", 2),
+        "clock_hz": some("clock_hz", 10**8),
+    }
     found = outcome({"preset": "digits", "network": network, "target": target})
     if not isinstance(found, str):
         assert plan.working_bytes(found) <= limits.ALLOWED[limits.MEMORY] * limits.GIB
@@ -104,8 +133,17 @@ def test_what_is_sensible_is_allowed(network, target):
         made = dataclasses.replace(base.network, **network)
         compiled = plan.compile(made, dataclasses.replace(base.target, **target))
         learning_plan.check_cycles(compiled)
-    assert NetworkSpec(**{f.name: getattr(DIGITS.network, f.name) for f in dataclasses.fields(NetworkSpec)
-                          if f.init} | {"classes": 1024}).classes == 1024  # fmt: skip
+    assert (
+        NetworkSpec(
+            **{
+                f.name: getattr(DIGITS.network, f.name)
+                for f in dataclasses.fields(NetworkSpec)
+                if f.init
+            }
+            | {"classes": 1024}
+        ).classes
+        == 1024
+    )
 
 
 def test_the_memory_of_a_simulation_is_reckoned_from_above(monkeypatch):
@@ -140,7 +178,9 @@ def test_learning_and_random_bits_are_reckoned(monkeypatch):
 def test_cycles_are_reckoned(monkeypatch):
     compiled = plan.compile(DIGITS.network, DIGITS.target)
     monkeypatch.setenv(limits.CYCLES, "1000")
-    with pytest.raises(SpecError, match="must take at most 1e.03 cycles, not up to 1.56e.05; set XNOREPLAY_CYCLES"):
+    with pytest.raises(
+        SpecError, match="must take at most 1e.03 cycles, not up to 1.56e.05; set XNOREPLAY_CYCLES"
+    ):
         learning_plan.check_cycles(compiled)
 
 
@@ -159,7 +199,9 @@ def test_a_session_takes_no_more_cycles_than_its_bound():
     rng = np.random.default_rng(0)
     chip.arrive(4)
     replay, staging = compiled.replay.capacity, compiled.replay.staging
-    old, new = (rng.integers(0, 2, (n, tiny.network.latent), dtype=np.uint8) for n in (replay, staging))
+    old, new = (
+        rng.integers(0, 2, (n, tiny.network.latent), dtype=np.uint8) for n in (replay, staging)
+    )
     chip.preload(old, np.arange(replay) % 4, new, np.arange(staging) % 4)
     before = chip.cycles
     chip.retrain()

@@ -63,13 +63,17 @@ def test_a_native_image_is_thirteen_latents():
         ),
         (
             {"convs": (Conv(32), Conv(32, skip=True))},
-            ("convs[1].skip must join maps of equal shape, not the 8x8x16 that convs[0] sees and "
-            "the 8x8x32 that convs[1] makes"),
+            (
+                "convs[1].skip must join maps of equal shape, not the 8x8x16 that convs[0] sees and "
+                "the 8x8x32 that convs[1] makes"
+            ),
         ),
         (
             {"convs": (Conv(32, pool=True), Conv(16, skip=True))},
-            ("convs[1].skip must join maps of equal shape, not the 8x8x16 that convs[0] sees and "
-            "the 4x4x16 that convs[1] makes"),
+            (
+                "convs[1].skip must join maps of equal shape, not the 8x8x16 that convs[0] sees and "
+                "the 4x4x16 that convs[1] makes"
+            ),
         ),
         (
             {"convs": (Conv(32), Conv(16, skip=1))},

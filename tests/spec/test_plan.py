@@ -46,27 +46,35 @@ def test_an_inference_is_the_sum_of_its_operations():
     ("network", "target", "message"),
     [
         (
-            {}, {"replay_capacity": 9},
+            {},
+            {"replay_capacity": 9},
             "replay_capacity must be at least one latent for each of 10 classes, not 9",
         ),
-        ({"classes": 241}, {"replay_capacity": 300},
-         "classes must be an integer from 2 to 240, not 241"),
         (
-            {"convs": (Conv(32), Conv(12, groups=2, pool=True), Conv(12))}, {},
+            {"classes": 241},
+            {"replay_capacity": 300},
+            "classes must be an integer from 2 to 240, not 241",
+        ),
+        (
+            {"convs": (Conv(32), Conv(12, groups=2, pool=True), Conv(12))},
+            {},
             "convs[1]: a group's output channels must be a multiple of the target's 4 lanes, not 6",
         ),
         (
-            {"convs": (Conv(32, groups=2), Conv(32))}, {},
+            {"convs": (Conv(32, groups=2), Conv(32))},
+            {},
             "convs[0].groups must be 1, because thermometer words are not split by group, not 2",
         ),
         (
             {"convs": (Conv(32), Conv(48, groups=2), Conv(32, 2, skip=True), Conv(32, 4))},
             {},
-            ("convs[2].skip joins a map read in 2 groups and one read in 4: a group's channels "
-            "must be a multiple of the target's 16, not 8"),
+            (
+                "convs[2].skip joins a map read in 2 groups and one read in 4: a group's channels "
+                "must be a multiple of the target's 16, not 8"
+            ),
         ),
     ],
-)  # fmt: skip
+)
 def test_a_network_that_does_not_fit_is_refused(network, target, message):
     with pytest.raises(SpecError) as error:
         compile(

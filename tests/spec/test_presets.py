@@ -15,7 +15,9 @@ def test_round_trip(name):
 def test_an_unknown_preset_suggests_the_nearest():
     with pytest.raises(SpecError) as error:
         presets.load("digit")
-    expected = "preset must be one of 3mb, 3mb-res, digits, tiny, not 'digit'; did you mean 'digits'?"
+    expected = (
+        "preset must be one of 3mb, 3mb-res, digits, tiny, not 'digit'; did you mean 'digits'?"
+    )
     assert str(error.value) == expected
 
 

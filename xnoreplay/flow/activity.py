@@ -31,11 +31,21 @@ def lane_unit(plan: Plan) -> Unit:
     text = verilog.convert(lane, "lane")
     slot = max(1, (plan.slots - 1).bit_length())
     return Unit(
-        "lane", text,
-        {"valid": 1, "slot": slot, "taps": 4, "first": 1, "conjoin": 1, "x": target.window,
-         "wen": 9, "waddr": slot, "wdata": target.window},
+        "lane",
+        text,
+        {
+            "valid": 1,
+            "slot": slot,
+            "taps": 4,
+            "first": 1,
+            "conjoin": 1,
+            "x": target.window,
+            "wen": 9,
+            "waddr": slot,
+            "wdata": target.window,
+        },
         {"acc": plan.accumulator_bits},
-    )  # fmt: skip
+    )
 
 
 def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, int]]:
@@ -45,7 +55,12 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, 
 
     plan = plans.compile(preset.network, preset.target)
     met = workload.samples(preset, bundle)
-    chip = Simulator(plan, bundle or bundles.random(preset.network, 0, preset.scenario.max_pixel), "step", trace=True)
+    chip = Simulator(
+        plan,
+        bundle or bundles.random(preset.network, 0, preset.scenario.max_pixel),
+        "step",
+        trace=True,
+    )
     chip.arrive(preset.scenario.base)
     image = np.random.default_rng(0).integers(0, 256, preset.network.image_shape, dtype=np.uint8)
     lines = list(chip.infer(image).trace)
@@ -80,17 +95,25 @@ def lane_activity(plan: Plan, lines: list[str]) -> Activity:
             if item.startswith("x="):
                 x, slot, taps, lanes = item[2:].split("/")
                 held = {"x": int(x, 16)}
-                control = {"valid": int(lanes, 16) & 1, "slot": int(slot), "taps": int(taps),
-                           "first": 0, "conjoin": int(items[1] in CONJOIN)}  # fmt: skip
+                control = {
+                    "valid": int(lanes, 16) & 1,
+                    "slot": int(slot),
+                    "taps": int(taps),
+                    "first": 0,
+                    "conjoin": int(items[1] in CONJOIN),
+                }
                 if control["valid"] and not control["conjoin"]:
                     control["first"] = int(pending)
                     pending = t + 3 < len(lines) and sums[t + 3] is not None
             elif item.startswith("lane.file.w@"):
-                address, _, rest = item[len("lane.file.w@"):].partition("=")
+                address, _, rest = item[len("lane.file.w@") :].partition("=")
                 value, mask = rest.split("/")
                 if int(address) < slots:
-                    now |= {"wen": int(mask, 16), "waddr": int(address) % slots,
-                            "wdata": int(value, 16)}  # fmt: skip
+                    now |= {
+                        "wen": int(mask, 16),
+                        "waddr": int(address) % slots,
+                        "wdata": int(value, 16),
+                    }
         beside.append(control)
         inputs.append(now | held)
     activity = Activity()
@@ -121,10 +144,16 @@ def update_unit(plan: Plan) -> Unit:
     low = plan.memory("cls.low")
     top = plan.memory("cls.top")
     inputs = {
-        "of_output": 1, "of_hidden": 1, "read": stage, "step": stage, "write": stage,
-        "gradient": unit.sum_bits * unit.segment, "random": 32, "low_read__data": low.width,
+        "of_output": 1,
+        "of_hidden": 1,
+        "read": stage,
+        "step": stage,
+        "write": stage,
+        "gradient": unit.sum_bits * unit.segment,
+        "random": 32,
+        "low_read__data": low.width,
         "top_rdata": COPIES * top.width,
-    }  # fmt: skip
+    }
     return Unit("update_unit", text, inputs, {"low_write__data": low.width})
 
 
@@ -147,7 +176,9 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
     learner.arrive(preset.scenario.seen(1))
     pool = np.concatenate([met.remembered, met.arriving])
     labels = np.concatenate([met.remembered_class, met.arriving_class]).astype(np.int64)
-    weights = np.array(class_weights(np.bincount(labels, minlength=learner.seen).tolist()), np.int64)
+    weights = np.array(
+        class_weights(np.bincount(labels, minlength=learner.seen).tolist()), np.int64
+    )
     order = np.random.default_rng(0).permutation(len(labels))
     work, constants, rule = learner._work, learner._c, learner.rule
     layout = stage_layout(plan)
@@ -158,7 +189,9 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
         work.v[:n, : net.latent] = signed(pool[chosen]).astype(np.int8)
         work.label[:n] = labels[chosen]
         kernels.forward(learner.proxies, work, n, learner.seen)
-        kernels.errors(constants, learner.proxies, work, n, learner.seen, weights, rule.delta_shift(0))
+        kernels.errors(
+            constants, learner.proxies, work, n, learner.seen, weights, rule.delta_shift(0)
+        )
         state = int(learner.proxies.random[1])
         before = learner.proxies.output.copy()
         deltas, inputs = work.q[: learner.seen, :n].copy(), work.v[:n].astype(np.int64)
@@ -169,9 +202,16 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
                 continue
             gradient = deltas[row].astype(np.int64) @ inputs
             state = _row(
-                beats, plan, extra, row, gradient, before[row], learner.proxies.output[row], state,
+                beats,
+                plan,
+                extra,
+                row,
+                gradient,
+                before[row],
+                learner.proxies.output[row],
+                state,
                 -(-planes // target.lanes),
-            )  # fmt: skip
+            )
         if len(beats) > 40 * UPDATE_ROWS:
             break
     return _played(beats, layout, plan), sum(b["last"] for b in beats)
@@ -190,12 +230,19 @@ def _row(beats, plan, extra, row, gradient, before, after, state, groups) -> int
             word = channel // plan.target.channels + (plan.replay.words if start else 0)
             part = channel % plan.target.channels // segment
             for group in range(groups):
-                beats.append({
-                    "row": row, "index": index, "word": word, "part": part,
-                    "last": group == groups - 1, "random": state,
-                    "gradient": gradient[first:last], "before": before[:, first:last],
-                    "after": after[:, first:last].copy(),
-                })  # fmt: skip
+                beats.append(
+                    {
+                        "row": row,
+                        "index": index,
+                        "word": word,
+                        "part": part,
+                        "last": group == groups - 1,
+                        "random": state,
+                        "gradient": gradient[first:last],
+                        "before": before[:, first:last],
+                        "after": after[:, first:last].copy(),
+                    }
+                )
     return state
 
 
@@ -214,10 +261,18 @@ def _played(beats: list[dict], layout, plan: Plan) -> Activity:
     granules = plan.memory("cls.top").width // segment
     activity = Activity()
     stages = [
-        layout.const({"beat": 1, "last": b["last"], "row": b["row"], "index": b["index"],
-                      "word": b["word"], "part": b["part"]}).as_bits()
+        layout.const(
+            {
+                "beat": 1,
+                "last": b["last"],
+                "row": b["row"],
+                "index": b["index"],
+                "word": b["word"],
+                "part": b["part"],
+            }
+        ).as_bits()
         for b in beats
-    ]  # fmt: skip
+    ]
     for t in range(len(beats) + 2):
         now, out = {"of_output": 1}, {}
         if t < len(beats):
@@ -245,8 +300,9 @@ def _low(codes: np.ndarray, bits: int) -> int:
     copies = len(codes)
     return sum(
         (int(codes[c, i]) & (1 << bits) - 1) << bits * (i * copies + c)
-        for i in range(codes.shape[1]) for c in range(copies)
-    )  # fmt: skip
+        for i in range(codes.shape[1])
+        for c in range(copies)
+    )
 
 
 def _tops(codes: np.ndarray, beat: dict, plan: Plan, granules: int) -> int:

@@ -52,8 +52,15 @@ class Figure:
             rates["cycles_per_second"] = self.cycles / self.cpu
         if self.images:
             rates["images_per_second"] = self.images / self.cpu
-        return {"name": self.name, "cpu": self.cpu, "build": self.build, "cycles": self.cycles,
-                "images": self.images, **rates, **self.notes}  # fmt: skip
+        return {
+            "name": self.name,
+            "cpu": self.cpu,
+            "build": self.build,
+            "cycles": self.cycles,
+            "images": self.images,
+            **rates,
+            **self.notes,
+        }
 
 
 @dataclass(frozen=True)
@@ -133,11 +140,22 @@ def bare(common: Common, verilog: str) -> Figure:
 
     n = common.count(BARE_CYCLES)
     found = bare_verilator(
-        common.preset, common.bundle, common.images[:n], verilog, tools.verilator_env(),
-        common.progress, optimise=cosim.optimisation(verilog),
-    )  # fmt: skip
-    return Figure("Verilator, bare C++", found["seconds"], found["cycles"], n, found["build_cpu"],
-                  {"build_kept": found["build_kept"]})  # fmt: skip
+        common.preset,
+        common.bundle,
+        common.images[:n],
+        verilog,
+        tools.verilator_env(),
+        common.progress,
+        optimise=cosim.optimisation(verilog),
+    )
+    return Figure(
+        "Verilator, bare C++",
+        found["seconds"],
+        found["cycles"],
+        n,
+        found["build_cpu"],
+        {"build_kept": found["build_kept"]},
+    )
 
 
 def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
@@ -158,9 +176,15 @@ def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
     before = tools.children()
     with temporary.folder("bench") as work:
         shared = chip.DesignUnderTest(
-            common.preset, common.bundle, verilog, Faults(), tools.verilator_env(), work,
-            chip.optimisation(verilog), common.progress,
-        )  # fmt: skip
+            common.preset,
+            common.bundle,
+            verilog,
+            Faults(),
+            tools.verilator_env(),
+            work,
+            chip.optimisation(verilog),
+            common.progress,
+        )
         setup, built = shared.setup(name)
         build = tools.children() - before
         outcome = session.run(setup, script, work / "run", f"cocotb, {name}", common.progress)
@@ -192,7 +216,10 @@ def amaranth(common: Common) -> Figure:
         spent[0] = time.process_time()
         at = 0
         for _ in range(AMARANTH_CYCLES):
-            ctx.set(chip.s_axis_pixel_tdata, int.from_bytes(pixels[at % len(pixels)].tobytes(), "little"))
+            ctx.set(
+                chip.s_axis_pixel_tdata,
+                int.from_bytes(pixels[at % len(pixels)].tobytes(), "little"),
+            )
             at += ctx.get(chip.s_axis_pixel_tready)
             await ctx.tick()
         spent[0] = time.process_time() - spent[0]
@@ -263,17 +290,32 @@ def _generated(common: Common) -> str:
 
 
 MEASUREMENTS = (
-    "fast", "step", "functional", "session", "torch", "bare", "cocotb", "amaranth", "icarus",
-)  # fmt: skip
+    "fast",
+    "step",
+    "functional",
+    "session",
+    "torch",
+    "bare",
+    "cocotb",
+    "amaranth",
+    "icarus",
+)
 NEEDS = {
-    "torch": ("pretrain",), "bare": ("generate", "cosim"), "cocotb": ("generate", "cosim"),
-    "amaranth": ("generate",), "icarus": ("generate", "cosim"),
-}  # fmt: skip
+    "torch": ("pretrain",),
+    "bare": ("generate", "cosim"),
+    "cocotb": ("generate", "cosim"),
+    "amaranth": ("generate",),
+    "icarus": ("generate", "cosim"),
+}
 """Steps of the flow whose tools a measurement needs."""
 
 
 def run(
-    preset: Preset, bundle: Bundle, progress: Progress, only: tuple[str, ...] = (), epochs: int = 100
+    preset: Preset,
+    bundle: Bundle,
+    progress: Progress,
+    only: tuple[str, ...] = (),
+    epochs: int = 100,
 ) -> dict:
     """Measure what is asked for, or all that is installed.
 
@@ -292,9 +334,10 @@ def run(
     images, labels, dataset = samples(preset, progress)
     common = Common(preset, bundle, compiled, images, labels, epochs, progress)
     wanted = only or tuple(
-        name for name in MEASUREMENTS
+        name
+        for name in MEASUREMENTS
         if (name != "icarus" or tools.icarus()) and not any(map(tools.missing, NEEDS.get(name, ())))
-    )  # fmt: skip
+    )
     text = _generated(common) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
     ways: dict[str, Callable[[], Figure]] = {
         "fast": lambda: simulator(common, "fast", FAST_CYCLES),
@@ -314,8 +357,13 @@ def run(
             task.advance(1, name)
             progress.note(row(figures[name]))
     peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"preset": preset.name, "dataset": dataset, "figures": figures, "ratios": ratios(figures),
-            "peak_bytes": peak}  # fmt: skip
+    return {
+        "preset": preset.name,
+        "dataset": dataset,
+        "figures": figures,
+        "ratios": ratios(figures),
+        "peak_bytes": peak,
+    }
 
 
 WROTE = files.json_with("preset", "dataset", "figures", "ratios", "peak_bytes")
@@ -356,8 +404,9 @@ def row(figure: dict) -> str:
 def markdown(result: dict) -> str:
     """The figures as a table."""
     lines = [
-        "| what | cycles/s | images/s | processor seconds | build, s |", "|---|---|---|---|---|"
-    ]  # fmt: skip
+        "| what | cycles/s | images/s | processor seconds | build, s |",
+        "|---|---|---|---|---|",
+    ]
     lines += [row(figure) for figure in result["figures"].values()]
     lines += ["", f"images: {result['dataset']}"]
     lines += [f"{name}: {value:,.1f} times" for name, value in result["ratios"].items()]

@@ -43,8 +43,11 @@ def configuration(kbit: int, width: int, node: int, device_type: str) -> str:
         "-page size (bits) 8192",
         "-burst length 8",
         "-internal prefetch width 8",
-        *(f'-{part} array {what} type - "{device}"'
-          for part in ("Data", "Tag") for what in ("cell", "peripheral")),
+        *(
+            f'-{part} array {what} type - "{device}"'
+            for part in ("Data", "Tag")
+            for what in ("cell", "peripheral")
+        ),
         f"-output/input bus width {width}",
         "-operating temperature (K) 300",
         '-cache type "ram"',
@@ -69,12 +72,28 @@ def configuration(kbit: int, width: int, node: int, device_type: str) -> str:
         '-Print input parameters - "false"',
         '-Force cache config - "false"',
         # CACTI 7 reads an external interface even where there is none.
-        '-dram_type "DDR3"', '-io state "WRITE"', "-addr_timing 1.0", "-mem_density 4 Gb",
-        "-bus_freq 800 MHz", "-duty_cycle 1.0", "-activity_dq 1.0", "-activity_ca 0.5",
-        "-num_dq 72", "-num_dqs 18", "-num_ca 25", "-num_clk 2", "-num_mem_dq 2",
-        "-mem_data_width 8", "-rtt_value 10000", "-ron_value 34", "-num_bobs 1", "-capacity 80",
-        "-num_channels_per_bob 1", '-DIMM model "ALL"', '-mirror_in_bob "F"',
-    ]  # fmt: skip
+        '-dram_type "DDR3"',
+        '-io state "WRITE"',
+        "-addr_timing 1.0",
+        "-mem_density 4 Gb",
+        "-bus_freq 800 MHz",
+        "-duty_cycle 1.0",
+        "-activity_dq 1.0",
+        "-activity_ca 0.5",
+        "-num_dq 72",
+        "-num_dqs 18",
+        "-num_ca 25",
+        "-num_clk 2",
+        "-num_mem_dq 2",
+        "-mem_data_width 8",
+        "-rtt_value 10000",
+        "-ron_value 34",
+        "-num_bobs 1",
+        "-capacity 80",
+        "-num_channels_per_bob 1",
+        '-DIMM model "ALL"',
+        '-mirror_in_bob "F"',
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -119,7 +138,9 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
         raise ToolError(f"CACTI {binary} must be a program that can be run, but is not")
     for device_type in device_types:
         if device_type not in DEVICE:
-            raise XnoreplayError(f"device type must be one of hp, lop, lstp, not {shown(device_type)}")
+            raise XnoreplayError(
+                f"device type must be one of hp, lop, lstp, not {shown(device_type)}"
+            )
     wanted = [(d, k, w) for d in device_types for k, w in sizes()]
     rows, reason = [], ""
     with progress.task("CACTI", len(wanted)) as task, processes.pool(cores()) as pool:
@@ -130,10 +151,19 @@ def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress
                 reason = reason or found
                 continue
             figures = {c: f"{v:.6g}" for c, v in found.items()}
-            rows.append({"device_type": device_type, "node_nm": node, "capacity_kbit": kbit,
-                         "width_bits": width} | figures)  # fmt: skip
+            rows.append(
+                {
+                    "device_type": device_type,
+                    "node_nm": node,
+                    "capacity_kbit": kbit,
+                    "width_bits": width,
+                }
+                | figures
+            )
     if not rows:
-        raise ToolError(f"CACTI must compute at least one SRAM, but computed none; the first: {reason}")
+        raise ToolError(
+            f"CACTI must compute at least one SRAM, but computed none; the first: {reason}"
+        )
     text = io.StringIO()
     writer = csv.DictWriter(text, SRAM_COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -146,7 +176,9 @@ def wrote(path: Path) -> bool:
     return reading.text(path).startswith(",".join(SRAM_COLUMNS) + "\n")
 
 
-def _one(binary: Path, node: int, device_type: str, kbit: int, width: int) -> dict[str, float] | str:
+def _one(
+    binary: Path, node: int, device_type: str, kbit: int, width: int
+) -> dict[str, float] | str:
     """Figures of one SRAM, or why there are none."""
     with temporary.folder("cacti") as work:
         path = work / "sram.cfg"
@@ -155,7 +187,9 @@ def _one(binary: Path, node: int, device_type: str, kbit: int, width: int) -> di
         try:
             done = processes.run([binary, "-infile", path], cwd=binary.parent)
         except OSError as error:  # its interpreter is missing, or it is for another machine
-            raise ToolError(f"cacti {binary} must be a program that can be run, but: {error.strerror}") from None
+            raise ToolError(
+                f"cacti {binary} must be a program that can be run, but: {error.strerror}"
+            ) from None
         if done.returncode:
             lines = (done.stdout + done.stderr).strip().splitlines()
             return lines[-1] if lines else f"it ended with {done.returncode}"

@@ -37,7 +37,10 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
         lines, beats = activity.traced(preset, bundle)
         lane = activity.lane_activity(plan, lines)
         update, segments = activity.update_activity(preset, bundle)
-    jobs = {"lane": (activity.lane_unit(plan), lane), "update": (activity.update_unit(plan), update)}
+    jobs = {
+        "lane": (activity.lane_unit(plan), lane),
+        "update": (activity.update_unit(plan), update),
+    }
     measured = {}
     with temporary.folder("gates") as work:
         for name, (unit, played) in jobs.items():
@@ -62,17 +65,22 @@ def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Pro
         },
         "units": {
             name: {
-                "cells": sum(unit.cells.values()), "by_type": unit.cells, "nets": unit.nets,
-                "annotated": unit.annotated, "leakage": unit.leakage,
+                "cells": sum(unit.cells.values()),
+                "by_type": unit.cells,
+                "nets": unit.nets,
+                "annotated": unit.annotated,
+                "leakage": unit.leakage,
                 "area": unit.area / UM2_PER_MM2,
             }
             for name, unit in measured.items()
         },
-    }  # fmt: skip
+    }
     try:
         check(tree)
     except SpecError as error:
-        raise liberty.LibertyError(f"Liberty file {library_path} must give energies to measure, but: {error}") from None
+        raise liberty.LibertyError(
+            f"Liberty file {library_path} must give energies to measure, but: {error}"
+        ) from None
     return tree
 
 
@@ -93,7 +101,9 @@ def text(tree: dict) -> str:
     for name, unit in tree["units"].items():
         rows.append([f"leakage, {name}", quantity(float(unit["leakage"]), "W"), share(unit)])
         rows.append([f"area, {name}, mm2", f"{unit['area']:.5f}", share(unit)])
-    head = f"{tree['liberty']} at {tree['volts']} V; {tree['preset']}, lanes of {tree['window']} cells"
+    head = (
+        f"{tree['liberty']} at {tree['volts']} V; {tree['preset']}, lanes of {tree['window']} cells"
+    )
     return (
         f"{head}\n\n{columns(['figure', 'value', 'annotated nets'], rows)}\n\n"
         f"activity: {tree['activity']['cycles']:,} cycles of the simulator's trace, "

@@ -26,9 +26,17 @@ from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
 
 CODE = (
-    "spec", "sim", "model/adam.py", "model/metrics.py", "model/rule.py", "flow/cil.py",
-    "flow/latents.py", "flow/metrics.py", "flow/predictions.py", *data.CODE,
-)  # fmt: skip
+    "spec",
+    "sim",
+    "model/adam.py",
+    "model/metrics.py",
+    "model/rule.py",
+    "flow/cil.py",
+    "flow/latents.py",
+    "flow/metrics.py",
+    "flow/predictions.py",
+    *data.CODE,
+)
 """Files of the package that decide the scores; see `xnoreplay.flow.step.Step`."""
 FLOAT_EPOCHS = 10
 SILENT = Silent()
@@ -125,9 +133,7 @@ Session = Callable[[int], None]
 Predict = Callable[[np.ndarray], np.ndarray]
 
 
-def evaluate(
-    scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict
-) -> dict:
+def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict) -> dict:
     """Run every task and score it, by `xnoreplay.model.metrics`.
 
     latents : whose `test` is what `predict` takes: latents, or images
@@ -220,9 +226,13 @@ def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
 
 
 def floating(
-    preset: Preset, bundle: Bundle, latents: Latents, seed: int,
-    balanced: bool = True, loss: str = "cce",
-) -> dict:  # fmt: skip
+    preset: Preset,
+    bundle: Bundle,
+    latents: Latents,
+    seed: int,
+    balanced: bool = True,
+    loss: str = "cce",
+) -> dict:
     """A float classifier, Adam, on the latents that the chip learns from in each session.
 
     balanced, loss : as in `xnoreplay.model.adam.train`; the chip balances its classes, too
@@ -242,10 +252,16 @@ def floating(
 
 
 def float_sessions(
-    preset: Preset, bundle: Bundle, latents: Latents, seed: int,
+    preset: Preset,
+    bundle: Bundle,
+    latents: Latents,
+    seed: int,
     source: Callable[[int], tuple[np.ndarray, np.ndarray]],
-    reset: bool = False, balanced: bool = True, loss: str = "cce", epochs: int = FLOAT_EPOCHS,
-) -> dict:  # fmt: skip
+    reset: bool = False,
+    balanced: bool = True,
+    loss: str = "cce",
+    epochs: int = FLOAT_EPOCHS,
+) -> dict:
     """A float classifier, Adam, trained in each session on the samples that `source` gives.
 
     source : called for every task in order; its samples of task 0 are not learnt
@@ -261,9 +277,16 @@ def float_sessions(
         z, y = source(task)
         if task:
             weights = adam.train(
-                adam.fresh(bundle.network, seed) if reset else weights, z, y, seen, seed=seed,
-                epochs=epochs, batch=preset.target.batch, balanced=balanced, loss=loss,
-            )  # fmt: skip
+                adam.fresh(bundle.network, seed) if reset else weights,
+                z,
+                y,
+                seen,
+                seed=seed,
+                epochs=epochs,
+                batch=preset.target.batch,
+                balanced=balanced,
+                loss=loss,
+            )
 
     return evaluate(scenario, latents, session, lambda z: adam.predict(weights, z, seen))
 
@@ -272,9 +295,13 @@ METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": n
 
 
 def run(
-    preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
-    dump: Path | None = None, workers: int = 1,
-) -> dict:  # fmt: skip
+    preset: Preset,
+    bundle: Bundle,
+    seeds: Iterable[int],
+    progress: Progress,
+    dump: Path | None = None,
+    workers: int = 1,
+) -> dict:
     """Every method over every seed, so many at a time.
 
     dump : where a file of all predictions goes, as `xnoreplay.flow.predictions` describes it

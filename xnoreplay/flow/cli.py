@@ -50,7 +50,9 @@ BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, interrupts.CODE
 ENDLESS = 500  # characters of a word that is cut: longer than a path is
 
 # typer shows its users BadParameter alone, of all the errors of the parser it carries.
-ParserError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
+ParserError: type[Exception] = next(
+    c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException"
+)
 
 app = typer.Typer(
     name="xnoreplay",
@@ -60,10 +62,16 @@ app = typer.Typer(
 presets_app = typer.Typer(help="Presets: networks, machines and scenarios by name.")
 app.add_typer(presets_app, name="presets")
 
+
 def _bring(
-    first: str | None, last: str, out: Path | None, force: bool = False,
-    data: Path | None = None, forget: tuple[str, ...] = (), **chosen,
-) -> Path:  # fmt: skip
+    first: str | None,
+    last: str,
+    out: Path | None,
+    force: bool = False,
+    data: Path | None = None,
+    forget: tuple[str, ...] = (),
+    **chosen,
+) -> Path:
     """Bring the steps from `first` to `last`, and what they need, up to date; the run folder.
 
     chosen : fields of `pipeline.Settings`; None is for what the user left open
@@ -129,17 +137,35 @@ def run(
 
     What is up to date is kept; a run that was stopped goes on where it was.
     """
-    _bring(first, last, out, force, data, preset=preset, bundle=bundle, untrained=untrained,
-           seeds=seeds, images=images, simulator=simulator, place=place)  # fmt: skip
+    _bring(
+        first,
+        last,
+        out,
+        force,
+        data,
+        preset=preset,
+        bundle=bundle,
+        untrained=untrained,
+        seeds=seeds,
+        images=images,
+        simulator=simulator,
+        place=place,
+    )
 
 
 @app.command()
 def pretrain(
-    preset: PresetOption = None, out: OutOption = None, force: ForceOption = False,
-    data: DataOption = None, objective: ObjectiveOption = None,
-    all_classes: AllClassesOption = None, order_seed: OrderSeedOption = None,
-    epochs: EpochsOption = None, start: StartOption = None, augment: AugmentOption = None,
-) -> None:  # fmt: skip
+    preset: PresetOption = None,
+    out: OutOption = None,
+    force: ForceOption = False,
+    data: DataOption = None,
+    objective: ObjectiveOption = None,
+    all_classes: AllClassesOption = None,
+    order_seed: OrderSeedOption = None,
+    epochs: EpochsOption = None,
+    start: StartOption = None,
+    augment: AugmentOption = None,
+) -> None:
     """Train the network on the base classes.
 
     The only step that needs PyTorch. With torchrun, several processes share the work.
@@ -151,19 +177,34 @@ def pretrain(
         step.follow()
         return
     try:
-        _bring("pretrain", "pretrain", out, force, data, preset=preset, all_classes=all_classes,
-               objective=objective, order_seed=order_seed, epochs=epochs, start=start,
-               augment=augment, forget=("epochs", "start"))  # fmt: skip
+        _bring(
+            "pretrain",
+            "pretrain",
+            out,
+            force,
+            data,
+            preset=preset,
+            all_classes=all_classes,
+            objective=objective,
+            order_seed=order_seed,
+            epochs=epochs,
+            start=start,
+            augment=augment,
+            forget=("epochs", "start"),
+        )
     finally:
         step.dismiss()
 
 
 @app.command()
 def export(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False,
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
     data: DataOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Write and check the run's bundle.
 
     It comes from the run's own pre-training, from a file, or from the package.
@@ -173,52 +214,86 @@ def export(
 
 @app.command()
 def cil(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False, seeds: SeedsOption = None,
-    data: DataOption = None, order_seed: OrderSeedOption = None, step: StepOption = None,
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
+    seeds: SeedsOption = None,
+    data: DataOption = None,
+    order_seed: OrderSeedOption = None,
+    step: StepOption = None,
     dump: DumpOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Learn class after class in the chip's integers.
 
     Beside it: naive and cumulative learning, and a float classifier.
     """
-    _bring("cil", "cil", out, force, data, preset=preset, bundle=bundle, untrained=untrained,
-           seeds=seeds, order_seed=order_seed, step=step, dump=dump)  # fmt: skip
+    _bring(
+        "cil",
+        "cil",
+        out,
+        force,
+        data,
+        preset=preset,
+        bundle=bundle,
+        untrained=untrained,
+        seeds=seeds,
+        order_seed=order_seed,
+        step=step,
+        dump=dump,
+    )
 
 
 @app.command()
 def simulate(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False,
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
     data: DataOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Count the cycles and events of the chip.
 
     Of an inference and of a retraining session.
     """
-    _bring("simulate", "simulate", out, force, data, preset=preset, bundle=bundle, untrained=untrained)
+    _bring(
+        "simulate", "simulate", out, force, data, preset=preset, bundle=bundle, untrained=untrained
+    )
 
 
 @app.command()
 def generate(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False,
-) -> None:  # fmt: skip
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
+) -> None:
     """Write the chip's Verilog."""
     _bring("generate", "generate", out, force, preset=preset, bundle=bundle, untrained=untrained)
 
 
 @app.command()
 def cosim(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False, images: ImagesOption = None,
-    simulator: SimulatorOption = None, fault: FaultOption = None, replay: ReplayOption = None,
-    verilog: VerilogOption = None, trust: TrustOption = False,
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
+    images: ImagesOption = None,
+    simulator: SimulatorOption = None,
+    fault: FaultOption = None,
+    replay: ReplayOption = None,
+    verilog: VerilogOption = None,
+    trust: TrustOption = False,
     netlist: Annotated[
         bool, typer.Option("--netlist", help="Hold the gates that yosys maps the Verilog to.")
     ] = False,
-    waves: WavesOption = None, data: DataOption = None,
-) -> None:  # fmt: skip
+    waves: WavesOption = None,
+    data: DataOption = None,
+) -> None:
     """Hold the Verilog to the simulator.
 
     Every memory bit, event counter and phase boundary, and where they first differ. A fault is
@@ -227,7 +302,9 @@ def cosim(
     if replay is not None:
         given = (preset, out, bundle, images, simulator, fault, verilog, data)
         if untrained or force or netlist or any(option is not None for option in given):
-            raise XnoreplayError("--replay must be alone or with --waves and --trust: all else is in the recorded folder")
+            raise XnoreplayError(
+                "--replay must be alone or with --waves and --trust: all else is in the recorded folder"
+            )
         _replay(replay, waves, trust)
         return
     find_data(data)
@@ -236,10 +313,16 @@ def cosim(
 
         read_verilog(verilog, trust)  # refused before the steps that come first
     chosen: dict[str, Any] = {
-        "preset": preset, "bundle": bundle, "untrained": untrained, "images": images,
-        "simulator": simulator, "faults": tuple(fault or ()), "verilog": verilog, "netlist": netlist,
+        "preset": preset,
+        "bundle": bundle,
+        "untrained": untrained,
+        "images": images,
+        "simulator": simulator,
+        "faults": tuple(fault or ()),
+        "verilog": verilog,
+        "netlist": netlist,
         "trust": trust,
-    }  # fmt: skip
+    }
     if waves is None:
         _bring("cosim", "cosim", out, force, **chosen)
     else:
@@ -283,39 +366,62 @@ def _replay(folder: Path, waves: str | None, trust: bool) -> None:
 
 @app.command()
 def synth(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False, place: PlaceOption = None,
-    family: FamilyOption = None, liberty: LibertyOption = None,
-) -> None:  # fmt: skip
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
+    place: PlaceOption = None,
+    family: FamilyOption = None,
+    liberty: LibertyOption = None,
+) -> None:
     """Check and synthesise the Verilog.
 
     No latch, no warning, every large memory a RAM; cells and resources for FPGA families.
     """
-    _bring("synth", "synth", out, force, preset=preset, bundle=bundle, untrained=untrained,
-           place=place, families=tuple(family) if family else None, liberty=liberty)  # fmt: skip
+    _bring(
+        "synth",
+        "synth",
+        out,
+        force,
+        preset=preset,
+        bundle=bundle,
+        untrained=untrained,
+        place=place,
+        families=tuple(family) if family else None,
+        liberty=liberty,
+    )
 
 
 @app.command()
 def explore(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False, seeds: SeedsOption = None,
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
+    seeds: SeedsOption = None,
     data: DataOption = None,
     sweep: Annotated[
         list[str] | None,
         typer.Option("--sweep", metavar="DIAL=VALUE,...", help="Try these values; repeatable."),
     ] = None,
     spec: Annotated[
-        Path | None, typer.Option("--spec", metavar="FILE", help="TOML file with a section [sweep].")
+        Path | None,
+        typer.Option("--spec", metavar="FILE", help="TOML file with a section [sweep]."),
     ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", metavar="N", help="Processes. [default: all cores]")
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option("--scheduler", metavar="ADDRESS",
-                     help="Run on the workers of a Dask scheduler; local starts some here."),
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Run on the workers of a Dask scheduler; local starts some here.",
+        ),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Search the designs around a preset.
 
     Every combination of dials with accuracy, memory, cycles, energy and area; Pareto fronts, and
@@ -326,19 +432,34 @@ def explore(
 
     if sweep and spec:
         raise XnoreplayError("a sweep must be given by --sweep or by --spec, not by both")
-    chosen = explore_space.parse(sweep) if sweep else explore_space.from_file(spec) if spec else None
+    chosen = (
+        explore_space.parse(sweep) if sweep else explore_space.from_file(spec) if spec else None
+    )
     explore_jobs.engine = explore_jobs.Engine(jobs, scheduler)
-    folder = _bring("explore", "explore", out, force, data, preset=preset, bundle=bundle,
-                    untrained=untrained, seeds=seeds, sweep=chosen)  # fmt: skip
+    folder = _bring(
+        "explore",
+        "explore",
+        out,
+        force,
+        data,
+        preset=preset,
+        bundle=bundle,
+        untrained=untrained,
+        seeds=seeds,
+        sweep=chosen,
+    )
     typer.echo(explore_text.text(result_of(folder / "explore")))
     typer.echo(f"\npoints and pictures: {folder / 'explore'}")
 
 
 @app.command()
 def report(
-    preset: PresetOption = None, out: OutOption = None, bundle: BundleOption = None,
-    untrained: UntrainedOption = False, force: ForceOption = False,
-) -> None:  # fmt: skip
+    preset: PresetOption = None,
+    out: OutOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    force: ForceOption = False,
+) -> None:
     """Write report.html and report.json.
 
     From whatever steps have run.
@@ -367,7 +488,8 @@ def doctor() -> None:
 @app.command()
 def draw(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="SVG file to write. [default: PRESET.svg]")
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="SVG file to write. [default: PRESET.svg]"),
     ] = None,
     preset: LonePresetOption = None,
     settings: cost_commands.SetOption = None,
@@ -404,7 +526,9 @@ def _print_version(asked: bool) -> None:
 def common(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Design a chip that recognises images with a fully-binarised network and keeps learning."""
@@ -447,7 +571,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
     except MemoryError:
-        return _fail("the work must fit into the memory that this process may take, but does not", BAD_INPUT)
+        return _fail(
+            "the work must fit into the memory that this process may take, but does not", BAD_INPUT
+        )
     except OSError as error:
         return _fail(f"a file could not be read or written: {error}", BAD_INPUT)
     except ParserError as error:
@@ -489,7 +615,9 @@ def _readable(sentence: str) -> str:
     a\x1b[2J ... (1,000 characters)
     """
     shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)
-    return re.sub(rf"\S{{{ENDLESS},}}", lambda m: f"{m[0][:SHOWN]}... ({len(m[0]):,} characters)", shown)
+    return re.sub(
+        rf"\S{{{ENDLESS},}}", lambda m: f"{m[0][:SHOWN]}... ({len(m[0]):,} characters)", shown
+    )
 
 
 def entry() -> None:

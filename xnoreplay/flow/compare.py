@@ -68,7 +68,9 @@ def read(path: Path) -> tuple[str, dict[str, Metric]]:
         found = [_metric(m) for m in tree["metrics"]]
         return str(tree["preset"]), {m.name: m for m in found}
     except ReadError as error:
-        raise XnoreplayError(f"{path} must be a run folder with a report, or a report.json, but: {error}") from None
+        raise XnoreplayError(
+            f"{path} must be a run folder with a report, or a report.json, but: {error}"
+        ) from None
     except XnoreplayError:
         raise
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -96,14 +98,20 @@ def _why(error: Exception, file: Path) -> str:
 def _metric(tree: object) -> Metric:
     """A number of a report; ValueError for one with other fields, or with a field of another kind."""
     if not isinstance(tree, dict) or tree.keys() != {f.name for f in fields(Metric)}:
-        raise ValueError(f"a number must have the fields of a report's number, not be {shown(tree)}")
+        raise ValueError(
+            f"a number must have the fields of a report's number, not be {shown(tree)}"
+        )
     metric = Metric(**tree)
     texts = (metric.name, metric.unit, metric.better, metric.origin)
     known = all(isinstance(t, str) for t in texts) and not isinstance(metric.value, bool)
     if metric.value is not None:
-        known = known and isinstance(metric.value, int | float) and -GREATEST < metric.value < GREATEST
+        known = (
+            known and isinstance(metric.value, int | float) and -GREATEST < metric.value < GREATEST
+        )
     if not known:
-        raise ValueError(f"a number must have a name, a unit and a value of at most {GREATEST:g}, not {shown(tree)}")
+        raise ValueError(
+            f"a number must have a name, a unit and a value of at most {GREATEST:g}, not {shown(tree)}"
+        )
     return metric
 
 
@@ -123,9 +131,10 @@ def text(first: Path, second: Path, events: bool = False) -> str:
     if not found:
         return head + "every number is the same"
     counts = ", ".join(
-        f"{sum(c.verdict == v for c in found)} {v}" for v in VERDICTS
+        f"{sum(c.verdict == v for c in found)} {v}"
+        for v in VERDICTS
         if any(c.verdict == v for c in found)
-    )  # fmt: skip
+    )
     rows = [[c.name, _shown(c.before), _shown(c.after), _percent(c), c.verdict] for c in shown]
     rows.sort(key=lambda row: VERDICTS.index(row[-1]))
     hidden = len(found) - len(shown)

@@ -92,7 +92,9 @@ def _list(path: Path) -> tuple[list[str], list[int]]:
     try:
         lines = reading.text(path).split("\n")
     except (OSError, ValueError) as error:
-        raise XnoreplayError(f"{path} must be a file list of CORe50, but: {error}; {_get()}") from None
+        raise XnoreplayError(
+            f"{path} must be a file list of CORe50, but: {error}; {_get()}"
+        ) from None
     paths, labels = [], []
     for number, line in enumerate(lines, start=1):
         if not line.strip():

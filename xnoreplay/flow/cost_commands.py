@@ -16,17 +16,23 @@ from xnoreplay.flow.options import (
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="DIAL=VALUE", help="Another value of a dial of the target; repeatable."),
+    typer.Option(
+        "--set", metavar="DIAL=VALUE", help="Another value of a dial of the target; repeatable."
+    ),
 ]
 SramOption = Annotated[
     Path | None,
-    typer.Option("--sram", metavar="FILE", help="SRAM costs of your own, from characterize --cacti."),
+    typer.Option(
+        "--sram", metavar="FILE", help="SRAM costs of your own, from characterize --cacti."
+    ),
 ]
 
 
 LogicOption = Annotated[
     Path | None,
-    typer.Option("--logic", metavar="FILE", help="Logic costs of your own, from characterize --liberty."),
+    typer.Option(
+        "--logic", metavar="FILE", help="Logic costs of your own, from characterize --liberty."
+    ),
 ]
 
 
@@ -75,20 +81,26 @@ def chosen_bundle(preset, bundle: Path | None, untrained: bool):
 
 
 def estimate(
-    preset: LonePresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
     data: DataOption = None,
     settings: SetOption = None,
     task: Annotated[int, typer.Option("--task", metavar="N", help="Which session, from 1.")] = 1,
     explain: Annotated[
         str | None,
-        typer.Option("--explain", metavar="FIGURE",
-                     help="Print where the figures with this in their name come from; all for all."),
+        typer.Option(
+            "--explain",
+            metavar="FIGURE",
+            help="Print where the figures with this in their name come from; all for all.",
+        ),
     ] = None,
     json: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here too.")
     ] = None,
-    sram: SramOption = None, logic: LogicOption = None,
-) -> None:  # fmt: skip
+    sram: SramOption = None,
+    logic: LogicOption = None,
+) -> None:
     """Price a retraining session in bits, cycles and joules.
 
     Of any network, target and scenario, in seconds: memory by instance and role for latent and
@@ -129,8 +141,11 @@ def validate(
 
 
 def characterize(
-    preset: LonePresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
-    data: DataOption = None, settings: SetOption = None,
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    data: DataOption = None,
+    settings: SetOption = None,
     liberty: Annotated[
         Path | None,
         typer.Option("--liberty", metavar="FILE", help="Standard cells; also gzipped."),
@@ -141,13 +156,17 @@ def characterize(
     node: Annotated[int, typer.Option("--node", metavar="NM", help="Node of CACTI's SRAMs.")] = 45,
     device: Annotated[
         list[str] | None,
-        typer.Option("--device", metavar="TYPE", help="hp, lop or lstp; repeatable. [default: all]"),
+        typer.Option(
+            "--device", metavar="TYPE", help="hp, lop or lstp; repeatable. [default: all]"
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Where the costs go. [default: logic.json, sram.csv]"),
+        typer.Option(
+            "--out", metavar="FILE", help="Where the costs go. [default: logic.json, sram.csv]"
+        ),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure costs with your own cells or CACTI.
 
     With --liberty a lane and the update unit are mapped and run with the simulator's activity; with
@@ -198,7 +217,8 @@ def compare(
 
 
 def place(
-    preset: LonePresetOption = None, settings: SetOption = None,
+    preset: LonePresetOption = None,
+    settings: SetOption = None,
     unit: Annotated[
         str, typer.Option("--unit", metavar="NAME", help="chip, or array: its lanes alone.")
     ] = "chip",
@@ -212,7 +232,7 @@ def place(
     minutes: Annotated[
         float, typer.Option("--minutes", metavar="N", help="Of a seed, before it is given up.")
     ] = 30.0,
-) -> None:  # fmt: skip
+) -> None:
     """Place and route for ECP5, and print the clock of every seed.
 
     Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.

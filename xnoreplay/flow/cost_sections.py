@@ -26,8 +26,9 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
             continue
         run = simulated[name]
         total = run["cycles"]
-        section.heading(f"{title[0].upper()}{title[1:]}: {total:,} cycles, "
-                        f"{quantity(total / clock, 's')}")  # fmt: skip
+        section.heading(
+            f"{title[0].upper()}{title[1:]}: {total:,} cycles, {quantity(total / clock, 's')}"
+        )
         phases = {p: n for p, n in run["phases"].items() if n}
         section.figure(
             figures.bars(list(phases), [float(n) for n in phases.values()], "cycles"),
@@ -60,10 +61,17 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
         section.table(
             ["simulated by", "modelled cycles a second"],
             [[mode, quantity(float(rate), "cycle/s")] for mode, rate in speed.items()],
-            ["", "n"], caption="Speed on the machine named below.",
-        )  # fmt: skip
+            ["", "n"],
+            caption="Speed on the machine named below.",
+        )
         for mode, rate in speed.items():
-            section.metric(f"speed.{mode.replace(',', '').replace(' ', '_')}", rate, "cycle/s", "higher", "tool")
+            section.metric(
+                f"speed.{mode.replace(',', '').replace(' ', '_')}",
+                rate,
+                "cycle/s",
+                "higher",
+                "tool",
+            )
     return section
 
 
@@ -74,16 +82,26 @@ def utilisation(section: Section, name: str, found: dict[str, dict]) -> None:
     for phase, row in found.items():
         idle = row["cycles"] - row["beats"]
         lost = "" if phase in SUMS else quantity(idle / total, "fraction")
-        rows.append([phase, f"{row['beats']:,}", f"{row['cycles']:,}",
-                     quantity(share(row), "fraction"), lost])  # fmt: skip
+        rows.append(
+            [
+                phase,
+                f"{row['beats']:,}",
+                f"{row['cycles']:,}",
+                quantity(share(row), "fraction"),
+                lost,
+            ]
+        )
     of = {"inference": "one inference", "session": "the retraining alone, without its images"}[name]
     section.table(
-        ["phase", "beats", "cycles", "array busy", "of all cycles, lost here"], rows,
-        ["", "n", "n", "n", "n"], caption=f"How busy the array is: {of}.",
-    )  # fmt: skip
+        ["phase", "beats", "cycles", "array busy", "of all cycles, lost here"],
+        rows,
+        ["", "n", "n", "n", "n"],
+        caption=f"How busy the array is: {of}.",
+    )
     for phase in SUMS & found.keys():
-        section.metric(f"array.{name}.busy.{phase}", share(found[phase]), "fraction", "higher",
-                       "counted")  # fmt: skip
+        section.metric(
+            f"array.{name}.busy.{phase}", share(found[phase]), "fraction", "higher", "counted"
+        )
 
 
 def retraining(section: Section, name: str, run: dict) -> None:
@@ -95,7 +113,9 @@ def retraining(section: Section, name: str, run: dict) -> None:
         rows.append([f"a {what}", f"{count:,}", f"{spent / count:,.1f}"])
         section.metric(f"cycles.{name}.per_{what}", spent / count, "cycle", "lower", "counted")
     section.table(
-        ["retraining", "of them", "cycles each"], rows, ["", "n", "n"],
+        ["retraining", "of them", "cycles each"],
+        rows,
+        ["", "n", "n"],
         caption=f"{spent:,} cycles of the phases from balance to the updates.",
     )
 
@@ -130,18 +150,33 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
             f"Energy by part, {title}; whiskers from low to high. Parts below 0.2 % are left out.",
         )
         section.table(
-            ["part", "event", "count", "low each", "nominal each", "high each", "nominal",
-             "source"],
             [
-                [r["part"], r["event"], f"{r['count']:,}", *(quantity(c, "J") for c in r["cost"]),
-                 quantity(r["joules"][1], "J"), r["source"]]
+                "part",
+                "event",
+                "count",
+                "low each",
+                "nominal each",
+                "high each",
+                "nominal",
+                "source",
+            ],
+            [
+                [
+                    r["part"],
+                    r["event"],
+                    f"{r['count']:,}",
+                    *(quantity(c, "J") for c in r["cost"]),
+                    quantity(r["joules"][1], "J"),
+                    r["source"],
+                ]
                 for r in sorted(run["rows"], key=lambda r: -r["joules"][1])
             ],
             ["code", "code", "n", "n", "n", "n", "n", "source"],
             folded=f"All {len(run['rows'])} rows, with unit costs and sources",
-        )  # fmt: skip
-        for bound, joules, watts in zip(("low", "nominal", "high"), run["total"], run["watts"],
-                                        strict=True):  # fmt: skip
+        )
+        for bound, joules, watts in zip(
+            ("low", "nominal", "high"), run["total"], run["watts"], strict=True
+        ):
             section.metric(f"energy.{name}.{bound}", joules, "J", "lower", "modelled")
             section.metric(f"power.{name}.{bound}", watts, "W", "lower", "modelled")
         for part, joules in run["parts"].items():
@@ -153,23 +188,33 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
 
 def _published(section: Section, estimate: dict) -> None:
     rows = [
-        [f"this chip, {name}", (f"{estimate['technology']['node']}, "
-         f"{estimate['technology']['supply_v']} V"), "",
-         " to ".join(quantity(j, "J") for j in run["joules_per_operation"][::2]),
-         "memories, array, control; see above"]
-        for name, run in estimate["energy"].items() if run["joules_per_operation"]
-    ]  # fmt: skip
+        [
+            f"this chip, {name}",
+            (f"{estimate['technology']['node']}, {estimate['technology']['supply_v']} V"),
+            "",
+            " to ".join(quantity(j, "J") for j in run["joules_per_operation"][::2]),
+            "memories, array, control; see above",
+        ]
+        for name, run in estimate["energy"].items()
+        if run["joules_per_operation"]
+    ]
     rows += [
-        [c["chip"], c["technology"], quantity(c["published"], "J"), quantity(c["scaled"], "J"),
-         f"{c['scope']}. {c['source']}"]
+        [
+            c["chip"],
+            c["technology"],
+            quantity(c["published"], "J"),
+            quantity(c["scaled"], "J"),
+            f"{c['scope']}. {c['source']}",
+        ]
         for c in estimate["published"]
-    ]  # fmt: skip
+    ]
     section.table(
-        ["chip", "technology", "as published", "at this technology", "scope and source"], rows,
+        ["chip", "technology", "as published", "at this technology", "scope and source"],
+        rows,
         ["", "", "n", "n", "source"],
         caption="Energy a binary operation (an XNOR or its addition), beside published chips "
         "scaled by the same rule. Far scaling is uncertain: this is context, not a check.",
-    )  # fmt: skip
+    )
 
 
 def fpga_family(section: Section, family: str, found: dict) -> None:
@@ -177,7 +222,9 @@ def fpga_family(section: Section, family: str, found: dict) -> None:
     title, kinds = TITLES[family], list(KINDS)
     if sums := found.get("resources"):
         section.table(
-            [title, "used"], [[kind, f"{n:,}"] for kind, n in sums.items()], ["", "n"],
+            [title, "used"],
+            [[kind, f"{n:,}"] for kind, n in sums.items()],
+            ["", "n"],
             caption="Resources after mapping.",
         )
         for kind, n in sums.items():
@@ -185,13 +232,18 @@ def fpga_family(section: Section, family: str, found: dict) -> None:
     section.table(
         ["memory", "instances", "bits of one", "RAM", *kinds],
         [
-            [row["name"], f"{row['instances']:,}", f"{row['bits']:,}", "yes" if row["ram"] else "no",
-             *(f"{row[kind]:,}" for kind in kinds)]
+            [
+                row["name"],
+                f"{row['instances']:,}",
+                f"{row['bits']:,}",
+                "yes" if row["ram"] else "no",
+                *(f"{row[kind]:,}" for kind in kinds),
+            ]
             for row in found["memories"]
         ],
         ["code", "n", "n", "", *["n"] * len(kinds)],
         caption=f"Each memory alone on {title}: whether it becomes RAM, and the cells of one instance.",
-    )  # fmt: skip
+    )
 
 
 def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
@@ -216,14 +268,20 @@ def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
         f"{sum(synth['checked_cells'].values()):,} cells before mapping, "
         f"{synth['memory_bits']:,} memory bits recognised."
     )
-    names = {"lut4": "look-up tables of 4 inputs", "carry": "carry cells, 2 bits each",
-             "distributed_ram": "distributed memories, 16×4", "flip_flops": "flip-flops",
-             "block_ram": "block memories, 18 kbit", "multipliers": "multipliers"}  # fmt: skip
+    names = {
+        "lut4": "look-up tables of 4 inputs",
+        "carry": "carry cells, 2 bits each",
+        "distributed_ram": "distributed memories, 16×4",
+        "flip_flops": "flip-flops",
+        "block_ram": "block memories, 18 kbit",
+        "multipliers": "multipliers",
+    }
     section.table(
         ["Lattice ECP5", "used"],
         [[names[k], f"{n:,}"] for k, n in synth["resources"].items()],
-        ["", "n"], caption="Resources after mapping.",
-    )  # fmt: skip
+        ["", "n"],
+        caption="Resources after mapping.",
+    )
     for name, n in synth["resources"].items():
         section.metric(f"ecp5.{name}", n, "cell", "lower", "tool")
     section.metric("synth.latches", synth["latches"], "latch", "lower", "tool")
@@ -239,6 +297,8 @@ def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
         section.metric("asic.area", cells["area"], "library unit", "lower", "tool")
     if placed := synth.get("placement"):
         clocks = ", ".join(quantity(hz, "Hz") if hz else "not routed" for hz in placed["seeds"])
-        section.text(f"Placed and routed on ECP5 {placed['device']['size']}, a seed each: {clocks}.")
+        section.text(
+            f"Placed and routed on ECP5 {placed['device']['size']}, a seed each: {clocks}."
+        )
         section.metric("ecp5.clock", placed["median"], "Hz", "higher", "tool")
     return section

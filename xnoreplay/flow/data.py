@@ -99,7 +99,9 @@ def of(preset: Preset) -> Dataset:
         Also where the scenario has more classes than the data set.
     """
     if preset.scenario.dataset == RANDOM:
-        images = max(RANDOM_IMAGES, TEST_STRIDE * preset.scenario.classes)  # one to test of each class
+        images = max(
+            RANDOM_IMAGES, TEST_STRIDE * preset.scenario.classes
+        )  # one to test of each class
         return _random(preset.network.image_shape, preset.scenario.classes, images)
     scenario = preset.scenario
     dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
@@ -209,9 +211,7 @@ BROUGHT = ("cifar100", "core50")
 """Those that the user brings."""
 
 
-def _random(
-    shape: tuple[int, int, int], classes: int, count: int = RANDOM_IMAGES
-) -> Dataset:
+def _random(shape: tuple[int, int, int], classes: int, count: int = RANDOM_IMAGES) -> Dataset:
     """Always the same random images; see `of`."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     labels = np.arange(count) % classes

@@ -20,13 +20,23 @@ LINE, TITLE, PADDING = 16, 20, 10  # height of a line of text, of a title, and s
 TOP = 84  # height of what stands above the first row: the heading and the way back to the maps
 
 LIGHT = {
-    "ink": "#1f2933", "soft": "#52606d", "edge": "#9aa5b1", "logic": "#f5f7fa",
-    "memory": "#e3f0fb", "array": "#fdf1dc", "frame": "#ffffff",
-}  # fmt: skip
+    "ink": "#1f2933",
+    "soft": "#52606d",
+    "edge": "#9aa5b1",
+    "logic": "#f5f7fa",
+    "memory": "#e3f0fb",
+    "array": "#fdf1dc",
+    "frame": "#ffffff",
+}
 DARK = {
-    "ink": "#e4e7eb", "soft": "#a7b3c2", "edge": "#66788a", "logic": "#26313d",
-    "memory": "#173a57", "array": "#4d3a17", "frame": "#12181f",
-}  # fmt: skip
+    "ink": "#e4e7eb",
+    "soft": "#a7b3c2",
+    "edge": "#66788a",
+    "logic": "#26313d",
+    "memory": "#173a57",
+    "array": "#4d3a17",
+    "frame": "#12181f",
+}
 """Colours of either theme, by what they are for."""
 SIZES = {"heading": 16, "title": 13}  # pixels of text; all other text has 12
 SMALL = 12
@@ -162,11 +172,33 @@ UNITS = (
     Unit("window", "Line buffer, 3 × 3 windows", 1, 1, ("line",), lambda _: []),
     Unit("dense", "Dense layers, prediction", 3, 1, ("act.latent",), _dense),
     Unit("classifier", "Classifier", 0, 2, ("cls",), _classifier, kind="memory"),
-    Unit("lgap", "LGAP, two counters a channel", 1, 2, (), lambda p: [f"{p.lgap.pixels} pixels a map"]),
+    Unit(
+        "lgap",
+        "LGAP, two counters a channel",
+        1,
+        2,
+        (),
+        lambda p: [f"{p.lgap.pixels} pixels a map"],
+    ),
     Unit("replay", "Replay", 3, 2, ("replay", "staging"), _replay, kind="memory"),
     Unit("random", f"{len(LFSR_SEEDS)} random registers of 32 bits", 0, 3, (), _random),
-    Unit("update", "Update of proxies", 1, 3, (), lambda p: [f"shift, round, saturate, S = {p.target.segment}"]),
-    Unit("batch", "Minibatch", 2, 3, ("batch",), lambda p: [f"{p.target.batch} samples"], kind="memory"),
+    Unit(
+        "update",
+        "Update of proxies",
+        1,
+        3,
+        (),
+        lambda p: [f"shift, round, saturate, S = {p.target.segment}"],
+    ),
+    Unit(
+        "batch",
+        "Minibatch",
+        2,
+        3,
+        ("batch",),
+        lambda p: [f"{p.target.batch} samples"],
+        kind="memory",
+    ),
     Unit("error", "Error", 3, 3, ("table",), _error),
 )
 """All blocks but the host's."""
@@ -241,21 +273,36 @@ def chip_pdf(plan: Plan, title: str) -> bytes:
             for kind, box in drawing.blocks:
                 axes.add_patch(
                     patches.FancyBboxPatch(
-                        (box.x + 6, box.y + 6), box.w - 12, box.h - 12, lw=pixel,
-                        boxstyle="round,pad=6", facecolor=LIGHT[kind], edgecolor=LIGHT["edge"],
+                        (box.x + 6, box.y + 6),
+                        box.w - 12,
+                        box.h - 12,
+                        lw=pixel,
+                        boxstyle="round,pad=6",
+                        facecolor=LIGHT[kind],
+                        edgecolor=LIGHT["edge"],
                     )
-                )  # fmt: skip
+                )
             for way in drawing.ways:
                 axes.plot(*zip(*way, strict=True), color=LIGHT["soft"], lw=1.4 * pixel)
-                tip = {"arrowstyle": "-|>", "lw": 0, "color": LIGHT["soft"], "shrinkA": 0, "shrinkB": 0}
+                tip = {
+                    "arrowstyle": "-|>",
+                    "lw": 0,
+                    "color": LIGHT["soft"],
+                    "shrinkA": 0,
+                    "shrinkB": 0,
+                }
                 axes.annotate("", xy=way[-1], xytext=way[-2], arrowprops=tip)
             for word in drawing.words:
                 axes.text(
-                    word.x, word.y, word.text, fontsize=SIZES.get(word.style, SMALL) * pixel * 0.92,
-                    weight="bold" if word.style in SIZES else "normal", parse_math=False,
+                    word.x,
+                    word.y,
+                    word.text,
+                    fontsize=SIZES.get(word.style, SMALL) * pixel * 0.92,
+                    weight="bold" if word.style in SIZES else "normal",
+                    parse_math=False,
                     color=LIGHT["soft" if word.style == "soft" else "ink"],
                     ha="center" if word.centred else "left",
-                )  # fmt: skip
+                )
             file = io.BytesIO()
             figure.savefig(file, format="pdf", metadata={"CreationDate": None})
         finally:
@@ -336,7 +383,9 @@ class _Layout:
         for u in UNITS:
             last = u.row + u.rows - 1
             x = MARGIN + u.column * (COLUMN_WIDTH + COLUMN_GAP)
-            boxes[u.name] = _Box(x, tops[u.row], COLUMN_WIDTH, tops[last] + rows[last] - tops[u.row])
+            boxes[u.name] = _Box(
+                x, tops[u.row], COLUMN_WIDTH, tops[last] + rows[last] - tops[u.row]
+            )
         width = 4 * COLUMN_WIDTH + 3 * COLUMN_GAP
         height = TITLE + LINE * len(self._host()) + 2 * PADDING
         boxes["host"] = _Box(MARGIN, tops[-1] + rows[-1] + ROW_GAP, width, height)
@@ -385,37 +434,101 @@ class _Layout:
         return [
             self._arrow([(0, b["input"].down(0.5)), (b["input"].x, b["input"].down(0.5))]),
             self._arrow(_across(b["input"], b["maps"], 0.35), f"{word}"),
-            self._arrow([(b["maps"].middle, b["maps"].bottom), (b["maps"].middle, b["window"].y)], f"{word}"),
+            self._arrow(
+                [(b["maps"].middle, b["maps"].bottom), (b["maps"].middle, b["window"].y)], f"{word}"
+            ),
             self._arrow(_across(b["window"], array, 0.5), f"{window}"),
-            self._arrow([(array.right, b["signs"].down(0.5)), (b["signs"].x, b["signs"].down(0.5))],
-                        f"{plan.target.lanes} sums"),
-            self._arrow([(b["signs"].middle, b["signs"].y), (b["signs"].middle, above),
-                         (b["maps"].middle, above), (b["maps"].middle, b["maps"].y)],
-                        f"{plan.target.lanes} bits of the next map", at=1),
-            self._arrow([(b["maps"].x, b["maps"].down(0.75)), (gap[0] + 14, b["maps"].down(0.75)),
-                         (gap[0] + 14, b["lgap"].down(0.5)), (b["lgap"].x, b["lgap"].down(0.5))]),
+            self._arrow(
+                [(array.right, b["signs"].down(0.5)), (b["signs"].x, b["signs"].down(0.5))],
+                f"{plan.target.lanes} sums",
+            ),
+            self._arrow(
+                [
+                    (b["signs"].middle, b["signs"].y),
+                    (b["signs"].middle, above),
+                    (b["maps"].middle, above),
+                    (b["maps"].middle, b["maps"].y),
+                ],
+                f"{plan.target.lanes} bits of the next map",
+                at=1,
+            ),
+            self._arrow(
+                [
+                    (b["maps"].x, b["maps"].down(0.75)),
+                    (gap[0] + 14, b["maps"].down(0.75)),
+                    (gap[0] + 14, b["lgap"].down(0.5)),
+                    (b["lgap"].x, b["lgap"].down(0.5)),
+                ]
+            ),
             self._arrow(_across(b["lgap"], array, 0.5), f"{word}"),
-            self._arrow([(b["weights"].right, b["weights"].down(0.7)), (gap[0] - 4, b["weights"].down(0.7)),
-                         (gap[0] - 4, ends - 7), (array.x, ends - 7)], f"{window}", at=2),
-            self._arrow([(b["classifier"].right, b["classifier"].down(0.25)),
-                         (gap[0] - 4, b["classifier"].down(0.25)), (gap[0] - 4, ends + 7), (array.x, ends + 7)],
-                        f"{window}", at=2),
-            self._arrow([(array.right, b["dense"].down(0.5)), (b["dense"].x, b["dense"].down(0.5))], "1 sum"),
-            self._arrow([(b["dense"].middle, b["dense"].bottom), (b["dense"].middle, b["replay"].y)],
-                        f"latent, {word}"),
-            self._arrow([(b["replay"].x, b["replay"].down(0.8)), (gap[2] + 10, b["replay"].down(0.8)),
-                         (gap[2] + 10, batch.down(0.25)), (batch.right, batch.down(0.25))]),
+            self._arrow(
+                [
+                    (b["weights"].right, b["weights"].down(0.7)),
+                    (gap[0] - 4, b["weights"].down(0.7)),
+                    (gap[0] - 4, ends - 7),
+                    (array.x, ends - 7),
+                ],
+                f"{window}",
+                at=2,
+            ),
+            self._arrow(
+                [
+                    (b["classifier"].right, b["classifier"].down(0.25)),
+                    (gap[0] - 4, b["classifier"].down(0.25)),
+                    (gap[0] - 4, ends + 7),
+                    (array.x, ends + 7),
+                ],
+                f"{window}",
+                at=2,
+            ),
+            self._arrow(
+                [(array.right, b["dense"].down(0.5)), (b["dense"].x, b["dense"].down(0.5))], "1 sum"
+            ),
+            self._arrow(
+                [(b["dense"].middle, b["dense"].bottom), (b["dense"].middle, b["replay"].y)],
+                f"latent, {word}",
+            ),
+            self._arrow(
+                [
+                    (b["replay"].x, b["replay"].down(0.8)),
+                    (gap[2] + 10, b["replay"].down(0.8)),
+                    (gap[2] + 10, batch.down(0.25)),
+                    (batch.right, batch.down(0.25)),
+                ]
+            ),
             self._arrow([(batch.middle, batch.y), (batch.middle, array.bottom)], "samples, deltas"),
-            self._arrow([(array.right, low), (gap[2] - 8, low), (gap[2] - 8, error.y - ROW_GAP / 3),
-                         (error.middle, error.y - ROW_GAP / 3), (error.middle, error.y)], "logits", at=2),
+            self._arrow(
+                [
+                    (array.right, low),
+                    (gap[2] - 8, low),
+                    (gap[2] - 8, error.y - ROW_GAP / 3),
+                    (error.middle, error.y - ROW_GAP / 3),
+                    (error.middle, error.y),
+                ],
+                "logits",
+                at=2,
+            ),
             self._arrow([(error.x, error.down(0.75)), (batch.right, batch.down(0.75))]),
-            self._arrow([(array.x, low), (gap[1], low), (gap[1], b["update"].down(0.4)),
-                         (b["update"].right, b["update"].down(0.4))], "gradients", at=1),
-            self._arrow([(b["update"].x, b["update"].down(0.3)), (gap[0] + 2, b["update"].down(0.3)),
-                         (gap[0] + 2, b["classifier"].down(0.75)),
-                         (b["classifier"].right, b["classifier"].down(0.75))]),
+            self._arrow(
+                [
+                    (array.x, low),
+                    (gap[1], low),
+                    (gap[1], b["update"].down(0.4)),
+                    (b["update"].right, b["update"].down(0.4)),
+                ],
+                "gradients",
+                at=1,
+            ),
+            self._arrow(
+                [
+                    (b["update"].x, b["update"].down(0.3)),
+                    (gap[0] + 2, b["update"].down(0.3)),
+                    (gap[0] + 2, b["classifier"].down(0.75)),
+                    (b["classifier"].right, b["classifier"].down(0.75)),
+                ]
+            ),
             self._arrow(_across(b["random"], b["update"], 0.75)),
-        ]  # fmt: skip
+        ]
 
     @staticmethod
     def _arrow(

@@ -90,9 +90,14 @@ def validation(latents: cil.Latents) -> cil.Latents:
 
 
 def run(
-    preset: Preset, bundle: Bundle, seeds: Iterable[int], progress: Progress,
-    chosen: dict[str, tuple] | None = None, workers: int = 1, file: Path | None = None,
-) -> dict:  # fmt: skip
+    preset: Preset,
+    bundle: Bundle,
+    seeds: Iterable[int],
+    progress: Progress,
+    chosen: dict[str, tuple] | None = None,
+    workers: int = 1,
+    file: Path | None = None,
+) -> dict:
     """Rows of every dial's every value: label, scores over the seeds, and the float baseline.
 
     Accuracies are in [0, 1], on validation samples. So many workers compute side by side; file: of
@@ -128,7 +133,9 @@ def run(
 
     results = []
     with progress.task("dials", len(jobs)) as task:
-        for ((dial, value, *_), _), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):
+        for ((dial, value, *_), _), result in zip(
+            jobs, side_by_side(one, jobs, workers), strict=True
+        ):
             results.append(result)
             task.advance(1, f"{dial} {value}".strip())
     rows = []

@@ -50,7 +50,9 @@ def text(diagnoses: list[Diagnosis]) -> str:
 
 def caches_text() -> str:
     """One line a cache: whether a file could be written there just now, what it keeps, where."""
-    beside = Path(os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parents[1] / "sim" / "__pycache__")
+    beside = Path(
+        os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parents[1] / "sim" / "__pycache__"
+    )
     own, user, yowasp = caches.CACHE, "XDG_CACHE_HOME", os.environ.get("YOWASP_CACHE_DIR")
     rows = (
         ("kernels of the simulator", [beside, caches.folder("kernels")], own),
@@ -58,7 +60,9 @@ def caches_text() -> str:
         ("yosys and nextpnr", [Path(yowasp) if yowasp else caches.home()], user),
     )
     width = max(len(what) for what, _, _ in rows)
-    return "\n".join(_cache_line(f"{what:{width}}", places, variable) for what, places, variable in rows)
+    return "\n".join(
+        _cache_line(f"{what:{width}}", places, variable) for what, places, variable in rows
+    )
 
 
 def _cache_line(what: str, places: list[Path | None], variable: str) -> str:

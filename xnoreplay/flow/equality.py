@@ -2,10 +2,14 @@
 
 AMOUNTS = ("images", "outputs", "memory_bits", "counters", "phases", "cycles", "events")
 COSIM_AMOUNTS = {
-    "images": "images.in_full", "outputs": "predictions", "memory_bits": "memory.bits",
-    "counters": "wire counters", "phases": "boundaries", "cycles": "cycles",
+    "images": "images.in_full",
+    "outputs": "predictions",
+    "memory_bits": "memory.bits",
+    "counters": "wire counters",
+    "phases": "boundaries",
+    "cycles": "cycles",
     "events": "replay.events",
-}  # fmt: skip
+}
 SIMULATORS = ("verilator", "icarus")
 
 
@@ -13,11 +17,16 @@ def comparisons(results: dict[str, dict]) -> list[dict]:
     """Rows: ``step``, ``what``, ``equal``, and how many of each of `AMOUNTS` were compared."""
     rows = []
     if golden := results.get("export", {}).get("golden"):
-        rows.append({
-            "step": "export", "what": "reference = exporting program, golden pairs",
-            "images": golden["images"], "memory_bits": golden["latent_bits"],
-            "outputs": golden["logits"], "equal": True,
-        })  # fmt: skip
+        rows.append(
+            {
+                "step": "export",
+                "what": "reference = exporting program, golden pairs",
+                "images": golden["images"],
+                "memory_bits": golden["latent_bits"],
+                "outputs": golden["logits"],
+                "equal": True,
+            }
+        )
     for row in results.get("simulate", {}).get("equality", []):
         rows.append({"step": "simulate", **row})
     design = "netlist" if "netlist" in results.get("cosim", {}) else "RTL"

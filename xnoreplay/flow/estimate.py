@@ -78,7 +78,10 @@ def cell_operations(plan: Plan, counters: Mapping[str, float]) -> float:
 
 
 def energy(
-    plan: Plan, counters: Mapping[str, float], cycles: float, instances: Iterable[Memory] | None = None
+    plan: Plan,
+    counters: Mapping[str, float],
+    cycles: float,
+    instances: Iterable[Memory] | None = None,
 ) -> list[Row]:
     """Energy of counted events on the plan's target.
 
@@ -152,8 +155,11 @@ def _measured_rows(
         _row("lanes, logic", "leakage", lanes, own.lane_leakage, seconds),
         _row("update units, logic", "leakage", 1, own.update_leakage, seconds),
     ]
-    found += [_row("update units", f"{n}.writes", count, own.update_segment)
-              for n, count in updates.items() if count]  # fmt: skip
+    found += [
+        _row("update units", f"{n}.writes", count, own.update_segment)
+        for n, count in updates.items()
+        if count
+    ]
     return [r for r in rows if not replaced(r)] + [r for r in found if r.count]
 
 
@@ -224,7 +230,10 @@ def split(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
 
 
 def price(
-    plan: Plan, counters: Mapping[str, float], cycles: float, instances: Iterable[Memory] | None = None
+    plan: Plan,
+    counters: Mapping[str, float],
+    cycles: float,
+    instances: Iterable[Memory] | None = None,
 ) -> dict:
     """Rows, sums by part and by `split`, time, power and energy an operation of one counted run."""
     rows = energy(plan, counters, cycles, instances)

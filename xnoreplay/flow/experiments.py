@@ -26,14 +26,21 @@ from xnoreplay.spec.machine import cores
 
 
 def dials(
-    preset: LonePresetOption = None, bundle: BundleOption = None, seeds: LoneSeedsOption = None,
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    seeds: LoneSeedsOption = None,
     dial: Annotated[
         list[str] | None,
-        typer.Option("--dial", metavar="NAME=VALUE,...",
-                     help="Try these values alone; repeatable. [default: all dials]"),
+        typer.Option(
+            "--dial",
+            metavar="NAME=VALUE,...",
+            help="Try these values alone; repeatable. [default: all dials]",
+        ),
     ] = None,
-    data: DataOption = None, latents: LatentsOption = None, workers: WorkersOption = None,
-) -> None:  # fmt: skip
+    data: DataOption = None,
+    latents: LatentsOption = None,
+    workers: WorkersOption = None,
+) -> None:
     """Measure what each dial of learning costs.
 
     One at a time around the preset, on validation samples; prints a table.
@@ -46,20 +53,25 @@ def dials(
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
     given = trained.checked(chosen, bundle)
-    result = measuring.run(
-        chosen, given, range(count), default(), tried, side_by_side, latents
-    )
+    result = measuring.run(chosen, given, range(count), default(), tried, side_by_side, latents)
     typer.echo(measuring.markdown(result))
 
 
 def systems(
-    preset: LonePresetOption = None, bundle: BundleOption = None, data: DataOption = None,
-    seeds: LoneSeedsOption = None, order_seed: OrderSeedOption = None, step: StepOption = None,
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    data: DataOption = None,
+    seeds: LoneSeedsOption = None,
+    order_seed: OrderSeedOption = None,
+    step: StepOption = None,
     system: Annotated[
         list[str] | None,
-        typer.Option("--system", metavar="NAME",
-                     help="naive, naive-reset, cumulative, cumulative-reset, latent or native; "
-                          "repeatable. [default: latent]"),
+        typer.Option(
+            "--system",
+            metavar="NAME",
+            help="naive, naive-reset, cumulative, cumulative-reset, latent or native; "
+            "repeatable. [default: latent]",
+        ),
     ] = None,
     rule: Annotated[str, typer.Option("--rule", metavar="NAME", help="float or chip.")] = "float",
     loss: Annotated[
@@ -71,19 +83,24 @@ def systems(
     ] = True,
     buffer: Annotated[
         list[float] | None,
-        typer.Option("--buffer", metavar="MB",
-                     help="Memory in 10^6 bits; repeatable. [default: the preset's]"),
+        typer.Option(
+            "--buffer",
+            metavar="MB",
+            help="Memory in 10^6 bits; repeatable. [default: the preset's]",
+        ),
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option("--epochs", metavar="N", help="Of a session. [default: the rule's]")
+        int | None,
+        typer.Option("--epochs", metavar="N", help="Of a session. [default: the rule's]"),
     ] = None,
-    checkpoint: CheckpointOption = None, latents: LatentsOption = None,
+    checkpoint: CheckpointOption = None,
+    latents: LatentsOption = None,
     workers: WorkersOption = None,
     dump: Annotated[
         Path | None,
         typer.Option("--dump", metavar="FILE", help="Leave every prediction of every test sample."),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Run systems of class-incremental learning.
 
     Prints their scores; every value of an option that repeats is tried.
@@ -98,12 +115,15 @@ def systems(
     if dump is not None:
         files.require_writable(dump, files.tensors_of(predictions.FORMAT))
     if buffer and not set(system or ["latent"]) & set(learning.REMEMBERING):
-        raise SpecError(f"--buffer must be with {' or '.join(learning.REMEMBERING)}: the others have no memory")
+        raise SpecError(
+            f"--buffer must be with {' or '.join(learning.REMEMBERING)}: the others have no memory"
+        )
     scenario = {"order_seed": order_seed, "step": step}
     chosen = presets.vary(
-        presets.load(preset or "digits"), "scenario",
+        presets.load(preset or "digits"),
+        "scenario",
         **{name: value for name, value in scenario.items() if value is not None},
-    )  # fmt: skip
+    )
     no_memory: list[float | None] = [None]
     variants = [
         learning.Variant(s, rule, kind, weighted, megabits, epochs)
@@ -112,48 +132,67 @@ def systems(
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
     result = trials.run(
-        list(dict.fromkeys(variants)), chosen, trained.checked(chosen, bundle), range(count), default(),
-        checkpoint=checkpoint, dump=dump, file=latents, workers=side_by_side,
-    )  # fmt: skip
+        list(dict.fromkeys(variants)),
+        chosen,
+        trained.checked(chosen, bundle),
+        range(count),
+        default(),
+        checkpoint=checkpoint,
+        dump=dump,
+        file=latents,
+        workers=side_by_side,
+    )
     typer.echo(trials.markdown(result))
 
 
 def reproduce(
     preset: Annotated[
         str | None,
-        typer.Option("--preset", metavar="NAME|FILE",
-                     help="A preset's name, or a TOML file. [default: 3mb]"),
+        typer.Option(
+            "--preset", metavar="NAME|FILE", help="A preset's name, or a TOML file. [default: 3mb]"
+        ),
     ] = None,
-    bundle: BundleOption = None, data: DataOption = None,
+    bundle: BundleOption = None,
+    data: DataOption = None,
     seeds: LoneSeedsOption = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER",
-                     help="Where tables, figures and rows go. [default: runs/reproduce-PRESET]"),
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Where tables, figures and rows go. [default: runs/reproduce-PRESET]",
+        ),
     ] = None,
     also: Annotated[
         list[Path] | None,
-        typer.Option("--also", metavar="FILE",
-                     help="Compare this bundle's extractor, too; repeatable."),
+        typer.Option(
+            "--also", metavar="FILE", help="Compare this bundle's extractor, too; repeatable."
+        ),
     ] = None,
     table: Annotated[
         list[str] | None,
-        typer.Option("--table", metavar="NAME",
-                     help="Systems, Losses, Memory, Sessions or Extractors; repeatable. "
-                          "[default: all]"),
+        typer.Option(
+            "--table",
+            metavar="NAME",
+            help="Systems, Losses, Memory, Sessions or Extractors; repeatable. [default: all]",
+        ),
     ] = None,
     native: Annotated[
         bool, typer.Option("--native", help="Native replay, too: PyTorch, images, and hours.")
     ] = False,
     buffer: Annotated[
         list[float] | None,
-        typer.Option("--buffer", metavar="MB",
-                     help="A memory of the table Memory, in 10^6 bits; repeatable. "
-                          "[default: ten from 0.05 to 500]"),
+        typer.Option(
+            "--buffer",
+            metavar="MB",
+            help="A memory of the table Memory, in 10^6 bits; repeatable. "
+            "[default: ten from 0.05 to 500]",
+        ),
     ] = None,
-    checkpoint: CheckpointOption = None, latents: LatentsOption = None,
+    checkpoint: CheckpointOption = None,
+    latents: LatentsOption = None,
     workers: WorkersOption = None,
-) -> None:  # fmt: skip
+) -> None:
     """Repeat the paper's experiments.
 
     Writes tables, the paper's numbers beside ours, and figures; a stopped run goes on row by row.
@@ -169,10 +208,14 @@ def reproduce(
         if name not in experiments.NAMES:
             raise unknown("table", name, experiments.NAMES)
     for option, given, needed in (
-        ("--native", native, "Memory"), ("--buffer", buffer, "Memory"), ("--also", also, "Extractors"),
-    ):  # fmt: skip
+        ("--native", native, "Memory"),
+        ("--buffer", buffer, "Memory"),
+        ("--also", also, "Extractors"),
+    ):
         if given and table and needed not in table:
-            raise SpecError(f"{option} must be with table {needed}, not with {' and '.join(table)} alone")
+            raise SpecError(
+                f"{option} must be with table {needed}, not with {' and '.join(table)} alone"
+            )
     for megabits in buffer or ():
         limits.number("megabits", megabits, "--buffer")
     chosen = presets.load(preset or "3mb")
@@ -180,16 +223,25 @@ def reproduce(
     sources += [experiments.Source(trained.checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
-        chosen, sources, range(count), folder, default(), native, side_by_side,
-        table or (), buffer or experiments.MEGABITS,
+        chosen,
+        sources,
+        range(count),
+        folder,
+        default(),
+        native,
+        side_by_side,
+        table or (),
+        buffer or experiments.MEGABITS,
     )
     typer.echo(reproduced.markdown(result))
 
 
 def latents(
     file: Annotated[Path, typer.Argument(help="Where the latents go.")],
-    preset: LonePresetOption = None, bundle: BundleOption = None, data: DataOption = None,
-) -> None:  # fmt: skip
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    data: DataOption = None,
+) -> None:
     """Write the latents of a whole data set.
 
     Through the simulator's feature extractor, for a package or another program.
@@ -210,7 +262,9 @@ def _need_native(checkpoint: Path | None, native: bool) -> None:
     if native:
         tools.require(["pretrain"])
     elif checkpoint:
-        raise SpecError("--checkpoint must be with native replay: nothing else starts from real proxies")
+        raise SpecError(
+            "--checkpoint must be with native replay: nothing else starts from real proxies"
+        )
 
 
 def _count(seeds: int | None) -> int:
@@ -226,7 +280,9 @@ def _workers(workers: int | None) -> int:
 
 
 def bench(
-    preset: LonePresetOption = None, bundle: BundleOption = None, untrained: UntrainedOption = False,
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
     data: DataOption = None,
     only: Annotated[
         list[str] | None,
@@ -238,14 +294,17 @@ def bench(
     ] = None,
     scaling: Annotated[
         bool,
-        typer.Option("--scaling", help="Cost over network size, lanes, minibatch and samples, instead."),
+        typer.Option(
+            "--scaling", help="Cost over network size, lanes, minibatch and samples, instead."
+        ),
     ] = False,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER",
-                     help="With --scaling, the run folder. [default: runs/PRESET]"),
+        typer.Option(
+            "--out", metavar="FOLDER", help="With --scaling, the run folder. [default: runs/PRESET]"
+        ),
     ] = None,
-) -> None:  # fmt: skip
+) -> None:
     """Measure the simulators' speed.
 
     Same design and work, one thread each, processor time; prints a table. With --scaling, random
@@ -265,7 +324,9 @@ def bench(
     if out and not scaling:
         raise SpecError("--out must be with --scaling: the figures alone go where --json says")
     if scaling and (only or bundle):
-        raise SpecError("--scaling must be without --only and --bundle: it has work and bits of its own")
+        raise SpecError(
+            "--scaling must be without --only and --bundle: it has work and bits of its own"
+        )
     if scaling:
         images, labels, _ = measuring.samples(chosen, default())
         folder = out or Path("runs") / chosen.name

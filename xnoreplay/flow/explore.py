@@ -24,9 +24,13 @@ COSTS = ("energy", "memory", "cycles", "area")
 
 
 def run(
-    preset: Preset, bundle_path: Path, sweep: dict[str, list], seeds: int, scratch: Path,
+    preset: Preset,
+    bundle_path: Path,
+    sweep: dict[str, list],
+    seeds: int,
+    scratch: Path,
     progress: Progress,
-) -> dict:  # fmt: skip
+) -> dict:
     """Every point of a sweep.
 
     Parameters
@@ -43,7 +47,9 @@ def run(
         each of `COSTS` the numbers of the points on its Pareto front with accuracy.
     """
     valid, refused = space.points(preset, sweep)
-    limits.count("runs", len(valid) * (seeds + 1), "runs of a sweep, of each design one a seed and one more,")
+    limits.count(
+        "runs", len(valid) * (seeds + 1), "runs of a sweep, of each design one a seed and one more,"
+    )
     bundle = bundles.read(bundle_path)
     scratch.mkdir(parents=True, exist_ok=True)
     stored = _latents(preset, bundle, progress)
@@ -173,5 +179,3 @@ def write(result: dict, out: Path) -> None:
         rows.writerow([*cells, *(v for r in ranges for v in p[r])])
     files.write_whole(out / "points.csv", text.getvalue())
     explore_figures.write(result, out)
-
-

@@ -28,18 +28,33 @@ def front(result: dict, cost: str) -> Picture:
         for i, replay in enumerate(native.VARIANTS):
             for staged, fill in ((True, COLOURS[i]), (False, "white")):
                 chosen = [
-                    (v / factor, 100 * p["a_final"]) for v, p in zip(values, points, strict=True)
+                    (v / factor, 100 * p["a_final"])
+                    for v, p in zip(values, points, strict=True)
                     if p["replay"] == replay and _staged(p) == staged
-                ]  # fmt: skip
+                ]
                 if chosen:
                     x, y = zip(*chosen, strict=True)
                     where = "with" if staged else "without"
-                    axes.scatter(x, y, s=18, color=fill, edgecolors=COLOURS[i], linewidths=0.9,
-                                 alpha=0.8, label=f"{SHORT[replay]}, {where} staging")  # fmt: skip
+                    axes.scatter(
+                        x,
+                        y,
+                        s=18,
+                        color=fill,
+                        edgecolors=COLOURS[i],
+                        linewidths=0.9,
+                        alpha=0.8,
+                        label=f"{SHORT[replay]}, {where} staging",
+                    )
         best = [result["points"][i] for i in result["fronts"][cost]]
-        axes.plot([_value(p, cost) / factor for p in best], [100 * p["a_final"] for p in best],
-                  color=INK, linewidth=1.1, zorder=0, drawstyle="steps-post",
-                  label="Pareto front")  # fmt: skip
+        axes.plot(
+            [_value(p, cost) / factor for p in best],
+            [100 * p["a_final"] for p in best],
+            color=INK,
+            linewidth=1.1,
+            zorder=0,
+            drawstyle="steps-post",
+            label="Pareto front",
+        )
         if max(values) > DECADE * min(values):
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter("")

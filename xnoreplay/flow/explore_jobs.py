@@ -213,11 +213,14 @@ def _client(address: str, processes: int | None):
         raise ToolError(f"distributed must be installed for --scheduler; {EXTRA}") from None
     try:
         if address == LOCAL:
-            return Client(n_workers=processes or cores(), threads_per_worker=1,
-                          dashboard_address=None)  # fmt: skip
+            return Client(
+                n_workers=processes or cores(), threads_per_worker=1, dashboard_address=None
+            )
         return Client(address, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
-        raise ToolError(f"scheduler {address} must be a running Dask scheduler, but: {error}") from None
+        raise ToolError(
+            f"scheduler {address} must be a running Dask scheduler, but: {error}"
+        ) from None
 
 
 engine = Engine()
@@ -245,7 +248,10 @@ def _kept(path: Path, function: str) -> dict | None:
         if not path.is_file():
             return None
         tree = files.read_json(path)
-        whole = tree["sha256"] == _digest(tree["result"]) and not WHOLE[function] - tree["result"].keys()
+        whole = (
+            tree["sha256"] == _digest(tree["result"])
+            and not WHOLE[function] - tree["result"].keys()
+        )
         return tree["result"] if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
@@ -255,7 +261,9 @@ def _digest(result: dict) -> str:
     return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
-def _finish(pool: Executor, jobs: list[Job], sources: Sources, folder: Path, results: dict, task) -> None:
+def _finish(
+    pool: Executor, jobs: list[Job], sources: Sources, folder: Path, results: dict, task
+) -> None:
     futures: dict[Future, Job] = {}
 
     def keep(future: Future) -> None:

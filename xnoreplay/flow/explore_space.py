@@ -16,10 +16,22 @@ from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.replay import check_capacity
 
 DIALS = (
-    "lanes", "window", "batch", "proxy_bits", "delta_bits", "proxies_per_pair", "hidden_learns",
-    "epochs", "rate_shift", "replay_bits", "staging", "replay", "technology", "device_type",
+    "lanes",
+    "window",
+    "batch",
+    "proxy_bits",
+    "delta_bits",
+    "proxies_per_pair",
+    "hidden_learns",
+    "epochs",
+    "rate_shift",
+    "replay_bits",
+    "staging",
+    "replay",
+    "technology",
+    "device_type",
     "clock_hz",
-)  # fmt: skip
+)
 """`window` is W, cells of a lane; `replay_bits` the replay memory without its labels; `staging` is
 true, false, or how many samples; `replay` one of `native.VARIANTS`; others are fields of TargetSpec."""
 PRICING = ("technology", "device_type", "clock_hz")
@@ -97,7 +109,11 @@ def checked(sweep: dict[str, list]) -> dict[str, list]:
             raise unknown("dial", name, DIALS)
         if not values:
             raise SpecError(f"dial {name} must have at least one value, not none")
-    limits.count("points", math.prod(map(len, sweep.values())), "designs of a sweep, all dials' values combined,")
+    limits.count(
+        "points",
+        math.prod(map(len, sweep.values())),
+        "designs of a sweep, all dials' values combined,",
+    )
     return sweep
 
 
@@ -127,11 +143,15 @@ def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[di
 def _point(preset: Preset, dials: dict) -> Point:
     replay = dials.get("replay", native.LATENT)
     require.choice("replay", replay, tuple(native.VARIANTS))
-    changes = {k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging", "replay")}
+    changes = {
+        k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging", "replay")
+    }
     if "window" in dials:
         channels, rest = divmod(require.whole("window", dials["window"]), TAPS)
         if rest:
-            raise SpecError(f"window must be nine taps of channels, not {shown(dials['window'])} cells")
+            raise SpecError(
+                f"window must be nine taps of channels, not {shown(dials['window'])} cells"
+            )
         changes["channels"] = channels
     if "replay_bits" in dials:
         net = preset.network

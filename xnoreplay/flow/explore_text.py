@@ -16,7 +16,9 @@ def text(result: dict) -> str:
     if refused:
         first = refused[0]
         dials = ", ".join(f"{k}={v}" for k, v in first["dials"].items())
-        lines.append(f"{len(refused)} combinations cannot be built; the first ({dials}): {first['reason']}")
+        lines.append(
+            f"{len(refused)} combinations cannot be built; the first ({dials}): {first['reason']}"
+        )
     blocks = ["\n".join(lines)]
     for cost, numbers in result["fronts"].items():
         blocks.append(f"Pareto front of a_final and {cost} of a session\n" + table(result, numbers))
@@ -38,16 +40,24 @@ def rows_of(result: dict, numbers) -> list[list[str]]:
     rows = []
     for i in numbers:
         p = result["points"][i]
-        rows.append([
-            str(i), *(_dial(p["dials"][d]) for d in varied), _percent(p),
-            f"{p['memory'] / KIB:,.1f}", f"{p['cycles']:,.0f}",
-            quantity(p["energy"][1], "J"), f"{p['area'][1]:.3f}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                str(i),
+                *(_dial(p["dials"][d]) for d in varied),
+                _percent(p),
+                f"{p['memory'] / KIB:,.1f}",
+                f"{p['cycles']:,.0f}",
+                quantity(p["energy"][1], "J"),
+                f"{p['area'][1]:.3f}",
+            ]
+        )
     return [["point", *varied, "a_final", "KiB", "cycles", "session", "mm2"], *rows]
 
 
 def _dial(value) -> str:
-    return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    return (
+        {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)
+    )
 
 
 def _percent(p: dict) -> str:
@@ -60,7 +70,9 @@ def answers(result: dict) -> list[tuple[str, str]]:
     """(question, answer) of all that the sweep can answer."""
     points = [p for p in result["points"] if p["a_final"] is not None]
     if not points:
-        return [("No question of accuracy is answered", "no latents of a trained extractor are at hand")]
+        return [
+            ("No question of accuracy is answered", "no latents of a trained extractor are at hand")
+        ]
     return [
         ("The cheapest design that loses less than a point of a_final", _cheapest(result)),
         ("Latent against native replay", _against(result, native.LATENT, native.IMAGES)),
@@ -103,7 +115,9 @@ def _cheapest(result: dict) -> str:
 
 def _name(result: dict, p: dict) -> str:
     number = result["points"].index(p)
-    dials = ", ".join(f"{k} {_dial(v)}" for k, v in p["dials"].items() if len(result["sweep"][k]) > 1)
+    dials = ", ".join(
+        f"{k} {_dial(v)}" for k, v in p["dials"].items() if len(result["sweep"][k]) > 1
+    )
     return f"point {number}, {dials}"
 
 
@@ -148,9 +162,11 @@ def _staging(result: dict) -> str:
     if not on or not off:
         return "not asked: the sweep must have staging=true,false"
     pairs = [
-        (p, q) for p in on for q in off
+        (p, q)
+        for p in on
+        for q in off
         if {**p["dials"], "staging": 0} == {**q["dials"], "staging": 0}
-    ]  # fmt: skip
+    ]
     gain = sum(p["a_final"] - q["a_final"] for p, q in pairs) / len(pairs) if pairs else 0.0
     named = {"with staging": on, "without": off}
     return (
@@ -163,9 +179,12 @@ def _budget_table(groups: dict[str, list[dict]], cost: str) -> str:
     rows = []
     for budget in budgets([p for group in groups.values() for p in group], cost):
         found = [within(group, cost, budget) for group in groups.values()]
-        rows.append([
-            _amount({cost: budget}, cost), *("none fits" if p is None else _percent(p) for p in found)
-        ])  # fmt: skip
+        rows.append(
+            [
+                _amount({cost: budget}, cost),
+                *("none fits" if p is None else _percent(p) for p in found),
+            ]
+        )
     return columns(["at most", *(f"{name}, a_final" for name in groups)], rows)
 
 

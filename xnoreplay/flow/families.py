@@ -58,7 +58,9 @@ def memory_script(family: str, macros: list[dict]) -> str:
 def inferred(bits: int, cells: dict[str, int]) -> bool:
     """Whether a memory's cells are RAM; a register that holds a read word is none of it."""
     found = counts(cells)
-    return found["block memories"] + found["distributed memories"] > 0 and found["flip-flops"] < bits
+    return (
+        found["block memories"] + found["distributed memories"] > 0 and found["flip-flops"] < bits
+    )
 
 
 def memories(family: str, macros: list[dict], out: Path, progress: Progress) -> list[dict]:
@@ -78,9 +80,14 @@ def memories(family: str, macros: list[dict], out: Path, progress: Progress) -> 
         cells = synth.cells(files.read_json(report), report.name)
         report.unlink()
         table.append(
-            {"name": macro["name"], "instances": macro["instances"], "bits": macro["bits"],
-             "ram": inferred(macro["bits"], cells), **counts(cells)}
-        )  # fmt: skip
+            {
+                "name": macro["name"],
+                "instances": macro["instances"],
+                "bits": macro["bits"],
+                "ram": inferred(macro["bits"], cells),
+                **counts(cells),
+            }
+        )
     logic = [row["name"] for row in table if row["bits"] > LARGE and not row["ram"]]
     if logic:
         raise CheckFailure(
@@ -94,12 +101,14 @@ def memories(family: str, macros: list[dict], out: Path, progress: Progress) -> 
 def resources(family: str, top: str, out: Path, progress: Progress) -> dict[str, int]:
     """Map the whole design, whose Verilog is in `out`."""
     report = f"{family}.json"
-    script = "\n".join([
-        f"read_verilog {synth.SOURCE}",
-        f"{COMMANDS[family]} -top {top}",
-        f"tee -o {report} stat -json",
-        "",
-    ])  # fmt: skip
+    script = "\n".join(
+        [
+            f"read_verilog {synth.SOURCE}",
+            f"{COMMANDS[family]} -top {top}",
+            f"tee -o {report} stat -json",
+            "",
+        ]
+    )
     (out / f"{family}.ys").write_text(script, encoding="utf-8")
     with progress.task(f"yosys: map to {TITLES[family]}"):
         synth.yosys(out, family)
@@ -124,26 +133,33 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     check_cells(liberty)
     library = out / "cells.lib"
     library.write_text(text_of(liberty), encoding="utf-8")
-    boxes = [f"module {m['name']}({', '.join(p['name'] for p in m['ports'])});\n" + "".join(
-        f"  {p['direction']} [{p['bits'] - 1}:0] {p['name']};\n" for p in m["ports"]
-    ) + "endmodule\n" for m in macros]  # fmt: skip
+    boxes = [
+        f"module {m['name']}({', '.join(p['name'] for p in m['ports'])});\n"
+        + "".join(f"  {p['direction']} [{p['bits'] - 1}:0] {p['name']};\n" for p in m["ports"])
+        + "endmodule\n"
+        for m in macros
+    ]
     (out / "boxes.v").write_text("\n".join(f"(* blackbox *)\n{box}" for box in boxes))
-    script = "\n".join([
-        "read_verilog -lib boxes.v",
-        f"read_verilog -D{GUARD} {synth.SOURCE}",
-        f"synth -flatten -top {top}",
-        "dfflibmap -liberty cells.lib",
-        "abc -liberty cells.lib",
-        "opt_clean",
-        "tee -o area.json stat -json -liberty cells.lib",
-        "",
-    ])  # fmt: skip
+    script = "\n".join(
+        [
+            "read_verilog -lib boxes.v",
+            f"read_verilog -D{GUARD} {synth.SOURCE}",
+            f"synth -flatten -top {top}",
+            "dfflibmap -liberty cells.lib",
+            "abc -liberty cells.lib",
+            "opt_clean",
+            "tee -o area.json stat -json -liberty cells.lib",
+            "",
+        ]
+    )
     (out / "area.ys").write_text(script, encoding="utf-8")
     with progress.task("yosys: map to the Liberty file's cells"):
         try:
             synth.yosys(out, "area", "be mapped to the file's cells")
         except CheckFailure as error:  # the design itself has passed yosys in every family
-            raise LibertyError(f"Liberty file {liberty} must have the cells that a mapping needs: {error}") from None
+            raise LibertyError(
+                f"Liberty file {liberty} must have the cells that a mapping needs: {error}"
+            ) from None
         finally:
             library.unlink()  # a library may be licensed: no copy of it stays
     report = files.read_json(out / "area.json")
@@ -153,14 +169,22 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
         raise ToolError("area.json must have design.area, but has none") from None
     cells = synth.cells(report, "area.json")
     names = {macro["name"] for macro in macros}
-    return {"library": liberty.name, "area": total,
-            "cells": {k: n for k, n in cells.items() if k not in names}}  # fmt: skip
+    return {
+        "library": liberty.name,
+        "area": total,
+        "cells": {k: n for k, n in cells.items() if k not in names},
+    }
 
 
 def run(
-    verilog: Path, top: str, macros: list[dict], out: Path, progress: Progress,
-    names: list[str], liberty: Path | None = None,
-) -> dict:  # fmt: skip
+    verilog: Path,
+    top: str,
+    macros: list[dict],
+    out: Path,
+    progress: Progress,
+    names: list[str],
+    liberty: Path | None = None,
+) -> dict:
     """Memories in each family, and the whole design in those that `synth.run` does not map.
 
     Returns

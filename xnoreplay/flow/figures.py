@@ -16,11 +16,18 @@ COLOURS = ("#1d4e89", "#d1495b", "#66a182", "#edae49", "#6c4f8d", "#00798c", "#8
 
 
 STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif", "font.size": 9, "axes.edgecolor": GREY,
-    "axes.spines.top": False, "axes.spines.right": False, "text.color": INK,
-    "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
-    "svg.hashsalt": "xnoreplay", "svg.fonttype": "none",
-}  # fmt: skip
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "svg.hashsalt": "xnoreplay",
+    "svg.fonttype": "none",
+}
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,13 @@ def _inline(text: str) -> str:
     return re.sub(r'xlink:href="#', f'xlink:href="#{salt}', text)
 
 
-def bars(labels: list[str], values: list[float], axis: str,
-         low: list[float] | None = None, high: list[float] | None = None) -> Picture:  # fmt: skip
+def bars(
+    labels: list[str],
+    values: list[float],
+    axis: str,
+    low: list[float] | None = None,
+    high: list[float] | None = None,
+) -> Picture:
     """Horizontal bars, the first on top; whiskers from low to high where given."""
     places = range(len(labels))
     whiskers = None
@@ -84,8 +96,14 @@ def bars(labels: list[str], values: list[float], axis: str,
         ]
 
     def paint(axes) -> None:
-        axes.barh(places, values, xerr=whiskers, color=COLOURS[0], height=0.62,
-                  error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2})  # fmt: skip
+        axes.barh(
+            places,
+            values,
+            xerr=whiskers,
+            color=COLOURS[0],
+            height=0.62,
+            error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2},
+        )
         axes.set_yticks(places, labels)
         axes.invert_yaxis()
         axes.set_xlabel(axis)
@@ -101,20 +119,24 @@ def stacked(shares: dict[str, float], axis: str) -> Picture:
     def paint(axes) -> None:
         left = 0.0
         for i, (name, value) in enumerate(shares.items()):
-            axes.barh([0], [value], left=[left], color=COLOURS[i % len(COLOURS)], label=name,
-                      height=0.5)  # fmt: skip
+            axes.barh(
+                [0], [value], left=[left], color=COLOURS[i % len(COLOURS)], label=name, height=0.5
+            )
             left += value
         axes.set_yticks([])
         axes.spines["left"].set_visible(False)
         axes.set_xlim(0, left or 1)
         axes.set_xlabel(axis)
-        axes.legend(ncols=4, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0),
-                    fontsize=8)  # fmt: skip
+        axes.legend(
+            ncols=4, frameon=False, loc="lower center", bbox_to_anchor=(0.5, 1.0), fontsize=8
+        )
 
     return draw(7.2, 1.35, paint)
 
 
-def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks: list[str]) -> Picture:
+def curves(
+    series: dict[str, tuple[list[float], list[float]]], axis: str, ticks: list[str]
+) -> Picture:
     """Lines over sessions, each a (mean, spread) pair of lists, with a band of one spread."""
 
     def paint(axes) -> None:
@@ -135,9 +157,11 @@ def curves(series: dict[str, tuple[list[float], list[float]]], axis: str, ticks:
 
 
 def against(
-    series: dict[str, tuple[list[float], list[float], list[float]]], horizontal: str, vertical: str,
+    series: dict[str, tuple[list[float], list[float], list[float]]],
+    horizontal: str,
+    vertical: str,
     dashed: Container[str] = (),
-) -> Picture:  # fmt: skip
+) -> Picture:
     """Fractions with whiskers of one spread, over a logarithmic axis: (x, mean, spread) each.
 
     dashed : series that are not ours
@@ -146,9 +170,18 @@ def against(
     def paint(axes) -> None:
         for i, (name, (x, middle, width)) in enumerate(series.items()):
             style = "--" if name in dashed else "-"
-            axes.errorbar(x, middle, yerr=width, marker="o", markersize=3.5, linewidth=1.2,
-                          linestyle=style, capsize=2, color=COLOURS[i % len(COLOURS)],
-                          label=name)  # fmt: skip
+            axes.errorbar(
+                x,
+                middle,
+                yerr=width,
+                marker="o",
+                markersize=3.5,
+                linewidth=1.2,
+                linestyle=style,
+                capsize=2,
+                color=COLOURS[i % len(COLOURS)],
+                label=name,
+            )
         axes.set_xscale("log")
         axes.set_xticks(sorted({v for x, _, _ in series.values() for v in x}))
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
@@ -168,8 +201,15 @@ def columns(
         width = 0.8 / max(1, len(series))
         for i, (name, (middle, whisker)) in enumerate(series.items()):
             x = np.arange(len(labels)) + (i - (len(series) - 1) / 2) * width
-            axes.bar(x, middle, width, yerr=whisker, color=COLOURS[i % len(COLOURS)], label=name,
-                     error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2})  # fmt: skip
+            axes.bar(
+                x,
+                middle,
+                width,
+                yerr=whisker,
+                color=COLOURS[i % len(COLOURS)],
+                label=name,
+                error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": 2},
+            )
         axes.set_xticks(range(len(labels)), [label.replace(" ", "\n", 1) for label in labels])
         _fractions(axes, vertical)
 
@@ -207,12 +247,20 @@ def roofline(
         low = min([x for x, _ in dots.values()] + [ridge]) / 2
         high = max([x for x, _ in dots.values()] + [ridge]) * 3
         axes.plot([low, ridge, high], [low * bandwidth, peak, peak], color=INK, linewidth=1.2)
-        axes.annotate(f"all cells: {peak:,.0f}", (high, peak), ha="right", va="bottom",
-                      fontsize=8, xytext=(0, 2), textcoords="offset points")  # fmt: skip
+        axes.annotate(
+            f"all cells: {peak:,.0f}",
+            (high, peak),
+            ha="right",
+            va="bottom",
+            fontsize=8,
+            xytext=(0, 2),
+            textcoords="offset points",
+        )
         for i, (name, (x, y)) in enumerate(dots.items()):
             marker = "os^Dv"[i // len(COLOURS) % 5]
-            axes.scatter([x], [y], s=28, color=COLOURS[i % len(COLOURS)], marker=marker, zorder=3,
-                         label=name)  # fmt: skip
+            axes.scatter(
+                [x], [y], s=28, color=COLOURS[i % len(COLOURS)], marker=marker, zorder=3, label=name
+            )
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlim(low, high)
@@ -240,12 +288,21 @@ def powers(
         names = list(dict.fromkeys(name for lines in panels.values() for name in lines))
         for axes, ((title, horizontal), lines) in zip(row, panels.items(), strict=True):
             for name, (x, y) in lines.items():
-                axes.plot(x, y, marker="o", markersize=3, linewidth=1.2, label=name,
-                          color=COLOURS[names.index(name)])  # fmt: skip
+                axes.plot(
+                    x,
+                    y,
+                    marker="o",
+                    markersize=3,
+                    linewidth=1.2,
+                    label=name,
+                    color=COLOURS[names.index(name)],
+                )
             xs, ys = ([v for line in lines.values() for v in line[i]] for i in (0, 1))
             low, high, foot = min(xs), max(xs), min(ys)
             axes.plot([low, high], [foot, foot * high / low], color=GREY, linewidth=0.6, zorder=0)
-            axes.set(xscale="log", yscale="log", xlabel=horizontal, ylim=(foot / 1.5, max(ys) * 1.5))
+            axes.set(
+                xscale="log", yscale="log", xlabel=horizontal, ylim=(foot / 1.5, max(ys) * 1.5)
+            )
             axes.set_title(title, fontsize=9)
             axes.grid(color=BAND, linewidth=0.5)
             axes.minorticks_off()
@@ -253,8 +310,14 @@ def powers(
                 axes.set_xticks(sorted(set(xs)), [f"{x:g}" for x in sorted(set(xs))])
         row[0].set_ylabel(vertical)
         lines = {line.get_label(): line for axes in row for line in axes.get_lines()}
-        row[0].figure.legend([lines[name] for name in names], names, frameon=False, ncols=4,
-                             fontsize=8, loc="upper left")  # fmt: skip
+        row[0].figure.legend(
+            [lines[name] for name in names],
+            names,
+            frameon=False,
+            ncols=4,
+            fontsize=8,
+            loc="upper left",
+        )
 
     return draw(7.2, 2.6, paint, columns=len(panels), top=0.9)
 

@@ -16,9 +16,19 @@ from xnoreplay.spec.reading import read_json
 from xnoreplay.spec.whole import OLD, PART, sweep, whole_folder
 
 __all__ = [
-    "OLD", "PART", "dumps", "file_digest", "plain", "read_json", "require_writable", "sweep", "tree_digests",
-    "whole_folder", "write_json", "write_whole",
-]  # fmt: skip
+    "OLD",
+    "PART",
+    "dumps",
+    "file_digest",
+    "plain",
+    "read_json",
+    "require_writable",
+    "sweep",
+    "tree_digests",
+    "whole_folder",
+    "write_json",
+    "write_whole",
+]
 
 
 HEAD = 1000  # characters in which a text says what it is
@@ -126,5 +136,7 @@ def tree_digests(folder: Path, skip: Callable[[str], bool] = lambda _name: False
 
     skip : says of a relative path whether it is left out, too
     """
-    found = {p.relative_to(folder).as_posix(): p for p in whole.contents(folder) if whole.is_file(p)}
+    found = {
+        p.relative_to(folder).as_posix(): p for p in whole.contents(folder) if whole.is_file(p)
+    }
     return {n: file_digest(p) for n, p in found.items() if not (skip(n) or whole.is_mark(p))}

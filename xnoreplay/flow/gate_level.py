@@ -69,17 +69,34 @@ def script(top: str) -> str:
 
     Initial values are dropped: a cell has none, and the bench begins with a reset.
     """
-    return "\n".join([
-        "read_verilog unit.v",
-        f"hierarchy -check -top {top}",
-        "proc", "flatten", "opt -full", "memory", "opt -full", "setattr -unset init w:*",
-        "techmap", "opt -full",
-        f"dfflibmap -liberty {CELLS}", "opt", f"abc -liberty {CELLS}",
-        "opt_clean -purge", "splitnets", "rename -enumerate -pattern net_%_",
-        f"write_verilog -noattr {NETLIST}", "write_json netlist.json",
-        "design -reset", f"read_liberty -ignore_miss_func {CELLS}", "proc", "opt_clean",
-        "write_verilog -noattr cells.v", "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            "read_verilog unit.v",
+            f"hierarchy -check -top {top}",
+            "proc",
+            "flatten",
+            "opt -full",
+            "memory",
+            "opt -full",
+            "setattr -unset init w:*",
+            "techmap",
+            "opt -full",
+            f"dfflibmap -liberty {CELLS}",
+            "opt",
+            f"abc -liberty {CELLS}",
+            "opt_clean -purge",
+            "splitnets",
+            "rename -enumerate -pattern net_%_",
+            f"write_verilog -noattr {NETLIST}",
+            "write_json netlist.json",
+            "design -reset",
+            f"read_liberty -ignore_miss_func {CELLS}",
+            "proc",
+            "opt_clean",
+            "write_verilog -noattr cells.v",
+            "",
+        ]
+    )
 
 
 def packed(values: dict[str, int], widths: dict[str, int]) -> int:
@@ -120,7 +137,9 @@ def bench(unit: Unit, cycles: int) -> str:
     return "\n".join(lines)
 
 
-def measure(unit: Unit, activity: Activity, library: Library, liberty_text: str, out: Path) -> Measured:
+def measure(
+    unit: Unit, activity: Activity, library: Library, liberty_text: str, out: Path
+) -> Measured:
     """Map a unit, run it with its activity, and price its toggles.
 
     Raises
@@ -156,11 +175,35 @@ def _build(unit: Unit, cycles: int, out: Path) -> None:
             shutil.copy(out / name, work)
     shutil.copy(MAIN, work)
     execute(
-        ["verilator", "--cc", "--exe", "--build", "-j", "0", "--trace-saif", "--trace-underscore",
-         "--x-initial", "0", "--x-assign", "0", "-Wno-fatal", "-Wno-lint", "-MAKEFLAGS", levels,
-         "--top-module", "bench", "--Mdir", "obj", BENCH, NETLIST, "cells.v", MAIN.name],
-        env, work,
-    )  # fmt: skip
+        [
+            "verilator",
+            "--cc",
+            "--exe",
+            "--build",
+            "-j",
+            "0",
+            "--trace-saif",
+            "--trace-underscore",
+            "--x-initial",
+            "0",
+            "--x-assign",
+            "0",
+            "-Wno-fatal",
+            "-Wno-lint",
+            "-MAKEFLAGS",
+            levels,
+            "--top-module",
+            "bench",
+            "--Mdir",
+            "obj",
+            BENCH,
+            NETLIST,
+            "cells.v",
+            MAIN.name,
+        ],
+        env,
+        work,
+    )
     if work != out:
         (out / "obj").mkdir(exist_ok=True)
         shutil.copy(work / "obj" / "Vbench", out / "obj")
@@ -227,7 +270,9 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
         for port, bits in instance["connections"].items():
             pin = cell.pins.get(port)
             if pin is None:
-                raise ToolError(f"cell {cell.name} of the library must have the pin {port}, but has none")
+                raise ToolError(
+                    f"cell {cell.name} of the library must have the pin {port}, but has none"
+                )
             for bit in bits:
                 pins.append((cell, pin, bit))
                 if pin.direction == "input":
@@ -243,11 +288,15 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
         else:
             data += n * pin.joules(0.0)
     return Measured(
-        cycles, data, clock, dict(kinds),
+        cycles,
+        data,
+        clock,
+        dict(kinds),
         sum(library.cells[k].area * n for k, n in kinds.items()),
         sum(library.cells[k].leakage * n for k, n in kinds.items()),
-        len(nets), len(nets & count.keys()),
-    )  # fmt: skip
+        len(nets),
+        len(nets & count.keys()),
+    )
 
 
 def _by_bit(netlist: dict, toggles: dict[str, int]) -> dict[int, int]:
@@ -262,5 +311,3 @@ def _by_bit(netlist: dict, toggles: dict[str, int]) -> dict[int, int]:
             if n is not None and isinstance(bit, int):
                 count[bit] = n
     return count
-
-

@@ -64,14 +64,18 @@ def host_map(compiled: plan.Plan) -> dict:
         "commands": {c.name: int(c) for c in registers.Command},
         "windows": [
             {
-                "name": w.memory.name, "base": w.base, "stride": w.stride, "chunks": w.chunks,
-                "rows": w.memory.depth, "width": w.memory.width,
+                "name": w.memory.name,
+                "base": w.base,
+                "stride": w.stride,
+                "chunks": w.chunks,
+                "rows": w.memory.depth,
+                "width": w.memory.width,
                 "read_only": w.memory.name in registers.READ_ONLY,
             }
             for w in registers.windows(compiled.memories)
         ],
         "counters": list(registers.counters(compiled.memories)),
-    }  # fmt: skip
+    }
 
 
 def ports(text: str, top: str) -> list[dict]:
@@ -82,9 +86,10 @@ def ports(text: str, top: str) -> list[dict]:
     """
     body = re.search(rf"^module {top}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
     found = re.findall(
-        r"^\s*(input|output)\s+(?:\[(\d+):0\]\s+)?(\w+)\s*;", body.group(0) if body else "",
+        r"^\s*(input|output)\s+(?:\[(\d+):0\]\s+)?(\w+)\s*;",
+        body.group(0) if body else "",
         re.MULTILINE,
-    )  # fmt: skip
+    )
     return [
         {"name": name, "direction": way, "bits": int(high or 0) + 1} for way, high, name in found
     ]
@@ -118,9 +123,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
             "digest": hashlib.sha256(text.encode()).hexdigest(),
             "ports": ports(text, verilog.TOP),
             "program": program(compiled),
-            "memories": [
-                dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories
-            ],
+            "memories": [dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories],
             "macros": macros,
             **host_map(compiled),
         },

@@ -70,8 +70,10 @@ def read(path: Path, bits: int) -> LatentSet:
         )
     n = (tensors.get("label", np.empty(0)).shape or (0,))[0]
     expected = {
-        "label": ((n,), "uint16"), "is_test": ((n,), "uint8"), "latent": ((n, -(-bits // 8)), "uint8"),
-    }  # fmt: skip
+        "label": ((n,), "uint16"),
+        "is_test": ((n,), "uint8"),
+        "latent": ((n, -(-bits // 8)), "uint8"),
+    }
     if wrong := bundles.mismatch(tensors, expected):
         raise XnoreplayError(f"latent file {path}: {wrong}")
     return LatentSet(

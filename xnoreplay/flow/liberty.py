@@ -138,7 +138,9 @@ def check_cells(path: Path) -> None:
             f"Liberty file {path} must have a cell with an area and a function, but none of its {len(cells)} has both"
         )
     if not any(cell.sequential for cell in cells):
-        raise LibertyError(f"Liberty file {path} must have a flip-flop, but none of its {len(cells)} cells is one")
+        raise LibertyError(
+            f"Liberty file {path} must have a flip-flop, but none of its {len(cells)} cells is one"
+        )
 
 
 def _read(path: Path, read_group):
@@ -244,7 +246,9 @@ def _library(group: Group) -> Library:
     volts = _above_zero("nom_voltage", group.attributes["nom_voltage"])
     load_unit = group.lists["capacitive_load_unit"]
     if len(load_unit) != 2:
-        raise ValueError(f"capacitive_load_unit must be a number and a unit, not {shown(load_unit)}")
+        raise ValueError(
+            f"capacitive_load_unit must be a number and a unit, not {shown(load_unit)}"
+        )
     number, farads = load_unit
     capacitance = _above_zero("capacitive_load_unit", number) * _unit("1" + farads.lower())
     volt = _unit(group.attributes.get("voltage_unit", "1V").lower())
@@ -255,7 +259,9 @@ def _library(group: Group) -> Library:
     return Library(group.arguments[0] if group.arguments else "", volts, {c.name: c for c in cells})
 
 
-def _cells(group: Group, units: tuple[float, float, float, dict[str, Group]] | None = None) -> list[Cell]:
+def _cells(
+    group: Group, units: tuple[float, float, float, dict[str, Group]] | None = None
+) -> list[Cell]:
     """Cells of a library, without their pins where no units of power, capacitance and energy are given."""
     cells: dict[str, Cell] = {}
     for g in group.of("cell"):
@@ -275,7 +281,9 @@ def _cells(group: Group, units: tuple[float, float, float, dict[str, Group]] | N
     return list(cells.values())
 
 
-def _cell(name: str, group: Group, units: tuple[float, float, float, dict[str, Group]] | None) -> Cell:
+def _cell(
+    name: str, group: Group, units: tuple[float, float, float, dict[str, Group]] | None
+) -> Cell:
     leakage = 0.0
     pins: dict[str, Pin] = {}
     if units is not None:
@@ -299,7 +307,9 @@ def _leakage(cell: Group) -> float:
     """Leakage of a cell in the library's unit: its own figure, else the mean of its states."""
     if "cell_leakage_power" in cell.attributes:
         return _not_below_zero("cell_leakage_power", cell.attributes["cell_leakage_power"])
-    states = [_not_below_zero("leakage_power", g.attributes["value"]) for g in cell.of("leakage_power")]
+    states = [
+        _not_below_zero("leakage_power", g.attributes["value"]) for g in cell.of("leakage_power")
+    ]
     return sum(states) / len(states) if states else 0.0
 
 
@@ -344,6 +354,7 @@ def _table(group: Group, farads: float, joules: float, templates: dict[str, Grou
         if any(a >= b for a, b in itertools.pairwise(axis)):
             raise ValueError(f"{name} must grow from number to number, not be {shown(axis)}")
     return Table(
-        axes[0], tuple(v * farads for v in axes[1]),
+        axes[0],
+        tuple(v * farads for v in axes[1]),
         tuple(tuple(v * joules for v in row) for row in rows),
-    )  # fmt: skip
+    )

@@ -6,8 +6,17 @@ from typing import Literal
 Better = Literal["lower", "higher", "neither"]
 Origin = Literal["counted", "modelled", "tool"]
 
-PREFIXES = ((1e-15, "f"), (1e-12, "p"), (1e-9, "n"), (1e-6, "µ"), (1e-3, "m"), (1, ""),
-            (1e3, "k"), (1e6, "M"), (1e9, "G"))  # fmt: skip
+PREFIXES = (
+    (1e-15, "f"),
+    (1e-12, "p"),
+    (1e-9, "n"),
+    (1e-6, "µ"),
+    (1e-3, "m"),
+    (1, ""),
+    (1e3, "k"),
+    (1e6, "M"),
+    (1e9, "G"),
+)
 KIB = 8 * 1024  # bits
 SCALED = ("J", "W", "s", "Hz", "J/op", "cycle/s")
 

@@ -62,7 +62,9 @@ def _training(plan: Plan) -> list[Memory]:
 
 def _outputs(plan: Plan) -> list[int]:
     """Bits that leave each layer before pooling, the latent last."""
-    convs = [c.filters * m.pixels for c, m in zip(plan.network.convs, plan.network.maps, strict=False)]
+    convs = [
+        c.filters * m.pixels for c, m in zip(plan.network.convs, plan.network.maps, strict=False)
+    ]
     return [*convs, plan.network.lgap_bits, plan.network.latent]
 
 
@@ -81,9 +83,7 @@ def map_bits(plan: Plan) -> int:
 def multiplications(plan: Plan) -> tuple[int, int]:
     """One-bit products of the extractor's forward pass, and those of its first layer."""
     net = plan.network
-    convs = [
-        net.maps[i].pixels * c.filters * net.conv_fan_in(i) for i, c in enumerate(net.convs)
-    ]
+    convs = [net.maps[i].pixels * c.filters * net.conv_fan_in(i) for i, c in enumerate(net.convs)]
     return sum(convs) + net.lgap_map.bits + net.latent * net.lgap_bits, convs[0]
 
 
@@ -142,17 +142,19 @@ def _backward(plan: Plan, visits: int, minibatches: int) -> Counter:
     deltas = sum(-(-bits * target.delta_bits // target.channels) for bits in _outputs(plan))
     proxies = own["fe.low"].depth * minibatches
     fe = plan.memory("weights.fe").depth
-    return Counter({
-        "cycles": cycles,
-        "array.beats": cycles,
-        "array.nodes": cells // (TAPS * target.node_fold),
-        "lane.file.reads": cycles * target.lanes,
-        "weights.fe.reads": fe * visits,
-        "weights.fe.writes": fe * minibatches,
-        "fe.low.reads": proxies,
-        "fe.low.writes": proxies,
-        "train.maps.reads": 2 * maps * visits,
-        "train.maps.writes": maps * visits,
-        "train.delta.reads": 2 * deltas * visits,
-        "train.delta.writes": deltas * visits,
-    })  # fmt: skip
+    return Counter(
+        {
+            "cycles": cycles,
+            "array.beats": cycles,
+            "array.nodes": cells // (TAPS * target.node_fold),
+            "lane.file.reads": cycles * target.lanes,
+            "weights.fe.reads": fe * visits,
+            "weights.fe.writes": fe * minibatches,
+            "fe.low.reads": proxies,
+            "fe.low.writes": proxies,
+            "train.maps.reads": 2 * maps * visits,
+            "train.maps.writes": maps * visits,
+            "train.delta.reads": 2 * deltas * visits,
+            "train.delta.writes": deltas * visits,
+        }
+    )

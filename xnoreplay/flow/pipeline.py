@@ -27,16 +27,31 @@ PLACED = 3  # seeds of a placement
 BARE_CYCLES = 1_100_000  # a few seconds of bare Verilator; a minute of a large network
 LATENTS = "data/latents"
 SIMULATE_CODE = (
-    "spec", "sim", "flow/simulate.py", "flow/simulate_large.py", "flow/utilisation.py", *data.CODE,
-)  # fmt: skip
+    "spec",
+    "sim",
+    "flow/simulate.py",
+    "flow/simulate_large.py",
+    "flow/utilisation.py",
+    *data.CODE,
+)
 ESTIMATE_CODE = (
-    *cil.CODE, LATENTS, "flow/estimate.py", "flow/costs", "flow/session_cost.py",
-    "flow/workload.py", "flow/native.py", "flow/footprint.py",
-)  # fmt: skip
+    *cil.CODE,
+    LATENTS,
+    "flow/estimate.py",
+    "flow/costs",
+    "flow/session_cost.py",
+    "flow/workload.py",
+    "flow/native.py",
+    "flow/footprint.py",
+)
 EXPLORE_CODE = (
-    *ESTIMATE_CODE, "flow/explore.py", "flow/explore_space.py", "flow/explore_jobs.py",
-    "flow/explore_figures.py", "flow/figures.py",
-)  # fmt: skip
+    *ESTIMATE_CODE,
+    "flow/explore.py",
+    "flow/explore_space.py",
+    "flow/explore_jobs.py",
+    "flow/explore_figures.py",
+    "flow/figures.py",
+)
 SIMULATORS = ("verilator", "icarus", "both")
 
 TRAINING = ("start", "epochs")
@@ -46,9 +61,18 @@ WORDS = ("simulator", "objective")
 FLAGS = ("untrained", "netlist", "place", "all_classes", "augment", "own_training", "dump")
 """Settings that are true or false."""
 REMEMBERED = (
-    "seeds", "images", "simulator", "place", "all_classes", "sweep", "objective", "augment", "dump", "epochs",
+    "seeds",
+    "images",
+    "simulator",
+    "place",
+    "all_classes",
+    "sweep",
+    "objective",
+    "augment",
+    "dump",
+    "epochs",
     "own_training",
-)  # fmt: skip
+)
 """Settings, besides preset and start, that a folder's next run takes up."""
 WAVES = tuple(f"waves/*-*/{name}" for name in ("waves.fst", "waves.gtkw", "waves.sucl", RECORD))
 """What `cosim --waves` adds to the folder of the comparison."""
@@ -125,7 +149,9 @@ class Settings:
             if not isinstance(getattr(self, name), str):
                 raise SpecError(f"{name} must be a word, not {shown(getattr(self, name))}")
         if self.sweep is not None:
-            if not isinstance(self.sweep, dict) or not all(isinstance(v, list) for v in self.sweep.values()):
+            if not isinstance(self.sweep, dict) or not all(
+                isinstance(v, list) for v in self.sweep.values()
+            ):
                 raise SpecError(f"a sweep must be lists of values by dial, not {shown(self.sweep)}")
             explore_space.checked(self.sweep)
         if self.simulator not in SIMULATORS:
@@ -183,7 +209,9 @@ def resolve(
             merged.pop(name, None)
     if {"bundle", "untrained"} & chosen.keys():
         if "own_training" in chosen:
-            raise XnoreplayError("a training must be without a bundle or untrained bits: it makes the bundle")
+            raise XnoreplayError(
+                "a training must be without a bundle or untrained bits: it makes the bundle"
+            )
         merged["own_training"] = False
     elif not (merged.get("own_training") and (folder / "pretrain").is_dir()):
         merged |= _kept_bundle(folder, merged["preset"])
@@ -241,9 +269,13 @@ def _bundle(context: Context) -> Bundle:
 
 def _cil(context: Context) -> dict:
     return cil.run(
-        _preset(context), _bundle(context), range(context.config["seeds"]), context.progress,
-        dump=context.out / PREDICTIONS if context.config["dump"] else None, workers=cores(),
-    )  # fmt: skip
+        _preset(context),
+        _bundle(context),
+        range(context.config["seeds"]),
+        context.progress,
+        dump=context.out / PREDICTIONS if context.config["dump"] else None,
+        workers=cores(),
+    )
 
 
 def _simulate(context: Context) -> dict:
@@ -270,10 +302,18 @@ def _cosim(context: Context) -> dict:
     simulator, folder = context.config["simulator"], context.inputs["generate"]
     source = Path(context.config["verilog"] or folder)
     result = cosim.run(
-        preset, bundle, source, context.out, context.progress, images=context.config["images"],
-        env=env, simulator=simulator, faults=context.config["faults"],
-        netlist=context.config["netlist"], trust=context.config["trust"],
-    )  # fmt: skip
+        preset,
+        bundle,
+        source,
+        context.out,
+        context.progress,
+        images=context.config["images"],
+        env=env,
+        simulator=simulator,
+        faults=context.config["faults"],
+        netlist=context.config["netlist"],
+        trust=context.config["trust"],
+    )
     if simulator != "icarus":
         compiled = plan.compile(preset.network, preset.target)
         count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
@@ -281,9 +321,14 @@ def _cosim(context: Context) -> dict:
         generated = folder / context.result("generate")["verilog"]
         verilog = cosim.read_verilog(generated, context.config["trust"])
         result["bare"] = bare_verilator(
-            preset, bundle, images[:count], verilog, env, context.progress,
+            preset,
+            bundle,
+            images[:count],
+            verilog,
+            env,
+            context.progress,
             optimise=cosim.optimisation(verilog),
-        )  # fmt: skip
+        )
     return result
 
 
@@ -297,13 +342,20 @@ def _synth(context: Context) -> dict:
     liberty = context.config["liberty"]
     try:
         found = families.run(
-            verilog, top, macros, context.out, context.progress, context.config["families"],
+            verilog,
+            top,
+            macros,
+            context.out,
+            context.progress,
+            context.config["families"],
             Path(liberty) if liberty else None,
-        )  # fmt: skip
+        )
         found |= synth.run(verilog, top, context.out, context.progress)
         if context.config["place"]:
             clock = _preset(context).target.clock_hz
-            found["placement"] = place.seeds(context.out, PLACED, clock, context.out, context.progress)
+            found["placement"] = place.seeds(
+                context.out, PLACED, clock, context.out, context.progress
+            )
     finally:
         for name in (synth.SOURCE, synth.NETLIST):  # generate has the one, synth.ys makes the other
             (context.out / name).unlink(missing_ok=True)
@@ -330,9 +382,13 @@ def _explore(context: Context) -> dict:
     if kept.is_dir():
         shutil.copytree(kept, jobs, dirs_exist_ok=True)
     result = explore.run(
-        _preset(context), context.inputs["export"] / trained.BUNDLE, config["sweep"],
-        config["seeds"], context.scratch, context.progress,
-    )  # fmt: skip
+        _preset(context),
+        context.inputs["export"] / trained.BUNDLE,
+        config["sweep"],
+        config["seeds"],
+        context.scratch,
+        context.progress,
+    )
     explore.write(result, context.out)
     shutil.copytree(jobs, context.out / explore.JOBS)
     return result
@@ -360,16 +416,39 @@ def steps(train: bool) -> dict[str, Step]:
         Step("simulate", _simulate, ("export",), code=SIMULATE_CODE),
         Step("generate", _generate, ("export",), code=("spec", "hw", "flow/generate.py")),
         Step(
-            "cosim", _cosim, ("export", "generate"), files=("verilog",), beside=WAVES, lesser="stand_in",
-            code=("spec", "sim", "hw", "flow/cosim", "flow/synth.py", "flow/latents.py", LATENTS, *data.CODE),
+            "cosim",
+            _cosim,
+            ("export", "generate"),
+            files=("verilog",),
+            beside=WAVES,
+            lesser="stand_in",
+            code=(
+                "spec",
+                "sim",
+                "hw",
+                "flow/cosim",
+                "flow/synth.py",
+                "flow/latents.py",
+                LATENTS,
+                *data.CODE,
+            ),
         ),
         Step(
-            "synth", _synth, ("generate",), files=("liberty",),
-            code=("hw/macros.py", "flow/synth.py", "flow/families.py", "flow/liberty.py", "flow/place.py"),
+            "synth",
+            _synth,
+            ("generate",),
+            files=("liberty",),
+            code=(
+                "hw/macros.py",
+                "flow/synth.py",
+                "flow/families.py",
+                "flow/liberty.py",
+                "flow/place.py",
+            ),
         ),
         Step("estimate", _estimate, ("export", "simulate"), code=ESTIMATE_CODE),
         Step("explore", _explore, ("export",), code=EXPLORE_CODE, asked=True),
-    ]  # fmt: skip
+    ]
     names = tuple(s.name for s in table)
     table.append(Step("report", _report, uses=names, code=("spec", "flow")))
     return {s.name: s for s in table}

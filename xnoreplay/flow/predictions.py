@@ -45,7 +45,11 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
     stored, metadata = bundles.read_tensors(path, "prediction file", FORMAT)
     tensors = {name: a.astype(np.int64) for name, a in stored.items()}
     try:
-        labels, task, about = tensors.pop("label"), tensors.pop("task"), reading.json_of(metadata["about"], "field 'about'")
+        labels, task, about = (
+            tensors.pop("label"),
+            tensors.pop("task"),
+            reading.json_of(metadata["about"], "field 'about'"),
+        )
     except (KeyError, ValueError) as error:
         raise XnoreplayError(
             f"prediction file {path} must have tensors 'label' and 'task' and a field 'about', but: {error}"

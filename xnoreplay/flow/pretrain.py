@@ -21,12 +21,17 @@ def pretrain(context: Context) -> dict:
     dataset = data.of(preset)
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.run(
-        preset, dataset, context.scratch, seed=context.config["seed"],
-        epochs=context.config["epochs"], all_classes=context.config["all_classes"],
-        objective=context.config["objective"], augment=context.config["augment"],
+        preset,
+        dataset,
+        context.scratch,
+        seed=context.config["seed"],
+        epochs=context.config["epochs"],
+        all_classes=context.config["all_classes"],
+        objective=context.config["objective"],
+        augment=context.config["augment"],
         start=trained.checked(preset, Path(file)) if file else None,
         report=context.progress.note,
-    )  # fmt: skip
+    )
     shutil.copyfile(path, context.out / path.name)
     return {"checkpoint": path.name, "seed": context.config["seed"]}
 

@@ -36,7 +36,9 @@ class Done:
     stderr: str
 
 
-def start(command: Sequence[object], env: dict[str, str] | None = None, **options) -> subprocess.Popen:
+def start(
+    command: Sequence[object], env: dict[str, str] | None = None, **options
+) -> subprocess.Popen:
     """Begin a child process in a process group of its own, and tell the keeper.
 
     The caller calls `forget` once the child has ended by itself and was waited for, or `end` to end it.
@@ -113,9 +115,12 @@ def _ended(process: subprocess.Popen) -> bool:
 
 
 def run(
-    command: Sequence[object], env: dict[str, str] | None = None, cwd: Path | None = None,
-    seconds: float | None = None, look: Callable[[], None] | None = None,
-) -> Done:  # fmt: skip
+    command: Sequence[object],
+    env: dict[str, str] | None = None,
+    cwd: Path | None = None,
+    seconds: float | None = None,
+    look: Callable[[], None] | None = None,
+) -> Done:
     """Carry a command out to its end.
 
     look : called about twice a second meanwhile
@@ -127,8 +132,16 @@ def run(
     subprocess.TimeoutExpired
         After so many seconds; it is ended then.
     """
-    process = start(command, env, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                    text=True, encoding="utf-8", errors="replace")  # fmt: skip
+    process = start(
+        command,
+        env,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+    )
     last = None if seconds is None else time.monotonic() + seconds
     try:
         while True:
@@ -182,10 +195,14 @@ def _watch() -> None:
         return
     with suppress(OSError):
         _keeper = subprocess.Popen(
-            [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid())], stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", start_new_session=True,
+            [sys.executable, "-I", "-S", keeper.__file__, str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd="/",
+            start_new_session=True,
             env={k: v for k, v in os.environ.items() if k != temporary.MARKED},
-        )  # fmt: skip
+        )
         atexit.register(_dismiss, _keeper)
         _tell(f"= {temporary.root()}")
         for pid in _alive:

@@ -116,15 +116,20 @@ REGISTERS = {
 ACCESS = {"COMMAND": "read, write", "ABORT": "read, write"}
 COMMANDS = {
     "INFER": ("none", "recognises the image that comes on the pixel stream"),
-    "STAGE": ("label, below the network's classes", "takes an image, and its latent into the staging memory"),
+    "STAGE": (
+        "label, below the network's classes",
+        "takes an image, and its latent into the staging memory",
+    ),
     "INSERT": ("label, below SEEN", "takes an image, and its latent into the replay memory"),
-    "ARRIVE": ("new value of SEEN, from SEEN to the network's classes",
-               "announces classes, sets QUOTA, and evicts what is above it"),
+    "ARRIVE": (
+        "new value of SEEN, from SEEN to the network's classes",
+        "announces classes, sets QUOTA, and evicts what is above it",
+    ),
     "REBALANCE": ("none", "sets QUOTA, evicts, and moves staged samples into the replay memory"),
     "EPOCH": ("none", "walks the samples of one epoch into the lanes, and trains nothing"),
     "RETRAIN": ("none; SEEN must not be 0", "a whole session"),
     "RESTORE": ("none", "counts the labels anew after the host wrote them"),
-}  # fmt: skip
+}
 """Argument and meaning of each command, by its name."""
 STATUS = {
     "BUSY": "1 while a command runs, its start cycle included, and while a reset empties the replay memory",
@@ -150,27 +155,43 @@ def host_map() -> str:
         plans[name] = plan.compile(preset.network, preset.target)
     written = registers.writable(plans[SHOWN[0]].memories)
     lines = [
-        "# Registers, commands and windows", "",
+        "# Registers, commands and windows",
+        "",
         "All addresses are in bytes, all words of 32 bits. [What a host reads and writes](../host.md) says how they",
         "are used. `manifest.json`, which `generate` writes, has `registers`, `commands`, `windows` and `counters`",
-        "of one chip.", "",
-        "## Registers", "", "| offset | name | access | bits |", "|---|---|---|---|",
-    ]  # fmt: skip
+        "of one chip.",
+        "",
+        "## Registers",
+        "",
+        "| offset | name | access | bits |",
+        "|---|---|---|---|",
+    ]
     for register in Register:
-        access = ACCESS.get(register.name, "read, write while idle" if register in written else "read")
+        access = ACCESS.get(
+            register.name, "read, write while idle" if register in written else "read"
+        )
         lines.append(
             f"| `{int(register):#05x}` | `{register.name}` | {access} | {_cell(REGISTERS[register.name])} |"
         )
     lines += ["", "Values that a write is taken with:", ""]
     lines += [f"| register | every chip | {' | '.join(SHOWN)} |", "|---|---|" + "---|" * len(SHOWN)]
-    most = {Register.SEEN: "classes of the network", Register.QUOTA: "replay slots",
-            Register.STAGED: "staging places"}  # fmt: skip
+    most = {
+        Register.SEEN: "classes of the network",
+        Register.QUOTA: "replay slots",
+        Register.STAGED: "staging places",
+    }
     for register in written:
         ranges = [registers.writable(p.memories)[register] for p in plans.values()]
         cells = [f"{r.start} to {r.stop - 1:,}" for r in ranges]
         every = f"0 to the {most[register]}" if register in most else "any but 0"
         lines.append(f"| `{register.name}` | {every} | {' | '.join(cells)} |")
-    lines += ["", "## Commands", "", "| number | name | argument | what it does |", "|---|---|---|---|"]
+    lines += [
+        "",
+        "## Commands",
+        "",
+        "| number | name | argument | what it does |",
+        "|---|---|---|---|",
+    ]
     for command in Command:
         argument, meaning = COMMANDS[command.name]
         lines.append(f"| {int(command)} | `{command.name}` | {argument} | {meaning} |")
@@ -178,7 +199,10 @@ def host_map() -> str:
     lines += [f"| {int(bit)} | `{bit.name}` | {STATUS[bit.name]} |" for bit in Status]
     lines += ["", "Bits above are 0.", "", "## Windows", ""]
     lines += ["Rows x bits of a memory; a chip without it answers DECERR in its place.", ""]
-    lines += [f"| base | memory | access | {' | '.join(SHOWN)} |", "|---|---|---|" + "---|" * len(SHOWN)]
+    lines += [
+        f"| base | memory | access | {' | '.join(SHOWN)} |",
+        "|---|---|---|" + "---|" * len(SHOWN),
+    ]
     for i, memory in enumerate(registers.HOST_MEMORIES):
         there = [{m.name: m for m in p.memories}.get(memory) for p in plans.values()]
         sizes = [f"{m.depth:,} x {m.width:,}" if m else "absent" for m in there]
@@ -186,12 +210,19 @@ def host_map() -> str:
         base = (i + 1) << registers.WINDOW_SHIFT
         lines.append(f"| `{base:#010x}` | `{memory}` | {access} | {' | '.join(sizes)} |")
     lines += ["", "## Counters", ""]
-    lines += ["In this order; a chip has none of a memory that it lacks, and those after it move up.", ""]
-    lines += [f"| counter | {' | '.join(f'offset in {n}' for n in SHOWN)} |", "|---|" + "---|" * len(SHOWN)]
+    lines += [
+        "In this order; a chip has none of a memory that it lacks, and those after it move up.",
+        "",
+    ]
+    lines += [
+        f"| counter | {' | '.join(f'offset in {n}' for n in SHOWN)} |",
+        "|---|" + "---|" * len(SHOWN),
+    ]
     names = [registers.counters(p.memories) for p in plans.values()]
     for counter in registers.COUNTERS:
         places = [
-            f"`{Register.COUNTERS + 8 * own.index(counter):#x}`" if counter in own else "absent" for own in names
+            f"`{Register.COUNTERS + 8 * own.index(counter):#x}`" if counter in own else "absent"
+            for own in names
         ]
         lines.append(f"| `{counter}` | {' | '.join(places)} |")
     return "\n".join([*lines, ""])

@@ -120,8 +120,9 @@ def provenance(results: dict[str, dict], records: dict[str, dict]) -> Section:
     section.table(
         ["step", "time"],
         [[name, clock(r["seconds"])] for name, r in records.items()],
-        ["", "n"], caption="Wall-clock time of each step.",
-    )  # fmt: skip
+        ["", "n"],
+        caption="Wall-clock time of each step.",
+    )
     for name, record in records.items():
         section.metric(f"step.{name}.seconds", record["seconds"], "s", "lower", "tool")
     trained = bundles.told(results.get("export", {}), "provenance", dict)
@@ -151,9 +152,13 @@ def cards(plan: Plan, results: dict[str, dict], failures: dict[str, str]) -> lis
     if chip:
         values = chip["a_final"]
         headline.append(
-            Card("accuracy after all sessions, a_final", f"{100 * mean(values):.1f} %",
-                 f"± {100 * spread(values):.1f} over {len(values)} seeds", "counted")
-        )  # fmt: skip
+            Card(
+                "accuracy after all sessions, a_final",
+                f"{100 * mean(values):.1f} %",
+                f"± {100 * spread(values):.1f} over {len(values)} seeds",
+                "counted",
+            )
+        )
     bits = sum(m.bits for m in plan.memories)
     headline.append(Card("memory on chip", f"{bits / KIB:,.1f} KiB", f"{bits:,} bits", "modelled"))
     for name, title in cost_sections.RUNS.items():
@@ -169,9 +174,13 @@ def cards(plan: Plan, results: dict[str, dict], failures: dict[str, str]) -> lis
     if "synth" in results:
         used = results["synth"]["resources"]
         headline.append(
-            Card("ECP5", f"{used['lut4']:,} LUT4",
-                 f"{used['flip_flops']:,} flip-flops, {used['block_ram']} block memories", "tool")
-        )  # fmt: skip
+            Card(
+                "ECP5",
+                f"{used['lut4']:,} LUT4",
+                f"{used['flip_flops']:,} flip-flops, {used['block_ram']} block memories",
+                "tool",
+            )
+        )
     return headline
 
 
@@ -186,9 +195,7 @@ def _verdict(results: dict[str, dict], failures: dict[str, str]) -> Card:
     return Card("checks", "all equal", f"{len(checks)} comparisons", "counted", "good")
 
 
-def render(
-    preset: Preset, plan: Plan, results: dict, failures: dict, parts: list[Section]
-) -> str:
+def render(preset: Preset, plan: Plan, results: dict, failures: dict, parts: list[Section]) -> str:
     """The page as text; it needs no other file."""
     import jinja2
 
@@ -207,4 +214,3 @@ def render(
         cards=cards(plan, results, failures),
         sections=parts,
     )
-

@@ -35,8 +35,11 @@ ROWS, RESULT, TABLES = "rows", "result.json", "tables.md"
 STEP = "reproduce"  # in the record of its folder
 KINDS = (".svg", ".pdf")
 WRITTEN = (
-    step.RECORD, RESULT, TABLES, *(f"{name}{kind}" for name in reproduced.PICTURES for kind in KINDS),
-)  # fmt: skip
+    step.RECORD,
+    RESULT,
+    TABLES,
+    *(f"{name}{kind}" for name in reproduced.PICTURES for kind in KINDS),
+)
 """Files of the folder that a run replaces."""
 NAMES = ("Systems", "Losses", "Memory", "Sessions", "Extractors")  # first words of tables
 
@@ -89,7 +92,9 @@ class Source:
     @property
     def others(self) -> list[str]:
         """Objectives of earlier trainings, where they are neither plain nor the last one's."""
-        return sorted({_objective(part) for part in self.trainings} - {"supervised", self.objective})
+        return sorted(
+            {_objective(part) for part in self.trainings} - {"supervised", self.objective}
+        )
 
     @property
     def augmented(self) -> bool:
@@ -128,7 +133,9 @@ def rows(
         for balanced, kind in ((True, "weighted"), (False, "plain")):
             known = paper.LATENT_RPT[balanced] if loss == "cce" else ""
             variant = Variant(loss=loss, balanced=balanced, megabits=PAPER_MEGABITS)
-            lines.append(Row("Losses, latent replay, float", f"{kind} {name}", variant, preset, known))
+            lines.append(
+                Row("Losses, latent replay, float", f"{kind} {name}", variant, preset, known)
+            )
     kinds = [("latent", "float"), ("latent", "chip")] + [("native", "float")] * native
     for system, rule in kinds:
         read_off = paper.NATIVE_MEMORY if system == "native" else paper.LATENT_MEMORY
@@ -155,18 +162,31 @@ def rows(
             known = ""  # the paper's was trained otherwise
         for rule in systems.RULES:
             lines.append(
-                Row("Extractors, latent replay", f"{source.label}, {rule}", Variant(rule=rule), preset, known, i)
-            )  # fmt: skip
+                Row(
+                    "Extractors, latent replay",
+                    f"{source.label}, {rule}",
+                    Variant(rule=rule),
+                    preset,
+                    known,
+                    i,
+                )
+            )
     if (preset.scenario.dataset, preset.scenario.base, preset.scenario.step) == paper.SCENARIO:
         return lines
     return [dataclasses.replace(row, paper="") for row in lines]
 
 
 def run(
-    preset: Preset, sources: list[Source], seeds: Iterable[int], folder: Path, progress: Progress,
-    native: bool = False, workers: int = 1, only: Iterable[str] = (),
+    preset: Preset,
+    sources: list[Source],
+    seeds: Iterable[int],
+    folder: Path,
+    progress: Progress,
+    native: bool = False,
+    workers: int = 1,
+    only: Iterable[str] = (),
     memories: Iterable[float] = MEGABITS,
-) -> dict:  # fmt: skip
+) -> dict:
     """Scores of every row over the seeds; tables and figures in the folder.
 
     A seed orders the samples, fills the memory and starts the chip's registers; the class order is
@@ -204,7 +224,10 @@ def run(
     start = time.monotonic()
     with guard.locked(folder), guard.interruptible() as check:
         _require_own(folder)
-        files.sweep(folder, re.compile("|".join(map(re.escape, WRITTEN)) + r"|latents-\w+\.safetensors").fullmatch)
+        files.sweep(
+            folder,
+            re.compile("|".join(map(re.escape, WRITTEN)) + r"|latents-\w+\.safetensors").fullmatch,
+        )
         files.sweep(folder / ROWS, re.compile(r"\w+\.json").fullmatch)
         results = _results(lines, sources, seeds, folder, progress, workers)
         check()
@@ -230,7 +253,9 @@ def _require_own(folder: Path) -> None:
     own = record["outputs"] if record.get("step") == STEP else {}
     for name in WRITTEN:
         path = folder / name
-        if whole.is_there(path) and not (whole.is_file(path) and (name in own or name == step.RECORD and own)):
+        if whole.is_there(path) and not (
+            whole.is_file(path) and (name in own or name == step.RECORD and own)
+        ):
             raise XnoreplayError(
                 f"{path} must be new or what reproduce wrote, but is somebody else's; move it away or choose "
                 "another folder"
@@ -241,15 +266,22 @@ def _require_own(folder: Path) -> None:
 
 def _claim(folder: Path, start: float) -> None:
     """Record what is written: before, every name that may be, and the digests of those that are there."""
-    digests = {name: files.file_digest(folder / name) if (folder / name).exists() else ""
-               for name in WRITTEN if name != step.RECORD}  # fmt: skip
+    digests = {
+        name: files.file_digest(folder / name) if (folder / name).exists() else ""
+        for name in WRITTEN
+        if name != step.RECORD
+    }
     files.write_whole(folder / step.RECORD, files.dumps(step.record_of(STEP, {}, digests, start)))
 
 
 def _results(
-    lines: list[Row], sources: list[Source], seeds: list[int], folder: Path, progress: Progress,
+    lines: list[Row],
+    sources: list[Source],
+    seeds: list[int],
+    folder: Path,
+    progress: Progress,
     workers: int,
-) -> list[list[dict]]:  # fmt: skip
+) -> list[list[dict]]:
     """Of every line, the result of each seed. Lines of several tables that are the same run once.
 
     Native replay trains on every core: its rows run one after the other, when the others are done.
@@ -295,14 +327,20 @@ def _kept(path: Path) -> dict | None:
 
 
 def _together(
-    preset: Preset, sources: list[Source], seeds: list[int], lines: list[Row], results: list[list[dict]]
+    preset: Preset,
+    sources: list[Source],
+    seeds: list[int],
+    lines: list[Row],
+    results: list[list[dict]],
 ) -> dict:
     """What `run` returns."""
     done = []
     for row, of_row in zip(lines, results, strict=True):
         scores = {name: [r[name] for r in of_row] for name in of_row[0]}
         variant = dataclasses.asdict(row.variant)
-        done.append({"table": row.table, "label": row.label, "paper": row.paper, **variant, **scores})
+        done.append(
+            {"table": row.table, "label": row.label, "paper": row.paper, **variant, **scores}
+        )
     return {
         "seeds": seeds,
         "chip_epochs": preset.target.epochs,
@@ -346,7 +384,12 @@ def _digest(tree: dict) -> str:
 
 
 def _computed(
-    row: Row, seed: int, source: Source, folder: Path, seeds: list[int], report: Callable[[str], None]
+    row: Row,
+    seed: int,
+    source: Source,
+    folder: Path,
+    seeds: list[int],
+    report: Callable[[str], None],
 ) -> dict:
     from xnoreplay.model.hardware import processor
 
@@ -354,9 +397,15 @@ def _computed(
     samples = _samples(source, row.preset, folder, seed, native, seeds)
     start = time.monotonic()
     scores = systems.run(
-        row.variant, row.preset, source.bundle, samples, seed,
-        images=samples if native else None, checkpoint=source.checkpoint, report=report,
-    )  # fmt: skip
+        row.variant,
+        row.preset,
+        source.bundle,
+        samples,
+        seed,
+        images=samples if native else None,
+        checkpoint=source.checkpoint,
+        report=report,
+    )
     scores.pop("predictions")
     counts = samples.test_counts(row.preset.scenario)
     return {

@@ -13,8 +13,11 @@ def markdown(result: dict) -> str:
         if row["table"] != table:
             table = row["table"]
             names = " | ".join(SCORES)
-            lines += ["", f"| {table} | {names} | paper's a_final | seconds a seed |",
-                      "|---" * (len(SCORES) + 3) + "|"]  # fmt: skip
+            lines += [
+                "",
+                f"| {table} | {names} | paper's a_final | seconds a seed |",
+                "|---" * (len(SCORES) + 3) + "|",
+            ]
         cells = [row["label"], *(percent(row[name]) for name in SCORES), row["paper"] or "–"]
         lines.append("| " + " | ".join([*cells, f"{mean(row['seconds']):.0f}"]) + " |")
     return "\n".join(lines)
@@ -47,7 +50,9 @@ def _head(result: dict) -> list[str]:
             "training images."
         )
     if any("±" in row["paper"] for row in result["rows"]):
-        lines.append("What has ± 2 was read off a plot of the paper's predecessor, of a network of 4.1 Mb.")
+        lines.append(
+            "What has ± 2 was read off a plot of the paper's predecessor, of a network of 4.1 Mb."
+        )
     return lines
 
 
@@ -66,7 +71,9 @@ def pictures(result: dict) -> dict[str, figures.Picture]:
     """Figures by name: sessions of each rule, losses, memory; those that have rows."""
     drawn = {}
     for rule in ("float", "chip"):
-        chosen = [r for r in result["rows"] if r["table"].startswith("Systems") and r["rule"] == rule]
+        chosen = [
+            r for r in result["rows"] if r["table"].startswith("Systems") and r["rule"] == rule
+        ]
         if chosen:
             lines = {r["label"]: _band(r["curve"]) for r in chosen}
             axis = "accuracy on all classes seen"
@@ -96,9 +103,16 @@ def _read_off(rows: list[dict]) -> dict[str, tuple[list[float], list[float], lis
     for row in rows:
         if row["table"].startswith("Memory") and row["paper"]:
             accuracy, reading = (float(part) / 100 for part in row["paper"].split("±"))
-            found.setdefault(f"predecessor, {row['system']}", {})[row["megabits"]] = accuracy, reading
+            found.setdefault(f"predecessor, {row['system']}", {})[row["megabits"]] = (
+                accuracy,
+                reading,
+            )
     return {
-        name: (list(of), [accuracy for accuracy, _ in of.values()], [reading for _, reading in of.values()])
+        name: (
+            list(of),
+            [accuracy for accuracy, _ in of.values()],
+            [reading for _, reading in of.values()],
+        )
         for name, of in found.items()
     }
 

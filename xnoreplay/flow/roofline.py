@@ -47,8 +47,10 @@ def bandwidth(plan: Plan, phases: dict[str, dict[str, float]]) -> int:
     used = {name for events in phases.values() for name, n in events.items() if n}
     return sum(
         m.width * m.count * rows.get(m.name, 1)
-        for m in _outside(plan) for way in ("reads", "writes") if f"{m.name}.{way}" in used
-    )  # fmt: skip
+        for m in _outside(plan)
+        for way in ("reads", "writes")
+        if f"{m.name}.{way}" in used
+    )
 
 
 def _outside(plan: Plan) -> list[Memory]:
@@ -60,8 +62,9 @@ def moved_bits(plan: Plan, counters: dict[str, float]) -> float:
     """Bits read and written of the memories outside the array."""
     return sum(
         counters.get(f"{m.name}.{way}", 0) * m.width
-        for m in _outside(plan) for way in ("reads", "writes")
-    )  # fmt: skip
+        for m in _outside(plan)
+        for way in ("reads", "writes")
+    )
 
 
 def dots(plan: Plan, phases: dict[str, dict[str, float]]) -> list[Dot]:
@@ -73,8 +76,14 @@ def dots(plan: Plan, phases: dict[str, dict[str, float]]) -> list[Dot]:
             continue
         operations = OPS_PER_CELL * cell_operations(plan, events)
         bits = moved_bits(plan, events)
-        found.append(Dot(
-            phase, operations / bits if bits else 0.0, operations / cycles,
-            events["array.beats"] / cycles, operations / cycles / peak(plan), int(cycles),
-        ))  # fmt: skip
+        found.append(
+            Dot(
+                phase,
+                operations / bits if bits else 0.0,
+                operations / cycles,
+                events["array.beats"] / cycles,
+                operations / cycles / peak(plan),
+                int(cycles),
+            )
+        )
     return found

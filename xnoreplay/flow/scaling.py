@@ -37,9 +37,11 @@ SIMULATORS = {
 }
 """What is measured along each dial."""
 TITLES = {
-    "functional": "inference, functional", "fast": "inference, fast mode",
-    "step": "inference, stepping mode", "retraining": "retraining, fast mode",
-}  # fmt: skip
+    "functional": "inference, functional",
+    "fast": "inference, fast mode",
+    "step": "inference, stepping mode",
+    "retraining": "retraining, fast mode",
+}
 COUNTS = {"functional": 1024, "fast": 32, "step": 4, "retraining": 2048}  # samples, at most
 EPOCHS = 4
 REPEATS = 3
@@ -68,7 +70,11 @@ class Curve:
     def by_work(self) -> float | None:
         """e of seconds = c work^e; None where the work is the same all along."""
         work = [p.work for p in self.points]
-        return slope(work, [p.seconds for p in self.points]) if max(work) > VARIES * min(work) else None
+        return (
+            slope(work, [p.seconds for p in self.points])
+            if max(work) > VARIES * min(work)
+            else None
+        )
 
     @property
     def by_dial(self) -> float | None:
@@ -84,8 +90,14 @@ class Curve:
 
     def plain(self) -> dict:
         points = [vars(p) for p in self.points]
-        return {"dial": self.dial, "simulator": self.simulator, "points": points,
-                "by_work": self.by_work, "by_dial": self.by_dial, "spread": self.spread}  # fmt: skip
+        return {
+            "dial": self.dial,
+            "simulator": self.simulator,
+            "points": points,
+            "by_work": self.by_work,
+            "by_dial": self.by_dial,
+            "spread": self.spread,
+        }
 
 
 def slope(x: list[float], y: list[float]) -> float:
@@ -242,8 +254,12 @@ def run(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Progre
                     points.setdefault((dial, name), []).append(Point(at, *measured))
                     task.advance(1, f"{dial} {at:,.0f}, {TITLES[name]}")
     curves = [Curve(*key, tuple(of_curve)) for key, of_curve in points.items()]
-    return {"preset": preset.name, "machine": processor(), "load": load,
-            "curves": [curve.plain() for curve in curves]}  # fmt: skip
+    return {
+        "preset": preset.name,
+        "machine": processor(),
+        "load": load,
+        "curves": [curve.plain() for curve in curves],
+    }
 
 
 WROTE = files.json_with("preset", "machine", "load", "curves")
@@ -252,17 +268,32 @@ WROTE = files.json_with("preset", "machine", "load", "curves")
 
 def markdown(result: dict) -> str:
     """The curves as a table, from the first to the last point of each."""
-    titles = ("dial", "from, to", "simulator", "10^9 cell operations", "seconds",
-              "exponent of the dial", "of the work", "dearest / cheapest operation")  # fmt: skip
+    titles = (
+        "dial",
+        "from, to",
+        "simulator",
+        "10^9 cell operations",
+        "seconds",
+        "exponent of the dial",
+        "of the work",
+        "dearest / cheapest operation",
+    )
     lines = [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for curve in result["curves"]:
         ends = curve["points"][0], curve["points"][-1]
-        exponents = ["" if e is None else f"{round(e, 2) + 0.0:.2f}" for e in (curve["by_dial"], curve["by_work"])]
+        exponents = [
+            "" if e is None else f"{round(e, 2) + 0.0:.2f}"
+            for e in (curve["by_dial"], curve["by_work"])
+        ]
         cells = [
-            curve["dial"], _ends(p["value"] for p in ends), TITLES[curve["simulator"]],
-            _ends(p["work"] / 1e9 for p in ends), _ends(p["seconds"] for p in ends), *exponents,
+            curve["dial"],
+            _ends(p["value"] for p in ends),
+            TITLES[curve["simulator"]],
+            _ends(p["work"] / 1e9 for p in ends),
+            _ends(p["seconds"] for p in ends),
+            *exponents,
             f"{curve['spread']:.2f}",
-        ]  # fmt: skip
+        ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", f"{result['machine']}, load {result['load']:.1f} beforehand"])
 

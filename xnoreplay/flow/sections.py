@@ -26,8 +26,13 @@ SCORES = {
     "average": "mean over tasks of the accuracy on all classes seen so far",
     "forgetting": "mean over earlier tasks of the best accuracy once reached less the last",
 }
-SCORE_NAMES = {"a_final": "a_final", "a_old": "a_old", "a_new": "a_new",
-               "average": "average accuracy", "forgetting": "forgetting"}  # fmt: skip
+SCORE_NAMES = {
+    "a_final": "a_final",
+    "a_old": "a_old",
+    "a_new": "a_new",
+    "average": "average accuracy",
+    "forgetting": "forgetting",
+}
 
 
 def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
@@ -40,37 +45,63 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
     )
     if len(images):
         luma = images[:SHOWN, :, :, 0]
-        section.figure(
-            figures.images(luma), "Test images as they enter the chip, first channel."
-        )
+        section.figure(figures.images(luma), "Test images as they enter the chip, first channel.")
     net, target, scenario = preset.network, preset.target, preset.scenario
-    rows = [["thermometer", (f"{net.height}×{net.width}×{net.image_channels} pixels → "
-             f"{net.maps[0].channels} bits"), "–", "–"]]  # fmt: skip
+    rows = [
+        [
+            "thermometer",
+            (f"{net.height}×{net.width}×{net.image_channels} pixels → {net.maps[0].channels} bits"),
+            "–",
+            "–",
+        ]
+    ]
     for i, layer in enumerate(net.convs):
         shape = net.maps[i + 1]
         pool = ", skip" * layer.skip + ", max-pool 2" * layer.pool
-        rows.append([
-            f"convolution {i}, 3×3, {layer.groups} group{'s' * (layer.groups > 1)}{pool}",
-            f"{net.maps[i].channels} → {shape.channels}, {shape.height}×{shape.width}",
-            f"{net.conv_fan_in(i):,}", f"{layer.filters * net.conv_fan_in(i):,}",
-        ])  # fmt: skip
+        rows.append(
+            [
+                f"convolution {i}, 3×3, {layer.groups} group{'s' * (layer.groups > 1)}{pool}",
+                f"{net.maps[i].channels} → {shape.channels}, {shape.height}×{shape.width}",
+                f"{net.conv_fan_in(i):,}",
+                f"{layer.filters * net.conv_fan_in(i):,}",
+            ]
+        )
     pixels = net.lgap_map.pixels
     output_bits = net.classes * net.output_fan_in
     rows += [
-        ["LGAP", f"{net.lgap_map.channels} → {net.lgap_bits}", f"{pixels}",
-         f"{net.lgap_map.bits:,}"],
-        ["dense, to the latent", f"{net.lgap_bits} → {net.latent}", f"{net.lgap_bits:,}",
-         f"{net.latent * net.lgap_bits:,}"],
-        ["classifier, hidden", f"{net.latent} → {net.hidden}", f"{net.latent:,}",
-         f"{net.hidden * net.latent:,}"],
-        ["classifier, output on latent and hidden, duplicated",
-         f"2 × {net.skip} → {net.classes}", f"{net.output_fan_in:,}", f"{output_bits:,}"],
+        [
+            "LGAP",
+            f"{net.lgap_map.channels} → {net.lgap_bits}",
+            f"{pixels}",
+            f"{net.lgap_map.bits:,}",
+        ],
+        [
+            "dense, to the latent",
+            f"{net.lgap_bits} → {net.latent}",
+            f"{net.lgap_bits:,}",
+            f"{net.latent * net.lgap_bits:,}",
+        ],
+        [
+            "classifier, hidden",
+            f"{net.latent} → {net.hidden}",
+            f"{net.latent:,}",
+            f"{net.hidden * net.latent:,}",
+        ],
+        [
+            "classifier, output on latent and hidden, duplicated",
+            f"2 × {net.skip} → {net.classes}",
+            f"{net.output_fan_in:,}",
+            f"{output_bits:,}",
+        ],
         ["all", "", "", f"{net.weight_bits:,}"],
-    ]  # fmt: skip
+    ]
     section.table(
-        ["part", "shape", "fan-in, bits", "weight bits"], rows, ["", "", "n", "n"],
-        caption=f"Network {net.name}: every weight and every activation is one bit.", total=True,
-    )  # fmt: skip
+        ["part", "shape", "fan-in, bits", "weight bits"],
+        rows,
+        ["", "", "n", "n"],
+        caption=f"Network {net.name}: every weight and every activation is one bit.",
+        total=True,
+    )
     proxies = "one proxy" if target.proxies_per_pair == 1 else "two proxies"
     hidden = "learns on the chip" if target.hidden_learns else "frozen on the chip"
     section.table(
@@ -78,23 +109,37 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
         [
             ["array", f"{target.lanes} lanes × {target.window} cells = {target.cells:,} cells"],
             ["minibatch, epochs", f"{target.batch} samples, {target.epochs} epochs a session"],
-            ["proxies, deltas", (f"{target.proxy_bits} bits, {proxies} a pair; "
-             f"{target.delta_bits} bits")],
+            [
+                "proxies, deltas",
+                (f"{target.proxy_bits} bits, {proxies} a pair; {target.delta_bits} bits"),
+            ],
             ["hidden layer", hidden],
-            ["replay and staging memory", (f"{target.replay_capacity:,} and "
-             f"{target.staging_capacity:,} latents of {net.latent} bits")],
+            [
+                "replay and staging memory",
+                (
+                    f"{target.replay_capacity:,} and "
+                    f"{target.staging_capacity:,} latents of {net.latent} bits"
+                ),
+            ],
             ["clock", quantity(float(target.clock_hz), "Hz")],
             ["technology of the estimate", f"{target.technology}, {target.device_type}"],
-            ["scenario", (f"{scenario.dataset}: {scenario.base} classes, then {scenario.tasks} "
-             f"sessions of {scenario.step}")],
+            [
+                "scenario",
+                (
+                    f"{scenario.dataset}: {scenario.base} classes, then {scenario.tasks} "
+                    f"sessions of {scenario.step}"
+                ),
+            ],
         ],
-        ["", ""], caption="Target and scenario.",
-    )  # fmt: skip
+        ["", ""],
+        caption="Target and scenario.",
+    )
     section.metric("network.weight_bits", net.weight_bits, "bit", "lower", "modelled")
     section.metric("network.fe_weight_bits", net.fe_weight_bits, "bit", "lower", "modelled")
     section.metric("target.cells", target.cells, "cell", "lower", "modelled")
-    section.metric("plan.inference_cycles", plan.infer_cycles(net.classes), "cycle", "lower",
-                   "modelled")  # fmt: skip
+    section.metric(
+        "plan.inference_cycles", plan.infer_cycles(net.classes), "cycle", "lower", "modelled"
+    )
     return section
 
 
@@ -124,16 +169,19 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
             section.metric(f"{name}.spread", spread(values), "fraction", "lower", "counted")
         rows.append(row)
     section.table(
-        ["in percent", *SCORE_NAMES.values()], rows, ["", "n", "n", "n", "n", "n"],
-    )  # fmt: skip
+        ["in percent", *SCORE_NAMES.values()],
+        rows,
+        ["", "n", "n", "n", "n", "n"],
+    )
     counts = cil["test_counts"]
     series = {}
     for method in methods:
         per_seed = [seen_curve(m, counts) for m in cil["methods"][method]["matrix"]]
         columns = list(zip(*per_seed, strict=True))
         series[METHODS.get(method, method)] = (
-            [mean(list(c)) for c in columns], [spread(list(c)) for c in columns]
-        )  # fmt: skip
+            [mean(list(c)) for c in columns],
+            [spread(list(c)) for c in columns],
+        )
     ticks = ["base", *(f"session {i}" for i in range(1, len(counts)))]
     section.figure(
         figures.curves(series, "accuracy on all classes seen", ticks),
@@ -170,30 +218,47 @@ def memory(plan: Plan) -> Section:
         "All memories by role.",
     )
     rows = [
-        [m["name"], m["role"], f"{m['depth']:,} × {m['width']:,}", str(m["count"]),
-         f"{m['bits']:,}", kib(m["bits"]), "learning" if m["learning"] else ""]
+        [
+            m["name"],
+            m["role"],
+            f"{m['depth']:,} × {m['width']:,}",
+            str(m["count"]),
+            f"{m['bits']:,}",
+            kib(m["bits"]),
+            "learning" if m["learning"] else "",
+        ]
         for m in tree["instances"]
-    ]  # fmt: skip
+    ]
     rows.append(["all", "", "", "", f"{tree['bits']:,}", kib(tree["bits"]), ""])
     section.table(
-        ["memory", "role", "words × bits", "instances", "bits", "KiB", "used by"], rows,
-        ["code", "", "n", "n", "n", "n", ""], total=True,
+        ["memory", "role", "words × bits", "instances", "bits", "KiB", "used by"],
+        rows,
+        ["code", "", "n", "n", "n", "n", ""],
+        total=True,
         caption="KiB are of 1,024 bytes. Memories for learning alone are marked.",
-    )  # fmt: skip
+    )
     replay = tree["replay"]
     section.table(
         ["replay memory of", "bits a sample", "bits", "KiB"],
         [
-            ["latents", f"{replay['latent_bits']:,}", f"{replay['latent_total']:,}",
-             kib(replay["latent_total"])],
-            ["native images", f"{replay['image_bits']:,}", f"{replay['native_total']:,}",
-             kib(replay["native_total"])],
+            [
+                "latents",
+                f"{replay['latent_bits']:,}",
+                f"{replay['latent_total']:,}",
+                kib(replay["latent_total"]),
+            ],
+            [
+                "native images",
+                f"{replay['image_bits']:,}",
+                f"{replay['native_total']:,}",
+                kib(replay["native_total"]),
+            ],
         ],
         ["", "n", "n", "n"],
         caption=f"Latent beside native replay, for {replay['samples']:,} samples in replay and "
         "staging, labels left out. Native replay also retrains the extractor: "
         f"{replay['native_extractor_proxies']:,} more proxy bits.",
-    )  # fmt: skip
+    )
     for role, bits in tree["roles"].items():
         section.metric(f"memory.role.{role.replace(' ', '_')}", bits, "bit", "lower", "modelled")
     for m in tree["instances"]:
@@ -223,23 +288,37 @@ def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
         slug = re.sub(r"[^a-z]+", "_", entry["what"].lower()).strip("_")
         for name in AMOUNTS:
             if name in entry:
-                section.metric(f"equality.{entry['step']}.{slug}.{name}", entry[name],
-                               name.replace("_", " "), "higher", "counted")  # fmt: skip
+                section.metric(
+                    f"equality.{entry['step']}.{slug}.{name}",
+                    entry[name],
+                    name.replace("_", " "),
+                    "higher",
+                    "counted",
+                )
     if rows:
         section.table(
-            ["compared", *(a.replace("_", " ") for a in AMOUNTS), "verdict"], rows,
+            ["compared", *(a.replace("_", " ") for a in AMOUNTS), "verdict"],
+            rows,
             ["", *["n"] * len(AMOUNTS), ""],
-        )  # fmt: skip
+        )
     for name in SIMULATORS:
         if table := results.get("cosim", {}).get(name, {}).get("coverage"):
             section.table(
                 ["reached", "members", "of", "times", "a fault that stays hidden otherwise"],
-                [[r["point"], f"{r['reached']:,}", f"{r['required']:,}", f"{r['hits']:,}", r["why"]]
-                 for r in table],
+                [
+                    [
+                        r["point"],
+                        f"{r['reached']:,}",
+                        f"{r['required']:,}",
+                        f"{r['hits']:,}",
+                        r["why"],
+                    ]
+                    for r in table
+                ],
                 ["", "n", "n", "n", ""],
                 caption=f"What the stimulus reached in {name.capitalize()}, of what it must; 0 where the design "
                 "cannot have it, or a shorter script need not.",
-            )  # fmt: skip
+            )
     missing = [s for s in ("simulate", "cosim") if s not in results and s not in failures]
     for step, sentence in failures.items():
         section.text(f"Step {step} failed: {sentence}", "bad")

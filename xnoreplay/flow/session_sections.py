@@ -51,25 +51,42 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         for run, title in RUNS.items():
             price = runs[run]
             low, nominal, high = (quantity(float(j), "J") for j in price["total"])
-            rows.append([native.VARIANTS[name], title, f"{price['cycles']:,.0f}",
-                         quantity(float(price["seconds"]), "s"), low, nominal, high])  # fmt: skip
+            rows.append(
+                [
+                    native.VARIANTS[name],
+                    title,
+                    f"{price['cycles']:,.0f}",
+                    quantity(float(price["seconds"]), "s"),
+                    low,
+                    nominal,
+                    high,
+                ]
+            )
             for bound, joules in zip(("low", "nominal", "high"), price["total"], strict=True):
-                section.metric(f"replay.{name}.{run}.energy.{bound}", joules, "J", "lower", "modelled")
-            section.metric(f"replay.{name}.{run}.seconds", price["seconds"], "s", "lower", "modelled")
+                section.metric(
+                    f"replay.{name}.{run}.energy.{bound}", joules, "J", "lower", "modelled"
+                )
+            section.metric(
+                f"replay.{name}.{run}.seconds", price["seconds"], "s", "lower", "modelled"
+            )
         section.metric(f"replay.{name}.memory", variants[name]["bits"], "bit", "lower", "modelled")
     section.table(
-        ["replay", "run", "cycles", "time", "low", "nominal", "high"], rows,
+        ["replay", "run", "cycles", "time", "low", "nominal", "high"],
+        rows,
         ["", "", "n", "n", "n", "n", "n"],
-    )  # fmt: skip
+    )
     for name, why in cost["refused"].items():
         section.text(f"{native.VARIANTS[name]} is not priced: {why}.")
     split = cost["runs"][native.LATENT]["session"]["split"]
     section.table(
         ["part of a session, latent replay", "low", "nominal", "high"],
-        [[name, *(quantity(float(j), "J") for j in bounds)]
-         for name, bounds in sorted(split.items(), key=lambda item: -item[1][1])],
-        ["", "n", "n", "n"], folded="Energy of a session, part by part",
-    )  # fmt: skip
+        [
+            [name, *(quantity(float(j), "J") for j in bounds)]
+            for name, bounds in sorted(split.items(), key=lambda item: -item[1][1])
+        ],
+        ["", "n", "n", "n"],
+        folded="Energy of a session, part by part",
+    )
     for part, (low, nominal, high) in cost["area"].items():
         slug = part.replace(" ", "_")
         for bound, value in (("low", low), ("nominal", nominal), ("high", high)):
@@ -89,20 +106,31 @@ def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Secti
         working = {d.phase: (d.intensity, d.rate) for d in found if d.rate}
         section.heading(title[0].upper() + title[1:])
         section.figure(
-            figures.roofline(working, roofline.peak(plan), roofline.bandwidth(plan, cost["phases"][run]),
-                             "operations a cycle"),
+            figures.roofline(
+                working,
+                roofline.peak(plan),
+                roofline.bandwidth(plan, cost["phases"][run]),
+                "operations a cycle",
+            ),
             f"Roofline of the array, {title}: operations are one-bit products and additions, bits "
             "those of memories outside the array.",
-        )  # fmt: skip
+        )
         section.table(
             ["phase", "cycles", "array busy", "cells used", "operations a bit"],
-            [[d.phase, f"{d.cycles:,}", quantity(d.busy, "fraction"),
-              quantity(d.utilisation, "fraction"), f"{d.intensity:,.1f}" if d.rate else "–"]
-             for d in found],
+            [
+                [
+                    d.phase,
+                    f"{d.cycles:,}",
+                    quantity(d.busy, "fraction"),
+                    quantity(d.utilisation, "fraction"),
+                    f"{d.intensity:,.1f}" if d.rate else "–",
+                ]
+                for d in found
+            ],
             ["code", "n", "n", "n", "n"],
             caption="Busy: cycles with an operand in the array. Used: operations of those that all "
             "cells could do. From the counters of each phase.",
-        )  # fmt: skip
+        )
         for d in found:
             name = f"use.{run}.{d.phase}"
             section.metric(f"{name}.busy", d.busy, "fraction", "higher", "counted")
@@ -123,7 +151,8 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
     )
     for cost, numbers in result["fronts"].items():
         section.figure(
-            explore_figures.front(result, cost), f"Accuracy over {cost} of a session; nominal costs."
+            explore_figures.front(result, cost),
+            f"Accuracy over {cost} of a session; nominal costs.",
         )
         head, *rows = explore_text.rows_of(result, numbers)
         section.table(head, rows, ["n"] * len(head), folded=f"The front of {cost}")
@@ -147,22 +176,40 @@ def validation() -> Section:
     found = validate.predictions()
     section.table(
         ["chip", "figure", "at", "low", "predicted", "high", "published", "ratio"],
-        [[p.chip, p.figure, p.technology, *(quantity(float(v), p.unit) for v in p.predicted),
-          quantity(p.published, p.unit), f"{p.ratio:.2f}"] for p in found],
+        [
+            [
+                p.chip,
+                p.figure,
+                p.technology,
+                *(quantity(float(v), p.unit) for v in p.predicted),
+                quantity(p.published, p.unit),
+                f"{p.ratio:.2f}",
+            ]
+            for p in found
+        ],
         ["", "", "", "n", "n", "n", "n", "n"],
         caption="Nothing is fitted. A ratio far from one says how far to trust an estimate like it.",
-    )  # fmt: skip
+    )
     for p in found:
         if validate.large(p):
             section.text(f"{p.chip}: {p.explanation}")
         section.metric(f"validation.{p.chip}.ratio", p.ratio, "1", "neither", "modelled")
     rows = [
-        [p.chip, e.name, f"{e.count:,g}", quantity(e.cost.nominal, "J"), f"{e.mark}: {e.why}",
-         e.cost.source]
-        for p in found for e in p.events
-    ]  # fmt: skip
+        [
+            p.chip,
+            e.name,
+            f"{e.count:,g}",
+            quantity(e.cost.nominal, "J"),
+            f"{e.mark}: {e.why}",
+            e.cost.source,
+        ]
+        for p in found
+        for e in p.events
+    ]
     section.table(
-        ["chip", "event", "count", "nominal each", "mark and reason", "source"], rows,
-        ["", "code", "n", "n", "", "source"], folded="Every event, with its mark and cost",
-    )  # fmt: skip
+        ["chip", "event", "count", "nominal each", "mark and reason", "source"],
+        rows,
+        ["", "code", "n", "n", "", "source"],
+        folded="Every event, with its mark and cost",
+    )
     return section

@@ -65,10 +65,16 @@ def _slowest(where: dict) -> str:
 
 def _instances(memory: dict) -> str:
     rows = [
-        [m["name"], m["role"], f"{m['depth']:,}x{m['width']}", str(m["count"]), f"{m['bits']:,}",
-         f"{m['kib']:,.3f}"]
+        [
+            m["name"],
+            m["role"],
+            f"{m['depth']:,}x{m['width']}",
+            str(m["count"]),
+            f"{m['bits']:,}",
+            f"{m['kib']:,.3f}",
+        ]
         for m in memory["instances"]
-    ]  # fmt: skip
+    ]
     rows.append(["all", "", "", "", f"{memory['bits']:,}", kib(memory["bits"])])
     return columns(["memory", "role", "words", "instances", "bits", "KiB"], rows)
 
@@ -96,11 +102,14 @@ def _runs(variants: dict, refused: dict[str, str]) -> str:
     for name, runs in variants.items():
         for run, title in RUNS.items():
             price = runs[run]
-            rows.append([
-                f"{native.VARIANTS[name]}: {title}",
-                f"{price['cycles']:,.0f}", quantity(float(price["seconds"]), "s"),
-                *(quantity(float(j), "J") for j in price["total"]),
-            ])  # fmt: skip
+            rows.append(
+                [
+                    f"{native.VARIANTS[name]}: {title}",
+                    f"{price['cycles']:,.0f}",
+                    quantity(float(price["seconds"]), "s"),
+                    *(quantity(float(j), "J") for j in price["total"]),
+                ]
+            )
     lines = [columns(["run", "cycles", "time", *BOUNDS], rows)]
     lines += [f"{native.VARIANTS[name]}: not priced: {why}" for name, why in refused.items()]
     return "\n".join(lines)
@@ -110,10 +119,13 @@ def _split(runs: dict) -> str:
     session, inference = runs["session"]["split"], runs["inference"]["split"]
     names = list(dict.fromkeys([*session, *inference]))
     rows = [
-        [name, *(quantity(float(v), "J") for v in inference.get(name, (0, 0, 0))),
-         *(quantity(float(v), "J") for v in session.get(name, (0, 0, 0)))]
+        [
+            name,
+            *(quantity(float(v), "J") for v in inference.get(name, (0, 0, 0))),
+            *(quantity(float(v), "J") for v in session.get(name, (0, 0, 0))),
+        ]
         for name in sorted(names, key=lambda n: -session.get(n, (0, 0, 0))[1])
-    ]  # fmt: skip
+    ]
     head = [f"{run}, {bound}" for run in ("inference", "session") for bound in BOUNDS]
     return columns(["energy, latent replay", *head], rows)
 

@@ -63,9 +63,7 @@ def script(preset: Preset, plan: Plan, dataset: data.Dataset) -> list[list[Comma
         verb = "stage" if plan.replay.staging else "insert"
         entry = [] if plan.replay.staging else [Command("arrive", argument=scenario.seen(task))]
         samples = [Command(verb, i, c) for c in scenario.task_classes(task) for i in arrived[c]]
-        sessions.append(
-            [*entry, *samples, Command("retrain"), Command("rebalance"), *probes]
-        )
+        sessions.append([*entry, *samples, Command("retrain"), Command("rebalance"), *probes])
     return sessions
 
 
@@ -84,10 +82,17 @@ class Tally:
 
     def as_dict(self, what: str, cycles: int) -> dict:
         return {
-            "what": what, "images": self.images, "commands": self.commands,
-            "memory_bits": self.memory_bits, "counters": self.counters, "phases": self.phases,
-            "events": self.events, "proxies": self.proxies, "cycles": cycles, "equal": True,
-        }  # fmt: skip
+            "what": what,
+            "images": self.images,
+            "commands": self.commands,
+            "memory_bits": self.memory_bits,
+            "counters": self.counters,
+            "phases": self.phases,
+            "events": self.events,
+            "proxies": self.proxies,
+            "cycles": cycles,
+            "equal": True,
+        }
 
 
 def must_equal(what: str, expected, got) -> None:
@@ -191,10 +196,14 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                     compare_memories(fast, step, where, tally)
                 task.advance(1, where)
             compare_reference(chip, fast, plan, f"session {number}", tally)
-            costs.append({
-                "cycles": sum(spent.values()), "phases": dict(spent), "counters": dict(events),
-                "all_cycles": fast.cycles - start,
-            })  # fmt: skip
+            costs.append(
+                {
+                    "cycles": sum(spent.values()),
+                    "phases": dict(spent),
+                    "counters": dict(events),
+                    "all_cycles": fast.cycles - start,
+                }
+            )
     inference, busy = one_inference(plan, bundle, preset, dataset.test_images[0], out)
     what = "reference = fast mode = stepping mode, power-on and every session"
     return {
@@ -269,9 +278,7 @@ def one_inference(
     before, start = chip.counters, chip.cycles
     chip.ledger.clear()
     result = chip.infer(image)
-    must_equal(
-        "inference: cycles", plan.infer_cycles(preset.scenario.classes), chip.cycles - start
-    )
+    must_equal("inference: cycles", plan.infer_cycles(preset.scenario.classes), chip.cycles - start)
     traces = out / "traces"
     traces.mkdir(parents=True, exist_ok=True)
     (traces / "inference.txt").write_text("\n".join(result.trace) + "\n")
@@ -285,9 +292,12 @@ def one_inference(
 
 
 def speed(
-    plan: Plan, bundle: Bundle, preset: Preset, images: np.ndarray,
+    plan: Plan,
+    bundle: Bundle,
+    preset: Preset,
+    images: np.ndarray,
     counts: dict[str, int] = SPEED_IMAGES,
-) -> dict[str, float]:  # fmt: skip
+) -> dict[str, float]:
     """Modelled cycles/s of both modes on inference, one thread, processor time."""
     from xnoreplay.sim.run import Simulator
 

@@ -38,7 +38,9 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     kept = len(new) - min(PROBES, len(new))
     for chip in (fast, step):
         chip.arrive(seen)
-        chip.preload(latents[: len(old)], labels[old], latents[len(old) :][:kept], labels[new[:kept]])
+        chip.preload(
+            latents[: len(old)], labels[old], latents[len(old) :][:kept], labels[new[:kept]]
+        )
     commands = [simulate.Command("stage", dataset.images[i], int(labels[i])) for i in new[kept:]]
     commands += [simulate.Command("retrain"), simulate.Command("rebalance")]
     commands += [simulate.Command("infer", image) for image in dataset.test_images[:PROBES]]

@@ -22,9 +22,15 @@ from xnoreplay.spec.errors import CheckFailure, XnoreplayError, shown, unknown
 
 RECORD, RESULT, SCRATCH = "step.json", "result.json", ".resume"
 RECORDED = {
-    "step": str, "version": str, "code": str, "config": dict, "inputs": dict, "outputs": dict,
-    "seconds": int | float, "failure": str,
-}  # fmt: skip
+    "step": str,
+    "version": str,
+    "code": str,
+    "config": dict,
+    "inputs": dict,
+    "outputs": dict,
+    "seconds": int | float,
+    "failure": str,
+}
 """What a whole record has."""
 LONGEST = 1e12
 """Seconds that no step takes."""
@@ -150,7 +156,9 @@ def foreign(folder: Path, step: str, beside: tuple[str, ...] = ()) -> str:
     if not whole.is_folder(folder):
         return "is no folder"
     try:
-        found = [p for p in whole.contents(folder) if p != folder / whole.MARK or not whole.is_mark(p)]
+        found = [
+            p for p in whole.contents(folder) if p != folder / whole.MARK or not whole.is_mark(p)
+        ]
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if not found:
@@ -192,7 +200,9 @@ def own_folder(target: Path, step: str, config: dict | None = None) -> Iterator[
     start = time.monotonic()
     with files.whole_folder(target, lambda folder: require_own(folder, step)) as part:
         yield part
-        files.write_json(part / RECORD, record_of(step, config or {}, files.tree_digests(part), start))
+        files.write_json(
+            part / RECORD, record_of(step, config or {}, files.tree_digests(part), start)
+        )
 
 
 def record_of(step: str, config: dict, outputs: dict[str, str], start: float) -> dict:
@@ -216,9 +226,15 @@ def record_of(step: str, config: dict, outputs: dict[str, str], start: float) ->
     """
     seconds = round(time.monotonic() - start, 3)
     return {
-        "step": step, "version": xnoreplay.__version__, "code": "", "config": config, "inputs": {},
-        "outputs": outputs, "seconds": seconds, "failure": "",
-    }  # fmt: skip
+        "step": step,
+        "version": xnoreplay.__version__,
+        "code": "",
+        "config": config,
+        "inputs": {},
+        "outputs": outputs,
+        "seconds": seconds,
+        "failure": "",
+    }
 
 
 def require_whole(folder: Path) -> None:
@@ -273,9 +289,13 @@ class Run:
     """
 
     def __init__(
-        self, folder: Path, steps: dict[str, Step], configs: dict[str, dict], progress: Progress,
+        self,
+        folder: Path,
+        steps: dict[str, Step],
+        configs: dict[str, dict],
+        progress: Progress,
         written: tuple[str, ...] = (),
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.folder, self.steps, self.configs, self.progress = folder, steps, configs, progress
         self.written = written
         self.outcomes: dict[str, Outcome] = {}
@@ -433,7 +453,9 @@ class Run:
 
         def check(folder: Path) -> None:
             if why := foreign(folder, step.name, step.beside):
-                raise XnoreplayError(f"{target} must stay as it was while step {step.name} ran, but {why}")
+                raise XnoreplayError(
+                    f"{target} must stay as it was while step {step.name} ran, but {why}"
+                )
 
         with scratch as kept, files.whole_folder(target, check) as out:
             context = Context(self.configs[step.name], out, self._inputs(step), kept, self.progress)
@@ -503,7 +525,9 @@ class Run:
         beside = self.steps[name].beside
         if foreign(self.folder / name, name, beside):
             return False
-        found = files.tree_digests(self.folder / name, lambda n: n == RECORD or is_beside(n, beside))
+        found = files.tree_digests(
+            self.folder / name, lambda n: n == RECORD or is_beside(n, beside)
+        )
         return record["outputs"] == found
 
 

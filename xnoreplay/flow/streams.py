@@ -43,8 +43,13 @@ def hold() -> None:
     for name, number in (("stdout", 1), ("stderr", 2)):
         stream = getattr(sys, name)
         line = number == 2 or os.isatty(number)
-        encoding, errors = getattr(stream, "encoding", "utf-8"), getattr(stream, "errors", "backslashreplace")
+        encoding, errors = (
+            getattr(stream, "encoding", "utf-8"),
+            getattr(stream, "errors", "backslashreplace"),
+        )
         if stream is not None:
             stream.flush()
         raw = io.BufferedWriter(Lasting(number, "w", closefd=False))
-        setattr(sys, name, io.TextIOWrapper(raw, encoding=encoding, errors=errors, line_buffering=line))
+        setattr(
+            sys, name, io.TextIOWrapper(raw, encoding=encoding, errors=errors, line_buffering=line)
+        )

@@ -26,16 +26,18 @@ HARMLESS = (
 
 def script(top: str) -> str:
     """The yosys script: check what was generated, then map it."""
-    return "\n".join([
-        f"read_verilog {SOURCE}",
-        f"hierarchy -check -top {top}",
-        "proc",
-        "check -assert",
-        f"tee -o {CHECKED} stat -json",
-        f"{SYNTHESIS} -top {top} -json {NETLIST}",
-        f"tee -o {MAPPED} stat -json",
-        "",
-    ])  # fmt: skip
+    return "\n".join(
+        [
+            f"read_verilog {SOURCE}",
+            f"hierarchy -check -top {top}",
+            "proc",
+            "check -assert",
+            f"tee -o {CHECKED} stat -json",
+            f"{SYNTHESIS} -top {top} -json {NETLIST}",
+            f"tee -o {MAPPED} stat -json",
+            "",
+        ]
+    )
 
 
 def cells(stat: dict, name: str) -> dict[str, int]:

@@ -134,10 +134,15 @@ class Memory:
 
 
 def run(
-    variant: Variant, preset: Preset, bundle: Bundle, latents: Latents, seed: int,
-    images: Latents | None = None, checkpoint: Path | None = None,
+    variant: Variant,
+    preset: Preset,
+    bundle: Bundle,
+    latents: Latents,
+    seed: int,
+    images: Latents | None = None,
+    checkpoint: Path | None = None,
     report: Callable[[str], None] = lambda _line: None,
-) -> dict:  # fmt: skip
+) -> dict:
     """One system through the scenario: what `cil.evaluate` returns.
 
     Parameters
@@ -196,9 +201,16 @@ def _float(variant, preset, bundle, latents, seed) -> dict:
         return latents.train[chosen], latents.train_class[chosen]
 
     return cil.float_sessions(
-        preset, bundle, latents, seed, samples, reset=variant.system.endswith("-reset"),
-        balanced=variant.balanced, loss=variant.loss, epochs=variant.epochs or cil.FLOAT_EPOCHS,
-    )  # fmt: skip
+        preset,
+        bundle,
+        latents,
+        seed,
+        samples,
+        reset=variant.system.endswith("-reset"),
+        balanced=variant.balanced,
+        loss=variant.loss,
+        epochs=variant.epochs or cil.FLOAT_EPOCHS,
+    )
 
 
 def _chip(variant, preset, bundle, latents, seed) -> dict:
@@ -261,10 +273,15 @@ def _native(variant, preset, bundle, images, seed, checkpoint, report) -> dict:
         report(f"native replay, seed {seed}, {seen} classes | {line}")
 
     network = native.Native(
-        bundle, native.start(bundle, checkpoint), scenario.dataset, seed=seed,
-        epochs=variant.epochs or NATIVE_EPOCHS, loss=variant.loss, balanced=variant.balanced,
+        bundle,
+        native.start(bundle, checkpoint),
+        scenario.dataset,
+        seed=seed,
+        epochs=variant.epochs or NATIVE_EPOCHS,
+        loss=variant.loss,
+        balanced=variant.balanced,
         report=note,
-    )  # fmt: skip
+    )
 
     def session(task: int) -> None:
         nonlocal seen

@@ -71,7 +71,9 @@ def remove() -> None:
 @contextmanager
 def folder(name: str) -> Iterator[Path]:
     """A folder in `root`, removed at the end of the block."""
-    with tempfile.TemporaryDirectory(prefix=f"{name}-", dir=root(), ignore_cleanup_errors=True) as work:
+    with tempfile.TemporaryDirectory(
+        prefix=f"{name}-", dir=root(), ignore_cleanup_errors=True
+    ) as work:
         yield Path(work)
 
 

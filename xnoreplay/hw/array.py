@@ -129,12 +129,17 @@ class Lane(wiring.Component):
         enabled = Signal(TAPS, reset_less=True)
         conjoin = Signal(reset_less=True)
         m.d.sync += [
-            x_valid.eq(self.valid), c_valid.eq(x_valid), n_valid.eq(c_valid),
-            c_first.eq(x_first), n_first.eq(c_first),
-        ]  # fmt: skip
+            x_valid.eq(self.valid),
+            c_valid.eq(x_valid),
+            n_valid.eq(c_valid),
+            c_first.eq(x_first),
+            n_first.eq(c_first),
+        ]
         with m.If(self.valid):
             m.d.sync += [
-                enabled.eq((1 << self.taps) - 1), x_first.eq(self.first), conjoin.eq(self.conjoin)
+                enabled.eq((1 << self.taps) - 1),
+                x_first.eq(self.first),
+                conjoin.eq(self.conjoin),
             ]
 
         m.submodules.file = self.file = file = LaneFile(self.slots, self.channels)
@@ -266,6 +271,10 @@ def of_plan(plan: Plan) -> Array:
     """The array of a plan's chip."""
     target = plan.target
     return Array(
-        target.lanes, target.channels, plan.slots, target.node_fold, plan.accumulator_bits,
+        target.lanes,
+        target.channels,
+        plan.slots,
+        target.node_fold,
+        plan.accumulator_bits,
         early=plan.has_skips,
-    )  # fmt: skip
+    )

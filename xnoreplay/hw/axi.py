@@ -16,12 +16,24 @@ def lite_members(prefix: str = "s_axil_") -> dict:
     AxPROT is left out: the chip does not tell secure from plain transfers.
     """
     members = {
-        "awaddr": In(ADDRESS_BITS), "awvalid": In(1), "awready": Out(1),
-        "wdata": In(DATA_BITS), "wstrb": In(DATA_BITS // 8), "wvalid": In(1), "wready": Out(1),
-        "bresp": Out(2), "bvalid": Out(1), "bready": In(1),
-        "araddr": In(ADDRESS_BITS), "arvalid": In(1), "arready": Out(1),
-        "rdata": Out(DATA_BITS), "rresp": Out(2), "rvalid": Out(1), "rready": In(1),
-    }  # fmt: skip
+        "awaddr": In(ADDRESS_BITS),
+        "awvalid": In(1),
+        "awready": Out(1),
+        "wdata": In(DATA_BITS),
+        "wstrb": In(DATA_BITS // 8),
+        "wvalid": In(1),
+        "wready": Out(1),
+        "bresp": Out(2),
+        "bvalid": Out(1),
+        "bready": In(1),
+        "araddr": In(ADDRESS_BITS),
+        "arvalid": In(1),
+        "arready": Out(1),
+        "rdata": Out(DATA_BITS),
+        "rresp": Out(2),
+        "rvalid": Out(1),
+        "rready": In(1),
+    }
     return {prefix + name: member for name, member in members.items()}
 
 

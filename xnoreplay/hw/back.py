@@ -50,9 +50,7 @@ class BackUnit(wiring.Component):
         m = Module()
         plan, segment = self.plan, self.plan.target.segment
         bits = (COPIES * plan.network.classes << plan.rule.delta_bits - 1).bit_length() + 1
-        m.submodules.sums = sums = RegisterFile(
-            LearningPlan(plan).hidden_segments, segment * bits
-        )
+        m.submodules.sums = sums = RegisterFile(LearningPlan(plan).hidden_segments, segment * bits)
         adds = self.active & self.add.beat & self.add.last
         rounds = self.active & self.round.round
         part_bits = (segment - 1).bit_length()
@@ -79,9 +77,7 @@ class BackUnit(wiring.Component):
         masked = Signal.like(self.delta)
         m.d.sync += masked.eq(Mux(self.mask.data.bit_select(self.round.sample, 1), delta, 0))
 
-        m.submodules.unit_file = planes = RegisterFile(
-            plan.network.hidden, plan.rule.delta_bits
-        )
+        m.submodules.unit_file = planes = RegisterFile(plan.network.hidden, plan.rule.delta_bits)
         m.d.comb += [
             self.valid.eq(self.active & self.write.round),
             self.row.eq(self.write.row),

@@ -83,8 +83,10 @@ class Balance(wiring.Component):
     def count_cycle(self, m):
         """A class's frequency among the remembered latents."""
         m.d.comb += [
-            self.count_read.eq(1), self.inverse_write.eq(1), self.inverse.wdata.eq(self.count)
-        ]  # fmt: skip
+            self.count_read.eq(1),
+            self.inverse_write.eq(1),
+            self.inverse.wdata.eq(self.count),
+        ]
         self.next_row(m, State.SCAN if self.plan.replay.staging else State.INVERT)
 
     def scan_cycle(self, m):
@@ -117,7 +119,9 @@ class Balance(wiring.Component):
         numerator, divisor = Signal(bits), Signal.like(total)
         remainder, rest = Signal(len(total) + 1), Signal(len(total) + 2)
         quotient, complete = Signal(bits - 1), Signal(bits)
-        product, multiple = (Signal.like(self.inverse.wdata, name=n) for n in ("product", "multiple"))
+        product, multiple = (
+            Signal.like(self.inverse.wdata, name=n) for n in ("product", "multiple")
+        )
         fits = Signal()
         m.d.comb += [
             invert.eq(self.state == State.INVERT),

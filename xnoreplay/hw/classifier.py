@@ -55,8 +55,9 @@ class ClassifierRam(wiring.Component):
         self.depth = plan.classifier_rows
         granules = memory.width // memory.granule
         self.banks = [
-            Ram(self.depth, memory.width, memory.granule), Ram(self.rows, memory.width, memory.granule)
-        ]  # fmt: skip
+            Ram(self.depth, memory.width, memory.granule),
+            Ram(self.rows, memory.width, memory.granule),
+        ]
         super().__init__(
             {
                 "ren": In(COPIES),
@@ -72,7 +73,11 @@ class ClassifierRam(wiring.Component):
     def elaborate(self, _platform):
         m = Module()
         host = self.host
-        row, pair, copy = Signal(range(self.memory.depth)), Signal(range(self.memory.depth)), Signal()
+        row, pair, copy = (
+            Signal(range(self.memory.depth)),
+            Signal(range(self.memory.depth)),
+            Signal(),
+        )
         address = Signal(range(self.depth))
         # Row (2 class + copy) beats + beat is class beats + beat of its bank.
         m.d.comb += [

@@ -149,9 +149,14 @@ class ConvolutionFront(wiring.Component):
                         m.d.sync += running.eq(0)
         with m.If(idle):
             m.d.sync += [
-                running.eq(0), beat.eq(0), pixel.eq(0), tile.eq(0), member.eq(0),
-                pixel_base.eq(0), group_base.eq(0),
-            ]  # fmt: skip
+                running.eq(0),
+                beat.eq(0),
+                pixel.eq(0),
+                tile.eq(0),
+                member.eq(0),
+                pixel_base.eq(0),
+                group_base.eq(0),
+            ]
 
     def build_window(self, m, op, k, idle):
         """Line buffer, edges, and the operand; returns the window side's place in the tiles."""
@@ -192,8 +197,13 @@ class ConvolutionFront(wiring.Component):
                         m.d.sync += running.eq(0)
         with m.If(idle):
             m.d.sync += [
-                running.eq(0), beat.eq(0), pixel.eq(0), tile.eq(0), x.eq(0), y.eq(0),
-            ]  # fmt: skip
+                running.eq(0),
+                beat.eq(0),
+                pixel.eq(0),
+                tile.eq(0),
+                x.eq(0),
+                y.eq(0),
+            ]
 
         inside_y = (y != 0, 1, y != op["height"])
         inside_x = (x != 0, 1, x != op["width"])

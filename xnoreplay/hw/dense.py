@@ -37,9 +37,7 @@ class DenseUnit(wiring.Component):
                 "candidate_wins": Out(1),
                 "candidate": Out(range(classes)),
                 "fe": Out(read_port(plan.memory("weights.fe"))),
-                "cls": Out(
-                    ClassifierPort(plan.classifier_rows, target.window)
-                ),
+                "cls": Out(ClassifierPort(plan.classifier_rows, target.window)),
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),
                 "sum_valid": In(1),
@@ -55,22 +53,36 @@ class DenseUnit(wiring.Component):
         table = {}
         for op in (plan.latent, plan.hidden):
             table[numbers[op.name]] = {
-                "base": op.weight_base, "rows": op.rows, "beats": op.beats - 1,
-                "copies": 0, "last_taps": op.last_taps, "source": op.source_slot,
-                "threshold": op.threshold, "slot": op.destination_word // TAPS,
-                "tap": op.destination_word % TAPS, "classify": 0, "to_latent": op.to_latent,
+                "base": op.weight_base,
+                "rows": op.rows,
+                "beats": op.beats - 1,
+                "copies": 0,
+                "last_taps": op.last_taps,
+                "source": op.source_slot,
+                "threshold": op.threshold,
+                "slot": op.destination_word // TAPS,
+                "tap": op.destination_word % TAPS,
+                "classify": 0,
+                "to_latent": op.to_latent,
                 "minibatch": 0,
-            }  # fmt: skip
+            }
         out = plan.output
         table[numbers[out.name]] = {
-            "base": out.weight_base, "rows": 0, "beats": out.beats - 1, "copies": COPIES - 1,
-            "last_taps": out.last_taps, "source": out.source_slot, "threshold": 0, "slot": 0,
-            "tap": 0, "classify": 1, "to_latent": 0, "minibatch": 0,
-        }  # fmt: skip
+            "base": out.weight_base,
+            "rows": 0,
+            "beats": out.beats - 1,
+            "copies": COPIES - 1,
+            "last_taps": out.last_taps,
+            "source": out.source_slot,
+            "threshold": 0,
+            "slot": 0,
+            "tap": 0,
+            "classify": 1,
+            "to_latent": 0,
+            "minibatch": 0,
+        }
         for name in ("hidden", "output"):
-            table[numbers[f"{name}.forward"]] = table[numbers[name]] | {
-                "source": 0, "minibatch": 1
-            }  # fmt: skip
+            table[numbers[f"{name}.forward"]] = table[numbers[name]] | {"source": 0, "minibatch": 1}
         return table
 
     def elaborate(self, _platform):
@@ -114,9 +126,11 @@ class DenseUnit(wiring.Component):
                     m.d.sync += [copy.eq(0), row.eq(row + 1)]
                     with m.If(last_row):
                         m.d.sync += [
-                            row.eq(0), offset.eq(0), first.eq(first + group),
+                            row.eq(0),
+                            offset.eq(0),
+                            first.eq(first + group),
                             slot.eq(slot + plan.batch_slots),
-                        ]  # fmt: skip
+                        ]
                 with m.Else():
                     # The second copy has the rows of the first, in its own bank.
                     m.d.sync += offset.eq(offset - op["beats"])
@@ -144,7 +158,9 @@ class DenseUnit(wiring.Component):
         ]
         m.d.comb += [
             self.valid.eq(d_valid),
-            self.operand.x.eq(Mux(d_fe, self.fe.data, self.cls.data.word_select(d_copy, target.window))),
+            self.operand.x.eq(
+                Mux(d_fe, self.fe.data, self.cls.data.word_select(d_copy, target.window))
+            ),
             self.operand.slot.eq(d_slot),
             self.operand.taps.eq(d_taps),
             self.operand.lanes.eq(d_lanes),

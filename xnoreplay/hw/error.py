@@ -63,7 +63,12 @@ class ErrorPath(wiring.Component):
         self.build_random(m)
         m.d.comb += self.delta.eq(
             rounded_delta(
-                m, self.error, self.random, self.decay, plan.rule.delta_shift(0), plan.rule.delta_bits
+                m,
+                self.error,
+                self.random,
+                self.decay,
+                plan.rule.delta_shift(0),
+                plan.rule.delta_bits,
             )
         )
         return m
@@ -87,9 +92,7 @@ class ErrorPath(wiring.Component):
         # Five shifted words: the path's only multiplier is the class weight's.
         terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
         m.d.comb += [
-            entry.eq(
-                Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))
-            ),
+            entry.eq(Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))),
             product.eq(tree_sum(terms)),
             scaled.eq((product << 8) >> exponent),
             is_target.eq(self.row == self.target),
@@ -196,8 +199,10 @@ class ErrorUnit(wiring.Component):
             Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "finish")
         )
         m.d.sync += [
-            again.eq(self.seen + 2 + RECIPROCAL_CYCLES), past.eq(again + self.seen), finish.eq(past + 3)
-        ]  # fmt: skip
+            again.eq(self.seen + 2 + RECIPROCAL_CYCLES),
+            past.eq(again + self.seen),
+            finish.eq(past + 3),
+        ]
         reading = Signal(range(classes))
         first, last = Signal(), Signal()
         second = Signal()

@@ -245,9 +245,7 @@ class Host(wiring.Component):
         m.d.comb += slave.response.eq(Response.OKAY)
         with m.If(slave.write):
             with m.If(valid & ~occupied):
-                m.d.sync += [
-                    self.start.eq(1), self.command.eq(number), self.argument.eq(argument)
-                ]  # fmt: skip
+                m.d.sync += [self.start.eq(1), self.command.eq(number), self.argument.eq(argument)]
             with m.Else():
                 m.d.comb += slave.response.eq(Response.SLVERR)
 

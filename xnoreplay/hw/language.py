@@ -2,7 +2,8 @@
 
 import re
 
-SYSTEMVERILOG = frozenset("""
+SYSTEMVERILOG = frozenset(
+    """
 accept_on alias always always_comb always_ff always_latch and assert assign assume automatic before begin
 bind bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle checker class clocking cmos
 config const constraint context continue cover covergroup coverpoint cross deassign default defparam design
@@ -21,20 +22,24 @@ specparam static string strong strong0 strong1 struct super supply0 supply1 sync
 tagged task this throughout time timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg
 type typedef union unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
 wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
-""".split())
+""".split()
+)
 """Keywords of IEEE 1800-2017, annex B; those of Verilog-2005 are among them."""
 
-VERILOG_AMS = frozenset("""
+VERILOG_AMS = frozenset(
+    """
 above abs absdelay absdelta abstol access acos acosh ac_stim aliasparam analog analysis asin asinh atan atan2
 atanh branch ceil connect connectmodule connectrules continuous cos cosh ddt ddt_nature ddx discipline discrete
 domain driver_update endconnectrules enddiscipline endnature endparamset exclude exp final_step flicker_noise
 floor flow from ground hypot idt idtmod idt_nature inf initial_step laplace_nd laplace_np laplace_zd laplace_zp
 last_crossing limexp ln log max merged min nature net_resolution noise_table noise_table_log paramset potential
 pow resolveto sin sinh slew split sqrt tan tanh timer transition units white_noise wreal zi_nd zi_np zi_zd zi_zp
-""".split())
+""".split()
+)
 """Keywords that Verilog-AMS 2.4, annex B, adds to those of Verilog."""
 
-VHDL = frozenset("""
+VHDL = frozenset(
+    """
 abs access after alias all and architecture array assert assume assume_guarantee attribute begin block body
 buffer bus case component configuration constant context cover default disconnect downto else elsif end entity
 exit fairness file for force function generate generic group guarded if impure in inertial inout is label
@@ -42,12 +47,14 @@ library linkage literal loop map mod nand new next nor not null of on open or ot
 postponed procedure process property protected pure range record register reject release rem report restrict
 restrict_guarantee return rol ror select sequence severity shared signal sla sll sra srl strong subtype then to
 transport type unaffected units until use variable vmode vprop vunit wait when while with xnor xor
-""".split())
+""".split()
+)
 """Reserved words of IEEE 1076-2008, 15.10; upper and lower case are the same."""
 
 _NAME = r"(\\\S+|\w+)"
 _DECLARED = re.compile(
-    rf"^\s*(?:input|output|wire|reg|integer)\s+(?:signed\s+)?(?:\[[^\]]*\]\s+)?{_NAME}", re.MULTILINE
+    rf"^\s*(?:input|output|wire|reg|integer)\s+(?:signed\s+)?(?:\[[^\]]*\]\s+)?{_NAME}",
+    re.MULTILINE,
 )
 _INSTANCE = re.compile(rf"^\s*{_NAME}\s+{_NAME}\s*\($", re.MULTILINE)
 _MODULE = re.compile(rf"^module\s+{_NAME}\s*\(([^)]*)\)", re.MULTILINE)
@@ -84,15 +91,21 @@ def faults(text: str) -> list[str]:
     text : str
         Verilog as yosys writes it: a declaration a line.
     """
-    found = [f"a range must not be negative, as is {bad}" for bad in sorted(set(_WIDTH.findall(text)))]
+    found = [
+        f"a range must not be negative, as is {bad}" for bad in sorted(set(_WIDTH.findall(text)))
+    ]
     keywords = names(text) & (SYSTEMVERILOG | VERILOG_AMS)
-    found += [f"a name must not be a keyword of Verilog, as is {name!r}" for name in sorted(keywords)]
+    found += [
+        f"a name must not be a keyword of Verilog, as is {name!r}" for name in sorted(keywords)
+    ]
     outside: set[str] = set()
     for module, ports in _MODULE.findall(text):
         if "." not in module:  # the top or a macro; modules inside have their path as a name
             outside |= {module, *re.findall(_NAME, ports)}
     words = {name for name in map(_plain, outside) if name.lower() in VHDL}
-    found += [f"a name must not be a reserved word of VHDL, as is {name!r}" for name in sorted(words)]
+    found += [
+        f"a name must not be a reserved word of VHDL, as is {name!r}" for name in sorted(words)
+    ]
     for module in text.split("\nendmodule"):
         idle = set(_STARTED.findall(module)) - set(_CLOCKED.findall(module))
         found += [

@@ -147,9 +147,7 @@ class LearningUnit(wiring.Component):
         if read is not None:
             m.d.comb += [ram.ren.eq(read.en), ram.raddr.eq(read.addr), read.data.eq(ram.rdata)]
         if write is not None:
-            m.d.comb += [
-                ram.wen.eq(write.en), ram.waddr.eq(write.addr), ram.wdata.eq(write.data)
-            ]  # fmt: skip
+            m.d.comb += [ram.wen.eq(write.en), ram.waddr.eq(write.addr), ram.wdata.eq(write.data)]
 
     def build_banks(self, m):
         """batch.bank: loads, hidden bits and output rows come in, columns go out."""
@@ -165,9 +163,7 @@ class LearningUnit(wiring.Component):
             ports += [self.planes.fill_write] if self.hidden_learns else []
             for port in ports:
                 with m.If(port.en[n]):
-                    m.d.comb += [
-                        ram.wen.eq(1), ram.waddr.eq(port.addr), ram.wdata.eq(port.data)
-                    ]  # fmt: skip
+                    m.d.comb += [ram.wen.eq(1), ram.waddr.eq(port.addr), ram.wdata.eq(port.data)]
             with m.If(self.forward.bank_en[n]):
                 m.d.comb += [
                     ram.wen.eq(1),
@@ -349,7 +345,9 @@ class LearningUnit(wiring.Component):
     def counted(self) -> dict[str, int]:
         """Counters that this unit moves, and the bits of what one cycle may add."""
         batch, bits = self.plan.target.batch, self.plan.rule.delta_bits
-        events = {f"learn.{name}": 1 for name in ("rows", "rows_skipped", "blocks", "blocks_skipped")}
+        events = {
+            f"learn.{name}": 1 for name in ("rows", "rows_skipped", "blocks", "blocks_skipped")
+        }
         for phase in ("back", "output", "hidden"):
             events |= {f"learn.{phase}.planes": 1, f"learn.{phase}.beats": 1}
         most = {"batch.bank": batch, "table.inverse": 1}

@@ -47,5 +47,3 @@ class DrawRegister(wiring.Component):
         with m.Elif(self.step):
             m.d.sync += self.state.eq(self.next)
         return m
-
-

@@ -106,7 +106,9 @@ class PlaneUnit(wiring.Component):
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),
                 "file": Out(FilePort(target.lanes, plan.slots, target.window)),
-                "nodes": In(data.ArrayLayout(node_layout(target.channels, self.fold), target.lanes)),
+                "nodes": In(
+                    data.ArrayLayout(node_layout(target.channels, self.fold), target.lanes)
+                ),
                 "stages": Out(data.ArrayLayout(stage_layout(plan), STAGES)),
                 "gradient": Out(data.ArrayLayout(signed(self.sum_bits), self.segment)),
                 "checked": Out(1),
@@ -121,7 +123,10 @@ class PlaneUnit(wiring.Component):
         self.sample = Signal(index_shape(target.batch))
         self.copy = Signal()
         self.begun = Signal()  # the sample has a sum
-        self.left, self.loaded = Signal(plan.rule.delta_bits), Signal(range(plan.rule.delta_bits + 1))
+        self.left, self.loaded = (
+            Signal(plan.rule.delta_bits),
+            Signal(range(plan.rule.delta_bits + 1)),
+        )
         self.at = Signal(range(self.extra.latent_segments + self.extra.hidden_segments))
         self.group = Signal(index_shape(plan.slots))
         self.unit = Signal(range(plan.network.hidden + 2))
@@ -135,7 +140,9 @@ class PlaneUnit(wiring.Component):
         m.d.comb += [
             self.active.eq(self.back | self.of_output | self.of_hidden),
             self.bank.eq(self.sample[:unit_bits]),
-            self.block.eq(times(self.sample[unit_bits:], self.extra.blocks(classes)) + self.row_block),
+            self.block.eq(
+                times(self.sample[unit_bits:], self.extra.blocks(classes)) + self.row_block
+            ),
         ]
         self.build_stages(m)
         state = Signal(State)
@@ -231,9 +238,12 @@ class PlaneUnit(wiring.Component):
         shift = (self.fold - 1).bit_length()
         ended = Signal()
         segments = Mux(
-            self.back, extra.hidden_segments,
-            Mux(self.of_output, extra.latent_segments + extra.hidden_segments, extra.latent_segments),
-        )  # fmt: skip
+            self.back,
+            extra.hidden_segments,
+            Mux(
+                self.of_output, extra.latent_segments + extra.hidden_segments, extra.latent_segments
+            ),
+        )
         done = times(self.group, lanes)
         m.d.comb += [
             self.bank_en.eq(self.banks),
@@ -292,9 +302,7 @@ class PlaneUnit(wiring.Component):
         """Read a word of an output row's hidden part; `build_fill` writes it."""
         m.d.comb += self.fill.eq(self.fill_row < self.seen)
         with m.If(~self.fill):
-            m.d.sync += [
-                self.state.eq(State.CHECK), self.fill_row.eq(0), self.fill_base.eq(0)
-            ]  # fmt: skip
+            m.d.sync += [self.state.eq(State.CHECK), self.fill_row.eq(0), self.fill_base.eq(0)]
 
     def build_fill(self, m):
         """Registers of the issuing side; the fill's counters, and its write one cycle later."""
@@ -352,9 +360,10 @@ class PlaneUnit(wiring.Component):
         plane = [Const(0, 1)] * target.window
         columns = [Const(0, 1)] * target.window
         parts = [
-            self.bank_data[n].word_select(stage.part, self.segment) & stage.banks[n].replicate(self.segment)
+            self.bank_data[n].word_select(stage.part, self.segment)
+            & stage.banks[n].replicate(self.segment)
             for n in range(target.batch)
-        ]  # fmt: skip
+        ]
         for cell, n, node in place:
             plane[cell] = bits[n]
             columns[cell] = parts[n][node]
@@ -401,12 +410,13 @@ class PlaneUnit(wiring.Component):
             c_worth, c_ones, n_worth, n_ones = (
                 Signal.like(like, name=f"{name}{lane}")
                 for name, like in (
-                    ("c_worth", worth), ("c_ones", ones), ("n_worth", worth), ("n_ones", ones),
+                    ("c_worth", worth),
+                    ("c_ones", ones),
+                    ("n_worth", worth),
+                    ("n_ones", ones),
                 )
-            )  # fmt: skip
-            m.d.sync += [
-                c_worth.eq(worth), c_ones.eq(ones), n_worth.eq(c_worth), n_ones.eq(c_ones)
-            ]  # fmt: skip
+            )
+            m.d.sync += [c_worth.eq(worth), c_ones.eq(ones), n_worth.eq(c_worth), n_ones.eq(c_ones)]
             works = self.stages[3].lanes[lane]
             negative = n_worth == bits - 1
 

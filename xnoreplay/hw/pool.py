@@ -79,9 +79,7 @@ class ConvolutionBack(wiring.Component):
         end_of_tile = Signal()
         thresholds = [op["threshold"]] * lanes
         if self.plan.has_skips:
-            op |= fields(
-                m, self.phase, {self.first_phase + c.index: skip_program(c) for c in ops}
-            )
+            op |= fields(m, self.phase, {self.first_phase + c.index: skip_program(c) for c in ops})
             added = self.skip.data.word_select(part, lanes)
             thresholds = [Mux(bit, op["threshold_of_1"], op["threshold_of_0"]) for bit in added]
         m.d.comb += [
@@ -115,8 +113,13 @@ class ConvolutionBack(wiring.Component):
                 m.d.sync += member.eq(0)
         with m.If(self.restart):
             m.d.sync += [
-                x.eq(0), y.eq(0), member.eq(0), part.eq(0), tile_word.eq(0), pixel_base.eq(0),
-            ]  # fmt: skip
+                x.eq(0),
+                y.eq(0),
+                member.eq(0),
+                part.eq(0),
+                tile_word.eq(0),
+                pixel_base.eq(0),
+            ]
         m.d.comb += [
             self.write.en.eq(Mux(write, 1 << part, 0)),
             self.write.addr.eq(pixel_base + tile_word),
@@ -134,9 +137,7 @@ class ConvolutionBack(wiring.Component):
             self.skip.addr.eq(base + coming_word),
         ]
         with m.If(self.skip.en):
-            m.d.sync += base.eq(
-                Mux(base == op["skip_last"], 0, base + op["destination_words"])
-            )
+            m.d.sync += base.eq(Mux(base == op["skip_last"], 0, base + op["destination_words"]))
         with m.If(self.restart):
             m.d.sync += base.eq(0)
 

@@ -60,7 +60,9 @@ class ClassifierPort(wiring.Signature):
     """A read of cls.top: row `addr` of the copies of `en`; see `hw.classifier`."""
 
     def __init__(self, depth: int, width: int):
-        super().__init__({"en": Out(COPIES), "addr": Out(index_shape(depth)), "data": In(width * COPIES)})
+        super().__init__(
+            {"en": Out(COPIES), "addr": Out(index_shape(depth)), "data": In(width * COPIES)}
+        )
 
 
 def read_port(memory) -> ReadPort:

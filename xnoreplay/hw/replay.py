@@ -94,9 +94,7 @@ class ReplayUnit(wiring.Component):
                 "hit": Out(1),
                 "count_read": Out(1),
                 "count_write": Out(1),
-                "count_host": In(
-                    HostPort(plan.network.classes, plan.memory("replay.count").width)
-                ),
+                "count_host": In(HostPort(plan.network.classes, plan.memory("replay.count").width)),
                 "clearing": In(1),
                 "cleared": In(index_shape(op.capacity)),
             }
@@ -109,9 +107,17 @@ class ReplayUnit(wiring.Component):
         self.is_phase = {
             name: self.phase == numbers[name]
             for name in (
-                "stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore",
+                "stage",
+                "insert",
+                "quota",
+                "evict",
+                "admit",
+                "epoch",
+                "seed",
+                "load",
+                "restore",
             )
-        }  # fmt: skip
+        }
         self.of_epoch = self.is_phase["epoch"] | self.is_phase["seed"] | self.is_phase["load"]
         self.state = state = Signal(State)
         op = self.plan.replay
@@ -164,9 +170,7 @@ class ReplayUnit(wiring.Component):
         """
         op = self.plan.replay
         with m.If(self.enter):
-            m.d.sync += [
-                self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0), self.place.eq(0)
-            ]  # fmt: skip
+            m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0), self.place.eq(0)]
             with m.Switch(self.next_phase):
                 with m.Case(numbers["stage"]):
                     m.d.sync += self.state.eq(
@@ -326,7 +330,11 @@ class ReplayUnit(wiring.Component):
         if op.staging:
             past = self.of_epoch & (self.index >= op.capacity)
             m.d.comb += in_staging.eq(
-                Mux(admits, self.index < self.staged, past & (self.index - op.capacity < self.staged))
+                Mux(
+                    admits,
+                    self.index < self.staged,
+                    past & (self.index - op.capacity < self.staged),
+                )
             )
         m.d.comb += [self.label_read.en.eq(in_replay), self.label_read.addr.eq(self.index)]
         if op.staging:
@@ -447,8 +455,10 @@ class ReplayUnit(wiring.Component):
         with m.If(last):
             with m.If(stage):
                 m.d.comb += [
-                    self.done.eq(1), self.set_staged.eq(1), self.new_staged.eq(self.staged + 1)
-                ]  # fmt: skip
+                    self.done.eq(1),
+                    self.set_staged.eq(1),
+                    self.new_staged.eq(self.staged + 1),
+                ]
             with m.Elif(self.is_phase["insert"]):
                 m.d.comb += self.done.eq(1)
             with m.Else():
@@ -459,8 +469,10 @@ class ReplayUnit(wiring.Component):
     def zero_cycle(self, m):
         """Of restore: a class's count becomes 0."""
         m.d.comb += [
-            self.counts.raddr.eq(self.place), self.count_write.eq(1), self.counts.wdata.eq(0)
-        ]  # fmt: skip
+            self.counts.raddr.eq(self.place),
+            self.count_write.eq(1),
+            self.counts.wdata.eq(0),
+        ]
         m.d.sync += self.place.eq(self.place + 1)
         with m.If(self.place == self.plan.network.classes - 1):
             m.d.sync += [self.place.eq(0), self.state.eq(State.READ)]
@@ -495,7 +507,8 @@ class ReplayUnit(wiring.Component):
             m.d.comb += [self.refused.eq(1), self.done.eq(1)]
         with m.Else():
             m.d.comb += [
-                self.count_read.eq(held & remembered), self.count_write.eq(held & remembered)
-            ]  # fmt: skip
+                self.count_read.eq(held & remembered),
+                self.count_write.eq(held & remembered),
+            ]
             with m.If(self.place == op.capacity + self.staged - 1):
                 m.d.comb += self.done.eq(1)

@@ -10,7 +10,9 @@ def clamp(value: Value, low: int, high: int) -> Value:
     return Mux(value > high, high, Mux(value < low, low, value))
 
 
-def rounded_delta(m: Module, value: Value, draw: Value, decay: Value, shift: int, bits: int) -> Signal:
+def rounded_delta(
+    m: Module, value: Value, draw: Value, decay: Value, shift: int, bits: int
+) -> Signal:
     """(value + offset) >> (shift + decay) in the symmetric range of so many bits.
 
     The offset comes from four random bits; see `spec.learning.delta_offset`.

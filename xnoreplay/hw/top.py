@@ -64,7 +64,16 @@ class Chip(wiring.Component):
         self.learning = LearningUnit(plan, acc_bits)
         # Units forget what they were about when a command is aborted; what must outlive it,
         # memories, architectural registers and counters, is not theirs or has no reset.
-        for name in ("thermometer", "front", "array", "back", "lgap", "dense", "replay", "learning"):
+        for name in (
+            "thermometer",
+            "front",
+            "array",
+            "back",
+            "lgap",
+            "dense",
+            "replay",
+            "learning",
+        ):
             m.submodules[name] = ResetInserter(self.host.abort)(getattr(self, name))
         m.submodules.clearing = self.clearing = Clearing(plan.replay.capacity)
         self.lfsrs = {name: DrawRegister(seed) for name, seed in LFSR_SEEDS.items()}
@@ -102,8 +111,16 @@ class Chip(wiring.Component):
         self.staged = Signal.like(self.replay.staged)
         argument = self.host.argument
         of_replay = {
-            "stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore",
-        }  # fmt: skip
+            "stage",
+            "insert",
+            "quota",
+            "evict",
+            "admit",
+            "epoch",
+            "seed",
+            "load",
+            "restore",
+        }
 
         def in_replay(phase):
             return phase.matches(*(number[name] for name in sorted(of_replay)))
@@ -115,8 +132,11 @@ class Chip(wiring.Component):
             self.back.phase.eq(phase),
             self.lgap.active.eq(active["lgap"]),
             self.dense.active.eq(
-                active["latent"] | active["hidden"] | active["output"]
-                | active["hidden.forward"] | active["output.forward"]
+                active["latent"]
+                | active["hidden"]
+                | active["output"]
+                | active["hidden.forward"]
+                | active["output.forward"]
             ),
             self.dense.samples.eq(self.replay.samples),
             self.dense.phase.eq(phase),
@@ -124,9 +144,7 @@ class Chip(wiring.Component):
             self.replay.active.eq(in_replay(phase)),
             self.replay.phase.eq(phase),
             self.replay.next_phase.eq(self.sequencer.next_phase),
-            self.replay.enter.eq(
-                self.sequencer.enter & in_replay(self.sequencer.next_phase)
-            ),
+            self.replay.enter.eq(self.sequencer.enter & in_replay(self.sequencer.next_phase)),
             self.replay.label.eq(argument),
             self.replay.seen.eq(self.seen),
             self.replay.quota.eq(self.quota),
@@ -139,14 +157,18 @@ class Chip(wiring.Component):
             self.sequencer.start.eq(self.host.start),
             self.sequencer.command.eq(self.host.command),
             self.sequencer.done.eq(
-                self.thermometer.done | self.front.done | self.lgap.done | self.dense.done
-                | self.replay.done | self.learning.done
+                self.thermometer.done
+                | self.front.done
+                | self.lgap.done
+                | self.dense.done
+                | self.replay.done
+                | self.learning.done
             ),
             self.busy.eq(self.sequencer.busy | self.clearing.active),
             self.phase.eq(phase),
             self.replay.clearing.eq(self.clearing.active),
             self.replay.cleared.eq(self.clearing.slot),
-        ]  # fmt: skip
+        ]
         with m.If(self.host.start):
             m.d.sync += [self.refused.eq(0), self.finished.eq(0)]
             with m.If(self.host.command == Command.ARRIVE):
@@ -255,8 +277,9 @@ class Chip(wiring.Component):
             r = self.replay
             ports["staging.latent"] = ((r.staging_read,), (r.staging_write,))
             ports["staging.label"] = (
-                (r.staging_label_read, self.learning.staging_label), (r.staging_label_write,)
-            )  # fmt: skip
+                (r.staging_label_read, self.learning.staging_label),
+                (r.staging_label_write,),
+            )
         for name, short in (("cls.low", "low"), ("cls.hidden_low", "hidden_low")):
             if name in self.rams:
                 ports[name] = (
@@ -277,9 +300,7 @@ class Chip(wiring.Component):
                 ]
         labels = self.rams["replay.label"]
         with m.If(self.clearing.active):
-            m.d.comb += [
-                labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)
-            ]  # fmt: skip
+            m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
         dense, learning, cls = self.dense.cls, self.learning, self.cls
         m.d.comb += [
             cls.ren.eq(dense.en | learning.top_read),
@@ -304,11 +325,14 @@ class Chip(wiring.Component):
             learning.count.eq(replay.count),
         ]
         for inner, outer in (
-            (learning.load_bank, replay.bank), (learning.load_label, replay.batch_label)
-        ):  # fmt: skip
+            (learning.load_bank, replay.bank),
+            (learning.load_label, replay.batch_label),
+        ):
             m.d.comb += [
-                inner.en.eq(outer.en), inner.addr.eq(outer.addr), inner.data.eq(outer.data)
-            ]  # fmt: skip
+                inner.en.eq(outer.en),
+                inner.addr.eq(outer.addr),
+                inner.data.eq(outer.data),
+            ]
         for name, random, step in (
             ("error", learning.error_random, learning.error_step),
             ("update", learning.update_random, learning.update_step),
@@ -379,7 +403,8 @@ class Chip(wiring.Component):
             "array.nodes": Mux(conjoin, times(lanes, target.segment), 0),
             "lane.file.tap_writes": Mux(whole, 0, written),
             "learn.samples": replay.loading,
-            "learn.minibatches": replay.done & replay.loaded
+            "learn.minibatches": replay.done
+            & replay.loaded
             & (self.sequencer.phase == self.plan.phases.index("load")),
             "replay.evictions": replay.evicted,
             "replay.insertions": replay.inserted,

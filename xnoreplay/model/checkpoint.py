@@ -14,7 +14,10 @@ from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import XnoreplayError, shown
 
 FORMAT = "xnoreplay-checkpoint-1"
-MOMENTS = {torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"), torch.optim.SGD: ("momentum_buffer",)}
+MOMENTS = {
+    torch.optim.Adam: ("exp_avg", "exp_avg_sq", "step"),
+    torch.optim.SGD: ("momentum_buffer",),
+}
 """What an optimiser keeps of each weight: tensors of its shape, and the number of steps."""
 
 
@@ -41,7 +44,12 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
     try:
         state = reading.json_of(metadata["state"], "it")
         Recipe(**state["config"]["recipe"])
-        numbers = state["epoch"], state["config"]["epochs"], state.get("within", 0), state.get("steps", 0)
+        numbers = (
+            state["epoch"],
+            state["config"]["epochs"],
+            state.get("within", 0),
+            state.get("steps", 0),
+        )
         whole = all(type(number) is int for number in numbers)
         whole = whole and 0 <= numbers[0] <= numbers[1] and 0 <= numbers[2] <= numbers[3]
     except (AttributeError, KeyError, TypeError, ValueError):
@@ -74,7 +82,9 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
     hold(found, known, "optimizer.")
     for name, tensor in found.items():
         if name.endswith((".step", ".exp_avg_sq")) and tensor.min() < 0:
-            raise XnoreplayError(f"tensor {shown('optimizer.' + name)} of the checkpoint must be at least 0")
+            raise XnoreplayError(
+                f"tensor {shown('optimizer.' + name)} of the checkpoint must be at least 0"
+            )
     moments: dict[int, dict[str, Tensor]] = {i: {} for i in range(len(weights))}
     for name, tensor in found.items():
         i, _, moment = name.partition(".")
@@ -109,7 +119,9 @@ def hold(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> 
         if name not in given:
             raise XnoreplayError(f"{told} must be there")
         if name not in known:
-            raise XnoreplayError(f"{told} must be one of the training's, which has none of that name")
+            raise XnoreplayError(
+                f"{told} must be one of the training's, which has none of that name"
+            )
         mine, theirs = ((t.dtype, tuple(t.shape)) for t in (known[name], given[name]))
         if mine != theirs:
             raise XnoreplayError(

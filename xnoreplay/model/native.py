@@ -110,9 +110,14 @@ class Native:
     def recipe(self) -> Recipe:
         """The data set's augmentation and minibatches, without what serves pre-training alone."""
         return replace(
-            recipe_of(self.dataset), learning_rate=LEARNING_RATE, mirrored=False, joined=False,
-            activation=0.0, reconstruction=0.0, twins=0.0,
-        )  # fmt: skip
+            recipe_of(self.dataset),
+            learning_rate=LEARNING_RATE,
+            mirrored=False,
+            joined=False,
+            activation=0.0,
+            reconstruction=0.0,
+            twins=0.0,
+        )
 
     def network(self, classes: int, session: int = 0) -> FBNN:
         """The network with rows for so many classes; new rows are drawn from seed and session."""
@@ -130,9 +135,15 @@ class Native:
         here, share = join(), EXTRACTOR_SHARES.get(self.dataset, 1.0)
         objective.to(here.device)
         fit = training.Fit(
-            objective, training.adam(objective, recipe, share), recipe, Samples(images, labels), classes,
-            self.seed + session, self.epochs, here,
-        )  # fmt: skip
+            objective,
+            training.adam(objective, recipe, share),
+            recipe,
+            Samples(images, labels),
+            classes,
+            self.seed + session,
+            self.epochs,
+            here,
+        )
         training.run(fit, report=self.report)
         self.state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
 

@@ -58,12 +58,17 @@ class FBNN(nn.Module):
         self.convs = Convolutions(
             *(
                 BinaryConv(
-                    net.maps[i].channels, c.filters, c.groups, c.pool, net.pad_bit, draw,
+                    net.maps[i].channels,
+                    c.filters,
+                    c.groups,
+                    c.pool,
+                    net.pad_bit,
+                    draw,
                     net.skip_weight(i),
                 )
                 for i, c in enumerate(net.convs)
             )
-        )  # fmt: skip
+        )
         last = net.lgap_map
         self.lgap = LGAP(last.channels, last.height, last.width, draw)
         self.dense = BinaryDense(net.lgap_bits, net.latent, draw)

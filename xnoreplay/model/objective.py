@@ -35,9 +35,7 @@ class Objective(nn.Module):
         The greatest value a pixel may have.
     """
 
-    def __init__(
-        self, network: FBNN, criterion: ClassLoss, recipe: Recipe, max_pixel: int
-    ) -> None:
+    def __init__(self, network: FBNN, criterion: ClassLoss, recipe: Recipe, max_pixel: int) -> None:
         super().__init__()
         self.network = network
         if recipe.reconstruction:

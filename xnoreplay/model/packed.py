@@ -120,9 +120,18 @@ class _Convolutions(torch.autograd.Function):
             _share(len(grad), work)
             weight = torch.where(ctx.proxies[i].detach() >= 0, 1.0, -1.0).bfloat16()
             by_x, by_weight, _ = torch.ops.aten.convolution_backward(
-                g, x, weight.to(memory_format=torch.channels_last), None,
-                [1, 1], [0, 0], [1, 1], False, [0, 0], c.groups, [i > 0, True, False],
-            )  # fmt: skip
+                g,
+                x,
+                weight.to(memory_format=torch.channels_last),
+                None,
+                [1, 1],
+                [0, 0],
+                [1, 1],
+                False,
+                [0, 0],
+                c.groups,
+                [i > 0, True, False],
+            )
             deviation = math.sqrt(net.conv_variance(i))
             scale /= deviation
             gradients.append(by_weight.float() * scale)

@@ -95,10 +95,16 @@ def _differences(bits, y, x, w, out):
         v = w[k]
         for n in range(w.shape[2]):
             count = (
-                popcount(a ^ v[0, n]) + popcount(b ^ v[1, n]) + popcount(c ^ v[2, n])
-                + popcount(d ^ v[3, n]) + popcount(e ^ v[4, n]) + popcount(f ^ v[5, n])
-                + popcount(g ^ v[6, n]) + popcount(h ^ v[7, n]) + popcount(i ^ v[8, n])
-            )  # fmt: skip
+                popcount(a ^ v[0, n])
+                + popcount(b ^ v[1, n])
+                + popcount(c ^ v[2, n])
+                + popcount(d ^ v[3, n])
+                + popcount(e ^ v[4, n])
+                + popcount(f ^ v[5, n])
+                + popcount(g ^ v[6, n])
+                + popcount(h ^ v[7, n])
+                + popcount(i ^ v[8, n])
+            )
             if k:
                 out[n] += count
             else:

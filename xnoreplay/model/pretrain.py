@@ -157,7 +157,9 @@ def run(
     resumed, taught = record.left(report), {}
     if recipe.distilled and resumed.epochs < epochs:
         classes = trained_classes(preset, all_classes)
-        taught = teaching.run(preset, dataset, classes, recipe, seed, Path(out_dir), processes, report)
+        taught = teaching.run(
+            preset, dataset, classes, recipe, seed, Path(out_dir), processes, report
+        )
     job = Job(preset, seed, epochs, all_classes, recipe, begin, taught, resumed)
     distributed.say(job)
     _train(job, dataset, processes, report, record)
@@ -189,9 +191,16 @@ def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, r
     if job.taught:
         teacher = Teacher.of(job.taught, job.recipe.packed, processes.device)
     fit = training.Fit(
-        objective, training.adam(objective, job.recipe), job.recipe, samples, known, job.seed,
-        job.epochs, processes, teacher,
-    )  # fmt: skip
+        objective,
+        training.adam(objective, job.recipe),
+        job.recipe,
+        samples,
+        known,
+        job.seed,
+        job.epochs,
+        processes,
+        teacher,
+    )
     resuming.run(fit, job.resumed, report, record)
     if job.start:
         report(f"bits turned since the start: {_turned(job.start, network)}")

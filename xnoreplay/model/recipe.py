@@ -215,7 +215,9 @@ def recipe_of(dataset: str, objective: str = "supervised", augment: bool = True)
     recipe = RECIPES.get(dataset, Recipe())
     if not augment:
         if objective == "semi":
-            raise SpecError("objective 'semi' must augment images: else both views of one are the same")
+            raise SpecError(
+                "objective 'semi' must augment images: else both views of one are the same"
+            )
         recipe = replace(recipe, shift=0, flipped=False)
     if objective == "supervised":
         return recipe

@@ -43,7 +43,9 @@ class Record(NamedTuple):
         tensors, state = checkpoint.load(path)
         known = state["config"]
         # What a later version has brought was not there: dials as their defaults are, others as they are.
-        known = {"samples": config["samples"]} | known | {"recipe": asdict(Recipe()) | known["recipe"]}
+        known = (
+            {"samples": config["samples"]} | known | {"recipe": asdict(Recipe()) | known["recipe"]}
+        )
         if "start" in known and "start" in config:
             known["start"] = config["start"] | known["start"]
         if known != json.loads(json.dumps(config)):
@@ -72,8 +74,14 @@ def run(
         due = not within and (epoch == fit.epochs or epoch % max(1, fit.epochs // SAVES) == 0)
         if record is None or not (due or time.monotonic() - saved >= SAVE_SECONDS):
             return
-        state = {"config": record.config, "epoch": epoch, "within": within, "steps": fit.steps,
-                 "hardware": fit.processes.hardware, "torch": torch.__version__}  # fmt: skip
+        state = {
+            "config": record.config,
+            "epoch": epoch,
+            "within": within,
+            "steps": fit.steps,
+            "hardware": fit.processes.hardware,
+            "torch": torch.__version__,
+        }
         checkpoint.save(record.path, fit.objective, fit.optimizer, state)
         saved = time.monotonic()
 

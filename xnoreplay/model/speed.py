@@ -37,8 +37,9 @@ def single_precision(bundle: Bundle, images: np.ndarray) -> Speed:
         with torch.inference_mode():
             trials = [
                 Speed(_seconds(model, pixels[:TRIAL], batch, layout), batch, layout)
-                for layout in LAYOUTS for batch in BATCHES
-            ]  # fmt: skip
+                for layout in LAYOUTS
+                for batch in BATCHES
+            ]
             best = min(trials, key=lambda trial: trial.seconds)
             return Speed(_seconds(model, pixels, best.batch, best.layout), best.batch, best.layout)
     finally:

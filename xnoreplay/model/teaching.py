@@ -29,16 +29,31 @@ def recipe_for(recipe: Recipe) -> Recipe:
     A network of real weights learns fast, and by heart what it sees often.
     """
     return Recipe(
-        epochs=EPOCHS, batch=BATCH, learning_rate=0.1, warm=0.2, shift=2 * recipe.shift,
-        border=recipe.border, flipped=recipe.flipped, mirrored=recipe.mirrored,
-        joined=recipe.joined, holes=True, packed=recipe.packed, threads=recipe.threads,
-    )  # fmt: skip
+        epochs=EPOCHS,
+        batch=BATCH,
+        learning_rate=0.1,
+        warm=0.2,
+        shift=2 * recipe.shift,
+        border=recipe.border,
+        flipped=recipe.flipped,
+        mirrored=recipe.mirrored,
+        joined=recipe.joined,
+        holes=True,
+        packed=recipe.packed,
+        threads=recipe.threads,
+    )
 
 
 def run(
-    preset: Preset, dataset: Dataset, classes: int, recipe: Recipe, seed: int, folder: Path,
-    processes: Processes, report: Callable[[str], None],
-) -> dict[str, Tensor]:  # fmt: skip
+    preset: Preset,
+    dataset: Dataset,
+    classes: int,
+    recipe: Recipe,
+    seed: int,
+    folder: Path,
+    processes: Processes,
+    report: Callable[[str], None],
+) -> dict[str, Tensor]:
     """Train a teacher on the first classes, or take the one that was trained; its state, on the CPU.
 
     The leading process trains it while the others wait for what there is to do: its batch
@@ -56,9 +71,14 @@ def run(
     learned = recipe_for(recipe)
     train, test = halves(preset.scenario, classes, dataset)
     config = {
-        "scenario": presets.to_dict(preset)["scenario"], "image": preset.network.image_shape, "classes": classes,
-        "samples": digest(train), "recipe": asdict(learned), "seed": seed, "epochs": learned.epochs,
-    }  # fmt: skip
+        "scenario": presets.to_dict(preset)["scenario"],
+        "image": preset.network.image_shape,
+        "classes": classes,
+        "samples": digest(train),
+        "recipe": asdict(learned),
+        "seed": seed,
+        "epochs": learned.epochs,
+    }
     channels, rows = preset.network.image_shape[-1], learned.classes(classes)
     teacher = Teacher(channels, rows, seed, learned.packed)
     teacher.expect(train.images)
@@ -75,5 +95,7 @@ def run(
     if resumed.epochs < learned.epochs:
         teacher.eval()
         seen, unseen = (teacher.accuracy(samples, classes) for samples in (train, test))
-        report(f"teacher | recognises {seen:.1%} of the training and {unseen:.1%} of the test images")
+        report(
+            f"teacher | recognises {seen:.1%} of the training and {unseen:.1%} of the test images"
+        )
     return {name: t.cpu() for name, t in teacher.state_dict().items()}

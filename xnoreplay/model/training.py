@@ -68,7 +68,9 @@ class Fit:
         warm = int(self.recipe.warm * total)
         if step < warm:
             return self.recipe.learning_rate * (step + 1) / warm
-        return self.recipe.learning_rate * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
+        return (
+            self.recipe.learning_rate * (1 + math.cos(math.pi * (step - warm) / (total - warm))) / 2
+        )
 
 
 def adam(objective: Objective, recipe: Recipe, extractor: float = 1.0) -> torch.optim.Optimizer:
@@ -86,7 +88,9 @@ def adam(objective: Objective, recipe: Recipe, extractor: float = 1.0) -> torch.
     replays = device.type != "cpu"
 
     def rate() -> float | Tensor:
-        return torch.tensor(recipe.learning_rate, device=device) if replays else recipe.learning_rate
+        return (
+            torch.tensor(recipe.learning_rate, device=device) if replays else recipe.learning_rate
+        )
 
     groups = [{"params": weights, SHARE: share, "lr": rate()} for share, weights in parts.items()]
     return torch.optim.Adam(groups, fused=True, capturable=replays)
@@ -148,7 +152,9 @@ def _step(fit: Fit) -> Callable[[Tensor, Tensor, float], Tensor]:
         fit.objective.clip()
         return loss.detach()
 
-    alone = fit.processes.count == 1  # gradients of several are added outside of what can be recorded
+    alone = (
+        fit.processes.count == 1
+    )  # gradients of several are added outside of what can be recorded
     return Replayed(step) if alone and fit.optimizer.defaults.get("capturable") else step
 
 

@@ -41,12 +41,34 @@ class Mem(IntEnum):
 
 
 MEMORY_NAMES = (
-    "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",
-    "line.row1", "lane.file", "pool.row", "replay.latent", "replay.label", "replay.count",
-    "staging.latent", "staging.label", "thermometer.threshold", "cls.low", "cls.hidden_low",
-    "batch.bank", "batch.label", "batch.mask", "batch.logit", "batch.delta", "batch.class_delta",
-    "batch.hidden_delta", "table.inverse", "table.weight",
-)  # fmt: skip
+    "weights.fe",
+    "weights.lgap",
+    "cls.top",
+    "act.ping",
+    "act.pong",
+    "act.latent",
+    "line.row0",
+    "line.row1",
+    "lane.file",
+    "pool.row",
+    "replay.latent",
+    "replay.label",
+    "replay.count",
+    "staging.latent",
+    "staging.label",
+    "thermometer.threshold",
+    "cls.low",
+    "cls.hidden_low",
+    "batch.bank",
+    "batch.label",
+    "batch.mask",
+    "batch.logit",
+    "batch.delta",
+    "batch.class_delta",
+    "batch.hidden_delta",
+    "table.inverse",
+    "table.weight",
+)
 
 
 class Event(IntEnum):
@@ -78,12 +100,30 @@ class Event(IntEnum):
 
 
 EVENT_NAMES = (
-    "cycles", "input.stalls", "images", "array.beats", "array.taps", "lane.file.tap_writes",
-    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples", "learn.samples",
-    "learn.minibatches", "learn.rows", "learn.rows_skipped", "learn.blocks",
-    "learn.blocks_skipped", "learn.back.planes", "learn.output.planes", "learn.hidden.planes",
-    "learn.back.beats", "learn.output.beats", "learn.hidden.beats", "array.nodes",
-)  # fmt: skip
+    "cycles",
+    "input.stalls",
+    "images",
+    "array.beats",
+    "array.taps",
+    "lane.file.tap_writes",
+    "replay.evictions",
+    "replay.insertions",
+    "replay.refusals",
+    "epoch.samples",
+    "learn.samples",
+    "learn.minibatches",
+    "learn.rows",
+    "learn.rows_skipped",
+    "learn.blocks",
+    "learn.blocks_skipped",
+    "learn.back.planes",
+    "learn.output.planes",
+    "learn.hidden.planes",
+    "learn.back.beats",
+    "learn.output.beats",
+    "learn.hidden.beats",
+    "array.nodes",
+)
 
 
 class Counters(NamedTuple):
@@ -97,9 +137,10 @@ class Counters(NamedTuple):
 def zeros() -> Counters:
     memories = len(MEMORY_NAMES)
     return Counters(
-        np.zeros(memories, np.int64), np.zeros(memories, np.int64),
+        np.zeros(memories, np.int64),
+        np.zeros(memories, np.int64),
         np.zeros(len(EVENT_NAMES), np.int64),
-    )  # fmt: skip
+    )
 
 
 def named(counters: Counters, memories) -> dict[str, int]:

@@ -145,10 +145,16 @@ def differences(op, g, x, w, first, filters, out):
             v = w[first + beat * 9 * g.units + j :]
             for f in range(filters):
                 out[f] += (
-                    popcount(x0 ^ v[0, f]) + popcount(x1 ^ v[1, f]) + popcount(x2 ^ v[2, f])
-                    + popcount(x3 ^ v[3, f]) + popcount(x4 ^ v[4, f]) + popcount(x5 ^ v[5, f])
-                    + popcount(x6 ^ v[6, f]) + popcount(x7 ^ v[7, f]) + popcount(x8 ^ v[8, f])
-                )  # fmt: skip
+                    popcount(x0 ^ v[0, f])
+                    + popcount(x1 ^ v[1, f])
+                    + popcount(x2 ^ v[2, f])
+                    + popcount(x3 ^ v[3, f])
+                    + popcount(x4 ^ v[4, f])
+                    + popcount(x5 ^ v[5, f])
+                    + popcount(x6 ^ v[6, f])
+                    + popcount(x7 ^ v[7, f])
+                    + popcount(x8 ^ v[8, f])
+                )
 
 
 @part
@@ -403,5 +409,3 @@ def input_phase(op, g, m, c, image, stalls):
     c.events[Event.STALLS] += stalls
     c.events[Event.IMAGES] += 1
     c.events[Event.CYCLES] += op.pixels * op.words + stalls
-
-

@@ -69,7 +69,9 @@ def _room(plan: Plan, units: int) -> Room:
     net = plan.network
     words = [plan.input.words, *(op.destination_words for op in plan.convolutions)]
     areas = [(m.height + 2) * (m.width + 2) for m in net.maps]
-    planes = [max(pair) for pair in itertools.pairwise(words)]  # a map's, and before pooling the next's
+    planes = [
+        max(pair) for pair in itertools.pairwise(words)
+    ]  # a map's, and before pooling the next's
     most = max(area * n * units for area, n in zip(areas, [*planes, words[-1]], strict=True))
     beats = [op.beats for op in (*plan.convolutions, plan.latent, plan.hidden, plan.output)]
     rows = max(WORD, COPIES * net.classes, *(c.filters // c.groups for c in net.convs))
@@ -83,9 +85,13 @@ def _room(plan: Plan, units: int) -> Room:
 
 
 def _run(
-    plan: Plan, program: Program, state: State, images: np.ndarray, seen: int,
+    plan: Plan,
+    program: Program,
+    state: State,
+    images: np.ndarray,
+    seen: int,
     done: Done | None,
-) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:
     """(n, words, units) uint64 latents, (n,) int64 classes."""
     net, m, units = plan.network, state.memories, program.geometry.units
     images = np.asarray(images)
@@ -99,7 +105,9 @@ def _run(
     words, table = pixel_words(program, m.threshold), runs(plan)
     weights = Weights(
         _rows(m.weights_fe, [(program.latent, net.latent)], units),
-        _rows(m.cls_top, [(program.hidden, net.hidden), (program.output, COPIES * net.classes)], units),
+        _rows(
+            m.cls_top, [(program.hidden, net.hidden), (program.output, COPIES * net.classes)], units
+        ),
         m.weights_lgap,
     )
     latents = np.zeros((-(-count // LANES), plan.replay.words * units, LANES), np.uint64)
@@ -109,9 +117,16 @@ def _run(
         own = slice(first, min(first + SHARE, count))
         blocks = slice(first // LANES, -(-own.stop // LANES))
         classify(
-            program, table, weights, _room(plan, units), words, pixels[own], seen,
-            latents[blocks], out[own],
-        )  # fmt: skip
+            program,
+            table,
+            weights,
+            _room(plan, units),
+            words,
+            pixels[own],
+            seen,
+            latents[blocks],
+            out[own],
+        )
         return own.stop - first
 
     with ThreadPoolExecutor(cores()) as pool:
@@ -123,9 +138,12 @@ def _run(
 
 
 def latents(
-    plan: Plan, program: Program, state: State, images: np.ndarray,
+    plan: Plan,
+    program: Program,
+    state: State,
+    images: np.ndarray,
     done: Done | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """(n, latent) uint8 bits."""
     words, _ = _run(plan, program, state, images, 0, done)
     width = plan.replay.words * plan.target.channels
@@ -134,8 +152,11 @@ def latents(
 
 
 def predict(
-    plan: Plan, program: Program, state: State, images: np.ndarray,
+    plan: Plan,
+    program: Program,
+    state: State,
+    images: np.ndarray,
     done: Done | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """(n,) int64 classes, 0 while none was seen."""
     return _run(plan, program, state, images, int(state.scalars[Scalar.SEEN]), done)[1]

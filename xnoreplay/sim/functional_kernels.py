@@ -69,10 +69,16 @@ def _nine(window, k):
     """Words of a window's k-th nine, which stay in registers while rows of weights pass."""
     i = NINE * k
     return (
-        load(window, i), load(window, i + 1), load(window, i + 2), load(window, i + 3),
-        load(window, i + 4), load(window, i + 5), load(window, i + 6), load(window, i + 7),
+        load(window, i),
+        load(window, i + 1),
+        load(window, i + 2),
+        load(window, i + 3),
+        load(window, i + 4),
+        load(window, i + 5),
+        load(window, i + 6),
+        load(window, i + 7),
         load(window, i + 8),
-    )  # fmt: skip
+    )
 
 
 @part
@@ -202,9 +208,18 @@ def _convolve(op, g, runs, begin, w, source, earlier, target, r):
                 f, count, plane, bit = runs[n, 2], runs[n, 3], runs[n, 4], runs[n, 5]
                 at = plane * area + (y + 1) * wide + x + 1
                 word = _word(
-                    r.window, nines, w, first + f * nines, count, r.sums, f, limit, bit,
-                    op.skip_shift, load(earlier, at),
-                )  # fmt: skip
+                    r.window,
+                    nines,
+                    w,
+                    first + f * nines,
+                    count,
+                    r.sums,
+                    f,
+                    limit,
+                    bit,
+                    op.skip_shift,
+                    load(earlier, at),
+                )
                 store(target, at, word | load(target, at) if bit else word)
         begin = end
     return begin

@@ -70,7 +70,9 @@ class HostPort:
             Register.ABORT: 0,
         }
         if offset == Register.COMMAND:
-            raise SpecError("a read of COMMAND must go to a chip, because a simulator does not keep it")
+            raise SpecError(
+                "a read of COMMAND must go to a chip, because a simulator does not keep it"
+            )
         table = {int(register): value for register, value in values.items()}
         for i, name in enumerate(names):
             count = self.chip.counters[name]

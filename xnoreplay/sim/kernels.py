@@ -16,7 +16,7 @@ from xnoreplay.sim.step_replay import (
     quota_clock,
     restore_clock,
     stage_clock,
-)  # fmt: skip
+)
 from xnoreplay.sim.trace import record
 
 

@@ -119,13 +119,25 @@ def registers(geometry, op) -> LearnRegisters:
     """A block of registers, all zero."""
     g, lanes, segment = geometry, geometry.lanes, op.segment
     shapes = {
-        "s": (len(S),), "unit": (op.error_units, len(U)), "pipe": (STAGES, len(P)), "words": (lanes, g.units),
-        "plane": (-(-g.batch // 64),), "columns": (g.batch, g.units), "scale": (8,), "ones": (8,),
-        "cells": (lanes, 9 * g.units), "c_scale": (lanes,), "c_ones": (lanes,),
-        "nodes": (lanes, segment), "m_scale": (lanes,), "m_ones": (lanes,),
-        "gradient": (segment,), "summed": (segment,), "theta": (2, segment),
+        "s": (len(S),),
+        "unit": (op.error_units, len(U)),
+        "pipe": (STAGES, len(P)),
+        "words": (lanes, g.units),
+        "plane": (-(-g.batch // 64),),
+        "columns": (g.batch, g.units),
+        "scale": (8,),
+        "ones": (8,),
+        "cells": (lanes, 9 * g.units),
+        "c_scale": (lanes,),
+        "c_ones": (lanes,),
+        "nodes": (lanes, segment),
+        "m_scale": (lanes,),
+        "m_ones": (lanes,),
+        "gradient": (segment,),
+        "summed": (segment,),
+        "theta": (2, segment),
         "updated": (2, segment),
-    }  # fmt: skip
+    }
     unsigned = ("words", "plane", "columns", "cells")
     block = np.zeros(sum(int(np.prod(s)) for s in shapes.values()), np.int64)
     views, start = {}, 0
@@ -140,10 +152,12 @@ def registers(geometry, op) -> LearnRegisters:
 def files(geometry, op) -> Files:
     """Register files, all zero."""
     return Files(
-        np.zeros(geometry.batch, np.int64), np.zeros(op.hidden, np.int64),
-        np.zeros(op.classes, np.int64), np.zeros(geometry.batch * op.blocks, np.int64),
+        np.zeros(geometry.batch, np.int64),
         np.zeros(op.hidden, np.int64),
-    )  # fmt: skip
+        np.zeros(op.classes, np.int64),
+        np.zeros(geometry.batch * op.blocks, np.int64),
+        np.zeros(op.hidden, np.int64),
+    )
 
 
 def ports(geometry, op, widest: int) -> Ports:
@@ -151,10 +165,11 @@ def ports(geometry, op, widest: int) -> Ports:
     most = 2 * geometry.lanes + 24 + op.delta_bits * (op.error_units + 1)
     words = max(9 * geometry.units, -(-widest // 64) + 1)
     return Ports(
-        np.full(len(Mem), -1), np.zeros(1, np.int64),
+        np.full(len(Mem), -1),
+        np.zeros(1, np.int64),
         *(np.zeros(most, np.int64) for _ in range(4)),
         *(np.zeros((most, words), np.uint64) for _ in range(2)),
-    )  # fmt: skip
+    )
 
 
 @part

@@ -43,7 +43,9 @@ class Learner:
     def __init__(self, bundle: Bundle, target: TargetSpec, random: Random | None = None) -> None:
         net = bundle.network
         replay.check_capacity(net, target)
-        limits.check_memory(f"learning of network {net.name} on target {target.name}", _bytes(net, target))
+        limits.check_memory(
+            f"learning of network {net.name} on target {target.name}", _bytes(net, target)
+        )
         self.net, self.target = net, target
         random = random or Random()
         classifier = Classifier.load(bundle, target)

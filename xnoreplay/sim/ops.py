@@ -117,10 +117,29 @@ def conv_of(table, i):
     """Row i of the table of convolutions."""
     r = table[i]
     return Conv(
-        r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8], r[9], r[10],
-        r[11], r[12], r[13], r[14], r[15], r[16], r[17], r[18], r[19], r[20],
+        r[0],
+        r[1],
+        r[2],
+        r[3],
+        r[4],
+        r[5],
+        r[6],
+        r[7],
+        r[8],
+        r[9],
+        r[10],
+        r[11],
+        r[12],
+        r[13],
+        r[14],
+        r[15],
+        r[16],
+        r[17],
+        r[18],
+        r[19],
+        r[20],
         r[21],
-    )  # fmt: skip
+    )
 
 
 def program(plan: Plan) -> Program:
@@ -129,12 +148,19 @@ def program(plan: Plan) -> Program:
     out, lgap = plan.output, plan.lgap
     return Program(
         geometry=Geometry(
-            target.lanes, target.channels, -(-target.channels // WORD), plan.slots,
-            min(target.channels, WORD), plan.memory("replay.label").width - 1,
-            target.batch, plan.batch_slots,
+            target.lanes,
+            target.channels,
+            -(-target.channels // WORD),
+            plan.slots,
+            min(target.channels, WORD),
+            plan.memory("replay.label").width - 1,
+            target.batch,
+            plan.batch_slots,
         ),
         input=Input(
-            plan.input.pixels, plan.input.words, plan.input.channels,
+            plan.input.pixels,
+            plan.input.words,
+            plan.input.channels,
             np.repeat(np.arange(net.image_channels), net.levels),
         ),
         convs=np.array([_conv(op, net.pad_bit) for op in plan.convolutions], np.int64),
@@ -145,7 +171,7 @@ def program(plan: Plan) -> Program:
             1, out.weight_base, net.classes, out.beats, out.last_taps, out.source_slot, 0, 0, 0, 0
         ),
         replay=_replay(plan),
-    )  # fmt: skip
+    )
 
 
 def _conv(op: Convolution, pad_bit: int) -> Conv:
@@ -155,9 +181,17 @@ def _conv(op: Convolution, pad_bit: int) -> Conv:
 
 def _dense(op: Dense) -> DenseOp:
     return DenseOp(
-        int(op.memory == "cls.top"), op.weight_base, op.rows, op.beats, op.last_taps,
-        op.source_slot, op.threshold, op.destination_word, int(op.to_latent), op.cycles,
-    )  # fmt: skip
+        int(op.memory == "cls.top"),
+        op.weight_base,
+        op.rows,
+        op.beats,
+        op.last_taps,
+        op.source_slot,
+        op.threshold,
+        op.destination_word,
+        int(op.to_latent),
+        op.cycles,
+    )
 
 
 def _replay(plan: Plan) -> Replay:
@@ -166,5 +200,3 @@ def _replay(plan: Plan) -> Replay:
     for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
         walks += [bits, sum(1 << tap - 1 for tap in WALK_TAPS[bits])]
     return Replay(plan.network.classes, r.capacity, r.staging, r.words, *walks)
-
-

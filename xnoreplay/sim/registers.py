@@ -152,10 +152,11 @@ def ports(geometry, memories: int) -> Ports:
     most = geometry.lanes + 6
     words = max(9 * geometry.units, -(-geometry.lanes // 64))
     return Ports(
-        np.full(memories, -1), np.zeros(1, np.int64),
+        np.full(memories, -1),
+        np.zeros(1, np.int64),
         *(np.zeros(most, np.int64) for _ in range(4)),
         *(np.zeros((most, words), np.uint64) for _ in range(2)),
-    )  # fmt: skip
+    )
 
 
 @part

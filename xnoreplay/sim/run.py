@@ -53,10 +53,13 @@ class Registers(NamedTuple):
 
 
 REGISTERS = {
-    Register.SEEN: Scalar.SEEN, Register.QUOTA: Scalar.QUOTA, Register.STAGED: Scalar.STAGED,
-    Register.LFSR_WALK: Scalar.WALK, Register.LFSR_ERROR: Scalar.ERROR,
+    Register.SEEN: Scalar.SEEN,
+    Register.QUOTA: Scalar.QUOTA,
+    Register.STAGED: Scalar.STAGED,
+    Register.LFSR_WALK: Scalar.WALK,
+    Register.LFSR_ERROR: Scalar.ERROR,
     Register.LFSR_UPDATE: Scalar.UPDATE,
-}  # fmt: skip
+}
 """Where the registers that a host writes are kept."""
 NEVER = (1 << 63) - 1  # a cycle that does not come
 
@@ -97,9 +100,13 @@ class Simulator:
     """
 
     def __init__(
-        self, plan: Plan, bundle: Bundle, mode: str = "fast", trace: bool = False,
+        self,
+        plan: Plan,
+        bundle: Bundle,
+        mode: str = "fast",
+        trace: bool = False,
         random: Random | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         require.choice("mode", mode, ("fast", "step"))
         if trace and mode == "fast":
             raise SpecError("a trace must come from mode 'step', not 'fast'")
@@ -420,8 +427,12 @@ class Simulator:
 
     def _features(self) -> list[tuple[str, Kind, int]]:
         convs = [(op.name, Kind.CONV, op.index) for op in self.plan.convolutions]
-        return [("input", Kind.INPUT, 0), *convs, ("lgap", Kind.LGAP, 0),
-                ("latent", Kind.LATENT, 0)]  # fmt: skip
+        return [
+            ("input", Kind.INPUT, 0),
+            *convs,
+            ("lgap", Kind.LGAP, 0),
+            ("latent", Kind.LATENT, 0),
+        ]
 
     def _checked(self, image: np.ndarray) -> np.ndarray:
         return check_image(self.plan.network, image)
@@ -470,9 +481,21 @@ class Simulator:
             first = self.cycles
             self._trace.count[0] = 0
             done = run(
-                self._program, kind, index, label, pixels, gaps, self._state.memories, c,
-                self._ports, now, following, self._log, self._trace, stop,
-            )  # fmt: skip
+                self._program,
+                kind,
+                index,
+                label,
+                pixels,
+                gaps,
+                self._state.memories,
+                c,
+                self._ports,
+                now,
+                following,
+                self._log,
+                self._trace,
+                stop,
+            )
             result.trace += recording.lines(self._trace, self._program.geometry, first, name)
         self._state.scalars[:] = now.s[:SCALARS]
         return done

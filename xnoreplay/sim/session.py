@@ -43,7 +43,10 @@ class Session:
         g = program.geometry
         beats = max(op.beats for op in plan.convolutions)
         self._now, self._next = base_registers(g, beats), base_registers(g, beats)
-        self._unit, self._unit_next = registers.registers(g, self.op), registers.registers(g, self.op)
+        self._unit, self._unit_next = (
+            registers.registers(g, self.op),
+            registers.registers(g, self.op),
+        )
         self._files = registers.files(g, self.op)
         self._ports = registers.ports(g, self.op, max(m.width for m in plan.memories))
         self._trace = recording.buffer(trace, g, self._ports)
@@ -57,15 +60,22 @@ class Session:
         return int(self.state.counters.events[Event.CYCLES])
 
     def run(
-        self, frequencies: list[int], mode: str, phases: list, lines: list[str], stop: int,
+        self,
+        frequencies: list[int],
+        mode: str,
+        phases: list,
+        lines: list[str],
+        stop: int,
         done: Callable[[int], object] | None = None,
-    ) -> bool:  # fmt: skip
+    ) -> bool:
         """Retrain; appends (name, cycle) of each phase, and the trace of stepping mode.
 
         Ends early where `cycles` reaches `stop`, which takes stepping mode; false then. `done` is
         called with 1 after each epoch.
         """
-        chip = _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
+        chip = (
+            _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
+        )
 
         def phase(kind: Phase, shift: int = 0) -> None:
             if self.cycles >= stop:
@@ -113,7 +123,9 @@ class Session:
     def frequencies(self) -> list[int]:
         """Remembered and staged latents of each class seen."""
         m, scalars = self.state.memories, self.state.scalars
-        staged = np.bincount(m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count))
+        staged = np.bincount(
+            m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count)
+        )
         counts = m.replay_count + staged
         return counts[: scalars[Scalar.SEEN]].tolist()
 
@@ -145,10 +157,22 @@ class _Step:
             first = s.cycles
             s._trace.count[0] = 0
             done = run_session(
-                s.op, s.program, kind, shift, state.memories, state.learning, state.counters,
-                s._ports, now, s._next, unit, s._unit_next, s._files, s._trace,
+                s.op,
+                s.program,
+                kind,
+                shift,
+                state.memories,
+                state.learning,
+                state.counters,
+                s._ports,
+                now,
+                s._next,
+                unit,
+                s._unit_next,
+                s._files,
+                s._trace,
                 self.stop,
-            )  # fmt: skip
+            )
             name = LEARNING_PHASES[kind]
             self.lines += recording.lines(s._trace, s.program.geometry, first, name)
         state.scalars[:] = now.s[:SCALARS]
@@ -168,7 +192,9 @@ class _Fast:
         self.session = session
         self.weights = np.array(weights, np.int64)
         self.proxies = self._read()
-        self.changed = tuple(np.zeros(len(p), bool) for p in (self.proxies.output, self.proxies.hidden))
+        self.changed = tuple(
+            np.zeros(len(p), bool) for p in (self.proxies.output, self.proxies.hidden)
+        )
 
     def _read(self) -> learn_kernels.Proxies:
         s, net = self.session, self.session.plan.network
@@ -210,7 +236,9 @@ class _Fast:
                 fast_learn.back_phase(op, g, m, lm, c, samples, seen, work, s._planes)
             case Phase.OUTPUT_UPDATE:
                 learn_kernels.update(k, self.proxies, work, samples, seen)
-                for changed, planes, rows in zip(self.changed, work.planes, (seen, op.hidden), strict=True):
+                for changed, planes, rows in zip(
+                    self.changed, work.planes, (seen, op.hidden), strict=True
+                ):
                     changed[:rows] |= planes[:rows] > 0
                 fast_learn.update_phase(op, g, c, samples, seen, work.q, 1, s._planes)
                 if not op.hidden_learns:

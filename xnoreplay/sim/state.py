@@ -81,9 +81,14 @@ class LearningMemories(NamedTuple):
 
 
 INTEGERS = (
-    "replay.label", "replay.count", "staging.label", "thermometer.threshold", "batch.label",
-    "table.inverse", "table.weight",
-)  # fmt: skip
+    "replay.label",
+    "replay.count",
+    "staging.label",
+    "thermometer.threshold",
+    "batch.label",
+    "table.inverse",
+    "table.weight",
+)
 
 
 WINDOWS = ("weights.fe", "cls.top", "lane.file")  # rows of nine words
@@ -192,8 +197,9 @@ class State:
     def flip(self, name: str, row: int, bit: int) -> None:
         """Change one bit of a memory."""
         if name not in self.names():
-            raise SpecError(f"a fault's memory must be one of {', '.join(self.names())}, "
-                            f"not {shown(name)}")  # fmt: skip
+            raise SpecError(
+                f"a fault's memory must be one of {', '.join(self.names())}, not {shown(name)}"
+            )
         memory = self.layouts[name].memory
         if not (0 <= row < memory.depth * memory.count and 0 <= bit < memory.width):
             raise SpecError(

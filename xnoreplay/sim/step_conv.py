@@ -10,7 +10,7 @@ from xnoreplay.sim.registers import (
     write_lane,
     write_row,
     write_slice,
-)  # fmt: skip
+)
 from xnoreplay.sim.step_array import array, operand, sum_ready
 
 
@@ -122,9 +122,7 @@ def _window(op, g, m, c, p, now, nxt):
     s = now.s
     if s[R.W_STEP] < op.load and s[R.W_TILE] + 1 < op.tiles:
         address = op.weight_base + (s[R.W_TILE] + 1) * op.load + s[R.W_STEP]
-        _read_weight(
-            op, m, c, p, nxt, s[R.W_TILE] + 1, s[R.W_LANE], s[R.W_LOAD], address
-        )
+        _read_weight(op, m, c, p, nxt, s[R.W_TILE] + 1, s[R.W_LANE], s[R.W_LOAD], address)
         last = s[R.W_LOAD] == op.beats - 1
         nxt.s[R.W_LOAD] = 0 if last else s[R.W_LOAD] + 1
         nxt.s[R.W_LANE] = s[R.W_LANE] + last

@@ -67,8 +67,9 @@ def _next_result(ls, lx, rows, passes, nxt):
 @part
 def hidden_forward_clock(op, g, m, c, p, now, nxt, ls, lx):
     """One cycle of the hidden layer: bits to lanes and banks, masks to batch.mask."""
-    _stream(g, m, c, p, now, nxt, ls, lx, op.hidden_base, op.hidden, op.hidden_beats,
-            op.hidden_taps, 1)  # fmt: skip
+    _stream(
+        g, m, c, p, now, nxt, ls, lx, op.hidden_base, op.hidden, op.hidden_beats, op.hidden_taps, 1
+    )
     if not sum_ready(now):
         return
     row, index = ls.s[S.OUT_ROW], ls.s[S.OUT_PASS]
@@ -107,8 +108,7 @@ def _write_mask(op, g, p, c, now, row, index, lanes):
 def output_forward_clock(op, g, m, c, p, now, nxt, ls, lx, f):
     """One cycle of the output layer: logit sums to batch.logit, their largest to a register."""
     seen = now.s[Scalar.SEEN]
-    _stream(g, m, c, p, now, nxt, ls, lx, op.output_base, seen, op.output_beats,
-            op.output_taps, 2)  # fmt: skip
+    _stream(g, m, c, p, now, nxt, ls, lx, op.output_base, seen, op.output_beats, op.output_taps, 2)
     if not sum_ready(now):
         return
     row, index = ls.s[S.OUT_ROW], ls.s[S.OUT_PASS]

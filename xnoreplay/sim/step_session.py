@@ -62,7 +62,9 @@ def _divide(lm, c, p, nxt, ls, lx, seen):
     if step == 0:
         present(p, c, Mem.INVERSE, row)
         value, total = lm.inverse[row], ls.s[S.TOTAL]
-        lx.s[S.NUMERATOR] = 1 << (INVERSE_BITS - 1) if invert else (value << WEIGHT_BITS) + total // 2
+        lx.s[S.NUMERATOR] = (
+            1 << (INVERSE_BITS - 1) if invert else (value << WEIGHT_BITS) + total // 2
+        )
         lx.s[S.DIVISOR] = value if invert else total
         lx.s[S.REMAINDER] = lx.s[S.QUOTIENT] = 0
         return

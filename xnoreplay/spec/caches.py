@@ -30,7 +30,9 @@ PREFIX = "xnoreplay-cache-"
 def home() -> Path | None:
     """The user's folder of all programs' caches; None where the user has no home."""
     given = os.environ.get("XDG_CACHE_HOME")
-    if given and Path(given).is_absolute():  # others are to be ignored, says the specification of XDG
+    if (
+        given and Path(given).is_absolute()
+    ):  # others are to be ignored, says the specification of XDG
         return Path(given)
     try:
         return Path.home() / ".cache"
@@ -74,7 +76,9 @@ def _temporary_for(kind: str, place: Path | None, reason: str) -> Path:
     there = bool(os.environ.get(TEMPORARY))
     base = temporary()
     if not there:
-        note(f"{place or 'a cache'} cannot be written ({reason}); {base} is used, and removed at the end")
+        note(
+            f"{place or 'a cache'} cannot be written ({reason}); {base} is used, and removed at the end"
+        )
     (base / kind).mkdir(exist_ok=True)
     return base / kind
 
@@ -85,7 +89,9 @@ def temporary() -> Path:
     if given and Path(given).name.startswith(PREFIX) and not unusable(Path(given)):
         return Path(given)
     work = os.environ.get(WORK)
-    made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=work if work and not unusable(Path(work)) else None))
+    made = Path(
+        tempfile.mkdtemp(prefix=PREFIX, dir=work if work and not unusable(Path(work)) else None)
+    )
     os.environ[TEMPORARY] = str(made)
     atexit.register(_remove, made, os.getpid())
     return made
@@ -151,7 +157,9 @@ class KernelCache:
         self.function, self.dumps, self.rebuild = function, dumps, rebuild
         self.name = function.__qualname__
         self.inner = f"kernels-{stamp}"
-        self.beside = Path(given) if given else Path(function.__code__.co_filename).parent / "__pycache__"
+        self.beside = (
+            Path(given) if given else Path(function.__code__.co_filename).parent / "__pycache__"
+        )
 
     @property
     def cache_path(self) -> str:
@@ -203,9 +211,11 @@ class KernelCache:
         code = self.function.__code__.co_code
         cells = [c.cell_contents for c in self.function.__closure__ or ()]
         return (
-            signature, codegen.magic_tuple(), hashlib.sha256(code).hexdigest(),
+            signature,
+            codegen.magic_tuple(),
+            hashlib.sha256(code).hexdigest(),
             hashlib.sha256(self.dumps(cells)).hexdigest(),
-        )  # fmt: skip
+        )
 
     def _file(self, key: tuple) -> str:
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:20]
@@ -217,7 +227,9 @@ class KernelCache:
         except (FileNotFoundError, NotADirectoryError):
             return None
         except OSError as error:
-            note(f"the compiled kernel {path} cannot be read ({error.strerror}); it is compiled anew")
+            note(
+                f"the compiled kernel {path} cannot be read ({error.strerror}); it is compiled anew"
+            )
             return None
         digest, payload = raw[:32], raw[32:]
         if hashlib.sha256(payload).digest() != digest:
@@ -259,9 +271,10 @@ def prune(parent: Path, pattern: str, keep: int) -> None:
     """Remove the folders of a name of ours that were not used for longest, all but so many."""
     with suppress(OSError):
         ours = [
-            p for p in parent.iterdir()
+            p
+            for p in parent.iterdir()
             if re.fullmatch(pattern, p.name) and p.is_dir() and not p.is_symlink()
-        ]  # fmt: skip
+        ]
         ours.sort(key=lambda p: p.stat().st_mtime)
         for old in ours[: max(0, len(ours) - keep)]:
             shutil.rmtree(old, ignore_errors=True)

@@ -140,5 +140,7 @@ def labels_of(labels: object, count: int, classes: int) -> np.ndarray:
     if count and array.dtype.kind not in "ui":
         raise SpecError(f"labels must be integers, not {array.dtype}")
     if count and (array.min() < 0 or array.max() >= classes):
-        raise SpecError(f"labels must be from 0 to {classes - 1}, not {array.min()} to {array.max()}")
+        raise SpecError(
+            f"labels must be from 0 to {classes - 1}, not {array.min()} to {array.max()}"
+        )
     return array.astype(np.int64)

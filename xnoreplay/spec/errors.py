@@ -51,7 +51,10 @@ def shown(value: object) -> str:
     """
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # Python writes no integer of over 4,300 digits, nor deep nesting
+    except (
+        ValueError,
+        RecursionError,
+    ):  # Python writes no integer of over 4,300 digits, nor deep nesting
         size = f" of {value.bit_length():,} bits" if isinstance(value, int) else ""
         return f"a value{size} that is too long to write out"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"

@@ -47,9 +47,7 @@ def conv_words(op: Convolution, weight: np.ndarray, word: int) -> np.ndarray:
 def weights_fe(plan: Plan, bundle: Bundle) -> np.ndarray:
     """weights.fe: every convolution, then the dense latent layer."""
     word = plan.target.channels
-    parts = [
-        conv_words(op, w, word) for op, w in zip(plan.convolutions, bundle.conv, strict=True)
-    ]
+    parts = [conv_words(op, w, word) for op, w in zip(plan.convolutions, bundle.conv, strict=True)]
     channels = plan.network.lgap_map.channels
     dense = vector_beats([bundle.dense[:, :channels], bundle.dense[:, channels:]], word)
     return np.concatenate([*parts, dense.reshape(-1, TAPS * word)])
@@ -108,9 +106,7 @@ def proxy_low_bits(plan: Plan, classifier: Classifier) -> dict[str, np.ndarray]:
     return images
 
 
-def proxies(
-    plan: Plan, memory: Callable[[str], np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
+def proxies(plan: Plan, memory: Callable[[str], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """The proxies that memories hold: (hidden, latent) and (classes, proxies, latent + hidden) int64.
 
     memory : gives the (depth, width) bits of a memory by its name

@@ -78,7 +78,9 @@ class LearningPlan:
     def error_cycles(self, seen: int, groups: int) -> int:
         return groups * (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
 
-    def back_cycles(self, seen: int, minibatches: int, samples: int, planes: int, beats: int) -> int:
+    def back_cycles(
+        self, seen: int, minibatches: int, samples: int, planes: int, beats: int
+    ) -> int:
         fill = seen * COPIES * self.hidden_words + 1
         sample = self.blocks(seen) + self.plan.network.hidden + 2
         return minibatches * (fill + PIPE_LATENCY) + samples * sample + planes + beats
@@ -116,13 +118,17 @@ def most_cycles(plan: Plan) -> dict[str, int]:
         "back": extra.back_cycles(
             classes, 1, batch, blocks * bits, blocks * COPIES * extra.hidden_segments * groups
         ),
-        "output.update": extra.update_cycles(classes, 1, classes * bits, classes * segments * groups),
+        "output.update": extra.update_cycles(
+            classes, 1, classes * bits, classes * segments * groups
+        ),
         "hidden.update": extra.update_cycles(
-            plan.network.hidden, 1, plan.network.hidden * bits,
+            plan.network.hidden,
+            1,
+            plan.network.hidden * bits,
             plan.network.hidden * extra.latent_segments * groups,
         ),
         "restore": replay.restore_cycles(classes, replay.staging),
-    }  # fmt: skip
+    }
     return {name: most[name] for name in plan.phases if name != "idle"}
 
 

@@ -98,35 +98,72 @@ def _learning(plan) -> list[Memory]:
         columns += -(-net.classes // batch) * COPIES * hidden_words
         memories.append(
             Memory(
-                "cls.hidden_low", "proxies", net.hidden * -(-net.latent // segment),
-                segment * (rule.proxy_bits - 1), learning=True,
+                "cls.hidden_low",
+                "proxies",
+                net.hidden * -(-net.latent // segment),
+                segment * (rule.proxy_bits - 1),
+                learning=True,
             )
-        )  # fmt: skip
+        )
         memories.append(
-            Memory("batch.mask", "minibatch", net.hidden, batch, granule=min(target.lanes, batch),
-                   learning=True)
-        )  # fmt: skip
+            Memory(
+                "batch.mask",
+                "minibatch",
+                net.hidden,
+                batch,
+                granule=min(target.lanes, batch),
+                learning=True,
+            )
+        )
         memories.append(
-            Memory("batch.hidden_delta", "minibatch", net.hidden * rule.delta_bits, batch,
-                   granule=1, learning=True)
-        )  # fmt: skip
+            Memory(
+                "batch.hidden_delta",
+                "minibatch",
+                net.hidden * rule.delta_bits,
+                batch,
+                granule=1,
+                learning=True,
+            )
+        )
         memories.append(
-            Memory("batch.class_delta", "minibatch",
-                   batch * -(-net.classes // batch) * rule.delta_bits, batch, granule=1,
-                   learning=True)
-        )  # fmt: skip
+            Memory(
+                "batch.class_delta",
+                "minibatch",
+                batch * -(-net.classes // batch) * rule.delta_bits,
+                batch,
+                granule=1,
+                learning=True,
+            )
+        )
     logit = plan.output.offset.bit_length() + 1
     weight = (net.classes << 4).bit_length()
     return [
         *memories,
         Memory("batch.bank", "minibatch", columns, word, batch, learning=True),
-        Memory("batch.label", "minibatch", batch, max(1, (net.classes - 1).bit_length()),
-               learning=True),
-        Memory("batch.logit", "minibatch", -(-batch // target.lanes) * net.classes,
-               target.lanes * logit, learning=True),
-        Memory("batch.delta", "minibatch", net.classes * rule.delta_bits, batch, granule=1,
-               learning=True),
-        Memory("table.inverse", "tables", net.classes,
-               (net.classes << BALANCE_BITS).bit_length(), learning=True),
+        Memory(
+            "batch.label", "minibatch", batch, max(1, (net.classes - 1).bit_length()), learning=True
+        ),
+        Memory(
+            "batch.logit",
+            "minibatch",
+            -(-batch // target.lanes) * net.classes,
+            target.lanes * logit,
+            learning=True,
+        ),
+        Memory(
+            "batch.delta",
+            "minibatch",
+            net.classes * rule.delta_bits,
+            batch,
+            granule=1,
+            learning=True,
+        ),
+        Memory(
+            "table.inverse",
+            "tables",
+            net.classes,
+            (net.classes << BALANCE_BITS).bit_length(),
+            learning=True,
+        ),
         Memory("table.weight", "tables", net.classes, weight, learning=True),
-    ]  # fmt: skip
+    ]

@@ -302,12 +302,28 @@ class Plan:
 
 
 TAIL_PHASES = (
-    "lgap", "latent", "hidden", "output", "stage", "insert", "quota", "evict", "admit", "epoch",
-)  # fmt: skip
+    "lgap",
+    "latent",
+    "hidden",
+    "output",
+    "stage",
+    "insert",
+    "quota",
+    "evict",
+    "admit",
+    "epoch",
+)
 LEARNING_PHASES = (
-    "balance", "seed", "load", "hidden.forward", "output.forward", "error", "back",
-    "output.update", "hidden.update",
-)  # fmt: skip
+    "balance",
+    "seed",
+    "load",
+    "hidden.forward",
+    "output.forward",
+    "error",
+    "back",
+    "output.update",
+    "hidden.update",
+)
 """Phases of a session, in order; from `load` on they repeat for each minibatch."""
 HIDDEN_PHASES = ("back", "hidden.update")
 """Those that exist where the hidden layer learns."""
@@ -339,41 +355,73 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     batch_slots = -(-skip_words // TAPS)
     conv_words = sum(c.tiles * c.load for c in convolutions)
     latent = _dense(
-        "latent", "weights.fe", conv_words, net.latent, 2 * lgap_words, 0,
-        net.lgap_bits, lgap_slots * TAPS, True, target,
-    )  # fmt: skip
+        "latent",
+        "weights.fe",
+        conv_words,
+        net.latent,
+        2 * lgap_words,
+        0,
+        net.lgap_bits,
+        lgap_slots * TAPS,
+        True,
+        target,
+    )
     hidden = _dense(
-        "hidden", "cls.top", 0, net.hidden, latent_words, lgap_slots,
-        net.latent, lgap_slots * TAPS + latent_words, False, target,
-    )  # fmt: skip
+        "hidden",
+        "cls.top",
+        0,
+        net.hidden,
+        latent_words,
+        lgap_slots,
+        net.latent,
+        lgap_slots * TAPS + latent_words,
+        False,
+        target,
+    )
     beats = -(-skip_words // TAPS)
     pads = skip_words * target.channels - net.skip
     output = Output(
-        "output", "cls.top", net.hidden * hidden.beats, beats,
-        skip_words - (beats - 1) * TAPS, lgap_slots, COPIES * (net.skip + 2 * pads),
-    )  # fmt: skip
+        "output",
+        "cls.top",
+        net.hidden * hidden.beats,
+        beats,
+        skip_words - (beats - 1) * TAPS,
+        lgap_slots,
+        COPIES * (net.skip + 2 * pads),
+    )
     passes = -(-target.batch // target.lanes)
     planes = -(-target.delta_bits // target.lanes)
     slots = max(
-        2 * max(c.beats for c in convolutions), lgap_slots + batch_slots,
-        passes * batch_slots, planes,
+        2 * max(c.beats for c in convolutions),
+        lgap_slots + batch_slots,
+        passes * batch_slots,
+        planes,
     )
     plan = Plan(
         network=net,
         target=target,
         rule=Rule.of(net, target),
-        input=Input("input", net.maps[0].pixels, words_of(net.thermometer_bits, target),
-                    net.thermometer_bits),
+        input=Input(
+            "input",
+            net.maps[0].pixels,
+            words_of(net.thermometer_bits, target),
+            net.thermometer_bits,
+        ),
         convolutions=convolutions,
-        lgap=Lgap("lgap", len(net.convs), net.lgap_map.pixels, lgap_words,
-                  net.lgap_map.channels - (lgap_words - 1) * target.channels),
+        lgap=Lgap(
+            "lgap",
+            len(net.convs),
+            net.lgap_map.pixels,
+            lgap_words,
+            net.lgap_map.channels - (lgap_words - 1) * target.channels,
+        ),
         latent=latent,
         hidden=hidden,
         output=output,
         replay=ReplayPlan(target.replay_capacity, target.staging_capacity, latent_words),
         slots=1 << (slots - 1).bit_length(),
         batch_slots=batch_slots,
-    )  # fmt: skip
+    )
     limits.check_memory(
         f"a simulation of network {net.name} on target {target.name}", working_bytes(plan)
     )
@@ -402,14 +450,24 @@ def working_bytes(plan: Plan) -> int:
     words = max(plan.input.words, *(op.destination_words for op in plan.convolutions))
     room = 4 * 2 * maps * words * unit * 8 * IMAGES_AT_ONCE
     widest = max(-(-m.width // WORD) + 1 for m in plan.memories)
-    written = 2 * 2 * (2 * target.lanes + 24 + 8 * target.error_units) * max(TAPS * unit, widest) * 8
+    written = (
+        2 * 2 * (2 * target.lanes + 24 + 8 * target.error_units) * max(TAPS * unit, widest) * 8
+    )
     planes = 3 * target.lanes * plan.slots * 8
     batch = target.batch * (net.skip + 8 * (net.hidden + net.classes))
     registers = 2 * target.lanes * (TAPS * unit + target.segment + 4) * 8
     return (
-        4 * plan.memory("weights.fe").bits + 2 * sum(rows) + 8 * max(rows) + 3 * max(m.bits for m in plan.memories)
-        + classifier + room + written + planes + batch + registers
-    )  # fmt: skip
+        4 * plan.memory("weights.fe").bits
+        + 2 * sum(rows)
+        + 8 * max(rows)
+        + 3 * max(m.bits for m in plan.memories)
+        + classifier
+        + room
+        + written
+        + planes
+        + batch
+        + registers
+    )
 
 
 def _check_groups(net: NetworkSpec, target: TargetSpec) -> None:
@@ -488,6 +546,14 @@ def _dense(name, memory, base, rows, words, slot, fan_in, destination, to_latent
     beats = -(-words // TAPS)
     pads = words * target.channels - fan_in
     return Dense(
-        name, memory, base, rows, beats, words - (beats - 1) * TAPS, slot,
-        threshold(fan_in) + pads, destination, to_latent,
-    )  # fmt: skip
+        name,
+        memory,
+        base,
+        rows,
+        beats,
+        words - (beats - 1) * TAPS,
+        slot,
+        threshold(fan_in) + pads,
+        destination,
+        to_latent,
+    )

@@ -219,9 +219,7 @@ def _build(kind, part: str, fields: dict, base):
     values = _plain(base) if base else {}
     values.update(fields)
     required = {
-        f.name
-        for f in dataclasses.fields(kind)
-        if f.init and f.default is dataclasses.MISSING
+        f.name for f in dataclasses.fields(kind) if f.init and f.default is dataclasses.MISSING
     }
     missing = sorted(required - values.keys())
     if missing:

@@ -29,13 +29,27 @@ MOST_SPEC = 1 << 24
 """Bytes of a text that a person writes."""
 
 KINDS = {
-    stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFLNK: "a symbolic link",
-}  # fmt: skip
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a symbolic link",
+}
 DAMAGED_ARRAYS = (
-    OSError, ValueError, LookupError, TypeError, EOFError, RuntimeError, ArithmeticError, MemoryError,
-    SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    ArithmeticError,
+    MemoryError,
+    SyntaxError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What NumPy raises for an array or an archive of arrays that is damaged: it reads a header as Python's text."""
 LONG = re.compile(r"Exceeds the limit \((\d+) digits\)")
 """As Python says it of a number whose digits are too many."""
@@ -115,7 +129,9 @@ def text(path: Path, most: int = MOST) -> str:
         with io.TextIOWrapper(io.BytesIO(raw(path, most)), encoding="utf-8") as file:
             return file.read()
     except UnicodeDecodeError as error:
-        raise ReadError(f"{path} must be text in UTF-8: {error.reason} at byte {error.start:,}") from None
+        raise ReadError(
+            f"{path} must be text in UTF-8: {error.reason} at byte {error.start:,}"
+        ) from None
 
 
 def json_of(content: str, name: str):
@@ -125,7 +141,9 @@ def json_of(content: str, name: str):
     """
     try:
         value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
-        if re.search(r"\\u[dD][89a-fA-F]", content) and LONE.search(json.dumps(value, ensure_ascii=False)):
+        if re.search(r"\\u[dD][89a-fA-F]", content) and LONE.search(
+            json.dumps(value, ensure_ascii=False)
+        ):
             raise ValueError("a text in it has half of a surrogate pair, which is no character")
         return value
     except RecursionError:

@@ -365,10 +365,16 @@ class Chip:
                 z, y = zip(*order[first : first + self.target.batch], strict=True)
                 done.append(
                     learn(
-                        self.classifier, np.array(z), np.array(y), weights, epoch, self.random,
-                        self.target, self.target.hidden_learns,
+                        self.classifier,
+                        np.array(z),
+                        np.array(y),
+                        weights,
+                        epoch,
+                        self.random,
+                        self.target,
+                        self.target.hidden_learns,
                     )
-                )  # fmt: skip
+                )
         return done
 
     def epoch_order(self):

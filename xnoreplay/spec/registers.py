@@ -67,10 +67,21 @@ STALE_COMMANDS = (Command.INFER, Command.RESTORE)
 """Commands that are taken while the counts do not follow from the labels."""
 
 HOST_MEMORIES = (
-    "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent",
-    "replay.latent", "replay.label", "staging.latent", "staging.label", "thermometer.threshold",
-    "cls.low", "cls.hidden_low", "replay.count",
-)  # fmt: skip
+    "weights.fe",
+    "weights.lgap",
+    "cls.top",
+    "act.ping",
+    "act.pong",
+    "act.latent",
+    "replay.latent",
+    "replay.label",
+    "staging.latent",
+    "staging.label",
+    "thermometer.threshold",
+    "cls.low",
+    "cls.hidden_low",
+    "replay.count",
+)
 """Memories the host reads while the chip is idle, and writes but for those of `READ_ONLY`."""
 
 READ_ONLY = ("replay.count",)
@@ -125,20 +136,60 @@ def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
         Register.LFSR_UPDATE: lfsr,
     }
 
+
 _STROBED = (
-    "weights.fe", "weights.lgap", "cls.top", "act.ping", "act.pong", "act.latent", "line.row0",
-    "line.row1", "lane.file", "pool.row", "replay.latent", "replay.label", "replay.count",
-    "staging.latent", "staging.label", "cls.low", "cls.hidden_low", "batch.bank", "batch.label",
-    "batch.mask", "batch.logit", "batch.delta", "batch.class_delta", "batch.hidden_delta",
-    "table.inverse", "table.weight",
-)  # fmt: skip
+    "weights.fe",
+    "weights.lgap",
+    "cls.top",
+    "act.ping",
+    "act.pong",
+    "act.latent",
+    "line.row0",
+    "line.row1",
+    "lane.file",
+    "pool.row",
+    "replay.latent",
+    "replay.label",
+    "replay.count",
+    "staging.latent",
+    "staging.label",
+    "cls.low",
+    "cls.hidden_low",
+    "batch.bank",
+    "batch.label",
+    "batch.mask",
+    "batch.logit",
+    "batch.delta",
+    "batch.class_delta",
+    "batch.hidden_delta",
+    "table.inverse",
+    "table.weight",
+)
 _EVENTS = (
-    "cycles", "input.stalls", "images", "array.beats", "array.taps", "lane.file.tap_writes",
-    "replay.evictions", "replay.insertions", "replay.refusals", "epoch.samples", "learn.samples",
-    "learn.minibatches", "learn.rows", "learn.rows_skipped", "learn.blocks",
-    "learn.blocks_skipped", "learn.back.planes", "learn.output.planes", "learn.hidden.planes",
-    "learn.back.beats", "learn.output.beats", "learn.hidden.beats", "array.nodes",
-)  # fmt: skip
+    "cycles",
+    "input.stalls",
+    "images",
+    "array.beats",
+    "array.taps",
+    "lane.file.tap_writes",
+    "replay.evictions",
+    "replay.insertions",
+    "replay.refusals",
+    "epoch.samples",
+    "learn.samples",
+    "learn.minibatches",
+    "learn.rows",
+    "learn.rows_skipped",
+    "learn.blocks",
+    "learn.blocks_skipped",
+    "learn.back.planes",
+    "learn.output.planes",
+    "learn.hidden.planes",
+    "learn.back.beats",
+    "learn.output.beats",
+    "learn.hidden.beats",
+    "array.nodes",
+)
 
 
 COUNTERS = (*_EVENTS, *(f"{n}.{way}" for n in _STROBED for way in ("reads", "writes")))

@@ -107,8 +107,14 @@ def of_chip(plan: Plan, chip: Chip) -> Snapshot:
             latents[slot] = z
         memories["staging.latent"] = image.vector_words([latents], word).reshape(-1, word)
         memories["staging.label"] = _rows(plan, "staging.label", [y for _, y in chip.staged])
-    values = (chip.seen, chip.quota, len(chip.staged),
-              chip.random.walk, chip.random.error, chip.random.update)  # fmt: skip
+    values = (
+        chip.seen,
+        chip.quota,
+        len(chip.staged),
+        chip.random.walk,
+        chip.random.error,
+        chip.random.update,
+    )
     return Snapshot(memories, dict(zip(registers.writable(plan.memories), values, strict=True)))
 
 
@@ -244,7 +250,8 @@ def _metadata(plan: Plan) -> dict[str, str]:
     with sorted keys.
     """
     target = json.dumps(
-        {name: value for name, value in asdict(plan.target).items() if name not in COSTS}, sort_keys=True
+        {name: value for name, value in asdict(plan.target).items() if name not in COSTS},
+        sort_keys=True,
     )
     return {
         "format": FORMAT,

@@ -41,17 +41,28 @@ def load_writes(plan: Plan, bundle: Bundle, seen: int) -> list[tuple[int, int]]:
 def words(plan: Plan, bundle: Bundle, images: np.ndarray, seen: int) -> np.ndarray:
     """What `bare.cpp` reads: uint32 words."""
     writes = load_writes(plan, bundle, seen)
-    head = [len(writes), len(images), plan.input.pixels, Register.COMMAND, Command.INFER,
-            Register.PREDICTION]  # fmt: skip
+    head = [
+        len(writes),
+        len(images),
+        plan.input.pixels,
+        Register.COMMAND,
+        Command.INFER,
+        Register.PREDICTION,
+    ]
     flat = images.reshape(len(images) * plan.input.pixels, -1).astype(np.uint32)
     pixels = (flat << 8 * np.arange(flat.shape[1], dtype=np.uint32)).sum(1, dtype=np.uint32)
     return np.concatenate([np.array(head), np.array(writes).ravel(), pixels]).astype("<u4")
 
 
 def bare_verilator(
-    preset: Preset, bundle: Bundle, images: np.ndarray, verilog: str, env: dict[str, str],
-    progress: Progress, optimise: str = "-O2",
-) -> dict:  # fmt: skip
+    preset: Preset,
+    bundle: Bundle,
+    images: np.ndarray,
+    verilog: str,
+    env: dict[str, str],
+    progress: Progress,
+    optimise: str = "-O2",
+) -> dict:
     """Recognise images in bare Verilator and time it.
 
     Parameters
@@ -81,9 +92,15 @@ def bare_verilator(
     with temporary.folder("bare") as work:
         script = work / "words"
         words(plan, bundle, images, seen).tofile(script)
-        with progress.task("bare Verilator, images", len(images)) as task, processes.started(
-            [built.folder / TOP, script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as process:  # fmt: skip
+        with (
+            progress.task("bare Verilator, images", len(images)) as task,
+            processes.started(
+                [built.folder / TOP, script],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+        ):
             assert process.stdout
             assert process.stderr
             said = ""

@@ -92,7 +92,9 @@ class Bench:
         self.clearing = False
         return found
 
-    def handshakes(self, names=("awready", "wready", "arready", "bvalid", "rvalid", "tready")) -> list:
+    def handshakes(
+        self, names=("awready", "wready", "arready", "bvalid", "rvalid", "tready")
+    ) -> list:
         """Those of the chip's handshakes that are not low."""
         pins = self.host.pins | {"tready": self.pixels.ready}
         return [name for name in names if str(pins[name].value) != "0"]
@@ -132,7 +134,9 @@ class Bench:
         quiet = await self.reset(step, resets.LEAD)
         for memory in plan.memories:
             whole = (1 << memory.width) - 1
-            await self.put(memory.name, [whole ^ row for row in self.view.memories[memory.name].all()])
+            await self.put(
+                memory.name, [whole ^ row for row in self.view.memories[memory.name].all()]
+            )
         for window in snapshots.windows(plan):
             name = window.memory.name
             if name in registers.READ_ONLY:
@@ -366,10 +370,17 @@ class Bench:
         self.write(
             self.state(step)
             | {
-                "index": index, "port": recorded, "used": used, "phases": [], "finished": True,
-                "events": [], "trace": [], "before": {}, "responses": [],
+                "index": index,
+                "port": recorded,
+                "used": used,
+                "phases": [],
+                "finished": True,
+                "events": [],
+                "trace": [],
+                "before": {},
+                "responses": [],
             }
-        )  # fmt: skip
+        )
         return True
 
     def state(self, step: dict) -> dict:

@@ -51,9 +51,7 @@ class DesignUnderTest:
     progress: Progress
     netlist: dict | None = None
 
-    def setup(
-        self, simulator: str, waves: tuple[int, int] | None = None
-    ) -> tuple[Setup, Built]:
+    def setup(self, simulator: str, waves: tuple[int, int] | None = None) -> tuple[Setup, Built]:
         """Compile the Verilog for a simulator; waves : cycles that Verilator is to record."""
         if simulator == "verilator":
             verilog = recording(self.verilog) if waves else self.verilog
@@ -67,10 +65,16 @@ class DesignUnderTest:
 
 @contextmanager
 def opened(
-    preset: Preset, bundle: Bundle, source: Path, progress: Progress, env: dict[str, str] | None = None,
-    faults: Iterable[str] = (), optimise: str | None = None, netlist: bool = False,
+    preset: Preset,
+    bundle: Bundle,
+    source: Path,
+    progress: Progress,
+    env: dict[str, str] | None = None,
+    faults: Iterable[str] = (),
+    optimise: str | None = None,
+    netlist: bool = False,
     trust: bool = False,
-) -> Iterator[DesignUnderTest]:  # fmt: skip
+) -> Iterator[DesignUnderTest]:
     """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
 
     source : folder that holds `VERILOG`, used as it is found there, or a Verilog file
@@ -85,12 +89,21 @@ def opened(
             mapped = netlists.build(verilog, work / "netlist", progress)
             verilog = mapped.verilog
             counted = {
-                "gates": mapped.gates, "flip_flops": mapped.flip_flops, "memories": mapped.memories
-            }  # fmt: skip
+                "gates": mapped.gates,
+                "flip_flops": mapped.flip_flops,
+                "memories": mapped.memories,
+            }
         yield DesignUnderTest(
-            preset, bundle, verilog, found, env or verilator_env(), work,
-            optimise or optimisation(verilog), progress, counted,
-        )  # fmt: skip
+            preset,
+            bundle,
+            verilog,
+            found,
+            env or verilator_env(),
+            work,
+            optimise or optimisation(verilog),
+            progress,
+            counted,
+        )
 
 
 def optimisation(verilog: str) -> str:
@@ -137,9 +150,13 @@ def _icarus(verilog: str, folder: Path) -> Built:
     start = time.monotonic()
     try:
         runners.runner("icarus").build(
-            sources=[folder / "top.v"], hdl_toplevel=TOP, build_dir=folder,
-            timescale=("1ns", "1ps"), log_file=folder / "build.log", build_args=[ICARUS_LANGUAGE],
-        )  # fmt: skip
+            sources=[folder / "top.v"],
+            hdl_toplevel=TOP,
+            build_dir=folder,
+            timescale=("1ns", "1ps"),
+            log_file=folder / "build.log",
+            build_args=[ICARUS_LANGUAGE],
+        )
     except (SystemExit, RuntimeError, OSError) as error:
         log = folder / "build.log"
         said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else str(error)

@@ -104,9 +104,7 @@ class Model:
             self.stepping.count_from({"cycles": start})
             lines = self._command(self.stepping, step, abort).trace
             if step.windows:
-                lines = [
-                    line for first, last in step.windows for line in lines[first:last]
-                ]
+                lines = [line for first, last in step.windows for line in lines[first:last]]
         result = self._command(self.fast, step, abort)
         if step.command == "counters":
             self._count(step.argument)
@@ -283,21 +281,33 @@ class Comparison:
         if faults:
             return [
                 Difference(
-                    index, f"host port, clock {f.clock} of the stage", f.cycle, f.phase, f.signal,
-                    f.address, f.expected, f.got,
+                    index,
+                    f"host port, clock {f.clock} of the stage",
+                    f.cycle,
+                    f.phase,
+                    f.signal,
+                    f.address,
+                    f.expected,
+                    f.got,
                 )
                 for f in faults
-            ]  # fmt: skip
+            ]
         self.reached += reached
         found = list(self._command(index, step, expected, seen))
         assert step.stage is not None
         if seen["used"] > step.stage.cycles - BUS - 1:
             found.append(
                 Difference(
-                    index, "host port", seen["cycles"], "idle", "busy cycles of the stage", "",
-                    f"below {step.stage.cycles - BUS}", str(seen["used"]),
+                    index,
+                    "host port",
+                    seen["cycles"],
+                    "idle",
+                    "busy cycles of the stage",
+                    "",
+                    f"below {step.stage.cycles - BUS}",
+                    str(seen["used"]),
                 )
-            )  # fmt: skip
+            )
         if not found:
             self.compared["port.stages"] += 1
             self.compared["port.clocks"] += sum(row[0] for row in seen["port"])
@@ -318,14 +328,18 @@ class Comparison:
             return
         digits = -(-self.plan.memory(name).width // 4)
         rows = range(0, max(len(expected), len(got)), digits)
-        differing = [
-            i // digits for i in rows if expected[i : i + digits] != got[i : i + digits]
-        ]
+        differing = [i // digits for i in rows if expected[i : i + digits] != got[i : i + digits]]
         at = differing[0] * digits
         yield Difference(
-            index, f"{what}, {len(differing)} rows differ", cycle, "idle", name,
-            str(first + differing[0]), expected[at : at + digits], got[at : at + digits],
-        )  # fmt: skip
+            index,
+            f"{what}, {len(differing)} rows differ",
+            cycle,
+            "idle",
+            name,
+            str(first + differing[0]),
+            expected[at : at + digits],
+            got[at : at + digits],
+        )
 
     def _command(self, index: int, step: Step, expected: dict, seen: dict):
         what = step.command
@@ -347,16 +361,22 @@ class Comparison:
         if not seen["finished"]:
             phase, cycle = seen["phases"][-1] if seen["phases"] else (0, seen["cycles"])
             yield differ(
-                seen["cycles"], names[phase], f"end of {what}", expected["cycles"],
+                seen["cycles"],
+                names[phase],
+                f"end of {what}",
+                expected["cycles"],
                 f"still in {names[phase]}, entered in cycle {cycle}",
-            )  # fmt: skip
+            )
             return
         for want, got in zip(expected["phases"], seen["phases"], strict=False):
             if want != got:
                 yield differ(
-                    min(want[1], got[1]), names[want[0]], "phase boundary",
-                    f"{names[want[0]]} in cycle {want[1]}", f"{names[got[0]]} in cycle {got[1]}",
-                )  # fmt: skip
+                    min(want[1], got[1]),
+                    names[want[0]],
+                    "phase boundary",
+                    f"{names[want[0]]} in cycle {want[1]}",
+                    f"{names[got[0]]} in cycle {got[1]}",
+                )
                 break
         else:
             if len(expected["phases"]) != len(seen["phases"]):
@@ -366,9 +386,12 @@ class Comparison:
             elif expected["cycles"] != seen["cycles"]:
                 last = seen["phases"][-1][0] if seen["phases"] else 0
                 yield differ(
-                    min(expected["cycles"], seen["cycles"]), names[last],
-                    "end of command", expected["cycles"], seen["cycles"],
-                )  # fmt: skip
+                    min(expected["cycles"], seen["cycles"]),
+                    names[last],
+                    "end of command",
+                    expected["cycles"],
+                    seen["cycles"],
+                )
         self.compared["boundaries"] += len(expected["phases"]) + 1
         yield from self._replayed(differ, index, step, expected["events"], seen["events"])
         yield from self._hosts(differ, index, step, expected, seen)
@@ -395,9 +418,12 @@ class Comparison:
             self.compared["memory.bits"] += self.plan.memory(name).bits
         if resets.ends(step) and expected["empties"] != seen["empties"]:
             yield differ(
-                end, "idle", "cycles that empty the replay memory", expected["empties"],
+                end,
+                "idle",
+                "cycles that empty the replay memory",
+                expected["empties"],
                 seen["empties"],
-            )  # fmt: skip
+            )
         if step.abort:
             self.compared["aborts"] += 1
         elif step.reset:
@@ -412,7 +438,9 @@ class Comparison:
         end = expected["cycles"]
         if resets.ends(step):
             for name in dict.fromkeys(seen["high"]):
-                yield differ(end, "idle", name.upper(), "low in a reset, and until asked again", "high")
+                yield differ(
+                    end, "idle", name.upper(), "low in a reset, and until asked again", "high"
+                )
         for (address, data), want, got in zip(
             step.transfers, expected.get("answers", ()), seen.get("answers", ()), strict=True
         ):
@@ -439,10 +467,16 @@ class Comparison:
             return []
         return [
             Difference(
-                seen["index"], step.command, seen["cycles"], phase, "cycles until the abort", "",
-                str(last), str(took),
+                seen["index"],
+                step.command,
+                seen["cycles"],
+                phase,
+                "cycles until the abort",
+                "",
+                str(last),
+                str(took),
             )
-        ]  # fmt: skip
+        ]
 
     def _closed_form(self, differ, step, expected, seen):
         """The plan's cycles of an inference, moved by the waits for pixels and by nothing else."""

@@ -52,7 +52,9 @@ class Point:
 _ALL = ("whole", "large", "short")
 _BOTH = ("whole", "large")
 POINTS = {
-    "corner images": Point("sums at the ends of their range, and pixels at the edges of windows", _ALL),
+    "corner images": Point(
+        "sums at the ends of their range, and pixels at the edges of windows", _ALL
+    ),
     "thresholds": Point("a comparison with a wrong bit, or that is strict", _ALL),
     "distinct latents": Point("everything after the feature extractor sees one word only", _ALL),
     "pixels in time and late": Point("a pixel that is taken twice or lost while the chip waits"),
@@ -71,7 +73,9 @@ POINTS = {
     "counters' carries": Point("a counter that is too short", _BOTH),
     "resets in mid-work": Point("a register that no reset clears"),
     "restores": Point("a replay memory that a host cannot bring back"),
-    "host's writes": Point("counts that a write makes stale unseen, or that one leaves and should not"),
+    "host's writes": Point(
+        "counts that a write makes stale unseen, or that one leaves and should not"
+    ),
     "labels refused": Point("a memory whose labels a restore does not look at"),
 }
 
@@ -87,7 +91,9 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
     members: dict[str, list[str]] = {
         "corner images": list(corners(net.height, net.width, length)),
         "thresholds": _thresholds(bundle.thresholds),
-        "distinct latents": [f"{n + 1}" for n in range(min(latents, _distinct(plan, bundle, script)))],
+        "distinct latents": [
+            f"{n + 1}" for n in range(min(latents, _distinct(plan, bundle, script)))
+        ],
         "pixels in time and late": ["in time", "late"],
         "commands": [c.name.lower() for c in Command],
         "commands refused": list(_REFUSALS if length == "whole" else _EARLY),
@@ -95,7 +101,8 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         "phases aborted": [p for p in plan.phases if _can_abort(plan, p)],
         "replay memory": ["last slot filled", "last slot emptied"] + ["staging full"] * staging,
         "predictions": ["first class", "last class", "tie"],
-        "minibatches": ["last class"] + ["whole"] * (plan.replay.capacity >= target.batch)
+        "minibatches": ["last class"]
+        + ["whole"] * (plan.replay.capacity >= target.batch)
         + ["partial"] * (target.batch > 1),
         "decays": [str(d) for d in sorted({plan.rule.decay(e) for e in range(target.epochs)})],
         "deltas clamped": [f"output {end}" for end in ENDS] * decisive(plan),
@@ -113,12 +120,18 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         "restores": [str(n + 1) for n in range(RESTORES)],
         "host's writes": list(resets.writes(plan)),
         "labels refused": ["replay.label"] + ["staging.label"] * (plan.replay.staging > 0),
-    }  # fmt: skip
+    }
     return {n: tuple(members[n]) for n, p in POINTS.items() if length in p.lengths and members[n]}
 
 
 ENDS = ("least", "greatest")
-_EARLY = ("retraining without a class", UNKNOWN, "label to stage", "label to insert", "arrival of more")
+_EARLY = (
+    "retraining without a class",
+    UNKNOWN,
+    "label to stage",
+    "label to insert",
+    "arrival of more",
+)
 _REFUSALS = (*_EARLY, "arrival of fewer", BUSY)
 
 
@@ -130,7 +143,7 @@ def corners(height: int, width: int, length: str = "whole") -> dict[str, tuple]:
     found: dict[str, tuple] = {f"all {end}": (end, None) for end in ENDS}
     places = dict.fromkeys((y, x) for y in (0, height - 1) for x in (0, width - 1))
     for n, place in enumerate(places if height * width > 1 else ()):
-        for end in (ENDS[n % 2 :][:1] if length == "large" else ENDS):
+        for end in ENDS[n % 2 :][:1] if length == "large" else ENDS:
             found[f"pixel {place[0]},{place[1]} on {end}"] = (end, place)
     return found
 
@@ -195,7 +208,9 @@ def can_move(plan: Plan, name: str) -> bool:
         return False
     if name == "learn.blocks_skipped" and plan.target.batch >= plan.network.classes:
         return False
-    return plan.target.hidden_learns or not name.startswith(("learn.blocks", "learn.back", "learn.hidden"))
+    return plan.target.hidden_learns or not name.startswith(
+        ("learn.blocks", "learn.back", "learn.hidden")
+    )
 
 
 def _can_abort(plan: Plan, phase: str) -> bool:
@@ -281,7 +296,11 @@ class Coverage:
             self._hit(name, str(len(self.hits[name]) + 1))
         if step.command in ("write", *resets.STEPS):
             self._proxies = None
-        if step.command == resets.HOST and not stale and len(found := resets.written(plan, step)) == 1:
+        if (
+            step.command == resets.HOST
+            and not stale
+            and len(found := resets.written(plan, step)) == 1
+        ):
             self._hit("host's writes", *found)
         if step.reset or step.command in resets.STEPS or not result.phases:
             return
@@ -356,7 +375,9 @@ class Coverage:
             pixels = image[:, :, channel].astype(int)
             for t in self.bundle.thresholds[i : i + levels].tolist():
                 sides = {"below": pixels < t, "equal": pixels == t, "above": pixels > t}
-                self._hit("thresholds", *(f"{i} {side}" for side, there in sides.items() if there.any()))
+                self._hit(
+                    "thresholds", *(f"{i} {side}" for side, there in sides.items() if there.any())
+                )
                 i += 1
 
     def _predicted(self, state) -> None:

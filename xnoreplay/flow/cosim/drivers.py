@@ -24,11 +24,25 @@ class LiteMaster:
         self.pins = {
             name: getattr(dut, f"s_axil_{name}")
             for name in (
-                "awaddr", "awvalid", "awready", "wdata", "wstrb", "wvalid", "wready", "bresp",
-                "bvalid", "bready", "araddr", "arvalid", "arready", "rdata", "rresp", "rvalid",
+                "awaddr",
+                "awvalid",
+                "awready",
+                "wdata",
+                "wstrb",
+                "wvalid",
+                "wready",
+                "bresp",
+                "bvalid",
+                "bready",
+                "araddr",
+                "arvalid",
+                "arready",
+                "rdata",
+                "rresp",
+                "rvalid",
                 "rready",
             )
-        }  # fmt: skip
+        }
         self.transfers = self.asked = 0
         self.take()
 

@@ -17,9 +17,14 @@ from xnoreplay.spec.scenario import BYTE
 
 MOST_ROUNDS = 12  # of `rounds`, the first of which are for the counters
 REACHED = (
-    "replay memory", "predictions", "minibatches", "deltas clamped", "proxies at their ends",
-    "updates past the ends", "counters moved",
-)  # fmt: skip
+    "replay memory",
+    "predictions",
+    "minibatches",
+    "deltas clamped",
+    "proxies at their ends",
+    "updates past the ends",
+    "counters moved",
+)
 """Points that `rounds` go on for."""
 
 
@@ -89,9 +94,16 @@ def refused(classes: int, seen: int) -> list[Step]:
         Unknown commands, labels and arrivals out of range; RETRAIN where `seen` is 0, an arrival of fewer classes
         where it is not. Counters and registers are compared after each.
     """
-    words = [0, max(Command) + 1, 0xFF, Command.STAGE | classes << 16, Command.STAGE | 0xFFFF << 16,
-             Command.INSERT | seen << 16, Command.INSERT | classes << 16,
-             Command.ARRIVE | classes + 1 << 16]  # fmt: skip
+    words = [
+        0,
+        max(Command) + 1,
+        0xFF,
+        Command.STAGE | classes << 16,
+        Command.STAGE | 0xFFFF << 16,
+        Command.INSERT | seen << 16,
+        Command.INSERT | classes << 16,
+        Command.ARRIVE | classes + 1 << 16,
+    ]
     words += [Command.ARRIVE | seen - 1 << 16] if seen else [int(Command.RETRAIN)]
     return [Step("refuse", int(word), bus=True) for word in words]
 
@@ -147,9 +159,13 @@ class _Round:
 
 
 def rounds(
-    plan: Plan, chip, pictures: np.ndarray, needed: dict[str, tuple[str, ...]], coverage: Coverage,
+    plan: Plan,
+    chip,
+    pictures: np.ndarray,
+    needed: dict[str, tuple[str, ...]],
+    coverage: Coverage,
     rng: np.random.Generator,
-) -> list[Step]:  # fmt: skip
+) -> list[Step]:
     """Steps that take a chip to the required points that no data reach, in at most `MOST_ROUNDS` rounds.
 
     First a command is aborted in each phase that has not been. Then come rounds of every command, with memories and
@@ -272,9 +288,13 @@ def _abort(made: _Round, phases: list[str]) -> None:
         if phase == "admit":
             made.do(Step("stage", last, image))
         for step in (
-            Step("infer", 0, image), Step("insert", last, image), Step("stage", last, image),
-            Step("epoch"), Step("rebalance"), Step("retrain"),
-        ):  # fmt: skip
+            Step("infer", 0, image),
+            Step("insert", last, image),
+            Step("stage", last, image),
+            Step("epoch"),
+            Step("rebalance"),
+            Step("retrain"),
+        ):
             if cycle := within(made.chip, step, made.images, phase, made.rng):
                 some = changing(plan)
                 made.do(replace(step, abort=cycle, memories=some, bus=True))

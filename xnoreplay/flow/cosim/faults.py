@@ -36,8 +36,9 @@ class Faults:
             if name not in (*convolutions, *single):
                 raise unknown("operation", name, (*convolutions, *single))
             op = convolutions.get(name) or getattr(plan, name)
-            numbers = [f.name for f in dataclasses.fields(op)
-                       if isinstance(getattr(op, f.name), int)]  # fmt: skip
+            numbers = [
+                f.name for f in dataclasses.fields(op) if isinstance(getattr(op, f.name), int)
+            ]
             if field not in numbers:
                 raise unknown(f"field of {name}", field, numbers)
             other = dataclasses.replace(op, **{field: type(getattr(op, field))(value)})

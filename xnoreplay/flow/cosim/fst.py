@@ -102,7 +102,9 @@ def _copy(source, writer, counter, last, task):
     start = stop = 0
     first = now = None
     begun, seen = False, source.tell()
-    held: list[tuple[bytes, bytes]] = []  # of the current time, which may turn out to be past the end
+    held: list[
+        tuple[bytes, bytes]
+    ] = []  # of the current time, which may turn out to be past the end
 
     def release():
         writer.at(stop)
@@ -187,9 +189,13 @@ class Writer:
         texts = [ffi.new("char[]", text.encode()) for text in enumeration.texts]
         values = [ffi.new("char[]", f"{n:0{enumeration.bits}b}".encode()) for n in range(count)]
         return self.lib.fstWriterCreateEnumTable(
-            self.file, enumeration.name.encode(), count, enumeration.bits,
-            ffi.new("char *[]", texts), ffi.new("char *[]", values),
-        )  # fmt: skip
+            self.file,
+            enumeration.name.encode(),
+            count,
+            enumeration.bits,
+            ffi.new("char *[]", texts),
+            ffi.new("char *[]", values),
+        )
 
     def _declare(self, signals: tuple[Signal, ...]) -> None:
         lib = self.lib
@@ -202,7 +208,9 @@ class Writer:
             for _ in inside[common:]:
                 lib.fstWriterSetUpscope(self.file)
             for name in scopes[common:]:
-                lib.fstWriterSetScope(self.file, lib.FST_ST_VCD_MODULE, name.encode(), self.ffi.NULL)
+                lib.fstWriterSetScope(
+                    self.file, lib.FST_ST_VCD_MODULE, name.encode(), self.ffi.NULL
+                )
             inside = scopes
             for enumeration, table in self.tables:
                 if enumeration.fits(signal):
@@ -210,7 +218,12 @@ class Writer:
             same, _ = self.handles.get(signal.key, (0, 0))
             name = f"{signal.name} {signal.bounds}".strip()
             handle = lib.fstWriterCreateVar(
-                self.file, lib.FST_VT_VCD_WIRE, lib.FST_VD_IMPLICIT, signal.bits, name.encode(), same
+                self.file,
+                lib.FST_VT_VCD_WIRE,
+                lib.FST_VD_IMPLICIT,
+                signal.bits,
+                name.encode(),
+                same,
             )
             self.handles.setdefault(signal.key, (handle, signal.bits))
         for _ in inside:

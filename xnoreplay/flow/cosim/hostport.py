@@ -33,9 +33,11 @@ class Recorder:
 
     def __init__(self, dut) -> None:
         self.clk = dut.clk
-        prefixes = {name: f"s_axil_{name}" for name in SIGNALS} | {
-            name: f"s_axis_pixel_{name}" for name in ("tvalid", "tdata", "tready")
-        } | {"phase": "phase", "busy": "busy"}  # fmt: skip
+        prefixes = (
+            {name: f"s_axil_{name}" for name in SIGNALS}
+            | {name: f"s_axis_pixel_{name}" for name in ("tvalid", "tdata", "tready")}
+            | {"phase": "phase", "busy": "busy"}
+        )
         self.handles = [(name, getattr(dut, prefixes[name])._handle) for name in SIGNALS]
         self.rows: list[list] = []
 
@@ -94,9 +96,12 @@ class HostPort:
         self.master = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk)
         write, read = self.master.write_if, self.master.read_if
         self.channels = {
-            "aw": write.aw_channel, "w": write.w_channel, "b": write.b_channel,
-            "ar": read.ar_channel, "r": read.r_channel,
-        }  # fmt: skip
+            "aw": write.aw_channel,
+            "w": write.w_channel,
+            "b": write.b_channel,
+            "ar": read.ar_channel,
+            "r": read.r_channel,
+        }
         bits = 8 * plan.network.image_channels
         self.pixels = AxiStreamSource(
             AxiStreamBus.from_prefix(dut, "s_axis_pixel"), dut.clk, byte_lanes=bits // 8
@@ -107,7 +112,12 @@ class HostPort:
         """Take the masters off the pins."""
         self.calm()
         self.pixels.clear_pause_generator()
-        for part in (*self.channels.values(), self.master.write_if, self.master.read_if, self.pixels):
+        for part in (
+            *self.channels.values(),
+            self.master.write_if,
+            self.master.read_if,
+            self.pixels,
+        ):
             part.assert_reset(True)
         for channel in self.channels.values():
             channel.clear()
@@ -115,7 +125,12 @@ class HostPort:
 
     def rise(self) -> None:
         """Put the masters on the pins."""
-        for part in (*self.channels.values(), self.master.write_if, self.master.read_if, self.pixels):
+        for part in (
+            *self.channels.values(),
+            self.master.write_if,
+            self.master.read_if,
+            self.pixels,
+        ):
             part.assert_reset(False)
 
     async def carry_out(self, stage: Stage, image: Iterable[int]) -> list[list]:
@@ -253,9 +268,7 @@ class HostPort:
             writes = [
                 self.master.init_write(at, values[-1].to_bytes(4, "little")) for _ in range(2)
             ]
-            reads = [
-                self.master.init_read(a, 4) for a in (window.address(0, 0), Register.ID, at)
-            ]
+            reads = [self.master.init_read(a, 4) for a in (window.address(0, 0), Register.ID, at)]
             await self.clocks(7)
             self.channels[channel].pause = False
             for event in (*writes, *reads):

@@ -73,8 +73,14 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     chip = prepared(plan, bundle, steps, pictures, contents)
     kinds = minibatches.beginning(chip, TRACED)
     steps += [
-        Step("retrain", memories=changing(plan), before=low_bits(plan), trace=True,
-             windows=merged(kinds.values()), bus=True),
+        Step(
+            "retrain",
+            memories=changing(plan),
+            before=low_bits(plan),
+            trace=True,
+            windows=merged(kinds.values()),
+            bus=True,
+        ),
         Step("rebalance", memories=changing(plan), bus=True),
         Step("retrain", abort=plan.feature_cycles, memories=changing(plan), bus=True),
         Step("infer", 0, chosen[0], memories=whole, bus=True),

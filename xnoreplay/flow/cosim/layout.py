@@ -73,9 +73,15 @@ def groups(wave: Waveform) -> list[Group]:
         return [by_name[name] for name in names if name in by_name]
 
     def group(name: str, scope: str) -> Group:
-        inside = [s for s in scopes if s.rpartition(".")[0] == scope and s not in holders | memories]
-        return Group(name, [s for s in scopes[scope] if _tells(s)],
-                     [group(INNER.get(_local(s), s.rpartition(".")[2]), s) for s in inside], scope)  # fmt: skip
+        inside = [
+            s for s in scopes if s.rpartition(".")[0] == scope and s not in holders | memories
+        ]
+        return Group(
+            name,
+            [s for s in scopes[scope] if _tells(s)],
+            [group(INNER.get(_local(s), s.rpartition(".")[2]), s) for s in inside],
+            scope,
+        )
 
     counted = CYCLES.rpartition(".")
     bus = [s.name for s in scopes[TOP] if s.name.startswith(("s_axil_", "s_axis_")) and _tells(s)]
@@ -91,7 +97,9 @@ def groups(wave: Waveform) -> list[Group]:
                 other.name = _local(other.scope)
             first.inner += others
             found.append(first)
-    ports = [Group(_local(s.removesuffix(MACRO)), pick(s, PORTS), scope=s) for s in sorted(memories)]
+    ports = [
+        Group(_local(s.removesuffix(MACRO)), pick(s, PORTS), scope=s) for s in sorted(memories)
+    ]
     found.append(Group("memories", [], ports))
     return found
 

@@ -36,27 +36,55 @@ CHUNK = (1 << 32) - 1
 FAR = 1 << 30  # cycles by which a pixel is late that never came
 
 INPUTS = (
-    "awvalid", "awaddr", "wvalid", "wdata", "wstrb", "bready", "arvalid", "araddr", "rready",
-    "tvalid", "tdata",
-)  # fmt: skip
+    "awvalid",
+    "awaddr",
+    "wvalid",
+    "wdata",
+    "wstrb",
+    "bready",
+    "arvalid",
+    "araddr",
+    "rready",
+    "tvalid",
+    "tdata",
+)
 OUTPUTS = (
-    "awready", "wready", "bvalid", "bresp", "arready", "rvalid", "rdata", "rresp", "tready", "phase",
+    "awready",
+    "wready",
+    "bvalid",
+    "bresp",
+    "arready",
+    "rvalid",
+    "rdata",
+    "rresp",
+    "tready",
+    "phase",
     "busy",
-)  # fmt: skip
+)
 SIGNALS = INPUTS + OUTPUTS
 PAYLOAD = {
-    "awaddr": "awvalid", "wdata": "wvalid", "wstrb": "wvalid", "araddr": "arvalid",
-    "tdata": "tvalid", "bresp": "bvalid", "rdata": "rvalid", "rresp": "rvalid",
-}  # fmt: skip
+    "awaddr": "awvalid",
+    "wdata": "wvalid",
+    "wstrb": "wvalid",
+    "araddr": "arvalid",
+    "tdata": "tvalid",
+    "bresp": "bvalid",
+    "rdata": "rvalid",
+    "rresp": "rvalid",
+}
 """Signals that mean something only beside a valid."""
 
 IMAGE = (Command.INFER, Command.STAGE, Command.INSERT)
 LABEL = (Command.STAGE, Command.INSERT, Command.ARRIVE)
 STATES = {
-    Register.PREDICTION: "prediction", Register.SEEN: "seen", Register.QUOTA: "quota",
-    Register.STAGED: "staged", Register.LFSR_WALK: "lfsr_walk", Register.LFSR_ERROR: "lfsr_error",
+    Register.PREDICTION: "prediction",
+    Register.SEEN: "seen",
+    Register.QUOTA: "quota",
+    Register.STAGED: "staged",
+    Register.LFSR_WALK: "lfsr_walk",
+    Register.LFSR_ERROR: "lfsr_error",
     Register.LFSR_UPDATE: "lfsr_update",
-}  # fmt: skip
+}
 """Registers that show what the simulator calls so."""
 
 
@@ -138,17 +166,23 @@ class Rules:
                 return name, "known", "unknown"
         before = self.before
         for valid, ready, payload in (
-            ("bvalid", "bready", ("bresp",)), ("rvalid", "rready", ("rdata", "rresp")),
-        ):  # fmt: skip
+            ("bvalid", "bready", ("bresp",)),
+            ("rvalid", "rready", ("rdata", "rresp")),
+        ):
             if before and before[valid] and not before[ready]:
                 if not now[valid]:
                     return valid, f"held until {ready.upper()}", "dropped"
                 for name in payload:
                     if now[name] != before[name]:
-                        return name, f"stable at {before[name]:#x} until {ready.upper()}", f"{now[name]:#x}"
+                        return (
+                            name,
+                            f"stable at {before[name]:#x} until {ready.upper()}",
+                            f"{now[name]:#x}",
+                        )
         asked = {
-            "b": min(self.taken["aw"], self.taken["w"]), "r": self.taken["ar"],
-        }  # fmt: skip
+            "b": min(self.taken["aw"], self.taken["w"]),
+            "r": self.taken["ar"],
+        }
         for channel, requests in asked.items():
             if now[f"{channel}valid"] and self.answered[channel] >= requests:
                 return f"{channel}valid", "low: every request was answered", "high"
@@ -168,9 +202,10 @@ class Rules:
             for request in requests:
                 if self.taken[request] != self.answered[channel]:
                     return (
-                        f"{channel}valid", f"one response each of {self.taken[request]} requests",
+                        f"{channel}valid",
+                        f"one response each of {self.taken[request]} requests",
                         str(self.answered[channel]),
-                    )  # fmt: skip
+                    )
         return None
 
 
@@ -279,11 +314,15 @@ class Judge:
         if phase != "input":
             self.word_count = 0
         found = {
-            "awready": int(port.aw is None), "wready": int(port.w is None),
-            "arready": int(port.ar is None), "bvalid": port.bvalid, "rvalid": port.rvalid,
+            "awready": int(port.aw is None),
+            "wready": int(port.w is None),
+            "arready": int(port.ar is None),
+            "bvalid": port.bvalid,
+            "rvalid": port.rvalid,
             "tready": int(phase == "input" and self.word_count == self.plan.input.words - 1),
-            "phase": self.number[phase], "busy": int(phase != "idle"),
-        }  # fmt: skip
+            "phase": self.number[phase],
+            "busy": int(phase != "idle"),
+        }
         if port.bvalid:
             found["bresp"] = port.bresp
         if port.rvalid:
@@ -505,9 +544,11 @@ class Judge:
         if offset == Register.STATUS:
             busy = self.running is not None
             return (
-                busy << Status.BUSY | state.refused << Status.REFUSED
-                | (state.finished and not busy) << Status.FINISHED | state.stale << Status.STALE
-            )  # fmt: skip
+                busy << Status.BUSY
+                | state.refused << Status.REFUSED
+                | (state.finished and not busy) << Status.FINISHED
+                | state.stale << Status.STALE
+            )
         if offset >= Register.COUNTERS:
             half = (offset - Register.COUNTERS) // 4
             value = self._counters(clock)[self.names[half // 2]]
@@ -564,9 +605,13 @@ class Judge:
         self.old_counters = self.chip.counters
         result = self._carry_out(self.chip, command, argument, clock + 1)
         self.running = Running(
-            command, argument, clock + 1, self.chip.cycles - before,
-            [(name, cycle - before) for name, cycle in result.phases], saved,
-        )  # fmt: skip
+            command,
+            argument,
+            clock + 1,
+            self.chip.cycles - before,
+            [(name, cycle - before) for name, cycle in result.phases],
+            saved,
+        )
         self.word = command | argument << 16
         self.at_clock.clear()
 
@@ -628,8 +673,12 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
         answers = [OKAY, SLVERR]
         if window.address(window.memory.depth, 0) >> WINDOW_SHIFT == window.index + 1:
             answers.append(DECERR)
-        names += [f"{way} {name} {ANSWERS[a]}" for way in ("read", "write") for a in answers
-                  if way == "read" or a != OKAY or not read_only]  # fmt: skip
+        names += [
+            f"{way} {name} {ANSWERS[a]}"
+            for way in ("read", "write")
+            for a in answers
+            if way == "read" or a != OKAY or not read_only
+        ]
         if not read_only:
             names.append(f"row of {name} written")
     for register in registers.writable(plan.memories):
@@ -649,7 +698,7 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
     names += [
         f"write COMMAND {c.name} illegal SLVERR"
         for c in (Command.STAGE, Command.INSERT, Command.ARRIVE)
-    ]  # fmt: skip
+    ]
     names += [f"write {order}" for order in ("together", "address first", "data first")]
     names += [f"wait on {channel}" for channel in ("AW", "W", "AR", "B", "R")]
     moments = ("start", "first busy", "busy", "last busy", "first idle", "idle")
@@ -664,9 +713,11 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
         names += [f"write COMMAND {c.name} OKAY" for c in Command]
     if whole:
         for name in registers.counters(plan.memories):
-            names += [f"{way} counter {name} {half} {ANSWERS[answer]}"
-                      for way, answer in (("read", OKAY), ("write", SLVERR))
-                      for half in ("low", "high")]  # fmt: skip
+            names += [
+                f"{way} counter {name} {half} {ANSWERS[answer]}"
+                for way, answer in (("read", OKAY), ("write", SLVERR))
+                for half in ("low", "high")
+            ]
         taken = [int(c) for c in Command]
         names += [f"unknown command {n}" for n in range(256) if n not in taken]
     return dict.fromkeys(names, 1)

@@ -25,8 +25,14 @@ RECORD, IMAGES, BUNDLE = "replay.json", "images.npy", "bundle.safetensors"
 FIELDS = frozenset({"preset", "simulator", "optimise", "faults", "commands"})
 SIMULATORS = ("verilator", "icarus")
 DAMAGE = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, *reading.DAMAGED_ARRAYS,
-)  # fmt: skip
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    MemoryError,
+    *reading.DAMAGED_ARRAYS,
+)
 """What JSON, NumPy and its archives raise for files that are not whole."""
 MOST = 1 << 32  # of any number of a command: cycles above it would not be simulated in days
 
@@ -107,8 +113,16 @@ def _contents(folder: Path, plan: Plan) -> dict[str, np.ndarray]:
     for name, rows in contents.items():
         require.choice(f"memory in {CONTENTS}", name, known)
         memory = known[name]
-        fits = rows.ndim == 2 and rows.shape[1] == memory.width and len(rows) <= memory.depth * memory.count
-        if not fits or rows.dtype.kind not in "biu" or (rows.size and not 0 <= rows.min() <= rows.max() <= 1):
+        fits = (
+            rows.ndim == 2
+            and rows.shape[1] == memory.width
+            and len(rows) <= memory.depth * memory.count
+        )
+        if (
+            not fits
+            or rows.dtype.kind not in "biu"
+            or (rows.size and not 0 <= rows.min() <= rows.max() <= 1)
+        ):
             raise SpecError(
                 f"{name} in {CONTENTS} must be bits in at most {memory.depth * memory.count} rows of {memory.width}"
             )
@@ -168,4 +182,8 @@ def _held(what: str, value: Any, hint: Any) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    return f"field {error.args[0]!r} is missing" if isinstance(error, KeyError) and error.args else str(error)
+    return (
+        f"field {error.args[0]!r} is missing"
+        if isinstance(error, KeyError) and error.args
+        else str(error)
+    )

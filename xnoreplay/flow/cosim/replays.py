@@ -23,9 +23,12 @@ REPLAYED = "replay"  # folder of what a difference needs to be seen again
 
 
 def replay(
-    folder: Path, progress: Progress, env: dict[str, str] | None = None, window: str | None = None,
+    folder: Path,
+    progress: Progress,
+    env: dict[str, str] | None = None,
+    window: str | None = None,
     trust: bool = False,
-) -> dict:  # fmt: skip
+) -> dict:
     """Carry out a recorded replay once more.
 
     window : cycles to write a waveform of, into a folder `waves.FOLDER` inside; see `window.parse`
@@ -43,9 +46,15 @@ def replay(
     plan = plans.compile(preset.network, preset.target)
     with temporary.folder("cosim") as work:
         design = DesignUnderTest(
-            preset, read.bundle, read_verilog(folder, trust), read.faults, env or verilator_env(),
-            work, read.optimise, progress,
-        )  # fmt: skip
+            preset,
+            read.bundle,
+            read_verilog(folder, trust),
+            read.faults,
+            env or verilator_env(),
+            work,
+            read.optimise,
+            progress,
+        )
         if window is not None:
             waves.check_simulator(simulator)
             spans = windows.spans(plan, read.bundle, script, progress, read.faults.sim)
@@ -60,7 +69,9 @@ def replay(
     return {"compared": outcome.compared, "cycles": outcome.cycles}
 
 
-def record(design: DesignUnderTest, setup: Setup, script: Script, located: Outcome, out: Path) -> Path:
+def record(
+    design: DesignUnderTest, setup: Setup, script: Script, located: Outcome, out: Path
+) -> Path:
     """Write everything that shows a difference again; returns the folder's final path."""
     folder = out / REPLAYED
     folder.mkdir(parents=True, exist_ok=True)

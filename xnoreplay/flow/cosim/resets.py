@@ -74,9 +74,13 @@ def emptying(plan: Plan, kind: int) -> tuple[tuple[int, int | None], ...]:
     window = {w.memory.name: w for w in registers.windows(plan.memories)}["replay.label"]
     last = window.address(plan.replay.capacity - 1, 0)
     kinds: tuple[tuple[int, int | None], ...] = (
-        (last, None), (int(Register.COMMAND), int(Command.ARRIVE) | 1 << 16), (int(Register.ABORT), 1),
-        (int(Register.STATUS), None), (int(Register.SEEN), 1), (last, 1),
-    )  # fmt: skip
+        (last, None),
+        (int(Register.COMMAND), int(Command.ARRIVE) | 1 << 16),
+        (int(Register.ABORT), 1),
+        (int(Register.STATUS), None),
+        (int(Register.SEEN), 1),
+        (last, 1),
+    )
     fits = plan.replay.capacity >= SILENT + TRANSFER
     return (kinds[kind % len(kinds)],) if fits else ()
 
@@ -135,9 +139,11 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
         steps.append(step)
 
     session = (
-        {"command": "stage", "argument": label, "image": image}, {"command": "retrain"},
-        {"command": "rebalance"}, {"command": "infer", "image": image},
-    )  # fmt: skip
+        {"command": "stage", "argument": label, "image": image},
+        {"command": "retrain"},
+        {"command": "rebalance"},
+        {"command": "infer", "image": image},
+    )
     do("stage", argument=label, image=image)
     do(POWER)
     for step in session:
@@ -152,9 +158,13 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     do("restore", abort=plan.network.classes)
     do(HOST, transfers=refused(chip))
     do("restore", trace=True)
-    for whole in (*session, {"command": "insert", "argument": 0, "image": image},
-                  {"command": "arrive", "argument": plan.network.classes}, {"command": "epoch"},
-                  {"command": "restore"}):  # fmt: skip
+    for whole in (
+        *session,
+        {"command": "insert", "argument": 0, "image": image},
+        {"command": "arrive", "argument": plan.network.classes},
+        {"command": "epoch"},
+        {"command": "restore"},
+    ):
         do("arrive", argument=plan.network.classes)
         do("insert", argument=label, image=image)
         do("stage", argument=0, image=image)
@@ -200,9 +210,7 @@ def writes(plan: Plan) -> dict[str, frozenset[int]]:
     found = {
         w.memory.name: frozenset(w.address(0, chunk) for chunk in range(w.chunks)) for w in windows
     }
-    return found | {
-        r.name.lower(): frozenset({int(r)}) for r in registers.writable(plan.memories)
-    }
+    return found | {r.name.lower(): frozenset({int(r)}) for r in registers.writable(plan.memories)}
 
 
 def written(plan: Plan, step) -> list[str]:

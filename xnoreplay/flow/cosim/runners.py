@@ -19,7 +19,9 @@ def runner(name: str, began=lambda _process: None):
         """What `_execute_cmds` does, by `processes`."""
         stderr = None if stdout is None else subprocess.STDOUT
         for command in commands:
-            with processes.started(command, cwd=cwd, env=found.env, stdout=stdout, stderr=stderr) as process:
+            with processes.started(
+                command, cwd=cwd, env=found.env, stdout=stdout, stderr=stderr
+            ) as process:
                 began(process)
             if process.returncode:
                 raise RuntimeError(f"Command failed with return code: {process.returncode}")

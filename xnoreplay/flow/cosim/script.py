@@ -23,9 +23,17 @@ CONTENTS = "contents.npz"  # in that folder: what memories hold before the first
 REPLAY = ("replay.latent", "replay.label", "replay.count")
 STAGING = ("staging.latent", "staging.label")
 REGISTERS = (
-    "prediction", "seen", "quota", "staged", "refused", "lfsr_walk", "lfsr_error", "lfsr_update",
-    "finished", "stale",
-)  # fmt: skip
+    "prediction",
+    "seen",
+    "quota",
+    "staged",
+    "refused",
+    "lfsr_walk",
+    "lfsr_error",
+    "lfsr_update",
+    "finished",
+    "stale",
+)
 LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
 are looked at before the first."""
@@ -96,7 +104,9 @@ class Step:
     @classmethod
     def load(cls, tree: dict) -> "Step":
         """Inverse of `plain`."""
-        fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()}
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()
+        }
         fields.pop("limits", None)
         for name in ("windows", "transfers"):
             fields[name] = tuple(tuple(w) for w in fields.get(name, ()))
@@ -184,7 +194,9 @@ class Script:
     def watched(self, first: int, last: int, plan: Plan) -> "Script":
         """The commands up to `last`; from `first` on, all that commands have written is looked at."""
         steps = [
-            replace(s, memories=self.written(i, plan) if i >= first else (), trace=False, windows=())
+            replace(
+                s, memories=self.written(i, plan) if i >= first else (), trace=False, windows=()
+            )
             for i, s in enumerate(self.steps[: last + 1])
         ]
         return replace(self, steps=tuple(steps), length="part")
@@ -274,9 +286,14 @@ def build(
         new = new[: max(1, min(plan.replay.staging + 1, share // max(1, tasks)))]
         for n, (i, k) in enumerate(new):
             steps.append(
-                Step("stage", k, i, memories=replay if n % OFTEN == 0 else (),
-                     trace=n == 0 and task == 1)
-            )  # fmt: skip
+                Step(
+                    "stage",
+                    k,
+                    i,
+                    memories=replay if n % OFTEN == 0 else (),
+                    trace=n == 0 and task == 1,
+                )
+            )
         if task == 1:
             steps.append(Step("epoch", memories=some, trace=True, bus=True))
         retrain = Step("retrain", memories=changing(plan), bus=True)
@@ -323,9 +340,12 @@ def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
 
 
 def prepared(
-    plan: Plan, bundle: Bundle, steps: list[Step], images: np.ndarray,
+    plan: Plan,
+    bundle: Bundle,
+    steps: list[Step],
+    images: np.ndarray,
     contents: dict[str, np.ndarray] | None = None,
-):  # fmt: skip
+):
     """A simulated chip after some steps; those that only look are left out."""
     from xnoreplay.sim.run import Simulator
 
@@ -355,9 +375,7 @@ def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def aborted(
-    chip, images: np.ndarray, label: int, rng: np.random.Generator, coverage
-) -> list[Step]:
+def aborted(chip, images: np.ndarray, label: int, rng: np.random.Generator, coverage) -> list[Step]:
     """Commands aborted in each of their phases, and what shows that the chip goes on from there.
 
     A sample is staged before each abort of a rebalance; a whole session, and an inference, come last.
@@ -380,9 +398,14 @@ def aborted(
         steps.append(replace(step, memories=some, bus=True))
 
     for whole in (
-        Step("infer", 0, image), Step("insert", 0, image), Step("arrive", plan.network.classes),
-        Step("epoch"), Step("rebalance"), Step("retrain"), Step("stage", label, image),
-    ):  # fmt: skip
+        Step("infer", 0, image),
+        Step("insert", 0, image),
+        Step("arrive", plan.network.classes),
+        Step("epoch"),
+        Step("rebalance"),
+        Step("retrain"),
+        Step("stage", label, image),
+    ):
         for phase in _phases(chip, whole, images):
             if whole.command == "rebalance":
                 do(Step("stage", label, image))
@@ -418,9 +441,7 @@ def within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Gene
     return int(rng.choice(possible[min(int(rng.integers(3)), len(possible) - 1)])) - BUS
 
 
-def short(
-    preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int = 2
-) -> Script:
+def short(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int = 2) -> Script:
     """Every command and a few images with everything compared: for a slow simulator."""
     from xnoreplay.flow.cosim import edges
 

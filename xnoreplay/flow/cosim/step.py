@@ -92,9 +92,7 @@ def run(
     return result
 
 
-def script_of(
-    preset: Preset, bundle: Bundle, data: Dataset, images: int, simulator: str
-) -> Script:
+def script_of(preset: Preset, bundle: Bundle, data: Dataset, images: int, simulator: str) -> Script:
     """The script of a comparison: whole, of few samples for a large network, short for Icarus."""
     plan = plans.compile(preset.network, preset.target)
     if plan.is_large(preset.scenario.base):
@@ -162,9 +160,7 @@ def locate(
         again = session.run(setup, watched, design.work / "watch", "narrowing", design.progress)
         if again.differences:
             index = again.differences[0].command
-    traced = script.until(
-        index, trace=True, windows=(), memories=scripts.memories(setup.plan)
-    )
+    traced = script.until(index, trace=True, windows=(), memories=scripts.memories(setup.plan))
     final = session.run(setup, traced, design.work / "trace", "tracing", design.progress)
     # What depends on looking again must not get lost if it does not come back.
     return (final if final.differences else outcome), traced
@@ -181,5 +177,3 @@ def _figures(outcome: Outcome, built: Built) -> dict:
         "differences": 0,
         "coverage": outcome.coverage,
     }
-
-

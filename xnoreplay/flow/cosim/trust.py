@@ -11,19 +11,55 @@ import re
 
 from xnoreplay.spec.errors import SpecError
 
-HARMLESS = frozenset({
-    "$signed", "$unsigned", "$clog2", "$bits", "$countones", "$onehot", "$onehot0", "$isunknown",
-    "$itor", "$rtoi", "$time", "$stime", "$realtime", "$random", "$urandom",
-    "$display", "$info", "$warning", "$error", "$fatal", "$finish", "$stop",
-})  # fmt: skip
+HARMLESS = frozenset(
+    {
+        "$signed",
+        "$unsigned",
+        "$clog2",
+        "$bits",
+        "$countones",
+        "$onehot",
+        "$onehot0",
+        "$isunknown",
+        "$itor",
+        "$rtoi",
+        "$time",
+        "$stime",
+        "$realtime",
+        "$random",
+        "$urandom",
+        "$display",
+        "$info",
+        "$warning",
+        "$error",
+        "$fatal",
+        "$finish",
+        "$stop",
+    }
+)
 """System tasks and functions that touch nothing outside of the simulation. None is the beginning of the
 name of one that does: a macro could append the rest."""
 
-DIRECTIVES = frozenset({
-    "define", "undef", "ifdef", "ifndef", "elsif", "else", "endif", "timescale", "default_nettype",
-    "resetall", "celldefine", "endcelldefine", "begin_keywords", "end_keywords", "unconnected_drive",
-    "nounconnected_drive",
-})  # fmt: skip
+DIRECTIVES = frozenset(
+    {
+        "define",
+        "undef",
+        "ifdef",
+        "ifndef",
+        "elsif",
+        "else",
+        "endif",
+        "timescale",
+        "default_nettype",
+        "resetall",
+        "celldefine",
+        "endcelldefine",
+        "begin_keywords",
+        "end_keywords",
+        "unconnected_drive",
+        "nounconnected_drive",
+    }
+)
 """Compiler directives that read no file and pass nothing on to another language."""
 
 INTERNAL = re.compile(r"\\\$(?:\d+|signal|like|\w+\$[\w$.:/]*)")
@@ -103,7 +139,9 @@ def _reason(token: re.Match, verilog: str, defined: set[str], before: re.Match |
         known = text[1:] in DIRECTIVES or text[1:] in defined
         return "" if known else f"the directive {_shown(text)}"
     if kind == "string":
-        joined = before is not None and before.lastgroup == "string" and before.end() == token.start()
+        joined = (
+            before is not None and before.lastgroup == "string" and before.end() == token.start()
+        )
         return "" if PLAIN_STRING.fullmatch(text) and not joined else f"the string {_shown(text)}"
     if kind == "block":
         if len(text) < 4 or not text.endswith("*/"):
@@ -117,9 +155,10 @@ def _reason(token: re.Match, verilog: str, defined: set[str], before: re.Match |
 def _continues(token: re.Match, verilog: str) -> bool:
     """Whether a lone backslash continues the line of a macro."""
     return (
-        token.group() == "\\" and verilog[token.end() : token.end() + 1] == "\n"
+        token.group() == "\\"
+        and verilog[token.end() : token.end() + 1] == "\n"
         and _in_macro(token.start(), verilog)
-    )  # fmt: skip
+    )
 
 
 def _in_macro(place: int, verilog: str) -> bool:

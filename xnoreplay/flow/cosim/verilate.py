@@ -33,8 +33,15 @@ from xnoreplay.spec.registers import COUNTERS
 
 TOP = "xnoreplay"
 KIND = "cosim"  # of `caches`
-FLAGS = ("-DVERILATOR=1", "-DVM_COVERAGE=0", "-DVM_SC=0", "-DVM_TIMING=0", "-DVM_TRACE_FST=0",
-         "-DVM_TRACE_SAIF=0", "-std=gnu++17")  # fmt: skip
+FLAGS = (
+    "-DVERILATOR=1",
+    "-DVM_COVERAGE=0",
+    "-DVM_SC=0",
+    "-DVM_TIMING=0",
+    "-DVM_TRACE_FST=0",
+    "-DVM_TRACE_SAIF=0",
+    "-std=gnu++17",
+)
 KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
 TRACER = ("verilated_vcd_c",)
@@ -91,9 +98,12 @@ class Verilate:
     """
 
     def __init__(
-        self, env: dict[str, str], optimise: str = "-O2", cache: Path | None = None,
+        self,
+        env: dict[str, str],
+        optimise: str = "-O2",
+        cache: Path | None = None,
         traced: bool = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.env, self.optimise, self.traced = env, optimise, traced
         self.flags = [*FLAGS, f"-DVM_TRACE={traced:d}", f"-DVM_TRACE_VCD={traced:d}"]
         self.names = RUNTIME + TRACER if traced else RUNTIME
@@ -126,10 +136,20 @@ class Verilate:
         def one(source: tuple[Path, str]) -> int:
             path, level = source
             execute(
-                ["g++", *self.flags, "-I.", *self.include, level, "-c", path,
-                 "-o", f"{path.stem}.o"],
-                self.env, folder,
-            )  # fmt: skip
+                [
+                    "g++",
+                    *self.flags,
+                    "-I.",
+                    *self.include,
+                    level,
+                    "-c",
+                    path,
+                    "-o",
+                    f"{path.stem}.o",
+                ],
+                self.env,
+                folder,
+            )
             return path.stat().st_size
 
         with processes.pool(cores()) as pool:
@@ -137,9 +157,16 @@ class Verilate:
                 yield done.result()
 
     def build(
-        self, verilog: str, name: str, options: list[str], control: str, main: Path,
-        libraries: tuple[str, ...], link: list[str], progress: Progress,
-    ) -> Built:  # fmt: skip
+        self,
+        verilog: str,
+        name: str,
+        options: list[str],
+        control: str,
+        main: Path,
+        libraries: tuple[str, ...],
+        link: list[str],
+        progress: Progress,
+    ) -> Built:
         """A design with its `main`, from the cache if it is there.
 
         verilog : text, its top `xnoreplay`
@@ -147,9 +174,17 @@ class Verilate:
         libraries : of `RUNTIME`
         """
         parts = [
-            self.version, verilog, control, *options, self.optimise, main.read_text(), *link, name,
-            self.origin, *self.flags,
-        ]  # fmt: skip
+            self.version,
+            verilog,
+            control,
+            *options,
+            self.optimise,
+            main.read_text(),
+            *link,
+            name,
+            self.origin,
+            *self.flags,
+        ]
         name = f"{name}-{_digest(parts)}"
         target = self.cache / name
         if whole(target):
@@ -182,9 +217,7 @@ class Verilate:
         files.sweep(self.cache, re.compile(r".+-[0-9a-f]{20}").fullmatch)
         caches.prune(self.cache, OURS, KEEP)
 
-    def _build(
-        self, target, verilog, options, control, main, libraries, link, progress
-    ) -> None:  # fmt: skip
+    def _build(self, target, verilog, options, control, main, libraries, link, progress) -> None:
         runtime = self.runtime(progress)
         with files.whole_folder(_free(target)) as folder:
             (folder / "top.v").write_text(verilog, encoding="utf-8")
@@ -192,11 +225,32 @@ class Verilate:
             name = target.name.partition("-")[0]
             progress.note(f"compiling the Verilog with Verilator, {name}")
             execute(
-                ["verilator", "--cc", "--prefix", "Vtop", "--top-module", TOP, "--Mdir", ".",
-                 "-O3", "--x-assign", "0", "--x-initial", "0", "--timescale", "1ns/1ps",
-                 "-Wno-fatal", "-Wno-lint", "-Wno-style", *options, "public.vlt", "top.v"],
-                self.env, folder,
-            )  # fmt: skip
+                [
+                    "verilator",
+                    "--cc",
+                    "--prefix",
+                    "Vtop",
+                    "--top-module",
+                    TOP,
+                    "--Mdir",
+                    ".",
+                    "-O3",
+                    "--x-assign",
+                    "0",
+                    "--x-initial",
+                    "0",
+                    "--timescale",
+                    "1ns/1ps",
+                    "-Wno-fatal",
+                    "-Wno-lint",
+                    "-Wno-style",
+                    *options,
+                    "public.vlt",
+                    "top.v",
+                ],
+                self.env,
+                folder,
+            )
             generated = sorted(folder.glob("*.cpp"))
             # What runs once is compiled without optimisation.
             sources = [(p, "-O0" if p.stem.endswith("Slow") else self.optimise) for p in generated]

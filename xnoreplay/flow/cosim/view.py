@@ -266,7 +266,9 @@ class ChipView:
         for memory in plan.memories:
             if memory.name == "lane.file":
                 columns = lane_columns(plan.target.channels)
-                self.memories[memory.name] = PartsView(self._lane_rows(memory.depth, columns), columns)
+                self.memories[memory.name] = PartsView(
+                    self._lane_rows(memory.depth, columns), columns
+                )
             else:
                 self.memories[memory.name] = MemoryView(self._rows(memory))
         self.counter_names = counters(plan.memories)
@@ -328,7 +330,9 @@ class ChipView:
 
     def move_counters(self, bits: int) -> None:
         """See `Counting.moved`."""
-        for handle, value in zip(self.counters, self.counting.moved(self.counter_values(), bits), strict=True):
+        for handle, value in zip(
+            self.counters, self.counting.moved(self.counter_values(), bits), strict=True
+        ):
             handle.value = value
 
     def counter_values(self) -> list[int]:

@@ -41,11 +41,14 @@ def enumerations(plan: Plan) -> tuple[Enumeration, ...]:
         Enumeration("phase", (".phase", ".next_phase"), plan.phases),
         Enumeration("command", (".sequencer.command", ".sequencer.kind"), kinds),
         *(
-            Enumeration(f"{unit.rpartition('.')[2]}_state", (f"{unit}.state",),
-                        tuple(s.name.lower() for s in kind))
+            Enumeration(
+                f"{unit.rpartition('.')[2]}_state",
+                (f"{unit}.state",),
+                tuple(s.name.lower() for s in kind),
+            )
             for unit, kind in states.items()
         ),
-    )  # fmt: skip
+    )
 
 
 def write(
@@ -102,9 +105,10 @@ def write(
     if wave.last < last:
         raise _not_reached(text, outcome)
     return {
-        "folder": str(folder), "signals": len(wave.signals),
+        "folder": str(folder),
+        "signals": len(wave.signals),
         **{name: getattr(wave, name) for name in ("start", "stop", "first", "last")},
-    }  # fmt: skip
+    }
 
 
 def check_simulator(name: str) -> None:

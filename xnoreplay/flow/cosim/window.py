@@ -68,7 +68,9 @@ def parse(text: str) -> tuple[str, int, int]:
     if command is not None:
         return "command", int(command), int(command)
     if int(first) > int(last):
-        raise SpecError(f"the first cycle of --waves must not be past its last, but {shown(text)} is")
+        raise SpecError(
+            f"the first cycle of --waves must not be past its last, but {shown(text)} is"
+        )
     return "cycles", int(first), int(last)
 
 
@@ -103,17 +105,24 @@ def resolve(text: str, spans: list[tuple[int, int]]) -> tuple[int, int]:
             )
         start, stop = spans[first]
         if start == stop:
-            raise SpecError(f"--waves must name a command that takes cycles, but {shown(text)} takes none")
+            raise SpecError(
+                f"--waves must name a command that takes cycles, but {shown(text)} takes none"
+            )
         return start, stop - 1
     if last >= cycles:
-        raise SpecError(f"--waves must lie within cycles 0 to {cycles - 1} of the run, not {shown(text)}")
+        raise SpecError(
+            f"--waves must lie within cycles 0 to {cycles - 1} of the run, not {shown(text)}"
+        )
     return first, last
 
 
 def spans(
-    plan: Plan, bundle: Bundle, script: Script, progress: Progress,
+    plan: Plan,
+    bundle: Bundle,
+    script: Script,
+    progress: Progress,
     faults: Iterable[tuple[str, int, int]] = (),
-) -> list[tuple[int, int]]:  # fmt: skip
+) -> list[tuple[int, int]]:
     """Cycles (first, past the last) of each command of a script, by the simulator.
 
     The counter that a window is named by begins anew with a reset: the first step with one, and those

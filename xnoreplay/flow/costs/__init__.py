@@ -16,9 +16,17 @@ KBIT = 1024
 FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
 LEAST_DEPTH = 32  # below, and below the table's capacities, memories are built of standard cells
 SRAM_COLUMNS = (
-    "device_type", "node_nm", "capacity_kbit", "width_bits", "read_pj", "write_pj", "leakage_mw",
-    "area_mm2", "access_ns", "cycle_ns",
-)  # fmt: skip
+    "device_type",
+    "node_nm",
+    "capacity_kbit",
+    "width_bits",
+    "read_pj",
+    "write_pj",
+    "leakage_mw",
+    "area_mm2",
+    "access_ns",
+    "cycle_ns",
+)
 MODEL_ERROR = 0.3  # assumed allowance for CACTI's error, see README.md
 
 
@@ -84,7 +92,9 @@ def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
             raise CostError(f"SRAM table {path} must be readable, but row {i}: {error}") from None
         key = tuple(row[column] for column in SRAM_COLUMNS[:4])
         if key in known:
-            raise CostError(f"SRAM table {path} must have one row of each SRAM, but row {i} repeats {', '.join(key)}")
+            raise CostError(
+                f"SRAM table {path} must have one row of each SRAM, but row {i} repeats {', '.join(key)}"
+            )
         known.add(key)
     return rows
 
@@ -99,7 +109,9 @@ def _check_sram(row: dict[str, str]) -> None:
     for column in SRAM_COLUMNS[1:4]:
         text = row[column].strip()
         if not (text.isascii() and text.isdigit() and len(text) <= 9 and int(text)):
-            raise SpecError(f"{column} must be an integer from 1 to 999999999, not {shown(row[column])}")
+            raise SpecError(
+                f"{column} must be an integer from 1 to 999999999, not {shown(row[column])}"
+            )
     for column in SRAM_COLUMNS[4:]:
         try:
             value = float(row[column])
@@ -330,7 +342,8 @@ def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
     def cost(column: str) -> Cost:
         smallest = sram(column, size, word, target) * PICO / word
         third = (
-            smallest, f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, {_origin()}"
+            smallest,
+            f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, {_origin()}",
         )
         if column == "read_pj" and depth < LEAST_DEPTH:
             mux, cell = _sources("mux_bit", target)[0]
@@ -342,9 +355,11 @@ def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
 
     leak = sram("leakage_mw", least, narrow, target) * MILLI / least * depth * width
     leakage = Cost(
-        leak * (1 - MODEL_ERROR), leak, leak * (1 + MODEL_ERROR),
+        leak * (1 - MODEL_ERROR),
+        leak,
+        leak * (1 + MODEL_ERROR),
         f"the smallest SRAM's leakage a bit, {_origin()}, +-30 % assumed",
-    )  # fmt: skip
+    )
     return MemoryCost(cost("read_pj"), cost("write_pj"), leakage, None)
 
 

@@ -80,14 +80,24 @@ def elements(plan: Plan) -> dict[str, Counter]:
     paths = target.error_units
     parts = {
         # Each cell is an XNOR, an AND, the choice between them, and its adder in the tree.
-        "array": {"xnor": cells, "and": cells, "mux": cells, "adder_bit": cells,
-                  "flip_flop": target.window + lanes * tree_registers(plan)},
-        "accumulators": {"adder_bit": lanes * size.accumulator,
-                         "flip_flop": lanes * size.accumulator},
+        "array": {
+            "xnor": cells,
+            "and": cells,
+            "mux": cells,
+            "adder_bit": cells,
+            "flip_flop": target.window + lanes * tree_registers(plan),
+        },
+        "accumulators": {
+            "adder_bit": lanes * size.accumulator,
+            "flip_flop": lanes * size.accumulator,
+        },
         "window": {"flip_flop": 3 * 2 * beats * target.channels},
         "input": {"adder_bit": plan.input.channels * 8},
-        "lgap": {"adder_bit": 2 * target.channels * lgap_bits, "xnor": target.channels,
-                 "flip_flop": 2 * target.channels * lgap_bits},
+        "lgap": {
+            "adder_bit": 2 * target.channels * lgap_bits,
+            "xnor": target.channels,
+            "flip_flop": 2 * target.channels * lgap_bits,
+        },
         "node sums": {"adder_bit": nodes * size.gradient, "flip_flop": segment * size.gradient},
         # Path i forms i + 1 draws in a cycle; the largest logits are there once.
         "error unit": {
@@ -96,13 +106,17 @@ def elements(plan: Plan) -> dict[str, Counter]:
             "xnor": paths * (paths + 1) // 2 * DRAW_XORS,
             "flip_flop": target.batch * size.logit + paths * path_registers(plan),
         },
-        "update units": {"adder_bit": update * (target.proxy_bits + size.gradient),
-                         "flip_flop": update * target.proxy_bits + segment * size.gradient},
-        "back": {"adder_bit": min(hidden, nodes) * size.gradient,
-                 "flip_flop": hidden * size.gradient},
+        "update units": {
+            "adder_bit": update * (target.proxy_bits + size.gradient),
+            "flip_flop": update * target.proxy_bits + segment * size.gradient,
+        },
+        "back": {
+            "adder_bit": min(hidden, nodes) * size.gradient,
+            "flip_flop": hidden * size.gradient,
+        },
         "random": {"xnor": LFSRS * DRAW_XORS, "flip_flop": LFSRS * LFSR_BITS},
         "control": {"adder_bit": CONTROL_ADDERS, "flip_flop": CONTROL_BITS},
-    }  # fmt: skip
+    }
     return {name: Counter(part) for name, part in parts.items()}
 
 
@@ -138,10 +152,12 @@ def leakage(target: TargetSpec) -> costs.Cost:
             values = (off * float(row["long_channel"]), off, off + gate)
             low, nominal, high = (watts * amperes for amperes in values)
             return costs.Cost(
-                low, nominal, high,
+                low,
+                nominal,
+                high,
                 f"CACTI 7 device currents at 300 K, {target.technology} {target.device_type}; low: "
                 "long channels; high: with gate current",
-            )  # fmt: skip
+            )
     raise costs.CostError(
         f"leakage.csv must have {target.technology} {target.device_type}, but has none"
     )
@@ -150,10 +166,12 @@ def leakage(target: TargetSpec) -> costs.Cost:
 def gate_area(target: TargetSpec) -> costs.Cost:
     """mm2 of one gate, scaled by the square of the node; placement is not counted."""
     node = costs.node_of(target)
-    return costs.sorted_cost([
-        (float(r["um2"]) * 1e-6 * (node / int(r["node_nm"])) ** 2, r["source"])
-        for r in costs.table("gate_area.csv")
-    ])
+    return costs.sorted_cost(
+        [
+            (float(r["um2"]) * 1e-6 * (node / int(r["node_nm"])) ** 2, r["source"])
+            for r in costs.table("gate_area.csv")
+        ]
+    )
 
 
 def area(
@@ -167,11 +185,14 @@ def area(
     one = gate_area(plan.target)
     bounds = (one.low, one.nominal, one.high)
     logic = sum(gates(plan).values())
-    small = sum(m.bits for m in memories if costs.memory(m.depth, m.width, plan.target).area is None)
+    small = sum(
+        m.bits for m in memories if costs.memory(m.depth, m.width, plan.target).area is None
+    )
     sram = sum(
         costs.memory(m.depth, m.width, plan.target).area or 0.0
-        for m in memories for _ in range(m.count)
-    )  # fmt: skip
+        for m in memories
+        for _ in range(m.count)
+    )
     return {
         "SRAM": (sram, sram, sram),
         "standard-cell memories": _times(bounds, small * _gates_of("memory_bit")),

@@ -98,9 +98,17 @@ def read(path: Path) -> Logic:
             proxy_bits=tree["proxy_bits"],
         )
     except ReadError as error:
-        raise CostError(f"logic costs {path} must be a file of characterize, but: {error}") from None
+        raise CostError(
+            f"logic costs {path} must be a file of characterize, but: {error}"
+        ) from None
     except (
-        OSError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError, RecursionError,
+        OSError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+        ArithmeticError,
+        RecursionError,
     ) as error:
         why = _why(error)
         raise CostError(f"logic costs {path} must be a file of characterize, but: {why}") from None
@@ -113,7 +121,11 @@ def _why(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "a value in it is of another kind" if isinstance(error, TypeError | AttributeError) else repr(error)
+    return (
+        "a value in it is of another kind"
+        if isinstance(error, TypeError | AttributeError)
+        else repr(error)
+    )
 
 
 def check(tree: dict) -> None:
