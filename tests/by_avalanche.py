@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from avalanche.evaluation.metrics import BWT, Accuracy, Forgetting
 
-from xnoreplay.flow import predictions
+from xnoreplay.flow.learning import predictions
 
 LARGEST = 1e-12
 """Both add and divide in double precision, in another order."""

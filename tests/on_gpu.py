@@ -16,14 +16,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from xnoreplay.model import checkpoint, distributed, pretrain, resuming, training
-from xnoreplay.model.losses import ClassLoss
-from xnoreplay.model.network import FBNN
-from xnoreplay.model.objective import Objective
-from xnoreplay.model.recipe import Recipe, recipe_of
-from xnoreplay.model.resuming import Resumed
-from xnoreplay.model.samples import Samples
-from xnoreplay.model.teacher import Teacher
+from xnoreplay.model.network.network import FBNN
+from xnoreplay.model.training import checkpoint, distributed, pretrain, resuming
+from xnoreplay.model.training import loop as training
+from xnoreplay.model.training.losses import ClassLoss
+from xnoreplay.model.training.objective import Objective
+from xnoreplay.model.training.recipe import Recipe, recipe_of
+from xnoreplay.model.training.resuming import Resumed
+from xnoreplay.model.training.samples import Samples
+from xnoreplay.model.training.teacher import Teacher
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.network import NetworkSpec

@@ -4,9 +4,16 @@
 loaded when they are first used, so that the import itself takes no time.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if (Path(__file__).parent / "spec").is_file():
+    raise ImportError(
+        "xnoreplay/spec, hw, sim, model and flow must be symbolic links to the folders at the top, but this checkout "
+        "has plain files in their place; clone again with git -c core.symlinks=true clone"
+    )
 
 if TYPE_CHECKING:
     from xnoreplay.flow.api import (

@@ -1,6 +1,6 @@
 """``python -m xnoreplay``: the command line."""
 
-from xnoreplay.flow.interrupts import entry
+from xnoreplay.flow.entry import entry
 
 if __name__ == "__main__":
     entry()

@@ -3,7 +3,10 @@
 from functools import cache
 from pathlib import Path
 
-from xnoreplay.flow import estimate, explore, files, native, session_cost
+from xnoreplay.flow.cost import estimate, session_cost
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.explore import fronts
+from xnoreplay.flow.run import files
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -138,7 +141,7 @@ def explored() -> dict:
         "points": points,
         "refused": [],
         "runs": 4,
-        "fronts": {cost: explore.front(points, cost) for cost in explore.COSTS},
+        "fronts": {cost: fronts.front(points, cost) for cost in fronts.COSTS},
     }
 
 

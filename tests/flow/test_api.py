@@ -129,7 +129,7 @@ def test_a_bundle_file_is_read(tiny, tmp_path):
 
 
 def test_an_estimate_is_the_commands(tiny):
-    from xnoreplay.flow import session_cost, session_text
+    from xnoreplay.flow.cost import session_cost, session_text
 
     preset, bundle, _ = tiny
     price, tree = xr.estimate(preset, bundle), session_cost.run(preset, bundle)
@@ -142,7 +142,7 @@ def test_an_estimate_is_the_commands(tiny):
 
 
 def test_a_picture_and_a_text_are_the_commands(tiny):
-    from xnoreplay.flow import diagram
+    from xnoreplay.flow.output import diagram
     from xnoreplay.hw import verilog
 
     preset = tiny[0]

@@ -2,9 +2,11 @@
 
 import pytest
 
-from xnoreplay.flow import bench, brought, tools
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.speed import simulators as bench
 from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import XnoreplayError

@@ -7,19 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import (
-    activity,
-    cacti,
-    characterize,
-    cli,
-    costs,
-    estimate,
-    gate_level,
-    liberty,
-    tools,
-)
-from xnoreplay.flow.costs import measured
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow import cli
+from xnoreplay.flow.cost import estimate
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost.cells import activity, cacti, characterize, gate_level, liberty
+from xnoreplay.flow.cost.tables import measured
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, ToolError, XnoreplayError

@@ -6,8 +6,10 @@ import re
 import numpy as np
 import pytest
 
-from xnoreplay.flow import brought, cifar100, data
 from xnoreplay.flow.cli import BAD_INPUT, main
+from xnoreplay.flow.datasets import cifar100
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import user_files as brought
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import XnoreplayError
 

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, dials
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.trained import packaged
+from xnoreplay.flow.datasets.bundles import packaged
+from xnoreplay.flow.learning import cil, dials
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans

@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 import typer
 
-from xnoreplay.flow import cli, pipeline, pretrain, trained
-from xnoreplay.flow.specfile import to_toml
+from xnoreplay.flow import cli
+from xnoreplay.flow.commands.specfile import to_toml
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.learning import pretrain
+from xnoreplay.flow.pipeline import steps as pipeline
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure
@@ -196,7 +199,7 @@ def test_counts_are_positive(capsys, tmp_path, option):
 
 def without(monkeypatch, *names):
     """As on a machine that has not these tools."""
-    from xnoreplay.flow import tools
+    from xnoreplay.flow.run import tools
 
     missing = tuple(
         tools.Tool(t.name, t.purpose, t.needed, t.remedy, lambda: None) if t.name in names else t
@@ -383,7 +386,7 @@ def test_a_folder_keeps_the_bundle_it_was_given(capsys, tmp_path):
 
 
 def test_dials_prints_a_table(capsys, monkeypatch):
-    from xnoreplay.flow import dials
+    from xnoreplay.flow.learning import dials
 
     monkeypatch.setattr(dials, "DIALS", {"epochs": (1,)})
     code, out, _ = run(capsys, "dials", "--preset", "digits", "--seeds", "1")
@@ -434,7 +437,7 @@ def test_damaged_settings(capsys, tmp_path):
 
 
 def test_the_function_behind_the_console_script():
-    code = "from xnoreplay.flow.cli import entry; entry()"
+    code = "from xnoreplay.flow.entry import entry; entry()"
     done = subprocess.run(
         [sys.executable, "-c", code, "presets", "show", "digit"],
         capture_output=True,

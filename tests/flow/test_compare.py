@@ -2,8 +2,10 @@
 
 import pytest
 
-from xnoreplay.flow import cli, compare, files
-from xnoreplay.flow.metrics import Metric
+from xnoreplay.flow import cli
+from xnoreplay.flow.output.quantities import Metric
+from xnoreplay.flow.report import compare
+from xnoreplay.flow.run import files
 
 
 def metric(name, value, better="lower", unit="J"):

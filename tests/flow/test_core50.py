@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xnoreplay.flow import brought, core50, data
-from xnoreplay.flow.cifar100 import to_ycbcr
+from xnoreplay.flow.datasets import core50
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets.cifar100 import to_ycbcr
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, XnoreplayError
 from xnoreplay.spec.scenario import ScenarioSpec

@@ -9,13 +9,26 @@ import numpy as np
 import pytest
 from amaranth.hdl import Cat
 
-from xnoreplay.flow import cosim, data, tools
-from xnoreplay.flow.cosim import bare, chip, faults, netlist, replays, resets, script, session
-from xnoreplay.flow.cosim.compare import Comparison, Model, rows_text
-from xnoreplay.flow.cosim.script import Script, Step
-from xnoreplay.flow.data import Dataset
-from xnoreplay.flow.progress import Silent
-from xnoreplay.hw import lfsr, planes, verilog
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import cosim
+from xnoreplay.flow.verify.cosim import (
+    bare,
+    chip,
+    faults,
+    netlist,
+    replays,
+    resets,
+    script,
+    session,
+)
+from xnoreplay.flow.verify.cosim.compare import Comparison, Model, rows_text
+from xnoreplay.flow.verify.cosim.script import Script, Step
+from xnoreplay.hw import verilog
+from xnoreplay.hw.learning import planes
+from xnoreplay.hw.parts import lfsr
 from xnoreplay.spec import bundle, image, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
 from xnoreplay.spec.network import Conv
@@ -327,7 +340,7 @@ def test_a_chip_with_skips_equals_the_simulator(tmp_path):
 
 
 def other_taps(state):
-    """`hw.lfsr.draw` with one tap moved."""
+    """`hw.parts.lfsr.draw` with one tap moved."""
     byte = state[24:32] ^ state[22:30] ^ state[18:26] ^ state[16:24]
     return Cat(byte, state[:24])
 
@@ -494,4 +507,4 @@ def test_bare_verilator_predicts_the_same(text):
 def test_pixels_pack_channel_0_lowest():
     packed = bare.words(PLAN, BUNDLE, np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1), 2)
     assert packed[-16:].tolist() == list(range(16))
-    assert session.BENCH == "xnoreplay.flow.cosim.bench"
+    assert session.BENCH == "xnoreplay.flow.verify.cosim.bench.testbench"

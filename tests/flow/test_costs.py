@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xnoreplay.flow import costs
+from xnoreplay.flow.cost import tables as costs
 from xnoreplay.spec import presets
 from xnoreplay.spec.target import DEVICE_TYPES, TECHNOLOGIES
 

@@ -11,16 +11,17 @@ import pytest
 from hypothesis import strategies as st
 
 from tests import strategies
-from xnoreplay.flow import data, tools
-from xnoreplay.flow.cosim import coverage, edges, session, step
-from xnoreplay.flow.cosim.chip import DesignUnderTest
-from xnoreplay.flow.cosim.compare import Model
-from xnoreplay.flow.cosim.counting import Counting
-from xnoreplay.flow.cosim.coverage import POINTS, Coverage
-from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import BUS, Script, Step, write
-from xnoreplay.flow.data import Dataset
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify.cosim import coverage, edges, session, step
+from xnoreplay.flow.verify.cosim.chip import DesignUnderTest
+from xnoreplay.flow.verify.cosim.compare import Model
+from xnoreplay.flow.verify.cosim.counting import Counting
+from xnoreplay.flow.verify.cosim.coverage import POINTS, Coverage
+from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.script import BUS, Script, Step, write
 from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets

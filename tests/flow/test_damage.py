@@ -11,13 +11,18 @@ import numpy as np
 import pytest
 
 from tests.flow import sample_run
-from xnoreplay.flow import bench, compare, figures, files, liberty, report
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.cosim import recorded
-from xnoreplay.flow.costs import measured
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import RECORD, RESULT, Run, Step, result_of
-from xnoreplay.flow.trained import BUNDLE
+from xnoreplay.flow.cost.cells import liberty
+from xnoreplay.flow.cost.tables import measured
+from xnoreplay.flow.datasets.bundles import BUNDLE
+from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.report import compare
+from xnoreplay.flow.report import page as report
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import RECORD, RESULT, Run, Step, result_of
+from xnoreplay.flow.speed import simulators as bench
+from xnoreplay.flow.verify.cosim import recorded
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, reading

@@ -5,8 +5,10 @@ import sys
 import numpy as np
 import pytest
 
-from xnoreplay.flow import brought, data, pipeline
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, XnoreplayError
 

@@ -9,8 +9,9 @@ import pytest
 from matplotlib import font_manager
 from PIL import ImageFont
 
-from xnoreplay.flow import cli, diagram
-from xnoreplay.flow.diagram import chip_pdf, chip_svg, convolution_use, shape
+from xnoreplay.flow import cli
+from xnoreplay.flow.output import diagram
+from xnoreplay.flow.output.diagram import chip_pdf, chip_svg, convolution_use, shape
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.memories import Memory

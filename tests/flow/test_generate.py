@@ -11,8 +11,9 @@ from collections import Counter
 import pytest
 
 from tests.hw import readers
-from xnoreplay.flow import generate, tools
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.chip import generate
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image, plan, presets, registers
 

@@ -9,11 +9,12 @@ from types import SimpleNamespace
 import pytest
 
 from tests.flow.test_cosim import samples
-from xnoreplay.flow import cosim, tools
-from xnoreplay.flow.cosim import chip, protocol, replays, script, session, step
-from xnoreplay.flow.cosim.script import Script
-from xnoreplay.flow.cosim.stage import Stage
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import cosim
+from xnoreplay.flow.verify.cosim import chip, protocol, replays, script, session, step
+from xnoreplay.flow.verify.cosim.script import Script
+from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets, registers
 from xnoreplay.spec.errors import CheckFailure
@@ -190,17 +191,18 @@ SOURCES = {
         "",
     ),
 }
-"""Text of `hw.host`, and what takes its place."""
+"""Text of `hw.host.host`, and what takes its place."""
 
 
 @needs_simulator
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_wrong_address_map_is_found(tmp_path, monkeypatch, name):
-    from xnoreplay.hw import host, top
+    from xnoreplay.hw import top
+    from xnoreplay.hw.host import host
 
     source, (right, wrong) = inspect.getsource(host), SOURCES[name]
     assert source.count(right) == 1
-    changed: dict = {"__name__": "xnoreplay.hw.host"}
+    changed: dict = {"__name__": "xnoreplay.hw.host.host"}
     exec(compile(source.replace(right, wrong), "wrong host", "exec"), changed)
     with monkeypatch.context() as patch:
         patch.setattr(top, "Host", changed["Host"])

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.flow.test_processes import SLOW, gone, number
-from xnoreplay.flow import interrupts
-from xnoreplay.flow.cosim import session
+from xnoreplay.flow.run import interrupts
+from xnoreplay.flow.verify.cosim import session
 
 TOLD = f"error: {interrupts.STOPPED}"
 
@@ -40,7 +40,7 @@ sys.meta_path.insert(0, Finder())
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name
 )
 @pytest.mark.parametrize(
-    "module", ["typer", "xnoreplay.spec.presets", "xnoreplay.flow.session_cost"]
+    "module", ["typer", "xnoreplay.spec.presets", "xnoreplay.flow.cost.session_cost"]
 )
 def test_while_packages_are_imported(module, number):
     code = AT_IMPORT.format(module=module, number=int(number))

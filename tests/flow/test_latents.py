@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from xnoreplay.flow import cil, latents
 from xnoreplay.flow.cli import main
+from xnoreplay.flow.datasets import latent_files as latents
+from xnoreplay.flow.learning import cil
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import XnoreplayError

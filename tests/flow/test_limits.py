@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import cli, explore_space, pipeline
+from xnoreplay.flow import cli
+from xnoreplay.flow.explore import space as explore_space
+from xnoreplay.flow.pipeline import steps as pipeline
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError
 

@@ -9,11 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xnoreplay.flow import brought, data, latents, reproduce, trained
-from xnoreplay.flow.cosim import large
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import RESULT
-from xnoreplay.model import adam
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets import latent_files as latents
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.learning.paper import reproduce
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import RESULT
+from xnoreplay.flow.verify.cosim import large
+from xnoreplay.model import float_classifier as adam
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 

@@ -4,9 +4,14 @@ import dataclasses
 
 import pytest
 
-from xnoreplay.flow import cli, families, pipeline, pretrain, synth, tools, trained
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import Context
+from xnoreplay.flow import cli
+from xnoreplay.flow.chip import families, synth
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.learning import pretrain
+from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import Context
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
@@ -164,7 +169,7 @@ def test_a_start_of_another_network_leaves_the_folder_as_it_was(tmp_path, start)
 
 
 def test_the_training_is_given_what_was_chosen(tmp_path, start, monkeypatch):
-    training = pytest.importorskip("xnoreplay.model.pretrain")
+    training = pytest.importorskip("xnoreplay.model.training.pretrain")
     given = {}
 
     def run(_preset, _dataset, folder, **chosen):

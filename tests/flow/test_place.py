@@ -9,10 +9,11 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from xnoreplay.flow import place, step, tools
+from xnoreplay.flow.chip import place
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import SCRATCH
+from xnoreplay.flow.run import step, tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import SCRATCH
 from xnoreplay.hw.harness import Harness
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets

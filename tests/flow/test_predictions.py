@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, predictions
 from xnoreplay.flow.cli import main
+from xnoreplay.flow.learning import cil, predictions
 from xnoreplay.spec import bundle
 from xnoreplay.spec.errors import XnoreplayError
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from xnoreplay.flow import processes
+from xnoreplay.flow.run import processes
 from xnoreplay.spec.errors import ToolError
 
 SLOW = """\

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from xnoreplay.flow import progress
+from xnoreplay.flow.run import progress
 
 
 def test_a_log_has_one_line_an_interval(monkeypatch):

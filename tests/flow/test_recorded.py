@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cosim
-from xnoreplay.flow.cosim import recorded, replays
-from xnoreplay.flow.cosim import script as scripts
-from xnoreplay.flow.cosim.chip import VERILOG, DesignUnderTest
-from xnoreplay.flow.cosim.faults import Faults
-from xnoreplay.flow.cosim.script import CONTENTS, Script, Step
-from xnoreplay.flow.cosim.session import Outcome, Setup
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import cosim
+from xnoreplay.flow.verify.cosim import recorded, replays
+from xnoreplay.flow.verify.cosim import script as scripts
+from xnoreplay.flow.verify.cosim.chip import VERILOG, DesignUnderTest
+from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.script import CONTENTS, Script, Step
+from xnoreplay.flow.verify.cosim.session import Outcome, Setup
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import SpecError
 

@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 
 from tests.flow import sample_run
-from xnoreplay.flow import blocks, cost_sections, figures, files, report
-from xnoreplay.flow.metrics import Metric, quantity, spread
-from xnoreplay.flow.trained import BUNDLE
+from xnoreplay.flow.datasets.bundles import BUNDLE
+from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output.quantities import Metric, quantity, spread
+from xnoreplay.flow.report import blocks, cost_sections
+from xnoreplay.flow.report import page as report
+from xnoreplay.flow.run import files
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
@@ -213,7 +216,7 @@ def test_pictures_are_files_too(full):
 
 def test_no_phase_is_above_the_roofs():
     from tests.flow.sample_run import priced
-    from xnoreplay.flow import roofline
+    from xnoreplay.flow.cost import roofline
 
     for phases in priced()["phases"].values():
         width = roofline.bandwidth(PLAN, phases)
@@ -226,7 +229,7 @@ def test_no_phase_is_above_the_roofs():
 def test_utilisation_by_hand():
     """Of tiny's first convolution: 16 beats of two lanes of nine taps for each of four tiles."""
     from tests.flow.sample_run import priced
-    from xnoreplay.flow import roofline
+    from xnoreplay.flow.cost import roofline
 
     (dot,) = (d for d in roofline.dots(PLAN, priced()["phases"]["inference"]) if d.phase == "conv0")
     op = PLAN.convolutions[0]

@@ -9,11 +9,17 @@ import xml.etree.ElementTree
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, dials, figures, files, guard, paper, reproduce, reproduced, systems
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.reproduce import Row, Source
-from xnoreplay.flow.systems import Variant
+from xnoreplay.flow.learning import cil, dials, systems
+from xnoreplay.flow.learning.paper import published as paper
+from xnoreplay.flow.learning.paper import reproduce
+from xnoreplay.flow.learning.paper import tables as reproduced
+from xnoreplay.flow.learning.paper.reproduce import Row, Source
+from xnoreplay.flow.learning.systems import Variant
+from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets, whole
 from xnoreplay.spec.errors import SpecError, XnoreplayError

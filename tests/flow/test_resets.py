@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xnoreplay.flow import tools
-from xnoreplay.flow.cosim import chip, script, session
-from xnoreplay.flow.cosim import resets as steps_aside
-from xnoreplay.flow.cosim.resets import HOST, POWER, RESET
-from xnoreplay.flow.cosim.script import BUS, Script, Step
-from xnoreplay.flow.progress import Silent
-from xnoreplay.hw import host, top, verilog
-from xnoreplay.hw.clear import Clearing
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify.cosim import chip, script, session
+from xnoreplay.flow.verify.cosim import resets as steps_aside
+from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET
+from xnoreplay.flow.verify.cosim.script import BUS, Script, Step
+from xnoreplay.hw import top, verilog
+from xnoreplay.hw.host import host
+from xnoreplay.hw.parts.clear import Clearing
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets, registers

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from tests.strategies import images
-from xnoreplay.flow import scaling
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import RECORD
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import RECORD
+from xnoreplay.flow.speed import scaling
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.errors import SpecError
 

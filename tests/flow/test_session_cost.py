@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from xnoreplay.flow import cli, native, session_cost, session_text
+from xnoreplay.flow import cli
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import session_cost, session_text
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
@@ -64,7 +66,7 @@ def test_a_figure_is_traced_to_its_counter_and_cost(tree):
 
 
 def test_native_replay_too_large_for_the_table_is_left_out(monkeypatch):
-    from xnoreplay.flow import costs
+    from xnoreplay.flow.cost import tables as costs
 
     price = session_cost.variant
 

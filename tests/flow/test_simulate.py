@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from xnoreplay.flow import simulate
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import simulate
 
 
 class Worker:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from xnoreplay.flow import simulate_large
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import simulate_large
 from xnoreplay.spec import bundle, plan, presets
 
 TINY = presets.load("tiny")

@@ -10,10 +10,11 @@ import time
 
 import pytest
 
-from xnoreplay.flow import files, guard
-from xnoreplay.flow import step as steps
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import RECORD, RESULT, Run, Step
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run import step as steps
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import RECORD, RESULT, Run, Step
 from xnoreplay.spec import whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
@@ -112,7 +113,7 @@ def test_a_changed_configuration_repeats_what_depends_on_it(tmp_path):
 
 def test_a_changed_program_repeats(tmp_path, monkeypatch):
     build(tmp_path).run(["first"])
-    monkeypatch.setattr(steps, "code_digest", lambda _parts: "another")
+    monkeypatch.setattr(steps.code, "digest", lambda _parts: "another")
     assert build(tmp_path).pending(["first"]) == ["first"]
 
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnoreplay.flow import guard
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import Run, Step, own_folder, own_scratch
+from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import Run, Step, own_folder, own_scratch
 from xnoreplay.spec import whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 

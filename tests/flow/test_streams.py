@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-PROGRAM = f"{shlex.quote(sys.executable)} -c 'from xnoreplay.flow.cli import entry; entry()'"
+PROGRAM = f"{shlex.quote(sys.executable)} -c 'from xnoreplay.flow.entry import entry; entry()'"
 CLOSED = ["2>&-", "0<&- >&- 2>&-", "2</dev/null"]
 COMMANDS = {
     "export --preset tiny --untrained --out run": 0,

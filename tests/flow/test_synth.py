@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from xnoreplay.flow import synth, tools
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.chip import synth
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 # Shortened from `stat -json` of Yosys 0.70 on a two-module design.

@@ -6,11 +6,11 @@ import threading
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil, predictions, systems
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.systems import Memory, Variant
-from xnoreplay.flow.trained import packaged
-from xnoreplay.flow.workers import side_by_side
+from xnoreplay.flow.datasets.bundles import packaged
+from xnoreplay.flow.learning import cil, predictions, systems
+from xnoreplay.flow.learning.systems import Memory, Variant
+from xnoreplay.flow.run.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
@@ -223,7 +223,7 @@ def test_another_class_order_needs_another_bundle(tmp_path, capsys):
 
 
 def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypatch):
-    training = pytest.importorskip("xnoreplay.model.training")
+    training = pytest.importorskip("xnoreplay.model.training.loop")
     monkeypatch.setattr(training, "REPORT_SECONDS", 0)
     latents, images = cil.extract(DIGITS, bundle), systems.pictures(DIGITS)
     np.testing.assert_array_equal(latents.test_class, images.test_class)
@@ -252,7 +252,7 @@ def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypa
 
 
 def test_native_replay_that_is_given_up_ends_in_the_middle_of_a_session(bundle, monkeypatch):
-    training = pytest.importorskip("xnoreplay.model.training")
+    training = pytest.importorskip("xnoreplay.model.training.loop")
     monkeypatch.setattr(training, "REPORT_SECONDS", 0)
     images, begun, lines = systems.pictures(DIGITS), threading.Event(), []
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from xnoreplay.flow import temporary
+from xnoreplay.flow.run import temporary
 
 ENDED = subprocess.Popen([sys.executable, "-c", ""])
 ENDED.wait()

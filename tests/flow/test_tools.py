@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import cli, doctor, tools
-from xnoreplay.flow.cosim import verilate
-from xnoreplay.flow.tools import Found, Tool
+from xnoreplay.flow import cli
+from xnoreplay.flow.commands import doctor
+from xnoreplay.flow.run import tools, verilate
+from xnoreplay.flow.run.tools import Found, Tool
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 

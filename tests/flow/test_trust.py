@@ -5,7 +5,7 @@ import re
 import pytest
 
 from xnoreplay.flow import cli
-from xnoreplay.flow.cosim import read_verilog, trust
+from xnoreplay.flow.verify.cosim import read_verilog, trust
 from xnoreplay.spec.errors import SpecError
 
 HOLD = "module xnoreplay; initial begin\n{}\nend endmodule\n"

@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import cli, costs, families, files, gate_level, liberty, synth
-from xnoreplay.flow.costs import measured
-from xnoreplay.flow.progress import Silent
-from xnoreplay.flow.step import record_of
+from xnoreplay.flow import cli
+from xnoreplay.flow.chip import families, synth
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost.cells import gate_level, liberty
+from xnoreplay.flow.cost.tables import measured
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import record_of
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 CELLS = Path(__file__).parent / "data" / "cells.lib"

@@ -2,7 +2,9 @@
 
 import pytest
 
-from xnoreplay.flow import cli, costs, validate
+from xnoreplay.flow import cli
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost import validate
 
 FOUND = {p.chip: p for p in validate.predictions()}
 

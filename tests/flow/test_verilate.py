@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow.cosim import verilate
-from xnoreplay.flow.cosim.verilate import DIGESTS, TOP, Verilate
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.run import verilate
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.verilate import DIGESTS, TOP, Verilate
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 

@@ -7,12 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.flow.fst_chip import FstChip
-from xnoreplay.flow import cosim, data, tools
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.cosim import chip, fst, replays, script, verilate, waves, window
-from xnoreplay.flow.cosim.compare import Model
-from xnoreplay.flow.cosim.view import ChipView, Tracer
-from xnoreplay.flow.progress import Silent
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.run import tools, verilate
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import cosim
+from xnoreplay.flow.verify.cosim import chip, replays, script, window
+from xnoreplay.flow.verify.cosim import waveforms as waves
+from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
+from xnoreplay.flow.verify.cosim.compare import Model
+from xnoreplay.flow.verify.cosim.waves import fst
 from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError

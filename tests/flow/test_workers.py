@@ -6,8 +6,8 @@ import time
 import numpy as np
 import pytest
 
-from xnoreplay.flow import cil
-from xnoreplay.flow.workers import Abandoned, side_by_side, still_wanted
+from xnoreplay.flow.learning import cil
+from xnoreplay.flow.run.workers import Abandoned, side_by_side, still_wanted
 
 
 @pytest.mark.parametrize("count", [1, 3])

@@ -5,7 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from xnoreplay.flow import data, native, simulate, workload
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import workload
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.verify import simulate
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -59,7 +62,7 @@ def test_random_bits_where_no_latents_are():
 
 
 def test_packaged_latents_are_taken(monkeypatch):
-    from xnoreplay.flow import cil
+    from xnoreplay.flow.learning import cil
 
     stored = cil.simulated(TINY, BUNDLE)
     monkeypatch.setattr(workload, "packaged", lambda _bundle: stored)

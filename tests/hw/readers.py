@@ -5,7 +5,8 @@ import subprocess
 import sysconfig
 from pathlib import Path
 
-from xnoreplay.flow import generate, tools
+from xnoreplay.flow.chip import generate
+from xnoreplay.flow.run import tools
 
 
 def run(arguments: list[str], **options) -> subprocess.CompletedProcess:

@@ -4,7 +4,7 @@ import pytest
 from amaranth.hdl import Const, Module, Signal
 from amaranth.sim import Simulator
 
-from xnoreplay.hw.arithmetic import times
+from xnoreplay.hw.parts.arithmetic import times
 
 FACTORS = [*range(34), 63, 100, 255, 341, 1023]
 

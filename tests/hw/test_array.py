@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from amaranth.sim import Simulator
 
-from xnoreplay.hw.array import Lane
+from xnoreplay.hw.inference.array import Lane
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.network import TAPS
 

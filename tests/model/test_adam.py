@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from xnoreplay.model import adam
-from xnoreplay.model.rule import INIT, PAIR_OFFSET
+from xnoreplay.model import float_classifier as adam
+from xnoreplay.model.network.float_rule import INIT, PAIR_OFFSET
 from xnoreplay.spec import bundle, presets, reference
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import COPIES

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, distributed, pretrain  # noqa: E402
+from xnoreplay.model.training import checkpoint, distributed, pretrain
 
 pytestmark = pytest.mark.torch
 

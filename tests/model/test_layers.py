@@ -5,9 +5,10 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import layers, losses  # noqa: E402
-from xnoreplay.model.binarize import bits, sign, sign_of_sums  # noqa: E402
-from xnoreplay.model.rule import INIT  # noqa: E402
+from xnoreplay.model.network import layers
+from xnoreplay.model.network.binarize import bits, sign, sign_of_sums
+from xnoreplay.model.network.float_rule import INIT
+from xnoreplay.model.training import losses
 
 pytestmark = pytest.mark.torch
 

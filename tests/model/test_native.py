@@ -5,8 +5,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import adam, checkpoint, export, native, pretrain, teaching  # noqa: E402
-from xnoreplay.model.losses import ClassLoss  # noqa: E402
+from xnoreplay.model import export
+from xnoreplay.model import float_classifier as adam
+from xnoreplay.model.training import checkpoint, native, pretrain
+from xnoreplay.model.training import teach as teaching
+from xnoreplay.model.training.losses import ClassLoss
 from xnoreplay.spec import bundle as bundles  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
 

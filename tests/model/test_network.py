@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import network  # noqa: E402
+from xnoreplay.model.network import network
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
 from xnoreplay.spec.network import Conv, NetworkSpec  # noqa: E402
 

@@ -7,11 +7,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import network, packed  # noqa: E402
-from xnoreplay.model.losses import ClassLoss  # noqa: E402
-from xnoreplay.model.network import FBNN  # noqa: E402
-from xnoreplay.model.objective import Objective  # noqa: E402
-from xnoreplay.model.recipe import Recipe  # noqa: E402
+from xnoreplay.model.network import network, packed
+from xnoreplay.model.network.network import FBNN
+from xnoreplay.model.training.losses import ClassLoss
+from xnoreplay.model.training.objective import Objective
+from xnoreplay.model.training.recipe import Recipe
 from xnoreplay.spec import presets  # noqa: E402
 from xnoreplay.spec.network import Conv  # noqa: E402
 

@@ -11,9 +11,11 @@ import pytest
 torch = pytest.importorskip("torch")
 import safetensors.torch  # noqa: E402
 
-from xnoreplay.model import checkpoint, export, native, network, pretrain, resuming  # noqa: E402
-from xnoreplay.model.recipe import RECIPES, Recipe, recipe_of, shifted  # noqa: E402
-from xnoreplay.model.samples import Samples, halves  # noqa: E402
+from xnoreplay.model import export
+from xnoreplay.model.network import network
+from xnoreplay.model.training import checkpoint, native, pretrain, resuming
+from xnoreplay.model.training.recipe import RECIPES, Recipe, recipe_of, shifted
+from xnoreplay.model.training.samples import Samples, halves
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
 

@@ -8,11 +8,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, training  # noqa: E402
-from xnoreplay.model.distributed import Processes  # noqa: E402
-from xnoreplay.model.recipe import Recipe  # noqa: E402
-from xnoreplay.model.replayed import WARM, Replayed  # noqa: E402
-from xnoreplay.model.samples import Samples  # noqa: E402
+from xnoreplay.model.training import checkpoint
+from xnoreplay.model.training import loop as training
+from xnoreplay.model.training.cuda_graph import WARM, Replayed
+from xnoreplay.model.training.distributed import Processes
+from xnoreplay.model.training.recipe import Recipe
+from xnoreplay.model.training.samples import Samples
 
 pytestmark = pytest.mark.torch
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xnoreplay.model.rule import class_weights
+from xnoreplay.model.network.float_rule import class_weights
 
 
 def test_weights_are_inverse_to_frequency_and_of_mean_one():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xnoreplay.model.samples import Samples, digest, of_classes
+from xnoreplay.model.training.samples import Samples, digest, of_classes
 from xnoreplay.spec import presets
 
 

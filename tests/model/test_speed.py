@@ -5,7 +5,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import network, speed  # noqa: E402
+from xnoreplay.model import speed
+from xnoreplay.model.network import network
 from xnoreplay.spec import bundle, presets  # noqa: E402
 
 pytestmark = pytest.mark.torch

@@ -9,13 +9,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from xnoreplay.model import checkpoint, distributed, export, pretrain, resuming, teaching  # noqa: E402
-from xnoreplay.model.losses import ClassLoss  # noqa: E402
-from xnoreplay.model.network import FBNN  # noqa: E402
-from xnoreplay.model.objective import Objective  # noqa: E402
-from xnoreplay.model.recipe import RECIPES, Recipe, holed  # noqa: E402
-from xnoreplay.model.samples import halves, of_classes  # noqa: E402
-from xnoreplay.model.teacher import Teacher, distance  # noqa: E402
+from xnoreplay.model import export
+from xnoreplay.model.network.network import FBNN
+from xnoreplay.model.training import checkpoint, distributed, pretrain, resuming
+from xnoreplay.model.training import teach as teaching
+from xnoreplay.model.training.losses import ClassLoss
+from xnoreplay.model.training.objective import Objective
+from xnoreplay.model.training.recipe import RECIPES, Recipe, holed
+from xnoreplay.model.training.samples import halves, of_classes
+from xnoreplay.model.training.teacher import Teacher, distance
 
 pytestmark = pytest.mark.torch
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.sim.chips import Chips, destination_bank
 from tests.strategies import RESIDUAL, designs, images
-from xnoreplay.sim.jit import COMPILED
+from xnoreplay.sim.common.jit import COMPILED
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, reference

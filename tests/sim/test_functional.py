@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from tests.strategies import images
-from xnoreplay.sim.functional import SHARE
-from xnoreplay.sim.functional_kernels import COMPLEMENTS, NINE, _differences, prefixes
-from xnoreplay.sim.jit import COMPILED, kernel
+from xnoreplay.sim.common.jit import COMPILED, kernel
+from xnoreplay.sim.common.vectors import LANES, at_most, load, store
+from xnoreplay.sim.functional.data_sets import SHARE
+from xnoreplay.sim.functional.kernels import COMPLEMENTS, NINE, _differences, prefixes
 from xnoreplay.sim.run import Simulator
-from xnoreplay.sim.vectors import LANES, at_most, load, store
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import reference

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.learner import Learner
 from xnoreplay.sim.run import Simulator
-from xnoreplay.sim.state import Scalar
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import commands, plan, presets, reference
 from xnoreplay.spec.errors import ImageError, SpecError

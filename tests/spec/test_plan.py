@@ -160,5 +160,5 @@ def test_conv_words_follow_the_page():
 
 
 def test_the_pipeline_is_as_long_as_its_parts():
-    array = pytest.importorskip("xnoreplay.hw.array")
+    array = pytest.importorskip("xnoreplay.hw.inference.array")
     assert READ_LATENCY + array.Array.LATENCY == PIPE_LATENCY

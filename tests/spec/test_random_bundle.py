@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from xnoreplay.flow import data
+from xnoreplay.flow.datasets import registry as data
 from xnoreplay.spec import bundle, presets
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import NetworkSpec

@@ -1,0 +1,341 @@
+"""The Python interface: what `import xnoreplay as xr` offers, for scripts and notebooks.
+
+>>> import xnoreplay as xr
+>>> preset = xr.load_preset("tiny")
+>>> chip = xr.Chip(preset, xr.load_bundle(preset, untrained=True))
+>>> images = xr.load_images(preset)
+>>> classes = preset.scenario.chip_classes(images.train_labels)  # -1: not of the scenario
+>>> first = (classes >= 0) & (classes < preset.scenario.base)
+>>> chip.remember(images.train_images[first][:20], classes[first][:20])  # taken, refused
+(8, 12)
+>>> chip.classes_seen
+2
+
+A chip is driven as its host drives the hardware, and counts the same clock cycles and events.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+if TYPE_CHECKING:
+    from xnoreplay.sim.run import Result
+
+
+def load_preset(name_or_path: str) -> Preset:
+    """A preset by name, or from a TOML file of the form that `xnoreplay presets show` prints.
+
+    Raises
+    ------
+    SpecError
+        For an unknown preset, section or field, or a value that breaks a rule.
+
+    >>> load_preset("digits").target.lanes
+    4
+    """
+    return presets.load(name_or_path)
+
+
+def load_bundle(preset: Preset, path: str | Path | None = None, untrained: bool = False) -> Bundle:
+    """The weights, thresholds and proxies of a preset's network, held to their golden pairs.
+
+    Parameters
+    ----------
+    preset : Preset
+    path : str or Path, optional
+        A bundle file; without it the packaged bundle of the preset's network and scenario.
+    untrained : bool
+        Random bits in place of trained ones, to try a design before there is a training.
+
+    Raises
+    ------
+    XnoreplayError
+        Where no bundle fits, or both a path and random bits are asked for.
+    CheckFailure
+        Where the bundle's golden latents or logits are not what its weights compute.
+
+    >>> load_bundle(load_preset("digits")).network.latent
+    128
+    """
+    file = Path(path) if path is not None else None
+    trained.one_source(file, untrained)
+    if untrained:
+        return bundles.random(preset.network, seed=0)
+    return trained.checked(preset, file)
+
+
+def load_images(preset: Preset) -> Dataset:
+    """The images of a preset's scenario as they enter the chip, with labels and their split.
+
+    The result has ``images`` (n, height, width, channels) uint8, ``labels`` (n,) int64 as the data
+    set numbers them, ``is_test`` (n,) bool, and ``train_images``, ``test_labels`` and so on.
+    ``preset.scenario.chip_classes(labels)`` turns labels into the chip's classes.
+
+    Raises
+    ------
+    XnoreplayError
+        Where a data set that the user brings is not there; `XNOREPLAY_DATA` names its folder.
+
+    >>> load_images(load_preset("digits")).test_images.shape
+    (445, 8, 8, 1)
+    """
+    return data.of(preset)
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a retraining session took, without the images that were enrolled for it.
+
+    cycles : clock cycles
+    seconds : the same at the target's clock
+    counters : events of this session alone, by name
+    """
+
+    cycles: int
+    seconds: float
+    counters: dict[str, int]
+
+
+class Chip:
+    """A simulated chip from power-on, exact in every bit and clock cycle.
+
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+        See `load_bundle`.
+
+    Attributes
+    ----------
+    plan : Plan
+        Operations, addresses, cycles and memories of the design.
+    simulator : sim.run.Simulator
+        The chip command by command, with its trace, its memories and faults.
+
+    >>> preset = load_preset("digits")
+    >>> chip, images = Chip(preset, load_bundle(preset)), load_images(preset)
+    >>> classes = preset.scenario.chip_classes(images.train_labels)
+    >>> base = classes < preset.scenario.base
+    >>> chip.remember(images.train_images[base], classes[base])  # the first five classes
+    (100, 578)
+    >>> new, before = classes == 5, chip.cycles
+    >>> chip.enrol(images.train_images[new], classes[new])
+    (137, 0)
+    >>> session = chip.learn()
+    >>> session.counters["learn.samples"] == preset.target.epochs * (100 + 137)
+    True
+    >>> chip.cycles - before  # 137 images, and the session
+    442891
+    >>> tests = preset.scenario.chip_classes(images.test_labels)
+    >>> seen = tests < chip.classes_seen
+    >>> int((chip.predict(images.test_images[seen]) == tests[seen]).sum()), int(seen.sum())
+    (264, 268)
+    """
+
+    def __init__(self, preset: Preset, bundle: Bundle) -> None:
+        from xnoreplay.sim.run import Simulator
+
+        self.preset = preset
+        self.plan: Plan = plans.compile(preset.network, preset.target)
+        self.simulator = Simulator(self.plan, bundle)
+
+    @property
+    def classes_seen(self) -> int:
+        """Classes that a prediction chooses from."""
+        return self.simulator.state.seen
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Every event counter since power-on, by name, in the order of the chip's registers."""
+        return self.simulator.counters
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles in which a command ran, since power-on."""
+        return self.simulator.cycles
+
+    def memories(self) -> dict[str, np.ndarray]:
+        """(rows, width) uint8 bits of every memory, by name."""
+        return self.simulator.memories()
+
+    def remember(self, images: np.ndarray, classes: Iterable[int]) -> tuple[int, int]:
+        """Announce classes and put their samples into the replay memory at once, as for base classes.
+
+        Parameters
+        ----------
+        images : (n, height, width, channels) uint8
+        classes : (n,) int
+            Chip classes, from 0; the chip has then seen all up to the greatest.
+
+        Returns
+        -------
+        tuple of int
+            Samples that the replay memory took, and those that it refused because their class has
+            its quota.
+
+        Raises
+        ------
+        SpecError
+            For images or classes that the chip does not take.
+        """
+        numbers = self._classes(images, classes)
+        self.simulator.arrive(max(max(numbers, default=-1) + 1, self.classes_seen))
+        return self._enter(self.simulator.insert, images, numbers)
+
+    def enrol(self, images: np.ndarray, classes: Iterable[int]) -> tuple[int, int]:
+        """Put new samples aside for the next `learn`; without a staging memory, remember them.
+
+        Takes and returns what `remember` does.
+        """
+        if not self.plan.replay.staging:
+            return self.remember(images, classes)
+        return self._enter(self.simulator.stage, images, self._classes(images, classes))
+
+    def learn(self) -> Session:
+        """Retrain the classifier from all remembered and new samples, then share the replay memory anew.
+
+        Raises
+        ------
+        SpecError
+            Before there is a class to learn.
+        """
+        before = self.counters
+        self.simulator.retrain()
+        self.simulator.rebalance()
+        counted = {name: value - before[name] for name, value in self.counters.items()}
+        cycles = counted["cycles"]
+        return Session(cycles, cycles / self.preset.target.clock_hz, counted)
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """(n,) int64 classes of (n, height, width, channels) images; counts nothing, changes nothing."""
+        return self.simulator.predict(images)
+
+    def infer(self, image: np.ndarray) -> "Result":
+        """One image through the chip, clock cycles counted.
+
+        image : (height, width, channels) uint8
+
+        The result has the prediction, and the name and first cycle of each phase.
+        """
+        return self.simulator.infer(image)
+
+    def _classes(self, images: np.ndarray, classes: Iterable[int]) -> list[int]:
+        numbers = [int(c) for c in classes]
+        if len(numbers) != len(images):
+            raise SpecError(f"classes must be one an image, {len(images)}, not {len(numbers)}")
+        return numbers
+
+    @staticmethod
+    def _enter(put, images: np.ndarray, classes: list[int]) -> tuple[int, int]:
+        refused = sum(put(image, c).refused for image, c in zip(images, classes, strict=True))
+        return len(classes) - refused, refused
+
+
+@dataclass(frozen=True)
+class Verilog:
+    """A chip's Verilog.
+
+    text : of the whole design
+    top : name of its top module
+    macros : memories as modules of their shapes: name, depth, width, granule, ports, instances
+    """
+
+    text: str
+    top: str
+    macros: list[dict]
+
+
+def generate(preset: Preset) -> Verilog:
+    """The chip's Verilog; the same preset gives the same text anywhere.
+
+    >>> chip = generate(load_preset("tiny"))
+    >>> chip.top, f"module {chip.top}(" in chip.text
+    ('xnoreplay', True)
+    """
+    from xnoreplay.hw import verilog
+
+    text, macros = verilog.with_macros(plans.compile(preset.network, preset.target))
+    return Verilog(text, verilog.TOP, macros)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a retraining session costs.
+
+    Parameters
+    ----------
+    tree : dict
+        Every figure with its origin, as `xnoreplay estimate --json` writes it.
+    """
+
+    tree: dict
+
+    @property
+    def memory_bits(self) -> int:
+        """Bits of all memories on the chip."""
+        return self.tree["memory"]["bits"]
+
+    def cycles(self, run: str = "session") -> float:
+        """Clock cycles of an "inference", "sample", "epoch" or "session"."""
+        return self.tree["runs"]["latent"][run]["cycles"]
+
+    def joules(self, run: str = "session") -> tuple[float, float, float]:
+        """Energy of the same, low, nominal and high, in joules."""
+        low, nominal, high = self.tree["runs"]["latent"][run]["total"]
+        return low, nominal, high
+
+    def __str__(self) -> str:
+        """The tables that `xnoreplay estimate` prints."""
+        from xnoreplay.flow.cost import session_text
+
+        return session_text.text(self.tree)
+
+
+def estimate(preset: Preset, bundle: Bundle | None = None, task: int = 1) -> Estimate:
+    """Price a retraining session in bits, cycles and joules.
+
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle, optional
+        Without one, weights and latents are random bits.
+    task : int
+        Which session of the scenario, from 1.
+
+    Raises
+    ------
+    XnoreplayError
+        For a session that the scenario has not, or a design that the cost tables do not cover.
+
+    >>> price = estimate(load_preset("digits"), load_bundle(load_preset("digits")))
+    >>> price.memory_bits, price.cycles()
+    (128586, 442873)
+    """
+    from xnoreplay.flow.cost import session_cost
+
+    return Estimate(session_cost.run(preset, bundle, task))
+
+
+def draw(preset: Preset) -> str:
+    """The chip's block diagram as SVG text, for light and dark pages.
+
+    >>> draw(load_preset("digits")).startswith("<svg")
+    True
+    """
+    from xnoreplay.flow.output import diagram
+
+    return diagram.chip_svg(plans.compile(preset.network, preset.target), preset.name)

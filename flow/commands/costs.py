@@ -1,0 +1,273 @@
+"""Commands on what a chip costs, and how fast its clock may be."""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xnoreplay.flow.commands.options import (
+    BundleOption,
+    DataOption,
+    LonePresetOption,
+    UntrainedOption,
+    find_data,
+)
+
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="DIAL=VALUE", help="Another value of a dial of the target; repeatable."
+    ),
+]
+SramOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--sram", metavar="FILE", help="SRAM costs of your own, from characterize --cacti."
+    ),
+]
+
+
+LogicOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--logic", metavar="FILE", help="Logic costs of your own, from characterize --liberty."
+    ),
+]
+
+
+def dialled(preset, settings: list[str] | None):
+    """A preset with dials of its target set; SpecError for an unknown one or a bad value."""
+    from xnoreplay.spec.errors import SpecError, shown, unknown
+
+    known = {f.name: f for f in dataclasses.fields(preset.target)}
+    changes: dict[str, object] = {}
+    for text in settings or ():
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SpecError(f"a dial must be set as NAME=VALUE, not {shown(text)}")
+        if name not in known:
+            raise unknown("dial", name, known)
+        changes[name] = _value(name, value, type(getattr(preset.target, name)))
+    try:
+        return dataclasses.replace(preset, target=dataclasses.replace(preset.target, **changes))
+    except TypeError as error:
+        raise SpecError(f"a dial must be of its own type: {error}") from None
+
+
+def _value(name: str, text: str, kind: type) -> object:
+    from xnoreplay.spec.errors import SpecError, shown
+
+    if kind is bool and text in ("true", "false"):
+        return text == "true"
+    if kind is int:
+        try:
+            return int(text)
+        except ValueError:
+            raise SpecError(f"{name} must be an integer, not {shown(text)}") from None
+    if kind is str:
+        return text
+    raise SpecError(f"{name} must be true or false, not {shown(text)}")
+
+
+def chosen_bundle(preset, bundle: Path | None, untrained: bool):
+    """The bundle of a preset: given, packaged, or None for random bits."""
+    from xnoreplay.flow.datasets import bundles as trained
+
+    trained.one_source(bundle, untrained)
+    if untrained or (bundle is None and trained.packaged(preset) is None):
+        return None
+    return trained.checked(preset, bundle)
+
+
+def estimate(
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    data: DataOption = None,
+    settings: SetOption = None,
+    task: Annotated[int, typer.Option("--task", metavar="N", help="Which session, from 1.")] = 1,
+    explain: Annotated[
+        str | None,
+        typer.Option(
+            "--explain",
+            metavar="FIGURE",
+            help="Print where the figures with this in their name come from; all for all.",
+        ),
+    ] = None,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every figure here too.")
+    ] = None,
+    sram: SramOption = None,
+    logic: LogicOption = None,
+) -> None:
+    """Price a retraining session in bits, cycles and joules.
+
+    Of any network, target and scenario, in seconds: memory by instance and role for latent and
+    native replay, time and energy an inference, sample, epoch and session, low to high. Without a
+    bundle its bits are random, and the estimate says so.
+    """
+    from xnoreplay.flow.cost import session_cost, session_text
+    from xnoreplay.flow.cost import tables as costs
+    from xnoreplay.flow.cost.tables import measured
+    from xnoreplay.flow.run import files
+    from xnoreplay.spec import presets
+
+    find_data(data)
+    chosen = dialled(presets.load(preset or "digits"), settings)
+    costs.use_sram(sram)
+    measured.use_logic(logic)
+    if json is not None:
+        files.require_writable(json, session_cost.WROTE)
+    tree = session_cost.run(chosen, chosen_bundle(chosen, bundle, untrained), task)
+    if json is not None:
+        files.write_whole(json, files.dumps(tree))
+    if explain is None:
+        typer.echo(session_text.text(tree))
+    else:
+        typer.echo(session_text.explain(tree, "" if explain == "all" else explain))
+
+
+def validate(
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Print every event with its cost and its mark.")
+    ] = False,
+) -> None:
+    """Predict published chips with the same tables.
+
+    XNE, ChewBaccaNN and BinarEye infer, TinyCL trains: predicted, published, ratio.
+    """
+    from xnoreplay.flow.cost import validate as validation
+
+    typer.echo(validation.text(validation.predictions(), explain))
+
+
+def characterize(
+    preset: LonePresetOption = None,
+    bundle: BundleOption = None,
+    untrained: UntrainedOption = False,
+    data: DataOption = None,
+    settings: SetOption = None,
+    liberty: Annotated[
+        Path | None,
+        typer.Option("--liberty", metavar="FILE", help="Standard cells; also gzipped."),
+    ] = None,
+    cacti: Annotated[
+        Path | None, typer.Option("--cacti", metavar="BINARY", help="A CACTI 7 of your own.")
+    ] = None,
+    node: Annotated[int, typer.Option("--node", metavar="NM", help="Node of CACTI's SRAMs.")] = 45,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device", metavar="TYPE", help="hp, lop or lstp; repeatable. [default: all]"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FILE", help="Where the costs go. [default: logic.json, sram.csv]"
+        ),
+    ] = None,
+) -> None:
+    """Measure costs with your own cells or CACTI.
+
+    With --liberty a lane and the update unit are mapped and run with the simulator's activity; with
+    --cacti a new table of SRAMs is computed. Estimate takes the files with --logic and --sram.
+    """
+    from xnoreplay.flow.cost.cells import cacti as memories
+    from xnoreplay.flow.cost.cells import characterize as measuring
+    from xnoreplay.flow.run import files, tools
+    from xnoreplay.flow.run.progress import default
+    from xnoreplay.spec import presets
+    from xnoreplay.spec.errors import XnoreplayError, require
+    from xnoreplay.spec.target import TECHNOLOGIES
+
+    if (liberty is None) == (cacti is None):
+        raise XnoreplayError("characterize must be given --liberty or --cacti, and not both")
+    find_data(data)
+    path = out or Path("logic.json" if cacti is None else "sram.csv")
+    files.require_writable(path, measuring.WROTE if cacti is None else memories.wrote)
+    if cacti is not None:
+        require.choice("node", node, [int(t.removesuffix("nm")) for t in TECHNOLOGIES])
+        table = memories.run(cacti, node, device or list(memories.DEVICE), default())
+        files.write_whole(path, table)
+        typer.echo(f"{table.count(chr(10)) - 1} SRAMs: {path}")
+        return
+    assert liberty is not None
+    tools.require(["characterize"])
+    chosen = dialled(presets.load(preset or "digits"), settings)
+    tree = measuring.run(chosen, chosen_bundle(chosen, bundle, untrained), liberty, default())
+    files.write_whole(path, files.dumps(tree))
+    typer.echo(measuring.text(tree))
+    typer.echo(f"\n{path}")
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="Run folder, or its report.json.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    events: Annotated[
+        bool, typer.Option("--events", help="Show single event counters, too.")
+    ] = False,
+) -> None:
+    """Say what changed between two runs.
+
+    Every number of their reports that differs, and whether it is better or worse.
+    """
+    from xnoreplay.flow.report import compare as comparing
+
+    typer.echo(comparing.text(first, second, events))
+
+
+def place(
+    preset: LonePresetOption = None,
+    settings: SetOption = None,
+    unit: Annotated[
+        str, typer.Option("--unit", metavar="NAME", help="chip, or array: its lanes alone.")
+    ] = "chip",
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", help="Placements, a seed each, from 0.")
+    ] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FOLDER", help="Reports. [default: runs/PRESET-UNIT-placed]"),
+    ] = None,
+    minutes: Annotated[
+        float, typer.Option("--minutes", metavar="N", help="Of a seed, before it is given up.")
+    ] = 30.0,
+) -> None:
+    """Place and route for ECP5, and print the clock of every seed.
+
+    Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.
+    """
+    from xnoreplay.flow.chip import place as placing
+    from xnoreplay.flow.run import files, tools
+    from xnoreplay.flow.run import locks as guard
+    from xnoreplay.flow.run.progress import default
+    from xnoreplay.flow.run.step import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
+    from xnoreplay.spec import limits, plan, presets, whole
+    from xnoreplay.spec.errors import require
+
+    require.choice("unit", unit, placing.UNITS)
+    limits.count("seeds", seeds)
+    limits.number("minutes", minutes)
+    chosen = dialled(presets.load(preset or "digits"), settings)
+    tools.require(["generate", "synth"])
+    folder = (out or Path("runs") / f"{chosen.name}-{unit}-placed").absolute()
+    placing.check_folder(folder)
+    scratch = folder.with_name(f"{folder.name}{SCRATCH}")
+    require_scratch(scratch)
+    compiled = plan.compile(chosen.network, chosen.target)
+    try:
+        with own_scratch(scratch), guard.locked(scratch), guard.interruptible():
+            files.sweep(folder.parent, folder.name.__eq__)
+            with own_folder(folder, placing.STEP) as part:
+                result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)
+                files.write_json(part / RESULT, result)
+    except placing.TooLarge:  # there is nothing to go on from
+        whole.clear(scratch)
+        raise
+    typer.echo(placing.text(result))
+    typer.echo(f"\nreports: {folder}")
+
+
+COMMANDS = (estimate, characterize, validate, compare, place)

@@ -1,0 +1,67 @@
+"""A waveform beside the record of a comparison: what `cosim --waves` adds to the step's folder."""
+
+from pathlib import Path
+
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets import registry as datasets
+from xnoreplay.flow.pipeline.steps import Settings
+from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run.progress import Progress, Silent
+from xnoreplay.flow.verify.cosim import waveforms as waves
+from xnoreplay.flow.verify.cosim import window
+from xnoreplay.flow.verify.cosim.chip import opened, read_verilog
+from xnoreplay.flow.verify.cosim.step import script_of
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+
+
+class Recording:
+    """A window of the script that a run folder's comparison carries out.
+
+    Parameters
+    ----------
+    folder : Path
+        Its steps export and generate are up to date.
+    text : str
+        As `window.parse` reads it.
+
+    Raises
+    ------
+    SpecError
+        Where the script has no such window, or it is too long: for the Verilog that is recorded; of a
+        netlist, which is longer, only `write` can say.
+    """
+
+    def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:
+        self.folder, self.settings, self.text, self.progress = folder, settings, text, progress
+        waves.check_simulator(settings.simulator)
+        self.bundle = bundles.read(folder / "export" / trained.BUNDLE)
+        preset = settings.preset
+        with progress.task("images and commands of the script"):
+            images = datasets.at_hand(preset, Silent())  # the comparison says what they are
+            self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
+        plan = plans.compile(preset.network, preset.target)
+        self.spans = window.spans(plan, self.bundle, self.script, progress)
+        self.source = settings.verilog or folder / "generate"
+        waves.check_room(
+            read_verilog(self.source, settings.trust), *window.resolve(text, self.spans)
+        )
+
+    def write(self) -> dict:
+        """Carry the script out up to the window, and leave its waveform; raises as `waves.write`."""
+        settings = self.settings
+        with (
+            guard.locked(self.folder),
+            guard.interruptible(),
+            opened(
+                settings.preset,
+                self.bundle,
+                self.source,
+                self.progress,
+                faults=settings.faults,
+                netlist=settings.netlist,
+                trust=settings.trust,
+            ) as bench,
+        ):
+            target = self.folder / "cosim" / waves.FOLDER
+            return waves.write(bench, self.script, self.text, self.spans, target)

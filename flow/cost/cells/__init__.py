@@ -1,0 +1,1 @@
+"""Costs measured from a Liberty file or from CACTI. Begin with `characterize`."""

@@ -1,0 +1,320 @@
+"""Recorded activity of a lane and of the update unit: inputs and outputs of every cycle.
+
+A lane's comes from the simulator's trace of an inference and of the beginning of a session; the
+update unit's from the proxies, gradients and random draws of minibatches of that session.
+"""
+
+import numpy as np
+
+from xnoreplay.flow.cost import workload
+from xnoreplay.flow.cost.cells.gate_level import Activity, Unit
+from xnoreplay.spec import lfsr
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.learning_plan import LearningPlan
+from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+LEARNING_CYCLES = 4000  # of a session's beginning
+UPDATE_ROWS = 60  # rows that the update unit is watched over
+CONJOIN = ("back", "output.update", "hidden.update")
+
+
+def lane_unit(plan: Plan) -> Unit:
+    """One lane of the array as Verilog of its own."""
+    from xnoreplay.hw import verilog
+    from xnoreplay.hw.inference.array import Lane
+
+    target = plan.target
+    lane = Lane(target.channels, plan.slots, target.node_fold, plan.accumulator_bits)
+    text = verilog.convert(lane, "lane")
+    slot = max(1, (plan.slots - 1).bit_length())
+    return Unit(
+        "lane",
+        text,
+        {
+            "valid": 1,
+            "slot": slot,
+            "taps": 4,
+            "first": 1,
+            "conjoin": 1,
+            "x": target.window,
+            "wen": 9,
+            "waddr": slot,
+            "wdata": target.window,
+        },
+        {"acc": plan.accumulator_bits},
+    )
+
+
+def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, int]]:
+    """Trace lines of an inference and the beginning of a session, and lane 0's beats by mode."""
+    from xnoreplay.sim.run import Simulator
+    from xnoreplay.spec import bundle as bundles
+
+    plan = plans.compile(preset.network, preset.target)
+    met = workload.samples(preset, bundle)
+    chip = Simulator(
+        plan,
+        bundle or bundles.random(preset.network, 0, preset.scenario.max_pixel),
+        "step",
+        trace=True,
+    )
+    chip.arrive(preset.scenario.base)
+    image = np.random.default_rng(0).integers(0, 256, preset.network.image_shape, dtype=np.uint8)
+    lines = list(chip.infer(image).trace)
+    chip.remember(met.remembered, met.remembered_class)
+    if plan.replay.staging:
+        for latent, label in zip(met.arriving[:40], met.arriving_class[:40].tolist(), strict=True):
+            chip.enter_latent(latent, label)
+    chip.abort(LEARNING_CYCLES)
+    lines += chip.retrain().trace
+    beats = {"xnor": 0, "and": 0}
+    for line in lines:
+        items = line.split()
+        x = next((i for i in items if i.startswith("x=")), None)
+        if x and int(x.split("/")[3], 16) & 1:
+            beats["and" if items[1] in CONJOIN else "xnor"] += 1
+    return lines, beats
+
+
+def lane_activity(plan: Plan, lines: list[str]) -> Activity:
+    """Lane 0's ports over traced cycles; its sums are held to the trace's."""
+    slots = plan.slots
+    held = {"x": 0}
+    # What comes with an operand is there a cycle before the trace shows it in the stream register.
+    control = {"valid": 0, "slot": 0, "taps": 0, "first": 0, "conjoin": 0}
+    beside, inputs, pending = [], [], True
+    sums = [_sum_of(line) for line in lines]
+    for t, line in enumerate(lines):
+        items = line.split()
+        control = control | {"valid": 0}
+        now: dict[str, int] = {}
+        for item in items[2:]:
+            if item.startswith("x="):
+                x, slot, taps, lanes = item[2:].split("/")
+                held = {"x": int(x, 16)}
+                control = {
+                    "valid": int(lanes, 16) & 1,
+                    "slot": int(slot),
+                    "taps": int(taps),
+                    "first": 0,
+                    "conjoin": int(items[1] in CONJOIN),
+                }
+                if control["valid"] and not control["conjoin"]:
+                    control["first"] = int(pending)
+                    pending = t + 3 < len(lines) and sums[t + 3] is not None
+            elif item.startswith("lane.file.w@"):
+                address, _, rest = item[len("lane.file.w@") :].partition("=")
+                value, mask = rest.split("/")
+                if int(address) < slots:
+                    now |= {
+                        "wen": int(mask, 16),
+                        "waddr": int(address) % slots,
+                        "wdata": int(value, 16),
+                    }
+        beside.append(control)
+        inputs.append(now | held)
+    activity = Activity()
+    for t, (own, following) in enumerate(zip(inputs, [*beside[1:], control], strict=True)):
+        activity.inputs.append(own | following)
+        shown = sums[t] if t > 2 and beside[t - 3]["valid"] else None
+        activity.outputs.append({} if shown is None else {"acc": shown})
+    return activity
+
+
+def _sum_of(line: str) -> int | None:
+    """The first lane's sum that a cycle shows."""
+    item = next((i for i in line.split() if i.startswith("acc=")), None)
+    return int(item[4:].split(",")[0]) if item else None
+
+
+def update_unit(plan: Plan) -> Unit:
+    """The update unit as Verilog of its own."""
+    from amaranth.hdl import Shape
+
+    from xnoreplay.hw import verilog
+    from xnoreplay.hw.learning.planes import stage_layout, sum_bits
+    from xnoreplay.hw.learning.update import UpdateUnit
+
+    unit = UpdateUnit(plan, sum_bits(plan))
+    text = verilog.convert(unit, "update_unit")
+    stage = Shape.cast(stage_layout(plan)).width
+    low = plan.memory("cls.low")
+    top = plan.memory("cls.top")
+    inputs = {
+        "of_output": 1,
+        "of_hidden": 1,
+        "read": stage,
+        "step": stage,
+        "write": stage,
+        "gradient": unit.sum_bits * unit.segment,
+        "random": 32,
+        "low_read__data": low.width,
+        "top_rdata": COPIES * top.width,
+    }
+    return Unit("update_unit", text, inputs, {"low_write__data": low.width})
+
+
+def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, int]:
+    """The update unit's ports over some rows of an output update, and how many segments they have.
+
+    Proxies, gradients and draws are those of the session; a segment takes as many beats as the
+    planes of its row need.
+    """
+    from xnoreplay.hw.learning.planes import stage_layout
+    from xnoreplay.sim.fast import arithmetic as kernels
+    from xnoreplay.sim.learner import Learner
+    from xnoreplay.spec import bundle as bundles
+    from xnoreplay.spec.bits import signed
+    from xnoreplay.spec.learning import class_weights
+
+    plan, net, target = plans.compile(preset.network, preset.target), preset.network, preset.target
+    extra, met = LearningPlan(plan), workload.samples(preset, bundle)
+    learner = Learner(bundle or bundles.random(net, 0, preset.scenario.max_pixel), target)
+    learner.arrive(preset.scenario.seen(1))
+    pool = np.concatenate([met.remembered, met.arriving])
+    labels = np.concatenate([met.remembered_class, met.arriving_class]).astype(np.int64)
+    weights = np.array(
+        class_weights(np.bincount(labels, minlength=learner.seen).tolist()), np.int64
+    )
+    order = np.random.default_rng(0).permutation(len(labels))
+    work, constants, rule = learner._work, learner._c, learner.rule
+    layout = stage_layout(plan)
+    beats: list[dict] = []
+    for first in range(0, len(order), target.batch):
+        chosen = order[first : first + target.batch]
+        n = len(chosen)
+        work.v[:n, : net.latent] = signed(pool[chosen]).astype(np.int8)
+        work.label[:n] = labels[chosen]
+        kernels.forward(learner.proxies, work, n, learner.seen)
+        kernels.errors(
+            constants, learner.proxies, work, n, learner.seen, weights, rule.delta_shift(0)
+        )
+        state = int(learner.proxies.random[1])
+        before = learner.proxies.output.copy()
+        deltas, inputs = work.q[: learner.seen, :n].copy(), work.v[:n].astype(np.int64)
+        kernels.update(constants, learner.proxies, work, n, learner.seen)
+        for row in range(learner.seen):
+            planes = int(work.planes[0, row])
+            if not planes or len({b["row"] for b in beats}) > UPDATE_ROWS:
+                continue
+            gradient = deltas[row].astype(np.int64) @ inputs
+            state = _row(
+                beats,
+                plan,
+                extra,
+                row,
+                gradient,
+                before[row],
+                learner.proxies.output[row],
+                state,
+                -(-planes // target.lanes),
+            )
+        if len(beats) > 40 * UPDATE_ROWS:
+            break
+    return _played(beats, layout, plan), sum(b["last"] for b in beats)
+
+
+def _row(beats, plan, extra, row, gradient, before, after, state, groups) -> int:
+    """Beats of one row; returns the state of the random register."""
+    net, segment = plan.network, plan.target.segment
+    spans = ((0, net.latent, 0), (net.latent, net.skip, extra.latent_segments))
+    for start, stop, base in spans:
+        for first in range(start, stop, segment):
+            last = min(first + segment, stop)
+            state = lfsr.draw(state)
+            index = base + (first - start) // segment
+            channel = first - start
+            word = channel // plan.target.channels + (plan.replay.words if start else 0)
+            part = channel % plan.target.channels // segment
+            for group in range(groups):
+                beats.append(
+                    {
+                        "row": row,
+                        "index": index,
+                        "word": word,
+                        "part": part,
+                        "last": group == groups - 1,
+                        "random": state,
+                        "gradient": gradient[first:last],
+                        "before": before[:, first:last],
+                        "after": after[:, first:last].copy(),
+                    }
+                )
+    return state
+
+
+def _codes(theta: np.ndarray, bits: int) -> np.ndarray:
+    """Proxies in offset binary."""
+    return theta.astype(np.int64) + (1 << bits - 1)
+
+
+def _played(beats: list[dict], layout, plan: Plan) -> Activity:
+    """Ports in each cycle: a beat is read, in the next stepped, in the one after written."""
+    n, segment = plan.rule.proxy_bits, plan.target.segment
+    from xnoreplay.hw.learning.planes import sum_bits
+
+    wide = sum_bits(plan)
+    low_bits = plan.rule.low_bits
+    granules = plan.memory("cls.top").width // segment
+    activity = Activity()
+    stages = [
+        layout.const(
+            {
+                "beat": 1,
+                "last": b["last"],
+                "row": b["row"],
+                "index": b["index"],
+                "word": b["word"],
+                "part": b["part"],
+            }
+        ).as_bits()
+        for b in beats
+    ]
+    for t in range(len(beats) + 2):
+        now, out = {"of_output": 1}, {}
+        if t < len(beats):
+            now["read"] = stages[t]
+            now["gradient"] = sum(
+                (int(g) & (1 << wide) - 1) << wide * i for i, g in enumerate(beats[t]["gradient"])
+            )
+        if 0 < t <= len(beats):
+            b = beats[t - 1]
+            now |= {"step": stages[t - 1], "random": b["random"]}
+            codes = _codes(b["before"], n)
+            now["low_read__data"] = _low(codes, low_bits)
+            now["top_rdata"] = _tops(codes, b, plan, granules)
+        if t > 1:
+            b = beats[t - 2]
+            now["write"] = stages[t - 2]
+            if b["last"]:
+                out["low_write__data"] = _low(_codes(b["after"], n), low_bits)
+        activity.inputs.append(now)
+        activity.outputs.append(out)
+    return activity
+
+
+def _low(codes: np.ndarray, bits: int) -> int:
+    copies = len(codes)
+    return sum(
+        (int(codes[c, i]) & (1 << bits) - 1) << bits * (i * copies + c)
+        for i in range(codes.shape[1])
+        for c in range(copies)
+    )
+
+
+def _tops(codes: np.ndarray, beat: dict, plan: Plan, granules: int) -> int:
+    """Both copies' rows of cls.top, with the segment's top bits in their granule."""
+    n, segment, width = plan.rule.proxy_bits, plan.target.segment, plan.memory("cls.top").width
+    copies = len(codes)
+    word = beat["word"]
+    place = (word % 9) * plan.target.node_fold + beat["part"]
+    value = 0
+    for e in range(COPIES):
+        source, bit = (codes[e], n - 1) if copies == COPIES else (codes[0], n - 1 - e)
+        for i, code in enumerate(source):
+            value |= (int(code) >> bit & 1) << e * width + place * segment + i
+    assert place < granules
+    return value

@@ -1,0 +1,285 @@
+"""Memory map and energy: what the plan holds, and counted events times costs.
+
+An estimate counts the accesses of every memory and the events of the datapath. What it leaves out is
+listed in `costs/README.md`, "Not counted".
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost.memory_map import memory_map
+from xnoreplay.flow.cost.tables import gates, measured
+from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS, RECIPROCAL_BITS
+from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.learning import P_BITS
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.plan import Plan
+
+UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
+OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an energy estimate; costs and energies in J, low to high."""
+
+    part: str
+    event: str
+    count: float
+    cost: tuple[float, float, float]
+    joules: tuple[float, float, float]
+    source: str
+
+
+def _row(part: str, event: str, count: float, cost: costs.Cost, times: float = 1) -> Row:
+    each = (cost.low * times, cost.nominal * times, cost.high * times)
+    low, nominal, high = (count * c for c in each)
+    return Row(part, event, count, each, (low, nominal, high), cost.source)
+
+
+def units(plan: Plan) -> dict[str, int]:
+    """What one event is worth: the names in the `times` column of `costs/events.csv`.
+
+    Bits of registers and additions follow from the ranges in `docs/learning_rule.md`; a sample's
+    error unit is charged for every class of the network, seen or not.
+    """
+    net, target, size = plan.network, plan.target, gates.Sizes.of(plan)
+    beats = max(op.beats for op in plan.convolutions)
+    return {
+        "channels": target.channels,
+        "window": target.window,
+        "control": CONTROL_BITS,
+        "flip_flops": gates.flip_flops(plan),
+        "accumulator": size.accumulator,
+        # Three rows of a line buffer, each two pixels long.
+        "line_registers": 3 * 2 * beats * target.channels,
+        # The registers of a lane's tree, and its accumulator.
+        "pipeline": gates.tree_registers(plan) + size.accumulator,
+        "thermometer": plan.input.pixels * plan.input.channels * 8,
+        "lgap": net.lgap_map.bits * 2 * net.lgap_map.pixels.bit_length(),
+        "node": TAPS * target.node_fold,
+        "node_sum": size.gradient,
+        "error_multiply": net.classes * (EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * size.weight),
+        "error_add": net.classes * (2 * size.logit + P_BITS) + RECIPROCAL_BITS * P_BITS,
+        "error_draw": net.classes * LFSR_BITS,
+        "update": target.segment * target.proxies_per_pair * (target.proxy_bits + size.gradient),
+        "hidden_update": target.segment * (target.proxy_bits + size.gradient),
+        "draw": LFSR_BITS,
+    }
+
+
+def cell_operations(plan: Plan, counters: Mapping[str, float]) -> float:
+    """One-bit cells that worked: enabled taps of G cells, and learning nodes."""
+    worth = units(plan)
+    taps, nodes = counters.get("array.taps", 0), counters.get("array.nodes", 0)
+    return taps * worth["channels"] + nodes * worth["node"]
+
+
+def energy(
+    plan: Plan,
+    counters: Mapping[str, float],
+    cycles: float,
+    instances: Iterable[Memory] | None = None,
+) -> list[Row]:
+    """Energy of counted events on the plan's target.
+
+    Parameters
+    ----------
+    plan : Plan
+    counters : dict of str to int
+        Events by name; ``<memory>.reads`` and ``<memory>.writes`` count whole words of one instance.
+    cycles : float
+        Clock cycles, for leakage.
+    instances : iterable of Memory, optional
+        Memories of the chip, where they are not the plan's.
+
+    Raises
+    ------
+    CostError
+        For a counter without a cost: an absent cost is never zero.
+    """
+    memories = {m.name: m for m in instances or plan.memories}
+    if "cls.low" not in memories:
+        counters = {**counters, "cls.low.writes": _updated_segments(counters)}
+    seconds = cycles / plan.target.clock_hz
+    rows = []
+    for memory in memories.values():
+        cost = costs.memory(memory.depth, memory.width, plan.target)
+        for way, each in (("reads", cost.read), ("writes", cost.write)):
+            count = counters.get(f"{memory.name}.{way}", 0)
+            if count:
+                rows.append(_row(memory.name, way, count, each))
+        taps = counters.get(f"{memory.name}.tap_writes", 0)
+        if taps:
+            rows.append(_row(memory.name, "tap_writes", taps, cost.write, 1 / TAPS))
+        rows.append(_row(memory.name, "leakage", memory.count, cost.leakage, seconds))
+    leak = gates.leakage(plan.target)
+    for part, n in gates.gates(plan).items():
+        rows.append(_row(f"{part}, logic", "leakage", round(n), leak, seconds))
+    rows += _logic_rows(plan, counters, memories)
+    own = measured.logic()
+    return rows if own is None else _measured_rows(plan, counters, seconds, rows, own)
+
+
+def _updated_segments(counters: Mapping[str, float]) -> float:
+    """Segments of output rows that were updated on a chip whose proxies are their pair of weights.
+
+    No memory of low bits counts them there. Each segment writes cls.top twice, one of a hidden row once.
+    """
+    return (counters.get("cls.top.writes", 0) - counters.get("cls.hidden_low.writes", 0)) / COPIES
+
+
+def _measured_rows(
+    plan: Plan, counters: Mapping[str, float], seconds: float, rows: list[Row], own: measured.Logic
+) -> list[Row]:
+    """Rows of a user's cells in place of the cited ones of lanes and update unit."""
+    own.check(plan)
+    lanes, cycles = plan.target.lanes, counters.get("cycles", 0)
+    beats = counters.get("lane.file.reads", 0)
+    updates = {n: counters.get(f"{n}.writes", 0) for n in UPDATED}
+
+    def replaced(row: Row) -> bool:
+        part = row.part.removesuffix(", logic")
+        if part in measured.LANE_PARTS:
+            return True
+        # The draw of the random register is not in the unit.
+        draw = row.event != "leakage" and "flip-flop clocked" in row.source
+        return part in measured.UPDATE_PARTS and not draw
+
+    found = [
+        _row("array", "lane.file.reads", beats, own.lane_beat),
+        _row("clock", "cycles, clock pins of lanes", cycles * lanes, own.lane_clock),
+        _row("clock", "cycles, clock pins of update unit", cycles, own.update_clock),
+        _row("lanes, logic", "leakage", lanes, own.lane_leakage, seconds),
+        _row("update units, logic", "leakage", 1, own.update_leakage, seconds),
+    ]
+    found += [
+        _row("update units", f"{n}.writes", count, own.update_segment)
+        for n, count in updates.items()
+        if count
+    ]
+    return [r for r in rows if not replaced(r)] + [r for r in found if r.count]
+
+
+def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[str]) -> list[Row]:
+    accesses = {f"{name}.{way}" for name in memories for way in ("reads", "writes")}
+    worth = units(plan)
+    events = costs.table("events.csv")
+    rows = []
+    for counter, count in counters.items():
+        entries = [e for e in events if e["counter"] == counter]
+        if not entries and counter not in accesses:
+            raise costs.CostError(
+                f"events.csv must have a cost for the counter {counter!r}, but has none"
+            )
+        for e in entries:
+            if e["cost"] and count:
+                cost = costs.logic(e["cost"], plan.target)
+                rows.append(_row(e["part"], counter, count, cost, worth[e["times"]]))
+    return rows
+
+
+def total(rows: Iterable[Row]) -> tuple[float, float, float]:
+    """Sum of energies, J, low to high.
+
+    >>> total([])
+    (0, 0, 0)
+    """
+    rows = list(rows)
+    low, nominal, high = (sum(r.joules[i] for r in rows) for i in range(3))
+    return low, nominal, high
+
+
+def by_part(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
+    """Energy of each part, J, greatest nominal first."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(row.part, []).append(row)
+    sums = {part: total(part_rows) for part, part_rows in parts.items()}
+    return dict(sorted(sums.items(), key=lambda item: -item[1][1]))
+
+
+GROUPS = {
+    "array": ("array", "array operand", "array pipeline", "window", "node sums"),
+    "accumulators": ("accumulators",),
+    "update units": ("update units",),
+    "error unit (softmax)": ("error unit",),
+    "input, LGAP, control": ("input", "lgap", "control"),
+    "clock tree": ("clock",),
+}
+"""Parts of the logic by what a reader asks for; memories are groups of their own."""
+
+
+def split(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
+    """Energy of array, accumulators, update, error unit, each memory's reads and writes, leakage
+    and clock, J, low to high."""
+    group_of = {part: group for group, parts in GROUPS.items() for part in parts}
+    groups: dict[str, list[Row]] = {group: [] for group in GROUPS}
+    for row in rows:
+        if row.event == "leakage":
+            logic = row.part.endswith(", logic")
+            name = "leakage, logic" if logic else "leakage, memories"
+        elif row.part in group_of:
+            name = group_of[row.part]
+        else:
+            name = f"{row.part}, {'reads' if row.event == 'reads' else 'writes'}"
+        groups.setdefault(name, []).append(row)
+    return {name: total(group) for name, group in groups.items() if group}
+
+
+def price(
+    plan: Plan,
+    counters: Mapping[str, float],
+    cycles: float,
+    instances: Iterable[Memory] | None = None,
+) -> dict:
+    """Rows, sums by part and by `split`, time, power and energy an operation of one counted run."""
+    rows = energy(plan, counters, cycles, instances)
+    sums = total(rows)
+    seconds = cycles / plan.target.clock_hz
+    ops = OPS_PER_CELL * cell_operations(plan, counters)
+    return {
+        "rows": [asdict(r) for r in rows],
+        "parts": by_part(rows),
+        "split": split(rows),
+        "total": sums,
+        "cycles": cycles,
+        "seconds": seconds,
+        "watts": [j / seconds for j in sums] if seconds else [0.0] * 3,
+        "operations": ops,
+        "joules_per_operation": [j / ops for j in sums] if ops else None,
+    }
+
+
+def report(plan: Plan, phases: dict[str, dict]) -> dict:
+    """The estimate of several counted runs.
+
+    Parameters
+    ----------
+    plan : Plan
+    phases : dict
+        Name of a run ("inference", "session") -> ``{"counters": {...}, "cycles": int}``.
+    """
+    if not phases:
+        raise XnoreplayError("an estimate must be given the counters of at least one run, not none")
+    estimates = {name: price(plan, run["counters"], run["cycles"]) for name, run in phases.items()}
+    return {
+        "memory": memory_map(plan),
+        "area": gates.area(plan),
+        "energy": estimates,
+        "technology": technology(plan),
+        "published": costs.published(plan.target),
+    }
+
+
+def technology(plan: Plan) -> dict:
+    """Node, type, supply and clock that everything is priced at."""
+    target = plan.target
+    return {
+        "node": target.technology,
+        "device_type": target.device_type,
+        "supply_v": costs.supply(costs.node_of(target), target.device_type),
+        "clock_hz": target.clock_hz,
+    }

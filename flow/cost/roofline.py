@@ -1,0 +1,89 @@
+"""Roofline of the array: operations a cycle of each phase, under what cells and memories allow.
+
+Operations are one-bit XNORs, ANDs and their additions. Intensity is operations a bit that the large
+memories (all but the lane files and line buffers, which belong to the array) move; the roofs are all
+cells in each cycle, and the bits that the memories of a run could move in a cycle.
+"""
+
+from dataclasses import dataclass
+
+from xnoreplay.flow.cost.estimate import OPS_PER_CELL, cell_operations
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.plan import Plan
+
+ARRAY_ROLES = ("buffers",)
+PLANES = ("batch.delta", "batch.hidden_delta", "batch.class_delta")
+
+
+@dataclass(frozen=True)
+class Dot:
+    """One phase: operations a bit moved, operations a cycle, and the share of cycles with a beat.
+
+    utilisation : operations of those that all cells could do
+    """
+
+    phase: str
+    intensity: float
+    rate: float
+    busy: float
+    utilisation: float
+    cycles: int
+
+
+def peak(plan: Plan) -> int:
+    """Operations a cycle of all cells."""
+    return OPS_PER_CELL * plan.target.cells
+
+
+def bandwidth(plan: Plan, phases: dict[str, dict[str, float]]) -> int:
+    """Bits a cycle of the memories that a run uses, if each moved a row each way it is used.
+
+    The classifier's memory has two rows a cycle, those of deltas one for each bit-plane, of
+    classes in as many banks as errors are computed at once.
+    """
+    rows = {"cls.top": COPIES} | dict.fromkeys(PLANES, plan.rule.delta_bits)
+    rows["batch.class_delta"] *= plan.target.error_units
+    used = {name for events in phases.values() for name, n in events.items() if n}
+    return sum(
+        m.width * m.count * rows.get(m.name, 1)
+        for m in _outside(plan)
+        for way in ("reads", "writes")
+        if f"{m.name}.{way}" in used
+    )
+
+
+def _outside(plan: Plan) -> list[Memory]:
+    """Memories that are not part of the array."""
+    return [m for m in plan.memories if m.role not in ARRAY_ROLES]
+
+
+def moved_bits(plan: Plan, counters: dict[str, float]) -> float:
+    """Bits read and written of the memories outside the array."""
+    return sum(
+        counters.get(f"{m.name}.{way}", 0) * m.width
+        for m in _outside(plan)
+        for way in ("reads", "writes")
+    )
+
+
+def dots(plan: Plan, phases: dict[str, dict[str, float]]) -> list[Dot]:
+    """Every phase that took cycles; those without operations have none a bit."""
+    found = []
+    for phase, events in phases.items():
+        cycles = events["cycles"]
+        if not cycles:
+            continue
+        operations = OPS_PER_CELL * cell_operations(plan, events)
+        bits = moved_bits(plan, events)
+        found.append(
+            Dot(
+                phase,
+                operations / bits if bits else 0.0,
+                operations / cycles,
+                events["array.beats"] / cycles,
+                operations / cycles / peak(plan),
+                int(cycles),
+            )
+        )
+    return found

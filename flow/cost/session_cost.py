@@ -1,0 +1,125 @@
+"""What it costs to learn a task's classes: one preset, its counted workloads, and the tables."""
+
+from xnoreplay.flow.cost import estimate, workload
+from xnoreplay.flow.cost import memory_map as footprint
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost.tables import gates
+from xnoreplay.flow.run import files
+from xnoreplay.spec import learning_plan
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+RUNS = {
+    "inference": "one inference",
+    "sample": "one new sample, learned",
+    "epoch": "one epoch",
+    "session": "one session",
+}
+
+
+def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | None = None) -> dict:
+    """Memory, time and energy of a session, latent beside native replay.
+
+    Parameters
+    ----------
+    bundle : Bundle, optional
+        Without one, weights and latents are random bits.
+    task : int
+        Which session, from 1.
+    expected : dict of str to int, optional
+        Counters of the same session as another step counted them, with the images themselves.
+
+    Returns
+    -------
+    dict
+        preset, origin (of weights and latents), task, new_classes, new_samples, remembered,
+        technology, memory, area, runs: of `native.VARIANTS` and `RUNS`, each as `estimate.price`
+        gives it; refused: why a native variant has no price; phases: counters of each phase of
+        inference and session.
+
+    Raises
+    ------
+    CostError
+        Where a cost of the chip itself is not in the tables.
+    CheckFailure
+        Where the counters are not the expected ones.
+    """
+    plan = plans.compile(preset.network, preset.target)
+    learning_plan.check_cycles(plan)
+    met = workload.samples(preset, bundle, task)
+    learned = workload.session(preset, bundle, met, task)
+    if expected is not None and met.real and learned.counters != expected:
+        wrong = [k for k, n in expected.items() if learned.counters.get(k) != n]
+        raise CheckFailure(
+            f"the session must count {wrong[0]} = {expected[wrong[0]]} as the simulate step does, "
+            f"not {learned.counters.get(wrong[0])}"
+        )
+    inference = workload.inference(preset, bundle)
+    runs, refused = {}, {}
+    for name in native.VARIANTS:
+        try:
+            runs[name] = variant(plan, inference, learned, name)
+        except costs.CostError as error:
+            if name == native.LATENT:
+                raise
+            refused[name] = str(error)
+    weights = "random bits" if bundle is None else "the bundle's"
+    return {
+        "preset": preset.name,
+        "origin": f"weights: {weights}; latents: {met.origin}",
+        "task": task,
+        "new_classes": workload.expected_new(preset.scenario, task),
+        "new_samples": len(met.arriving_class),
+        "remembered": len(met.remembered_class),
+        "technology": estimate.technology(plan) | {"slowest": slowest(plan)},
+        "memory": footprint.memory_map(plan),
+        "area": gates.area(plan),
+        "runs": runs,
+        "refused": refused,
+        "phases": {"inference": inference.phases, "session": learned.phases},
+    }
+
+
+def slowest(plan: Plan) -> dict:
+    """The SRAM that limits the clock: its name, and nanoseconds from address to word."""
+    times = {m.name: costs.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
+    name = max(times, key=lambda n: times[n])
+    return {"memory": name, "ns": times[name]}
+
+
+WROTE = files.json_with("preset", "technology", "memory", "runs", "phases")
+"""Whether a file is what `xnoreplay estimate --json` writes of `run`."""
+
+
+def variant(
+    plan: Plan, inference: workload.Workload, learned: workload.Workload, name: str
+) -> dict[str, dict]:
+    """Prices of `RUNS` on a chip of one variant."""
+    instances = native.memories(plan, name)
+    session = native.workload(plan, learned, name)
+    samples = learned.phases["input"]["images"]
+    epochs = plan.target.epochs
+    # Of native replay the extractor works at every visit, which is in the epoch.
+    every = [*workload.EPOCH_PHASES, native.BACKWARD]
+    every += workload.feature_phases(plan) if name != native.LATENT else []
+    epoch = _divided(session.of(every), epochs)
+    counted = {
+        "inference": native.inference(inference, name),
+        "sample": _divided(session, samples),
+        "epoch": epoch,
+        "session": session,
+    }
+    return {
+        run: estimate.price(plan, work.counters, work.cycles, instances)
+        for run, work in counted.items()
+    }
+
+
+def _divided(work: workload.Workload, by: float) -> workload.Workload:
+    return workload.Workload(
+        {p: {name: n / by for name, n in events.items()} for p, events in work.phases.items()}
+    )

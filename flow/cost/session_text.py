@@ -1,0 +1,164 @@
+"""An estimate as text: tables for a terminal, and the way from each figure to its counter."""
+
+from collections.abc import Iterable
+
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost.session_cost import RUNS
+from xnoreplay.flow.output.quantities import KIB, kib, quantity
+from xnoreplay.spec.errors import SpecError, shown
+
+NOT_COUNTED = (
+    "Not counted: pads, the host, wires between blocks, glitches. Native replay that retrains its\n"
+    "extractor is a closed form of a chip that is not generated; see flow/cost/replay_variants.py. How far published\n"
+    "chips are from what the same tables predict: xnoreplay validate."
+)
+BOUNDS = ("low", "nominal", "high")
+
+
+def columns(head: list[str], rows: Iterable[list[str]]) -> str:
+    """A table whose first column is flush left and the others flush right.
+
+    >>> print(columns(["a", "b"], [["x", "10"], ["yy", "2"]]))
+    a    b
+    x   10
+    yy   2
+    """
+    table = [head, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    lines = []
+    for row in table:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def text(tree: dict) -> str:
+    """What `xnoreplay estimate` prints of a `session_cost.run`."""
+    where = tree["technology"]
+    head = (
+        f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "
+        f"{quantity(float(where['clock_hz']), 'Hz')}; {tree['origin']}\n"
+        f"session {tree['task']}: {tree['new_classes']} new classes, {tree['new_samples']:,} new "
+        f"images, {tree['remembered']:,} latents remembered"
+    )
+    blocks = [
+        head + _slowest(where),
+        _instances(tree["memory"]),
+        _roles(tree["memory"]),
+        _area(tree["area"]),
+        _runs(tree["runs"], tree["refused"]),
+        _split(tree["runs"][native.LATENT]),
+        NOT_COUNTED,
+    ]
+    return "\n\n".join(blocks)
+
+
+def _slowest(where: dict) -> str:
+    """Whether the memories keep up with the clock."""
+    slowest, period = where["slowest"], 1e9 / where["clock_hz"]
+    if not slowest["ns"]:
+        return ""
+    line = f"\nslowest SRAM: {slowest['memory']}, {slowest['ns']:.2f} ns of the clock's {period:.2f} ns"
+    return line if slowest["ns"] <= period else f"{line}: the clock is too fast for it"
+
+
+def _instances(memory: dict) -> str:
+    rows = [
+        [
+            m["name"],
+            m["role"],
+            f"{m['depth']:,}x{m['width']}",
+            str(m["count"]),
+            f"{m['bits']:,}",
+            f"{m['kib']:,.3f}",
+        ]
+        for m in memory["instances"]
+    ]
+    rows.append(["all", "", "", "", f"{memory['bits']:,}", kib(memory["bits"])])
+    return columns(["memory", "role", "words", "instances", "bits", "KiB"], rows)
+
+
+def _roles(memory: dict) -> str:
+    variants = memory["variants"]
+    names = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
+    rows = [
+        [role, *(f"{v['roles'].get(role, 0) / KIB:,.1f}" for v in variants.values())]
+        for role in names
+    ]
+    rows.append(["all", *(f"{v['bits'] / KIB:,.1f}" for v in variants.values())])
+    return columns(["KiB by role", *(v["title"] for v in variants.values())], rows)
+
+
+def _area(area: dict) -> str:
+    rows = [[part, *(f"{v:.3f}" for v in bounds)] for part, bounds in area.items()]
+    sums = [sum(bounds[i] for bounds in area.values()) for i in range(3)]
+    rows.append(["all", *(f"{v:.3f}" for v in sums)])
+    return columns(["mm2 of cells", *BOUNDS], rows)
+
+
+def _runs(variants: dict, refused: dict[str, str]) -> str:
+    rows = []
+    for name, runs in variants.items():
+        for run, title in RUNS.items():
+            price = runs[run]
+            rows.append(
+                [
+                    f"{native.VARIANTS[name]}: {title}",
+                    f"{price['cycles']:,.0f}",
+                    quantity(float(price["seconds"]), "s"),
+                    *(quantity(float(j), "J") for j in price["total"]),
+                ]
+            )
+    lines = [columns(["run", "cycles", "time", *BOUNDS], rows)]
+    lines += [f"{native.VARIANTS[name]}: not priced: {why}" for name, why in refused.items()]
+    return "\n".join(lines)
+
+
+def _split(runs: dict) -> str:
+    session, inference = runs["session"]["split"], runs["inference"]["split"]
+    names = list(dict.fromkeys([*session, *inference]))
+    rows = [
+        [
+            name,
+            *(quantity(float(v), "J") for v in inference.get(name, (0, 0, 0))),
+            *(quantity(float(v), "J") for v in session.get(name, (0, 0, 0))),
+        ]
+        for name in sorted(names, key=lambda n: -session.get(n, (0, 0, 0))[1])
+    ]
+    head = [f"{run}, {bound}" for run in ("inference", "session") for bound in BOUNDS]
+    return columns(["energy, latent replay", *head], rows)
+
+
+def explain(tree: dict, figure: str = "") -> str:
+    """Every figure's counter, cost and source; or those whose name has `figure` in it.
+
+    Raises
+    ------
+    SpecError
+        Where no figure has.
+    """
+    lines = []
+    for variant, runs in tree["runs"].items():
+        for run, price in runs.items():
+            for row in price["rows"]:
+                name = f"{variant}.{run}.{row['part']}.{row['event']}"
+                if figure not in name:
+                    continue
+                costs = " / ".join(quantity(float(c), "J") for c in row["cost"])
+                joules = " / ".join(quantity(float(j), "J") for j in row["joules"])
+                lines.append(
+                    f"{name}: {row['count']:,.6g} x {costs} = {joules}\n    {row['source']}"
+                )
+    for run, phases in tree["phases"].items():
+        for phase, events in phases.items():
+            for counter, n in events.items():
+                name = f"counter.{run}.{phase}.{counter}"
+                if figure and figure in name and n:
+                    lines.append(f"{name}: {n:,}")
+    if not lines:
+        raise SpecError(
+            f"a figure to explain must have {shown(figure)} in its name, but none has; names are "
+            "VARIANT.RUN.PART.EVENT, such as latent.session.weights.fe.reads"
+        )
+    return "\n".join(lines)

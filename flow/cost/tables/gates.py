@@ -1,0 +1,205 @@
+"""Gates, flip-flops and area of the chip's logic, by closed form, and what they leak and clock.
+
+A gate is a two-input NAND. The forms count the units of `hw/` that grow with the dials; the
+sequencer and its addresses are an allowance. Event counters and the host port are left out, as are
+the cells of memories, which `costs.memory` prices.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.spec.learning import EXP_TABLE, P_BITS, WEIGHT_BITS
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.target import TargetSpec
+
+CONTROL_BITS = 512  # allowance: registers of sequencer, addresses and commands, clocked each cycle
+CONTROL_ADDERS = 256  # allowance: bits of their counters and comparisons
+NAND_WIDTH = 6  # transistor width of a NAND, in feature sizes, that leaks on average
+EXP_BITS, RECIPROCAL_BITS, LFSR_BITS = 8, 5, 32
+LFSRS = 3
+DRAW_XORS = 8 * 3  # of one draw: eight new bits, each of four old ones
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Widths of the datapath's registers, in bits; from the ranges in `docs/learning_rule.md`."""
+
+    accumulator: int
+    node: int
+    gradient: int
+    weight: int
+    logit: int
+    label: int
+    total: int
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Sizes":
+        target = plan.target
+        return cls(
+            plan.accumulator_bits,
+            (TAPS * target.node_fold).bit_length(),
+            target.delta_bits + target.batch.bit_length(),
+            (plan.network.classes << WEIGHT_BITS).bit_length(),
+            plan.output.offset.bit_length() + 1,
+            max(1, (plan.network.classes - 1).bit_length()),
+            (plan.network.classes * max(EXP_TABLE)).bit_length(),
+        )
+
+
+def tree_registers(plan: Plan) -> int:
+    """Flip-flops in one lane's popcount tree: counts of channels, of nodes, and of pairs of nodes."""
+    target, node = plan.target, Sizes.of(plan).node
+    pairs = -(-target.segment // 2)
+    return target.channels * TAPS.bit_length() + target.segment * node + pairs * (node + 1)
+
+
+def path_registers(plan: Plan) -> int:
+    """Flip-flops in one sample's error path: its operands, softmax, division, error and draws."""
+    size = Sizes.of(plan)
+    operands = size.label + size.weight
+    softmax = EXP_BITS + size.total + P_BITS + 1
+    exponent, remainder = (size.total - 1).bit_length(), size.total + RECIPROCAL_BITS + 1
+    division = exponent + remainder + size.total + RECIPROCAL_BITS + RECIPROCAL_BITS
+    return operands + softmax + division + P_BITS + 2 + size.weight - WEIGHT_BITS + LFSR_BITS
+
+
+def elements(plan: Plan) -> dict[str, Counter]:
+    """Elements of `gates.csv` by part of the chip."""
+    target, net, size = plan.target, plan.network, Sizes.of(plan)
+    lanes, cells, segment = target.lanes, target.cells, target.segment
+    beats = max(op.beats for op in plan.convolutions)
+    lgap_bits = net.lgap_map.pixels.bit_length()
+    update = segment * target.proxies_per_pair
+    nodes = lanes * segment
+    hidden = net.hidden if target.hidden_learns else 0
+    paths = target.error_units
+    parts = {
+        # Each cell is an XNOR, an AND, the choice between them, and its adder in the tree.
+        "array": {
+            "xnor": cells,
+            "and": cells,
+            "mux": cells,
+            "adder_bit": cells,
+            "flip_flop": target.window + lanes * tree_registers(plan),
+        },
+        "accumulators": {
+            "adder_bit": lanes * size.accumulator,
+            "flip_flop": lanes * size.accumulator,
+        },
+        "window": {"flip_flop": 3 * 2 * beats * target.channels},
+        "input": {"adder_bit": plan.input.channels * 8},
+        "lgap": {
+            "adder_bit": 2 * target.channels * lgap_bits,
+            "xnor": target.channels,
+            "flip_flop": 2 * target.channels * lgap_bits,
+        },
+        "node sums": {"adder_bit": nodes * size.gradient, "flip_flop": segment * size.gradient},
+        # Path i forms i + 1 draws in a cycle; the largest logits are there once.
+        "error unit": {
+            "multiplier_bit": paths * (EXP_BITS * RECIPROCAL_BITS + (P_BITS + 1) * size.weight),
+            "adder_bit": paths * (2 * size.logit + P_BITS + RECIPROCAL_BITS * P_BITS),
+            "xnor": paths * (paths + 1) // 2 * DRAW_XORS,
+            "flip_flop": target.batch * size.logit + paths * path_registers(plan),
+        },
+        "update units": {
+            "adder_bit": update * (target.proxy_bits + size.gradient),
+            "flip_flop": update * target.proxy_bits + segment * size.gradient,
+        },
+        "back": {
+            "adder_bit": min(hidden, nodes) * size.gradient,
+            "flip_flop": hidden * size.gradient,
+        },
+        "random": {"xnor": LFSRS * DRAW_XORS, "flip_flop": LFSRS * LFSR_BITS},
+        "control": {"adder_bit": CONTROL_ADDERS, "flip_flop": CONTROL_BITS},
+    }
+    return {name: Counter(part) for name, part in parts.items()}
+
+
+def flip_flops(plan: Plan) -> int:
+    """Flip-flops that the clock tree feeds."""
+    return sum(part["flip_flop"] for part in elements(plan).values())
+
+
+@cache
+def _gates_of(element: str) -> float:
+    return next(float(r["gates"]) for r in costs.table("gates.csv") if r["element"] == element)
+
+
+def gates(plan: Plan) -> dict[str, float]:
+    """NAND equivalents of each part."""
+    return {
+        name: sum(n * _gates_of(element) for element, n in part.items())
+        for name, part in elements(plan).items()
+    }
+
+
+def leakage(target: TargetSpec) -> costs.Cost:
+    """Watts that one gate leaks.
+
+    Supply times the current of `NAND_WIDTH` feature sizes of transistor: low with CACTI's long
+    channels, nominal its off-current, high with its gate current too.
+    """
+    node = costs.node_of(target)
+    for row in costs.table("leakage.csv"):
+        if (int(row["node_nm"]), row["device_type"]) == (node, target.device_type):
+            off, gate = float(row["off_a_per_um"]), float(row["gate_a_per_um"])
+            watts = costs.supply(node, target.device_type) * NAND_WIDTH * node / 1000
+            values = (off * float(row["long_channel"]), off, off + gate)
+            low, nominal, high = (watts * amperes for amperes in values)
+            return costs.Cost(
+                low,
+                nominal,
+                high,
+                f"CACTI 7 device currents at 300 K, {target.technology} {target.device_type}; low: "
+                "long channels; high: with gate current",
+            )
+    raise costs.CostError(
+        f"leakage.csv must have {target.technology} {target.device_type}, but has none"
+    )
+
+
+def gate_area(target: TargetSpec) -> costs.Cost:
+    """mm2 of one gate, scaled by the square of the node; placement is not counted."""
+    node = costs.node_of(target)
+    return costs.sorted_cost(
+        [
+            (float(r["um2"]) * 1e-6 * (node / int(r["node_nm"])) ** 2, r["source"])
+            for r in costs.table("gate_area.csv")
+        ]
+    )
+
+
+def area(
+    plan: Plan, instances: Iterable[Memory] | None = None
+) -> dict[str, tuple[float, float, float]]:
+    """mm2 of memories and logic, low to high; a placement's empty space is not counted.
+
+    instances : memories of the chip, where they are not the plan's
+    """
+    memories = tuple(instances or plan.memories)
+    one = gate_area(plan.target)
+    bounds = (one.low, one.nominal, one.high)
+    logic = sum(gates(plan).values())
+    small = sum(
+        m.bits for m in memories if costs.memory(m.depth, m.width, plan.target).area is None
+    )
+    sram = sum(
+        costs.memory(m.depth, m.width, plan.target).area or 0.0
+        for m in memories
+        for _ in range(m.count)
+    )
+    return {
+        "SRAM": (sram, sram, sram),
+        "standard-cell memories": _times(bounds, small * _gates_of("memory_bit")),
+        "logic": _times(bounds, logic),
+    }
+
+
+def _times(bounds: tuple[float, float, float], n: float) -> tuple[float, float, float]:
+    low, nominal, high = bounds
+    return low * n, nominal * n, high * n

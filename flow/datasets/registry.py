@@ -1,0 +1,216 @@
+"""Data sets by name: images as they enter the chip, labels, and a fixed split."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.scenario import max_pixel
+
+RANDOM = "random"
+RANDOM_IMAGES = 400
+TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is a test sample
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Every sample of a data set in its library's order, and which of them are test samples.
+
+    images (n, height, width, channels) uint8; labels (n,) int64; is_test (n,) bool.
+    """
+
+    name: str
+    images: np.ndarray
+    labels: np.ndarray
+    is_test: np.ndarray
+
+    @property
+    def max_pixel(self) -> int:
+        """The greatest value a pixel may have."""
+        return max_pixel(self.name)
+
+    @property
+    def train_images(self) -> np.ndarray:
+        return self.images[~self.is_test]
+
+    @property
+    def train_labels(self) -> np.ndarray:
+        return self.labels[~self.is_test]
+
+    @property
+    def test_images(self) -> np.ndarray:
+        return self.images[self.is_test]
+
+    @property
+    def test_labels(self) -> np.ndarray:
+        return self.labels[self.is_test]
+
+
+def load(
+    dataset: str, image_shape: tuple[int, int, int] | None = None, order_seed: int = 0
+) -> Dataset:
+    """A data set by name, its images reduced to what a network takes.
+
+    Parameters
+    ----------
+    dataset : str
+        Name of an entry of `DATASETS`; a scenario's ``dataset``.
+    image_shape : tuple of int, optional
+        (height, width, channels), a network's ``image_shape``; see `reduce`. Images keep their
+        own shape without it.
+    order_seed : int
+        A scenario's; of importance to data sets whose files fix class orders.
+
+    Raises
+    ------
+    SpecError
+        For an unknown data set.
+    ToolError
+        Where the library that ships the data set is missing.
+    XnoreplayError
+        Where files that the user must bring are missing or damaged.
+    ImageError
+        Where the images do not reduce to `image_shape`.
+    """
+    if dataset not in DATASETS:
+        raise unknown("data set", dataset, [*DATASETS, RANDOM])
+    loaded = DATASETS[dataset](order_seed)
+    if image_shape is None:
+        return loaded
+    return replace(loaded, images=reduce(loaded.images, image_shape))
+
+
+def of(preset: Preset) -> Dataset:
+    """The data set of a preset's scenario, as its network takes it; raises as `load` does.
+
+    The data set `random` is made for any network: random bytes with labels in turn, to check a
+    spec before there are images for it.
+
+    Raises
+    ------
+    SpecError
+        Also where the scenario has more classes than the data set.
+    """
+    if preset.scenario.dataset == RANDOM:
+        images = max(
+            RANDOM_IMAGES, TEST_STRIDE * preset.scenario.classes
+        )  # one to test of each class
+        return _random(preset.network.image_shape, preset.scenario.classes, images)
+    scenario = preset.scenario
+    dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
+    classes = int(dataset.labels.max()) + 1
+    if preset.scenario.classes > classes:
+        raise SpecError(
+            f"classes of the scenario must be at most the {classes} of data set "
+            f"{dataset.name!r}, not {preset.scenario.classes}"
+        )
+    return dataset
+
+
+def at_hand(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
+    """`of`, but so many random images in place of a data set that the user has not brought.
+
+    For work that does not learn from them: any image shows whether two chips are equal.
+    """
+    try:
+        return of(preset)
+    except brought.NotBrought:
+        progress.note(
+            f"data set {preset.scenario.dataset!r} is not here ({brought.VARIABLE} is not set): "
+            "random images stand in for it"
+        )
+        return _random(preset.network.image_shape, preset.scenario.classes, images)
+
+
+def stands_in(preset: Preset) -> bool:
+    """Whether `at_hand` would take random images in place of a preset's data set."""
+    return preset.scenario.dataset in BROUGHT and not os.environ.get(brought.VARIABLE)
+
+
+def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of a given shape: as they are, or the floor of the mean of k x k blocks.
+
+    (n, k h, k w, c) uint8 -> (n, h, w, c) uint8, k = 1, 2, ...; the range of values stays.
+
+    Raises
+    ------
+    ImageError
+        Where no whole k fits.
+    """
+    n, height, width, channels = images.shape
+    h, w, c = image_shape
+    k = height // h
+    if k < 1 or (k * h, k * w, c) != (height, width, channels):
+        raise ImageError(
+            f"a network of this data set must take images of {(height, width, channels)} or of that "
+            f"divided by whole blocks, not {tuple(image_shape)}; data set 'random' fits any network"
+        )
+    if k == 1:
+        return images
+    blocks = images.reshape(n, h, k, w, k, c)
+    return (blocks.sum(axis=(2, 4), dtype=np.int64) // (k * k)).astype(np.uint8)
+
+
+def split(labels: np.ndarray, stride: int = TEST_STRIDE) -> np.ndarray:
+    """Which samples are for testing: of each class, every `stride`-th in order.
+
+    (n,) labels -> (n,) bool. The order is that of `labels`, so the split is fixed and stratified.
+
+    >>> split(np.array([0, 0, 0, 0, 1, 1, 0, 1, 1]), 4).astype(int)
+    array([0, 0, 0, 1, 0, 0, 0, 0, 1])
+    """
+    is_test = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        is_test[np.flatnonzero(labels == label)[stride - 1 :: stride]] = True
+    return is_test
+
+
+def _digits(_order_seed: int) -> Dataset:
+    """1,797 handwritten digits, 8x8 grey, values 0 to 16, as scikit-learn ships them."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise ToolError(
+            f"data set 'digits' must have scikit-learn installed, but: {error}"
+        ) from None
+    raw = load_digits()
+    labels = raw.target.astype(np.int64)
+    images = raw.images.astype(np.uint8)[..., np.newaxis]
+    return Dataset("digits", images, labels, split(labels))
+
+
+def _cifar100(_order_seed: int) -> Dataset:
+    """60,000 colour images of 100 classes, 32x32, as YCbCr; `xnoreplay.flow.datasets.cifar100` finds them."""
+    from xnoreplay.flow.datasets import cifar100
+
+    rgb, labels, is_test = cifar100.read()
+    return Dataset("cifar100", cifar100.to_ycbcr(rgb), labels, is_test)
+
+
+def _core50(order_seed: int) -> Dataset:
+    """Colour images of 50 objects, 128x128, as YCbCr; `xnoreplay.flow.datasets.core50` finds them."""
+    from xnoreplay.flow.datasets import core50
+
+    return Dataset("core50", *core50.read(order_seed))
+
+
+DATASETS: dict[str, Callable[[int], Dataset]] = {
+    "digits": _digits,
+    "cifar100": _cifar100,
+    "core50": _core50,
+}
+
+BROUGHT = ("cifar100", "core50")
+"""Those that the user brings."""
+
+
+def _random(shape: tuple[int, int, int], classes: int, count: int = RANDOM_IMAGES) -> Dataset:
+    """Always the same random images; see `of`."""
+    images = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
+    labels = np.arange(count) % classes
+    return Dataset(RANDOM, images, labels, split(labels))

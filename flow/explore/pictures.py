@@ -1,0 +1,84 @@
+"""Pareto fronts of a sweep as pictures."""
+
+from pathlib import Path
+
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.explore.fronts import COSTS, cost_of
+from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output.plots import COLOURS, INK, Picture
+from xnoreplay.flow.output.quantities import KIB, si
+
+AXES = {
+    "energy": ("energy of a session", "J"),
+    "memory": ("memory on chip, KiB", ""),
+    "cycles": ("cycles of a session", ""),
+    "area": ("area of cells, mm²", ""),
+}
+DECADE = 10
+SHORT = {native.LATENT: "latent", native.IMAGES: "native, frozen", native.RETRAINED: "native"}
+
+
+def front(result: dict, cost: str) -> Picture:
+    """Every point's accuracy over a cost, and the front as a line."""
+    points = [p for p in result["points"] if p["a_final"] is not None]
+    title, unit = AXES[cost]
+    values = [_value(p, cost) for p in points]
+    factor, prefix = si(max(values)) if unit else (1.0, "")
+
+    def paint(axes) -> None:
+        for i, replay in enumerate(native.VARIANTS):
+            for staged, fill in ((True, COLOURS[i]), (False, "white")):
+                chosen = [
+                    (v / factor, 100 * p["a_final"])
+                    for v, p in zip(values, points, strict=True)
+                    if p["replay"] == replay and _staged(p) == staged
+                ]
+                if chosen:
+                    x, y = zip(*chosen, strict=True)
+                    where = "with" if staged else "without"
+                    axes.scatter(
+                        x,
+                        y,
+                        s=18,
+                        color=fill,
+                        edgecolors=COLOURS[i],
+                        linewidths=0.9,
+                        alpha=0.8,
+                        label=f"{SHORT[replay]}, {where} staging",
+                    )
+        best = [result["points"][i] for i in result["fronts"][cost]]
+        axes.plot(
+            [_value(p, cost) / factor for p in best],
+            [100 * p["a_final"] for p in best],
+            color=INK,
+            linewidth=1.1,
+            zorder=0,
+            drawstyle="steps-post",
+            label="Pareto front",
+        )
+        if max(values) > DECADE * min(values):
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter("")
+        axes.set_xlabel(f"{title}, {prefix}{unit}" if unit else title)
+        axes.set_ylabel("a_final, %")
+        axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
+        axes.grid(color=figures.BAND, linewidth=0.5)
+        axes.legend(frameon=False, fontsize=7.5, loc="lower right")
+
+    return figures.draw(7.2, 3.4, paint)
+
+
+def _value(point: dict, cost: str) -> float:
+    value = cost_of(point, cost)
+    return value / KIB if cost == "memory" else value
+
+
+def _staged(point: dict) -> bool:
+    return bool(point["dials"].get("staging", True))
+
+
+def write(result: dict, out: Path) -> None:
+    """pareto-COST.svg and .pdf of every front."""
+    for cost in COSTS:
+        if result["fronts"]:
+            front(result, cost).save(out / f"pareto-{cost}")

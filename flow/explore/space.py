@@ -1,0 +1,185 @@
+"""The space that `explore` searches: dials, their values, and the points that can be built."""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import tables as costs
+from xnoreplay.spec import learning_plan, limits, reading
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.replay import check_capacity
+
+DIALS = (
+    "lanes",
+    "window",
+    "batch",
+    "proxy_bits",
+    "delta_bits",
+    "proxies_per_pair",
+    "hidden_learns",
+    "epochs",
+    "rate_shift",
+    "replay_bits",
+    "staging",
+    "replay",
+    "technology",
+    "device_type",
+    "clock_hz",
+)
+"""`window` is W, cells of a lane; `replay_bits` the replay memory without its labels; `staging` is
+true, false, or how many samples; `replay` one of `native.VARIANTS`; others are fields of TargetSpec."""
+PRICING = ("technology", "device_type", "clock_hz")
+"""Of a target, what counters do not depend on."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One design: dials as chosen, and the preset they make.
+
+    replay : of `native.VARIANTS`
+    """
+
+    dials: dict
+    preset: Preset
+    replay: str
+
+
+def default(preset: Preset) -> dict[str, list]:
+    """A sweep that answers the usual questions in a minute or two on the digits."""
+    target = preset.target
+    bits = target.replay_capacity * preset.network.latent
+    return {
+        "lanes": [target.lanes, 2 * target.lanes],
+        "proxy_bits": [4, 5, 6, 8],
+        "replay_bits": [bits // 4, bits // 2, bits],
+        "staging": [True, False],
+        "replay": [native.LATENT, native.IMAGES],
+    }
+
+
+def parse(texts: Iterable[str]) -> dict[str, list]:
+    """A sweep from options.
+
+    >>> parse(["lanes=4,8", "staging=true,false", "replay=latent"])
+    {'lanes': [4, 8], 'staging': [True, False], 'replay': ['latent']}
+
+    Raises
+    ------
+    SpecError
+        For an unknown dial or one without values.
+    """
+    sweep = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        sweep[name] = [_value(v) for v in values.split(",") if v]
+    return checked(sweep)
+
+
+def _value(text: str) -> int | bool | str:
+    if text in ("true", "false"):
+        return text == "true"
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def from_file(path: Path) -> dict[str, list]:
+    """A sweep from the `[sweep]` section of a TOML file; a dial is a value or a list of them."""
+    try:
+        tree = reading.read_toml(path, "sweep file")
+    except ReadError as error:
+        raise SpecError(str(error)) from None
+    if tree.keys() != {"sweep"} or not isinstance(tree["sweep"], dict):
+        raise SpecError(f"sweep file {path} must have one section, [sweep], not {sorted(tree)}")
+    values = {k: v if isinstance(v, list) else [v] for k, v in tree["sweep"].items()}
+    return checked(values)
+
+
+def checked(sweep: dict[str, list]) -> dict[str, list]:
+    """The sweep, where every dial is known and has values."""
+    for name, values in sweep.items():
+        if name not in DIALS:
+            raise unknown("dial", name, DIALS)
+        if not values:
+            raise SpecError(f"dial {name} must have at least one value, not none")
+    limits.count(
+        "points",
+        math.prod(map(len, sweep.values())),
+        "designs of a sweep, all dials' values combined,",
+    )
+    return sweep
+
+
+def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[dict]]:
+    """Every combination: the designs that can be built, and why the others cannot.
+
+    Raises
+    ------
+    SpecError
+        Where none can be built; the sentence has the first one's reason.
+    """
+    valid, refused = [], []
+    for values in itertools.product(*sweep.values()):
+        dials = dict(zip(sweep, values, strict=True))
+        try:
+            valid.append(_point(preset, dials))
+        except (SpecError, costs.CostError) as error:
+            refused.append({"dials": dials, "reason": str(error)})
+    if not valid:
+        raise SpecError(
+            f"a sweep must have at least one valid point, but none of its {len(refused)} is; the "
+            f"first: {refused[0]['reason']}"
+        )
+    return valid, refused
+
+
+def _point(preset: Preset, dials: dict) -> Point:
+    replay = dials.get("replay", native.LATENT)
+    require.choice("replay", replay, tuple(native.VARIANTS))
+    changes = {
+        k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging", "replay")
+    }
+    if "window" in dials:
+        channels, rest = divmod(require.whole("window", dials["window"]), TAPS)
+        if rest:
+            raise SpecError(
+                f"window must be nine taps of channels, not {shown(dials['window'])} cells"
+            )
+        changes["channels"] = channels
+    if "replay_bits" in dials:
+        net = preset.network
+        sample = net.latent if replay == native.LATENT else net.native_image_bits
+        require.positive("replay_bits", dials["replay_bits"])
+        changes["replay_capacity"] = dials["replay_bits"] // sample
+    staging = dials.get("staging", True)
+    if staging is False:
+        changes["staging_capacity"] = 0
+    elif staging is not True:
+        changes["staging_capacity"] = staging
+    target = dataclasses.replace(preset.target, **changes)
+    made = dataclasses.replace(preset, target=target)
+    check_capacity(preset.network, target)
+    plan = plans.compile(preset.network, target)
+    learning_plan.check_cycles(plan)
+    _check_clock(plan, native.memories(plan, replay))
+    return Point(dials, made, replay)
+
+
+def _check_clock(plan: plans.Plan, memories) -> None:
+    """SpecError where an SRAM is slower than the clock."""
+    period = 1e9 / plan.target.clock_hz
+    for m in memories:
+        needed = costs.access_ns(m.depth, m.width, plan.target)
+        if needed > period:
+            raise SpecError(
+                f"clock_hz must be at most {1e9 / needed:,.0f}, because {m.name} takes {needed:.2f} ns "
+                f"to read, not {plan.target.clock_hz:,}"
+            )

@@ -1,0 +1,341 @@
+"""Class-incremental learning on a frozen feature extractor: the chip's integers and baselines.
+
+Every method sees the same latents in the same order. Task 0 is the base, whose classifier the bundle
+brings; each later task is one retraining session.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.datasets import latent_files
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets.latent_files import LatentSet
+from xnoreplay.flow.learning import predictions
+from xnoreplay.flow.output.quantities import percent
+from xnoreplay.flow.run.progress import Progress, Silent
+from xnoreplay.flow.run.workers import side_by_side, still_wanted
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, XnoreplayError, shown
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.scenario import ScenarioSpec
+from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
+
+CODE = ("flow/learning/cil.py",)
+"""Modules that compute the scores; see `xnoreplay.flow.run.step.Step`."""
+FLOAT_EPOCHS = 10
+SILENT = Silent()
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Latents and chip classes of a data set: (n, latent) uint8 bits and (n,) int64."""
+
+    train: np.ndarray
+    train_class: np.ndarray
+    test: np.ndarray
+    test_class: np.ndarray
+
+    def shuffled(self, seed: int) -> "Latents":
+        """The same with training samples in another order."""
+        order = np.random.default_rng(seed).permutation(len(self.train))
+        return dataclasses.replace(
+            self, train=self.train[order], train_class=self.train_class[order]
+        )
+
+    def of(self, classes: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Training latents of some classes, in order of arrival."""
+        chosen = np.isin(self.train_class, list(classes))
+        return self.train[chosen], self.train_class[chosen]
+
+    @property
+    def largest_class(self) -> int:
+        """Training samples of the class that has most."""
+        return int(np.bincount(self.train_class).max())
+
+    def test_counts(self, scenario: ScenarioSpec) -> list[int]:
+        """Test samples of each task."""
+        return np.bincount(scenario.task_of[self.test_class], minlength=scenario.tasks + 1).tolist()
+
+
+def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> LatentSet:
+    """Latents of every image of the scenario's data set, through the simulator."""
+    from xnoreplay.sim.run import Simulator
+
+    dataset = data.of(preset)
+    simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
+    with progress.task("latents", len(dataset.images)) as task:
+        bits = simulator.latents(dataset.images, task.advance)
+    digest = bundles.digest(bundle)
+    return LatentSet(dataset.name, digest, bits, dataset.labels, dataset.is_test)
+
+
+def extract(
+    preset: Preset, bundle: Bundle, file: Path | None = None, progress: Progress = SILENT
+) -> Latents:
+    """Latents of the scenario's classes: of a file, else the bundle's packaged ones, else simulated.
+
+    Raises
+    ------
+    XnoreplayError
+        For a file that is unreadable, or of another bundle or data set.
+    """
+    wanted = preset.scenario.dataset
+    if file is not None:
+        stored = latent_files.of(bundle, file)
+        if stored.dataset != wanted:
+            raise SpecError(
+                f"latent file {file} must be of data set {wanted!r}, not {shown(stored.dataset)}"
+            )
+    else:
+        known = latent_files.packaged(bundle)
+        stored = known if known and known.dataset == wanted else simulated(preset, bundle, progress)
+    return of_scenario(preset, stored)
+
+
+def of_scenario(preset: Preset, stored: LatentSet) -> Latents:
+    """Latents of the scenario's classes among those of its data set.
+
+    Raises
+    ------
+    XnoreplayError
+        Where a class has no training or no test sample: no score could be computed.
+    """
+    scenario = preset.scenario
+    classes = scenario.chip_classes(stored.labels)
+    train, test = (classes >= 0) & ~stored.is_test, (classes >= 0) & stored.is_test
+    for kind, chosen in (("training", train), ("test", test)):
+        counts = np.bincount(classes[chosen], minlength=scenario.classes)
+        if not counts.all():
+            raise XnoreplayError(
+                f"latents of data set {shown(stored.dataset)} must have {kind} samples of all the scenario's "
+                f"{scenario.classes} classes, but have none of label {scenario.order[counts.argmin()]}"
+            )
+    return Latents(stored.latents[train], classes[train], stored.latents[test], classes[test])
+
+
+Session = Callable[[int], None]
+Predict = Callable[[np.ndarray], np.ndarray]
+
+
+def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict) -> dict:
+    """Run every task and score it, by `xnoreplay.model.metrics`.
+
+    latents : whose `test` is what `predict` takes: latents, or images
+
+    Returns
+    -------
+    dict
+        matrix (None above its diagonal), a_final, a_old, a_new, average, forgetting,
+        backward_transfer; predictions (tasks, n) of every test sample after each task.
+    """
+    tasks, rows = scenario.task_of[latents.test_class], []
+    for task in range(scenario.tasks + 1):
+        still_wanted()
+        session(task)
+        rows.append(predict(latents.test))
+    predicted = np.stack(rows)
+    return {**predictions.score(latents.test_class, tasks, predicted), "predictions": predicted}
+
+
+def power_on(target: TargetSpec, bundle: Bundle, seed: int):
+    """A learner whose three registers start from the seed; seed 0 is the chip's own power-on.
+
+    Those of another seed are what a host writes to LFSR_WALK, LFSR_ERROR and LFSR_UPDATE first.
+    """
+    from xnoreplay.sim.learner import Learner
+    from xnoreplay.spec.reference import Random
+
+    if not seed:
+        return Learner(bundle, target)
+    states = np.random.default_rng(seed).integers(1, 1 << 32, 3)
+    return Learner(bundle, target, Random(*map(int, states)))
+
+
+def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """Latent replay in the chip's integers: the sessions that the hardware runs."""
+    learner = power_on(preset.target, bundle, seed)
+    scenario = preset.scenario
+
+    def session(task: int) -> None:
+        begin(learner, scenario, latents, task)
+        if task:
+            learner.retrain()
+            learner.rebalance()
+
+    return evaluate(scenario, latents, session, learner.predict)
+
+
+def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
+    """A task's samples enter: staged where there is staging, else inserted at once.
+
+    The base fills the replay memory at power-on.
+    """
+    direct = task == 0 or not learner.target.staging_capacity
+    if direct:
+        learner.arrive(scenario.seen(task))
+    put = learner.insert if direct else learner.stage
+    for z, y in zip(*latents.of(scenario.task_classes(task)), strict=True):
+        put(z, int(y))
+
+
+def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """The same rule with room for every training sample: the upper bound of latent replay."""
+    target = dataclasses.replace(
+        preset.target, replay_capacity=everything(preset.scenario, latents), staging_capacity=0
+    )
+    return chip(dataclasses.replace(preset, target=target), bundle, latents, seed)
+
+
+def everything(scenario: ScenarioSpec, latents: Latents) -> int:
+    """Latents that a memory must hold to have every training sample, or the most that a chip's can."""
+    return min(latents.largest_class * scenario.classes, MOST_LATENTS)
+
+
+def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
+    """The same rule on new classes alone, nothing remembered: the lower bound."""
+    scenario = preset.scenario
+    staging = latents.largest_class * scenario.step
+    target = dataclasses.replace(preset.target, staging_capacity=staging)
+    learner = power_on(target, bundle, seed)
+
+    def session(task: int) -> None:
+        if task == 0:
+            learner.arrive(scenario.seen(0))
+            return
+        begin(learner, scenario, latents, task)
+        learner.retrain()
+        learner.staged.clear()
+
+    return evaluate(scenario, latents, session, learner.predict)
+
+
+def floating(
+    preset: Preset,
+    bundle: Bundle,
+    latents: Latents,
+    seed: int,
+    balanced: bool = True,
+    loss: str = "cce",
+) -> dict:
+    """A float classifier, Adam, on the latents that the chip learns from in each session.
+
+    balanced, loss : as in `xnoreplay.model.float_classifier.train`; the chip balances its classes, too
+    """
+    learner = power_on(preset.target, bundle, seed)
+
+    def source(task: int) -> tuple[np.ndarray, np.ndarray]:
+        if task > 1:
+            learner.rebalance()  # what the last session staged
+        begin(learner, preset.scenario, latents, task)
+        held = learner.labels >= 0
+        z = np.concatenate([learner.latents[held], *(z[None] for z, _ in learner.staged)])
+        y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
+        return z, y.astype(np.int64)
+
+    return float_sessions(preset, bundle, latents, seed, source, balanced=balanced, loss=loss)
+
+
+def float_sessions(
+    preset: Preset,
+    bundle: Bundle,
+    latents: Latents,
+    seed: int,
+    source: Callable[[int], tuple[np.ndarray, np.ndarray]],
+    reset: bool = False,
+    balanced: bool = True,
+    loss: str = "cce",
+    epochs: int = FLOAT_EPOCHS,
+) -> dict:
+    """A float classifier, Adam, trained in each session on the samples that `source` gives.
+
+    source : called for every task in order; its samples of task 0 are not learnt
+    reset : start each session from random proxies, not from what the last one left
+    """
+    from xnoreplay.model import float_classifier as adam
+
+    scenario, weights, seen = preset.scenario, adam.warm(bundle), 0
+
+    def session(task: int) -> None:
+        nonlocal weights, seen
+        seen = scenario.seen(task)
+        z, y = source(task)
+        if task:
+            weights = adam.train(
+                adam.fresh(bundle.network, seed) if reset else weights,
+                z,
+                y,
+                seen,
+                seed=seed,
+                epochs=epochs,
+                batch=preset.target.batch,
+                balanced=balanced,
+                loss=loss,
+            )
+
+    return evaluate(scenario, latents, session, lambda z: adam.predict(weights, z, seen))
+
+
+METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": naive}
+
+
+def run(
+    preset: Preset,
+    bundle: Bundle,
+    seeds: Iterable[int],
+    progress: Progress,
+    dump: Path | None = None,
+    workers: int = 1,
+) -> dict:
+    """Every method over every seed, so many at a time.
+
+    dump : where a file of all predictions goes, as `xnoreplay.flow.learning.predictions` describes it
+
+    Returns
+    -------
+    dict
+        seeds, tasks (chip classes of each), test_counts, and for each method of `METHODS` lists
+        over seeds: matrix, the scores of `evaluate`; accuracies in [0, 1].
+    """
+    seeds = list(seeds)
+    if not seeds:
+        raise SpecError("seeds must name at least one seed, not none")
+    scenario = preset.scenario
+    scenario.check_session()
+    latents = extract(preset, bundle, progress=progress)
+    jobs = [(seed, name) for seed in seeds for name in METHODS]
+
+    def one(job: tuple[int, str]) -> dict:
+        seed, name = job
+        return METHODS[name](preset, bundle, latents.shuffled(seed), seed)
+
+    scores: dict[str, dict[str, list]] = {name: {} for name in METHODS}
+    predicted = {}
+    with progress.task("class-incremental learning", len(jobs)) as task:
+        for (seed, name), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):
+            predicted[f"{name}/{seed}"] = result.pop("predictions")
+            for key, value in result.items():
+                scores[name].setdefault(key, []).append(value)
+            task.advance(1, f"seed {seed}, {name}")
+    for name, values in scores.items():
+        progress.note(_line(name, values))
+    if dump is not None:
+        predictions.dump(dump, preset, bundle, latents.test_class, predicted)
+    classes = [list(scenario.task_classes(t)) for t in range(scenario.tasks + 1)]
+    return {
+        "seeds": seeds,
+        "tasks": classes,
+        "test_counts": latents.test_counts(scenario),
+        "methods": scores,
+    }
+
+
+def _line(name: str, scores: dict[str, list]) -> str:
+    """One method's scores in percent: mean and sample standard deviation over the seeds."""
+    named = ("a_final", "a_old", "a_new", "average", "forgetting")
+    return f"{name:10} | {' | '.join(f'{n} {percent(scores[n])}' for n in named)}"

@@ -1,0 +1,83 @@
+"""Steps `pretrain` and `export`: from images to the bundle that every other step starts from."""
+
+import os
+import shutil
+from pathlib import Path
+
+from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.run.step import Context
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import presets
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.presets import Preset
+
+
+def pretrain(context: Context) -> dict:
+    """Train the network on the base classes; an interrupted training goes on from its checkpoint."""
+    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.model.training import pretrain as training
+
+    preset, file = presets.from_dict(context.config["preset"]), context.config["start"]
+    dataset = data.of(preset)
+    context.scratch.mkdir(parents=True, exist_ok=True)
+    path = training.run(
+        preset,
+        dataset,
+        context.scratch,
+        seed=context.config["seed"],
+        epochs=context.config["epochs"],
+        all_classes=context.config["all_classes"],
+        objective=context.config["objective"],
+        augment=context.config["augment"],
+        start=trained.checked(preset, Path(file)) if file else None,
+        report=context.progress.note,
+    )
+    shutil.copyfile(path, context.out / path.name)
+    return {"checkpoint": path.name, "seed": context.config["seed"]}
+
+
+def follows() -> bool:
+    """Whether torchrun started this process to take part in another one's pre-training."""
+    return int(os.environ.get("RANK", "0")) > 0
+
+
+def follow() -> None:
+    """Take part until the leading process has ended its step."""
+    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.model.training import pretrain as training
+
+    training.follow(data.of)
+
+
+def dismiss() -> None:
+    """Let the processes go that torchrun started beside this one, if there are any."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from xnoreplay.model.training import distributed
+
+        distributed.join()
+        distributed.say(None)
+        distributed.leave()
+
+
+def export(context: Context) -> dict:
+    """Write the run's bundle: trained, from a file, or random; and check its golden pairs."""
+    preset = presets.from_dict(context.config["preset"])
+    file = context.config["bundle"]
+    if "pretrain" in context.inputs and not file:
+        bundle = _trained(context, preset)
+    elif context.config["untrained"]:
+        bundle = bundles.random(preset.network, 0, preset.scenario.max_pixel)
+    else:
+        bundle = trained.load(preset, Path(file) if file else None)
+    golden = trained.check_golden(bundle)
+    digest = bundles.write(bundle, context.out / trained.BUNDLE)
+    return {"digest": digest, "golden": golden, "provenance": bundle.provenance}
+
+
+def _trained(context: Context, preset: Preset) -> Bundle:
+    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.model import export as exporting
+
+    dataset = data.of(preset)
+    checkpoint = context.inputs["pretrain"] / context.result("pretrain")["checkpoint"]
+    return exporting.run(preset, dataset, checkpoint)

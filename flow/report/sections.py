@@ -1,0 +1,328 @@
+"""Sections on what the chip is, what it learns, and what was proved of it."""
+
+import re
+
+import numpy as np
+
+from xnoreplay.flow.cost.memory_map import memory_map
+from xnoreplay.flow.output import diagram
+from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output.quantities import KIB, Better, kib, mean, quantity, seen_curve, spread
+from xnoreplay.flow.report.blocks import Section
+from xnoreplay.flow.verify.equality import AMOUNTS, SIMULATORS, comparisons
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+SHOWN = 12  # images
+METHODS = {
+    "chip": "the chip's integers",
+    "float": "float classifier, Adam, same latents",
+    "cumulative": "cumulative: all data kept",
+    "naive": "naive: new classes only",
+}
+SCORES = {
+    "a_final": "test accuracy after the last session on all classes",
+    "a_old": "the same on the classes of all tasks but the last",
+    "a_new": "the same on the classes of the last task",
+    "average": "mean over tasks of the accuracy on all classes seen so far",
+    "forgetting": "mean over earlier tasks of the best accuracy once reached less the last",
+}
+SCORE_NAMES = {
+    "a_final": "a_final",
+    "a_old": "a_old",
+    "a_new": "a_new",
+    "average": "average accuracy",
+    "forgetting": "forgetting",
+}
+
+
+def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
+    """What the chip is; images (n, height, width, channels) uint8 are shown as it sees them."""
+    section = Section("chip", "The chip")
+    light, both = (diagram.chip_svg(plan, preset.name, dark) for dark in (False, True))
+    section.figure(
+        figures.Picture(light, both, diagram.chip_pdf(plan, preset.name)),
+        "Units and memories, instances × depth × width in bits; widths of the ways between them in bits.",
+    )
+    if len(images):
+        luma = images[:SHOWN, :, :, 0]
+        section.figure(figures.images(luma), "Test images as they enter the chip, first channel.")
+    net, target, scenario = preset.network, preset.target, preset.scenario
+    rows = [
+        [
+            "thermometer",
+            (f"{net.height}×{net.width}×{net.image_channels} pixels → {net.maps[0].channels} bits"),
+            "–",
+            "–",
+        ]
+    ]
+    for i, layer in enumerate(net.convs):
+        shape = net.maps[i + 1]
+        pool = ", skip" * layer.skip + ", max-pool 2" * layer.pool
+        rows.append(
+            [
+                f"convolution {i}, 3×3, {layer.groups} group{'s' * (layer.groups > 1)}{pool}",
+                f"{net.maps[i].channels} → {shape.channels}, {shape.height}×{shape.width}",
+                f"{net.conv_fan_in(i):,}",
+                f"{layer.filters * net.conv_fan_in(i):,}",
+            ]
+        )
+    pixels = net.lgap_map.pixels
+    output_bits = net.classes * net.output_fan_in
+    rows += [
+        [
+            "LGAP",
+            f"{net.lgap_map.channels} → {net.lgap_bits}",
+            f"{pixels}",
+            f"{net.lgap_map.bits:,}",
+        ],
+        [
+            "dense, to the latent",
+            f"{net.lgap_bits} → {net.latent}",
+            f"{net.lgap_bits:,}",
+            f"{net.latent * net.lgap_bits:,}",
+        ],
+        [
+            "classifier, hidden",
+            f"{net.latent} → {net.hidden}",
+            f"{net.latent:,}",
+            f"{net.hidden * net.latent:,}",
+        ],
+        [
+            "classifier, output on latent and hidden, duplicated",
+            f"2 × {net.skip} → {net.classes}",
+            f"{net.output_fan_in:,}",
+            f"{output_bits:,}",
+        ],
+        ["all", "", "", f"{net.weight_bits:,}"],
+    ]
+    section.table(
+        ["part", "shape", "fan-in, bits", "weight bits"],
+        rows,
+        ["", "", "n", "n"],
+        caption=f"Network {net.name}: every weight and every activation is one bit.",
+        total=True,
+    )
+    proxies = "one proxy" if target.proxies_per_pair == 1 else "two proxies"
+    hidden = "learns on the chip" if target.hidden_learns else "frozen on the chip"
+    section.table(
+        ["dial", "value"],
+        [
+            ["array", f"{target.lanes} lanes × {target.window} cells = {target.cells:,} cells"],
+            ["minibatch, epochs", f"{target.batch} samples, {target.epochs} epochs a session"],
+            [
+                "proxies, deltas",
+                (f"{target.proxy_bits} bits, {proxies} a pair; {target.delta_bits} bits"),
+            ],
+            ["hidden layer", hidden],
+            [
+                "replay and staging memory",
+                (
+                    f"{target.replay_capacity:,} and "
+                    f"{target.staging_capacity:,} latents of {net.latent} bits"
+                ),
+            ],
+            ["clock", quantity(float(target.clock_hz), "Hz")],
+            ["technology of the estimate", f"{target.technology}, {target.device_type}"],
+            [
+                "scenario",
+                (
+                    f"{scenario.dataset}: {scenario.base} classes, then {scenario.tasks} "
+                    f"sessions of {scenario.step}"
+                ),
+            ],
+        ],
+        ["", ""],
+        caption="Target and scenario.",
+    )
+    section.metric("network.weight_bits", net.weight_bits, "bit", "lower", "modelled")
+    section.metric("network.fe_weight_bits", net.fe_weight_bits, "bit", "lower", "modelled")
+    section.metric("target.cells", target.cells, "cell", "lower", "modelled")
+    section.metric(
+        "plan.inference_cycles", plan.infer_cycles(net.classes), "cycle", "lower", "modelled"
+    )
+    return section
+
+
+def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
+    """Accuracy over the sessions, beside its baselines."""
+    section = Section("learning", "Class-incremental learning")
+    if "cil" not in results:
+        section.absent("cil", failures)
+        return section
+    cil = results["cil"]
+    seeds = cil["seeds"]
+    methods = [m for m in (*METHODS, *cil["methods"]) if m in cil["methods"]]
+    methods = list(dict.fromkeys(methods))
+    section.text(
+        f"Mean and sample standard deviation over {len(seeds)} seeds, on test images that no "
+        "training saw. " + "; ".join(f"{SCORE_NAMES[s]}: {SCORES[s]}" for s in SCORES) + "."
+    )
+    rows = []
+    for method in methods:
+        row = [METHODS.get(method, method)]
+        for score in SCORES:
+            values = cil["methods"][method][score]
+            row.append(f"{100 * mean(values):.1f} ± {100 * spread(values):.1f}")
+            better: Better = "lower" if score == "forgetting" else "higher"
+            name = f"cil.{method}.{score}"
+            section.metric(name, mean(values), "fraction", better, "counted")
+            section.metric(f"{name}.spread", spread(values), "fraction", "lower", "counted")
+        rows.append(row)
+    section.table(
+        ["in percent", *SCORE_NAMES.values()],
+        rows,
+        ["", "n", "n", "n", "n", "n"],
+    )
+    counts = cil["test_counts"]
+    series = {}
+    for method in methods:
+        per_seed = [seen_curve(m, counts) for m in cil["methods"][method]["matrix"]]
+        columns = list(zip(*per_seed, strict=True))
+        series[METHODS.get(method, method)] = (
+            [mean(list(c)) for c in columns],
+            [spread(list(c)) for c in columns],
+        )
+    ticks = ["base", *(f"session {i}" for i in range(1, len(counts)))]
+    section.figure(
+        figures.curves(series, "accuracy on all classes seen", ticks),
+        "Accuracy on all classes seen so far; bands are one standard deviation over the seeds.",
+    )
+    section.table(
+        ["after", *(f"task {i}" for i in range(len(counts)))],
+        _matrix_rows(cil["methods"]["chip"]["matrix"], ticks) if "chip" in methods else [],
+        ["", *["n"] * len(counts)],
+        caption="Accuracy matrix of the chip in percent, mean over seeds: test accuracy on each "
+        f"task's classes ({', '.join(map(str, counts))} test images) after each session.",
+    )
+    return section
+
+
+def _matrix_rows(matrices: list[list[list[float | None]]], ticks: list[str]) -> list[list[str]]:
+    rows = []
+    for t, tick in enumerate(ticks):
+        cells = []
+        for j in range(len(ticks)):
+            values = [m[t][j] for m in matrices]
+            shown = [v for v in values if v is not None]
+            cells.append(f"{100 * mean(shown):.1f}" if j <= t and shown else "")
+        rows.append([tick, *cells])
+    return rows
+
+
+def memory(plan: Plan) -> Section:
+    """Every memory instance, by role."""
+    section = Section("memory", "Memory map")
+    tree = memory_map(plan)
+    section.figure(
+        figures.stacked({r: b / KIB for r, b in _by_size(tree["roles"]).items()}, "KiB"),
+        "All memories by role.",
+    )
+    rows = [
+        [
+            m["name"],
+            m["role"],
+            f"{m['depth']:,} × {m['width']:,}",
+            str(m["count"]),
+            f"{m['bits']:,}",
+            kib(m["bits"]),
+            "learning" if m["learning"] else "",
+        ]
+        for m in tree["instances"]
+    ]
+    rows.append(["all", "", "", "", f"{tree['bits']:,}", kib(tree["bits"]), ""])
+    section.table(
+        ["memory", "role", "words × bits", "instances", "bits", "KiB", "used by"],
+        rows,
+        ["code", "", "n", "n", "n", "n", ""],
+        total=True,
+        caption="KiB are of 1,024 bytes. Memories for learning alone are marked.",
+    )
+    replay = tree["replay"]
+    section.table(
+        ["replay memory of", "bits a sample", "bits", "KiB"],
+        [
+            [
+                "latents",
+                f"{replay['latent_bits']:,}",
+                f"{replay['latent_total']:,}",
+                kib(replay["latent_total"]),
+            ],
+            [
+                "native images",
+                f"{replay['image_bits']:,}",
+                f"{replay['native_total']:,}",
+                kib(replay["native_total"]),
+            ],
+        ],
+        ["", "n", "n", "n"],
+        caption=f"Latent beside native replay, for {replay['samples']:,} samples in replay and "
+        "staging, labels left out. Native replay also retrains the extractor: "
+        f"{replay['native_extractor_proxies']:,} more proxy bits.",
+    )
+    for role, bits in tree["roles"].items():
+        section.metric(f"memory.role.{role.replace(' ', '_')}", bits, "bit", "lower", "modelled")
+    for m in tree["instances"]:
+        section.metric(f"memory.{m['name']}", m["bits"], "bit", "lower", "modelled")
+    section.metric("memory.total", tree["bits"], "bit", "lower", "modelled")
+    section.metric("memory.learning", tree["learning_bits"], "bit", "lower", "modelled")
+    section.metric("replay.latent", replay["latent_total"], "bit", "lower", "modelled")
+    section.metric("replay.native", replay["native_total"], "bit", "lower", "modelled")
+    return section
+
+
+def _by_size(table: dict[str, int]) -> dict[str, int]:
+    return dict(sorted(table.items(), key=lambda item: -item[1]))
+
+
+def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
+    """What was held against what, and how much of it."""
+    section = Section("equality", "Equality")
+    section.text(
+        "Equal means the same integers: every output, every bit of the memories named, every event "
+        "counter, and the cycle of every phase boundary. There is no tolerance anywhere."
+    )
+    rows = []
+    for entry in comparisons(results):
+        amounts = [f"{entry[a]:,}" if a in entry else "" for a in AMOUNTS]
+        rows.append([entry["what"], *amounts, "equal" if entry["equal"] else "DIFFERENT"])
+        slug = re.sub(r"[^a-z]+", "_", entry["what"].lower()).strip("_")
+        for name in AMOUNTS:
+            if name in entry:
+                section.metric(
+                    f"equality.{entry['step']}.{slug}.{name}",
+                    entry[name],
+                    name.replace("_", " "),
+                    "higher",
+                    "counted",
+                )
+    if rows:
+        section.table(
+            ["compared", *(a.replace("_", " ") for a in AMOUNTS), "verdict"],
+            rows,
+            ["", *["n"] * len(AMOUNTS), ""],
+        )
+    for name in SIMULATORS:
+        if table := results.get("cosim", {}).get(name, {}).get("coverage"):
+            section.table(
+                ["reached", "members", "of", "times", "a fault that stays hidden otherwise"],
+                [
+                    [
+                        r["point"],
+                        f"{r['reached']:,}",
+                        f"{r['required']:,}",
+                        f"{r['hits']:,}",
+                        r["why"],
+                    ]
+                    for r in table
+                ],
+                ["", "n", "n", "n", ""],
+                caption=f"What the stimulus reached in {name.capitalize()}, of what it must; 0 where the design "
+                "cannot have it, or a shorter script need not.",
+            )
+    missing = [s for s in ("simulate", "cosim") if s not in results and s not in failures]
+    for step, sentence in failures.items():
+        section.text(f"Step {step} failed: {sentence}", "bad")
+    if missing:
+        section.text(f"Not run: {', '.join(missing)}.", "missing")
+    return section

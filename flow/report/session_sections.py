@@ -1,0 +1,212 @@
+"""Sections of the report on what a session costs beyond its total: native replay, use, search."""
+
+from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import roofline, validate
+from xnoreplay.flow.cost.session_cost import RUNS
+from xnoreplay.flow.explore import pictures as explore_figures
+from xnoreplay.flow.explore import text as explore_text
+from xnoreplay.flow.explore.fronts import COSTS
+from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output.quantities import KIB, kib, quantity
+from xnoreplay.flow.report import cost_sections
+from xnoreplay.flow.report.blocks import Section
+from xnoreplay.spec.plan import Plan
+
+SLUGS = {"energy": "J", "memory": "bit", "cycles": "cycle", "area": "mm2"}
+
+
+def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
+    """What a session costs, latent beside native replay."""
+    section = Section("replay", "Latent and native replay")
+    cost = results.get("estimate", {}).get("session_cost")
+    if cost is None:
+        section.absent("estimate", failures)
+        return section
+    section.text(
+        f"Session {cost['task']}: {cost['new_classes']} new classes, {cost['new_samples']:,} new "
+        f"images, {cost['remembered']:,} latents remembered; {cost['origin']}. Of native replay the "
+        "images are stored, and pass through the extractor at every visit; where the extractor is "
+        "retrained, its back-propagation is a closed form of a chip that is not generated."
+    )
+    variants = cost["memory"]["variants"]
+    roles = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
+    section.figure(
+        figures.grouped(
+            roles,
+            {v["title"]: [v["roles"].get(r, 0) / KIB for r in roles] for v in variants.values()},
+            "KiB",
+        ),
+        "Memory by role.",
+    )
+    rows = [[r, *(kib(v["roles"].get(r, 0)) for v in variants.values())] for r in roles]
+    rows.append(["all", *(kib(v["bits"]) for v in variants.values())])
+    section.table(
+        ["KiB", *(v["title"] for v in variants.values())], rows, ["", "n", "n", "n"], total=True
+    )
+    rows = []
+    for name, runs in cost["runs"].items():
+        for run, title in RUNS.items():
+            price = runs[run]
+            low, nominal, high = (quantity(float(j), "J") for j in price["total"])
+            rows.append(
+                [
+                    native.VARIANTS[name],
+                    title,
+                    f"{price['cycles']:,.0f}",
+                    quantity(float(price["seconds"]), "s"),
+                    low,
+                    nominal,
+                    high,
+                ]
+            )
+            for bound, joules in zip(("low", "nominal", "high"), price["total"], strict=True):
+                section.metric(
+                    f"replay.{name}.{run}.energy.{bound}", joules, "J", "lower", "modelled"
+                )
+            section.metric(
+                f"replay.{name}.{run}.seconds", price["seconds"], "s", "lower", "modelled"
+            )
+        section.metric(f"replay.{name}.memory", variants[name]["bits"], "bit", "lower", "modelled")
+    section.table(
+        ["replay", "run", "cycles", "time", "low", "nominal", "high"],
+        rows,
+        ["", "", "n", "n", "n", "n", "n"],
+    )
+    for name, why in cost["refused"].items():
+        section.text(f"{native.VARIANTS[name]} is not priced: {why}.")
+    split = cost["runs"][native.LATENT]["session"]["split"]
+    section.table(
+        ["part of a session, latent replay", "low", "nominal", "high"],
+        [
+            [name, *(quantity(float(j), "J") for j in bounds)]
+            for name, bounds in sorted(split.items(), key=lambda item: -item[1][1])
+        ],
+        ["", "n", "n", "n"],
+        folded="Energy of a session, part by part",
+    )
+    for part, (low, nominal, high) in cost["area"].items():
+        slug = part.replace(" ", "_")
+        for bound, value in (("low", low), ("nominal", nominal), ("high", high)):
+            section.metric(f"area.{slug}.{bound}", value, "mm2", "lower", "modelled")
+    return section
+
+
+def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Section:
+    """How busy the array is in each phase, and the roofline."""
+    section = Section("use", "Utilisation and roofline")
+    cost = results.get("estimate", {}).get("session_cost")
+    if cost is None:
+        section.absent("estimate", failures)
+        return section
+    for run, title in cost_sections.RUNS.items():
+        found = roofline.dots(plan, cost["phases"][run])
+        working = {d.phase: (d.intensity, d.rate) for d in found if d.rate}
+        section.heading(title[0].upper() + title[1:])
+        section.figure(
+            figures.roofline(
+                working,
+                roofline.peak(plan),
+                roofline.bandwidth(plan, cost["phases"][run]),
+                "operations a cycle",
+            ),
+            f"Roofline of the array, {title}: operations are one-bit products and additions, bits "
+            "those of memories outside the array.",
+        )
+        section.table(
+            ["phase", "cycles", "array busy", "cells used", "operations a bit"],
+            [
+                [
+                    d.phase,
+                    f"{d.cycles:,}",
+                    quantity(d.busy, "fraction"),
+                    quantity(d.utilisation, "fraction"),
+                    f"{d.intensity:,.1f}" if d.rate else "–",
+                ]
+                for d in found
+            ],
+            ["code", "n", "n", "n", "n"],
+            caption="Busy: cycles with an operand in the array. Used: operations of those that all "
+            "cells could do. From the counters of each phase.",
+        )
+        for d in found:
+            name = f"use.{run}.{d.phase}"
+            section.metric(f"{name}.busy", d.busy, "fraction", "higher", "counted")
+            section.metric(f"{name}.cells", d.utilisation, "fraction", "higher", "counted")
+    return section
+
+
+def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
+    """Pareto fronts of the designs that `explore` tried."""
+    section = Section("search", "Design space")
+    if "explore" not in results:
+        section.absent("explore", failures)
+        return section
+    result = results["explore"]
+    section.text(
+        f"{len(result['points'])} designs, {len(result['refused'])} more that cannot be built; "
+        f"accuracy: {result['accuracy']}."
+    )
+    for cost, numbers in result["fronts"].items():
+        section.figure(
+            explore_figures.front(result, cost),
+            f"Accuracy over {cost} of a session; nominal costs.",
+        )
+        head, *rows = explore_text.rows_of(result, numbers)
+        section.table(head, rows, ["n"] * len(head), folded=f"The front of {cost}")
+    for title, answer in explore_text.answers(result):
+        section.heading(title)
+        section.preformatted(answer)
+    measured = [p for p in result["points"] if p["a_final"] is not None]
+    if measured:
+        for cost in COSTS:
+            best = explore_text.cheapest(measured, cost)
+            name = f"explore.cheapest_within_a_point.{cost}"
+            section.metric(name, explore_text.cost_of(best, cost), SLUGS[cost], "lower", "modelled")
+        top = max(p["a_final"] for p in measured)
+        section.metric("explore.best_a_final", top, "fraction", "higher", "counted")
+    return section
+
+
+def validation() -> Section:
+    """Published chips, predicted with the same tables."""
+    section = Section("validation", "Validation of the energy model")
+    found = validate.predictions()
+    section.table(
+        ["chip", "figure", "at", "low", "predicted", "high", "published", "ratio"],
+        [
+            [
+                p.chip,
+                p.figure,
+                p.technology,
+                *(quantity(float(v), p.unit) for v in p.predicted),
+                quantity(p.published, p.unit),
+                f"{p.ratio:.2f}",
+            ]
+            for p in found
+        ],
+        ["", "", "", "n", "n", "n", "n", "n"],
+        caption="Nothing is fitted. A ratio far from one says how far to trust an estimate like it.",
+    )
+    for p in found:
+        if validate.large(p):
+            section.text(f"{p.chip}: {p.explanation}")
+        section.metric(f"validation.{p.chip}.ratio", p.ratio, "1", "neither", "modelled")
+    rows = [
+        [
+            p.chip,
+            e.name,
+            f"{e.count:,g}",
+            quantity(e.cost.nominal, "J"),
+            f"{e.mark}: {e.why}",
+            e.cost.source,
+        ]
+        for p in found
+        for e in p.events
+    ]
+    section.table(
+        ["chip", "event", "count", "nominal each", "mark and reason", "source"],
+        rows,
+        ["", "code", "n", "n", "", "source"],
+        folded="Every event, with its mark and cost",
+    )
+    return section

@@ -1,0 +1,568 @@
+"""Steps of a run: functions of a configuration and of the folders that earlier steps left.
+
+A run folder holds one folder a step. A step writes into a temporary sibling, which is renamed into
+place whole, with a `step.json` that records what it was made from. A step whose record still
+matches is not repeated. A step replaces only a folder that carries its own record and nothing that the
+record does not list: what else there is belongs to somebody else, and the run refuses.
+"""
+
+import fnmatch
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import xnoreplay
+from xnoreplay.flow.run import code, files
+from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run.progress import Progress, clock
+from xnoreplay.spec import reading, whole
+from xnoreplay.spec.errors import CheckFailure, XnoreplayError, shown, unknown
+
+RECORD, RESULT, SCRATCH = "step.json", "result.json", ".resume"
+RECORDED = {
+    "step": str,
+    "version": str,
+    "code": str,
+    "config": dict,
+    "inputs": dict,
+    "outputs": dict,
+    "seconds": int | float,
+    "failure": str,
+}
+"""What a whole record has."""
+LONGEST = 1e12
+"""Seconds that no step takes."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a running step sees.
+
+    config : the step's own part of the configuration
+    out : folder to write in; nothing else may be written
+    inputs : folder of each step it needs, and of each it uses that has run
+    scratch : folder that outlives an interrupt, for whole files a repetition goes on from; it is
+        removed when the step succeeds
+    """
+
+    config: dict
+    out: Path
+    inputs: dict[str, Path]
+    scratch: Path
+    progress: Progress
+
+    def result(self, step: str) -> dict:
+        """What an earlier step returned; the run has held its folder to the record."""
+        return files.read_json(self.inputs[step] / RESULT)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step.
+
+    Parameters
+    ----------
+    name : str
+        Also its folder's.
+    run : callable
+        Context -> result, plain values that go into `result.json`. Raises CheckFailure for a
+        design that fails a check, after writing the evidence.
+    needs : tuple of str
+        Steps that must have succeeded.
+    uses : tuple of str
+        Steps whose folders it reads where they are there.
+    code : tuple of str
+        Modules and folders of the package that compute its result. A change in them, or in what they import however
+        far, repeats the step; see `flow.run.code.deciding`.
+    files : tuple of str
+        Keys of the configuration that hold the path of a user's own file, or None. The record
+        knows such a file by its content, so moving it changes nothing.
+    asked : bool
+        It runs only where it is named, not with those around it.
+    lesser : str
+        Key of a bool in the step's configuration, or ''. True says that the step must do with less than it is for, as
+        co-simulation with random images where a data set is missing. A result recorded with False, which had
+        all, stays up to date then.
+    beside : tuple of str
+        Files inside its folder that other work adds later, as patterns of paths; a folder's name is for
+        all in it. No output of the step, gone when it runs again.
+    """
+
+    name: str
+    run: Callable[[Context], dict]
+    needs: tuple[str, ...] = ()
+    uses: tuple[str, ...] = ()
+    code: tuple[str, ...] = ("spec",)
+    files: tuple[str, ...] = ()
+    asked: bool = False
+    lesser: str = ""
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a step ended: `kept` (up to date), `done`, `failed` (a check) or `skipped`."""
+
+    step: str
+    status: str
+    seconds: float = 0.0
+    message: str = ""
+
+
+def step_record(folder: Path) -> dict:
+    """What the step of a folder has recorded; nothing, where that is not there or not whole."""
+    path = folder / RECORD
+    try:
+        record = files.read_json(path) if whole.is_file(path) else {}
+    except (OSError, ValueError):
+        return {}
+    return record if _is_whole(record) else {}
+
+
+def _is_whole(record: object) -> bool:
+    if not isinstance(record, dict):
+        return False
+    if not all(isinstance(record.get(key), kind) for key, kind in RECORDED.items()):
+        return False
+    digests = all(isinstance(digest, str) for digest in record["outputs"].values())
+    return digests and not isinstance(record["seconds"], bool) and 0 <= record["seconds"] < LONGEST
+
+
+def foreign(folder: Path, step: str, beside: tuple[str, ...] = ()) -> str:
+    """Why a step may not replace a folder, as the end of a sentence; '' where it may.
+
+    It may replace nothing at all, an empty folder, and one that has the record of the same step and only
+    files that are in the record or of `beside`.
+    """
+    if not whole.is_there(folder):
+        return ""
+    if folder.is_symlink():
+        return "is a symbolic link"
+    if not whole.is_folder(folder):
+        return "is no folder"
+    try:
+        found = [
+            p for p in whole.contents(folder) if p != folder / whole.MARK or not whole.is_mark(p)
+        ]
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not found:
+        return ""
+    record = step_record(folder)
+    if record.get("step") != step:
+        what = f"is of step {shown(record['step'])}" if record else f"has no whole {RECORD} of it"
+        return f"{what}, so it is somebody else's"
+    known = {RECORD, *record["outputs"]}
+    for path in found:
+        name = path.relative_to(folder).as_posix()
+        if not (whole.is_file(path) and (name in known or is_beside(name, beside))):
+            return f"has {shown(name)}, which no run put there"
+    return ""
+
+
+def is_beside(name: str, beside: tuple[str, ...]) -> bool:
+    """Whether a path relative to a step's folder is one of what other work adds to it."""
+    return any(fnmatch.fnmatchcase(name, p) or name.startswith(f"{p}/") for p in beside)
+
+
+def require_own(folder: Path, step: str, beside: tuple[str, ...] = ()) -> None:
+    """XnoreplayError where a step may not replace a folder; see `foreign`."""
+    if why := foreign(folder, step, beside):
+        raise XnoreplayError(
+            f"{folder} must be new, empty or what {step} wrote, but {why}; move it away or choose another folder"
+        )
+
+
+@contextmanager
+def own_folder(target: Path, step: str, config: dict | None = None) -> Iterator[Path]:
+    """A whole folder with a record, for work outside the steps of a run; replaces only an earlier one of its own.
+
+    Raises
+    ------
+    XnoreplayError
+        Where the folder that is there is somebody else's.
+    """
+    start = time.monotonic()
+    with files.whole_folder(target, lambda folder: require_own(folder, step)) as part:
+        yield part
+        files.write_json(
+            part / RECORD, record_of(step, config or {}, files.tree_digests(part), start)
+        )
+
+
+def record_of(step: str, config: dict, outputs: dict[str, str], start: float) -> dict:
+    """What `step.json` says of work outside the steps of a run.
+
+    Parameters
+    ----------
+    step : str
+        Name of the work, which `foreign` compares.
+    config : dict
+        What it was asked for, plain values.
+    outputs : dict of str to str
+        SHA-256 of each file, by its path relative to the folder.
+    start : float
+        `time.monotonic` when it began, in seconds.
+
+    Returns
+    -------
+    dict
+        Every key of `RECORDED`; ``code`` and ``failure`` are '', ``inputs`` is {}.
+    """
+    seconds = round(time.monotonic() - start, 3)
+    return {
+        "step": step,
+        "version": xnoreplay.__version__,
+        "code": "",
+        "config": config,
+        "inputs": {},
+        "outputs": outputs,
+        "seconds": seconds,
+        "failure": "",
+    }
+
+
+def require_whole(folder: Path) -> None:
+    """Hold the files of a step to the digests that its record has of them.
+
+    Raises
+    ------
+    XnoreplayError
+        Names the first file that is not as the step wrote it.
+    """
+    record = step_record(folder)
+    if not record:
+        raise XnoreplayError(f"{folder / RECORD} must be the whole record of a step, but is not")
+    for name, digest in record["outputs"].items():
+        path = folder / name
+        try:
+            same = files.file_digest(path) == digest
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            raise XnoreplayError(
+                f"{path} must be as step {shown(record['step'])} wrote it, but its SHA-256 is not the recorded "
+                "one: repeat the step, or bring the file back"
+            )
+
+
+def result_of(folder: Path) -> dict:
+    """What the step of a folder returned; XnoreplayError where a file of it is damaged."""
+    require_whole(folder)
+    try:
+        result = files.read_json(folder / RESULT)
+    except OSError as error:
+        raise XnoreplayError(f"{folder / RESULT} must be readable: {error.strerror}") from None
+    if not isinstance(result, dict):
+        raise XnoreplayError(f"{folder / RESULT} must be a JSON object, not {shown(result)}")
+    return result
+
+
+class Run:
+    """A run folder and the steps that fill it.
+
+    Parameters
+    ----------
+    folder : Path
+    steps : dict of str to Step
+        In the order they run.
+    configs : dict of str to dict
+        The configuration of each step, plain values.
+    progress : Progress
+    written : tuple of str
+        Files of the folder itself that set-up writes.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        steps: dict[str, Step],
+        configs: dict[str, dict],
+        progress: Progress,
+        written: tuple[str, ...] = (),
+    ) -> None:
+        self.folder, self.steps, self.configs, self.progress = folder, steps, configs, progress
+        self.written = written
+        self.outcomes: dict[str, Outcome] = {}
+
+    def write_settings(self, name: str, tree: dict) -> None:
+        """Remember the run's settings, whole or not at all."""
+        with self.locked():
+            try:
+                with whole.whole_file(self.folder / name) as part:
+                    files.write_json(part, tree)
+            except OSError as error:
+                raise guard.disk_error("set-up", error) from error
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder, and clear what a killed run left in it of steps and settings."""
+        with guard.locked(self.folder):
+            files.sweep(self.folder, lambda name: name in self.steps or name in self.written)
+            yield
+
+    def require_ready(self, names: Iterable[str]) -> None:
+        """Refuse what these steps would stop at, before any work: writes nothing.
+
+        Raises
+        ------
+        XnoreplayError
+            Names the first file or folder in their place that is somebody else's, or a user's file that
+            cannot be read.
+        """
+        for folder in (self.folder.resolve(), *self.folder.resolve().parents):
+            if step_record(folder):
+                raise XnoreplayError(
+                    f"run folder {self.folder} must not lie in a step's folder, which takes nothing else, but "
+                    f"{folder} has a {RECORD}"
+                )
+        guard.check_lock(self.folder)
+        scratch = self.folder / SCRATCH
+        for path in (self.folder / name for name in self.written):
+            if whole.is_there(path) and not whole.is_file(path):
+                raise XnoreplayError(f"{path} must be a plain file, but is a link or no file")
+        if whole.is_there(scratch) and not whole.is_folder(scratch):
+            raise XnoreplayError(f"{scratch} must be a folder, but is a link or a file")
+        for name in names:
+            step = self.steps[name]
+            require_own(self.folder / name, name, step.beside)
+            require_scratch(scratch / name)
+            for key in step.files:
+                if given := self.configs[name].get(key):
+                    _require_user_file(key, Path(given))
+                    self._require_kept(name, key, Path(given))
+
+    def _require_kept(self, step: str, key: str, path: Path) -> None:
+        """XnoreplayError for a user's file that is edited in the folder of an earlier step, which replaces it."""
+        for name in self.steps:
+            folder = (self.folder / name).resolve()
+            if name == step or not path.resolve().is_relative_to(folder):
+                continue
+            inside = path.resolve().relative_to(folder).as_posix()
+            if self.record(name).get("outputs", {}).get(inside) != files.file_digest(path):
+                raise XnoreplayError(
+                    f"{key} {path} must be as step {name} wrote it, or lie elsewhere, but it is edited in the "
+                    "folder that the step replaces; copy it out of there"
+                )
+
+    def require(self, name: str) -> list[str]:
+        """A step and all it needs, in order."""
+        if name not in self.steps:
+            raise unknown("step", name, self.steps)
+        wanted = {name}
+        for candidate in reversed(self.steps):
+            if candidate in wanted:
+                wanted.update(self.steps[candidate].needs)
+        return [s for s in self.steps if s in wanted]
+
+    def between(self, first: str, last: str) -> list[str]:
+        """The steps from one to another, both included; of others none that must be asked for."""
+        order = list(self.steps)
+        for name in (first, last):
+            if name not in order:
+                raise unknown("step", name, order)
+        chosen = order[order.index(first) : order.index(last) + 1]
+        if not chosen:
+            raise XnoreplayError(f"--from {first} must not come after --to {last}")
+        return [n for n in chosen if n in (first, last) or not self.steps[n].asked]
+
+    def span(self, first: str, last: str) -> list[str]:
+        """The steps of `between`, and every step that one of them needs, however remotely.
+
+        Returns
+        -------
+        list of str
+            Names in the order they run.
+
+        Raises
+        ------
+        XnoreplayError
+            For an unknown step, and where `first` comes after `last`.
+        """
+        needed = {n for name in self.between(first, last) for n in self.require(name)}
+        return [name for name in self.steps if name in needed]
+
+    def run(self, names: Iterable[str], force: Iterable[str] = ()) -> list[Outcome]:
+        """Bring steps up to date, in order.
+
+        A failed check does not stop the steps that do not need it.
+
+        Raises
+        ------
+        XnoreplayError
+            For bad input, a missing tool, a full disk, or a folder that is not a step's own; steps that
+            ended before keep their work.
+        KeyboardInterrupt
+            The step that was interrupted leaves nothing.
+        """
+        names, force = list(names), set(force)
+        self.require_ready(names)
+        with self.locked(), guard.interruptible() as check:
+            for name in names:
+                self.outcomes[name] = self._bring(self.steps[name], name in force)
+                check()
+        return list(self.outcomes.values())
+
+    def _bring(self, step: Step, force: bool) -> Outcome:
+        for need in step.needs:
+            if not self._succeeded(need):
+                message = f"needs {need}, which has not succeeded"
+                self.progress.note(f"[{step.name}] skipped: {message}")
+                return Outcome(step.name, "skipped", message=message)
+        for folder in self._inputs(step).values():
+            require_whole(folder)
+        recipe = self._recipe(step)
+        if not force and self._up_to_date(step.name, recipe):
+            self.progress.note(f"[{step.name}] up to date")
+            return Outcome(step.name, "kept", self.record(step.name)["seconds"])
+        self.progress.note(f"[{step.name}] started")
+        start = time.monotonic()
+        try:
+            failure = self._execute(step, recipe, start)
+        except Exception as error:
+            if not guard.is_disk_error(error):
+                raise
+            raise guard.disk_error(step.name, error) from error
+        seconds = time.monotonic() - start
+        if failure:
+            self.progress.note(f"[{step.name}] failed its check after {clock(seconds)}: {failure}")
+            return Outcome(step.name, "failed", seconds, failure)
+        self.progress.note(f"[{step.name}] done in {clock(seconds)}")
+        return Outcome(step.name, "done", seconds)
+
+    def _execute(self, step: Step, recipe: dict, start: float) -> str:
+        """Run a step in a new folder; returns the failed check's sentence, or ''."""
+        failure = ""
+        scratch = own_scratch(self.folder / SCRATCH / step.name)
+        target = self.folder / step.name
+
+        def check(folder: Path) -> None:
+            if why := foreign(folder, step.name, step.beside):
+                raise XnoreplayError(
+                    f"{target} must stay as it was while step {step.name} ran, but {why}"
+                )
+
+        with scratch as kept, files.whole_folder(target, check) as out:
+            context = Context(self.configs[step.name], out, self._inputs(step), kept, self.progress)
+            try:
+                files.write_json(out / RESULT, step.run(context))
+            except CheckFailure as error:
+                failure = str(error.args[0]) if error.args else "a check failed"
+                files.write_json(out / RESULT, {"failure": failure, **error_evidence(error)})
+            record = recipe | {
+                "outputs": files.tree_digests(out),
+                "seconds": round(time.monotonic() - start, 3),
+                "failure": failure,
+            }
+            files.write_json(out / RECORD, record)
+        return failure
+
+    def _inputs(self, step: Step) -> dict[str, Path]:
+        names = step.needs + tuple(u for u in step.uses if self.record(u))
+        return {name: self.folder / name for name in names}
+
+    def _recipe(self, step: Step) -> dict:
+        config = files.plain(self.configs[step.name])
+        inputs = {
+            f"{name}/{path}": digest
+            for name in self._inputs(step)
+            for path, digest in self.record(name)["outputs"].items()
+        }
+        for key in step.files:
+            path = config.pop(key)
+            inputs[f"file {key}"] = _user_file_digest(key, Path(path)) if path else None
+        return {
+            "step": step.name,
+            "version": xnoreplay.__version__,
+            "code": code.digest(step.code),
+            "config": config,
+            "inputs": inputs,
+        }
+
+    def pending(self, names: Iterable[str]) -> list[str]:
+        """Which of these steps `run` would carry out now; nothing is written.
+
+        A step is among them where a step that it needs has not succeeded, or where its own record is missing, is of
+        a failed check, or does not have its present configuration, code, inputs and files.
+        """
+        return [n for n in names if not self._is_current(self.steps[n])]
+
+    def _is_current(self, step: Step) -> bool:
+        if not all(self._succeeded(need) for need in step.needs):
+            return False
+        return self._up_to_date(step.name, self._recipe(step))
+
+    def record(self, name: str) -> dict:
+        """What is in the `step.json` of a step of this run; {} where there is none, or none that is whole."""
+        return step_record(self.folder / name)
+
+    def _succeeded(self, name: str) -> bool:
+        return self.record(name).get("failure") == ""
+
+    def _up_to_date(self, name: str, recipe: dict) -> bool:
+        if not self._succeeded(name):
+            return False
+        record, lesser = self.record(name), self.steps[name].lesser
+        if lesser and recipe["config"][lesser] and record["config"].get(lesser) is False:
+            recipe = recipe | {"config": recipe["config"] | {lesser: False}}
+        if any(record.get(key) != value for key, value in recipe.items()):
+            return False
+        beside = self.steps[name].beside
+        if foreign(self.folder / name, name, beside):
+            return False
+        found = files.tree_digests(
+            self.folder / name, lambda n: n == RECORD or is_beside(n, beside)
+        )
+        return record["outputs"] == found
+
+
+def require_scratch(folder: Path) -> None:
+    """XnoreplayError for a scratch folder that no run made and that is not empty."""
+    if not whole.is_there(folder) or whole.is_marked(folder):
+        return
+    if not whole.is_folder(folder) or any(folder.iterdir()):
+        raise XnoreplayError(
+            f"{folder} must be new, empty or what a stopped run left, but is somebody else's; move it away"
+        )
+
+
+@contextmanager
+def own_scratch(folder: Path) -> Iterator[Path]:
+    """A scratch folder that carries a mark: cleared when the block succeeds, and where nothing is in it."""
+    made = not folder.parent.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not whole.is_marked(folder):
+        require_scratch(folder)
+        whole.mark(folder)
+    succeeded = False
+    try:
+        yield folder
+        succeeded = True
+    finally:
+        with suppress(OSError):
+            if succeeded or not [p for p in folder.iterdir() if p.name != whole.MARK]:
+                whole.clear(folder)
+                if made:
+                    folder.parent.rmdir()
+
+
+def _require_user_file(key: str, path: Path) -> None:
+    try:
+        reading.check_size(path)
+        reading.opened(path).close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise XnoreplayError(f"{key} {path} must be a readable file: {reason}") from None
+
+
+def _user_file_digest(key: str, path: Path) -> str:
+    _require_user_file(key, path)
+    return files.file_digest(path)
+
+
+def error_evidence(error: CheckFailure) -> dict:
+    """Evidence a CheckFailure carries beside its sentence: its second argument, if a dict."""
+    evidence = error.args[1] if len(error.args) > 1 else {}
+    return evidence if isinstance(evidence, dict) else {}

@@ -1,0 +1,365 @@
+"""Verilog -> a compiled simulation, by Verilator and the C++ compiler, kept by digest.
+
+What is kept is whole or is built anew: each folder lists the digests of its files, which are looked at before
+it is used. A cache that can only be read is read; what it lacks is built in a temporary one.
+
+Verilator's own make file compiles its run-time library anew for every design, which takes longer
+than a small chip; here the library is compiled once and kept beside the designs. Unknown values are
+0 (`--x-initial 0`): the chip's registers and memories all have reset values, and Icarus, which knows
+X, agrees.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import as_completed
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow.run import files, processes
+from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec import caches
+from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.machine import cores
+from xnoreplay.spec.reasons import reason
+from xnoreplay.spec.registers import COUNTERS, SEEN_REGISTERS
+
+TOP = "xnoreplay"
+KIND = "cosim"  # of `caches`
+FLAGS = (
+    "-DVERILATOR=1",
+    "-DVM_COVERAGE=0",
+    "-DVM_SC=0",
+    "-DVM_TIMING=0",
+    "-DVM_TRACE_FST=0",
+    "-DVM_TRACE_SAIF=0",
+    "-std=gnu++17",
+)
+KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
+RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
+TRACER = ("verilated_vcd_c",)
+BARE_RUNTIME = ("verilated", "verilated_threads")
+DIGESTS = "digests.json"  # in each folder of the cache: SHA-256 of its other files, by name
+OURS = r"(cocotb|traced|bare|runtime)-[0-9a-f]{20}"  # names of the cache's folders
+
+
+@dataclass(frozen=True)
+class Built:
+    """A compiled simulation: its folder, and the seconds it took (0 where it was kept)."""
+
+    folder: Path
+    seconds: float
+    kept: bool
+
+
+def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None = None) -> str:
+    """Output of a command that must succeed; ToolError names the line that says why."""
+    command = [str(a) for a in arguments]
+    command[0] = shutil.which(command[0], path=env.get("PATH")) or command[0]
+    try:
+        done = processes.run(command, env, cwd)
+    except OSError as error:
+        raise ToolError(f"{command[0]} must be installed for co-simulation: {error}") from None
+    text = done.stdout + done.stderr
+    if done.returncode:
+        raise ToolError(
+            f"{Path(command[0]).name} must succeed, but ended with {done.returncode}: {reason(text)}"
+        )
+    return text
+
+
+def verilator_root(env: dict[str, str]) -> Path:
+    """Folder of Verilator's run-time library."""
+    if "VERILATOR_ROOT" in env:
+        return Path(env["VERILATOR_ROOT"])
+    return Path(execute(["verilator", "--getenv", "VERILATOR_ROOT"], env).strip())
+
+
+class Verilate:
+    """Compiles designs in one environment.
+
+    Parameters
+    ----------
+    env : dict
+        Of `flow.run.tools.verilator_env`.
+    optimise : str
+        The compiler's option for the design.
+    cache : Path, optional
+    traced : bool
+        Whether the simulation can write a waveform. That keeps signals which are optimised away
+        otherwise, so a comparison does without.
+    """
+
+    def __init__(
+        self,
+        env: dict[str, str],
+        optimise: str = "-O2",
+        cache: Path | None = None,
+        traced: bool = False,
+    ) -> None:
+        self.env, self.optimise, self.traced = env, optimise, traced
+        self.flags = [*FLAGS, f"-DVM_TRACE={traced:d}", f"-DVM_TRACE_VCD={traced:d}"]
+        self.names = RUNTIME + TRACER if traced else RUNTIME
+        self.cache = cache or caches.folder(KIND) or caches.writable(KIND)
+        self.root = verilator_root(env)
+        # Where it lies, also when it is reached by another path; see `tools.plain_root`.
+        self.origin = str((self.root / "include").resolve())
+        self.version = execute(["verilator", "--version"], env).strip()
+        self.include = [f"-I{self.root}/include", f"-I{self.root}/include/vltstd"]
+
+    def runtime(self, progress: Progress) -> Path:
+        """The run-time library, compiled once for each version of Verilator and the compiler."""
+        compiler = execute(["g++", "--version"], self.env).splitlines()[0]
+        digest = _digest([self.version, compiler, self.origin, *self.flags])
+        target = self.cache / f"runtime-{digest}"
+        if whole(target):
+            _touch(target)
+        else:
+            _tell_of_damage(target, progress)
+            with files.whole_folder(_free(target)) as folder:
+                sources = [(self.root / "include" / f"{n}.cpp", "-O1") for n in self.names]
+                for _ in self._compile(sources, folder):
+                    pass
+                _seal(folder)
+        return target
+
+    def _compile(self, sources: list[tuple[Path, str]], folder: Path) -> Iterator[int]:
+        """Compile files with an option each, side by side; yields the bytes of each that is done."""
+
+        def one(source: tuple[Path, str]) -> int:
+            path, level = source
+            execute(
+                [
+                    "g++",
+                    *self.flags,
+                    "-I.",
+                    *self.include,
+                    level,
+                    "-c",
+                    path,
+                    "-o",
+                    f"{path.stem}.o",
+                ],
+                self.env,
+                folder,
+            )
+            return path.stat().st_size
+
+        with processes.pool(cores()) as pool:
+            for done in as_completed([pool.submit(one, source) for source in sources]):
+                yield done.result()
+
+    def build(
+        self,
+        verilog: str,
+        name: str,
+        options: list[str],
+        control: str,
+        main: Path,
+        libraries: tuple[str, ...],
+        link: list[str],
+        progress: Progress,
+    ) -> Built:
+        """A design with its `main`, from the cache if it is there.
+
+        verilog : text, its top `xnoreplay`
+        control : text of Verilator's configuration file
+        libraries : of `RUNTIME`
+        """
+        parts = [
+            self.version,
+            verilog,
+            control,
+            *options,
+            self.optimise,
+            main.read_text(),
+            *link,
+            name,
+            self.origin,
+            *self.flags,
+        ]
+        name = f"{name}-{_digest(parts)}"
+        target = self.cache / name
+        if whole(target):
+            _touch(target)
+            return Built(target, 0.0, True)
+        start = time.monotonic()
+        self._make_writable()
+        target = self.cache / name
+        with _locked(self.cache):
+            if whole(target):  # another process was faster
+                return Built(target, 0.0, True)
+            _tell_of_damage(target, progress)
+            self._prune()
+            self._build(target, verilog, options, control, main, libraries, link, progress)
+        return Built(target, time.monotonic() - start, False)
+
+    def _make_writable(self) -> None:
+        """Turn to a temporary cache where nothing can be added to this one."""
+        reason = caches.unusable(self.cache)
+        if not reason:
+            return
+        place = caches.writable(KIND)
+        if place != self.cache:
+            self.cache = place
+        else:  # it is a folder of the caller's
+            raise ToolError(f"the cache {self.cache} must be writable, but is not: {reason}")
+
+    def _prune(self) -> None:
+        """Forget what a killed process left, and the designs that were not used for longest."""
+        files.sweep(self.cache, re.compile(r".+-[0-9a-f]{20}").fullmatch)
+        caches.prune(self.cache, OURS, KEEP)
+
+    def _build(self, target, verilog, options, control, main, libraries, link, progress) -> None:
+        runtime = self.runtime(progress)
+        with files.whole_folder(_free(target)) as folder:
+            (folder / "top.v").write_text(verilog, encoding="utf-8")
+            (folder / "public.vlt").write_text(control, encoding="utf-8")
+            name = target.name.partition("-")[0]
+            progress.note(f"compiling the Verilog with Verilator, {name}")
+            execute(
+                [
+                    "verilator",
+                    "--cc",
+                    "--prefix",
+                    "Vtop",
+                    "--top-module",
+                    TOP,
+                    "--Mdir",
+                    ".",
+                    "-O3",
+                    "--x-assign",
+                    "0",
+                    "--x-initial",
+                    "0",
+                    "--timescale",
+                    "1ns/1ps",
+                    "-Wno-fatal",
+                    "-Wno-lint",
+                    "-Wno-style",
+                    *options,
+                    "public.vlt",
+                    "top.v",
+                ],
+                self.env,
+                folder,
+            )
+            generated = sorted(folder.glob("*.cpp"))
+            # What runs once is compiled without optimisation.
+            sources = [(p, "-O0" if p.stem.endswith("Slow") else self.optimise) for p in generated]
+            sources.sort(key=lambda s: -s[0].stat().st_size)
+            shutil.copy(main, folder / "main.cpp")
+            sources.insert(0, (folder / "main.cpp", "-O1"))
+            size = sum(path.stat().st_size for path, _ in sources)
+            with progress.task(f"compiling {name}, bytes of C++", size) as task:
+                for done in self._compile(sources, folder):
+                    task.advance(done)
+            objects = sorted(folder.glob("*.o")) + [runtime / f"{n}.o" for n in libraries]
+            execute(["g++", "-o", TOP, *objects, "-pthread", *link], self.env, folder)
+            for path in folder.iterdir():
+                if path.name != TOP and path.suffix not in (".v", ".vlt"):
+                    path.unlink()
+            _seal(folder)
+
+
+def whole(folder: Path) -> bool:
+    """Whether a folder of the cache holds what it held when it was made."""
+    try:
+        expected = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
+        program = folder / TOP
+        runs = not program.exists() or os.access(program, os.X_OK)
+        return runs and bool(expected) and expected == _digests(folder)
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = [p for p in sorted(folder.iterdir()) if p.is_file() and not p.name.startswith(".")]
+    return {p.name: files.file_digest(p) for p in found if p.name != DIGESTS}
+
+
+def _seal(folder: Path) -> None:
+    """Let a folder of the cache say what it holds."""
+    files.write_json(folder / DIGESTS, _digests(folder))
+
+
+def _touch(folder: Path) -> None:
+    """It was used now; a cache that can only be read forgets nothing."""
+    with suppress(OSError):
+        os.utime(folder)
+
+
+def _tell_of_damage(target: Path, progress: Progress) -> None:
+    if os.path.lexists(target):
+        progress.note(f"what is kept in {target} is damaged; it is built anew")
+
+
+def _free(target: Path) -> Path:
+    """The path of a folder to be made, where no file or link stands in its way."""
+    if re.fullmatch(OURS, target.name) and (target.is_symlink() or target.is_file()):
+        target.unlink()
+    return target
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One process at a time compiles; the next one finds what it wants.
+
+    Where a file system has no locks, two may build the same: each replaces the folder by a whole one.
+    """
+    with guard.open_lock(folder) as lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _digest(parts: list[str]) -> str:
+    h = hashlib.sha256()
+    for part in parts:
+        h.update(part.encode() + b"\0")
+    return h.hexdigest()[:20]
+
+
+PUBLIC = (
+    ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
+    ("flat_rw", "xnoreplay_*", ("rows",)),
+    ("flat_rw", "*thermometer", ("threshold*",)),
+    ("flat_rw", "*counters", tuple(name.replace(".", "_") for name in COUNTERS)),
+    ("flat_rd", "*host", SEEN_REGISTERS),
+    ("flat_rd", "*", ("ren", "raddr", "rbank", "rplane", "wen", "waddr", "wdata", "wvalue")),
+    ("flat_rd", "*balance", ("inverse_read",)),
+    ("flat_rd", "*array", ("x_valid", "x", "done", "acc")),
+)
+"""What the test bench looks at: access, modules, variables. All else is Verilator's to optimise."""
+
+
+def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
+    """A design with cocotb's main program; see `waves` for what a traced one is given beside it."""
+    import cocotb_tools.config as config
+
+    libs = config.libs_dir
+    main = Path(config.share_dir) / "lib" / "verilator" / "verilator.cpp"
+    options = ["--vpi", "--trace-vcd", "--trace-max-width", "0"] if verilate.traced else ["--vpi"]
+    # Not -Wl, which a comma in the path would end.
+    link = ["-Xlinker", "-rpath", "-Xlinker", str(libs), f"-L{libs}", "-lcocotbvpi_verilator"]
+    name = "traced" if verilate.traced else "cocotb"
+    return verilate.build(
+        verilog, name, options, configuration(), main, verilate.names, link, progress
+    )
+
+
+def configuration() -> str:
+    """Verilator's control file that makes `PUBLIC` visible."""
+    lines = [
+        f'public_{access} -module "{module}" -var "{variable}"'
+        for access, module, variables in PUBLIC
+        for variable in variables
+    ]
+    return "\n".join(["`verilator_config", *lines, ""])

@@ -1,0 +1,420 @@
+"""Speed, measured: the same design and work in every simulator, one thread each, processor time.
+
+An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
+first cycles of one: rates are per modelled cycle. Predictions of the simulator's modes and of bare
+Verilator are held to the functional ones, cocotb's registers, counters and phases to fast mode.
+An image of more cycles than a simulator gets is aborted by the host: of a large network it takes Icarus
+hours.
+"""
+
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from xnoreplay.flow.datasets import registry as datasets
+from xnoreplay.flow.run import files, temporary, tools
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec import learning_plan
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure, unknown
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+FAST_CYCLES, STEP_CYCLES = 50_000_000, 5_000_000  # a few seconds each
+BARE_CYCLES, COCOTB_CYCLES = 500_000, 200_000
+AMARANTH_CYCLES, ICARUS_CYCLES = 300, 3_000  # slow simulators do part of an image
+FUNCTIONAL_IMAGES, TORCH_IMAGES = 10_000, 400
+RANDOM_IMAGES = 26_600  # three quarters are training images
+
+
+@dataclass
+class Figure:
+    """One measurement.
+
+    cycles, images : of the work done; cpu, build : seconds of processor time of the work, and of what
+    precedes it
+    """
+
+    name: str
+    cpu: float
+    cycles: int = 0
+    images: int = 0
+    build: float = 0.0
+    notes: dict = field(default_factory=dict)
+
+    def plain(self) -> dict:
+        rates = {}
+        if self.cycles:
+            rates["cycles_per_second"] = self.cycles / self.cpu
+        if self.images:
+            rates["images_per_second"] = self.images / self.cpu
+        return {
+            "name": self.name,
+            "cpu": self.cpu,
+            "build": self.build,
+            "cycles": self.cycles,
+            "images": self.images,
+            **rates,
+            **self.notes,
+        }
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
+
+    preset: Preset
+    bundle: Bundle
+    plan: Plan
+    images: np.ndarray
+    labels: np.ndarray
+    epochs: int
+    progress: Progress
+
+    @property
+    def seen(self) -> int:
+        return self.preset.scenario.classes
+
+    def count(self, cycles: int) -> int:
+        """Images that take about so many cycles; at least one."""
+        return max(1, min(len(self.images), cycles // self.plan.infer_cycles(self.seen)))
+
+    def chip(self, mode: str = "fast"):
+        """A simulated chip of the bundle that has seen every class."""
+        from xnoreplay.sim.run import Simulator
+
+        chip = Simulator(self.plan, self.bundle, mode)
+        chip.arrive(self.seen)
+        return chip
+
+    def expected(self, n: int) -> list[int]:
+        return self.chip().predict(self.images[:n]).tolist()
+
+
+def simulator(common: Common, mode: str, cycles: int) -> Figure:
+    """The simulator in one of its modes; its build is what numba takes to load or compile."""
+    start = time.process_time()
+    chip = common.chip(mode)
+    chip.infer(common.images[0])
+    build = time.process_time() - start
+    n = common.count(cycles)
+    first, start = chip.cycles, time.process_time()
+    found = [chip.infer(common.images[i]).prediction for i in range(n)]
+    spent = time.process_time() - start
+    _same(mode, common.expected(n), found)
+    name = {"fast": "simulator, fast mode", "step": "simulator, stepping mode"}[mode]
+    return Figure(name, spent, chip.cycles - first, n, build)
+
+
+def functional(common: Common) -> Figure:
+    """Predictions of a data set, on every core; the time is all cores' together."""
+    chip = common.chip()
+    chip.predict(common.images[:8])
+    n = min(FUNCTIONAL_IMAGES, len(common.images))
+    with common.progress.task("functional simulation", n) as task:
+        start, clock = time.process_time(), time.monotonic()
+        chip.predict(common.images[:n], task.advance)
+        spent = time.process_time() - start
+    return Figure("simulator, functional", spent, 0, n, notes={"clock": time.monotonic() - clock})
+
+
+def torch_float(common: Common) -> Figure:
+    """The network in PyTorch, single precision, one thread, its fastest batch and layout."""
+    from xnoreplay.model import speed
+
+    n = min(TORCH_IMAGES, len(common.images))
+    with common.progress.task(f"PyTorch, {n} images"):
+        found = speed.single_precision(common.bundle, common.images[:n])
+    notes = {"batch": found.batch, "layout": found.layout}
+    return Figure("PyTorch, single precision", found.seconds, 0, n, notes=notes)
+
+
+def bare(common: Common, verilog: str) -> Figure:
+    """Verilator with a C++ program."""
+    from xnoreplay.flow.verify import cosim
+    from xnoreplay.flow.verify.cosim.bare import bare_verilator
+
+    n = common.count(BARE_CYCLES)
+    found = bare_verilator(
+        common.preset,
+        common.bundle,
+        common.images[:n],
+        verilog,
+        tools.verilator_env(),
+        common.progress,
+        optimise=cosim.optimisation(verilog),
+    )
+    return Figure(
+        "Verilator, bare C++",
+        found["seconds"],
+        found["cycles"],
+        n,
+        found["build_cpu"],
+        {"build_kept": found["build_kept"]},
+    )
+
+
+def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
+    """The co-simulation's test bench, which looks at nothing but registers and counters.
+
+    Its time and cycles are those of the images, from the end of the command before them on. An image
+    of more than so many cycles is aborted after them.
+    """
+    from xnoreplay.flow.verify.cosim import chip, session
+    from xnoreplay.flow.verify.cosim.faults import Faults
+    from xnoreplay.flow.verify.cosim.script import Script, Step
+
+    n, abort = common.count(cycles), 0
+    if cycles < common.plan.infer_cycles(common.seen):
+        abort = cycles
+    infer = [Step("infer", 0, i, abort=abort) for i in range(n)]
+    script = Script((Step("arrive", common.seen), *infer), common.images[:n])
+    before = tools.children()
+    with temporary.folder("bench") as work:
+        shared = chip.DesignUnderTest(
+            common.preset,
+            common.bundle,
+            verilog,
+            Faults(),
+            tools.verilator_env(),
+            work,
+            chip.optimisation(verilog),
+            common.progress,
+        )
+        setup, built = shared.setup(name)
+        build = tools.children() - before
+        outcome = session.run(setup, script, work / "run", f"cocotb, {name}", common.progress)
+    if outcome.differences:
+        raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
+    title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
+    (first, start), *_, (last, end) = outcome.ends
+    images = 0 if abort else n
+    return Figure(title, end - start, last - first, images, build, {"build_kept": built.kept})
+
+
+def amaranth(common: Common) -> Figure:
+    """Amaranth's own simulator, the first cycles of an image."""
+    from amaranth.sim import Simulator
+
+    from xnoreplay.hw.top import Chip
+    from xnoreplay.spec.registers import Command
+
+    chip = Chip(common.plan)
+    pixels = common.images[0].reshape(-1, common.images.shape[-1])
+    spent = [0.0]
+
+    async def run(ctx) -> None:
+        ctx.set(chip.host.command, int(Command.INFER))
+        ctx.set(chip.host.start, 1)
+        await ctx.tick()
+        ctx.set(chip.host.start, 0)
+        ctx.set(chip.s_axis_pixel_tvalid, 1)
+        spent[0] = time.process_time()
+        at = 0
+        for _ in range(AMARANTH_CYCLES):
+            ctx.set(
+                chip.s_axis_pixel_tdata,
+                int.from_bytes(pixels[at % len(pixels)].tobytes(), "little"),
+            )
+            at += ctx.get(chip.s_axis_pixel_tready)
+            await ctx.tick()
+        spent[0] = time.process_time() - spent[0]
+
+    start = time.process_time()
+    with common.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
+        simulation = Simulator(chip)
+        simulation.add_clock(1e-6)
+        simulation.add_testbench(run)
+        simulation.run()
+    build = time.process_time() - start - spent[0]
+    return Figure("Amaranth's simulator", spent[0], AMARANTH_CYCLES, 0, build)
+
+
+def session(common: Common) -> Figure:
+    """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
+    from xnoreplay.sim.run import Simulator
+
+    fill = _filler(common)
+    target = replace(common.preset.target, epochs=1)
+    warm = fill(Simulator(plans.compile(common.plan.network, target), common.bundle))
+    warm.retrain()  # compiles, and says what utilisation is
+    target = replace(common.preset.target, epochs=common.epochs)
+    chip = fill(Simulator(plans.compile(common.plan.network, target), common.bundle))
+    before, first = chip.counters, chip.cycles
+    start, clock = time.process_time(), time.monotonic()
+    with common.progress.task("retraining in fast mode, epochs", common.epochs) as task:
+        chip.retrain(task.advance)
+    spent = time.process_time() - start
+    moved = {name: n - before[name] for name, n in chip.counters.items()}
+    notes = {
+        "clock": time.monotonic() - clock,
+        "epochs": common.epochs,
+        "samples": moved["learn.samples"] // common.epochs,
+        "minibatches": moved["learn.minibatches"],
+        "array_busy": moved["array.beats"] / moved["cycles"],
+    }
+    return Figure("retraining session, fast mode", spent, chip.cycles - first, notes=notes)
+
+
+def _filler(common: Common) -> Callable:
+    """What fills a chip: its replay memory with base classes, its staging memory with the first task's,
+    as far as there are images."""
+    from xnoreplay.flow.verify import simulate_large
+
+    seen, old, new = simulate_large.chosen(common.preset, common.plan, common.labels)
+    chip = common.chip()
+    kept, staged = chip.latents(common.images[old]), chip.latents(common.images[new])
+
+    def fill(chip):
+        chip.arrive(seen)
+        chip.preload(kept, common.labels[old], staged, common.labels[new])
+        return chip
+
+    return fill
+
+
+def _same(what: str, expected: list, found: list) -> None:
+    if expected != found:
+        raise CheckFailure(f"predictions of {what} must be those of the functional simulator")
+
+
+def _generated(common: Common) -> str:
+    from xnoreplay.hw import verilog
+
+    with common.progress.task("Verilog"):
+        return verilog.generate(common.plan)
+
+
+MEASUREMENTS = (
+    "fast",
+    "step",
+    "functional",
+    "session",
+    "torch",
+    "bare",
+    "cocotb",
+    "amaranth",
+    "icarus",
+)
+NEEDS = {
+    "torch": ("pretrain",),
+    "bare": ("generate", "cosim"),
+    "cocotb": ("generate", "cosim"),
+    "amaranth": ("generate",),
+    "icarus": ("generate", "cosim"),
+}
+"""Steps of the flow whose tools a measurement needs."""
+
+
+def run(
+    preset: Preset,
+    bundle: Bundle,
+    progress: Progress,
+    only: tuple[str, ...] = (),
+    epochs: int = 100,
+) -> dict:
+    """Measure what is asked for, or all that is installed.
+
+    Returns
+    -------
+    dict
+        preset; dataset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
+        A line of each figure goes to the progress as soon as it is measured.
+    """
+    for name in only:
+        if name not in MEASUREMENTS:
+            raise unknown("measurement", name, MEASUREMENTS)
+        tools.require(NEEDS.get(name, ()))
+    compiled = plans.compile(preset.network, preset.target)
+    learning_plan.check_cycles(plans.compile(preset.network, replace(preset.target, epochs=epochs)))
+    images, labels, dataset = samples(preset, progress)
+    common = Common(preset, bundle, compiled, images, labels, epochs, progress)
+    wanted = only or tuple(
+        name
+        for name in MEASUREMENTS
+        if (name != "icarus" or tools.icarus()) and not any(map(tools.missing, NEEDS.get(name, ())))
+    )
+    text = _generated(common) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
+    ways: dict[str, Callable[[], Figure]] = {
+        "fast": lambda: simulator(common, "fast", FAST_CYCLES),
+        "step": lambda: simulator(common, "step", STEP_CYCLES),
+        "functional": lambda: functional(common),
+        "session": lambda: session(common),
+        "torch": lambda: torch_float(common),
+        "bare": lambda: bare(common, text),
+        "cocotb": lambda: cocotb(common, text, "verilator", COCOTB_CYCLES),
+        "amaranth": lambda: amaranth(common),
+        "icarus": lambda: cocotb(common, text, "icarus", ICARUS_CYCLES),
+    }
+    figures = {}
+    with progress.task("measurements", len(wanted)) as task:
+        for name in wanted:
+            figures[name] = ways[name]().plain()
+            task.advance(1, name)
+            progress.note(row(figures[name]))
+    peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {
+        "preset": preset.name,
+        "dataset": dataset,
+        "figures": figures,
+        "ratios": ratios(figures),
+        "peak_bytes": peak,
+    }
+
+
+WROTE = files.json_with("preset", "dataset", "figures", "ratios", "peak_bytes")
+"""Whether a file is what `xnoreplay bench --json` writes of `run`."""
+
+
+def ratios(figures: dict) -> dict[str, float]:
+    """How much faster the simulator is than what it stands for."""
+    found = {}
+    for name in ("step", "fast"):
+        if {name, "bare"} <= figures.keys():
+            rate = figures[name]["cycles_per_second"]
+            found[f"{name} / bare"] = rate / figures["bare"]["cycles_per_second"]
+    if {"functional", "torch"} <= figures.keys():
+        rate = figures["functional"]["images_per_second"]
+        found["functional / torch"] = rate / figures["torch"]["images_per_second"]
+    return found
+
+
+def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray, str]:
+    """Training images, chip classes and name of a preset's data set.
+
+    Random ones where the user has not brought it, and a note of it: the work is the same.
+    """
+    data = datasets.at_hand(preset, progress, RANDOM_IMAGES)
+    return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
+
+
+def row(figure: dict) -> str:
+    """A figure as a line of the table."""
+    f = figure
+    cycles = f"{f['cycles_per_second']:,.0f}" if "cycles_per_second" in f else ""
+    images = f"{f['images_per_second']:,.1f}" if "images_per_second" in f else ""
+    build = "kept" if f.get("build_kept") else f"{f['build']:.1f}"
+    return f"| {f['name']} | {cycles} | {images} | {f['cpu']:.2f} | {build} |"
+
+
+def markdown(result: dict) -> str:
+    """The figures as a table."""
+    lines = [
+        "| what | cycles/s | images/s | processor seconds | build, s |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [row(figure) for figure in result["figures"].values()]
+    lines += ["", f"images: {result['dataset']}"]
+    lines += [f"{name}: {value:,.1f} times" for name, value in result["ratios"].items()]
+    if found := result["figures"].get("session"):
+        lines.append(
+            f"session: {found['minibatches']:,} minibatches of {found['samples']:,} samples in "
+            f"{found['epochs']} epochs, {found['clock']:.1f} s by the clock, array busy in "
+            f"{100 * found['array_busy']:.1f} % of the cycles"
+        )
+    lines.append(f"peak memory of this process: {result['peak_bytes'] / 2**20:,.0f} MiB")
+    return "\n".join(lines)

@@ -1,0 +1,519 @@
+"""The test bench: carries out a script of commands in the simulator and writes down what it saw.
+
+It runs inside the HDL simulator and judges nothing: `compare` does, outside, line by line while
+this runs. The script is a JSON file named by the environment; see `script.Script`.
+"""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.triggers import (
+    FallingEdge,
+    ReadOnly,
+    SimTimeoutError,
+    Timer,
+    select,
+    with_timeout,
+)
+
+from xnoreplay.flow.verify.cosim import resets
+from xnoreplay.flow.verify.cosim.bench.drivers import BusError, LiteMaster, PixelSource
+from xnoreplay.flow.verify.cosim.bench.hostport import PERIOD, HostPort
+from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
+from xnoreplay.flow.verify.cosim.compare import event_rows, rows_text
+from xnoreplay.flow.verify.cosim.script import (
+    ASIDE,
+    BUS,
+    CONTENTS,
+    PORT,
+    REPLAY,
+    VARIABLE,
+)
+from xnoreplay.flow.verify.cosim.stage import Stage
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import image as images
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets, registers
+from xnoreplay.spec import snapshot as snapshots
+from xnoreplay.spec.bits import to_int
+from xnoreplay.spec.registers import SEEN_REGISTERS
+
+IDLE = 0
+NEVER = 1 << 62  # a cycle that does not come
+SETTLE = 8  # cycles in which a transfer on the bus ends
+
+
+class Bench:
+    """One chip and what drives and watches it."""
+
+    def __init__(self, dut, plan, write) -> None:
+        self.dut, self.plan, self.write = dut, plan, write
+        self.view = ChipView(dut, plan)
+        self.tracer = Tracer(self.view)
+        self.host = LiteMaster(dut)
+        self.pixels = PixelSource(dut)
+        self.port: HostPort | None = None
+        self.windows = {w.memory.name: w for w in registers.windows(plan.memories)}
+        self.labels = [0] * plan.replay.capacity
+        self.events: list[dict] = []
+        self.faults: list[list] = []
+        self.kind = ""
+        self.most = 0
+        self.clearing = False
+
+    async def reset(self, step: dict | None = None, lead: int = 0) -> dict:
+        """A reset, and the wait until the chip has emptied its replay memory.
+
+        Of a step, requests offered `lead` cycles ahead are under way when the reset comes, and its
+        transfers are given while the chip empties its memory. Some resets take one cycle, in which a
+        request that is left under way is not served. Returns what the host saw.
+        """
+        self.clearing = True
+        found: dict = {"high": [], "answers": []}
+        if step:
+            await self.host.ask(lead, PERIOD)
+        self.dut.rst.value = 1
+        for _ in range(1 if self.host.asked & 2 else resets.RESET_CYCLES):
+            if step:
+                self.host.ask_on()
+                await ReadOnly()
+                found["high"] += self.handshakes()
+            await FallingEdge(self.dut.clk)
+        self.dut.rst.value = 0
+        self.host.take()
+        empties = cocotb.start_soon(self.emptied())
+        if step:
+            for _ in range(resets.SILENT):
+                await ReadOnly()
+                found["high"] += self.handshakes(("bvalid", "rvalid"))
+                await FallingEdge(self.dut.clk)
+            for address, data in step.get("transfers", ()):
+                found["answers"].append(await self.host.transfer(address, data))
+        found["empties"] = await empties
+        await self.host.identify()
+        self.labels = self.view.memories["replay.label"].all()
+        self.clearing = False
+        return found
+
+    def handshakes(
+        self, names=("awready", "wready", "arready", "bvalid", "rvalid", "tready")
+    ) -> list:
+        """Those of the chip's handshakes that are not low."""
+        pins = self.host.pins | {"tready": self.pixels.ready}
+        return [name for name in names if str(pins[name].value) != "0"]
+
+    async def emptied(self) -> int:
+        """Cycles until the chip is not busy any more, or most of those that it may take."""
+        cycles, most = 0, self.plan.replay.capacity + SETTLE
+        while True:
+            await ReadOnly()
+            busy = bool(int(self.dut.busy.value))
+            await FallingEdge(self.dut.clk)
+            if not busy or cycles == most:
+                return cycles
+            cycles += 1
+
+    async def interrupt(self, step: dict) -> dict:
+        """A reset that takes effect at the end of so many cycles of the command, and one more."""
+        while int(self.dut.phase.value) == IDLE:
+            await FallingEdge(self.dut.clk)
+        lead = min(resets.LEAD, step["reset"] - 1)
+        await Timer((step["reset"] - lead) * PERIOD, "step")
+        return await self.reset(step, lead)
+
+    async def power(self, step: dict) -> dict:
+        """Save the chip over the bus, take its power away, and restore it over the bus.
+
+        Without power every memory comes to hold something else, here the opposite of each bit.
+        """
+        plan, host = self.plan, self.host
+        rows: dict[str, list[int]] = {}
+        for window in snapshots.windows(plan):
+            name, depth = window.memory.name, window.memory.depth
+            by_bus = min(depth, self.most)
+            rows[name] = [await host.read_row(window, i) for i in range(by_bus)]
+            rows[name] += [self.view.memories[name][i] for i in range(by_bus, depth)]
+        values = {r: await host.read(r) for r in registers.writable(plan.memories)}
+        quiet = await self.reset(step, resets.LEAD)
+        for memory in plan.memories:
+            whole = (1 << memory.width) - 1
+            await self.put(
+                memory.name, [whole ^ row for row in self.view.memories[memory.name].all()]
+            )
+        for window in snapshots.windows(plan):
+            name = window.memory.name
+            if name in registers.READ_ONLY:
+                continue
+            for i, value in enumerate(rows[name][: self.most]):
+                await host.write_row(window, i, value)
+            await self.put(name, rows[name][self.most :], self.most)
+        for register, value in values.items():
+            await host.write(register, value)
+        phases: list[tuple[int, int]] = []
+        boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
+        await host.command(registers.Command.RESTORE, 0)
+        finished = await boundary
+        await FallingEdge(self.dut.clk)
+        self.labels = self.view.memories["replay.label"].all()
+        widths = {name: plan.memory(name).width for name in rows}
+        return {
+            "phases": phases,
+            "finished": finished,
+            "saved": {name: rows_text(found, widths[name]) for name, found in rows.items()},
+            "saved_registers": list(values.values()),
+            **quiet,
+        }
+
+    async def aside(self, step: dict) -> dict:
+        """A step that is no command; see `resets.STEPS`."""
+        if step["command"] == resets.POWER:
+            return await self.power(step)
+        found: dict = {"phases": [], "finished": True}
+        if step["command"] == resets.RESET:
+            return found | await self.reset(step, resets.LEAD)
+        found["answers"] = [
+            await self.host.transfer(address, data) for address, data in step["transfers"]
+        ]
+        self.labels = self.view.memories["replay.label"].all()
+        return found
+
+    async def load(self, bundle, most: int) -> None:
+        """Write a bundle's memories and read every row back.
+
+        most : rows of each memory that go through the bus; the others go past every port
+        """
+        self.most = most
+        windows, back = self.windows, {}
+        for name, bits in images.load(self.plan, bundle).items():
+            rows = [to_int(row) for row in bits]
+            for i, value in enumerate(rows[:most]):
+                await self.host.write_row(windows[name], i, value)
+            read = [await self.host.read_row(windows[name], i) for i in range(len(rows[:most]))]
+            read += await self.put(name, rows[most:], most)
+            back[name] = rows_text(read, self.plan.memory(name).width)
+        self.write({"readback": back, "transfers": self.host.transfers})
+
+    async def put(self, name: str, rows: list[int], first: int = 0) -> list[int]:
+        """Write rows past every port; returns what is there then."""
+        view = self.view.memories[name]
+        for i, value in enumerate(rows, first):
+            view[i] = value
+        await FallingEdge(self.dut.clk)
+        return [view[i] for i in range(first, first + len(rows))]
+
+    async def watch(self, counter, kind: str) -> None:
+        """Note the touched slot at every event of a counter, and all the replay memory then holds.
+
+        The slot comes from the labels themselves: the one that changed since the last event.
+        """
+        labels = self.view.memories["replay.label"]
+        low = (1 << self.plan.memory("replay.label").width - 1) - 1
+        while True:
+            await counter.value_change
+            if self.clearing:
+                continue
+            await ReadOnly()
+            now = labels.all()
+            for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
+                if before != after:
+                    self.events.append(
+                        {
+                            "cycle": self.view.cycles - 1,
+                            "kind": kind or self.kind,
+                            "slot": slot,
+                            "label": (after or before) & low,
+                            "memories": self.event_rows(slot),
+                        }
+                    )
+            self.labels = now
+
+    async def trace(self, lines: list[str], windows: list) -> None:
+        """Lines of the windows, in cycles of the command, which has not begun yet."""
+        first = self.view.cycles
+        for start, stop in windows:
+            ahead = start - self.tracer.BEHIND
+            while True:
+                await FallingEdge(self.dut.clk)
+                await ReadOnly()  # what the drivers set at this edge belongs to the cycle
+                if int(self.dut.phase.value) == IDLE:
+                    continue
+                now = self.view.cycles - first
+                if now >= ahead:
+                    line = self.tracer.line()
+                    if now >= start:
+                        lines.append(line)
+                elif now < ahead - 1:
+                    await Timer((ahead - 1 - now) * PERIOD, "step")
+                if now >= stop - 1:
+                    break
+
+    async def abort(self, cycles: int) -> None:
+        """Write ABORT so many cycles after the command began."""
+        while int(self.dut.phase.value) == IDLE:
+            await FallingEdge(self.dut.clk)
+        await Timer(cycles * PERIOD, "step")
+        await FallingEdge(self.dut.clk)
+        await self.host.write(registers.Register.ABORT, 1)
+
+    async def settle(self) -> None:
+        """Withdraw the pixel offered, and let a transfer under way come to its end."""
+        self.pixels.valid.value = 0
+        for name in ("awvalid", "wvalid", "arvalid"):
+            self.host.pins[name].value = 0
+        for _ in range(SETTLE):
+            await FallingEdge(self.dut.clk)
+
+    def plant(self) -> None:
+        """Flip the bits of deliberate faults, once."""
+        faults, self.faults = self.faults, []
+        for memory, row, bit in faults:
+            self.view.memories[memory].flip(row, bit)
+
+    async def commands(self, steps: list[dict], pictures: np.ndarray, folder: Path) -> bool:
+        """All commands, until one does not come to its end; False where the bus failed."""
+        for index, step in enumerate(steps):
+            if step["command"] != PORT:
+                self.plant()
+            if (folder / "stop").exists():
+                break
+            image = pixels(pictures[step["image"]]) if "image" in step else None
+            try:
+                carry_out = self.stage if step["command"] == PORT else self.command
+                if not await carry_out(index, step, image):
+                    break
+            except BusError as error:
+                self.write({"error": f"command {index} ({step['command']}): {error}"})
+                return False
+        return True
+
+    async def past(self, last: int) -> bool:
+        """Wait until a cycle is over; True."""
+        while (ahead := last + 1 - self.view.cycles) > 0:
+            await Timer(ahead * PERIOD, "step")
+        await FallingEdge(self.dut.clk)
+        return True
+
+    async def command(self, index: int, step: dict, image) -> bool:
+        """One command from its bus write to idle; False where it did not come to its end."""
+        lines: list[str] = []
+        self.events = []
+        if step["command"] in ASIDE:
+            return await self.report(index, step, await self.beside(step), {}, lines)
+        if step["command"] in resets.STEPS:
+            before = self.rows(step.get("before", ()))
+            return await self.report(index, step, await self.aside(step), before, lines)
+        self.kind = "insert" if step["command"] == "insert" else "admit"
+        windows = step.get("windows") or [(0, NEVER)]
+        tasks = [cocotb.start_soon(self.trace(lines, windows))] if step.get("trace") else []
+        if image is not None:
+            number = self.plan.phases.index("input")
+            tasks.append(cocotb.start_soon(self.pixels.send(image, step.get("gaps"), number)))
+        before = self.rows(step.get("before", ()))
+        phases: list[tuple[int, int]] = []
+        boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
+        reset = cocotb.start_soon(self.interrupt(step)) if step.get("reset") else None
+        number = registers.Command[step["command"].upper()]
+        await self.host.command(number, step.get("argument", 0))
+        responses = []
+        if step.get("intrude"):
+            responses.append(await self.host.attempt(registers.Register.COMMAND, number))
+        if step.get("abort"):
+            tasks.append(cocotb.start_soon(self.abort(step["abort"])))
+        finished = await boundary
+        quiet = {}
+        if reset is not None:
+            quiet = await reset
+            self.events = []
+        await FallingEdge(self.dut.clk)
+        for task in tasks:
+            task.cancel()
+        if step.get("abort") or reset is not None:
+            await self.settle()
+        done = {"phases": phases, "finished": finished, "responses": responses, **quiet}
+        return await self.report(index, step, done, before, lines)
+
+    async def report(
+        self, index: int, step: dict, done: dict, before: dict, lines: list[str]
+    ) -> bool:
+        """Write down what a step did and left; whether it came to its end."""
+        seen = self.state(step) | {
+            "index": index,
+            "responses": [],
+            **done,
+            "events": self.events,
+            "trace": lines,
+            "before": before,
+        }
+        if done["finished"] and step.get("bus"):
+            seen["bus"] = await self.bus_registers()
+        self.write(seen)
+        return done["finished"]
+
+    async def stage(self, index: int, step: dict, image) -> bool:
+        """A stage on the host port; a command that waits for pixels fills up its cycles; True."""
+        stage, first = Stage(**step["stage"]), self.view.cycles
+        if self.port is None:
+            self.port = HostPort(self.dut, self.plan)
+        size = self.plan.network.image_channels
+        data = b"".join(pixel.to_bytes(size, "little") for pixel in image)
+        recorded = await self.port.carry_out(stage, data)
+        self.host.take()
+        await FallingEdge(self.dut.clk)
+        used = self.view.cycles - first
+        rest = stage.cycles - used
+        if rest > BUS and int(self.dut.phase.value) == IDLE:
+            try:
+                await self.host.command(registers.Command.INFER, 0)
+                limit = (rest + SETTLE) * PERIOD
+                await with_timeout(self.abort(rest - BUS), limit, "step")
+            except (BusError, SimTimeoutError):
+                pass  # what was recorded, or the count of cycles, shows why
+            await self.settle()
+        self.labels = self.view.memories["replay.label"].all()
+        self.write(
+            self.state(step)
+            | {
+                "index": index,
+                "port": recorded,
+                "used": used,
+                "phases": [],
+                "finished": True,
+                "events": [],
+                "trace": [],
+                "before": {},
+                "responses": [],
+            }
+        )
+        return True
+
+    def state(self, step: dict) -> dict:
+        """What is looked at when a command or a stage has ended."""
+        return {
+            "cycles": self.view.cycles,
+            "cpu": time.process_time(),
+            "counters": self.view.counter_values(),
+            "registers": self.view.register_values(),
+            "memories": self.rows(step.get("memories", ())),
+        }
+
+    async def beside(self, step: dict) -> dict:
+        """A step of `script.ASIDE`, while the chip is idle."""
+        argument, responses = step.get("argument", 0), []
+        if step["command"] == "refuse":
+            responses.append(await self.host.attempt(registers.Register.COMMAND, argument))
+            for _ in range(SETTLE):  # a command that was taken all the same shows
+                await FallingEdge(self.dut.clk)
+        elif step["command"] == "write":
+            rows = [int(row, 16) for row in step["rows"]]
+            window = None if step["memory"] in REPLAY[1:] else self.windows.get(step["memory"])
+            if window:
+                for i, value in enumerate(rows):
+                    await self.host.write_row(window, i, value)
+            else:
+                await self.put(step["memory"], rows)
+            self.labels = self.view.memories["replay.label"].all()
+        else:
+            self.view.move_counters(argument)
+            await FallingEdge(self.dut.clk)
+        return {"phases": [], "finished": True, "responses": responses}
+
+    def rows(self, names) -> dict[str, str]:
+        """Every row of some memories."""
+        return {
+            name: rows_text(self.view.memories[name].all(), self.plan.memory(name).width)
+            for name in names
+        }
+
+    def event_rows(self, slot: int) -> dict[str, str]:
+        """What the replay memory holds right after an event at a slot."""
+        views = self.view.memories
+        return {
+            name: rows_text(
+                [views[name][row] for row in event_rows(self.plan, name, slot)],
+                self.plan.memory(name).width,
+            )
+            for name in REPLAY
+        }
+
+    async def boundaries(self, phases: list, limits: list[int]) -> bool:
+        """Phase and cycle at every change of phase, until the chip is idle again.
+
+        False where a phase takes more than its limit: the chip is stuck in the last one.
+        """
+        phase = IDLE
+        while True:
+            try:
+                await with_timeout(self.dut.phase.value_change, limits[phase] * PERIOD, "step")
+            except SimTimeoutError:
+                return False
+            await ReadOnly()
+            phase = int(self.dut.phase.value)
+            if phase == IDLE:
+                return True
+            phases.append((phase, self.view.cycles))
+
+    async def bus_registers(self) -> dict:
+        """Control registers and counters as the host reads them."""
+        names = [n for n in SEEN_REGISTERS if n.upper() not in registers.Status.__members__]
+        values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
+        status = await self.host.read(registers.Register.STATUS)
+        bits = [bit for bit in registers.Status if bit.name.lower() in SEEN_REGISTERS]
+        values |= {bit.name.lower(): status >> bit & 1 for bit in bits}
+        count = len(self.view.counter_names)
+        return {
+            "registers": values,
+            "counters": [await self.host.read_counter(i) for i in range(count)],
+        }
+
+
+@cocotb.test()
+async def carry_out(dut):
+    """Carry out the script."""
+    folder = Path(os.environ[VARIABLE])
+    script = json.loads((folder / "script.json").read_text(encoding="utf-8"))
+    preset = presets.from_dict(script["preset"])
+    plan = plans.compile(preset.network, preset.target)
+    bundle = bundles.read(Path(script["bundle"]))
+    pictures = np.load(folder / "images.npy")
+    with (folder / "observed.jsonl").open("w", encoding="utf-8") as out:
+
+        def write(line: dict) -> None:
+            out.write(json.dumps(line) + "\n")
+            out.flush()
+
+        dut.clk.value = 0
+        bench = Bench(dut, plan, write)
+        Clock(dut.clk, PERIOD, "step", impl="gpi").start()
+        try:
+            await bench.reset()
+            await bench.load(bundle, script["bus_rows"])
+        except BusError as error:
+            write({"error": str(error)})
+            return
+        contents = np.load(folder / CONTENTS, allow_pickle=False)
+        for name, rows in contents.items():
+            await bench.put(name, [to_int(row) for row in rows])
+        bench.labels = bench.view.memories["replay.label"].all()
+        bench.faults = script["faults"]
+        await FallingEdge(dut.clk)
+        cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
+        cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
+        start = time.monotonic()
+        ends = [bench.commands(script["commands"], pictures, folder)]
+        if "last" in script:
+            ends.append(bench.past(script["last"]))
+        if not (await select(*ends))[1]:
+            return
+        spent = time.monotonic() - start
+        write({"end": True, "cycles": bench.view.cycles, "seconds": spent})
+
+
+def pixels(picture: np.ndarray) -> list[int]:
+    """(height, width, channels) uint8 -> one integer a pixel, channel 0 in the low byte."""
+    flat = picture.reshape(-1, picture.shape[-1])
+    return [int.from_bytes(row.tobytes(), "little") for row in flat]

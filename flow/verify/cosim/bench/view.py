@@ -1,0 +1,419 @@
+"""The chip as the test bench sees it: memories, counters and registers by their names.
+
+The only place that knows the instance names of `xnoreplay.hw`.
+"""
+
+from collections import deque
+from dataclasses import replace
+
+from xnoreplay.flow.verify.cosim.counting import Counting
+from xnoreplay.hw.host.host import identifier
+from xnoreplay.hw.inference.array import Array, lane_columns
+from xnoreplay.hw.learning.classifier import bank_row
+from xnoreplay.spec import trace
+from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.registers import SEEN_REGISTERS, counters
+from xnoreplay.spec.trace import TRACED
+
+LEARNING = ("batch.label", "batch.mask", "batch.logit", "table.weight")
+PLANES = ("batch.delta", "batch.class_delta", "batch.hidden_delta")
+"""Memories of the learning unit under their own name; the second with an instance a plane."""
+INSTANCES = {
+    **{name: f"learning.{identifier(name)}" for name in LEARNING},
+    "table.inverse": "learning.balance.table_inverse",
+    "line.row0": "front.line_buffer.line_row0",
+    "line.row1": "front.line_buffer.line_row1",
+    "pool.row": "back.pool_row",
+    "replay.count": "replay.replay_count",
+}
+"""Memories that are not instances of the top under their own name."""
+
+
+def number(handle) -> int:
+    """The value of a signal, which must be known.
+
+    A comparison reads millions, and cocotb's LogicArray takes longer to make than to read; so the
+    text is taken from where cocotb takes it.
+    """
+    return int(handle._handle.get_signal_val_binstr(), 2)
+
+
+def _descend(handle, path: str):
+    for name in path.split("."):
+        handle = getattr(handle, name)
+    return handle
+
+
+class MemoryView:
+    """The rows of one memory, as integers."""
+
+    def __init__(self, rows) -> None:
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> int:
+        return number(self.rows[row])
+
+    def __setitem__(self, row: int, value: int) -> None:
+        self.rows[row].value = value
+
+    def all(self) -> list[int]:
+        return [self[row] for row in range(len(self))]
+
+    def flip(self, row: int, bit: int) -> None:
+        self[row] ^= 1 << bit
+
+
+class PartsView(MemoryView):
+    """Rows that lie in several memories, a run of columns after another in each.
+
+    rows : for each row a handle a memory
+    columns : for each memory, where each bit of its word is in the row
+    """
+
+    def __init__(self, rows, columns: list[list[int]]) -> None:
+        super().__init__(rows)
+        self.runs = [_runs(places) for places in columns]
+
+    def __getitem__(self, row: int) -> int:
+        value = 0
+        for handle, runs in zip(self.rows[row], self.runs, strict=True):
+            word = number(handle)
+            for place, at, mask in runs:
+                value |= (word >> place & mask) << at
+        return value
+
+    def __setitem__(self, row: int, value: int) -> None:
+        for handle, runs in zip(self.rows[row], self.runs, strict=True):
+            handle.value = sum((value >> at & mask) << place for place, at, mask in runs)
+
+
+def _runs(places: list[int]) -> list[tuple[int, int, int]]:
+    """Columns that follow each other: the first one's place in the word and in the row, and a mask."""
+    starts = [i for i, at in enumerate(places) if i == 0 or at != places[i - 1] + 1]
+    ends = [*starts[1:], len(places)]
+    return [(i, places[i], (1 << end - i) - 1) for i, end in zip(starts, ends, strict=True)]
+
+
+class Strobes:
+    """The chip's side of one memory's ports; a port the chip does not use is absent."""
+
+    def __init__(self, instance, granule: int, base: int = 0) -> None:
+        self.granule, self.base = granule, base
+        names = ("ren", "raddr", "wen", "waddr", "wdata")
+        self.ren, self.raddr, self.wen, self.waddr, self.wdata = (
+            getattr(instance, name, None) for name in names
+        )
+
+    def read(self) -> int | None:
+        """The address being read."""
+        if self.ren is None or not number(self.ren):
+            return None
+        return number(self.raddr) if self.raddr is not None else 0
+
+    def write(self) -> trace.Write | None:
+        """The write being made, at the base plus its address; only written granules show."""
+        mask = number(self.wen) if self.wen is not None else 0
+        if not mask:
+            return None
+        keep = 0
+        for i in range(mask.bit_length()):
+            if mask >> i & 1:
+                keep |= (1 << self.granule) - 1 << i * self.granule
+        address = number(self.waddr) if self.waddr is not None else 0
+        data = number(self.wdata) if self.wdata is not None else 0
+        return trace.Write(self.base + address, data & keep, mask)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle."""
+        write = self.write()
+        return () if write is None else (write,)
+
+
+class Banked:
+    """Banks of one memory: a read strobes banks at one address, each may be written."""
+
+    def __init__(self, banks: list[Strobes]) -> None:
+        self.banks = banks
+
+    def read(self) -> int | None:
+        return next((a for bank in self.banks if (a := bank.read()) is not None), None)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        return tuple(write for bank in self.banks for write in bank.writes())
+
+
+class Pairs(Banked):
+    """cls.top: two banks that hold the rows of the memory map by copies."""
+
+    def __init__(self, instance, granule: int, plan: Plan) -> None:
+        rows = {bank_row(plan, row): row for row in range(plan.memory("cls.top").depth)}
+        self.rows = rows
+        super().__init__([Strobes(getattr(instance, f"bank{i}"), granule) for i in range(COPIES)])
+
+    def read(self) -> int | None:
+        for i, bank in enumerate(self.banks):
+            address = bank.read()
+            if address is not None:
+                return self.rows[i, address]
+        return None
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        found = []
+        for i, bank in enumerate(self.banks):
+            for write in bank.writes():
+                found.append(replace(write, address=self.rows[i, write.address]))
+        return tuple(found)
+
+
+class Planes:
+    """Rows of bit-planes: a write shows a row for each plane; column n takes value n % group."""
+
+    def __init__(self, instance, planes: int, group: int = 1) -> None:
+        self.planes, self.group = planes, group
+        names = ("ren", "raddr", "rplane", "wen", "waddr", "wvalue")
+        self.ren, self.raddr, self.rplane, self.wen, self.waddr, self.wvalue = (
+            getattr(instance, name) for name in names
+        )
+
+    def read(self) -> int | None:
+        if not number(self.ren):
+            return None
+        return number(self.raddr) * self.planes + number(self.rplane)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        mask = number(self.wen)
+        if not mask:
+            return ()
+        first, value = number(self.waddr) * self.planes, number(self.wvalue)
+        columns = [n for n in range(mask.bit_length()) if mask >> n & 1]
+        rows = []
+        for k in range(self.planes):
+            data = sum((value >> n % self.group * self.planes + k & 1) << n for n in columns)
+            rows.append(trace.Write(first + k, data, mask))
+        return tuple(rows)
+
+
+class PlaneBanks:
+    """batch.class_delta: sample n is in bank n % banks, its blocks follow each other."""
+
+    def __init__(self, instance, planes: int, count: int, blocks: int) -> None:
+        self.planes, self.blocks = planes, blocks
+        self.ren, self.rbank = instance.ren, instance.rbank
+        self.banks = [Planes(getattr(instance, f"bank{i}"), planes) for i in range(count)]
+
+    def row(self, bank: int, address: int) -> int:
+        """Row of the memory map: an address counts a bank's planes."""
+        block, plane = divmod(address, self.planes)
+        place, block = divmod(block, self.blocks)
+        sample = place * len(self.banks) + bank
+        return (sample * self.blocks + block) * self.planes + plane
+
+    def read(self) -> int | None:
+        if not number(self.ren):
+            return None
+        bank = number(self.rbank)
+        address = self.banks[bank].read()
+        return None if address is None else self.row(bank, address)
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        return tuple(
+            replace(write, address=self.row(i, write.address))
+            for i, bank in enumerate(self.banks)
+            for write in bank.writes()
+        )
+
+
+class Table:
+    """table.inverse, whose ports are its register file's and its unit's strobes."""
+
+    def __init__(self, unit) -> None:
+        file = unit.table_inverse
+        self.reading, self.address = unit.inverse_read, file.raddr
+        self.strobes = Strobes(file, 1 << 16)
+
+    def read(self) -> int | None:
+        return number(self.address) if number(self.reading) else None
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        return self.strobes.writes()
+
+
+class Lanes(Banked):
+    """lane.file, whose reads show in the operand."""
+
+    def read(self) -> int | None:
+        return None
+
+
+class ChipView:
+    """Memories, counters and registers of a running chip.
+
+    Parameters
+    ----------
+    dut : handle of the top module
+    plan : Plan
+    """
+
+    def __init__(self, dut, plan: Plan) -> None:
+        self.dut, self.plan = dut, plan
+        self.lanes = [getattr(dut.array, f"lane{i}") for i in range(plan.target.lanes)]
+        self.memories: dict[str, MemoryView] = {}
+        for memory in plan.memories:
+            if memory.name == "lane.file":
+                columns = lane_columns(plan.target.channels)
+                self.memories[memory.name] = PartsView(
+                    self._lane_rows(memory.depth, columns), columns
+                )
+            else:
+                self.memories[memory.name] = MemoryView(self._rows(memory))
+        self.counter_names = counters(plan.memories)
+        self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
+        self.counting = Counting(len(self.counters))
+        # The host's inputs, so that names do not depend on where a register lives.
+        self.registers = {name: getattr(dut.host, name) for name in SEEN_REGISTERS}
+
+    def _lane_rows(self, depth: int, columns: list) -> list:
+        """Rows of lane.file out of its parts."""
+        rows = []
+        for lane in self.lanes:
+            parts = [getattr(lane.file, f"part{i}").array.rows for i in range(len(columns))]
+            rows += [[part[slot] for part in parts] for slot in range(depth)]
+        return rows
+
+    def _rows(self, memory) -> list:
+        if memory.name == "thermometer.threshold":
+            unit = self.dut.thermometer
+            return [getattr(unit, f"threshold{i}") for i in range(memory.depth)]
+        if memory.name == "cls.top":
+            banks = [_descend(self.dut, f"cls_top.bank{i}").array.rows for i in range(COPIES)]
+            places = [bank_row(self.plan, row) for row in range(memory.depth)]
+            return [banks[bank][row] for bank, row in places]
+        unit = self.dut.learning
+        if memory.name == "batch.bank":
+            banks = [getattr(unit, f"bank{n}").array.rows for n in range(memory.count)]
+            return [bank[row] for bank in banks for row in range(memory.depth)]
+        if memory.name in PLANES:
+            bits = self.plan.rule.delta_bits
+            planes = getattr(unit, identifier(memory.name))
+            if memory.name == "batch.class_delta":
+                return self._class_rows(planes, memory)
+            arrays = [getattr(planes, f"plane{k}").array.rows for k in range(bits)]
+            return [array[row] for row in range(memory.depth // bits) for array in arrays]
+        path = INSTANCES.get(memory.name, identifier(memory.name))
+        array = _descend(self.dut, path).array.rows
+        return [array[row] for row in range(memory.depth)]
+
+    def _class_rows(self, instance, memory) -> list:
+        """Rows of batch.class_delta out of its banks and planes."""
+        target, bits = self.plan.target, self.plan.rule.delta_bits
+        banks = [
+            [getattr(getattr(instance, f"bank{i}"), f"plane{k}").array.rows for k in range(bits)]
+            for i in range(target.error_units)
+        ]
+        blocks = memory.depth // bits // target.batch
+        return [
+            banks[n % target.error_units][k][n // target.error_units * blocks + block]
+            for n in range(target.batch)
+            for block in range(blocks)
+            for k in range(bits)
+        ]
+
+    @property
+    def cycles(self) -> int:
+        """The chip's counter `cycles`, which is the first, as if nobody had moved it."""
+        return self.counting.own(number(self.counters[0]))
+
+    def move_counters(self, bits: int) -> None:
+        """See `Counting.moved`."""
+        for handle, value in zip(
+            self.counters, self.counting.moved(self.counter_values(), bits), strict=True
+        ):
+            handle.value = value
+
+    def counter_values(self) -> list[int]:
+        return [number(handle) for handle in self.counters]
+
+    def register_values(self) -> dict[str, int]:
+        return {name: number(handle) for name, handle in self.registers.items()}
+
+
+class Tracer:
+    """One line of `spec.trace` for the current cycle.
+
+    A sum shows the lanes that worked on it, which the stream register held `BEHIND` cycles before: a
+    line is whole where the lines of so many cycles before it were asked for too.
+    """
+
+    BEHIND = Array.LATENCY - 1
+
+    def __init__(self, view: ChipView) -> None:
+        dut, plan = view.dut, view.plan
+        self.view, self.plan = view, plan
+        by_name = {m.name: m for m in plan.memories}
+        self.slots = by_name["lane.file"].depth
+        self.strobes = {n: self._strobes(m) for n, m in by_name.items() if n in TRACED}
+        self.array = dut.array
+        self.acc_bits = len(dut.array.acc) // plan.target.lanes
+        self.worked: deque[int] = deque([0] * self.BEHIND, self.BEHIND)
+
+    def _strobes(self, memory):
+        """What shows one memory's reads and writes."""
+        dut, name, granule = self.view.dut, memory.name, memory.granule or memory.width
+        if name == "lane.file":
+            lanes = enumerate(self.view.lanes)
+            return Lanes([Strobes(lane, granule, i * self.slots) for i, lane in lanes])
+        if name == "cls.top":
+            return Pairs(dut.cls_top, granule, self.plan)
+        if name == "batch.bank":
+            banks = [getattr(dut.learning, f"bank{n}") for n in range(memory.count)]
+            depth = memory.depth
+            return Banked([Strobes(bank, granule, n * depth) for n, bank in enumerate(banks)])
+        if name in PLANES:
+            unit, bits = getattr(dut.learning, identifier(name)), self.plan.rule.delta_bits
+            units = self.plan.target.error_units
+            if name == "batch.class_delta":
+                return PlaneBanks(unit, bits, units, memory.depth // bits // self.plan.target.batch)
+            return Planes(unit, bits, units if name == "batch.delta" else 1)
+        if name == "table.inverse":
+            return Table(dut.learning.balance)
+        return Strobes(_descend(dut, INSTANCES.get(name, identifier(name))), granule)
+
+    def line(self) -> str:
+        """The cycle's text; signals must be settled."""
+        reads: dict[str, int] = {}
+        writes: dict[str, tuple[trace.Write, ...]] = {}
+        for name, strobes in self.strobes.items():
+            address = strobes.read()
+            if address is not None:
+                reads[name] = address
+            writes[name] = strobes.writes()
+        phase = self.plan.phases[number(self.view.dut.phase)]
+        stream, sums = self._stream(), self._sums()
+        self.worked.append(stream.lanes if stream else 0)
+        return trace.line(self.view.cycles, phase, reads, writes, stream, sums)
+
+    def _stream(self) -> trace.Stream | None:
+        """Fields of the stream register, low bits first as `hw.inference.array.operand_layout` lays them."""
+        if not number(self.array.x_valid):
+            return None
+        word = number(self.array.x)
+        fields = []
+        slot_bits = max(1, (self.slots - 1).bit_length())
+        for bits in (self.plan.target.window, slot_bits, 4, self.plan.target.lanes):
+            fields.append(word & (1 << bits) - 1)
+            word >>= bits
+        return trace.Stream(*fields)
+
+    def _sums(self) -> tuple[int, ...] | None:
+        if not number(self.array.done):
+            return None
+        lanes, acc = self.worked[0], number(self.array.acc)
+        return tuple(
+            acc >> i * self.acc_bits & (1 << self.acc_bits) - 1
+            for i in range(self.plan.target.lanes)
+            if lanes >> i & 1
+        )

@@ -1,0 +1,164 @@
+"""The chip under comparison: its Verilog, its deliberate faults, and how a simulator gets it."""
+
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from xnoreplay.flow.run import temporary
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.tools import verilator_env
+from xnoreplay.flow.run.verilate import TOP, Built, Verilate, cocotb_build
+from xnoreplay.flow.verify.cosim import faults as fault_texts
+from xnoreplay.flow.verify.cosim import netlist as netlists
+from xnoreplay.flow.verify.cosim import runners
+from xnoreplay.flow.verify.cosim import trust as trusting
+from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.session import Setup
+from xnoreplay.flow.verify.cosim.window import recording
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import reading
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, ToolError
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.reasons import reason
+
+VERILOG = f"{TOP}.v"  # in the folder of the generate step
+ICARUS_LANGUAGE = "-g2005"
+"""For texts of others: in Verilog 2005 the initial value of a declaration is an event that starts
+`always @*` blocks, in SystemVerilog it is none. Our own reads alike as both, see `hw.language`."""
+OPTIMISATIONS = ("-O0", "-O1", "-O2", "-O3", "-Os")
+"""Options of the C++ compiler that a recorded comparison may ask for: others can name programs to run."""
+LARGE_TEXT = 1_000_000  # characters of Verilog
+
+
+@dataclass(frozen=True)
+class DesignUnderTest:
+    """What all sessions of a run share.
+
+    netlist : how many gates, flip-flops and memories the Verilog has, if it is one of yosys
+    """
+
+    preset: Preset
+    bundle: Bundle
+    verilog: str
+    faults: Faults
+    env: dict[str, str]
+    work: Path
+    optimise: str
+    progress: Progress
+    netlist: dict | None = None
+
+    def setup(self, simulator: str, waves: tuple[int, int] | None = None) -> tuple[Setup, Built]:
+        """Compile the Verilog for a simulator; waves : cycles that Verilator is to record."""
+        if simulator == "verilator":
+            verilog = recording(self.verilog) if waves else self.verilog
+            verilate = Verilate(self.env, self.optimise, traced=bool(waves))
+            built = cocotb_build(verilate, verilog, self.progress)
+        else:
+            built = _icarus(self.verilog, self.work / "icarus")
+        setup = Setup(self.preset, self.bundle, simulator, built.folder, self.faults, waves)
+        return setup, built
+
+
+@contextmanager
+def opened(
+    preset: Preset,
+    bundle: Bundle,
+    source: Path,
+    progress: Progress,
+    env: dict[str, str] | None = None,
+    faults: Iterable[str] = (),
+    optimise: str | None = None,
+    netlist: bool = False,
+    trust: bool = False,
+) -> Iterator[DesignUnderTest]:
+    """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
+
+    source : folder that holds `VERILOG`, used as it is found there, or a Verilog file
+    """
+    plan = plans.compile(preset.network, preset.target)
+    found = fault_texts.parse(list(faults), plan)
+    verilog, counted = read_verilog(source, trust), None
+    if found.plan:
+        verilog = _modified(plan, found)
+    with temporary.folder("cosim") as work:
+        if netlist:
+            mapped = netlists.build(verilog, work / "netlist", progress)
+            verilog = mapped.verilog
+            counted = {
+                "gates": mapped.gates,
+                "flip_flops": mapped.flip_flops,
+                "memories": mapped.memories,
+            }
+        yield DesignUnderTest(
+            preset,
+            bundle,
+            verilog,
+            found,
+            env or verilator_env(),
+            work,
+            optimise or optimisation(verilog),
+            progress,
+            counted,
+        )
+
+
+def optimisation(verilog: str) -> str:
+    """What compiles a large design in a minute, and a small one for speed."""
+    return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
+
+
+def read_verilog(folder: Path, trust: bool = False) -> str:
+    """Text of a Verilog file, or of `VERILOG` in a folder.
+
+    trust : also of one that reaches out of its simulation; see `trust`
+
+    Raises
+    ------
+    SpecError
+        Where it cannot be read, or must be trusted and is not.
+    """
+    path = folder / VERILOG if folder.is_dir() else folder
+    try:
+        text = reading.text(path, reading.MOST_TEXT)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"{path} must be readable Verilog: {error}") from None
+    if not trust:
+        trusting.check(text, str(path))
+    return text
+
+
+def _modified(plan: plans.Plan, faults: Faults) -> str:
+    """Verilog of a plan with a fault."""
+    from xnoreplay.hw import verilog
+
+    try:
+        return verilog.generate(faults.changed(plan))
+    except (ValueError, IndexError, ArithmeticError, TypeError, AssertionError) as error:
+        raise SpecError(f"the faulty plan must still be one that builds, but: {error}") from None
+
+
+def _icarus(verilog: str, folder: Path) -> Built:
+    """Compile for Icarus Verilog, which is quick."""
+    if shutil.which("iverilog") is None:
+        raise ToolError("iverilog must be installed for --simulator icarus, but is not")
+    folder.mkdir()
+    (folder / "top.v").write_text(verilog, encoding="utf-8")
+    start = time.monotonic()
+    try:
+        runners.runner("icarus").build(
+            sources=[folder / "top.v"],
+            hdl_toplevel=TOP,
+            build_dir=folder,
+            timescale=("1ns", "1ps"),
+            log_file=folder / "build.log",
+            build_args=[ICARUS_LANGUAGE],
+        )
+    except (SystemExit, RuntimeError, OSError) as error:
+        log = folder / "build.log"
+        said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else str(error)
+        raise ToolError(f"iverilog must compile the Verilog, but: {reason(said)}") from None
+    return Built(folder, time.monotonic() - start, False)

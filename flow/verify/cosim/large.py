@@ -1,0 +1,142 @@
+"""The script for a network whose whole comparison would take hours: the same checks on fewer samples.
+
+The replay memory starts with latents of real images, written by the test bench and by the model
+alike, so that a session has several whole minibatches without hundreds of images through the chip.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from xnoreplay.flow.datasets.registry import RANDOM, Dataset
+from xnoreplay.flow.verify.cosim import edges as corners
+from xnoreplay.flow.verify.cosim import minibatches
+from xnoreplay.flow.verify.cosim.coverage import CARRIES
+from xnoreplay.flow.verify.cosim.script import (
+    Script,
+    Step,
+    changing,
+    low_bits,
+    memories,
+    merged,
+    pieces,
+    port,
+    prepared,
+)
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+BATCHES = 2.5  # minibatches that the stored latents make: whole ones, and a partial one
+STAGED = 2  # new samples
+EDGE = 100  # cycles traced at the beginning and the end of each operation
+TRACED = 2_000  # cycles of each phase of the first minibatch
+
+
+def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int) -> Script:
+    """Every command, few samples: some images, and one retraining session of several minibatches.
+
+    images : how many are recognised with every memory bit, counter and boundary compared; corner images
+        come besides, between which counters are moved to below powers of two
+    """
+    base = preset.scenario.base
+    classes = pieces(preset.scenario, data)
+    count = min(int(BATCHES * plan.target.batch), plan.replay.capacity - base)
+    labels = np.arange(count) % base
+    contents = replay_contents(plan, bundle, remembered(preset, plan, data, bundle, labels), labels)
+    some, whole = changing(plan, learning=False), memories(plan)
+    seen = preset.scenario.seen(1) if preset.scenario.tasks else base
+    new = [(k, int(classes[k][0])) for k in range(seen)][-STAGED:]
+    chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
+    rng = np.random.default_rng(0)
+    stage = {"brief": True, "transfers": 40}
+    corner = corners.images(plan, bundle, data.max_pixel, "large")
+    pictures = np.concatenate([data.images, corner])
+    steps = [
+        *corners.refused(plan.network.classes, 0),
+        Step("arrive", base, bus=True),
+        Step("insert", 0, int(classes[0][-1]), memories=some),
+        # Its restores count labels that were written past every port: their classes must be seen.
+        replace(port(plan, 1, (), **stage), image=chosen[0]),
+    ]
+    for n, i in enumerate(chosen):
+        gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
+        traced = n == 0
+        windows = edges(plan) if traced else ()
+        steps.append(Step("infer", 0, i, gaps, some, trace=traced, windows=windows, bus=traced))
+    for n in range(len(corner)):
+        bits = (0, *CARRIES)[n % (len(CARRIES) + 1)]
+        steps += [Step("counters", bits), Step("infer", 0, len(data.images) + n, bus=True)]
+    steps.append(Step("counters", 0))
+    steps += [Step("stage", k, i, memories=some) for k, i in new]
+    steps.append(Step("epoch", memories=some))
+    chip = prepared(plan, bundle, steps, pictures, contents)
+    kinds = minibatches.beginning(chip, TRACED)
+    steps += [
+        Step(
+            "retrain",
+            memories=changing(plan),
+            before=low_bits(plan),
+            trace=True,
+            windows=merged(kinds.values()),
+            bus=True,
+        ),
+        Step("rebalance", memories=changing(plan), bus=True),
+        Step("retrain", abort=plan.feature_cycles, memories=changing(plan), bus=True),
+        Step("infer", 0, chosen[0], memories=whole, bus=True),
+        Step("restore", memories=changing(plan), bus=True),
+        Step("infer", 0, chosen[0], reset=EDGE, memories=changing(plan), bus=True),
+    ]
+    steps.append(replace(port(plan, 2, whole, **stage), image=chosen[0]))
+    used = sorted({s.image for s in steps if s.image is not None})
+    place = {image: n for n, image in enumerate(used)}
+    named = tuple(s if s.image is None else replace(s, image=place[s.image]) for s in steps)
+    return Script(named, pictures[used], kinds=tuple(kinds), contents=contents, length="large")
+
+
+def remembered(
+    preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, labels: np.ndarray
+) -> np.ndarray:
+    """Latents of training samples, (n, latent) bits; labels : base classes in turn.
+
+    A class of few samples comes round again: random images are few.
+    Where random images stand in for a data set, they are the ones that the package carries for the
+    bundle, if it does.
+    """
+    from xnoreplay.flow.datasets import latent_files as latents
+    from xnoreplay.sim.run import Simulator
+
+    scenario = preset.scenario
+    stand_in = data.name == RANDOM != scenario.dataset
+    carried = latents.packaged(bundle) if stand_in else None
+    classes = pieces(scenario, carried or data)
+    indices = [classes[k][n // scenario.base % len(classes[k])] for n, k in enumerate(labels)]
+    if carried:
+        return carried.latents[indices]
+    return Simulator(plan, bundle).latents(data.images[indices])
+
+
+def replay_contents(
+    plan: Plan, bundle: Bundle, stored: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """First rows of the replay memory that holds these latents: name -> (rows, width) bits."""
+    from xnoreplay.sim.run import Simulator
+
+    chip = Simulator(plan, bundle)
+    chip.preload(stored, labels)
+    rows = {
+        "replay.latent": len(labels) * plan.replay.words,
+        "replay.label": len(labels),
+        "replay.count": plan.network.classes,
+    }
+    found = chip.memories()
+    return {name: found[name][:n] for name, n in rows.items()}
+
+
+def edges(plan: Plan) -> tuple[tuple[int, int], ...]:
+    """Windows of an image's cycles around the boundaries of its operations."""
+    found, at = [], 0
+    for op in (*plan.feature_ops, plan.hidden):
+        found += [(at, at + min(EDGE, op.cycles)), (max(at, at + op.cycles - EDGE), at + op.cycles)]
+        at += op.cycles
+    return merged([*found, (at, at + EDGE)])

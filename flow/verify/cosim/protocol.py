@@ -1,0 +1,728 @@
+"""The host port in plain Python: what it must answer, and in which cycle, to whatever a master does.
+
+The test bench lets a foreign master loose on the port and records every signal of it in every cycle
+(`hostport`). `Judge` is fed what the master drove, never what the bench meant to do; it predicts every
+output of the chip in every cycle, with the simulator behind the memories and registers, and holds the
+rules of AXI to the outputs beside it. The meaning is that of docs/microarchitecture.md, "The host port".
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.run import temporary
+from xnoreplay.flow.verify.cosim.stage import Stage
+from xnoreplay.spec import registers
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.registers import (
+    READ_ONLY,
+    STALE_COMMANDS,
+    STALES,
+    WINDOW_SHIFT,
+    Command,
+    Register,
+    Response,
+    Status,
+    Window,
+)
+
+OKAY, SLVERR, DECERR = (int(r) for r in Response)
+ANSWERS = {int(r): r.name for r in Response}
+WHOLE = 15  # the only strobe that is taken
+CHUNK = (1 << 32) - 1
+FAR = 1 << 30  # cycles by which a pixel is late that never came
+
+INPUTS = (
+    "awvalid",
+    "awaddr",
+    "wvalid",
+    "wdata",
+    "wstrb",
+    "bready",
+    "arvalid",
+    "araddr",
+    "rready",
+    "tvalid",
+    "tdata",
+)
+OUTPUTS = (
+    "awready",
+    "wready",
+    "bvalid",
+    "bresp",
+    "arready",
+    "rvalid",
+    "rdata",
+    "rresp",
+    "tready",
+    "phase",
+    "busy",
+)
+SIGNALS = INPUTS + OUTPUTS
+PAYLOAD = {
+    "awaddr": "awvalid",
+    "wdata": "wvalid",
+    "wstrb": "wvalid",
+    "araddr": "arvalid",
+    "tdata": "tvalid",
+    "bresp": "bvalid",
+    "rdata": "rvalid",
+    "rresp": "rvalid",
+}
+"""Signals that mean something only beside a valid."""
+
+IMAGE = (Command.INFER, Command.STAGE, Command.INSERT)
+LABEL = (Command.STAGE, Command.INSERT, Command.ARRIVE)
+STATES = {
+    Register.PREDICTION: "prediction",
+    Register.SEEN: "seen",
+    Register.QUOTA: "quota",
+    Register.STAGED: "staged",
+    Register.LFSR_WALK: "lfsr_walk",
+    Register.LFSR_ERROR: "lfsr_error",
+    Register.LFSR_UPDATE: "lfsr_update",
+}
+"""Registers that show what the simulator calls so."""
+
+
+def known(registers_of: type[Register] = Register) -> list[Register]:
+    """Control registers, without the counters."""
+    return [r for r in registers_of if r != Register.COUNTERS]
+
+
+@dataclass
+class Fault:
+    """A cycle in which an output of the port is not what it must be, or breaks a rule of AXI.
+
+    clock : place of the cycle in the record of the stage, from 0
+    cycle : the chip's counter `cycles` then: cycles of all commands before
+    phase : the phase that runs, "idle" where none does
+    signal : the output, in capitals as AXI names it; `phase` and `busy` as they are
+    address : byte address of the transfer served last, in hexadecimal; "" before the first
+    expected, got : its values, or what a rule asks for and what was seen
+    """
+
+    clock: int
+    cycle: int
+    phase: str
+    signal: str
+    address: str
+    expected: str
+    got: str
+
+
+@dataclass
+class Running:
+    """A command from its strobe on, as it is expected to go.
+
+    start : clock of the strobe; the first busy one follows
+    length : busy cycles
+    phases : (name, first busy cycle of it), counted from 0
+    saved : file of the simulator's state before it
+    """
+
+    command: Command
+    argument: int
+    start: int
+    length: int
+    phases: list[tuple[str, int]]
+    saved: Path
+    aborted: bool = False
+
+
+@dataclass
+class Port:
+    """Registers of the port, as they are before a clock edge."""
+
+    aw: int | None = None
+    w: tuple[int, int] | None = None
+    ar: int | None = None
+    bvalid: int = 0
+    bresp: int = 0
+    rvalid: int = 0
+    rresp: int = 0
+    rdata: int = 0
+    reads_next: bool = False
+    looked_up: int | None = None
+    """Data of a read that takes a second cycle."""
+    gathered: dict[int, int] = field(default_factory=dict)
+
+
+class Rules:
+    """AXI4-Lite's and AXI-Stream's rules, which hold of any slave whatever its latency."""
+
+    def __init__(self) -> None:
+        self.before: dict | None = None
+        self.taken = Counter[str]()
+        self.answered = Counter[str]()
+
+    def broken(self, now: dict) -> tuple[str, str, str] | None:
+        """(signal, what must be, what is) of the first rule that a cycle breaks."""
+        for name in OUTPUTS:
+            if now[name] is None and (name not in PAYLOAD or now[PAYLOAD[name]]):
+                return name, "known", "unknown"
+        before = self.before
+        for valid, ready, payload in (
+            ("bvalid", "bready", ("bresp",)),
+            ("rvalid", "rready", ("rdata", "rresp")),
+        ):
+            if before and before[valid] and not before[ready]:
+                if not now[valid]:
+                    return valid, f"held until {ready.upper()}", "dropped"
+                for name in payload:
+                    if now[name] != before[name]:
+                        return (
+                            name,
+                            f"stable at {before[name]:#x} until {ready.upper()}",
+                            f"{now[name]:#x}",
+                        )
+        asked = {
+            "b": min(self.taken["aw"], self.taken["w"]),
+            "r": self.taken["ar"],
+        }
+        for channel, requests in asked.items():
+            if now[f"{channel}valid"] and self.answered[channel] >= requests:
+                return f"{channel}valid", "low: every request was answered", "high"
+        for channel in ("aw", "w", "ar"):
+            self.taken[channel] += bool(now[f"{channel}valid"] and now[f"{channel}ready"])
+        for channel in ("b", "r"):
+            self.answered[channel] += bool(now[f"{channel}valid"] and now[f"{channel}ready"])
+        self.before = now
+        return None
+
+    def unanswered(self) -> tuple[str, str, str] | None:
+        """(signal, what must be, what is) of the first channel with requests that were never answered; None without.
+
+        Called once, after the last cycle of the record has been given to `broken`.
+        """
+        for channel, requests in (("b", ("aw", "w")), ("r", ("ar",))):
+            for request in requests:
+                if self.taken[request] != self.answered[channel]:
+                    return (
+                        f"{channel}valid",
+                        f"one response each of {self.taken[request]} requests",
+                        str(self.answered[channel]),
+                    )
+        return None
+
+
+def expand(rows: list[list]) -> list[dict]:
+    """Recorded rows, [how many cycles, values of `SIGNALS`], as one dict a cycle."""
+    found: list[dict] = []
+    for count, *values in rows:
+        found += [dict(zip(SIGNALS, values, strict=True))] * count
+    return found
+
+
+class Judge:
+    """One stage on the host port, cycle by cycle.
+
+    Parameters
+    ----------
+    plan : Plan
+    chip : sim.run.Simulator
+        As the chip is when the stage begins, idle; it is driven on.
+    word : int
+        What COMMAND reads as: the last command taken.
+    clocks : list of dict
+        The port's signals, one dict a clock; the first transfer is alone.
+    """
+
+    def __init__(self, plan: Plan, chip, word: int, clocks: list[dict]) -> None:
+        self.plan, self.chip, self.word, self.clocks = plan, chip, word, clocks
+        self.windows = {w.base >> WINDOW_SHIFT: w for w in registers.windows(plan.memories)}
+        self.writable = registers.writable(plan.memories)
+        self.names = registers.counters(plan.memories)
+        self.number = {name: n for n, name in enumerate(plan.phases)}
+        self.port, self.rules = Port(), Rules()
+        self.running: Running | None = None
+        self.abort = False  # the strobe, high in this clock
+        self.rows: dict[str, list[int]] = {}  # memories as the host sees them
+        self.dirty: set[str] = set()
+        self.reached: Counter[str] = Counter()
+        self.at_clock: dict[int, tuple] = {}
+        self.serving = ""  # the address of the transfer served last
+        self.ended = -2  # clock in which the last command was idle again
+        self.word_count = 0  # of the pixel being written
+        self.last_taken: dict[str, int] = {}
+        self.first = chip.cycles
+        self.busy_clocks = 0
+
+    # ------------------------------------------------------------------------- the clock
+
+    def judge(self) -> Iterator[Fault]:
+        """Compare every output in every cycle of the record with the one predicted, and with AXI's rules.
+
+        Drives the simulator on to the end of the stage and counts in `reached`; call it once.
+
+        Yields
+        ------
+        Fault
+            The first fault, and nothing more: what follows one cannot be predicted. None where the chip is right.
+        """
+        with temporary.folder("state") as folder:
+            self.folder = Path(folder)
+            for clock, now in enumerate(self.clocks):
+                self._advance(clock)
+                expected = self._outputs(clock)
+                if rule := self.rules.broken(now):
+                    yield self._fault(clock, *rule)
+                    return
+                for name, want in expected.items():
+                    if now[name] != want:
+                        yield self._fault(clock, name, f"{want:#x}", f"{now[name]:#x}")
+                        return
+                self._count(now)
+                self._edge(clock, now)
+            if rule := self.rules.unanswered():
+                yield self._fault(len(self.clocks), *rule)
+                return
+            if self.running:
+                yield self._fault(len(self.clocks), "busy", "low at the end", "high")
+                return
+            self._flush()
+
+    def _fault(self, clock: int, signal: str, want: str, got: str) -> Fault:
+        phase = self._phase(clock)
+        axi = signal if signal in ("phase", "busy") else signal.upper()
+        return Fault(clock, self.first + self.busy_clocks, phase, axi, self.serving, want, got)
+
+    def _advance(self, clock: int) -> None:
+        """A command that ends gives the chip its state."""
+        run = self.running
+        if run and clock > run.start + run.length:
+            self.running = None
+            self.at_clock.clear()
+            self.rows.clear()
+            self.ended = clock
+            kind = "aborted" if run.aborted else "to its end"
+            self.reached[f"command {run.command.name} {kind}"] += 1
+
+    def _phase(self, clock: int) -> str:
+        run = self.running
+        if run is None or clock <= run.start:
+            return "idle"
+        k = clock - run.start - 1
+        return [name for name, first in run.phases if first <= k][-1]
+
+    def _outputs(self, clock: int) -> dict[str, int]:
+        """Every output of the chip in a clock; a payload only beside its valid."""
+        port, phase = self.port, self._phase(clock)
+        if phase != "input":
+            self.word_count = 0
+        found = {
+            "awready": int(port.aw is None),
+            "wready": int(port.w is None),
+            "arready": int(port.ar is None),
+            "bvalid": port.bvalid,
+            "rvalid": port.rvalid,
+            "tready": int(phase == "input" and self.word_count == self.plan.input.words - 1),
+            "phase": self.number[phase],
+            "busy": int(phase != "idle"),
+        }
+        if port.bvalid:
+            found["bresp"] = port.bresp
+        if port.rvalid:
+            found |= {"rresp": port.rresp, "rdata": port.rdata}
+        return found
+
+    def _edge(self, clock: int, now: dict) -> None:
+        """What the clock edge at the end of a cycle does."""
+        port, phase = self.port, self._phase(clock)
+        self.busy_clocks += phase != "idle"
+        if phase == "input" and now["tvalid"]:
+            self.word_count = (self.word_count + 1) % self.plan.input.words
+        write_ready = port.aw is not None and port.w is not None and not port.bvalid
+        read_ready = port.ar is not None and not port.rvalid
+        write = write_ready and not (read_ready and port.reads_next)
+        answer: tuple[int, int] | None = None
+        strobe_abort = self.abort
+        self.abort = False
+        if strobe_abort:
+            self._aborted(clock)
+        looked_up, port.looked_up = port.looked_up, None
+        free_aw, free_w, free_ar = port.aw is None, port.w is None, port.ar is None
+        if now["bready"]:
+            port.bvalid = 0
+        if now["rready"]:
+            port.rvalid = 0
+        if write:
+            assert port.aw is not None
+            assert port.w is not None
+            self.serving = f"{port.aw:#010x}"
+            port.bresp, port.bvalid = self._write(clock, port.aw, *port.w), 1
+            port.aw = port.w = None
+            port.reads_next = True
+        elif read_ready:
+            assert port.ar is not None
+            self.serving = f"{port.ar:#010x}"
+            answer = self._read(clock, port.ar, looked_up)
+            if answer is not None:
+                port.rresp, port.rdata = answer
+                port.rvalid, port.ar, port.reads_next = 1, None, False
+        if now["awvalid"] and free_aw:
+            port.aw = now["awaddr"]
+            self.last_taken["aw"] = clock
+        if now["wvalid"] and free_w:
+            port.w = now["wdata"], now["wstrb"]
+            self.last_taken["w"] = clock
+        if now["arvalid"] and free_ar:
+            port.ar = now["araddr"]
+
+    # ------------------------------------------------------------------------- transfers
+
+    def _moment(self, clock: int) -> str:
+        """Where a clock lies in a command."""
+        run = self.running
+        if run is None:
+            return "first idle" if clock == self.ended else "idle"
+        if clock == run.start:
+            return "start"
+        if clock == run.start + 1:
+            return "first busy"
+        return "last busy" if clock == run.start + run.length else "busy"
+
+    def _note(self, what: str, response: int, clock: int) -> None:
+        """Count a transfer by place and answer, and one that is not a mistake of the host by its moment."""
+        self.reached[f"{what} {ANSWERS[response]}"] += 1
+        if response != DECERR:
+            self.reached[f"{what.split()[0]} at {self._moment(clock)}"] += 1
+
+    def _write(self, clock: int, address: int, data: int, strobe: int) -> int:
+        """A write served in a clock: its response."""
+        gap = self.last_taken["aw"] - self.last_taken["w"]
+        order = "together" if gap == 0 else "address first" if gap < 0 else "data first"
+        self.reached[f"write {order}"] += 1
+        self.reached["unaligned write"] += bool(address & 3)
+        if strobe != WHOLE:
+            self._note(f"strobe {strobe}", SLVERR, clock)
+            return SLVERR
+        region, offset = address >> WINDOW_SHIFT, address & (1 << WINDOW_SHIFT) - 4
+        if region == 0:
+            return self._write_control(clock, offset, data)
+        window = self.windows.get(region)
+        if window is None:
+            self._note("write unmapped window", DECERR, clock)
+            return DECERR
+        place = self._place(window, offset)
+        closed = self.running or window.memory.name in READ_ONLY
+        response = DECERR if place is None else SLVERR if closed else OKAY
+        self._note(f"write {window.memory.name}", response, clock)
+        if response == OKAY and place:
+            self._commit(window, *place, data)
+        return response
+
+    def _place(self, window: Window, offset: int) -> tuple[int, int] | None:
+        """(row, chunk) of an offset into a window, None in a gap or past its end."""
+        row, chunk = divmod(offset // 4, window.stride)
+        if chunk >= window.chunks or row >= window.memory.depth:
+            return None
+        return row, chunk
+
+    def _commit(self, window: Window, row: int, chunk: int, data: int) -> None:
+        port, memory = self.port, window.memory
+        if chunk < window.chunks - 1:
+            port.gathered[chunk] = data
+            return
+        value = data << 32 * chunk
+        for c in range(chunk):
+            value |= port.gathered.get(c, 0) << 32 * c  # a stage writes a whole row before others
+        self._memory(memory.name)[row] = value & (1 << memory.width) - 1
+        self.dirty.add(memory.name)
+        if memory.name in STALES:
+            self.chip.write_row(memory.name, row, self._memory(memory.name)[row])
+        self.reached[f"row of {memory.name} written"] += 1
+
+    def _memory(self, name: str) -> list[int]:
+        if name not in self.rows:
+            self.rows[name] = self.chip.memory_ints(name)
+        return self.rows[name]
+
+    def _flush(self) -> None:
+        """Give the simulator what the host wrote."""
+        for name in sorted(self.dirty):
+            width = self.plan.memory(name).width
+            rows = [[value >> i & 1 for i in range(width)] for value in self.rows[name]]
+            self.chip.write(name, np.array(rows, np.uint8))
+        self.dirty.clear()
+
+    def _write_control(self, clock: int, offset: int, data: int) -> int:
+        if offset == Register.COMMAND:
+            return self._command(clock, data)
+        if offset == Register.ABORT:
+            self.abort = True
+            response = OKAY
+        elif offset in self.writable:
+            register = Register(offset)
+            taken = not self.running and data in self.writable[register]
+            response = OKAY if taken else SLVERR
+            if taken:
+                self.chip.write_register(register, data)
+            elif not self.running:
+                self.reached[f"write {register.name} of a wrong value"] += 1
+        else:
+            response = DECERR if self._register(offset) is None else SLVERR
+        self._note(f"write {self._register(offset) or 'unmapped register'}", response, clock)
+        return response
+
+    def _register(self, offset: int) -> str | None:
+        """Name of a control register or a counter's half; None where there is none."""
+        if offset in [int(r) for r in known()]:
+            return Register(offset).name
+        half = (offset - Register.COUNTERS) // 4
+        if 0 <= half < 2 * len(self.names):
+            return f"counter {self.names[half // 2]} {'high' if half % 2 else 'low'}"
+        return None
+
+    def _command(self, clock: int, data: int) -> int:
+        number, argument = data & 255, data >> 16
+        if number not in [int(c) for c in Command]:
+            self._note("write COMMAND unknown", SLVERR, clock)
+            self.reached[f"unknown command {number}"] += 1
+            return SLVERR
+        command = Command(number)
+        why = "busy" if self.running else ""
+        if not self.running:
+            state, classes = self.chip.state, self.plan.network.classes
+            if argument not in registers.arguments(command, state.seen, classes):
+                why = "illegal"
+            elif state.stale and command not in STALE_COMMANDS:
+                why = "stale"
+        if why:
+            self._note(f"write COMMAND {command.name} {why}", SLVERR, clock)
+            return SLVERR
+        self._note(f"write COMMAND {command.name}", OKAY, clock)
+        self._begin(clock, command, argument)
+        return OKAY
+
+    def _read(self, clock: int, address: int, looked_up: int | None) -> tuple[int, int] | None:
+        """A read served in a clock: response and data; None where it takes a second cycle."""
+        region, offset = address >> WINDOW_SHIFT, address & (1 << WINDOW_SHIFT) - 4
+        if region == 0:
+            name = self._register(offset)
+            if looked_up is None:
+                self.port.looked_up = 0 if name is None else self._control(clock, offset)
+                kind = "counter" if name and name.startswith("counter") else "register"
+                self.reached[f"read of a {kind} at {self._moment(clock)}"] += name is not None
+                return None
+            response = DECERR if name is None else OKAY
+            self.reached[f"read {name or 'unmapped register'} {ANSWERS[response]}"] += 1
+            self.reached["unaligned read"] += bool(address & 3)
+            return response, looked_up
+        window = self.windows.get(region)
+        if window is None:
+            self._note("read unmapped window", DECERR, clock)
+            return DECERR, 0
+        place = self._place(window, offset)
+        if place is None:
+            self._note(f"read {window.memory.name}", DECERR, clock)
+            return DECERR, 0
+        if self.running:
+            self._note(f"read {window.memory.name}", SLVERR, clock)
+            return SLVERR, 0
+        if looked_up is None:
+            row, chunk = place
+            self.port.looked_up = self._memory(window.memory.name)[row] >> 32 * chunk & CHUNK
+            self._note(f"read {window.memory.name}", OKAY, clock)
+            return None
+        return OKAY, looked_up
+
+    def _control(self, clock: int, offset: int) -> int:
+        """What a control register or counter holds in a clock."""
+        if offset == Register.ID:
+            return registers.ID
+        if offset == Register.COMMAND:
+            return self.word
+        if offset == Register.PHASE:
+            return self.number[self._phase(clock)]
+        if offset == Register.ABORT:
+            return 0
+        state = self._state(clock)
+        if offset == Register.STATUS:
+            busy = self.running is not None
+            return (
+                busy << Status.BUSY
+                | state.refused << Status.REFUSED
+                | (state.finished and not busy) << Status.FINISHED
+                | state.stale << Status.STALE
+            )
+        if offset >= Register.COUNTERS:
+            half = (offset - Register.COUNTERS) // 4
+            value = self._counters(clock)[self.names[half // 2]]
+            return value >> 32 if half % 2 else value & CHUNK
+        return int(getattr(state, STATES[Register(offset)]))
+
+    # ------------------------------------------------------------------------- commands
+
+    def _carry_out(self, chip, command: Command, argument: int, start: int, abort: int = 0):
+        """A command whose strobe is in clock `start`, with the pixels that the record offers it."""
+        if abort:
+            chip.abort(abort)
+        arguments: list = []
+        more = {}
+        if command in IMAGE:
+            image, gaps = self._pixels(start)
+            arguments.append(image)
+            more["gaps"] = gaps
+        if command in LABEL:
+            arguments.append(argument)
+        return getattr(chip, command.name.lower())(*arguments, **more)
+
+    def _pixels(self, start: int) -> tuple[np.ndarray, list[int]]:
+        """The image that is taken from clock `start` + 1 on, and by how much each pixel is late."""
+        net, words = self.plan.network, self.plan.input.words
+        pixels: list[int] = []
+        gaps: list[int] = []
+        late = word = 0
+        for now in self.clocks[start + 1 :]:
+            if len(pixels) == self.plan.input.pixels:
+                break
+            if not now["tvalid"]:
+                late += 1
+            elif word < words - 1:
+                word += 1
+            else:
+                pixels.append(now["tdata"])
+                gaps.append(late)
+                late = word = 0
+        missing = self.plan.input.pixels - len(pixels)
+        pixels += [0] * missing
+        gaps += [FAR] * missing
+        size = net.image_channels
+        data = b"".join(p.to_bytes(size, "little") for p in pixels)
+        return np.frombuffer(data, np.uint8).reshape(net.image_shape), gaps
+
+    def _begin(self, clock: int, command: Command, argument: int) -> None:
+        """A command is taken by the write served in a clock; the strobe is in the next."""
+        self._flush()
+        saved = self.folder / "before.npz"
+        self.chip.dump(saved)
+        before = self.chip.cycles
+        self.old = self.chip.state
+        self.old_counters = self.chip.counters
+        result = self._carry_out(self.chip, command, argument, clock + 1)
+        self.running = Running(
+            command,
+            argument,
+            clock + 1,
+            self.chip.cycles - before,
+            [(name, cycle - before) for name, cycle in result.phases],
+            saved,
+        )
+        self.word = command | argument << 16
+        self.at_clock.clear()
+
+    def _aborted(self, clock: int) -> None:
+        """The abort strobe is high in a clock: it is the running command's last."""
+        run = self.running
+        if run is None or clock <= run.start:
+            self.reached["abort while idle"] += run is None
+            return
+        length = clock - run.start
+        self.chip.load(run.saved)
+        result = self._carry_out(self.chip, run.command, run.argument, run.start, length)
+        run.aborted = not result.finished
+        run.length = length
+
+    def _at(self, clock: int) -> tuple:
+        """(registers, counters) in a clock."""
+        run = self.running
+        if run is None:
+            return self.chip.state, self.chip.counters
+        if clock <= run.start:
+            return self.old, self.old_counters
+        done = clock - run.start - 1
+        if done == 0:
+            seen = run.argument if run.command is Command.ARRIVE else self.old.seen
+            stale = self.old.stale or run.command is Command.RESTORE
+            now = self.old._replace(seen=seen, refused=0, finished=0, stale=int(stale))
+            return now, self.old_counters
+        if done not in self.at_clock:
+            from xnoreplay.sim.run import Simulator
+
+            other = Simulator(self.plan, self.chip.bundle)
+            other.load(run.saved)
+            self._carry_out(other, run.command, run.argument, run.start, done)
+            self.at_clock[done] = other.state, other.counters
+        return self.at_clock[done]
+
+    def _state(self, clock: int):
+        return self._at(clock)[0]
+
+    def _counters(self, clock: int) -> dict[str, int]:
+        return self._at(clock)[1]
+
+    def _count(self, now: dict) -> None:
+        """Pauses of either side, by channel."""
+        for channel in ("aw", "w", "ar", "b", "r", "t"):
+            valid, ready = now[f"{channel}valid"], now.get(f"{channel}ready")
+            self.reached[f"wait on {channel.upper()}"] += bool(valid and not ready)
+            self.reached[f"pause before {channel.upper()}"] += bool(ready and not valid)
+
+
+def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
+    """What stages must come to at least, and how often; see `Judge.reached`."""
+    whole = [s for s in stages if not s.brief]
+    names: list[str] = []
+    for window in registers.windows(plan.memories):
+        name = window.memory.name
+        read_only = name in READ_ONLY
+        answers = [OKAY, SLVERR]
+        if window.address(window.memory.depth, 0) >> WINDOW_SHIFT == window.index + 1:
+            answers.append(DECERR)
+        names += [
+            f"{way} {name} {ANSWERS[a]}"
+            for way in ("read", "write")
+            for a in answers
+            if way == "read" or a != OKAY or not read_only
+        ]
+        if not read_only:
+            names.append(f"row of {name} written")
+    for register in registers.writable(plan.memories):
+        names += [f"write {register.name} OKAY", f"write {register.name} of a wrong value"]
+    names += [f"write COMMAND {c.name} stale SLVERR" for c in (Command.STAGE, Command.EPOCH)]
+    writable = (Register.COMMAND, Register.ABORT)
+    for register in known():
+        names.append(f"read {register.name} OKAY")
+        if register not in writable and register not in registers.writable(plan.memories):
+            names.append(f"write {register.name} SLVERR")
+    for way in ("read", "write"):
+        names += [f"{way} unmapped {what} DECERR" for what in ("register", "window")]
+        names.append(f"unaligned {way}")
+    names += [f"strobe {strobe} SLVERR" for strobe in range(WHOLE)]
+    names += ["write COMMAND unknown SLVERR", "write ABORT OKAY", "abort while idle"]
+    names += [f"write COMMAND {c.name} busy SLVERR" for c in Command]
+    names += [
+        f"write COMMAND {c.name} illegal SLVERR"
+        for c in (Command.STAGE, Command.INSERT, Command.ARRIVE)
+    ]
+    names += [f"write {order}" for order in ("together", "address first", "data first")]
+    names += [f"wait on {channel}" for channel in ("AW", "W", "AR", "B", "R")]
+    moments = ("start", "first busy", "busy", "last busy", "first idle", "idle")
+    names += [f"read at {moment}" for moment in moments]
+    names += [f"write at {moment}" for moment in ("first busy", "busy", "idle")]
+    names.append("command INFER aborted")
+    if any(s.infers for s in stages):
+        names += ["command INFER to its end", "wait on T"]
+        if plan.input.words == 1:  # else the chip is ready only for a pixel that is offered already
+            names.append("pause before T")
+    if any(s.commands for s in stages):
+        names += [f"write COMMAND {c.name} OKAY" for c in Command]
+    if whole:
+        for name in registers.counters(plan.memories):
+            names += [
+                f"{way} counter {name} {half} {ANSWERS[answer]}"
+                for way, answer in (("read", OKAY), ("write", SLVERR))
+                for half in ("low", "high")
+            ]
+        taken = [int(c) for c in Command]
+        names += [f"unknown command {n}" for n in range(256) if n not in taken]
+    return dict.fromkeys(names, 1)
+
+
+def missing(plan: Plan, stages: tuple[Stage, ...], reached: Counter[str]) -> list[str]:
+    """What stages on the host port had to come to, and did not."""
+    return [name for name, least in required(plan, stages).items() if reached[name] < least]

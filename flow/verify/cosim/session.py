@@ -1,0 +1,232 @@
+"""One run of a script: the chip in its simulator, the model beside it, compared as they go."""
+
+import json
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.run import processes
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.verilate import TOP
+from xnoreplay.flow.verify.cosim import runners
+from xnoreplay.flow.verify.cosim.compare import Comparison, Difference, Model
+from xnoreplay.flow.verify.cosim.coverage import required
+from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.script import CONTENTS, VARIABLE, Script
+from xnoreplay.flow.verify.cosim.window import FIRST
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.registers import counters, windows
+
+BENCH = "xnoreplay.flow.verify.cosim.bench.testbench"
+ENDED = "Error: the simulator ended"
+POLL = 0.05  # seconds between two looks at the test bench's file
+BUS_BUDGET = 50_000  # 32-bit words of all memories; with more, few rows of each go through the bus
+ALL_ROWS, SOME_ROWS = 1 << 20, 64
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is compared, and in which simulator.
+
+    build : folder of the compiled simulation
+    waves : cycles (first, last) that a traced simulation writes a VCD of, and ends after
+    """
+
+    preset: Preset
+    bundle: Bundle
+    simulator: str
+    build: Path
+    faults: Faults = Faults()
+    waves: tuple[int, int] | None = None
+
+    @property
+    def plan(self) -> plans.Plan:
+        return plans.compile(self.preset.network, self.preset.target)
+
+
+@dataclass
+class Outcome:
+    """What a session found.
+
+    differences : of the first command that differs, in the order of their weight
+    compared : how many of each kind were equal
+    cycles : of the chip; where it differs from the model, those that both have
+    seconds : of the simulation without its start, by the clock
+    ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
+    observed, expected : the traces of the command that differs
+    resets : a reset came before a difference, so that its cycle is counted from there
+    reached : what stages on the host port came to, and how often
+    coverage : what the script reached; see `coverage.Coverage.table`
+    missing : what it did not reach but must, by point
+    """
+
+    differences: list[Difference] = field(default_factory=list)
+    compared: dict[str, int] = field(default_factory=dict)
+    cycles: int = 0
+    seconds: float = 0.0
+    ends: list[tuple[int, float]] = field(default_factory=list)
+    observed: list[str] = field(default_factory=list)
+    expected: list[str] = field(default_factory=list)
+    resets: bool = False
+    reached: Counter[str] = field(default_factory=Counter)
+    coverage: list[dict] = field(default_factory=list)
+    missing: dict[str, list[str]] = field(default_factory=dict)
+
+
+def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
+    """Carry out a script and compare; stops at the first command that differs.
+
+    Raises
+    ------
+    CheckFailure
+        Where the test bench cannot go on: the bus does not answer, or the design lacks what the
+        test bench looks at.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    plan = setup.plan
+    if setup.waves:
+        script = script.uncounted()
+    _write(setup, script, plan, folder)
+    model = Model(plan, setup.bundle, script, setup.faults.sim)
+    comparison = Comparison(plan, setup.bundle, model, counters(plan.memories))
+    outcome = Outcome()
+    start = time.monotonic()
+    rest = len(script.steps)
+    with progress.task(label, total=rest) as task, _simulation(setup, folder) as seen_by_it:
+        for seen in seen_by_it:
+            if "error" in seen:
+                raise CheckFailure(f"the chip must answer on its bus, but: {seen['error']}")
+            found = comparison.observe(seen)
+            if found:
+                outcome.differences = found
+                outcome.cycles = min(seen.get("cycles", 0), model.cycles)
+                outcome.resets = comparison.passed > 0
+                outcome.observed = seen.get("trace", [])
+                outcome.expected = comparison.expected_trace
+                break
+            if "end" in seen:
+                outcome.cycles = comparison.passed + seen["cycles"]
+                outcome.seconds = seen["seconds"]
+                if setup.waves:  # the command that the window ends in is not carried to its own end
+                    task.advance(rest)
+            elif "index" in seen:
+                rest -= 1
+                cycles = comparison.passed + seen["cycles"]
+                outcome.ends.append((cycles, seen["cpu"]))
+                rate = cycles / (time.monotonic() - start)
+                task.advance(note=f"{cycles:,} cycles, {rate:,.0f} a second")
+    outcome.compared = dict(sorted(comparison.compared.items()))
+    outcome.reached = comparison.reached
+    if not outcome.differences and not comparison.ended:
+        raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
+    if not outcome.differences:
+        needed = required(plan, setup.bundle, script)
+        outcome.coverage = model.coverage.table(needed)
+        outcome.missing = model.coverage.missing(needed)
+    return outcome
+
+
+def _write(setup: Setup, script: Script, plan, folder: Path) -> None:
+    bundles.write(setup.bundle, folder / "bundle.safetensors")
+    np.save(folder / "images.npy", script.images)
+    np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
+    tree = {
+        "preset": presets.to_dict(setup.preset),
+        "bundle": str(folder / "bundle.safetensors"),
+        "faults": [list(f) for f in setup.faults.rtl],
+        "bus_rows": bus_rows(plan),
+        "commands": [step.plain(plan) for step in script.steps],
+    }
+    if setup.waves:
+        tree["last"] = setup.waves[1]
+    (folder / "script.json").write_text(json.dumps(tree), encoding="utf-8")
+
+
+def bus_rows(plan) -> int:
+    """Rows of each memory that the load takes through the bus: all, unless that takes too long."""
+    transfers = sum(w.memory.depth * w.chunks for w in windows(plan.memories))
+    return ALL_ROWS if transfers <= BUS_BUDGET else SOME_ROWS
+
+
+@contextmanager
+def _simulation(setup: Setup, folder: Path) -> Iterator[Iterator[dict]]:
+    """Lines of the test bench while it runs.
+
+    Leaving the block early has it stop at its next command; an error or an interrupt ends it at once.
+    """
+    observed, stop = folder / "observed.jsonl", folder / "stop"
+    for path in (observed, stop):
+        path.unlink(missing_ok=True)
+    began: list[subprocess.Popen] = []
+    worker = threading.Thread(target=_simulate, args=(setup, folder, began.append), daemon=True)
+    worker.start()
+    try:
+        yield _observations(observed, worker)
+        stop.touch()
+        worker.join()
+    except BaseException:
+        stop.touch()
+        processes.end(*began)
+        raise
+
+
+def _observations(observed: Path, worker: threading.Thread) -> Iterator[dict]:
+    while not observed.exists() and worker.is_alive():
+        time.sleep(POLL)
+    if not observed.exists():
+        return
+    with observed.open(encoding="utf-8") as lines:
+        part = ""
+        while True:
+            alive = worker.is_alive()
+            part += lines.readline()
+            if part.endswith("\n"):
+                yield json.loads(part)
+                part = ""
+            elif not alive:
+                return
+            else:
+                time.sleep(POLL)
+
+
+def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], None]) -> None:
+    """Run the test bench to its end; what went wrong is in its log."""
+    plusargs = [f"+{FIRST}={setup.waves[0]}"] if setup.waves else []
+    try:
+        runners.runner(setup.simulator, began).test(
+            test_module=BENCH,
+            hdl_toplevel=TOP,
+            hdl_toplevel_lang="verilog",
+            build_dir=setup.build,
+            test_dir=folder,
+            results_xml=str(folder / "results.xml"),
+            log_file=folder / "bench.log",
+            plusargs=plusargs,
+            extra_env={VARIABLE: str(folder), "COCOTB_ANSI_OUTPUT": "0"},
+        )
+    except (SystemExit, OSError, RuntimeError) as error:
+        # An interrupted command has removed the folder by now.
+        with suppress(OSError), (folder / "bench.log").open("a", encoding="utf-8") as log:
+            print(f"{ENDED} with {error}", file=log)
+
+
+def _last_error(folder: Path) -> str:
+    """The last error of the test bench's log; how the simulator ended, where it has none."""
+    try:
+        lines = (folder / "bench.log").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    errors = [line.strip() for line in lines if "Error" in line]
+    return next(iter([e for e in reversed(errors) if not e.startswith(ENDED)] + errors), "no error")

@@ -1,0 +1,180 @@
+"""The co-simulation step: build, compare, and on a difference say where it begins."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from xnoreplay.flow.datasets import registry as datasets
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.verilate import Built
+from xnoreplay.flow.verify.cosim import coverage, large, protocol, resets, session
+from xnoreplay.flow.verify.cosim import script as scripts
+from xnoreplay.flow.verify.cosim import waveforms as waves
+from xnoreplay.flow.verify.cosim.chip import DesignUnderTest, opened
+from xnoreplay.flow.verify.cosim.replays import record
+from xnoreplay.flow.verify.cosim.script import Script
+from xnoreplay.flow.verify.cosim.session import Outcome, Setup
+from xnoreplay.flow.verify.cosim.window import around
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.presets import Preset
+
+SIMULATORS = ("verilator", "icarus")
+MENTIONED = 5  # of what was not reached
+LARGE_IMAGES = 2  # of a large network: each takes tens of thousands of cycles
+
+
+def run(
+    preset: Preset,
+    bundle: Bundle,
+    verilog_dir: Path,
+    out: Path,
+    progress: Progress,
+    images: int = 50,
+    env: dict[str, str] | None = None,
+    simulator: str = "verilator",
+    faults: list[str] | None = None,
+    dataset: Dataset | None = None,
+    optimise: str | None = None,
+    netlist: bool = False,
+    trust: bool = False,
+) -> dict:
+    """Hold the Verilog of a run folder to the simulator.
+
+    Parameters
+    ----------
+    verilog_dir : Path
+        Folder that holds `VERILOG`, used as it is found there, or a Verilog file.
+    out : Path
+        Folder for the evidence.
+    images : int
+        Images compared on every memory bit, counter and phase boundary.
+    env : dict, optional
+        Environment of the tools; `flow.run.tools.verilator_env` without it.
+    simulator : str
+        "verilator" carries out the whole script; "icarus" a short one; "both" does both.
+    faults : list of str, optional
+        Deliberate faults; see `faults`.
+    dataset : Dataset, optional
+        Images and labels; the scenario's without it, random ones where the user has not brought them.
+    optimise : str, optional
+        The C++ compiler's option for Verilator's output; `optimisation` without it.
+    netlist : bool
+        Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
+    trust : bool
+        Run Verilog that reaches out of its simulation, too; see `trust`.
+
+    Returns
+    -------
+    dict
+        What was compared, how often, and how fast; and which data set the images are of.
+
+    Raises
+    ------
+    CheckFailure
+        Where the two differ; its evidence is in `out`.
+    """
+    wanted = SIMULATORS if simulator == "both" else (simulator,)
+    with progress.task("images"):
+        data = dataset or datasets.at_hand(preset, progress)
+    with opened(
+        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist, trust
+    ) as design:
+        result: dict = {"faults": list(faults or []), "dataset": data.name}
+        if design.netlist:
+            result["netlist"] = design.netlist
+        for name in wanted:
+            setup, built = design.setup(name)
+            with progress.task("commands of the script"):
+                script = script_of(preset, bundle, data, images, name)
+            outcome = check(design, setup, script, out)
+            result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
+    return result
+
+
+def script_of(preset: Preset, bundle: Bundle, data: Dataset, images: int, simulator: str) -> Script:
+    """The script of a comparison: whole, of few samples for a large network, short for Icarus."""
+    plan = plans.compile(preset.network, preset.target)
+    if plan.is_large(preset.scenario.base):
+        return large.build(preset, plan, data, bundle, min(images, LARGE_IMAGES))
+    if simulator == "icarus":
+        short = scripts.short(preset, plan, data, bundle)
+        look = {"memories": scripts.changing(plan), "bus": True}
+        return replace(short, steps=short.steps + resets.brief(preset.scenario.base, look))
+    return scripts.build(preset, plan, data, bundle, images)
+
+
+def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> Outcome:
+    """One session; a difference is located, recorded in `out` and raised.
+
+    So is a script that left out what it must reach, once all of it was found equal.
+    """
+    label = f"co-simulating ({setup.simulator})"
+    outcome = session.run(setup, script, design.work / "first", label, design.progress)
+    if not outcome.differences:
+        whole = script.stages or script.length != "part"
+        if unseen := whole and protocol.missing(setup.plan, script.stages, outcome.reached):
+            raise CheckFailure(
+                f"the host port must be tried in every way, but these were not reached: "
+                f"{', '.join(unseen[:MENTIONED])}"
+                + (f" and {len(unseen) - MENTIONED} more" if len(unseen) > MENTIONED else ""),
+                {"missing": unseen},
+            )
+        coverage.check(outcome.missing, outcome.coverage)
+        return outcome
+    index = outcome.differences[0].command
+    design.progress.note(f"a difference: {outcome.differences[0]}; looking for where it begins")
+    located, script = locate(design, setup, script, outcome, index)
+    first = located.differences[0]
+    folder = record(design, setup, script, located, out)
+    command = f"xnoreplay cosim --replay {folder}"
+    recorded = setup.simulator == waves.SIMULATOR and not located.resets
+    window = around(first.cycle, located.cycles) if recorded else ""
+    advice = f"; for its waveform, add --waves {window}" if window else ""
+    raise CheckFailure(
+        f"the Verilog must equal the simulator, but: {first}; to see it again: {command}{advice}",
+        {
+            "difference": first.plain(),
+            "differences": [d.plain() for d in located.differences],
+            "replay": command,
+            "waves": window,
+            "compared_before": outcome.compared,
+        },
+    )
+
+
+def locate(
+    design: DesignUnderTest, setup: Setup, script: Script, outcome: Outcome, index: int
+) -> tuple[Outcome, Script]:
+    """Run again up to the first command that differs, and trace that one on both sides."""
+    if index < 0:
+        return outcome, replace(script, steps=())
+    looked = [
+        i
+        for i in range(index)
+        if set(script.written(i, setup.plan)) <= set(script.steps[i].memories)
+    ]
+    first = looked[-1] + 1 if looked else 0
+    if first < index:
+        watched = script.watched(first, index, setup.plan)
+        again = session.run(setup, watched, design.work / "watch", "narrowing", design.progress)
+        if again.differences:
+            index = again.differences[0].command
+    traced = script.until(index, trace=True, windows=(), memories=scripts.memories(setup.plan))
+    final = session.run(setup, traced, design.work / "trace", "tracing", design.progress)
+    # What depends on looking again must not get lost if it does not come back.
+    return (final if final.differences else outcome), traced
+
+
+def _figures(outcome: Outcome, built: Built) -> dict:
+    return {
+        "compared": outcome.compared,
+        "cycles": outcome.cycles,
+        "seconds": outcome.seconds,
+        "cycles_per_second": outcome.cycles / outcome.seconds if outcome.seconds else 0.0,
+        "build_seconds": built.seconds,
+        "build_kept": built.kept,
+        "differences": 0,
+        "coverage": outcome.coverage,
+    }

@@ -1,0 +1,1 @@
+"""Waveform files: FST and the groups that a viewer shows. Begin with `layout`."""

@@ -1,0 +1,315 @@
+"""The simulate step: whole sessions in both modes and in the reference, held to each other.
+
+One script runs three times: power-on, base classes into the replay memory, then for each task its
+images staged, the classifier retrained, the replay memory rebalanced, and test images recognised.
+Every memory bit, counter, phase boundary, event and register must be the same.
+"""
+
+import multiprocessing
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.run import processes
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.verify import utilisation
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import reference, trace
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+VERBS = ("arrive", "insert", "infer", "stage", "retrain", "rebalance")
+TEST_IMAGES = 8  # recognised after each session by the reference and in stepping mode
+SPEED_IMAGES = {"step": 50, "fast": 1000}
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command of the script: a verb of the simulator, its image and its argument."""
+
+    verb: str
+    image: np.ndarray | None = None
+    argument: int | None = None
+
+    def run(self, chip):
+        """Run it on a simulator or on the reference's chip; returns what the verb returns."""
+        arguments = [a for a in (self.image, self.argument) if a is not None]
+        return getattr(chip, self.verb)(*arguments)
+
+
+def script(preset: Preset, plan: Plan, dataset: data.Dataset) -> list[list[Command]]:
+    """Commands of power-on and of each session, in the library's order of samples."""
+    scenario = preset.scenario
+    train_class = scenario.chip_classes(dataset.train_labels)
+    arrived = [dataset.train_images[train_class == c] for c in range(scenario.classes)]
+    probes = [Command("infer", image) for image in dataset.test_images[:TEST_IMAGES]]
+    quota = plan.replay.capacity // scenario.base
+    sessions = [
+        [
+            Command("arrive", argument=scenario.base),
+            *(
+                Command("insert", image, c)
+                for c in range(scenario.base)
+                for image in arrived[c][: quota + 1]
+            ),
+            *probes,
+        ]
+    ]
+    for task in range(1, scenario.tasks + 1):
+        verb = "stage" if plan.replay.staging else "insert"
+        entry = [] if plan.replay.staging else [Command("arrive", argument=scenario.seen(task))]
+        samples = [Command(verb, i, c) for c in scenario.task_classes(task) for i in arrived[c]]
+        sessions.append([*entry, *samples, Command("retrain"), Command("rebalance"), *probes])
+    return sessions
+
+
+@dataclass
+class Tally:
+    """What was compared, and what was spent."""
+
+    commands: int = 0
+    memory_bits: int = 0
+    counters: int = 0
+    phases: int = 0
+    events: int = 0
+    proxies: int = 0
+    images: int = 0
+    phase_cycles: Counter = field(default_factory=Counter)
+
+    def as_dict(self, what: str, cycles: int) -> dict:
+        return {
+            "what": what,
+            "images": self.images,
+            "commands": self.commands,
+            "memory_bits": self.memory_bits,
+            "counters": self.counters,
+            "phases": self.phases,
+            "events": self.events,
+            "proxies": self.proxies,
+            "cycles": cycles,
+            "equal": True,
+        }
+
+
+def must_equal(what: str, expected, got) -> None:
+    """CheckFailure that names what differs; exact equality."""
+    if isinstance(expected, np.ndarray):
+        if (expected == got).all():
+            return
+        row = tuple(int(i) for i in np.argwhere(expected != got)[0])
+        expected, got, what = expected[row], got[row], f"{what} at {row}"
+    if expected != got:
+        raise CheckFailure(f"{what} must be {expected}, not {got}")
+
+
+def compare_modes(fast, step, first, second, where: str, tally: Tally) -> None:
+    """Both modes after the same command."""
+    must_equal(f"{where}: phase boundaries", first.phases, second.phases)
+    must_equal(f"{where}: events", first.events, second.events)
+    must_equal(f"{where}: registers", fast.state, step.state)
+    must_equal(f"{where}: cycles", fast.cycles, step.cycles)
+    counters = step.counters
+    for name, value in fast.counters.items():
+        must_equal(f"{where}: counter {name}", value, counters[name])
+    tally.counters += len(counters)
+    tally.phases += len(first.phases)
+    tally.events += len(first.events)
+
+
+def compare_memories(fast, step, where: str, tally: Tally) -> None:
+    """Every bit of every memory."""
+    other = step.memories()
+    for name, bits in fast.memories().items():
+        must_equal(f"{where}: memory {name}", bits, other[name])
+        tally.memory_bits += bits.size
+
+
+def compare_reference(chip: reference.Chip, fast, plan: Plan, where: str, tally: Tally) -> None:
+    """Proxies, replay memory and registers of the reference."""
+    from xnoreplay.spec.image import cls_top, vector_words
+
+    must_equal(f"{where}: cls.top", cls_top(plan, chip.classifier), fast.memories()["cls.top"])
+    learned = fast.proxies()
+    must_equal(f"{where}: hidden proxies", chip.classifier.hidden, learned.hidden)
+    must_equal(f"{where}: output proxies", chip.classifier.output, learned.output)
+    tally.proxies += chip.classifier.hidden.size + chip.classifier.output.size
+    must_equal(f"{where}: walk register", chip.random.walk, fast.state.lfsr_walk)
+    labels, latents = fast.memory_ints("replay.label"), fast.memories()["replay.latent"]
+    valid = 1 << plan.memory("replay.label").width - 1
+    expected = [label + valid if label >= 0 else 0 for label in chip.labels.tolist()]
+    must_equal(f"{where}: replay labels", expected, labels)
+    held = np.flatnonzero(chip.labels >= 0)
+    words = vector_words([chip.latents[held]], plan.target.channels)
+    stored = latents.reshape(plan.replay.capacity, plan.replay.words, -1)[held]
+    must_equal(f"{where}: replay latents", words, stored)
+
+
+def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+    """Run the script and write the trace of one image.
+
+    Returns
+    -------
+    dict
+        inference and session: cycles, counters, phases (cycles by phase); speed: modelled
+        cycles/s of both modes; equality: what was compared. Of the session the first is reported;
+        sessions lists the cycles of all.
+    """
+    from xnoreplay.sim.run import Simulator
+
+    plan = plans.compile(preset.network, preset.target)
+    dataset = data.of(preset)
+    fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
+    chip = reference.Chip(bundle, preset.target)
+    sessions = script(preset, plan, dataset)
+    compile_kernels(plan, bundle, sessions, progress)
+    tally, costs = Tally(), []
+    retraining: dict = {}
+    with progress.task("simulate sessions", sum(map(len, sessions))) as task:
+        for number, commands in enumerate(sessions):
+            start = fast.cycles
+            spent: Counter = Counter()
+            events: Counter = Counter()
+            for command in commands:
+                where = f"session {number}, {command.verb}"
+                before = fast.counters
+                fast.ledger.clear()
+                first, second = command.run(fast), command.run(step)
+                third = command.run(chip)
+                compare_modes(fast, step, first, second, where, tally)
+                tally.commands += 1
+                tally.images += command.image is not None
+                if command.verb == "infer":
+                    must_equal(f"{where}: prediction", third.prediction, first.prediction)
+                else:
+                    own = phase_cycles(first.phases, fast.cycles)
+                    spent += own
+                    after = fast.counters
+                    moved = {name: after[name] - before[name] for name in after}
+                    events.update(moved)
+                    if command.verb == "retrain":
+                        retraining = utilisation.of_session(fast.ledger.phases)
+                if command.verb in ("retrain", "rebalance", "infer"):
+                    compare_memories(fast, step, where, tally)
+                task.advance(1, where)
+            compare_reference(chip, fast, plan, f"session {number}", tally)
+            costs.append(
+                {
+                    "cycles": sum(spent.values()),
+                    "phases": dict(spent),
+                    "counters": dict(events),
+                    "all_cycles": fast.cycles - start,
+                }
+            )
+    inference, busy = one_inference(plan, bundle, preset, dataset.test_images[0], out)
+    what = "reference = fast mode = stepping mode, power-on and every session"
+    return {
+        "inference": inference,
+        "session": costs[-1] if len(costs) == 1 else costs[1],
+        "sessions": [c["cycles"] for c in costs[1:]],
+        "speed": speed(plan, bundle, preset, dataset.images),
+        "utilisation": {"inference": busy, "session": retraining},
+        "equality": [tally.as_dict(what, fast.cycles)],
+    }
+
+
+def compile_kernels(
+    plan: Plan, bundle: Bundle, sessions: list[list[Command]], progress: Progress
+) -> None:
+    """Have numba compile both modes, each in a process of its own, into the cache on disk.
+
+    A process that fails costs only its time: this one compiles what the cache lacks.
+    """
+    first = {command.verb: command for session in sessions for command in reversed(session)}
+    commands = [first[verb] for verb in VERBS if verb in first]
+    spawn = multiprocessing.get_context("spawn")
+    workers = [
+        spawn.Process(target=run_once, args=(plan, bundle, mode, commands), daemon=True)
+        for mode in ("fast", "step")
+    ]
+    with progress.task("compile the simulator's kernels") as task:
+        try:
+            with processes.deaf():
+                for worker in workers:
+                    worker.start()
+            while alive := [worker for worker in workers if worker.is_alive()]:
+                alive[0].join(1.0)
+                task.advance(0, "only the first time")
+        finally:
+            for worker in workers:
+                if worker.pid is not None:
+                    worker.terminate()
+                    worker.join()
+
+
+def run_once(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> None:
+    """Run commands on a chip of its own; what a process of `compile_kernels` does."""
+    from xnoreplay.sim.run import Simulator
+
+    processes.die_with_parent()
+
+    chip = Simulator(plan, bundle, mode)
+    for command in commands:
+        command.run(chip)
+
+
+def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:
+    """Cycles by phase from the boundaries of one command that ended at `end`."""
+    spent: Counter = Counter()
+    for name, start, stop in trace.spans(phases, 0, end):
+        spent[name] += stop - start
+    return spent
+
+
+def one_inference(
+    plan: Plan, bundle: Bundle, preset: Preset, image: np.ndarray, out: Path
+) -> tuple[dict, dict]:
+    """Counters and phases of one image among all classes, held to the closed form; its trace.
+
+    Also how busy the array is; see `utilisation`.
+    """
+    from xnoreplay.sim.run import Simulator
+
+    chip = Simulator(plan, bundle, "step", trace=True)
+    chip.arrive(preset.scenario.classes)
+    before, start = chip.counters, chip.cycles
+    chip.ledger.clear()
+    result = chip.infer(image)
+    must_equal("inference: cycles", plan.infer_cycles(preset.scenario.classes), chip.cycles - start)
+    traces = out / "traces"
+    traces.mkdir(parents=True, exist_ok=True)
+    (traces / "inference.txt").write_text("\n".join(result.trace) + "\n")
+    after = chip.counters
+    phases = dict(phase_cycles(result.phases, chip.cycles))
+    busy = utilisation.of_image(plan, chip.ledger.phases)
+    counted = {name: after[name] - before[name] for name in after}
+    lines = sum(" x=" in line for line in result.trace)
+    must_equal("inference: beats of the trace", counted["array.beats"], lines)
+    return {"cycles": chip.cycles - start, "counters": counted, "phases": phases}, busy
+
+
+def speed(
+    plan: Plan,
+    bundle: Bundle,
+    preset: Preset,
+    images: np.ndarray,
+    counts: dict[str, int] = SPEED_IMAGES,
+) -> dict[str, float]:
+    """Modelled cycles/s of both modes on inference, one thread, processor time."""
+    from xnoreplay.sim.run import Simulator
+
+    figures = {}
+    for mode, label in (("fast", "fast"), ("step", "stepping")):
+        chip = Simulator(plan, bundle, mode)
+        chip.arrive(preset.scenario.classes)
+        chip.infer(images[0])
+        start, begin = chip.cycles, time.process_time()
+        for i in range(counts[mode]):
+            chip.infer(images[i % len(images)])
+        figures[label] = (chip.cycles - start) / (time.process_time() - begin)
+    return figures

@@ -1,0 +1,100 @@
+"""The simulate step of a large network: a whole retraining session in both modes, few images.
+
+Both modes start from the same samples in the replay and staging memories, put there past the ports. The
+images of a session are counted once and multiplied: what one costs does not depend on it, which
+the first ones show.
+"""
+
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.verify import simulate, utilisation
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import reference
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.presets import Preset
+
+PROBES = 4  # images staged, and images recognised, in both modes
+REFERENCE_IMAGES = 1
+SPEED_IMAGES = {"step": 10, "fast": 100}
+
+
+def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+    """Simulate one session; returns what `simulate.run` does."""
+    from xnoreplay.sim.run import Simulator
+
+    plan = plans.compile(preset.network, preset.target)
+    dataset = data.of(preset)
+    labels = preset.scenario.chip_classes(dataset.labels)
+    seen, old, new = chosen(preset, plan, np.where(dataset.is_test, -1, labels))
+    fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
+    tally = simulate.Tally()
+    with progress.task("latents of the session's samples"):
+        latents = fast.latents(dataset.images[np.concatenate([old, new])])
+    kept = len(new) - min(PROBES, len(new))
+    for chip in (fast, step):
+        chip.arrive(seen)
+        chip.preload(
+            latents[: len(old)], labels[old], latents[len(old) :][:kept], labels[new[:kept]]
+        )
+    commands = [simulate.Command("stage", dataset.images[i], int(labels[i])) for i in new[kept:]]
+    commands += [simulate.Command("retrain"), simulate.Command("rebalance")]
+    commands += [simulate.Command("infer", image) for image in dataset.test_images[:PROBES]]
+    cycles: Counter = Counter()
+    moved: Counter = Counter()
+    table: dict = {}
+    with progress.task("simulate a session in both modes", len(commands)) as task:
+        for command in commands:
+            before = fast.counters
+            fast.ledger.clear()
+            first, second = command.run(fast), command.run(step)
+            simulate.compare_modes(fast, step, first, second, command.verb, tally)
+            tally.commands += 1
+            tally.images += command.image is not None
+            spent = simulate.phase_cycles(first.phases, fast.cycles)
+            after = fast.counters
+            counted = {name: after[name] - before[name] for name in after}
+            times = {"stage": len(new) / max(1, len(new) - kept), "infer": 0}.get(command.verb, 1)
+            cycles.update({name: n * times for name, n in spent.items()})
+            moved.update({name: n * times for name, n in counted.items()})
+            if command.verb == "retrain":
+                table = utilisation.of_session(fast.ledger.phases)
+            if command.verb != "stage":
+                simulate.compare_memories(fast, step, command.verb, tally)
+            task.advance(1, command.verb)
+    inference, busy = simulate.one_inference(plan, bundle, preset, dataset.test_images[0], out)
+    for image in dataset.test_images[:REFERENCE_IMAGES]:
+        expected = reference.latent(bundle, image)
+        simulate.must_equal("latent of the reference", expected, fast.latents(image[None])[0])
+    session = {
+        "cycles": round(sum(cycles.values())),
+        "phases": {name: round(n) for name, n in cycles.items()},
+        "counters": {name: round(n) for name, n in moved.items()},
+    }
+    what = "fast mode = stepping mode, a whole session"
+    return {
+        "inference": inference,
+        "session": session,
+        "sessions": [session["cycles"]],
+        "speed": simulate.speed(plan, bundle, preset, dataset.images, SPEED_IMAGES),
+        "utilisation": {"inference": busy, "session": table},
+        "equality": [tally.as_dict(what, fast.cycles)],
+    }
+
+
+def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
+    """Classes seen, and samples by index: remembered of the base, new of the first task.
+
+    labels : (n,) chip classes, -1 of samples that are not for training
+    """
+    scenario, replay = preset.scenario, plan.replay
+    quota = replay.capacity // scenario.base
+    old = np.concatenate([np.flatnonzero(labels == k)[:quota] for k in range(scenario.base)])
+    seen = scenario.seen(1) if scenario.tasks else scenario.base
+    new = [np.flatnonzero(labels == k) for k in range(scenario.base, seen)]
+    return seen, old, np.concatenate([*new, np.zeros(0, int)])[: replay.staging].astype(int)

@@ -1,0 +1,39 @@
+"""Event counters: the activity that the energy estimate rests on."""
+
+from amaranth.hdl import Module, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.host.host import identifier
+from xnoreplay.spec.registers import COUNTER_BITS
+
+
+class Counters(wiring.Component):
+    """One register a counter; ``add_<name>`` is added to ``<name>`` each cycle.
+
+    Parameters
+    ----------
+    widths : dict of str to int
+        Bits of what one cycle may add, by counter name.
+    """
+
+    def __init__(self, widths: dict[str, int]):
+        self.names = tuple(widths)
+        super().__init__(
+            {f"add_{identifier(n)}": In(unsigned(w)) for n, w in widths.items()}
+            | {identifier(n): Out(COUNTER_BITS) for n in widths}
+        )
+
+    def add(self, name: str):
+        """The increment of a counter."""
+        return getattr(self, f"add_{identifier(name)}")
+
+    def value(self, name: str):
+        """The value of a counter."""
+        return getattr(self, identifier(name))
+
+    def elaborate(self, _platform):
+        m = Module()
+        for name in self.names:
+            m.d.sync += self.value(name).eq(self.value(name) + self.add(name))
+        return m

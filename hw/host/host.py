@@ -1,0 +1,293 @@
+"""The host's side of the chip: control registers, counters and windows on the memories."""
+
+from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.host import axi
+from xnoreplay.hw.parts.ports import HostPort
+from xnoreplay.spec import registers
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.registers import (
+    COUNTER_BITS,
+    READ_ONLY,
+    STALE_COMMANDS,
+    STALES,
+    WINDOW_SHIFT,
+    Command,
+    Register,
+    Response,
+    Status,
+    Window,
+)
+
+CHUNK = 32  # bits of a row that one bus word carries
+
+
+def identifier(name: str) -> str:
+    """A memory's or counter's name as a member or instance is called."""
+    return name.replace(".", "_")
+
+
+class Host(wiring.Component):
+    """Commands, control registers, counters and memory windows behind an AXI4-Lite port.
+
+    The address map is `spec.registers`. One transfer is served at a time, in
+    ``axi.LiteSlave.LATENCY`` + 1 cycles, a read of what is there in one more.
+
+    - A row wider than a bus word is written low words first: its words gather in one register,
+      shared by all windows, and the write of the last one commits the row. Reads leave that
+      register alone.
+    - While `busy`, a memory window and a write of COMMAND or of a register of `spec.registers.writable`
+      get SLVERR and touch nothing; control registers and counters can always be read. A counter's halves are two reads: they belong
+      together while the chip is idle. A write of ABORT strobes ``abort``; while idle it does nothing.
+    - SLVERR also answers a write of a read-only register or memory, a value that `writable` does not
+      name, an unknown command, a label that is no
+      class (to insert: of those seen), an arrival of more classes than there are or of fewer than were
+      seen, and a retraining before there is a class. DECERR answers
+      addresses that are not mapped.
+    - A write to what `spec.registers.STALES` names sets `stale`, and so does the start of RESTORE;
+      a cycle of `restored` clears it.
+      While it is set, commands but `spec.registers.STALE_COMMANDS` get SLVERR.
+
+    Parameters
+    ----------
+    memories : tuple of Memory
+        A plan's memories.
+
+    Members
+    -------
+    s_axil_* : see `axi.lite_members`
+    command : Out(8), argument : Out(16), start : Out(1)
+        `start` is high for one cycle, never while `busy`, which must be high from the next cycle
+        to the command's end; the others hold from then on.
+    abort : Out(1)
+    stale : Out(1), restored : In(1)
+    set_<register> : Out(1), one for each of `spec.registers.writable`; see `strobe`
+        The register becomes ``value`` : Out(32) at the cycle's end.
+    busy, refused, finished : In(1)
+    prediction, seen : In(16), quota, staged : In(17), phase : In(8)
+    lfsr_walk, lfsr_error, lfsr_update : In(32)
+    counters : one In(48) for each of `spec.registers.counters`; see `counter`
+    memory_<name> : `ports.HostPort` of each of `spec.registers.windows`; see `port`
+    """
+
+    def __init__(self, memories: tuple[Memory, ...]):
+        self.windows = registers.windows(memories)
+        self.counter_names = registers.counters(memories)
+        self.classes = next(m.depth for m in memories if m.name == "replay.count")
+        self.writable = registers.writable(memories)
+        counters = {identifier(name): Out(COUNTER_BITS) for name in self.counter_names}
+        super().__init__(
+            axi.lite_members()
+            | {
+                "command": Out(unsigned(8)),
+                "argument": Out(16),
+                "start": Out(1),
+                "busy": In(1),
+                "refused": In(1),
+                "finished": In(1),
+                "abort": Out(1),
+                "stale": Out(1),
+                "restored": In(1),
+                "value": Out(CHUNK),
+                "prediction": In(16),
+                "seen": In(16),
+                "quota": In(17),
+                "staged": In(17),
+                "phase": In(8),
+                "lfsr_walk": In(32),
+                "lfsr_error": In(32),
+                "lfsr_update": In(32),
+                "counters": In(wiring.Signature(counters)),
+            }
+            | {f"set_{register.name.lower()}": Out(1) for register in self.writable}
+            | {
+                f"memory_{identifier(w.memory.name)}": Out(HostPort(w.memory.depth, w.memory.width))
+                for w in self.windows
+            }
+        )
+
+    def port(self, name: str):
+        """The host's port on a memory, by the memory's name."""
+        return getattr(self, f"memory_{identifier(name)}")
+
+    def strobe(self, name: str) -> Signal:
+        """High where the host writes a register, by the register's name in lower case."""
+        return getattr(self, f"set_{name}")
+
+    def counter(self, name: str) -> Signal:
+        """The input for a counter, by its name."""
+        return getattr(self.counters, identifier(name))
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.slave = slave = axi.LiteSlave()
+        axi.forward(m, self, slave)
+
+        # The chip is busy from the strobe on, one cycle before the sequencer says so.
+        occupied = Signal()
+        m.d.comb += occupied.eq(self.busy | self.start)
+
+        address = Signal(axi.ADDRESS_BITS)
+        region = Signal(axi.ADDRESS_BITS - WINDOW_SHIFT)
+        looked_up = Signal()
+        m.d.comb += [
+            address[2:].eq(slave.address),
+            region.eq(address[WINDOW_SHIFT:]),
+            slave.response.eq(Response.DECERR),
+        ]
+        m.d.comb += self.value.eq(slave.data)
+        m.d.sync += [self.start.eq(0), self.abort.eq(0), looked_up.eq(0)]
+        with m.If(self.start & (self.command == Command.RESTORE)):
+            m.d.sync += self.stale.eq(1)
+        with m.If(self.restored):
+            m.d.sync += self.stale.eq(0)
+        with m.If(slave.valid):
+            with m.Switch(region):
+                with m.Case(0):
+                    self._control(m, slave, address[:WINDOW_SHIFT], occupied, looked_up)
+                for window in self.windows:
+                    with m.Case(window.base >> WINDOW_SHIFT):
+                        self._window(m, slave, window, address[:WINDOW_SHIFT], occupied, looked_up)
+                with m.Default():
+                    m.d.comb += slave.done.eq(1)
+        self._gather(m, slave, address, occupied)
+        ports = {w.memory.name: self.port(w.memory.name).wen for w in self.windows}
+        strobes = {register: self.strobe(register.name.lower()) for register in self.writable}
+        for what, write in (ports | strobes).items():
+            if what in STALES:
+                with m.If(write):
+                    m.d.sync += self.stale.eq(1)
+        return m
+
+    def _control(self, m: Module, slave, offset, occupied, looked_up) -> None:
+        """Control registers: a read takes a second cycle, for there are many to choose from."""
+        values = {
+            Register.ID: Const(registers.ID, 32),
+            Register.COMMAND: self.command | self.argument << 16,
+            Register.STATUS: occupied << Status.BUSY
+            | self.refused << Status.REFUSED
+            | (self.finished & ~occupied) << Status.FINISHED
+            | self.stale << Status.STALE,
+            Register.PREDICTION: self.prediction,
+            Register.SEEN: self.seen,
+            Register.QUOTA: self.quota,
+            Register.STAGED: self.staged,
+            Register.PHASE: self.phase,
+            Register.LFSR_WALK: self.lfsr_walk,
+            Register.LFSR_ERROR: self.lfsr_error,
+            Register.LFSR_UPDATE: self.lfsr_update,
+            Register.ABORT: Const(0, 32),
+        }
+        table = {int(register): value for register, value in values.items()}
+        for i, name in enumerate(self.counter_names):
+            value = self.counter(name)
+            table[Register.COUNTERS + 8 * i] = value[:CHUNK]
+            table[Register.COUNTERS + 8 * i + 4] = value[CHUNK:]
+        value_read, chosen = Signal(CHUNK), Signal(CHUNK)
+        m.d.sync += value_read.eq(chosen)
+        m.d.comb += [slave.done.eq(slave.write | looked_up), slave.read_data.eq(value_read)]
+        with m.If(~slave.write & ~looked_up):
+            m.d.sync += looked_up.eq(1)
+        with m.Switch(offset):
+            for at, value in table.items():
+                with m.Case(at):
+                    m.d.comb += chosen.eq(value)
+                    if at == Register.COMMAND:
+                        self._command(m, slave, occupied)
+                    elif at == Register.ABORT:
+                        m.d.comb += slave.response.eq(Response.OKAY)
+                        with m.If(slave.write):
+                            m.d.sync += self.abort.eq(1)
+                    elif at in self.writable:
+                        self._register(m, slave, Register(at), occupied)
+                    else:
+                        m.d.comb += slave.response.eq(
+                            Mux(slave.write, Response.SLVERR, Response.OKAY)
+                        )
+
+    def _register(self, m: Module, slave, register: Register, occupied) -> None:
+        """Take a register's value, or say that it cannot be."""
+        legal = self.writable[register]
+        fits = Const(1)  # a comparison that always holds is one that tools complain of
+        if legal.start:
+            fits &= slave.data >= legal.start
+        if legal.stop < 1 << CHUNK:
+            fits &= slave.data < legal.stop
+        m.d.comb += slave.response.eq(Response.OKAY)
+        with m.If(slave.write):
+            with m.If(fits & ~occupied):
+                m.d.comb += self.strobe(register.name.lower()).eq(1)
+            with m.Else():
+                m.d.comb += slave.response.eq(Response.SLVERR)
+
+    def _command(self, m: Module, slave, occupied) -> None:
+        """Take a command word, or say why not."""
+        number, argument = slave.data[:8], slave.data[16:]
+        valid = Signal()
+        with m.Switch(number):
+            for command in Command:
+                with m.Case(command.value):
+                    if command is Command.STAGE:
+                        m.d.comb += valid.eq(argument < self.classes)
+                    elif command is Command.INSERT:
+                        m.d.comb += valid.eq(argument < self.seen)
+                    elif command is Command.ARRIVE:
+                        m.d.comb += valid.eq((argument >= self.seen) & (argument <= self.classes))
+                    elif command is Command.RETRAIN:
+                        m.d.comb += valid.eq(self.seen != 0)
+                    else:
+                        m.d.comb += valid.eq(1)
+                    if command not in STALE_COMMANDS:
+                        with m.If(self.stale):
+                            m.d.comb += valid.eq(0)
+        m.d.comb += slave.response.eq(Response.OKAY)
+        with m.If(slave.write):
+            with m.If(valid & ~occupied):
+                m.d.sync += [self.start.eq(1), self.command.eq(number), self.argument.eq(argument)]
+            with m.Else():
+                m.d.comb += slave.response.eq(Response.SLVERR)
+
+    def _window(self, m: Module, slave, window: Window, offset, occupied, looked_up) -> None:
+        """One memory: a write of the last chunk commits, a read takes a second cycle."""
+        port = self.port(window.memory.name)
+        split = 2 + (window.stride - 1).bit_length()
+        chunk, row = offset[2:split], offset[split:]
+        mapped = (chunk < window.chunks) & (row < window.memory.depth)
+        m.d.comb += slave.done.eq(1)
+        with m.If(mapped & occupied):
+            m.d.comb += slave.response.eq(Response.SLVERR)
+        with m.Elif(mapped):
+            m.d.comb += slave.response.eq(Response.OKAY)
+            with m.If(slave.write):
+                if window.memory.name in READ_ONLY:
+                    m.d.comb += slave.response.eq(Response.SLVERR)
+                else:
+                    m.d.comb += port.wen.eq(chunk == window.chunks - 1)
+            with m.Elif(~looked_up):
+                m.d.comb += [port.ren.eq(1), slave.done.eq(0)]
+                m.d.sync += looked_up.eq(1)
+            with m.Else():
+                m.d.comb += slave.read_data.eq(port.rdata.word_select(chunk, CHUNK))
+
+    def _gather(self, m: Module, slave, address, occupied) -> None:
+        """The row register, and the row and address as every window sees them."""
+        chunks = max(w.chunks for w in self.windows)
+        gathered = Signal((chunks - 1) * CHUNK) if chunks > 1 else Const(0, 0)
+        for window in self.windows:
+            port = self.port(window.memory.name)
+            split = 2 + (window.stride - 1).bit_length()
+            m.d.comb += port.addr.eq(address[split:WINDOW_SHIFT])
+            low = (window.chunks - 1) * CHUNK
+            m.d.comb += port.wdata[low:].eq(slave.data)
+            if low:
+                m.d.comb += port.wdata[:low].eq(gathered)
+                chosen = (address[WINDOW_SHIFT:] == window.base >> WINDOW_SHIFT) & (
+                    address[split:WINDOW_SHIFT] < window.memory.depth
+                )
+                chunk = address[2:split]
+                with m.If(slave.valid & slave.write & ~occupied & chosen):
+                    for c in range(window.chunks - 1):
+                        with m.If(chunk == c):
+                            m.d.sync += gathered.word_select(c, CHUNK).eq(slave.data)

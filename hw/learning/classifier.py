@@ -1,0 +1,112 @@
+"""cls.top in two banks, one a copy, so that both rows of a class move in one cycle."""
+
+from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.memory import Ram
+from xnoreplay.hw.parts.ports import HostPort, index_shape
+from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.plan import Plan
+
+
+def divide(value: Value, divisor: int) -> Value:
+    """value // divisor, as a product and a shift that are exact for every value of its width."""
+    top = (1 << len(value)) - 1
+    for shift in range(2 * len(value) + 1):
+        factor = -(-(1 << shift) // divisor)
+        if factor * top >> shift == top // divisor and all(
+            (k * divisor * factor >> shift, (k * divisor - 1) * factor >> shift) == (k, k - 1)
+            for k in range(1, top // divisor + 1)
+        ):
+            return times(value, factor)[shift:]
+    raise AssertionError("a shift of twice the width always serves")
+
+
+def bank_row(plan: Plan, row: int) -> tuple[int, int]:
+    """(bank, row in it) of a row of the memory map.
+
+    >>> from xnoreplay.spec import plan, presets
+    >>> digits = presets.load("digits")
+    >>> base = plan.compile(digits.network, digits.target).output.weight_base
+    >>> [bank_row(plan.compile(digits.network, digits.target), base + n) for n in (0, 2, 3, 4)]
+    [(0, 32), (1, 0), (1, 1), (0, 34)]
+    """
+    base, beats = plan.output.weight_base, plan.output.beats
+    if row < base:
+        return 0, row
+    pair, beat = divmod(row - base, beats)
+    return pair % COPIES, (0 if pair % COPIES else base) + pair // COPIES * beats + beat
+
+
+class ClassifierRam(wiring.Component):
+    """Bank 0 holds the hidden rows and every class's first copy, bank 1 the second copies.
+
+    The chip addresses by the row of bank 0: hidden rows as in the memory map, then
+    ``output_base`` + class * beats + beat for either copy. ``rdata`` holds what each bank read last.
+    A write covers granules of the banks of ``wen``. The host sees the rows of the memory map.
+    """
+
+    def __init__(self, plan: Plan):
+        memory = plan.memory("cls.top")
+        self.memory, self.base, self.beats = memory, plan.output.weight_base, plan.output.beats
+        self.rows = plan.network.classes * self.beats
+        self.depth = plan.classifier_rows
+        granules = memory.width // memory.granule
+        self.banks = [
+            Ram(self.depth, memory.width, memory.granule),
+            Ram(self.rows, memory.width, memory.granule),
+        ]
+        super().__init__(
+            {
+                "ren": In(COPIES),
+                "raddr": In(index_shape(self.depth)),
+                "rdata": Out(data.ArrayLayout(memory.width, COPIES)),
+                "wen": In(data.ArrayLayout(granules, COPIES)),
+                "waddr": In(index_shape(self.depth)),
+                "wdata": In(data.ArrayLayout(memory.width, COPIES)),
+                "host": In(HostPort(memory.depth, memory.width)),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        host = self.host
+        row, pair, copy = (
+            Signal(range(self.memory.depth)),
+            Signal(range(self.memory.depth)),
+            Signal(),
+        )
+        address = Signal(range(self.depth))
+        # Row (2 class + copy) beats + beat is class beats + beat of its bank.
+        m.d.comb += [
+            row.eq(host.addr - self.base),
+            pair.eq(divide(row, self.beats)),
+            copy.eq((host.addr >= self.base) & pair[0]),
+            address.eq(Mux(host.addr < self.base, host.addr, self.at_host(host.addr, pair))),
+        ]
+        read_copy = Signal()
+        with m.If(host.ren):
+            m.d.sync += read_copy.eq(copy)
+        for i, bank in enumerate(self.banks):
+            first = self.base if i else 0
+            m.submodules[f"bank{i}"] = bank
+            m.d.comb += [
+                bank.ren.eq(self.ren[i]),
+                bank.raddr.eq(self.raddr - first),
+                self.rdata[i].eq(bank.rdata),
+                bank.wen.eq(self.wen[i]),
+                bank.waddr.eq(self.waddr - first),
+                bank.wdata.eq(self.wdata[i]),
+                bank.host.ren.eq(host.ren & (copy == i)),
+                bank.host.wen.eq(host.wen & (copy == i)),
+                bank.host.addr.eq(address - first),
+                bank.host.wdata.eq(host.wdata),
+            ]
+        m.d.comb += host.rdata.eq(Mux(read_copy, self.banks[1].rdata, self.banks[0].rdata))
+        return m
+
+    def at_host(self, row: Value, pair: Value) -> Value:
+        """Row of bank 0 of a row of the memory map past the hidden ones."""
+        return row - times((pair + 1) >> 1, self.beats)

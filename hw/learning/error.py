@@ -1,0 +1,306 @@
+"""Softmax, error and deltas: a group's logits are read twice around a short division."""
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.parts.arithmetic import times, tree_sum
+from xnoreplay.hw.parts.lfsr import draw
+from xnoreplay.hw.parts.memory import RegisterFile
+from xnoreplay.hw.parts.ports import index_shape, read_port
+from xnoreplay.hw.parts.rounding import rounded_delta
+from xnoreplay.spec.learning import DECAYS, EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
+from xnoreplay.spec.learning_plan import RECIPROCAL_CYCLES
+from xnoreplay.spec.plan import Plan
+
+
+class ErrorPath(wiring.Component):
+    """Exponential, sum and reciprocal, probability, error and delta of one sample.
+
+    A register each, in step with its `ErrorUnit`. ``start`` is the register `error` when the group
+    begins; while ``walk`` is high the path goes on ``place`` draws a cycle, so that after K cycles
+    it stands where its sample's draws begin.
+    """
+
+    def __init__(self, plan: Plan, place: int):
+        self.plan, self.place = plan, place
+        classes = plan.network.classes
+        self.logit_bits = plan.memory("batch.logit").width // plan.target.lanes
+        self.total_bits = (classes * max(EXP_TABLE)).bit_length()
+        super().__init__(
+            {
+                "logit": In(signed(self.logit_bits)),
+                "largest": In(signed(self.logit_bits)),
+                "label": In(plan.memory("batch.label").width),
+                "take_label": In(1),
+                "weight": In(plan.memory("table.weight").width),
+                "take_weight": In(1),
+                "clear": In(1),
+                "add": In(1),
+                "normalise": In(1),
+                "divide": In(1),
+                "row": In(range(classes)),
+                "decay": In(range(DECAYS + 1)),
+                "start": In(32),
+                "restart": In(1),
+                "walk": In(1),
+                "draw": In(1),
+                "random": Out(32),
+                "target": Out(plan.memory("batch.label").width),
+                "delta": Out(signed(plan.rule.delta_bits)),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        plan = self.plan
+        weight = Signal.like(self.weight)
+        with m.If(self.take_label):
+            m.d.sync += self.target.eq(self.label)
+        with m.If(self.take_weight):
+            m.d.sync += weight.eq(self.weight)
+        self.build_error(m, weight)
+        self.build_random(m)
+        m.d.comb += self.delta.eq(
+            rounded_delta(
+                m,
+                self.error,
+                self.random,
+                self.decay,
+                plan.rule.delta_shift(0),
+                plan.rule.delta_bits,
+            )
+        )
+        return m
+
+    def build_error(self, m, weight):
+        """From a logit to its error, four cycles later; the sum and its reciprocal between."""
+        exponential = Signal(range(max(EXP_TABLE) + 1))
+        total = Signal(self.total_bits)
+        exponent = Signal(range(len(total)))
+        remainder = Signal(len(total) + 6)
+        divisor = Signal(len(total) + RECIPROCAL_CYCLES - 1)
+        quotient = Signal(RECIPROCAL_CYCLES - 1)
+        probability = Signal(range((1 << P_BITS) + 1))
+        self.error = Signal(signed(P_BITS + 2 + len(weight) - WEIGHT_BITS))
+
+        distance = (self.largest - self.logit) >> self.plan.rule.logit_shift
+        entry = Signal(range(EXP_ENTRIES))
+        product = Signal(len(exponential) + len(quotient))
+        scaled = Signal(len(product) + 8)
+        is_target = Signal()
+        # Five shifted words: the path's only multiplier is the class weight's.
+        terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
+        m.d.comb += [
+            entry.eq(Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))),
+            product.eq(tree_sum(terms)),
+            scaled.eq((product << 8) >> exponent),
+            is_target.eq(self.row == self.target),
+        ]
+        share = probability - (is_target << P_BITS)
+        m.d.sync += [
+            exponential.eq(Array(Const(e, 8) for e in EXP_TABLE)[entry]),
+            probability.eq(Mux(scaled > 1 << P_BITS, 1 << P_BITS, scaled)),
+            self.error.eq(share * weight >> WEIGHT_BITS),
+        ]
+        with m.If(self.clear):
+            m.d.sync += total.eq(0)
+        with m.Elif(self.add):
+            m.d.sync += total.eq(total + exponential)
+        with m.If(self.normalise):
+            length = Signal.like(exponent)
+            for i in range(len(total)):
+                with m.If(total[i]):
+                    m.d.comb += length.eq(i)
+            m.d.sync += [
+                exponent.eq(length),
+                remainder.eq((Const(1 << 5) << length) + total),
+                divisor.eq(total << RECIPROCAL_CYCLES - 1),
+                quotient.eq(0),
+            ]
+        with m.Elif(self.divide):
+            fits = Signal()
+            m.d.comb += fits.eq(remainder >= divisor)
+            m.d.sync += [
+                quotient.eq(quotient << 1 | fits),
+                remainder.eq(Mux(fits, remainder - divisor, remainder)),
+                divisor.eq(divisor >> 1),
+            ]
+
+    def build_random(self, m):
+        """``random`` is the state after the draw of this cycle."""
+        state = Signal(32)
+        m.d.comb += self.random.eq(draw(state))
+        following = Signal(32)
+        m.d.comb += following.eq(Mux(self.restart, self.start, state))
+        for i in range(self.place):
+            drawn = Signal(32, name=f"drawn{i}")  # a signal each: an expression would grow fivefold
+            m.d.comb += drawn.eq(draw(following))
+            following = drawn
+        with m.If(self.walk):
+            m.d.sync += state.eq(following)
+        with m.Elif(self.draw):
+            m.d.sync += state.eq(self.random)
+
+
+class ErrorUnit(wiring.Component):
+    """The error operation, a group of P samples after another; see `docs/learning_datapath.md`.
+
+    Deltas leave as ``delta`` for class ``row`` and the samples from ``sample`` that are ``present``,
+    while ``valid``. ``state`` is the register `error`, which becomes ``random`` where ``load`` is
+    high. ``row_planes`` and ``block_planes`` say which planes of a class's row, or of a sample's block
+    of B classes, are not empty; `planes_row`, and `planes_bank` and `planes_block`, choose them.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        target, classes = plan.target, plan.network.classes
+        self.units = target.error_units
+        self.paths = [ErrorPath(plan, i) for i in range(self.units)]
+        self.logit_bits = self.paths[0].logit_bits
+        self.blocks = -(-classes // target.batch)
+        self.rows = target.batch // self.units * self.blocks
+        super().__init__(
+            {
+                "active": In(1),
+                "done": Out(1),
+                "seen": In(range(classes + 1)),
+                "samples": In(range(target.batch + 1)),
+                "decay": In(range(DECAYS + 1)),
+                "logit": Out(read_port(plan.memory("batch.logit"))),
+                "label": Out(read_port(plan.memory("batch.label"))),
+                "weight": Out(read_port(plan.memory("table.weight"))),
+                "largest": In(data.ArrayLayout(signed(self.logit_bits), self.units)),
+                "state": In(32),
+                "load": Out(1),
+                "random": Out(32),
+                "valid": Out(1),
+                "present": Out(self.units),
+                "sample": Out(index_shape(target.batch)),
+                "row": Out(range(classes)),
+                "block": Out(index_shape(self.rows)),
+                "delta": Out(data.ArrayLayout(signed(plan.rule.delta_bits), self.units)),
+                "planes_row": In(range(classes)),
+                "row_planes": Out(plan.rule.delta_bits),
+                "planes_bank": In(index_shape(self.units)),
+                "planes_block": In(index_shape(self.rows)),
+                "block_planes": Out(plan.rule.delta_bits),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        classes, units = self.plan.network.classes, self.units
+        t = Signal(range(2 * classes + 16))
+        # Cycles that depend on the classes seen, which stay the same while the unit is at work: the first
+        # of the second reading, the first past it, and the last of all. In registers, or their sums
+        # would stand before every comparison on the way to the next operation.
+        again, past, finish = (
+            Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "finish")
+        )
+        m.d.sync += [
+            again.eq(self.seen + 2 + RECIPROCAL_CYCLES),
+            past.eq(again + self.seen),
+            finish.eq(past + 3),
+        ]
+        reading = Signal(range(classes))
+        first, last = Signal(), Signal()
+        second = Signal()
+        last_group = Signal()
+        m.d.comb += [
+            first.eq(t < self.seen),
+            second.eq((t >= again) & (t < past)),
+            reading.eq(Mux(first, t, t - again)),
+            self.valid.eq(self.active & (t >= again + 4)),
+            self.row.eq(t - again - 4),
+            last.eq(self.active & (t == finish)),
+            last_group.eq(self.sample + units >= self.samples),
+            self.done.eq(last & last_group),
+            self.load.eq(last),
+        ]
+        for i in range(units):
+            m.d.comb += self.present[i].eq(self.sample + i < self.samples)
+            with m.If(self.present[i]):  # the group's last sample draws last
+                m.d.comb += self.random.eq(self.paths[i].random)
+        with m.If(self.active):
+            m.d.sync += t.eq(t + 1)
+            with m.If(last):
+                m.d.sync += t.eq(0)
+                if self.plan.target.batch > units:
+                    m.d.sync += self.sample.eq(Mux(last_group, 0, self.sample + units))
+        for i, path in enumerate(self.paths):
+            m.submodules[f"path{i}"] = path
+            m.d.comb += [
+                path.decay.eq(self.decay),
+                path.largest.eq(self.largest[i]),
+                path.start.eq(self.state),
+                path.restart.eq(t == 0),
+                path.walk.eq(self.active & first),
+                path.draw.eq(self.valid),
+                path.clear.eq(t == 0),
+                path.add.eq((t >= 2) & (t < self.seen + 2)),
+                path.normalise.eq(t == self.seen + 2),
+                path.divide.eq((t > self.seen + 2) & (t < again)),
+                path.row.eq(t - again - 3),
+                self.delta[i].eq(path.delta),
+            ]
+        self.build_reads(m, t, first | second, reading)
+        self.build_planes(m)
+        return m
+
+    def build_reads(self, m, t, reads, reading):
+        """Logits of the group in one row; a label a cycle, and one cycle later its class's weight."""
+        target, units = self.plan.target, self.units
+        lanes = min(target.lanes, target.batch)
+        lane_bits, unit_bits = (lanes - 1).bit_length(), (units - 1).bit_length()
+        group = self.sample[unit_bits:lane_bits] if lane_bits > unit_bits else Const(0, 1)
+        logits = self.logit.data.word_select(group, units * self.logit_bits)
+        labelled, weighed = Signal(units), Signal(units)  # whose word comes in this cycle
+        asked = Signal(units)
+        m.d.comb += [
+            self.logit.en.eq(self.active & reads),
+            self.logit.addr.eq(times(self.sample[lane_bits:], self.plan.network.classes) + reading),
+            asked.eq(Mux(self.active & (t < units), (1 << t[: unit_bits + 1]), 0) & self.present),
+            self.label.en.eq(asked.any()),
+            self.label.addr.eq(self.sample + t),
+            self.weight.en.eq(self.active & labelled.any()),
+            self.weight.addr.eq(self.label.data),
+        ]
+        m.d.sync += [labelled.eq(asked), weighed.eq(labelled)]
+        for i, path in enumerate(self.paths):
+            m.d.comb += [
+                path.logit.eq(logits.word_select(i, self.logit_bits).as_signed()),
+                path.label.eq(self.label.data),
+                path.take_label.eq(labelled[i]),
+                path.weight.eq(self.weight.data),
+                path.take_weight.eq(weighed[i]),
+            ]
+
+    def build_planes(self, m):
+        """Which planes hold a one, by class and by block of a sample."""
+        plan, units, bits = self.plan, self.units, self.plan.rule.delta_bits
+        m.submodules.row_file = rows = RegisterFile(plan.network.classes, bits)
+        place_bits, unit_bits = ((n - 1).bit_length() for n in (plan.target.batch, units))
+        block = self.row[place_bits:]
+        begins = self.row[:place_bits] == 0 if place_bits else Const(1, 1)
+        found = Const(0, bits)
+        for i in range(units):
+            found = found | Mux(self.present[i], self.delta[i].as_unsigned(), 0)
+        m.d.comb += [
+            self.block.eq(times(self.sample[unit_bits:], self.blocks) + block),
+            rows.raddr.eq(Mux(self.valid, self.row, self.planes_row)),
+            rows.waddr.eq(self.row),
+            rows.wen.eq(self.valid),
+            rows.wdata.eq(found | Mux(self.sample == 0, 0, rows.rdata)),
+            self.row_planes.eq(rows.rdata),
+        ]
+        for i in range(units):
+            m.submodules[f"block_file{i}"] = file = RegisterFile(self.rows, bits)
+            m.d.comb += [
+                file.raddr.eq(Mux(self.valid, self.block, self.planes_block)),
+                file.waddr.eq(self.block),
+                file.wen.eq(self.valid & self.present[i]),
+                file.wdata.eq(self.delta[i].as_unsigned() | Mux(begins, 0, file.rdata)),
+            ]
+            with m.If(self.planes_bank == i):
+                m.d.comb += self.block_planes.eq(file.rdata)

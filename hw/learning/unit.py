@@ -1,0 +1,386 @@
+"""The learning unit: everything that only retraining needs, and its memories."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.host.host import identifier
+from xnoreplay.hw.inference.array import node_layout, operand_layout
+from xnoreplay.hw.learning.backprop import BackUnit
+from xnoreplay.hw.learning.balance import Balance
+from xnoreplay.hw.learning.error import ErrorUnit
+from xnoreplay.hw.learning.forward import ForwardRows
+from xnoreplay.hw.learning.planes import STAGES, PlaneUnit
+from xnoreplay.hw.learning.update import UpdateUnit
+from xnoreplay.hw.parts.arithmetic import tree_sum
+from xnoreplay.hw.parts.memory import PlaneBanks, PlaneRam, Ram
+from xnoreplay.hw.parts.ports import BankPort, FilePort, index_shape, read_port, write_port
+from xnoreplay.spec.learning import DECAYS
+from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.plan import PIPE_LATENCY, Plan
+
+READ_STAGE = PIPE_LATENCY - 1  # stage of a beat whose gradient is complete
+
+
+class LearningUnit(wiring.Component):
+    """Every phase of a session but seed, load and the issuing of forward passes.
+
+    ``done`` marks the last cycle of a phase that ends here. Ports named after memories are theirs;
+    ``top_*`` are those of `classifier.ClassifierRam`. `event` gives what a counter adds.
+    """
+
+    def __init__(self, plan: Plan, acc_bits: int):
+        self.plan = plan
+        target, top = plan.target, plan.memory("cls.top")
+        self.hidden_learns = target.hidden_learns
+        bank, lanes = plan.memory("batch.bank"), target.lanes
+        rows = plan.classifier_rows
+        granules = top.width // top.granule
+        self.balance = Balance(plan)
+        self.forward = ForwardRows(plan, acc_bits)
+        self.error = ErrorUnit(plan)
+        self.planes = PlaneUnit(plan)
+        self.update = UpdateUnit(plan, self.planes.sum_bits)
+        self.back = BackUnit(plan, self.planes.sum_bits) if self.hidden_learns else None
+        self.build_parts()
+        self.event_bits = self.counted()
+        ports = {}
+        if plan.replay.staging:
+            ports["staging_label"] = Out(read_port(plan.memory("staging.label")))
+        for name, short in (("cls.low", "low"), ("cls.hidden_low", "hidden_low")):
+            if hasattr(self.update, f"{short}_read"):
+                ports[f"{short}_read"] = Out(read_port(plan.memory(name)))
+                ports[f"{short}_write"] = Out(write_port(plan.memory(name)))
+        super().__init__(
+            {
+                "phase": In(range(len(plan.phases))),
+                "done": Out(1),
+                "seen": In(range(plan.network.classes + 1)),
+                "staged": In(index_shape(plan.replay.staging + 1)),
+                "samples": In(range(target.batch + 1)),
+                "decay": In(range(DECAYS + 1)),
+                "count_addr": Out(range(plan.network.classes)),
+                "count": In(plan.memory("replay.count").width),
+                "count_read": Out(1),
+                "load_bank": In(BankPort(target.batch, bank.depth, bank.width)),
+                "load_label": In(write_port(plan.memory("batch.label"))),
+                "sum_valid": In(1),
+                "acc": In(data.ArrayLayout(acc_bits, lanes)),
+                "nodes": In(
+                    data.ArrayLayout(node_layout(target.channels, target.node_fold), lanes)
+                ),
+                "conjoin": Out(1),
+                "valid": Out(1),
+                "operand": Out(operand_layout(target.window, plan.slots, lanes)),
+                "forward_file": Out(FilePort(lanes, plan.slots, target.window)),
+                "forward_words": Out(data.ArrayLayout(target.channels, lanes)),
+                "plane_file": Out(FilePort(lanes, plan.slots, target.window)),
+                "top_read": Out(COPIES),
+                "top_raddr": Out(index_shape(rows)),
+                "top_rdata": In(data.ArrayLayout(top.width, COPIES)),
+                "top_write": Out(data.ArrayLayout(granules, COPIES)),
+                "top_waddr": Out(index_shape(rows)),
+                "top_wdata": Out(data.ArrayLayout(top.width, COPIES)),
+                "error_random": In(32),
+                "error_step": Out(1),
+                "error_state": In(32),
+                "error_load": Out(1),
+                "error_value": Out(32),
+                "update_random": In(32),
+                "update_step": Out(1),
+            }
+            | ports
+            | {f"add_{identifier(name)}": Out(bits) for name, bits in self.event_bits.items()}
+        )
+
+    def event(self, name: str):
+        """What a counter of `event_bits` adds in a cycle."""
+        return getattr(self, f"add_{identifier(name)}")
+
+    def elaborate(self, _platform):
+        m = Module()
+        numbers = {name: n for n, name in enumerate(self.plan.phases)}
+        self.is_phase = {name: self.phase == n for name, n in numbers.items()}
+        if not self.hidden_learns:
+            self.is_phase |= {"back": 0, "hidden.update": 0}
+        m.submodules.balance = self.balance
+        m.submodules.forward_rows = self.forward
+        m.submodules.error_unit = self.error
+        m.submodules.plane_unit = self.planes
+        m.submodules.update_unit = self.update
+        for name, ram in (self.rams | self.plane_rams).items():
+            m.submodules[identifier(name)] = ram
+        self.build_banks(m)
+        self.build_balance(m)
+        self.build_forward(m)
+        self.build_error(m)
+        self.build_planes(m)
+        self.build_update(m)
+        if self.hidden_learns:
+            m.submodules.back_unit = self.back
+            self.build_back(m)
+        m.d.comb += self.done.eq(self.balance.done | self.error.done | self.planes.done)
+        self.build_events(m)
+        return m
+
+    def build_parts(self):
+        """The minibatch's memories and the table of class weights."""
+        plan, batch, bits = self.plan, self.plan.target.batch, self.plan.rule.delta_bits
+        present = {memory.name: memory for memory in plan.memories}
+        self.rams = {
+            name: Ram(memory.depth, memory.width, memory.granule)
+            for name, memory in present.items()
+            if name in ("batch.label", "batch.logit", "batch.mask", "table.weight")
+        }
+        units = self.plan.target.error_units
+        self.plane_rams = {"batch.delta": PlaneRam(plan.network.classes, batch, bits, units)}
+        if self.hidden_learns:
+            rows = present["batch.class_delta"].depth // (bits * units)
+            self.plane_rams["batch.class_delta"] = PlaneBanks(rows, batch, bits, units)
+            self.plane_rams["batch.hidden_delta"] = PlaneRam(plan.network.hidden, batch, bits)
+        bank = present["batch.bank"]
+        self.banks = [Ram(bank.depth, bank.width) for _ in range(bank.count)]
+
+    def wire(self, m, name, read=None, write=None):
+        """A memory with one reader and one writer."""
+        ram = self.rams[name]
+        if read is not None:
+            m.d.comb += [ram.ren.eq(read.en), ram.raddr.eq(read.addr), read.data.eq(ram.rdata)]
+        if write is not None:
+            m.d.comb += [ram.wen.eq(write.en), ram.waddr.eq(write.addr), ram.wdata.eq(write.data)]
+
+    def build_banks(self, m):
+        """batch.bank: loads, hidden bits and output rows come in, columns go out."""
+        group = self.forward.group
+        for n, ram in enumerate(self.banks):
+            m.submodules[f"bank{n}"] = ram
+            m.d.comb += [
+                ram.ren.eq(self.planes.bank_en[n]),
+                ram.raddr.eq(self.planes.bank_addr),
+                self.planes.bank_data[n].eq(ram.rdata),
+            ]
+            ports = [self.load_bank]
+            ports += [self.planes.fill_write] if self.hidden_learns else []
+            for port in ports:
+                with m.If(port.en[n]):
+                    m.d.comb += [ram.wen.eq(1), ram.waddr.eq(port.addr), ram.wdata.eq(port.data)]
+            with m.If(self.forward.bank_en[n]):
+                m.d.comb += [
+                    ram.wen.eq(1),
+                    ram.waddr.eq(self.forward.bank_addr),
+                    ram.wdata.eq(self.forward.words[n % group]),
+                ]
+
+    def build_balance(self, m):
+        unit = self.balance
+        m.d.comb += [
+            unit.active.eq(self.is_phase["balance"]),
+            unit.seen.eq(self.seen),
+            unit.staged.eq(self.staged),
+            unit.count.eq(self.count),
+            self.count_addr.eq(unit.count_addr),
+            self.count_read.eq(unit.count_read),
+        ]
+        if self.plan.replay.staging:
+            m.d.comb += [
+                self.staging_label.en.eq(unit.staging_label.en),
+                self.staging_label.addr.eq(unit.staging_label.addr),
+                unit.staging_label.data.eq(self.staging_label.data),
+            ]
+        self.wire(m, "table.weight", self.error.weight, unit.weight)
+
+    def build_forward(self, m):
+        unit = self.forward
+        m.d.comb += [
+            unit.of_hidden.eq(self.is_phase["hidden.forward"]),
+            unit.of_output.eq(self.is_phase["output.forward"]),
+            unit.seen.eq(self.seen),
+            unit.samples.eq(self.samples),
+            unit.valid.eq(self.sum_valid),
+            unit.acc.eq(self.acc),
+            unit.sample.eq(self.error.sample),
+            self.forward_file.lanes.eq(unit.file.lanes),
+            self.forward_file.slot.eq(unit.file.slot),
+            self.forward_file.taps.eq(unit.file.taps),
+            self.forward_words.eq(unit.words),
+        ]
+        self.wire(m, "batch.logit", self.error.logit, unit.logit)
+        if self.hidden_learns:
+            self.wire(m, "batch.mask", write=unit.mask)
+
+    def build_error(self, m):
+        unit, batch = self.error, self.plan.target.batch
+        place_bits = (batch - 1).bit_length()
+        m.d.comb += [
+            unit.active.eq(self.is_phase["error"]),
+            unit.seen.eq(self.seen),
+            unit.samples.eq(self.samples),
+            unit.decay.eq(self.decay),
+            unit.largest.eq(self.forward.largest),
+            unit.state.eq(self.error_state),
+            unit.planes_row.eq(self.planes.row),
+            unit.planes_bank.eq(self.planes.bank),
+            unit.planes_block.eq(self.planes.block),
+            self.error_load.eq(unit.load),
+            self.error_value.eq(unit.random),
+        ]
+        self.wire(m, "batch.label", unit.label, self.load_label)
+        ram = self.plane_rams["batch.delta"]
+        m.d.comb += [
+            ram.wen.eq(Mux(unit.valid, unit.present << unit.sample, 0)),
+            ram.waddr.eq(unit.row),
+            ram.wvalue.eq(unit.delta),
+        ]
+        if self.hidden_learns:
+            ram = self.plane_rams["batch.class_delta"]
+            m.d.comb += [
+                ram.wbanks.eq(Mux(unit.valid, unit.present, 0)),
+                ram.wen.eq(1 << unit.row[:place_bits] if place_bits else 1),
+                ram.waddr.eq(unit.block),
+                ram.wvalue.eq(unit.delta),
+            ]
+
+    def build_planes(self, m):
+        unit = self.planes
+        back, hidden = self.is_phase["back"], self.is_phase["hidden.update"]
+        m.d.comb += [
+            unit.back.eq(back),
+            unit.of_output.eq(self.is_phase["output.update"]),
+            unit.of_hidden.eq(hidden),
+            self.conjoin.eq(unit.back | unit.of_output | unit.of_hidden),
+            unit.seen.eq(self.seen),
+            unit.samples.eq(self.samples),
+            unit.filled.eq(self.error.row_planes),
+            unit.nodes.eq(self.nodes),
+            self.valid.eq(unit.valid),
+            self.operand.eq(unit.operand),
+            self.plane_file.lanes.eq(unit.file.lanes),
+            self.plane_file.slot.eq(unit.file.slot),
+            self.plane_file.taps.eq(unit.file.taps),
+            self.plane_file.data.eq(unit.file.data),
+        ]
+        sources = [("batch.delta", unit.of_output, unit.row)]
+        if self.hidden_learns:
+            sources.append(("batch.class_delta", unit.back, unit.block))
+            m.d.comb += self.plane_rams["batch.class_delta"].rbank.eq(unit.bank)
+            sources.append(("batch.hidden_delta", unit.of_hidden, unit.row))
+        for name, chosen, row in sources:
+            ram = self.plane_rams[name]
+            m.d.comb += [
+                ram.ren.eq(unit.plane_en & chosen),
+                ram.raddr.eq(row),
+                ram.rplane.eq(unit.plane),
+            ]
+            with m.If(chosen):
+                m.d.comb += unit.plane_data.eq(ram.rdata)
+
+    def build_update(self, m):
+        unit, stages = self.update, self.planes.stages
+        m.d.comb += [
+            unit.of_output.eq(self.planes.of_output),
+            unit.of_hidden.eq(self.planes.of_hidden),
+            unit.read.eq(stages[READ_STAGE]),
+            unit.step.eq(stages[READ_STAGE + 1]),
+            unit.write.eq(stages[STAGES - 1]),
+            unit.gradient.eq(self.planes.gradient),
+            unit.random.eq(self.update_random),
+            self.update_step.eq(unit.draw),
+            self.top_read.eq(unit.top_read),
+            self.top_raddr.eq(unit.top_raddr),
+            unit.top_rdata.eq(self.top_rdata),
+            self.top_write.eq(unit.top_write),
+            self.top_waddr.eq(unit.top_waddr),
+            self.top_wdata.eq(unit.top_wdata),
+        ]
+        for name in ("low", "hidden_low"):
+            if hasattr(unit, f"{name}_read"):
+                for outer, inner in (
+                    (getattr(self, f"{name}_{way}"), getattr(unit, f"{name}_{way}"))
+                    for way in ("read", "write")
+                ):
+                    m.d.comb += [outer.en.eq(inner.en), outer.addr.eq(inner.addr)]
+                read, write = getattr(unit, f"{name}_read"), getattr(unit, f"{name}_write")
+                m.d.comb += [
+                    read.data.eq(getattr(self, f"{name}_read").data),
+                    getattr(self, f"{name}_write").data.eq(write.data),
+                ]
+
+    def build_back(self, m):
+        unit, stages = self.back, self.planes.stages
+        ram = self.plane_rams["batch.hidden_delta"]
+        m.d.comb += [
+            unit.active.eq(self.planes.back),
+            unit.add.eq(stages[READ_STAGE]),
+            unit.round.eq(stages[READ_STAGE + 1]),
+            unit.write.eq(stages[STAGES - 1]),
+            unit.gradient.eq(self.planes.gradient),
+            unit.decay.eq(self.decay),
+            unit.random.eq(self.error_random),
+            unit.planes_row.eq(self.planes.row),
+            ram.wen.eq(Mux(unit.valid, 1 << unit.sample, 0)),
+            ram.waddr.eq(unit.row),
+            ram.wvalue[0].eq(unit.delta),
+        ]
+        self.wire(m, "batch.mask", read=unit.mask)
+        with m.If(self.planes.back):
+            m.d.comb += [
+                self.error_step.eq(unit.draw),
+                self.planes.filled.eq(self.error.block_planes),
+            ]
+        with m.If(self.planes.of_hidden):
+            m.d.comb += self.planes.filled.eq(unit.hidden_planes)
+        # The fill reads output rows a word at a time.
+        copy = Signal()
+        m.d.sync += copy.eq(self.planes.fill_copy)
+        width = self.plan.target.channels
+        row = Mux(copy, self.top_rdata[1], self.top_rdata[0])
+        for tap in range(TAPS):
+            m.d.comb += self.planes.fill_words[tap].eq(row[tap * width : (tap + 1) * width])
+        with m.If(self.planes.fill):
+            m.d.comb += [
+                self.top_read.eq(1 << self.planes.fill_copy),
+                self.top_raddr.eq(self.planes.fill_addr),
+            ]
+
+    def counted(self) -> dict[str, int]:
+        """Counters that this unit moves, and the bits of what one cycle may add."""
+        batch, bits = self.plan.target.batch, self.plan.rule.delta_bits
+        events = {
+            f"learn.{name}": 1 for name in ("rows", "rows_skipped", "blocks", "blocks_skipped")
+        }
+        for phase in ("back", "output", "hidden"):
+            events |= {f"learn.{phase}.planes": 1, f"learn.{phase}.beats": 1}
+        most = {"batch.bank": batch, "table.inverse": 1}
+        for name in most | self.rams | self.plane_rams:
+            events[f"{name}.reads"] = most.get(name, 1).bit_length()
+            most_writes = bits if name in self.plane_rams else most.get(name, 1)
+            if name == "batch.class_delta":
+                most_writes *= self.plan.target.error_units
+            events[f"{name}.writes"] = most_writes.bit_length()
+        return events
+
+    def build_events(self, m):
+        """What each counter adds in a cycle."""
+        planes, balance = self.planes, self.balance
+        phases = {"back": planes.back, "output": planes.of_output, "hidden": planes.of_hidden}
+        empty = planes.filled == 0
+        adds = {
+            "learn.rows": planes.checked & ~planes.back & ~empty,
+            "learn.rows_skipped": planes.checked & ~planes.back & empty,
+            "learn.blocks": planes.checked & planes.back & ~empty,
+            "learn.blocks_skipped": planes.checked & planes.back & empty,
+            "batch.bank.reads": tree_sum(list(planes.bank_en)),
+            "batch.bank.writes": tree_sum([bank.wen for bank in self.banks]),
+            "table.inverse.reads": balance.inverse_read,
+            "table.inverse.writes": balance.inverse_write,
+        }
+        for name, phase in phases.items():
+            adds[f"learn.{name}.planes"] = planes.plane_en & phase
+            adds[f"learn.{name}.beats"] = planes.bank_en[0] & phase
+        for name, ram in self.rams.items():
+            adds |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
+        for name, ram in self.plane_rams.items():
+            rows = tree_sum(list(ram.wbanks)) if name == "batch.class_delta" else ram.wen.any()
+            writes = rows * self.plan.rule.delta_bits
+            adds |= {f"{name}.reads": ram.ren, f"{name}.writes": writes}
+        m.d.comb += [self.event(name).eq(add) for name, add in adds.items()]

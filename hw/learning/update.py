@@ -1,0 +1,182 @@
+"""The update of proxies: read a segment, subtract its rounded gradient, write it back."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.learning.planes import stage_layout
+from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.ports import index_shape, read_port, write_port
+from xnoreplay.hw.parts.rounding import clamp
+from xnoreplay.spec.learning_plan import LearningPlan
+from xnoreplay.spec.network import COPIES, TAPS
+from xnoreplay.spec.plan import Plan
+
+
+class UpdateUnit(wiring.Component):
+    """Stages five to seven of a beat that ends a segment's gradient.
+
+    In the fifth the proxies are read; in the sixth, with a draw of ``random``, they are stepped; in the
+    seventh written. ``top_*`` are ports of cls.top, whose rows are those of bank 0.
+    """
+
+    def __init__(self, plan: Plan, sum_bits: int):
+        self.plan, self.extra = plan, LearningPlan(plan)
+        self.sum_bits, self.segment = sum_bits, plan.target.segment
+        rule, top = plan.rule, plan.memory("cls.top")
+        self.granules = top.width // top.granule
+        rows = plan.classifier_rows
+        layout = stage_layout(plan)
+        # Bits of a proxy outside cls.top, by layer.
+        self.output_low = rule.low_bits
+        self.hidden_low = rule.proxy_bits - 1
+        low = {}
+        names = [("low", "cls.low")] if self.output_low else []
+        names += [("hidden_low", "cls.hidden_low")] if plan.target.hidden_learns else []
+        for port, name in names:
+            low[f"{port}_read"] = Out(read_port(plan.memory(name)))
+            low[f"{port}_write"] = Out(write_port(plan.memory(name)))
+        super().__init__(
+            {
+                "of_output": In(1),
+                "of_hidden": In(1),
+                "read": In(layout),
+                "step": In(layout),
+                "write": In(layout),
+                "gradient": In(data.ArrayLayout(signed(sum_bits), self.segment)),
+                "random": In(32),
+                "draw": Out(1),
+                "top_read": Out(COPIES),
+                "top_raddr": Out(index_shape(rows)),
+                "top_rdata": In(data.ArrayLayout(top.width, COPIES)),
+                "top_write": Out(data.ArrayLayout(self.granules, COPIES)),
+                "top_waddr": Out(index_shape(rows)),
+                "top_wdata": Out(data.ArrayLayout(top.width, COPIES)),
+            }
+            | low
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        rule = self.plan.rule
+        active = self.of_output | self.of_hidden
+        reads, steps, writes = (
+            active & stage.beat & stage.last for stage in (self.read, self.step, self.write)
+        )
+        both = Cat(1, self.of_output)
+        m.d.comb += [
+            self.draw.eq(steps),
+            self.top_read.eq(Mux(reads, both, 0)),
+            self.top_raddr.eq(self.row_of(self.read)),
+            self.top_waddr.eq(self.row_of(self.write)),
+        ]
+        granule = Mux(writes, 1 << self.granule_of(self.write), 0)
+        m.d.comb += [
+            self.top_write[0].eq(granule),
+            self.top_write[1].eq(Mux(self.of_output, granule, 0)),
+        ]
+        summed = Signal.like(self.gradient)
+        m.d.sync += summed.eq(self.gradient)
+
+        ends = self.end_of_segment(self.write)
+        bits: list[list] = [[], []]
+        lows: dict[str, list] = {"low": [], "hidden_low": []}
+        tops = [
+            self.top_rdata[e].word_select(self.granule_of(self.step), self.segment)
+            for e in range(COPIES)
+        ]
+        copies = rule.proxies_per_pair
+        for node in range(self.segment):
+            exists = node < ends
+            new = []
+            for copy in range(copies):
+                theta = self.proxy(node, copy, tops)
+                new.append(self.stepped(m, theta, summed[node], copy))
+            first, second = new[0], new[-1]
+            bits[0].append(first[-1] & exists)
+            bits[1].append((second[-1] if copies == COPIES else first[-2]) & exists)
+            for code in new:
+                lows["low"].append(Mux(exists, code[: self.output_low], 0)[: self.output_low])
+            lows["hidden_low"].append(Mux(exists, first[: self.hidden_low], 0)[: self.hidden_low])
+        m.d.comb += [
+            self.top_wdata[0].eq(Cat(bits[0]).replicate(self.granules)),
+            self.top_wdata[1].eq(Cat(bits[1]).replicate(self.granules)),
+        ]
+        extra = self.extra
+        for port, phase, segments in (
+            ("low", self.of_output, extra.latent_segments + extra.hidden_segments),
+            ("hidden_low", self.of_hidden, extra.latent_segments),
+        ):
+            if not hasattr(self, f"{port}_read"):
+                continue
+            read, write = getattr(self, f"{port}_read"), getattr(self, f"{port}_write")
+            m.d.comb += [
+                read.en.eq(reads & phase),
+                read.addr.eq(times(self.read.row, segments) + self.read.index),
+                write.en.eq(writes & phase),
+                write.addr.eq(times(self.write.row, segments) + self.write.index),
+                write.data.eq(Cat(lows[port])),
+            ]
+        return m
+
+    def row_of(self, stage):
+        """Row of bank 0 that holds a segment."""
+        plan = self.plan
+        beat = Array(w // TAPS for w in self.words())[stage.word]
+        output = plan.output.weight_base + times(stage.row, plan.output.beats) + beat
+        return Mux(
+            self.of_output,
+            output,
+            plan.hidden.weight_base + times(stage.row, plan.hidden.beats) + beat,
+        )
+
+    def granule_of(self, stage):
+        """Granule of the row that holds a segment."""
+        fold = self.plan.target.node_fold
+        tap = Array(w % TAPS for w in self.words())[stage.word]
+        return (times(tap, fold) + stage.part)[: (self.granules - 1).bit_length()]
+
+    def words(self) -> range:
+        """Words of the output layer's input."""
+        return range(self.extra.sample_base)
+
+    def end_of_segment(self, stage):
+        """Columns of a segment that exist."""
+        net, extra = self.plan.network, self.extra
+        latent = net.latent - (extra.latent_segments - 1) * self.segment
+        hidden = net.hidden - (extra.hidden_segments - 1) * self.segment
+        last = extra.latent_segments - 1
+        return Mux(
+            stage.index == last,
+            latent,
+            Mux(stage.index == last + extra.hidden_segments, hidden, self.segment),
+        )
+
+    def proxy(self, node: int, copy: int, tops):
+        """A proxy in offset binary, from its top bits and its low ones."""
+        copies = self.plan.rule.proxies_per_pair
+        width = self.output_low
+        parts = [tops[copy][node]] if copies == COPIES else [tops[1][node], tops[0][node]]
+        if width:
+            parts.insert(0, self.low_read.data.word_select(node * copies + copy, width))
+        code = Cat(parts)
+        if not self.plan.target.hidden_learns:
+            return code
+        own = self.hidden_low_read.data.word_select(node, self.hidden_low)
+        return Mux(self.of_output, code, Cat(own, tops[0][node]))
+
+    def stepped(self, m, code, gradient, copy: int):
+        """Register: the proxy minus its rounded gradient, saturated, in offset binary."""
+        rule = self.plan.rule
+        n, t = rule.proxy_bits, rule.update_shift
+        if t > 0:
+            offset = self.random[:t]
+            step = (gradient + (~offset if copy else offset)) >> t
+        else:
+            step = gradient << -t
+        theta = Signal(signed(n))
+        m.d.comb += theta.eq(code ^ Const(1 << n - 1, n))
+        stepped = Signal(n)
+        low, high = -(1 << n - 1), (1 << n - 1) - 1
+        m.d.sync += stepped.eq(clamp(theta - step, low, high) + (1 << n - 1))
+        return stepped

@@ -1,0 +1,174 @@
+"""Memories: one read port and one write port, shared with the host while the chip is idle."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.parts.ports import HostPort, index_shape
+
+
+class Ram(wiring.Component):
+    """A synchronous memory that synthesis tools infer.
+
+    ``rdata`` is the word at ``raddr`` one cycle after ``ren``, as it was before a write of the same
+    cycle, and holds otherwise. ``wen`` has one bit for each granule. While the host strobes, the
+    chip must not.
+
+    Parameters
+    ----------
+    depth, width : int
+    granule : int
+        Bits of one write enable; 0 for the whole width.
+    """
+
+    def __init__(self, depth: int, width: int, granule: int = 0):
+        self.depth, self.width, self.granule = depth, width, granule or width
+        if width % self.granule:
+            raise ValueError(f"granule must divide the width {width}, not {granule}")
+        self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
+        super().__init__(
+            {
+                "ren": In(1),
+                "raddr": In(index_shape(depth)),
+                "rdata": Out(width),
+                "wen": In(width // self.granule),
+                "waddr": In(index_shape(depth)),
+                "wdata": In(width),
+                "host": In(HostPort(depth, width)),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.array = self.array
+        write = self.array.write_port(granularity=self.granule)
+        read = self.array.read_port(transparent_for=())
+        m.d.comb += [
+            read.en.eq(self.ren | self.host.ren),
+            write.en.eq(self.wen),
+            write.data.eq(self.wdata),
+            self.rdata.eq(read.data),
+            self.host.rdata.eq(read.data),
+        ]
+        with m.If(self.host.wen):
+            m.d.comb += [write.en.eq(~0), write.data.eq(self.host.wdata)]
+        if self.depth > 1:
+            m.d.comb += [
+                read.addr.eq(Mux(self.host.ren, self.host.addr, self.raddr)),
+                write.addr.eq(Mux(self.host.wen, self.host.addr, self.waddr)),
+            ]
+        return m
+
+
+class PlaneRam(wiring.Component):
+    """Rows of bit-planes: one memory a plane, so that all bits of a value are written at once.
+
+    A write puts bit k of a value into plane k, at the columns of ``wen``; column n takes value
+    n % ``group`` of ``wvalue``. A read gives one plane of a row.
+    """
+
+    def __init__(self, depth: int, width: int, planes: int, group: int = 1):
+        self.depth, self.width, self.planes, self.group = depth, width, planes, group
+        self.rams = [Ram(depth, width, 1) for _ in range(planes)]
+        super().__init__(
+            {
+                "wen": In(width),
+                "waddr": In(index_shape(depth)),
+                "wvalue": In(data.ArrayLayout(planes, group)),
+                "ren": In(1),
+                "raddr": In(index_shape(depth)),
+                "rplane": In(index_shape(planes)),
+                "rdata": Out(width),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        chosen = Signal.like(self.rplane)
+        with m.If(self.ren):
+            m.d.sync += chosen.eq(self.rplane)
+        for k, ram in enumerate(self.rams):
+            m.submodules[f"plane{k}"] = ram
+            m.d.comb += [
+                ram.wen.eq(self.wen),
+                ram.waddr.eq(self.waddr),
+                ram.wdata.eq(Cat(self.wvalue[n % self.group][k] for n in range(self.width))),
+                ram.ren.eq(self.ren & (self.rplane == k)),
+                ram.raddr.eq(self.raddr),
+            ]
+            with m.If(chosen == k):
+                m.d.comb += self.rdata.eq(ram.rdata)
+        return m
+
+
+class PlaneBanks(wiring.Component):
+    """Banks of bit-planes: one row and column of several banks is written at once, one bank is read."""
+
+    def __init__(self, depth: int, width: int, planes: int, banks: int):
+        self.banks = [PlaneRam(depth, width, planes) for _ in range(banks)]
+        super().__init__(
+            {
+                "wbanks": In(banks),
+                "wen": In(width),
+                "waddr": In(index_shape(depth)),
+                "wvalue": In(data.ArrayLayout(planes, banks)),
+                "ren": In(1),
+                "rbank": In(index_shape(banks)),
+                "raddr": In(index_shape(depth)),
+                "rplane": In(index_shape(planes)),
+                "rdata": Out(width),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        chosen = Signal.like(self.rbank)
+        with m.If(self.ren):
+            m.d.sync += chosen.eq(self.rbank)
+        for i, bank in enumerate(self.banks):
+            m.submodules[f"bank{i}"] = bank
+            m.d.comb += [
+                bank.wen.eq(self.wen & self.wbanks[i].replicate(len(self.wen))),
+                bank.waddr.eq(self.waddr),
+                bank.wvalue[0].eq(self.wvalue[i]),
+                bank.ren.eq(self.ren & (self.rbank == i)),
+                bank.raddr.eq(self.raddr),
+                bank.rplane.eq(self.rplane),
+            ]
+            with m.If(chosen == i):
+                m.d.comb += self.rdata.eq(bank.rdata)
+        return m
+
+
+class RegisterFile(wiring.Component):
+    """A small memory whose read has no latency: distributed RAM or registers.
+
+    ``rdata`` is the word at ``raddr``; ``wen`` has one bit for each granule.
+    """
+
+    def __init__(self, depth: int, width: int, granule: int = 0):
+        self.depth, self.width, self.granule = depth, width, granule or width
+        self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
+        super().__init__(
+            {
+                "raddr": In(index_shape(depth)),
+                "rdata": Out(width),
+                "wen": In(width // self.granule),
+                "waddr": In(index_shape(depth)),
+                "wdata": In(width),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        m.submodules.array = self.array
+        write = self.array.write_port(granularity=self.granule)
+        read = self.array.read_port(domain="comb")
+        m.d.comb += [
+            self.rdata.eq(read.data),
+            write.en.eq(self.wen),
+            write.data.eq(self.wdata),
+        ]
+        if self.depth > 1:
+            m.d.comb += [read.addr.eq(self.raddr), write.addr.eq(self.waddr)]
+        return m

@@ -1,0 +1,91 @@
+"""Signatures of the strobes between units and memories."""
+
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.spec.network import COPIES, TAPS
+
+
+def index_shape(count: int) -> range:
+    """Shape of an index into so many things: one bit at least, for Verilog has no signal without bits.
+
+    Nothing may depend on the bit of an index into one thing. A memory of one word has no address
+    (`hw.parts.macros`), so that of a port may hold anything.
+    """
+    return range(max(2, count))
+
+
+class ReadPort(wiring.Signature):
+    """A read strobe: `data` follows `en` by one cycle."""
+
+    def __init__(self, depth: int, width: int):
+        super().__init__({"en": Out(1), "addr": Out(index_shape(depth)), "data": In(width)})
+
+
+class WritePort(wiring.Signature):
+    """A write strobe, one enable a granule."""
+
+    def __init__(self, depth: int, width: int, granule: int = 0):
+        super().__init__(
+            {
+                "en": Out(width // (granule or width)),
+                "addr": Out(index_shape(depth)),
+                "data": Out(width),
+            }
+        )
+
+
+class FilePort(wiring.Signature):
+    """A write into the lane files: the taps and lanes of one slot."""
+
+    def __init__(self, lanes: int, slots: int, width: int):
+        super().__init__(
+            {
+                "lanes": Out(lanes),
+                "taps": Out(TAPS),
+                "slot": Out(index_shape(slots)),
+                "data": Out(width),
+            }
+        )
+
+
+class BankPort(wiring.Signature):
+    """A write into the minibatch's banks: one word of the banks of `en`, all of them alike."""
+
+    def __init__(self, banks: int, depth: int, width: int):
+        super().__init__({"en": Out(banks), "addr": Out(index_shape(depth)), "data": Out(width)})
+
+
+class ClassifierPort(wiring.Signature):
+    """A read of cls.top: row `addr` of the copies of `en`; see `hw.learning.classifier`."""
+
+    def __init__(self, depth: int, width: int):
+        super().__init__(
+            {"en": Out(COPIES), "addr": Out(index_shape(depth)), "data": In(width * COPIES)}
+        )
+
+
+def read_port(memory) -> ReadPort:
+    return ReadPort(memory.depth, memory.width)
+
+
+def write_port(memory) -> WritePort:
+    return WritePort(memory.depth, memory.width, memory.granule)
+
+
+class HostPort(wiring.Signature):
+    """The host's access to one memory: a read's word is valid one cycle after `ren`.
+
+    A write replaces the whole row. `ren` and `wen` are never high together.
+    """
+
+    def __init__(self, depth: int, width: int):
+        super().__init__(
+            {
+                "ren": Out(1),
+                "wen": Out(1),
+                "addr": Out(index_shape(depth)),
+                "wdata": Out(width),
+                "rdata": In(width),
+            }
+        )

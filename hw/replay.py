@@ -1,0 +1,521 @@
+"""The replay memory's policy: insertion, eviction, admission, and the order of an epoch."""
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.lib import enum, wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.lfsr import walk_next
+from xnoreplay.hw.parts.memory import RegisterFile
+from xnoreplay.hw.parts.ports import (
+    BankPort,
+    FilePort,
+    HostPort,
+    index_shape,
+    read_port,
+    write_port,
+)
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.replay import SEED_DRAWS
+
+
+class State(enum.Enum):
+    """What the replay unit does in a cycle."""
+
+    REFUSE = 0
+    QUOTA = 1
+    SEED = 2
+    WALK = 3
+    CHECK = 4
+    SEEK = 5
+    LOOK = 6
+    COPY = 7
+    ZERO = 8
+    READ = 9
+    JUDGE = 10
+
+
+class ReplayUnit(wiring.Component):
+    """The operations stage, insert, quota, evict, admit, epoch, seed, load and restore.
+
+    ``enter`` marks the cycle before an operation of this unit begins and ``next_phase`` names it;
+    ``active`` spans it and ``done`` marks its last cycle. ``evicted`` and ``inserted`` strobe in
+    the cycle of an eviction and of an insertion's last word, ``hit`` and ``loading`` in the check of a
+    sample that epoch, or load, is about to copy.
+
+    ``quota`` and ``staged`` outlive operations, so they live outside: where ``set_`` is high they
+    become ``new_``. ``samples`` are those that the last load found, ``loaded`` that there are some
+    at the cycle's end, and ``walked`` that the epoch's walk has ended. ``count_addr`` chooses the word of replay.count in ``count`` while the unit
+    is not active. ``count_host`` is the host's way to read it. Where ``clearing`` is high, the
+    count of class ``cleared``, if there is such a class, becomes 0.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        target, op = plan.target, plan.replay
+        self.label_bits = plan.memory("replay.label").width - 1
+        bank = plan.memory("batch.bank")
+        staging = {}
+        if op.staging:
+            staging = {
+                "staging_read": Out(read_port(plan.memory("staging.latent"))),
+                "staging_label_read": Out(read_port(plan.memory("staging.label"))),
+                "staging_write": Out(write_port(plan.memory("staging.latent"))),
+                "staging_label_write": Out(write_port(plan.memory("staging.label"))),
+            }
+        super().__init__(
+            {
+                "active": In(1),
+                "enter": In(1),
+                "phase": In(range(len(plan.phases))),
+                "next_phase": In(range(len(plan.phases))),
+                "done": Out(1),
+                "label": In(self.label_bits),
+                "seen": In(range(plan.network.classes + 1)),
+                "step": Out(1),
+                "random": In(32),
+                "latent": Out(read_port(plan.memory("act.latent"))),
+                "read": Out(read_port(plan.memory("replay.latent"))),
+                "write": Out(write_port(plan.memory("replay.latent"))),
+                "label_read": Out(read_port(plan.memory("replay.label"))),
+                "label_write": Out(write_port(plan.memory("replay.label"))),
+                "file": Out(FilePort(target.lanes, plan.slots, target.window)),
+                "quota": In(range(op.capacity + 1)),
+                "new_quota": Out(range(op.capacity + 1)),
+                "set_quota": Out(1),
+                "staged": In(index_shape(op.staging + 1)),
+                "new_staged": Out(index_shape(op.staging + 1)),
+                "set_staged": Out(1),
+                "bank": Out(BankPort(target.batch, bank.depth, bank.width)),
+                "batch_label": Out(write_port(plan.memory("batch.label"))),
+                "loading": Out(1),
+                "samples": Out(range(target.batch + 1)),
+                "loaded": Out(1),
+                "walked": Out(1),
+                "count_addr": In(range(plan.network.classes)),
+                "count": Out(plan.memory("replay.count").width),
+                "refused": Out(1),
+                "evicted": Out(1),
+                "inserted": Out(1),
+                "hit": Out(1),
+                "count_read": Out(1),
+                "count_write": Out(1),
+                "count_host": In(HostPort(plan.network.classes, plan.memory("replay.count").width)),
+                "clearing": In(1),
+                "cleared": In(index_shape(op.capacity)),
+            }
+            | staging
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        numbers = {name: n for n, name in enumerate(self.plan.phases)}
+        self.is_phase = {
+            name: self.phase == numbers[name]
+            for name in (
+                "stage",
+                "insert",
+                "quota",
+                "evict",
+                "admit",
+                "epoch",
+                "seed",
+                "load",
+                "restore",
+            )
+        }
+        self.of_epoch = self.is_phase["epoch"] | self.is_phase["seed"] | self.is_phase["load"]
+        self.state = state = Signal(State)
+        op = self.plan.replay
+        self.slot = Signal(range(op.capacity))
+        self.rest = Signal(range(op.capacity + 1))
+        self.seeds = Signal(range(SEED_DRAWS))
+        # Of restore: a class whose count becomes 0, then a slot, replay slots first.
+        self.place = Signal(range(max(2, self.plan.network.classes, op.capacity + op.staging)))
+        self.build_counts(m)
+        self.build_walk(m)
+        self.build_copy(m)
+        with m.If(self.active):
+            with m.Switch(state):
+                with m.Case(State.REFUSE):
+                    m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+                with m.Case(State.QUOTA):
+                    self.quota_cycle(m)
+                with m.Case(State.SEED):
+                    self.seed_cycle(m)
+                with m.Case(State.WALK):
+                    self.walk_cycle(m)
+                with m.Case(State.CHECK):
+                    self.check_cycle(m)
+                with m.Case(State.SEEK):
+                    m.d.comb += [self.label_read.en.eq(1), self.label_read.addr.eq(self.slot)]
+                    m.d.sync += state.eq(State.LOOK)
+                with m.Case(State.LOOK):
+                    self.look_cycle(m)
+                with m.Case(State.COPY):
+                    self.copy_cycle(m)
+                with m.Case(State.ZERO):
+                    self.zero_cycle(m)
+                with m.Case(State.READ):
+                    self.read_cycle(m)
+                with m.Case(State.JUDGE):
+                    self.judge_cycle(m)
+        with m.If(self.samples != 0):
+            m.d.comb += self.loaded.eq(1)
+        with m.If(self.done & self.is_phase["admit"]):
+            m.d.comb += self.set_staged.eq(1)
+        self.build_entry(m, numbers)
+        return m
+
+    # ----------------------------------------------------------------- registers and data
+
+    def build_entry(self, m, numbers):
+        """An operation begins in the state of its first cycle, with its counters at 0.
+
+        The last word on these registers: the operation before may end in the same cycle.
+        """
+        op = self.plan.replay
+        with m.If(self.enter):
+            m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0), self.place.eq(0)]
+            with m.Switch(self.next_phase):
+                with m.Case(numbers["stage"]):
+                    m.d.sync += self.state.eq(
+                        Mux(self.staged == op.staging, State.REFUSE, State.COPY)
+                    )
+                with m.Case(numbers["insert"]):
+                    m.d.sync += self.state.eq(State.CHECK)
+                with m.Case(numbers["quota"]):
+                    m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(0)]
+                    m.d.sync += [self.state.eq(State.QUOTA), self.rest.eq(op.capacity)]
+                with m.Case(numbers["load"]):
+                    m.d.sync += self.state.eq(State.WALK)
+                with m.Case(numbers["restore"]):
+                    m.d.sync += self.state.eq(State.ZERO)
+                with m.Default():
+                    m.d.sync += self.state.eq(State.SEED)
+
+    def build_counts(self, m):
+        """Latents of each class in the replay memory."""
+        memory = self.plan.memory("replay.count")
+        m.submodules.replay_count = self.counts = RegisterFile(memory.depth, memory.width)
+        self.copied_label = Signal(self.label_bits)
+        m.d.comb += [
+            self.counts.wen.eq(self.count_write),
+            self.counts.waddr.eq(self.counts.raddr),
+            self.counts.raddr.eq(self.count_addr),
+            self.count.eq(self.counts.rdata),
+        ]
+        host = self.count_host
+        # No reset: an abort while idle must not take the word from a read under way.
+        word = Signal(memory.width, name="count_word", reset_less=True)
+        m.d.comb += host.rdata.eq(word)
+        with m.If(host.ren):
+            m.d.comb += self.counts.raddr.eq(host.addr)
+            m.d.sync += word.eq(self.counts.rdata)
+        has_class = Const(1)
+        if 1 << len(self.cleared) > memory.depth:
+            has_class = self.cleared < memory.depth
+        with m.If(self.clearing & has_class):
+            m.d.comb += [
+                self.counts.wen.eq(1),
+                self.counts.waddr.eq(self.cleared),
+                self.counts.wdata.eq(0),
+            ]
+
+    def build_walk(self, m):
+        """The index: zero first, then the register's sequence, all XOR the mask."""
+        op = self.plan.replay
+        bits = {"evict": op.replay_walk, "admit": op.staging_walk, "epoch": op.epoch_walk}
+        phases = self.is_phase | {"epoch": self.of_epoch}
+        longest = max(bits.values())
+        self.walk_state, self.walk_start = Signal(longest), Signal(longest)
+        self.walk_mask, self.index = Signal(longest), Signal(longest)
+        self.walk_first, self.walk_last = Signal(), Signal()
+        self.walk_left, self.low = Signal(longest), Signal(longest)
+        self.checked = Signal(longest)
+        step = Signal(longest)
+        for name, k in bits.items():
+            with m.If(phases[name]):
+                m.d.comb += [self.low.eq((1 << k) - 1), step.eq(walk_next(self.walk_state, k))]
+        m.d.comb += [
+            self.index.eq(self.walk_state ^ self.walk_mask),
+            self.walk_last.eq(self.walk_left == 0),
+        ]
+        self.walk_step = Mux(self.walk_first, self.walk_start, step)
+
+    def build_copy(self, m):
+        """One latent moves: word `copied` is read while the word before it is written."""
+        op, target = self.plan.replay, self.plan.target
+        self.copied = copied = Signal(range(op.words + 1))
+        placed = Signal(range(op.words + 1))
+        m.d.comb += placed.eq(copied - 1)
+        staged_index = Signal(index_shape(op.staging))
+        data = Signal(target.channels)
+        from_staging = Signal()
+        m.d.comb += from_staging.eq(
+            self.is_phase["admit"] | (self.of_epoch & (self.checked >= op.capacity))
+        )
+        m.d.comb += [
+            staged_index.eq(self.checked - Mux(self.of_epoch, op.capacity, 0)),
+            self.latent.addr.eq(copied),
+            self.read.addr.eq(times(self.checked, op.words) + copied),
+            self.write.addr.eq(times(self.slot, op.words) + placed),
+            self.write.data.eq(data),
+            data.eq(self.latent.data),
+        ]
+        self.from_staging = from_staging
+        if op.staging:
+            m.d.comb += [
+                self.staging_read.addr.eq(times(staged_index, op.words) + copied),
+                self.staging_write.addr.eq(times(self.staged, op.words) + placed),
+                self.staging_write.data.eq(data),
+                self.staging_label_write.addr.eq(self.staged),
+                self.staging_label_write.data.eq(self.label),
+            ]
+            with m.If(from_staging):
+                m.d.comb += data.eq(self.staging_read.data)
+        with m.If(self.of_epoch & ~from_staging):
+            m.d.comb += data.eq(self.read.data)
+
+        slots = Array(w // TAPS for w in range(op.words))
+        taps = Array(1 << w % TAPS for w in range(op.words))
+        lane_bits = (target.lanes - 1).bit_length()
+        lane, group = self.samples[:lane_bits], self.samples[lane_bits:]
+        if target.batch < target.lanes:
+            lane, group = self.samples, Const(0, 1)
+        m.d.comb += [
+            self.file.slot.eq(times(group, self.plan.batch_slots) + slots[placed]),
+            self.file.taps.eq(taps[placed]),
+            self.file.data.eq(data.replicate(TAPS)),
+        ]
+        self.file_lane = Signal(target.lanes)
+        m.d.comb += [
+            self.file_lane.eq(1 << lane),
+            self.bank.addr.eq(placed),
+            self.bank.data.eq(data),
+            self.batch_label.addr.eq(self.samples),
+            self.batch_label.data.eq(self.label_read.data),
+        ]
+        if op.staging:
+            with m.If(from_staging):
+                m.d.comb += self.batch_label.data.eq(self.staging_label_read.data)
+
+    # ------------------------------------------------------------------------ what a cycle does
+
+    def quota_cycle(self, m):
+        """Repeated subtraction: quota = capacity // seen."""
+        with m.If((self.seen == 0) | (self.rest < self.seen)):
+            m.d.comb += self.done.eq(1)
+        with m.Else():
+            m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(self.quota + 1)]
+            m.d.sync += self.rest.eq(self.rest - self.seen)
+
+    def seed_cycle(self, m):
+        """Refresh the random register; its last state gives the walk's mask and start."""
+        m.d.comb += self.step.eq(1)
+        m.d.sync += self.seeds.eq(self.seeds + 1)
+        with m.If(self.seeds == SEED_DRAWS - 1):
+            start = self.random[16:] & self.low
+            m.d.sync += [
+                self.state.eq(State.WALK),
+                self.walk_state.eq(0),
+                self.walk_first.eq(1),
+                self.walk_left.eq(self.low),
+                self.walk_mask.eq(self.random & self.low),
+                self.walk_start.eq(Mux(start == 0, 1, start)),
+                self.walked.eq(0),
+            ]
+            m.d.comb += self.done.eq(self.is_phase["seed"])
+
+    def walk_cycle(self, m):
+        """One index; a check follows where it is in range."""
+        op = self.plan.replay
+        in_replay, in_staging = Signal(), Signal()
+        admits = self.is_phase["admit"]
+        m.d.comb += in_replay.eq(~admits & (self.index < op.capacity))
+        if op.staging:
+            past = self.of_epoch & (self.index >= op.capacity)
+            m.d.comb += in_staging.eq(
+                Mux(
+                    admits,
+                    self.index < self.staged,
+                    past & (self.index - op.capacity < self.staged),
+                )
+            )
+        m.d.comb += [self.label_read.en.eq(in_replay), self.label_read.addr.eq(self.index)]
+        if op.staging:
+            offset = Mux(self.is_phase["admit"], 0, op.capacity)
+            m.d.comb += [
+                self.staging_label_read.en.eq(in_staging),
+                self.staging_label_read.addr.eq(self.index - offset),
+            ]
+        m.d.sync += [
+            self.checked.eq(self.index),
+            self.walk_state.eq(self.walk_step),
+            self.walk_first.eq(0),
+            self.walk_left.eq(self.walk_left - 1),
+        ]
+        with m.If(in_replay | in_staging):
+            m.d.sync += self.state.eq(State.CHECK)
+        with m.Else():
+            m.d.comb += self.done.eq(self.walk_last)
+        m.d.sync += self.walked.eq(self.walk_last)
+
+    def next_index(self, m):
+        """Back to the walk, or the end of the operation."""
+        m.d.comb += self.done.eq(self.walked)
+        m.d.sync += self.state.eq(State.WALK)
+
+    def check_cycle(self, m):
+        """The label has come: evict, look for a slot, or copy."""
+        label = Signal(self.label_bits, name="checked_label")
+        valid = self.label_read.data[-1]
+        below = Signal()
+        m.d.comb += [
+            self.counts.raddr.eq(label),
+            below.eq(self.counts.rdata < self.quota),
+            label.eq(self.label_read.data),
+        ]
+        with m.If(self.is_phase["insert"]):
+            m.d.comb += [label.eq(self.label), self.count_read.eq(1)]
+            m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
+            with m.If(~below):
+                m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+        with m.If(self.is_phase["evict"]):
+            self.next_index(m)
+            m.d.comb += self.count_read.eq(valid)
+            with m.If(valid & (self.counts.rdata > self.quota)):
+                m.d.comb += [
+                    self.evicted.eq(1),
+                    self.label_write.en.eq(1),
+                    self.label_write.addr.eq(self.checked),
+                    self.count_write.eq(1),
+                    self.counts.wdata.eq(self.counts.rdata - 1),
+                ]
+        with m.If(self.of_epoch):
+            with m.If(valid | self.from_staging):
+                load = self.is_phase["load"]
+                m.d.comb += [self.loading.eq(load), self.hit.eq(~load)]
+                m.d.sync += self.state.eq(State.COPY)
+            with m.Else():
+                self.next_index(m)
+        if self.plan.replay.staging:
+            with m.If(self.is_phase["admit"]):
+                m.d.comb += [label.eq(self.staging_label_read.data), self.count_read.eq(1)]
+                m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
+                with m.If(~below):
+                    self.next_index(m)
+
+    def look_cycle(self, m):
+        """A slot's label has come: take the slot if it is free, else seek on to the last."""
+        m.d.sync += self.state.eq(State.COPY)
+        with m.If(self.label_read.data[-1]):
+            m.d.sync += [self.slot.eq(self.slot + 1), self.state.eq(State.SEEK)]
+            with m.If(self.slot == self.plan.replay.capacity - 1):
+                m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+
+    def copy_cycle(self, m):
+        """Read word `copied`, write the word before it; the last write commits the sample."""
+        op = self.plan.replay
+        reading, writing, last = Signal(), Signal(), Signal()
+        m.d.comb += [
+            reading.eq(self.copied < op.words),
+            writing.eq(self.copied > 0),
+            last.eq(self.copied == op.words),
+        ]
+        m.d.sync += self.copied.eq(Mux(last, 0, self.copied + 1))
+        stage, epoch = self.is_phase["stage"], self.of_epoch
+        load, batch = self.is_phase["load"], self.plan.target.batch
+        insert = self.is_phase["insert"] | self.is_phase["admit"]
+        m.d.comb += [
+            self.latent.en.eq(reading & (stage | self.is_phase["insert"])),
+            self.read.en.eq(reading & epoch & ~self.from_staging),
+            self.write.en.eq(writing & insert),
+        ]
+        if op.staging:
+            m.d.comb += [
+                self.staging_read.en.eq(reading & self.from_staging),
+                self.staging_write.en.eq(writing & stage),
+                self.staging_label_write.en.eq(last & stage),
+            ]
+        with m.If(insert & last):
+            m.d.comb += [
+                self.inserted.eq(1),
+                self.label_write.en.eq(1),
+                self.label_write.addr.eq(self.slot),
+                self.label_write.data.eq(Cat(self.copied_label, Const(1, 1))),
+                self.counts.raddr.eq(self.copied_label),
+                self.count_write.eq(1),
+                self.counts.wdata.eq(self.counts.rdata + 1),
+            ]
+            m.d.sync += self.slot.eq(self.slot + 1)
+        with m.If(epoch & writing):
+            m.d.comb += self.file.lanes.eq(self.file_lane)
+        with m.If(load & writing):
+            m.d.comb += self.bank.en.eq(1 << self.samples)
+        full = self.samples == batch - 1
+        with m.If(epoch & last):
+            m.d.comb += [self.batch_label.en.eq(load), self.loaded.eq(load)]
+            # Of a whole epoch, minibatch follows minibatch.
+            m.d.sync += self.samples.eq(Mux(full & ~load, 0, self.samples + 1))
+        with m.If(last):
+            with m.If(stage):
+                m.d.comb += [
+                    self.done.eq(1),
+                    self.set_staged.eq(1),
+                    self.new_staged.eq(self.staged + 1),
+                ]
+            with m.Elif(self.is_phase["insert"]):
+                m.d.comb += self.done.eq(1)
+            with m.Else():
+                self.next_index(m)
+                with m.If(load & full):
+                    m.d.comb += self.done.eq(1)
+
+    def zero_cycle(self, m):
+        """Of restore: a class's count becomes 0."""
+        m.d.comb += [
+            self.counts.raddr.eq(self.place),
+            self.count_write.eq(1),
+            self.counts.wdata.eq(0),
+        ]
+        m.d.sync += self.place.eq(self.place + 1)
+        with m.If(self.place == self.plan.network.classes - 1):
+            m.d.sync += [self.place.eq(0), self.state.eq(State.READ)]
+
+    def of_replay(self):
+        """Of restore: the place is a replay slot, not one of the staging memory."""
+        op = self.plan.replay
+        return self.place < op.capacity if op.staging else Const(1)
+
+    def read_cycle(self, m):
+        """Of restore: read the label of a slot."""
+        op, remembered = self.plan.replay, self.of_replay()
+        m.d.comb += [self.label_read.en.eq(remembered), self.label_read.addr.eq(self.place)]
+        if op.staging:
+            m.d.comb += [
+                self.staging_label_read.en.eq(~remembered),
+                self.staging_label_read.addr.eq(self.place - op.capacity),
+            ]
+        m.d.sync += self.state.eq(State.JUDGE)
+
+    def judge_cycle(self, m):
+        """Of restore: the label has come; count it, or refuse one that is of no class seen."""
+        op, remembered = self.plan.replay, self.of_replay()
+        label, held = Signal(self.label_bits, name="judged_label"), Signal(name="judged_held")
+        m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]
+        if op.staging:
+            with m.If(~remembered):
+                m.d.comb += [label.eq(self.staging_label_read.data), held.eq(1)]
+        m.d.comb += [self.counts.raddr.eq(label), self.counts.wdata.eq(self.counts.rdata + 1)]
+        m.d.sync += [self.place.eq(self.place + 1), self.state.eq(State.READ)]
+        with m.If(held & (label >= self.seen)):
+            m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+        with m.Else():
+            m.d.comb += [
+                self.count_read.eq(held & remembered),
+                self.count_write.eq(held & remembered),
+            ]
+            with m.If(self.place == op.capacity + self.staged - 1):
+                m.d.comb += self.done.eq(1)

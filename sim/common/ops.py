@@ -1,0 +1,202 @@
+"""The plan's operations as kernels take them: NamedTuples of integers."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xnoreplay.sim.common.jit import part
+from xnoreplay.spec.bits import WORD
+from xnoreplay.spec.lfsr import WALK_TAPS
+from xnoreplay.spec.plan import Convolution, Dense, Plan
+
+
+class Geometry(NamedTuple):
+    """The machine's sizes."""
+
+    lanes: int
+    channels: int  # G
+    units: int  # uint64s of a word of G bits
+    slots: int
+    unit_bits: int  # bits used of one unit: G, or 64 where G is larger
+    label_bits: int
+    batch: int
+    batch_slots: int
+
+
+class Input(NamedTuple):
+    """Pixels to thermometer words."""
+
+    pixels: int
+    words: int
+    bits: int
+    channel: np.ndarray  # (bits,) int64, the image channel of each thermometer bit
+
+
+class Conv(NamedTuple):
+    """`spec.plan.Convolution`, and what follows from it; a row of a table of int64."""
+
+    index: int
+    height: int
+    width: int
+    beats: int
+    source_words: int
+    group_tiles: int
+    tiles: int
+    weight_base: int
+    last_channels: int
+    threshold: int
+    pool: int
+    destination_words: int
+    destination_group_tiles: int
+    word_tiles: int
+    load: int
+    row: int
+    period: int
+    window_delay: int
+    cycles: int
+    pad_bit: int
+    lanes: int
+    skip_shift: int
+
+
+class Lgap(NamedTuple):
+    """`spec.plan.Lgap`."""
+
+    index: int
+    pixels: int
+    words: int
+    last_channels: int
+    cycles: int
+
+
+class DenseOp(NamedTuple):
+    """`spec.plan.Dense`, and the output layer's fields where they are alike."""
+
+    from_top: int  # 1: weights in cls.top, 0: in weights.fe
+    weight_base: int
+    rows: int
+    beats: int
+    last_taps: int
+    source_slot: int
+    threshold: int
+    destination_word: int
+    to_latent: int
+    cycles: int
+
+
+class Replay(NamedTuple):
+    """`spec.plan.ReplayPlan` and the walks' registers."""
+
+    classes: int
+    capacity: int
+    staging: int
+    words: int
+    replay_bits: int
+    replay_taps: int
+    staging_bits: int
+    staging_taps: int
+    epoch_bits: int
+    epoch_taps: int
+
+
+class Program(NamedTuple):
+    """All operations of a plan."""
+
+    geometry: Geometry
+    input: Input
+    convs: np.ndarray  # (convolutions, fields of Conv) int64
+    lgap: Lgap
+    latent: DenseOp
+    hidden: DenseOp
+    output: DenseOp
+    replay: Replay
+
+
+@part
+def conv_of(table, i):
+    """Row i of the table of convolutions."""
+    r = table[i]
+    return Conv(
+        r[0],
+        r[1],
+        r[2],
+        r[3],
+        r[4],
+        r[5],
+        r[6],
+        r[7],
+        r[8],
+        r[9],
+        r[10],
+        r[11],
+        r[12],
+        r[13],
+        r[14],
+        r[15],
+        r[16],
+        r[17],
+        r[18],
+        r[19],
+        r[20],
+        r[21],
+    )
+
+
+def program(plan: Plan) -> Program:
+    """Compile a plan for the kernels."""
+    net, target = plan.network, plan.target
+    out, lgap = plan.output, plan.lgap
+    return Program(
+        geometry=Geometry(
+            target.lanes,
+            target.channels,
+            -(-target.channels // WORD),
+            plan.slots,
+            min(target.channels, WORD),
+            plan.memory("replay.label").width - 1,
+            target.batch,
+            plan.batch_slots,
+        ),
+        input=Input(
+            plan.input.pixels,
+            plan.input.words,
+            plan.input.channels,
+            np.repeat(np.arange(net.image_channels), net.levels),
+        ),
+        convs=np.array([_conv(op, net.pad_bit) for op in plan.convolutions], np.int64),
+        lgap=Lgap(lgap.index, lgap.pixels, lgap.words, lgap.last_channels, lgap.cycles),
+        latent=_dense(plan.latent),
+        hidden=_dense(plan.hidden),
+        output=DenseOp(
+            1, out.weight_base, net.classes, out.beats, out.last_taps, out.source_slot, 0, 0, 0, 0
+        ),
+        replay=_replay(plan),
+    )
+
+
+def _conv(op: Convolution, pad_bit: int) -> Conv:
+    extra = {"pool": int(op.pool), "pad_bit": pad_bit}
+    return Conv(*(extra[f] if f in extra else getattr(op, f) for f in Conv._fields))
+
+
+def _dense(op: Dense) -> DenseOp:
+    return DenseOp(
+        int(op.memory == "cls.top"),
+        op.weight_base,
+        op.rows,
+        op.beats,
+        op.last_taps,
+        op.source_slot,
+        op.threshold,
+        op.destination_word,
+        int(op.to_latent),
+        op.cycles,
+    )
+
+
+def _replay(plan: Plan) -> Replay:
+    r = plan.replay
+    walks = []
+    for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
+        walks += [bits, sum(1 << tap - 1 for tap in WALK_TAPS[bits])]
+    return Replay(plan.network.classes, r.capacity, r.staging, r.words, *walks)

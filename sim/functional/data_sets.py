@@ -1,0 +1,162 @@
+"""Data sets, eight images at a time on every core, without cycles and counters."""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from xnoreplay.sim.common.ops import DenseOp, Program
+from xnoreplay.sim.common.state import Scalar, State
+from xnoreplay.sim.common.vectors import LANES
+from xnoreplay.sim.functional.kernels import NINE, Room, Run, Weights, classify, prefixes
+from xnoreplay.spec.bits import WORD, pack_words, unpack_words
+from xnoreplay.spec.errors import ImageError
+from xnoreplay.spec.machine import cores
+from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.plan import Plan
+
+SHARE = 8 * LANES  # images that a thread takes at a time
+
+Done = Callable[[int], object]
+"""Hears how many more images are done."""
+
+
+def pixel_words(pr: Program, thresholds: np.ndarray) -> np.ndarray:
+    """Thermometer bits of each value of each image channel: (channels, 256, words, units) uint64."""
+    g, op = pr.geometry, pr.input
+    values = np.arange(256)[:, None] >= thresholds[: op.bits]
+    channels = int(op.channel.max()) + 1
+    owned = op.channel[: op.bits] == np.arange(channels)[:, None]
+    bits = np.zeros((channels, 256, op.words * g.channels), np.uint8)
+    bits[:, :, : op.bits] = owned[:, None] & values
+    return pack_words(bits.reshape(channels, 256, op.words, g.channels))
+
+
+def runs(plan: Plan) -> np.ndarray:
+    """The runs of all convolutions, in order: (n, fields of `Run`) int64."""
+    net, channels = plan.network, plan.target.channels
+    units = -(-channels // WORD)
+    found = []
+    for i, (layer, op) in enumerate(zip(net.convs, plan.convolutions, strict=True)):
+        groups = net.convs[i + 1].groups if i + 1 < len(net.convs) else 1  # of whoever reads it
+        made, member = layer.filters // groups, layer.filters // layer.groups
+        words = op.destination_words // groups
+        f = 0
+        while f < layer.filters:
+            group, m = divmod(f, made)
+            word, bit = divmod(m, channels)
+            unit, bit = divmod(bit, WORD)
+            room = min(WORD, channels) - bit
+            count = min(room, made - m, member - f % member)
+            plane = (group * words + word) * units + unit
+            found.append(Run(i, f // member, f % member, count, plane, bit))
+            f += count
+    return np.array(found, np.int64)
+
+
+def _rows(weights: np.ndarray, layers: list[tuple[DenseOp, int]], units: int) -> np.ndarray:
+    """Prefixes of a memory of weights; (layer, rows of it): cells past a row's last tap are idle."""
+    used = weights.copy()
+    for op, rows in layers:
+        last = used[op.weight_base :][: rows * op.beats][op.beats - 1 :: op.beats]
+        last[:, op.last_taps * units :] = 0
+    return prefixes(used.reshape(-1, NINE))
+
+
+def _room(plan: Plan, units: int) -> Room:
+    """Room for one share."""
+    net = plan.network
+    words = [plan.input.words, *(op.destination_words for op in plan.convolutions)]
+    areas = [(m.height + 2) * (m.width + 2) for m in net.maps]
+    planes = [
+        max(pair) for pair in itertools.pairwise(words)
+    ]  # a map's, and before pooling the next's
+    most = max(area * n * units for area, n in zip(areas, [*planes, words[-1]], strict=True))
+    beats = [op.beats for op in (*plan.convolutions, plan.latent, plan.hidden, plan.output)]
+    rows = max(WORD, COPIES * net.classes, *(c.filters // c.groups for c in net.convs))
+    return Room(
+        np.zeros((4, most, LANES), np.uint64),
+        np.zeros((max(beats) * units * NINE, LANES), np.uint64),
+        np.zeros((rows, LANES), np.uint64),
+        np.zeros((net.lgap_map.pixels.bit_length() + 1, LANES), np.uint64),
+        np.zeros((plan.slots * NINE * units, LANES), np.uint64),
+    )
+
+
+def _run(
+    plan: Plan,
+    program: Program,
+    state: State,
+    images: np.ndarray,
+    seen: int,
+    done: Done | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n, words, units) uint64 latents, (n,) int64 classes."""
+    net, m, units = plan.network, state.memories, program.geometry.units
+    images = np.asarray(images)
+    if images.dtype != np.uint8 or images.shape[1:] != net.image_shape:
+        raise ImageError(
+            f"images of {net.name} must be uint8 of shape (n, *{net.image_shape}), not "
+            f"{images.dtype} of shape {images.shape}"
+        )
+    count = len(images)
+    pixels = np.ascontiguousarray(images).reshape(count, net.maps[0].pixels, net.image_channels)
+    words, table = pixel_words(program, m.threshold), runs(plan)
+    weights = Weights(
+        _rows(m.weights_fe, [(program.latent, net.latent)], units),
+        _rows(
+            m.cls_top, [(program.hidden, net.hidden), (program.output, COPIES * net.classes)], units
+        ),
+        m.weights_lgap,
+    )
+    latents = np.zeros((-(-count // LANES), plan.replay.words * units, LANES), np.uint64)
+    out = np.zeros(count, np.int64)
+
+    def work(first: int) -> int:
+        own = slice(first, min(first + SHARE, count))
+        blocks = slice(first // LANES, -(-own.stop // LANES))
+        classify(
+            program,
+            table,
+            weights,
+            _room(plan, units),
+            words,
+            pixels[own],
+            seen,
+            latents[blocks],
+            out[own],
+        )
+        return own.stop - first
+
+    with ThreadPoolExecutor(cores()) as pool:
+        for n in pool.map(work, range(0, count, SHARE)):
+            if done:
+                done(n)
+    words = latents.transpose(0, 2, 1).reshape(-1, plan.replay.words, units)
+    return words[:count], out
+
+
+def latents(
+    plan: Plan,
+    program: Program,
+    state: State,
+    images: np.ndarray,
+    done: Done | None = None,
+) -> np.ndarray:
+    """(n, latent) uint8 bits."""
+    words, _ = _run(plan, program, state, images, 0, done)
+    width = plan.replay.words * plan.target.channels
+    bits = unpack_words(words, plan.target.channels).reshape(len(words), width)
+    return bits[:, : plan.network.latent]
+
+
+def predict(
+    plan: Plan,
+    program: Program,
+    state: State,
+    images: np.ndarray,
+    done: Done | None = None,
+) -> np.ndarray:
+    """(n,) int64 classes, 0 while none was seen."""
+    return _run(plan, program, state, images, int(state.scalars[Scalar.SEEN]), done)[1]

@@ -1,0 +1,338 @@
+"""Eight images side by side, from pixels to classes; a word of each of them is a lane of Words.
+
+Rows of weights are words in nines, window words in the same order; a layer's bit is 1 where few
+enough products of the two are -1. Those are ones of x ^ w, counted nine words at a time with less
+than a population count a word. Let q_k be the parity of the first k + 1 of the words x_i ^ w_i,
+bit by bit. With words k + 1 and k + 2 joins a full adder
+
+    q_k + (x_k+1 ^ w_k+1) + (x_k+2 ^ w_k+2) = q_k+2 + 2 carry,   carry = not q_k+2 if q_k+1 else q_k,
+
+so that nine words have ones(q_8) + 2 (ones of four carries). A parity of x ^ w is a parity of x's
+words ^ a parity of w's: `prefixes` of both are made beforehand, and one ^ gives any q. Words 2 and
+6 of the weights are complemented, which spares the `not`: the first and the third carry come out as
+they are, the others complemented, and COMPLEMENTS is what the sum then lacks.
+
+A map is (planes * (height + 2) * (width + 2), LANES): a plane is one uint64 of each pixel, framed
+by pads.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from xnoreplay.sim.common.jit import FULL, ONE, ZERO, kernel, low_bits, part
+from xnoreplay.sim.common.ops import conv_of
+from xnoreplay.sim.common.vectors import LANES, at_most, load, ones, splat, store
+
+NINE = 9
+COMPLEMENTS = 2 * 2 * 64
+
+
+class Run(NamedTuple):
+    """Filters of a convolution whose bits lie side by side in one word; a row of a table of int64."""
+
+    conv: int
+    group: int
+    first: int  # filter of the group
+    count: int
+    plane: int  # of the map it makes
+    bit: int  # where the first one's bit goes
+
+
+class Weights(NamedTuple):
+    """Rows of weights as `prefixes` of nines, and LGAP's kernels."""
+
+    features: np.ndarray  # (rows * units, 9) uint64
+    top: np.ndarray  # (rows * units, 9) uint64
+    lgap: np.ndarray  # (words * pixels, units) uint64
+
+
+class Room(NamedTuple):
+    """Where eight images are worked on."""
+
+    maps: np.ndarray  # (4, rows, LANES) uint64: three maps in turn, and one before pooling
+    window: np.ndarray  # (nines * 9, LANES) uint64
+    sums: np.ndarray  # (rows of weights, LANES) uint64
+    counter: np.ndarray  # (bits, LANES) uint64
+    file: np.ndarray  # (slots * 9 units, LANES) uint64, the vectors as in a lane's file
+
+
+def prefixes(rows: np.ndarray) -> np.ndarray:
+    """Parities of the first words of each nine: (n, 9) uint64, the same shape."""
+    coded = np.bitwise_xor.accumulate(rows, axis=1)
+    coded[:, [2, 6]] ^= FULL
+    return coded
+
+
+@part
+def _nine(window, k):
+    """Words of a window's k-th nine, which stay in registers while rows of weights pass."""
+    i = NINE * k
+    return (
+        load(window, i),
+        load(window, i + 1),
+        load(window, i + 2),
+        load(window, i + 3),
+        load(window, i + 4),
+        load(window, i + 5),
+        load(window, i + 6),
+        load(window, i + 7),
+        load(window, i + 8),
+    )
+
+
+@part
+def _choose(mask, a, b):
+    """Bits of a where the mask has ones, of b elsewhere: one instruction where there is one."""
+    return ((a ^ b) & mask) ^ b
+
+
+@part
+def _differences(x, w, i):
+    """Products of -1 of nine words with row i of the weights, less COMPLEMENTS."""
+    q0, q1, n2 = x[0] ^ splat(w[i, 0]), x[1] ^ splat(w[i, 1]), x[2] ^ splat(w[i, 2])
+    q3, q4, q5 = x[3] ^ splat(w[i, 3]), x[4] ^ splat(w[i, 4]), x[5] ^ splat(w[i, 5])
+    n6, q7, q8 = x[6] ^ splat(w[i, 6]), x[7] ^ splat(w[i, 7]), x[8] ^ splat(w[i, 8])
+    carries = ones(_choose(q1, n2, q0)) + ones(_choose(q5, n6, q4))
+    complemented = ones(_choose(q3, q4, n2)) + ones(_choose(q7, q8, n6))
+    twos = carries - complemented
+    return ones(q8) + (twos + twos)
+
+
+@part
+def _put(window, i, value):
+    """Word i of a window, as `prefixes` have it but for the complements."""
+    if i % NINE:
+        value = value ^ load(window, i - 1)
+    store(window, i, value)
+
+
+@part
+def _add_nines(window, nines, stop, w, row, rows, sums):
+    """Differences of rows over their first `stop` nines: (rows, LANES)."""
+    for k in range(stop):
+        x = _nine(window, k)
+        for f in range(rows):
+            count = _differences(x, w, row + f * nines + k)
+            if k:
+                count = count + load(sums, f)
+            store(sums, f, count)
+
+
+@part
+def _word(window, nines, w, row, rows, sums, first, limit, bit, shift, skip):
+    """Bits of at most 64 rows, the first one's at `bit`; `sums` has their other nines from `first`.
+
+    A skip's bit of 1 raises the limit by `shift`, a bit of 0 lowers it; shift 0: there is no skip.
+    """
+    x = _nine(window, nines - 1)
+    word = splat(ZERO)
+    for f in range(rows):
+        count = _differences(x, w, row + f * nines + nines - 1)
+        if nines > 1:
+            count = count + load(sums, first + f)
+        own = ONE << np.uint64(bit + f)
+        if shift:
+            raised = at_most(count, limit + shift, own) & skip
+            word = word | raised | at_most(count, limit - shift, own)
+        else:
+            word = word | at_most(count, limit, own)
+    return word
+
+
+@part
+def _enter(op, g, words, images, first, wide, target):
+    """Thermometer bits of eight images, the last one repeated; `words` as in `pixel_words`."""
+    inner = wide - 2
+    area = (op.pixels // inner + 2) * wide
+    for p in range(op.pixels):
+        at = (p // inner + 1) * wide + p % inner + 1
+        for w in range(op.words):
+            for u in range(g.units):
+                row = target[(w * g.units + u) * area + at]
+                for lane in range(LANES):
+                    pixel = images[min(first + lane, images.shape[0] - 1), p]
+                    bits = words[0, pixel[0], w, u]
+                    for c in range(1, words.shape[0]):
+                        bits |= words[c, pixel[c], w, u]
+                    row[lane] = bits
+
+
+@part
+def _frame(op, g, source):
+    """Pads around the map that a convolution reads."""
+    high, wide = op.height + 2, op.width + 2
+    for plane in range(op.source_words * g.units):
+        last = plane // g.units % op.beats == op.beats - 1
+        valid = op.last_channels if last else g.channels
+        pad = splat(low_bits(valid - 64 * (plane % g.units)) if op.pad_bit else ZERO)
+        first = plane * high * wide
+        for x in range(wide):
+            store(source, first + x, pad)
+            store(source, first + (high - 1) * wide + x, pad)
+        for y in range(high):
+            store(source, first + y * wide, pad)
+            store(source, first + y * wide + wide - 1, pad)
+
+
+@part
+def _look(op, g, source, group, y, x, window):
+    """The window around a pixel, words in the order of the weights."""
+    high, wide, i = op.height + 2, op.width + 2, 0
+    for beat in range(op.beats):
+        for tap in range(9):
+            for u in range(g.units):
+                plane = (group * op.beats + beat) * g.units + u
+                at = (plane * high + y + tap // 3) * wide + x + tap % 3
+                _put(window, i, load(source, at))
+                i += 1
+
+
+@part
+def _convolve(op, g, runs, begin, w, source, earlier, target, r):
+    """A convolution before pooling, from run `begin` on; returns the run past its last."""
+    filters, nines = op.group_tiles * op.lanes, op.beats * g.units
+    limit = 9 * g.channels * op.beats - op.threshold - COMPLEMENTS * nines
+    area, wide = (op.height + 2) * (op.width + 2), op.width + 2
+    for group in range(op.tiles // op.group_tiles):
+        end, rows = begin, 0
+        while end < runs.shape[0] and runs[end, 0] == op.index and runs[end, 1] == group:
+            rows += runs[end, 3]
+            end += 1
+        first = (op.weight_base + group * filters * op.beats) * g.units
+        for pixel in range(op.height * op.width):
+            y, x = pixel // op.width, pixel % op.width
+            _look(op, g, source, group, y, x, r.window)
+            _add_nines(r.window, nines, nines - 1, w, first, rows, r.sums)
+            for n in range(begin, end):
+                f, count, plane, bit = runs[n, 2], runs[n, 3], runs[n, 4], runs[n, 5]
+                at = plane * area + (y + 1) * wide + x + 1
+                word = _word(
+                    r.window,
+                    nines,
+                    w,
+                    first + f * nines,
+                    count,
+                    r.sums,
+                    f,
+                    limit,
+                    bit,
+                    op.skip_shift,
+                    load(earlier, at),
+                )
+                store(target, at, word | load(target, at) if bit else word)
+        begin = end
+    return begin
+
+
+@part
+def _pool(op, planes, source, target):
+    """OR of four pixels."""
+    high, wide = op.height // 2, op.width // 2
+    for plane in range(planes):
+        for pixel in range(high * wide):
+            y, x = pixel // wide, pixel % wide
+            at = (plane * (op.height + 2) + 2 * y + 1) * (op.width + 2) + 2 * x + 1
+            below = at + op.width + 2
+            upper = load(source, at) | load(source, at + 1)
+            lower = load(source, below) | load(source, below + 1)
+            store(target, (plane * (high + 2) + y + 1) * (wide + 2) + x + 1, upper | lower)
+
+
+@part
+def _lgap(op, g, kernels, wide, source, r):
+    """Average and depthwise bits into the file, from counters of one bit a Words.
+
+    2 n >= pixels where n + start reaches 2^top, the counter's last bit.
+    """
+    top = 0
+    while 1 << top < op.pixels:
+        top += 1
+    start = (1 << top) - (op.pixels + 1) // 2
+    inner = wide - 2
+    area = (op.pixels // inner + 2) * wide
+    for w in range(op.words):
+        valid = op.last_channels if w == op.words - 1 else g.channels
+        for u in range(g.units):
+            for path in range(2):
+                for k in range(top + 1):
+                    store(r.counter, k, splat(FULL if start >> k & 1 else ZERO))
+                for p in range(op.pixels):
+                    at = (w * g.units + u) * area + (p // inner + 1) * wide + p % inner + 1
+                    carry = load(source, at)
+                    if path:
+                        carry = carry ^ splat(~kernels[w * op.pixels + p, u])
+                    for k in range(top + 1):
+                        count = load(r.counter, k)
+                        store(r.counter, k, count ^ carry)
+                        carry = count & carry
+                bits = load(r.counter, top) & splat(low_bits(valid - 64 * u))
+                store(r.file, (path * op.words + w) * g.units + u, bits)
+
+
+@part
+def _look_at_vector(op, g, r):
+    """The window of a dense layer: its source in the file, zeros past its last tap."""
+    first, used = op.source_slot * 9 * g.units, ((op.beats - 1) * 9 + op.last_taps) * g.units
+    for i in range(op.beats * 9 * g.units):
+        _put(r.window, i, load(r.file, first + i) if i < used else splat(ZERO))
+
+
+@part
+def _dense(op, g, w, r):
+    """A dense layer from and to the file."""
+    nines = op.beats * g.units
+    limit = ((op.beats - 1) * 9 + op.last_taps) * g.channels - op.threshold - COMPLEMENTS * nines
+    _look_at_vector(op, g, r)
+    for n in range(-(-op.rows // g.channels)):
+        for u in range(g.units):
+            first = n * g.channels + 64 * u
+            rows = max(0, min(64, g.channels, op.rows - first))
+            row = (op.weight_base + first * op.beats) * g.units
+            _add_nines(r.window, nines, nines - 1, w, row, rows, r.sums)
+            word = _word(r.window, nines, w, row, rows, r.sums, 0, limit, 0, 0, splat(ZERO))
+            store(r.file, (op.destination_word + n) * g.units + u, word)
+
+
+@part
+def _best(op, g, w, r, seen, out):
+    """The class of the fewest differences over both copies, the first of equals: (n,) int64."""
+    nines = op.beats * g.units
+    _look_at_vector(op, g, r)
+    _add_nines(r.window, nines, nines, w, op.weight_base * g.units, 2 * seen, r.sums)
+    for lane in range(out.shape[0]):
+        least, out[lane] = np.int64(0), 0
+        for label in range(seen):
+            total = np.int64(r.sums[2 * label, lane]) + np.int64(r.sums[2 * label + 1, lane])
+            if label == 0 or total < least:
+                least, out[lane] = total, label
+
+
+@kernel
+def classify(pr, runs, w, r, words, images, seen, latents, out):
+    """Latents and predictions of (n, pixels, channels) images; needs no interpreter lock.
+
+    latents (ceil(n / LANES), words * units, LANES) uint64; out (n,) int64, where classes were seen.
+    """
+    g = pr.geometry
+    for block in range(latents.shape[0]):
+        first, run = LANES * block, 0
+        op = conv_of(pr.convs, 0)
+        _enter(pr.input, g, words, images, first, op.width + 2, r.maps[0])
+        for n in range(pr.convs.shape[0]):
+            op = conv_of(pr.convs, n)
+            source, earlier, target = r.maps[n % 3], r.maps[(n + 2) % 3], r.maps[(n + 1) % 3]
+            _frame(op, g, source)
+            if op.pool:
+                run = _convolve(op, g, runs, run, w.features, source, earlier, r.maps[3], r)
+                _pool(op, op.destination_words * g.units, r.maps[3], target)
+            else:
+                run = _convolve(op, g, runs, run, w.features, source, earlier, target, r)
+        wide = (op.width // 2 if op.pool else op.width) + 2
+        _lgap(pr.lgap, g, w.lgap, wide, r.maps[pr.convs.shape[0] % 3], r)
+        _dense(pr.latent, g, w.features, r)
+        for i in range(latents.shape[1]):
+            store(latents[block], i, load(r.file, pr.latent.destination_word * g.units + i))
+        if seen:
+            _dense(pr.hidden, g, w.top, r)
+            _best(pr.output, g, w.top, r, seen, out[first : first + LANES])

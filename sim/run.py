@@ -1,0 +1,540 @@
+"""The way in: a plan, a bundle and commands -> results.
+
+>>> from xnoreplay.spec import bundle, plan, presets
+>>> tiny = presets.load("tiny")
+>>> chip = Simulator(plan.compile(tiny.network, tiny.target), bundle.random(tiny.network, 0))
+>>> _ = chip.arrive(2)
+>>> chip.insert(np.zeros(tiny.network.image_shape, np.uint8), 1).events
+[(236, 'insert', 0, 1)]
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from xnoreplay.sim import preload
+from xnoreplay.sim.common import counters, ops, proxies
+from xnoreplay.sim.common.counters import Event, Mem
+from xnoreplay.sim.common.phase_counters import Ledger
+from xnoreplay.sim.common.state import SCALARS, Scalar, State
+from xnoreplay.sim.fast import images as fast
+from xnoreplay.sim.fast import replay as fast_replay
+from xnoreplay.sim.fast.replay import KINDS, Log
+from xnoreplay.sim.functional import data_sets as functional
+from xnoreplay.sim.session import Session, Watch
+from xnoreplay.sim.step import trace as recording
+from xnoreplay.sim.step.registers import ports
+from xnoreplay.sim.step.registers import registers as clocked
+from xnoreplay.sim.step.sequencer import Kind, run
+from xnoreplay.spec import commands, registers
+from xnoreplay.spec import snapshot as snapshots
+from xnoreplay.spec.bits import pack_bytes
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, require, unknown
+from xnoreplay.spec.image import vector_words
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.reference import Classifier, Random, check_image
+from xnoreplay.spec.registers import Register
+from xnoreplay.spec.snapshot import Snapshot
+
+
+class Registers(NamedTuple):
+    """Architectural registers as the host reads them."""
+
+    prediction: int
+    seen: int
+    quota: int
+    staged: int
+    refused: int
+    lfsr_walk: int
+    lfsr_error: int
+    lfsr_update: int
+    finished: int
+    stale: int
+
+
+REGISTERS = {
+    Register.SEEN: Scalar.SEEN,
+    Register.QUOTA: Scalar.QUOTA,
+    Register.STAGED: Scalar.STAGED,
+    Register.LFSR_WALK: Scalar.WALK,
+    Register.LFSR_ERROR: Scalar.ERROR,
+    Register.LFSR_UPDATE: Scalar.UPDATE,
+}
+"""Where the registers that a host writes are kept."""
+NEVER = (1 << 63) - 1  # a cycle that does not come
+
+
+@dataclass
+class Result:
+    """What one command did.
+
+    phases : (name, value of `cycles` in its first cycle) of each phase
+    prediction : the class, of `infer`
+    refused : the command's sample was refused
+    finished : the command came to its end; false where it was aborted
+    events : (value of `cycles`, kind, slot, label), kind "evict", "insert" or "admit" in the cycle
+        the label is written; of `epoch` (value of `cycles`, "hit", index, label) in a check
+    trace : one line a cycle, if asked for
+    """
+
+    phases: list[tuple[str, int]] = field(default_factory=list)
+    prediction: int | None = None
+    refused: bool = False
+    finished: bool = True
+    events: list[tuple[int, str, int, int]] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+
+
+class Simulator:
+    """One chip, from power-on.
+
+    Parameters
+    ----------
+    plan, bundle : Plan, Bundle
+    mode : str
+        "fast" (a phase at a time) or "step" (a clock at a time).
+    trace : bool
+        Record a line a cycle; only stepping mode can.
+    random : Random, optional
+        States of the three 32-bit registers, as a host may write them after power-on.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        bundle: Bundle,
+        mode: str = "fast",
+        trace: bool = False,
+        random: Random | None = None,
+    ) -> None:
+        require.choice("mode", mode, ("fast", "step"))
+        if trace and mode == "fast":
+            raise SpecError("a trace must come from mode 'step', not 'fast'")
+        self.plan, self.bundle, self.mode = plan, bundle, mode
+        self._state = State(plan)
+        self._state.load(bundle)
+        random = random or Random()
+        lfsrs = [Scalar.WALK, Scalar.ERROR, Scalar.UPDATE]
+        self._state.scalars[lfsrs] = random.walk, random.error, random.update
+        self._program = ops.program(plan)
+        g = self._program.geometry
+        beats = max(op.beats for op in plan.convolutions)
+        self._now, self._next = clocked(g, beats), clocked(g, beats)
+        self._scratch = fast.scratch(g, plan.convolutions)
+        self._ports = ports(g, len(counters.MEMORY_NAMES))
+        self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
+        self.ledger = Ledger(self._state.counters, plan.memories)
+        self._session = Session(
+            plan, self._program, self._state, len(self._trace.writes), self.ledger
+        )
+        self._imported = Classifier.load(bundle, plan.target).hidden
+        most = plan.replay.capacity + plan.replay.staging + 1
+        self._abort: int | None = None
+        self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
+
+    def watch(self, watch: Watch) -> None:
+        """Let somebody hear of each phase of the sessions that run in fast mode."""
+        self._session.watch = watch
+
+    # ------------------------------------------------------------------------- commands
+
+    def reset(self) -> None:
+        """A reset, at power-on or later: registers and counters begin anew, the replay memory is empty.
+
+        The other memories keep what they hold. A reset in the midst of a command is an `abort` of that
+        command in the cycle of the reset, then this.
+        """
+        self._state.reset()
+        self._abort = None
+        self.ledger.clear()
+
+    def infer(self, image: np.ndarray, gaps: np.ndarray | None = None) -> Result:
+        """Recognise one image; gaps (pixels,): cycles by which each pixel is offered late."""
+        phases = [*self._features(), ("hidden", Kind.HIDDEN, 0), ("output", Kind.OUTPUT, 0)]
+        result = self._run(phases, image=self._checked(image), gaps=gaps)
+        result.prediction = self.state.prediction
+        return result
+
+    def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
+        """Keep one new sample aside until the session ends."""
+        self._counted("stage")
+        label = commands.stage_label(label, self.plan.network.classes)
+        phases = [*self._features(), ("stage", Kind.STAGE, 0)]
+        return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
+
+    def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
+        """Remember one sample at once."""
+        self._counted("insert")
+        label = commands.insert_label(label, self.state.seen)
+        phases = [*self._features(), ("insert", Kind.INSERT, 0)]
+        return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
+
+    def enter_latent(self, latent: np.ndarray, label: int) -> Result:
+        """The last phase of `stage`, or of `insert` where there is no staging memory.
+
+        (latent,) bits take the place of those that an image would have left: for workloads whose
+        images are not at hand. The phases from image to latent are not run, nor counted.
+        """
+        self._counted("enter_latent")
+        if self.plan.replay.staging:
+            label = commands.stage_label(label, self.plan.network.classes)
+        else:
+            label = commands.insert_label(label, self.state.seen)
+        bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
+        words = vector_words([bits[None]], self.plan.target.channels)
+        self._state.write("act.latent", words[0])
+        last = ("stage", Kind.STAGE, 0) if self.plan.replay.staging else ("insert", Kind.INSERT, 0)
+        return self._run([last], label=label)
+
+    def remember(self, latents: np.ndarray, labels: np.ndarray) -> None:
+        """Fill the replay memory from slot 0, as a host may: (n, latent) bits, (n,) classes seen.
+
+        Raises
+        ------
+        SpecError
+            Where there are more than slots.
+        """
+        preload.remember(self.plan, self._state, latents, labels)
+
+    def arrive(self, seen: int) -> Result:
+        """Announce how many classes there are now, at least as many as before."""
+        self._counted("arrive")
+        seen = commands.arriving(seen, self.state.seen, self.plan.network.classes)
+        self._state.scalars[Scalar.SEEN] = seen
+        return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
+
+    def rebalance(self) -> Result:
+        """End a session."""
+        self._counted("rebalance")
+        phases = [("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)]
+        if self.plan.replay.staging:
+            phases.append(("admit", Kind.ADMIT, 0))
+        return self._run(phases)
+
+    def epoch(self) -> Result:
+        """Walk every remembered and staged sample once."""
+        self._counted("epoch")
+        return self._run([("epoch", Kind.EPOCH, 0)])
+
+    def retrain(self, done: functional.Done | None = None) -> Result:
+        """One session: learn from every remembered and staged latent; `done` hears of each epoch."""
+        self._counted("retrain")
+        commands.check_retrain(self.state.seen)
+        frequencies = self._session.frequencies()
+        mode, stop = self._begin()
+        result = Result()
+        result.finished = self._session.run(
+            frequencies, mode, result.phases, result.trace, stop, done
+        )
+        self._state.scalars[Scalar.FINISHED] = result.finished
+        return result
+
+    def restore(self) -> Result:
+        """Count the labels anew after the host has written them; refused where one is of no class seen.
+
+        Once the host has written what `spec.registers.STALES` names, or a restore was aborted or
+        refused, only `infer` and this are taken until one has come to its end unrefused.
+        """
+        self._state.scalars[Scalar.STALE] = 1
+        result = self._run([("restore", Kind.RESTORE, 0)])
+        self._state.scalars[Scalar.STALE] = not result.finished or result.refused
+        return result
+
+    def abort(self, cycles: int) -> None:
+        """Abort the next command after so many cycles, at least 1, as a write of ABORT does.
+
+        What is in a pipeline is lost; memories, registers and counters stay as they are then. A
+        command that is over by then comes to its end.
+        """
+        require.positive("cycles", cycles)
+        self._abort = cycles
+
+    # ---------------------------------------------------------------------------- state
+
+    @property
+    def state(self) -> Registers:
+        scalars = self._state.scalars
+        first = scalars[: Scalar.VISITED].tolist()
+        return Registers(*first, int(scalars[Scalar.FINISHED]), int(scalars[Scalar.STALE]))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Every counter of the chip, in the order of its registers."""
+        return counters.named(self._state.counters, self.plan.memories)
+
+    def proxies(self) -> proxies.Integers:
+        """The proxies; of a frozen hidden layer the bundle's, whose signs the chip holds."""
+        learned = proxies.read(self._state)
+        frozen = not self.plan.target.hidden_learns
+        return learned._replace(hidden=self._imported) if frozen else learned
+
+    @property
+    def cycles(self) -> int:
+        """Clock cycles of commands so far; the chip's counter shows them modulo 2^48."""
+        return int(self._state.counters.events[Event.CYCLES])
+
+    def memories(self) -> dict[str, np.ndarray]:
+        """(depth * count, width) uint8 bits by name; lane.file's row is lane * slots + slot."""
+        return {name: self._state.bits(name) for name in self._state.names()}
+
+    def memory_ints(self, name: str) -> list[int]:
+        """A memory's rows as integers, bit i worth 2^i."""
+        rows = pack_bytes(self._state.bits(name))
+        return [int.from_bytes(row.tobytes(), "little") for row in rows]
+
+    def write(self, memory: str, rows: np.ndarray) -> None:
+        """Replace a memory's first rows by (n, width) bits, past every port."""
+        bits = self._state.bits(memory)
+        bits[: len(rows)] = rows
+        self._state.write(memory, bits)
+
+    def preload(self, latents, labels, new=None, new_labels=()) -> None:
+        """Put samples into the replay memory, and new ones into the staging memory, past every port.
+
+        latents, new (n, latent) bits; labels, new_labels (n,). Both memories hold nothing else.
+        """
+        self.remember(latents, labels)
+        if new is not None:
+            preload.hold(self.plan, self._state, new, new_labels)
+
+    def count_from(self, values: dict[str, int]) -> None:
+        """Let counters, by name, stand at these values, as a test bench may set the chip's.
+
+        They wrap at 2^48. `ledger` begins anew.
+        """
+        counters.put(self._state.counters, values)
+        self.ledger.clear()
+
+    def flip(self, memory: str, row: int, bit: int) -> None:
+        """A fault: change one bit."""
+        self._state.flip(memory, row, bit)
+
+    def dump(self, path: Path) -> None:
+        """Write all that this object holds, counters too, to an npz file, whole or not at all.
+
+        What a host can read of a chip and give back to it is a `snapshot`.
+        """
+        self._state.save(path)
+
+    def load(self, path: Path) -> None:
+        """Continue from a file of `dump`, of a chip of the same plan."""
+        self._state.restore(path)
+        self.ledger.clear()
+
+    # ------------------------------------------------------------------------- the host
+
+    def write_register(self, register: Register, value: int) -> None:
+        """Write a control register as the host does while the chip is idle.
+
+        Raises
+        ------
+        SpecError
+            For a register that the host does not write, or a value that the chip answers SLVERR.
+        """
+        legal = registers.writable(self.plan.memories)
+        require.choice("register", register, legal)
+        value = require.whole(register.name, value)
+        values = legal[register]
+        require.between(register.name, value, values.start, values.stop - 1)
+        self._state.scalars[REGISTERS[register]] = value
+        self._written(register)
+
+    def snapshot(self) -> Snapshot:
+        """What a host reads of the idle chip, to restore it after power-off.
+
+        Raises
+        ------
+        SpecError
+            While the counts are stale: what the host has written is then not what the chip goes by.
+        """
+        self._counted("a snapshot")
+        names = [w.memory.name for w in snapshots.windows(self.plan)]
+        scalars = self._state.scalars
+        return Snapshot(
+            {name: self._state.bits(name) for name in names},
+            {r: int(scalars[REGISTERS[r]]) for r in registers.writable(self.plan.memories)},
+        )
+
+    def resume(self, snapshot: Snapshot) -> Result:
+        """Write back a snapshot as a host does and count the labels; the result of that `restore`.
+
+        PREDICTION, the last command's status and the event counters are not part of a snapshot.
+
+        Raises
+        ------
+        SpecError
+            For a snapshot that is not of this chip, or of a state that no chip comes to.
+        """
+        snapshots.check(self.plan, snapshot)
+        for name, bits in snapshot.memories.items():
+            if name not in registers.READ_ONLY:
+                self._state.write(name, bits)
+                self._written(name)
+        for register, value in snapshot.registers.items():
+            self.write_register(register, value)
+        return self.restore()
+
+    def read_row(self, memory: str, row: int) -> int:
+        """A row of a memory through the host's window, bit i worth 2^i."""
+        self._window(memory, row)
+        return int.from_bytes(pack_bytes(self._state.bits(memory)[row]).tobytes(), "little")
+
+    def write_row(self, memory: str, row: int, value: int) -> None:
+        """Write a row of a memory through the host's window; bits past its width are dropped.
+
+        Raises
+        ------
+        SpecError
+            For a memory without a window, a row it lacks, or one that the host only reads.
+        """
+        width = self._window(memory, row).width
+        if memory in registers.READ_ONLY:
+            raise SpecError(f"memory must be one that the host writes, not {memory!r}")
+        bits = self._state.bits(memory)
+        bits[row] = int(value) >> np.arange(width, dtype=object) & 1
+        self._state.write(memory, bits)
+        self._written(memory)
+
+    def _window(self, memory: str, row: int) -> Memory:
+        known = {w.memory.name: w.memory for w in registers.windows(self.plan.memories)}
+        if memory not in known:
+            raise unknown("memory", memory, known)
+        require.between(f"row of {memory}", row, 0, known[memory].depth - 1)
+        return known[memory]
+
+    def _written(self, what: str | Register) -> None:
+        if what in registers.STALES:
+            self._state.scalars[Scalar.STALE] = 1
+
+    def _counted(self, command: str) -> None:
+        """The chip answers SLVERR to a command that needs the counts while they are stale."""
+        commands.check_counted(command, self._state.scalars[Scalar.STALE])
+
+    # ---------------------------------------------------------------------- data sets
+
+    def latents(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
+        """(n, latent) bits of (n, height, width, channels) images; changes nothing.
+
+        `done` is called with numbers of images, as they are done.
+        """
+        return functional.latents(self.plan, self._program, self._state, images, done)
+
+    def predict(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
+        """(n,) int64 predicted classes among those seen; changes nothing; `done` as above."""
+        return functional.predict(self.plan, self._program, self._state, images, done)
+
+    # ------------------------------------------------------------------------ internals
+
+    def _features(self) -> list[tuple[str, Kind, int]]:
+        convs = [(op.name, Kind.CONV, op.index) for op in self.plan.convolutions]
+        return [
+            ("input", Kind.INPUT, 0),
+            *convs,
+            ("lgap", Kind.LGAP, 0),
+            ("latent", Kind.LATENT, 0),
+        ]
+
+    def _checked(self, image: np.ndarray) -> np.ndarray:
+        return check_image(self.plan.network, image)
+
+    def _run(self, phases, image=None, gaps=None, label: int = 0) -> Result:
+        net = self.plan.network
+        pixels = np.zeros((1, 1), np.uint8)
+        if image is not None:
+            pixels = image.reshape(-1, net.image_channels)
+        late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
+        if late.shape != (len(pixels),) or (late < 0).any():
+            raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a pixel")
+        mode, stop = self._begin()
+        self._log.count[0] = 0
+        result = Result()
+        operate = self._fast if mode == "fast" else self._step
+        for name, kind, index in phases:
+            if self.cycles < stop:
+                result.phases.append((name, self.cycles))
+                result.finished = operate(name, kind, index, label, pixels, late, result, stop)
+                self.ledger.charge(name)
+            else:
+                result.finished = False
+        self._state.scalars[Scalar.FINISHED] = result.finished
+        result.refused = bool(self.state.refused)
+        for cycle, kind, slot, owner in self._log.rows[: self._log.count[0]].tolist():
+            result.events.append((cycle, KINDS[kind], slot, owner))
+        return result
+
+    def _begin(self) -> tuple[str, int]:
+        """A command is taken: how it runs, and the cycle at which it is aborted."""
+        scalars = self._state.scalars
+        scalars[Scalar.REFUSED] = scalars[Scalar.FINISHED] = 0
+        abort, self._abort = self._abort, None
+        if abort is None:
+            return self.mode, NEVER
+        return "step", self.cycles + abort
+
+    def _step(self, name, kind, index, label, pixels, gaps, result, stop) -> bool:
+        now, following, c = self._now, self._next, self._state.counters
+        now.all[:] = 0
+        now.s[:SCALARS] = self._state.scalars
+        following.all[:] = now.all
+        done = False
+        while not done and self.cycles < stop:
+            first = self.cycles
+            self._trace.count[0] = 0
+            done = run(
+                self._program,
+                kind,
+                index,
+                label,
+                pixels,
+                gaps,
+                self._state.memories,
+                c,
+                self._ports,
+                now,
+                following,
+                self._log,
+                self._trace,
+                stop,
+            )
+            result.trace += recording.lines(self._trace, self._program.geometry, first, name)
+        self._state.scalars[:] = now.s[:SCALARS]
+        return done
+
+    def _fast(self, _name, kind, index, label, pixels, gaps, _result, _stop) -> bool:
+        pr, m, c = self._program, self._state.memories, self._state.counters
+        g, k, scalars, log = pr.geometry, self._scratch, self._state.scalars, self._log
+        maps = ((m.ping, int(Mem.PING)), (m.pong, int(Mem.PONG)))  # numba is slow to type an Enum
+        match kind:
+            case Kind.INPUT:
+                fast.input_phase(pr.input, g, m, c, pixels, int(gaps.sum()))
+            case Kind.CONV:
+                (source, source_mem), (target, target_mem) = maps[index % 2], maps[1 - index % 2]
+                op = ops.Conv(*pr.convs[index].tolist())
+                fast.conv_phase(op, g, m, c, k, source, target, source_mem, target_mem)
+            case Kind.LGAP:
+                fast.lgap_phase(pr.lgap, g, m, c, k, *maps[pr.lgap.index % 2])
+            case Kind.LATENT:
+                fast.dense_phase(pr.latent, g, m, c, k)
+            case Kind.HIDDEN:
+                fast.dense_phase(pr.hidden, g, m, c, k)
+            case Kind.OUTPUT:
+                fast.output_phase(pr.output, g, m, c, scalars)
+            case Kind.STAGE:
+                fast_replay.stage_phase(pr.replay, m, c, scalars, label)
+            case Kind.INSERT:
+                fast_replay.insert_phase(pr.replay, g, m, c, scalars, label, log)
+            case Kind.QUOTA:
+                fast_replay.quota_phase(pr.replay, c, scalars)
+            case Kind.EVICT:
+                fast_replay.evict_phase(pr.replay, g, m, c, scalars, log)
+            case Kind.ADMIT:
+                fast_replay.admit_phase(pr.replay, g, m, c, scalars, log)
+            case Kind.EPOCH:
+                fast_replay.epoch_phase(pr.replay, g, m, c, scalars, log)
+            case Kind.RESTORE:
+                fast_replay.restore_phase(pr.replay, g, m, c, scalars)
+        return True

@@ -1,7 +1,0 @@
-"""Co-simulation: the Verilog beside the simulator, equal on every bit, counter and cycle."""
-
-from xnoreplay.flow.cosim.chip import optimisation, read_verilog
-from xnoreplay.flow.cosim.replays import replay
-from xnoreplay.flow.cosim.step import run
-
-__all__ = ["optimisation", "read_verilog", "replay", "run"]
