@@ -1,0 +1,230 @@
+"""What becomes of a sample of an image file before it enters the chip: one exact rule in integers.
+
+`convert` is the rule in Python; `c/xnoreplay_pixels.c` beside this file is the same function for a host without Python.
+`docs/pixels.md` says it in words, so that it can be written again.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from xnoreplay.spec.errors import ImageError, require, shown
+
+BYTE = 255
+FITS = ("crop", "pad", "stretch")
+LEAST_BITS, MOST_BITS = 8, 16
+
+
+class Layout(NamedTuple):
+    """Channels of a decoded image: their number, and the code that the C function knows them by."""
+
+    channels: int
+    code: int
+
+
+LAYOUTS = {
+    "grey": Layout(1, 0),
+    "grey+alpha": Layout(2, 1),
+    "rgb": Layout(3, 2),
+    "rgb+alpha": Layout(4, 3),
+    "cmyk": Layout(4, 4),
+}
+"""How the samples of one pixel follow each other. A sample of ``cmyk`` is the amount of ink: 0 is white paper."""
+
+
+@dataclass(frozen=True)
+class PixelSpec:
+    """How an image of any size becomes the pixels of a network.
+
+    Parameters
+    ----------
+    fit : str
+        ``"crop"``: the largest centred part of the network's proportions. ``"pad"``: the whole image, centred on
+        `background`. ``"stretch"``: the whole image, whatever its proportions.
+    background : int
+        Grey value, 0 to 255, around a padded image and below transparent pixels.
+    sample_bits : int
+        Bits that samples of 16-bit files use, 8 to 16: the upper eight of them are taken, and greater values count as the
+        greatest. A camera of 12 bits whose files hold 0 to 4095 has 12.
+    greatest : int
+        Greatest value of a pixel that enters the chip, 1 to 255; 0 is the least. Samples are scaled to it.
+
+    Raises
+    ------
+    SpecError
+        Where a field breaks a rule; the message states the rule and the value.
+    """
+
+    fit: str = "crop"
+    background: int = 0
+    sample_bits: int = MOST_BITS
+    greatest: int = BYTE
+
+    def __post_init__(self) -> None:
+        require.choice("fit", self.fit, FITS)
+        require.between("background", self.background, 0, BYTE)
+        require.between("sample_bits", self.sample_bits, LEAST_BITS, MOST_BITS)
+        require.between("greatest", self.greatest, 1, BYTE)
+
+
+class Frame(NamedTuple):
+    """Rows or columns of an image beside those of the canvas that is resized.
+
+    The canvas has `size` rows; row 0 of the image is its row `start`, which is negative where rows are cut away.
+    """
+
+    size: int
+    start: int
+
+
+def frames(fit: str, height: int, width: int, rows: int, columns: int) -> tuple[Frame, Frame]:
+    """The canvas of an image, as frames of its rows and of its columns.
+
+    Parameters
+    ----------
+    fit : str
+        One of `FITS`.
+    height, width : int
+        Of the image, in pixels.
+    rows, columns : int
+        Of the network's input, in pixels.
+
+    >>> frames("crop", 10, 20, 8, 8), frames("pad", 10, 20, 8, 8)
+    ((Frame(size=10, start=0), Frame(size=10, start=-5)), (Frame(size=20, start=5), Frame(size=20, start=0)))
+    """
+    wide, tall = width * rows > height * columns, width * rows < height * columns
+    tall_to, wide_to = height, width
+    if fit == "crop" and wide:
+        wide_to = max(1, height * columns // rows)
+    elif fit == "crop" and tall:
+        tall_to = max(1, width * rows // columns)
+    elif fit == "pad" and wide:
+        tall_to = -(-width * rows // columns)
+    elif fit == "pad" and tall:
+        wide_to = -(-height * columns // rows)
+    return _centred(height, tall_to), _centred(width, wide_to)
+
+
+def _centred(whole: int, size: int) -> Frame:
+    return Frame(size, (size - whole) // 2 if size >= whole else -((whole - size) // 2))
+
+
+def convert(
+    samples: np.ndarray, layout: str, spec: PixelSpec, image_shape: tuple[int, int, int]
+) -> np.ndarray:
+    """The pixels that enter the chip, from the samples of one decoded image.
+
+    In this order: 16-bit samples to eight bits; ink to light; transparent pixels onto the background; grey, or YCbCr of
+    ITU-R BT.601 as in JPEG; the fit; the floor of the mean over the area that each output pixel covers; the range.
+
+    Parameters
+    ----------
+    samples : (height, width, channels) uint8 or uint16
+        As a decoder gives them, channels in the order of the layout.
+    layout : str
+        One of `LAYOUTS`.
+    spec : PixelSpec
+    image_shape : tuple of int
+        (rows, columns, 1 or 3) of the network, `NetworkSpec.image_shape`.
+
+    Returns
+    -------
+    image_shape uint8
+        Grey, or Y, Cb and Cr.
+
+    Raises
+    ------
+    ImageError
+        Where the samples do not have the layout's shape, or are of another type.
+
+    >>> half = np.array([[[0], [255]], [[10], [21]]], np.uint8)
+    >>> convert(half, "grey", PixelSpec(), (1, 1, 1)).item()
+    71
+    """
+    _check(samples, layout)
+    rows, columns, channels = image_shape
+    light = _light(_to_bytes(samples, spec.sample_bits), layout, spec.background)
+    values = _colour(light, channels)
+    back = _colour(np.full((1, 1, 1), spec.background, np.int64), channels)
+    down, across = frames(spec.fit, values.shape[0], values.shape[1], rows, columns)
+    by_row = _weights(down, values.shape[0], rows)
+    by_column = _weights(across, values.shape[1], columns)
+    # Sums of at most 255 times the canvas's pixels, below 2^53: exact in double precision.
+    sums = np.einsum("iy,yxc->ixc", by_row, values.astype(np.float64))
+    sums = np.einsum("jx,ixc->ijc", by_column, sums).astype(np.int64)
+    total = down.size * across.size
+    covered = by_row.sum(1).astype(np.int64)[:, None] * by_column.sum(1).astype(np.int64)[None, :]
+    means = (sums + (total - covered)[..., None] * back) // total
+    return ((means * spec.greatest + BYTE // 2) // BYTE).astype(np.uint8)
+
+
+def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
+    """Full-range YCbCr (ITU-R BT.601, as in JPEG) in integers of eight bits of fraction.
+
+    Parameters
+    ----------
+    rgb : (..., 3) integers, 0 to 255
+
+    Returns
+    -------
+    (..., 3) of the same type
+
+    >>> to_ycbcr(np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], np.uint8)).tolist()
+    [[0, 128, 128], [255, 128, 128], [77, 85, 255]]
+    """
+    r, g, b = np.moveaxis(rgb, -1, 0).astype(np.int32)
+    y = (77 * r + 150 * g + 29 * b + 128) >> 8
+    cb = (128 * 256 - 43 * r - 85 * g + 128 * b + 128) >> 8
+    cr = (128 * 256 + 128 * r - 107 * g - 21 * b + 128) >> 8
+    return np.stack([y, cb, cr], axis=-1).clip(0, BYTE).astype(rgb.dtype)
+
+
+def _check(samples: np.ndarray, layout: str) -> None:
+    require.choice("layout", layout, tuple(LAYOUTS))
+    channels = LAYOUTS[layout].channels
+    if samples.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"samples must be uint8 or uint16, not {samples.dtype}")
+    if samples.ndim != 3 or samples.shape[2] != channels or not samples.size:
+        raise ImageError(
+            f"an image of layout {layout!r} must have the shape (height, width, {channels}), "
+            f"not {shown(samples.shape)}"
+        )
+
+
+def _to_bytes(samples: np.ndarray, bits: int) -> np.ndarray:
+    """(..., channels) int64, 0 to 255."""
+    wide = samples.astype(np.int64)
+    if samples.dtype == np.uint8:
+        return wide
+    return np.minimum(wide >> bits - LEAST_BITS, BYTE)
+
+
+def _light(samples: np.ndarray, layout: str, background: int) -> np.ndarray:
+    """(..., 1 or 3) int64: grey or red, green, blue, without ink and alpha."""
+    if layout == "cmyk":
+        return ((BYTE - samples[..., :3]) * (BYTE - samples[..., 3:]) + BYTE // 2) // BYTE
+    if not layout.endswith("alpha"):
+        return samples
+    alpha = samples[..., -1:]
+    return (samples[..., :-1] * alpha + background * (BYTE - alpha) + BYTE // 2) // BYTE
+
+
+def _colour(light: np.ndarray, channels: int) -> np.ndarray:
+    """(..., channels) int64: grey where the network has one channel, else YCbCr."""
+    if channels == 1:
+        return light if light.shape[-1] == 1 else to_ycbcr(light)[..., :1]
+    return to_ycbcr(np.broadcast_to(light, (*light.shape[:-1], 3)))
+
+
+def _weights(frame: Frame, rows: int, outputs: int) -> np.ndarray:
+    """(outputs, rows) float64: how much of each output row an image row covers, in units of 1/outputs row.
+
+    Output i covers the canvas from i size / outputs to (i + 1) size / outputs. The weights of an output add up to the
+    canvas's size, but for what lies outside the image.
+    """
+    i = np.arange(outputs)[:, None]
+    y = np.arange(rows)[None, :] + frame.start
+    ends = np.minimum((i + 1) * frame.size, (y + 1) * outputs)
+    starts = np.maximum(i * frame.size, y * outputs)
+    return np.maximum(ends - starts, 0).astype(np.float64)
