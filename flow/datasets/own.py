@@ -1,0 +1,580 @@
+"""A user's own images: found in a folder, a NumPy archive or Parquet files, and brought to a network's shape.
+
+`listing` finds samples, labels and classes without decoding an image. `prepare` decodes and converts them once, sample
+by sample, into an array on disk that every later command maps into memory.
+"""
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from xnoreplay.flow.datasets import image_files
+from xnoreplay.flow.datasets.image_files import SUFFIXES
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec import caches, limits, pixels, reading
+from xnoreplay.spec.errors import ImageError, SpecError, ToolError, shown
+from xnoreplay.spec.machine import cores
+from xnoreplay.spec.pixels import PixelSpec
+
+TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+"""Folders of a split, and first words of Parquet files, in the order in which they are looked for."""
+TEST_STRIDE = 4
+CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
+AHEAD = 64  # images that are decoded beside each other
+FORMAT = 1  # of prepared arrays; another one is made anew
+NAMES = ("class_names", "classes", "label_names")
+"""Arrays of an archive that name the classes."""
+IMAGE_COLUMNS, LABEL_COLUMNS = (
+    ("image", "img", "pixel_values"),
+    ("label", "labels", "fine_label", "class"),
+)
+
+Samples = Iterator[tuple[np.ndarray, str]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a data set holds, before its images are decoded.
+
+    name : of the folder or file
+    classes : names, in order of their labels
+    labels : (n,) int64
+    is_test : (n,) bool
+    stamp : SHA-256 that changes with what is there
+    samples : decodes all samples in order: pairs of samples and layout, as `image_files.decoded` gives them
+    place : says where sample i lies, for a sentence
+    notes : what a user should know
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    is_test: np.ndarray
+    stamp: str
+    samples: Callable[[], Samples]
+    place: Callable[[int], str]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set in a network's shape.
+
+    images : (n, height, width, channels) uint8, mapped from disk
+    notes : what a user should know, of the listing and of its images
+    """
+
+    listing: Listing
+    images: np.ndarray
+    notes: tuple[str, ...]
+
+
+def listing(path: Path) -> Listing:
+    """Find the samples of a data set.
+
+    Parameters
+    ----------
+    path : Path
+        A folder of class folders, alone or below ``train`` and ``test``; a ``.npz`` file with ``x_train, y_train, x_test,
+        y_test`` or ``images, labels[, is_test]``; a ``.parquet`` file, or a folder of such files, as Hugging Face has them.
+
+    Returns
+    -------
+    Listing
+        Without a split of its own, of each class every fourth sample is a test sample, or the last of fewer.
+
+    Raises
+    ------
+    SpecError
+        Where nothing is there, it has none of these layouts, or a class has too few samples.
+    ToolError
+        Where the library that reads Parquet is missing.
+    """
+    path = Path(path)
+    try:
+        is_folder = path.is_dir()
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = is_folder = False
+    if not exists:
+        raise SpecError(
+            f"the data set must be a folder or a file that is there, not {shown(str(path))}"
+        )
+    if is_folder:
+        found = _parquet(path) if _parquet_files(path) else _folder(path)
+    elif path.suffix == ".npz":
+        found = _npz(path)
+    elif path.suffix == ".parquet":
+        found = _parquet(path)
+    elif path.suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+        raise SpecError(f"the data set must be unpacked first: {path} is an archive")
+    else:
+        raise SpecError(
+            f"the data set must be a folder of class folders, a .npz or a .parquet file, not {path}"
+        )
+    _check(found)
+    return found
+
+
+def prepare(
+    found: Listing, rule: PixelSpec, image_shape: tuple[int, int, int], progress: Progress
+) -> Prepared:
+    """Decode and convert every sample once; later calls map the result.
+
+    It lies in the folder `spec.caches.writable` gives for "datasets", one folder a listing, rule and shape.
+
+    Parameters
+    ----------
+    found : Listing
+    rule : PixelSpec
+    image_shape : tuple of int
+        (height, width, channels) of the network.
+    progress : Progress
+
+    Raises
+    ------
+    ImageError
+        For the first sample that is damaged or cannot be decoded.
+    """
+    words = json.dumps([FORMAT, found.stamp, vars(rule), list(image_shape)], sort_keys=True)
+    key = hashlib.sha256(words.encode()).hexdigest()[:32]
+    folder = caches.writable("datasets")
+    target = folder / f"{key}.npy"
+    about = folder / f"{key}.json"
+    if not (target.is_file() and about.is_file()):
+        _make(found, rule, image_shape, progress, target, about)
+    images = np.load(target, mmap_mode="r")
+    notes = tuple(json.loads(about.read_text(encoding="utf-8"))["notes"])
+    return Prepared(found, images, (*found.notes, *notes))
+
+
+def _make(
+    found: Listing, rule: PixelSpec, image_shape, progress: Progress, target: Path, about: Path
+) -> None:
+    count = len(found.labels)
+    part = target.with_name(f".{target.stem}.{os.getpid()}.npy")
+    images = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *image_shape))
+    seen: dict[bytes, int] = {}
+    twins, sizes = [], set()
+    try:
+        with progress.task(f"images of {found.name}", count) as task:
+            for i, (samples, layout) in enumerate(found.samples()):
+                _check_bits(samples, layout, rule, found.place(i))
+                images[i] = pixels.convert(samples, layout, rule, image_shape)
+                sizes.add(samples.shape[:2])
+                digest = hashlib.blake2b(
+                    samples.tobytes() + repr(samples.shape).encode(), digest_size=12
+                ).digest()
+                first = seen.setdefault(digest, i)
+                if found.is_test[first] != found.is_test[i]:
+                    twins.append((first, i))
+                task.advance()
+        images.flush()
+        del images
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    notes = []
+    if twins:
+        one, other = twins[0]
+        notes.append(
+            f"{len(twins):,} test images are also training images, so their accuracy says little: "
+            f"{found.place(one)} is {found.place(other)}"
+        )
+    if len(sizes) > 1:
+        heights, widths = zip(*sizes, strict=True)
+        notes.append(
+            f"images of {len(sizes):,} sizes, {min(heights)}x{min(widths)} to {max(heights)}x{max(widths)}, are brought to "
+            f"{image_shape[0]}x{image_shape[1]} by fit = {rule.fit!r}"
+        )
+    text = json.dumps({"notes": notes})
+    whole = about.with_name(f".{about.stem}.{os.getpid()}.json")
+    whole.write_text(text, encoding="utf-8")
+    os.replace(whole, about)
+
+
+def _check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
+    if rule.sample_bits != pixels.MOST_BITS and layout != "grey" and samples.dtype == np.uint8:
+        raise ImageError(
+            f"sample_bits must be {pixels.MOST_BITS} where images have colours or 8 bits, not {rule.sample_bits}: "
+            f"{place} has {layout} of 8 bits"
+        )
+
+
+def split(labels: np.ndarray) -> np.ndarray:
+    """Which samples test, where a data set does not say: of each class every fourth, or the last of two or three.
+
+    (n,) labels -> (n,) bool, in the order of the samples, so that the split is fixed.
+
+    >>> split(np.array([0, 0, 0, 0, 0, 1, 1, 2])).astype(int)
+    array([0, 0, 0, 1, 0, 0, 1, 0])
+    """
+    is_test = np.zeros(len(labels), bool)
+    order = np.argsort(labels, kind="stable")
+    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
+        chosen = members[TEST_STRIDE - 1 :: TEST_STRIDE]
+        is_test[chosen if len(chosen) else members[-1:] if len(members) > 1 else []] = True
+    return is_test
+
+
+def natural(name: str) -> tuple:
+    """A key that sorts names as people do: runs of digits by their value.
+
+    >>> sorted(["c10", "c9", "b"], key=natural)
+    ['b', 'c9', 'c10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(p), "") if p.isdigit() and p.isascii() else (-1, p) for p in parts), name
+
+
+def _check(found: Listing) -> None:
+    classes = len(found.classes)
+    if classes < 2:
+        raise SpecError(f"{found.name} must have at least two classes, not {classes}")
+    most = limits.MOST["classes"].most
+    if classes > most:
+        raise SpecError(f"{found.name} must have at most {most:,} classes, not {classes:,}")
+    for test, what in ((False, "to train"), (True, "to test")):
+        counts = np.bincount(found.labels[found.is_test == test], minlength=classes)
+        if not counts.all():
+            label = int(np.flatnonzero(counts == 0)[0])
+            total = int((found.labels == label).sum())
+            raise SpecError(
+                f"class {found.classes[label]!r} of {found.name} must have at least one image to train and one to test, "
+                f"but has none {what} ({total} in all)"
+            )
+
+
+# --- a folder of class folders
+
+
+def _folder(path: Path) -> Listing:
+    halves = [
+        next((path / n for n in names if (path / n).is_dir()), None) for names in (TRAIN, TEST)
+    ]
+    train, test = halves
+    if test is not None and train is None:
+        raise SpecError(f"{path} must have a folder 'train' beside {test.name!r}, but has none")
+    roots = (
+        [(path, None)]
+        if train is None
+        else [(train, False), (test, True)]
+        if test
+        else [(train, None)]
+    )
+    names: set[str] = set()
+    files: list[tuple[str, Path, bool | None]] = []
+    ignored = 0
+    for root, is_test in roots:
+        for folder in sorted(_visible(root), key=lambda p: natural(p.name)):
+            if not folder.is_dir():
+                ignored += 1
+                continue
+            names.add(folder.name)
+            inside = sorted(_files(folder), key=lambda p: natural(p.relative_to(folder).as_posix()))
+            pictures = [p for p in inside if p.suffix.lower() in SUFFIXES]
+            ignored += len(inside) - len(pictures)
+            if not pictures and is_test is not True:
+                raise SpecError(
+                    f"class folder {folder} must hold images ({', '.join(SUFFIXES)}), but holds none"
+                )
+            files += [(folder.name, p, is_test) for p in pictures]
+    if not names:
+        raise SpecError(f"{path} must hold a folder of images for each class, but holds no folder")
+    classes = tuple(sorted(names, key=natural))
+    number = {name: i for i, name in enumerate(classes)}
+    labels = np.array([number[name] for name, _, _ in files], np.int64)
+    given = roots[0][1] is not None
+    tests = np.array([bool(t) for _, _, t in files]) if given else split(labels)
+    notes = (f"{ignored:,} files in {path} are no images and are passed over",) if ignored else ()
+    paths = [p for _, p, _ in files]
+    return Listing(
+        path.resolve().name,
+        classes,
+        labels,
+        tests,
+        _stamp(path, paths),
+        lambda: _decoded(paths),
+        lambda i: str(paths[i]),
+        notes,
+    )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith((".", "__MACOSX"))]
+        yield from (Path(root, name) for name in names if not name.startswith("."))
+
+
+def _stamp(root: Path, paths: list[Path]) -> str:
+    h = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape"))
+    for path in paths:
+        stat = path.stat()
+        name = path.relative_to(root) if path != root else path.name
+        h.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape"))
+    return h.hexdigest()
+
+
+def _decoded(paths: list[Path]) -> Samples:
+    """In order, a few beside each other: decoders release Python's lock."""
+    with ThreadPoolExecutor(cores()) as pool:
+        for start in range(0, len(paths), AHEAD):
+            yield from pool.map(image_files.decode, paths[start : start + AHEAD])
+
+
+# --- a NumPy archive
+
+
+def _npz(path: Path) -> Listing:
+    try:
+        reading.check_file(path)
+        with zipfile.ZipFile(path) as archive:
+            members = {Path(n).stem: n for n in archive.namelist() if n.endswith(".npy")}
+            small = {
+                name: _whole(archive, members[name], path)
+                for name in members
+                if name in ("y_train", "y_test", "labels", "is_test", *NAMES)
+            }
+            images = ["x_train", "x_test"] if "x_train" in members else ["images"]
+            missing = [
+                n
+                for n in (*images, *(["y_train", "y_test"] if len(images) == 2 else ["labels"]))
+                if n not in members
+            ]
+            if missing:
+                raise SpecError(
+                    f"{path} must hold x_train, y_train, x_test and y_test, or images and labels, but has no "
+                    f"{missing[0]!r}, only {shown(sorted(members))}"
+                )
+            heads = [_head(archive, members[n], path, n) for n in images]
+    except reading.DAMAGED_ARRAYS as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"{path} must be an archive of NumPy arrays, but: {error}") from None
+    if len(images) == 2:
+        parts = [_labels(small[n], f"{n} of {path}") for n in ("y_train", "y_test")]
+        values = np.concatenate(parts)
+        is_test = np.repeat([False, True], [len(p) for p in parts])
+    else:
+        values = _labels(small["labels"], f"labels of {path}")
+        parts = [values]
+        is_test = None
+        if "is_test" in small:
+            is_test = small["is_test"].astype(bool)
+            if is_test.shape != values.shape:
+                raise SpecError(
+                    f"is_test of {path} must have one value a label, not shape {is_test.shape}"
+                )
+    for (shape, _), part, name in zip(heads, parts, images, strict=True):
+        if shape[0] != len(part):
+            raise SpecError(
+                f"{name} of {path} must have one image a label ({len(part):,}), not {shape[0]:,}"
+            )
+    names = next((small[n] for n in NAMES if n in small), None)
+    classes, labels = _numbered(values, names, str(path))
+    chosen = [members[n] for n in images]
+    return Listing(
+        path.stem,
+        classes,
+        labels,
+        split(labels) if is_test is None else is_test,
+        _stamp(path, [path]),
+        lambda: _stream(path, chosen),
+        lambda i: f"image {i:,} of {path}",
+    )
+
+
+def _labels(values: np.ndarray, name: str) -> np.ndarray:
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "iu" or not len(values):
+        raise SpecError(
+            f"{name} must be integers, one an image, not {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(np.int64)
+
+
+def _numbered(values: np.ndarray, names, where: str) -> tuple[tuple[str, ...], np.ndarray]:
+    """Class names, and labels from 0 on, from any integers."""
+    found, labels = np.unique(values, return_inverse=True)
+    if names is None:
+        return tuple(str(v) for v in found), labels
+    if found[0] < 0 or found[-1] >= len(names):
+        raise SpecError(
+            f"labels of {where} must be numbers of its {len(names)} class names, 0 to {len(names) - 1}, "
+            f"not {found[0] if found[0] < 0 else found[-1]}"
+        )
+    return tuple(str(names[v]) for v in found), labels
+
+
+def _whole(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
+    if archive.getinfo(member).file_size > reading.MOST:
+        raise SpecError(f"{member} of {path} must have at most {reading.MOST:,} bytes")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    return read(file)
+
+
+def _head(
+    archive: zipfile.ZipFile, member: str, path: Path, name: str
+) -> tuple[tuple[int, ...], np.dtype]:
+    with archive.open(member) as file:
+        shape, fortran, dtype = _header(file)
+    if fortran or dtype not in (np.uint8, np.uint16) or len(shape) not in (3, 4):
+        raise SpecError(
+            f"{name} of {path} must be uint8 or uint16 of shape (n, height, width[, channels]), not "
+            f"{dtype} of shape {shape}{' in the order of Fortran' if fortran else ''}"
+        )
+    channels = shape[3] if len(shape) == 4 else 1
+    if channels not in BY_CHANNELS:
+        raise SpecError(
+            f"{name} of {path} must have 1 to 4 channels, the last axis, not {channels} (shape {shape})"
+        )
+    return shape, dtype
+
+
+BY_CHANNELS = {1: "grey", 2: "grey+alpha", 3: "rgb", 4: "rgb+alpha"}
+
+
+def _stream(path: Path, members: list[str]) -> Samples:
+    with zipfile.ZipFile(path) as archive:
+        for member in members:
+            with archive.open(member) as file:
+                shape, _, dtype = _header(file)
+                channels = shape[3] if len(shape) == 4 else 1
+                one = (shape[1], shape[2], channels)
+                size = int(np.prod(one)) * dtype.itemsize
+                at_once = max(1, CHUNK // size)
+                for start in range(0, shape[0], at_once):
+                    count = min(at_once, shape[0] - start)
+                    try:
+                        content = file.read(count * size)
+                    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+                        raise ImageError(
+                            f"{member} of {path} must be whole, but: {error}"
+                        ) from None
+                    if len(content) < count * size:
+                        raise ImageError(
+                            f"{member} of {path} must be whole, but ends at {file.tell():,} bytes"
+                        )
+                    block = np.frombuffer(content, dtype).reshape(count, *one)
+                    yield from ((image, BY_CHANNELS[channels]) for image in block)
+
+
+# --- Parquet, as Hugging Face lays out image data sets
+
+
+def _parquet_files(folder: Path) -> list[Path]:
+    return sorted(p for d in (folder, folder / "data") if d.is_dir() for p in d.glob("*.parquet"))
+
+
+def _parquet(path: Path) -> Listing:
+    try:
+        import pyarrow
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise ToolError(
+            f"a data set in Parquet must have pyarrow to read it (pip install 'xnoreplay[data]'), but: {error}"
+        ) from None
+    files = [path] if path.is_file() else _parquet_files(path)
+    tables: list[tuple[Path, bool | None, str]] = []
+    labels, names = [], None
+    try:
+        for file in files:
+            schema = parquet.read_schema(file)
+            image = _column(schema.names, IMAGE_COLUMNS, file)
+            label = _column(schema.names, LABEL_COLUMNS, file)
+            names = names or _hugging_names(schema.metadata, label)
+            found = parquet.read_table(file, columns=[label]).column(0)
+            if not pyarrow.types.is_integer(found.type) or found.null_count:
+                raise SpecError(f"column {label!r} of {file} must be integers, not {found.type}")
+            labels.append(found.to_numpy())
+            first = re.split(r"[-_.]", file.name)[0]
+            is_test = True if first in TEST else False if first in TRAIN else None
+            tables.append((file, is_test, image))
+    except pyarrow.ArrowException as error:
+        raise SpecError(f"{path} must be Parquet, but: {error}") from None
+    except OSError as error:
+        raise SpecError(
+            f"{path} must be Parquet that can be read, but: {error.strerror or error}"
+        ) from None
+    sizes = [len(part) for part in labels]
+    classes, numbered = _numbered(np.concatenate(labels).astype(np.int64), names, str(path))
+    halves = {t for _, t, _ in tables}
+    given = True in halves and halves != {True}
+    tests = np.repeat([bool(t) for _, t, _ in tables], sizes) if given else split(numbered)
+    starts = np.cumsum([0, *sizes])
+
+    def place(i: int) -> str:
+        table = int(np.searchsorted(starts, i, "right")) - 1
+        return f"row {i - starts[table]:,} of {tables[table][0]}"
+
+    return Listing(
+        path.resolve().name,
+        classes,
+        numbered,
+        tests,
+        _stamp(path, files),
+        lambda: _rows(tables),
+        place,
+    )
+
+
+def _column(names: list[str], wanted: tuple[str, ...], file: Path) -> str:
+    for name in wanted:
+        if name in names:
+            return name
+    raise SpecError(
+        f"{file} must have a column {' or '.join(map(repr, wanted))}, but has {shown(names)}"
+    )
+
+
+def _hugging_names(metadata: dict | None, label: str) -> list[str] | None:
+    """Names of the classes, where the schema's metadata has them."""
+    try:
+        tree = json.loads((metadata or {})[b"huggingface"])
+        names = tree["info"]["features"][label]["names"]
+    except (KeyError, ValueError, TypeError):
+        return None
+    if isinstance(names, dict):
+        names = [names[k] for k in sorted(names, key=natural)]
+    return names if isinstance(names, list) else None
+
+
+def _rows(tables: list[tuple[Path, bool | None, str]]) -> Samples:
+    import pyarrow.parquet as parquet
+
+    for file, _, column in tables:
+        row = 0
+        with parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=AHEAD, columns=[column]):
+                for value in batch.column(0).to_pylist():
+                    content: Any = value.get("bytes") if isinstance(value, dict) else value
+                    if not isinstance(content, bytes):
+                        raise ImageError(
+                            f"row {row:,} of {file} must hold the bytes of an image, not {shown(value)}"
+                        )
+                    yield image_files.decoded(content, f"row {row:,} of {file}")
+                    row += 1
