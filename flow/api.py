@@ -21,10 +21,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xnoreplay.flow.datasets import bundles as trained
-from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.datasets.registry import Dataset
-from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
@@ -72,10 +71,7 @@ def load_bundle(preset: Preset, path: str | Path | None = None, untrained: bool 
     128
     """
     file = Path(path) if path is not None else None
-    trained.one_source(file, untrained)
-    if untrained:
-        return bundles.random(preset.network, seed=0)
-    return trained.checked(preset, file)
+    return BundleSource.choose(preset, file, untrained).load_checked(preset)
 
 
 def load_images(preset: Preset) -> Dataset:
@@ -93,7 +89,7 @@ def load_images(preset: Preset) -> Dataset:
     >>> load_images(load_preset("digits")).test_images.shape
     (445, 8, 8, 1)
     """
-    return data.of(preset)
+    return registry.of(preset)
 
 
 @dataclass(frozen=True)

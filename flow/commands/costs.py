@@ -9,7 +9,7 @@ import typer
 from xnoreplay.flow.commands.options import (
     BundleOption,
     DataOption,
-    LonePresetOption,
+    PresetOption,
     UntrainedOption,
     find_data,
 )
@@ -70,18 +70,16 @@ def _value(name: str, text: str, kind: type) -> object:
     raise SpecError(f"{name} must be true or false, not {shown(text)}")
 
 
-def chosen_bundle(preset, bundle: Path | None, untrained: bool):
-    """The bundle of a preset: given, packaged, or None for random bits."""
-    from xnoreplay.flow.datasets import bundles as trained
+def chosen_bundle(preset, path: Path | None, untrained: bool):
+    """Load the bundle of a preset: given, or packaged; None for random bits, also where none is packaged."""
+    from xnoreplay.flow.datasets.bundles import BundleSource
 
-    trained.one_source(bundle, untrained)
-    if untrained or (bundle is None and trained.packaged(preset) is None):
-        return None
-    return trained.checked(preset, bundle)
+    source = BundleSource.choose(preset, path, untrained)
+    return source.load_checked(preset) if source.is_trained else None
 
 
 def estimate(
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     bundle: BundleOption = None,
     untrained: UntrainedOption = False,
     data: DataOption = None,
@@ -143,7 +141,7 @@ def validate(
 
 
 def characterize(
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     bundle: BundleOption = None,
     untrained: UntrainedOption = False,
     data: DataOption = None,
@@ -219,7 +217,7 @@ def compare(
 
 
 def place(
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     settings: SetOption = None,
     unit: Annotated[
         str, typer.Option("--unit", metavar="NAME", help="chip, or array: its lanes alone.")

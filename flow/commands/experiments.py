@@ -10,15 +10,15 @@ from xnoreplay.flow.commands.options import (
     CheckpointOption,
     DataOption,
     LatentsOption,
-    LonePresetOption,
-    LoneSeedsOption,
     OrderSeedOption,
+    PresetOption,
+    SeedsOption,
     StepOption,
     UntrainedOption,
     WorkersOption,
     find_data,
 )
-from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets.bundles import BundleSource, load_checked
 from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run import locks as guard
 from xnoreplay.flow.run.step import require_own
@@ -28,9 +28,9 @@ from xnoreplay.spec.machine import cores
 
 
 def dials(
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     bundle: BundleOption = None,
-    seeds: LoneSeedsOption = None,
+    seeds: SeedsOption = None,
     dial: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,16 +54,16 @@ def dials(
     find_data(data)
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
-    given = trained.checked(chosen, bundle)
+    given = load_checked(chosen, bundle)
     result = measuring.run(chosen, given, range(count), default(), tried, side_by_side, latents)
     typer.echo(measuring.markdown(result))
 
 
 def systems(
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     bundle: BundleOption = None,
     data: DataOption = None,
-    seeds: LoneSeedsOption = None,
+    seeds: SeedsOption = None,
     order_seed: OrderSeedOption = None,
     step: StepOption = None,
     system: Annotated[
@@ -136,7 +136,7 @@ def systems(
     result = trials.run(
         list(dict.fromkeys(variants)),
         chosen,
-        trained.checked(chosen, bundle),
+        load_checked(chosen, bundle),
         range(count),
         default(),
         checkpoint=checkpoint,
@@ -156,7 +156,7 @@ def reproduce(
     ] = None,
     bundle: BundleOption = None,
     data: DataOption = None,
-    seeds: LoneSeedsOption = None,
+    seeds: SeedsOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -221,8 +221,8 @@ def reproduce(
     for megabits in buffer or ():
         limits.number("megabits", megabits, "--buffer")
     chosen = presets.load(preset or "3mb")
-    sources = [experiments.Source(trained.checked(chosen, bundle), checkpoint, latents)]
-    sources += [experiments.Source(trained.checked(chosen, file)) for file in also or []]
+    sources = [experiments.Source(load_checked(chosen, bundle), checkpoint, latents)]
+    sources += [experiments.Source(load_checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
     result = experiments.run(
         chosen,
@@ -240,7 +240,7 @@ def reproduce(
 
 def latents(
     file: Annotated[Path, typer.Argument(help="Where the latents go.")],
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     bundle: BundleOption = None,
     data: DataOption = None,
 ) -> None:
@@ -255,7 +255,7 @@ def latents(
     find_data(data)
     files.require_writable(file, files.tensors_of(storage.FORMAT))
     chosen = presets.load(preset or "digits")
-    stored = learning.simulated(chosen, trained.checked(chosen, bundle), default())
+    stored = learning.simulated(chosen, load_checked(chosen, bundle), default())
     storage.write(stored, file)
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 
@@ -282,7 +282,7 @@ def _workers(workers: int | None) -> int:
 
 
 def bench(
-    preset: LonePresetOption = None,
+    preset: PresetOption = None,
     bundle: BundleOption = None,
     untrained: UntrainedOption = False,
     data: DataOption = None,
@@ -315,12 +315,11 @@ def bench(
     from xnoreplay.flow.run.progress import default
     from xnoreplay.flow.speed import scaling as growing
     from xnoreplay.flow.speed import simulators as measuring
-    from xnoreplay.spec import bundle as formats
 
     find_data(data)
     chosen = presets.load(preset or "digits")
     limits.count("epochs", epochs)
-    trained.one_source(bundle, untrained)
+    source = BundleSource.choose(chosen, bundle, untrained)
     if file is not None:
         files.require_writable(file, growing.WROTE if scaling else measuring.WROTE)
     if out and not scaling:
@@ -340,8 +339,9 @@ def bench(
             growing.write(result, target)
         text = growing.markdown(result)
     else:
-        given = formats.random(chosen.network, 0) if untrained else trained.checked(chosen, bundle)
-        result = measuring.run(chosen, given, default(), tuple(only or ()), epochs)
+        result = measuring.run(
+            chosen, source.load_checked(chosen), default(), tuple(only or ()), epochs
+        )
         text = measuring.markdown(result)
     if file is not None:
         files.write_whole(file, files.dumps(result))

@@ -1,60 +1,119 @@
-"""Options that commands share, and where they look for data sets."""
+"""Options of commands for the command line: those of run folders, from their one table, and a few for others."""
 
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets import user_files
+from xnoreplay.flow.pipeline.options import Memory, Option
+from xnoreplay.flow.pipeline.settings import Request, offered, table
 
-PresetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--preset",
-        metavar="NAME|FILE",
-        help="A preset's name, or a TOML file. [default: the run folder's, or digits]",
-    ),
-]
-LonePresetOption = Annotated[
-    str | None,
-    typer.Option(
-        "--preset", metavar="NAME|FILE", help="A preset's name, or a TOML file. [default: digits]"
-    ),
-]
-OutOption = Annotated[
-    Path | None,
-    typer.Option("--out", help="Run folder. [default: runs/PRESET]", metavar="FOLDER"),
-]
-BundleOption = Annotated[
-    Path | None,
-    typer.Option("--bundle", help="Start from this bundle, not the packaged one.", metavar="FILE"),
-]
-UntrainedOption = Annotated[
-    bool, typer.Option("--untrained", help="Start from random bits, to try a spec untrained.")
-]
-DataOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", metavar="FOLDER", help="Holds data sets that you bring. [default: XNOREPLAY_DATA]"
-    ),
-]
-OrderSeedOption = Annotated[
-    int | None,
-    typer.Option(
-        "--order-seed",
-        metavar="N",
-        help="Another class order, apart from every other seed. [default: the preset's]",
-    ),
-]
-StepOption = Annotated[
-    int | None,
-    typer.Option("--step", metavar="N", help="Classes a session brings. [default: the preset's]"),
-]
-DumpOption = Annotated[
-    bool | None,
-    typer.Option("--dump/--no-dump", help="Also leave predictions.safetensors, of every sample."),
-]
+
+def shared(name: str, default_text: str | None = None) -> Any:
+    """Return an option of the run folders' table for a command that has no run folder.
+
+    Parameters
+    ----------
+    name : str
+        Of the table.
+    default_text : str, optional
+        What `--help` says of the default; without it what the table says.
+
+    Returns
+    -------
+    typer.models.OptionInfo
+        For `Annotated`.
+    """
+    declared = table()[name]
+    return _typer_option(declared, declared.default_text if default_text is None else default_text)
+
+
+def step_command(function: Callable[..., None]) -> Callable[..., None]:
+    """Give a command of a run folder the options that `Settings` and `Request` declare for it.
+
+    Parameters
+    ----------
+    function : callable
+        Named as the command, and documented by its help. Its first parameter takes the `Request`; each further one
+        is an option of its own, annotated as typer reads it.
+
+    Returns
+    -------
+    callable
+        The same for typer: its signature has the declared options in the table's order, then those of its own.
+    """
+    declared = offered(function.__name__)
+    own = list(inspect.signature(function).parameters.values())[1:]
+    names = [name for name in declared if name in Request.__dataclass_fields__]
+
+    def command(**given: Any) -> None:
+        values = {name: _value(declared[name], given.pop(name)) for name in declared}
+        asked = {name: values.pop(name) for name in names}
+        function(Request(**asked, settings=values), **given)
+
+    parameters = [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=False if option.switch else None,
+            annotation=Annotated[_type(option), _typer_option(option, _default_text(option))],
+        )
+        for name, option in declared.items()
+    ]
+    parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    command.__name__, command.__doc__ = function.__name__, function.__doc__
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    return command
+
+
+def _type(option: Option) -> Any:
+    """Return the type that typer reads a value as."""
+    if option.switch:
+        return bool
+    return list[str] | None if option.base is tuple else option.base | None
+
+
+def _value(option: Option, given: Any) -> Any:
+    """Turn a value of the command line into one of the settings; None where the option is left open."""
+    if option.base is tuple:
+        return tuple(given) if given else None
+    return None if option.switch and not given else given
+
+
+def _typer_option(option: Option, default_text: str) -> Any:
+    names = option.flag
+    if option.base is bool and not option.switch:
+        names = f"{names}/{option.off or names.replace('--', '--no-', 1)}"
+    text = f"{option.help} [default: {default_text}]" if default_text else option.help
+    return typer.Option(names, metavar=option.metavar, help=text)
+
+
+def _default_text(option: Option) -> str:
+    """Say what holds where an option is not given, as in "the run folder's, or 3"; '' where its help says enough."""
+    if option.default_text:
+        return option.default_text
+    value = option.default
+    if option.base is bool:
+        text = "" if option.switch else option.flag if value else ""
+    elif isinstance(value, tuple):
+        text = " ".join(value)
+    else:
+        text = "" if value is None else str(value)
+    return f"the run folder's, or {text}" if text and option.memory is Memory.FOLDER else text
+
+
+PresetOption = Annotated[str | None, shared("preset", "digits")]
+BundleOption = Annotated[Path | None, shared("bundle")]
+UntrainedOption = Annotated[bool, shared("untrained")]
+DataOption = Annotated[Path | None, shared("data")]
+OrderSeedOption = Annotated[int | None, shared("order_seed")]
+StepOption = Annotated[int | None, shared("step")]
+SeedsOption = Annotated[int | None, shared("seeds", str(table()["seeds"].default))]
 CheckpointOption = Annotated[
     Path | None,
     typer.Option(
@@ -75,126 +134,9 @@ WorkersOption = Annotated[
     int | None,
     typer.Option("--workers", metavar="N", help="Computed side by side. [default: all cores]"),
 ]
-ObjectiveOption = Annotated[
-    str | None,
-    typer.Option(
-        "--objective",
-        metavar="NAME",
-        help="supervised; semi: with Barlow Twins; or distilled: with a real-valued teacher. "
-        "[default: the run folder's, or supervised]",
-    ),
-]
-AugmentOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--augment/--no-augment",
-        help="Move and mirror the images. [default: the run folder's, or --augment]",
-    ),
-]
-EpochsOption = Annotated[
-    int | None,
-    typer.Option("--epochs", metavar="N", help="Of the training. [default: the data set's recipe]"),
-]
-StartOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--start",
-        metavar="BUNDLE",
-        help="Go on training this network, at half the learning rate. [default: none, also where "
-        "the folder's last training had one]",
-    ),
-]
-AllClassesOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--all-classes/--base-classes",
-        help="Train on every class, to see what a better extractor gives.",
-    ),
-]
-ForceOption = Annotated[bool, typer.Option("--force", help="Repeat even what is up to date.")]
-SeedsOption = Annotated[
-    int | None,
-    typer.Option(
-        "--seeds",
-        metavar="N",
-        help="Seeds an accuracy is a mean over. [default: the run folder's, or 3]",
-    ),
-]
-LoneSeedsOption = Annotated[
-    int | None,
-    typer.Option("--seeds", metavar="N", help="Seeds an accuracy is a mean over. [default: 3]"),
-]
-ImagesOption = Annotated[
-    int | None,
-    typer.Option(
-        "--images",
-        metavar="N",
-        help="Images compared on every bit, counter and cycle; of a large network, two. "
-        "[default: the run folder's, or 50]",
-    ),
-]
-SimulatorOption = Annotated[
-    str | None,
-    typer.Option(
-        "--simulator",
-        metavar="NAME",
-        help="verilator, icarus, or both. [default: the run folder's, or both where Icarus is installed]",
-    ),
-]
-FaultOption = Annotated[
-    list[str] | None,
-    typer.Option("--fault", metavar="FAULT", help="Plant a fault, to see it found; repeatable."),
-]
-ReplayOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--replay",
-        metavar="FOLDER",
-        help="See a recorded difference again. Its Verilog is run as a program: see --trust.",
-    ),
-]
-VerilogOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--verilog",
-        metavar="FILE",
-        help="Hold this file, not the generated one. It is run as a program: see --trust.",
-    ),
-]
-TrustOption = Annotated[
-    bool,
-    typer.Option(
-        "--trust",
-        help="Also run Verilog that reaches out of its simulation: $system, $fopen, $readmemh, "
-        "`include, DPI. It is refused otherwise.",
-    ),
-]
-WavesOption = Annotated[
-    str | None,
-    typer.Option(
-        "--waves",
-        metavar="FIRST:LAST|command:N",
-        help="Also leave a waveform of these cycles, or of a command of the script.",
-    ),
-]
-FamilyOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--family",
-        metavar="NAME",
-        help="ecp5, ice40 or xcup (UltraScale+); repeatable. [default: ecp5]",
-    ),
-]
-LibertyOption = Annotated[
-    Path | None,
-    typer.Option("--liberty", metavar="FILE", help="Also map to this library's cells, for area."),
-]
-PlaceOption = Annotated[
-    bool | None, typer.Option("--place/--no-place", help="Also place and route for ECP5.")
-]
 
 
 def find_data(folder: Path | None) -> None:
-    """Let every step find the data sets; a folder stands before the variable."""
+    """Let every step find the data sets: `--data` stands before the environment variable."""
     if folder is not None:
-        os.environ[brought.VARIABLE] = str(folder)
+        os.environ[user_files.VARIABLE] = str(folder)

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from xnoreplay.flow.datasets import bundles as trained
-from xnoreplay.flow.datasets import registry as datasets
-from xnoreplay.flow.pipeline.steps import Settings
+from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.datasets.bundles import BUNDLE
+from xnoreplay.flow.pipeline.settings import Settings
 from xnoreplay.flow.run import locks as guard
 from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.flow.verify.cosim import waveforms as waves
@@ -35,10 +35,10 @@ class Recording:
     def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:
         self.folder, self.settings, self.text, self.progress = folder, settings, text, progress
         waves.check_simulator(settings.simulator)
-        self.bundle = bundles.read(folder / "export" / trained.BUNDLE)
+        self.bundle = bundles.read(folder / "export" / BUNDLE)
         preset = settings.preset
         with progress.task("images and commands of the script"):
-            images = datasets.at_hand(preset, Silent())  # the comparison says what they are
+            images = registry.at_hand(preset, Silent())  # the comparison says what they are
             self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
         plan = plans.compile(preset.network, preset.target)
         self.spans = window.spans(plan, self.bundle, self.script, progress)

@@ -1,7 +1,9 @@
-"""Bundles of a preset: the packaged one, or a user's."""
+"""Where a preset's bundle comes from, and whether it fits."""
 
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -16,54 +18,123 @@ BUNDLE = "bundle.safetensors"
 """Name of a run's bundle in the folder of its step `export`."""
 
 
-def one_source(bundle: Path | None, untrained: bool) -> None:
-    """XnoreplayError where bits are asked for from a file and at random."""
-    if bundle and untrained:
-        raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+@dataclass(frozen=True)
+class BundleSource:
+    """Where the bundle of a command or a run comes from, decided once.
+
+    Parameters
+    ----------
+    kind : str
+        "packaged": the file of this package that fits the preset. "file": one that the user names, or that a run
+        folder has. "random": random bits, to try a spec before it is trained. "training": the run's own
+        pre-training.
+    path : Path, optional
+        The file of "packaged" and "file"; None where none is packaged, and for the other kinds.
+    """
+
+    kind: Literal["packaged", "file", "random", "training"]
+    path: Path | None = None
+
+    @classmethod
+    def choose(
+        cls, preset: Preset, path: Path | None = None, untrained: bool = False
+    ) -> "BundleSource":
+        """Return the source of a command that gives a file, asks for random bits, or leaves it open.
+
+        Parameters
+        ----------
+        preset : Preset
+            Whose packaged bundle is taken where the command leaves it open.
+        path : Path, optional
+            The file that the command gives.
+        untrained : bool
+            Whether it asks for random bits.
+
+        Raises
+        ------
+        XnoreplayError
+            Where a file is given and random bits are asked for, too.
+        """
+        if path and untrained:
+            raise XnoreplayError("a bundle and untrained bits must not be asked for together")
+        if untrained:
+            return cls("random")
+        if path:
+            return cls("file", path)
+        return cls("packaged", packaged(preset))
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a file of trained bits: false for random bits, and where none is packaged."""
+        return self.path is not None
+
+    def load(self, preset: Preset) -> Bundle:
+        """Read the bundle, or draw its random bits.
+
+        Parameters
+        ----------
+        preset : Preset
+            Whose network and scenario the bundle must be of.
+
+        Raises
+        ------
+        XnoreplayError
+            Where none is packaged, or the file's is of another network or scenario.
+        """
+        assert self.kind != "training", "a training is exported, not loaded"
+        if self.kind == "random":
+            return bundles.random(preset.network, 0, preset.scenario.max_pixel)
+        if self.path is None:
+            raise XnoreplayError(
+                f"preset {preset.name!r} must have a bundle, but none is packaged for its network and "
+                "scenario: train one with xnoreplay run --from pretrain, give one with --bundle, or "
+                "try random bits with --untrained"
+            )
+        bundle = bundles.read(self.path)
+        differences = _differences(bundle, preset)
+        if differences:
+            raise XnoreplayError(
+                f"the bundle must be of the network and scenario of preset {preset.name!r}, but "
+                f"differs in {', '.join(differences)}"
+            )
+        return bundle
+
+    def load_checked(self, preset: Preset) -> Bundle:
+        """Read the bundle and hold it to its golden pairs.
+
+        Raises
+        ------
+        XnoreplayError
+            As `load`.
+        CheckFailure
+            As `check_golden`.
+        """
+        bundle = self.load(preset)
+        check_golden(bundle)
+        return bundle
 
 
 def packaged(preset: Preset) -> Path | None:
-    """The packaged bundle that fits a preset's network and scenario, if there is one."""
+    """Return the file of the packaged bundle that fits a preset's network and scenario, or None."""
     for path in sorted(Path(str(resources.files("xnoreplay"))).glob("data/*.safetensors")):
         if not _differences(bundles.read(path), preset):
             return path
     return None
 
 
-def load(preset: Preset, path: Path | None) -> Bundle:
-    """A preset's bundle from a file, or without one the packaged bundle that fits.
+def load_checked(preset: Preset, path: Path | None = None) -> Bundle:
+    """Read a preset's bundle from a file, or without one the packaged bundle, and check its golden pairs.
 
     Raises
     ------
-    XnoreplayError
-        Where none is packaged, or the file's is of another network or scenario.
+    XnoreplayError, CheckFailure
+        As `BundleSource.load_checked`.
     """
-    path = path or packaged(preset)
-    if path is None:
-        raise XnoreplayError(
-            f"preset {preset.name!r} must have a bundle, but none is packaged for its network and "
-            "scenario: train one with xnoreplay run --from pretrain, give one with --bundle, or "
-            "try random bits with --untrained"
-        )
-    bundle = bundles.read(path)
-    differences = _differences(bundle, preset)
-    if differences:
-        raise XnoreplayError(
-            f"the bundle must be of the network and scenario of preset {preset.name!r}, but "
-            f"differs in {', '.join(differences)}"
-        )
-    return bundle
-
-
-def checked(preset: Preset, path: Path | None) -> Bundle:
-    """The same, held to its golden pairs: CheckFailure where they differ."""
-    bundle = load(preset, path)
-    check_golden(bundle)
-    return bundle
+    return BundleSource.choose(preset, path).load_checked(preset)
 
 
 def _differences(bundle: Bundle, preset: Preset) -> list[str]:
-    """Fields in which a bundle is not the preset's; a random one fits any scenario."""
+    """Name the fields in which a bundle is not the preset's; a random bundle fits any scenario."""
     ours, theirs = (presets.network_to_dict(n) for n in (preset.network, bundle.network))
     differing = [f"network.{name}" for name in ours if ours[name] != theirs[name]]
     scenario = {

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource, check_golden, load_checked
 from xnoreplay.flow.run.step import Context
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
@@ -29,7 +29,7 @@ def pretrain(context: Context) -> dict:
         all_classes=context.config["all_classes"],
         objective=context.config["objective"],
         augment=context.config["augment"],
-        start=trained.checked(preset, Path(file)) if file else None,
+        start=load_checked(preset, Path(file)) if file else None,
         report=context.progress.note,
     )
     shutil.copyfile(path, context.out / path.name)
@@ -62,15 +62,14 @@ def dismiss() -> None:
 def export(context: Context) -> dict:
     """Write the run's bundle: trained, from a file, or random; and check its golden pairs."""
     preset = presets.from_dict(context.config["preset"])
-    file = context.config["bundle"]
-    if "pretrain" in context.inputs and not file:
+    if "pretrain" in context.inputs:
         bundle = _trained(context, preset)
-    elif context.config["untrained"]:
-        bundle = bundles.random(preset.network, 0, preset.scenario.max_pixel)
     else:
-        bundle = trained.load(preset, Path(file) if file else None)
-    golden = trained.check_golden(bundle)
-    digest = bundles.write(bundle, context.out / trained.BUNDLE)
+        file = context.config["bundle"]
+        untrained = context.config["untrained"]
+        bundle = BundleSource.choose(preset, Path(file) if file else None, untrained).load(preset)
+    golden = check_golden(bundle)
+    digest = bundles.write(bundle, context.out / BUNDLE)
     return {"digest": digest, "golden": golden, "provenance": bundle.provenance}
 
 

@@ -13,9 +13,10 @@ import typer
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.commands.specfile import to_toml
-from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.learning import pretrain
 from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.pipeline.settings import SETTINGS
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure
@@ -371,7 +372,7 @@ def test_a_folder_remembers_its_settings(capsys, tmp_path):
     assert run(capsys, "export", "--preset", "tiny", "--untrained", "--out", folder)[0] == 0
     code, _, err = run(capsys, "export", "--out", folder)
     assert (code, "[export] up to date" in err) == (0, True)
-    record = json.loads((folder / pipeline.SETTINGS).read_text())
+    record = json.loads((folder / SETTINGS).read_text())
     assert record["preset"]["name"] == "tiny"
     assert str(tmp_path) not in json.dumps(record)
 
@@ -382,7 +383,7 @@ def test_a_folder_keeps_the_bundle_it_was_given(capsys, tmp_path):
     expected = bundles.digest(bundles.read(path))
     path.unlink()
     assert run(capsys, "export", "--out", folder)[0] == 0
-    assert bundles.digest(bundles.read(folder / "export" / trained.BUNDLE)) == expected
+    assert bundles.digest(bundles.read(folder / "export" / BUNDLE)) == expected
 
 
 def test_dials_prints_a_table(capsys, monkeypatch):
@@ -432,7 +433,7 @@ def test_dials_of_no_seeds(capsys):
 
 
 def test_damaged_settings(capsys, tmp_path):
-    (tmp_path / pipeline.SETTINGS).write_text("{")
+    (tmp_path / SETTINGS).write_text("{")
     assert "must be the settings of a run" in mistake(capsys, "export", "--out", tmp_path)
 
 

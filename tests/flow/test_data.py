@@ -7,7 +7,9 @@ import pytest
 
 from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.pipeline.settings import Settings
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, XnoreplayError
@@ -100,7 +102,7 @@ def test_more_classes_than_the_data_set_has():
 
 
 def _config(preset):
-    return pipeline.configs(pipeline.Settings(preset), train=False)["cosim"]
+    return pipeline.configs(Settings(preset, BundleSource("random")))["cosim"]
 
 
 def test_random_images_stand_in_for_a_data_set_that_nobody_brought(monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.cost import replay_variants as native
-from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets.bundles import BundleSource, packaged
 from xnoreplay.flow.explore import fronts, space
 from xnoreplay.flow.explore import jobs as explore_jobs
 from xnoreplay.flow.explore import pictures as explore_figures
@@ -26,7 +26,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, ToolError, XnoreplayError
 
 DIGITS = presets.load("digits")
-BUNDLE = trained.packaged(DIGITS)
+BUNDLE = packaged(DIGITS)
 SWEEP = {"lanes": [4, 8], "proxy_bits": [4, 8], "staging": [True, False], "clock_hz": [50_000_000]}
 
 
@@ -87,7 +87,7 @@ def test_points_that_learn_alike_share_one_run(pool, tmp_path):
 
 
 def test_accuracy_is_that_of_a_run_of_its_own(result):
-    bundle = trained.load(DIGITS, None)
+    bundle = BundleSource.choose(DIGITS).load(DIGITS)
     target = dataclasses.replace(DIGITS.target, lanes=8, proxy_bits=4)
     preset = dataclasses.replace(DIGITS, target=target)
     expected = cil.chip(preset, bundle, cil.extract(preset, bundle).shuffled(0), 0)["a_final"]

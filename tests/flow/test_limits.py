@@ -11,7 +11,8 @@ import pytest
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.explore import space as explore_space
-from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.pipeline.resolve import resolve
+from xnoreplay.flow.pipeline.settings import SETTINGS
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError
 
@@ -179,34 +180,32 @@ def test_a_folder_with_a_bad_setting_is_not_dead(capsys, tmp_path, name, value):
     """It says so, and how to go on; and it goes on."""
     folder = tmp_path / "run"
     folder.mkdir()
-    remembered = folder / pipeline.SETTINGS
+    remembered = folder / SETTINGS
     remembered.write_text(json.dumps(settings(**{name: value})))
     told = sentence(capsys, "export", "--out", folder)
     assert str(remembered) in told
     assert "give that option anew, or remove the file and name the preset again" in told
     assert json.loads(remembered.read_text())[name] == value
-    _, mended = pipeline.resolve(folder, {name: GOOD.get(name, settings()[name])})
+    _, mended = resolve(folder, {name: GOOD.get(name, settings()[name])})
     assert mended.preset == presets.load("tiny")
     remembered.unlink()
     assert cli.main(["export", "--preset", "tiny", "--untrained", "--out", str(folder)]) == 0
 
 
 def test_a_choice_beside_good_settings_has_its_own_sentence(tmp_path):
-    (tmp_path / pipeline.SETTINGS).write_text(json.dumps(settings()))
+    (tmp_path / SETTINGS).write_text(json.dumps(settings()))
     with pytest.raises(
         SpecError, match=r"^seeds must be at most 1,000 \(a mean of more says no more\), not 1001$"
     ):
-        pipeline.resolve(tmp_path, {"seeds": 1001})
+        resolve(tmp_path, {"seeds": 1001})
 
 
 def test_settings_that_cannot_be_read_say_how_to_go_on(tmp_path):
-    (tmp_path / pipeline.SETTINGS).write_text(
-        '{"preset": {"preset": "digits", "target": {"lanes": 3}}}'
-    )
+    (tmp_path / SETTINGS).write_text('{"preset": {"preset": "digits", "target": {"lanes": 3}}}')
     with pytest.raises(
         cli.XnoreplayError, match="remove it and name the preset again: what the steps left stays"
     ):
-        pipeline.resolve(tmp_path, {})
+        resolve(tmp_path, {})
 
 
 def test_the_default_sweep_is_within_the_bound():

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xnoreplay.flow.datasets import bundles as trained
 from xnoreplay.flow.datasets import latent_files as latents
 from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets.bundles import BundleSource, check_golden
 from xnoreplay.flow.learning.paper import reproduce
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.step import RESULT
@@ -27,7 +27,7 @@ EXTRACTORS = Path(__file__).parents[2] / "extractors"
 
 @pytest.fixture(scope="module")
 def bundle():
-    return trained.load(FULL, None)
+    return BundleSource.choose(FULL).load(FULL)
 
 
 @pytest.fixture(scope="module")
@@ -124,8 +124,8 @@ def test_a_class_of_few_samples_comes_round_again(monkeypatch):
     ],
 )
 def test_the_other_extractors_are_what_their_names_say(name):
-    other = trained.load(FULL, EXTRACTORS / f"{name}.safetensors")
-    assert trained.check_golden(other)["images"] == 16
+    other = BundleSource.choose(FULL, EXTRACTORS / f"{name}.safetensors").load(FULL)
+    assert check_golden(other)["images"] == 16
     source = reproduce.Source(other)
     classes = {"base": "rpt", "all": "fpt"}[source.classes]
     assert f"{classes}-{source.objective}-{other.provenance['epochs']}" == name

@@ -6,9 +6,12 @@ import pytest
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.chip import families, synth
-from xnoreplay.flow.datasets import bundles as trained
+from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.learning import pretrain
 from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.pipeline.options import Memory
+from xnoreplay.flow.pipeline.resolve import resolve
+from xnoreplay.flow.pipeline.settings import SETTINGS, START, remembered
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.step import Context
@@ -28,23 +31,23 @@ def start(tmp_path):
 
 def opened(folder, **chosen):
     """A run folder's settings after a pre-training with these choices."""
-    _, settings = pipeline.resolve(folder, {"preset": "tiny", **chosen}, pipeline.TRAINING)
-    run = pipeline.open_run(folder, settings, True, Silent())
-    pipeline.take_up(run, settings, ["pretrain"])
+    _, settings = resolve(folder, {"preset": "tiny", **chosen}, remembered(Memory.TRAINING))
+    run = pipeline.open_run(folder, settings, Silent())
+    pipeline.set_up(run, settings, ["pretrain"])
     return run
 
 
 def test_a_folder_keeps_what_its_training_went_on_from(tmp_path, start):
     folder = tmp_path / "run"
     run = opened(folder, start=start, epochs=2)
-    own = folder / pipeline.START
+    own = folder / START
     assert run.configs["pretrain"]["start"] == str(own)
     assert run.configs["pretrain"]["epochs"] == 2
     assert own.read_bytes() == start.read_bytes()
     start.unlink()  # a later step asks whether the training is up to date, and not for this file
-    _, later = pipeline.resolve(folder, {})
+    _, later = resolve(folder, {})
     assert (later.start, later.epochs) == (own, 2)
-    again = pipeline.open_run(folder, later, True, Silent())
+    again = pipeline.open_run(folder, later, Silent())
     assert again.configs["pretrain"] == run.configs["pretrain"]
     assert again.pending(["pretrain"]) == ["pretrain"]
 
@@ -54,14 +57,14 @@ def test_a_training_that_names_no_start_has_none(tmp_path, start):
     opened(folder, start=start, epochs=2)
     run = opened(folder)
     assert run.configs["pretrain"]["start"] is run.configs["pretrain"]["epochs"] is None
-    _, later = pipeline.resolve(folder, {})
+    _, later = resolve(folder, {})
     assert later.start is later.epochs is None
 
 
 def test_another_network_forgets_where_the_training_began(tmp_path, start):
     folder = tmp_path / "run"
     opened(folder, start=start, epochs=2)
-    _, other = pipeline.resolve(folder, {"preset": "digits"})
+    _, other = resolve(folder, {"preset": "digits"})
     assert other.start is other.epochs is None
 
 
@@ -69,15 +72,14 @@ def asked(folder, first="export", **chosen):
     """A run's folder after a command: whether its training's bundle is exported, and its steps."""
     if first == "pretrain":
         chosen["own_training"] = True
-    _, settings = pipeline.resolve(folder, {"preset": "digits", **chosen})
-    train = pipeline.trains(folder, first, settings)
-    run = pipeline.open_run(folder, settings, train, Silent())
-    pipeline.take_up(run, settings, [first])
-    return train, run
+    _, settings = resolve(folder, {"preset": "digits", **chosen})
+    run = pipeline.open_run(folder, settings, Silent())
+    pipeline.set_up(run, settings, [first])
+    return settings.source.kind == "training", run
 
 
 def test_a_bundle_or_a_training_what_was_asked_for_last(tmp_path):
-    folder, packaged = tmp_path / "run", trained.packaged(presets.load("digits"))
+    folder, packaged = tmp_path / "run", BundleSource.choose(presets.load("digits")).path
     train, run = asked(folder, untrained=True)
     assert not train
     run.run(["export"])
@@ -150,15 +152,13 @@ def test_a_report_needs_no_bundle(tmp_path):
 def test_a_start_that_is_no_file(tmp_path):
     with pytest.raises(XnoreplayError, match="nowhere must be a readable file: No such file"):
         opened(tmp_path / "run", start=tmp_path / "nowhere")
-    assert not (tmp_path / "run" / pipeline.START).exists()
+    assert not (tmp_path / "run" / START).exists()
 
 
 def test_a_start_of_another_network_leaves_the_folder_as_it_was(tmp_path, start):
     folder = tmp_path / "run"
     opened(folder, start=start, epochs=2)
-    kept = {
-        path: path.read_bytes() for path in (folder / pipeline.START, folder / pipeline.SETTINGS)
-    }
+    kept = {path: path.read_bytes() for path in (folder / START, folder / SETTINGS)}
     other = tmp_path / "other.bundle"
     bundles.write(bundles.random(presets.load("digits").network, 0), other)
     with pytest.raises(
