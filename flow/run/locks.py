@@ -7,7 +7,7 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -58,6 +58,30 @@ def locked(folder: Path) -> Iterator[None]:
             raise XnoreplayError(
                 f"run folder {folder} must be free, but another run is using it"
             ) from None
+        yield
+
+
+@contextmanager
+def in_turn(folder: Path) -> Iterator[None]:
+    """Hold a folder of a cache, after whoever holds it now: one process at a time builds what all want.
+
+    Where a file system has no locks, two may build the same: each replaces its target by a whole one.
+
+    Parameters
+    ----------
+    folder : Path
+        An existing folder; its file `LOCK` is made if need be.
+
+    Raises
+    ------
+    XnoreplayError
+        Where the lock is no plain file.
+    OSError
+        Where the folder cannot be written.
+    """
+    with open_lock(folder) as lock:
+        with suppress(OSError):
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 

@@ -9,7 +9,6 @@ than a small chip; here the library is compiled once and kept beside the designs
 X, agrees.
 """
 
-import fcntl
 import hashlib
 import json
 import os
@@ -18,12 +17,11 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import as_completed
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow.run import files, processes
-from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run import files, locks, processes
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
@@ -193,7 +191,7 @@ class Verilate:
         start = time.monotonic()
         self._make_writable()
         target = self.cache / name
-        with _locked(self.cache):
+        with locks.in_turn(self.cache):
             if whole(target):  # another process was faster
                 return Built(target, 0.0, True)
             _tell_of_damage(target, progress)
@@ -306,18 +304,6 @@ def _free(target: Path) -> Path:
     if re.fullmatch(OURS, target.name) and (target.is_symlink() or target.is_file()):
         target.unlink()
     return target
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One process at a time compiles; the next one finds what it wants.
-
-    Where a file system has no locks, two may build the same: each replaces the folder by a whole one.
-    """
-    with guard.open_lock(folder) as lock:
-        with suppress(OSError):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _digest(parts: list[str]) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow.run import verilate
+from xnoreplay.flow.run import locks, verilate
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.verilate import DIGESTS, TOP, Verilate
 from xnoreplay.spec import caches
@@ -203,7 +203,7 @@ def test_of_two_at_once_one_builds(fake, tmp_path, monkeypatch):
     built = []
     asks = threading.Event()
     other = threading.Thread(target=lambda: built.append(build(tmp_path)))
-    real = verilate.fcntl.flock
+    real = locks.fcntl.flock
 
     def flock(lock, operation):
         if threading.current_thread() is other:
@@ -215,7 +215,7 @@ def test_of_two_at_once_one_builds(fake, tmp_path, monkeypatch):
             other.start()
             assert asks.wait(20), "the other one must ask for the lock"
 
-    monkeypatch.setattr(verilate.fcntl, "flock", flock)
+    monkeypatch.setattr(locks.fcntl, "flock", flock)
     fake.before_link = start_other
     built.append(build(tmp_path))
     other.join(60)
