@@ -105,15 +105,14 @@ def estimate(
     native replay, time and energy an inference, sample, epoch and session, low to high. Without a
     bundle its bits are random, and the estimate says so.
     """
-    from xnoreplay.flow.cost import session_cost, session_text
-    from xnoreplay.flow.cost import tables as costs
+    from xnoreplay.flow.cost import session_cost, session_text, tables
     from xnoreplay.flow.cost.tables import measured
     from xnoreplay.flow.run import files
     from xnoreplay.spec import presets
 
     find_data(data)
     chosen = dialled(presets.load(preset or "digits"), settings)
-    costs.use_sram(sram)
+    tables.use_sram(sram)
     measured.use_logic(logic)
     if json is not None:
         files.require_writable(json, session_cost.WROTE)
@@ -238,8 +237,7 @@ def place(
     Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.
     """
     from xnoreplay.flow.chip import place as placing
-    from xnoreplay.flow.run import files, tools
-    from xnoreplay.flow.run import locks as guard
+    from xnoreplay.flow.run import files, locks, tools
     from xnoreplay.flow.run.progress import default
     from xnoreplay.flow.run.step import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
     from xnoreplay.spec import limits, plan, presets, whole
@@ -256,7 +254,7 @@ def place(
     require_scratch(scratch)
     compiled = plan.compile(chosen.network, chosen.target)
     try:
-        with own_scratch(scratch), guard.locked(scratch), guard.interruptible():
+        with own_scratch(scratch), locks.locked(scratch), locks.interruptible():
             files.sweep(folder.parent, folder.name.__eq__)
             with own_folder(folder, placing.STEP) as part:
                 result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)

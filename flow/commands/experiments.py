@@ -19,8 +19,7 @@ from xnoreplay.flow.commands.options import (
     find_data,
 )
 from xnoreplay.flow.datasets.bundles import BundleSource, load_checked
-from xnoreplay.flow.run import files, tools
-from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run import files, locks, tools
 from xnoreplay.flow.run.step import require_own
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError, unknown
@@ -200,7 +199,7 @@ def reproduce(
     Writes tables, the paper's numbers beside ours, and figures; a stopped run goes on row by row.
     """
     from xnoreplay.flow.learning.paper import reproduce as experiments
-    from xnoreplay.flow.learning.paper import tables as reproduced
+    from xnoreplay.flow.learning.paper import tables
     from xnoreplay.flow.run.progress import default
 
     count, side_by_side = _count(seeds), _workers(workers)
@@ -235,7 +234,7 @@ def reproduce(
         table or (),
         buffer or experiments.MEGABITS,
     )
-    typer.echo(reproduced.markdown(result))
+    typer.echo(tables.markdown(result))
 
 
 def latents(
@@ -248,15 +247,15 @@ def latents(
 
     Through the simulator's feature extractor, for a package or another program.
     """
-    from xnoreplay.flow.datasets import latent_files as storage
+    from xnoreplay.flow.datasets import latent_files
     from xnoreplay.flow.learning import cil as learning
     from xnoreplay.flow.run.progress import default
 
     find_data(data)
-    files.require_writable(file, files.tensors_of(storage.FORMAT))
+    files.require_writable(file, files.tensors_of(latent_files.FORMAT))
     chosen = presets.load(preset or "digits")
     stored = learning.simulated(chosen, load_checked(chosen, bundle), default())
-    storage.write(stored, file)
+    latent_files.write(stored, file)
     typer.echo(f"{len(stored.labels):,} latents of {chosen.network.latent} bits: {file}")
 
 
@@ -333,7 +332,7 @@ def bench(
         folder = out or Path("runs") / chosen.name
         target = folder / growing.FOLDER
         require_own(target, growing.FOLDER)
-        with guard.locked(folder):
+        with locks.locked(folder):
             files.sweep(folder, growing.FOLDER.__eq__)
             result = growing.run(chosen, images, labels, default())
             growing.write(result, target)

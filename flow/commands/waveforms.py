@@ -5,10 +5,9 @@ from pathlib import Path
 from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.pipeline.settings import Settings
-from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run import locks
 from xnoreplay.flow.run.progress import Progress, Silent
-from xnoreplay.flow.verify.cosim import waveforms as waves
-from xnoreplay.flow.verify.cosim import window
+from xnoreplay.flow.verify.cosim import waveforms, window
 from xnoreplay.flow.verify.cosim.chip import opened, read_verilog
 from xnoreplay.flow.verify.cosim.step import script_of
 from xnoreplay.spec import bundle as bundles
@@ -34,16 +33,18 @@ class Recording:
 
     def __init__(self, folder: Path, settings: Settings, text: str, progress: Progress) -> None:
         self.folder, self.settings, self.text, self.progress = folder, settings, text, progress
-        waves.check_simulator(settings.simulator)
+        waveforms.check_simulator(settings.simulator)
         self.bundle = bundles.read(folder / "export" / BUNDLE)
         preset = settings.preset
         with progress.task("images and commands of the script"):
             images = registry.at_hand(preset, Silent())  # the comparison says what they are
-            self.script = script_of(preset, self.bundle, images, settings.images, waves.SIMULATOR)
+            self.script = script_of(
+                preset, self.bundle, images, settings.images, waveforms.SIMULATOR
+            )
         plan = plans.compile(preset.network, preset.target)
         self.spans = window.spans(plan, self.bundle, self.script, progress)
         self.source = settings.verilog or folder / "generate"
-        waves.check_room(
+        waveforms.check_room(
             read_verilog(self.source, settings.trust), *window.resolve(text, self.spans)
         )
 
@@ -51,8 +52,8 @@ class Recording:
         """Carry the script out up to the window, and leave its waveform; raises as `waves.write`."""
         settings = self.settings
         with (
-            guard.locked(self.folder),
-            guard.interruptible(),
+            locks.locked(self.folder),
+            locks.interruptible(),
             opened(
                 settings.preset,
                 self.bundle,
@@ -63,5 +64,5 @@ class Recording:
                 trust=settings.trust,
             ) as bench,
         ):
-            target = self.folder / "cosim" / waves.FOLDER
-            return waves.write(bench, self.script, self.text, self.spans, target)
+            target = self.folder / "cosim" / waveforms.FOLDER
+            return waveforms.write(bench, self.script, self.text, self.spans, target)

@@ -7,7 +7,7 @@ listed in `costs/README.md`, "Not counted".
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 
-from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost import tables
 from xnoreplay.flow.cost.memory_map import memory_map
 from xnoreplay.flow.cost.tables import gates, measured
 from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS, RECIPROCAL_BITS
@@ -33,7 +33,7 @@ class Row:
     source: str
 
 
-def _row(part: str, event: str, count: float, cost: costs.Cost, times: float = 1) -> Row:
+def _row(part: str, event: str, count: float, cost: tables.Cost, times: float = 1) -> Row:
     each = (cost.low * times, cost.nominal * times, cost.high * times)
     low, nominal, high = (count * c for c in each)
     return Row(part, event, count, each, (low, nominal, high), cost.source)
@@ -106,7 +106,7 @@ def energy(
     seconds = cycles / plan.target.clock_hz
     rows = []
     for memory in memories.values():
-        cost = costs.memory(memory.depth, memory.width, plan.target)
+        cost = tables.memory(memory.depth, memory.width, plan.target)
         for way, each in (("reads", cost.read), ("writes", cost.write)):
             count = counters.get(f"{memory.name}.{way}", 0)
             if count:
@@ -166,17 +166,17 @@ def _measured_rows(
 def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[str]) -> list[Row]:
     accesses = {f"{name}.{way}" for name in memories for way in ("reads", "writes")}
     worth = units(plan)
-    events = costs.table("events.csv")
+    events = tables.table("events.csv")
     rows = []
     for counter, count in counters.items():
         entries = [e for e in events if e["counter"] == counter]
         if not entries and counter not in accesses:
-            raise costs.CostError(
+            raise tables.CostError(
                 f"events.csv must have a cost for the counter {counter!r}, but has none"
             )
         for e in entries:
             if e["cost"] and count:
-                cost = costs.logic(e["cost"], plan.target)
+                cost = tables.logic(e["cost"], plan.target)
                 rows.append(_row(e["part"], counter, count, cost, worth[e["times"]]))
     return rows
 
@@ -270,7 +270,7 @@ def report(plan: Plan, phases: dict[str, dict]) -> dict:
         "area": gates.area(plan),
         "energy": estimates,
         "technology": technology(plan),
-        "published": costs.published(plan.target),
+        "published": tables.published(plan.target),
     }
 
 
@@ -280,6 +280,6 @@ def technology(plan: Plan) -> dict:
     return {
         "node": target.technology,
         "device_type": target.device_type,
-        "supply_v": costs.supply(costs.node_of(target), target.device_type),
+        "supply_v": tables.supply(tables.node_of(target), target.device_type),
         "clock_hz": target.clock_hz,
     }

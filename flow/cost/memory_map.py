@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import asdict
 
-from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.output.quantities import KIB
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
@@ -29,8 +29,8 @@ def memory_map(plan: Plan) -> dict:
     samples = plan.target.replay_capacity + plan.target.staging_capacity
     net = plan.network
     variants = {}
-    for name, title in native.VARIANTS.items():
-        own = native.memories(plan, name)
+    for name, title in replay_variants.VARIANTS.items():
+        own = replay_variants.memories(plan, name)
         variants[name] = {
             "title": title,
             "bits": sum(m.bits for m in own),
@@ -38,9 +38,9 @@ def memory_map(plan: Plan) -> dict:
             "instances": [_instance(m) for m in own],
         }
     return {
-        "instances": variants[native.LATENT]["instances"],
-        "roles": variants[native.LATENT]["roles"],
-        "bits": variants[native.LATENT]["bits"],
+        "instances": variants[replay_variants.LATENT]["instances"],
+        "roles": variants[replay_variants.LATENT]["roles"],
+        "bits": variants[replay_variants.LATENT]["bits"],
         "learning_bits": sum(m.bits for m in plan.memories if m.learning),
         "replay": {
             "samples": samples,

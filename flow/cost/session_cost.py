@@ -1,9 +1,6 @@
 """What it costs to learn a task's classes: one preset, its counted workloads, and the tables."""
 
-from xnoreplay.flow.cost import estimate, workload
-from xnoreplay.flow.cost import memory_map as footprint
-from xnoreplay.flow.cost import replay_variants as native
-from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost import estimate, memory_map, replay_variants, tables, workload
 from xnoreplay.flow.cost.tables import gates
 from xnoreplay.flow.run import files
 from xnoreplay.spec import learning_plan
@@ -60,11 +57,11 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
         )
     inference = workload.inference(preset, bundle)
     runs, refused = {}, {}
-    for name in native.VARIANTS:
+    for name in replay_variants.VARIANTS:
         try:
             runs[name] = variant(plan, inference, learned, name)
-        except costs.CostError as error:
-            if name == native.LATENT:
+        except tables.CostError as error:
+            if name == replay_variants.LATENT:
                 raise
             refused[name] = str(error)
     weights = "random bits" if bundle is None else "the bundle's"
@@ -76,7 +73,7 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
         "new_samples": len(met.arriving_class),
         "remembered": len(met.remembered_class),
         "technology": estimate.technology(plan) | {"slowest": slowest(plan)},
-        "memory": footprint.memory_map(plan),
+        "memory": memory_map.memory_map(plan),
         "area": gates.area(plan),
         "runs": runs,
         "refused": refused,
@@ -86,7 +83,7 @@ def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | N
 
 def slowest(plan: Plan) -> dict:
     """The SRAM that limits the clock: its name, and nanoseconds from address to word."""
-    times = {m.name: costs.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
+    times = {m.name: tables.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
     name = max(times, key=lambda n: times[n])
     return {"memory": name, "ns": times[name]}
 
@@ -99,16 +96,16 @@ def variant(
     plan: Plan, inference: workload.Workload, learned: workload.Workload, name: str
 ) -> dict[str, dict]:
     """Prices of `RUNS` on a chip of one variant."""
-    instances = native.memories(plan, name)
-    session = native.workload(plan, learned, name)
+    instances = replay_variants.memories(plan, name)
+    session = replay_variants.workload(plan, learned, name)
     samples = learned.phases["input"]["images"]
     epochs = plan.target.epochs
     # Of native replay the extractor works at every visit, which is in the epoch.
-    every = [*workload.EPOCH_PHASES, native.BACKWARD]
-    every += workload.feature_phases(plan) if name != native.LATENT else []
+    every = [*workload.EPOCH_PHASES, replay_variants.BACKWARD]
+    every += workload.feature_phases(plan) if name != replay_variants.LATENT else []
     epoch = _divided(session.of(every), epochs)
     counted = {
-        "inference": native.inference(inference, name),
+        "inference": replay_variants.inference(inference, name),
         "sample": _divided(session, samples),
         "epoch": epoch,
         "session": session,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.cost.session_cost import RUNS
 from xnoreplay.flow.output.quantities import KIB, kib, quantity
 from xnoreplay.spec.errors import SpecError, shown
@@ -48,7 +48,7 @@ def text(tree: dict) -> str:
         _roles(tree["memory"]),
         _area(tree["area"]),
         _runs(tree["runs"], tree["refused"]),
-        _split(tree["runs"][native.LATENT]),
+        _split(tree["runs"][replay_variants.LATENT]),
         NOT_COUNTED,
     ]
     return "\n\n".join(blocks)
@@ -104,14 +104,16 @@ def _runs(variants: dict, refused: dict[str, str]) -> str:
             price = runs[run]
             rows.append(
                 [
-                    f"{native.VARIANTS[name]}: {title}",
+                    f"{replay_variants.VARIANTS[name]}: {title}",
                     f"{price['cycles']:,.0f}",
                     quantity(float(price["seconds"]), "s"),
                     *(quantity(float(j), "J") for j in price["total"]),
                 ]
             )
     lines = [columns(["run", "cycles", "time", *BOUNDS], rows)]
-    lines += [f"{native.VARIANTS[name]}: not priced: {why}" for name, why in refused.items()]
+    lines += [
+        f"{replay_variants.VARIANTS[name]}: not priced: {why}" for name, why in refused.items()
+    ]
     return "\n".join(lines)
 
 

@@ -7,7 +7,7 @@ that trains. What a paper says is marked `published`, what follows from it `deri
 
 from dataclasses import dataclass
 
-from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost import tables
 from xnoreplay.flow.cost.session_text import columns
 from xnoreplay.flow.cost.tables import KBIT, PICO, Cost
 from xnoreplay.flow.output.quantities import quantity
@@ -50,13 +50,13 @@ class Prediction:
 
 def predictions() -> list[Prediction]:
     """Every chip of `costs/published_chips.csv`."""
-    return [_predict(row) for row in costs.table("published_chips.csv")]
+    return [_predict(row) for row in tables.table("published_chips.csv")]
 
 
 def _predict(row: dict[str, str]) -> Prediction:
     events = tuple(
         Event(e["event"], float(e["count"]), _cost(e, row), e["mark"], e["why"])
-        for e in costs.table("chips.csv")
+        for e in tables.table("chips.csv")
         if e["chip"] == row["chip"]
     )
     sums = [
@@ -82,15 +82,15 @@ def _predict(row: dict[str, str]) -> Prediction:
 def _cost(event: dict[str, str], chip: dict[str, str]) -> Cost:
     node, flavour, volts = int(chip["node_nm"]), chip["flavour"], float(chip["supply_v"])
     if not event["event"].startswith("sram_"):
-        return costs.logic_at(event["event"], node, flavour, volts)
+        return tables.logic_at(event["event"], node, flavour, volts)
     table = TECHNOLOGY_OF.get(node, node)
     device = chip["device_type"]
     column = f"{event['event'].removeprefix('sram_')}_pj"
     width, bits = int(event["width"]), int(event["kbit"]) * KBIT
-    joules = costs.sram_at(column, bits, width, table, device) * PICO
-    scale = costs.energy_factor(node, flavour) / costs.energy_factor(table, flavour)
-    joules *= scale * (volts / costs.supply(table, device)) ** 2
-    error = costs.MODEL_ERROR
+    joules = tables.sram_at(column, bits, width, table, device) * PICO
+    scale = tables.energy_factor(node, flavour) / tables.energy_factor(table, flavour)
+    joules *= scale * (volts / tables.supply(table, device)) ** 2
+    error = tables.MODEL_ERROR
     return Cost(
         joules * (1 - error),
         joules,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.latent_files import LatentSet, packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -128,7 +128,7 @@ def _arrivals(preset: Preset) -> int:
     name = preset.scenario.dataset
     if name in ARRIVALS:
         return ARRIVALS[name]
-    labels = data.of(preset).train_labels
+    labels = registry.of(preset).train_labels
     return int(np.bincount(labels).max())
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets import user_files
 from xnoreplay.spec import reading
 from xnoreplay.spec.errors import XnoreplayError
 
@@ -43,7 +43,7 @@ def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray
     XnoreplayError
         For a missing or damaged file: where to get it, and what was expected.
     """
-    folder = brought.folder(folder, "cifar100", FOLDER, _get())
+    folder = user_files.folder(folder, "cifar100", FOLDER, _get())
     parts = [_split(folder / name, size) for name, size in SIZES.items()]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return images, labels, np.arange(len(labels)) >= SIZES["train"]
@@ -69,7 +69,7 @@ def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
 
 def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
     try:
-        content = brought.unpickle(reading.raw(path), "bytes")
+        content = user_files.unpickle(reading.raw(path), "bytes")
         data, labels = content[b"data"], np.asarray(content[b"fine_labels"])
     except OSError as error:
         raise XnoreplayError(

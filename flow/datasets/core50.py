@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets import user_files
 from xnoreplay.flow.datasets.cifar100 import to_ycbcr
 from xnoreplay.spec import reading
 from xnoreplay.spec.errors import ToolError, XnoreplayError, shown
@@ -65,7 +65,7 @@ def read(run: int = 0, folder: Path | None = None) -> tuple[np.ndarray, np.ndarr
     XnoreplayError
         For a missing or damaged file: where to get it, and what was expected.
     """
-    folder = brought.folder(folder, "core50", FOLDER, _get())
+    folder = user_files.folder(folder, "core50", FOLDER, _get())
     if not folder.is_dir():
         raise XnoreplayError(f"{folder} must be the folder of CORe50, but is none; {_get()}")
     listed = _lists(folder, run)
@@ -152,7 +152,7 @@ def _paths(folder: Path) -> list[str]:
 
 def _table(path: Path):
     try:
-        return brought.unpickle(reading.raw(path), "latin1")
+        return user_files.unpickle(reading.raw(path), "latin1")
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises almost anything
         raise XnoreplayError(
             f"{path} must be a table of CORe50, but cannot be read "

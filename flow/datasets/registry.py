@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from xnoreplay.flow.datasets import user_files as brought
+from xnoreplay.flow.datasets import user_files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
@@ -119,9 +119,9 @@ def at_hand(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> 
     """
     try:
         return of(preset)
-    except brought.NotBrought:
+    except user_files.NotBrought:
         progress.note(
-            f"data set {preset.scenario.dataset!r} is not here ({brought.VARIABLE} is not set): "
+            f"data set {preset.scenario.dataset!r} is not here ({user_files.VARIABLE} is not set): "
             "random images stand in for it"
         )
         return _random(preset.network.image_shape, preset.scenario.classes, images)
@@ -129,7 +129,7 @@ def at_hand(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> 
 
 def stands_in(preset: Preset) -> bool:
     """Whether `at_hand` would take random images in place of a preset's data set."""
-    return preset.scenario.dataset in BROUGHT and not os.environ.get(brought.VARIABLE)
+    return preset.scenario.dataset in BROUGHT and not os.environ.get(user_files.VARIABLE)
 
 
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

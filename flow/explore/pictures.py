@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.explore.fronts import COSTS, cost_of
-from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.plots import COLOURS, INK, Picture
 from xnoreplay.flow.output.quantities import KIB, si
 
@@ -15,7 +15,11 @@ AXES = {
     "area": ("area of cells, mm²", ""),
 }
 DECADE = 10
-SHORT = {native.LATENT: "latent", native.IMAGES: "native, frozen", native.RETRAINED: "native"}
+SHORT = {
+    replay_variants.LATENT: "latent",
+    replay_variants.IMAGES: "native, frozen",
+    replay_variants.RETRAINED: "native",
+}
 
 
 def front(result: dict, cost: str) -> Picture:
@@ -26,7 +30,7 @@ def front(result: dict, cost: str) -> Picture:
     factor, prefix = si(max(values)) if unit else (1.0, "")
 
     def paint(axes) -> None:
-        for i, replay in enumerate(native.VARIANTS):
+        for i, replay in enumerate(replay_variants.VARIANTS):
             for staged, fill in ((True, COLOURS[i]), (False, "white")):
                 chosen = [
                     (v / factor, 100 * p["a_final"])
@@ -62,10 +66,10 @@ def front(result: dict, cost: str) -> Picture:
         axes.set_xlabel(f"{title}, {prefix}{unit}" if unit else title)
         axes.set_ylabel("a_final, %")
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
-        axes.grid(color=figures.BAND, linewidth=0.5)
+        axes.grid(color=plots.BAND, linewidth=0.5)
         axes.legend(frameon=False, fontsize=7.5, loc="lower right")
 
-    return figures.draw(7.2, 3.4, paint)
+    return plots.draw(7.2, 3.4, paint)
 
 
 def _value(point: dict, cost: str) -> float:

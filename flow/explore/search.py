@@ -3,10 +3,9 @@
 import dataclasses
 from pathlib import Path
 
-from xnoreplay.flow.cost import replay_variants as native
-from xnoreplay.flow.cost import session_cost, workload
+from xnoreplay.flow.cost import replay_variants, session_cost, workload
 from xnoreplay.flow.cost.tables import gates
-from xnoreplay.flow.datasets import latent_files as storage
+from xnoreplay.flow.datasets import latent_files
 from xnoreplay.flow.explore import jobs as explore_jobs
 from xnoreplay.flow.explore import space
 from xnoreplay.flow.explore.fronts import COSTS, front
@@ -56,7 +55,7 @@ def run(
     scratch.mkdir(parents=True, exist_ok=True)
     stored = _latents(preset, bundle, progress)
     if stored is not None:
-        storage.write(stored, scratch / LATENTS)
+        latent_files.write(stored, scratch / LATENTS)
     sources = Sources(str(bundle_path), str(scratch / LATENTS) if stored is not None else None)
     stamp = f"{bundles.digest(bundle)} {code.digest(CODE)} {stored is not None}"
     table = [_jobs(point, range(seeds if stored is not None else 0), stamp) for point in valid]
@@ -79,7 +78,7 @@ def run(
     }
 
 
-def _latents(preset: Preset, bundle: Bundle, progress: Progress) -> storage.LatentSet | None:
+def _latents(preset: Preset, bundle: Bundle, progress: Progress) -> latent_files.LatentSet | None:
     """Latents to measure accuracy on: none of an untrained bundle."""
     if "dataset" not in bundle.provenance:
         return None
@@ -119,10 +118,10 @@ def _priced(point: space.Point, scores: list[dict], counted: dict) -> dict:
     inference = workload.Workload(counted["inference"])
     session = workload.Workload(counted["session"])
     runs = session_cost.variant(plan, inference, session, point.replay)
-    instances = native.memories(plan, point.replay)
+    instances = replay_variants.memories(plan, point.replay)
     areas = gates.area(plan, instances)
     a_final = [s["a_final"] for s in scores]
-    measured = bool(a_final) and point.replay != native.RETRAINED
+    measured = bool(a_final) and point.replay != replay_variants.RETRAINED
     return {
         "dials": point.dials,
         "replay": point.replay,
@@ -144,7 +143,7 @@ def write(result: dict, out: Path) -> None:
     import csv
     import io
 
-    from xnoreplay.flow.explore import pictures as explore_figures
+    from xnoreplay.flow.explore import pictures
 
     dials = list(result["sweep"])
     numbers = ["samples", "a_final", "a_final_spread", "memory", "cycles", "seconds"]
@@ -157,4 +156,4 @@ def write(result: dict, out: Path) -> None:
         cells = [p["dials"][d] for d in dials] + [p[n] for n in numbers]
         rows.writerow([*cells, *(v for r in ranges for v in p[r])])
     files.write_whole(out / "points.csv", text.getvalue())
-    explore_figures.write(result, out)
+    pictures.write(result, out)

@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow.cost import replay_variants as native
-from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost import replay_variants, tables
 from xnoreplay.spec import learning_plan, limits, reading
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
@@ -60,7 +59,7 @@ def default(preset: Preset) -> dict[str, list]:
         "proxy_bits": [4, 5, 6, 8],
         "replay_bits": [bits // 4, bits // 2, bits],
         "staging": [True, False],
-        "replay": [native.LATENT, native.IMAGES],
+        "replay": [replay_variants.LATENT, replay_variants.IMAGES],
     }
 
 
@@ -131,7 +130,7 @@ def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[di
         dials = dict(zip(sweep, values, strict=True))
         try:
             valid.append(_point(preset, dials))
-        except (SpecError, costs.CostError) as error:
+        except (SpecError, tables.CostError) as error:
             refused.append({"dials": dials, "reason": str(error)})
     if not valid:
         raise SpecError(
@@ -142,8 +141,8 @@ def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[di
 
 
 def _point(preset: Preset, dials: dict) -> Point:
-    replay = dials.get("replay", native.LATENT)
-    require.choice("replay", replay, tuple(native.VARIANTS))
+    replay = dials.get("replay", replay_variants.LATENT)
+    require.choice("replay", replay, tuple(replay_variants.VARIANTS))
     changes = {
         k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging", "replay")
     }
@@ -156,7 +155,7 @@ def _point(preset: Preset, dials: dict) -> Point:
         changes["channels"] = channels
     if "replay_bits" in dials:
         net = preset.network
-        sample = net.latent if replay == native.LATENT else net.native_image_bits
+        sample = net.latent if replay == replay_variants.LATENT else net.native_image_bits
         require.positive("replay_bits", dials["replay_bits"])
         changes["replay_capacity"] = dials["replay_bits"] // sample
     staging = dials.get("staging", True)
@@ -169,7 +168,7 @@ def _point(preset: Preset, dials: dict) -> Point:
     check_capacity(preset.network, target)
     plan = plans.compile(preset.network, target)
     learning_plan.check_cycles(plan)
-    _check_clock(plan, native.memories(plan, replay))
+    _check_clock(plan, replay_variants.memories(plan, replay))
     return Point(dials, made, replay)
 
 
@@ -177,7 +176,7 @@ def _check_clock(plan: plans.Plan, memories) -> None:
     """SpecError where an SRAM is slower than the clock."""
     period = 1e9 / plan.target.clock_hz
     for m in memories:
-        needed = costs.access_ns(m.depth, m.width, plan.target)
+        needed = tables.access_ns(m.depth, m.width, plan.target)
         if needed > period:
             raise SpecError(
                 f"clock_hz must be at most {1e9 / needed:,.0f}, because {m.name} takes {needed:.2f} ns "

@@ -1,6 +1,6 @@
 """What a sweep answers, as text: the fronts, and four questions."""
 
-from xnoreplay.flow.cost import replay_variants as native
+from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.cost.session_text import columns
 from xnoreplay.flow.explore.fronts import COSTS, cost_of
 from xnoreplay.flow.output.quantities import KIB, quantity
@@ -75,7 +75,10 @@ def answers(result: dict) -> list[tuple[str, str]]:
         ]
     return [
         ("The cheapest design that loses less than a point of a_final", _cheapest(result)),
-        ("Latent against native replay", _against(result, native.LATENT, native.IMAGES)),
+        (
+            "Latent against native replay",
+            _against(result, replay_variants.LATENT, replay_variants.IMAGES),
+        ),
         ("Staging on or off", _staging(result)),
         ("How few proxy bits", _proxies(result)),
     ]
@@ -149,14 +152,14 @@ def _against(result: dict, one: str, other: str) -> str:
     groups = {v: [p for p in _measured(result) if p["replay"] == v] for v in (one, other)}
     if not all(groups.values()):
         return f"not asked: the sweep must have replay={one},{other}"
-    named = {native.VARIANTS[v]: group for v, group in groups.items()}
+    named = {replay_variants.VARIANTS[v]: group for v, group in groups.items()}
     return "\n".join(
         f"at the same {cost}:\n{_budget_table(named, cost)}" for cost in ("memory", "energy")
     )
 
 
 def _staging(result: dict) -> str:
-    measured = [p for p in _measured(result) if p["replay"] == native.LATENT]
+    measured = [p for p in _measured(result) if p["replay"] == replay_variants.LATENT]
     on = [p for p in measured if p["dials"].get("staging", True)]
     off = [p for p in measured if not p["dials"].get("staging", True)]
     if not on or not off:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import latent_files
-from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import latent_files, registry
 from xnoreplay.flow.datasets.latent_files import LatentSet
 from xnoreplay.flow.learning import predictions
 from xnoreplay.flow.output.quantities import percent
@@ -67,7 +66,7 @@ def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> La
     """Latents of every image of the scenario's data set, through the simulator."""
     from xnoreplay.sim.run import Simulator
 
-    dataset = data.of(preset)
+    dataset = registry.of(preset)
     simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
     with progress.task("latents", len(dataset.images)) as task:
         bits = simulator.latents(dataset.images, task.advance)
@@ -257,17 +256,17 @@ def float_sessions(
     source : called for every task in order; its samples of task 0 are not learnt
     reset : start each session from random proxies, not from what the last one left
     """
-    from xnoreplay.model import float_classifier as adam
+    from xnoreplay.model import float_classifier
 
-    scenario, weights, seen = preset.scenario, adam.warm(bundle), 0
+    scenario, weights, seen = preset.scenario, float_classifier.warm(bundle), 0
 
     def session(task: int) -> None:
         nonlocal weights, seen
         seen = scenario.seen(task)
         z, y = source(task)
         if task:
-            weights = adam.train(
-                adam.fresh(bundle.network, seed) if reset else weights,
+            weights = float_classifier.train(
+                float_classifier.fresh(bundle.network, seed) if reset else weights,
                 z,
                 y,
                 seen,
@@ -278,7 +277,9 @@ def float_sessions(
                 loss=loss,
             )
 
-    return evaluate(scenario, latents, session, lambda z: adam.predict(weights, z, seen))
+    return evaluate(
+        scenario, latents, session, lambda z: float_classifier.predict(weights, z, seen)
+    )
 
 
 METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": naive}

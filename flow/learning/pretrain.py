@@ -14,11 +14,11 @@ from xnoreplay.spec.presets import Preset
 
 def pretrain(context: Context) -> dict:
     """Train the network on the base classes; an interrupted training goes on from its checkpoint."""
-    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.flow.datasets import registry
     from xnoreplay.model.training import pretrain as training
 
     preset, file = presets.from_dict(context.config["preset"]), context.config["start"]
-    dataset = data.of(preset)
+    dataset = registry.of(preset)
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.run(
         preset,
@@ -43,10 +43,10 @@ def follows() -> bool:
 
 def follow() -> None:
     """Take part until the leading process has ended its step."""
-    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.flow.datasets import registry
     from xnoreplay.model.training import pretrain as training
 
-    training.follow(data.of)
+    training.follow(registry.of)
 
 
 def dismiss() -> None:
@@ -74,9 +74,9 @@ def export(context: Context) -> dict:
 
 
 def _trained(context: Context, preset: Preset) -> Bundle:
-    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.flow.datasets import registry
     from xnoreplay.model import export as exporting
 
-    dataset = data.of(preset)
+    dataset = registry.of(preset)
     checkpoint = context.inputs["pretrain"] / context.result("pretrain")["checkpoint"]
     return exporting.run(preset, dataset, checkpoint)

@@ -168,9 +168,9 @@ def run(
 
 def pictures(preset: Preset) -> Latents:
     """The images of a scenario's classes in the order of its latents."""
-    from xnoreplay.flow.datasets import registry as data
+    from xnoreplay.flow.datasets import registry
 
-    dataset = data.of(preset)
+    dataset = registry.of(preset)
     classes = preset.scenario.chip_classes(dataset.labels)
     train, test = (classes >= 0) & ~dataset.is_test, (classes >= 0) & dataset.is_test
     return Latents(dataset.images[train], classes[train], dataset.images[test], classes[test])

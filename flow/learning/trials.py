@@ -5,7 +5,7 @@ from pathlib import Path
 
 from xnoreplay.flow.learning import cil, predictions, systems
 from xnoreplay.flow.learning.systems import Variant
-from xnoreplay.flow.output import quantities as metrics
+from xnoreplay.flow.output import quantities
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.workers import side_by_side
 from xnoreplay.spec.bundle import Bundle
@@ -70,6 +70,6 @@ def markdown(result: dict) -> str:
     """The scores as a table, in percent: mean and sample standard deviation over the seeds."""
     lines = [f"| system | {' | '.join(SCORES)} |", "|---" * (len(SCORES) + 1) + "|"]
     for row in result["rows"]:
-        cells = [row["label"], *(metrics.percent(row[name]) for name in SCORES)]
+        cells = [row["label"], *(quantities.percent(row[name]) for name in SCORES)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

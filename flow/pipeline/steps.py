@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from xnoreplay.flow.cost.cells import liberty
-from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource
-from xnoreplay.flow.explore import space as explore_space
+from xnoreplay.flow.explore import space
 from xnoreplay.flow.learning import cil, pretrain
 from xnoreplay.flow.pipeline.settings import SETTINGS, START, Settings
-from xnoreplay.flow.run import files
-from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run import files, locks
 from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.flow.run.step import RECORD, Context, Run, Step
 from xnoreplay.spec import bundle as bundles
@@ -94,7 +93,7 @@ def _cosim(context: Context) -> dict:
     if simulator != "icarus":
         compiled = plan.compile(preset.network, preset.target)
         count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
-        images = data.at_hand(preset, Silent()).images
+        images = registry.at_hand(preset, Silent()).images
         generated = folder / context.result("generate")["verilog"]
         verilog = cosim.read_verilog(generated, context.config["trust"])
         result["bare"] = bare_verilator(
@@ -151,14 +150,14 @@ def _estimate(context: Context) -> dict:
 
 
 def _explore(context: Context) -> dict:
-    from xnoreplay.flow.explore import search as explore
+    from xnoreplay.flow.explore import search
 
     config = context.config
     # Runs of an earlier sweep, and of one that was stopped.
-    kept, jobs = context.out.parent / "explore" / explore.JOBS, context.scratch / explore.JOBS
+    kept, jobs = context.out.parent / "explore" / search.JOBS, context.scratch / search.JOBS
     if kept.is_dir():
         shutil.copytree(kept, jobs, dirs_exist_ok=True)
-    result = explore.run(
+    result = search.run(
         _preset(context),
         context.inputs["export"] / BUNDLE,
         config["sweep"],
@@ -166,15 +165,15 @@ def _explore(context: Context) -> dict:
         context.scratch,
         context.progress,
     )
-    explore.write(result, context.out)
-    shutil.copytree(jobs, context.out / explore.JOBS)
+    search.write(result, context.out)
+    shutil.copytree(jobs, context.out / search.JOBS)
     return result
 
 
 def _report(context: Context) -> dict:
-    from xnoreplay.flow.report import page as report
+    from xnoreplay.flow.report import page
 
-    return report.run(_preset(context), context.inputs, context.out)
+    return page.run(_preset(context), context.inputs, context.out)
 
 
 def steps(train: bool) -> dict[str, Step]:
@@ -264,8 +263,8 @@ def configs(settings: Settings) -> dict[str, dict]:
             "bundle": str(source.path) if source.path else None,
             "untrained": source.kind == "random",
         },
-        "cosim": {"stand_in": data.stands_in(preset)},
-        "explore": {"sweep": settings.sweep or explore_space.default(preset)},
+        "cosim": {"stand_in": registry.stands_in(preset)},
+        "explore": {"sweep": settings.sweep or space.default(preset)},
     }
     common: dict = {"preset": presets.to_dict(preset)}
     return {
@@ -308,7 +307,7 @@ def set_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
     if "synth" in names and settings.liberty is not None:
         liberty.check_cells(settings.liberty)
     if "explore" in names and settings.sweep is not None:
-        explore_space.points(settings.preset, settings.sweep)
+        space.points(settings.preset, settings.sweep)
     if "export" in names and settings.source.kind in ("file", "packaged"):
         settings.source.load(settings.preset)
     if start is not None:
@@ -316,7 +315,7 @@ def set_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
             try:
                 bundles.write(start, own)
             except OSError as error:
-                raise guard.disk_error("set-up", error) from error
+                raise locks.disk_error("set-up", error) from error
         run.configs["pretrain"]["start"] = str(own)
     run.write_settings(SETTINGS, settings.remembered())
 

@@ -2,7 +2,7 @@
 
 from xnoreplay.flow.chip.families import KINDS, TITLES
 from xnoreplay.flow.cost.estimate import cell_operations
-from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.quantities import quantity, si
 from xnoreplay.flow.report.blocks import Section
 from xnoreplay.flow.verify.equality import speeds
@@ -31,7 +31,7 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
         )
         phases = {p: n for p, n in run["phases"].items() if n}
         section.figure(
-            figures.bars(list(phases), [float(n) for n in phases.values()], "cycles"),
+            plots.bars(list(phases), [float(n) for n in phases.values()], "cycles"),
             f"Cycles by phase, {title}.",
         )
         beats, operations = run["counters"]["array.beats"], cell_operations(plan, run["counters"])
@@ -146,7 +146,7 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
         factor, prefix = si(max(j[2] for j in parts.values()))
         columns = [[j[i] / factor for j in parts.values()] for i in range(3)]
         section.figure(
-            figures.bars(list(parts), columns[1], f"{prefix}J", columns[0], columns[2]),
+            plots.bars(list(parts), columns[1], f"{prefix}J", columns[0], columns[2]),
             f"Energy by part, {title}; whiskers from low to high. Parts below 0.2 % are left out.",
         )
         section.table(

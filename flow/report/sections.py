@@ -5,8 +5,7 @@ import re
 import numpy as np
 
 from xnoreplay.flow.cost.memory_map import memory_map
-from xnoreplay.flow.output import diagram
-from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output import diagram, plots
 from xnoreplay.flow.output.quantities import KIB, Better, kib, mean, quantity, seen_curve, spread
 from xnoreplay.flow.report.blocks import Section
 from xnoreplay.flow.verify.equality import AMOUNTS, SIMULATORS, comparisons
@@ -41,12 +40,12 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
     section = Section("chip", "The chip")
     light, both = (diagram.chip_svg(plan, preset.name, dark) for dark in (False, True))
     section.figure(
-        figures.Picture(light, both, diagram.chip_pdf(plan, preset.name)),
+        plots.Picture(light, both, diagram.chip_pdf(plan, preset.name)),
         "Units and memories, instances × depth × width in bits; widths of the ways between them in bits.",
     )
     if len(images):
         luma = images[:SHOWN, :, :, 0]
-        section.figure(figures.images(luma), "Test images as they enter the chip, first channel.")
+        section.figure(plots.images(luma), "Test images as they enter the chip, first channel.")
     net, target, scenario = preset.network, preset.target, preset.scenario
     rows = [
         [
@@ -185,7 +184,7 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
         )
     ticks = ["base", *(f"session {i}" for i in range(1, len(counts)))]
     section.figure(
-        figures.curves(series, "accuracy on all classes seen", ticks),
+        plots.curves(series, "accuracy on all classes seen", ticks),
         "Accuracy on all classes seen so far; bands are one standard deviation over the seeds.",
     )
     section.table(
@@ -215,7 +214,7 @@ def memory(plan: Plan) -> Section:
     section = Section("memory", "Memory map")
     tree = memory_map(plan)
     section.figure(
-        figures.stacked({r: b / KIB for r, b in _by_size(tree["roles"]).items()}, "KiB"),
+        plots.stacked({r: b / KIB for r, b in _by_size(tree["roles"]).items()}, "KiB"),
         "All memories by role.",
     )
     rows = [

@@ -1,12 +1,10 @@
 """Sections of the report on what a session costs beyond its total: native replay, use, search."""
 
-from xnoreplay.flow.cost import replay_variants as native
-from xnoreplay.flow.cost import roofline, validate
+from xnoreplay.flow.cost import replay_variants, roofline, validate
 from xnoreplay.flow.cost.session_cost import RUNS
-from xnoreplay.flow.explore import pictures as explore_figures
-from xnoreplay.flow.explore import text as explore_text
+from xnoreplay.flow.explore import pictures, text
 from xnoreplay.flow.explore.fronts import COSTS
-from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.quantities import KIB, kib, quantity
 from xnoreplay.flow.report import cost_sections
 from xnoreplay.flow.report.blocks import Section
@@ -31,7 +29,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     variants = cost["memory"]["variants"]
     roles = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
     section.figure(
-        figures.grouped(
+        plots.grouped(
             roles,
             {v["title"]: [v["roles"].get(r, 0) / KIB for r in roles] for v in variants.values()},
             "KiB",
@@ -50,7 +48,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
             low, nominal, high = (quantity(float(j), "J") for j in price["total"])
             rows.append(
                 [
-                    native.VARIANTS[name],
+                    replay_variants.VARIANTS[name],
                     title,
                     f"{price['cycles']:,.0f}",
                     quantity(float(price["seconds"]), "s"),
@@ -73,8 +71,8 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         ["", "", "n", "n", "n", "n", "n"],
     )
     for name, why in cost["refused"].items():
-        section.text(f"{native.VARIANTS[name]} is not priced: {why}.")
-    split = cost["runs"][native.LATENT]["session"]["split"]
+        section.text(f"{replay_variants.VARIANTS[name]} is not priced: {why}.")
+    split = cost["runs"][replay_variants.LATENT]["session"]["split"]
     section.table(
         ["part of a session, latent replay", "low", "nominal", "high"],
         [
@@ -103,7 +101,7 @@ def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Secti
         working = {d.phase: (d.intensity, d.rate) for d in found if d.rate}
         section.heading(title[0].upper() + title[1:])
         section.figure(
-            figures.roofline(
+            plots.roofline(
                 working,
                 roofline.peak(plan),
                 roofline.bandwidth(plan, cost["phases"][run]),
@@ -148,20 +146,20 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
     )
     for cost, numbers in result["fronts"].items():
         section.figure(
-            explore_figures.front(result, cost),
+            pictures.front(result, cost),
             f"Accuracy over {cost} of a session; nominal costs.",
         )
-        head, *rows = explore_text.rows_of(result, numbers)
+        head, *rows = text.rows_of(result, numbers)
         section.table(head, rows, ["n"] * len(head), folded=f"The front of {cost}")
-    for title, answer in explore_text.answers(result):
+    for title, answer in text.answers(result):
         section.heading(title)
         section.preformatted(answer)
     measured = [p for p in result["points"] if p["a_final"] is not None]
     if measured:
         for cost in COSTS:
-            best = explore_text.cheapest(measured, cost)
+            best = text.cheapest(measured, cost)
             name = f"explore.cheapest_within_a_point.{cost}"
-            section.metric(name, explore_text.cost_of(best, cost), SLUGS[cost], "lower", "modelled")
+            section.metric(name, text.cost_of(best, cost), SLUGS[cost], "lower", "modelled")
         top = max(p["a_final"] for p in measured)
         section.metric("explore.best_a_final", top, "fraction", "higher", "counted")
     return section

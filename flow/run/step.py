@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import xnoreplay
-from xnoreplay.flow.run import code, files
-from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.run import code, files, locks
 from xnoreplay.flow.run.progress import Progress, clock
 from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError, shown, unknown
@@ -294,12 +293,12 @@ class Run:
                 with whole.whole_file(self.folder / name) as part:
                     files.write_json(part, tree)
             except OSError as error:
-                raise guard.disk_error("set-up", error) from error
+                raise locks.disk_error("set-up", error) from error
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder, and clear what a killed run left in it of steps and settings."""
-        with guard.locked(self.folder):
+        with locks.locked(self.folder):
             files.sweep(self.folder, lambda name: name in self.steps or name in self.written)
             yield
 
@@ -318,7 +317,7 @@ class Run:
                     f"run folder {self.folder} must not lie in a step's folder, which takes nothing else, but "
                     f"{folder} has a {RECORD}"
                 )
-        guard.check_lock(self.folder)
+        locks.check_lock(self.folder)
         scratch = self.folder / SCRATCH
         for path in (self.folder / name for name in self.written):
             if whole.is_there(path) and not whole.is_file(path):
@@ -399,7 +398,7 @@ class Run:
         """
         names, force = list(names), set(force)
         self.require_ready(names)
-        with self.locked(), guard.interruptible() as check:
+        with self.locked(), locks.interruptible() as check:
             for name in names:
                 self.outcomes[name] = self._bring(self.steps[name], name in force)
                 check()
@@ -422,9 +421,9 @@ class Run:
         try:
             failure = self._execute(step, recipe, start)
         except Exception as error:
-            if not guard.is_disk_error(error):
+            if not locks.is_disk_error(error):
                 raise
-            raise guard.disk_error(step.name, error) from error
+            raise locks.disk_error(step.name, error) from error
         seconds = time.monotonic() - start
         if failure:
             self.progress.note(f"[{step.name}] failed its check after {clock(seconds)}: {failure}")

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow.cost.estimate import cell_operations
-from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output import plots
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.step import own_folder
@@ -303,7 +303,7 @@ def _ends(values) -> str:
     return ", ".join(f"{v:,.0f}" if v >= 100 else f"{v:.3g}" for v in values)
 
 
-def picture(result: dict) -> figures.Picture:
+def picture(result: dict) -> plots.Picture:
     """A panel for each dial: seconds by work, or by the dial where the work stays."""
     panels: dict = {}
     for curve in result["curves"]:
@@ -312,7 +312,7 @@ def picture(result: dict) -> figures.Picture:
         x = [p["work" if work else "value"] for p in curve["points"]]
         lines = panels.setdefault((curve["dial"], axis), {})
         lines[TITLES[curve["simulator"]]] = x, [p["seconds"] for p in curve["points"]]
-    return figures.powers(panels, "processor seconds")
+    return plots.powers(panels, "processor seconds")
 
 
 def write(result: dict, folder: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from xnoreplay.flow.datasets import registry as datasets
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run import files, temporary, tools
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import learning_plan
@@ -388,7 +388,7 @@ def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray,
 
     Random ones where the user has not brought it, and a note of it: the work is the same.
     """
-    data = datasets.at_hand(preset, progress, RANDOM_IMAGES)
+    data = registry.at_hand(preset, progress, RANDOM_IMAGES)
     return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
 
 

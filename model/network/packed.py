@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xnoreplay.model.network import packed_kernels as kernels
+from xnoreplay.model.network import packed_kernels
 from xnoreplay.model.network.packed_kernels import WORD
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.network import TAPS, NetworkSpec
@@ -91,13 +91,13 @@ class _Convolutions(torch.autograd.Function):
 
         def work(part: slice) -> None:
             first = maps[0][part]
-            kernels.thermometer(images[part], channel, thresholds.numpy(), first)
+            packed_kernels.thermometer(images[part], channel, thresholds.numpy(), first)
             for i, c in enumerate(net.convs):
                 limit = math.isqrt(net.conv_variance(i))
                 args = maps[i][part], words[i], 2 if c.pool else 1, limit
                 earlier, half = maps[max(0, i - 1)][part], net.skip_weight(i) // 2
-                kernels.forward(*args, earlier, half, maps[i + 1][part], codes[i][part])
-            kernels.expand(maps[-1][part], 1, patterns[part])
+                packed_kernels.forward(*args, earlier, half, maps[i + 1][part], codes[i][part])
+            packed_kernels.expand(maps[-1][part], 1, patterns[part])
 
         _share(count, work)
         ctx.net, ctx.maps, ctx.codes, ctx.proxies = net, maps, codes, proxies
@@ -114,8 +114,8 @@ class _Convolutions(torch.autograd.Function):
             g, g_patterns = _bfloat16((len(grad), m.height, m.width, c.filters))
 
             def work(part: slice, i=i, step=step, top=top, edge=edge, x=x_patterns, g=g_patterns):
-                kernels.expand(ctx.maps[i][part], 0, x[part])
-                kernels.spread(top[part], edge, ctx.codes[i][part], step, g[part])
+                packed_kernels.expand(ctx.maps[i][part], 0, x[part])
+                packed_kernels.spread(top[part], edge, ctx.codes[i][part], step, g[part])
 
             _share(len(grad), work)
             weight = torch.where(ctx.proxies[i].detach() >= 0, 1.0, -1.0).bfloat16()

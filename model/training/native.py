@@ -14,8 +14,7 @@ from torch import Tensor
 
 from xnoreplay.model.network.float_rule import class_weights
 from xnoreplay.model.network.network import FBNN, of_bundle
-from xnoreplay.model.training import checkpoint
-from xnoreplay.model.training import loop as training
+from xnoreplay.model.training import checkpoint, loop
 from xnoreplay.model.training.distributed import join
 from xnoreplay.model.training.losses import ClassLoss
 from xnoreplay.model.training.objective import Objective
@@ -135,9 +134,9 @@ class Native:
         objective = Objective(network, ClassLoss(weights, self.loss), recipe, MAX_PIXEL)
         here, share = join(), EXTRACTOR_SHARES.get(self.dataset, 1.0)
         objective.to(here.device)
-        fit = training.Fit(
+        fit = loop.Fit(
             objective,
-            training.adam(objective, recipe, share),
+            loop.adam(objective, recipe, share),
             recipe,
             Samples(images, labels),
             classes,
@@ -145,7 +144,7 @@ class Native:
             self.epochs,
             here,
         )
-        training.run(fit, report=self.report)
+        loop.run(fit, report=self.report)
         self.state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
 
     def predict(self, images: np.ndarray, classes: int) -> np.ndarray:

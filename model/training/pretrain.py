@@ -11,9 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.model.network.network import FBNN
-from xnoreplay.model.training import distributed, native, resuming
-from xnoreplay.model.training import loop as training
-from xnoreplay.model.training import teach as teaching
+from xnoreplay.model.training import distributed, loop, native, resuming, teach
 from xnoreplay.model.training.distributed import Processes
 from xnoreplay.model.training.losses import ClassLoss
 from xnoreplay.model.training.objective import Objective
@@ -153,15 +151,13 @@ def run(
         known = {n: start.provenance[n] for n in told if n in start.provenance}
         config["start"] = {"digest": bundles.digest(start), "proxy": native.STARTED_PROXY} | known
     if recipe.distilled:
-        config["teacher"] = asdict(teaching.recipe_for(recipe))
+        config["teacher"] = asdict(teach.recipe_for(recipe))
     processes, record = distributed.join(), Record(Path(out_dir) / CHECKPOINT, config)
     begin = {} if start is None else native.start(start)
     resumed, taught = record.left(report), {}
     if recipe.distilled and resumed.epochs < epochs:
         classes = trained_classes(preset, all_classes)
-        taught = teaching.run(
-            preset, dataset, classes, recipe, seed, Path(out_dir), processes, report
-        )
+        taught = teach.run(preset, dataset, classes, recipe, seed, Path(out_dir), processes, report)
     job = Job(preset, seed, epochs, all_classes, recipe, begin, taught, resumed)
     distributed.say(job)
     _train(job, dataset, processes, report, record)
@@ -192,9 +188,9 @@ def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, r
     teacher = None
     if job.taught:
         teacher = Teacher.of(job.taught, job.recipe.packed, processes.device)
-    fit = training.Fit(
+    fit = loop.Fit(
         objective,
-        training.adam(objective, job.recipe),
+        loop.adam(objective, job.recipe),
         job.recipe,
         samples,
         known,

@@ -9,8 +9,7 @@ from typing import NamedTuple
 
 import torch
 
-from xnoreplay.model.training import checkpoint
-from xnoreplay.model.training import loop as training
+from xnoreplay.model.training import checkpoint, loop
 from xnoreplay.model.training.loop import Fit
 from xnoreplay.model.training.recipe import Recipe
 
@@ -86,4 +85,4 @@ def run(
         checkpoint.save(record.path, fit.objective, fit.optimizer, state)
         saved = time.monotonic()
 
-    training.run(fit, first, report, save)
+    loop.run(fit, first, report, save)

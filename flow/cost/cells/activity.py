@@ -164,7 +164,7 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
     planes of its row need.
     """
     from xnoreplay.hw.learning.planes import stage_layout
-    from xnoreplay.sim.fast import arithmetic as kernels
+    from xnoreplay.sim.fast import arithmetic
     from xnoreplay.sim.learner import Learner
     from xnoreplay.spec import bundle as bundles
     from xnoreplay.spec.bits import signed
@@ -188,14 +188,14 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
         n = len(chosen)
         work.v[:n, : net.latent] = signed(pool[chosen]).astype(np.int8)
         work.label[:n] = labels[chosen]
-        kernels.forward(learner.proxies, work, n, learner.seen)
-        kernels.errors(
+        arithmetic.forward(learner.proxies, work, n, learner.seen)
+        arithmetic.errors(
             constants, learner.proxies, work, n, learner.seen, weights, rule.delta_shift(0)
         )
         state = int(learner.proxies.random[1])
         before = learner.proxies.output.copy()
         deltas, inputs = work.q[: learner.seen, :n].copy(), work.v[:n].astype(np.int64)
-        kernels.update(constants, learner.proxies, work, n, learner.seen)
+        arithmetic.update(constants, learner.proxies, work, n, learner.seen)
         for row in range(learner.seen):
             planes = int(work.planes[0, row])
             if not planes or len({b["row"] for b in beats}) > UPDATE_ROWS:

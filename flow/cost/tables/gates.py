@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 
-from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost import tables
 from xnoreplay.spec.learning import EXP_TABLE, P_BITS, WEIGHT_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
@@ -127,7 +127,7 @@ def flip_flops(plan: Plan) -> int:
 
 @cache
 def _gates_of(element: str) -> float:
-    return next(float(r["gates"]) for r in costs.table("gates.csv") if r["element"] == element)
+    return next(float(r["gates"]) for r in tables.table("gates.csv") if r["element"] == element)
 
 
 def gates(plan: Plan) -> dict[str, float]:
@@ -138,38 +138,38 @@ def gates(plan: Plan) -> dict[str, float]:
     }
 
 
-def leakage(target: TargetSpec) -> costs.Cost:
+def leakage(target: TargetSpec) -> tables.Cost:
     """Watts that one gate leaks.
 
     Supply times the current of `NAND_WIDTH` feature sizes of transistor: low with CACTI's long
     channels, nominal its off-current, high with its gate current too.
     """
-    node = costs.node_of(target)
-    for row in costs.table("leakage.csv"):
+    node = tables.node_of(target)
+    for row in tables.table("leakage.csv"):
         if (int(row["node_nm"]), row["device_type"]) == (node, target.device_type):
             off, gate = float(row["off_a_per_um"]), float(row["gate_a_per_um"])
-            watts = costs.supply(node, target.device_type) * NAND_WIDTH * node / 1000
+            watts = tables.supply(node, target.device_type) * NAND_WIDTH * node / 1000
             values = (off * float(row["long_channel"]), off, off + gate)
             low, nominal, high = (watts * amperes for amperes in values)
-            return costs.Cost(
+            return tables.Cost(
                 low,
                 nominal,
                 high,
                 f"CACTI 7 device currents at 300 K, {target.technology} {target.device_type}; low: "
                 "long channels; high: with gate current",
             )
-    raise costs.CostError(
+    raise tables.CostError(
         f"leakage.csv must have {target.technology} {target.device_type}, but has none"
     )
 
 
-def gate_area(target: TargetSpec) -> costs.Cost:
+def gate_area(target: TargetSpec) -> tables.Cost:
     """mm2 of one gate, scaled by the square of the node; placement is not counted."""
-    node = costs.node_of(target)
-    return costs.sorted_cost(
+    node = tables.node_of(target)
+    return tables.sorted_cost(
         [
             (float(r["um2"]) * 1e-6 * (node / int(r["node_nm"])) ** 2, r["source"])
-            for r in costs.table("gate_area.csv")
+            for r in tables.table("gate_area.csv")
         ]
     )
 
@@ -186,10 +186,10 @@ def area(
     bounds = (one.low, one.nominal, one.high)
     logic = sum(gates(plan).values())
     small = sum(
-        m.bits for m in memories if costs.memory(m.depth, m.width, plan.target).area is None
+        m.bits for m in memories if tables.memory(m.depth, m.width, plan.target).area is None
     )
     sram = sum(
-        costs.memory(m.depth, m.width, plan.target).area or 0.0
+        tables.memory(m.depth, m.width, plan.target).area or 0.0
         for m in memories
         for _ in range(m.count)
     )

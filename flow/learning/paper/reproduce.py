@@ -17,11 +17,10 @@ from pathlib import Path
 from xnoreplay.flow.datasets import latent_files as latents
 from xnoreplay.flow.learning import cil, systems
 from xnoreplay.flow.learning.paper import published as paper
-from xnoreplay.flow.learning.paper import tables as reproduced
+from xnoreplay.flow.learning.paper import tables
 from xnoreplay.flow.learning.systems import LOSSES, Variant
-from xnoreplay.flow.output import quantities as metrics
-from xnoreplay.flow.run import code, files, step
-from xnoreplay.flow.run import locks as guard
+from xnoreplay.flow.output import quantities
+from xnoreplay.flow.run import code, files, locks, step
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
@@ -45,7 +44,7 @@ WRITTEN = (
     step.RECORD,
     RESULT,
     TABLES,
-    *(f"{name}{kind}" for name in reproduced.PICTURES for kind in KINDS),
+    *(f"{name}{kind}" for name in tables.PICTURES for kind in KINDS),
 )
 """Files of the folder that a run replaces."""
 NAMES = ("Systems", "Losses", "Memory", "Sessions", "Extractors")  # first words of tables
@@ -229,7 +228,7 @@ def run(
     preset.scenario.check_session()
     _require_own(folder)
     start = time.monotonic()
-    with guard.locked(folder), guard.interruptible() as check:
+    with locks.locked(folder), locks.interruptible() as check:
         _require_own(folder)
         files.sweep(
             folder,
@@ -239,13 +238,13 @@ def run(
         results = _results(lines, sources, seeds, folder, progress, workers)
         check()
         result = _together(preset, sources, seeds, lines, results)
-        drawn = reproduced.pictures(result)
+        drawn = tables.pictures(result)
         _claim(folder, start)
         files.write_whole(folder / RESULT, files.dumps(result))
-        files.write_whole(folder / TABLES, reproduced.markdown(result) + "\n")
+        files.write_whole(folder / TABLES, tables.markdown(result) + "\n")
         for name, picture in drawn.items():
             picture.save(folder / name)
-        for name in set(reproduced.PICTURES) - drawn.keys():  # of other tables, by an earlier run
+        for name in set(tables.PICTURES) - drawn.keys():  # of other tables, by an earlier run
             for kind in KINDS:
                 (folder / f"{name}{kind}").unlink(missing_ok=True)
         _claim(folder, start)
@@ -255,7 +254,7 @@ def run(
 
 def _require_own(folder: Path) -> None:
     """XnoreplayError where the folder has a file of somebody else's by a name that this command writes."""
-    guard.check_lock(folder)
+    locks.check_lock(folder)
     record = step.step_record(folder)
     own = record["outputs"] if record.get("step") == STEP else {}
     for name in WRITTEN:
@@ -417,7 +416,7 @@ def _computed(
     counts = samples.test_counts(row.preset.scenario)
     return {
         **scores,
-        "curve": metrics.seen_curve(scores["matrix"], counts),
+        "curve": quantities.seen_curve(scores["matrix"], counts),
         "seconds": time.monotonic() - start,
         "hardware": processor(),
     }

@@ -1,8 +1,8 @@
 """What `xnoreplay reproduce` writes: tables in percent, and figures, from its result."""
 
-from xnoreplay.flow.learning.paper import published as paper
+from xnoreplay.flow.learning.paper import published
 from xnoreplay.flow.learning.trials import SCORES
-from xnoreplay.flow.output import plots as figures
+from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.quantities import mean, percent, spread
 from xnoreplay.spec import bundle as bundles
 
@@ -45,9 +45,9 @@ def _head(result: dict) -> list[str]:
         if every:
             line += f" Of all classes it was trained on, {every[0]:.1f} % and {every[1]:.1f} %."
         lines.append(line)
-    if any(bundle.get("dataset") == paper.SCENARIO[0] for bundle in result["bundles"]):
+    if any(bundle.get("dataset") == published.SCENARIO[0] for bundle in result["bundles"]):
         lines.append(
-            f"The paper's, trained on all 100 classes, recognises {paper.OFFLINE_TRAIN} % of their "
+            f"The paper's, trained on all 100 classes, recognises {published.OFFLINE_TRAIN} % of their "
             "training images."
         )
     if any("±" in row["paper"] for row in result["rows"]):
@@ -68,7 +68,7 @@ PICTURES = ("sessions_float", "sessions_chip", "losses", "memory")
 """Every name that a figure may have."""
 
 
-def pictures(result: dict) -> dict[str, figures.Picture]:
+def pictures(result: dict) -> dict[str, plots.Picture]:
     """Figures by name: sessions of each rule, losses, memory; those that have rows."""
     drawn = {}
     for rule in ("float", "chip"):
@@ -78,12 +78,12 @@ def pictures(result: dict) -> dict[str, figures.Picture]:
         if chosen:
             lines = {r["label"]: _band(r["curve"]) for r in chosen}
             axis = "accuracy on all classes seen"
-            drawn[f"sessions_{rule}"] = figures.curves(lines, axis, _ticks(chosen))
+            drawn[f"sessions_{rule}"] = plots.curves(lines, axis, _ticks(chosen))
     losses = [r for r in result["rows"] if r["table"].startswith("Losses")]
     if losses:
         bars = {name: _points(losses, name) for name in SCORES[:3]}
         axis = "accuracy after the last session"
-        drawn["losses"] = figures.columns([r["label"] for r in losses], bars, axis)
+        drawn["losses"] = plots.columns([r["label"] for r in losses], bars, axis)
     memory: dict[str, list[dict]] = {}
     for row in result["rows"]:
         if row["table"].startswith("Memory"):
@@ -94,7 +94,7 @@ def pictures(result: dict) -> dict[str, figures.Picture]:
             for name, of in memory.items()
         }
         quoted = _read_off(result["rows"])
-        drawn["memory"] = figures.against(points | quoted, "memory, Mb", "a_final", dashed=quoted)
+        drawn["memory"] = plots.against(points | quoted, "memory, Mb", "a_final", dashed=quoted)
     return {name: drawn[name] for name in PICTURES if name in drawn}
 
 
