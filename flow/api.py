@@ -89,7 +89,7 @@ def load_images(preset: Preset) -> Dataset:
     >>> load_images(load_preset("digits")).test_images.shape
     (445, 8, 8, 1)
     """
-    return registry.of(preset)
+    return registry.of_preset(preset)
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ def estimate(preset: Preset, bundle: Bundle | None = None, task: int = 1) -> Est
     """
     from xnoreplay.flow.cost import session_cost
 
-    return Estimate(session_cost.run(preset, bundle, task))
+    return Estimate(session_cost.price_session(preset, bundle, task))
 
 
 def draw(preset: Preset) -> str:

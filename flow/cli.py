@@ -172,7 +172,7 @@ def _refuse_empty(arguments: Sequence[str]) -> None:
 
 def _fail(sentence: str, code: int) -> int:
     if interrupts.asked():  # what fails then fails because of it
-        return interrupts.say()
+        return interrupts.report()
     print(f"error: {_readable(sentence)}", file=sys.stderr)
     return code
 

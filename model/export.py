@@ -68,7 +68,7 @@ def accuracy(model: FBNN, samples: Samples, classes: int) -> float:
     return float((logits.argmax(axis=1) == samples.classes).mean())
 
 
-def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
+def export_bundle(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
     """The bundle of a finished pre-training.
 
     Parameters
@@ -77,7 +77,7 @@ def run(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
     dataset : Dataset
         What it was trained on.
     path : Path
-        The checkpoint `xnoreplay.model.training.pretrain.run` returned.
+        The checkpoint `xnoreplay.model.training.pretrain.pretrain` returned.
 
     Raises
     ------

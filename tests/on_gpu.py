@@ -101,12 +101,12 @@ def trained(net: NetworkSpec, recipe: Recipe, samples: Samples, stop: int | None
     """
     whole = fit(net, recipe, samples, epochs=5)
     if stop is None:
-        training.run(whole)
+        training.train(whole)
     else:
         with tempfile.TemporaryDirectory() as folder:
             resumed = stopped(whole, stop, Path(folder) / "checkpoint")
         whole = fit(net, recipe, samples, epochs=5)
-        resuming.run(whole, resumed, lambda _line: None)
+        resuming.train_on(whole, resumed, lambda _line: None)
     found = {n: t.detach().cpu() for n, t in whole.objective.state_dict().items()}
     for i, moments in whole.optimizer.state_dict()["state"].items():
         found |= {f"{i}.{n}": t.cpu() for n, t in moments.items()}
@@ -122,7 +122,7 @@ def stopped(whole: training.Fit, stop: int, path: Path) -> Resumed:
             raise StopIteration
 
     with suppress(StopIteration):
-        training.run(whole, after=save)
+        training.train(whole, after=save)
     tensors, _ = bundles.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")
     return Resumed(tensors, *divmod(stop, whole.steps))
 
@@ -148,7 +148,7 @@ def pace(
             at.append(time.perf_counter())
 
     with launched(one_by_one):
-        training.run(fit(net, recipe, whole, teacher=teacher), after=after)
+        training.train(fit(net, recipe, whole, teacher=teacher), after=after)
     return 1e3 * (at[1] - at[0]) / (steps - UNTIMED)
 
 

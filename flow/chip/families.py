@@ -177,7 +177,7 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     }
 
 
-def run(
+def map_to_families(
     verilog: Path,
     top: str,
     macros: list[dict],
@@ -186,7 +186,7 @@ def run(
     names: list[str],
     liberty: Path | None = None,
 ) -> dict:
-    """Memories in each family, and the whole design in those that `synth.run` does not map.
+    """Memories in each family, and the whole design in those that `synth.check_and_map` does not map.
 
     Returns
     -------

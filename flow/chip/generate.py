@@ -95,7 +95,7 @@ def ports(text: str, top: str) -> list[dict]:
     ]
 
 
-def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     """Write the Verilog and the memory images.
 
     Parameters

@@ -66,7 +66,7 @@ def placement(report: dict, name: str) -> dict:
     return {"utilization": used, "clock_hz": min(clocks.values())}
 
 
-def run(
+def place_unit(
     unit: str,
     plan: Plan,
     count: int,

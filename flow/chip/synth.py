@@ -104,7 +104,7 @@ def verdict(checked: dict[str, int], found: list[str]) -> str:
     return ""
 
 
-def run(verilog: Path, top: str, out: Path, progress: Progress) -> dict:
+def check_and_map(verilog: Path, top: str, out: Path, progress: Progress) -> dict:
     """Check and map a design; the netlist stays in `out` for who goes on from there.
 
     Parameters

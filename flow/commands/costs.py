@@ -116,7 +116,7 @@ def estimate(
     measured.use_logic(logic)
     if json is not None:
         files.require_writable(json, session_cost.WROTE)
-    tree = session_cost.run(chosen, chosen_bundle(chosen, bundle, untrained), task)
+    tree = session_cost.price_session(chosen, chosen_bundle(chosen, bundle, untrained), task)
     if json is not None:
         files.write_whole(json, files.dumps(tree))
     if explain is None:
@@ -186,14 +186,16 @@ def characterize(
     files.require_writable(path, measuring.WROTE if cacti is None else memories.wrote)
     if cacti is not None:
         require.choice("node", node, [int(t.removesuffix("nm")) for t in TECHNOLOGIES])
-        table = memories.run(cacti, node, device or list(memories.DEVICE), default())
+        table = memories.tabulate(cacti, node, device or list(memories.DEVICE), default())
         files.write_whole(path, table)
         typer.echo(f"{table.count(chr(10)) - 1} SRAMs: {path}")
         return
     assert liberty is not None
     tools.require(["characterize"])
     chosen = dialled(presets.load(preset or "digits"), settings)
-    tree = measuring.run(chosen, chosen_bundle(chosen, bundle, untrained), liberty, default())
+    tree = measuring.characterize(
+        chosen, chosen_bundle(chosen, bundle, untrained), liberty, default()
+    )
     files.write_whole(path, files.dumps(tree))
     typer.echo(measuring.text(tree))
     typer.echo(f"\n{path}")
@@ -257,7 +259,9 @@ def place(
         with own_scratch(scratch), locks.locked(scratch), locks.interruptible():
             files.sweep(folder.parent, folder.name.__eq__)
             with own_folder(folder, placing.STEP) as part:
-                result = placing.run(unit, compiled, seeds, part, scratch, default(), minutes)
+                result = placing.place_unit(
+                    unit, compiled, seeds, part, scratch, default(), minutes
+                )
                 files.write_json(part / RESULT, result)
     except placing.TooLarge:  # there is nothing to go on from
         whole.clear(scratch)

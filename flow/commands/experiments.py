@@ -54,7 +54,7 @@ def dials(
     chosen = presets.load(preset or "digits")
     tried = measuring.parse(dial) if dial else measuring.around(chosen)
     given = load_checked(chosen, bundle)
-    result = measuring.run(chosen, given, range(count), default(), tried, side_by_side, latents)
+    result = measuring.measure(chosen, given, range(count), default(), tried, side_by_side, latents)
     typer.echo(measuring.markdown(result))
 
 
@@ -132,7 +132,7 @@ def systems(
         for kind in loss or ["cce"]
         for megabits in (buffer if buffer and s in learning.REMEMBERING else no_memory)
     ]
-    result = trials.run(
+    result = trials.try_variants(
         list(dict.fromkeys(variants)),
         chosen,
         load_checked(chosen, bundle),
@@ -223,7 +223,7 @@ def reproduce(
     sources = [experiments.Source(load_checked(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(load_checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"
-    result = experiments.run(
+    result = experiments.reproduce(
         chosen,
         sources,
         range(count),
@@ -334,11 +334,11 @@ def bench(
         require_own(target, growing.FOLDER)
         with locks.locked(folder):
             files.sweep(folder, growing.FOLDER.__eq__)
-            result = growing.run(chosen, images, labels, default())
+            result = growing.measure(chosen, images, labels, default())
             growing.write(result, target)
         text = growing.markdown(result)
     else:
-        result = measuring.run(
+        result = measuring.measure(
             chosen, source.load_checked(chosen), default(), tuple(only or ()), epochs
         )
         text = measuring.markdown(result)

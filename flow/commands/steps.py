@@ -104,14 +104,14 @@ def pretrain(request: Request) -> None:
     """
     from xnoreplay.flow.learning import pretrain as training
 
-    if training.follows():
+    if training.is_follower():
         find_data(request.data)
         training.follow()
         return
     try:
         run_steps("pretrain", "pretrain", request, forget=("epochs", "start"))
     finally:
-        training.dismiss()
+        training.release_followers()
 
 
 @step_command

@@ -37,7 +37,9 @@ class Recording:
         self.bundle = bundles.read(folder / "export" / BUNDLE)
         preset = settings.preset
         with progress.task("images and commands of the script"):
-            images = registry.at_hand(preset, Silent())  # the comparison says what they are
+            images = registry.of_preset_or_random(
+                preset, Silent()
+            )  # the comparison says what they are
             self.script = script_of(
                 preset, self.bundle, images, settings.images, waveforms.SIMULATOR
             )

@@ -18,7 +18,9 @@ RUNS = {
 }
 
 
-def run(preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | None = None) -> dict:
+def price_session(
+    preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | None = None
+) -> dict:
     """Memory, time and energy of a session, latent beside native replay.
 
     Parameters

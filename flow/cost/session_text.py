@@ -34,7 +34,7 @@ def columns(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def text(tree: dict) -> str:
-    """What `xnoreplay estimate` prints of a `session_cost.run`."""
+    """What `xnoreplay estimate` prints of the result of `session_cost.price_session`."""
     where = tree["technology"]
     head = (
         f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "

@@ -128,7 +128,7 @@ def _arrivals(preset: Preset) -> int:
     name = preset.scenario.dataset
     if name in ARRIVALS:
         return ARRIVALS[name]
-    labels = registry.of(preset).train_labels
+    labels = registry.of_preset(preset).train_labels
     return int(np.bincount(labels).max())
 
 

@@ -85,7 +85,7 @@ def load(
     return replace(loaded, images=reduce(loaded.images, image_shape))
 
 
-def of(preset: Preset) -> Dataset:
+def of_preset(preset: Preset) -> Dataset:
     """The data set of a preset's scenario, as its network takes it; raises as `load` does.
 
     The data set `random` is made for any network: random bytes with labels in turn, to check a
@@ -112,14 +112,14 @@ def of(preset: Preset) -> Dataset:
     return dataset
 
 
-def at_hand(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
+def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
     """`of`, but so many random images in place of a data set that the user has not brought.
 
     For work that does not learn from them: any image shows whether two chips are equal.
     """
     try:
-        return of(preset)
-    except user_files.NotBrought:
+        return of_preset(preset)
+    except user_files.DataMissing:
         progress.note(
             f"data set {preset.scenario.dataset!r} is not here ({user_files.VARIABLE} is not set): "
             "random images stand in for it"
@@ -127,9 +127,9 @@ def at_hand(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> 
         return _random(preset.network.image_shape, preset.scenario.classes, images)
 
 
-def stands_in(preset: Preset) -> bool:
-    """Whether `at_hand` would take random images in place of a preset's data set."""
-    return preset.scenario.dataset in BROUGHT and not os.environ.get(user_files.VARIABLE)
+def is_missing(preset: Preset) -> bool:
+    """Whether `of_preset_or_random` would take random images in place of a preset's data set."""
+    return preset.scenario.dataset in FROM_USERS and not os.environ.get(user_files.VARIABLE)
 
 
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
@@ -205,7 +205,7 @@ DATASETS: dict[str, Callable[[int], Dataset]] = {
     "core50": _core50,
 }
 
-BROUGHT = ("cifar100", "core50")
+FROM_USERS = ("cifar100", "core50")
 """Those that the user brings."""
 
 

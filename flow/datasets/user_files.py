@@ -17,7 +17,7 @@ ALLOWED = {
 } | {("_codecs", "encode")}
 
 
-class NotBrought(XnoreplayError):
+class DataMissing(XnoreplayError):
     """Nobody said where a data set is."""
 
 
@@ -50,13 +50,13 @@ def folder(given: Path | None, dataset: str, inner: str, get: str) -> Path:
 
     Raises
     ------
-    NotBrought
+    DataMissing
         Where neither is given.
     """
     if given is None:
         named = os.environ.get(VARIABLE)
         if not named:
-            raise NotBrought(
+            raise DataMissing(
                 f"data set {dataset!r} must be given as a folder with --data or {VARIABLE}, "
                 f"but neither is set; {get}"
             )

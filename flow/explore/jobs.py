@@ -230,7 +230,9 @@ engine = Engine()
 """Where the next sweep runs; the command line sets it, because it is no part of the result."""
 
 
-def run(jobs: Iterable[Job], sources: Sources, folder: Path, progress: Progress) -> dict[str, dict]:
+def compute(
+    jobs: Iterable[Job], sources: Sources, folder: Path, progress: Progress
+) -> dict[str, dict]:
     """Results by job name; those that `folder` has are not repeated."""
     unique = {job.name: job for job in jobs}
     folder.mkdir(parents=True, exist_ok=True)

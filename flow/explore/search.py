@@ -24,7 +24,7 @@ CODE = ("flow/explore/jobs.py",)
 LATENTS, JOBS = "latents.safetensors", "jobs"
 
 
-def run(
+def search(
     preset: Preset,
     bundle_path: Path,
     sweep: dict[str, list],
@@ -60,7 +60,7 @@ def run(
     stamp = f"{bundles.digest(bundle)} {code.digest(CODE)} {stored is not None}"
     table = [_jobs(point, range(seeds if stored is not None else 0), stamp) for point in valid]
     jobs = [job for accuracy, counting in table for job in (*accuracy, counting)]
-    results = explore_jobs.run(jobs, sources, scratch / JOBS, progress)
+    results = explore_jobs.compute(jobs, sources, scratch / JOBS, progress)
     points = [
         _priced(point, [results[j.name] for j in accuracy], results[counting.name])
         for point, (accuracy, counting) in zip(valid, table, strict=True)

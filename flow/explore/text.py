@@ -9,7 +9,7 @@ LOSS = 0.01  # of a_final, that a cheaper design may lose
 
 
 def text(result: dict) -> str:
-    """Fronts and answers of an `explore.run`."""
+    """Fronts and answers of a search."""
     points, refused = result["points"], result["refused"]
     found = f"{len(points)} designs, {result['runs']} runs; accuracy: {result['accuracy']}"
     lines = [f"{result['preset']}: {found}"]

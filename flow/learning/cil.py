@@ -66,7 +66,7 @@ def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> La
     """Latents of every image of the scenario's data set, through the simulator."""
     from xnoreplay.sim.run import Simulator
 
-    dataset = registry.of(preset)
+    dataset = registry.of_preset(preset)
     simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
     with progress.task("latents", len(dataset.images)) as task:
         bits = simulator.latents(dataset.images, task.advance)
@@ -285,7 +285,7 @@ def float_sessions(
 METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": naive}
 
 
-def run(
+def compare_learners(
     preset: Preset,
     bundle: Bundle,
     seeds: Iterable[int],

@@ -89,7 +89,7 @@ def validation(latents: cil.Latents) -> cil.Latents:
     return cil.Latents(train[~held], train_class[~held], train[held], train_class[held])
 
 
-def run(
+def measure(
     preset: Preset,
     bundle: Bundle,
     seeds: Iterable[int],

@@ -18,9 +18,9 @@ def pretrain(context: Context) -> dict:
     from xnoreplay.model.training import pretrain as training
 
     preset, file = presets.from_dict(context.config["preset"]), context.config["start"]
-    dataset = registry.of(preset)
+    dataset = registry.of_preset(preset)
     context.scratch.mkdir(parents=True, exist_ok=True)
-    path = training.run(
+    path = training.pretrain(
         preset,
         dataset,
         context.scratch,
@@ -36,7 +36,7 @@ def pretrain(context: Context) -> dict:
     return {"checkpoint": path.name, "seed": context.config["seed"]}
 
 
-def follows() -> bool:
+def is_follower() -> bool:
     """Whether torchrun started this process to take part in another one's pre-training."""
     return int(os.environ.get("RANK", "0")) > 0
 
@@ -46,16 +46,16 @@ def follow() -> None:
     from xnoreplay.flow.datasets import registry
     from xnoreplay.model.training import pretrain as training
 
-    training.follow(registry.of)
+    training.follow(registry.of_preset)
 
 
-def dismiss() -> None:
+def release_followers() -> None:
     """Let the processes go that torchrun started beside this one, if there are any."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from xnoreplay.model.training import distributed
 
         distributed.join()
-        distributed.say(None)
+        distributed.broadcast_request(None)
         distributed.leave()
 
 
@@ -77,6 +77,6 @@ def _trained(context: Context, preset: Preset) -> Bundle:
     from xnoreplay.flow.datasets import registry
     from xnoreplay.model import export as exporting
 
-    dataset = registry.of(preset)
+    dataset = registry.of_preset(preset)
     checkpoint = context.inputs["pretrain"] / context.result("pretrain")["checkpoint"]
-    return exporting.run(preset, dataset, checkpoint)
+    return exporting.export_bundle(preset, dataset, checkpoint)

@@ -133,7 +133,7 @@ class Memory:
         return np.concatenate([np.empty(0, np.int64), *self.held])
 
 
-def run(
+def learn_variant(
     variant: Variant,
     preset: Preset,
     bundle: Bundle,
@@ -170,7 +170,7 @@ def pictures(preset: Preset) -> Latents:
     """The images of a scenario's classes in the order of its latents."""
     from xnoreplay.flow.datasets import registry
 
-    dataset = registry.of(preset)
+    dataset = registry.of_preset(preset)
     classes = preset.scenario.chip_classes(dataset.labels)
     train, test = (classes >= 0) & ~dataset.is_test, (classes >= 0) & dataset.is_test
     return Latents(dataset.images[train], classes[train], dataset.images[test], classes[test])

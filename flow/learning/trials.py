@@ -14,7 +14,7 @@ from xnoreplay.spec.presets import Preset
 SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transfer")
 
 
-def run(
+def try_variants(
     variants: list[Variant],
     preset: Preset,
     bundle: Bundle,
@@ -29,7 +29,7 @@ def run(
 
     So many workers compute side by side; native replay, which trains on every core, alone.
 
-    checkpoint : for native replay, see `systems.run`
+    checkpoint : for native replay, see `systems.learn_variant`
     file : of latents, see `cil.extract`
     dump : where a file of all predictions goes, see `xnoreplay.flow.learning.predictions`
     """
@@ -41,7 +41,7 @@ def run(
 
     def one(job: tuple[Variant, int]) -> dict:
         variant, seed = job
-        return systems.run(
+        return systems.learn_variant(
             variant,
             preset,
             bundle,

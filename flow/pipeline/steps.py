@@ -44,7 +44,7 @@ def _bundle(context: Context) -> Bundle:
 
 
 def _cil(context: Context) -> dict:
-    return cil.run(
+    return cil.compare_learners(
         _preset(context),
         _bundle(context),
         range(context.config["seeds"]),
@@ -66,7 +66,7 @@ def _simulate(context: Context) -> dict:
 def _generate(context: Context) -> dict:
     from xnoreplay.flow.chip import generate
 
-    return generate.run(_preset(context), _bundle(context), context.out, context.progress)
+    return generate.write_verilog(_preset(context), _bundle(context), context.out, context.progress)
 
 
 def _cosim(context: Context) -> dict:
@@ -93,7 +93,7 @@ def _cosim(context: Context) -> dict:
     if simulator != "icarus":
         compiled = plan.compile(preset.network, preset.target)
         count = max(1, BARE_CYCLES // compiled.infer_cycles(preset.scenario.classes))
-        images = registry.at_hand(preset, Silent()).images
+        images = registry.of_preset_or_random(preset, Silent()).images
         generated = folder / context.result("generate")["verilog"]
         verilog = cosim.read_verilog(generated, context.config["trust"])
         result["bare"] = bare_verilator(
@@ -117,7 +117,7 @@ def _synth(context: Context) -> dict:
     macros = files.read_json(folder / MANIFEST)["macros"]
     liberty = context.config["liberty"]
     try:
-        found = families.run(
+        found = families.map_to_families(
             verilog,
             top,
             macros,
@@ -126,7 +126,7 @@ def _synth(context: Context) -> dict:
             context.config["families"],
             Path(liberty) if liberty else None,
         )
-        found |= synth.run(verilog, top, context.out, context.progress)
+        found |= synth.check_and_map(verilog, top, context.out, context.progress)
         if context.config["place"]:
             clock = _preset(context).target.clock_hz
             found["placement"] = place.seeds(
@@ -145,7 +145,9 @@ def _estimate(context: Context) -> dict:
     simulated = context.result("simulate")
     runs = {name: simulated[name] for name in ("inference", "session") if name in simulated}
     priced = estimate.report(plan.compile(preset.network, preset.target), runs)
-    cost = session_cost.run(preset, _bundle(context), expected=runs["session"]["counters"])
+    cost = session_cost.price_session(
+        preset, _bundle(context), expected=runs["session"]["counters"]
+    )
     return priced | {"session_cost": cost}
 
 
@@ -157,7 +159,7 @@ def _explore(context: Context) -> dict:
     kept, jobs = context.out.parent / "explore" / search.JOBS, context.scratch / search.JOBS
     if kept.is_dir():
         shutil.copytree(kept, jobs, dirs_exist_ok=True)
-    result = search.run(
+    result = search.search(
         _preset(context),
         context.inputs["export"] / BUNDLE,
         config["sweep"],
@@ -173,7 +175,7 @@ def _explore(context: Context) -> dict:
 def _report(context: Context) -> dict:
     from xnoreplay.flow.report import page
 
-    return page.run(_preset(context), context.inputs, context.out)
+    return page.write_report(_preset(context), context.inputs, context.out)
 
 
 def steps(train: bool) -> dict[str, Step]:
@@ -263,7 +265,7 @@ def configs(settings: Settings) -> dict[str, dict]:
             "bundle": str(source.path) if source.path else None,
             "untrained": source.kind == "random",
         },
-        "cosim": {"stand_in": registry.stands_in(preset)},
+        "cosim": {"stand_in": registry.is_missing(preset)},
         "explore": {"sweep": settings.sweep or space.default(preset)},
     }
     common: dict = {"preset": presets.to_dict(preset)}

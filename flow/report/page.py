@@ -41,7 +41,7 @@ def read(preset: Preset, inputs: dict[str, Path]) -> tuple[dict, dict, dict]:
     return results, failures, records
 
 
-def run(preset: Preset, inputs: dict[str, Path], out: Path) -> dict:
+def write_report(preset: Preset, inputs: dict[str, Path], out: Path) -> dict:
     """Write the page and the numbers from the folders of the steps that have run."""
     results, failures, records = read(preset, inputs)
     try:

@@ -63,13 +63,13 @@ def carry_out(load: Callable[[], Callable[[], int]]) -> NoReturn:
 
     streams.hold()
     temporary.sweep()
-    temporary.adopt()
+    temporary.redirect_temporary_files()
     processes.watch()
     try:
         _begin(numbers)
         code = main()
     except KeyboardInterrupt:  # between two lines of `main`
-        code = say()
+        code = report()
     for number in numbers:
         signal.signal(number, _at_once)
     if _asked:
@@ -79,11 +79,11 @@ def carry_out(load: Callable[[], Callable[[], int]]) -> NoReturn:
 
 def _at_once(_number, _frame) -> None:
     """Before a command began, and after it ended."""
-    say()
+    report()
     os._exit(CODE)
 
 
-def say() -> int:
+def report() -> int:
     """Say once that the command was interrupted; the exit code."""
     global _said
     if not _said:
@@ -136,5 +136,5 @@ def _leave() -> None:
         shutil.rmtree(part, ignore_errors=True)
     processes.end_all()
     temporary.remove()
-    say()
+    report()
     os._exit(CODE)

@@ -114,7 +114,7 @@ def _ended(process: subprocess.Popen) -> bool:
         return False
 
 
-def run(
+def run_program(
     command: Sequence[object],
     env: dict[str, str] | None = None,
     cwd: Path | None = None,
@@ -203,7 +203,7 @@ def _watch() -> None:
             start_new_session=True,
             env={k: v for k, v in os.environ.items() if k != temporary.MARKED},
         )
-        atexit.register(_dismiss, _keeper)
+        atexit.register(_end_keeper, _keeper)
         _tell(f"= {temporary.root()}")
         for pid in _alive:
             _tell(f"+ {pid}")
@@ -215,7 +215,7 @@ def _tell(line: str) -> None:
             os.write(_keeper.stdin.fileno(), f"{line}\n".encode())
 
 
-def _dismiss(process: subprocess.Popen) -> None:
+def _end_keeper(process: subprocess.Popen) -> None:
     end_all()
     assert process.stdin is not None
     with suppress(OSError):

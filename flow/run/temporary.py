@@ -83,7 +83,7 @@ def environment() -> dict[str, str]:
     return {"TMPDIR": own, MARKED: own}
 
 
-def adopt() -> None:
+def redirect_temporary_files() -> None:
     """Have all temporary files in `root`: this process's, and those of the children of libraries too."""
     global _parent
     with suppress(OSError):  # no room or no right there: what needs the folder will say so

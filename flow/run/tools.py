@@ -103,7 +103,7 @@ def output(
     try:
         wasm = arguments[0].startswith("yowasp-")
         with caches.for_programs() if wasm else nullcontext() as env:
-            done = processes.run([executable, *arguments[1:]], env, cwd, seconds, look)
+            done = processes.run_program([executable, *arguments[1:]], env, cwd, seconds, look)
     except subprocess.TimeoutExpired:
         raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr

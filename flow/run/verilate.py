@@ -62,7 +62,7 @@ def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None =
     command = [str(a) for a in arguments]
     command[0] = shutil.which(command[0], path=env.get("PATH")) or command[0]
     try:
-        done = processes.run(command, env, cwd)
+        done = processes.run_program(command, env, cwd)
     except OSError as error:
         raise ToolError(f"{command[0]} must be installed for co-simulation: {error}") from None
     text = done.stdout + done.stderr

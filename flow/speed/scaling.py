@@ -224,7 +224,7 @@ class Subject:
         return cell_operations(self.plan, {n: v - before[n] for n, v in chip.counters.items()})
 
 
-def run(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Progress) -> dict:
+def measure(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Progress) -> dict:
     """Every curve.
 
     Parameters

@@ -228,7 +228,7 @@ def amaranth(common: Common) -> Figure:
     with common.progress.task(f"Amaranth's simulator, {AMARANTH_CYCLES} cycles"):
         simulation = Simulator(chip)
         simulation.add_clock(1e-6)
-        simulation.add_testbench(run)
+        simulation.add_testbench(measure)
         simulation.run()
     build = time.process_time() - start - spent[0]
     return Figure("Amaranth's simulator", spent[0], AMARANTH_CYCLES, 0, build)
@@ -310,7 +310,7 @@ NEEDS = {
 """Steps of the flow whose tools a measurement needs."""
 
 
-def run(
+def measure(
     preset: Preset,
     bundle: Bundle,
     progress: Progress,
@@ -388,7 +388,7 @@ def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray,
 
     Random ones where the user has not brought it, and a note of it: the work is the same.
     """
-    data = registry.at_hand(preset, progress, RANDOM_IMAGES)
+    data = registry.of_preset_or_random(preset, progress, RANDOM_IMAGES)
     return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
 
 

@@ -163,7 +163,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
-    dataset = data.of(preset)
+    dataset = data.of_preset(preset)
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
     chip = reference.Chip(bundle, preset.target)
     sessions = script(preset, plan, dataset)

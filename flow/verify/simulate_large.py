@@ -29,7 +29,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
-    dataset = data.of(preset)
+    dataset = data.of_preset(preset)
     labels = preset.scenario.chip_classes(dataset.labels)
     seen, old, new = chosen(preset, plan, np.where(dataset.is_test, -1, labels))
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")

@@ -71,7 +71,7 @@ def join() -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), device)
 
 
-def say(thing: object = None) -> object:
+def broadcast_request(thing: object = None) -> object:
     """What the leading process says, any plain value or tensors; the others say nothing and hear."""
     if not _several():
         return thing

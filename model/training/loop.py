@@ -96,7 +96,7 @@ def adam(objective: Objective, recipe: Recipe, extractor: float = 1.0) -> torch.
     return torch.optim.Adam(groups, fused=True, capturable=replays)
 
 
-def run(
+def train(
     fit: Fit,
     first: int = 0,
     report: Callable[[str], None] = lambda _line: None,

@@ -144,7 +144,7 @@ class Native:
             self.epochs,
             here,
         )
-        loop.run(fit, report=self.report)
+        loop.train(fit, report=self.report)
         self.state = {n: t.detach().cpu() for n, t in network.state_dict().items()}
 
     def predict(self, images: np.ndarray, classes: int) -> np.ndarray:

@@ -86,7 +86,7 @@ class Job(NamedTuple):
     resumed: Resumed
 
 
-def run(
+def pretrain(
     preset: Preset,
     dataset: Dataset,
     out_dir: Path,
@@ -129,7 +129,7 @@ def run(
     Returns
     -------
     Path
-        The finished checkpoint, for `xnoreplay.model.export.run`.
+        The finished checkpoint, for `xnoreplay.model.export.export_bundle`.
     """
     recipe = recipe_of(dataset.name, objective, augment)
     if start is not None:
@@ -157,9 +157,11 @@ def run(
     resumed, taught = record.left(report), {}
     if recipe.distilled and resumed.epochs < epochs:
         classes = trained_classes(preset, all_classes)
-        taught = teach.run(preset, dataset, classes, recipe, seed, Path(out_dir), processes, report)
+        taught = teach.train_teacher(
+            preset, dataset, classes, recipe, seed, Path(out_dir), processes, report
+        )
     job = Job(preset, seed, epochs, all_classes, recipe, begin, taught, resumed)
-    distributed.say(job)
+    distributed.broadcast_request(job)
     _train(job, dataset, processes, report, record)
     return record.path
 
@@ -170,7 +172,7 @@ def follow(load: Callable[[Preset], Dataset]) -> None:
     load : gives the data set of a preset
     """
     processes = distributed.join()
-    while (job := distributed.say()) is not None:
+    while (job := distributed.broadcast_request()) is not None:
         _train(job, load(job.preset), processes)
     distributed.leave()
 
@@ -199,7 +201,7 @@ def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, r
         processes,
         teacher,
     )
-    resuming.run(fit, job.resumed, report, record)
+    resuming.train_on(fit, job.resumed, report, record)
     if job.start:
         report(f"bits turned since the start: {_turned(job.start, network)}")
 

@@ -59,7 +59,7 @@ class Record(NamedTuple):
         return Resumed(tensors, state["epoch"], done)
 
 
-def run(
+def train_on(
     fit: Fit, resumed: Resumed, report: Callable[[str], None], record: Record | None = None
 ) -> None:
     """Train from where a checkpoint left off; with a record, leave checkpoints."""
@@ -85,4 +85,4 @@ def run(
         checkpoint.save(record.path, fit.objective, fit.optimizer, state)
         saved = time.monotonic()
 
-    loop.run(fit, first, report, save)
+    loop.train(fit, first, report, save)

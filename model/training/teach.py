@@ -44,7 +44,7 @@ def recipe_for(recipe: Recipe) -> Recipe:
     )
 
 
-def run(
+def train_teacher(
     preset: Preset,
     dataset: Dataset,
     classes: int,
@@ -91,7 +91,7 @@ def run(
     fit = Fit(lesson, optimizer, learned, train, classes, seed, learned.epochs, alone)
     record = Record(folder / CHECKPOINT, config)
     resumed = record.left(report)
-    resuming.run(fit, resumed, lambda line: report(f"teacher | {line}"), record)
+    resuming.train_on(fit, resumed, lambda line: report(f"teacher | {line}"), record)
     if resumed.epochs < learned.epochs:
         teacher.eval()
         seen, unseen = (teacher.accuracy(samples, classes) for samples in (train, test))

@@ -101,7 +101,7 @@ def results(plan: Plan) -> dict[str, dict]:
 @cache
 def priced() -> dict:
     """A session of tiny with random bits."""
-    return session_cost.run(presets.load("tiny"), None)
+    return session_cost.price_session(presets.load("tiny"), None)
 
 
 def explored() -> dict:

@@ -132,7 +132,7 @@ def test_an_estimate_is_the_commands(tiny):
     from xnoreplay.flow.cost import session_cost, session_text
 
     preset, bundle, _ = tiny
-    price, tree = xr.estimate(preset, bundle), session_cost.run(preset, bundle)
+    price, tree = xr.estimate(preset, bundle), session_cost.price_session(preset, bundle)
     assert str(price) == session_text.text(tree)
     plan = plans.compile(preset.network, preset.target)
     assert price.memory_bits == sum(m.bits for m in plan.memories)

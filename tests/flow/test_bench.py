@@ -29,7 +29,7 @@ class Noted(Silent):
 
 def test_figures_are_of_the_work_they_name(monkeypatch):
     monkeypatch.setattr(bench, "FAST_CYCLES", 5_000)
-    result = bench.run(TINY, BUNDLE, Silent(), ("fast", "functional", "session"), epochs=2)
+    result = bench.measure(TINY, BUNDLE, Silent(), ("fast", "functional", "session"), epochs=2)
     assert list(result["figures"]) == ["fast", "functional", "session"]
     fast = result["figures"]["fast"]
     assert fast["cycles"] == fast["images"] * PLAN.infer_cycles(TINY.scenario.classes)
@@ -63,13 +63,13 @@ def test_what_is_not_installed_is_not_measured(monkeypatch):
     monkeypatch.setattr(bench.tools, "missing", lambda step: step if step in missing else None)
     monkeypatch.setattr(bench, "FAST_CYCLES", 5_000)
     monkeypatch.setattr(bench, "STEP_CYCLES", 500)
-    result = bench.run(TINY, BUNDLE, Silent(), epochs=2)
+    result = bench.measure(TINY, BUNDLE, Silent(), epochs=2)
     assert list(result["figures"]) == ["fast", "step", "functional", "session"]
 
 
 def test_an_unknown_measurement_suggests_the_nearest():
     with pytest.raises(XnoreplayError, match="did you mean 'cocotb'"):
-        bench.run(TINY, BUNDLE, Silent(), ("cocot",))
+        bench.measure(TINY, BUNDLE, Silent(), ("cocot",))
 
 
 def test_random_images_stand_in_only_where_nobody_brought_any(monkeypatch, tmp_path):

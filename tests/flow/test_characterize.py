@@ -185,7 +185,7 @@ def test_activity_of_a_lane_is_the_simulators():
 
 @pytest.fixture(scope="module")
 def tree():
-    return characterize.run(TINY, None, CELLS, Silent())
+    return characterize.characterize(TINY, None, CELLS, Silent())
 
 
 def test_lane_and_update_unit_are_measured(tree):
@@ -278,7 +278,7 @@ def fake_cacti(tmp_path, text=FAKE):
 
 
 def test_a_table_of_cacti(tmp_path):
-    table = cacti.run(fake_cacti(tmp_path), 45, ["lstp"], Silent())
+    table = cacti.tabulate(fake_cacti(tmp_path), 45, ["lstp"], Silent())
     (tmp_path / "own.csv").write_text(table)
     costs.use_sram(tmp_path / "own.csv")
     rows = costs.table("sram.csv")
@@ -293,21 +293,21 @@ def test_a_table_of_cacti(tmp_path):
 
 def test_cacti_that_fails(tmp_path):
     with pytest.raises(ToolError, match="cacti must be a program that can be run"):
-        cacti.run(tmp_path / "cacti", 45, ["lstp"], Silent())
+        cacti.tabulate(tmp_path / "cacti", 45, ["lstp"], Silent())
     broken = fake_cacti(tmp_path, f"#!{sys.executable}\nprint('hello')\n")
     with pytest.raises(
         ToolError, match="computed none; the first: CACTI's report must have access_ns"
     ):
-        cacti.run(broken, 45, ["lstp"], Silent())
+        cacti.tabulate(broken, 45, ["lstp"], Silent())
     lost = tmp_path / "lost"
     lost.write_text("#!/none/python\n")
     lost.chmod(0o755)
     with pytest.raises(
         ToolError, match="lost must be a program that can be run, but: No such file"
     ):
-        cacti.run(lost, 45, ["lstp"], Silent())
+        cacti.tabulate(lost, 45, ["lstp"], Silent())
     with pytest.raises(XnoreplayError, match="device type must be one of hp, lop, lstp, not 'x'"):
-        cacti.run(broken, 45, ["x"], Silent())
+        cacti.tabulate(broken, 45, ["x"], Silent())
 
 
 def test_the_command(capsys, tmp_path):

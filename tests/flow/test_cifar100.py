@@ -59,7 +59,7 @@ def test_the_folder_itself_may_be_named(folder):
 
 @pytest.mark.usefixtures("folder")
 def test_the_preset_takes_it():
-    assert data.of(presets.load("3mb")).name == "cifar100"
+    assert data.of_preset(presets.load("3mb")).name == "cifar100"
 
 
 def test_ycbcr_is_jpeg_s_to_one_step():

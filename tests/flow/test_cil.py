@@ -26,7 +26,7 @@ def bundle():
 
 @pytest.fixture(scope="module")
 def result(bundle):
-    return cil.run(DIGITS, bundle, [0], Silent())
+    return cil.compare_learners(DIGITS, bundle, [0], Silent())
 
 
 def test_scores_follow_from_the_matrix(result):
@@ -48,7 +48,7 @@ def test_replay_lies_between_nothing_and_everything(result):
 
 
 def test_a_seed_gives_the_same_again(bundle, result):
-    again = cil.run(DIGITS, bundle, [0], Silent())
+    again = cil.compare_learners(DIGITS, bundle, [0], Silent())
     assert again == result
 
 
@@ -112,7 +112,7 @@ def test_the_scores_are_told(bundle):
         def note(self, text):
             lines.append(text)
 
-    result = cil.run(DIGITS, bundle, [0, 1], Notes())
+    result = cil.compare_learners(DIGITS, bundle, [0, 1], Notes())
     chip = 100 * np.array(result["methods"]["chip"]["a_final"])
     assert [line.split()[0] for line in lines] == list(cil.METHODS)
     assert f"a_final {chip.mean():.1f} ± {chip.std(ddof=1):.1f} " in lines[0]
@@ -127,11 +127,11 @@ def test_the_scores_are_told(bundle):
 
 def test_no_seed_is_refused(bundle):
     with pytest.raises(SpecError, match="seeds must name at least one seed, not none"):
-        cil.run(DIGITS, bundle, [], Silent())
+        cil.compare_learners(DIGITS, bundle, [], Silent())
 
 
 def test_dials_are_those_a_user_names(bundle):
-    result = dials.run(DIGITS, bundle, [0], Silent(), dials.parse(["epochs=2,4"]))
+    result = dials.measure(DIGITS, bundle, [0], Silent(), dials.parse(["epochs=2,4"]))
     assert [(r["dial"], r["value"]) for r in result["rows"][1:]] == [("epochs", 2), ("epochs", 4)]
 
 

@@ -115,7 +115,7 @@ def test_a_scenario_takes_the_official_order(made, monkeypatch):
         }
     )
     scenario = preset.scenario
-    dataset = data.of(preset)  # 32x32: block means
+    dataset = data.of_preset(preset)  # 32x32: block means
     assert dataset.images.shape == (100, 32, 32, 3)
     assert scenario.tasks == 8
     chip = scenario.chip_classes(dataset.train_labels)

@@ -39,7 +39,7 @@ BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
 
 def samples(preset: Preset, n: int) -> Dataset:
     """The first samples of a preset's data set."""
-    whole = data.of(preset)
+    whole = data.of_preset(preset)
     return replace(
         whole, images=whole.images[:n], labels=whole.labels[:n], is_test=whole.is_test[:n]
     )

@@ -42,7 +42,7 @@ def sample(tmp_path_factory):
     bundles.write(bundles.random(TINY.network, 0), inputs["export"] / BUNDLE)
     out = folder / "report"
     out.mkdir()
-    result = report.run(TINY, inputs, out)
+    result = report.write_report(TINY, inputs, out)
     files.write_json(out / RESULT, result)
     return folder, inputs
 
@@ -113,7 +113,7 @@ def test_a_result_of_another_shape_is_one_sentence(sample, tmp_path, monkeypatch
     shutil.rmtree(tmp_path / "report")
     (tmp_path / "report").mkdir()
     try:
-        report.run(TINY, inputs, tmp_path / "report")
+        report.write_report(TINY, inputs, tmp_path / "report")
     except XnoreplayError as error:
         assert "repeat the steps" in str(error) or str(inputs[name]) in str(error)  # noqa: PT017
 

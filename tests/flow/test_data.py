@@ -71,10 +71,10 @@ def test_random_images_fit_any_network():
             "scenario": {"dataset": "random"},
         }
     )
-    dataset = data.of(preset)
+    dataset = data.of_preset(preset)
     assert dataset.images.shape[1:] == preset.network.image_shape
     assert set(dataset.labels) == set(range(preset.scenario.classes))
-    assert (dataset.images == data.of(preset).images).all()
+    assert (dataset.images == data.of_preset(preset).images).all()
 
 
 def test_every_class_of_random_images_has_one_to_test():
@@ -85,7 +85,7 @@ def test_every_class_of_random_images_has_one_to_test():
             "scenario": {"dataset": "random", "classes": 120, "base": 118, "step": 1},
         }
     )
-    dataset = data.of(preset)
+    dataset = data.of_preset(preset)
     assert set(dataset.test_labels) == set(dataset.train_labels) == set(range(120))
 
 
@@ -98,7 +98,7 @@ def test_more_classes_than_the_data_set_has():
         }
     )
     with pytest.raises(SpecError, match="classes of the scenario must be at most the 10 of data"):
-        data.of(preset)
+        data.of_preset(preset)
 
 
 def _config(preset):
@@ -111,7 +111,7 @@ def test_random_images_stand_in_for_a_data_set_that_nobody_brought(monkeypatch):
     progress = Silent()
     monkeypatch.setattr(progress, "note", notes.append)
     full = presets.load("3mb")
-    found = data.at_hand(full, progress)
+    found = data.of_preset_or_random(full, progress)
     assert found.name == data.RANDOM
     assert found.images.shape[1:] == full.network.image_shape
     assert np.bincount(found.labels[~found.is_test]).min() >= 2
@@ -123,5 +123,5 @@ def test_random_images_stand_in_for_a_data_set_that_nobody_brought(monkeypatch):
     monkeypatch.setenv(brought.VARIABLE, "/nowhere")
     assert not _config(full)["stand_in"]
     with pytest.raises(XnoreplayError, match="must be a file of CIFAR-100"):
-        data.at_hand(full, progress)
-    assert data.at_hand(presets.load("tiny"), progress).name == "digits"
+        data.of_preset_or_random(full, progress)
+    assert data.of_preset_or_random(presets.load("tiny"), progress).name == "digits"

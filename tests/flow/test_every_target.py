@@ -115,7 +115,9 @@ def test_a_session_of_any_small_design_has_a_price(data, priced):
         plans.compile(network, target)
     except SpecError:
         assume(False)
-    tree = session_cost.run(Preset("drawn", network, target, ScenarioSpec("random", 4, 2, 1)), None)
+    tree = session_cost.price_session(
+        Preset("drawn", network, target, ScenarioSpec("random", 4, 2, 1)), None
+    )
     assert tree["refused"] == {}
     for runs in tree["runs"].values():
         for price in runs.values():

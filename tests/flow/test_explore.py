@@ -63,7 +63,7 @@ def pool(monkeypatch):
 
 
 def search(folder, sweep=SWEEP, seeds=1):
-    return explore.run(DIGITS, BUNDLE, sweep, seeds, folder, Silent())
+    return explore.search(DIGITS, BUNDLE, sweep, seeds, folder, Silent())
 
 
 @pytest.fixture(scope="module")
@@ -135,7 +135,7 @@ def test_a_job_file_that_is_not_whole_is_done_again(damage, tmp_path, monkeypatc
     sources = explore_jobs.Sources("bundle", None)
 
     def results():
-        return explore_jobs.run([job], sources, tmp_path, Silent())[job.name]
+        return explore_jobs.compute([job], sources, tmp_path, Silent())[job.name]
 
     first, path = results(), tmp_path / f"{job.name}.json"
     assert results() == first
@@ -167,7 +167,7 @@ def test_a_worker_that_is_killed_is_one_sentence(tmp_path, monkeypatch):
         XnoreplayError,
         match="must not end before its work, but one did: .*signal 9 in accuracy of seed 7",
     ):
-        explore_jobs.run(jobs, explore_jobs.Sources("x", None), tmp_path, Silent())
+        explore_jobs.compute(jobs, explore_jobs.Sources("x", None), tmp_path, Silent())
     assert set(multiprocessing.active_children()) <= before
 
 
@@ -201,7 +201,7 @@ def test_a_scenario_without_sessions(tmp_path):
     with pytest.raises(
         SpecError, match="base must be less than the scenario's 10 classes .* not 10"
     ):
-        explore.run(preset, path, {"lanes": [2, 4]}, 1, tmp_path, Silent())
+        explore.search(preset, path, {"lanes": [2, 4]}, 1, tmp_path, Silent())
 
 
 def test_a_scheduler_that_is_none(monkeypatch):
@@ -284,7 +284,7 @@ def test_pictures_and_table_are_written(result, tmp_path):
 def test_without_a_trained_extractor_there_is_no_accuracy(pool, tmp_path):
     path = tmp_path / "random.safetensors"
     bundles.write(bundles.random(DIGITS.network, 0), path)
-    found = explore.run(DIGITS, path, {"lanes": [4]}, 1, tmp_path / "s", Silent())
+    found = explore.search(DIGITS, path, {"lanes": [4]}, 1, tmp_path / "s", Silent())
     assert pool.done == 1
     assert found["points"][0]["a_final"] is None
     assert "no latents of a trained extractor" in explore_text.text(found)

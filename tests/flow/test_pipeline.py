@@ -177,7 +177,7 @@ def test_the_training_is_given_what_was_chosen(tmp_path, start, monkeypatch):
         (folder / training.CHECKPOINT).write_text("")
         return folder / training.CHECKPOINT
 
-    monkeypatch.setattr(training, "run", run)
+    monkeypatch.setattr(training, "pretrain", run)
     steps = opened(tmp_path / "run", start=start, epochs=2, augment=False)
     out = tmp_path / "out"
     out.mkdir()
@@ -198,7 +198,7 @@ def test_a_synthesis_that_fails_leaves_no_netlist(tmp_path, monkeypatch):
             (out / name).write_text("")
         raise CheckFailure("a latch")
 
-    monkeypatch.setattr(families, "run", fail)
+    monkeypatch.setattr(families, "map_to_families", fail)
     config = {"preset": presets.to_dict(TINY), "families": [], "liberty": None, "place": False}
     context = Context(config, out, {"generate": generated}, tmp_path, Silent())
     with pytest.raises(CheckFailure, match="a latch"):

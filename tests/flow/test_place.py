@@ -157,10 +157,10 @@ def test_a_report_without_a_clock():
 def test_a_small_array_is_placed_once_a_seed_and_goes_on(tmp_path):
     out, scratch = tmp_path / "out", tmp_path / "scratch"
     out.mkdir()
-    first = place.run("array", PLAN, 1, out, scratch, Silent())
+    first = place.place_unit("array", PLAN, 1, out, scratch, Silent())
     made = [next(scratch.rglob(name)) for name in ("netlist.json", "placed-0.json")]
     times = [file.stat().st_mtime_ns for file in made]
-    both = place.run("array", PLAN, 2, out, scratch, Silent())
+    both = place.place_unit("array", PLAN, 2, out, scratch, Silent())
     assert [file.stat().st_mtime_ns for file in made] == times
     assert both["seeds"][:1] == first["seeds"]
     assert both["least"] == min(both["seeds"])
@@ -168,7 +168,7 @@ def test_a_small_array_is_placed_once_a_seed_and_goes_on(tmp_path):
     assert json.loads((out / "placed-1.json").read_text())["fmax"]
     other = replace(PLAN, target=replace(PLAN.target, clock_hz=2 * PLAN.target.clock_hz))
     (fresh := tmp_path / "fresh").mkdir()
-    place.run("array", other, 1, fresh, scratch, Silent())
+    place.place_unit("array", other, 1, fresh, scratch, Silent())
     constraints = {
         f["constraint"] for f in json.loads((fresh / "placed-0.json").read_text())["fmax"].values()
     }
@@ -277,7 +277,7 @@ def test_only_a_design_that_does_not_fit_is_forgotten(tmp_path, monkeypatch, fai
         (scratch / "netlist").write_text("")
         raise failure
 
-    monkeypatch.setattr(place, "run", run)
+    monkeypatch.setattr(place, "place_unit", run)
     out = tmp_path / "placed"
     assert main(["place", "--preset", "tiny", "--out", str(out)]) == 2
     assert not out.exists()

@@ -55,20 +55,20 @@ def gone(pid: int) -> bool:
 
 
 def test_a_command_that_ends():
-    done = processes.run(["sh", "-c", "echo out; echo bad >&2; printf '\\377' >&2; exit 3"])
+    done = processes.run_program(["sh", "-c", "echo out; echo bad >&2; printf '\\377' >&2; exit 3"])
     assert (done.returncode, done.stdout, done.stderr) == (3, "out\n", "bad\n\ufffd")
     assert not processes._alive
 
 
 def test_a_child_cannot_read_and_has_its_own_temporary_folder():
-    done = processes.run(["sh", "-c", "cat; echo $TMPDIR"])
+    done = processes.run_program(["sh", "-c", "cat; echo $TMPDIR"])
     assert done.stdout.strip() == str(processes.temporary.root())
 
 
 def test_whoever_looks_is_asked_until_the_end(monkeypatch):
     monkeypatch.setattr(processes, "LOOK", 0.02)
     looked = []
-    processes.run(["sleep", "0.3"], look=lambda: looked.append(1))
+    processes.run_program(["sleep", "0.3"], look=lambda: looked.append(1))
     assert looked
 
 
@@ -80,7 +80,7 @@ def test_an_error_ends_the_child_and_what_it_began(slow, tmp_path, monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        processes.run([*slow, "stubborn"], look=look)
+        processes.run_program([*slow, "stubborn"], look=look)
     assert gone(number(tmp_path / "pid"))
     assert gone(number(tmp_path / "pid-inner"))
     assert not processes._alive
@@ -91,7 +91,7 @@ def test_what_waits_in_a_pool_never_begins(slow, tmp_path):
 
     def job(n):
         begun.append(n)
-        return processes.run([*slow[:2], tmp_path / str(n)])
+        return processes.run_program([*slow[:2], tmp_path / str(n)])
 
     with pytest.raises(ToolError), processes.pool(2) as pool:  # noqa: PT012
         for n in range(10):
@@ -107,11 +107,11 @@ def test_a_parent_that_is_killed_takes_its_children_along(slow, tmp_path):
     code = f"""\
 import subprocess
 from xnoreplay.flow import processes, temporary
-temporary.adopt()
+temporary.redirect_temporary_files()
 processes.watch()
 print(temporary.root(), flush=True)
 subprocess.Popen({[*slow[:2], str(tmp_path / "other")]!r})
-processes.run({[*slow, "stubborn"]!r})
+processes.run_program({[*slow, "stubborn"]!r})
 """
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True

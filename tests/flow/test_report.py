@@ -28,7 +28,7 @@ def make(tmp_path, steps=None, failed=None):
         bundles.write(bundles.random(TINY.network, 0), inputs["export"] / BUNDLE)
     out = tmp_path / "report"
     out.mkdir()
-    report.run(TINY, inputs, out)
+    report.write_report(TINY, inputs, out)
     return (out / report.PAGE).read_text(), files.read_json(out / report.NUMBERS)
 
 

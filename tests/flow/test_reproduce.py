@@ -52,7 +52,7 @@ def two_rows(monkeypatch):
         runs.append(variant.label)
         return run(variant, *args, **kwargs)
 
-    run = systems.run
+    run = systems.learn_variant
     monkeypatch.setattr(reproduce.cil, "extract", lambda *_: few)
     monkeypatch.setattr(reproduce.latents, "packaged", lambda _bundle: few)  # not simulated
     monkeypatch.setattr(reproduce, "rows", lines)
@@ -98,7 +98,7 @@ def test_memories_are_in_order_and_once(two_rows, tmp_path, monkeypatch):
     assert two_rows
     lines, seen = reproduce.rows, []
     monkeypatch.setattr(reproduce, "rows", lambda *a: seen.append(a[-1]) or lines(*a))
-    reproduce.run(FULL, [source()], [0], tmp_path, Silent(), memories=[25.0, 5.0, 25.0])
+    reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent(), memories=[25.0, 5.0, 25.0])
     assert seen == [[5.0, 25.0]]
 
 
@@ -147,7 +147,7 @@ def test_extractors_are_named_by_how_they_were_trained():
 
 def test_tables_say_what_was_computed(two_rows, tmp_path):
     few, runs = two_rows
-    result = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
+    result = reproduce.reproduce(FULL, [source()], [0, 1], tmp_path, Silent())
     chip, memory = result["rows"]
     expected = cil.chip(TINY, source().bundle, few.shuffled(1), 1)
     assert chip["a_final"][1] == expected["a_final"]
@@ -176,15 +176,15 @@ def test_a_stopped_run_goes_on_row_by_row(two_rows, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(reproduce.metrics, "seen_curve", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+            reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
     assert not list((tmp_path / reproduce.ROWS).glob("*") if (tmp_path / "rows").exists() else [])
     runs.clear()
-    first = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    first = reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
     assert len(runs) == 2
-    more = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
+    more = reproduce.reproduce(FULL, [source()], [0, 1], tmp_path, Silent())
     assert len(runs) == 4  # seed 0 was there
     assert more["rows"][0]["a_final"][0] == first["rows"][0]["a_final"][0]
-    reproduce.run(FULL, [source(epochs=9)], [0], tmp_path, Silent())
+    reproduce.reproduce(FULL, [source(epochs=9)], [0], tmp_path, Silent())
     assert len(runs) == 6  # another bundle
 
 
@@ -195,7 +195,7 @@ def test_what_stands_in_two_tables_runs_once(two_rows, tmp_path, monkeypatch):
         dataclasses.replace(row, table=f"{row.table} again", label="the same") for row in lines
     ]
     monkeypatch.setattr(reproduce, "rows", lambda *_: lines + again)
-    result = reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent(), workers=2)
+    result = reproduce.reproduce(FULL, [source()], [0, 1], tmp_path, Silent(), workers=2)
     assert len(runs) == 4
     assert len(list((tmp_path / reproduce.ROWS).iterdir())) == 4
     scores = [row["a_final"] for row in result["rows"]]
@@ -204,8 +204,8 @@ def test_what_stands_in_two_tables_runs_once(two_rows, tmp_path, monkeypatch):
 
 def test_a_damaged_row_is_computed_again_and_parts_go(two_rows, tmp_path):
     _, runs = two_rows
-    first = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
-    assert reproduce.run(FULL, [source()], [0], tmp_path, Silent()) == first
+    first = reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
+    assert reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent()) == first
     left = whole.beside(tmp_path / reproduce.ROWS / "x.json", files.PART)
     left.mkdir()
     whole.mark(left)
@@ -225,7 +225,7 @@ def test_a_damaged_row_is_computed_again_and_parts_go(two_rows, tmp_path):
             path.write_text(
                 damage if isinstance(damage, str) else json.dumps(row | {"result": changed})
             )
-        again = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+        again = reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
         assert len(runs) == 2
         assert [r["a_final"] for r in again["rows"]] == [r["a_final"] for r in first["rows"]]
     assert not left.exists()
@@ -241,19 +241,19 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost(two_rows, tmp_path, mo
 
     monkeypatch.setattr(reproduce.reproduced, "pictures", lambda _result: Dying() and {})
     with pytest.raises(KeyboardInterrupt):
-        reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+        reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
 
 
 def test_a_folder_has_one_run_at_a_time(two_rows, tmp_path):
     assert two_rows
     with guard.locked(tmp_path), pytest.raises(XnoreplayError, match="another run is using it"):
-        reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+        reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
 
 
 def test_workers_change_nothing(two_rows, tmp_path):
     assert two_rows
     one, two = (
-        reproduce.run(FULL, [source()], [0, 1], tmp_path / str(n), Silent(), workers=n)
+        reproduce.reproduce(FULL, [source()], [0, 1], tmp_path / str(n), Silent(), workers=n)
         for n in (1, 2)
     )
     for a, b in zip(one["rows"], two["rows"], strict=True):
@@ -281,7 +281,7 @@ def test_native_replay_runs_alone_and_last(two_rows, tmp_path, monkeypatch):
     monkeypatch.setattr(reproduce, "_computed", computed)
     monkeypatch.setattr(reproduced, "pictures", lambda _result: {})
     monkeypatch.setattr(reproduced, "markdown", lambda _result: "")
-    result = reproduce.run(FULL, [source()], [0], tmp_path, Silent(), native=True, workers=4)
+    result = reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent(), native=True, workers=4)
     assert order[2:] == ["0.1", "0.2"]
     assert {n for system, n in most if system == "native"} == {1}
     assert [row["label"] for row in result["rows"]] == ["0.1", "0.2", *(row.label for row in lines)]
@@ -290,7 +290,7 @@ def test_native_replay_runs_alone_and_last(two_rows, tmp_path, monkeypatch):
 
 def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
     assert two_rows
-    reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent())
+    reproduce.reproduce(FULL, [source()], [0, 1], tmp_path, Silent())
     names = {p.stem for p in tmp_path.glob("*.svg")}
     assert names == {"sessions_chip", "memory"}  # those that have rows
     for path in tmp_path.glob("*.svg"):
@@ -299,7 +299,7 @@ def test_figures_are_drawn_from_the_rows(two_rows, tmp_path):
     assert "latent, float" in drawn
     assert "stroke-dasharray" not in drawn
     assert (tmp_path / "memory.pdf").read_bytes().startswith(b"%PDF")
-    reproduce.run(FULL, [source()], [0, 1], tmp_path, Silent(), only=["Systems"])
+    reproduce.reproduce(FULL, [source()], [0, 1], tmp_path, Silent(), only=["Systems"])
     assert {p.name for p in tmp_path.glob("*.???")} >= {"sessions_chip.svg", "sessions_chip.pdf"}
     assert not list(tmp_path.glob("memory.*"))  # of the earlier tables
 
@@ -333,20 +333,20 @@ def test_what_the_predecessor_reported_is_drawn_beside_ours(monkeypatch):
 def test_some_tables_alone(two_rows, tmp_path):
     assert two_rows
     arguments = FULL, [source()], [0], tmp_path, Silent()
-    result = reproduce.run(*arguments, only=["Memory"])
+    result = reproduce.reproduce(*arguments, only=["Memory"])
     assert [row["table"] for row in result["rows"]] == ["Memory, latent replay, float"]
     with pytest.raises(
         SpecError, match="table must be one of Memory, Systems, not 'Memry'; did you"
     ):
-        reproduce.run(*arguments, only=["Memry"])
+        reproduce.reproduce(*arguments, only=["Memry"])
 
 
 def test_refusals(tmp_path):
     with pytest.raises(SpecError, match="at least one seed"):
-        reproduce.run(FULL, [source()], [], tmp_path, Silent())
+        reproduce.reproduce(FULL, [source()], [], tmp_path, Silent())
     other = presets.vary(FULL, "scenario", dataset="core50")
     with pytest.raises(SpecError, match="must be of data set 'cifar100', or 'digits'"):
-        reproduce.run(other, [source()], [0], tmp_path, Silent())
+        reproduce.reproduce(other, [source()], [0], tmp_path, Silent())
 
 
 def test_the_command(two_rows, tmp_path, capsys):
@@ -361,7 +361,7 @@ def test_the_command(two_rows, tmp_path, capsys):
 def test_the_command_names_memories(tmp_path, monkeypatch):
     path, seen = tmp_path / "b.safetensors", []
     bundles.write(source().bundle, path)
-    monkeypatch.setattr(reproduce, "run", lambda *a, **_: seen.append(a[-1]) or {})
+    monkeypatch.setattr(reproduce, "reproduce", lambda *a, **_: seen.append(a[-1]) or {})
     monkeypatch.setattr(reproduced, "markdown", str)
     for chosen in ([], ["--buffer", "5", "--buffer", "0.5"]):
         assert main(["reproduce", "--preset", "tiny", "--bundle", str(path), *chosen]) == 0
@@ -442,7 +442,7 @@ def test_the_head_says_how_each_extractor_was_trained():
 
 def test_the_head_says_which_values_are_the_predecessor_s(two_rows, tmp_path):
     assert two_rows
-    result = reproduce.run(FULL, [source()], [0], tmp_path, Silent())
+    result = reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
     for row, known in (("45.5", False), ("40 ± 2", True)):
         result["rows"][0]["paper"] = row
         assert (

@@ -86,7 +86,7 @@ def test_exponents():
 def test_every_curve_is_there_and_appears_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(scaling, "COUNTS", dict.fromkeys(scaling.COUNTS, 4))
     pictures, labels = images(TINY.network, 12, 0), np.arange(12) % 5 - 1
-    result = scaling.run(TINY, pictures, labels, Silent())
+    result = scaling.measure(TINY, pictures, labels, Silent())
     expected = [(dial, name) for dial, names in scaling.SIMULATORS.items() for name in names]
     assert [(c["dial"], c["simulator"]) for c in result["curves"]] == expected
     for found in result["curves"]:

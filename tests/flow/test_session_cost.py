@@ -16,7 +16,7 @@ TINY = presets.load("tiny")
 
 @pytest.fixture(scope="module")
 def tree():
-    return session_cost.run(TINY, bundles.random(TINY.network, 0))
+    return session_cost.price_session(TINY, bundles.random(TINY.network, 0))
 
 
 def test_every_run_of_every_variant(tree):
@@ -44,7 +44,7 @@ def test_counters_that_differ_are_a_failed_check():
     with pytest.raises(
         CheckFailure, match="the session must count images = 1 as the simulate step"
     ):
-        session_cost.run(TINY, bundles.random(TINY.network, 0), expected={"images": 1})
+        session_cost.price_session(TINY, bundles.random(TINY.network, 0), expected={"images": 1})
 
 
 def test_text_names_every_memory_and_origin(tree):
@@ -76,7 +76,7 @@ def test_native_replay_too_large_for_the_table_is_left_out(monkeypatch):
         return price(plan, inference, learned, name)
 
     monkeypatch.setattr(session_cost, "variant", refuse)
-    tree = session_cost.run(TINY, None)
+    tree = session_cost.price_session(TINY, None)
     assert tree["runs"].keys() == {native.LATENT}
     text = session_text.text(tree)
     assert "native replay, extractor frozen: not priced: capacity of a memory must be less" in text

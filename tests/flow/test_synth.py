@@ -70,7 +70,7 @@ def through_yosys(tmp_path, text):
     out.mkdir()
     source = tmp_path / "top.v"
     source.write_text(text)
-    return synth.run(source, "top", out, Silent())
+    return synth.check_and_map(source, "top", out, Silent())
 
 
 def test_a_design_through_yosys(tmp_path):

@@ -30,7 +30,7 @@ def latents(bundle):
 
 
 def run(variant, bundle, latents, **given):
-    return systems.run(variant, DIGITS, bundle, latents.shuffled(0), 0, **given)
+    return systems.learn_variant(variant, DIGITS, bundle, latents.shuffled(0), 0, **given)
 
 
 def test_iso_memory_is_thirteen_latents_an_image():
@@ -233,7 +233,7 @@ def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypa
     for megabits in (0.002, 0.2):
         variant = Variant("native", megabits=megabits, epochs=8)
         lines: list[str] = []
-        scores = systems.run(
+        scores = systems.learn_variant(
             variant,
             preset,
             bundle,
@@ -248,7 +248,7 @@ def test_native_replay_learns_and_forgets_less_with_more_memory(bundle, monkeypa
     assert old[0.002] < old[0.2]
     assert scores["a_new"] > 0.5
     with pytest.raises(SpecError, match="must have the data set's images"):
-        systems.run(variant, preset, bundle, latents, 0)
+        systems.learn_variant(variant, preset, bundle, latents, 0)
 
 
 def test_native_replay_that_is_given_up_ends_in_the_middle_of_a_session(bundle, monkeypatch):
@@ -265,7 +265,7 @@ def test_native_replay_that_is_given_up_ends_in_the_middle_of_a_session(bundle, 
             assert begun.wait(60)
             raise ZeroDivisionError
         variant = Variant("native", megabits=0.002, epochs=50)
-        systems.run(variant, DIGITS, bundle, images, 0, images=images, report=report)
+        systems.learn_variant(variant, DIGITS, bundle, images, 0, images=images, report=report)
 
     with pytest.raises(ZeroDivisionError):
         list(side_by_side(job, ["native", "fails"], 2))

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
-SCRIPT = script.short(TINY, PLAN, data.of(TINY), BUNDLE)
+SCRIPT = script.short(TINY, PLAN, data.of_preset(TINY), BUNDLE)
 TOP = verilate.TOP
 INFER, RETRAIN = (
     next(n for n, s in enumerate(SCRIPT.steps) if s.command == c) for c in ("infer", "retrain")
@@ -255,7 +255,7 @@ def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatc
             tmp_path,
             Silent(),
             optimise="-O0",
-            dataset=data.of(TINY),
+            dataset=data.of_preset(TINY),
             faults=["rtl:weights.fe:3:5"],
         )
     message, evidence = failure.value.args

@@ -27,7 +27,7 @@ def simulated(preset):
     """Counters of the first session with every image, and its phases' cycles."""
     plan = plans.compile(preset.network, preset.target)
     chip = Simulator(plan, BUNDLE)
-    prepare, session, *_ = simulate.script(preset, plan, data.of(preset))
+    prepare, session, *_ = simulate.script(preset, plan, data.of_preset(preset))
     for command in prepare:
         command.run(chip)
     chip.ledger.clear()

@@ -17,9 +17,8 @@ pytestmark = pytest.mark.torch
 PROGRAM = """
 import dataclasses, os, sys
 from pathlib import Path
-from xnoreplay.flow import data
-from xnoreplay.flow.progress import Silent
-from xnoreplay.model import distributed, pretrain, recipe
+from xnoreplay.flow.datasets import registry
+from xnoreplay.model.training import distributed, pretrain, recipe
 from xnoreplay.spec import presets
 
 recipe.RECIPES["digits"] = recipe.Recipe(
@@ -28,18 +27,18 @@ recipe.RECIPES["digits"] = recipe.Recipe(
 preset, (out, objective) = presets.load("tiny"), sys.argv[1:]
 
 def load(preset):
-    whole = data.of(preset)
+    whole = registry.of_preset(preset)
     every = slice(None, None, 25)
     labels = whole.labels[every]
     return dataclasses.replace(
-        whole, images=whole.images[every], labels=labels, is_test=data.split(labels, 2)
+        whole, images=whole.images[every], labels=labels, is_test=registry.split(labels, 2)
     )
 
 if int(os.environ.get("RANK", "0")):
     pretrain.follow(load)
 else:
-    pretrain.run(preset, load(preset), Path(out), seed=1, epochs=1, objective=objective)
-    distributed.say(None)
+    pretrain.pretrain(preset, load(preset), Path(out), seed=1, epochs=1, objective=objective)
+    distributed.broadcast_request(None)
     distributed.leave()
 """
 

@@ -33,8 +33,8 @@ def test_unknown_losses_are_refused():
 
 @pytest.fixture(scope="module")
 def trained(small, tmp_path_factory):
-    path = pretrain.run(*small, tmp_path_factory.mktemp("native"), seed=3, epochs=2)
-    return export.run(*small, path), path
+    path = pretrain.pretrain(*small, tmp_path_factory.mktemp("native"), seed=3, epochs=2)
+    return export.export_bundle(*small, path), path
 
 
 @pytest.mark.parametrize("with_checkpoint", [False, True])
@@ -53,7 +53,7 @@ def test_a_checkpoint_of_another_bundle_is_refused(small, trained):
 
 
 def test_a_teacher_s_checkpoint_is_refused(small, trained, tmp_path):
-    pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
+    pretrain.pretrain(*small, tmp_path, epochs=1, objective="distilled")
     with pytest.raises(XnoreplayError, match="must be the one that the bundle was exported from"):
         native.start(trained[0], tmp_path / teaching.CHECKPOINT)
 

@@ -29,15 +29,16 @@ LINE = re.compile(
 
 @pytest.fixture(scope="module")
 def trained(small, tmp_path_factory):
-    return pretrain.run(*small, tmp_path_factory.mktemp("trained"), seed=3, epochs=6)
+    return pretrain.pretrain(*small, tmp_path_factory.mktemp("trained"), seed=3, epochs=6)
 
 
 def test_resumed_run_equals_an_uninterrupted_one(small, trained, tmp_path, stopped, same_tensors):
     stopped(
-        lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6), at=(pretrain.CHECKPOINT, 3, 0)
+        lambda: pretrain.pretrain(*small, tmp_path, seed=3, epochs=6),
+        at=(pretrain.CHECKPOINT, 3, 0),
     )
     lines = []
-    resumed = pretrain.run(*small, tmp_path, seed=3, epochs=6, report=lines.append)
+    resumed = pretrain.pretrain(*small, tmp_path, seed=3, epochs=6, report=lines.append)
     assert lines[0] == "pretrain.safetensors has 3 of 6 epochs: going on from there"
     assert LINE.fullmatch(lines[-1])
     same_tensors(trained, resumed)
@@ -49,7 +50,7 @@ def test_a_run_stopped_in_an_epoch_goes_on_from_there(
 ):
     monkeypatch.setattr(resuming, "SAVE_SECONDS", 0.0)  # after every step
     monkeypatch.setitem(RECIPES, "digits", Recipe(batch=2, mirrored=True))
-    run = functools.partial(pretrain.run, *small, seed=3, epochs=2, objective=objective)
+    run = functools.partial(pretrain.pretrain, *small, seed=3, epochs=2, objective=objective)
     whole = run(tmp_path / "whole")
     steps = checkpoint.load(whole)[1]["steps"]
     assert steps > 2
@@ -65,8 +66,8 @@ def test_a_run_stopped_in_an_epoch_goes_on_from_there(
 
 def test_objectives_are_different_runs(small, tmp_path):
     lines = []
-    pretrain.run(*small, tmp_path, epochs=1)
-    pretrain.run(*small, tmp_path, epochs=1, objective="semi", report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1)
+    pretrain.pretrain(*small, tmp_path, epochs=1, objective="semi", report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
     with pytest.raises(
         SpecError, match="must be 'supervised' or 'semi' or 'distilled', not 'self'"
@@ -76,16 +77,16 @@ def test_objectives_are_different_runs(small, tmp_path):
 
 def test_a_training_does_not_go_on_with_other_images(small, tmp_path, stopped):
     preset, dataset = small
-    stopped(lambda: pretrain.run(*small, tmp_path, epochs=3), at=(pretrain.CHECKPOINT, 1, 0))
+    stopped(lambda: pretrain.pretrain(*small, tmp_path, epochs=3), at=(pretrain.CHECKPOINT, 1, 0))
     lines, other = [], dataclasses.replace(dataset, images=dataset.images[::-1])
-    pretrain.run(preset, other, tmp_path, epochs=3, report=lines.append)
+    pretrain.pretrain(preset, other, tmp_path, epochs=3, report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
 
 
 def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(small, trained, tmp_path):
     """It knows nothing of what a later version tells two trainings apart by."""
-    first = export.run(*small, trained)
-    path = pretrain.run(*small, tmp_path, epochs=1, start=first)
+    first = export.export_bundle(*small, trained)
+    path = pretrain.pretrain(*small, tmp_path, epochs=1, start=first)
     tensors, metadata = bundle.read_tensors(path, "checkpoint", checkpoint.FORMAT, "pt")
     state = json.loads(metadata["state"])
     for part, name in (
@@ -96,7 +97,7 @@ def test_a_checkpoint_of_an_earlier_version_is_gone_on_from(small, trained, tmp_
         del part[name]
     safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(state)})
     lines = []
-    pretrain.run(*small, tmp_path, epochs=1, start=first, report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1, start=first, report=lines.append)
     assert lines[0] == "pretrain.safetensors has 1 of 1 epochs: going on from there"
 
 
@@ -104,7 +105,7 @@ def test_without_augmentation_images_stay_as_they_are(small, tmp_path):
     assert recipe_of("cifar100", "distilled", augment=False) == dataclasses.replace(
         recipe_of("cifar100", "distilled"), shift=0, flipped=False
     )
-    path, lines = pretrain.run(*small, tmp_path, epochs=1, augment=False), []
+    path, lines = pretrain.pretrain(*small, tmp_path, epochs=1, augment=False), []
     recipe = Recipe(**checkpoint.load(path)[1]["config"]["recipe"])
     assert recipe.mirrored  # mirror images are classes of their own
     preset, dataset = small
@@ -114,12 +115,12 @@ def test_without_augmentation_images_stay_as_they_are(small, tmp_path):
     np.testing.assert_array_equal(
         *(sorted(images.tobytes() for images in part) for part in (seen.images[known], base.images))
     )
-    pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1, report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
     with pytest.raises(
         SpecError, match="'semi' must augment images: else both views of one are the same"
     ):
-        pretrain.run(*small, tmp_path, epochs=1, objective="semi", augment=False)
+        pretrain.pretrain(*small, tmp_path, epochs=1, objective="semi", augment=False)
 
 
 def test_second_views_show_the_same_images():
@@ -137,11 +138,11 @@ def test_second_views_show_the_same_images():
 
 def test_finished_run_is_not_repeated_and_another_starts_afresh(small, trained):
     before = trained.read_bytes()
-    pretrain.run(*small, trained.parent, seed=3, epochs=6)
+    pretrain.pretrain(*small, trained.parent, seed=3, epochs=6)
     assert trained.read_bytes() == before
     lines = []
-    pretrain.run(*small, trained.parent / "..", seed=4, epochs=1, report=lines.append)
-    other = pretrain.run(*small, trained.parent / "..", seed=5, epochs=1, report=lines.append)
+    pretrain.pretrain(*small, trained.parent / "..", seed=4, epochs=1, report=lines.append)
+    other = pretrain.pretrain(*small, trained.parent / "..", seed=5, epochs=1, report=lines.append)
     assert "pretrain.safetensors is of another run: starting afresh" in lines
     assert checkpoint.load(other)[1]["config"]["seed"] == 5
 
@@ -155,7 +156,7 @@ def test_failed_save_leaves_the_old_checkpoint_and_no_part(small, trained, tmp_p
 
     monkeypatch.setattr(checkpoint.safetensors.torch, "save_file", full)
     with pytest.raises(OSError, match="No space"):
-        pretrain.run(*small, tmp_path, seed=9, epochs=1)
+        pretrain.pretrain(*small, tmp_path, seed=9, epochs=1)
     assert [p.name for p in tmp_path.iterdir()] == [pretrain.CHECKPOINT]
     assert path.read_bytes() == trained.read_bytes()
 
@@ -165,7 +166,7 @@ def test_damaged_checkpoint_is_refused(small, trained, tmp_path, damage):
     path = tmp_path / pretrain.CHECKPOINT
     path.write_bytes(damage(trained.read_bytes()))
     with pytest.raises(XnoreplayError, match="must be a whole file"):
-        pretrain.run(*small, tmp_path, seed=3, epochs=6)
+        pretrain.pretrain(*small, tmp_path, seed=3, epochs=6)
 
 
 FIRST = "model.network.convs.0.weight"
@@ -210,9 +211,9 @@ def test_a_checkpoint_of_other_tensors_is_refused(small, trained, tmp_path, name
     changed = change(tensors.pop(name, None))
     tensors |= {} if changed is None else {name: changed.contiguous()}
     checkpoint.safetensors.torch.save_file(tensors, path, metadata=metadata)
-    reads = [lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6)]
+    reads = [lambda: pretrain.pretrain(*small, tmp_path, seed=3, epochs=6)]
     if name.startswith("model."):  # an export has no optimiser
-        reads.append(lambda: export.run(*small, path))
+        reads.append(lambda: export.export_bundle(*small, path))
     for read in reads:
         with pytest.raises(XnoreplayError, match=f"{name}' of the checkpoint {message}"):
             read()
@@ -221,7 +222,11 @@ def test_a_checkpoint_of_other_tensors_is_refused(small, trained, tmp_path, name
 def test_a_bundle_names_the_pytorch_that_trained_it(small, trained, tmp_path):
     tensors, metadata = bundle.read_tensors(trained, "checkpoint", checkpoint.FORMAT, "pt")
     state = json.loads(metadata["state"])
-    assert export.run(*small, trained).provenance["torch"] == state["torch"] == torch.__version__
+    assert (
+        export.export_bundle(*small, trained).provenance["torch"]
+        == state["torch"]
+        == torch.__version__
+    )
     path = tmp_path / pretrain.CHECKPOINT
     for left, told in (
         (state | {"torch": "1.0"}, "1.0"),
@@ -230,7 +235,7 @@ def test_a_bundle_names_the_pytorch_that_trained_it(small, trained, tmp_path):
         checkpoint.safetensors.torch.save_file(
             tensors, path, metadata | {"state": json.dumps(left)}
         )
-        assert export.run(*small, path).provenance.get("torch") == told
+        assert export.export_bundle(*small, path).provenance.get("torch") == told
 
 
 @pytest.mark.parametrize(
@@ -253,8 +258,8 @@ def test_a_checkpoint_of_impossible_progress_is_refused(small, trained, tmp_path
     state = json.loads(metadata["state"]) | change
     checkpoint.safetensors.torch.save_file(tensors, path, metadata | {"state": json.dumps(state)})
     for read in (
-        lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6),
-        lambda: export.run(*small, path),
+        lambda: pretrain.pretrain(*small, tmp_path, seed=3, epochs=6),
+        lambda: export.export_bundle(*small, path),
     ):
         with pytest.raises(
             XnoreplayError, match="must say of which training it is and how many epochs"
@@ -279,8 +284,8 @@ def test_a_checkpoint_without_its_state_is_refused(small, trained, tmp_path, sta
     metadata = {n: v for n, v in (metadata | {"state": state}).items() if v is not None}
     checkpoint.safetensors.torch.save_file(tensors, path, metadata=metadata)
     for read in (
-        lambda: pretrain.run(*small, tmp_path, seed=3, epochs=6),
-        lambda: native.start(export.run(*small, trained), path),
+        lambda: pretrain.pretrain(*small, tmp_path, seed=3, epochs=6),
+        lambda: native.start(export.export_bundle(*small, trained), path),
     ):
         with pytest.raises(XnoreplayError, match="field 'state' must say of which training it is"):
             read()
@@ -288,7 +293,7 @@ def test_a_checkpoint_without_its_state_is_refused(small, trained, tmp_path, sta
 
 def test_epochs_must_be_positive(small, tmp_path):
     with pytest.raises(SpecError, match="epochs must be a positive integer, not 0"):
-        pretrain.run(*small, tmp_path, epochs=0)
+        pretrain.pretrain(*small, tmp_path, epochs=0)
 
 
 def test_proxies_stay_in_range(trained):
@@ -300,7 +305,7 @@ def test_proxies_stay_in_range(trained):
 
 def test_export_survives_the_file_and_its_golden_pairs_hold(small, trained, tmp_path):
     preset, _ = small
-    made = export.run(*small, trained)
+    made = export.export_bundle(*small, trained)
     bundle.write(made, tmp_path / "b.safetensors")
     read = bundle.read(tmp_path / "b.safetensors")
     assert bundle.digest(read) == bundle.digest(made)
@@ -317,7 +322,7 @@ def test_export_survives_the_file_and_its_golden_pairs_hold(small, trained, tmp_
 @pytest.mark.parametrize("pairs", [1, 2])
 def test_import_keeps_every_weight_at_every_width(small, trained, pairs):
     """One proxy a pair means what two do, as both were trained PAIR_OFFSET apart."""
-    made = export.run(*small, trained)
+    made = export.export_bundle(*small, trained)
     for n in (2, 4, 8, 12):
         target = dataclasses.replace(small[0].target, proxies_per_pair=pairs, proxy_bits=n)
         weights = reference.Classifier.load(made, target).output_weights()
@@ -328,8 +333,8 @@ def test_import_keeps_every_weight_at_every_width(small, trained, pairs):
 
 def test_a_network_of_all_classes_exports_the_base_rows(small, tmp_path):
     preset, _ = small
-    path = pretrain.run(*small, tmp_path, epochs=1, all_classes=True)
-    made = export.run(*small, path)
+    path = pretrain.pretrain(*small, tmp_path, epochs=1, all_classes=True)
+    made = export.export_bundle(*small, path)
     base, classes = preset.scenario.base, preset.scenario.classes
     rows = checkpoint.load(path)[0]["model.network.classifier.output"]
     assert len(rows) == recipe_of("digits").classes(classes)
@@ -341,18 +346,20 @@ def test_a_network_of_all_classes_exports_the_base_rows(small, tmp_path):
     weights = reference.Classifier.load(made, target).output_weights()
     assert (weights[base:].sum(axis=1) == 1).all()
     lines = []
-    pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1, report=lines.append)
     assert lines[0] == "pretrain.safetensors is of another run: starting afresh"
 
 
 @pytest.mark.parametrize("all_classes", [False, True])
 def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_classes):
-    first = export.run(*small, trained)
+    first = export.export_bundle(*small, trained)
     base = small[0].scenario.base
     dials = dataclasses.replace(RECIPES["digits"], learning_rate=0.0)  # so that the start shows
     monkeypatch.setitem(RECIPES, "digits", dials)
-    path = pretrain.run(*small, tmp_path, seed=5, epochs=1, all_classes=all_classes, start=first)
-    made = export.run(*small, path)
+    path = pretrain.pretrain(
+        *small, tmp_path, seed=5, epochs=1, all_classes=all_classes, start=first
+    )
+    made = export.export_bundle(*small, path)
     for name in ("lgap", "dense", "thresholds"):
         np.testing.assert_array_equal(getattr(made, name), getattr(first, name))
     for ours, theirs in zip(made.conv, first.conv, strict=True):
@@ -374,12 +381,12 @@ def test_it_goes_on_from_a_bundle(small, trained, tmp_path, monkeypatch, all_cla
 
 def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path, monkeypatch):
     monkeypatch.setattr(native, "STARTED_PROXY", 1e-4)  # so that one epoch turns some bits
-    made = export.run(*small, trained)
+    made = export.export_bundle(*small, trained)
     lines = []
-    pretrain.run(*small, tmp_path, epochs=1, start=made, report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1, start=made, report=lines.append)
     config = checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]
     assert config["recipe"]["learning_rate"] == recipe_of("digits").learning_rate / 2
-    after = export.run(*small, tmp_path / pretrain.CHECKPOINT)
+    after = export.export_bundle(*small, tmp_path / pretrain.CHECKPOINT)
     turned = {
         f"convs.{i}": (a != b).mean()
         for i, (a, b) in enumerate(zip(after.conv, made.conv, strict=True))
@@ -388,12 +395,12 @@ def test_going_on_from_a_bundle_takes_smaller_steps(small, trained, tmp_path, mo
     assert turned["dense"] > 0
     words = ", ".join(f"{name} {share:.1%}" for name, share in turned.items())
     assert lines[-1] == f"bits turned since the start: {words}"
-    pretrain.run(*small, tmp_path, epochs=1, report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1, report=lines.append)
     assert "pretrain.safetensors is of another run: starting afresh" in lines
 
 
 def test_rows_of_later_classes_cancel(small, trained):
-    made = export.run(*small, trained)
+    made = export.export_bundle(*small, trained)
     base = small[0].scenario.base
     for pairs in (1, 2):
         target = dataclasses.replace(small[0].target, proxies_per_pair=pairs)
@@ -407,12 +414,12 @@ def test_master_proxies_keep_the_sign_and_saturate():
 
 
 def test_export_refuses_an_unfinished_or_foreign_checkpoint(small, tmp_path, stopped):
-    stopped(lambda: pretrain.run(*small, tmp_path, epochs=2), at=(pretrain.CHECKPOINT, 1, 0))
+    stopped(lambda: pretrain.pretrain(*small, tmp_path, epochs=2), at=(pretrain.CHECKPOINT, 1, 0))
     with pytest.raises(XnoreplayError, match="must have all its 2 epochs, not 1"):
-        export.run(*small, tmp_path / pretrain.CHECKPOINT)
+        export.export_bundle(*small, tmp_path / pretrain.CHECKPOINT)
     other = presets.from_dict({"preset": "tiny", "network": {"pad_bit": 1}})
     with pytest.raises(XnoreplayError, match="must be of the network of preset 'custom'"):
-        export.run(other, small[1], tmp_path / pretrain.CHECKPOINT)
+        export.export_bundle(other, small[1], tmp_path / pretrain.CHECKPOINT)
 
 
 def test_thresholds_sit_in_the_middle_of_their_levels():

@@ -55,7 +55,9 @@ def test_a_teacher_learns_its_classes(packaged, tmp_path, monkeypatch):
     monkeypatch.setattr(teaching, "EPOCHS", 6)
     preset, dataset, _ = packaged
     lines = []
-    pretrain.run(preset, dataset, tmp_path, epochs=1, objective="distilled", report=lines.append)
+    pretrain.pretrain(
+        preset, dataset, tmp_path, epochs=1, objective="distilled", report=lines.append
+    )
     said = [line for line in lines if line.startswith("teacher | recognises")]
     assert len(said) == 1
     tensors, state = checkpoint.load(tmp_path / teaching.CHECKPOINT)
@@ -82,7 +84,7 @@ def test_a_teacher_s_training_goes_on_where_it_was_stopped(
     monkeypatch.setattr(teaching, "BATCH", 2)
     monkeypatch.setattr(teaching, "EPOCHS", 2)
     monkeypatch.setitem(RECIPES, "digits", Recipe(batch=4, mirrored=True, joined=True))
-    run = functools.partial(pretrain.run, *small, epochs=1, objective="distilled")
+    run = functools.partial(pretrain.pretrain, *small, epochs=1, objective="distilled")
     run(tmp_path / "whole")
     stopped(lambda: run(tmp_path / "parts"), at=(teaching.CHECKPOINT, 1, 2))
     lines = []
@@ -95,32 +97,34 @@ def test_a_teacher_s_training_goes_on_where_it_was_stopped(
 
 
 def test_a_longer_training_of_the_pupil_keeps_its_teacher(small, tmp_path):
-    pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
+    pretrain.pretrain(*small, tmp_path, epochs=1, objective="distilled")
     before = (tmp_path / teaching.CHECKPOINT).read_bytes()
     lines = []
-    pretrain.run(*small, tmp_path, epochs=2, objective="distilled", report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=2, objective="distilled", report=lines.append)
     assert lines[:2] == [
         "pretrain.safetensors is of another run: starting afresh",
         "teacher.safetensors has 20 of 20 epochs: going on from there",
     ]
     assert not any(line.startswith("teacher | recognises") for line in lines)
     assert (tmp_path / teaching.CHECKPOINT).read_bytes() == before
-    pretrain.run(*small, tmp_path, seed=1, epochs=1, objective="distilled", report=lines.append)
+    pretrain.pretrain(
+        *small, tmp_path, seed=1, epochs=1, objective="distilled", report=lines.append
+    )
     assert "teacher.safetensors is of another run: starting afresh" in lines
-    pretrain.run(*small, tmp_path, epochs=1)
+    pretrain.pretrain(*small, tmp_path, epochs=1)
     assert checkpoint.load(tmp_path / pretrain.CHECKPOINT)[1]["config"]["recipe"]["distilled"] == 0
 
 
 def test_a_bundle_names_its_teacher(small, tmp_path):
-    path = pretrain.run(*small, tmp_path, epochs=1, objective="distilled")
+    path = pretrain.pretrain(*small, tmp_path, epochs=1, objective="distilled")
     learned = dataclasses.asdict(teaching.recipe_for(RECIPES["digits"]))
-    made = export.run(*small, path)
+    made = export.export_bundle(*small, path)
     assert made.provenance["teacher"] == learned
-    later = pretrain.run(*small, tmp_path / "later", epochs=1, start=made)
-    assert export.run(*small, later).provenance["start"]["teacher"] == learned
+    later = pretrain.pretrain(*small, tmp_path / "later", epochs=1, start=made)
+    assert export.export_bundle(*small, later).provenance["start"]["teacher"] == learned
     (tmp_path / teaching.CHECKPOINT).unlink()
     lines = []
-    pretrain.run(*small, tmp_path, epochs=1, objective="distilled", report=lines.append)
+    pretrain.pretrain(*small, tmp_path, epochs=1, objective="distilled", report=lines.append)
     assert lines == ["pretrain.safetensors has 1 of 1 epochs: going on from there"]
 
 

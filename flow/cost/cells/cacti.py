@@ -123,7 +123,7 @@ def sizes() -> list[tuple[int, int]]:
     return [(k, w) for k in CAPACITIES for w in WIDTHS if k * 1024 >= LEAST_DEPTH * w]
 
 
-def run(binary: Path, node: int, device_types: Iterable[str], progress: Progress) -> str:
+def tabulate(binary: Path, node: int, device_types: Iterable[str], progress: Progress) -> str:
     """A table as `costs.use_sram` takes it; entries that CACTI cannot organise are left out.
 
     Raises
@@ -185,7 +185,7 @@ def _one(
         path.write_text(configuration(kbit, width, node, device_type), encoding="utf-8")
         # CACTI looks for its technology files beside itself.
         try:
-            done = processes.run([binary, "-infile", path], cwd=binary.parent)
+            done = processes.run_program([binary, "-infile", path], cwd=binary.parent)
         except OSError as error:  # its interpreter is missing, or it is for another machine
             raise ToolError(
                 f"cacti {binary} must be a program that can be run, but: {error.strerror}"

@@ -18,7 +18,9 @@ WROTE = files.json_with("format", "liberty", "events", "units")
 """Whether a file is what `xnoreplay characterize --liberty` writes of `run`."""
 
 
-def run(preset: Preset, bundle: Bundle | None, library_path: Path, progress: Progress) -> dict:
+def characterize(
+    preset: Preset, bundle: Bundle | None, library_path: Path, progress: Progress
+) -> dict:
     """Measure a preset's units in a library's cells.
 
     Returns

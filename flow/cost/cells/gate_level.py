@@ -225,7 +225,7 @@ def play(unit: Unit, activity: Activity, out: Path) -> None:
     ):
         words = "\n".join(f"{packed(row, widths):x}" for row in rows)
         (out / f"{name}.hex").write_text(words + "\n")
-    done = processes.run([out / "obj" / "Vbench", len(activity.inputs)], cwd=out)
+    done = processes.run_program([out / "obj" / "Vbench", len(activity.inputs)], cwd=out)
     if done.returncode:
         raise CheckFailure(
             f"the netlist of {unit.top} must do what the unit does, but: "

@@ -182,7 +182,7 @@ def rows(
     return [dataclasses.replace(row, paper="") for row in lines]
 
 
-def run(
+def reproduce(
     preset: Preset,
     sources: list[Source],
     seeds: Iterable[int],
@@ -402,7 +402,7 @@ def _computed(
     native = row.variant.system == "native"
     samples = _samples(source, row.preset, folder, seed, native, seeds)
     start = time.monotonic()
-    scores = systems.run(
+    scores = systems.learn_variant(
         row.variant,
         row.preset,
         source.bundle,

@@ -77,7 +77,7 @@ def run(
     """
     wanted = SIMULATORS if simulator == "both" else (simulator,)
     with progress.task("images"):
-        data = dataset or datasets.at_hand(preset, progress)
+        data = dataset or datasets.of_preset_or_random(preset, progress)
     with opened(
         preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist, trust
     ) as design:
