@@ -16,7 +16,7 @@ from pathlib import Path
 from xnoreplay.flow.chip import synth
 from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Progress, Task
-from xnoreplay.flow.run.step import foreign
+from xnoreplay.flow.run.step import why_foreign
 from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 from xnoreplay.spec.plan import Plan
 
@@ -46,7 +46,7 @@ def check_folder(folder: Path) -> None:
     SpecError
         Where it has files and no placement's record, a file that the record does not list, or is no folder.
     """
-    if why := foreign(folder, STEP):
+    if why := why_foreign(folder, STEP):
         raise SpecError(f"--out must be new, empty or of an earlier placement, but {folder} {why}")
 
 

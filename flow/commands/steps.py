@@ -63,7 +63,7 @@ def run_steps(first: str | None, last: str, request: Request, forget: Iterable[s
             f"the pre-training of {folder} is not finished, and another bundle stands in for its own: "
             f"xnoreplay pretrain --out {folder} goes on with it"
         )
-    _conclude(run.run(names, forced), folder, progress)
+    _conclude(run.update(names, forced), folder, progress)
     return folder
 
 

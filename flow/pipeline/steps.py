@@ -208,8 +208,8 @@ def steps(train: bool) -> dict[str, Step]:
             _cosim,
             ("export", "generate"),
             files=("verilog",),
-            beside=WAVES,
-            lesser="stand_in",
+            added_later=WAVES,
+            weaker_if="stand_in",
             # The bench is started by its name, in the HDL simulator.
             code=(
                 "flow/verify/cosim/__init__.py",
@@ -231,7 +231,7 @@ def steps(train: bool) -> dict[str, Step]:
             _explore,
             ("export",),
             code=("flow/explore/search.py", *ESTIMATE, LATENTS),
-            asked=True,
+            only_by_name=True,
         ),
     ]
     names = tuple(s.name for s in table)

@@ -78,15 +78,15 @@ class Step:
     files : tuple of str
         Keys of the configuration that hold the path of a user's own file, or None. The record
         knows such a file by its content, so moving it changes nothing.
-    asked : bool
-        It runs only where it is named, not with those around it.
-    lesser : str
-        Key of a bool in the step's configuration, or ''. True says that the step must do with less than it is for, as
-        co-simulation with random images where a data set is missing. A result recorded with False, which had
-        all, stays up to date then.
-    beside : tuple of str
-        Files inside its folder that other work adds later, as patterns of paths; a folder's name is for
-        all in it. No output of the step, gone when it runs again.
+    only_by_name : bool
+        The step runs only where a command names it, not with the steps around it.
+    weaker_if : str
+        Name of a bool in the step's configuration, or ''. The bool is true where the result shows less than it
+        could, as a co-simulation with random images shows where a data set is missing. A result that was recorded
+        while it was false stays up to date while it is true.
+    added_later : tuple of str
+        Files that other work adds to the step's folder, as patterns of paths; the name of a folder stands for all
+        in it. They are no outputs of the step, and are removed when it runs again.
     """
 
     name: str
@@ -95,9 +95,9 @@ class Step:
     uses: tuple[str, ...] = ()
     code: tuple[str, ...] = ("spec",)
     files: tuple[str, ...] = ()
-    asked: bool = False
-    lesser: str = ""
-    beside: tuple[str, ...] = ()
+    only_by_name: bool = False
+    weaker_if: str = ""
+    added_later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ def _is_whole(record: object) -> bool:
     return digests and not isinstance(record["seconds"], bool) and 0 <= record["seconds"] < LONGEST
 
 
-def foreign(folder: Path, step: str, beside: tuple[str, ...] = ()) -> str:
+def why_foreign(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> str:
     """Why a step may not replace a folder, as the end of a sentence; '' where it may.
 
     It may replace nothing at all, an empty folder, and one that has the record of the same step and only
-    files that are in the record or of `beside`.
+    files that are in the record or of `added_later`.
     """
     if not whole.is_there(folder):
         return ""
@@ -156,19 +156,19 @@ def foreign(folder: Path, step: str, beside: tuple[str, ...] = ()) -> str:
     known = {RECORD, *record["outputs"]}
     for path in found:
         name = path.relative_to(folder).as_posix()
-        if not (whole.is_file(path) and (name in known or is_beside(name, beside))):
+        if not (whole.is_file(path) and (name in known or is_added_later(name, added_later))):
             return f"has {shown(name)}, which no run put there"
     return ""
 
 
-def is_beside(name: str, beside: tuple[str, ...]) -> bool:
+def is_added_later(name: str, added_later: tuple[str, ...]) -> bool:
     """Whether a path relative to a step's folder is one of what other work adds to it."""
-    return any(fnmatch.fnmatchcase(name, p) or name.startswith(f"{p}/") for p in beside)
+    return any(fnmatch.fnmatchcase(name, p) or name.startswith(f"{p}/") for p in added_later)
 
 
-def require_own(folder: Path, step: str, beside: tuple[str, ...] = ()) -> None:
-    """XnoreplayError where a step may not replace a folder; see `foreign`."""
-    if why := foreign(folder, step, beside):
+def require_own(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> None:
+    """XnoreplayError where a step may not replace a folder; see `why_foreign`."""
+    if why := why_foreign(folder, step, added_later):
         raise XnoreplayError(
             f"{folder} must be new, empty or what {step} wrote, but {why}; move it away or choose another folder"
         )
@@ -197,7 +197,7 @@ def record_of(step: str, config: dict, outputs: dict[str, str], start: float) ->
     Parameters
     ----------
     step : str
-        Name of the work, which `foreign` compares.
+        Name of the work, which `why_foreign` compares.
     config : dict
         What it was asked for, plain values.
     outputs : dict of str to str
@@ -326,7 +326,7 @@ class Run:
             raise XnoreplayError(f"{scratch} must be a folder, but is a link or a file")
         for name in names:
             step = self.steps[name]
-            require_own(self.folder / name, name, step.beside)
+            require_own(self.folder / name, name, step.added_later)
             require_scratch(scratch / name)
             for key in step.files:
                 if given := self.configs[name].get(key):
@@ -365,7 +365,7 @@ class Run:
         chosen = order[order.index(first) : order.index(last) + 1]
         if not chosen:
             raise XnoreplayError(f"--from {first} must not come after --to {last}")
-        return [n for n in chosen if n in (first, last) or not self.steps[n].asked]
+        return [n for n in chosen if n in (first, last) or not self.steps[n].only_by_name]
 
     def span(self, first: str, last: str) -> list[str]:
         """The steps of `between`, and every step that one of them needs, however remotely.
@@ -383,7 +383,7 @@ class Run:
         needed = {n for name in self.between(first, last) for n in self.require(name)}
         return [name for name in self.steps if name in needed]
 
-    def run(self, names: Iterable[str], force: Iterable[str] = ()) -> list[Outcome]:
+    def update(self, names: Iterable[str], force: Iterable[str] = ()) -> list[Outcome]:
         """Bring steps up to date, in order.
 
         A failed check does not stop the steps that do not need it.
@@ -400,11 +400,11 @@ class Run:
         self.require_ready(names)
         with self.locked(), locks.interruptible() as check:
             for name in names:
-                self.outcomes[name] = self._bring(self.steps[name], name in force)
+                self.outcomes[name] = self._update_step(self.steps[name], name in force)
                 check()
         return list(self.outcomes.values())
 
-    def _bring(self, step: Step, force: bool) -> Outcome:
+    def _update_step(self, step: Step, force: bool) -> Outcome:
         for need in step.needs:
             if not self._succeeded(need):
                 message = f"needs {need}, which has not succeeded"
@@ -438,7 +438,7 @@ class Run:
         target = self.folder / step.name
 
         def check(folder: Path) -> None:
-            if why := foreign(folder, step.name, step.beside):
+            if why := why_foreign(folder, step.name, step.added_later):
                 raise XnoreplayError(
                     f"{target} must stay as it was while step {step.name} ran, but {why}"
                 )
@@ -503,16 +503,16 @@ class Run:
     def _up_to_date(self, name: str, recipe: dict) -> bool:
         if not self._succeeded(name):
             return False
-        record, lesser = self.record(name), self.steps[name].lesser
-        if lesser and recipe["config"][lesser] and record["config"].get(lesser) is False:
-            recipe = recipe | {"config": recipe["config"] | {lesser: False}}
+        record, weaker_if = self.record(name), self.steps[name].weaker_if
+        if weaker_if and recipe["config"][weaker_if] and record["config"].get(weaker_if) is False:
+            recipe = recipe | {"config": recipe["config"] | {weaker_if: False}}
         if any(record.get(key) != value for key, value in recipe.items()):
             return False
-        beside = self.steps[name].beside
-        if foreign(self.folder / name, name, beside):
+        added_later = self.steps[name].added_later
+        if why_foreign(self.folder / name, name, added_later):
             return False
         found = files.tree_digests(
-            self.folder / name, lambda n: n == RECORD or is_beside(n, beside)
+            self.folder / name, lambda n: n == RECORD or is_added_later(n, added_later)
         )
         return record["outputs"] == found
 

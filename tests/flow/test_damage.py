@@ -165,13 +165,13 @@ def test_a_step_does_not_trust_a_damaged_input(tmp_path):
         Step("last", lambda c: {"n": c.result("first")["n"]}, uses=("first",)),
     ]
     run = Run(tmp_path / "run", {s.name: s for s in table}, {s.name: {} for s in table}, Silent())
-    run.run(["first", "last"])
+    run.update(["first", "last"])
     (run.folder / "first" / RESULT).write_text('{"n": 2}')
     for force in ((), ("last",)):
         with pytest.raises(
             XnoreplayError, match=f"first/{RESULT} must be as step 'first' wrote it"
         ):
-            run.run(["last"], force)
+            run.update(["last"], force)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_after_the_command_has_ended():
 
 IN_COMMAND = """\
 import os, signal, time
-from xnoreplay.flow import doctor
+from xnoreplay.flow.commands import doctor
 def examine():
 {body}
 doctor.examine = examine
@@ -94,7 +94,7 @@ def test_a_second_interrupt_does_not_disturb_the_end():
 def test_an_enforced_end_leaves_no_part_of_a_folder(tmp_path):
     body = f"""\
     from pathlib import Path
-    from xnoreplay.flow import files
+    from xnoreplay.flow.run import files
     with files.whole_folder(Path({str(tmp_path / "step")!r})) as part:
         (part / "file").write_text("x")
         try:
@@ -112,7 +112,8 @@ def test_a_step_with_a_slow_tool(tmp_path, number_of):
     """The tool is ended, and the run folder has nothing of the step."""
     (tmp_path / "slow.py").write_text(SLOW)
     code = f"""\
-from xnoreplay.flow import synth, tools
+from xnoreplay.flow.chip import synth
+from xnoreplay.flow.run import tools
 def output(arguments, cwd, **_):
     return tools.processes.run_program([sys.executable, {str(tmp_path / "slow.py")!r}, {str(tmp_path / "pid")!r}], cwd=cwd)
 tools.output = output

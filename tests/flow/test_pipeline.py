@@ -82,7 +82,7 @@ def test_a_bundle_or_a_training_what_was_asked_for_last(tmp_path):
     folder, packaged = tmp_path / "run", BundleSource.choose(presets.load("digits")).path
     train, run = asked(folder, untrained=True)
     assert not train
-    run.run(["export"])
+    run.update(["export"])
     assert asked(folder)[1].configs["export"]["untrained"]  # it is kept
     assert asked(folder, "pretrain")[0]
     train, run = asked(folder)
@@ -91,7 +91,7 @@ def test_a_bundle_or_a_training_what_was_asked_for_last(tmp_path):
     (folder / "pretrain").mkdir()
     assert asked(folder)[0]
     for other in ({"untrained": True}, {"bundle": packaged}):
-        asked(folder, **other)[1].run(["export"])
+        asked(folder, **other)[1].update(["export"])
         train, run = asked(folder)
         assert not train
         assert run._is_current(run.steps["export"])

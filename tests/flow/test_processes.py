@@ -106,7 +106,7 @@ def test_a_parent_that_is_killed_takes_its_children_along(slow, tmp_path):
     """Those of `processes`, with what they began, and those that a library began."""
     code = f"""\
 import subprocess
-from xnoreplay.flow import processes, temporary
+from xnoreplay.flow.run import processes, temporary
 temporary.redirect_temporary_files()
 processes.watch()
 print(temporary.root(), flush=True)
@@ -131,7 +131,7 @@ processes.run_program({[*slow, "stubborn"]!r})
 def test_a_worker_of_multiprocessing_ends_with_its_parent(tmp_path):
     (tmp_path / "killed.py").write_text(f"""\
 import multiprocessing, os, time
-from xnoreplay.flow import processes
+from xnoreplay.flow.run import processes
 
 def work():
     processes.die_with_parent()

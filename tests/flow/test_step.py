@@ -60,7 +60,7 @@ def leftovers(folder):
 
 def test_a_step_records_what_it_was_made_from(tmp_path):
     run = build(tmp_path)
-    assert statuses(run.run(["first", "second"])) == {"first": "done", "second": "done"}
+    assert statuses(run.update(["first", "second"])) == {"first": "done", "second": "done"}
     record = run.record("second")
     assert files.read_json(run.folder / "second" / RESULT) == {"length": 6}
     assert set(record["inputs"]) == {"first/result.json", "first/text.txt"}
@@ -70,29 +70,38 @@ def test_a_step_records_what_it_was_made_from(tmp_path):
 
 
 def test_an_up_to_date_step_is_kept(tmp_path):
-    build(tmp_path).run(["first", "second"])
-    assert statuses(build(tmp_path).run(["first", "second"])) == {"first": "kept", "second": "kept"}
+    build(tmp_path).update(["first", "second"])
+    assert statuses(build(tmp_path).update(["first", "second"])) == {
+        "first": "kept",
+        "second": "kept",
+    }
 
 
 def test_what_stands_beside_the_outputs_of_a_step_is_none_of_them(tmp_path):
     """It keeps the step up to date, and goes with the next run of it."""
-    table = [Step("first", write_text, beside=("added",))]
+    table = [Step("first", write_text, added_later=("added",))]
     run = build(tmp_path, table)
-    run.run(["first"])
+    run.update(["first"])
     added = run.folder / "first" / "added"
     added.mkdir()
     (added / "file").write_text("x")
-    assert statuses(build(tmp_path, table).run(["first"])) == {"first": "kept"}
-    assert statuses(build(tmp_path, table, first={"text": "d"}).run(["first"])) == {"first": "done"}
+    assert statuses(build(tmp_path, table).update(["first"])) == {"first": "kept"}
+    assert statuses(build(tmp_path, table, first={"text": "d"}).update(["first"])) == {
+        "first": "done"
+    }
     assert not added.exists()
     (run.folder / "first" / "other").write_text("x")
     with pytest.raises(XnoreplayError, match="first .* has 'other', which no run put there"):
-        build(tmp_path, table, first={"text": "e"}).run(["first"])
+        build(tmp_path, table, first={"text": "e"}).update(["first"])
     assert (run.folder / "first" / "other").read_text() == "x"
 
 
 def test_a_step_that_must_be_asked_for_runs_only_where_it_is_named(tmp_path):
-    table = [Step("first", write_text), Step("extra", double, asked=True), Step("last", double)]
+    table = [
+        Step("first", write_text),
+        Step("extra", double, only_by_name=True),
+        Step("last", double),
+    ]
     run = build(tmp_path, table)
     assert run.between("first", "last") == ["first", "last"]
     assert run.between("extra", "last") == ["extra", "last"]
@@ -100,28 +109,28 @@ def test_a_step_that_must_be_asked_for_runs_only_where_it_is_named(tmp_path):
 
 
 def test_force_repeats(tmp_path):
-    build(tmp_path).run(["first", "second"])
-    outcomes = build(tmp_path).run(["first", "second"], force=["first"])
+    build(tmp_path).update(["first", "second"])
+    outcomes = build(tmp_path).update(["first", "second"], force=["first"])
     assert statuses(outcomes) == {"first": "done", "second": "kept"}
 
 
 def test_a_changed_configuration_repeats_what_depends_on_it(tmp_path):
-    build(tmp_path).run(["first", "second"])
+    build(tmp_path).update(["first", "second"])
     changed = build(tmp_path, first={"text": "abcd"})
-    assert statuses(changed.run(["first", "second"])) == {"first": "done", "second": "done"}
+    assert statuses(changed.update(["first", "second"])) == {"first": "done", "second": "done"}
 
 
 def test_a_changed_program_repeats(tmp_path, monkeypatch):
-    build(tmp_path).run(["first"])
+    build(tmp_path).update(["first"])
     monkeypatch.setattr(steps.code, "digest", lambda _parts: "another")
     assert build(tmp_path).pending(["first"]) == ["first"]
 
 
 def test_a_damaged_output_repeats(tmp_path):
     run = build(tmp_path)
-    run.run(["first"])
+    run.update(["first"])
     (run.folder / "first" / "text.txt").write_text("ab")
-    assert statuses(build(tmp_path).run(["first"])) == {"first": "done"}
+    assert statuses(build(tmp_path).update(["first"])) == {"first": "done"}
     assert (run.folder / "first" / "text.txt").read_text() == "abc"
 
 
@@ -134,11 +143,11 @@ def test_a_damaged_record_counts_as_none(tmp_path, damage):
         Step("third", lambda c: {"used": list(c.inputs)}, uses=("first",)),
     ]
     run = build(tmp_path, table)
-    run.run(["first", "second", "third"])
+    run.update(["first", "second", "third"])
     path = run.folder / "first" / RECORD
     record = run.record("first")
     path.write_text(damage if damage not in record else json.dumps(record | {damage: None}))
-    assert statuses(build(tmp_path, table).run(["second", "third"])) == {
+    assert statuses(build(tmp_path, table).update(["second", "third"])) == {
         "second": "skipped",
         "third": "done",
     }
@@ -148,10 +157,10 @@ def test_a_damaged_record_counts_as_none(tmp_path, damage):
     with pytest.raises(
         XnoreplayError, match="first must be new, empty or what first wrote, but has no whole step"
     ):
-        build(tmp_path, table).run(["first", "second"])
+        build(tmp_path, table).update(["first", "second"])
     assert snapshot(run.folder) == before
     shutil.rmtree(run.folder / "first")
-    assert statuses(build(tmp_path, table).run(["first", "second"])) == {
+    assert statuses(build(tmp_path, table).update(["first", "second"])) == {
         "first": "done",
         "second": "kept",
     }
@@ -162,7 +171,7 @@ def test_a_user_file_is_known_by_content(tmp_path):
     one, two = tmp_path / "one.txt", tmp_path / "two.txt"
     one.write_text("x")
     two.write_text("x")
-    build(tmp_path, table, first={"file": str(one)}).run(["first"])
+    build(tmp_path, table, first={"file": str(one)}).update(["first"])
     moved = build(tmp_path, table, first={"file": str(two)})
     assert moved.pending(["first"]) == []
     assert str(tmp_path) not in (moved.folder / "first" / RECORD).read_text()
@@ -174,17 +183,17 @@ def test_a_user_file_is_known_by_content(tmp_path):
 def test_a_file_that_is_edited_where_a_step_replaces_it_is_refused(tmp_path, way):
     table = [Step("first", write_text), Step("last", lambda _c: {}, ("first",), files=("file",))]
     run = build(tmp_path, table)
-    run.run(["first"])
+    run.update(["first"])
     file = run.folder / "first" / "text.txt"
     (tmp_path / "link").symlink_to(file)
     given = build(tmp_path, table, last={"file": str(tmp_path / "link" if way == "link" else file)})
-    assert [o.status for o in given.run(["first", "last"])] == ["kept", "done"]
+    assert [o.status for o in given.update(["first", "last"])] == ["kept", "done"]
     file.write_text("edited")
     with pytest.raises(
         XnoreplayError,
         match="file .* must be as step first wrote it, or lie elsewhere, but it is edited",
     ):
-        given.run(["first", "last"])
+        given.update(["first", "last"])
     assert file.read_text() == "edited"
 
 
@@ -192,7 +201,7 @@ def test_a_missing_user_file_is_one_sentence(tmp_path):
     table = [Step("first", write_text, files=("file",))]
     run = build(tmp_path, table, first={"file": str(tmp_path / "none")})
     with pytest.raises(XnoreplayError, match="file .*none must be a readable file: No such file"):
-        run.run(["first"])
+        run.update(["first"])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +227,7 @@ def test_a_missing_user_file_is_one_sentence(tmp_path):
     ],
 )
 def test_a_disk_error_leaves_the_old_folder_and_nothing_else(tmp_path, error, message):
-    build(tmp_path).run(["first"])
+    build(tmp_path).update(["first"])
 
     def fail(context):
         (context.out / "half.txt").write_text("half")
@@ -226,7 +235,7 @@ def test_a_disk_error_leaves_the_old_folder_and_nothing_else(tmp_path, error, me
 
     run = build(tmp_path, [Step("first", fail)])
     with pytest.raises(XnoreplayError, match=message):
-        run.run(["first"], force=["first"])
+        run.update(["first"], force=["first"])
     assert leftovers(run.folder) == ["first"]
     assert leftovers(run.folder / "first") == [RESULT, RECORD, "text.txt"]
 
@@ -237,7 +246,7 @@ def test_a_bug_is_not_hidden(tmp_path):
 
     run = build(tmp_path, [Step("first", fail)])
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        run.run(["first"])
+        run.update(["first"])
     assert leftovers(run.folder) == []
 
 
@@ -250,9 +259,12 @@ def test_a_signal_in_the_middle_leaves_nothing(tmp_path, number):
 
     run = build(tmp_path, [Step("first", write_text), Step("second", slow)])
     with pytest.raises(KeyboardInterrupt):
-        run.run(["first", "second"])
+        run.update(["first", "second"])
     assert leftovers(run.folder) == ["first"]
-    assert statuses(build(tmp_path).run(["first", "second"])) == {"first": "kept", "second": "done"}
+    assert statuses(build(tmp_path).update(["first", "second"])) == {
+        "first": "kept",
+        "second": "done",
+    }
 
 
 def test_scratch_outlives_an_interrupt_but_not_success(tmp_path):
@@ -266,15 +278,15 @@ def test_scratch_outlives_an_interrupt_but_not_success(tmp_path):
 
     run = build(tmp_path, [Step("first", train)])
     with pytest.raises(KeyboardInterrupt):
-        run.run(["first"])
-    run.run(["first"])
+        run.update(["first"])
+    run.update(["first"])
     assert files.read_json(run.folder / "first" / RESULT) == {"resumed_from": "1"}
     assert not list((run.folder / steps.SCRATCH).iterdir())
 
 
 def test_what_a_killed_run_left_is_swept(tmp_path):
     run = build(tmp_path)
-    run.run(["first"])
+    run.update(["first"])
     for name in ("second", "run.json"):
         part = whole.beside(run.folder / name, whole.PART)
         (part / "below").mkdir(parents=True)
@@ -288,7 +300,7 @@ def test_what_a_killed_run_left_is_swept(tmp_path):
     spare.mkdir()
     whole.mark(spare)
     os.utime(spare / whole.MARK, ns=(1, 1))  # that one was being cleared when it was left
-    assert statuses(build(tmp_path).run(["first"])) == {"first": "kept"}
+    assert statuses(build(tmp_path).update(["first"])) == {"first": "kept"}
     assert leftovers(run.folder) == ["first"]
 
 
@@ -303,7 +315,7 @@ def test_a_failed_check_keeps_its_evidence_and_the_rest_goes_on(tmp_path):
         Step("third", write_text),
     ]
     run = build(tmp_path, table, third={"text": "x"})
-    outcomes = run.run(["first", "second", "third"])
+    outcomes = run.update(["first", "second", "third"])
     assert statuses(outcomes) == {"first": "failed", "second": "skipped", "third": "done"}
     assert outcomes[0].message == "the RTL must equal the simulator"
     assert (run.folder / "first" / "evidence.txt").read_text() == "cycle 7"
@@ -314,13 +326,13 @@ def test_a_failed_check_keeps_its_evidence_and_the_rest_goes_on(tmp_path):
 def test_two_runs_do_not_share_a_folder(tmp_path):
     run = build(tmp_path)
     with guard.locked(run.folder), pytest.raises(XnoreplayError, match="another run is using it"):
-        run.run(["first"])
+        run.update(["first"])
 
 
 def test_a_file_is_no_run_folder(tmp_path):
     (tmp_path / "run").write_text("")
     with pytest.raises(XnoreplayError, match="must be a writable folder"):
-        build(tmp_path).run(["first"])
+        build(tmp_path).update(["first"])
 
 
 def test_unknown_steps_suggest_the_nearest(tmp_path):
@@ -334,11 +346,11 @@ def test_unknown_steps_suggest_the_nearest(tmp_path):
 
 def test_a_result_that_had_more_stays_up_to_date(tmp_path):
     """A comparison of real images is not repeated with random ones; the other way round it is."""
-    table = [Step("first", write_text, lesser="less")]
+    table = [Step("first", write_text, weaker_if="less")]
 
     def status(less):
         run = build(tmp_path, table, first={"text": "abc", "less": less})
-        return statuses(run.run(["first"]))["first"]
+        return statuses(run.update(["first"]))["first"]
 
     assert [status(less) for less in (True, True, False, False, True)] == [
         "done",

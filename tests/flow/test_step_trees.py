@@ -213,7 +213,9 @@ def test_a_run_touches_only_what_carries_its_own_record(tree, had_run, end, forc
         (root / "outside").mkdir()
         (root / "outside" / "file").write_text("outside")
         if had_run:
-            Run(root / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent()).run(STEPS)
+            Run(root / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent()).update(
+                STEPS
+            )
         (root / "run").mkdir(exist_ok=True)
         plant(root / "run", tree)
         before = snapshot(root)
@@ -227,7 +229,7 @@ def test_a_run_touches_only_what_carries_its_own_record(tree, had_run, end, forc
         try:
             if settings_too and not refused and "run.json" not in [p.name for p in before]:
                 run.write_settings("run.json", {})
-            run.run(STEPS, STEPS if force else ())
+            run.update(STEPS, STEPS if force else ())
         except (XnoreplayError, ZeroDivisionError, KeyboardInterrupt):
             pass
         after = snapshot(root)
@@ -263,14 +265,16 @@ def test_a_folder_of_somebody_else_s_is_refused_before_anything_is_written(
     mine.write_text("mine")
     before = snapshot(tmp_path)
     with pytest.raises(XnoreplayError, match=sentence):
-        Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent()).run(STEPS)
+        Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent()).update(
+            STEPS
+        )
     assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize("what", ["a file", "a link", "a link in place of an output", "a pipe"])
 def test_what_is_added_to_a_step_s_folder_stays(tmp_path, what):
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    run.run(STEPS)
+    run.update(STEPS)
     mine = run.folder / "first" / "deep" / "mine"
     mine.parent.mkdir()
     if what == "a file":
@@ -286,18 +290,18 @@ def test_what_is_added_to_a_step_s_folder_stays(tmp_path, what):
         with pytest.raises(
             XnoreplayError, match=f"first must be .* has '{name}', which no run put there"
         ):
-            run.run(STEPS, force)
+            run.update(STEPS, force)
     assert os.path.lexists(mine)
 
 
 def test_a_step_s_folder_that_is_a_link_stays(tmp_path):
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    run.run(STEPS)
+    run.update(STEPS)
     shutil.move(run.folder / "first", tmp_path / "elsewhere")
     (run.folder / "first").symlink_to("../elsewhere")
     before = snapshot(tmp_path)
     with pytest.raises(XnoreplayError, match="run/first must be .* but is a symbolic link"):
-        run.run(STEPS, STEPS)
+        run.update(STEPS, STEPS)
     assert snapshot(tmp_path) == before
 
 
@@ -305,18 +309,18 @@ def test_a_run_folder_may_be_a_link(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "run").symlink_to("real")
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    assert [o.status for o in run.run(STEPS)] == ["done", "done"]
+    assert [o.status for o in run.update(STEPS)] == ["done", "done"]
     left = whole.beside(tmp_path / "real" / "first", whole.PART)
     left.mkdir()
     whole.mark(left)
-    assert [o.status for o in run.run(STEPS)] == ["kept", "kept"]
+    assert [o.status for o in run.update(STEPS)] == ["kept", "kept"]
     assert not left.exists()
 
 
 def test_what_comes_while_a_step_runs_stays(tmp_path):
     """A file that a user lays into the folder of a step that is being repeated: the repetition goes."""
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    run.run(STEPS)
+    run.update(STEPS)
 
     def lay(context):
         (context.out.parent / "first" / "mine").write_text("mine")
@@ -326,7 +330,7 @@ def test_what_comes_while_a_step_runs_stays(tmp_path):
     with pytest.raises(
         XnoreplayError, match="first must stay as it was while step first ran, but has 'mine'"
     ):
-        run.run(["first"], ["first"])
+        run.update(["first"], ["first"])
     assert (run.folder / "first" / "mine").read_text() == "mine"
     assert (run.folder / "first" / "text.txt").read_text() == "abc"
     assert not [p for p in run.folder.iterdir() if p.name.startswith(".first")]
@@ -334,7 +338,7 @@ def test_what_comes_while_a_step_runs_stays(tmp_path):
 
 def test_what_comes_at_the_last_moment_stays(tmp_path, monkeypatch):
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    run.run(STEPS)
+    run.update(STEPS)
     marking = whole.mark
 
     def lay(folder, name=""):
@@ -346,7 +350,7 @@ def test_what_comes_at_the_last_moment_stays(tmp_path, monkeypatch):
     with pytest.raises(
         XnoreplayError, match="first must stay as it was while step first ran, but has 'mine'"
     ):
-        run.run(["first"], ["first"])
+        run.update(["first"], ["first"])
     assert (run.folder / "first" / "mine").read_text() == "mine"
 
 
@@ -363,7 +367,7 @@ def test_a_lock_that_is_no_plain_file_is_not_opened(tmp_path, make):
     with pytest.raises(
         XnoreplayError, match=r"run/.lock must be a plain file, which a run locks, but is a "
     ):
-        run.run(STEPS)
+        run.update(STEPS)
     with (
         pytest.raises(XnoreplayError, match=r"run/.lock must be a plain file"),
         guard.locked(run.folder),
@@ -402,7 +406,7 @@ def test_own_folders_and_scratch_outside_a_run_hold_to_the_rule(tmp_path):
 def test_a_run_in_the_folder_of_a_step_is_refused(tmp_path, inside):
     """The run around it would be refused from then on."""
     run = Run(tmp_path / "run", steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
-    run.run(STEPS)
+    run.update(STEPS)
     (tmp_path / "run" / "link").symlink_to("first")
     before = snapshot(tmp_path)
     inner = Run(run.folder / inside, steps_that("succeed"), dict.fromkeys(STEPS, {}), Silent())
@@ -410,6 +414,6 @@ def test_a_run_in_the_folder_of_a_step_is_refused(tmp_path, inside):
         XnoreplayError,
         match="must not lie in a step's folder, which takes nothing else, but .*first has",
     ):
-        inner.run(STEPS)
+        inner.update(STEPS)
     assert snapshot(tmp_path) == before
-    assert [o.status for o in run.run(STEPS)] == ["kept", "kept"]
+    assert [o.status for o in run.update(STEPS)] == ["kept", "kept"]
