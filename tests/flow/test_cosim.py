@@ -16,6 +16,7 @@ from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
 from xnoreplay.flow.verify.cosim import (
     bare,
+    building,
     chip,
     faults,
     netlist,
@@ -23,6 +24,8 @@ from xnoreplay.flow.verify.cosim import (
     resets,
     script,
     session,
+    short,
+    whole,
 )
 from xnoreplay.flow.verify.cosim.compare import Comparison, Model, rows_text
 from xnoreplay.flow.verify.cosim.script import Script, Step
@@ -174,7 +177,7 @@ def test_fault_texts(text, message):
 
 def test_the_whole_script_asks_for_all_that_is_promised():
     """At least so many images in full, every image recognised, every session of the scenario."""
-    steps = script.build(TINY, PLAN, samples(300), BUNDLE, 50).steps
+    steps = whole.build(TINY, PLAN, samples(300), BUNDLE, 50).steps
     infers = [s for s in steps if s.command == "infer"]
     acting = set(script.memories(PLAN)) - set(script.LOW_BITS)
     assert sum(acting <= set(s.memories) for s in infers) == 50
@@ -182,10 +185,10 @@ def test_the_whole_script_asks_for_all_that_is_promised():
     assert any(s.gaps for s in infers)
     # What follows the first of these is not the data set's any more.
     first = next(n for n, s in enumerate(steps) if s.command in ("write", *resets.STEPS))
-    whole = [s for s in steps[:first] if not s.abort]
+    every = [s for s in steps[:first] if not s.abort]
     # One after all aborts, and one that empties the staging memory for what is written.
-    assert sum(s.command == "rebalance" for s in whole) == TINY.scenario.tasks + 2
-    assert sum(s.command == "retrain" for s in whole) == TINY.scenario.tasks + 1
+    assert sum(s.command == "rebalance" for s in every) == TINY.scenario.tasks + 2
+    assert sum(s.command == "retrain" for s in every) == TINY.scenario.tasks + 1
     commands = {c.name.lower() for c in Command}
     assert {s.command for s in steps if s.trace} == commands
     assert {s.command for s in steps if s.abort} == commands
@@ -194,7 +197,7 @@ def test_the_whole_script_asks_for_all_that_is_promised():
 
 
 def test_steps_survive_being_written():
-    for command in script.build(TINY, PLAN, samples(60), BUNDLE, 4).steps:
+    for command in whole.build(TINY, PLAN, samples(60), BUNDLE, 4).steps:
         assert Step.load(command.plain(PLAN)) == command
 
 
@@ -425,7 +428,7 @@ def test_a_fault_that_saturation_hides_is_found(tmp_path, text, side):
 @needs_verilator
 def test_a_phase_that_does_not_end_is_named(tmp_path, text, monkeypatch):
     # Without a stage on the host port, which would find it first.
-    monkeypatch.setattr(script, "short", lambda *a: Script(short_steps(*a[:3]), a[2].images))
+    monkeypatch.setattr(short, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
     monkeypatch.setattr(script, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
     fault = f"plan:input.pixels={PLAN.input.pixels + 1}"
     with pytest.raises(CheckFailure) as failure:
@@ -469,7 +472,7 @@ def test_a_second_simulator_agrees(tmp_path, text):
     (tmp_path / chip.VERILOG).write_text(text, encoding="utf-8")
     env = tools.verilator_env()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(script, "short", lambda *a: Script(short_steps(*a[:3]), a[2].images))
+        patch.setattr(short, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
         result = cosim.run(
             TINY,
             BUNDLE,
@@ -487,7 +490,7 @@ def test_a_second_simulator_agrees(tmp_path, text):
 def short_steps(preset, compiled, dataset):
     """An insertion and an inference, untraced: Icarus takes its time."""
     look = script.memories(compiled)
-    label = int(script.pieces(preset.scenario, dataset)[0][0])
+    label = int(building.pieces(preset.scenario, dataset)[0][0])
     return (
         Step("arrive", preset.scenario.base),
         Step("insert", 0, label, memories=look),

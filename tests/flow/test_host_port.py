@@ -12,7 +12,7 @@ from tests.flow.test_cosim import samples
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
-from xnoreplay.flow.verify.cosim import chip, protocol, replays, script, session, step
+from xnoreplay.flow.verify.cosim import building, chip, protocol, replays, script, session, step
 from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.hw import verilog
@@ -36,13 +36,15 @@ def text():
 
 
 def stages(kind: str):
-    """`script.short` of stages alone."""
+    """A script of stages alone."""
 
     def short(_preset, compiled, dataset):
         look = script.memories(compiled)
-        first = script.port(compiled, 1, look, brief=True, transfers=40)
+        first = building.port(compiled, 1, look, brief=True, transfers=40)
         arrive = script.Step("arrive", TINY.scenario.base)
-        last = script.port(compiled, 2, look, infers=True, commands=True, brief=True, transfers=40)
+        last = building.port(
+            compiled, 2, look, infers=True, commands=True, brief=True, transfers=40
+        )
         return Script((first,) if kind == "first" else (first, arrive, last), dataset.images)
 
     return short

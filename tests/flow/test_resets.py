@@ -9,7 +9,7 @@ import pytest
 
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify.cosim import chip, script, session
+from xnoreplay.flow.verify.cosim import chip, reset_steps, script, session
 from xnoreplay.flow.verify.cosim import resets as steps_aside
 from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET
 from xnoreplay.flow.verify.cosim.script import BUS, Script, Step
@@ -105,7 +105,7 @@ def test_resets_restores_and_refusals(tmp_path, text):
     for step in begin:
         step.carry_out(model, IMAGES)
     rng = np.random.default_rng(0)
-    more = steps_aside.build(model, IMAGES, LAST, rng, WHOLE)
+    more = reset_steps.build(model, IMAGES, LAST, rng, WHOLE)
     outcome = carry_out([*begin, *more], tmp_path, text)
     assert [str(d) for d in outcome.differences] == []
     compared = outcome.compared

@@ -12,7 +12,7 @@ from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.run import tools, verilate
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
-from xnoreplay.flow.verify.cosim import chip, replays, script, window
+from xnoreplay.flow.verify.cosim import chip, replays, script, short, window
 from xnoreplay.flow.verify.cosim import waveforms as waves
 from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
 from xnoreplay.flow.verify.cosim.compare import Model
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
-SCRIPT = script.short(TINY, PLAN, data.of_preset(TINY), BUNDLE)
+SCRIPT = short.build(TINY, PLAN, data.of_preset(TINY), BUNDLE)
 TOP = verilate.TOP
 INFER, RETRAIN = (
     next(n for n, s in enumerate(SCRIPT.steps) if s.command == c) for c in ("infer", "retrain")

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from xnoreplay.flow.verify.cosim.building import within
 from xnoreplay.flow.verify.cosim.coverage import CARRIES, Coverage, can_fill_staging, corners
-from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, within, write
+from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, write
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle

@@ -11,18 +11,9 @@ import numpy as np
 from xnoreplay.flow.datasets.registry import RANDOM, Dataset
 from xnoreplay.flow.verify.cosim import edges as corners
 from xnoreplay.flow.verify.cosim import minibatches
+from xnoreplay.flow.verify.cosim.building import merged, pieces, port, prepared
 from xnoreplay.flow.verify.cosim.coverage import CARRIES
-from xnoreplay.flow.verify.cosim.script import (
-    Script,
-    Step,
-    changing,
-    low_bits,
-    memories,
-    merged,
-    pieces,
-    port,
-    prepared,
-)
+from xnoreplay.flow.verify.cosim.script import Script, Step, changing, low_bits, memories
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset

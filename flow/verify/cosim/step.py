@@ -7,7 +7,15 @@ from xnoreplay.flow.datasets import registry as datasets
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import Built
-from xnoreplay.flow.verify.cosim import coverage, large, protocol, resets, session
+from xnoreplay.flow.verify.cosim import (
+    coverage,
+    large,
+    protocol,
+    reset_steps,
+    session,
+    short,
+    whole,
+)
 from xnoreplay.flow.verify.cosim import script as scripts
 from xnoreplay.flow.verify.cosim import waveforms as waves
 from xnoreplay.flow.verify.cosim.chip import DesignUnderTest, opened
@@ -99,10 +107,10 @@ def script_of(preset: Preset, bundle: Bundle, data: Dataset, images: int, simula
     if plan.is_large(preset.scenario.base):
         return large.build(preset, plan, data, bundle, min(images, LARGE_IMAGES))
     if simulator == "icarus":
-        short = scripts.short(preset, plan, data, bundle)
+        brief = short.build(preset, plan, data, bundle)
         look = {"memories": scripts.changing(plan), "bus": True}
-        return replace(short, steps=short.steps + resets.brief(preset.scenario.base, look))
-    return scripts.build(preset, plan, data, bundle, images)
+        return replace(brief, steps=brief.steps + reset_steps.brief(preset.scenario.base, look))
+    return whole.build(preset, plan, data, bundle, images)
 
 
 def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> Outcome:

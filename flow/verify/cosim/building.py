@@ -1,0 +1,101 @@
+"""What scripts are built with: a simulated chip that is driven ahead, windows of cycles, stages on the host port."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from xnoreplay.flow.datasets.latent_files import LatentSet
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.verify.cosim import minibatches
+from xnoreplay.flow.verify.cosim.script import BUS, PORT, Step
+from xnoreplay.flow.verify.cosim.stage import Stage
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.learning_plan import most_cycles
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.scenario import ScenarioSpec
+
+STAGE_CYCLES = 6000  # busy ones that a stage on the host port takes at most, without inferences
+STAGE_INFERS = 10  # whole inferences of a stage
+
+
+def pieces(scenario: ScenarioSpec, data: Dataset | LatentSet) -> list[np.ndarray]:
+    """Indices of the training samples of each chip class, in the data set's order."""
+    order = scenario.order[: scenario.classes]
+    return [np.flatnonzero((data.labels == label) & ~data.is_test) for label in order]
+
+
+def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
+    """A stage on the host port, with room for all that it may do; `more` of `Stage`.
+
+    All but the last one leave to later commands what an inference leaves.
+    """
+    stage = Stage(0, seed, **more)
+    cycles = STAGE_CYCLES + 4 * most_cycles(plan)["restore"]
+    if stage.infers:
+        cycles += STAGE_INFERS * (plan.infer_cycles(plan.network.classes) + STAGE_CYCLES // 10)
+    if stage.commands:
+        most = most_cycles(plan)
+        walks = ("quota", "evict", "admit", "epoch", "insert", "restore")
+        cycles += 4 * sum(most.get(name, 0) for name in walks) + 4 * plan.feature_cycles
+    return Step(PORT, image=0, memories=look, stage=replace(stage, cycles=cycles))
+
+
+def prepared(
+    plan: Plan,
+    bundle: Bundle,
+    steps: list[Step],
+    images: np.ndarray,
+    contents: dict[str, np.ndarray] | None = None,
+):
+    """A simulated chip after some steps; those that only look are left out."""
+    from xnoreplay.sim.run import Simulator
+
+    chip = Simulator(plan, bundle)
+    for name, rows in (contents or {}).items():
+        chip.write(name, rows)
+    for step in steps:
+        if step.command not in ("infer", PORT):
+            if step.abort:
+                chip.abort(step.abort + BUS)
+            step.carry_out(chip, images)
+    return chip
+
+
+def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Windows in order, those that touch or overlap as one.
+
+    >>> merged([(5, 9), (0, 5), (20, 30)])
+    ((0, 9), (20, 30))
+    """
+    found: list[tuple[int, int]] = []
+    for start, stop in sorted(windows):
+        if found and start <= found[-1][1] + 1:
+            found[-1] = found[-1][0], max(stop, found[-1][1])
+        else:
+            found.append((start, stop))
+    return tuple(found)
+
+
+def within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Generator) -> int:
+    """When to write ABORT so that it takes effect in an early run of a phase; 0 where none is.
+
+    A command's first `BUS` cycles are over before a write can reach the chip.
+    """
+    lengths = [
+        range(max(first, BUS) + 1, last)  # cycles that the aborted command then takes
+        for name, first, last in spans(chip, step, images)
+        if name == phase
+    ]
+    possible = [cycles for cycles in lengths if cycles]
+    if not possible:
+        return 0
+    return int(rng.choice(possible[min(int(rng.integers(3)), len(possible) - 1)])) - BUS
+
+
+def phases(chip, step: Step, images: np.ndarray) -> list[str]:
+    return list(dict.fromkeys(name for name, _, _ in spans(chip, step, images)))
+
+
+def spans(chip, step: Step, images: np.ndarray) -> list[tuple[str, int, int]]:
+    return minibatches.spans(chip, lambda other: step.carry_out(other, images))
