@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import runpy
 import shlex
 from pathlib import Path
 
@@ -131,3 +132,12 @@ def test_a_menu_lists_every_page():
     menu = (DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8").split("\nnav:")[1]
     pages = {p.relative_to(DOCS).as_posix() for p in DOCS.rglob("*.md")} | set(reference.pages())
     assert sorted(pages) == sorted(re.findall(r"- (\S+\.md)$", menu, re.MULTILINE))
+
+
+def test_the_timing_strips_are_what_the_chip_does():
+    """Each committed strip is the one drawn from the chip as it is now."""
+    drawn = runpy.run_path(str(DOCS / "timing_strips.py"))["strips"]()
+    committed = {p.stem: p.read_text(encoding="utf-8") for p in DOCS.glob("timing/*.svg")}
+    assert sorted(committed) == sorted(drawn)
+    stale = [name for name, text in drawn.items() if committed[name] != text]
+    assert not stale, f"python docs/timing_strips.py must renew {stale}"
