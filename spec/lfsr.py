@@ -1,7 +1,7 @@
-"""The two linear feedback shift registers of the chip.
+"""The linear feedback shift registers of the chip.
 
 `draw` steps the 32-bit source of random bits by eight; `walk_next` steps the short register whose
-maximal sequence visits every index once.
+maximal sequence visits every index once; `wide_next` steps the register from which latents are drawn.
 """
 
 MASK32 = (1 << 32) - 1
@@ -50,3 +50,21 @@ def walk_next(state: int, bits: int) -> int:
     for tap in WALK_TAPS[bits]:
         new ^= state >> (tap - 1) & 1
     return (state << 1 & (1 << bits) - 1) | new
+
+
+WIDE_BITS = 63
+WIDE_STEPS = 32
+"""The most steps of a wide register in a cycle: channels that it serves."""
+
+
+def wide_next(state: int, steps: int) -> int:
+    """Step a 63-bit register by 1 to 32: taps 63 and 62, shifting left (Xilinx XAPP052, table 3).
+
+    Both taps are more than 32 bits from the low end, so the new bits depend on the old state alone: one XOR
+    of two bits each. The oldest of them is the highest.
+
+    >>> hex(wide_next(1 << 62, 32)), hex(wide_next(1 << 61, 32))
+    ('0x80000000', '0xc0000000')
+    """
+    new = (state >> WIDE_BITS - steps ^ state >> WIDE_BITS - 1 - steps) & (1 << steps) - 1
+    return (state << steps & (1 << WIDE_BITS) - 1) | new

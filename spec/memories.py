@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.learning import BALANCE_BITS
-from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.network import COPIES, NetworkSpec
+from xnoreplay.spec.target import TargetSpec
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,6 @@ def memory_map(plan) -> tuple[Memory, ...]:
     """All memories of a plan, in the order in which a sample meets them."""
     net, target, replay = plan.network, plan.target, plan.replay
     word, window, lanes = target.channels, target.window, target.lanes
-    label = max(1, (net.classes - 1).bit_length())
     maps = [0, 0]
     maps[0] = plan.input.pixels * plan.input.words
     for op in plan.convolutions:
@@ -67,18 +68,42 @@ def memory_map(plan) -> tuple[Memory, ...]:
     ]
     if pooled:
         memories.append(Memory("pool.row", "buffers", max(pooled), lanes))
-    memories += [
-        Memory("replay.latent", "replay", replay.capacity * replay.words, word),
-        Memory("replay.label", "replay", replay.capacity, label + 1),
-        Memory("replay.count", "tables", net.classes, replay.capacity.bit_length()),
-    ]
-    if replay.staging:
-        memories += [
-            Memory("staging.latent", "staging", replay.staging * replay.words, word),
-            Memory("staging.label", "staging", replay.staging, label),
-        ]
+    memories += remembered(net, target)
     memories.append(Memory("thermometer.threshold", "tables", plan.input.channels, 8))
     return tuple(memories + _learning(plan))
+
+
+def remembered(net: NetworkSpec, target: TargetSpec) -> list[Memory]:
+    """What is kept of samples: the replay memory, of either way of replay, and staging.
+
+    With generative replay a word of G channels has one bit of each channel's mean, or of its counter.
+    """
+    word, words = target.channels, -(-net.latent // target.channels)
+    label = max(1, (net.classes - 1).bit_length())
+    if target.replay == "generative":
+        count = target.replay_components
+        memories = [
+            Memory("replay.mean", "replay", net.classes * count * words * target.mean_bits, word),
+            Memory("replay.share", "replay", net.classes * count, SHARE_BITS),
+            Memory("fit.count", "replay", count * words * SHARE_BITS, word),
+        ]
+    else:
+        capacity = target.replay_capacity
+        memories = [
+            Memory("replay.latent", "replay", capacity * words, word),
+            Memory("replay.label", "replay", capacity, label + 1),
+            Memory("replay.count", "tables", net.classes, capacity.bit_length()),
+        ]
+    staging = target.staging_capacity
+    if staging:
+        memories += [
+            Memory("staging.latent", "staging", staging * words, word),
+            Memory("staging.label", "staging", staging, label),
+        ]
+        if target.replay == "generative":
+            most = min(staging, target.staged_per_class)
+            memories.append(Memory("staging.count", "tables", net.classes, most.bit_length()))
+    return memories
 
 
 def _learning(plan) -> list[Memory]:

@@ -8,7 +8,7 @@ from xnoreplay.spec import reading
 from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.target import GENERATIVE, TargetSpec
 
 
 @dataclass(frozen=True)
@@ -264,9 +264,18 @@ def to_dict(preset: Preset) -> dict:
     return {
         "name": preset.name,
         "network": network_to_dict(preset.network),
-        "target": _plain(preset.target),
+        "target": target_to_dict(preset.target),
         "scenario": _plain(preset.scenario),
     }
+
+
+def target_to_dict(target: TargetSpec) -> dict:
+    """Plain values of a target."""
+    # Generative replay is named only where there is some: files and digests without any stay as they were.
+    later = {
+        f.name: f.default for f in dataclasses.fields(target) if f.name in ("replay", *GENERATIVE)
+    }
+    return {k: v for k, v in _plain(target).items() if k not in later or v != later[k]}
 
 
 def network_to_dict(network: NetworkSpec) -> dict:

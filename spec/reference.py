@@ -3,7 +3,9 @@
 Naive on purpose, to be read beside the paper. The simulator and the hardware must equal it exactly.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -273,6 +275,9 @@ class Chip:
     set where a host has written labels, seen or staged, until `restore` finds every label in order.
     """
 
+    WAY: ClassVar = "stored"
+    """Of `xnoreplay.spec.target.REPLAYS`: what the target's `replay` must be."""
+
     bundle: Bundle
     target: TargetSpec
     classifier: Classifier = field(init=False)
@@ -288,10 +293,11 @@ class Chip:
 
     def __post_init__(self) -> None:
         net = self.bundle.network
+        replay.check_way(type(self).__name__, self.WAY, self.target)
         replay.check_capacity(net, self.target)
         self.classifier = Classifier.load(self.bundle, self.target)
-        self.latents = np.zeros((self.target.replay_capacity, net.latent), np.uint8)
-        self.labels = np.full(self.target.replay_capacity, -1)
+        self.latents = np.zeros((self.target.replay_slots, net.latent), np.uint8)
+        self.labels = np.full(self.target.replay_slots, -1)
 
     def reset(self) -> None:
         """Registers begin anew and the replay memory is empty; the classifier stays."""
@@ -354,10 +360,7 @@ class Chip:
         """One session: every epoch walks replay and staging without replacement."""
         commands.check_counted("retrain", self.stale)
         commands.check_retrain(self.seen)
-        counts = [int((self.labels == c).sum()) for c in range(self.seen)]
-        for _, label in self.staged:
-            counts[label] += 1
-        weights = learning.class_weights(counts)
+        weights = learning.class_weights(self.counts())
         done = []
         for epoch in range(self.target.epochs):
             order = list(self.epoch_order())
@@ -377,7 +380,14 @@ class Chip:
                 )
         return done
 
-    def epoch_order(self):
+    def counts(self) -> list[int]:
+        """Samples of each class seen in one epoch: f_c of the loss balance."""
+        counts = [int((self.labels == c).sum()) for c in range(self.seen)]
+        for _, label in self.staged:
+            counts[label] += 1
+        return counts
+
+    def epoch_order(self) -> Iterator[tuple[np.ndarray, int]]:
         """(latent, label) of every remembered sample, replay slots and staging in one walk."""
         for i in self._walk(self.target.replay_capacity + self.target.staging_capacity):
             if i < self.target.replay_capacity:

@@ -7,10 +7,11 @@ trimming a class to its quota in one pass gives up random entries, without a mul
 
 from collections.abc import Iterator
 
+from xnoreplay.spec import generative
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.lfsr import draw, walk_next
 from xnoreplay.spec.network import NetworkSpec
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
 
 SEED_DRAWS = 4  # draws that refresh all 32 bits before a walk
 LFSR_SEEDS = {"walk": 0x1234567, "error": 0x2345678, "update": 0x3456789}
@@ -56,9 +57,25 @@ def quota(capacity: int, seen: int) -> int:
     return capacity // seen if seen else 0
 
 
+def check_way(what: str, way: str, target: TargetSpec) -> None:
+    """SpecError where a target's replay is not the way that something carries out.
+
+    what : as the sentence calls it
+    way : of `xnoreplay.spec.target.REPLAYS`
+    """
+    if target.replay != way:
+        raise SpecError(f"replay must be {way!r} for {what}, not {target.replay!r}")
+
+
 def check_capacity(net: NetworkSpec, target: TargetSpec) -> None:
-    """SpecError where the replay memory cannot hold one latent of every class."""
-    if target.replay_capacity < net.classes:
+    """SpecError where stored replay cannot hold one latent of every class, or a generative epoch is too long."""
+    if target.replay == "generative":
+        if (indices := generative.walk_indices(net, target)) > MOST_LATENTS:
+            raise SpecError(
+                f"an epoch's walk must have at most {MOST_LATENTS} indices, but {net.classes} classes of "
+                f"drawn_per_class {target.drawn_per_class} and staging_capacity {target.staging_capacity} make {indices}"
+            )
+    elif target.replay_capacity < net.classes:
         raise SpecError(
             f"replay_capacity must be at least one latent for each of {net.classes} classes, "
             f"not {target.replay_capacity}"

@@ -19,6 +19,7 @@ from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Chip, Random
 from xnoreplay.spec.registers import Command, Register, Window
+from xnoreplay.spec.target import GENERATIVE
 
 FORMAT = "xnoreplay-snapshot"
 VERSION = 1
@@ -246,11 +247,12 @@ def read(plan: Plan, path: Path) -> Snapshot:
 def _metadata(plan: Plan) -> dict[str, str]:
     """The header's fields that tell a file of this chip from another's, but for the digest of its content.
 
-    `target` is the SHA-256 of the target's fields that decide memories and rule, all but `COSTS`, as JSON
-    with sorted keys.
+    `target` is the SHA-256 of the target's fields that decide memories and rule, as JSON with sorted keys: all
+    but `COSTS` and, with stored replay, but `replay` and the dials of generative replay.
     """
+    left_out = (*COSTS, "replay", *GENERATIVE) if plan.target.replay == "stored" else COSTS
     target = json.dumps(
-        {name: value for name, value in asdict(plan.target).items() if name not in COSTS},
+        {name: value for name, value in asdict(plan.target).items() if name not in left_out},
         sort_keys=True,
     )
     return {

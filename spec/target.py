@@ -8,6 +8,9 @@ from xnoreplay.spec.network import TAPS
 
 TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
 DEVICE_TYPES = ("hp", "lop", "lstp")
+REPLAYS = ("stored", "generative")
+GENERATIVE = ("replay_components", "mean_bits", "drawn_per_class", "staged_per_class")
+"""Dials that have a meaning with generative replay alone."""
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 
@@ -49,6 +52,17 @@ class TargetSpec:
     clock_hz : int
     technology, device_type : str
         SRAM node and ITRS device type of the energy estimate.
+    replay : str
+        "stored": latents of old classes are kept. "generative": they are drawn from the means of each
+        class's components, `replay_capacity` has no meaning, and the next four dials have one.
+    replay_components : int
+        Components of a class, 1 to `drawn_per_class`, at most 16.
+    mean_bits : int
+        m, bits of a mean, 1 to 8.
+    drawn_per_class : int
+        D, samples of a class in an epoch: its staged ones, and draws for the rest. 1 to 4,096.
+    staged_per_class : int
+        The most samples of one class that staging takes.
     """
 
     name: str
@@ -67,6 +81,11 @@ class TargetSpec:
     clock_hz: int = 50_000_000
     technology: str = "45nm"
     device_type: str = "lstp"
+    replay: str = "stored"
+    replay_components: int = 5
+    mean_bits: int = 2
+    drawn_per_class: int = 96
+    staged_per_class: int = 10
 
     def __post_init__(self) -> None:
         require.name("name of a target", self.name)
@@ -95,11 +114,27 @@ class TargetSpec:
         limits.count("clock_hz", self.clock_hz)
         require.choice("technology", self.technology, TECHNOLOGIES)
         require.choice("device_type", self.device_type, DEVICE_TYPES)
+        self._check_generative()
         if self.node_fold > self.channels:
             raise SpecError(
                 f"batch must fit a node of the window, at most {TAPS * self.channels} samples, "
                 f"not {self.batch}"
             )
+
+    def _check_generative(self) -> None:
+        require.choice("replay", self.replay, REPLAYS)
+        for name in GENERATIVE:
+            limits.count(name, getattr(self, name))
+        if self.replay_components > self.drawn_per_class:
+            raise SpecError(
+                f"replay_components must be at most the {self.drawn_per_class} latents that are drawn of a "
+                f"class in an epoch, not {self.replay_components}"
+            )
+
+    @property
+    def replay_slots(self) -> int:
+        """Latents that the replay memory keeps: none with generative replay."""
+        return self.replay_capacity if self.replay == "stored" else 0
 
     @property
     def window(self) -> int:

@@ -14,6 +14,7 @@ from xnoreplay.spec import presets, reference, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.errors import SpecError, XnoreplayError
 from xnoreplay.spec.registers import Command, Register, Response
+from xnoreplay.spec.target import GENERATIVE
 
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
@@ -263,12 +264,17 @@ class TestFile:
             "most_error_units": 2,
             "rate_shift": 4,
         }
-        assert {*others, *snapshots.COSTS} == {f.name for f in fields(PLAN.target)}
+        without_meaning = {"replay", *GENERATIVE}  # of a chip with stored replay
+        assert {*others, *snapshots.COSTS, *without_meaning} == {
+            f.name for f in fields(PLAN.target)
+        }
         for name, value in others.items():
             assert getattr(PLAN.target, name) != value, name
             plan = plans.compile(TINY.network, replace(PLAN.target, **{name: value}))
             with pytest.raises(SpecError, match="field 'target' must be this chip's"):
                 snapshots.read(plan, path)
+        other = {name: getattr(PLAN.target, name) + 1 for name in GENERATIVE}
+        snapshots.read(plans.compile(TINY.network, replace(PLAN.target, **other)), path)
 
     def test_that_is_damaged_is_refused(self, tmp_path):
         path = tmp_path / "chip.safetensors"

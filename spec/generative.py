@@ -1,0 +1,213 @@
+"""Generative replay: a class is remembered as components, and latents are drawn from them.
+
+A *component* stands for part of a class's samples: its *share* is how many, its *means* are the
+probability of every latent bit among them, quantised. `docs/generative_replay.md` is the prose, and has
+the names: q of a mean, n of a share, m of `mean_bits`, D of `drawn_per_class`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS, wide_next
+from xnoreplay.spec.network import NetworkSpec
+from xnoreplay.spec.target import TargetSpec
+
+SHARE_BITS = 10
+"""Bits of a share and of a counter: a component stands for at most 1,023 samples."""
+MOST_SHARE = (1 << SHARE_BITS) - 1
+WIDE_SEED = 0x9E3779B97F4A7C15
+"""2^64 / golden ratio: its power i + 1, mod 2^63, is the power-on state of draw register i.
+
+Multiples would not do: twice a state, or three times, is nearly one that the register comes to by itself.
+"""
+NONE = -1
+"""In place of a class: none is open."""
+
+
+def registers(channels: int) -> int:
+    """Draw registers of a target: one for every 32 channels of a word.
+
+    >>> [registers(g) for g in (1, 16, 32, 64)]
+    [1, 1, 1, 2]
+    """
+    return -(-channels // WIDE_STEPS)
+
+
+def power_on(channels: int) -> list[int]:
+    """States of the draw registers at power-on, none of them 0."""
+    return [pow(WIDE_SEED, i + 1, 1 << WIDE_BITS) for i in range(registers(channels))]
+
+
+def random_word(states: list[int], channels: int) -> list[int]:
+    """Step every draw register and return a word of random bits, that of channel 0 first."""
+    steps = min(channels, WIDE_STEPS)
+    word = []
+    for i, state in enumerate(states):
+        states[i] = wide_next(state, steps)
+        word += [states[i] >> j & 1 for j in range(steps)]
+    return word
+
+
+def quantised(count: int, share: int, bits: int) -> int:
+    """q, the mean of a bit that is 1 in `count` of `share` samples: min(2^m - 1, floor(2^m count / n)).
+
+    Its top bit is the majority, with a tie counting as 1.
+
+    >>> [quantised(count, 8, 2) for count in (0, 1, 2, 4, 7, 8)]
+    [0, 0, 1, 2, 3, 3]
+    """
+    return min((1 << bits) - 1, (count << bits) // share)
+
+
+def opened(q: int, share: int, bits: int) -> int:
+    """The count from which an open class goes on: the middle of those whose mean is q.
+
+    round((q + 1/2) n / 2^m), half down. `quantised` of it is q again, for every q of a count.
+
+    >>> opened(3, 1, 2), opened(0, 100, 2), opened(1, 100, 2)
+    (1, 12, 37)
+    """
+    return ((2 * q + 1) * share + (1 << bits) - 1) >> bits + 1
+
+
+def draws(shares: Sequence[int], staged: int, per_class: int) -> int:
+    """Latents of a class that are drawn in each epoch: what its staged ones leave of D.
+
+    None where no sample of the class was ever taken in.
+
+    >>> draws([30, 10], 0, 64), draws([30, 10], 50, 64), draws([30, 10], 70, 64), draws([0, 0], 0, 64)
+    (64, 14, 0, 0)
+    """
+    return max(0, per_class - staged) if sum(shares) else 0
+
+
+def component_of(i: int, count: int, shares: Sequence[int]) -> int:
+    """The component of draw i of `count` draws of a class: as many as its share of the class's samples.
+
+    The least k with i (n_0 + n_1 + ...) < count (n_0 + ... + n_k).
+
+    >>> [component_of(i, 8, [30, 0, 10]) for i in range(8)]
+    [0, 0, 0, 0, 0, 0, 2, 2]
+    """
+    below = 0
+    for k, share in enumerate(shares):
+        below += share
+        if i * sum(shares) < count * below:
+            return k
+    raise SpecError(
+        f"a draw must be one of {count}, of a class with samples, not {i} of {list(shares)}"
+    )
+
+
+def slot_bits(target: TargetSpec) -> int:
+    """Bits that number the draws of a class in a walk's index.
+
+    >>> from xnoreplay.spec.presets import PRESETS
+    >>> slot_bits(PRESETS["digits"].target)  # of 96 draws
+    7
+    """
+    return max(1, (target.drawn_per_class - 1).bit_length())
+
+
+def walk_indices(net: NetworkSpec, target: TargetSpec) -> int:
+    """Indices of an epoch's walk: 2^slot_bits for every class of the network, then the staging places."""
+    return (net.classes << slot_bits(target)) + target.staging_capacity
+
+
+@dataclass
+class Components:
+    """What is remembered of every class, and the counters of the one that is open.
+
+    Parameters
+    ----------
+    classes, components, latent, bits : int
+        Of the network and the target; `bits` of a mean.
+
+    mean : (classes, components, latent) int64, q from 0 to 2^bits - 1
+    share : (classes, components) int64, from 0 to `MOST_SHARE`; 0: the component is empty
+    count : (components, latent) int64, how many of a component's samples have the bit
+    open : the class whose counts these are, or `NONE`
+    """
+
+    classes: int
+    components: int
+    latent: int
+    bits: int
+    mean: np.ndarray = field(init=False)
+    share: np.ndarray = field(init=False)
+    count: np.ndarray = field(init=False)
+    open: int = NONE
+
+    def __post_init__(self) -> None:
+        self.mean = np.zeros((self.classes, self.components, self.latent), np.int64)
+        self.share = np.zeros((self.classes, self.components), np.int64)
+        self.count = np.zeros((self.components, self.latent), np.int64)
+
+    @classmethod
+    def of(cls, net: NetworkSpec, target: TargetSpec) -> "Components":
+        """Empty ones of a chip at power-on."""
+        return cls(net.classes, target.replay_components, net.latent, target.mean_bits)
+
+    def reset(self) -> None:
+        """Forget every class; means and counts of empty components stay and are not read."""
+        self.share[:] = 0
+        self.open = NONE
+
+    def take(self, z: np.ndarray, label: int) -> int:
+        """Take one sample into its class; returns the component that it joined.
+
+        z : (latent,) bits
+        """
+        if label != self.open:
+            self._open(label)
+        k = self._nearest(z, label)
+        if self.share[label, k] == MOST_SHARE:
+            self.share[label] >>= 1
+            self.count >>= 1
+        self.share[label, k] += 1
+        share = int(self.share[label, k])
+        for j in range(self.latent):
+            self.count[k, j] += z[j]
+            self.mean[label, k, j] = quantised(int(self.count[k, j]), share, self.bits)
+        return k
+
+    def _open(self, label: int) -> None:
+        """Load the counters of a class from what is remembered of it."""
+        self.open = label
+        for k in range(self.components):
+            share = int(self.share[label, k])
+            for j in range(self.latent):
+                self.count[k, j] = opened(int(self.mean[label, k, j]), share, self.bits)
+
+    def _nearest(self, z: np.ndarray, label: int) -> int:
+        """The first empty component, else the one whose majority differs in fewest bits, the lowest of equal ones."""
+        for k in range(self.components):
+            if not self.share[label, k]:
+                return k
+        distance = []
+        for k in range(self.components):
+            majority = self.mean[label, k] >> self.bits - 1
+            distance.append(int((majority != z).sum()))
+        return distance.index(min(distance))
+
+    def draw(self, label: int, k: int, states: list[int], channels: int) -> np.ndarray:
+        """(latent,) uint8 bits drawn from a component; the draw registers step on.
+
+        A bit is 1 with probability (2 q + 1) / 2^(m + 1), joined from m + 1 random bits r, the least
+        significant first: t = r, then t = t or r where the plane of q is 1, and t and r where it is 0.
+
+        states : of the draw registers, which are changed
+        """
+        z = np.zeros(self.latent, np.uint8)
+        for first in range(0, self.latent, channels):
+            q = self.mean[label, k, first : first + channels].tolist()
+            t = random_word(states, channels)
+            for plane in range(self.bits):
+                r = random_word(states, channels)
+                for j, mean in enumerate(q):
+                    t[j] = t[j] | r[j] if mean >> plane & 1 else t[j] & r[j]
+            z[first : first + channels] = t[: len(q)]
+        return z
