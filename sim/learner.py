@@ -4,7 +4,9 @@ For experiments over many seeds and dials, where the frozen feature extractor ha
 commands are those of `spec.reference.Chip`, on latents instead of images.
 """
 
+from collections.abc import Iterator
 from itertools import islice
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,9 +25,12 @@ def _bytes(net: NetworkSpec, target: TargetSpec) -> int:
 
     And of each proxy what the reference and the kernels keep.
     """
-    samples = target.replay_capacity + target.staging_capacity
+    samples = target.replay_slots + target.staging_capacity
     proxies = net.hidden * net.latent + net.classes * net.output_fan_in
-    return samples * (16 * net.latent + 12 * net.hidden) + 40 * proxies
+    needed = samples * (16 * net.latent + 12 * net.hidden) + 40 * proxies
+    if target.replay == "generative":
+        needed += net.classes * target.replay_components * net.latent * 8 * (3 + target.mean_bits)
+    return needed
 
 
 class Learner:
@@ -40,8 +45,12 @@ class Learner:
         Power-on states of the chip's three registers.
     """
 
+    WAY: ClassVar = "stored"
+    """Of `xnoreplay.spec.target.REPLAYS`: what the target's `replay` must be."""
+
     def __init__(self, bundle: Bundle, target: TargetSpec, random: Random | None = None) -> None:
         net = bundle.network
+        replay.check_way(type(self).__name__, self.WAY, target)
         replay.check_capacity(net, target)
         limits.check_memory(
             f"learning of network {net.name} on target {target.name}", _bytes(net, target)
@@ -62,8 +71,8 @@ class Learner:
         self._work = kernels.work(net, target.batch)
         self.walk_state = random.walk
         self.seen = self.quota = 0
-        self.latents = np.zeros((target.replay_capacity, net.latent), np.uint8)
-        self.labels = np.full(target.replay_capacity, -1)
+        self.latents = np.zeros((target.replay_slots, net.latent), np.uint8)
+        self.labels = np.full(target.replay_slots, -1)
         self.staged: list[tuple[np.ndarray, int]] = []
 
     def predict(self, latents: np.ndarray) -> np.ndarray:
@@ -126,25 +135,35 @@ class Learner:
                     self._admit(*self.staged[i])
         self.staged.clear()
 
+    def _staged_counts(self) -> np.ndarray:
+        """(classes seen,) int64: staged samples of each class."""
+        return np.bincount([y for _, y in self.staged], minlength=self.seen).astype(np.int64)
+
+    def counts(self) -> np.ndarray:
+        """(classes seen,) int64: samples of each class in one epoch, f_c of the loss balance."""
+        held = np.bincount(self.labels[self.labels >= 0], minlength=self.seen)
+        return held + self._staged_counts()
+
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n, latent) bits and (n,) int64 classes of what a session learns from: replay slots, then staging."""
+        held = self.labels >= 0
+        z = np.concatenate([self.latents[held], *(z[None] for z, _ in self.staged)])
+        y = np.concatenate([self.labels[held], [y for _, y in self.staged]])
+        return z, y.astype(np.int64)
+
     def retrain(self) -> int:
         """One session: every epoch walks replay and staging without replacement.
 
         Returns the number of minibatches.
         """
         commands.check_retrain(self.seen)
-        counts = np.bincount(self.labels[self.labels >= 0], minlength=self.seen)
-        counts += np.bincount([y for _, y in self.staged], minlength=self.seen).astype(int)
-        weights = np.array(class_weights(counts.tolist()), np.int64)
-        pool = np.concatenate([self.latents, *(z[None] for z, _ in self.staged)])
-        labels = np.concatenate([self.labels, [y for _, y in self.staged]]).astype(np.int64)
-        values = self._inputs(pool)  # hidden bits too, which only a learning hidden layer changes
+        weights = np.array(class_weights(self.counts().tolist()), np.int64)
         total = 0
-        for epoch in range(self.target.epochs):
-            order = iter(self.epoch_order())
-            while batch := list(islice(order, self.target.batch)):
-                count, v = len(batch), values[batch]
+        for epoch, minibatches in enumerate(self._epochs()):
+            for v, labels in minibatches:
+                count = len(labels)
                 self._work.v[:count] = v
-                self._work.label[:count] = labels[batch]
+                self._work.label[:count] = labels
                 if self.target.hidden_learns:
                     kernels.forward(self.proxies, self._work, count, self.seen)
                 else:
@@ -154,6 +173,23 @@ class Learner:
                 )
                 total += 1
         return total
+
+    def _epochs(self) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray]]]:
+        """Minibatches of each epoch of a session: (n, latent + hidden) inputs as of `_inputs`, (n,) int64 classes.
+
+        A learning hidden layer's bits are those from before the session, or of no meaning.
+        """
+        pool = np.concatenate([self.latents, *(z[None] for z, _ in self.staged)])
+        labels = np.concatenate([self.labels, [y for _, y in self.staged]]).astype(np.int64)
+        values = self._inputs(pool)
+
+        def minibatches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            order = iter(self.epoch_order())
+            while batch := list(islice(order, self.target.batch)):
+                yield values[batch], labels[batch]
+
+        for _ in range(self.target.epochs):
+            yield minibatches()
 
     def epoch_order(self) -> list[int]:
         """Indices of every remembered sample, replay slots first, in one walk's order."""
