@@ -67,7 +67,8 @@ def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> La
     from xnoreplay.sim.run import Simulator
 
     dataset = registry.of_preset(preset)
-    simulator = Simulator(plans.compile(preset.network, preset.target), bundle)
+    stored = dataclasses.replace(preset.target, replay="stored")  # latents are the same either way
+    simulator = Simulator(plans.compile(preset.network, stored), bundle)
     with progress.task("latents", len(dataset.images)) as task:
         bits = simulator.latents(dataset.images, task.advance)
     digest = bundles.digest(bundle)
@@ -143,17 +144,26 @@ def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict
 
 
 def power_on(target: TargetSpec, bundle: Bundle, seed: int):
-    """A learner whose three registers start from the seed; seed 0 is the chip's own power-on.
+    """A learner whose random registers start from the seed; seed 0 is the chip's own power-on.
 
-    Those of another seed are what a host writes to LFSR_WALK, LFSR_ERROR and LFSR_UPDATE first.
+    Those of another seed are what a host writes to LFSR_WALK, LFSR_ERROR and LFSR_UPDATE first, and to the draw
+    registers of generative replay.
     """
+    from xnoreplay.sim.generative import GenerativeLearner
     from xnoreplay.sim.learner import Learner
+    from xnoreplay.spec.generative import registers
+    from xnoreplay.spec.lfsr import WIDE_BITS
     from xnoreplay.spec.reference import Random
 
+    kind = {"stored": Learner, "generative": GenerativeLearner}[target.replay]
     if not seed:
-        return Learner(bundle, target)
-    states = np.random.default_rng(seed).integers(1, 1 << 32, 3)
-    return Learner(bundle, target, Random(*map(int, states)))
+        return kind(bundle, target)
+    rng = np.random.default_rng(seed)
+    random = Random(*map(int, rng.integers(1, 1 << 32, 3)))
+    if target.replay == "stored":
+        return Learner(bundle, target, random)
+    draw = rng.integers(1, 1 << WIDE_BITS, registers(target.channels), np.uint64)
+    return GenerativeLearner(bundle, target, random, draw.tolist())
 
 
 def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
@@ -173,20 +183,26 @@ def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
 def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
     """A task's samples enter: staged where there is staging, else inserted at once.
 
-    The base fills the replay memory at power-on.
+    The base fills the replay memory at power-on. With generative replay the samples come class after class,
+    because the chip has one set of counters.
     """
     direct = task == 0 or not learner.target.staging_capacity
     if direct:
         learner.arrive(scenario.seen(task))
     put = learner.insert if direct else learner.stage
-    for z, y in zip(*latents.of(scenario.task_classes(task)), strict=True):
-        put(z, int(y))
+    z, y = latents.of(scenario.task_classes(task))
+    generative = learner.target.replay == "generative"
+    for i in np.argsort(y, kind="stable") if generative else range(len(y)):
+        put(z[i], int(y[i]))
 
 
 def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
     """The same rule with room for every training sample: the upper bound of latent replay."""
     target = dataclasses.replace(
-        preset.target, replay_capacity=everything(preset.scenario, latents), staging_capacity=0
+        preset.target,
+        replay="stored",
+        replay_capacity=everything(preset.scenario, latents),
+        staging_capacity=0,
     )
     return chip(dataclasses.replace(preset, target=target), bundle, latents, seed)
 
@@ -200,7 +216,7 @@ def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
     """The same rule on new classes alone, nothing remembered: the lower bound."""
     scenario = preset.scenario
     staging = latents.largest_class * scenario.step
-    target = dataclasses.replace(preset.target, staging_capacity=staging)
+    target = dataclasses.replace(preset.target, replay="stored", staging_capacity=staging)
     learner = power_on(target, bundle, seed)
 
     def session(task: int) -> None:
@@ -224,6 +240,8 @@ def floating(
 ) -> dict:
     """A float classifier, Adam, on the latents that the chip learns from in each session.
 
+    With generative replay those of one epoch, again and again, where the chip draws anew.
+
     balanced, loss : as in `xnoreplay.model.float_classifier.train`; the chip balances its classes, too
     """
     learner = power_on(preset.target, bundle, seed)
@@ -232,10 +250,7 @@ def floating(
         if task > 1:
             learner.rebalance()  # what the last session staged
         begin(learner, preset.scenario, latents, task)
-        held = learner.labels >= 0
-        z = np.concatenate([learner.latents[held], *(z[None] for z, _ in learner.staged)])
-        y = np.concatenate([learner.labels[held], [y for _, y in learner.staged]])
-        return z, y.astype(np.int64)
+        return learner.samples()
 
     return float_sessions(preset, bundle, latents, seed, source, balanced=balanced, loss=loss)
 

@@ -100,6 +100,11 @@ class Variant:
     def capacity(self, preset: Preset) -> int:
         """Samples that the memory holds."""
         net = preset.network
+        if self.megabits is None and preset.target.replay == "generative":
+            raise SpecError(
+                f"the Mb of the memory must be given for {self.label!r}, because the preset's generative replay "
+                "keeps no samples"
+            )
         bits = preset.target.replay_capacity * net.latent
         if self.megabits is not None:
             bits = round(self.megabits * 1e6)
@@ -216,6 +221,12 @@ def _float(variant, preset, bundle, latents, seed) -> dict:
 def _chip(variant, preset, bundle, latents, seed) -> dict:
     if variant.epochs is not None:
         preset = presets.vary(preset, "target", epochs=variant.epochs)
+    if variant.system == "latent" and preset.target.replay == "generative":
+        if variant.megabits is not None:
+            raise SpecError(
+                f"generative replay must have the size that follows from its dials, not {variant.megabits:g} Mb"
+            )
+        return cil.chip(preset, bundle, latents, seed)
     if variant.system == "latent":
         capacity = min(variant.capacity(preset), cil.everything(preset.scenario, latents))
         return cil.chip(
@@ -231,7 +242,10 @@ def _chip_reset(variant, preset, bundle, latents, seed) -> dict:
     """Each session on a chip just made: random hidden rows, output rows of no class yet."""
     source, scenario = _sources(variant, preset, latents, seed), preset.scenario
     target = dataclasses.replace(
-        preset.target, replay_capacity=cil.everything(scenario, latents), staging_capacity=0
+        preset.target,
+        replay="stored",
+        replay_capacity=cil.everything(scenario, latents),
+        staging_capacity=0,
     )
     learner = cil.power_on(target, bundle, seed)
 

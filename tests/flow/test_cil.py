@@ -10,9 +10,11 @@ from xnoreplay.flow.learning import cil, dials
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import generative as generative_rule
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, reference
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.generative_chip import GenerativeChip
 from xnoreplay.spec.registers import Register
 
 DIGITS = presets.load("digits")
@@ -77,6 +79,55 @@ def test_sessions_are_those_of_the_reference():
                 both.rebalance()
         expected = [chip.classifier.forward(z, chip.seen).prediction for z in few.test]
         assert learner.predict(few.test).tolist() == expected
+
+
+def generative(preset, **dials):
+    return presets.vary(preset, "target", replay="generative", **dials)
+
+
+@pytest.mark.parametrize("staging", [0, 5])
+def test_generative_sessions_are_those_of_the_reference(staging):
+    """Samples enter class after class, from staging or without any."""
+    preset = generative(TINY, staging_capacity=staging, drawn_per_class=11, staged_per_class=3)
+    bundle = bundles.random(TINY.network, 3)
+    latents = cil.extract(preset, bundle)
+    few = cil.Latents(
+        latents.train[:60], latents.train_class[:60], latents.test[:9], latents.test_class[:9]
+    )
+    chip, learner = GenerativeChip(bundle, preset.target), cil.power_on(preset.target, bundle, 0)
+    for task in range(TINY.scenario.tasks + 1):
+        cil.begin(learner, TINY.scenario, few, task)
+        z, y = few.of(TINY.scenario.task_classes(task))
+        chip.seen = TINY.scenario.seen(task)
+        for label in TINY.scenario.task_classes(task):
+            for n, bits in enumerate(z[y == label]):
+                chip.components.take(bits, label)
+                if task and n < 3 and len(chip.staged) < staging:
+                    chip.staged.append((bits, label))
+        if task:
+            for both in (chip, learner):
+                both.retrain()
+                both.rebalance()
+        expected = [chip.classifier.forward(z, chip.seen).prediction for z in few.test]
+        assert learner.predict(few.test).tolist() == expected
+
+
+def test_generative_replay_runs_every_method(bundle, result):
+    """Cumulative and naive have nothing to draw and stay as they are; old classes are not forgotten."""
+    drawn = cil.run(generative(DIGITS), bundle, [0], Silent())["methods"]
+    stored = result["methods"]
+    for method in ("cumulative", "naive"):
+        assert drawn[method] == stored[method]
+    assert drawn["chip"]["matrix"] != stored["chip"]["matrix"]
+    for method in ("chip", "float"):
+        assert drawn[method]["a_old"][0] > stored["naive"]["a_old"][0] + 0.2
+
+
+def test_a_seed_is_the_draw_registers_too():
+    target, bundle = generative(TINY).target, bundles.random(TINY.network, 3)
+    starts = [cil.power_on(target, bundle, seed).draw.tolist() for seed in (0, 1, 2)]
+    assert starts[0] == generative_rule.power_on(target.channels)
+    assert len({s[0] for s in starts}) == 3
 
 
 def test_a_seed_is_three_registers_that_a_host_writes():
