@@ -114,7 +114,7 @@ def test_generative_sessions_are_those_of_the_reference(staging):
 
 def test_generative_replay_runs_every_method(bundle, result):
     """Cumulative and naive have nothing to draw and stay as they are; old classes are not forgotten."""
-    drawn = cil.run(generative(DIGITS), bundle, [0], Silent())["methods"]
+    drawn = cil.compare_learners(generative(DIGITS), bundle, [0], Silent())["methods"]
     stored = result["methods"]
     for method in ("cumulative", "naive"):
         assert drawn[method] == stored[method]
