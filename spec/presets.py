@@ -1,13 +1,15 @@
 """Named presets: a network, the machine it runs on, and the scenario it learns."""
 
 import dataclasses
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
+from xnoreplay.spec.errors import LONGEST_NAME, ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import Conv, NetworkSpec
-from xnoreplay.spec.scenario import ScenarioSpec
+from xnoreplay.spec.pixels import PixelSpec
+from xnoreplay.spec.scenario import KNOWN, ImageSource, ScenarioSpec
 from xnoreplay.spec.target import GENERATIVE, TargetSpec
 
 
@@ -184,11 +186,25 @@ def from_file(path: Path) -> Preset:
         tree = reading.read_toml(path, "spec file")
     except ReadError as error:
         raise SpecError(str(error)) from None
-    return from_dict(tree, default_name=path.stem)
+    return from_dict(tree, default_name=path.stem, folder=path.absolute().parent)
 
 
-def from_dict(tree: dict, default_name: str = "custom") -> Preset:
-    """Build a preset from nested plain values, as `to_dict` or a TOML file gives them."""
+def from_dict(tree: dict, default_name: str = "custom", folder: Path | None = None) -> Preset:
+    """Build a preset from nested plain values, as `to_dict` or a TOML file gives them.
+
+    Parameters
+    ----------
+    tree : dict
+    default_name : str
+        Where the tree gives none.
+    folder : Path, optional
+        To which the path of a user's own data set is relative; the working folder without it.
+
+    Raises
+    ------
+    SpecError
+        As `load`.
+    """
     tree = dict(tree)
     base_name = tree.pop("preset", None)
     if base_name is not None and str(base_name) not in PRESETS:
@@ -200,6 +216,8 @@ def from_dict(tree: dict, default_name: str = "custom") -> Preset:
         fields = tree.pop(part, {})
         if not isinstance(fields, dict):
             raise SpecError(f"section {part!r} must be a table of fields, not {shown(fields)}")
+        if part == "scenario":
+            fields = _with_source(fields, folder)
         parts[part] = _build(kind, part, fields, getattr(base, part) if base else None)
     if tree:
         raise unknown("section", sorted(tree)[0], ("preset", "name", *_PARTS))
@@ -212,8 +230,9 @@ def _build(kind, part: str, fields: dict, base):
     for name in fields:
         if name not in known:
             raise unknown(f"field of {part}", name, known)
-    if "levels" in fields and isinstance(fields["levels"], list):
-        fields["levels"] = tuple(fields["levels"])
+    for name in ("levels", "step", "class_names", "class_order"):
+        if isinstance(fields.get(name), list):
+            fields[name] = tuple(fields[name])
     if "convs" in fields:
         fields["convs"] = _convs(fields["convs"])
     values = _plain(base) if base else {}
@@ -230,6 +249,32 @@ def _build(kind, part: str, fields: dict, base):
         return kind(**values)
     except TypeError as error:
         raise SpecError(f"section {part!r} has a field of the wrong type: {error}") from None
+
+
+def _with_source(fields: dict, folder: Path | None) -> dict:
+    """Fields of a scenario, in which the table of a user's own data set has become its name and its source."""
+    table = fields.get("dataset")
+    if not isinstance(table, dict):
+        if table is None or "source" in fields:
+            return fields
+        return fields | {"source": None}  # a data set by its name, in place of the preset's own
+    table = dict(table)
+    path, name = table.pop("path", None), table.pop("name", None)
+    if not isinstance(path, str) or not path:
+        raise SpecError(f"dataset must have a path, as in {{ path = 'parts' }}, not {shown(path)}")
+    known = {f.name for f in dataclasses.fields(PixelSpec)}
+    for field in table:
+        if field not in known:
+            raise unknown("field of dataset", field, ("path", "name", *known))
+    full = (folder or Path.cwd()) / Path(path).expanduser()
+    source = ImageSource(str(full), PixelSpec(**table))
+    return fields | {"dataset": name or _word(full.stem), "source": source}
+
+
+def _word(stem: str) -> str:
+    """A file's name as the name of a data set: what is no letter, digit, '.', '-' or '_' becomes '-'."""
+    word = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:LONGEST_NAME] or "own"
+    return f"own-{word}" if word in KNOWN else word
 
 
 def _convs(rows) -> tuple[Conv, ...]:
@@ -265,8 +310,21 @@ def to_dict(preset: Preset) -> dict:
         "name": preset.name,
         "network": network_to_dict(preset.network),
         "target": target_to_dict(preset.target),
-        "scenario": _plain(preset.scenario),
+        "scenario": _scenario_to_dict(preset.scenario),
     }
+
+
+def _scenario_to_dict(scenario: ScenarioSpec) -> dict:
+    """Plain values; fields that a preset of the package does not need stand there only where they say something."""
+    tree = _plain(scenario)
+    source = tree.pop("source")
+    if source is not None:
+        pixels = {k: v for k, v in _plain(source.pixels).items() if v != getattr(PixelSpec(), k)}
+        tree["dataset"] = {"path": source.path, "name": scenario.dataset} | pixels
+    for name in ("class_names", "class_order", "shots"):
+        if not tree[name]:
+            del tree[name]
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in tree.items()}
 
 
 def target_to_dict(target: TargetSpec) -> dict:

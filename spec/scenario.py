@@ -1,16 +1,19 @@
 """ScenarioSpec: which data arrive in which order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from xnoreplay.spec import limits
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.errors import SpecError, require, shown, unknown
+from xnoreplay.spec.pixels import BYTE as BYTE  # the greatest pixel that the chip can take
+from xnoreplay.spec.pixels import PixelSpec
 
 OFFICIAL_ORDERS = {"core50": 10}
 """Data sets whose files fix class orders, and how many: labels are numbered by arrival already."""
 
-BYTE = 255  # the greatest pixel that the chip can take
+KNOWN = ("digits", "cifar100", "core50", "random")
+"""Data sets that are known by their names; none of a user's own may have such a name."""
 MAX_PIXEL = {"digits": 16}
 """Greatest value of a pixel by data set, where it is not `BYTE`."""
 
@@ -25,6 +28,29 @@ def max_pixel(dataset: str) -> int:
 
 
 @dataclass(frozen=True)
+class ImageSource:
+    """A user's own data set.
+
+    Parameters
+    ----------
+    path : str
+        A folder or file in one of the layouts of `xnoreplay.flow.datasets.own.listing`. In a spec file it is relative
+        to that file.
+    pixels : PixelSpec
+        What becomes of an image's samples.
+    """
+
+    path: str
+    pixels: PixelSpec = field(default_factory=PixelSpec)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.path, str) or not self.path or "\0" in self.path:
+            raise SpecError(
+                f"path of a data set must be a folder or a file, not {shown(self.path)}"
+            )
+
+
+@dataclass(frozen=True)
 class ScenarioSpec:
     """A class-incremental scenario: base classes first, then tasks of new classes.
 
@@ -33,46 +59,144 @@ class ScenarioSpec:
     Parameters
     ----------
     dataset : str
-        Name of a data set that `xnoreplay.flow.datasets.registry` can load.
+        Name of a data set that `xnoreplay.flow.datasets.registry` can load; of a user's own, what reports call it.
     classes : int
         Classes of the data set.
     base : int
-        Classes of the pre-training.
-    step : int
-        New classes of each later task; it must divide the rest.
+        Classes of the pre-training; all of them for a chip that never learns.
+    step : int or tuple of int
+        New classes of each later task; it must divide the rest. Or those of every task in turn, which add up to it.
     order_seed : int
         Seed of the class order, apart from any training seed; or, for a data set of
         `OFFICIAL_ORDERS`, the number of one of its orders (CORe50: the run).
+    source : ImageSource, optional
+        Where a user's own data set lies.
+    class_names : tuple of str
+        Names of the data set's labels 0, 1, ...; empty where they have none.
+    class_order : tuple
+        Labels, or names of `class_names`, in order of arrival, in place of the order that `order_seed` draws.
+    shots : int
+        Training samples of each new class that a session sees, the first ones; 0 for all. The base has all.
     """
 
     dataset: str
     classes: int
     base: int
-    step: int
+    step: int | tuple[int, ...]
     order_seed: int = 0
+    source: ImageSource | None = None
+    class_names: tuple[str, ...] = ()
+    class_order: tuple[int | str, ...] = ()
+    shots: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("classes", "base", "step"):
+        for name in ("classes", "base"):
             limits.count(name, getattr(self, name))
         require.between("base", self.base, 2, self.classes)
         require.name("dataset", self.dataset)
+        if self.source is not None and self.dataset in KNOWN:
+            raise SpecError(
+                f"name of a data set of your own must be none of {', '.join(KNOWN)}, not {self.dataset!r}"
+            )
+        require.between("shots", self.shots, 0, limits.MOST["images"].most)
         orders = OFFICIAL_ORDERS.get(self.dataset, limits.MOST["order_seed"].most + 1)
         require.between("order_seed", self.order_seed, 0, orders - 1)
-        if (self.classes - self.base) % self.step:
+        self._check_step()
+        self._check_names()
+        self._check_order()
+
+    def _check_step(self) -> None:
+        rest = self.classes - self.base
+        if isinstance(self.step, tuple):
+            for size in self.step:
+                limits.count("step", size)
+            if sum(self.step) != rest:
+                raise SpecError(
+                    f"step must add up to the {rest} classes after the base, not to {sum(self.step)}"
+                )
+            return
+        limits.count("step", self.step)
+        if rest % self.step:
             raise SpecError(
-                f"step must divide the {self.classes - self.base} classes after the base, "
-                f"but {self.step} does not"
+                f"step must divide the {rest} classes after the base, but {self.step} does not"
             )
+
+    def _check_names(self) -> None:
+        names = self.class_names
+        if not isinstance(names, tuple) or not all(isinstance(n, str) and n for n in names):
+            raise SpecError(f"class_names must be a list of names, not {shown(names)}")
+        if names and len(names) < self.classes:
+            raise SpecError(
+                f"class_names must name the scenario's {self.classes} classes, not {len(names)}"
+            )
+        if len(set(names)) < len(names):
+            twice = next(n for n in names if names.count(n) > 1)
+            raise SpecError(f"class_names must differ, but {shown(twice)} stands there twice")
+
+    def _check_order(self) -> None:
+        order = self.class_order
+        if not isinstance(order, tuple):
+            raise SpecError(f"class_order must be a list of labels or names, not {shown(order)}")
+        if not order:
+            return
+        if self.dataset in OFFICIAL_ORDERS:
+            raise SpecError(
+                f"class_order must be empty for {self.dataset!r}, whose files fix its orders"
+            )
+        labels = self._labels()
+        if len(order) != self.classes or len(set(labels)) != len(labels):
+            raise SpecError(
+                f"class_order must name the scenario's {self.classes} classes, each once, not "
+                f"{len(order)} ({len(set(labels))} different ones)"
+            )
+
+    def _labels(self) -> list[int]:
+        """Labels of `class_order`."""
+        labels = []
+        for entry in self.class_order:
+            if isinstance(entry, str):
+                if entry not in self.class_names:
+                    raise unknown("class of class_order", entry, self.class_names)
+                labels.append(self.class_names.index(entry))
+            else:
+                most = len(self.class_names) or limits.MOST["classes"].most
+                require.between("a label of class_order", entry, 0, most - 1)
+                labels.append(entry)
+        return labels
 
     @property
     def max_pixel(self) -> int:
         """The greatest value of a pixel of its data set."""
-        return max_pixel(self.dataset)
+        return self.source.pixels.greatest if self.source else max_pixel(self.dataset)
 
     @property
     def tasks(self) -> int:
         """Tasks after the base: one retraining session each."""
+        if isinstance(self.step, tuple):
+            return len(self.step)
         return (self.classes - self.base) // self.step
+
+    def new_classes(self, task: int) -> int:
+        """New classes of a task, 1 for the first after the base."""
+        return self.step[task - 1] if isinstance(self.step, tuple) else self.step
+
+    @property
+    def most_new_classes(self) -> int:
+        """New classes of the largest session; 0 where there is none."""
+        return max((self.new_classes(t) for t in range(1, self.tasks + 1)), default=0)
+
+    @property
+    def step_text(self) -> str:
+        """The new classes of sessions as reports say them: "10", or "3, 2 and 5"."""
+        if isinstance(self.step, int):
+            return f"{self.step}"
+        *first, last = map(str, self.step)
+        return f"{', '.join(first)} and {last}" if first else last
+
+    def name_of(self, chip_class: int) -> str:
+        """What reports call a chip class: its name, or its label in the data set."""
+        label = int(self.order[chip_class])
+        return self.class_names[label] if self.class_names else f"{label}"
 
     def check_session(self, task: int = 1) -> None:
         """SpecError where the scenario has no such session."""
@@ -88,6 +212,8 @@ class ScenarioSpec:
         """(classes,) int64: the data set's label of each chip class, in order of arrival."""
         if self.dataset in OFFICIAL_ORDERS:
             return np.arange(self.classes)
+        if self.class_order:
+            return np.array(self._labels())
         return np.random.default_rng(self.order_seed).permutation(self.classes)
 
     def chip_classes(self, labels: np.ndarray) -> np.ndarray:
@@ -97,7 +223,7 @@ class ScenarioSpec:
         >>> s.order, s.chip_classes(np.array([0, 1, 2, 7]))
         (array([2, 0, 1]), array([ 1,  2,  0, -1]))
         """
-        table = np.full(max(int(labels.max(initial=0)), self.classes) + 1, -1)
+        table = np.full(max(int(labels.max(initial=0)), int(self.order.max())) + 1, -1)
         table[self.order] = np.arange(self.classes)
         return table[labels]
 
@@ -105,12 +231,34 @@ class ScenarioSpec:
         """Chip classes that arrive with a task; task 0 is the base."""
         if task == 0:
             return range(self.base)
-        start = self.base + (task - 1) * self.step
-        return range(start, start + self.step)
+        if isinstance(self.step, tuple):
+            start = self.base + sum(self.step[: task - 1])
+        else:
+            start = self.base + (task - 1) * self.step
+        return range(start, start + self.new_classes(task))
 
     def seen(self, task: int) -> int:
         """Classes seen once a task has arrived."""
         return self.task_classes(task).stop
+
+    def seen_in_training(self, classes: np.ndarray) -> np.ndarray:
+        """Which training samples the sessions see: all, or the first `shots` of each new class.
+
+        Parameters
+        ----------
+        classes : (n,) int64
+            Chip class of each training sample, in order; -1 outside the scenario.
+
+        Returns
+        -------
+        (n,) bool
+            False outside the scenario.
+        """
+        kept = classes >= 0
+        if self.shots:
+            for new in range(self.base, self.classes):
+                kept[np.flatnonzero(classes == new)[self.shots :]] = False
+        return kept
 
     @property
     def task_of(self) -> np.ndarray:

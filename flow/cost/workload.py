@@ -109,13 +109,15 @@ def samples(
 
 
 def latents_of(preset: Preset, bundle: Bundle) -> LatentSet | None:
-    """Latents of the scenario's data set: packaged ones, or those of the digits, or None."""
+    """Latents of the scenario's data set: packaged ones, or those of the digits or a user's own images, or None."""
     from xnoreplay.flow.learning import cil
 
     stored = packaged(bundle)
     if stored is not None and stored.dataset == preset.scenario.dataset:
         return stored
-    return cil.simulated(preset, bundle) if preset.scenario.dataset == "digits" else None
+    scenario = preset.scenario
+    at_hand = scenario.dataset == "digits" or scenario.source is not None
+    return cil.simulated(preset, bundle) if at_hand else None
 
 
 def _flat(table: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -3,14 +3,15 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
 from xnoreplay.flow.datasets import user_files
-from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.progress import Progress, default
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.scenario import max_pixel
+from xnoreplay.spec.scenario import ScenarioSpec, max_pixel
 
 RANDOM = "random"
 RANDOM_IMAGES = 400
@@ -28,11 +29,13 @@ class Dataset:
     images: np.ndarray
     labels: np.ndarray
     is_test: np.ndarray
+    greatest: int | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def max_pixel(self) -> int:
         """The greatest value a pixel may have."""
-        return max_pixel(self.name)
+        return max_pixel(self.name) if self.greatest is None else self.greatest
 
     @property
     def train_images(self) -> np.ndarray:
@@ -85,31 +88,79 @@ def load(
     return replace(loaded, images=reduce(loaded.images, image_shape))
 
 
-def of_preset(preset: Preset) -> Dataset:
-    """The data set of a preset's scenario, as its network takes it; raises as `load` does.
+def of_preset(preset: Preset, progress: Progress | None = None) -> Dataset:
+    """The data set of a preset's scenario, as its network takes it.
 
     The data set `random` is made for any network: random bytes with labels in turn, to check a
-    spec before there are images for it.
+    spec before there are images for it. A user's own is converted at its first use, and its notes are shown then.
+    Of each new class only the first `shots` training samples are in it, where the scenario has `shots`.
+
+    Parameters
+    ----------
+    preset : Preset
+    progress : Progress, optional
+        Shows the conversion; the terminal does without it.
 
     Raises
     ------
     SpecError
-        Also where the scenario has more classes than the data set.
+        Also where the scenario has more classes than the data set, or other names for them.
+    XnoreplayError
+        As `load`.
     """
-    if preset.scenario.dataset == RANDOM:
-        images = max(
-            RANDOM_IMAGES, TEST_STRIDE * preset.scenario.classes
-        )  # one to test of each class
-        return _random(preset.network.image_shape, preset.scenario.classes, images)
     scenario = preset.scenario
-    dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
+    if scenario.dataset == RANDOM:
+        images = max(RANDOM_IMAGES, TEST_STRIDE * scenario.classes)  # one to test of each class
+        return _random(preset.network.image_shape, scenario.classes, images)
+    if scenario.source is not None:
+        dataset = _own(preset, progress or default())
+    else:
+        dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
     classes = int(dataset.labels.max()) + 1
-    if preset.scenario.classes > classes:
+    if scenario.classes > classes or int(scenario.order.max()) >= classes:
         raise SpecError(
             f"classes of the scenario must be at most the {classes} of data set "
-            f"{dataset.name!r}, not {preset.scenario.classes}"
+            f"{dataset.name!r}, not {max(scenario.classes, int(scenario.order.max()) + 1)}"
         )
-    return dataset
+    return _few_shots(scenario, dataset)
+
+
+def _few_shots(scenario: ScenarioSpec, dataset: Dataset) -> Dataset:
+    if not scenario.shots:
+        return dataset
+    kept = dataset.is_test.copy()
+    train = np.flatnonzero(~dataset.is_test)
+    classes = scenario.chip_classes(dataset.labels[train])
+    kept[train[scenario.seen_in_training(classes)]] = True
+    arrays = {n: getattr(dataset, n)[kept] for n in ("images", "labels", "is_test")}
+    return replace(dataset, **arrays)
+
+
+def _own(preset: Preset, progress: Progress) -> Dataset:
+    """A user's own data set, converted once."""
+    from xnoreplay.flow.datasets import own
+
+    scenario, shape = preset.scenario, preset.network.image_shape
+    assert scenario.source is not None
+    found = own.listing(Path(scenario.source.path))
+    names = scenario.class_names
+    if names and names != found.classes[: len(names)]:
+        first = next(i for i, n in enumerate(names) if n != (*found.classes, *names)[i])
+        raise SpecError(
+            f"class_names must be the classes of {scenario.source.path} in their order, but number {first} is "
+            f"{names[first]!r} where the data set has {dict(enumerate(found.classes)).get(first)!r}"
+        )
+    made = own.prepare(found, scenario.source.pixels, shape, progress)
+    greatest = scenario.source.pixels.greatest
+    return Dataset(scenario.dataset, made.images, found.labels, found.is_test, greatest, made.notes)
+
+
+def stamp(preset: Preset) -> str | None:
+    """What changes with the files of a user's own data set; None for one that is known by its name."""
+    from xnoreplay.flow.datasets import own
+
+    source = preset.scenario.source
+    return own.listing(Path(source.path)).stamp if source else None
 
 
 def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
@@ -129,7 +180,8 @@ def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM
 
 def is_missing(preset: Preset) -> bool:
     """Whether `of_preset_or_random` would take random images in place of a preset's data set."""
-    return preset.scenario.dataset in FROM_USERS and not os.environ.get(user_files.VARIABLE)
+    known = preset.scenario.source is None and preset.scenario.dataset in FROM_USERS
+    return known and not os.environ.get(user_files.VARIABLE)
 
 
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:

@@ -108,7 +108,10 @@ def of_scenario(preset: Preset, stored: LatentSet) -> Latents:
     """
     scenario = preset.scenario
     classes = scenario.chip_classes(stored.labels)
-    train, test = (classes >= 0) & ~stored.is_test, (classes >= 0) & stored.is_test
+    test = (classes >= 0) & stored.is_test
+    train = np.zeros(len(classes), bool)
+    given = np.flatnonzero(~stored.is_test)
+    train[given] = scenario.seen_in_training(classes[given])
     for kind, chosen in (("training", train), ("test", test)):
         counts = np.bincount(classes[chosen], minlength=scenario.classes)
         if not counts.all():
@@ -215,7 +218,7 @@ def everything(scenario: ScenarioSpec, latents: Latents) -> int:
 def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
     """The same rule on new classes alone, nothing remembered: the lower bound."""
     scenario = preset.scenario
-    staging = latents.largest_class * scenario.step
+    staging = latents.largest_class * scenario.most_new_classes
     target = dataclasses.replace(preset.target, replay="stored", staging_capacity=staging)
     learner = power_on(target, bundle, seed)
 

@@ -269,6 +269,8 @@ def configs(settings: Settings) -> dict[str, dict]:
         "explore": {"sweep": settings.sweep or space.default(preset)},
     }
     common: dict = {"preset": presets.to_dict(preset)}
+    if preset.scenario.source is not None:
+        common["data"] = registry.stamp(preset)
     return {
         name: common | settings.of_step(name) | further.get(name, {})
         for name in steps(source.kind == "training")

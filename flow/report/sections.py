@@ -127,7 +127,7 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
                 "scenario",
                 (
                     f"{scenario.dataset}: {scenario.base} classes, then {scenario.tasks} "
-                    f"sessions of {scenario.step}"
+                    f"sessions of {scenario.step_text}"
                 ),
             ],
         ],

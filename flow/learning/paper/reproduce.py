@@ -156,7 +156,7 @@ def rows(
             lines.append(Row(table, label, variant, preset, read_off.get(megabits, "")))
     rest = preset.scenario.classes - preset.scenario.base
     for size in dict.fromkeys((preset.scenario.step, 10, 2)):
-        if rest % size:
+        if isinstance(size, tuple) or rest % size:
             continue
         other = presets.vary(preset, "scenario", step=size)
         for rule in systems.RULES:
