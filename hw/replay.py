@@ -1,6 +1,6 @@
 """The replay memory's policy: insertion, eviction, admission, and the order of an epoch."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -107,6 +107,20 @@ class ReplayUnit(wiring.Component):
             }
             | staging
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        load = self.phase == self.plan.phases.index("load")
+        return {
+            "learn.samples": self.loading,
+            "learn.minibatches": self.done & self.loaded & load,
+            "replay.evictions": self.evicted,
+            "replay.insertions": self.inserted,
+            "replay.refusals": self.refused,
+            "epoch.samples": self.hit,
+            "replay.count.reads": self.count_read,
+            "replay.count.writes": self.count_write,
+        }
 
     def elaborate(self, _platform):
         m = Module()

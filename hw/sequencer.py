@@ -1,6 +1,6 @@
 """The sequencer: which operation runs, and which follows."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -41,6 +41,10 @@ class Sequencer(wiring.Component):
                 "busy": Out(1),
             }
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        return {"cycles": self.busy}
 
     def elaborate(self, _platform):
         m = Module()

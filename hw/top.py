@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.host import axi
 from xnoreplay.hw.host.counters import Counters
-from xnoreplay.hw.host.host import Host, identifier
+from xnoreplay.hw.host.host import Host
 from xnoreplay.hw.inference import array
 from xnoreplay.hw.inference.conv_back import ConvolutionBack
 from xnoreplay.hw.inference.conv_front import ConvolutionFront
@@ -15,15 +15,14 @@ from xnoreplay.hw.inference.lgap import Lgap
 from xnoreplay.hw.inference.thermometer import Thermometer
 from xnoreplay.hw.learning.classifier import ClassifierRam
 from xnoreplay.hw.learning.unit import LearningUnit
-from xnoreplay.hw.parts.arithmetic import times, tree_sum
 from xnoreplay.hw.parts.clear import Clearing
 from xnoreplay.hw.parts.lfsr import DrawRegister
 from xnoreplay.hw.parts.memory import Ram
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.hw.sequencer import Sequencer
-from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import HOST_MEMORIES, Command, counters
+from xnoreplay.spec.registers import Command, counters
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 
@@ -83,8 +82,7 @@ class Chip(wiring.Component):
         self.rams = {
             memory.name: Ram(memory.depth, memory.width, memory.granule)
             for memory in plan.memories
-            if memory.name in HOST_MEMORIES
-            and memory.name not in ("thermometer.threshold", "cls.top", "replay.count")
+            if not memory.declaration.unit and memory.declaration.kind is Kind.RAM
         }
         m.submodules.cls_top = self.cls = ClassifierRam(plan)
         for name, ram in self.rams.items():
@@ -354,11 +352,13 @@ class Chip(wiring.Component):
         """Registers, windows and the pixel stream."""
         host = self.host
         axi.forward(m, self, host)
-        for name, ram in self.rams.items():
-            self.wire_window(m, host.port(name), ram.host)
-        self.wire_window(m, host.port("thermometer.threshold"), self.thermometer.host)
-        self.wire_window(m, host.port("cls.top"), self.cls.host)
-        self.wire_window(m, host.port("replay.count"), self.replay.count_host)
+        ports = {name: ram.host for name, ram in self.rams.items()} | {
+            "thermometer.threshold": self.thermometer.host,
+            "cls.top": self.cls.host,
+            "replay.count": self.replay.count_host,
+        }
+        for name, port in ports.items():
+            self.wire_window(m, host.port(name), port)
         m.d.comb += [
             self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
             self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
@@ -387,50 +387,26 @@ class Chip(wiring.Component):
         ]
 
     def build_counters(self, m):
-        """Every strobe and event, counted."""
-        target, array, replay = self.plan.target, self.array, self.replay
-        lanes = tree_sum(list(array.x.lanes)) if target.lanes > 1 else array.x.lanes
-        # Lanes times taps, as shifted words.
-        taps = tree_sum([Mux(bit, array.x.taps << i, 0) for i, bit in enumerate(Value.cast(lanes))])
-        xnor, conjoin = array.x_valid & ~array.conjoin, array.x_valid & array.conjoin
-        whole = array.wtaps == (1 << TAPS) - 1
-        written = tree_sum(list(array.wlanes)) if target.lanes > 1 else array.wlanes
-        events = {
-            "cycles": self.sequencer.busy,
-            "input.stalls": self.thermometer.stall,
-            "images": self.thermometer.done,
-            "array.beats": array.x_valid,
-            "array.taps": Mux(xnor, taps, 0),
-            "array.nodes": Mux(conjoin, times(lanes, target.segment), 0),
-            "lane.file.tap_writes": Mux(whole, 0, written),
-            "learn.samples": replay.loading,
-            "learn.minibatches": replay.done
-            & replay.loaded
-            & (self.sequencer.phase == self.plan.phases.index("load")),
-            "replay.evictions": replay.evicted,
-            "replay.insertions": replay.inserted,
-            "replay.refusals": replay.refused,
-            "epoch.samples": replay.hit,
-            "line.row0.reads": self.front.move,
-            "line.row0.writes": self.front.move,
-            "line.row1.reads": self.front.move,
-            "line.row1.writes": self.front.move,
-            "lane.file.reads": Mux(array.x_valid, lanes, 0),
-            "lane.file.writes": array.wlanes.any() & whole,
-            "pool.row.reads": self.back.pool_read,
-            "pool.row.writes": self.back.pool_write,
-            "replay.count.reads": replay.count_read | self.learning.count_read,
-            "replay.count.writes": replay.count_write,
-        }
+        """Every counter adds what the units say."""
+        events: dict[str, Value] = {}
+        for unit in (
+            self.sequencer,
+            self.thermometer,
+            self.front,
+            self.array,
+            self.back,
+            self.replay,
+            self.learning,
+            self.cls,
+        ):
+            events |= unit.events()
         for name, ram in self.rams.items():
-            events[f"{name}.reads"] = ram.ren
-            events[f"{name}.writes"] = ram.wen.any()
+            events |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
+        events["replay.count.reads"] |= self.learning.count_read
         events["replay.label.writes"] &= ~self.clearing.active  # a reset's work counts nowhere
-        events |= {name: self.learning.event(name) for name in self.learning.event_bits}
-        first, second = self.cls.wen
-        events["cls.top.reads"] = tree_sum(list(self.cls.ren))
-        events["cls.top.writes"] = first.any() + second.any()
         names = counters(self.plan.memories)
+        if missing := [name for name in names if name not in events]:
+            raise ValueError(f"a unit of the chip must count {missing[0]!r}, but none does")
         widths = {name: len(Value.cast(events[name])) for name in names}
         m.submodules.counters = self.counters = unit = Counters(widths)
         for name in names:

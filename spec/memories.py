@@ -1,11 +1,29 @@
-"""Every memory of the chip: named, sized and counted."""
+"""Every memory of the chip, declared once: size, role, window, counters, place in simulator and Verilog.
 
+A memory is added by one member of `Mem`; the unit that uses it is written beside. Its storage in the simulator,
+its counters, its window on the host's port, its instance where the chip's top holds it, its name in traces and
+waveforms, its rows of an estimate and of the generated documents all follow from the member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING
 
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.network import COPIES, NetworkSpec
 from xnoreplay.spec.target import TargetSpec
+
+if TYPE_CHECKING:
+    from xnoreplay.spec.plan import Plan
+
+
+def identifier(name: str) -> str:
+    """A memory's or counter's name as instances and signals are called: with underscores for dots."""
+    return name.replace(".", "_")
 
 
 @dataclass(frozen=True)
@@ -38,157 +56,408 @@ class Memory:
 
     @property
     def bits(self) -> int:
+        """Bits of all instances."""
         return self.depth * self.width * self.count
 
+    @property
+    def declaration(self) -> Declaration:
+        """The entry of `Mem` that this memory has its size from."""
+        return DECLARATIONS[self.name]
 
-def memory_map(plan) -> tuple[Memory, ...]:
-    """All memories of a plan, in the order in which a sample meets them."""
-    net, target, replay = plan.network, plan.target, plan.replay
-    word, window, lanes = target.channels, target.window, target.lanes
-    maps = [0, 0]
-    maps[0] = plan.input.pixels * plan.input.words
-    for op in plan.convolutions:
-        pixels = op.pixels // 4 if op.pool else op.pixels
-        side = 1 - op.index % 2
-        maps[side] = max(maps[side], pixels * op.destination_words)
-    row = max(op.row for op in plan.convolutions)
+
+class Storage(Enum):
+    """How the simulator keeps a row of a memory."""
+
+    PACKED = "packed"  # its bits, low bits first, in as few uint64s as hold them
+    TAPS = "taps"  # nine words of G bits, each in uint64s of its own, so that a tap is an index
+    INTEGER = "integer"  # one int64: a label, a count, a threshold
+
+
+class Kind(Enum):
+    """What a memory is in the Verilog, which decides how a test bench finds its rows and strobes."""
+
+    RAM = "ram"  # `hw.parts.memory.Ram`: a word follows its address by one cycle
+    FILE = "file"  # `hw.parts.memory.RegisterFile`: a word comes with its address
+    BANKS = "banks"  # one Ram for each of `Memory.count`, named bank0, bank1 and so on
+    PLANES = "planes"  # `hw.parts.memory.PlaneRam`: one Ram for each bit-plane of a row
+    PLANE_BANKS = "plane banks"  # `hw.parts.memory.PlaneBanks`
+    CLASSIFIER = (
+        "classifier"  # `hw.learning.classifier.ClassifierRam`: one Ram for each weight copy
+    )
+    LANES = "lanes"  # register files of the array's lanes
+    REGISTERS = "registers"  # a register for each row
+
+
+@dataclass(frozen=True)
+class Size:
+    """Words of an instance, bits of a word, instances, and bits of a write enable (0: the whole word)."""
+
+    depth: int
+    width: int
+    count: int = 1
+    granule: int = 0
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """Everything that is true of a memory of any plan.
+
+    Parameters
+    ----------
+    name : str
+        Dotted, as files, reports and traces name the memory.
+    role : str
+        See `Memory`.
+    size : function of Plan
+        `Size` of the memory in a plan, or None where the plan has no such memory.
+    unit : str
+        Instance that holds the memory, as a dotted path below the chip's top; empty for the top itself. There the
+        memory is an instance by its own name, with underscores for dots.
+    kind : Kind
+    storage : Storage
+    banked : bool
+        The first index of the simulator's array is the instance.
+    window : int, optional
+        Place of the memory's window in the host's address map, see `spec.registers`; None where the host does not
+        reach the memory. Windows are numbered from 0 without a gap, and keep their numbers.
+    read_only : bool
+        The window answers a write with SLVERR.
+    stales : bool
+        A write by the host sets STALE of STATUS.
+    scratch : bool
+        Every command that uses the memory writes it first, so a snapshot leaves it out.
+    counted : bool
+        The chip has a counter of its reads and one of its writes.
+    traced : bool
+        A trace shows its strobes.
+    learning : bool
+        Only on-chip retraining touches it.
+    """
+
+    name: str
+    role: str
+    size: Callable[[Plan], Size | None]
+    unit: str = ""
+    kind: Kind = Kind.RAM
+    storage: Storage = Storage.PACKED
+    banked: bool = False
+    window: int | None = None
+    read_only: bool = False
+    stales: bool = False
+    scratch: bool = False
+    counted: bool = True
+    traced: bool = True
+    learning: bool = False
+
+    @property
+    def path(self) -> str:
+        """Instance of the memory, as a dotted path below the chip's top."""
+        own = identifier(self.name)
+        return f"{self.unit}.{own}" if self.unit else own
+
+    def memory(self, plan: Plan) -> Memory | None:
+        """The memory in a plan, or None where the plan has no such memory."""
+        size = self.size(plan)
+        if size is None:
+            return None
+        return Memory(
+            self.name, self.role, size.depth, size.width, size.count, size.granule, self.learning
+        )
+
+
+def _feature_map(side: int) -> Callable[[Plan], Size]:
+    """Size of act.ping (side 0) or act.pong (side 1): the largest map that is written to that side."""
+
+    def size(plan: Plan) -> Size:
+        depths = [plan.input.pixels * plan.input.words if side == 0 else 0]
+        depths += [
+            (op.pixels // 4 if op.pool else op.pixels) * op.destination_words
+            for op in plan.convolutions
+            if 1 - op.index % 2 == side
+        ]
+        return Size(max(depths), plan.target.channels, granule=plan.target.lanes)
+
+    return size
+
+
+def _line(plan: Plan) -> Size:
+    return Size(max(op.row for op in plan.convolutions), plan.target.channels)
+
+
+def _pool(plan: Plan) -> Size | None:
     pooled = [op.width // 2 for op in plan.convolutions if op.pool]
-    fe_words = plan.latent.weight_base + plan.latent.rows * plan.latent.beats
-    cls_words = plan.output.weight_base + net.classes * COPIES * plan.output.beats
-    memories = [
-        Memory("weights.fe", "weights", fe_words, window),
-        Memory("weights.lgap", "weights", plan.lgap.words * plan.lgap.pixels, word),
-        Memory("cls.top", "weights", cls_words, window, granule=target.segment),
-        Memory("act.ping", "feature maps", maps[0], word, granule=lanes),
-        Memory("act.pong", "feature maps", maps[1], word, granule=lanes),
-        Memory("act.latent", "feature maps", replay.words, word),
-        Memory("line.row0", "buffers", row, word),
-        Memory("line.row1", "buffers", row, word),
-        Memory("lane.file", "buffers", plan.slots, window, lanes, granule=word),
-    ]
-    if pooled:
-        memories.append(Memory("pool.row", "buffers", max(pooled), lanes))
-    memories += remembered(net, target)
-    memories.append(Memory("thermometer.threshold", "tables", plan.input.channels, 8))
-    return tuple(memories + _learning(plan))
+    return Size(max(pooled), plan.target.lanes) if pooled else None
+
+
+def _label_bits(net: NetworkSpec) -> int:
+    return max(1, (net.classes - 1).bit_length())
+
+
+def _staged(depth: int, width: int) -> Size | None:
+    """Size of a part of the staging memory, which has no words where nothing is staged."""
+    return Size(depth, width) if depth else None
+
+
+def _output_low(plan: Plan) -> Size | None:
+    """Low proxy bits of the output rows: two halves, of latent and of hidden inputs, in whole segments."""
+    net, segment = plan.network, plan.target.segment
+    low = plan.rule.low_bits * plan.rule.proxies_per_pair
+    spans = -(-net.latent // segment) + -(-net.hidden // segment)
+    return Size(net.classes * spans, segment * low) if low else None
+
+
+def _of_hidden(size: Callable[[Plan], Size]) -> Callable[[Plan], Size | None]:
+    """Size of a memory that a chip has where its hidden layer learns."""
+    return lambda plan: size(plan) if plan.target.hidden_learns else None
+
+
+def _bank(plan: Plan) -> Size:
+    """A column for each word of latent and hidden bits, and those of the output rows that an error goes back through."""
+    net, target = plan.network, plan.target
+    hidden = -(-net.hidden // target.channels)
+    columns = plan.replay.words + hidden
+    if target.hidden_learns:
+        columns += -(-net.classes // target.batch) * COPIES * hidden
+    return Size(columns, target.channels, target.batch)
+
+
+def _deltas(values: Callable[[Plan], int]) -> Callable[[Plan], Size]:
+    """Bit-planes of deltas, one row of B bits for each bit of so many values."""
+    return lambda plan: Size(values(plan) * plan.rule.delta_bits, plan.target.batch, granule=1)
+
+
+class Mem(IntEnum):
+    """All memories, in the order of counters, traces and memory maps; a member's value is its number in that order.
+
+    The member's name in lower case is the field of the simulator's arrays, `sim.common.state`.
+    """
+
+    declaration: Declaration
+
+    def __new__(cls, declaration: Declaration) -> Mem:
+        """Number the member by its place."""
+        member = int.__new__(cls, len(cls.__members__))
+        member._value_ = len(cls.__members__)
+        member.declaration = declaration
+        return member
+
+    WEIGHTS_FE = Declaration(
+        "weights.fe",
+        "weights",
+        lambda p: Size(p.latent.weight_base + p.latent.rows * p.latent.beats, p.target.window),
+        storage=Storage.TAPS,
+        window=0,
+    )
+    WEIGHTS_LGAP = Declaration(
+        "weights.lgap",
+        "weights",
+        lambda p: Size(p.lgap.words * p.lgap.pixels, p.target.channels),
+        window=1,
+    )
+    CLS_TOP = Declaration(
+        "cls.top",
+        "weights",
+        lambda p: Size(
+            p.output.weight_base + p.network.classes * COPIES * p.output.beats,
+            p.target.window,
+            granule=p.target.segment,
+        ),
+        kind=Kind.CLASSIFIER,
+        storage=Storage.TAPS,
+        window=2,
+    )
+    PING = Declaration("act.ping", "feature maps", _feature_map(0), window=3, scratch=True)
+    PONG = Declaration("act.pong", "feature maps", _feature_map(1), window=4, scratch=True)
+    LATENT = Declaration(
+        "act.latent",
+        "feature maps",
+        lambda p: Size(p.replay.words, p.target.channels),
+        window=5,
+        scratch=True,
+    )
+    ROW0 = Declaration("line.row0", "buffers", _line, unit="front.line_buffer", traced=False)
+    ROW1 = Declaration("line.row1", "buffers", _line, unit="front.line_buffer", traced=False)
+    LANE_FILE = Declaration(
+        "lane.file",
+        "buffers",
+        lambda p: Size(p.slots, p.target.window, p.target.lanes, granule=p.target.channels),
+        unit="array",
+        kind=Kind.LANES,
+        storage=Storage.TAPS,
+        banked=True,
+    )
+    POOL_ROW = Declaration("pool.row", "buffers", _pool, unit="back", kind=Kind.FILE, traced=False)
+    REPLAY_LATENT = Declaration(
+        "replay.latent",
+        "replay",
+        lambda p: Size(p.replay.capacity * p.replay.words, p.target.channels),
+        window=6,
+    )
+    REPLAY_LABEL = Declaration(
+        "replay.label",
+        "replay",
+        lambda p: Size(p.replay.capacity, _label_bits(p.network) + 1),
+        storage=Storage.INTEGER,
+        window=7,
+        stales=True,
+    )
+    REPLAY_COUNT = Declaration(
+        "replay.count",
+        "tables",
+        lambda p: Size(p.network.classes, p.replay.capacity.bit_length()),
+        unit="replay",
+        kind=Kind.FILE,
+        storage=Storage.INTEGER,
+        window=13,
+        read_only=True,
+        traced=False,
+    )
+    STAGING_LATENT = Declaration(
+        "staging.latent",
+        "staging",
+        lambda p: _staged(p.replay.staging * p.replay.words, p.target.channels),
+        window=8,
+    )
+    STAGING_LABEL = Declaration(
+        "staging.label",
+        "staging",
+        lambda p: _staged(p.replay.staging, _label_bits(p.network)),
+        storage=Storage.INTEGER,
+        window=9,
+        stales=True,
+    )
+    THRESHOLD = Declaration(
+        "thermometer.threshold",
+        "tables",
+        lambda p: Size(p.input.channels, 8),
+        unit="thermometer",
+        kind=Kind.REGISTERS,
+        storage=Storage.INTEGER,
+        window=10,
+        counted=False,
+        traced=False,
+    )
+    CLS_LOW = Declaration("cls.low", "proxies", _output_low, window=11, learning=True)
+    HIDDEN_LOW = Declaration(
+        "cls.hidden_low",
+        "proxies",
+        _of_hidden(
+            lambda p: Size(
+                p.network.hidden * -(-p.network.latent // p.target.segment),
+                p.target.segment * (p.rule.proxy_bits - 1),
+            )
+        ),
+        window=12,
+        learning=True,
+    )
+    BANK = Declaration(
+        "batch.bank",
+        "minibatch",
+        _bank,
+        unit="learning",
+        kind=Kind.BANKS,
+        banked=True,
+        learning=True,
+    )
+    BATCH_LABEL = Declaration(
+        "batch.label",
+        "minibatch",
+        lambda p: Size(p.target.batch, _label_bits(p.network)),
+        unit="learning",
+        storage=Storage.INTEGER,
+        learning=True,
+    )
+    MASK = Declaration(
+        "batch.mask",
+        "minibatch",
+        _of_hidden(
+            lambda p: Size(
+                p.network.hidden, p.target.batch, granule=min(p.target.lanes, p.target.batch)
+            )
+        ),
+        unit="learning",
+        learning=True,
+    )
+    LOGIT = Declaration(
+        "batch.logit",
+        "minibatch",
+        lambda p: Size(
+            -(-p.target.batch // p.target.lanes) * p.network.classes,
+            p.target.lanes * (p.output.offset.bit_length() + 1),
+        ),
+        unit="learning",
+        learning=True,
+    )
+    DELTA = Declaration(
+        "batch.delta",
+        "minibatch",
+        _deltas(lambda p: p.network.classes),
+        unit="learning",
+        kind=Kind.PLANES,
+        learning=True,
+    )
+    CLASS_DELTA = Declaration(
+        "batch.class_delta",
+        "minibatch",
+        _of_hidden(_deltas(lambda p: p.target.batch * -(-p.network.classes // p.target.batch))),
+        unit="learning",
+        kind=Kind.PLANE_BANKS,
+        learning=True,
+    )
+    HIDDEN_DELTA = Declaration(
+        "batch.hidden_delta",
+        "minibatch",
+        _of_hidden(_deltas(lambda p: p.network.hidden)),
+        unit="learning",
+        kind=Kind.PLANES,
+        learning=True,
+    )
+    INVERSE = Declaration(
+        "table.inverse",
+        "tables",
+        lambda p: Size(p.network.classes, (p.network.classes << BALANCE_BITS).bit_length()),
+        unit="learning.balance",
+        kind=Kind.FILE,
+        storage=Storage.INTEGER,
+        learning=True,
+    )
+    WEIGHT = Declaration(
+        "table.weight",
+        "tables",
+        lambda p: Size(p.network.classes, (p.network.classes << 4).bit_length()),
+        unit="learning",
+        storage=Storage.INTEGER,
+        learning=True,
+    )
+
+
+DECLARATIONS = {mem.declaration.name: mem.declaration for mem in Mem}
+"""Declarations by the memory's name, in the order of `Mem`."""
+
+
+def memory_map(plan: Plan) -> tuple[Memory, ...]:
+    """All memories of a plan, in the order of `Mem`."""
+    found = (declaration.memory(plan) for declaration in DECLARATIONS.values())
+    return tuple(memory for memory in found if memory is not None)
 
 
 def remembered(net: NetworkSpec, target: TargetSpec) -> list[Memory]:
-    """What is kept of samples: the replay memory, of either way of replay, and staging.
+    """What a chip with generative replay keeps of samples, which the reference has and no plan yet.
 
-    With generative replay a word of G channels has one bit of each channel's mean, or of its counter.
+    A word of G channels has one bit of each channel's mean, or of its counter.
     """
     word, words = target.channels, -(-net.latent // target.channels)
-    label = max(1, (net.classes - 1).bit_length())
-    if target.replay == "generative":
-        count = target.replay_components
-        memories = [
-            Memory("replay.mean", "replay", net.classes * count * words * target.mean_bits, word),
-            Memory("replay.share", "replay", net.classes * count, SHARE_BITS),
-            Memory("fit.count", "replay", count * words * SHARE_BITS, word),
-        ]
-    else:
-        capacity = target.replay_capacity
-        memories = [
-            Memory("replay.latent", "replay", capacity * words, word),
-            Memory("replay.label", "replay", capacity, label + 1),
-            Memory("replay.count", "tables", net.classes, capacity.bit_length()),
-        ]
-    staging = target.staging_capacity
+    count, staging = target.replay_components, target.staging_capacity
+    memories = [
+        Memory("replay.mean", "replay", net.classes * count * words * target.mean_bits, word),
+        Memory("replay.share", "replay", net.classes * count, SHARE_BITS),
+        Memory("fit.count", "replay", count * words * SHARE_BITS, word),
+    ]
     if staging:
+        most = min(staging, target.staged_per_class)
         memories += [
             Memory("staging.latent", "staging", staging * words, word),
-            Memory("staging.label", "staging", staging, label),
+            Memory("staging.label", "staging", staging, _label_bits(net)),
+            Memory("staging.count", "tables", net.classes, most.bit_length()),
         ]
-        if target.replay == "generative":
-            most = min(staging, target.staged_per_class)
-            memories.append(Memory("staging.count", "tables", net.classes, most.bit_length()))
     return memories
-
-
-def _learning(plan) -> list[Memory]:
-    """Memories that only retraining touches: low proxy bits, the minibatch, tables."""
-    net, target, rule = plan.network, plan.target, plan.rule
-    word, batch, segment = target.channels, target.batch, target.segment
-    spans = -(-net.latent // segment) + -(-net.hidden // segment)
-    low = rule.low_bits * rule.proxies_per_pair
-    memories = []
-    if low:
-        memories.append(
-            Memory("cls.low", "proxies", net.classes * spans, segment * low, learning=True)
-        )
-    hidden_words = -(-net.hidden // word)
-    columns = plan.replay.words + hidden_words
-    if target.hidden_learns:
-        columns += -(-net.classes // batch) * COPIES * hidden_words
-        memories.append(
-            Memory(
-                "cls.hidden_low",
-                "proxies",
-                net.hidden * -(-net.latent // segment),
-                segment * (rule.proxy_bits - 1),
-                learning=True,
-            )
-        )
-        memories.append(
-            Memory(
-                "batch.mask",
-                "minibatch",
-                net.hidden,
-                batch,
-                granule=min(target.lanes, batch),
-                learning=True,
-            )
-        )
-        memories.append(
-            Memory(
-                "batch.hidden_delta",
-                "minibatch",
-                net.hidden * rule.delta_bits,
-                batch,
-                granule=1,
-                learning=True,
-            )
-        )
-        memories.append(
-            Memory(
-                "batch.class_delta",
-                "minibatch",
-                batch * -(-net.classes // batch) * rule.delta_bits,
-                batch,
-                granule=1,
-                learning=True,
-            )
-        )
-    logit = plan.output.offset.bit_length() + 1
-    weight = (net.classes << 4).bit_length()
-    return [
-        *memories,
-        Memory("batch.bank", "minibatch", columns, word, batch, learning=True),
-        Memory(
-            "batch.label", "minibatch", batch, max(1, (net.classes - 1).bit_length()), learning=True
-        ),
-        Memory(
-            "batch.logit",
-            "minibatch",
-            -(-batch // target.lanes) * net.classes,
-            target.lanes * logit,
-            learning=True,
-        ),
-        Memory(
-            "batch.delta",
-            "minibatch",
-            net.classes * rule.delta_bits,
-            batch,
-            granule=1,
-            learning=True,
-        ),
-        Memory(
-            "table.inverse",
-            "tables",
-            net.classes,
-            (net.classes << BALANCE_BITS).bit_length(),
-            learning=True,
-        ),
-        Memory("table.weight", "tables", net.classes, weight, learning=True),
-    ]

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.events import Event
+from xnoreplay.spec.memories import DECLARATIONS, Memory
 
 ID = 0x584E5250  # "XNRP"
 WINDOW_SHIFT = 24
@@ -66,28 +67,19 @@ class Status(IntEnum):
 STALE_COMMANDS = (Command.INFER, Command.RESTORE)
 """Commands that are taken while the counts do not follow from the labels."""
 
-HOST_MEMORIES = (
-    "weights.fe",
-    "weights.lgap",
-    "cls.top",
-    "act.ping",
-    "act.pong",
-    "act.latent",
-    "replay.latent",
-    "replay.label",
-    "staging.latent",
-    "staging.label",
-    "thermometer.threshold",
-    "cls.low",
-    "cls.hidden_low",
-    "replay.count",
-)
-"""Memories the host reads while the chip is idle, and writes but for those of `READ_ONLY`."""
+_BY_WINDOW = {d.window: d.name for d in DECLARATIONS.values() if d.window is not None}
+HOST_MEMORIES = tuple(_BY_WINDOW[i] for i in range(len(_BY_WINDOW)))
+"""Memories the host reads while the chip is idle, and writes but for those of `READ_ONLY`; a name's place is the
+number of its window."""
 
-READ_ONLY = ("replay.count",)
+READ_ONLY = tuple(d.name for d in DECLARATIONS.values() if d.read_only)
 """Memories whose window answers a write with SLVERR: the chip counts the labels itself."""
 
-STALES = ("replay.label", "staging.label", Register.SEEN, Register.STAGED)
+STALES = (
+    *(d.name for d in DECLARATIONS.values() if d.stales),
+    Register.SEEN,
+    Register.STAGED,
+)
 """Memories, by name, and registers whose write by the host sets STALE of STATUS: replay.count may then be
 other than the labels say. A RESTORE clears it when it comes to its end without refusing a label."""
 
@@ -137,68 +129,17 @@ def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
     }
 
 
-_STROBED = (
-    "weights.fe",
-    "weights.lgap",
-    "cls.top",
-    "act.ping",
-    "act.pong",
-    "act.latent",
-    "line.row0",
-    "line.row1",
-    "lane.file",
-    "pool.row",
-    "replay.latent",
-    "replay.label",
-    "replay.count",
-    "staging.latent",
-    "staging.label",
-    "cls.low",
-    "cls.hidden_low",
-    "batch.bank",
-    "batch.label",
-    "batch.mask",
-    "batch.logit",
-    "batch.delta",
-    "batch.class_delta",
-    "batch.hidden_delta",
-    "table.inverse",
-    "table.weight",
+_COUNTED = tuple(d.name for d in DECLARATIONS.values() if d.counted)
+COUNTERS = (
+    *(event.counter for event in Event),
+    *(f"{name}.{way}" for name in _COUNTED for way in ("reads", "writes")),
 )
-_EVENTS = (
-    "cycles",
-    "input.stalls",
-    "images",
-    "array.beats",
-    "array.taps",
-    "lane.file.tap_writes",
-    "replay.evictions",
-    "replay.insertions",
-    "replay.refusals",
-    "epoch.samples",
-    "learn.samples",
-    "learn.minibatches",
-    "learn.rows",
-    "learn.rows_skipped",
-    "learn.blocks",
-    "learn.blocks_skipped",
-    "learn.back.planes",
-    "learn.output.planes",
-    "learn.hidden.planes",
-    "learn.back.beats",
-    "learn.output.beats",
-    "learn.hidden.beats",
-    "array.nodes",
-)
-
-
-COUNTERS = (*_EVENTS, *(f"{n}.{way}" for n in _STROBED for way in ("reads", "writes")))
 """Names of the event counters of a chip that has every memory."""
 
 
 def counters(memories: tuple[Memory, ...]) -> tuple[str, ...]:
     """Names of the chip's event counters in the order of their registers."""
-    absent = set(_STROBED) - {m.name for m in memories}
+    absent = set(_COUNTED) - {m.name for m in memories}
     return tuple(n for n in COUNTERS if n.rpartition(".")[0] not in absent)
 
 

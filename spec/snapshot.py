@@ -23,8 +23,6 @@ from xnoreplay.spec.target import GENERATIVE
 
 FORMAT = "xnoreplay-snapshot"
 VERSION = 1
-SCRATCH = ("act.ping", "act.pong", "act.latent")
-"""Windows on what every command that uses it writes first; a snapshot leaves them out."""
 COSTS = ("name", "clock_hz", "technology", "device_type")
 """Fields of a target that decide neither memories nor the rule: chips that differ in them alone hold the
 same state."""
@@ -48,7 +46,7 @@ class Snapshot:
 
 def windows(plan: Plan) -> tuple[Window, ...]:
     """Windows that a host reads, in order; it writes those that are not `spec.registers.READ_ONLY`."""
-    return tuple(w for w in registers.windows(plan.memories) if w.memory.name not in SCRATCH)
+    return tuple(w for w in registers.windows(plan.memories) if not w.memory.declaration.scratch)
 
 
 def reads(plan: Plan) -> Iterator[int]:

@@ -6,30 +6,9 @@ that differs between two runs locates a fault; `first_difference` takes it apart
 
 from dataclasses import dataclass
 
-TRACED = (
-    "weights.fe",
-    "weights.lgap",
-    "cls.top",
-    "act.ping",
-    "act.pong",
-    "act.latent",
-    "lane.file",
-    "replay.latent",
-    "replay.label",
-    "staging.latent",
-    "staging.label",
-    "cls.low",
-    "cls.hidden_low",
-    "batch.bank",
-    "batch.label",
-    "batch.mask",
-    "batch.logit",
-    "batch.delta",
-    "batch.class_delta",
-    "batch.hidden_delta",
-    "table.inverse",
-    "table.weight",
-)
+from xnoreplay.spec.memories import DECLARATIONS
+
+TRACED = tuple(d.name for d in DECLARATIONS.values() if d.traced)
 """Memories whose strobes a trace shows, in the order in which a line shows them."""
 
 

@@ -12,12 +12,14 @@ from xnoreplay.flow.cost.memory_map import memory_map
 from xnoreplay.flow.cost.tables import gates, measured
 from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS, RECIPROCAL_BITS
 from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.events import Event
 from xnoreplay.spec.learning import P_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
 
 UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
+FREE = {event.counter for event in Event if event.free}  # counters that need no row of events.csv
 OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
 
 
@@ -170,12 +172,12 @@ def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[st
     rows = []
     for counter, count in counters.items():
         entries = [e for e in events if e["counter"] == counter]
-        if not entries and counter not in accesses:
+        if not entries and counter not in FREE | accesses:
             raise tables.CostError(
                 f"events.csv must have a cost for the counter {counter!r}, but has none"
             )
         for e in entries:
-            if e["cost"] and count:
+            if count:
                 cost = tables.logic(e["cost"], plan.target)
                 rows.append(_row(e["part"], counter, count, cost, worth[e["times"]]))
     return rows

@@ -8,12 +8,13 @@ cells in each cycle, and the bits that the memories of a run could move in a cyc
 from dataclasses import dataclass
 
 from xnoreplay.flow.cost.estimate import OPS_PER_CELL, cell_operations
-from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.memories import DECLARATIONS, Kind, Memory
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 
 ARRAY_ROLES = ("buffers",)
-PLANES = ("batch.delta", "batch.hidden_delta", "batch.class_delta")
+PLANES = tuple(d.name for d in DECLARATIONS.values() if d.kind in (Kind.PLANES, Kind.PLANE_BANKS))
+"""Memories of bit-planes, of which a write moves a row for each bit of a delta."""
 
 
 @dataclass(frozen=True)

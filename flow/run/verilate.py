@@ -26,6 +26,7 @@ from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.machine import cores
+from xnoreplay.spec.memories import identifier
 from xnoreplay.spec.reasons import reason
 from xnoreplay.spec.registers import COUNTERS, SEEN_REGISTERS
 
@@ -317,7 +318,7 @@ PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
     ("flat_rw", "xnoreplay_*", ("rows",)),
     ("flat_rw", "*thermometer", ("threshold*",)),
-    ("flat_rw", "*counters", tuple(name.replace(".", "_") for name in COUNTERS)),
+    ("flat_rw", "*counters", tuple(map(identifier, COUNTERS))),
     ("flat_rd", "*host", SEEN_REGISTERS),
     ("flat_rd", "*", ("ren", "raddr", "rbank", "rplane", "wen", "waddr", "wdata", "wvalue")),
     ("flat_rd", "*balance", ("inverse_read",)),

@@ -4,7 +4,7 @@ from amaranth.hdl import Module, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.host.host import identifier
+from xnoreplay.spec.memories import identifier
 from xnoreplay.spec.registers import COUNTER_BITS
 
 

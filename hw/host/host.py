@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.host import axi
 from xnoreplay.hw.parts.ports import HostPort
 from xnoreplay.spec import registers
-from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.memories import Memory, identifier
 from xnoreplay.spec.registers import (
     COUNTER_BITS,
     READ_ONLY,
@@ -22,11 +22,6 @@ from xnoreplay.spec.registers import (
 )
 
 CHUNK = 32  # bits of a row that one bus word carries
-
-
-def identifier(name: str) -> str:
-    """A memory's or counter's name as a member or instance is called."""
-    return name.replace(".", "_")
 
 
 class Host(wiring.Component):

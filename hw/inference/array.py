@@ -1,10 +1,10 @@
 """The binary array: L lanes of W one-bit cells, a popcount tree a lane, and taps on its nodes."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.parts.arithmetic import tree_sum
+from xnoreplay.hw.parts.arithmetic import times, tree_sum
 from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape
 from xnoreplay.spec.network import TAPS
@@ -228,6 +228,23 @@ class Array(wiring.Component):
             }
             | ({"early": Out(1)} if early else {})
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        works = tree_sum(list(self.x.lanes)) if self.lanes > 1 else self.x.lanes
+        # Lanes times taps, as shifted words.
+        taps = tree_sum([Mux(b, self.x.taps << i, 0) for i, b in enumerate(Value.cast(works))])
+        xnor, conjoin = self.x_valid & ~self.conjoin, self.x_valid & self.conjoin
+        whole = self.wtaps == (1 << TAPS) - 1
+        written = tree_sum(list(self.wlanes)) if self.lanes > 1 else self.wlanes
+        return {
+            "array.beats": self.x_valid,
+            "array.taps": Mux(xnor, taps, 0),
+            "array.nodes": Mux(conjoin, times(works, self.channels // self.fold), 0),
+            "lane.file.tap_writes": Mux(whole, 0, written),
+            "lane.file.reads": Mux(self.x_valid, works, 0),
+            "lane.file.writes": self.wlanes.any() & whole,
+        }
 
     def elaborate(self, _platform):
         m = Module()

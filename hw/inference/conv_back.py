@@ -1,6 +1,6 @@
 """Convolutions: skips, signs, pooling, and the write to the destination map."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -64,6 +64,10 @@ class ConvolutionBack(wiring.Component):
             }
             | skip
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        return {"pool.row.reads": self.pool_read, "pool.row.writes": self.pool_write}
 
     def elaborate(self, _platform):
         m = Module()

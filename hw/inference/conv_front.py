@@ -1,6 +1,6 @@
 """Convolutions: weights sit in the lane files while windows stream past."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -57,6 +57,11 @@ class ConvolutionFront(wiring.Component):
                 "move": Out(1),
             }
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        rows = ("line.row0", "line.row1")
+        return {f"{row}.{way}": self.move for row in rows for way in ("reads", "writes")}
 
     def elaborate(self, _platform):
         m = Module()

@@ -1,6 +1,6 @@
 """Pixels become thermometer bits and enter the first feature map."""
 
-from amaranth.hdl import Array, Cat, Module, Signal, unsigned
+from amaranth.hdl import Array, Cat, Module, Signal, Value, unsigned
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -33,6 +33,10 @@ class Thermometer(wiring.Component):
                 "host": In(HostPort(plan.input.channels, 8)),
             }
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        return {"input.stalls": self.stall, "images": self.done}
 
     def elaborate(self, _platform):
         m = Module()

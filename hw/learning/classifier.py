@@ -4,7 +4,7 @@ from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.arithmetic import times, tree_sum
 from xnoreplay.hw.parts.memory import Ram
 from xnoreplay.hw.parts.ports import HostPort, index_shape
 from xnoreplay.spec.network import COPIES
@@ -69,6 +69,14 @@ class ClassifierRam(wiring.Component):
                 "host": In(HostPort(memory.depth, memory.width)),
             }
         )
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        first, second = self.wen
+        return {
+            "cls.top.reads": tree_sum(list(self.ren)),
+            "cls.top.writes": first.any() + second.any(),
+        }
 
     def elaborate(self, _platform):
         m = Module()

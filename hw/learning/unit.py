@@ -1,10 +1,9 @@
 """The learning unit: everything that only retraining needs, and its memories."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.hw.host.host import identifier
 from xnoreplay.hw.inference.array import node_layout, operand_layout
 from xnoreplay.hw.learning.backprop import BackUnit
 from xnoreplay.hw.learning.balance import Balance
@@ -16,6 +15,7 @@ from xnoreplay.hw.parts.arithmetic import tree_sum
 from xnoreplay.hw.parts.memory import PlaneBanks, PlaneRam, Ram
 from xnoreplay.hw.parts.ports import BankPort, FilePort, index_shape, read_port, write_port
 from xnoreplay.spec.learning import DECAYS
+from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import PIPE_LATENCY, Plan
 
@@ -93,9 +93,13 @@ class LearningUnit(wiring.Component):
             | {f"add_{identifier(name)}": Out(bits) for name, bits in self.event_bits.items()}
         )
 
-    def event(self, name: str):
-        """What a counter of `event_bits` adds in a cycle."""
+    def event(self, name: str) -> Value:
+        """What this unit adds in a cycle to a counter of `event_bits`."""
         return getattr(self, f"add_{identifier(name)}")
+
+    def events(self) -> dict[str, Value]:
+        """What this unit adds to counters in a cycle, by the counter's name."""
+        return {name: self.event(name) for name in self.event_bits}
 
     def elaborate(self, _platform):
         m = Module()
@@ -130,7 +134,7 @@ class LearningUnit(wiring.Component):
         self.rams = {
             name: Ram(memory.depth, memory.width, memory.granule)
             for name, memory in present.items()
-            if name in ("batch.label", "batch.logit", "batch.mask", "table.weight")
+            if memory.declaration.unit == "learning" and memory.declaration.kind is Kind.RAM
         }
         units = self.plan.target.error_units
         self.plane_rams = {"batch.delta": PlaneRam(plan.network.classes, batch, bits, units)}

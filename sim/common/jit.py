@@ -20,7 +20,16 @@ ROOT = Path(__file__).parents[1]
 COMPILED = not numba.config.DISABLE_JIT
 CONSTANTS = [
     ROOT.parent / "spec" / f"{name}.py"
-    for name in ("replay", "generative", "learning", "plan", "learning_plan", "lfsr")
+    for name in (
+        "replay",
+        "generative",
+        "learning",
+        "plan",
+        "learning_plan",
+        "lfsr",
+        "memories",
+        "events",
+    )
 ]
 STAMP = caches.stamp_of(
     [*sorted(ROOT.rglob("*.py")), *CONSTANTS], [numba.__version__, np.__version__]

@@ -1,13 +1,11 @@
 """What the chip holds: memories, architectural registers and counters.
 
-A row of a memory is uint64 words. Rows made of words of G bits (`lane.file` and its like) keep
-each word in its own `units` uint64s, so that a tap is an index; other rows are packed. Labels,
-counts and thresholds are plain int64.
+A row of a memory is uint64 words, laid out as its `spec.memories.Storage` says.
 """
 
+from collections import namedtuple
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +14,7 @@ from xnoreplay.spec import image, reading, whole
 from xnoreplay.spec.bits import WORD, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
-from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.memories import Declaration, Mem, Memory, Storage
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import LFSR_SEEDS
 
@@ -43,75 +41,60 @@ class Scalar(IntEnum):
 SCALARS = len(Scalar)
 
 
-class Memories(NamedTuple):
-    """The chip's memories; a memory that a plan lacks has no rows."""
-
-    weights_fe: np.ndarray  # (depth, 9 units) uint64
-    weights_lgap: np.ndarray  # (depth, units) uint64
-    cls_top: np.ndarray  # (depth, 9 units) uint64
-    ping: np.ndarray  # (depth, units) uint64
-    pong: np.ndarray  # (depth, units) uint64
-    latent: np.ndarray  # (words, units) uint64
-    row0: np.ndarray  # (depth, units) uint64
-    row1: np.ndarray  # (depth, units) uint64
-    lane_file: np.ndarray  # (lanes, slots, 9 units) uint64
-    pool_row: np.ndarray  # (depth, words) uint64
-    replay_latent: np.ndarray  # (capacity * words, units) uint64
-    replay_label: np.ndarray  # (capacity,) int64
-    replay_count: np.ndarray  # (classes,) int64
-    staging_latent: np.ndarray  # (staging * words, units) uint64
-    staging_label: np.ndarray  # (staging,) int64
-    threshold: np.ndarray  # (thermometer bits,) int64
+def _fields(learning: bool) -> list[str]:
+    """Fields of the memories that retraining alone touches, or of the others."""
+    return [mem.name.lower() for mem in Mem if mem.declaration.learning is learning]
 
 
-class LearningMemories(NamedTuple):
-    """Memories that only retraining touches; a memory that a plan lacks has no rows."""
+Memories = namedtuple("Memories", [*_fields(False), "block", "start", "words"])
+Memories.__doc__ = """The chip's memories by the names of `spec.memories.Mem` in lower case; see `Layout.shape`.
 
-    cls_low: np.ndarray  # (classes * segments, words) uint64
-    hidden_low: np.ndarray  # (hidden * segments, words) uint64
-    bank: np.ndarray  # (batch, columns, units) uint64
-    label: np.ndarray  # (batch,) int64
-    mask: np.ndarray  # (hidden, words of B bits) uint64
-    logit: np.ndarray  # (passes * classes, words) uint64
-    delta: np.ndarray  # (classes * planes, words of B bits) uint64
-    class_delta: np.ndarray  # (batch * blocks * planes, words of B bits) uint64
-    hidden_delta: np.ndarray  # (hidden * planes, words of B bits) uint64
-    inverse: np.ndarray  # (classes,) int64, times the classes seen
-    weight: np.ndarray  # (classes,) int64
-
-
-INTEGERS = (
-    "replay.label",
-    "replay.count",
-    "staging.label",
-    "thermometer.threshold",
-    "batch.label",
-    "table.inverse",
-    "table.weight",
-)
-
-
-WINDOWS = ("weights.fe", "cls.top", "lane.file")  # rows of nine words
-BANKED = ("lane.file", "batch.bank")  # several instances, the first index
+A memory that a plan lacks has no rows. `block` (words,) uint64 is what all memories are views of, those of
+`LearningMemories` too; row r of memory i, counted through all its instances, starts at ``start[i] + r * words[i]`` and
+has ``words[i]`` uint64s: `start` and `words` are (memories,) int64 by `Mem`.
+"""
+LearningMemories = namedtuple("LearningMemories", _fields(True))
+LearningMemories.__doc__ = """Memories that only retraining touches, as those of `Memories`."""
+ALIGNMENT = 8  # a memory starts at a multiple of so many uint64s, a line of the processor's cache
 
 
 class Layout:
-    """How one memory's rows are kept."""
+    """How the rows of one memory are kept.
 
-    def __init__(self, memory: Memory, word: int) -> None:
-        self.memory = memory
-        self.integer = memory.name in INTEGERS
-        self.unit = word if memory.name in WINDOWS else memory.width  # bits kept together
-        self.units = memory.width // self.unit
+    Parameters
+    ----------
+    declaration : Declaration
+    memory : Memory or None
+        None where the plan has no such memory: it is kept as one without rows.
+    word : int
+        G, bits of a word of the chip.
+    """
+
+    def __init__(self, declaration: Declaration, memory: Memory | None, word: int) -> None:
+        self.memory = memory or Memory(declaration.name, declaration.role, 0, word)
+        self.banked = declaration.banked
+        self.integer = declaration.storage is Storage.INTEGER
+        taps = memory is not None and declaration.storage is Storage.TAPS
+        self.unit = word if taps else self.memory.width  # bits kept together
+        self.units = self.memory.width // self.unit
         self.words = -(-self.unit // WORD)  # uint64s of a unit
 
-    def zeros(self) -> np.ndarray:
-        depth = self.memory.depth
+    @property
+    def row_words(self) -> int:
+        """uint64s of a row."""
+        return 1 if self.integer else self.units * self.words
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(depth,) of int64 for integers, else (depth, uint64s of a row), after (count,) where there are banks."""
         if self.integer:
-            return np.zeros(depth, np.int64)
-        shape = (depth, self.units * self.words)
-        banks = self.memory.name in BANKED
-        return np.zeros((self.memory.count, *shape) if banks else shape, np.uint64)
+            return (self.memory.depth,)
+        shape = (self.memory.depth, self.row_words)
+        return (self.memory.count, *shape) if self.banked else shape
+
+    def view(self, block: np.ndarray) -> np.ndarray:
+        """The rows as an array, out of a block of so many uint64s."""
+        return (block.view(np.int64) if self.integer else block).reshape(self.shape)
 
     def to_bits(self, rows: np.ndarray) -> np.ndarray:
         """(depth * count, width) uint8 of 0 and 1."""
@@ -125,7 +108,7 @@ class Layout:
         if self.integer:
             return (bits.astype(np.int64) << np.arange(self.memory.width)).sum(1)
         packed = pack_words(bits.reshape(len(bits), self.units, self.unit))
-        return packed.reshape(self.zeros().shape)
+        return packed.reshape(self.shape)
 
     def flip(self, rows: np.ndarray, row: int, bit: int) -> None:
         """Change one bit."""
@@ -142,25 +125,32 @@ class State:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        word = plan.target.channels
-        self.layouts = {m.name: Layout(m, word) for m in plan.memories}
-        arrays = {}
-        for name in counters.MEMORY_NAMES:
-            layout = self.layouts.get(name)
-            if layout is not None:
-                arrays[name] = layout.zeros()
-            elif name in INTEGERS:
-                arrays[name] = np.zeros(0, np.int64)
-            else:
-                arrays[name] = np.zeros((0, -(-plan.target.channels // WORD)), np.uint64)
+        present = {memory.name: memory for memory in plan.memories}
+        layouts = [
+            Layout(mem.declaration, present.get(mem.declaration.name), plan.target.channels)
+            for mem in Mem
+        ]
+        sizes = [int(np.prod(layout.shape)) for layout in layouts]
         # A fault can turn a label into a class that does not exist: its count is no memory's row.
-        counts = np.zeros(1 << self.layouts["replay.label"].memory.width - 1, np.int64)
-        arrays["replay.count"] = counts[: plan.network.classes]
-        self.arrays = arrays
-        first = len(Memories._fields)
-        values = list(arrays.values())
-        self.memories = Memories(*values[:first])._replace(replay_count=counts)
-        self.learning = LearningMemories(*values[first:])
+        counts = 1 << present["replay.label"].width - 1
+        kept = np.array([counts if mem is Mem.REPLAY_COUNT else sizes[mem] for mem in Mem])
+        ends = np.cumsum(-(-kept // ALIGNMENT) * ALIGNMENT)
+        block, start = np.zeros(ends[-1], np.uint64), np.concatenate([[0], ends[:-1]])
+        views = [
+            layout.view(block[at : at + size])
+            for layout, at, size in zip(layouts, start, sizes, strict=True)
+        ]
+        self.layouts = {layout.memory.name: layout for layout in layouts}
+        self.arrays = dict(zip(self.layouts, views, strict=True))
+        fields = {mem.name.lower(): views[mem] for mem in Mem}
+        at = start[Mem.REPLAY_COUNT]
+        fields["replay_count"] = block[at : at + counts].view(np.int64)
+        words = np.array([layout.row_words for layout in layouts])
+        fields |= {"block": block, "start": start, "words": words}
+        self.memories = Memories(**{name: fields[name] for name in Memories._fields})
+        self.learning = LearningMemories(
+            **{name: fields[name] for name in LearningMemories._fields}
+        )
         self.scalars = np.zeros(SCALARS, np.int64)
         self.counters = counters.zeros()
         self.reset()

@@ -102,7 +102,7 @@ def load_phase(op, pr, m, lm, c, scalars, work):
             label = m.staging_label[index - r.capacity]
             _load(op, pr, m, lm, m.staging_latent, index - r.capacity, n, work)
             c.reads[Mem.STAGING_LATENT] += r.words
-        lm.label[n] = work.label[n] = label
+        lm.batch_label[n] = work.label[n] = label
         n += 1
         c.events[Event.CYCLES] += r.words + 1
     scalars[Scalar.SAMPLES] = n

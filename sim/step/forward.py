@@ -169,7 +169,7 @@ def _read_targets(lm, c, p, ls, lx, first, count, t):
     """A label a cycle, and one cycle later its class's weight."""
     if t < count:
         present(p, c, Mem.BATCH_LABEL, first + t)
-        lx.unit[t, U.LABEL] = lm.label[first + t]
+        lx.unit[t, U.LABEL] = lm.batch_label[first + t]
     if 1 <= t <= count:
         label = ls.unit[t - 1, U.LABEL]
         present(p, c, Mem.WEIGHT, label)

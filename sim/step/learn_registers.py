@@ -7,7 +7,7 @@ import numpy as np
 
 from xnoreplay.sim.common.counters import Mem
 from xnoreplay.sim.common.jit import FULL, ONE, part
-from xnoreplay.sim.step.registers import Ports, merge, queue
+from xnoreplay.sim.step.registers import Ports, queue
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY
 
 STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it updates
@@ -191,34 +191,8 @@ def write_bank(g, op, p, c, bank, w, word):
 
 
 @part
-def learn_edge(op, m, lm, p, now, nxt):
-    """The clock's edge for the learning unit: its memories' writes, its registers."""
-    for i in range(p.count[0]):
-        mem, a = p.mem[i], p.address[i]
-        if mem == Mem.CLS_TOP:
-            merge(m.cls_top[a], p.data[i], p.mask[i])
-        elif mem == Mem.CLS_LOW:
-            merge(lm.cls_low[a], p.data[i], p.mask[i])
-        elif mem == Mem.HIDDEN_LOW:
-            merge(lm.hidden_low[a], p.data[i], p.mask[i])
-        elif mem == Mem.BANK:
-            merge(lm.bank[a // op.columns, a % op.columns], p.data[i], p.mask[i])
-        elif mem == Mem.MASK:
-            merge(lm.mask[a], p.data[i], p.mask[i])
-        elif mem == Mem.LOGIT:
-            merge(lm.logit[a], p.data[i], p.mask[i])
-        elif mem == Mem.DELTA:
-            merge(lm.delta[a], p.data[i], p.mask[i])
-        elif mem == Mem.CLASS_DELTA:
-            merge(lm.class_delta[a], p.data[i], p.mask[i])
-        elif mem == Mem.HIDDEN_DELTA:
-            merge(lm.hidden_delta[a], p.data[i], p.mask[i])
-        elif mem == Mem.BATCH_LABEL:
-            lm.label[a] = np.int64(p.data[i, 0])
-        elif mem == Mem.INVERSE:
-            lm.inverse[a] = np.int64(p.data[i, 0])
-        elif mem == Mem.WEIGHT:
-            lm.weight[a] = np.int64(p.data[i, 0])
+def learn_edge(now, nxt):
+    """The clock's edge for the learning unit's registers; `edge` applies what it writes."""
     for i in range(now.all.shape[0]):
         now.all[i] = nxt.all[i]
 

@@ -57,8 +57,8 @@ def run_session(op, pr, phase, shift, m, lm, c, p, now, nxt, ls, lx, f, t, stop)
             seed_clock(now, nxt)
         if limit:
             record(t, p, now)
-        learn_edge(op, m, lm, p, ls, lx)
-        edge(g, m, c, p, now, nxt)
+        learn_edge(ls, lx)
+        edge(m, c, p, now, nxt)
         if limit and t.count[0] == limit:
             break
     return now.s[R.DONE] == 1

@@ -193,6 +193,7 @@ def write_value(p, c, mem, address, value):
     """Write a label or a count."""
     i = queue(p, c, mem, address, 0, 1)
     p.data[i, 0] = np.uint64(value)
+    p.mask[i, 0] = FULL
 
 
 @part
@@ -230,41 +231,21 @@ def write_lane(g, p, c, lane, slot, row):
 
 
 @part
-def merge(row, data, mask):
-    """Write the bits of a row that a mask selects."""
-    for w in range(row.shape[0]):
-        row[w] = row[w] & ~mask[w] | data[w] & mask[w]
+def apply_writes(m, p):
+    """Write what is queued into the memories: of each row the bits that the mask selects."""
+    for i in range(p.count[0]):
+        mem = p.mem[i]
+        words = m.words[mem]
+        first = m.start[mem] + p.address[i] * words
+        for w in range(words):
+            mask = p.mask[i, w]
+            m.block[first + w] = m.block[first + w] & ~mask | p.data[i, w] & mask
 
 
 @part
-def edge(g, m, c, p, now, nxt):
+def edge(m, c, p, now, nxt):
     """The clock's edge: apply writes, step the registers."""
-    for i in range(p.count[0]):
-        mem, a = p.mem[i], p.address[i]
-        if mem == Mem.LANE_FILE:
-            merge(m.lane_file[a // g.slots, a % g.slots], p.data[i], p.mask[i])
-        elif mem == Mem.PING:
-            merge(m.ping[a], p.data[i], p.mask[i])
-        elif mem == Mem.PONG:
-            merge(m.pong[a], p.data[i], p.mask[i])
-        elif mem == Mem.ROW0:
-            merge(m.row0[a], p.data[i], p.mask[i])
-        elif mem == Mem.ROW1:
-            merge(m.row1[a], p.data[i], p.mask[i])
-        elif mem == Mem.POOL_ROW:
-            merge(m.pool_row[a], p.data[i], p.mask[i])
-        elif mem == Mem.LATENT:
-            merge(m.latent[a], p.data[i], p.mask[i])
-        elif mem == Mem.REPLAY_LATENT:
-            merge(m.replay_latent[a], p.data[i], p.mask[i])
-        elif mem == Mem.STAGING_LATENT:
-            merge(m.staging_latent[a], p.data[i], p.mask[i])
-        elif mem == Mem.REPLAY_LABEL:
-            m.replay_label[a] = np.int64(p.data[i, 0])
-        elif mem == Mem.REPLAY_COUNT:
-            m.replay_count[a] = np.int64(p.data[i, 0])
-        elif mem == Mem.STAGING_LABEL:
-            m.staging_label[a] = np.int64(p.data[i, 0])
+    apply_writes(m, p)
     c.events[Event.CYCLES] += 1
     nxt.s[R.K] = now.s[R.K] + 1
     for i in range(now.all.shape[0]):

@@ -77,7 +77,7 @@ def run(pr, kind, index, label, image, gaps, m, c, p, now, nxt, log, t, stop):
             epoch_clock(pr.replay, g, m, c, p, now, nxt, log)
         if limit:
             record(t, p, now)
-        edge(g, m, c, p, now, nxt)
+        edge(m, c, p, now, nxt)
         if limit and t.count[0] == limit:
             break
     return now.s[R.DONE] == 1

@@ -4,13 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim.common.counters import MEMORY_NAMES
 from xnoreplay.sim.common.jit import part
-from xnoreplay.sim.common.state import WINDOWS
 from xnoreplay.sim.step.array import sum_ready
 from xnoreplay.sim.step.registers import Ports, R
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import WORD
+from xnoreplay.spec.memories import Mem, Storage
 
 CHUNK = 4096  # cycles recorded between two conversions to text
 
@@ -69,7 +68,7 @@ def record(t, p, now):
 
 def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
     """The text of a recording whose first cycle is number `first`."""
-    shown = [(i, name) for i, name in enumerate(MEMORY_NAMES) if name in trace.TRACED]
+    shown = [(int(m), m.declaration.name) for m in Mem if m.declaration.traced]
     names = dict(shown)
     out = []
     for n in range(int(t.count[0])):
@@ -79,7 +78,8 @@ def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
             mem, address, granule, granules = t.write[n, i].tolist()
             if mem in names:
                 mask = (1 << granules) - 1 << granule
-                unit = geometry.channels if names[mem] in WINDOWS else WORD * geometry.units
+                taps = Mem(mem).declaration.storage is Storage.TAPS
+                unit = geometry.channels if taps else WORD * geometry.units
                 write = trace.Write(address, _join(t.data[n, i], unit, geometry.units), mask)
                 writes[names[mem]] = (*writes.get(names[mem], ()), write)
         valid, slot, taps, lanes = t.stream[n].tolist()

@@ -1,33 +1,19 @@
 """The chip as the test bench sees it: memories, counters and registers by their names.
 
-The only place that knows the instance names of `xnoreplay.hw`.
+Where a memory's instance is, `spec.memories` declares; what is inside it follows from its kind, and is known here.
 """
 
 from collections import deque
 from dataclasses import replace
 
 from xnoreplay.flow.verify.cosim.counting import Counting
-from xnoreplay.hw.host.host import identifier
 from xnoreplay.hw.inference.array import Array, lane_columns
 from xnoreplay.hw.learning.classifier import bank_row
 from xnoreplay.spec import trace
+from xnoreplay.spec.memories import Kind, Memory, identifier
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import SEEN_REGISTERS, counters
-from xnoreplay.spec.trace import TRACED
-
-LEARNING = ("batch.label", "batch.mask", "batch.logit", "table.weight")
-PLANES = ("batch.delta", "batch.class_delta", "batch.hidden_delta")
-"""Memories of the learning unit under their own name; the second with an instance a plane."""
-INSTANCES = {
-    **{name: f"learning.{identifier(name)}" for name in LEARNING},
-    "table.inverse": "learning.balance.table_inverse",
-    "line.row0": "front.line_buffer.line_row0",
-    "line.row1": "front.line_buffer.line_row1",
-    "pool.row": "back.pool_row",
-    "replay.count": "replay.replay_count",
-}
-"""Memories that are not instances of the top under their own name."""
 
 
 def number(handle) -> int:
@@ -40,7 +26,8 @@ def number(handle) -> int:
 
 
 def _descend(handle, path: str):
-    for name in path.split("."):
+    """The handle at a dotted path below another; an empty path is the handle itself."""
+    for name in filter(None, path.split(".")):
         handle = getattr(handle, name)
     return handle
 
@@ -227,16 +214,27 @@ class PlaneBanks:
         )
 
 
-class Table:
-    """table.inverse, whose ports are its register file's and its unit's strobes."""
+class FileStrobes:
+    """A register file, which is read in every cycle: its unit has a strobe for the reads that count.
 
-    def __init__(self, unit) -> None:
-        file = unit.table_inverse
-        self.reading, self.address = unit.inverse_read, file.raddr
-        self.strobes = Strobes(file, 1 << 16)
+    Parameters
+    ----------
+    unit, file : handle
+        Of the unit that holds the file, and of the file.
+    granule : int
+    name : str
+        Of the memory; the unit's strobe is named by what follows the dot, as ``inverse_read``.
+    """
+
+    def __init__(self, unit, file, granule: int, name: str) -> None:
+        self.reading = getattr(unit, f"{name.rpartition('.')[2]}_read")
+        self.address = getattr(file, "raddr", None)
+        self.strobes = Strobes(file, granule)
 
     def read(self) -> int | None:
-        return number(self.address) if number(self.reading) else None
+        if not number(self.reading):
+            return None
+        return number(self.address) if self.address is not None else 0
 
     def writes(self) -> tuple[trace.Write, ...]:
         return self.strobes.writes()
@@ -263,7 +261,7 @@ class ChipView:
         self.lanes = [getattr(dut.array, f"lane{i}") for i in range(plan.target.lanes)]
         self.memories: dict[str, MemoryView] = {}
         for memory in plan.memories:
-            if memory.name == "lane.file":
+            if memory.declaration.kind is Kind.LANES:
                 columns = lane_columns(plan.target.channels)
                 self.memories[memory.name] = PartsView(
                     self._lane_rows(memory.depth, columns), columns
@@ -284,30 +282,31 @@ class ChipView:
             rows += [[part[slot] for part in parts] for slot in range(depth)]
         return rows
 
-    def _rows(self, memory) -> list:
-        if memory.name == "thermometer.threshold":
-            unit = self.dut.thermometer
-            return [getattr(unit, f"threshold{i}") for i in range(memory.depth)]
-        if memory.name == "cls.top":
-            banks = [_descend(self.dut, f"cls_top.bank{i}").array.rows for i in range(COPIES)]
-            places = [bank_row(self.plan, row) for row in range(memory.depth)]
-            return [banks[bank][row] for bank, row in places]
-        unit = self.dut.learning
-        if memory.name == "batch.bank":
-            banks = [getattr(unit, f"bank{n}").array.rows for n in range(memory.count)]
-            return [bank[row] for bank in banks for row in range(memory.depth)]
-        if memory.name in PLANES:
-            bits = self.plan.rule.delta_bits
-            planes = getattr(unit, identifier(memory.name))
-            if memory.name == "batch.class_delta":
-                return self._class_rows(planes, memory)
-            arrays = [getattr(planes, f"plane{k}").array.rows for k in range(bits)]
-            return [array[row] for row in range(memory.depth // bits) for array in arrays]
-        path = INSTANCES.get(memory.name, identifier(memory.name))
-        array = _descend(self.dut, path).array.rows
-        return [array[row] for row in range(memory.depth)]
+    def _rows(self, memory: Memory) -> list:
+        """Handles of a memory's rows, in the order of the memory map."""
+        declared, bits = memory.declaration, self.plan.rule.delta_bits
+        unit = _descend(self.dut, declared.unit)
+        match declared.kind:
+            case Kind.REGISTERS:
+                part = declared.name.rpartition(".")[2]
+                return [getattr(unit, f"{part}{i}") for i in range(memory.depth)]
+            case Kind.BANKS:
+                banks = [getattr(unit, f"bank{n}").array.rows for n in range(memory.count)]
+                return [bank[row] for bank in banks for row in range(memory.depth)]
+        instance = _descend(self.dut, declared.path)
+        match declared.kind:
+            case Kind.CLASSIFIER:
+                banks = [getattr(instance, f"bank{i}").array.rows for i in range(COPIES)]
+                places = [bank_row(self.plan, row) for row in range(memory.depth)]
+                return [banks[bank][row] for bank, row in places]
+            case Kind.PLANE_BANKS:
+                return self._class_rows(instance, memory)
+            case Kind.PLANES:
+                arrays = [getattr(instance, f"plane{k}").array.rows for k in range(bits)]
+                return [array[row] for row in range(memory.depth // bits) for array in arrays]
+        return [instance.array.rows[row] for row in range(memory.depth)]
 
-    def _class_rows(self, instance, memory) -> list:
+    def _class_rows(self, instance, memory: Memory) -> list:
         """Rows of batch.class_delta out of its banks and planes."""
         target, bits = self.plan.target, self.plan.rule.delta_bits
         banks = [
@@ -355,32 +354,36 @@ class Tracer:
         self.view, self.plan = view, plan
         by_name = {m.name: m for m in plan.memories}
         self.slots = by_name["lane.file"].depth
-        self.strobes = {n: self._strobes(m) for n, m in by_name.items() if n in TRACED}
+        self.strobes = {n: self._strobes(m) for n, m in by_name.items() if m.declaration.traced}
         self.array = dut.array
         self.acc_bits = len(dut.array.acc) // plan.target.lanes
         self.worked: deque[int] = deque([0] * self.BEHIND, self.BEHIND)
 
-    def _strobes(self, memory):
+    def _strobes(self, memory: Memory):
         """What shows one memory's reads and writes."""
-        dut, name, granule = self.view.dut, memory.name, memory.granule or memory.width
-        if name == "lane.file":
-            lanes = enumerate(self.view.lanes)
-            return Lanes([Strobes(lane, granule, i * self.slots) for i, lane in lanes])
-        if name == "cls.top":
-            return Pairs(dut.cls_top, granule, self.plan)
-        if name == "batch.bank":
-            banks = [getattr(dut.learning, f"bank{n}") for n in range(memory.count)]
-            depth = memory.depth
-            return Banked([Strobes(bank, granule, n * depth) for n, bank in enumerate(banks)])
-        if name in PLANES:
-            unit, bits = getattr(dut.learning, identifier(name)), self.plan.rule.delta_bits
-            units = self.plan.target.error_units
-            if name == "batch.class_delta":
-                return PlaneBanks(unit, bits, units, memory.depth // bits // self.plan.target.batch)
-            return Planes(unit, bits, units if name == "batch.delta" else 1)
-        if name == "table.inverse":
-            return Table(dut.learning.balance)
-        return Strobes(_descend(dut, INSTANCES.get(name, identifier(name))), granule)
+        declared, granule = memory.declaration, memory.granule or memory.width
+        bits, units = self.plan.rule.delta_bits, self.plan.target.error_units
+        unit = _descend(self.view.dut, declared.unit)
+        match declared.kind:
+            case Kind.LANES:
+                lanes = enumerate(self.view.lanes)
+                return Lanes([Strobes(lane, granule, i * self.slots) for i, lane in lanes])
+            case Kind.BANKS:
+                banks = [getattr(unit, f"bank{n}") for n in range(memory.count)]
+                depth = memory.depth
+                return Banked([Strobes(bank, granule, n * depth) for n, bank in enumerate(banks)])
+        instance = _descend(self.view.dut, declared.path)
+        match declared.kind:
+            case Kind.CLASSIFIER:
+                return Pairs(instance, granule, self.plan)
+            case Kind.PLANE_BANKS:
+                blocks = memory.depth // bits // self.plan.target.batch
+                return PlaneBanks(instance, bits, units, blocks)
+            case Kind.PLANES:
+                return Planes(instance, bits, len(instance.wvalue) // bits)
+            case Kind.FILE:
+                return FileStrobes(unit, instance, granule, declared.name)
+        return Strobes(instance, granule)
 
     def line(self) -> str:
         """The cycle's text; signals must be settled."""
