@@ -15,9 +15,11 @@ from xnoreplay.hw.inference.lgap import Lgap
 from xnoreplay.hw.inference.thermometer import Thermometer
 from xnoreplay.hw.learning.classifier import ClassifierRam
 from xnoreplay.hw.learning.unit import LearningUnit
+from xnoreplay.hw.learning.update import LOW_BITS
 from xnoreplay.hw.parts.clear import Clearing
 from xnoreplay.hw.parts.lfsr import DrawRegister
 from xnoreplay.hw.parts.memory import Ram
+from xnoreplay.hw.parts.ports import connect
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.hw.sequencer import Sequencer
 from xnoreplay.spec.memories import Kind, identifier
@@ -47,6 +49,7 @@ class Chip(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         plan = self.plan
         number = {name: n for n, name in enumerate(plan.phases)}
@@ -279,7 +282,7 @@ class Chip(wiring.Component):
                 (r.staging_label_read, self.learning.staging_label),
                 (r.staging_label_write,),
             )
-        for name, short in (("cls.low", "low"), ("cls.hidden_low", "hidden_low")):
+        for short, name in LOW_BITS.items():
             if name in self.rams:
                 ports[name] = (
                     (getattr(self.learning, f"{short}_read"),),
@@ -323,15 +326,8 @@ class Chip(wiring.Component):
             replay.count_addr.eq(learning.count_addr),
             learning.count.eq(replay.count),
         ]
-        for inner, outer in (
-            (learning.load_bank, replay.bank),
-            (learning.load_label, replay.batch_label),
-        ):
-            m.d.comb += [
-                inner.en.eq(outer.en),
-                inner.addr.eq(outer.addr),
-                inner.data.eq(outer.data),
-            ]
+        connect(m, replay.bank, learning.load_bank)
+        connect(m, replay.batch_label, learning.load_label)
         for name, random, step in (
             ("error", learning.error_random, learning.error_step),
             ("update", learning.update_random, learning.update_step),
@@ -358,7 +354,7 @@ class Chip(wiring.Component):
             "replay.count": self.replay.count_host,
         }
         for name, port in ports.items():
-            self.wire_window(m, host.port(name), port)
+            connect(m, host.port(name), port)
         m.d.comb += [
             self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
             self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
@@ -374,17 +370,6 @@ class Chip(wiring.Component):
         ]
         for name, register in self.lfsrs.items():
             m.d.comb += getattr(host, f"lfsr_{name}").eq(register.state)
-
-    @staticmethod
-    def wire_window(m, outer, inner):
-        """Wire a host port to a memory's."""
-        m.d.comb += [
-            inner.ren.eq(outer.ren),
-            inner.wen.eq(outer.wen),
-            inner.addr.eq(outer.addr),
-            inner.wdata.eq(outer.wdata),
-            outer.rdata.eq(inner.rdata),
-        ]
 
     def build_counters(self, m):
         """Every counter adds what the units say."""

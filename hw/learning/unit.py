@@ -13,7 +13,7 @@ from xnoreplay.hw.learning.planes import STAGES, PlaneUnit
 from xnoreplay.hw.learning.update import UpdateUnit
 from xnoreplay.hw.parts.arithmetic import tree_sum
 from xnoreplay.hw.parts.memory import PlaneBanks, PlaneRam, Ram
-from xnoreplay.hw.parts.ports import BankPort, FilePort, index_shape, read_port, write_port
+from xnoreplay.hw.parts.ports import BankPort, FilePort, connect, index_shape, read_port, write_port
 from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.network import COPIES, TAPS
@@ -47,10 +47,7 @@ class LearningUnit(wiring.Component):
         ports = {}
         if plan.replay.staging:
             ports["staging_label"] = Out(read_port(plan.memory("staging.label")))
-        for name, short in (("cls.low", "low"), ("cls.hidden_low", "hidden_low")):
-            if hasattr(self.update, f"{short}_read"):
-                ports[f"{short}_read"] = Out(read_port(plan.memory(name)))
-                ports[f"{short}_write"] = Out(write_port(plan.memory(name)))
+        ports |= self.update.low_ports
         super().__init__(
             {
                 "phase": In(range(len(plan.phases))),
@@ -102,6 +99,7 @@ class LearningUnit(wiring.Component):
         return {name: self.event(name) for name in self.event_bits}
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
         self.is_phase = {name: self.phase == n for name, n in numbers.items()}
@@ -176,6 +174,7 @@ class LearningUnit(wiring.Component):
                 ]
 
     def build_balance(self, m):
+        """The balance unit: class weights from replay.count and the staged labels, into table.weight."""
         unit = self.balance
         m.d.comb += [
             unit.active.eq(self.is_phase["balance"]),
@@ -186,14 +185,11 @@ class LearningUnit(wiring.Component):
             self.count_read.eq(unit.count_read),
         ]
         if self.plan.replay.staging:
-            m.d.comb += [
-                self.staging_label.en.eq(unit.staging_label.en),
-                self.staging_label.addr.eq(unit.staging_label.addr),
-                unit.staging_label.data.eq(self.staging_label.data),
-            ]
+            connect(m, unit.staging_label, self.staging_label)
         self.wire(m, "table.weight", self.error.weight, unit.weight)
 
     def build_forward(self, m):
+        """The forward unit: the array's sums become hidden bits, logits and, where the hidden layer learns, masks."""
         unit = self.forward
         m.d.comb += [
             unit.of_hidden.eq(self.is_phase["hidden.forward"]),
@@ -213,6 +209,7 @@ class LearningUnit(wiring.Component):
             self.wire(m, "batch.mask", write=unit.mask)
 
     def build_error(self, m):
+        """The error unit: logits and labels become deltas, in one memory of bit-planes or in two."""
         unit, batch = self.error, self.plan.target.batch
         place_bits = (batch - 1).bit_length()
         m.d.comb += [
@@ -245,6 +242,7 @@ class LearningUnit(wiring.Component):
             ]
 
     def build_planes(self, m):
+        """The plane unit: bit-planes of deltas go to the lanes, columns of the minibatch to the array."""
         unit = self.planes
         back, hidden = self.is_phase["back"], self.is_phase["hidden.update"]
         m.d.comb += [
@@ -258,11 +256,8 @@ class LearningUnit(wiring.Component):
             unit.nodes.eq(self.nodes),
             self.valid.eq(unit.valid),
             self.operand.eq(unit.operand),
-            self.plane_file.lanes.eq(unit.file.lanes),
-            self.plane_file.slot.eq(unit.file.slot),
-            self.plane_file.taps.eq(unit.file.taps),
-            self.plane_file.data.eq(unit.file.data),
         ]
+        connect(m, unit.file, self.plane_file)
         sources = [("batch.delta", unit.of_output, unit.row)]
         if self.hidden_learns:
             sources.append(("batch.class_delta", unit.back, unit.block))
@@ -279,6 +274,7 @@ class LearningUnit(wiring.Component):
                 m.d.comb += unit.plane_data.eq(ram.rdata)
 
     def build_update(self, m):
+        """The update unit: gradients change cls.top and the memories of low proxy bits."""
         unit, stages = self.update, self.planes.stages
         m.d.comb += [
             unit.of_output.eq(self.planes.of_output),
@@ -296,20 +292,20 @@ class LearningUnit(wiring.Component):
             self.top_waddr.eq(unit.top_waddr),
             self.top_wdata.eq(unit.top_wdata),
         ]
-        for name in ("low", "hidden_low"):
-            if hasattr(unit, f"{name}_read"):
-                for outer, inner in (
-                    (getattr(self, f"{name}_{way}"), getattr(unit, f"{name}_{way}"))
-                    for way in ("read", "write")
-                ):
-                    m.d.comb += [outer.en.eq(inner.en), outer.addr.eq(inner.addr)]
-                read, write = getattr(unit, f"{name}_read"), getattr(unit, f"{name}_write")
-                m.d.comb += [
-                    read.data.eq(getattr(self, f"{name}_read").data),
-                    getattr(self, f"{name}_write").data.eq(write.data),
-                ]
+        for short in unit.low_bits:
+            read, write = getattr(unit, f"{short}_read"), getattr(unit, f"{short}_write")
+            own_read, own_write = getattr(self, f"{short}_read"), getattr(self, f"{short}_write")
+            m.d.comb += [
+                own_read.en.eq(read.en),
+                own_read.addr.eq(read.addr),
+                own_write.en.eq(write.en),
+                own_write.addr.eq(write.addr),
+                read.data.eq(own_read.data),
+                own_write.data.eq(write.data),
+            ]
 
     def build_back(self, m):
+        """The back unit: the array's sums become deltas of hidden units, while output rows fill the banks."""
         unit, stages = self.back, self.planes.stages
         ram = self.plane_rams["batch.hidden_delta"]
         m.d.comb += [

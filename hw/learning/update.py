@@ -12,6 +12,9 @@ from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
 
+LOW_BITS = {"low": "cls.low", "hidden_low": "cls.hidden_low"}
+"""Memories of the proxies' low bits by the first part of their ports' names; a plan may lack either."""
+
 
 class UpdateUnit(wiring.Component):
     """Stages five to seven of a beat that ends a segment's gradient.
@@ -30,12 +33,12 @@ class UpdateUnit(wiring.Component):
         # Bits of a proxy outside cls.top, by layer.
         self.output_low = rule.low_bits
         self.hidden_low = rule.proxy_bits - 1
-        low = {}
-        names = [("low", "cls.low")] if self.output_low else []
-        names += [("hidden_low", "cls.hidden_low")] if plan.target.hidden_learns else []
-        for port, name in names:
-            low[f"{port}_read"] = Out(read_port(plan.memory(name)))
-            low[f"{port}_write"] = Out(write_port(plan.memory(name)))
+        present = {memory.name: memory for memory in plan.memories}
+        self.low_bits = {s: present[name] for s, name in LOW_BITS.items() if name in present}
+        self.low_ports = {}
+        for short, memory in self.low_bits.items():
+            self.low_ports[f"{short}_read"] = Out(read_port(memory))
+            self.low_ports[f"{short}_write"] = Out(write_port(memory))
         super().__init__(
             {
                 "of_output": In(1),
@@ -53,10 +56,11 @@ class UpdateUnit(wiring.Component):
                 "top_waddr": Out(index_shape(rows)),
                 "top_wdata": Out(data.ArrayLayout(top.width, COPIES)),
             }
-            | low
+            | self.low_ports
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         rule = self.plan.rule
         active = self.of_output | self.of_hidden
@@ -107,7 +111,7 @@ class UpdateUnit(wiring.Component):
             ("low", self.of_output, extra.latent_segments + extra.hidden_segments),
             ("hidden_low", self.of_hidden, extra.latent_segments),
         ):
-            if not hasattr(self, f"{port}_read"):
+            if port not in self.low_bits:
                 continue
             read, write = getattr(self, f"{port}_read"), getattr(self, f"{port}_write")
             m.d.comb += [

@@ -1,5 +1,6 @@
 """Signatures of the strobes between units and memories."""
 
+from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -13,6 +14,22 @@ def index_shape(count: int) -> range:
     (`hw.parts.macros`), so that of a port may hold anything.
     """
     return range(max(2, count))
+
+
+def connect(m: Module, source, sink) -> None:
+    """Wire two ports of one signature, as `amaranth.lib.wiring.connect` does, member by member in the signature's order.
+
+    The library goes by the alphabet, and the order numbers the names in the Verilog, whose digest is kept.
+
+    Parameters
+    ----------
+    m : Module
+    source, sink : interface
+        `source` drives the members that its signature calls Out, `sink` the others.
+    """
+    for name, member in source.signature.members.items():
+        driven, driver = (sink, source) if member.flow is Out else (source, sink)
+        m.d.comb += getattr(driven, name).eq(getattr(driver, name))
 
 
 class ReadPort(wiring.Signature):
@@ -42,8 +59,8 @@ class FilePort(wiring.Signature):
         super().__init__(
             {
                 "lanes": Out(lanes),
-                "taps": Out(TAPS),
                 "slot": Out(index_shape(slots)),
+                "taps": Out(TAPS),
                 "data": Out(width),
             }
         )
@@ -66,10 +83,12 @@ class ClassifierPort(wiring.Signature):
 
 
 def read_port(memory) -> ReadPort:
+    """The read port of a `spec.memories.Memory`."""
     return ReadPort(memory.depth, memory.width)
 
 
 def write_port(memory) -> WritePort:
+    """The write port of a `spec.memories.Memory`."""
     return WritePort(memory.depth, memory.width, memory.granule)
 
 
