@@ -21,6 +21,7 @@ class Harness(wiring.Component):
         super().__init__()
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.unit = unit = self.unit
         ports = {n: member.flow for n, member in unit.signature.members.items()}

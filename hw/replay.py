@@ -123,6 +123,7 @@ class ReplayUnit(wiring.Component):
         }
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
         self.is_phase = {

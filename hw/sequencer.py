@@ -47,6 +47,7 @@ class Sequencer(wiring.Component):
         return {"cycles": self.busy}
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         number = {name: n for n, name in enumerate(self.plan.phases)}
         kind = Signal(8)

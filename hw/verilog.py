@@ -39,16 +39,19 @@ def generate(plan: Plan) -> str:
 
     The text is Verilog-2005 and SystemVerilog alike; `hw.language` holds it to that.
 
-    Raises
-    ------
-    ValueError
-        Where a name or a width is one that tools read in different ways.
+    Errors are those of `with_macros`.
     """
     return with_macros(plan)[0]
 
 
 def with_macros(plan: Plan) -> tuple[str, list[dict]]:
-    """The text, and its memory macros as `Macros.manifest` lists them."""
+    """The text, and its memory macros as `Macros.manifest` lists them.
+
+    Raises
+    ------
+    ValueError
+        Where a name or a width is one that tools read in different ways.
+    """
     macros = Macros()
     with _quiet_where_it_fails():
         text = convert(Chip(plan), TOP, macros)
@@ -61,15 +64,20 @@ def with_macros(plan: Plan) -> tuple[str, list[dict]]:
 
 
 def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> str:
-    """A unit alone, as a module of that name.
+    r"""A unit alone, as a module of that name.
 
-    Elements of an array get wires named like bits of it, ``\\sum[1]``. Tools that write netlists
+    Elements of an array get wires named like bits of it, ``\sum[1]``. Tools that write netlists
     mix them up with those: yosys' abc9 stops in an assertion. So they become ``\\sum.1``.
 
     Every combinational block of yosys waits for a register that nothing sets, so that one of
     constants runs at all: its start is meant as an event. In SystemVerilog the start of a
     declaration is none. A non-blocking assignment is one in every version of the language, and
     comes after all blocks wait.
+
+    Raises
+    ------
+    ToolError
+        Where yosys does not write the text.
     """
     with _quiet_where_it_fails():
         try:

@@ -152,6 +152,7 @@ class Window:
 
     @property
     def base(self) -> int:
+        """Byte address of row 0."""
         return (self.index + 1) << WINDOW_SHIFT
 
     @property
@@ -165,6 +166,7 @@ class Window:
         return 1 << (self.chunks - 1).bit_length()
 
     def address(self, row: int, chunk: int) -> int:
+        """Byte address of the 32-bit word that holds bits 32 `chunk` and up of a row."""
         return self.base + 4 * (row * self.stride + chunk)
 
 

@@ -50,7 +50,13 @@ def windows(plan: Plan) -> tuple[Window, ...]:
 
 
 def reads(plan: Plan) -> Iterator[int]:
-    """Addresses of the 32-bit words that a host reads, in order; `of_words` takes what it gets."""
+    """Addresses of the 32-bit words that a host reads, in order; `of_words` takes what it gets.
+
+    Yields
+    ------
+    int
+        Byte address.
+    """
     for window in windows(plan):
         for row in range(window.memory.depth):
             yield from (window.address(row, chunk) for chunk in range(window.chunks))
@@ -72,9 +78,14 @@ def of_words(plan: Plan, words: Iterable[int]) -> Snapshot:
 
 
 def writes(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[int, int]]:
-    """(address, data) of the 32-bit words that a host writes, in order; the last starts RESTORE.
+    """The 32-bit words that a host writes, in order; the last starts RESTORE.
 
-    Once it has come to its end, REFUSED of STATUS says whether a label is of no class seen.
+    Once that command has come to its end, REFUSED of STATUS says whether a label is of no class seen.
+
+    Yields
+    ------
+    tuple of int
+        Byte address and data.
     """
     for window in windows(plan):
         if window.memory.name in registers.READ_ONLY:
@@ -209,13 +220,12 @@ def write(plan: Plan, snapshot: Snapshot, path: Path) -> None:
 
 
 def read(plan: Plan, path: Path) -> Snapshot:
-    """Read and verify a file of `write`.
+    """Read and verify a file of `write`; a file that cannot be read is an `XnoreplayError` of any kind.
 
     Raises
     ------
-    XnoreplayError
-        For a file that is missing, damaged or altered, of another chip, or of a state that no chip
-        comes to.
+    SpecError
+        For a file that is altered, of another chip, or of a state that no chip comes to.
     """
     tensors, metadata = bundle.read_tensors(Path(path), "snapshot", FORMAT)
     for name, value in _metadata(plan).items():

@@ -49,10 +49,11 @@ class LiteSlave(wiring.Component):
 
     A request holds `valid`, `write`, `address` and `data` until the cycle in which `done` is high;
     `response` and (of a read) `read_data` are taken in that cycle. Writes and reads that wait
-    together take turns: the read goes first where the last request served was a write. Address and data of a write may come in any order and distance. A write
-    that does not strobe all four bytes gets SLVERR and makes no request. A transfer takes
-    ``LATENCY`` cycles and the request's own. Data and responses come from registers. Each ready and valid is a
-    register's value AND NOT ``rst``: low in every cycle of reset, so that a transfer offered then waits for its end.
+    together take turns: the read goes first where the last request served was a write. Address and
+    data of a write may come in any order and distance. A write that does not strobe all four bytes
+    gets SLVERR and makes no request. A transfer takes ``LATENCY`` cycles and the request's own. Data
+    and responses come from registers. Each ready and valid is a register's value AND NOT ``rst``: low
+    in every cycle of reset, so that a transfer offered then waits for its end.
 
     Members
     -------
@@ -83,16 +84,15 @@ class LiteSlave(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         address_taken, data_taken, read_taken = Signal(), Signal(), Signal()
         whole, reads_next = Signal(), Signal()
-        write_address = Signal.like(self.address)
-        read_address = Signal.like(self.address)
         # No handshake in a cycle of reset, not even in the first, whose clock edge is yet to come.
         awake = Signal()
         m.d.comb += awake.eq(~ResetSignal())
-        self._accept(
-            m, awake, address_taken, data_taken, read_taken, write_address, read_address, whole
+        write_address, read_address = self._accept(
+            m, awake, address_taken, data_taken, read_taken, whole
         )
 
         # A taken transfer is served once its own response channel is free.
@@ -140,9 +140,17 @@ class LiteSlave(wiring.Component):
         return m
 
     def _accept(
-        self, m, awake, address_taken, data_taken, read_taken, write_address, read_address, whole
-    ) -> None:
-        """Take the three request channels into registers, each as soon as its own is empty."""
+        self, m: Module, awake, address_taken, data_taken, read_taken, whole
+    ) -> tuple[Signal, Signal]:
+        """Take the three request channels into registers, each as soon as its own is empty.
+
+        Returns
+        -------
+        tuple of Signal
+            Word address of the write and of the read.
+        """
+        write_address = Signal.like(self.address)
+        read_address = Signal.like(self.address)
         m.d.comb += [
             self.s_axil_awready.eq(awake & ~address_taken),
             self.s_axil_wready.eq(awake & ~data_taken),
@@ -158,3 +166,4 @@ class LiteSlave(wiring.Component):
             ]
         with m.If(self.s_axil_arvalid & ~read_taken):
             m.d.sync += [read_taken.eq(1), read_address.eq(self.s_axil_araddr[2:])]
+        return write_address, read_address

@@ -33,6 +33,7 @@ class Counters(wiring.Component):
         return getattr(self, identifier(name))
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         for name in self.names:
             m.d.sync += self.value(name).eq(self.value(name) + self.add(name))

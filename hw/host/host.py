@@ -116,6 +116,7 @@ class Host(wiring.Component):
         return getattr(self.counters, identifier(name))
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.slave = slave = axi.LiteSlave()
         axi.forward(m, self, slave)

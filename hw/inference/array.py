@@ -61,6 +61,7 @@ class LaneFile(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         for i, (part, columns) in enumerate(zip(self.parts, self.columns, strict=True)):
             m.submodules[f"part{i}"] = part
@@ -122,6 +123,7 @@ class Lane(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         # x_ is beside the operand, c_ beside the counts, n_ beside the nodes.
         x_valid, c_valid, n_valid = (Signal(name=f"{s}_valid") for s in "xcn")
@@ -247,6 +249,7 @@ class Array(wiring.Component):
         }
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.d.sync += self.x_valid.eq(self.valid)
         with m.If(self.valid):

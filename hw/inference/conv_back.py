@@ -70,6 +70,7 @@ class ConvolutionBack(wiring.Component):
         return {"pool.row.reads": self.pool_read, "pool.row.writes": self.pool_write}
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         lanes, word = self.plan.target.lanes, self.plan.target.channels
         ops = self.plan.convolutions

@@ -64,6 +64,7 @@ class ConvolutionFront(wiring.Component):
         return {f"{row}.{way}": self.move for row in rows for way in ("reads", "writes")}
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         target, ops = self.plan.target, self.plan.convolutions
         op = fields(m, self.phase, {self.first_phase + c.index: program(c) for c in ops})

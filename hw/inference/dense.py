@@ -48,6 +48,7 @@ class DenseUnit(wiring.Component):
         )
 
     def program(self) -> dict[int, dict[str, int]]:
+        """Fields of each operation by the number of its phase, as `hw.parts.program.fields` takes them."""
         plan = self.plan
         numbers = {name: n for n, name in enumerate(plan.phases)}
         table = {}
@@ -86,6 +87,7 @@ class DenseUnit(wiring.Component):
         return table
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         op = fields(m, self.phase, self.program())
         self.build_issue(m, op)

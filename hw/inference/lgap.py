@@ -31,6 +31,7 @@ class Lgap(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         op, channels = self.plan.lgap, self.plan.target.channels
         total = op.words * op.pixels

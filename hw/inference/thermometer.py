@@ -39,6 +39,7 @@ class Thermometer(wiring.Component):
         return {"input.stalls": self.stall, "images": self.done}
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         op, levels = self.plan.input, self.plan.network.levels
         word_bits = self.plan.target.channels

@@ -40,6 +40,7 @@ class LineBuffer(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         here = Signal(index_shape(self.depth))
         there = Signal.like(here)

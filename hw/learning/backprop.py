@@ -47,6 +47,7 @@ class BackUnit(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         plan, segment = self.plan, self.plan.target.segment
         bits = (COPIES * plan.network.classes << plan.rule.delta_bits - 1).bit_length() + 1

@@ -50,6 +50,7 @@ class Balance(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.table_inverse = self.inverse
         self.state = Signal(State)

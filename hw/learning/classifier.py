@@ -12,7 +12,7 @@ from xnoreplay.spec.plan import Plan
 
 
 def divide(value: Value, divisor: int) -> Value:
-    """value // divisor, as a product and a shift that are exact for every value of its width."""
+    """Quotient of a value and a divisor, as a product and a shift that are exact for every value of its width."""
     top = (1 << len(value)) - 1
     for shift in range(2 * len(value) + 1):
         factor = -(-(1 << shift) // divisor)
@@ -79,6 +79,7 @@ class ClassifierRam(wiring.Component):
         }
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         host = self.host
         row, pair, copy = (

@@ -52,6 +52,7 @@ class ErrorPath(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         plan = self.plan
         weight = Signal.like(self.weight)
@@ -189,6 +190,7 @@ class ErrorUnit(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         classes, units = self.plan.network.classes, self.units
         t = Signal(range(2 * classes + 16))

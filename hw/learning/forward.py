@@ -51,6 +51,7 @@ class ForwardRows(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         self.row = Signal(range(max(self.plan.network.hidden, self.plan.network.classes)))
         self.index = Signal(index_shape(self.passes))

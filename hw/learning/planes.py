@@ -116,6 +116,7 @@ class PlaneUnit(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         plan, target = self.plan, self.plan.target
         self.state = Signal(State)

@@ -12,9 +12,9 @@ def tree_sum(terms: list[Value]) -> Value:
 
 
 def within(value: Value, low: int, high: int) -> Value:
-    """low <= value <= high, one bit, without a comparison that every value of its width passes.
+    """One bit: low <= value <= high, without a comparison that every value of its width passes.
 
-    Readers of the Verilog take such a one for a mistake. `value` is unsigned.
+    Tools that read the Verilog take such a comparison for a mistake. `value` is unsigned.
     """
     compared = [value >= low] if low > 0 else []
     if high < (1 << len(value)) - 1:
@@ -23,7 +23,7 @@ def within(value: Value, low: int, high: int) -> Value:
 
 
 def times(value: Value, factor: int) -> Value:
-    """value * factor, by an adder for each digit of the factor that is not zero.
+    """Product of a value and a factor, by an adder for each digit of the factor that is not zero.
 
     As a product, an address would take a multiplier, and synthesis joins multipliers of memories that
     are not read together: what selects between them then begins at the host's bus, and is the chip's
@@ -40,6 +40,11 @@ def times(value: Value, factor: int) -> Value:
     -------
     Value
         Unsigned, as wide as the greatest product.
+
+    Raises
+    ------
+    ValueError
+        For a signed value or a negative factor.
     """
     if value.shape().signed or factor < 0:
         raise ValueError(

@@ -23,6 +23,7 @@ class Clearing(wiring.Component):
         super().__init__({"active": Out(1, init=1), "slot": Out(index_shape(slots))})
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         with m.If(self.active):
             m.d.sync += self.slot.eq(self.slot + 1)

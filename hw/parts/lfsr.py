@@ -40,6 +40,7 @@ class DrawRegister(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.d.comb += self.next.eq(draw(self.state))
         with m.If(self.load):

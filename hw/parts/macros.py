@@ -31,16 +31,19 @@ class Macro:
 
     @property
     def name(self) -> str:
+        """Name of the module."""
         kind = "ram" if self.latency else "file"
         part = f"_g{self.granule}" if self.granule < self.width else ""
         return f"xnoreplay_{kind}_{self.depth}x{self.width}{part}"
 
     @property
     def address_bits(self) -> int:
+        """Bits of an address; 0 where there is one word."""
         return (self.depth - 1).bit_length()
 
     @property
     def enables(self) -> int:
+        """Write enables of a word."""
         return self.width // self.granule
 
     def ports(self) -> list[dict]:

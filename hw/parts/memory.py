@@ -39,6 +39,7 @@ class Ram(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.array = self.array
         write = self.array.write_port(granularity=self.granule)
@@ -83,6 +84,7 @@ class PlaneRam(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         chosen = Signal.like(self.rplane)
         with m.If(self.ren):
@@ -121,6 +123,7 @@ class PlaneBanks(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         chosen = Signal.like(self.rbank)
         with m.If(self.ren):
@@ -160,6 +163,7 @@ class RegisterFile(wiring.Component):
         )
 
     def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.array = self.array
         write = self.array.write_port(granularity=self.granule)

@@ -48,9 +48,11 @@ class MemoryView:
         self.rows[row].value = value
 
     def all(self) -> list[int]:
+        """Every row's integer."""
         return [self[row] for row in range(len(self))]
 
     def flip(self, row: int, bit: int) -> None:
+        """Change one bit of a row."""
         self[row] ^= 1 << bit
 
 
@@ -127,9 +129,11 @@ class Banked:
         self.banks = banks
 
     def read(self) -> int | None:
+        """The address being read, a row of the memory map; None where nothing is read."""
         return next((a for bank in self.banks if (a := bank.read()) is not None), None)
 
     def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle, at rows of the memory map."""
         return tuple(write for bank in self.banks for write in bank.writes())
 
 
@@ -142,6 +146,7 @@ class Pairs(Banked):
         super().__init__([Strobes(getattr(instance, f"bank{i}"), granule) for i in range(COPIES)])
 
     def read(self) -> int | None:
+        """The address being read, a row of the memory map; None where nothing is read."""
         for i, bank in enumerate(self.banks):
             address = bank.read()
             if address is not None:
@@ -149,6 +154,7 @@ class Pairs(Banked):
         return None
 
     def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle, at rows of the memory map."""
         found = []
         for i, bank in enumerate(self.banks):
             for write in bank.writes():
@@ -167,11 +173,13 @@ class Planes:
         )
 
     def read(self) -> int | None:
+        """The address being read, a row of the memory map; None where nothing is read."""
         if not number(self.ren):
             return None
         return number(self.raddr) * self.planes + number(self.rplane)
 
     def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle, at rows of the memory map."""
         mask = number(self.wen)
         if not mask:
             return ()
@@ -200,6 +208,7 @@ class PlaneBanks:
         return (sample * self.blocks + block) * self.planes + plane
 
     def read(self) -> int | None:
+        """The address being read, a row of the memory map; None where nothing is read."""
         if not number(self.ren):
             return None
         bank = number(self.rbank)
@@ -207,6 +216,7 @@ class PlaneBanks:
         return None if address is None else self.row(bank, address)
 
     def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle, at rows of the memory map."""
         return tuple(
             replace(write, address=self.row(i, write.address))
             for i, bank in enumerate(self.banks)
@@ -232,11 +242,13 @@ class FileStrobes:
         self.strobes = Strobes(file, granule)
 
     def read(self) -> int | None:
+        """The address being read, a row of the memory map; None where nothing is read."""
         if not number(self.reading):
             return None
         return number(self.address) if self.address is not None else 0
 
     def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle, at rows of the memory map."""
         return self.strobes.writes()
 
 
@@ -244,6 +256,7 @@ class Lanes(Banked):
     """lane.file, whose reads show in the operand."""
 
     def read(self) -> int | None:
+        """The address being read, a row of the memory map; None where nothing is read."""
         return None
 
 
@@ -334,9 +347,11 @@ class ChipView:
             handle.value = value
 
     def counter_values(self) -> list[int]:
+        """Counters in the order of their registers."""
         return [number(handle) for handle in self.counters]
 
     def register_values(self) -> dict[str, int]:
+        """Registers by the names of `spec.registers.SEEN_REGISTERS`."""
         return {name: number(handle) for name, handle in self.registers.items()}
 
 
