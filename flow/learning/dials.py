@@ -17,6 +17,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.target import GENERATIVE
 
 STRIDE = 4
 MOST_DIGITS = 18  # of a value: what 64 bits hold
@@ -31,20 +32,31 @@ DIALS: dict[str, tuple] = {
     "epochs": (2, 4, 6, 12, 24),
     "staging_capacity": (0.0, 0.125, 0.25, 0.5, 1.0),
     "replay_capacity": (0.2, 0.5, 1.0, 2.0),
+    "replay_components": (1, 2, 3, 5, 8),
+    "mean_bits": (1, 2, 3, 4),
+    "drawn_per_class": (32, 64, 96, 128),
+    "staged_per_class": (10, 50),
 }
 """Dials of TargetSpec and the values tried; `rate_shift` is added to the preset's, capacities are
 multiplied with it."""
 
 
 def around(preset: Preset) -> dict[str, tuple]:
-    """`DIALS` around a preset, without capacities of fewer latents than classes."""
+    """`DIALS` around a preset, without capacities of fewer latents than classes.
+
+    Of the dials that are of one way of replay alone, those of the preset's way.
+    """
     target, least, chosen = preset.target, preset.network.classes, {}
+    without = ("replay_capacity",) if target.replay == "generative" else GENERATIVE
     for name, values in DIALS.items():
+        if name in without:
+            continue
         if name == "rate_shift":
             values = tuple(target.rate_shift + d for d in values)
         elif name.endswith("_capacity"):
             values = tuple(int(f * getattr(target, name)) for f in values)
-        chosen[name] = tuple(v for v in values if name != "replay_capacity" or v >= least)
+        kept = (v for v in values if name != "replay_capacity" or v >= least)
+        chosen[name] = tuple(dict.fromkeys(kept))
     return chosen
 
 

@@ -23,6 +23,7 @@ from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets, whole
 from xnoreplay.spec.errors import SpecError, XnoreplayError
+from xnoreplay.spec.target import GENERATIVE
 
 DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
 
@@ -387,6 +388,10 @@ def test_dials_are_those_around_a_preset():
     assert digits["replay_capacity"] == (20, 50, 100, 200)
     assert full["replay_capacity"] == (976, 2441, 4882, 9764)
     assert full["staging_capacity"] == (0, 625, 1250, 2500, 5000)
+    assert not {*GENERATIVE} & digits.keys()
+    drawn = presets.vary(DIGITS, "target", replay="generative", staging_capacity=0)
+    assert dials.around(drawn).keys() == dials.DIALS.keys() - {"replay_capacity"}
+    assert dials.around(drawn)["staging_capacity"] == (0,)
 
 
 def test_simulated_latents_stay_in_the_folder(tmp_path, monkeypatch):
