@@ -14,7 +14,7 @@ from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
-from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, check_way, index_bits
+from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
 
 READ_LATENCY = 1  # cycles from an address to a memory's word
@@ -343,11 +343,11 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         Where the network does not fit the target, or the design does not fit this machine's memory as
         `xnoreplay.spec.limits` allows it; the message states the rule and the value.
     """
-    check_way(
-        "a simulation or a chip (the reference, the learner and the memory map carry the other way, too)",
-        "stored",
-        target,
-    )
+    if target.replay == "generative":
+        raise SpecError(
+            "replay must be 'stored' for a simulation or a chip, not 'generative', which the reference, cil, "
+            "dials, systems and spec.memories have so far"
+        )
     check_capacity(net, target)
     require.between("classes", net.classes, 2, MOST_CLASSES)
     _check_groups(net, target)

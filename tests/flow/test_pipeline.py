@@ -17,7 +17,7 @@ from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.step import Context
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
 
 TINY = presets.load("tiny")
 
@@ -204,3 +204,19 @@ def test_a_synthesis_that_fails_leaves_no_netlist(tmp_path, monkeypatch):
     with pytest.raises(CheckFailure, match="a latch"):
         pipeline._synth(context)
     assert [p.name for p in out.iterdir()] == ["yosys.log"]
+
+
+def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys):
+    """Not by the settings: cil has it. What could be built with neither way of replay is refused at once."""
+    preset = presets.vary(TINY, "target", replay="generative", drawn_per_class=5)
+    run = pipeline.open_run(tmp_path, pipeline.Settings(preset), False, Silent())
+    assert run.configs["cil"]["preset"]["target"]["replay"] == "generative"
+    spec = tmp_path / "drawn.toml"
+    spec.write_text('preset = "tiny"\n[target]\nreplay = "generative"\n')
+    assert (
+        cli.main(["generate", "--untrained", f"--preset={spec}", f"--out={tmp_path / 'run'}"]) == 1
+    )
+    assert "replay must be 'stored' for a simulation or a chip" in capsys.readouterr().err
+    wide = presets.vary(preset, "target", lanes=8, channels=8)
+    with pytest.raises(SpecError, match="multiple of the target's 8 lanes"):
+        pipeline.configs(pipeline.Settings(wide), False)
