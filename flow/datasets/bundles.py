@@ -127,8 +127,10 @@ def load_checked(preset: Preset, path: Path | None = None) -> Bundle:
 
     Raises
     ------
-    XnoreplayError, CheckFailure
-        As `BundleSource.load_checked`.
+    XnoreplayError
+        Where no bundle fits.
+    CheckFailure
+        Where the golden pairs differ.
     """
     return BundleSource.choose(preset, path).load_checked(preset)
 
@@ -149,7 +151,12 @@ def _differences(bundle: Bundle, preset: Preset) -> list[str]:
 
 
 def check_golden(bundle: Bundle) -> dict[str, int]:
-    """Hold the reference to what the exporting program computed, bit for bit.
+    """Compare what the reference computes for a bundle's golden images with what the exporting program computed.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        With its golden images, latents and logits.
 
     Returns
     -------

@@ -26,12 +26,12 @@ MD5 = {
 
 
 def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All images in the order of the files, training images first.
+    """Read all images in the order of the files, training images first.
 
     Parameters
     ----------
     folder : Path, optional
-        Holds the folder `FOLDER`, or is it; else what `brought.VARIABLE` names.
+        Holds the folder `FOLDER`, or is it; else what `user_files.VARIABLE` names.
 
     Returns
     -------
@@ -91,7 +91,7 @@ def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _are_labels(labels: np.ndarray) -> bool:
-    """Whether they may be counted, which takes memory for every number up to the greatest."""
+    """Tell whether labels may be counted, which takes memory for every number up to the greatest."""
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         return False
     return labels.min(initial=0) >= 0 and labels.max(initial=0) < CLASSES

@@ -34,7 +34,7 @@ MOST_DIGITS = 9  # of a label; int() takes no more than some thousand
 
 
 class Listed(NamedTuple):
-    """One run's images: relative paths, and (n,) labels, training batch (-1 for test images)."""
+    """The images of one run: relative paths, and (n,) labels and training batches (-1 for test images)."""
 
     paths: list[str]
     labels: np.ndarray
@@ -42,7 +42,7 @@ class Listed(NamedTuple):
 
 
 def read(run: int = 0, folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All images of one run, batch after batch in the order of its lists, test images last.
+    """Read all images of one run, batch after batch in the order of its lists, test images last.
 
     Needs 49,152 bytes of memory an image, 8.1 GB for the whole data set, and as much again while it
     is read from the array.
@@ -52,7 +52,7 @@ def read(run: int = 0, folder: Path | None = None) -> tuple[np.ndarray, np.ndarr
     run : int
         Official class order, 0 to 9.
     folder : Path, optional
-        Holds the folder `FOLDER`, or is it; else what `brought.VARIABLE` names.
+        Holds the folder `FOLDER`, or is it; else what `user_files.VARIABLE` names.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def read(run: int = 0, folder: Path | None = None) -> tuple[np.ndarray, np.ndarr
 
 
 def _lists(folder: Path, run: int) -> Listed:
-    """From file lists where there are any, else from the tables."""
+    """Read the lists of a run from its file lists where there are any, else from the tables."""
     lists = folder / LISTS
     for name in (f"run{run}", f"Run{run}"):
         if (lists / name).is_dir():
@@ -132,7 +132,7 @@ def _tables(folder: Path, run: int) -> Listed:
 
 
 def _whole(value, below: int) -> int:
-    """An index or a label as an integer; ValueError, TypeError or OverflowError where it is none in range."""
+    """Return an index or a label as an integer; ValueError, TypeError or OverflowError where it is none in range."""
     number = int(value)
     if number != value or not 0 <= number < below:
         raise ValueError(f"{shown(value)} must be an integer from 0 to {below - 1}")
@@ -140,7 +140,7 @@ def _whole(value, below: int) -> int:
 
 
 def _paths(folder: Path) -> list[str]:
-    """Relative path of each image that the array holds and the tables count."""
+    """Return the relative path of each image that the array holds and the tables count."""
     path = folder / "paths.pkl"
     try:
         return [_relative(name) for name in _table(path)]
@@ -161,7 +161,7 @@ def _table(path: Path):
 
 
 def _relative(path: str) -> str:
-    """s1/o1/C_01_01_000.png, whatever folder a list puts before it."""
+    """Return the end of a path, s1/o1/C_01_01_000.png, whatever folder a list puts before it."""
     return "/".join(path.split("/")[-3:])
 
 
@@ -175,7 +175,7 @@ def _join(parts: list[tuple[list[str], list[int]]]) -> Listed:
 
 
 def _arrival(folder: Path, run: int, listed: Listed) -> np.ndarray:
-    """Labels numbered by arrival; checks that the batches are those of the protocol."""
+    """Number labels by arrival, and check that the batches are those of the protocol."""
     order: list[int] = []
     for batch, expected in enumerate(BATCHES):
         labels = np.unique(listed.labels[listed.batch == batch])
@@ -197,7 +197,7 @@ def _arrival(folder: Path, run: int, listed: Listed) -> np.ndarray:
 
 
 def _images(folder: Path, paths: list[str]) -> np.ndarray:
-    """(n, 128, 128, 3) uint8 YCbCr, from the image files where there are any, else the array."""
+    """Read (n, 128, 128, 3) uint8 YCbCr from the image files where there are any, else from the array."""
     if not (folder / IMAGES).is_dir():
         return _from_array(folder, paths)
     try:

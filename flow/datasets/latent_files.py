@@ -23,10 +23,20 @@ FIELDS = ("dataset", "bundle", "digest")
 
 @dataclass(frozen=True)
 class LatentSet:
-    """latents (n, latent) uint8 bits, labels (n,) int64 of the data set, is_test (n,) bool.
+    """Latents of a whole data set, with its labels and split.
 
-    dataset : its name
-    bundle : digest of the bundle whose feature extractor made them
+    Parameters
+    ----------
+    dataset : str
+        Name of the data set.
+    bundle : str
+        Digest of the bundle whose feature extractor made the latents.
+    latents : ndarray
+        (n, latent) uint8 bits.
+    labels : ndarray
+        (n,) int64, as the data set numbers them.
+    is_test : ndarray
+        (n,) bool.
     """
 
     dataset: str
@@ -53,12 +63,19 @@ def write(stored: LatentSet, path: Path) -> None:
 
 
 def read(path: Path, bits: int) -> LatentSet:
-    """Read and verify a latent file; `bits` of each latent.
+    """Read and verify a latent file.
+
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    bits : int
+        Bits of each latent.
 
     Raises
     ------
     XnoreplayError
-        For a file that is missing, damaged, altered or foreign.
+        For a file that is missing, damaged, altered or of another kind.
     """
     tensors, metadata = bundles.read_tensors(path, "latent file", FORMAT)
     for name in FIELDS:
@@ -86,7 +103,13 @@ def read(path: Path, bits: int) -> LatentSet:
 
 
 def of(bundle: Bundle, path: Path) -> LatentSet:
-    """The latents of a file that a bundle made; raises XnoreplayError for another one's."""
+    """Read the latents that a bundle made from a file.
+
+    Raises
+    ------
+    XnoreplayError
+        Also for latents that another bundle made.
+    """
     stored = read(path, bundle.network.latent)
     if stored.bundle != bundles.digest(bundle):
         raise XnoreplayError(
@@ -97,7 +120,7 @@ def of(bundle: Bundle, path: Path) -> LatentSet:
 
 
 def packaged(bundle: Bundle) -> LatentSet | None:
-    """The packaged latents that a bundle made, if there are any."""
+    """Read the packaged latents that a bundle made; None where there are none."""
     digest = bundles.digest(bundle)
     for path in sorted(Path(str(resources.files("xnoreplay"))).glob("data/latents/*.safetensors")):
         with safetensors.safe_open(path, framework="numpy") as f:

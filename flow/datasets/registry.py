@@ -22,7 +22,16 @@ TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is 
 class Dataset:
     """Every sample of a data set in its library's order, and which of them are test samples.
 
-    images (n, height, width, channels) uint8; labels (n,) int64; is_test (n,) bool.
+    Parameters
+    ----------
+    name : str
+        Of the data set.
+    images : ndarray
+        (n, height, width, channels) uint8.
+    labels : ndarray
+        (n,) int64.
+    is_test : ndarray
+        (n,) bool.
     """
 
     name: str
@@ -39,18 +48,22 @@ class Dataset:
 
     @property
     def train_images(self) -> np.ndarray:
+        """Images to train on, (n, height, width, channels) uint8."""
         return self.images[~self.is_test]
 
     @property
     def train_labels(self) -> np.ndarray:
+        """Their labels in the same order, (n,) int64."""
         return self.labels[~self.is_test]
 
     @property
     def test_images(self) -> np.ndarray:
+        """Images to test with, (n, height, width, channels) uint8."""
         return self.images[self.is_test]
 
     @property
     def test_labels(self) -> np.ndarray:
+        """Labels of the test images in the same order, (n,) int64."""
         return self.labels[self.is_test]
 
 
@@ -79,7 +92,7 @@ def load(
         Where files that the user must bring are missing or damaged.
     ImageError
         Where the images do not reduce to `image_shape`.
-    """
+    """  # noqa: DOC501  `unknown` makes a SpecError
     if dataset not in DATASETS:
         raise unknown("data set", dataset, [*DATASETS, RANDOM])
     loaded = DATASETS[dataset](order_seed)
@@ -89,7 +102,7 @@ def load(
 
 
 def of_preset(preset: Preset, progress: Progress | None = None) -> Dataset:
-    """The data set of a preset's scenario, as its network takes it.
+    """Load the data set of a preset's scenario, as its network takes it.
 
     The data set `random` is made for any network: random bytes with labels in turn, to check a
     spec before there are images for it. A user's own is converted at its first use, and its notes are shown then.
@@ -164,9 +177,18 @@ def stamp(preset: Preset) -> str | None:
 
 
 def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
-    """`of`, but so many random images in place of a data set that the user has not brought.
+    """Load the data set of a preset, or make random images where the user has not said where it is.
 
-    For work that does not learn from them: any image shows whether two chips are equal.
+    For work that does not learn from the images: any image shows whether two chips are equal.
+
+    Parameters
+    ----------
+    preset : Preset
+        Whose scenario names the data set.
+    progress : Progress
+        Told where random images are taken.
+    images : int
+        How many random images are made.
     """
     try:
         return of_preset(preset)
@@ -179,15 +201,25 @@ def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM
 
 
 def is_missing(preset: Preset) -> bool:
-    """Whether `of_preset_or_random` would take random images in place of a preset's data set."""
+    """Tell whether `of_preset_or_random` would take random images in place of a preset's data set."""
     known = preset.scenario.source is None and preset.scenario.dataset in FROM_USERS
     return known and not os.environ.get(user_files.VARIABLE)
 
 
 def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of a given shape: as they are, or the floor of the mean of k x k blocks.
+    """Return images of a given shape: as they are, or the floor of the mean of k x k blocks.
 
-    (n, k h, k w, c) uint8 -> (n, h, w, c) uint8, k = 1, 2, ...; the range of values stays.
+    Parameters
+    ----------
+    images : ndarray
+        (n, k h, k w, c) uint8, k = 1, 2, ...
+    image_shape : tuple of int
+        (h, w, c).
+
+    Returns
+    -------
+    ndarray
+        (n, h, w, c) uint8; the range of values stays.
 
     Raises
     ------
@@ -209,7 +241,7 @@ def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
 
 
 def split(labels: np.ndarray, stride: int = TEST_STRIDE) -> np.ndarray:
-    """Which samples are for testing: of each class, every `stride`-th in order.
+    """Choose the samples for testing: of each class, every `stride`-th in order.
 
     (n,) labels -> (n,) bool. The order is that of `labels`, so the split is fixed and stratified.
 
@@ -262,7 +294,7 @@ FROM_USERS = ("cifar100", "core50")
 
 
 def _random(shape: tuple[int, int, int], classes: int, count: int = RANDOM_IMAGES) -> Dataset:
-    """Always the same random images; see `of`."""
+    """Make random images, the same at each call; see `of_preset`."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     labels = np.arange(count) % classes
     return Dataset(RANDOM, images, labels, split(labels))

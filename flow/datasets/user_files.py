@@ -1,4 +1,4 @@
-"""Data sets that the user brings: where they lie, and pickles read without executing anything."""
+"""Data sets of the user: where they lie, and pickles read without executing anything."""
 
 import io
 import os
@@ -18,7 +18,7 @@ ALLOWED = {
 
 
 class DataMissing(XnoreplayError):
-    """Nobody said where a data set is."""
+    """Nobody said where a data set is: neither `--data` nor the environment variable `VARIABLE`."""
 
 
 class _Unpickler(pickle.Unpickler):
@@ -29,7 +29,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(raw: bytes, encoding: str):
-    """Arrays and plain values of a pickle; `encoding` is of the strings of Python 2.
+    """Read arrays and plain values of a pickle; `encoding` is of the strings of Python 2.
 
     Raises almost anything for a damaged pickle, and UnpicklingError for one that asks for more.
     """
@@ -37,7 +37,7 @@ def unpickle(raw: bytes, encoding: str):
 
 
 def folder(given: Path | None, dataset: str, inner: str, get: str) -> Path:
-    """The folder of a data set.
+    """Find the folder of a data set.
 
     Parameters
     ----------

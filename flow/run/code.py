@@ -1,6 +1,6 @@
-"""Which files of the package decide a result: what its modules import, however far.
+"""Which files of the package decide a result: the modules that compute it, and all that these import.
 
-A step is repeated when one of them changes, see `flow.run.step`.
+A step is repeated when one of the files changes, see `flow.run.step`.
 """
 
 import ast
@@ -19,7 +19,13 @@ it is."""
 
 
 def digest(roots: Iterable[str], but: Iterable[str] = ()) -> str:
-    """SHA-256 over the names and contents of `deciding`, in path order."""
+    """Return the SHA-256 over names and contents of the files that `deciding` finds, in path order.
+
+    Parameters
+    ----------
+    roots, but : iterable of str
+        As of `deciding`.
+    """
     h = hashlib.sha256()
     for name in deciding(roots, but):
         h.update(f"{name}\n".encode())
@@ -28,13 +34,14 @@ def digest(roots: Iterable[str], but: Iterable[str] = ()) -> str:
 
 
 def deciding(roots: Iterable[str], but: Iterable[str] = ()) -> list[str]:
-    """Files that decide what the roots compute.
+    """Find the files that decide what the roots compute.
 
     Parameters
     ----------
     roots : iterable of str
-        Paths below the package. Of a module: itself and what it imports, also inside functions, however far, with the
-        files of other kinds in the same folders (tables, C++). Of a folder: every file in it.
+        Paths below the package. A module stands for itself, for every module of the package that it imports directly or
+        through others, inside functions too, and for the files of other kinds in their folders (tables, C++). A folder
+        stands for every file in it.
     but : iterable of str
         Modules that are not followed.
 
@@ -76,7 +83,7 @@ def _name(path: Path) -> str:
 
 @cache
 def _imports(path: Path) -> tuple[tuple[str, ...], bool]:
-    """Files of the package that a module imports, and whether it has more than a docstring."""
+    """List the files of the package that a module imports, and tell whether the module has more than a docstring."""
     tree = ast.parse(path.read_bytes())
     names = {name for module in _modules(tree) for name in _files(module)}
     return tuple(sorted(names)), len(tree.body) > (ast.get_docstring(tree) is not None)

@@ -45,16 +45,17 @@ def _plain(value):
 
 
 def dumps(tree: object) -> str:
-    """JSON text, keys in the order they were put in. NumPy numbers become plain ones."""
+    """Return a tree as JSON text, keys in the order they were put in; NumPy numbers become plain ones."""
     return json.dumps(tree, indent=1, default=_plain, allow_nan=False) + "\n"
 
 
 def plain(tree):
-    """The tree as JSON gives it back: a copy of plain values."""
+    """Return a tree as JSON gives it back: a copy of plain values."""
     return json.loads(dumps(tree))
 
 
 def write_json(path: Path, tree: object) -> None:
+    """Write a tree of plain values to a file as JSON."""
     path.write_text(dumps(tree), encoding="utf-8")
 
 
@@ -78,13 +79,19 @@ def write_whole(path: Path, text: str) -> None:
 def require_writable(path: Path, ours: Callable[[Path], bool]) -> None:
     """Refuse a file that could not be written, before the work whose result it is to hold.
 
-    ours : says of a file that is there whether the same command wrote it; what somebody else wrote stays
+    Parameters
+    ----------
+    path : Path
+        The file that a user names.
+    ours : callable
+        Takes the path of a file that is there, and tells whether the same command wrote it. Another file is not
+        replaced.
 
     Raises
     ------
     XnoreplayError
-        For what is no file, for a file of somebody else's, and where its folder can neither be made nor
-        written.
+        For what is no file, for a file that another program wrote, and where its folder can neither be made
+        nor written.
     """
     try:
         there = next(folder for folder in path.absolute().parents if folder.exists())
@@ -104,17 +111,17 @@ def require_writable(path: Path, ours: Callable[[Path], bool]) -> None:
 
 
 def json_with(*keys: str) -> Callable[[Path], bool]:
-    """For `require_writable`: whether a file is a JSON object with these keys."""
+    """Make the check of `require_writable` that a file is a JSON object with these keys."""
     return lambda path: isinstance(tree := read_json(path), dict) and tree.keys() >= set(keys)
 
 
 def tensors_of(form: str) -> Callable[[Path], bool]:
-    """For `require_writable`: whether a file is of safetensors, its metadata's format this one."""
+    """Make the check of `require_writable` that a file is of safetensors and has this format in its metadata."""
     return lambda path: bundles.metadata_of(path).get("format") == form
 
 
 def text_with(*parts: str) -> Callable[[Path], bool]:
-    """For `require_writable`: whether a text has all of these near its begin."""
+    """Make the check of `require_writable` that all of these parts stand near the begin of a text."""
     return lambda path: all(part in reading.text(path)[:HEAD] for part in parts)
 
 
@@ -126,15 +133,20 @@ def _written_by(ours: Callable[[Path], bool], path: Path) -> bool:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with reading.opened(path) as f:
         return hashlib.file_digest(f, "sha256").hexdigest()
 
 
 def tree_digests(folder: Path, skip: Callable[[str], bool] = lambda _name: False) -> dict[str, str]:
-    """SHA-256 of every regular file below a folder, by relative path; marks and links are left out.
+    """Return the SHA-256 of every regular file below a folder, by relative path; marks and links are left out.
 
-    skip : says of a relative path whether it is left out, too
+    Parameters
+    ----------
+    folder : Path
+        The folder.
+    skip : callable
+        Takes a relative path, and tells whether the file is left out, too.
     """
     found = {
         p.relative_to(folder).as_posix(): p for p in whole.contents(folder) if whole.is_file(p)

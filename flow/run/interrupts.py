@@ -22,22 +22,29 @@ _asked = _said = _orderly = False
 
 
 def asked() -> bool:
-    """Whether the command was asked to end; also where a library swallowed the exception."""
+    """Tell whether a signal asked the command to end, also where a library swallowed its exception."""
     return _asked
 
 
 def check() -> None:
-    """Raise KeyboardInterrupt if the command was asked to end.
+    """Raise KeyboardInterrupt if a signal asked the command to end.
 
-    For between two pieces of work: a library may have caught the exception that the signal raised.
+    A long work calls this between two of its parts: a library may have caught the exception that the signal raised.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        Where a signal came.
     """
     if _asked:
         raise KeyboardInterrupt
 
 
 def in_force() -> bool:
-    """Whether signals end this process as this module says: true once `carry_out` has begun a command, false where
-    a script imported the package."""
+    """Tell whether signals end this process as `carry_out` says.
+
+    It is true once `carry_out` has begun a command, and false where a script imported the package.
+    """
     return _orderly
 
 
@@ -78,13 +85,13 @@ def carry_out(load: Callable[[], Callable[[], int]]) -> NoReturn:
 
 
 def _at_once(_number, _frame) -> None:
-    """Before a command began, and after it ended."""
+    """End the process when a signal comes before the command began or after it ended."""
     report()
     os._exit(CODE)
 
 
 def report() -> int:
-    """Say once that the command was interrupted; the exit code."""
+    """Print once that the command was interrupted, and return its exit code."""
     global _said
     if not _said:
         _said = True
@@ -108,7 +115,7 @@ def _begin(numbers: list[int]) -> None:
 
 
 def _ask(_number, _frame) -> None:
-    """The first signal is an exception; a later one does not disturb the end that it began."""
+    """Raise KeyboardInterrupt at the first signal; a later one does not disturb the end that the first one began."""
     global _asked
     if not _asked:
         _asked = True
@@ -116,7 +123,7 @@ def _ask(_number, _frame) -> None:
 
 
 def _enforce(read: int, numbers: set[int]) -> None:
-    """End the process where it does not, because it waits in a library or lost the exception.
+    """End the process after `PATIENCE` seconds where it waits in a library or lost the exception.
 
     Signals reach this thread through a pipe that the interpreter's own handler writes to, which needs
     no free main thread.
@@ -128,7 +135,10 @@ def _enforce(read: int, numbers: set[int]) -> None:
 
 
 def _leave() -> None:
-    """End the process with nothing left; what its memory holds is not taken apart, which takes seconds."""
+    """End the process at once: remove what is half-written and end the children.
+
+    Python's own end is skipped: it takes seconds.
+    """
     from xnoreplay.flow.run import processes, temporary
 
     lock.acquire()  # for good: from here on no folder is renamed into place

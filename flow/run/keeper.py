@@ -1,4 +1,4 @@
-"""A small process beside ours: when ours dies, however, it ends what that left running.
+"""A small process beside a command's: when the command's process dies in any way, it ends what that left running.
 
 It is run as a file, by an interpreter without packages, and reads lines of its standard input:
 ``+ N`` and ``- N``: process group N began, and has ended; ``= FOLDER``: the owner's temporary folder.
@@ -16,7 +16,7 @@ MARKED = b"XNOREPLAY_WORK="
 
 
 def follow(owner: int) -> tuple[set[int], str]:
-    """Read until the owner is dead; the groups that still run then, and its folder."""
+    """Read lines until the owner is dead; return the groups that still run, and its temporary folder."""
     groups: set[int] = set()
     folder, rest = "", b""
     while os.getppid() == owner:
@@ -38,10 +38,10 @@ def follow(owner: int) -> tuple[set[int], str]:
 
 
 def marked(folder: str) -> list[int]:
-    """Process ids of all that were begun for the owner of a temporary folder, however remotely.
+    """List the process ids of all that were begun, directly or through others, for the owner of a temporary folder.
 
-    These have XNOREPLAY_WORK=FOLDER in the environment they were begun with. This process is left out, and so are
-    those that may not be looked at; where there is no /proc, the list is empty.
+    These have XNOREPLAY_WORK=FOLDER in the environment they were begun with. The keeper itself is left out, and so are
+    processes whose environment may not be read; where there is no /proc, the list is empty.
     """
     text = MARKED + os.fsencode(folder)
     found = []
@@ -57,6 +57,7 @@ def marked(folder: str) -> list[int]:
 
 
 def kill(send, number: int) -> None:
+    """Send SIGKILL with `os.kill` or `os.killpg`; a process or group that has ended is passed over."""
     try:
         send(number, signal.SIGKILL)
     except OSError:
@@ -64,6 +65,7 @@ def kill(send, number: int) -> None:
 
 
 def main() -> None:
+    """Wait for the owner's death, then end what it left and remove its temporary folder."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     groups, folder = follow(int(sys.argv[1]))

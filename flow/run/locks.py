@@ -1,4 +1,4 @@
-"""What a run is guarded against: a second run, a full disk, and being stopped."""
+"""Locks of run folders and caches, errors of a full disk, and the ways in which a run is stopped."""
 
 import errno
 import fcntl
@@ -20,7 +20,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def check_lock(folder: Path) -> None:
-    """XnoreplayError where a run folder's lock is no plain file: a link is not followed, a pipe not opened."""
+    """Raise XnoreplayError where a folder's lock is no plain file: a link is not followed, a pipe not opened."""
     lock = folder / LOCK
     if whole.is_there(lock) and not whole.is_file(lock):
         raise XnoreplayError(
@@ -29,7 +29,15 @@ def check_lock(folder: Path) -> None:
 
 
 def open_lock(folder: Path) -> IO[str]:
-    """A folder's lock file, made if need be, and never changed; raises OSError, and as `check_lock`."""
+    """Open a folder's lock file, which is made if need be and never changed.
+
+    Raises
+    ------
+    XnoreplayError
+        Where the lock is no plain file.
+    OSError
+        Where the lock cannot be opened.
+    """
     check_lock(folder)
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     return os.fdopen(os.open(folder / LOCK, flags, 0o644), "r+")
@@ -37,7 +45,7 @@ def open_lock(folder: Path) -> IO[str]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a run folder, made if need be.
+    """Hold a run folder, which is made if need be.
 
     Raises
     ------
@@ -63,7 +71,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def in_turn(folder: Path) -> Iterator[None]:
-    """Hold a folder of a cache, after whoever holds it now: one process at a time builds what all want.
+    """Hold a folder of a cache; wait while another process holds it, so that one at a time builds what all want.
 
     Where a file system has no locks, two may build the same: each replaces its target by a whole one.
 
@@ -86,7 +94,7 @@ def in_turn(folder: Path) -> Iterator[None]:
 
 
 def _number(error: Exception) -> int | None:
-    """The system's number of an error, of one too that a library wraps in its own."""
+    """Return the system's number of an error, also where a library wraps it in its own; None without one."""
     if isinstance(error, OSError) and error.errno:
         return error.errno
     if told := re.search(r"\(os error (\d+)\)", str(error)):  # as Rust's do, safetensors among them
@@ -95,14 +103,14 @@ def _number(error: Exception) -> int | None:
 
 
 def is_disk_error(error: Exception) -> bool:
-    """Whether it is the disk's fault, not the program's or the user's."""
+    """Tell whether an error is of the disk or the file system, not of the program or its user."""
     return not isinstance(error, XnoreplayError) and (
         isinstance(error, OSError) or _number(error) is not None
     )
 
 
 def disk_error(step: str, error: Exception) -> XnoreplayError:
-    """The sentence for a disk error in the middle of a step."""
+    """Make the error for a disk error in the middle of a step."""
     if _number(error) in FULL:
         return XnoreplayError(
             f"step {step} must have room to write, but the disk is full; nothing of it was kept"
@@ -112,10 +120,20 @@ def disk_error(step: str, error: Exception) -> XnoreplayError:
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], None]]:
-    """Treat SIGTERM as Ctrl-C, and lose neither; yields a check for those that were swallowed.
+    """Treat SIGTERM as Ctrl-C while the block runs, and lose neither.
 
     Python drops an exception that a signal raises inside a callback of a compiled library, as
-    numba's compiler is. The check raises it again.
+    numba's compiler is.
+
+    Yields
+    ------
+    callable
+        Without arguments; raises KeyboardInterrupt where a signal came whose exception was dropped.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        When a signal comes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

@@ -29,7 +29,7 @@ _keeper: subprocess.Popen | None = None
 
 @dataclass(frozen=True)
 class Done:
-    """What a child that ended left: its code, and its output as text."""
+    """A child that ended: its exit code, and its output as text."""
 
     returncode: int
     stdout: str
@@ -79,7 +79,7 @@ def forget(process: subprocess.Popen) -> None:
 
 
 def end(*processes: subprocess.Popen) -> None:
-    """End children and all that they began: SIGTERM, then SIGKILL; returns when they are gone."""
+    """End children and all that they began: with SIGTERM, then with SIGKILL; return when all are gone."""
     for process in processes:
         _send(process, signal.SIGTERM)
     patience = time.monotonic() + POLITE
@@ -105,7 +105,7 @@ def _send(process: subprocess.Popen, number: int) -> None:
 
 
 def _ended(process: subprocess.Popen) -> bool:
-    """Whether a child has ended; one that has keeps its number until `wait`, and so does its group."""
+    """Tell whether a child has ended; one that has keeps its number until `wait`, and so does its group."""
     if process.returncode is not None:
         return True
     try:
@@ -121,16 +121,27 @@ def run_program(
     seconds: float | None = None,
     look: Callable[[], None] | None = None,
 ) -> Done:
-    """Carry a command out to its end.
+    """Run a program to its end, and return its exit code and output.
 
-    look : called about twice a second meanwhile
+    Parameters
+    ----------
+    command : sequence
+        Program and arguments; each is turned into text.
+    env : dict of str to str, optional
+        The environment, as of `start`.
+    cwd : Path, optional
+        Folder that the program runs in.
+    seconds : float, optional
+        Time after which the program is ended.
+    look : callable, optional
+        Called without arguments about twice a second while the program runs.
 
     Raises
     ------
     OSError
-        Where it cannot be run.
+        Where the program cannot be run.
     subprocess.TimeoutExpired
-        After so many seconds; it is ended then.
+        Where the program did not end in time.
     """
     process = start(
         command,
@@ -163,7 +174,7 @@ def run_program(
 
 @contextmanager
 def started(command: Sequence[object], **options) -> Iterator[subprocess.Popen]:
-    """A child that ends by itself, or with an error in the block; options as of `start`."""
+    """Run a child during the block; it is ended where the block raises an error. Options are those of `start`."""
     with start(command, **options) as process:
         try:
             yield process
@@ -176,7 +187,7 @@ def started(command: Sequence[object], **options) -> Iterator[subprocess.Popen]:
 
 @contextmanager
 def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that run children; an error or an interrupt ends these, and what waits never begins."""
+    """Make threads that run children; an error or an interrupt in the block ends the children."""
     executor = ThreadPoolExecutor(workers)
     try:
         yield executor
@@ -189,7 +200,7 @@ def pool(workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 def _watch() -> None:
-    """Begin the keeper, once; without one children only end with an orderly end of this process."""
+    """Begin the keeper, once; without a keeper children end only with an orderly end of this process."""
     global _keeper
     if _keeper is not None and _keeper.poll() is None:
         return
@@ -227,8 +238,8 @@ def _end_keeper(process: subprocess.Popen) -> None:
 def watch() -> None:
     """Begin the keeper now, without waiting for a first child of `start`.
 
-    Processes that other libraries begin are ended by it, too, when this process is killed: they carry the
-    temporary folder in their environment (`temporary.adopt`).
+    Processes that other libraries begin are ended by the keeper, too, when this process is killed: they carry the
+    temporary folder in their environment (`temporary.redirect_temporary_files`).
     """
     with _lock:
         _watch()
@@ -265,7 +276,7 @@ def die_with_parent() -> None:
 
 
 def _die_on_linux(parent: int | None) -> None:
-    """The same by the kernel, which does not need a free interpreter."""
+    """Ask the kernel to end this process with its parent, which does not need a free interpreter."""
     if not sys.platform.startswith("linux"):
         return
     import ctypes

@@ -30,11 +30,11 @@ class Task(Protocol):
 
 
 class Progress(Protocol):
-    """Where steps say how far they are."""
+    """An object that shows how far a command is."""
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator[Task]:
-        """Open a task of `total` units; leave it to end it."""
+        """Open a task of `total` units; the end of the block ends it."""
         ...
 
     def note(self, text: str) -> None:
@@ -42,7 +42,7 @@ class Progress(Protocol):
 
 
 def clock(seconds: float) -> str:
-    """A duration as people say it.
+    """Return a duration in seconds in the unit that people use.
 
     >>> clock(3.2), clock(75), clock(7300)
     ('3.2 s', '1.2 min', '2.0 h')
@@ -83,7 +83,7 @@ class _LogTask:
 
 
 class Log:
-    """One line per interval, always with the same fields."""
+    """Progress as lines of a log: one line an interval, always with the same fields."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self.stream = stream or sys.stderr
@@ -91,11 +91,12 @@ class Log:
         self.lines, self.last = 0, ""
 
     def note(self, text: str) -> None:
+        """Print one line."""
         self.lines, self.last = self.lines + 1, text
         print(text, file=self.stream, flush=True)
 
     def remind(self, seconds: float) -> None:
-        """Say that work goes on, so many seconds after the last line: how far the task is, if one is open."""
+        """Print that work goes on, so many seconds after the last line: how far the task is, if one is open."""
         if self.tasks:
             task = self.tasks[-1]
             print(task.line(time.monotonic(), task.said), file=self.stream, flush=True)
@@ -104,6 +105,7 @@ class Log:
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator[_LogTask]:
+        """Open a task whose lines name its label; the end of the block ends it."""
         task = _LogTask(label, total, self.note)
         self.tasks.append(task)
         try:
@@ -114,7 +116,14 @@ class Log:
 
 
 def reminder(seconds: float, last: str) -> str:
-    """A line where no task is open.
+    """Return the line that says that work goes on where no task is open.
+
+    Parameters
+    ----------
+    seconds : float
+        Time since the last line.
+    last : str
+        The last line, or ''.
 
     >>> reminder(12, "[estimate] started"), reminder(12, "")
     ('[estimate] started | 12.0 s ago, at work', 'at work for 12.0 s')
@@ -132,7 +141,7 @@ class _BarTask:
 
 
 class Bar:
-    """Bars on a terminal; a task inside a task is a second bar."""
+    """Progress as bars on a terminal; a task inside a task is a second bar."""
 
     def __init__(self, console=None) -> None:
         from rich import progress
@@ -154,16 +163,18 @@ class Bar:
         )
 
     def note(self, text: str) -> None:
+        """Print one line above the bars."""
         self.lines, self.last = self.lines + 1, text
         self.console.print(text, highlight=False, markup=False)
 
     def remind(self, seconds: float) -> None:
-        """Say that work goes on, where no bar shows the time that it takes."""
+        """Print that work goes on, where no bar shows the time that it takes."""
         if not self.open:
             self.console.print(reminder(seconds, self.last), highlight=False, markup=False)
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator[_BarTask]:
+        """Open a task with a bar; the end of the block removes it."""
         if not self.open:
             self.bars.start()
         self.open += 1
@@ -180,7 +191,7 @@ class Bar:
 
 
 class Silent:
-    """Says nothing: for tests and for callers that do not care."""
+    """Progress that shows nothing: for tests and for callers that do not care."""
 
     def advance(self, n: int = 1, note: str = "") -> None:
         """Count nothing."""
@@ -190,6 +201,7 @@ class Silent:
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator["Silent"]:  # noqa: ARG002
+        """Open a task that counts nothing."""
         yield self
 
 
@@ -197,7 +209,7 @@ _speaker: Bar | Log | None = None  # the latest `default`
 
 
 def default() -> Progress:
-    """Bars where standard error is a terminal, else a log."""
+    """Return bars where standard error is a terminal, else a log."""
     global _speaker
     _speaker = Bar() if sys.stderr.isatty() else Log()
     return _speaker
@@ -205,9 +217,14 @@ def default() -> Progress:
 
 @contextmanager
 def heartbeat(every: float = 1.0) -> Iterator[None]:
-    """While it is open, the latest `default` is never silent for much more than `QUIET` seconds.
+    """Print a line during the block where the latest progress of `default` was silent for long.
 
-    every : seconds between two looks
+    Long is much more than `QUIET` seconds.
+
+    Parameters
+    ----------
+    every : float
+        Seconds between two looks.
     """
     global _speaker
     _speaker, ended = None, threading.Event()

@@ -37,13 +37,21 @@ LONGEST = 1e12
 
 @dataclass(frozen=True)
 class Context:
-    """What a running step sees.
+    """What a running step is given.
 
-    config : the step's own part of the configuration
-    out : folder to write in; nothing else may be written
-    inputs : folder of each step it needs, and of each it uses that has run
-    scratch : folder that outlives an interrupt, for whole files a repetition goes on from; it is
-        removed when the step succeeds
+    Parameters
+    ----------
+    config : dict
+        The step's own part of the configuration.
+    out : Path
+        Folder to write in; nothing else may be written.
+    inputs : dict of str to Path
+        Folder of each step that it needs, and of each step that it uses and that has run.
+    scratch : Path
+        Folder that outlives an interrupt, for whole files that a repetition goes on from; it is removed when the step
+        succeeds.
+    progress : Progress
+        Where the step shows how far it is.
     """
 
     config: dict
@@ -53,7 +61,7 @@ class Context:
     progress: Progress
 
     def result(self, step: str) -> dict:
-        """What an earlier step returned; the run has held its folder to the record."""
+        """Return the result of an earlier step, whose folder the run has held to its record."""
         return files.read_json(self.inputs[step] / RESULT)
 
 
@@ -111,7 +119,7 @@ class Outcome:
 
 
 def step_record(folder: Path) -> dict:
-    """What the step of a folder has recorded; nothing, where that is not there or not whole."""
+    """Return what a step has recorded in its folder; {} where there is no record, or none that is whole."""
     path = folder / RECORD
     try:
         record = files.read_json(path) if whole.is_file(path) else {}
@@ -130,9 +138,9 @@ def _is_whole(record: object) -> bool:
 
 
 def why_foreign(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> str:
-    """Why a step may not replace a folder, as the end of a sentence; '' where it may.
+    """Say why a step may not replace a folder, as the end of a sentence; '' where it may.
 
-    It may replace nothing at all, an empty folder, and one that has the record of the same step and only
+    A step may replace nothing at all, an empty folder, and one that has the record of the same step and only
     files that are in the record or of `added_later`.
     """
     if not whole.is_there(folder):
@@ -162,12 +170,12 @@ def why_foreign(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> s
 
 
 def is_added_later(name: str, added_later: tuple[str, ...]) -> bool:
-    """Whether a path relative to a step's folder is one of what other work adds to it."""
+    """Tell whether a path relative to a step's folder is of a file that other work adds to the folder."""
     return any(fnmatch.fnmatchcase(name, p) or name.startswith(f"{p}/") for p in added_later)
 
 
 def require_own(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> None:
-    """XnoreplayError where a step may not replace a folder; see `why_foreign`."""
+    """Raise XnoreplayError where a step may not replace a folder; see `why_foreign`."""
     if why := why_foreign(folder, step, added_later):
         raise XnoreplayError(
             f"{folder} must be new, empty or what {step} wrote, but {why}; move it away or choose another folder"
@@ -176,12 +184,26 @@ def require_own(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> N
 
 @contextmanager
 def own_folder(target: Path, step: str, config: dict | None = None) -> Iterator[Path]:
-    """A whole folder with a record, for work outside the steps of a run; replaces only an earlier one of its own.
+    """Write a whole folder with a record, for work outside the steps of a run; it replaces only one of the same work.
+
+    Parameters
+    ----------
+    target : Path
+        The folder.
+    step : str
+        Name of the work, for the record.
+    config : dict, optional
+        What the work was asked for, plain values.
+
+    Yields
+    ------
+    Path
+        The folder to write in, which takes the place of `target` when the block ends without an error.
 
     Raises
     ------
     XnoreplayError
-        Where the folder that is there is somebody else's.
+        Where the folder that is there was not written by the same work.
     """
     start = time.monotonic()
     with files.whole_folder(target, lambda folder: require_own(folder, step)) as part:
@@ -192,18 +214,18 @@ def own_folder(target: Path, step: str, config: dict | None = None) -> Iterator[
 
 
 def record_of(step: str, config: dict, outputs: dict[str, str], start: float) -> dict:
-    """What `step.json` says of work outside the steps of a run.
+    """Make the record of work outside the steps of a run, as `step.json` has it.
 
     Parameters
     ----------
     step : str
         Name of the work, which `why_foreign` compares.
     config : dict
-        What it was asked for, plain values.
+        What the work was asked for, plain values.
     outputs : dict of str to str
         SHA-256 of each file, by its path relative to the folder.
     start : float
-        `time.monotonic` when it began, in seconds.
+        `time.monotonic` when the work began, in seconds.
 
     Returns
     -------
@@ -224,7 +246,7 @@ def record_of(step: str, config: dict, outputs: dict[str, str], start: float) ->
 
 
 def require_whole(folder: Path) -> None:
-    """Hold the files of a step to the digests that its record has of them.
+    """Compare the files of a step's folder with the digests in its record.
 
     Raises
     ------
@@ -248,7 +270,13 @@ def require_whole(folder: Path) -> None:
 
 
 def result_of(folder: Path) -> dict:
-    """What the step of a folder returned; XnoreplayError where a file of it is damaged."""
+    """Return the result in a step's folder.
+
+    Raises
+    ------
+    XnoreplayError
+        Where a file of the folder is damaged.
+    """
     require_whole(folder)
     try:
         result = files.read_json(folder / RESULT)
@@ -287,7 +315,20 @@ class Run:
         self.outcomes: dict[str, Outcome] = {}
 
     def write_settings(self, name: str, tree: dict) -> None:
-        """Remember the run's settings, whole or not at all."""
+        """Write the run's settings, whole or not at all.
+
+        Parameters
+        ----------
+        name : str
+            Of the file.
+        tree : dict
+            Plain values.
+
+        Raises
+        ------
+        XnoreplayError
+            Where the disk is full, or another run uses the folder.
+        """  # noqa: DOC501  `disk_error` makes an XnoreplayError
         with self.locked():
             try:
                 with whole.whole_file(self.folder / name) as part:
@@ -297,19 +338,18 @@ class Run:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder, and clear what a killed run left in it of steps and settings."""
+        """Hold the folder during the block, and clear what a killed run left in it of steps and settings."""
         with locks.locked(self.folder):
             files.sweep(self.folder, lambda name: name in self.steps or name in self.written)
             yield
 
     def require_ready(self, names: Iterable[str]) -> None:
-        """Refuse what these steps would stop at, before any work: writes nothing.
+        """Refuse before any work what the named steps would stop at; nothing is written.
 
         Raises
         ------
         XnoreplayError
-            Names the first file or folder in their place that is somebody else's, or a user's file that
-            cannot be read.
+            Names the first file or folder in a step's place that no run wrote, or a user's file that cannot be read.
         """
         for folder in (self.folder.resolve(), *self.folder.resolve().parents):
             if step_record(folder):
@@ -334,7 +374,7 @@ class Run:
                     self._require_kept(name, key, Path(given))
 
     def _require_kept(self, step: str, key: str, path: Path) -> None:
-        """XnoreplayError for a user's file that is edited in the folder of an earlier step, which replaces it."""
+        """Raise XnoreplayError for a user's file that is edited in the folder of an earlier step, which replaces it."""
         for name in self.steps:
             folder = (self.folder / name).resolve()
             if name == step or not path.resolve().is_relative_to(folder):
@@ -347,7 +387,13 @@ class Run:
                 )
 
     def require(self, name: str) -> list[str]:
-        """A step and all it needs, in order."""
+        """List a step and all steps that it needs, in order.
+
+        Raises
+        ------
+        XnoreplayError
+            For an unknown step.
+        """  # noqa: DOC501  `unknown` makes a SpecError
         if name not in self.steps:
             raise unknown("step", name, self.steps)
         wanted = {name}
@@ -357,7 +403,13 @@ class Run:
         return [s for s in self.steps if s in wanted]
 
     def between(self, first: str, last: str) -> list[str]:
-        """The steps from one to another, both included; of others none that must be asked for."""
+        """List the steps from one to another, both included, without steps that run only by name.
+
+        Raises
+        ------
+        XnoreplayError
+            For an unknown step, and where `first` comes after `last`.
+        """  # noqa: DOC501  `unknown` makes a SpecError
         order = list(self.steps)
         for name in (first, last):
             if name not in order:
@@ -368,7 +420,7 @@ class Run:
         return [n for n in chosen if n in (first, last) or not self.steps[n].only_by_name]
 
     def span(self, first: str, last: str) -> list[str]:
-        """The steps of `between`, and every step that one of them needs, however remotely.
+        """List the steps of `between`, and every step that one of them needs, directly or through others.
 
         Returns
         -------
@@ -432,7 +484,7 @@ class Run:
         return Outcome(step.name, "done", seconds)
 
     def _execute(self, step: Step, recipe: dict, start: float) -> str:
-        """Run a step in a new folder; returns the failed check's sentence, or ''."""
+        """Run a step in a new folder; return the failed check's sentence, or ''."""
         failure = ""
         scratch = own_scratch(self.folder / SCRATCH / step.name)
         target = self.folder / step.name
@@ -481,7 +533,7 @@ class Run:
         }
 
     def pending(self, names: Iterable[str]) -> list[str]:
-        """Which of these steps `run` would carry out now; nothing is written.
+        """List which of these steps `update` would carry out now; nothing is written.
 
         A step is among them where a step that it needs has not succeeded, or where its own record is missing, is of
         a failed check, or does not have its present configuration, code, inputs and files.
@@ -494,7 +546,7 @@ class Run:
         return self._up_to_date(step.name, self._recipe(step))
 
     def record(self, name: str) -> dict:
-        """What is in the `step.json` of a step of this run; {} where there is none, or none that is whole."""
+        """Return the record of a step of this run; {} where there is none, or none that is whole."""
         return step_record(self.folder / name)
 
     def _succeeded(self, name: str) -> bool:
@@ -518,7 +570,7 @@ class Run:
 
 
 def require_scratch(folder: Path) -> None:
-    """XnoreplayError for a scratch folder that no run made and that is not empty."""
+    """Raise XnoreplayError for a scratch folder that no run made and that is not empty."""
     if not whole.is_there(folder) or whole.is_marked(folder):
         return
     if not whole.is_folder(folder) or any(folder.iterdir()):
@@ -529,7 +581,7 @@ def require_scratch(folder: Path) -> None:
 
 @contextmanager
 def own_scratch(folder: Path) -> Iterator[Path]:
-    """A scratch folder that carries a mark: cleared when the block succeeds, and where nothing is in it."""
+    """Make a marked scratch folder; it is cleared when the block succeeds, and where nothing is in it."""
     made = not folder.parent.exists()
     folder.mkdir(parents=True, exist_ok=True)
     if not whole.is_marked(folder):
@@ -562,6 +614,6 @@ def _user_file_digest(key: str, path: Path) -> str:
 
 
 def error_evidence(error: CheckFailure) -> dict:
-    """Evidence a CheckFailure carries beside its sentence: its second argument, if a dict."""
+    """Return the evidence that a CheckFailure carries beside its sentence: its second argument, if that is a dict."""
     evidence = error.args[1] if len(error.args) > 1 else {}
     return evidence if isinstance(evidence, dict) else {}

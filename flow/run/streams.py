@@ -11,9 +11,10 @@ import sys
 
 
 class Lasting(io.FileIO):
-    """A stream's file that takes what it is given, also when nobody reads it any more."""
+    """A stream's file that accepts what is written to it, also when nobody reads it any more."""
 
     def write(self, content) -> int:
+        """Write bytes, or drop them where the reader has closed the pipe; return how many were taken."""
         try:
             return super().write(content)
         except BrokenPipeError:
@@ -21,7 +22,7 @@ class Lasting(io.FileIO):
 
 
 def occupy() -> None:
-    """Let the numbers 0, 1 and 2 be open, at nothing where they were closed.
+    """Open the file descriptors 0, 1 and 2 at the null device where they are closed.
 
     A shell that ran without an error stream gives its script's own file that number: to be read only.
     """

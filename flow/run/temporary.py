@@ -41,7 +41,7 @@ def _system() -> Path:
 
 
 def root() -> Path:
-    """This process's folder, made at its first use and removed when the process ends."""
+    """Return the folder of this process's temporary files, made at its first use and removed when the process ends."""
     global _own
     if _own is None or _own.pid != os.getpid() or not _own.folder.is_dir():
         _own = _made(_system())
@@ -59,7 +59,7 @@ def _made(parent: Path) -> _Own:
 
 
 def remove() -> None:
-    """Remove this process's folder now."""
+    """Remove the folder of this process's temporary files now."""
     global _own
     if _own is not None and _own.pid == os.getpid():
         own, _own = _own, None
@@ -70,7 +70,7 @@ def remove() -> None:
 
 @contextmanager
 def folder(name: str) -> Iterator[Path]:
-    """A folder in `root`, removed at the end of the block."""
+    """Make a folder in `root`, which is removed at the end of the block."""
     with tempfile.TemporaryDirectory(
         prefix=f"{name}-", dir=root(), ignore_cleanup_errors=True
     ) as work:
@@ -78,13 +78,13 @@ def folder(name: str) -> Iterator[Path]:
 
 
 def environment() -> dict[str, str]:
-    """What children are given: their temporary files go into `root`, and they carry its name."""
+    """Return the variables that children are given: their temporary files go into `root`, and they carry its name."""
     own = str(root())
     return {"TMPDIR": own, MARKED: own}
 
 
 def redirect_temporary_files() -> None:
-    """Have all temporary files in `root`: this process's, and those of the children of libraries too."""
+    """Let all temporary files go into `root`: this process's, and those of children that libraries begin."""
     global _parent
     with suppress(OSError):  # no room or no right there: what needs the folder will say so
         _parent = _system()
@@ -93,7 +93,7 @@ def redirect_temporary_files() -> None:
 
 
 def started(pid: int) -> str | None:
-    """When a process started, in a form that no later process of that number shares; None where unknown."""
+    """Return when a process started, as no later process of its number did; None where it is unknown."""
     try:
         ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {ticks}"
@@ -102,7 +102,7 @@ def started(pid: int) -> str | None:
 
 
 def alive(pid: int, when: str | None) -> bool:
-    """Whether the process of that number, and of that start where it is known, lives."""
+    """Tell whether the process of that number lives, and is the one that started at `when` where that is known."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -113,9 +113,12 @@ def alive(pid: int, when: str | None) -> bool:
 
 
 def sweep(parent: Path | None = None) -> list[Path]:
-    """Remove the folders of dead processes of this user; returns them.
+    """Remove the folders of dead processes of this user, and return their paths.
 
-    parent : where they are looked for, the system's temporary folder if None
+    Parameters
+    ----------
+    parent : Path, optional
+        Where the folders are looked for; the system's temporary folder without it.
     """
     found = []
     for left in sorted((parent or _system()).glob(f"{PREFIX}*")):
@@ -126,7 +129,7 @@ def sweep(parent: Path | None = None) -> list[Path]:
 
 
 def _abandoned(left: Path) -> bool:
-    """Whether a folder was one of ours without an owner; it is removed then."""
+    """Remove a folder if a dead process of ours owned it; tell whether it did."""
     for path, is_kind in ((left, stat.S_ISDIR), (left / OWNER, stat.S_ISREG)):
         seen = path.lstat()
         if seen.st_uid != os.getuid() or not is_kind(seen.st_mode):

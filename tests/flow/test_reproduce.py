@@ -57,7 +57,7 @@ def two_rows(monkeypatch):
     monkeypatch.setattr(reproduce.cil, "extract", lambda *_: few)
     monkeypatch.setattr(reproduce.latents, "packaged", lambda _bundle: few)  # not simulated
     monkeypatch.setattr(reproduce, "rows", lines)
-    monkeypatch.setattr(reproduce.systems, "run", counted)
+    monkeypatch.setattr(reproduce.systems, "learn_variant", counted)
     return few, runs
 
 
@@ -175,7 +175,7 @@ def test_tables_say_what_was_computed(two_rows, tmp_path):
 def test_a_stopped_run_goes_on_row_by_row(two_rows, tmp_path, monkeypatch):
     _, runs = two_rows
     with monkeypatch.context() as patch:
-        patch.setattr(reproduce.metrics, "seen_curve", lambda *_: 1 / 0)
+        patch.setattr(reproduce.quantities, "seen_curve", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
     assert not list((tmp_path / reproduce.ROWS).glob("*") if (tmp_path / "rows").exists() else [])
@@ -240,7 +240,7 @@ def test_an_interrupt_that_a_library_swallows_is_not_lost(two_rows, tmp_path, mo
         def __del__(self):  # what is raised here is dropped
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(reproduce.reproduced, "pictures", lambda _result: Dying() and {})
+    monkeypatch.setattr(reproduce.tables, "pictures", lambda _result: Dying() and {})
     with pytest.raises(KeyboardInterrupt):
         reproduce.reproduce(FULL, [source()], [0], tmp_path, Silent())
 

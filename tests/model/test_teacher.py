@@ -161,9 +161,9 @@ def test_the_rate_rises_and_falls(small):
     network = FBNN(preset.network, np.array([2, 6, 10, 14], np.uint8), 2, seed=0)
     objective = Objective(network, ClassLoss(np.ones(2)), recipe, dataset.max_pixel)
     samples = of_classes(preset.scenario, range(2), dataset.images[:40], dataset.labels[:40])
-    fit = pretrain.training.Fit(
+    fit = pretrain.loop.Fit(
         objective,
-        pretrain.training.adam(objective, recipe),
+        pretrain.loop.adam(objective, recipe),
         recipe,
         samples,
         2,
