@@ -1,4 +1,4 @@
-"""The command line: parses, calls, and turns errors into one sentence and an exit code.
+"""The command line: it parses, calls, and turns errors into one sentence and an exit code.
 
 Exit codes: 0 done, 1 bad input or a missing tool, 2 a design that failed a check, 130 interrupted.
 """
@@ -41,9 +41,10 @@ for command in (*steps.COMMANDS, *costs.COMMANDS, *experiments.COMMANDS):
 
 @app.command()
 def doctor() -> None:
-    """Say which tools are there, and which caches are used.
+    """Show which tools are installed, and which caches are used.
 
-    Which version, and what to do about those that are missing."""
+    Each tool with its version, or what to do about a missing one.
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.commands import doctor as examination
 
     diagnoses = examination.examine()
@@ -127,7 +128,18 @@ def presets_show(name: Annotated[str, typer.Argument(help="A preset's name, or a
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code; never a traceback for a user's mistake."""
+    """Run the command line.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words of the command; those of this process without it.
+
+    Returns
+    -------
+    int
+        The exit code. A user's mistake is one sentence on standard error, never a traceback.
+    """
     arguments = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
     try:
         _refuse_empty(arguments)
@@ -157,7 +169,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse_empty(arguments: Sequence[str]) -> None:
-    """XnoreplayError for an empty argument: a path of it would be the current folder.
+    """Refuse an empty argument: a path made of it would be the current folder.
+
+    Raises
+    ------
+    XnoreplayError
+        Names the option.
 
     >>> _refuse_empty(["run", "--out", ""])
     Traceback (most recent call last):
@@ -178,7 +195,7 @@ def _fail(sentence: str, code: int) -> int:
 
 
 def _readable(sentence: str) -> str:
-    r"""A sentence without what no terminal shows, and its endless words cut.
+    r"""Return a sentence with escapes for characters that no terminal shows, and with its endless words cut.
 
     >>> print(_readable("a\x1b[2J"), _readable("9" * 1000)[-22:])
     a\x1b[2J ... (1,000 characters)

@@ -1,4 +1,4 @@
-"""What a design takes in FPGA families, and in the cells of a Liberty file.
+"""Resources of a design in FPGA families, and in the cells of a Liberty file.
 
 Memories are mapped one by one, each macro as a module of its own: that says which become RAM. The
 whole design is mapped with them for the sums.
@@ -31,7 +31,7 @@ LARGE = 4096  # bits above which a memory must be RAM
 
 
 def counts(mapped: dict[str, int]) -> dict[str, int]:
-    """Cells of each of `KINDS` from yosys' cells by type.
+    """Count the cells of each of `KINDS` from yosys' cells by type.
 
     >>> counts({"LUT4": 3, "LUT6": 1, "SB_DFFESR": 2})["look-up tables"]
     4
@@ -43,7 +43,7 @@ def counts(mapped: dict[str, int]) -> dict[str, int]:
 
 
 def memory_script(family: str, macros: list[dict]) -> str:
-    """Maps each macro alone."""
+    """Return the yosys script that maps each macro alone."""
     lines = [f"read_verilog {synth.SOURCE}", "design -save all"]
     for macro in macros:
         name = macro["name"]
@@ -57,7 +57,7 @@ def memory_script(family: str, macros: list[dict]) -> str:
 
 
 def inferred(bits: int, cells: dict[str, int]) -> bool:
-    """Whether a memory's cells are RAM; a register that holds a read word is none of it."""
+    """Tell whether a memory's cells are RAM; a register that holds a read word does not count."""
     found = counts(cells)
     return (
         found["block memories"] + found["distributed memories"] > 0 and found["flip-flops"] < bits
@@ -65,7 +65,7 @@ def inferred(bits: int, cells: dict[str, int]) -> bool:
 
 
 def memories(family: str, macros: list[dict], out: Path, progress: Progress) -> list[dict]:
-    """Map every macro of a design, whose Verilog is in `out`: its shape, kinds, and whether it is RAM.
+    """Map every macro of a design, whose Verilog is in `out`, and return its shape, kinds, and whether it is RAM.
 
     Raises
     ------
@@ -128,6 +128,8 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     ------
     LibertyError
         For a file that is no library of cells, or none that yosys can map to.
+    ToolError
+        Where yosys' report lacks the area.
     """
     from xnoreplay.hw.parts.macros import GUARD
 
@@ -186,7 +188,24 @@ def map_to_families(
     names: list[str],
     liberty: Path | None = None,
 ) -> dict:
-    """Memories in each family, and the whole design in those that `synth.check_and_map` does not map.
+    """Map the memories to each family, and the whole design to the families that `synth.check_and_map` does not map to.
+
+    Parameters
+    ----------
+    verilog : Path
+        The generated file.
+    top : str
+        Its top module.
+    macros : list of dict
+        Memories as `manifest.json` lists them.
+    out : Path
+        Where logs and reports go.
+    progress : Progress
+        Shows how far the families are.
+    names : list of str
+        Of families.
+    liberty : Path, optional
+        A file whose cells the logic is mapped to, too.
 
     Returns
     -------

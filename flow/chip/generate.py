@@ -1,4 +1,4 @@
-"""Step `generate`: the chip's Verilog, and what the host writes into its memories at power-on."""
+"""Step `generate`: the chip's Verilog, and the contents of its memories that the host writes at power-on."""
 
 import dataclasses
 import hashlib
@@ -18,17 +18,17 @@ VERILOG, IMAGES, MANIFEST = "xnoreplay.v", "memories", "manifest.json"
 
 
 def hex_text(rows: np.ndarray) -> str:
-    """Rows of bits, (depth, width) uint8, as $readmemh reads them: one word a line.
+    r"""Return rows of bits, (depth, width) uint8, as $readmemh reads them: one word a line.
 
     >>> hex_text(np.array([[1, 0, 0, 0, 1], [0, 1, 1, 1, 1]], np.uint8))
-    '11\\n1e\\n'
+    '11\n1e\n'
     """
     digits = -(-rows.shape[1] // 4)
     return "".join(f"{to_int(row):0{digits}x}\n" for row in rows)
 
 
 def program(compiled: plan.Plan) -> list[dict]:
-    """The operations the sequencer walks, in order, with every field of the plan.
+    """List the operations that the sequencer walks, in order, with every field of the plan.
 
     ``phase`` is the sequencer's number; ``cycles`` is left out where data decide it.
     """
@@ -49,7 +49,7 @@ def program(compiled: plan.Plan) -> list[dict]:
 
 
 def host_map(compiled: plan.Plan) -> dict:
-    """What a host addresses on this chip.
+    """Return what a host addresses on this chip.
 
     Returns
     -------
@@ -79,9 +79,9 @@ def host_map(compiled: plan.Plan) -> dict:
 
 
 def ports(text: str, top: str) -> list[dict]:
-    """Ports of the top module, in the order of the file.
+    r"""List the ports of the top module, in the order of the file.
 
-    >>> ports("module top(a, b);\\n  input [3:0] a;\\n  output b;\\nendmodule\\n", "top")
+    >>> ports("module top(a, b);\n  input [3:0] a;\n  output b;\nendmodule\n", "top")
     [{'name': 'a', 'direction': 'input', 'bits': 4}, {'name': 'b', 'direction': 'output', 'bits': 1}]
     """
     body = re.search(rf"^module {top}\(.*?^endmodule", text, re.MULTILINE | re.DOTALL)

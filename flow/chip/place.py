@@ -28,7 +28,7 @@ DEVICE = {"size": "85k", "package": "CABGA756", "speed": "6"}
 
 
 def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
-    """Text and top module of one of `UNITS`."""
+    """Return text and top module of one of `UNITS`."""
     from xnoreplay.hw import verilog
     from xnoreplay.hw.harness import Harness
     from xnoreplay.hw.inference import array
@@ -51,11 +51,11 @@ def check_folder(folder: Path) -> None:
 
 
 class TooLarge(CheckFailure):
-    """A design that no seed will make fit."""
+    """A design that does not fit the device with any seed."""
 
 
 def placement(report: dict, name: str) -> dict:
-    """Used and available resources, and the least clock in Hz, from nextpnr's report."""
+    """Return used and available resources, and the least clock in Hz, from nextpnr's report."""
     try:
         clocks = {net: 1e6 * f["achieved"] for net, f in report["fmax"].items()}
         used = {k: v for k, v in report["utilization"].items() if v["used"]}
@@ -77,10 +77,22 @@ def place_unit(
 ) -> dict:
     """Map a unit, then place it once a seed.
 
-    unit : one of `UNITS`
-    count : how many seeds
-    out, scratch : where reports go; where what is whole waits for a repetition of a run that was stopped
-    minutes : by the clock, after which a seed is given up
+    Parameters
+    ----------
+    unit : str
+        One of `UNITS`.
+    plan : Plan
+        Of the chip.
+    count : int
+        How many seeds.
+    out : Path
+        Where reports go.
+    scratch : Path
+        Where whole files wait for a repetition of a run that was stopped.
+    progress : Progress
+        Shows how far the seeds are.
+    minutes : float
+        Time by the clock after which a seed is given up.
 
     Returns
     -------
@@ -111,7 +123,7 @@ def place_unit(
 
 
 def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
-    """The netlist of a text, made in a folder or kept there; see `fan_out`."""
+    """Return the netlist of a text, made in a folder or kept there; see `fan_out`."""
     with suppress(ToolError):  # of what is kept and not whole: it is made again
         return synth.load(work / synth.NETLIST)
     (work / synth.SOURCE).write_text(text, encoding="utf-8")
@@ -125,9 +137,14 @@ def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
 
 
 def fan_out(netlist: dict, top: str) -> dict[str, int]:
-    """How many inputs each net of a mapped module drives, the clock's left out, most first.
+    """Count the inputs that each net of a mapped module drives, the clock's left out, most first.
 
-    netlist : as yosys' ``write_json`` lays it out
+    Parameters
+    ----------
+    netlist : dict
+        As yosys' ``write_json`` lays it out.
+    top : str
+        Name of the module.
     """
     module = netlist["modules"][top]
     drives: Counter[int] = Counter()
@@ -152,7 +169,20 @@ def seeds(
 ) -> dict:
     """Place the netlist that is in a folder with seeds 0 .. count - 1; those placed there are kept.
 
-    asked : clock in Hz that nextpnr aims at
+    Parameters
+    ----------
+    work : Path
+        Folder with the netlist.
+    count : int
+        How many seeds.
+    asked : float
+        Clock in Hz that nextpnr aims at.
+    out : Path
+        Where reports and logs are copied to.
+    progress : Progress
+        Shows how far the seeds are.
+    minutes : float
+        Time by the clock after which a seed is given up.
 
     Returns
     -------
@@ -206,12 +236,13 @@ def _collect(work: Path, out: Path, *names: str) -> None:
 
 
 class Follower:
-    """Moves a task of 100 units along with nextpnr's log; call it now and then."""
+    """A call that moves a task of 100 units along with nextpnr's log."""
 
     def __init__(self, log: Path, task: Task) -> None:
         self.log, self.task, self.done = log, task, 0
 
     def __call__(self) -> None:
+        """Read the log, and advance the task by what it says."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         share, note = how_far(text)
         done = max(self.done, round(100 * share))  # a bar does not go back where arcs are ripped up
@@ -220,7 +251,7 @@ class Follower:
 
 
 def how_far(log: str) -> tuple[float, str]:
-    """Share of a placement that is done, roughly, and what nextpnr is at, by its log so far.
+    """Return the share of a placement that is done, roughly, and what nextpnr does now, from its log so far.
 
     How many iterations the placer needs is not known before; the router counts the arcs it has left.
     Over the presets routing takes about the second half.
@@ -244,7 +275,7 @@ def how_far(log: str) -> tuple[float, str]:
 
 
 def kept(report: Path) -> bool:
-    """Whether a seed's report is there and whole."""
+    """Tell whether a seed's report is there and whole."""
     try:
         return bool(placement(files.read_json(report), report.name))
     except (OSError, ValueError, AttributeError, RecursionError, ToolError):
@@ -254,7 +285,7 @@ def kept(report: Path) -> bool:
 def placed(
     work: Path, seed: int, asked: float, minutes: float, progress: Progress
 ) -> tuple[Path, Path]:
-    """Report and log of one seed, kept or made; TooLong where it is given up."""
+    """Return report and log of one seed, kept or made; TooLong where it is given up."""
     report, part, log = (
         work / f"placed-{seed}.json",
         f"part-{seed}.json",
@@ -299,7 +330,7 @@ def placed(
 
 
 def too_large(log: Path) -> str:
-    """What a nextpnr log says that the device has too few of, in a clause; empty where it fits."""
+    """Return what a nextpnr log says that the device has too few of, in a clause; '' where the design fits."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     for kind, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", text):
         if int(used) > int(available):
@@ -309,7 +340,7 @@ def too_large(log: Path) -> str:
 
 
 def text(result: dict) -> str:
-    """The clocks, a line a seed."""
+    """Return the clocks of a placement as text, a line a seed."""
     device, clocks = result["device"], result["seeds"]
     lines = [
         f"seed {seed}: {clock / 1e6:.2f} MHz"

@@ -25,7 +25,7 @@ HARMLESS = (
 
 
 def script(top: str) -> str:
-    """The yosys script: check what was generated, then map it."""
+    """Return the yosys script that checks what was generated, then maps it."""
     return "\n".join(
         [
             f"read_verilog {SOURCE}",
@@ -41,7 +41,7 @@ def script(top: str) -> str:
 
 
 def cells(stat: dict, name: str) -> dict[str, int]:
-    """Primitive cells of the whole design by type, from yosys ``stat -json``.
+    """Count the primitive cells of the whole design by type, from yosys ``stat -json``.
 
     Instances of modules, and `$scopeinfo`, which is a note and no cell, are left out.
 
@@ -59,7 +59,7 @@ def cells(stat: dict, name: str) -> dict[str, int]:
 
 
 def memory_bits(stat: dict, name: str) -> int:
-    """Bits that yosys recognises as memories."""
+    """Count the bits that yosys recognises as memories."""
     try:
         return int(stat["design"]["num_memory_bits"])
     except (KeyError, TypeError):
@@ -67,7 +67,7 @@ def memory_bits(stat: dict, name: str) -> int:
 
 
 def warnings(log: str) -> list[str]:
-    """Warnings of a yosys log that matter, once each.
+    """List the warnings of a yosys log that matter, once each.
 
     >>> warnings("Warning: Wire top.x is used but has no driver.")
     ['Wire top.x is used but has no driver.']
@@ -79,7 +79,7 @@ def warnings(log: str) -> list[str]:
 
 
 def resources(mapped: dict[str, int]) -> dict[str, int]:
-    """ECP5 resources from cells by type, each cell counted once.
+    """Count ECP5 resources from cells by type, each cell counted once.
 
     >>> resources({"LUT4": 10, "CCU2C": 2, "TRELLIS_FF": 7, "DP16KD": 1})["lut4"]
     10
@@ -95,7 +95,7 @@ def resources(mapped: dict[str, int]) -> dict[str, int]:
 
 
 def verdict(checked: dict[str, int], found: list[str]) -> str:
-    """What fails the check, in a sentence; empty where nothing does."""
+    """Return what fails the check, in a sentence; '' where nothing does."""
     latches = {kind: n for kind, n in checked.items() if kind.startswith(LATCHES)}
     if latches:
         return f"the Verilog must have no latch, but has {sum(latches.values())}"
@@ -105,7 +105,7 @@ def verdict(checked: dict[str, int], found: list[str]) -> str:
 
 
 def check_and_map(verilog: Path, top: str, out: Path, progress: Progress) -> dict:
-    """Check and map a design; the netlist stays in `out` for who goes on from there.
+    """Check and map a design; the netlist stays in `out` for the steps that place it.
 
     Parameters
     ----------
@@ -115,6 +115,8 @@ def check_and_map(verilog: Path, top: str, out: Path, progress: Progress) -> dic
         Its top module.
     out : Path
         Where logs and reports go.
+    progress : Progress
+        Shows what yosys does.
 
     Raises
     ------
@@ -144,14 +146,23 @@ def check_and_map(verilog: Path, top: str, out: Path, progress: Progress) -> dic
 
 
 def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
-    """Log of the script ``name.ys`` in a folder.
+    """Run the script ``name.ys`` in a folder with yosys, and return the log.
 
-    what : what the Verilog must do, in the sentence that says that it does not
+    Parameters
+    ----------
+    out : Path
+        The folder.
+    name : str
+        Of the script, without its end.
+    what : str
+        What the Verilog must do, in the sentence that says that it does not.
 
     Raises
     ------
     CheckFailure
         Where yosys refuses the design.
+    ToolError
+        Where yosys is missing or fails otherwise.
     """
     log = out / ("yosys.log" if name == "synth" else f"{name}.log")
     try:
@@ -170,12 +181,12 @@ def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
 
 
 def load(path: Path) -> dict:
-    """A tool's report.
+    """Read a tool's report.
 
     Raises
     ------
     ToolError
-        Where it is missing or no JSON.
+        Where the report is missing or no JSON.
     """
     try:
         return files.read_json(path)

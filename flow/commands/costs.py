@@ -37,7 +37,20 @@ LogicOption = Annotated[
 
 
 def dialled(preset, settings: list[str] | None):
-    """A preset with dials of its target set; SpecError for an unknown one or a bad value."""
+    """Return a preset with dials of its target set.
+
+    Parameters
+    ----------
+    preset : Preset
+        The preset to start from.
+    settings : list of str, optional
+        Dials as "NAME=VALUE".
+
+    Raises
+    ------
+    SpecError
+        For an unknown dial or a bad value.
+    """  # noqa: DOC501  `unknown` makes a SpecError
     from xnoreplay.spec.errors import SpecError, shown, unknown
 
     known = {f.name: f for f in dataclasses.fields(preset.target)}
@@ -78,7 +91,7 @@ def chosen_bundle(preset, path: Path | None, untrained: bool):
     return source.load_checked(preset) if source.is_trained else None
 
 
-def estimate(
+def estimate(  # noqa: PLR0913  a parameter an option
     preset: PresetOption = None,
     bundle: BundleOption = None,
     untrained: UntrainedOption = False,
@@ -139,7 +152,7 @@ def validate(
     typer.echo(validation.text(validation.predictions(), explain))
 
 
-def characterize(
+def characterize(  # noqa: PLR0913  a parameter an option
     preset: PresetOption = None,
     bundle: BundleOption = None,
     untrained: UntrainedOption = False,
@@ -170,7 +183,7 @@ def characterize(
 
     With --liberty a lane and the update unit are mapped and run with the simulator's activity; with
     --cacti a new table of SRAMs is computed. Estimate takes the files with --logic and --sram.
-    """
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.cost.cells import cacti as memories
     from xnoreplay.flow.cost.cells import characterize as measuring
     from xnoreplay.flow.run import files, tools
@@ -237,7 +250,7 @@ def place(
     """Place and route for ECP5, and print the clock of every seed.
 
     Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.
-    """
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.chip import place as placing
     from xnoreplay.flow.run import files, locks, tools
     from xnoreplay.flow.run.progress import default

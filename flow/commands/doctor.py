@@ -1,4 +1,4 @@
-"""Which tools are there, which version, and what to do about those that are not; which caches are used."""
+"""The command `doctor`: which tools are installed, what to do about missing ones, and which caches are used."""
 
 import os
 from dataclasses import dataclass
@@ -10,29 +10,37 @@ from xnoreplay.spec import caches
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One tool, and what was found of it."""
+    """A tool, and what was found of it; None where it is missing."""
 
     tool: Tool
     found: Found | None
 
     @property
     def healthy(self) -> bool:
+        """Whether the tool is there, or the demo does without it."""
         return self.found is not None or not self.tool.needed
 
     @property
     def status(self) -> str:
+        """The word for it: "found", "missing" or "optional"."""
         if self.found is not None:
             return "found"
         return "missing" if self.tool.needed else "optional"
 
 
 def examine(tools: tuple[Tool, ...] = TOOLS) -> list[Diagnosis]:
-    """Look for every tool."""
+    """Look for every tool.
+
+    Parameters
+    ----------
+    tools : tuple of Tool
+        The tools to look for.
+    """
     return [Diagnosis(tool, tool.find()) for tool in tools]
 
 
 def text(diagnoses: list[Diagnosis]) -> str:
-    """One line a tool: status, name, version or remedy, purpose.
+    """Return the diagnoses as text, a line a tool: status, name, version or remedy, purpose.
 
     >>> tool = Tool("saw", "cuts", True, "buy one", lambda: None)
     >>> print(text([Diagnosis(tool, None)]))
@@ -49,7 +57,7 @@ def text(diagnoses: list[Diagnosis]) -> str:
 
 
 def caches_text() -> str:
-    """One line a cache: whether a file could be written there just now, what it keeps, where."""
+    """Return a line for each cache: whether a file could be written there just now, what it keeps, where."""
     beside = Path(
         os.environ.get("NUMBA_CACHE_DIR") or Path(__file__).parents[2] / "sim" / "__pycache__"
     )

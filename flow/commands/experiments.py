@@ -58,7 +58,7 @@ def dials(
     typer.echo(measuring.markdown(result))
 
 
-def systems(
+def systems(  # noqa: PLR0913  a parameter an option
     preset: PresetOption = None,
     bundle: BundleOption = None,
     data: DataOption = None,
@@ -105,7 +105,7 @@ def systems(
     """Run systems of class-incremental learning.
 
     Prints their scores; every value of an option that repeats is tried.
-    """
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.learning import predictions, trials
     from xnoreplay.flow.learning import systems as learning
     from xnoreplay.flow.run.progress import default
@@ -146,7 +146,7 @@ def systems(
     typer.echo(trials.markdown(result))
 
 
-def reproduce(
+def reproduce(  # noqa: PLR0913  a parameter an option
     preset: Annotated[
         str | None,
         typer.Option(
@@ -197,7 +197,7 @@ def reproduce(
     """Repeat the paper's experiments.
 
     Writes tables, the paper's numbers beside ours, and figures; a stopped run goes on row by row.
-    """
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.learning.paper import reproduce as experiments
     from xnoreplay.flow.learning.paper import tables
     from xnoreplay.flow.run.progress import default
@@ -280,7 +280,7 @@ def _workers(workers: int | None) -> int:
     return count
 
 
-def bench(
+def bench(  # noqa: PLR0913  a parameter an option
     preset: PresetOption = None,
     bundle: BundleOption = None,
     untrained: UntrainedOption = False,
@@ -310,7 +310,7 @@ def bench(
 
     Same design and work, one thread each, processor time; prints a table. With --scaling, random
     weights of the preset's shape; leaves a figure in the run folder's `scaling`.
-    """
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.run.progress import default
     from xnoreplay.flow.speed import scaling as growing
     from xnoreplay.flow.speed import simulators as measuring

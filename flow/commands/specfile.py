@@ -7,7 +7,7 @@ from xnoreplay.spec.presets import Preset
 
 
 def to_toml(preset: Preset) -> str:
-    """A spec file that gives every field; `presets.from_dict(tomllib.loads(text))` is the preset."""
+    """Return a preset as a spec file that gives every field: `presets.from_dict(tomllib.loads(text))` is the preset."""
     tree = presets.to_dict(preset)
     lines = [f"name = {_value(tree.pop('name'))}"]
     for section, fields in tree.items():
@@ -17,7 +17,7 @@ def to_toml(preset: Preset) -> str:
 
 
 def _value(value) -> str:
-    """A TOML value: strings, numbers and booleans are written as JSON writes them."""
+    """Return a value as TOML writes it: strings, numbers and booleans are written as in JSON."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{k} = {_value(v)}" for k, v in value.items()) + " }"
     if isinstance(value, list | tuple):

@@ -136,7 +136,7 @@ def cil(request: Request) -> None:
 def simulate(request: Request) -> None:
     """Count the cycles and events of the chip.
 
-    Of an inference and of a retraining session.
+    The chip infers an image, then runs a retraining session.
     """
     run_steps("simulate", "simulate", request)
 
@@ -171,7 +171,7 @@ def cosim(
 
     Every memory bit, event counter and phase boundary, and where they first differ. A fault is
     rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
-    """
+    """  # noqa: DOC501  the text is the command's help
     settings = request.settings
     if replay is not None:
         trust = bool(settings["trust"])
@@ -266,7 +266,7 @@ def explore(
 
     Every combination of dials with accuracy, memory, cycles, energy and area; Pareto fronts, and
     the cheapest design that loses less than a point. It goes on where it was stopped.
-    """
+    """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.explore import jobs as engines
     from xnoreplay.flow.explore import space
     from xnoreplay.flow.explore import text as tables

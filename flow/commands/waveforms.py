@@ -1,4 +1,4 @@
-"""A waveform beside the record of a comparison: what `cosim --waves` adds to the step's folder."""
+"""The waveform that `cosim --waves` adds to the folder of a comparison."""
 
 from pathlib import Path
 
@@ -15,19 +15,23 @@ from xnoreplay.spec import plan as plans
 
 
 class Recording:
-    """A window of the script that a run folder's comparison carries out.
+    """A window of the script that a run folder's comparison carries out, as a waveform.
 
     Parameters
     ----------
     folder : Path
-        Its steps export and generate are up to date.
+        Run folder whose steps export and generate are up to date.
+    settings : Settings
+        Of the run.
     text : str
-        As `window.parse` reads it.
+        The window, as `window.parse` reads it.
+    progress : Progress
+        Shows how far the script is.
 
     Raises
     ------
     SpecError
-        Where the script has no such window, or it is too long: for the Verilog that is recorded; of a
+        Where the script has no such window, or the window is too long: for the Verilog that is recorded; of a
         netlist, which is longer, only `write` can say.
     """
 
@@ -51,7 +55,7 @@ class Recording:
         )
 
     def write(self) -> dict:
-        """Carry the script out up to the window, and leave its waveform; raises as `waves.write`."""
+        """Carry the script out up to the window, and write the waveform as `cosim.waveforms.write`."""
         settings = self.settings
         with (
             locks.locked(self.folder),

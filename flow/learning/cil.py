@@ -1,7 +1,7 @@
-"""Class-incremental learning on a frozen feature extractor: the chip's integers and baselines.
+"""Class-incremental learning on a frozen feature extractor: the chip's integers, and baselines.
 
 Every method sees the same latents in the same order. Task 0 is the base, whose classifier the bundle
-brings; each later task is one retraining session.
+has; each later task is one retraining session.
 """
 
 import dataclasses
@@ -33,7 +33,15 @@ SILENT = Silent()
 
 @dataclass(frozen=True)
 class Latents:
-    """Latents and chip classes of a data set: (n, latent) uint8 bits and (n,) int64."""
+    """Latents and chip classes of a scenario's samples.
+
+    Parameters
+    ----------
+    train, test : ndarray
+        (n, latent) uint8 bits of training and test samples.
+    train_class, test_class : ndarray
+        (n,) int64, their chip classes.
+    """
 
     train: np.ndarray
     train_class: np.ndarray
@@ -41,29 +49,29 @@ class Latents:
     test_class: np.ndarray
 
     def shuffled(self, seed: int) -> "Latents":
-        """The same with training samples in another order."""
+        """Return the latents with the training samples in another order, drawn from a seed."""
         order = np.random.default_rng(seed).permutation(len(self.train))
         return dataclasses.replace(
             self, train=self.train[order], train_class=self.train_class[order]
         )
 
     def of(self, classes: Iterable[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Training latents of some classes, in order of arrival."""
+        """Return training latents and classes of some classes, in order of arrival."""
         chosen = np.isin(self.train_class, list(classes))
         return self.train[chosen], self.train_class[chosen]
 
     @property
     def largest_class(self) -> int:
-        """Training samples of the class that has most."""
+        """How many training samples the class with most of them has."""
         return int(np.bincount(self.train_class).max())
 
     def test_counts(self, scenario: ScenarioSpec) -> list[int]:
-        """Test samples of each task."""
+        """Count the test samples of each task."""
         return np.bincount(scenario.task_of[self.test_class], minlength=scenario.tasks + 1).tolist()
 
 
 def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> LatentSet:
-    """Latents of every image of the scenario's data set, through the simulator."""
+    """Compute the latents of every image of the scenario's data set with the simulator's feature extractor."""
     from xnoreplay.sim.run import Simulator
 
     dataset = registry.of_preset(preset)
@@ -78,12 +86,25 @@ def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> La
 def extract(
     preset: Preset, bundle: Bundle, file: Path | None = None, progress: Progress = SILENT
 ) -> Latents:
-    """Latents of the scenario's classes: of a file, else the bundle's packaged ones, else simulated.
+    """Return the latents of the scenario's classes: of a file, else the bundle's packaged ones, else simulated.
+
+    Parameters
+    ----------
+    preset : Preset
+        With the scenario.
+    bundle : Bundle
+        Whose feature extractor makes the latents.
+    file : Path, optional
+        A latent file of the bundle.
+    progress : Progress
+        Shows how far the simulator is.
 
     Raises
     ------
+    SpecError
+        For a file of another data set.
     XnoreplayError
-        For a file that is unreadable, or of another bundle or data set.
+        For a file that is unreadable, or of another bundle.
     """
     wanted = preset.scenario.dataset
     if file is not None:
@@ -99,7 +120,7 @@ def extract(
 
 
 def of_scenario(preset: Preset, stored: LatentSet) -> Latents:
-    """Latents of the scenario's classes among those of its data set.
+    """Choose the latents of the scenario's classes among those of its data set.
 
     Raises
     ------
@@ -127,9 +148,18 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict: Predict) -> dict:
-    """Run every task and score it, by `xnoreplay.model.metrics`.
+    """Learn every task of a scenario and score it, by `xnoreplay.model.metrics`.
 
-    latents : whose `test` is what `predict` takes: latents, or images
+    Parameters
+    ----------
+    scenario : ScenarioSpec
+        With its tasks.
+    latents : Latents
+        Whose `test` is what `predict` takes: latents, or images.
+    session : callable
+        Takes the number of a task, and learns it.
+    predict : callable
+        Takes test samples, and returns their (n,) chip classes.
 
     Returns
     -------
@@ -147,10 +177,11 @@ def evaluate(scenario: ScenarioSpec, latents: Latents, session: Session, predict
 
 
 def power_on(target: TargetSpec, bundle: Bundle, seed: int):
-    """A learner whose random registers start from the seed; seed 0 is the chip's own power-on.
+    """Make a learner whose random registers start from a seed; seed 0 is the chip's own power-on.
 
-    Those of another seed are what a host writes to LFSR_WALK, LFSR_ERROR and LFSR_UPDATE first, and to the draw
-    registers of generative replay.
+    The registers of another seed are what a host writes to LFSR_WALK, LFSR_ERROR and LFSR_UPDATE before it begins, and
+    to the draw registers of generative replay.
+
     """
     from xnoreplay.sim.generative import GenerativeLearner
     from xnoreplay.sim.learner import Learner
@@ -170,7 +201,7 @@ def power_on(target: TargetSpec, bundle: Bundle, seed: int):
 
 
 def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
-    """Latent replay in the chip's integers: the sessions that the hardware runs."""
+    """Score latent replay in the chip's integers: the sessions that the hardware runs."""
     learner = power_on(preset.target, bundle, seed)
     scenario = preset.scenario
 
@@ -184,7 +215,7 @@ def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
 
 
 def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
-    """A task's samples enter: staged where there is staging, else inserted at once.
+    """Let a task's samples enter the learner: staged where there is staging, else inserted at once.
 
     The base fills the replay memory at power-on. With generative replay the samples come class after class,
     because the chip has one set of counters.
@@ -200,7 +231,7 @@ def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
 
 
 def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
-    """The same rule with room for every training sample: the upper bound of latent replay."""
+    """Score the chip's rule with room for every training sample: the upper bound of latent replay."""
     target = dataclasses.replace(
         preset.target,
         replay="stored",
@@ -211,12 +242,12 @@ def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> d
 
 
 def everything(scenario: ScenarioSpec, latents: Latents) -> int:
-    """Latents that a memory must hold to have every training sample, or the most that a chip's can."""
+    """Count the latents that a memory must hold to have every training sample, at most those that a chip's can."""
     return min(latents.largest_class * scenario.classes, MOST_LATENTS)
 
 
 def naive(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
-    """The same rule on new classes alone, nothing remembered: the lower bound."""
+    """Score the chip's rule on new classes alone, with nothing remembered: the lower bound of latent replay."""
     scenario = preset.scenario
     staging = latents.largest_class * scenario.most_new_classes
     target = dataclasses.replace(preset.target, replay="stored", staging_capacity=staging)
@@ -241,11 +272,16 @@ def floating(
     balanced: bool = True,
     loss: str = "cce",
 ) -> dict:
-    """A float classifier, Adam, on the latents that the chip learns from in each session.
+    """Score a float classifier, trained by Adam on the latents that the chip learns from in each session.
 
-    With generative replay those of one epoch, again and again, where the chip draws anew.
+    With generative replay the samples are those of one epoch, again and again, where the chip draws anew.
 
-    balanced, loss : as in `xnoreplay.model.float_classifier.train`; the chip balances its classes, too
+    Parameters
+    ----------
+    preset, bundle, latents, seed
+        As of every method of `METHODS`.
+    balanced, loss
+        As of `xnoreplay.model.float_classifier.train`; the chip balances its classes, too.
     """
     learner = power_on(preset.target, bundle, seed)
 
@@ -258,7 +294,7 @@ def floating(
     return float_sessions(preset, bundle, latents, seed, source, balanced=balanced, loss=loss)
 
 
-def float_sessions(
+def float_sessions(  # noqa: PLR0913  each is a choice of the experiment
     preset: Preset,
     bundle: Bundle,
     latents: Latents,
@@ -269,10 +305,25 @@ def float_sessions(
     loss: str = "cce",
     epochs: int = FLOAT_EPOCHS,
 ) -> dict:
-    """A float classifier, Adam, trained in each session on the samples that `source` gives.
+    """Score a float classifier, trained by Adam in each session on the samples that `source` gives.
 
-    source : called for every task in order; its samples of task 0 are not learnt
-    reset : start each session from random proxies, not from what the last one left
+    Parameters
+    ----------
+    preset : Preset
+        With the scenario.
+    bundle : Bundle
+        With the classifier of the base.
+    latents : Latents
+        In the order of the seed.
+    seed : int
+        Of the training.
+    source : callable
+        Takes the number of a task, and returns its latents and classes. It is called for every task in order; its
+        samples of task 0 are not learnt.
+    reset : bool
+        Whether each session starts from random proxies, not from what the last one left.
+    balanced, loss, epochs
+        As of `xnoreplay.model.float_classifier.train`.
     """
     from xnoreplay.model import float_classifier
 
@@ -311,15 +362,33 @@ def compare_learners(
     dump: Path | None = None,
     workers: int = 1,
 ) -> dict:
-    """Every method over every seed, so many at a time.
+    """Score every method of `METHODS` over every seed.
 
-    dump : where a file of all predictions goes, as `xnoreplay.flow.learning.predictions` describes it
+    Parameters
+    ----------
+    preset : Preset
+        With the scenario.
+    bundle : Bundle
+        With extractor and classifier of the base.
+    seeds : iterable of int
+        A seed orders the samples and starts the random registers.
+    progress : Progress
+        Shows how far the methods are.
+    dump : Path, optional
+        Where a file of all predictions goes, as `xnoreplay.flow.learning.predictions` describes it.
+    workers : int
+        How many are computed side by side.
 
     Returns
     -------
     dict
-        seeds, tasks (chip classes of each), test_counts, and for each method of `METHODS` lists
+        seeds, tasks (chip classes of each), test_counts, and for each method lists
         over seeds: matrix, the scores of `evaluate`; accuracies in [0, 1].
+
+    Raises
+    ------
+    SpecError
+        For no seed, and a scenario without sessions.
     """
     seeds = list(seeds)
     if not seeds:
@@ -355,6 +424,6 @@ def compare_learners(
 
 
 def _line(name: str, scores: dict[str, list]) -> str:
-    """One method's scores in percent: mean and sample standard deviation over the seeds."""
+    """Return one method's scores as a line in percent: mean and sample standard deviation over the seeds."""
     named = ("a_final", "a_old", "a_new", "average", "forgetting")
     return f"{name:10} | {' | '.join(f'{n} {percent(scores[n])}' for n in named)}"

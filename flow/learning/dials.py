@@ -1,4 +1,4 @@
-"""What each dial of the learning rule costs in accuracy, one at a time around a preset.
+"""How much accuracy each dial of the learning rule costs, one at a time around a preset.
 
 Dials are compared on validation samples, every fourth training sample of each class, so that a
 default chosen from the table was not chosen on test images.
@@ -42,9 +42,9 @@ multiplied with it."""
 
 
 def around(preset: Preset) -> dict[str, tuple]:
-    """`DIALS` around a preset, without capacities of fewer latents than classes.
+    """Return the values of `DIALS` to try around a preset, without capacities of fewer latents than classes.
 
-    Of the dials that are of one way of replay alone, those of the preset's way.
+    Of the dials that only one way of replay has, those of the preset's way are there.
     """
     target, least, chosen = preset.target, preset.network.classes, {}
     without = ("replay_capacity",) if target.replay == "generative" else GENERATIVE
@@ -61,7 +61,7 @@ def around(preset: Preset) -> dict[str, tuple]:
 
 
 def parse(texts: Iterable[str]) -> dict[str, tuple]:
-    """Dials as a user names them, instead of `DIALS`.
+    """Read dials and their values as a user names them.
 
     >>> parse(["rate_shift=5,6", "hidden_learns=true"])
     {'rate_shift': (5, 6), 'hidden_learns': (True,)}
@@ -70,7 +70,7 @@ def parse(texts: Iterable[str]) -> dict[str, tuple]:
     ------
     SpecError
         For an unknown dial, or a value that is neither an integer nor true or false.
-    """
+    """  # noqa: DOC501  `unknown` makes a SpecError
     chosen: dict[str, tuple] = {}
     for text in texts:
         name, _, values = text.partition("=")
@@ -93,7 +93,7 @@ def _value(name: str, text: str) -> int | bool:
 
 
 def validation(latents: cil.Latents) -> cil.Latents:
-    """Training samples only: every fourth of each class becomes a test sample."""
+    """Return training samples only: every fourth of each class becomes a test sample."""
     held = np.zeros(len(latents.train), bool)
     for label in np.unique(latents.train_class):
         held[np.flatnonzero(latents.train_class == label)[::STRIDE]] = True
@@ -110,11 +110,29 @@ def measure(
     workers: int = 1,
     file: Path | None = None,
 ) -> dict:
-    """Rows of every dial's every value: label, scores over the seeds, and the float baseline.
+    """Score every value of every dial over the seeds, on validation samples.
 
-    Accuracies are in [0, 1], on validation samples. So many workers compute side by side; file: of
-    latents, see `cil.extract`. Where no values are chosen, those that break a rule of TargetSpec are left
-    out.
+    Parameters
+    ----------
+    preset : Preset
+        Whose target the dials are set in.
+    bundle : Bundle
+        With extractor and classifier of the base.
+    seeds : iterable of int
+        Seeds that an accuracy is a mean over.
+    progress : Progress
+        Shows how far the values are.
+    chosen : dict, optional
+        Values by dial. Without it those of `around`, but for values that break a rule of TargetSpec.
+    workers : int
+        How many are computed side by side.
+    file : Path, optional
+        Of latents, see `cil.extract`.
+
+    Returns
+    -------
+    dict
+        Rows with label and scores over the seeds, in [0, 1], and the float baseline.
 
     Raises
     ------
@@ -158,7 +176,7 @@ def measure(
 
 
 def markdown(result: dict) -> str:
-    """The rows as a table, in percent: mean and sample standard deviation over the seeds."""
+    """Return the rows of `measure` as a table, in percent: mean and sample standard deviation over the seeds."""
     lines = ["| dial | value | a_final | a_old | a_new |", "|---|---|---|---|---|"]
     for row in result["rows"]:
         cells = [row["dial"], str(row["value"]), *(percent(row[name]) for name in SCORES)]

@@ -1,8 +1,8 @@
-"""Predictions of every test sample after every session, as one file: what each score follows from.
+"""Predictions of every test sample after every session as one file, from which each score follows.
 
 A safetensors file, so that another library can compute its own metrics from it: `label` (n,) and
 `task` (n,), and for each method and seed "METHOD/SEED" (tasks, n), all uint16. Row t holds what the
-classifier says after task t, among the classes seen by then; task 0 is the base. Labels are chip
+classifier predicts after task t, among the classes seen by then; task 0 is the base. Labels are chip
 classes, numbered by arrival.
 """
 
@@ -25,7 +25,16 @@ def write(
 ) -> None:
     """Write a prediction file, whole or not at all.
 
-    labels, task (n,); predicted (tasks, n) of each "METHOD/SEED"; about: plain values.
+    Parameters
+    ----------
+    path : Path
+        Of the file.
+    label, task : ndarray
+        (n,) chip class of each test sample, and the task that it belongs to.
+    predicted : dict of ndarray
+        (tasks, n) of each "METHOD/SEED".
+    about : dict
+        Plain values that describe the run.
     """
     tensors = {"label": labels, "task": task, **predicted}
     metadata = {"format": FORMAT, "about": json.dumps(about, sort_keys=True)}
@@ -35,12 +44,12 @@ def write(
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dict]:
-    """What was written.
+    """Read a prediction file.
 
     Raises
     ------
     XnoreplayError
-        For a file that is missing, damaged or foreign.
+        For a file that is missing, damaged or of another kind.
     """
     stored, metadata = bundles.read_tensors(path, "prediction file", FORMAT)
     tensors = {name: a.astype(np.int64) for name, a in stored.items()}
@@ -66,7 +75,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
 def dump(
     path: Path, preset: Preset, bundle: Bundle, labels: np.ndarray, predicted: dict[str, np.ndarray]
 ) -> None:
-    """Write what was predicted of a scenario's test samples, of chip classes `labels` (n,)."""
+    """Write the predictions of a scenario's test samples, whose chip classes are `labels` (n,)."""
     about = {
         "preset": preset.name,
         "dataset": preset.scenario.dataset,
@@ -77,7 +86,7 @@ def dump(
 
 
 def score(labels: np.ndarray, task: np.ndarray, predicted: np.ndarray) -> dict:
-    """Matrix and scores: labels and task (n,) of test samples, predicted (tasks, n)."""
+    """Return accuracy matrix and scores from labels and tasks (n,) of test samples, and predictions (tasks, n)."""
     from xnoreplay.model import metrics
 
     count = len(predicted)

@@ -37,12 +37,12 @@ def pretrain(context: Context) -> dict:
 
 
 def is_follower() -> bool:
-    """Whether torchrun started this process to take part in another one's pre-training."""
+    """Tell whether torchrun started this process to take part in another one's pre-training."""
     return int(os.environ.get("RANK", "0")) > 0
 
 
 def follow() -> None:
-    """Take part until the leading process has ended its step."""
+    """Take part in the leading process's pre-training until its step has ended."""
     from xnoreplay.flow.datasets import registry
     from xnoreplay.model.training import pretrain as training
 
@@ -50,7 +50,7 @@ def follow() -> None:
 
 
 def release_followers() -> None:
-    """Let the processes go that torchrun started beside this one, if there are any."""
+    """End the processes that torchrun started beside this one, if there are any."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from xnoreplay.model.training import distributed
 

@@ -91,14 +91,14 @@ class Variant:
 
     @property
     def label(self) -> str:
-        """In words."""
+        """The variant in words."""
         kind = "weighted" if self.balanced else "plain"
         memory = "" if self.megabits is None else f", {self.megabits:.15g} Mb"
         rule = "chip's integers" if self.rule == "chip" else "float"
         return f"{self.system}, {rule}, {kind} {LOSSES[self.loss]}{memory}"
 
     def capacity(self, preset: Preset) -> int:
-        """Samples that the memory holds."""
+        """Return how many samples the memory holds."""
         net = preset.network
         if self.megabits is None and preset.target.replay == "generative":
             raise SpecError(
@@ -112,7 +112,7 @@ class Variant:
 
 
 class Memory:
-    """Which training samples are remembered: a class-balanced choice of their indices.
+    """The indices of the training samples that are remembered, chosen so that classes are balanced.
 
     Capacity is shared equally among the classes seen; what is left over goes to classes drawn at
     random, one sample each, of those that have one more. Which samples a class keeps is drawn, too.
@@ -124,7 +124,7 @@ class Memory:
         self._rng = np.random.default_rng(seed)
 
     def admit(self, labels: np.ndarray, classes: range) -> None:
-        """Let new classes in: (n,) labels of all training samples; old classes make room."""
+        """Add samples of new classes, for which old classes make room; `labels` (n,) are of all training samples."""
         self.held += [np.flatnonzero(labels == c) for c in classes]
         seen = len(self.held)
         quota = np.full(seen, self.capacity // seen)
@@ -134,11 +134,11 @@ class Memory:
 
     @property
     def indices(self) -> np.ndarray:
-        """(n,) int64 of all remembered samples."""
+        """(n,) int64 indices of all remembered samples."""
         return np.concatenate([np.empty(0, np.int64), *self.held])
 
 
-def learn_variant(
+def learn_variant(  # noqa: PLR0913  each is a choice of the experiment
     variant: Variant,
     preset: Preset,
     bundle: Bundle,
@@ -148,19 +148,31 @@ def learn_variant(
     checkpoint: Path | None = None,
     report: Callable[[str], None] = lambda _line: None,
 ) -> dict:
-    """One system through the scenario: what `cil.evaluate` returns.
+    """Learn a scenario with one system, and return what `cil.evaluate` returns.
 
     Parameters
     ----------
     variant : Variant
+        The system and its rule.
+    preset : Preset
+        With the scenario.
+    bundle : Bundle
+        With extractor and classifier of the base.
     latents : Latents
         In the order of `seed`.
+    seed : int
+        Of memory and training.
     images : Latents, optional
         For native replay: the same samples as images, from `pictures`.
     checkpoint : Path, optional
-        For native replay: of the pre-training, whose proxies the bundle has not.
+        For native replay: of the pre-training, for the real proxies that the bundle does not have.
     report : callable
         Receives the log lines of native replay's trainings.
+
+    Raises
+    ------
+    SpecError
+        Where native replay lacks its images or its checkpoint.
     """
     if variant.system == "native":
         if images is None:
@@ -172,7 +184,7 @@ def learn_variant(
 
 
 def pictures(preset: Preset) -> Latents:
-    """The images of a scenario's classes in the order of its latents."""
+    """Return the images of a scenario's classes in the order of its latents."""
     from xnoreplay.flow.datasets import registry
 
     dataset = registry.of_preset(preset)
@@ -182,7 +194,7 @@ def pictures(preset: Preset) -> Latents:
 
 
 def _sources(variant: Variant, preset: Preset, samples: Latents, seed: int):
-    """Training samples of each session in turn: a function from task to indices."""
+    """Return a function from the number of a task to the indices of the training samples of its session."""
     scenario, memory = preset.scenario, Memory(variant.capacity(preset), seed)
 
     def source(task: int) -> np.ndarray:
@@ -239,7 +251,7 @@ def _chip(variant, preset, bundle, latents, seed) -> dict:
 
 
 def _chip_reset(variant, preset, bundle, latents, seed) -> dict:
-    """Each session on a chip just made: random hidden rows, output rows of no class yet."""
+    """Score sessions that each begin on a new chip: random hidden rows, output rows of no class yet."""
     source, scenario = _sources(variant, preset, latents, seed), preset.scenario
     target = dataclasses.replace(
         preset.target,
@@ -264,7 +276,7 @@ def _chip_reset(variant, preset, bundle, latents, seed) -> dict:
 
 
 def fresh(bundle: Bundle, seed: int) -> Bundle:
-    """The bundle with a classifier that has learnt nothing: drawn hidden rows, cancelling pairs."""
+    """Return the bundle with a classifier that has learnt nothing: drawn hidden rows, cancelling pairs."""
     from xnoreplay.model.network.float_rule import PAIR_OFFSET
     from xnoreplay.spec.bundle import MASTER_BITS
 

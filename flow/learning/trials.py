@@ -1,4 +1,4 @@
-"""Variants of `xnoreplay.flow.learning.systems` beside each other."""
+"""Scores of several variants of `xnoreplay.flow.learning.systems`."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ from xnoreplay.spec.presets import Preset
 SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transfer")
 
 
-def try_variants(
+def try_variants(  # noqa: PLR0913  each is a choice of the experiment
     variants: list[Variant],
     preset: Preset,
     bundle: Bundle,
@@ -25,13 +25,35 @@ def try_variants(
     file: Path | None = None,
     workers: int = 1,
 ) -> dict:
-    """Scores of variants over seeds: {"seeds", "rows": [{"label", score: list over seeds}]}.
+    """Score variants over seeds.
 
-    So many workers compute side by side; native replay, which trains on every core, alone.
+    Native replay, which trains on every core, runs alone.
 
-    checkpoint : for native replay, see `systems.learn_variant`
-    file : of latents, see `cil.extract`
-    dump : where a file of all predictions goes, see `xnoreplay.flow.learning.predictions`
+    Parameters
+    ----------
+    variants : list of Variant
+        The systems to score.
+    preset : Preset
+        With the scenario.
+    bundle : Bundle
+        With extractor and classifier of the base.
+    seeds : iterable of int
+        Seeds that a score is a mean over.
+    progress : Progress
+        Shows how far the variants are.
+    checkpoint : Path, optional
+        For native replay, see `systems.learn_variant`.
+    dump : Path, optional
+        Where a file of all predictions goes, see `xnoreplay.flow.learning.predictions`.
+    file : Path, optional
+        Of latents, see `cil.extract`.
+    workers : int
+        How many are computed side by side.
+
+    Returns
+    -------
+    dict
+        {"seeds", "rows": [{"label", score: list over seeds}]}.
     """
     seeds = list(seeds)
     preset.scenario.check_session()
@@ -67,7 +89,7 @@ def try_variants(
 
 
 def markdown(result: dict) -> str:
-    """The scores as a table, in percent: mean and sample standard deviation over the seeds."""
+    """Return the scores of `try_variants` as a table, in percent: mean and sample standard deviation over the seeds."""
     lines = [f"| system | {' | '.join(SCORES)} |", "|---" * (len(SCORES) + 1) + "|"]
     for row in result["rows"]:
         cells = [row["label"], *(quantities.percent(row[name]) for name in SCORES)]

@@ -111,7 +111,7 @@ class Option:
         ------
         SpecError
             States the rule and the value.
-        """
+        """  # noqa: DOC501  `unknown` makes a SpecError
         if value is None and self.default is None:
             return
         if self.base is bool:

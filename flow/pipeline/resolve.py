@@ -37,8 +37,10 @@ def resolve(
 
     Raises
     ------
+    SpecError
+        Where a value that was chosen breaks a rule.
     XnoreplayError
-        Where a value breaks a rule, or the folder's file cannot be read; the sentence says which of the two.
+        Where a value of the folder breaks a rule, its file cannot be read, or a training is asked for with a bundle.
     """
     chosen = {name: value for name, value in chosen.items() if value is not None}
     scenario = {n: chosen.pop(n) for n in ("order_seed", "step") if n in chosen}

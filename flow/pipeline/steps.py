@@ -180,7 +180,13 @@ def _report(context: Context) -> dict:
 
 
 def steps(train: bool) -> dict[str, Step]:
-    """All steps in order; with `train`, the bundle comes from the pre-training."""
+    """Return all steps by name, in the order they run.
+
+    Parameters
+    ----------
+    train : bool
+        Whether the run's bundle comes from its own pre-training, which `export` then needs.
+    """
     export_needs = ("pretrain",) if train else ()
     table = [
         Step(
@@ -302,7 +308,7 @@ def set_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
     ------
     XnoreplayError
         For a bundle that does not fit, or a file that cannot be used; the folder then stays as it was.
-    """
+    """  # noqa: DOC501  `disk_error` makes an XnoreplayError
     own, start = run.folder / START, None
     if settings.start is not None and settings.start.absolute() != own.absolute():
         start = BundleSource.choose(settings.preset, settings.start).load(settings.preset)

@@ -1,4 +1,4 @@
-"""What the paper and its predecessor report, to stand beside our numbers; a_final in percent.
+"""Figures of the paper and its predecessor, to stand beside our numbers; a_final in percent.
 
 Sources: arXiv 2503.07107 (CIFAR-100, CIFAR50+5x10), and, where "± 2" says that a value was read off
 a plot, its predecessor: Basso-Bert et al., "On Class-Incremental Learning for Fully Binarized

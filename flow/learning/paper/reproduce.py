@@ -10,14 +10,13 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from xnoreplay.flow.datasets import latent_files as latents
 from xnoreplay.flow.learning import cil, systems
-from xnoreplay.flow.learning.paper import published as paper
-from xnoreplay.flow.learning.paper import tables
+from xnoreplay.flow.learning.paper import published, tables
 from xnoreplay.flow.learning.systems import LOSSES, Variant
 from xnoreplay.flow.output import quantities
 from xnoreplay.flow.run import code, files, locks, step
@@ -54,8 +53,18 @@ NAMES = ("Systems", "Losses", "Memory", "Sessions", "Extractors")  # first words
 class Row:
     """One line of a table: a system on a variant of the preset.
 
-    paper : a_final in percent as the paper or its predecessor has it, or ''
-    bundle : whose latents; the first is the one that is reproduced
+    Parameters
+    ----------
+    table, label : str
+        The table that the line is of, and its first cell.
+    variant : Variant
+        The system.
+    preset : Preset
+        With the scenario.
+    paper : str
+        a_final in percent as the paper or its predecessor has it, or ''.
+    bundle : int
+        Index of the source whose latents are used; the first is the one that is reproduced.
     """
 
     table: str
@@ -68,7 +77,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Source:
-    """A bundle; the checkpoint that it comes from, for native replay; and a file of its latents."""
+    """A bundle; the checkpoint that it was exported from, for native replay; and a file of its latents."""
 
     bundle: Bundle
     checkpoint: Path | None = None
@@ -77,7 +86,7 @@ class Source:
 
     @property
     def trainings(self) -> list[dict]:
-        """Provenance of the last training and of those it went on from, to the first."""
+        """List the provenance of the last training and of those it went on from, to the first."""
         found = [self.bundle.provenance]
         while start := bundles.told(found[-1], "start", dict):
             found.append(start)
@@ -92,7 +101,7 @@ class Source:
 
     @property
     def objective(self) -> str:
-        """Of the last training, one of `xnoreplay.model.training.recipe.OBJECTIVES`."""
+        """The objective of the last training, one of `xnoreplay.model.training.recipe.OBJECTIVES`."""
         return _objective(self.bundle.provenance)
 
     @property
@@ -110,6 +119,7 @@ class Source:
 
     @property
     def label(self) -> str:
+        """The source in words."""
         name = {"base": "the base classes (RPT)", "all": "all classes (FPT)"}[self.classes]
         kind = WORDS[self.objective] + ("" if self.augmented else ", images not moved")
         epochs, *before = [str(part.get("epochs", "?")) for part in self.trainings]
@@ -129,22 +139,38 @@ def _objective(provenance: dict) -> str:
 def rows(
     preset: Preset, sources: list[Source], native: bool, memories: Sequence[float] = MEGABITS
 ) -> list[Row]:
-    """Every line, in the order of the tables; the paper's numbers are for its own scenario alone."""
-    lines = []
+    """List every line, in the order of the tables; the paper's numbers are for its own scenario alone."""
+    lines = [
+        *_system_rows(preset),
+        *_loss_rows(preset),
+        *_memory_rows(preset, native, memories),
+        *_session_rows(preset),
+        *_extractor_rows(preset, sources),
+    ]
+    if (preset.scenario.dataset, preset.scenario.base, preset.scenario.step) == published.SCENARIO:
+        return lines
+    return [dataclasses.replace(row, paper="") for row in lines]
+
+
+def _system_rows(preset: Preset) -> Iterator[Row]:
     for rule, name in (("float", "float Adam"), ("chip", "chip's integers")):
         for system in systems.SYSTEMS[:-1]:
-            known = paper.LATENT_RPT[True] if system == "latent" else ""
-            lines.append(Row(f"Systems, {name}", system, Variant(system, rule), preset, known))
+            known = published.LATENT_RPT[True] if system == "latent" else ""
+            yield Row(f"Systems, {name}", system, Variant(system, rule), preset, known)
+
+
+def _loss_rows(preset: Preset) -> Iterator[Row]:
     for loss, name in LOSSES.items():
         for balanced, kind in ((True, "weighted"), (False, "plain")):
-            known = paper.LATENT_RPT[balanced] if loss == "cce" else ""
+            known = published.LATENT_RPT[balanced] if loss == "cce" else ""
             variant = Variant(loss=loss, balanced=balanced, megabits=PAPER_MEGABITS)
-            lines.append(
-                Row("Losses, latent replay, float", f"{kind} {name}", variant, preset, known)
-            )
+            yield Row("Losses, latent replay, float", f"{kind} {name}", variant, preset, known)
+
+
+def _memory_rows(preset: Preset, native: bool, memories: Sequence[float]) -> Iterator[Row]:
     kinds = [("latent", "float"), ("latent", "chip")] + [("native", "float")] * native
     for system, rule in kinds:
-        read_off = paper.NATIVE_MEMORY if system == "native" else paper.LATENT_MEMORY
+        read_off = published.NATIVE_MEMORY if system == "native" else published.LATENT_MEMORY
         for megabits in memories:
             variant = Variant(system, rule, megabits=megabits)
             slots = variant.capacity(preset)
@@ -153,7 +179,10 @@ def rows(
             what = "images" if system == "native" else "latents"
             label = f"{megabits:.15g} Mb: {slots:,} {what}"
             table = f"Memory, {system} replay, {rule}"
-            lines.append(Row(table, label, variant, preset, read_off.get(megabits, "")))
+            yield Row(table, label, variant, preset, read_off.get(megabits, ""))
+
+
+def _session_rows(preset: Preset) -> Iterator[Row]:
     rest = preset.scenario.classes - preset.scenario.base
     for size in dict.fromkeys((preset.scenario.step, 10, 2)):
         if isinstance(size, tuple) or rest % size:
@@ -161,28 +190,22 @@ def rows(
         other = presets.vary(preset, "scenario", step=size)
         for rule in systems.RULES:
             label = f"{other.scenario.tasks} sessions of {size}, {rule}"
-            lines.append(Row("Sessions, latent replay", label, Variant(rule=rule), other))
+            yield Row("Sessions, latent replay", label, Variant(rule=rule), other)
+
+
+def _extractor_rows(preset: Preset, sources: list[Source]) -> Iterator[Row]:
     for i, source in enumerate(sources):
-        known = paper.EXTRACTORS.get((source.classes, source.objective), "")
+        known = published.EXTRACTORS.get((source.classes, source.objective), "")
         if source.others or not source.augmented:
             known = ""  # the paper's was trained otherwise
         for rule in systems.RULES:
-            lines.append(
-                Row(
-                    "Extractors, latent replay",
-                    f"{source.label}, {rule}",
-                    Variant(rule=rule),
-                    preset,
-                    known,
-                    i,
-                )
+            label = f"{source.label}, {rule}"
+            yield Row(
+                "Extractors, latent replay", label, Variant(rule=rule), preset, known, bundle=i
             )
-    if (preset.scenario.dataset, preset.scenario.base, preset.scenario.step) == paper.SCENARIO:
-        return lines
-    return [dataclasses.replace(row, paper="") for row in lines]
 
 
-def reproduce(
+def reproduce(  # noqa: PLR0913  each is a choice of the experiment
     preset: Preset,
     sources: list[Source],
     seeds: Iterable[int],
@@ -193,23 +216,36 @@ def reproduce(
     only: Iterable[str] = (),
     memories: Iterable[float] = MEGABITS,
 ) -> dict:
-    """Scores of every row over the seeds; tables and figures in the folder.
+    """Score every row over the seeds, and write tables and figures into the folder.
 
     A seed orders the samples, fills the memory and starts the chip's registers; the class order is
     the preset's.
 
     Parameters
     ----------
+    preset : Preset
+        With the scenario.
     sources : list of Source
         The first is the one to reproduce; others are compared with it.
+    seeds : iterable of int
+        Seeds that a score is a mean over.
+    folder : Path
+        Where results of rows, tables and figures go.
+    progress : Progress
+        Shows how far the rows are.
     native : bool
-        Native replay, too: needs PyTorch and the data set's images, and hours.
+        Whether native replay runs, too: it needs PyTorch and the data set's images, and hours.
     workers : int
         Rows computed side by side; of native replay one.
     only : iterable of str
         First words of the tables wanted, as "Losses"; all if empty.
     memories : iterable of float
         Of the tables "Memory", in 10^6 bits, in any order.
+
+    Returns
+    -------
+    dict
+        The tree that `tables.markdown` and `tables.pictures` take.
 
     Raises
     ------
@@ -253,7 +289,7 @@ def reproduce(
 
 
 def _require_own(folder: Path) -> None:
-    """XnoreplayError where the folder has a file of somebody else's by a name that this command writes."""
+    """Raise XnoreplayError where the folder has a file that another program wrote by a name that this command writes."""
     locks.check_lock(folder)
     record = step.step_record(folder)
     own = record["outputs"] if record.get("step") == STEP else {}
@@ -271,7 +307,7 @@ def _require_own(folder: Path) -> None:
 
 
 def _claim(folder: Path, start: float) -> None:
-    """Record what is written: before, every name that may be, and the digests of those that are there."""
+    """Record every name that may be written, with digests of the files that are there."""
     digests = {
         name: files.file_digest(folder / name) if (folder / name).exists() else ""
         for name in WRITTEN
@@ -288,7 +324,7 @@ def _results(
     progress: Progress,
     workers: int,
 ) -> list[list[dict]]:
-    """Of every line, the result of each seed. Lines of several tables that are the same run once.
+    """Compute the result of each seed for every line; what several tables share is computed once.
 
     Native replay trains on every core: its rows run one after the other, when the others are done.
     """
@@ -324,7 +360,7 @@ def _results(
 
 
 def _kept(path: Path) -> dict | None:
-    """A row's result from its file, if that is there and as it was written."""
+    """Read a row's result from its file, if that is there and as it was written; None otherwise."""
     try:
         row = files.read_json(path)
         return row["result"] if row["digest"] == _digest(row["result"]) else None
@@ -339,7 +375,7 @@ def _together(
     lines: list[Row],
     results: list[list[dict]],
 ) -> dict:
-    """What `run` returns."""
+    """Gather what `reproduce` returns."""
     done = []
     for row, of_row in zip(lines, results, strict=True):
         scores = {name: [r[name] for r in of_row] for name in of_row[0]}
@@ -359,7 +395,7 @@ def _together(
 
 
 def _only(lines: list[Row], wanted: Iterable[str]) -> list[Row]:
-    """The lines of the wanted tables, or all."""
+    """Choose the lines of the wanted tables, or all."""
     known = list(dict.fromkeys(_word(row) for row in lines))
     wanted = list(wanted) or known
     for name in wanted:
@@ -373,7 +409,7 @@ def _word(row: Row) -> str:
 
 
 def _recipe(row: Row, seed: int, source: Source) -> dict:
-    """All that a result depends on, plain values."""
+    """Collect all that a result depends on, as plain values."""
     native = row.variant.system == "native"
     return {
         "variant": dataclasses.asdict(row.variant),
@@ -425,7 +461,7 @@ def _computed(
 def _samples(
     source: Source, preset: Preset, folder: Path, seed: int, native: bool, seeds: list[int]
 ) -> cil.Latents:
-    """Latents or images in the order of a seed, each made once; simulated latents stay in a file."""
+    """Return latents or images in the order of a seed, each made once; simulated latents stay in a file."""
     kind = "images" if native else "latents"
     with _FILLING:
         if kind not in source.cache:

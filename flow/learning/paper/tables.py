@@ -1,4 +1,4 @@
-"""What `xnoreplay reproduce` writes: tables in percent, and figures, from its result."""
+"""Tables in percent, and figures, from the result of `reproduce`."""
 
 from xnoreplay.flow.learning.paper import published
 from xnoreplay.flow.learning.trials import SCORES
@@ -8,7 +8,7 @@ from xnoreplay.spec import bundle as bundles
 
 
 def markdown(result: dict) -> str:
-    """The tables, in percent: mean and sample standard deviation over the seeds."""
+    """Return the tables, in percent: mean and sample standard deviation over the seeds."""
     lines, table = _head(result), None
     for row in result["rows"]:
         if row["table"] != table:
@@ -58,7 +58,7 @@ def _head(result: dict) -> list[str]:
 
 
 def _accuracies(provenance: dict, classes: str) -> list[float]:
-    """Percent of training and test images, if a bundle's provenance, which is free, has both."""
+    """Return percent of training and test images, if a bundle's provenance, which is free, has both."""
     shares = [bundles.share(provenance, f"{classes}_{part}_accuracy") for part in ("train", "test")]
     known = [100 * share for share in shares if share is not None]
     return known if len(known) == len(shares) else []
@@ -69,7 +69,7 @@ PICTURES = ("sessions_float", "sessions_chip", "losses", "memory")
 
 
 def pictures(result: dict) -> dict[str, plots.Picture]:
-    """Figures by name: sessions of each rule, losses, memory; those that have rows."""
+    """Draw the figures that have rows, by name: sessions of each rule, losses, memory."""
     drawn = {}
     for rule in ("float", "chip"):
         chosen = [
@@ -99,7 +99,7 @@ def pictures(result: dict) -> dict[str, plots.Picture]:
 
 
 def _read_off(rows: list[dict]) -> dict[str, tuple[list[float], list[float], list[float]]]:
-    """Of each system, the predecessor's memories and accuracies, "26 ± 2", in fractions."""
+    """Return each system's memories and accuracies of the predecessor, "26 ± 2", in fractions."""
     found: dict[str, dict[float, tuple[float, float]]] = {}
     for row in rows:
         if row["table"].startswith("Memory") and row["paper"]:
