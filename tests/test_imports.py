@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -106,6 +107,15 @@ def files() -> dict[str, Path]:
     }
 
 
+def run_nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """Nodes of a syntax tree that are run: not what stands below `if TYPE_CHECKING`, for the reader of types alone."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        yield node
+        yield from run_nodes(node)
+
+
 @cache
 def arrows() -> dict[Path, set[Path]]:
     """The files of ours that each file imports, inside functions too.
@@ -114,7 +124,7 @@ def arrows() -> dict[Path, set[Path]]:
     """
     known, found = files(), {}
     for path in known.values():
-        nodes = ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8")))
+        nodes = run_nodes(ast.parse((ROOT / path).read_text(encoding="utf-8")))
         names = set()
         for node in nodes:
             if isinstance(node, ast.ImportFrom):

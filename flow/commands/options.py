@@ -52,7 +52,7 @@ def step_command(function: Callable[..., None]) -> Callable[..., None]:
 
     def command(**given: Any) -> None:
         values = {name: _value(declared[name], given.pop(name)) for name in declared}
-        asked = {name: values.pop(name) for name in names}
+        asked = {name: value for name in names if (value := values.pop(name)) is not None}
         function(Request(**asked, settings=values), **given)
 
     parameters = [

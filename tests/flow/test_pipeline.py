@@ -11,7 +11,7 @@ from xnoreplay.flow.learning import pretrain
 from xnoreplay.flow.pipeline import steps as pipeline
 from xnoreplay.flow.pipeline.options import Memory
 from xnoreplay.flow.pipeline.resolve import resolve
-from xnoreplay.flow.pipeline.settings import SETTINGS, START, remembered
+from xnoreplay.flow.pipeline.settings import SETTINGS, START, Settings, remembered
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.step import Context
@@ -209,7 +209,7 @@ def test_a_synthesis_that_fails_leaves_no_netlist(tmp_path, monkeypatch):
 def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys):
     """Not by the settings: cil has it. What could be built with neither way of replay is refused at once."""
     preset = presets.vary(TINY, "target", replay="generative", drawn_per_class=5)
-    run = pipeline.open_run(tmp_path, pipeline.Settings(preset), False, Silent())
+    run = pipeline.open_run(tmp_path, Settings(preset, BundleSource("random")), Silent())
     assert run.configs["cil"]["preset"]["target"]["replay"] == "generative"
     spec = tmp_path / "drawn.toml"
     spec.write_text('preset = "tiny"\n[target]\nreplay = "generative"\n')
@@ -219,4 +219,4 @@ def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys
     assert "replay must be 'stored' for a simulation or a chip" in capsys.readouterr().err
     wide = presets.vary(preset, "target", lanes=8, channels=8)
     with pytest.raises(SpecError, match="multiple of the target's 8 lanes"):
-        pipeline.configs(pipeline.Settings(wide), False)
+        pipeline.configs(Settings(wide, BundleSource("random")))
