@@ -268,10 +268,10 @@ def _with_source(fields: dict, folder: Path | None) -> dict:
             raise unknown("field of dataset", field, ("path", "name", *known))
     full = (folder or Path.cwd()) / Path(path).expanduser()
     source = ImageSource(str(full), PixelSpec(**table))
-    return fields | {"dataset": name or _word(full.stem), "source": source}
+    return fields | {"dataset": name or word(full.stem), "source": source}
 
 
-def _word(stem: str) -> str:
+def word(stem: str) -> str:
     """A file's name as the name of a data set: what is no letter, digit, '.', '-' or '_' becomes '-'."""
     word = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:LONGEST_NAME] or "own"
     return f"own-{word}" if word in KNOWN else word

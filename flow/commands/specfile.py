@@ -1,18 +1,34 @@
 """Presets as TOML text, the inverse of `spec.presets.from_file`."""
 
 import json
+from collections.abc import Iterable, Mapping
 
 from xnoreplay.spec import presets
 from xnoreplay.spec.presets import Preset
 
 
-def to_toml(preset: Preset) -> str:
-    """Return a preset as a spec file that gives every field: `presets.from_dict(tomllib.loads(text))` is the preset."""
+def to_toml(
+    preset: Preset, reasons: Mapping[str, str] | None = None, head: Iterable[str] = ()
+) -> str:
+    """Return a preset as a spec file that gives every field: `presets.from_dict(tomllib.loads(text))` is the preset.
+
+    Parameters
+    ----------
+    preset : Preset
+        What the file says.
+    reasons : mapping of str to str, optional
+        Why a field has its value, by the field's name: a comment above it.
+    head : iterable of str
+        Comments at the top, a line each.
+    """
     tree = presets.to_dict(preset)
-    lines = [f"name = {_value(tree.pop('name'))}"]
+    lines = [*(f"# {line}" for line in head), f"name = {_value(tree.pop('name'))}"]
     for section, fields in tree.items():
         lines += ["", f"[{section}]"]
-        lines += [f"{name} = {_value(value)}" for name, value in fields.items()]
+        for name, value in fields.items():
+            if reasons and name in reasons:
+                lines.append(f"# {reasons[name]}")
+            lines.append(f"{name} = {_value(value)}")
     return "\n".join(lines) + "\n"
 
 

@@ -54,6 +54,23 @@ def text(tree: dict) -> str:
     return "\n\n".join(blocks)
 
 
+def summary(tree: dict) -> list[str]:
+    """Say what `session_cost.price_session` found in a few lines: bits, and cycles and joules of inference and session."""
+    runs = tree["runs"][replay_variants.LATENT]
+    where = tree["technology"]
+    lines = [
+        f"the chip has {tree['memory']['bits']:,} bits of memory ({kib(tree['memory']['bits'])} KiB)"
+    ]
+    for name, what in (("inference", "one inference"), ("session", f"session {tree['task']}")):
+        run = runs[name]
+        low, nominal, high = (quantity(float(j), "J") for j in run["total"])
+        lines.append(
+            f"{what}: {run['cycles']:,.0f} cycles, {quantity(run['cycles'] / where['clock_hz'], 's')} at "
+            f"{quantity(float(where['clock_hz']), 'Hz')}; {nominal} ({low} to {high}) at {where['node']}"
+        )
+    return lines
+
+
 def _slowest(where: dict) -> str:
     """Whether the memories keep up with the clock."""
     slowest, period = where["slowest"], 1e9 / where["clock_hz"]

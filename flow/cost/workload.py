@@ -7,10 +7,11 @@ co-simulation holds to those of the Verilog.
 
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.datasets import own, registry
 from xnoreplay.flow.datasets.latent_files import LatentSet, packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -130,7 +131,11 @@ def _arrivals(preset: Preset) -> int:
     name = preset.scenario.dataset
     if name in ARRIVALS:
         return ARRIVALS[name]
-    labels = registry.of_preset(preset).train_labels
+    if preset.scenario.source is not None:
+        found = own.listing(Path(preset.scenario.source.path))
+        labels = found.labels[~found.is_test]
+    else:
+        labels = registry.of_preset(preset).train_labels
     return int(np.bincount(labels).max())
 
 

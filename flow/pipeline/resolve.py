@@ -132,15 +132,18 @@ def _source_of_folder(
     -------
     BundleSource
         The training, where it is asked for now, or was and has been done. Else the bundle that the folder has. Else
-        the training, if there is one. Else the packaged bundle.
+        the training, if there is one. Else the packaged bundle; the training, where the data set is the user's own.
     """
     is_trained = (folder / "pretrain").is_dir()
     if asked_now or (own_training and is_trained):
         return BundleSource("training")
     kept = _kept_source(folder, preset)
-    if kept is None:
-        return BundleSource("training") if is_trained else BundleSource.choose(preset)
-    return kept
+    if kept is not None:
+        return kept
+    chosen = BundleSource.choose(preset)
+    if is_trained or (preset.scenario.source is not None and not chosen.is_trained):
+        return BundleSource("training")
+    return chosen
 
 
 def _kept_source(folder: Path, preset: Preset) -> BundleSource | None:

@@ -1,0 +1,113 @@
+"""`xnoreplay init`: a spec that fits a user's own images, its reasons, and the run that it begins."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xnoreplay.flow import cli
+from xnoreplay.flow.datasets import own, proposal, registry
+from xnoreplay.flow.datasets.own import Listing
+from xnoreplay.flow.datasets.proposal import Look
+from xnoreplay.flow.pipeline import steps as pipeline
+from xnoreplay.flow.pipeline.resolve import resolve
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.spec import plan, presets
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNOREPLAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Three classes of twelve grey images, 12x9."""
+    rng = np.random.default_rng(0)
+    for name in ("bolt", "nut", "screw"):
+        (tmp_path / "my parts" / name).mkdir(parents=True)
+        for i in range(12):
+            image = Image.fromarray(rng.integers(0, 256, (9, 12), np.uint8))
+            image.save(tmp_path / "my parts" / name / f"{i}.png")
+    return tmp_path / "my parts"
+
+
+def listed(classes: int, samples: int) -> Listing:
+    labels = np.repeat(np.arange(classes), samples)
+    names = tuple(f"c{i}" for i in range(classes))
+    return Listing("it", names, labels, own.split(labels), "", lambda: iter(()), str)
+
+
+@pytest.mark.parametrize("classes", [2, 3, 11, 100, 240])
+@pytest.mark.parametrize("samples", [20, 1000])
+@pytest.mark.parametrize(
+    "size", [(8, 8), (28, 28), (32, 32), (64, 48), (100, 100), (128, 128), (30, 500), (5, 3)]
+)
+def test_every_proposal_can_be_built(classes, samples, size):
+    for colour in ("grey", "ycbcr"):
+        made = proposal.propose(listed(classes, samples), Look(*size, colour, 9), "/it", "it")
+        net, target, scenario = made.preset.network, made.preset.target, made.preset.scenario
+        compiled = plan.compile(net, target)
+        assert compiled.infer_cycles(classes) > 0
+        assert 8 <= max(net.height, net.width) <= 128
+        assert max(net.height, net.width) <= max(8, *size)
+        assert min(net.maps[-1].height, net.maps[-1].width) >= 2
+        assert classes <= target.replay_capacity <= 15 * classes * samples // 20
+        assert scenario.seen(scenario.tasks) == classes
+        assert scenario.tasks <= 5
+        wanted = (target.staging_capacity == 0) == (scenario.tasks == 0)
+        assert wanted
+
+
+def test_a_spec_is_written_with_reasons_and_costs_and_never_over_another(parts, capsys, tmp_path):
+    assert cli.main(["init", str(parts)]) == 0
+    said = capsys.readouterr().out
+    text = (tmp_path / "my-parts.toml").read_text()
+    assert "3 classes, 27 images to train and 9 to test" in said
+    assert "next: xnoreplay run --preset my-parts.toml" in said
+    assert "cycles" in text
+    assert '# no colour in 36 images\ncolour = "grey"' in text
+    preset = presets.load(str(tmp_path / "my-parts.toml"))
+    assert preset.scenario.class_names == ("bolt", "nut", "screw")
+    assert (preset.network.height, preset.network.width) == (6, 8)
+    assert cli.main(["init", str(parts)]) == 1
+    assert "must be new" in capsys.readouterr().err
+    assert (tmp_path / "my-parts.toml").read_text() == text
+
+
+def test_a_path_to_nowhere_is_one_sentence(capsys):
+    assert cli.main(["init", "nowhere"]) == 1
+    assert "must be a folder or a file that is there" in capsys.readouterr().err
+
+
+def test_the_data_set_of_a_spec_is_what_the_network_takes(parts):
+    assert cli.main(["init", str(parts)]) == 0
+    preset = presets.load("my-parts.toml")
+    data = registry.of_preset(preset, Silent())
+    assert data.images.shape == (36, 6, 8, 1)
+    assert (data.max_pixel, data.name) == (255, "my-parts")
+    few = presets.vary(preset, "scenario", shots=2)
+    some = registry.of_preset(few, Silent())
+    chip = few.scenario.chip_classes(some.train_labels)
+    assert np.bincount(chip).tolist() == [9, 9, 2]
+    assert some.is_test.sum() == data.is_test.sum()
+    other = presets.vary(preset, "scenario", class_names=("nut", "bolt", "screw"))
+    with pytest.raises(
+        ValueError, match="class_names must be the classes of .* but number 0 is 'nut'"
+    ):
+        registry.of_preset(other, Silent())
+
+
+def test_a_run_trains_and_begins_anew_when_a_file_changes(parts, tmp_path):
+    assert cli.main(["init", str(parts)]) == 0
+    folder, settings = resolve(tmp_path / "run", {"preset": "my-parts.toml"})
+    assert settings.source.kind == "training"
+    first = pipeline.configs(settings)
+    assert first["pretrain"]["data"] == first["cil"]["data"]
+    (parts / "nut" / "extra.png").write_bytes((parts / "nut" / "0.png").read_bytes())
+    again = pipeline.configs(settings)
+    assert again["pretrain"]["data"] != first["pretrain"]["data"]
+    assert pipeline.open_run(folder, settings, Silent()).span("pretrain", "export") == [
+        "pretrain",
+        "export",
+    ]
