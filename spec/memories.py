@@ -10,15 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import TYPE_CHECKING
+from typing import Any
 
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.network import COPIES, NetworkSpec
 from xnoreplay.spec.target import TargetSpec
 
-if TYPE_CHECKING:
-    from xnoreplay.spec.plan import Plan
+Plan = Any  # `spec.plan.Plan`, which has the memories from here: an import would be a circle
 
 
 def identifier(name: str) -> str:
