@@ -1,4 +1,4 @@
-"""A unit alone between registers, so that placing it gives the clock of the unit and not of its pins."""
+"""A frame of registers around one unit, so that placing it gives the clock of the unit and not of its pins."""
 
 from amaranth.hdl import Cat, Module, Signal, Value
 from amaranth.lib import wiring
@@ -8,9 +8,14 @@ PARITY = 4  # bits that one look-up table joins
 
 
 class Harness(wiring.Component):
-    """Inputs come from a shift register of one pin; outputs pass registers and a parity, pipelined, to one.
+    """A unit whose inputs come from a shift register and whose outputs pass registers and a pipelined parity.
 
-    So no logic of the unit is constant or unused, and each of its paths is between registers.
+    Each side takes one pin. No logic of the unit is constant or unused, and each of its paths is between registers.
+
+    Parameters
+    ----------
+    unit : wiring.Component
+        Its inputs and outputs are those of its signature.
     """
 
     scan_in: In(1)

@@ -77,7 +77,7 @@ def names(text: str) -> set[str]:
 
 
 def faults(text: str) -> list[str]:
-    """What tools would read in different ways, a sentence each.
+    """Sentences about what tools would read in different ways.
 
     - a range such as ``[-1:0]``: what is meant is no bit at all, what is declared are two
     - a keyword of SystemVerilog or Verilog-AMS as a name; an escaped one too, for writers of netlists

@@ -46,9 +46,9 @@ class ReplayUnit(wiring.Component):
 
     ``quota`` and ``staged`` outlive operations, so they live outside: where ``set_`` is high they
     become ``new_``. ``samples`` are those that the last load found, ``loaded`` that there are some
-    at the cycle's end, and ``walked`` that the epoch's walk has ended. ``count_addr`` chooses the word of replay.count in ``count`` while the unit
-    is not active. ``count_host`` is the host's way to read it. Where ``clearing`` is high, the
-    count of class ``cleared``, if there is such a class, becomes 0.
+    at the cycle's end, and ``walked`` that the epoch's walk has ended. ``count_addr`` chooses the word
+    of replay.count in ``count`` while the unit is not active; through ``count_host`` the host reads it.
+    Where ``clearing`` is high, the count of class ``cleared``, if there is such a class, becomes 0.
     """
 
     def __init__(self, plan: Plan):
@@ -186,9 +186,9 @@ class ReplayUnit(wiring.Component):
     # ----------------------------------------------------------------- registers and data
 
     def build_entry(self, m, numbers):
-        """An operation begins in the state of its first cycle, with its counters at 0.
+        """Begin an operation in the state of its first cycle, with its counters at 0.
 
-        The last word on these registers: the operation before may end in the same cycle.
+        These assignments come last, for the operation before may end in the same cycle.
         """
         op = self.plan.replay
         with m.If(self.enter):
@@ -211,7 +211,7 @@ class ReplayUnit(wiring.Component):
                     m.d.sync += self.state.eq(State.SEED)
 
     def build_counts(self, m):
-        """Latents of each class in the replay memory."""
+        """Build replay.count, the latents of each class in the replay memory."""
         memory = self.plan.memory("replay.count")
         m.submodules.replay_count = self.counts = RegisterFile(memory.depth, memory.width)
         self.copied_label = Signal(self.label_bits)
@@ -239,7 +239,7 @@ class ReplayUnit(wiring.Component):
             ]
 
     def build_walk(self, m):
-        """The index: zero first, then the register's sequence, all XOR the mask."""
+        """Build the walk: index 0 first, then the register's sequence, each XOR the mask."""
         op = self.plan.replay
         bits = {"evict": op.replay_walk, "admit": op.staging_walk, "epoch": op.epoch_walk}
         phases = self.is_phase | {"epoch": self.of_epoch}
@@ -260,7 +260,7 @@ class ReplayUnit(wiring.Component):
         self.walk_step = Mux(self.walk_first, self.walk_start, step)
 
     def build_copy(self, m):
-        """One latent moves: word `copied` is read while the word before it is written."""
+        """Build the copy of a latent: word `copied` is read while the word before it is written."""
         op, target = self.plan.replay, self.plan.target
         self.copied = copied = Signal(range(op.words + 1))
         placed = Signal(range(op.words + 1))
@@ -319,7 +319,7 @@ class ReplayUnit(wiring.Component):
     # ------------------------------------------------------------------------ what a cycle does
 
     def quota_cycle(self, m):
-        """Repeated subtraction: quota = capacity // seen."""
+        """Subtract the classes seen once more: quota = capacity // seen."""
         with m.If((self.seen == 0) | (self.rest < self.seen)):
             m.d.comb += self.done.eq(1)
         with m.Else():
@@ -344,7 +344,7 @@ class ReplayUnit(wiring.Component):
             m.d.comb += self.done.eq(self.is_phase["seed"])
 
     def walk_cycle(self, m):
-        """One index; a check follows where it is in range."""
+        """Draw one index; a check follows where it is in range."""
         op = self.plan.replay
         in_replay, in_staging = Signal(), Signal()
         admits = self.is_phase["admit"]
@@ -378,12 +378,12 @@ class ReplayUnit(wiring.Component):
         m.d.sync += self.walked.eq(self.walk_last)
 
     def next_index(self, m):
-        """Back to the walk, or the end of the operation."""
+        """Go back to the walk, or end the operation after the last index."""
         m.d.comb += self.done.eq(self.walked)
         m.d.sync += self.state.eq(State.WALK)
 
     def check_cycle(self, m):
-        """The label has come: evict, look for a slot, or copy."""
+        """Evict, look for a slot, or copy, by the label that was read."""
         label = Signal(self.label_bits, name="checked_label")
         valid = self.label_read.data[-1]
         below = Signal()
@@ -423,7 +423,7 @@ class ReplayUnit(wiring.Component):
                     self.next_index(m)
 
     def look_cycle(self, m):
-        """A slot's label has come: take the slot if it is free, else seek on to the last."""
+        """Take the slot whose label was read if it is free, else seek on, to the last."""
         m.d.sync += self.state.eq(State.COPY)
         with m.If(self.label_read.data[-1]):
             m.d.sync += [self.slot.eq(self.slot + 1), self.state.eq(State.SEEK)]
@@ -489,7 +489,7 @@ class ReplayUnit(wiring.Component):
                     m.d.comb += self.done.eq(1)
 
     def zero_cycle(self, m):
-        """Of restore: a class's count becomes 0."""
+        """Of restore: set a class's count to 0."""
         m.d.comb += [
             self.counts.raddr.eq(self.place),
             self.count_write.eq(1),
@@ -500,7 +500,7 @@ class ReplayUnit(wiring.Component):
             m.d.sync += [self.place.eq(0), self.state.eq(State.READ)]
 
     def of_replay(self):
-        """Of restore: the place is a replay slot, not one of the staging memory."""
+        """Whether the place that restore looks at is a replay slot, and not one of the staging memory."""
         op = self.plan.replay
         return self.place < op.capacity if op.staging else Const(1)
 
@@ -516,7 +516,7 @@ class ReplayUnit(wiring.Component):
         m.d.sync += self.state.eq(State.JUDGE)
 
     def judge_cycle(self, m):
-        """Of restore: the label has come; count it, or refuse one that is of no class seen."""
+        """Of restore: count the label that was read, or refuse one that is of no class seen."""
         op, remembered = self.plan.replay, self.of_replay()
         label, held = Signal(self.label_bits, name="judged_label"), Signal(name="judged_held")
         m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]

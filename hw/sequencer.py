@@ -11,7 +11,7 @@ from xnoreplay.spec.registers import Command
 
 
 class Sequencer(wiring.Component):
-    """Walks the plan.
+    """The order of a command's operations, as the plan has them.
 
     A command taken by ``start`` begins its first operation in the next cycle; an operation ends in
     a cycle of ``done`` and the next begins right after. ``next_phase`` is the phase of the next
@@ -115,7 +115,7 @@ class Sequencer(wiring.Component):
         return m
 
     def next_epoch(self, m, number):
-        """The next epoch's seed, or the end of the session."""
+        """Begin the next epoch with its seed, or end the session."""
         with m.If(self.epoch == self.plan.rule.epochs - 1):
             m.d.comb += self.next_phase.eq(number["idle"])
         with m.Else():

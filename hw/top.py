@@ -31,8 +31,8 @@ from xnoreplay.spec.replay import LFSR_SEEDS
 class Chip(wiring.Component):
     """The whole chip behind an AXI4-Lite port and a stream of pixels.
 
-    ``busy`` and ``phase`` are for whoever watches; they are also registers of the host's port. After a
-    reset the chip is busy, in no phase, until it has emptied its replay memory.
+    ``busy`` and ``phase`` serve test benches and waveforms; they are also registers of the host's port.
+    After a reset the chip is busy, in no phase, until it has emptied its replay memory.
     """
 
     def __init__(self, plan: Plan):
@@ -101,7 +101,7 @@ class Chip(wiring.Component):
         return m
 
     def build_control(self, m, number):
-        """Phases start units; units end phases. Registers that outlive commands are here."""
+        """Wire phases, which start units, and units, which end phases; build the registers that outlive commands."""
         phase = self.sequencer.phase
         convs = len(self.plan.convolutions)
         active = {name: phase == n for name, n in number.items()}
@@ -199,7 +199,7 @@ class Chip(wiring.Component):
         )
 
     def build_array(self, m):
-        """Who offers the stream operand, who writes the lane files, who takes the sums."""
+        """Wire the array to the units that offer the operand, write the lane files, or take the sums."""
         front, dense, array, learning = self.front, self.dense, self.array, self.learning
         m.d.comb += [
             array.valid.eq(front.valid | dense.valid | learning.valid),
@@ -234,7 +234,7 @@ class Chip(wiring.Component):
                 ]
 
     def build_maps(self, m, number):
-        """act.ping and act.pong take turns as source and destination."""
+        """Wire act.ping and act.pong, which take turns as source and destination."""
         ping, pong = self.rams["act.ping"], self.rams["act.pong"]
         phase = self.sequencer.phase
         index = Signal.like(phase)
@@ -267,7 +267,7 @@ class Chip(wiring.Component):
         m.d.comb += [front.data.eq(source), lgap.data.eq(source)]
 
     def build_memories(self, m):
-        """The other memories have one reader and one writer, or two that never meet."""
+        """Wire the other memories, which have one reader and one writer, or two that never meet."""
         ports = {
             "weights.fe": ((self.front.weights, self.dense.fe), ()),
             "weights.lgap": ((self.lgap.kernel,), ()),
@@ -315,7 +315,7 @@ class Chip(wiring.Component):
         ]
 
     def build_learning(self, m):
-        """What a session shares with the rest of the chip."""
+        """Wire the learning unit to what a session shares with the rest of the chip."""
         learning, replay = self.learning, self.replay
         m.d.comb += [
             learning.phase.eq(self.sequencer.phase),
@@ -345,7 +345,7 @@ class Chip(wiring.Component):
                 m.d.comb += [register.load.eq(1), register.value.eq(self.host.value)]
 
     def build_host(self, m):
-        """Registers, windows and the pixel stream."""
+        """Wire the host's registers and windows, and the pixel stream."""
         host = self.host
         axi.forward(m, self, host)
         ports = {name: ram.host for name, ram in self.rams.items()} | {
@@ -372,7 +372,13 @@ class Chip(wiring.Component):
             m.d.comb += getattr(host, f"lfsr_{name}").eq(register.state)
 
     def build_counters(self, m):
-        """Every counter adds what the units say."""
+        """Build the counters, and wire to each what `events` of a unit adds.
+
+        Raises
+        ------
+        ValueError
+            Where no unit counts an event of `spec.events`, or an access of a memory.
+        """
         events: dict[str, Value] = {}
         for unit in (
             self.sequencer,

@@ -67,7 +67,7 @@ def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> st
     r"""A unit alone, as a module of that name.
 
     Elements of an array get wires named like bits of it, ``\sum[1]``. Tools that write netlists
-    mix them up with those: yosys' abc9 stops in an assertion. So they become ``\\sum.1``.
+    mix them up with those: yosys' abc9 stops in an assertion. So they become ``\sum.1``.
 
     Every combinational block of yosys waits for a register that nothing sets, so that one of
     constants runs at all: its start is meant as an event. In SystemVerilog the start of a
@@ -93,7 +93,7 @@ def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> st
 
 @contextmanager
 def _quiet_where_it_fails() -> Iterator[None]:
-    """Let Amaranth not name every part that an error left unused: that would hide the error's own line."""
+    """Silence what Amaranth says of every part that an error left unused: it would hide the error's own line."""
     try:
         yield
     except BaseException:

@@ -38,7 +38,7 @@ def lite_members(prefix: str = "s_axil_") -> dict:
 
 
 def forward(m: Module, outer, inner, prefix: str = "s_axil_") -> None:
-    """Wire a component's AXI4-Lite port to the one of a part inside it."""
+    """Wire the AXI4-Lite port of a component, `outer`, to the port of a part inside it, `inner`."""
     for name, member in lite_members(prefix).items():
         sink, source = (inner, outer) if member.flow is In else (outer, inner)
         m.d.comb += getattr(sink, name).eq(getattr(source, name))

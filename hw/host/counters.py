@@ -9,7 +9,7 @@ from xnoreplay.spec.registers import COUNTER_BITS
 
 
 class Counters(wiring.Component):
-    """One register a counter; ``add_<name>`` is added to ``<name>`` each cycle.
+    """The chip's event counters, a register each: ``add_<name>`` is added to ``<name>`` every cycle.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ class Counters(wiring.Component):
         )
 
     def add(self, name: str):
-        """The increment of a counter."""
+        """What is added in this cycle to a counter, by its name."""
         return getattr(self, f"add_{identifier(name)}")
 
     def value(self, name: str):
-        """The value of a counter."""
+        """The value of a counter, by its name."""
         return getattr(self, identifier(name))
 
     def elaborate(self, _platform):

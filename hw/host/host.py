@@ -34,13 +34,13 @@ class Host(wiring.Component):
       shared by all windows, and the write of the last one commits the row. Reads leave that
       register alone.
     - While `busy`, a memory window and a write of COMMAND or of a register of `spec.registers.writable`
-      get SLVERR and touch nothing; control registers and counters can always be read. A counter's halves are two reads: they belong
-      together while the chip is idle. A write of ABORT strobes ``abort``; while idle it does nothing.
+      get SLVERR and change nothing; control registers and counters can always be read. A counter's
+      halves are two reads, and belong together while the chip is idle. A write of ABORT strobes
+      ``abort``; while idle it does nothing.
     - SLVERR also answers a write of a read-only register or memory, a value that `writable` does not
-      name, an unknown command, a label that is no
-      class (to insert: of those seen), an arrival of more classes than there are or of fewer than were
-      seen, and a retraining before there is a class. DECERR answers
-      addresses that are not mapped.
+      name, an unknown command, a label that is no class (to insert: of those seen), an arrival of more
+      classes than there are or of fewer than were seen, and a retraining before there is a class.
+      DECERR answers addresses that are not mapped.
     - A write to what `spec.registers.STALES` names sets `stale`, and so does the start of RESTORE;
       a cycle of `restored` clears it.
       While it is set, commands but `spec.registers.STALE_COMMANDS` get SLVERR.
@@ -158,7 +158,7 @@ class Host(wiring.Component):
         return m
 
     def _control(self, m: Module, slave, offset, occupied, looked_up) -> None:
-        """Control registers: a read takes a second cycle, for there are many to choose from."""
+        """Answer a request to a control register or counter; a read takes a second cycle, for there are many to choose from."""
         values = {
             Register.ID: Const(registers.ID, 32),
             Register.COMMAND: self.command | self.argument << 16,
@@ -204,7 +204,7 @@ class Host(wiring.Component):
                         )
 
     def _register(self, m: Module, slave, register: Register, occupied) -> None:
-        """Take a register's value, or say that it cannot be."""
+        """Strobe a write of a register where its value is legal and the chip idle; answer SLVERR otherwise."""
         legal = self.writable[register]
         fits = Const(1)  # a comparison that always holds is one that tools complain of
         if legal.start:
@@ -219,7 +219,7 @@ class Host(wiring.Component):
                 m.d.comb += slave.response.eq(Response.SLVERR)
 
     def _command(self, m: Module, slave, occupied) -> None:
-        """Take a command word, or say why not."""
+        """Start a command where its argument is legal and the chip idle; answer SLVERR otherwise."""
         number, argument = slave.data[:8], slave.data[16:]
         valid = Signal()
         with m.Switch(number):
@@ -246,7 +246,7 @@ class Host(wiring.Component):
                 m.d.comb += slave.response.eq(Response.SLVERR)
 
     def _window(self, m: Module, slave, window: Window, offset, occupied, looked_up) -> None:
-        """One memory: a write of the last chunk commits, a read takes a second cycle."""
+        """Answer a request to one memory's window: a write of the last chunk commits, a read takes a second cycle."""
         port = self.port(window.memory.name)
         split = 2 + (window.stride - 1).bit_length()
         chunk, row = offset[2:split], offset[split:]
@@ -268,7 +268,7 @@ class Host(wiring.Component):
                 m.d.comb += slave.read_data.eq(port.rdata.word_select(chunk, CHUNK))
 
     def _gather(self, m: Module, slave, address, occupied) -> None:
-        """The row register, and the row and address as every window sees them."""
+        """Build the register that gathers a row, and the row and address that every window is given."""
         chunks = max(w.chunks for w in self.windows)
         gathered = Signal((chunks - 1) * CHUNK) if chunks > 1 else Const(0, 0)
         for window in self.windows:

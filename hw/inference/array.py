@@ -12,7 +12,7 @@ from xnoreplay.spec.plan import Plan
 
 
 def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
-    """One beat of the stream operand, as it enters the array."""
+    """Layout of one beat of the stream operand: W bits, the slot of the lane files, and what is enabled."""
     return data.StructLayout(
         {
             "x": window,
@@ -26,7 +26,7 @@ def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
 
 
 def node_layout(channels: int, fold: int) -> data.ArrayLayout:
-    """One lane's node counts."""
+    """Layout of one lane's node counts: of each node the ones among its cells."""
     return data.ArrayLayout(range(TAPS * fold + 1), channels // fold)
 
 
@@ -82,7 +82,7 @@ class LaneFile(wiring.Component):
 
 
 def lane_columns(channels: int) -> list[list[int]]:
-    """For each part of a lane's file, where each bit of its word is in the lane's word."""
+    """Bits of a lane's word, by their place in it, that each part of the lane's file holds."""
     size = channels // 2 if channels > WHOLE else channels
     return [
         [t * channels + c for t in range(TAPS) for c in range(start, start + size)]

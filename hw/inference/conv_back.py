@@ -11,7 +11,7 @@ from xnoreplay.spec.plan import Convolution, Plan
 
 
 def program(op: Convolution) -> dict[str, int]:
-    """What the back of the machine needs to know of one convolution."""
+    """Fields of one convolution that the side after the array reads, as `hw.parts.program.fields` takes them."""
     return {
         "threshold": op.threshold,
         "out_width": op.width - 1,
@@ -24,7 +24,7 @@ def program(op: Convolution) -> dict[str, int]:
 
 
 def skip_program(op: Convolution) -> dict[str, int]:
-    """And in a plan with skips, of those that have none too."""
+    """Fields of one convolution that a plan with skips adds to `program`, for convolutions without one, too."""
     return {
         "skip": int(op.skip_shift > 0),
         "skip_last": (op.pixels - 1) * op.destination_words,
@@ -34,7 +34,7 @@ def skip_program(op: Convolution) -> dict[str, int]:
 
 
 class ConvolutionBack(wiring.Component):
-    """Everything after the array.
+    """What becomes of a convolution's sums after the array: skip, sign, pooling and write.
 
     In a cycle of ``valid``, ``acc`` holds L finished sums of the next pixel of the tile, in raster
     order, tile after tile; their signs, pooled where the operation pools, are written in the same
@@ -135,7 +135,7 @@ class ConvolutionBack(wiring.Component):
         return m
 
     def build_skip(self, m, op, coming_word):
-        """One read a result, one cycle ahead of it: the next pixel, or a new tile's first."""
+        """Read a skip's word one cycle ahead of each result: of the next pixel, or of a new tile's first."""
         base = Signal.like(self.skip.addr, name="skip_base")
         m.d.comb += [
             self.skip.en.eq(self.early & op["skip"]),
@@ -147,7 +147,7 @@ class ConvolutionBack(wiring.Component):
             m.d.sync += base.eq(0)
 
     def build_pool(self, m, op, x, y, bits, out, write):
-        """2x2 max-pooling is the OR of bits: two neighbours, then two rows."""
+        """Pool 2 x 2 bits, whose maximum is their OR: of two neighbours first, then of two rows."""
         memory = self.plan.memory("pool.row")
         m.submodules.pool_row = row = RegisterFile(memory.depth, memory.width)
         left = Signal.like(bits)

@@ -13,7 +13,7 @@ from xnoreplay.spec.plan import Convolution, Plan
 
 
 def program(op: Convolution) -> dict[str, int]:
-    """What the front of the machine needs to know of one convolution."""
+    """Fields of one convolution that the side before the array reads, as `hw.parts.program.fields` takes them."""
     return {
         "cycles": op.cycles - 1,
         "load": op.load,
@@ -33,7 +33,7 @@ def program(op: Convolution) -> dict[str, int]:
 
 
 class ConvolutionFront(wiring.Component):
-    """Everything before the array: weight loads, the map's words, the window.
+    """What a convolution does before the array: loads of weights, reads of the map, the window.
 
     ``phase`` numbers the plan's convolutions from ``first_phase``; ``active`` says that one runs.
     ``done`` marks its last cycle. See the page `docs/microarchitecture.md`, steps 1 to 5.
@@ -82,7 +82,7 @@ class ConvolutionFront(wiring.Component):
         return m
 
     def build_loads(self, m, op, k, idle, window, lanes):
-        """Weights of tile 0 from cycle 0, of tile t + 1 from the window's first step of tile t."""
+        """Load the weights of tile 0 from cycle 0, those of tile t + 1 from the window's first step of tile t."""
         loading = Signal()
         again = Signal()
         lane = Signal(index_shape(lanes))
@@ -120,7 +120,7 @@ class ConvolutionFront(wiring.Component):
         ]
 
     def build_issue(self, m, op, k, idle):
-        """Words of the source map, one a cycle; steps past the map's end are bubbles."""
+        """Read the source map's words, one a cycle; steps past the map's end read nothing."""
         running = Signal()
         issue = Signal()
         beat = Signal(range(self.plan.slots))
@@ -165,7 +165,7 @@ class ConvolutionFront(wiring.Component):
             ]
 
     def build_window(self, m, op, k, idle):
-        """Line buffer, edges, and the operand; returns the window side's place in the tiles."""
+        """Build line buffer, edges and operand; the result is the tile that the window is in, and its first step."""
         plan = self.plan
         beats = max(c.beats for c in plan.convolutions)
         buffer = LineBuffer(plan.memory("line.row0").depth, plan.target.channels, beats)

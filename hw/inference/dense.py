@@ -1,6 +1,6 @@
 """Dense layers: vectors sit in the lanes while rows of weights stream past.
 
-One image's sits in lane 0; a minibatch's samples fill the lanes pass by pass.
+The vector of one image sits in lane 0; those of a minibatch's samples fill the lanes, pass by pass.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -19,7 +19,8 @@ class DenseUnit(wiring.Component):
 
     Reads one weight word a cycle and offers it to the array two cycles later. Bits of finished rows
     are collected into words for lane 0's file and, by the latent operation, for act.latent; sums of
-    finished classes are compared. What becomes of a minibatch's sums is `forward.ForwardRows`'s.
+    finished classes are compared. `hw.learning.forward.ForwardRows` takes the sums of a
+    minibatch.
     ``done`` marks an operation's last cycle.
     """
 
@@ -95,7 +96,7 @@ class DenseUnit(wiring.Component):
         return m
 
     def build_issue(self, m, op):
-        """Weight words, rows times copies times beats of them a pass, then the pipeline drains."""
+        """Read the weight words, rows times copies times beats of them a pass, then let the pipeline drain."""
         plan, target = self.plan, self.plan.target
         offset = Signal(range(plan.memory("weights.fe").depth + plan.memory("cls.top").depth))
         group = min(target.lanes, target.batch)
@@ -171,7 +172,7 @@ class DenseUnit(wiring.Component):
         ]
 
     def build_rows(self, m, op):
-        """Finished rows: bits into words, or the comparison of classes."""
+        """Collect the signs of finished rows into words, or compare the sums of classes."""
         word_bits = self.plan.target.channels
         finished = Signal(range(max(self.plan.network.latent, self.plan.network.hidden) + 1))
         place = Signal(index_shape(word_bits))

@@ -10,7 +10,7 @@ from xnoreplay.spec.plan import Plan
 
 
 class Lgap(wiring.Component):
-    """The lgap operation: one word of the map a cycle, ``done`` in its last cycle.
+    """The operation lgap, which reads one word of the map a cycle; ``done`` marks its last cycle.
 
     A map has more pixels than a window has taps, so reading the array's nodes would need these
     counters as well; it would save one XNOR a channel.

@@ -9,7 +9,7 @@ from xnoreplay.spec.plan import Plan
 
 
 class Thermometer(wiring.Component):
-    """The input operation.
+    """The operation input: pixels of the stream become thermometer bits in act.ping.
 
     While ``active``, each cycle in which a pixel is offered writes one word of its bits; the pixel
     is taken with its last word. ``done`` marks the cycle of the image's last word, ``stall`` a

@@ -10,7 +10,7 @@ from xnoreplay.spec.network import TAPS
 
 
 class LineBuffer(wiring.Component):
-    """Three rows of a stream of words, as nine taps.
+    """The last three rows of a stream of words, as the nine taps of a 3 x 3 window.
 
     While ``move`` is high, ``word`` enters each cycle. With a row of R = ``row`` words and beats of
     one pixel ``beats`` words apart, tap (ky, kx) is the word that entered (2 - ky) R + (2 - kx)

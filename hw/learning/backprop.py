@@ -15,7 +15,7 @@ from xnoreplay.spec.plan import Plan
 
 
 class BackUnit(wiring.Component):
-    """Stages five to seven of back-propagation.
+    """Stages five to seven of a beat of back-propagation: sums of hidden units, then their deltas.
 
     A beat that ends a segment adds its gradient to the sample's sums; a round reads its unit's mask,
     draws from ``random`` and leaves as ``delta`` for hidden unit ``row`` of sample ``sample`` while

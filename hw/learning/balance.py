@@ -76,13 +76,13 @@ class Balance(wiring.Component):
         return m
 
     def next_row(self, m, following: State):
-        """The next class, or the next state from class 0."""
+        """Go on to the next class, or after the last to state `following` and class 0."""
         m.d.sync += self.row.eq(self.row + 1)
         with m.If(self.last_row):
             m.d.sync += [self.row.eq(0), self.state.eq(following)]
 
     def count_cycle(self, m):
-        """A class's frequency among the remembered latents."""
+        """Copy a class's frequency among the remembered latents into table.inverse."""
         m.d.comb += [
             self.count_read.eq(1),
             self.inverse_write.eq(1),
@@ -91,7 +91,7 @@ class Balance(wiring.Component):
         self.next_row(m, State.SCAN if self.plan.replay.staging else State.INVERT)
 
     def scan_cycle(self, m):
-        """Read one staged label; the one that has come counts."""
+        """Read one staged label, and count the one that was read before."""
         place = Signal.like(self.staged)
         some = Signal()
         m.d.comb += [
@@ -108,7 +108,7 @@ class Balance(wiring.Component):
             m.d.sync += [place.eq(0), self.state.eq(State.INVERT)]
 
     def divide_cycle(self, m):
-        """Read and load the divider, then a quotient bit a cycle, highest first.
+        """Load the divider from table.inverse, then compute a bit of the quotient a cycle, highest first.
 
         One numerator serves both: an inverse's has its only one at the top. `product` is ``seen`` times
         the quotient, bit by bit beside it, so that no multiplier is needed.

@@ -25,7 +25,7 @@ def divide(value: Value, divisor: int) -> Value:
 
 
 def bank_row(plan: Plan, row: int) -> tuple[int, int]:
-    """(bank, row in it) of a row of the memory map.
+    """Bank, and row in it, that hold a row of cls.top of the memory map.
 
     >>> from xnoreplay.spec import plan, presets
     >>> digits = presets.load("digits")
@@ -41,7 +41,7 @@ def bank_row(plan: Plan, row: int) -> tuple[int, int]:
 
 
 class ClassifierRam(wiring.Component):
-    """Bank 0 holds the hidden rows and every class's first copy, bank 1 the second copies.
+    """The memory cls.top: bank 0 holds the hidden rows and every class's first copy, bank 1 the second copies.
 
     The chip addresses by the row of bank 0: hidden rows as in the memory map, then
     ``output_base`` + class * beats + beat for either copy. ``rdata`` holds what each bank read last.
@@ -117,5 +117,5 @@ class ClassifierRam(wiring.Component):
         return m
 
     def at_host(self, row: Value, pair: Value) -> Value:
-        """Row of bank 0 of a row of the memory map past the hidden ones."""
+        """Row of bank 0 where the chip finds an output row that the host addresses by its row in the memory map."""
         return row - times((pair + 1) >> 1, self.beats)

@@ -15,11 +15,11 @@ from xnoreplay.spec.plan import Plan
 
 
 class ErrorPath(wiring.Component):
-    """Exponential, sum and reciprocal, probability, error and delta of one sample.
+    """The way of one sample from its logits to deltas: exponential, sum and reciprocal, probability, error.
 
-    A register each, in step with its `ErrorUnit`. ``start`` is the register `error` when the group
-    begins; while ``walk`` is high the path goes on ``place`` draws a cycle, so that after K cycles
-    it stands where its sample's draws begin.
+    Each has a register, in step with those of the other samples of `ErrorUnit`. ``start`` is the
+    register `error` when the group begins; while ``walk`` is high the path goes on ``place`` draws a
+    cycle, so that after K cycles it stands where its sample's draws begin.
     """
 
     def __init__(self, plan: Plan, place: int):
@@ -75,7 +75,7 @@ class ErrorPath(wiring.Component):
         return m
 
     def build_error(self, m, weight):
-        """From a logit to its error, four cycles later; the sum and its reciprocal between."""
+        """Build the stages from a logit to its error, four cycles later; sum and reciprocal come between two readings."""
         exponential = Signal(range(max(EXP_TABLE) + 1))
         total = Signal(self.total_bits)
         exponent = Signal(range(len(total)))
@@ -129,7 +129,7 @@ class ErrorPath(wiring.Component):
             ]
 
     def build_random(self, m):
-        """``random`` is the state after the draw of this cycle."""
+        """Step the random register: ``random`` is its state after the draw of this cycle."""
         state = Signal(32)
         m.d.comb += self.random.eq(draw(state))
         following = Signal(32)
@@ -145,7 +145,7 @@ class ErrorPath(wiring.Component):
 
 
 class ErrorUnit(wiring.Component):
-    """The error operation, a group of P samples after another; see `docs/learning_datapath.md`.
+    """The operation error, one group of P samples after another; see `docs/learning_datapath.md`.
 
     Deltas leave as ``delta`` for class ``row`` and the samples from ``sample`` that are ``present``,
     while ``valid``. ``state`` is the register `error`, which becomes ``random`` where ``load`` is
@@ -251,7 +251,7 @@ class ErrorUnit(wiring.Component):
         return m
 
     def build_reads(self, m, t, reads, reading):
-        """Logits of the group in one row; a label a cycle, and one cycle later its class's weight."""
+        """Read the group's logits of one class, which are one row; and a label a cycle, then its class's weight."""
         target, units = self.plan.target, self.units
         lanes = min(target.lanes, target.batch)
         lane_bits, unit_bits = (lanes - 1).bit_length(), (units - 1).bit_length()
@@ -279,7 +279,7 @@ class ErrorUnit(wiring.Component):
             ]
 
     def build_planes(self, m):
-        """Which planes hold a one, by class and by block of a sample."""
+        """Note which bit-planes of the deltas hold a one, by class and by block of a sample."""
         plan, units, bits = self.plan, self.units, self.plan.rule.delta_bits
         m.submodules.row_file = rows = RegisterFile(plan.network.classes, bits)
         place_bits, unit_bits = ((n - 1).bit_length() for n in (plan.target.batch, units))

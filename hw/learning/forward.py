@@ -12,7 +12,7 @@ from xnoreplay.spec.plan import Plan
 
 
 class ForwardRows(wiring.Component):
-    """What becomes of the sums of hidden.forward and output.forward.
+    """The sums of hidden.forward and output.forward become hidden bits, masks and logits.
 
     In a cycle of ``valid``, ``acc`` holds one row's sums of the pass's samples. Hidden bits are
     collected into a word a lane, which goes to its file and its bank; logits and, where the hidden
@@ -74,7 +74,7 @@ class ForwardRows(wiring.Component):
         return m
 
     def build_hidden(self, m):
-        """Bits into words, and the masks of the straight-through estimator."""
+        """Collect hidden bits into words, and write the masks of the straight-through estimator."""
         plan, target = self.plan, self.plan.target
         hidden, word_bits = plan.network.hidden, target.channels
         valid, full = Signal(), Signal()
@@ -116,7 +116,7 @@ class ForwardRows(wiring.Component):
             ]
 
     def build_output(self, m):
-        """Logits, and the largest of each sample."""
+        """Write the logits, and keep the largest of each sample."""
         plan, bits = self.plan, self.logit_bits
         m.submodules.largest_file = file = RegisterFile(self.passes, self.group * bits, bits)
         valid = Signal()

@@ -18,7 +18,7 @@ STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it u
 
 
 class State(enum.Enum):
-    """What is issued in a cycle."""
+    """What the plane unit issues in a cycle."""
 
     FILL = 0
     CHECK = 1
@@ -34,7 +34,7 @@ def sum_bits(plan: Plan) -> int:
 
 
 def stage_layout(plan: Plan) -> data.StructLayout:
-    """What was issued some cycles ago.
+    """Layout of a pipeline stage: what the plane unit issued some cycles before.
 
     One of plane, beat and round is high, or none. `index` is a plane's place among those loaded, or
     a segment; `part` the segment's place in its word, `first` begins a sample's sum, or says that it
@@ -171,7 +171,7 @@ class PlaneUnit(wiring.Component):
         return m
 
     def build_stages(self, m):
-        """What is issued moves on a stage a cycle."""
+        """Build the stages, through which everything issued moves on, one a cycle."""
         layout = stage_layout(self.plan)
         self.issued = Signal(layout)
         m.d.sync += self.stages[0].eq(self.issued)
@@ -186,7 +186,7 @@ class PlaneUnit(wiring.Component):
     # ------------------------------------------------------------------------- what is issued
 
     def after_row(self, m):
-        """The row, or the sample's block, is done: what is issued next."""
+        """Choose what follows when a row, or a sample's block, is done."""
         m.d.sync += self.state.eq(State.CHECK)
         with m.If(self.back):
             m.d.sync += self.row_block.eq(self.row_block + 1)
@@ -273,7 +273,7 @@ class PlaneUnit(wiring.Component):
                 self.after_row(m)
 
     def round_cycle(self, m):
-        """One hidden unit a cycle; two more cycles let the last sum arrive."""
+        """Round the sum of one hidden unit a cycle, after two cycles in which the last sum arrives."""
         hidden = self.plan.network.hidden
         last_sample = self.sample + 1 == self.samples
         m.d.comb += [
@@ -306,7 +306,7 @@ class PlaneUnit(wiring.Component):
             m.d.sync += [self.state.eq(State.CHECK), self.fill_row.eq(0), self.fill_base.eq(0)]
 
     def build_fill(self, m):
-        """Registers of the issuing side; the fill's counters, and its write one cycle later."""
+        """Build the counters of the fill, and its write one cycle after the read."""
         plan, extra = self.plan, self.extra
         words = range(plan.replay.words, plan.replay.words + extra.hidden_words)
         beats, taps = Array(w // TAPS for w in words), Array(w % TAPS for w in words)
@@ -348,7 +348,7 @@ class PlaneUnit(wiring.Component):
     # ------------------------------------------------------------------------- what has come
 
     def build_arrivals(self, m):
-        """A plane goes to every node of a lane; words of all banks become the operand."""
+        """Write a plane that was read to every node of a lane, and offer words of all banks as the operand."""
         plan, target = self.plan, self.plan.target
         stage, lanes, fold = self.stages[0], target.lanes, self.fold
         lane_bits = (lanes - 1).bit_length()
@@ -390,11 +390,11 @@ class PlaneUnit(wiring.Component):
                 m.d.sync += [self.worth[i].eq(stage.worth), self.ones[i].eq(count)]
 
     def loads(self) -> range:
-        """Places of planes in the lanes and slots."""
+        """Lanes and slots that a plane is written to."""
         return range(self.plan.rule.delta_bits)
 
     def build_sums(self, m):
-        """Node counts by the worth of their planes: sum of w (2 node - ones)."""
+        """Add the node counts, weighted by the worth w of their planes: sum of w (2 node - ones)."""
         plan, lanes = self.plan, self.plan.target.lanes
         bits = plan.rule.delta_bits
         used = min(lanes, bits)

@@ -126,7 +126,7 @@ class LearningUnit(wiring.Component):
         return m
 
     def build_parts(self):
-        """The minibatch's memories and the table of class weights."""
+        """Make the minibatch's memories and the table of class weights."""
         plan, batch, bits = self.plan, self.plan.target.batch, self.plan.rule.delta_bits
         present = {memory.name: memory for memory in plan.memories}
         self.rams = {
@@ -144,7 +144,7 @@ class LearningUnit(wiring.Component):
         self.banks = [Ram(bank.depth, bank.width) for _ in range(bank.count)]
 
     def wire(self, m, name, read=None, write=None):
-        """A memory with one reader and one writer."""
+        """Wire a memory to its one reader and its one writer, by the memory's name."""
         ram = self.rams[name]
         if read is not None:
             m.d.comb += [ram.ren.eq(read.en), ram.raddr.eq(read.addr), read.data.eq(ram.rdata)]
@@ -152,7 +152,7 @@ class LearningUnit(wiring.Component):
             m.d.comb += [ram.wen.eq(write.en), ram.waddr.eq(write.addr), ram.wdata.eq(write.data)]
 
     def build_banks(self, m):
-        """batch.bank: loads, hidden bits and output rows come in, columns go out."""
+        """Wire batch.bank: loads, hidden bits and output rows come in, columns go out."""
         group = self.forward.group
         for n, ram in enumerate(self.banks):
             m.submodules[f"bank{n}"] = ram
@@ -174,7 +174,7 @@ class LearningUnit(wiring.Component):
                 ]
 
     def build_balance(self, m):
-        """The balance unit: class weights from replay.count and the staged labels, into table.weight."""
+        """Wire the balance unit, which makes class weights from replay.count and the staged labels."""
         unit = self.balance
         m.d.comb += [
             unit.active.eq(self.is_phase["balance"]),
@@ -189,7 +189,7 @@ class LearningUnit(wiring.Component):
         self.wire(m, "table.weight", self.error.weight, unit.weight)
 
     def build_forward(self, m):
-        """The forward unit: the array's sums become hidden bits, logits and, where the hidden layer learns, masks."""
+        """Wire the forward unit, which makes hidden bits, logits and masks of the array's sums."""
         unit = self.forward
         m.d.comb += [
             unit.of_hidden.eq(self.is_phase["hidden.forward"]),
@@ -209,7 +209,7 @@ class LearningUnit(wiring.Component):
             self.wire(m, "batch.mask", write=unit.mask)
 
     def build_error(self, m):
-        """The error unit: logits and labels become deltas, in one memory of bit-planes or in two."""
+        """Wire the error unit, which makes deltas of logits and labels, in one memory of bit-planes or in two."""
         unit, batch = self.error, self.plan.target.batch
         place_bits = (batch - 1).bit_length()
         m.d.comb += [
@@ -242,7 +242,7 @@ class LearningUnit(wiring.Component):
             ]
 
     def build_planes(self, m):
-        """The plane unit: bit-planes of deltas go to the lanes, columns of the minibatch to the array."""
+        """Wire the plane unit, which gives bit-planes of deltas to the lanes, and columns of the minibatch to the array."""
         unit = self.planes
         back, hidden = self.is_phase["back"], self.is_phase["hidden.update"]
         m.d.comb += [
@@ -274,7 +274,7 @@ class LearningUnit(wiring.Component):
                 m.d.comb += unit.plane_data.eq(ram.rdata)
 
     def build_update(self, m):
-        """The update unit: gradients change cls.top and the memories of low proxy bits."""
+        """Wire the update unit, which changes cls.top and the memories of low proxy bits by the gradients."""
         unit, stages = self.update, self.planes.stages
         m.d.comb += [
             unit.of_output.eq(self.planes.of_output),
@@ -305,7 +305,7 @@ class LearningUnit(wiring.Component):
             ]
 
     def build_back(self, m):
-        """The back unit: the array's sums become deltas of hidden units, while output rows fill the banks."""
+        """Wire the back unit, which makes deltas of hidden units, and the fill, which puts output rows into the banks."""
         unit, stages = self.back, self.planes.stages
         ram = self.plane_rams["batch.hidden_delta"]
         m.d.comb += [
@@ -360,7 +360,7 @@ class LearningUnit(wiring.Component):
         return events
 
     def build_events(self, m):
-        """What each counter adds in a cycle."""
+        """Wire what each counter of `event_bits` adds in a cycle."""
         planes, balance = self.planes, self.balance
         phases = {"back": planes.back, "output": planes.of_output, "hidden": planes.of_hidden}
         empty = planes.filled == 0

@@ -19,8 +19,8 @@ LOW_BITS = {"low": "cls.low", "hidden_low": "cls.hidden_low"}
 class UpdateUnit(wiring.Component):
     """Stages five to seven of a beat that ends a segment's gradient.
 
-    In the fifth the proxies are read; in the sixth, with a draw of ``random``, they are stepped; in the
-    seventh written. ``top_*`` are ports of cls.top, whose rows are those of bank 0.
+    The fifth reads the proxies, the sixth steps them with a draw of ``random``, the seventh writes them.
+    ``top_*`` are ports of cls.top, whose rows are those of bank 0.
     """
 
     def __init__(self, plan: Plan, sum_bits: int):
@@ -124,7 +124,7 @@ class UpdateUnit(wiring.Component):
         return m
 
     def row_of(self, stage):
-        """Row of bank 0 that holds a segment."""
+        """Row of bank 0 of cls.top that holds a stage's segment."""
         plan = self.plan
         beat = Array(w // TAPS for w in self.words())[stage.word]
         output = plan.output.weight_base + times(stage.row, plan.output.beats) + beat
@@ -135,17 +135,17 @@ class UpdateUnit(wiring.Component):
         )
 
     def granule_of(self, stage):
-        """Granule of the row that holds a segment."""
+        """Granule of the row of cls.top that holds a stage's segment."""
         fold = self.plan.target.node_fold
         tap = Array(w % TAPS for w in self.words())[stage.word]
         return (times(tap, fold) + stage.part)[: (self.granules - 1).bit_length()]
 
     def words(self) -> range:
-        """Words of the output layer's input."""
+        """Numbers of the words of the output layer's input: latent and hidden bits."""
         return range(self.extra.sample_base)
 
     def end_of_segment(self, stage):
-        """Columns of a segment that exist."""
+        """How many columns of a stage's segment exist: fewer than S in the last of latent or hidden bits."""
         net, extra = self.plan.network, self.extra
         latent = net.latent - (extra.latent_segments - 1) * self.segment
         hidden = net.hidden - (extra.hidden_segments - 1) * self.segment
@@ -170,7 +170,7 @@ class UpdateUnit(wiring.Component):
         return Mux(self.of_output, code, Cat(own, tops[0][node]))
 
     def stepped(self, m, code, gradient, copy: int):
-        """Register: the proxy minus its rounded gradient, saturated, in offset binary."""
+        """A register that takes the proxy minus its rounded gradient, saturated, in offset binary."""
         rule = self.plan.rule
         n, t = rule.proxy_bits, rule.update_shift
         if t > 0:

@@ -1,4 +1,4 @@
-"""What a reset leaves to do: the replay memory is emptied, a slot a cycle."""
+"""The walk that empties the replay memory after a reset, a slot a cycle."""
 
 from amaranth.hdl import Module
 from amaranth.lib import wiring
@@ -16,6 +16,7 @@ class Clearing(wiring.Component):
     Parameters
     ----------
     slots : int
+        Of the replay memory.
     """
 
     def __init__(self, slots: int):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from amaranth.hdl import ClockSignal, Instance
 from amaranth.lib.memory import Memory
 
-GUARD = "XNOREPLAY_MACROS"  # a user who defines it brings modules of the same names and ports
+GUARD = "XNOREPLAY_MACROS"  # a user who defines it gives modules of the same names and ports
 ROWS = "rows"  # the variable that holds a macro's words
 
 
@@ -47,7 +47,7 @@ class Macro:
         return self.width // self.granule
 
     def ports(self) -> list[dict]:
-        """Name, direction and bits; a memory of one word has no addresses."""
+        """Name, direction and bits of each port; a memory of one word has no addresses."""
         table = [("clk", "input", 1)]
         if self.latency:
             table.append(("ren", "input", 1))
@@ -64,7 +64,7 @@ class Macro:
         """The module's text; a read returns what was there before a write of the same cycle.
 
         Synthesis does not see the start value: a loop over thousands of words takes it minutes, and
-        memories of FPGAs start at 0 where nothing is said.
+        memories of FPGAs start at 0 by themselves.
         """
         addressed = bool(self.address_bits)
         lines = [f"module {self.name}({', '.join(p['name'] for p in self.ports())});"]
@@ -115,7 +115,7 @@ class Macros:
         self.used: Counter[Macro] = Counter()
 
     def get_memory(self, memory: Memory) -> Instance:
-        """What stands for a memory; Amaranth asks."""
+        """The instance of a macro that takes a memory's place; Amaranth calls this."""
         (read,), (write,) = memory.read_ports, memory.write_ports
         width = len(write.data)
         latency = 0 if read.domain == "comb" else 1
@@ -131,7 +131,7 @@ class Macros:
         return Instance(macro.name, i_clk=ClockSignal("sync"), **given)
 
     def verilog(self) -> str:
-        """Every macro's module, to be left out where a user brings others."""
+        """Text of every macro's module, which is left out where a user gives others."""
         found = sorted(self.used, key=lambda macro: macro.name)
         return "\n".join([f"`ifndef {GUARD}", *(macro.verilog() for macro in found), "`endif", ""])
 

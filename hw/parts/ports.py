@@ -93,7 +93,7 @@ def write_port(memory) -> WritePort:
 
 
 class HostPort(wiring.Signature):
-    """The host's access to one memory: a read's word is valid one cycle after `ren`.
+    """The host's access to one memory: `rdata` is valid one cycle after `ren`.
 
     A write replaces the whole row. `ren` and `wen` are never high together.
     """

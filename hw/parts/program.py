@@ -14,7 +14,16 @@ def program_field(m: Module, name: str, phase: Value, values: dict[int, int]) ->
 
 
 def fields(m: Module, phase: Value, ops: dict[int, dict[str, int]]) -> dict[str, Signal]:
-    """Every field of a table of operations: phase number -> field name -> value."""
+    """Signals of the running operation's fields, by their names.
+
+    Parameters
+    ----------
+    m : Module
+    phase : Value
+        Number of the operation that runs.
+    ops : dict
+        Phase number -> field name -> value; all operations have the same fields.
+    """
     names = next(iter(ops.values()))
     return {
         name: program_field(m, name, phase, {n: int(op[name]) for n, op in ops.items()})

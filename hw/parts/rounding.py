@@ -6,14 +6,14 @@ from xnoreplay.spec.learning import DECAYS, DRAW_BITS
 
 
 def clamp(value: Value, low: int, high: int) -> Value:
-    """The value, or the end of the range that it is past."""
+    """The value, or `low` or `high` where it is beyond."""
     return Mux(value > high, high, Mux(value < low, low, value))
 
 
 def rounded_delta(
     m: Module, value: Value, draw: Value, decay: Value, shift: int, bits: int
 ) -> Signal:
-    """(value + offset) >> (shift + decay) in the symmetric range of so many bits.
+    """A signal that is (value + offset) >> (shift + decay), in the symmetric range of so many bits.
 
     The offset comes from four random bits; see `spec.learning.delta_offset`.
     """
