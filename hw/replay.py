@@ -51,6 +51,9 @@ class ReplayUnit(wiring.Component):
     Where ``clearing`` is high, the count of class ``cleared``, if there is such a class, becomes 0.
     """
 
+    PHASES = ("stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore")
+    """Phases of the operations that this unit carries out."""
+
     def __init__(self, plan: Plan):
         self.plan = plan
         target, op = plan.target, plan.replay
@@ -126,20 +129,7 @@ class ReplayUnit(wiring.Component):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
-        self.is_phase = {
-            name: self.phase == numbers[name]
-            for name in (
-                "stage",
-                "insert",
-                "quota",
-                "evict",
-                "admit",
-                "epoch",
-                "seed",
-                "load",
-                "restore",
-            )
-        }
+        self.is_phase = {name: self.phase == numbers[name] for name in self.PHASES}
         self.of_epoch = self.is_phase["epoch"] | self.is_phase["seed"] | self.is_phase["load"]
         self.state = state = Signal(State)
         op = self.plan.replay

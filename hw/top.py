@@ -58,26 +58,27 @@ class Chip(wiring.Component):
         m.submodules.host = self.host = Host(plan.memories)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
         self.thermometer = Thermometer(plan)
-        self.front = ConvolutionFront(plan, number["conv0"])
+        self.conv_front = ConvolutionFront(plan, number["conv0"])
         self.array = array.of_plan(plan)
-        self.back = ConvolutionBack(plan, number["conv0"], acc_bits)
+        self.conv_back = ConvolutionBack(plan, number["conv0"], acc_bits)
         self.lgap = Lgap(plan)
         self.dense = DenseUnit(plan, acc_bits)
         self.replay = ReplayUnit(plan)
         self.learning = LearningUnit(plan, acc_bits)
         # Units forget what they were about when a command is aborted; what must outlive it,
         # memories, architectural registers and counters, is not theirs or has no reset.
-        for name in (
-            "thermometer",
-            "front",
-            "array",
-            "back",
-            "lgap",
-            "dense",
-            "replay",
-            "learning",
-        ):
-            m.submodules[name] = ResetInserter(self.host.abort)(getattr(self, name))
+        units = {
+            "thermometer": self.thermometer,
+            "front": self.conv_front,
+            "array": self.array,
+            "back": self.conv_back,
+            "lgap": self.lgap,
+            "dense": self.dense,
+            "replay": self.replay,
+            "learning": self.learning,
+        }
+        for name, unit in units.items():
+            m.submodules[name] = ResetInserter(self.host.abort)(unit)
         m.submodules.clearing = self.clearing = Clearing(plan.replay.capacity)
         self.lfsrs = {name: DrawRegister(seed) for name, seed in LFSR_SEEDS.items()}
         for name, register in self.lfsrs.items():
@@ -112,26 +113,15 @@ class Chip(wiring.Component):
         self.quota = Signal.like(self.replay.quota)
         self.staged = Signal.like(self.replay.staged)
         argument = self.host.argument
-        of_replay = {
-            "stage",
-            "insert",
-            "quota",
-            "evict",
-            "admit",
-            "epoch",
-            "seed",
-            "load",
-            "restore",
-        }
 
         def in_replay(phase):
-            return phase.matches(*(number[name] for name in sorted(of_replay)))
+            return phase.matches(*(number[name] for name in sorted(ReplayUnit.PHASES)))
 
         m.d.comb += [
             self.thermometer.active.eq(active["input"]),
-            self.front.active.eq(conv),
-            self.front.phase.eq(phase),
-            self.back.phase.eq(phase),
+            self.conv_front.active.eq(conv),
+            self.conv_front.phase.eq(phase),
+            self.conv_back.phase.eq(phase),
             self.lgap.active.eq(active["lgap"]),
             self.dense.active.eq(
                 active["latent"]
@@ -160,7 +150,7 @@ class Chip(wiring.Component):
             self.sequencer.command.eq(self.host.command),
             self.sequencer.done.eq(
                 self.thermometer.done
-                | self.front.done
+                | self.conv_front.done
                 | self.lgap.done
                 | self.dense.done
                 | self.replay.done
@@ -200,7 +190,7 @@ class Chip(wiring.Component):
 
     def build_array(self, m):
         """Wire the array to the units that offer the operand, write the lane files, or take the sums."""
-        front, dense, array, learning = self.front, self.dense, self.array, self.learning
+        front, dense, array, learning = self.conv_front, self.dense, self.array, self.learning
         m.d.comb += [
             array.valid.eq(front.valid | dense.valid | learning.valid),
             array.i.eq(front.operand),
@@ -208,15 +198,15 @@ class Chip(wiring.Component):
             learning.sum_valid.eq(array.done),
             learning.acc.eq(array.acc),
             learning.nodes.eq(array.nodes),
-            self.back.valid.eq(array.done & front.active),
-            self.back.restart.eq(~front.active | front.done),
+            self.conv_back.valid.eq(array.done & front.active),
+            self.conv_back.restart.eq(~front.active | front.done),
             dense.sum_valid.eq(array.done),
             dense.sum.eq(array.acc[0]),
         ]
         if self.plan.has_skips:
-            m.d.comb += self.back.early.eq(array.early & front.active)
+            m.d.comb += self.conv_back.early.eq(array.early & front.active)
         for i in range(self.plan.target.lanes):
-            m.d.comb += self.back.acc[i].eq(array.acc[i])
+            m.d.comb += self.conv_back.acc[i].eq(array.acc[i])
         for unit in (dense, learning):
             with m.If(unit.valid):
                 m.d.comb += array.i.eq(unit.operand)
@@ -240,7 +230,7 @@ class Chip(wiring.Component):
         index = Signal.like(phase)
         from_pong = Signal()
         m.d.comb += [index.eq(phase - number["conv0"]), from_pong.eq(index[0])]
-        lgap, front, back = self.lgap.source, self.front.source, self.back.write
+        lgap, front, back = self.lgap.source, self.conv_front.source, self.conv_back.write
         for ram, chosen in ((ping, ~from_pong), (pong, from_pong)):
             m.d.comb += [
                 ram.ren.eq((front.en | lgap.en) & chosen),
@@ -250,11 +240,11 @@ class Chip(wiring.Component):
                 ram.wdata.eq(back.data),
             ]
             if self.plan.has_skips:  # the map that a skip adds is the one being written
-                skip = self.back.skip
+                skip = self.conv_back.skip
                 with m.If(skip.en & ~chosen):
                     m.d.comb += [ram.ren.eq(1), ram.raddr.eq(skip.addr)]
         if self.plan.has_skips:
-            m.d.comb += self.back.skip.data.eq(Mux(from_pong, ping.rdata, pong.rdata))
+            m.d.comb += self.conv_back.skip.data.eq(Mux(from_pong, ping.rdata, pong.rdata))
         entry = self.thermometer.write
         with m.If(self.thermometer.active):
             m.d.comb += [
@@ -269,7 +259,7 @@ class Chip(wiring.Component):
     def build_memories(self, m):
         """Wire the other memories, which have one reader and one writer, or two that never meet."""
         ports = {
-            "weights.fe": ((self.front.weights, self.dense.fe), ()),
+            "weights.fe": ((self.conv_front.weights, self.dense.fe), ()),
             "weights.lgap": ((self.lgap.kernel,), ()),
             "act.latent": ((self.replay.latent,), (self.dense.latent,)),
             "replay.latent": ((self.replay.read,), (self.replay.write,)),
@@ -383,9 +373,9 @@ class Chip(wiring.Component):
         for unit in (
             self.sequencer,
             self.thermometer,
-            self.front,
+            self.conv_front,
             self.array,
-            self.back,
+            self.conv_back,
             self.replay,
             self.learning,
             self.cls,

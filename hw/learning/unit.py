@@ -41,7 +41,7 @@ class LearningUnit(wiring.Component):
         self.error = ErrorUnit(plan)
         self.planes = PlaneUnit(plan)
         self.update = UpdateUnit(plan, self.planes.sum_bits)
-        self.back = BackUnit(plan, self.planes.sum_bits) if self.hidden_learns else None
+        self.backprop = BackUnit(plan, self.planes.sum_bits) if self.hidden_learns else None
         self.build_parts()
         self.event_bits = self.counted()
         ports = {}
@@ -119,7 +119,7 @@ class LearningUnit(wiring.Component):
         self.build_planes(m)
         self.build_update(m)
         if self.hidden_learns:
-            m.submodules.back_unit = self.back
+            m.submodules.back_unit = self.backprop
             self.build_back(m)
         m.d.comb += self.done.eq(self.balance.done | self.error.done | self.planes.done)
         self.build_events(m)
@@ -306,7 +306,7 @@ class LearningUnit(wiring.Component):
 
     def build_back(self, m):
         """Wire the back unit, which makes deltas of hidden units, and the fill, which puts output rows into the banks."""
-        unit, stages = self.back, self.planes.stages
+        unit, stages = self.backprop, self.planes.stages
         ram = self.plane_rams["batch.hidden_delta"]
         m.d.comb += [
             unit.active.eq(self.planes.back),
