@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from xnoreplay.flow.cost import tables as costs
 from xnoreplay.spec import presets
+from xnoreplay.spec.events import Event
 from xnoreplay.spec.target import DEVICE_TYPES, TECHNOLOGIES
 
 TARGET = presets.load("digits").target
@@ -211,3 +212,9 @@ def test_tables_are_whole():
         r["cost"] for r in costs.table("logic.csv")
     }
     assert all(r["why"] for r in costs.table("events.csv"))
+
+
+@pytest.mark.parametrize("event", Event, ids=lambda event: event.counter)
+def test_an_event_has_a_row_or_a_reason_why_it_costs_nothing(event):
+    priced = any(r["counter"] == event.counter for r in costs.table("events.csv"))
+    assert priced != bool(event.free)
