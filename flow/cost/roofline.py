@@ -8,13 +8,11 @@ cells in each cycle, and the bits that the memories of a run could move in a cyc
 from dataclasses import dataclass
 
 from xnoreplay.flow.cost.estimate import OPS_PER_CELL, cell_operations
-from xnoreplay.spec.memories import DECLARATIONS, Kind, Memory
+from xnoreplay.spec.memories import Kind, Memory
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 
 ARRAY_ROLES = ("buffers",)
-PLANES = tuple(d.name for d in DECLARATIONS.values() if d.kind in (Kind.PLANES, Kind.PLANE_BANKS))
-"""Memories of bit-planes, of which a write moves a row for each bit of a delta."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,15 @@ def bandwidth(plan: Plan, phases: dict[str, dict[str, float]]) -> int:
     The classifier's memory has two rows a cycle, those of deltas one for each bit-plane, of
     classes in as many banks as errors are computed at once.
     """
-    rows = {"cls.top": COPIES} | dict.fromkeys(PLANES, plan.rule.delta_bits)
-    rows["batch.class_delta"] *= plan.target.error_units
+    bits = plan.rule.delta_bits
+    rows = {
+        Kind.CLASSIFIER: COPIES,
+        Kind.PLANES: bits,
+        Kind.PLANE_BANKS: bits * plan.target.error_units,
+    }
     used = {name for events in phases.values() for name, n in events.items() if n}
     return sum(
-        m.width * m.count * rows.get(m.name, 1)
+        m.width * m.count * rows.get(m.declaration.kind, 1)
         for m in _outside(plan)
         for way in ("reads", "writes")
         if f"{m.name}.{way}" in used

@@ -68,7 +68,7 @@ class ConvolutionFront(wiring.Component):
         m = Module()
         target, ops = self.plan.target, self.plan.convolutions
         op = fields(m, self.phase, {self.first_phase + c.index: program(c) for c in ops})
-        k = Signal(range(max(c.cycles for c in ops)))
+        k = Signal(range(max(c.cycles for c in ops)))  # cycle of the convolution
         idle = Signal()
         m.d.comb += [
             self.done.eq(self.active & (k == op["cycles"])),

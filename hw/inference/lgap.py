@@ -36,7 +36,7 @@ class Lgap(wiring.Component):
         op, channels = self.plan.lgap, self.plan.target.channels
         total = op.words * op.pixels
 
-        k = Signal(range(op.cycles))
+        k = Signal(range(op.cycles))  # cycle of the operation
         issue = Signal()
         pixel = Signal(range(op.pixels))
         group = Signal(index_shape(op.words))

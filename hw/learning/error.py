@@ -193,7 +193,7 @@ class ErrorUnit(wiring.Component):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         classes, units = self.plan.network.classes, self.units
-        t = Signal(range(2 * classes + 16))
+        t = Signal(range(2 * classes + 16))  # cycle of the group
         # Cycles that depend on the classes seen, which stay the same while the unit is at work: the first
         # of the second reading, the first past it, and the last of all. In registers, or their sums
         # would stand before every comparison on the way to the next operation.

@@ -354,7 +354,7 @@ class LearningUnit(wiring.Component):
         for name in most | self.rams | self.plane_rams:
             events[f"{name}.reads"] = most.get(name, 1).bit_length()
             most_writes = bits if name in self.plane_rams else most.get(name, 1)
-            if name == "batch.class_delta":
+            if isinstance(self.plane_rams.get(name), PlaneBanks):
                 most_writes *= self.plan.target.error_units
             events[f"{name}.writes"] = most_writes.bit_length()
         return events
@@ -380,7 +380,7 @@ class LearningUnit(wiring.Component):
         for name, ram in self.rams.items():
             adds |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
         for name, ram in self.plane_rams.items():
-            rows = tree_sum(list(ram.wbanks)) if name == "batch.class_delta" else ram.wen.any()
+            rows = tree_sum(list(ram.wbanks)) if isinstance(ram, PlaneBanks) else ram.wen.any()
             writes = rows * self.plan.rule.delta_bits
             adds |= {f"{name}.reads": ram.ren, f"{name}.writes": writes}
         m.d.comb += [self.event(name).eq(add) for name, add in adds.items()]
