@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from xnoreplay.spec import registers
-from xnoreplay.spec.registers import Command, Register, Status
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.registers import Register, Status
 
 
 def pages() -> dict[str, str]:
@@ -96,51 +97,6 @@ def spec_fields() -> str:
     return "\n".join(lines)
 
 
-REGISTERS = {
-    "ID": f"always {registers.ID:#x}, which is XNRP in ASCII",
-    "COMMAND": "7:0 number of the command, 31:16 its argument; 15:8 are ignored. Reads as the command taken "
-    "last, with 15:8 as 0; 0 after a reset",
-    "STATUS": "see *Bits of STATUS*",
-    "PREDICTION": "15:0 the class that the last INFER found; 0 after a reset",
-    "SEEN": "15:0 how many classes have been announced",
-    "QUOTA": "16:0 latents that a class may have in the replay memory",
-    "STAGED": "16:0 samples in the staging memory",
-    "PHASE": "7:0 the phase that runs, by the number that `program` of `manifest.json` gives it; 0 is none",
-    "LFSR_WALK": "31:0 state of the random register that orders slots and samples",
-    "LFSR_ERROR": "31:0 state of the random register that rounds deltas",
-    "LFSR_UPDATE": "31:0 state of the random register that rounds updates",
-    "ABORT": "a write of any value ends the running command; reads as 0",
-    "COUNTERS": "counter i: bits 31:0 at 0x400 + 8 i, bits 47:32 in 15:0 at 0x404 + 8 i; see *Counters*",
-}
-"""What each control register holds, by its name."""
-ACCESS = {"COMMAND": "read, write", "ABORT": "read, write"}
-COMMANDS = {
-    "INFER": ("none", "recognises the image that comes on the pixel stream"),
-    "STAGE": (
-        "label, below the network's classes",
-        "takes an image, and its latent into the staging memory",
-    ),
-    "INSERT": ("label, below SEEN", "takes an image, and its latent into the replay memory"),
-    "ARRIVE": (
-        "new value of SEEN, from SEEN to the network's classes",
-        "announces classes, sets QUOTA, and evicts what is above it",
-    ),
-    "REBALANCE": ("none", "sets QUOTA, evicts, and moves staged samples into the replay memory"),
-    "EPOCH": ("none", "walks the samples of one epoch into the lanes, and trains nothing"),
-    "RETRAIN": ("none; SEEN must not be 0", "a whole session"),
-    "RESTORE": ("none", "counts the labels anew after the host wrote them"),
-}
-"""Argument and meaning of each command, by its name."""
-STATUS = {
-    "BUSY": "1 while a command runs, its start cycle included, and while a reset empties the replay memory",
-    "REFUSED": "1 where the last command refused its sample, or RESTORE found a label that is not below "
-    "SEEN. Until the end of a command's start cycle it is that of the command before",
-    "FINISHED": "1 where the last command came to its end; 0 where it was aborted, after a reset, and always "
-    "while BUSY is 1",
-    "STALE": "1 where the host has written labels, SEEN or STAGED, or a RESTORE has begun, and none has "
-    "come to its end unrefused since: only INFER and RESTORE are taken",
-}
-"""What each bit of STATUS says, by its name."""
 SHOWN = ("tiny", "digits")
 """Presets whose numbers stand beside those of every chip."""
 
@@ -153,7 +109,6 @@ def host_map() -> str:
     for name in SHOWN:
         preset = presets.load(name)
         plans[name] = plan.compile(preset.network, preset.target)
-    written = registers.writable(plans[SHOWN[0]].memories)
     lines = [
         "# Registers, commands and windows",
         "",
@@ -167,36 +122,50 @@ def host_map() -> str:
         "|---|---|---|---|",
     ]
     for register in Register:
-        access = ACCESS.get(
-            register.name, "read, write while idle" if register in written else "read"
+        row = (
+            f"`{int(register):#05x}`",
+            f"`{register.name}`",
+            register.access,
+            _cell(register.bits),
         )
-        lines.append(
-            f"| `{int(register):#05x}` | `{register.name}` | {access} | {_cell(REGISTERS[register.name])} |"
-        )
+        lines.append(f"| {' | '.join(row)} |")
     lines += ["", "Values that a write is taken with:", ""]
     lines += [f"| register | every chip | {' | '.join(SHOWN)} |", "|---|---|" + "---|" * len(SHOWN)]
-    most = {
-        Register.SEEN: "classes of the network",
-        Register.QUOTA: "replay slots",
-        Register.STAGED: "staging places",
-    }
-    for register in written:
+    for register in Register:
+        if register.values is None:
+            continue
         ranges = [registers.writable(p.memories)[register] for p in plans.values()]
-        cells = [f"{r.start} to {r.stop - 1:,}" for r in ranges]
-        every = f"0 to the {most[register]}" if register in most else "any but 0"
-        lines.append(f"| `{register.name}` | {every} | {' | '.join(cells)} |")
+        shown = [f"{r.start} to {r.stop - 1:,}" for r in ranges]
+        lines.append(f"| `{register.name}` | {register.values.words} | {' | '.join(shown)} |")
     lines += [
         "",
         "## Commands",
         "",
-        "| number | name | argument | what it does |",
-        "|---|---|---|---|",
+        "| number | name | argument | what it does | operations | what outlasts it and may change |",
+        "|---|---|---|---|---|---|",
     ]
     for command in Command:
-        argument, meaning = COMMANDS[command.name]
-        lines.append(f"| {int(command)} | `{command.name}` | {argument} | {meaning} |")
+        cells = (
+            str(int(command)),
+            f"`{command.name}`",
+            command.title_of_argument(),
+            command.meaning,
+            ", ".join(command.operations),
+            ", ".join(f"`{name}`" for name in command.changes),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    waits = ", ".join(c.name for c in Command if c.counted)
+    images = ", ".join(c.name for c in Command if c.image)
+    lines += ["", f"While STALE is 1, these are refused: {waits}.", ""]
+    lines += [f"These take an image from the pixel stream: {images}.", ""]
+    lines += [
+        "*features* are the operations that make an image's latent: input, convolutions, lgap, latent;"
+    ]
+    lines += [
+        "*session* those of a retraining. The operation `admit` is none of a chip without staging memory."
+    ]
     lines += ["", "## Bits of STATUS", "", "| bit | name | meaning |", "|---|---|---|"]
-    lines += [f"| {int(bit)} | `{bit.name}` | {STATUS[bit.name]} |" for bit in Status]
+    lines += [f"| {int(bit)} | `{bit.name}` | {bit.meaning} |" for bit in Status]
     lines += ["", "Bits above are 0.", "", "## Windows", ""]
     lines += ["Rows x bits of a memory; a chip without it answers DECERR in its place.", ""]
     lines += [

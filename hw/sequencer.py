@@ -1,13 +1,16 @@
 """The sequencer: which operation runs, and which follows."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.parts.ports import index_shape
+from xnoreplay.spec.commands import SESSION, Command
 from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import Command
 
 
 class Sequencer(wiring.Component):
@@ -52,7 +55,6 @@ class Sequencer(wiring.Component):
         number = {name: n for n, name in enumerate(self.plan.phases)}
         kind = Signal(8)
         idle = number["idle"]
-        staging = bool(self.plan.replay.staging)
         rule = self.plan.rule
         self.epoch = Signal(index_shape(rule.epochs))
         m.d.comb += self.decay.eq(0)
@@ -72,35 +74,16 @@ class Sequencer(wiring.Component):
             with m.If(self.start):
                 m.d.sync += kind.eq(self.command)
                 with m.Switch(self.command):
-                    with m.Case(Command.INFER, Command.STAGE, Command.INSERT):
-                        m.d.comb += self.next_phase.eq(number["input"])
-                    with m.Case(Command.ARRIVE, Command.REBALANCE):
-                        m.d.comb += self.next_phase.eq(number["quota"])
-                    with m.Case(Command.EPOCH):
-                        m.d.comb += self.next_phase.eq(number["epoch"])
-                    with m.Case(Command.RETRAIN):
-                        m.d.comb += self.next_phase.eq(number["balance"])
-                        m.d.sync += self.epoch.eq(0)
-                    with m.Case(Command.RESTORE):
-                        m.d.comb += self.next_phase.eq(number["restore"])
+                    for first, commands in self.starts().items():
+                        with m.Case(*commands):
+                            m.d.comb += self.next_phase.eq(number[first])
+                            if first == "balance":
+                                m.d.sync += self.epoch.eq(0)
         with m.Elif(self.done):
             with m.Switch(self.phase):
-                for name in ("output", "stage", "insert", "admit", "epoch", "restore"):
+                for name, following in self.successors().items():
                     with m.Case(number[name]):
-                        m.d.comb += self.next_phase.eq(idle)
-                with m.Case(number["latent"]):
-                    with m.Switch(kind):
-                        with m.Case(Command.STAGE):
-                            m.d.comb += self.next_phase.eq(number["stage"])
-                        with m.Case(Command.INSERT):
-                            m.d.comb += self.next_phase.eq(number["insert"])
-                        with m.Default():
-                            m.d.comb += self.next_phase.eq(number["hidden"])
-                with m.Case(number["evict"]):
-                    m.d.comb += self.next_phase.eq(idle)
-                    if staging:
-                        with m.If(kind == Command.REBALANCE):
-                            m.d.comb += self.next_phase.eq(number["admit"])
+                        self.follow(m, kind, {number[n]: c for n, c in following.items()})
                 with m.Case(number["load"]):
                     with m.If(self.loaded):
                         m.d.comb += self.next_phase.eq(number["hidden.forward"])
@@ -113,6 +96,46 @@ class Sequencer(wiring.Component):
                 with m.Default():
                     m.d.comb += self.next_phase.eq(self.phase + 1)
         return m
+
+    def starts(self) -> dict[str, list[Command]]:
+        """Commands by the first phase that they run."""
+        found: dict[str, list[Command]] = {}
+        for command in Command:
+            found.setdefault(command.phases(self.plan)[0], []).append(command)
+        return found
+
+    def successors(self) -> dict[str, dict[str, list[Command]]]:
+        """Commands by what follows a phase, by phase, where that is not the next number for all of them.
+
+        A session is not among them: which phase follows there is not the command's choice.
+        """
+        found: dict[str, dict[str, list[Command]]] = {}
+        for command in Command:
+            if SESSION in command.operations:
+                continue
+            phases = command.phases(self.plan)
+            for name, following in zip(phases, (*phases[1:], "idle"), strict=True):
+                found.setdefault(name, {}).setdefault(following, []).append(command)
+        names = self.plan.phases
+        after = dict(zip(names, names[1:], strict=False))
+        chosen = {name: f for name, f in found.items() if list(f) != [after.get(name)]}
+        return dict(sorted(chosen.items(), key=lambda item: len(item[1]) > 1))
+
+    def follow(self, m: Module, kind: Signal, following: dict[int, list[Command]]) -> None:
+        """Go to the phase that follows for the command that runs: to the first one for what is in no other's list."""
+        usual, *others = following
+        if len(others) > 1:
+            with m.Switch(kind):
+                for other in others:
+                    with m.Case(*following[other]):
+                        m.d.comb += self.next_phase.eq(other)
+                with m.Default():
+                    m.d.comb += self.next_phase.eq(usual)
+            return
+        m.d.comb += self.next_phase.eq(usual)
+        for other in others:
+            with m.If(reduce(or_, (kind == command for command in following[other]))):
+                m.d.comb += self.next_phase.eq(other)
 
     def next_epoch(self, m, number):
         """Begin the next epoch with its seed, or end the session."""

@@ -22,9 +22,10 @@ from xnoreplay.hw.parts.memory import Ram
 from xnoreplay.hw.parts.ports import connect
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.hw.sequencer import Sequencer
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import Command, counters
+from xnoreplay.spec.registers import counters
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from xnoreplay.sim.common.jit import kernel
 from xnoreplay.sim.learner import Learner
-from xnoreplay.spec import commands, generative
+from xnoreplay.spec import generative
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.generative import MOST_SHARE, NONE
 from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS
 from xnoreplay.spec.reference import Random
@@ -133,17 +134,17 @@ class GenerativeLearner(Learner):
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now."""
-        self.seen = commands.arriving(seen, self.seen, self.net.classes)
+        self.seen = self._accept(Command.ARRIVE, seen)
 
     def insert(self, latent: np.ndarray, label: int) -> bool:
         """Take one sample into the components of its class; True, because none is refused."""
-        label = commands.insert_label(label, self.seen)
+        label = self._accept(Command.INSERT, label)
         take(self.components, self._latent(latent), label)
         return True
 
     def stage(self, latent: np.ndarray, label: int) -> bool:
         """Take one new sample, and keep it until the session ends where there is room; True."""
-        label = commands.stage_label(label, self.net.classes)
+        label = self._accept(Command.STAGE, label)
         latent = self._latent(latent)
         self.seen = max(self.seen, label + 1)
         take(self.components, latent, label)

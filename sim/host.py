@@ -2,13 +2,12 @@
 
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import registers
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.registers import (
     ID,
     READ_ONLY,
-    STALE_COMMANDS,
     WINDOW_SHIFT,
-    Command,
     Register,
     Response,
     Status,
@@ -99,12 +98,10 @@ class HostPort:
         if number not in list(Command):
             return Response.SLVERR
         command = Command(number)
-        legal = registers.arguments(command, chip.state.seen, chip.plan.network.classes)
-        stale = chip.state.stale and command not in STALE_COMMANDS
-        if argument not in legal or stale:
+        stale = command.counted and chip.state.stale
+        if stale or command.broken(argument, chip.state.seen, chip.plan.network.classes):
             return Response.SLVERR
-        if command in (Command.INFER, Command.STAGE, Command.INSERT):
+        if command.image:
             raise SpecError(f"{command.name} must be given with its image, not by a transfer alone")
-        verb = getattr(chip, command.name.lower())
-        verb(*([argument] if command is Command.ARRIVE else []))
+        chip.carry_out(command, argument)
         return Response.OKAY

@@ -14,6 +14,7 @@ from xnoreplay.sim.fast import arithmetic as kernels
 from xnoreplay.spec import commands, limits, replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.learning import class_weights
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.reference import Classifier, Random
@@ -95,12 +96,12 @@ class Learner:
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; over-full classes make room."""
-        self.seen = commands.arriving(seen, self.seen, self.net.classes)
+        self.seen = self._accept(Command.ARRIVE, seen)
         self._evict()
 
     def insert(self, latent: np.ndarray, label: int) -> bool:
         """Remember one sample at once, if its class is below its quota and a slot is free."""
-        label = commands.insert_label(label, self.seen)
+        label = self._accept(Command.INSERT, label)
         return self._admit(self._latent(latent), label)
 
     def _latent(self, latent: np.ndarray) -> np.ndarray:
@@ -118,7 +119,7 @@ class Learner:
 
         Its class is seen in either case.
         """
-        label = commands.stage_label(label, self.net.classes)
+        label = self._accept(Command.STAGE, label)
         latent = self._latent(latent)
         self.seen = max(self.seen, label + 1)
         if len(self.staged) == self.target.staging_capacity:
@@ -156,7 +157,7 @@ class Learner:
 
         Returns the number of minibatches.
         """
-        commands.check_retrain(self.seen)
+        self._accept(Command.RETRAIN)
         weights = np.array(class_weights(self.counts().tolist()), np.int64)
         total = 0
         for epoch, minibatches in enumerate(self._epochs()):
@@ -202,6 +203,10 @@ class Learner:
             elif i - capacity < len(self.staged):
                 order.append(i)
         return order
+
+    def _accept(self, command: Command, argument: object = 0) -> int:
+        """The argument of a command that is taken; SpecError for one that is refused."""
+        return commands.accept(command, argument, self.seen, self.net.classes)
 
     def _walk(self, n: int):
         bits = replay.index_bits(n)

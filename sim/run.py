@@ -32,6 +32,7 @@ from xnoreplay.spec import commands, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, require, unknown
 from xnoreplay.spec.image import vector_words
 from xnoreplay.spec.memories import Memory
@@ -78,7 +79,7 @@ class Result:
     finished : the command came to its end; false where it was aborted
     events : (value of `cycles`, kind, slot, label), kind "evict", "insert" or "admit" in the cycle
         the label is written; of `epoch` (value of `cycles`, "hit", index, label) in a check
-    trace : one line a cycle, if asked for
+    trace : one line a cycle, if asked for; see `Simulator.trace_cycles`
     """
 
     phases: list[tuple[str, int]] = field(default_factory=list)
@@ -86,7 +87,7 @@ class Result:
     refused: bool = False
     finished: bool = True
     events: list[tuple[int, str, int, int]] = field(default_factory=list)
-    trace: list[str] = field(default_factory=list)
+    trace: list = field(default_factory=list)
 
 
 class Simulator:
@@ -98,7 +99,7 @@ class Simulator:
     mode : str
         "fast" (a phase at a time) or "step" (a clock at a time).
     trace : bool
-        Record a line a cycle; only stepping mode can.
+        Record a line a cycle, as `spec.trace.line` writes it; only stepping mode can.
     random : Random, optional
         States of the three 32-bit registers, as a host may write them after power-on.
     """
@@ -136,6 +137,10 @@ class Simulator:
         self._abort: int | None = None
         self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
 
+    def trace_cycles(self) -> None:
+        """Have results hold a `spec.trace.Cycle` of each traced cycle in place of its line."""
+        self._session.form = recording.cycles
+
     def watch(self, watch: Watch) -> None:
         """Let somebody hear of each phase of the sessions that run in fast mode."""
         self._session.watch = watch
@@ -154,24 +159,17 @@ class Simulator:
 
     def infer(self, image: np.ndarray, gaps: np.ndarray | None = None) -> Result:
         """Recognise one image; gaps (pixels,): cycles by which each pixel is offered late."""
-        phases = [*self._features(), ("hidden", Kind.HIDDEN, 0), ("output", Kind.OUTPUT, 0)]
-        result = self._run(phases, image=self._checked(image), gaps=gaps)
+        result = self._walk(Command.INFER, 0, image, gaps)
         result.prediction = self.state.prediction
         return result
 
     def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Keep one new sample aside until the session ends."""
-        self._counted("stage")
-        label = commands.stage_label(label, self.plan.network.classes)
-        phases = [*self._features(), ("stage", Kind.STAGE, 0)]
-        return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
+        return self._walk(Command.STAGE, label, image, gaps)
 
     def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
         """Remember one sample at once."""
-        self._counted("insert")
-        label = commands.insert_label(label, self.state.seen)
-        phases = [*self._features(), ("insert", Kind.INSERT, 0)]
-        return self._run(phases, image=self._checked(image), gaps=gaps, label=label)
+        return self._walk(Command.INSERT, label, image, gaps)
 
     def enter_latent(self, latent: np.ndarray, label: int) -> Result:
         """The last phase of `stage`, or of `insert` where there is no staging memory.
@@ -180,15 +178,12 @@ class Simulator:
         images are not at hand. The phases from image to latent are not run, nor counted.
         """
         self._counted("enter_latent")
-        if self.plan.replay.staging:
-            label = commands.stage_label(label, self.plan.network.classes)
-        else:
-            label = commands.insert_label(label, self.state.seen)
+        command = Command.STAGE if self.plan.replay.staging else Command.INSERT
+        label = self._accept(command, label)
         bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
         words = vector_words([bits[None]], self.plan.target.channels)
         self._state.write("act.latent", words[0])
-        last = ("stage", Kind.STAGE, 0) if self.plan.replay.staging else ("insert", Kind.INSERT, 0)
-        return self._run([last], label=label)
+        return self._run(command.phases(self.plan)[-1:], label=label)
 
     def remember(self, latents: np.ndarray, labels: np.ndarray) -> None:
         """Fill the replay memory from slot 0, as a host may: (n, latent) bits, (n,) classes seen.
@@ -202,28 +197,20 @@ class Simulator:
 
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now, at least as many as before."""
-        self._counted("arrive")
-        seen = commands.arriving(seen, self.state.seen, self.plan.network.classes)
-        self._state.scalars[Scalar.SEEN] = seen
-        return self._run([("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)])
+        self._state.scalars[Scalar.SEEN] = self._accept(Command.ARRIVE, seen)
+        return self._run(Command.ARRIVE.phases(self.plan))
 
     def rebalance(self) -> Result:
         """End a session."""
-        self._counted("rebalance")
-        phases = [("quota", Kind.QUOTA, 0), ("evict", Kind.EVICT, 0)]
-        if self.plan.replay.staging:
-            phases.append(("admit", Kind.ADMIT, 0))
-        return self._run(phases)
+        return self._walk(Command.REBALANCE)
 
     def epoch(self) -> Result:
         """Walk every remembered and staged sample once."""
-        self._counted("epoch")
-        return self._run([("epoch", Kind.EPOCH, 0)])
+        return self._walk(Command.EPOCH)
 
     def retrain(self, done: functional.Done | None = None) -> Result:
         """One session: learn from every remembered and staged latent; `done` hears of each epoch."""
-        self._counted("retrain")
-        commands.check_retrain(self.state.seen)
+        self._accept(Command.RETRAIN)
         frequencies = self._session.frequencies()
         mode, stop = self._begin()
         result = Result()
@@ -240,9 +227,39 @@ class Simulator:
         refused, only `infer` and this are taken until one has come to its end unrefused.
         """
         self._state.scalars[Scalar.STALE] = 1
-        result = self._run([("restore", Kind.RESTORE, 0)])
+        result = self._walk(Command.RESTORE)
         self._state.scalars[Scalar.STALE] = not result.finished or result.refused
         return result
+
+    def carry_out(
+        self,
+        command: Command,
+        argument: int = 0,
+        image: np.ndarray | None = None,
+        gaps: np.ndarray | None = None,
+    ) -> Result:
+        """Carry out any command of `spec.commands`: by the method of its name, or by its phases where it has none.
+
+        Parameters
+        ----------
+        command : Command
+        argument : int
+            As the host writes it; passed over where the command has no use for one.
+        image : ndarray, optional
+            (height, width, channels) uint8, of a command that takes an image.
+        gaps : ndarray, optional
+            (pixels,) cycles by which each pixel of the image is offered late.
+
+        Raises
+        ------
+        SpecError
+            Where the chip would answer SLVERR.
+        """
+        verb = getattr(self, command.name.lower(), None)
+        if verb is None:
+            return self._walk(command, argument, image, gaps)
+        arguments: list = [argument] if command.argument else []
+        return verb(image, *arguments, gaps=gaps) if command.image else verb(*arguments)
 
     def abort(self, cycles: int) -> None:
         """Abort the next command after so many cycles, at least 1, as a write of ABORT does.
@@ -312,6 +329,21 @@ class Simulator:
     def flip(self, memory: str, row: int, bit: int) -> None:
         """A fault: change one bit."""
         self._state.flip(memory, row, bit)
+
+    def copied(self) -> dict[str, np.ndarray]:
+        """A copy of all that the chip remembers, counters too, which `put` brings back. See `dump` for a file."""
+        return self._state.copied()
+
+    def put(self, copied: dict[str, np.ndarray]) -> None:
+        """Continue from what `copied` of a chip of the same plan returned. `ledger` begins anew."""
+        self._state.put(copied)
+        self.ledger.clear()
+
+    def twin(self) -> "Simulator":
+        """A chip in fast mode that remembers the same; what either does then does not touch the other."""
+        other = Simulator(self.plan, self.bundle)
+        other.put(self.copied())
+        return other
 
     def dump(self, path: Path) -> None:
         """Write all that this object holds, counters too, to an npz file, whole or not at all.
@@ -410,6 +442,11 @@ class Simulator:
         if what in registers.STALES:
             self._state.scalars[Scalar.STALE] = 1
 
+    def _accept(self, command: Command, argument: object = 0) -> int:
+        """The argument of a command that is taken; SpecError for one that the chip answers SLVERR."""
+        stale = self._state.scalars[Scalar.STALE]
+        return commands.accept(command, argument, self.state.seen, self.plan.network.classes, stale)
+
     def _counted(self, command: str) -> None:
         """The chip answers SLVERR to a command that needs the counts while they are stale."""
         commands.check_counted(command, self._state.scalars[Scalar.STALE])
@@ -429,19 +466,20 @@ class Simulator:
 
     # ------------------------------------------------------------------------ internals
 
-    def _features(self) -> list[tuple[str, Kind, int]]:
-        convs = [(op.name, Kind.CONV, op.index) for op in self.plan.convolutions]
-        return [
-            ("input", Kind.INPUT, 0),
-            *convs,
-            ("lgap", Kind.LGAP, 0),
-            ("latent", Kind.LATENT, 0),
-        ]
+    def _walk(self, command: Command, argument: object = 0, image=None, gaps=None) -> Result:
+        """Check a command and run its phases."""
+        label = self._accept(command, argument)
+        if command.image:
+            image = check_image(self.plan.network, image)
+        return self._run(command.phases(self.plan), image=image, gaps=gaps, label=label)
 
-    def _checked(self, image: np.ndarray) -> np.ndarray:
-        return check_image(self.plan.network, image)
+    def _kind(self, phase: str) -> tuple[Kind, int]:
+        """What a phase of the plan is; of a convolution, which one."""
+        convs = {op.name: op.index for op in self.plan.convolutions}
+        return (Kind.CONV, convs[phase]) if phase in convs else (Kind[phase.upper()], 0)
 
     def _run(self, phases, image=None, gaps=None, label: int = 0) -> Result:
+        """Run phases of the plan, by name, one after another."""
         net = self.plan.network
         pixels = np.zeros((1, 1), np.uint8)
         if image is not None:
@@ -453,7 +491,8 @@ class Simulator:
         self._log.count[0] = 0
         result = Result()
         operate = self._fast if mode == "fast" else self._step
-        for name, kind, index in phases:
+        for name in phases:
+            kind, index = self._kind(name)
             if self.cycles < stop:
                 result.phases.append((name, self.cycles))
                 result.finished = operate(name, kind, index, label, pixels, late, result, stop)
@@ -500,7 +539,7 @@ class Simulator:
                 self._trace,
                 stop,
             )
-            result.trace += recording.lines(self._trace, self._program.geometry, first, name)
+            result.trace += self._session.form(self._trace, self._program.geometry, first, name)
         self._state.scalars[:] = now.s[:SCALARS]
         return done
 

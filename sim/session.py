@@ -52,6 +52,7 @@ class Session:
         self._files = registers.files(g, self.op)
         self._ports = registers.ports(g, self.op, max(m.width for m in plan.memories))
         self._trace = recording.buffer(trace, g, self._ports)
+        self.form = recording.lines
         self._planes = fast_learn.planes(g)
         self._constants = learn_kernels.constants(plan.network, plan.target)
         self._work = learn_kernels.work(plan.network, plan.target.batch)
@@ -176,7 +177,7 @@ class _Step:
                 self.stop,
             )
             name = LEARNING_PHASES[kind]
-            self.lines += recording.lines(s._trace, s.program.geometry, first, name)
+            self.lines += s.form(s._trace, s.program.geometry, first, name)
         state.scalars[:] = now.s[:SCALARS]
         return done
 

@@ -9,7 +9,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from xnoreplay.spec import commands, generative, replay
+from xnoreplay.spec import generative, replay
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.generative import Components
 from xnoreplay.spec.reference import Chip, latent
 
@@ -53,13 +54,11 @@ class GenerativeChip(Chip):
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; no class has to make room."""
-        commands.check_counted("arrive", self.stale)
-        self.seen = commands.arriving(seen, self.seen, self.bundle.network.classes)
+        self.seen = self._accept(Command.ARRIVE, seen)
 
     def insert(self, image: np.ndarray, label: int) -> None:
         """Take one sample into the components of its class."""
-        commands.check_counted("insert", self.stale)
-        label = commands.insert_label(label, self.seen)
+        label = self._accept(Command.INSERT, label)
         self.components.take(latent(self.bundle, image), label)
 
     def stage(self, image: np.ndarray, label: int) -> None:
@@ -68,8 +67,7 @@ class GenerativeChip(Chip):
         There is for the first samples of a class, as many as the target's `staged_per_class`, while staging
         has a free place. Its class is seen in either case, and no sample is refused.
         """
-        commands.check_counted("stage", self.stale)
-        label = commands.stage_label(label, self.bundle.network.classes)
+        label = self._accept(Command.STAGE, label)
         z = latent(self.bundle, image)
         self.seen = max(self.seen, label + 1)
         self.components.take(z, label)
@@ -79,7 +77,7 @@ class GenerativeChip(Chip):
 
     def rebalance(self) -> None:
         """End a session: staging is emptied. What the components learned of its samples stays."""
-        commands.check_counted("rebalance", self.stale)
+        self._accept(Command.REBALANCE)
         self.staged.clear()
 
     def _staged_of(self, label: int) -> int:

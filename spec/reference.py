@@ -12,6 +12,7 @@ import numpy as np
 from xnoreplay.spec import commands, learning, replay
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, require
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.lfsr import draw
@@ -321,14 +322,12 @@ class Chip:
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now; over-full classes make room."""
-        commands.check_counted("arrive", self.stale)
-        self.seen = commands.arriving(seen, self.seen, self.bundle.network.classes)
+        self.seen = self._accept(Command.ARRIVE, seen)
         self._evict()
 
     def insert(self, image: np.ndarray, label: int) -> None:
         """Remember one sample at once, if its class is below its quota and a slot is free."""
-        commands.check_counted("insert", self.stale)
-        label = commands.insert_label(label, self.seen)
+        label = self._accept(Command.INSERT, label)
         self.refused += not self._admit(latent(self.bundle, image), label, "insert")
 
     def stage(self, image: np.ndarray, label: int) -> None:
@@ -336,8 +335,7 @@ class Chip:
 
         Its class is seen in either case.
         """
-        commands.check_counted("stage", self.stale)
-        label = commands.stage_label(label, self.bundle.network.classes)
+        label = self._accept(Command.STAGE, label)
         z = latent(self.bundle, image)
         self.seen = max(self.seen, label + 1)
         if len(self.staged) == self.target.staging_capacity:
@@ -347,7 +345,7 @@ class Chip:
 
     def rebalance(self) -> None:
         """End a session: trim every class to its quota, then admit staged samples at random."""
-        commands.check_counted("rebalance", self.stale)
+        self._accept(Command.REBALANCE)
         self._evict()
         if self.target.staging_capacity:
             for i in self._walk(self.target.staging_capacity):
@@ -358,8 +356,7 @@ class Chip:
 
     def retrain(self) -> list[Minibatch]:
         """One session: every epoch walks replay and staging without replacement."""
-        commands.check_counted("retrain", self.stale)
-        commands.check_retrain(self.seen)
+        self._accept(Command.RETRAIN)
         weights = learning.class_weights(self.counts())
         done = []
         for epoch in range(self.target.epochs):
@@ -395,6 +392,11 @@ class Chip:
                     yield self.latents[i], int(self.labels[i])
             elif i - self.target.replay_capacity < len(self.staged):
                 yield self.staged[i - self.target.replay_capacity]
+
+    def _accept(self, command: Command, argument: object = 0) -> int:
+        """The argument of a command that is taken; SpecError for one that is refused."""
+        classes = self.bundle.network.classes
+        return commands.accept(command, argument, self.seen, classes, self.stale)
 
     def _walk(self, n: int):
         bits = replay.index_bits(n)

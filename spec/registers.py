@@ -16,19 +16,6 @@ WINDOW_SHIFT = 24
 COUNTER_BITS = 48
 
 
-class Command(IntEnum):
-    """Values of the command register's low byte; the argument is its upper half."""
-
-    INFER = 1
-    STAGE = 2
-    INSERT = 3
-    ARRIVE = 4
-    REBALANCE = 5
-    EPOCH = 6
-    RETRAIN = 7
-    RESTORE = 8
-
-
 class Response(IntEnum):
     """What a transfer is answered with: values of BRESP and RRESP."""
 
@@ -37,35 +24,131 @@ class Response(IntEnum):
     DECERR = 3
 
 
-class Register(IntEnum):
-    """Byte offsets of the control registers."""
+@dataclass(frozen=True)
+class Values:
+    """Values with which an idle chip takes a write of a register.
 
-    ID = 0x00
-    COMMAND = 0x04
-    STATUS = 0x08  # see `Status`
-    PREDICTION = 0x0C
-    SEEN = 0x10
-    QUOTA = 0x14
-    STAGED = 0x18
-    PHASE = 0x1C
-    LFSR_WALK = 0x20
-    LFSR_ERROR = 0x24
-    LFSR_UPDATE = 0x28
-    ABORT = 0x2C  # a write of any value ends the running command
-    COUNTERS = 0x400  # counter i: low word at + 8 i, high word at + 8 i + 4
+    Parameters
+    ----------
+    least : int
+    rows_of : str
+        The memory whose rows are as many as the greatest value; "" where every word of 32 bits from `least` on is
+        taken.
+    words : str
+        The range of any chip, in words.
+    """
+
+    least: int
+    rows_of: str
+    words: str
+
+
+_ANY_BUT_0 = Values(1, "", "any but 0")
+
+
+class Register(IntEnum):
+    """Byte offsets of the control registers.
+
+    `bits` says what a register holds. `values` are those with which an idle chip takes a write, where there are
+    any; `strobe` says that a write does something other than to set the register.
+    """
+
+    bits: str
+    values: Values | None
+    strobe: bool
+
+    def __new__(
+        cls, offset: int, bits: str = "", values: Values | None = None, strobe: bool = False
+    ) -> "Register":
+        """A member: its offset, with the other values as attributes."""
+        member = int.__new__(cls, offset)
+        member._value_ = offset
+        member.bits, member.values, member.strobe = bits, values, strobe
+        return member
+
+    ID = 0x00, f"always {ID:#x}, which is XNRP in ASCII"
+    COMMAND = (
+        0x04,
+        (
+            "7:0 number of the command, 31:16 its argument; 15:8 are ignored. Reads as the command taken last, "
+            "with 15:8 as 0; 0 after a reset"
+        ),
+        None,
+        True,
+    )
+    STATUS = 0x08, "see *Bits of STATUS*"
+    PREDICTION = 0x0C, "15:0 the class that the last INFER found; 0 after a reset"
+    SEEN = (
+        0x10,
+        "15:0 how many classes have been announced",
+        Values(0, "replay.count", "0 to the classes of the network"),
+    )
+    QUOTA = (
+        0x14,
+        "16:0 latents that a class may have in the replay memory",
+        Values(0, "replay.label", "0 to the replay slots"),
+    )
+    STAGED = (
+        0x18,
+        "16:0 samples in the staging memory",
+        Values(0, "staging.label", "0 to the staging places"),
+    )
+    PHASE = (
+        0x1C,
+        "7:0 the phase that runs, by the number that `program` of `manifest.json` gives it; 0 is none",
+    )
+    LFSR_WALK = 0x20, "31:0 state of the random register that orders slots and samples", _ANY_BUT_0
+    LFSR_ERROR = 0x24, "31:0 state of the random register that rounds deltas", _ANY_BUT_0
+    LFSR_UPDATE = 0x28, "31:0 state of the random register that rounds updates", _ANY_BUT_0
+    ABORT = 0x2C, "a write of any value ends the running command; reads as 0", None, True
+    COUNTERS = (
+        0x400,
+        "counter i: bits 31:0 at 0x400 + 8 i, bits 47:32 in 15:0 at 0x404 + 8 i; see *Counters*",
+    )
+
+    @property
+    def access(self) -> str:
+        """What a host may do with the register, in words."""
+        if self.strobe:
+            return "read, write"
+        return "read, write while idle" if self.values else "read"
 
 
 class Status(IntEnum):
-    """Bits of STATUS by their number."""
+    """Bits of STATUS by their number; `meaning` says what each tells."""
 
-    BUSY = 0
-    REFUSED = 1  # the last command refused its sample, or restore a label
-    FINISHED = 2  # the last command came to its end
-    STALE = 3  # the host has written what the counts follow from; see `STALES`
+    meaning: str
 
+    def __new__(cls, bit: int, meaning: str = "") -> "Status":
+        """A member: the number of its bit, with its meaning as an attribute."""
+        member = int.__new__(cls, bit)
+        member._value_ = bit
+        member.meaning = meaning
+        return member
 
-STALE_COMMANDS = (Command.INFER, Command.RESTORE)
-"""Commands that are taken while the counts do not follow from the labels."""
+    BUSY = (
+        0,
+        "1 while a command runs, its start cycle included, and while a reset empties the replay memory",
+    )
+    REFUSED = (
+        1,
+        (
+            "1 where the last command refused its sample, or RESTORE found a label that is not below SEEN. Until "
+            "the end of a command's start cycle it is that of the command before"
+        ),
+    )
+    FINISHED = (
+        2,
+        "1 where the last command came to its end; 0 where it was aborted, after a reset, and always while BUSY is 1",
+    )
+    STALE = (
+        3,
+        (
+            "1 where the host has written labels, SEEN or STAGED, or a RESTORE has begun, and none has come to "
+            "its end unrefused since: commands that need the counts of labels are refused"
+        ),
+    )
+
 
 _BY_WINDOW = {d.window: d.name for d in DECLARATIONS.values() if d.window is not None}
 HOST_MEMORIES = tuple(_BY_WINDOW[i] for i in range(len(_BY_WINDOW)))
@@ -84,31 +167,6 @@ STALES = (
 other than the labels say. A RESTORE clears it when it comes to its end without refusing a label."""
 
 
-def arguments(command: Command, seen: int, classes: int) -> range:
-    """Arguments with which a chip that is idle and not stale takes a command; others get SLVERR.
-
-    Parameters
-    ----------
-    command : Command
-    seen : int
-        The chip's register SEEN: how many classes have been announced.
-    classes : int
-        Of the network.
-
-    Returns
-    -------
-    range
-        Empty where the command is refused whatever its argument, as RETRAIN is while `seen` is 0. A command
-        that has no use for its argument takes all 2^16.
-    """
-    return {
-        Command.STAGE: range(classes),
-        Command.INSERT: range(seen),
-        Command.ARRIVE: range(seen, classes + 1),
-        Command.RETRAIN: range(1 << 16 if seen else 0),
-    }.get(command, range(1 << 16))
-
-
 def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
     """Registers that the host writes while the chip is idle, with the values that are taken.
 
@@ -118,15 +176,12 @@ def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
         A plan's. One that is not among them has no rows.
     """
     depth = {m.name: m.depth for m in memories}
-    lfsr = range(1, 1 << 32)
-    return {
-        Register.SEEN: range(depth.get("replay.count", 0) + 1),
-        Register.QUOTA: range(depth.get("replay.label", 0) + 1),
-        Register.STAGED: range(depth.get("staging.label", 0) + 1),
-        Register.LFSR_WALK: lfsr,
-        Register.LFSR_ERROR: lfsr,
-        Register.LFSR_UPDATE: lfsr,
-    }
+    found = {}
+    for register in Register:
+        if values := register.values:
+            stop = depth.get(values.rows_of, 0) + 1 if values.rows_of else 1 << 32
+            found[register] = range(values.least, stop)
+    return found
 
 
 _COUNTED = tuple(d.name for d in DECLARATIONS.values() if d.counted)

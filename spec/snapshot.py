@@ -15,10 +15,11 @@ import numpy as np
 
 from xnoreplay.spec import bundle, image, presets, registers
 from xnoreplay.spec.bits import pack_bytes, to_int, unpack_bytes
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Chip, Random
-from xnoreplay.spec.registers import Command, Register, Window
+from xnoreplay.spec.registers import Register, Window
 from xnoreplay.spec.target import GENERATIVE
 
 FORMAT = "xnoreplay-snapshot"

@@ -5,6 +5,7 @@ that differs between two runs locates a fault; `first_difference` takes it apart
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from xnoreplay.spec.memories import DECLARATIONS
 
@@ -30,6 +31,17 @@ class Stream:
     taps: int
     lanes: int
     """Mask of the lanes that work."""
+
+
+class Cycle(NamedTuple):
+    """What one cycle shows; the parameters of `line`."""
+
+    cycle: int
+    phase: str
+    reads: dict[str, int]
+    writes: dict[str, tuple[Write, ...]]
+    stream: Stream | None
+    sums: tuple[int, ...] | None
 
 
 def spans(phases: list[tuple[str, int]], first: int, end: int) -> list[tuple[str, int, int]]:

@@ -45,7 +45,13 @@ ROOMS: dict[str, set[str]] = {
     "flow/chip": {"flow/run", "flow/cost/cells"},
     "flow/verify": {"flow/run", "flow/datasets"},
     "flow/verify/cosim/waves": {"flow/run"},
-    "flow/verify/cosim": {"flow/run", "flow/datasets", "flow/chip", "flow/verify/cosim/waves"},
+    "flow/verify/cosim": {
+        "flow/run",
+        "flow/datasets",
+        "flow/chip",
+        "flow/verify",
+        "flow/verify/cosim/waves",
+    },
     "flow/verify/cosim/bench": {"flow/run", "flow/verify/cosim"},
     "flow/explore": {
         "flow/run",

@@ -12,6 +12,7 @@ from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import image, plan, registers
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.presets import Preset
 
 VERILOG, IMAGES, MANIFEST = "xnoreplay.v", "memories", "manifest.json"
@@ -61,7 +62,7 @@ def host_map(compiled: plan.Plan) -> dict:
     """
     return {
         "registers": {r.name: int(r) for r in registers.Register},
-        "commands": {c.name: int(c) for c in registers.Command},
+        "commands": {c.name: int(c) for c in Command},
         "windows": [
             {
                 "name": w.memory.name,

@@ -150,12 +150,14 @@ def generate(request: Request) -> None:
 @step_command
 def cosim(
     request: Request,
-    replay: Annotated[
+    again: Annotated[
         Path | None,
         typer.Option(
+            "--again",
             "--replay",
             metavar="FOLDER",
-            help="See a recorded difference again. Its Verilog is run as a program: see --trust.",
+            help="See a recorded difference again; --replay is the option's former name. The folder's Verilog is "
+            "run as a program: see --trust.",
         ),
     ] = None,
     waves: Annotated[
@@ -173,13 +175,13 @@ def cosim(
     rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
     """  # noqa: DOC501  the text is the command's help
     settings = request.settings
-    if replay is not None:
+    if again is not None:
         trust = bool(settings["trust"])
         if request != Request(settings=dict.fromkeys(settings) | {"trust": settings["trust"]}):
             raise XnoreplayError(
-                "--replay must be alone or with --waves and --trust: all else is in the recorded folder"
+                "--again must be alone or with --waves and --trust: all else is in the recorded folder"
             )
-        _repeat_difference(replay, waves, trust)
+        _repeat_difference(again, waves, trust)
         return
     find_data(request.data)
     if settings["verilog"] is not None:
@@ -226,7 +228,7 @@ def _repeat_difference(folder: Path, waves: str | None, trust: bool) -> None:
         window.parse(waves)
         tools.require(["waves"])
     with locks.interruptible():
-        result = cosimulation.replay(folder, default(), window=waves, trust=trust)
+        result = cosimulation.repeat(folder, default(), window=waves, trust=trust)
     typer.echo(f"no difference in {result['cycles']:,} cycles")
 
 

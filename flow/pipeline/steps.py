@@ -56,12 +56,13 @@ def _cil(context: Context) -> dict:
 
 
 def _simulate(context: Context) -> dict:
-    from xnoreplay.flow.verify import simulate, simulate_large
+    from xnoreplay.flow.verify.simulate import simulate_sessions
+    from xnoreplay.flow.verify.simulate_large import simulate_session
 
     preset = _preset(context)
-    compiled = plan.compile(preset.network, preset.target)
-    step = simulate_large if compiled.is_large(preset.scenario.base) else simulate
-    return step.run(preset, _bundle(context), context.out, context.progress)
+    large = plan.compile(preset.network, preset.target).is_large(preset.scenario.base)
+    simulate = simulate_session if large else simulate_sessions
+    return simulate(preset, _bundle(context), context.out, context.progress)
 
 
 def _generate(context: Context) -> dict:
@@ -78,7 +79,7 @@ def _cosim(context: Context) -> dict:
     preset, bundle, env = _preset(context), _bundle(context), verilator_env()
     simulator, folder = context.config["simulator"], context.inputs["generate"]
     source = Path(context.config["verilog"] or folder)
-    result = cosim.run(
+    result = cosim.cosimulate(
         preset,
         bundle,
         source,

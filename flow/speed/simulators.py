@@ -20,6 +20,7 @@ from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure, unknown
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -187,7 +188,7 @@ def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
         )
         setup, built = shared.setup(name)
         build = tools.children() - before
-        outcome = session.run(setup, script, work / "run", f"cocotb, {name}", common.progress)
+        outcome = session.compare(setup, script, work / "run", f"cocotb, {name}", common.progress)
     if outcome.differences:
         raise CheckFailure(f"the Verilog must equal the simulator, but: {outcome.differences[0]}")
     title = {"verilator": "Verilator with cocotb", "icarus": "Icarus with cocotb"}[name]
@@ -201,7 +202,6 @@ def amaranth(common: Common) -> Figure:
     from amaranth.sim import Simulator
 
     from xnoreplay.hw.top import Chip
-    from xnoreplay.spec.registers import Command
 
     chip = Chip(common.plan)
     pixels = common.images[0].reshape(-1, common.images.shape[-1])

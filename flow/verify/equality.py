@@ -14,7 +14,7 @@ SIMULATORS = ("verilator", "icarus")
 
 
 def comparisons(results: dict[str, dict]) -> list[dict]:
-    """Rows: ``step``, ``what``, ``equal``, and how many of each of `AMOUNTS` were compared."""
+    """What was compared, a row each: ``step``, ``what``, ``equal``, and how many of each of `AMOUNTS`."""
     rows = []
     if golden := results.get("export", {}).get("golden"):
         rows.append(
@@ -40,7 +40,7 @@ def comparisons(results: dict[str, dict]) -> list[dict]:
 
 
 def speeds(results: dict[str, dict]) -> dict[str, float]:
-    """Modelled cycles a second, by what simulated them."""
+    """Modelled cycles a second, by the name of what simulated them."""
     simulated = results.get("simulate", {}).get("speed", {})
     named = {f"simulator, {mode} mode": rate for mode, rate in simulated.items()}
     for name in SIMULATORS:

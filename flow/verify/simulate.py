@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run import processes
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.flow.verify import utilisation
+from xnoreplay.flow.verify import scenario, utilisation
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import reference, trace
 from xnoreplay.spec.bundle import Bundle
@@ -37,41 +37,31 @@ class Command:
     image: np.ndarray | None = None
     argument: int | None = None
 
-    def run(self, chip):
-        """Run it on a simulator or on the reference's chip; returns what the verb returns."""
+    def carry_out(self, chip):
+        """Carry out the command on a simulator or on the reference's chip; returns what the verb returns."""
         arguments = [a for a in (self.image, self.argument) if a is not None]
         return getattr(chip, self.verb)(*arguments)
 
 
-def script(preset: Preset, plan: Plan, dataset: data.Dataset) -> list[list[Command]]:
-    """Commands of power-on and of each session, in the library's order of samples."""
-    scenario = preset.scenario
-    train_class = scenario.chip_classes(dataset.train_labels)
-    arrived = [dataset.train_images[train_class == c] for c in range(scenario.classes)]
+def script(preset: Preset, plan: Plan, dataset: registry.Dataset) -> list[list[Command]]:
+    """Commands of power-on and of each session, with samples in the data set's order."""
+    planned, images = preset.scenario, dataset.images
     probes = [Command("infer", image) for image in dataset.test_images[:TEST_IMAGES]]
-    quota = plan.replay.capacity // scenario.base
-    sessions = [
-        [
-            Command("arrive", argument=scenario.base),
-            *(
-                Command("insert", image, c)
-                for c in range(scenario.base)
-                for image in arrived[c][: quota + 1]
-            ),
-            *probes,
-        ]
-    ]
-    for task in range(1, scenario.tasks + 1):
+    first = scenario.power_on(planned, dataset, plan.replay.capacity)
+    inserted = [Command("insert", images[s.index], s.label) for s in first]
+    sessions = [[Command("arrive", argument=planned.base), *inserted, *probes]]
+    for task in range(1, planned.tasks + 1):
         verb = "stage" if plan.replay.staging else "insert"
-        entry = [] if plan.replay.staging else [Command("arrive", argument=scenario.seen(task))]
-        samples = [Command(verb, i, c) for c in scenario.task_classes(task) for i in arrived[c]]
+        entry = [] if plan.replay.staging else [Command("arrive", argument=planned.seen(task))]
+        new = scenario.session(planned, dataset, task)
+        samples = [Command(verb, images[s.index], s.label) for s in new]
         sessions.append([*entry, *samples, Command("retrain"), Command("rebalance"), *probes])
     return sessions
 
 
 @dataclass
 class Tally:
-    """What was compared, and what was spent."""
+    """How much a comparison compared, by kind, and the cycles that it spent."""
 
     commands: int = 0
     memory_bits: int = 0
@@ -83,6 +73,7 @@ class Tally:
     phase_cycles: Counter = field(default_factory=Counter)
 
     def as_dict(self, what: str, cycles: int) -> dict:
+        """A row of the report: `what` was compared over how many cycles, and how much of each kind."""
         return {
             "what": what,
             "images": self.images,
@@ -98,7 +89,7 @@ class Tally:
 
 
 def must_equal(what: str, expected, got) -> None:
-    """CheckFailure that names what differs; exact equality."""
+    """Raise CheckFailure that names what differs, unless two values are exactly equal."""
     if isinstance(expected, np.ndarray):
         if (expected == got).all():
             return
@@ -109,7 +100,7 @@ def must_equal(what: str, expected, got) -> None:
 
 
 def compare_modes(fast, step, first, second, where: str, tally: Tally) -> None:
-    """Both modes after the same command."""
+    """Compare what both modes show after the same command: phases, events, registers and counters."""
     must_equal(f"{where}: phase boundaries", first.phases, second.phases)
     must_equal(f"{where}: events", first.events, second.events)
     must_equal(f"{where}: registers", fast.state, step.state)
@@ -123,7 +114,7 @@ def compare_modes(fast, step, first, second, where: str, tally: Tally) -> None:
 
 
 def compare_memories(fast, step, where: str, tally: Tally) -> None:
-    """Every bit of every memory."""
+    """Compare every bit of every memory of two simulators."""
     other = step.memories()
     for name, bits in fast.memories().items():
         must_equal(f"{where}: memory {name}", bits, other[name])
@@ -131,7 +122,7 @@ def compare_memories(fast, step, where: str, tally: Tally) -> None:
 
 
 def compare_reference(chip: reference.Chip, fast, plan: Plan, where: str, tally: Tally) -> None:
-    """Proxies, replay memory and registers of the reference."""
+    """Compare proxies, replay memory and registers of a simulator with those of the reference."""
     from xnoreplay.spec.image import cls_top, vector_words
 
     must_equal(f"{where}: cls.top", cls_top(plan, chip.classifier), fast.memories()["cls.top"])
@@ -150,8 +141,8 @@ def compare_reference(chip: reference.Chip, fast, plan: Plan, where: str, tally:
     must_equal(f"{where}: replay latents", words, stored)
 
 
-def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
-    """Run the script and write the trace of one image.
+def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+    """Run the script of a preset in both modes and in the reference, compare, and write the trace of one image.
 
     Returns
     -------
@@ -163,7 +154,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
-    dataset = data.of_preset(preset)
+    dataset = registry.of_preset(preset)
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
     chip = reference.Chip(bundle, preset.target)
     sessions = script(preset, plan, dataset)
@@ -179,8 +170,8 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
                 where = f"session {number}, {command.verb}"
                 before = fast.counters
                 fast.ledger.clear()
-                first, second = command.run(fast), command.run(step)
-                third = command.run(chip)
+                first, second = command.carry_out(fast), command.carry_out(step)
+                third = command.carry_out(chip)
                 compare_modes(fast, step, first, second, where, tally)
                 tally.commands += 1
                 tally.images += command.image is not None
@@ -229,7 +220,7 @@ def compile_kernels(
     commands = [first[verb] for verb in VERBS if verb in first]
     spawn = multiprocessing.get_context("spawn")
     workers = [
-        spawn.Process(target=run_once, args=(plan, bundle, mode, commands), daemon=True)
+        spawn.Process(target=carry_out_alone, args=(plan, bundle, mode, commands), daemon=True)
         for mode in ("fast", "step")
     ]
     with progress.task("compile the simulator's kernels") as task:
@@ -247,15 +238,15 @@ def compile_kernels(
                     worker.join()
 
 
-def run_once(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> None:
-    """Run commands on a chip of its own; what a process of `compile_kernels` does."""
+def carry_out_alone(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> None:
+    """Carry out commands on a new chip: what each process of `compile_kernels` does."""
     from xnoreplay.sim.run import Simulator
 
     processes.die_with_parent()
 
     chip = Simulator(plan, bundle, mode)
     for command in commands:
-        command.run(chip)
+        command.carry_out(chip)
 
 
 def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:
@@ -269,7 +260,7 @@ def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:
 def one_inference(
     plan: Plan, bundle: Bundle, preset: Preset, image: np.ndarray, out: Path
 ) -> tuple[dict, dict]:
-    """Counters and phases of one image among all classes, held to the closed form; its trace.
+    """Counters and phases of one image among all classes, held to the closed form; writes its trace.
 
     Also how busy the array is; see `utilisation`.
     """
@@ -300,7 +291,7 @@ def speed(
     images: np.ndarray,
     counts: dict[str, int] = SPEED_IMAGES,
 ) -> dict[str, float]:
-    """Modelled cycles/s of both modes on inference, one thread, processor time."""
+    """Modelled cycles a second of both modes on inference, in one thread, by processor time."""
     from xnoreplay.sim.run import Simulator
 
     figures = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import registry as data
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.verify import simulate, utilisation
 from xnoreplay.spec import plan as plans
@@ -24,12 +24,12 @@ REFERENCE_IMAGES = 1
 SPEED_IMAGES = {"step": 10, "fast": 100}
 
 
-def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
-    """Simulate one session; returns what `simulate.run` does."""
+def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+    """Simulate one session of a large network and compare; returns what `simulate.simulate_sessions` does."""
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
-    dataset = data.of_preset(preset)
+    dataset = registry.of_preset(preset)
     labels = preset.scenario.chip_classes(dataset.labels)
     seen, old, new = chosen(preset, plan, np.where(dataset.is_test, -1, labels))
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
@@ -52,7 +52,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
         for command in commands:
             before = fast.counters
             fast.ledger.clear()
-            first, second = command.run(fast), command.run(step)
+            first, second = command.carry_out(fast), command.carry_out(step)
             simulate.compare_modes(fast, step, first, second, command.verb, tally)
             tally.commands += 1
             tally.images += command.image is not None
@@ -88,7 +88,7 @@ def run(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
 
 
 def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Classes seen, and samples by index: remembered of the base, new of the first task.
+    """Samples of one session: classes seen, and indices of those remembered of the base and of those new in the first task.
 
     labels : (n,) chip classes, -1 of samples that are not for training
     """

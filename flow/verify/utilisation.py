@@ -6,17 +6,25 @@ Table = dict[str, dict[str, int]]
 
 
 def of_image(plan: Plan, phases: Table) -> Table:
-    """Phase -> cycles and beats of one inference, and of its convolutions together."""
+    """Cycles and beats of one inference, by phase, with those of all convolutions together."""
     return _table(phases, {"convolutions": [op.name for op in plan.convolutions]})
 
 
 def of_session(phases: Table) -> Table:
-    """Phase -> cycles and beats of one retraining, and of all of it."""
+    """Cycles and beats of one retraining, by phase, with those of all phases together."""
     return _table(phases, {"all": list(phases)})
 
 
 def _table(phases: Table, sums: dict[str, list[str]]) -> Table:
-    """phases : counters by phase, of `sim.common.phase_counters`; sums : phases that a further row adds."""
+    """A row of cycles and beats for each phase, and for each sum of phases.
+
+    Parameters
+    ----------
+    phases : dict
+        Counters by phase, of `sim.common.phase_counters`.
+    sums : dict of str to list of str
+        Phases that a further row adds, by the row's title.
+    """
     table = {
         name: {"cycles": counted["cycles"], "beats": counted["array.beats"]}
         for name, counted in phases.items()
@@ -27,5 +35,5 @@ def _table(phases: Table, sums: dict[str, list[str]]) -> Table:
 
 
 def share(row: dict[str, int]) -> float:
-    """Busy cycles of all."""
+    """Share of a row's cycles in which the array was busy: beats over cycles."""
     return row["beats"] / row["cycles"] if row["cycles"] else 0.0

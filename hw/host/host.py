@@ -1,5 +1,8 @@
 """The host's side of the chip: control registers, counters and windows on the memories."""
 
+from functools import reduce
+from operator import and_
+
 from amaranth.hdl import Const, Module, Mux, Signal, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -7,14 +10,13 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.host import axi
 from xnoreplay.hw.parts.ports import HostPort
 from xnoreplay.spec import registers
+from xnoreplay.spec.commands import Command, Operand
 from xnoreplay.spec.memories import Memory, identifier
 from xnoreplay.spec.registers import (
     COUNTER_BITS,
     READ_ONLY,
-    STALE_COMMANDS,
     STALES,
     WINDOW_SHIFT,
-    Command,
     Register,
     Response,
     Status,
@@ -38,12 +40,11 @@ class Host(wiring.Component):
       halves are two reads, and belong together while the chip is idle. A write of ABORT strobes
       ``abort``; while idle it does nothing.
     - SLVERR also answers a write of a read-only register or memory, a value that `writable` does not
-      name, an unknown command, a label that is no class (to insert: of those seen), an arrival of more
-      classes than there are or of fewer than were seen, and a retraining before there is a class.
-      DECERR answers addresses that are not mapped.
+      name, an unknown command, and a command of which a rule of `spec.commands` does not hold. DECERR answers
+      addresses that are not mapped.
     - A write to what `spec.registers.STALES` names sets `stale`, and so does the start of RESTORE;
       a cycle of `restored` clears it.
-      While it is set, commands but `spec.registers.STALE_COMMANDS` get SLVERR.
+      While it is set, commands that are ``counted`` in `spec.commands` get SLVERR.
 
     Parameters
     ----------
@@ -221,21 +222,18 @@ class Host(wiring.Component):
     def _command(self, m: Module, slave, occupied) -> None:
         """Start a command where its argument is legal and the chip idle; answer SLVERR otherwise."""
         number, argument = slave.data[:8], slave.data[16:]
+        values = {
+            Operand.ARGUMENT: argument,
+            Operand.SEEN: self.seen,
+            Operand.CLASSES: self.classes,
+        }
         valid = Signal()
         with m.Switch(number):
             for command in Command:
                 with m.Case(command.value):
-                    if command is Command.STAGE:
-                        m.d.comb += valid.eq(argument < self.classes)
-                    elif command is Command.INSERT:
-                        m.d.comb += valid.eq(argument < self.seen)
-                    elif command is Command.ARRIVE:
-                        m.d.comb += valid.eq((argument >= self.seen) & (argument <= self.classes))
-                    elif command is Command.RETRAIN:
-                        m.d.comb += valid.eq(self.seen != 0)
-                    else:
-                        m.d.comb += valid.eq(1)
-                    if command not in STALE_COMMANDS:
+                    holding = [rule.holds(values) for rule in command.rules]
+                    m.d.comb += valid.eq(reduce(and_, holding) if holding else 1)
+                    if command.counted:
                         with m.If(self.stale):
                             m.d.comb += valid.eq(0)
         m.d.comb += slave.response.eq(Response.OKAY)

@@ -204,6 +204,15 @@ class State:
             **{f"counters.{k}": v for k, v in self.counters._asdict().items()},
         }
 
+    def copied(self) -> dict[str, np.ndarray]:
+        """A copy of every memory, register and counter, by name, in the form in which `State` keeps them."""
+        return {name: array.copy() for name, array in self._plain().items()}
+
+    def put(self, copied: dict[str, np.ndarray]) -> None:
+        """Take over what `copied` of a state of the same plan returned."""
+        for name, array in self._plain().items():
+            array[...] = copied[name]
+
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
         with whole.whole_file(Path(path)) as part, part.open("wb") as f:
@@ -225,8 +234,7 @@ class State:
                     f"state {path}: {name} must be {array.dtype} of shape {array.shape}, not "
                     f"{tree[name].dtype} of shape {tree[name].shape}"
                 )
-        for name, array in plain.items():
-            array[...] = tree[name]
+        self.put(tree)
 
 
 def _identity(plan: Plan) -> str:

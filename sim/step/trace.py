@@ -68,6 +68,11 @@ def record(t, p, now):
 
 def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
     """The text of a recording whose first cycle is number `first`."""
+    return [trace.line(*cycle) for cycle in cycles(t, geometry, first, phase)]
+
+
+def cycles(t: Trace, geometry, first: int, phase: str) -> list[trace.Cycle]:
+    """The cycles of a recording whose first one is number `first`, for programs."""
     shown = [(int(m), m.declaration.name) for m in Mem if m.declaration.traced]
     names = dict(shown)
     out = []
@@ -86,7 +91,7 @@ def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
         word = _join(t.x[n], geometry.channels, geometry.units)
         x = trace.Stream(word, slot, taps, (1 << lanes) - 1) if valid else None
         sums = tuple(t.acc[n, : t.sums[n]].tolist()) if t.sums[n] else None
-        out.append(trace.line(first + n, phase, reads, writes, x, sums))
+        out.append(trace.Cycle(first + n, phase, reads, writes, x, sums))
     return out
 
 

@@ -176,8 +176,8 @@ def test_saif_without_the_design():
 
 
 def test_activity_of_a_lane_is_the_simulators():
-    lines, beats = activity.traced(TINY, None)
-    played = activity.lane_activity(PLAN, lines)
+    cycles, beats = activity.traced(TINY, None)
+    played = activity.lane_activity(PLAN, cycles)
     assert sum(i["valid"] for i in played.inputs) == beats["xnor"] + beats["and"]
     assert beats["and"] > 0
     assert sum("acc" in o for o in played.outputs) > 100

@@ -395,24 +395,26 @@ def test_dials_prints_a_table(capsys, monkeypatch):
     assert [line.split("|")[1].strip() for line in out.splitlines()[2:]] == ["float Adam", "epochs"]
 
 
-def test_a_replay_that_is_none(capsys, tmp_path):
-    sentence = mistake(capsys, "cosim", "--replay", tmp_path)
+@pytest.mark.parametrize("option", ["--again", "--replay"])
+def test_a_record_that_is_none(capsys, tmp_path, option):
+    """By the option's name, and by its former one."""
+    sentence = mistake(capsys, "cosim", option, tmp_path)
     assert "must be a folder that cosim recorded" in sentence
 
 
-def test_a_replay_with_a_window_that_is_none(capsys, tmp_path):
-    sentence = mistake(capsys, "cosim", "--replay", tmp_path, "--waves", "")
+def test_a_record_with_a_window_that_is_none(capsys, tmp_path):
+    sentence = mistake(capsys, "cosim", "--again", tmp_path, "--waves", "")
     assert "--waves must be" in sentence
 
 
 @pytest.mark.parametrize(
     "option", [["--verilog", "fixed.v"], ["--preset", "tiny"], ["--images", "0"], ["--netlist"]]
 )
-def test_a_replay_is_alone(capsys, tmp_path, option):
-    sentence = mistake(capsys, "cosim", "--replay", tmp_path, *option)
+def test_a_record_is_alone(capsys, tmp_path, option):
+    sentence = mistake(capsys, "cosim", "--again", tmp_path, *option)
     assert (
         sentence
-        == "--replay must be alone or with --waves and --trust: all else is in the recorded folder"
+        == "--again must be alone or with --waves and --trust: all else is in the recorded folder"
     )
 
 

@@ -13,29 +13,32 @@ from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify import cosim
+from xnoreplay.flow.verify import cosim, scenario
 from xnoreplay.flow.verify.cosim import (
+    again,
     bare,
-    building,
     chip,
     faults,
+    kinds,
     netlist,
-    replays,
     resets,
     script,
     session,
     short,
     whole,
 )
-from xnoreplay.flow.verify.cosim.compare import Comparison, Model, rows_text
+from xnoreplay.flow.verify.cosim.compare import Comparison
+from xnoreplay.flow.verify.cosim.model import Model
+from xnoreplay.flow.verify.cosim.rows import rows_text
 from xnoreplay.flow.verify.cosim.script import Script, Step
 from xnoreplay.hw import verilog
 from xnoreplay.hw.learning import planes
 from xnoreplay.hw.parts import lfsr
 from xnoreplay.spec import bundle, image, plan, presets
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
 from xnoreplay.spec.network import Conv
-from xnoreplay.spec.registers import Command, counters
+from xnoreplay.spec.registers import counters
 
 pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
@@ -62,7 +65,7 @@ def observations(steps, changed=unchanged):
     """What a chip equal to the simulator would report, changed by a test."""
     model = Model(PLAN, BUNDLE, Script(steps, samples(20).images))
     for index, command in enumerate(steps):
-        seen = copy.deepcopy(model.run(command))
+        seen = copy.deepcopy(model.carry_out(command))
         seen |= {"index": index, "finished": True}
         if command.bus:
             seen["bus"] = {k: copy.deepcopy(seen[k]) for k in ("registers", "counters")}
@@ -184,7 +187,11 @@ def test_the_whole_script_asks_for_all_that_is_promised():
     assert set(range(300)) <= {s.image for s in infers}
     assert any(s.gaps for s in infers)
     # What follows the first of these is not the data set's any more.
-    first = next(n for n, s in enumerate(steps) if s.command in ("write", *resets.STEPS))
+    first = next(
+        n
+        for n, s in enumerate(steps)
+        if s.command in ("write", resets.RESET, resets.POWER, resets.HOST)
+    )
     every = [s for s in steps[:first] if not s.abort]
     # One after all aborts, and one that empties the staging memory for what is written.
     assert sum(s.command == "rebalance" for s in every) == TINY.scenario.tasks + 2
@@ -193,7 +200,7 @@ def test_the_whole_script_asks_for_all_that_is_promised():
     assert {s.command for s in steps if s.trace} == commands
     assert {s.command for s in steps if s.abort} == commands
     assert {s.command for s in steps if s.reset} == commands
-    assert {s.command for s in steps} == set(script.COMMANDS)
+    assert {s.command for s in steps} == set(kinds.names())
 
 
 def test_steps_survive_being_written():
@@ -203,7 +210,7 @@ def test_steps_survive_being_written():
 
 def test_a_folder_without_a_replay(tmp_path):
     with pytest.raises(SpecError, match="must be a folder that cosim recorded"):
-        cosim.replay(tmp_path, Silent())
+        cosim.repeat(tmp_path, Silent())
 
 
 # -------------------------------------------------------------------- with Verilator
@@ -223,7 +230,7 @@ def compare(folder: Path, text: str, images: int = 2, preset=TINY, weights=BUNDL
     (folder / chip.VERILOG).write_text(text, encoding="utf-8")
     out = folder / "out"
     out.mkdir()
-    return cosim.run(
+    return cosim.cosimulate(
         preset,
         weights,
         folder,
@@ -407,11 +414,11 @@ def test_a_fault_is_found_where_it_acts(tmp_path, text, fault, phase, signal):
     pairs = zip(lines["expected"], lines["verilog"], strict=False)
     differing = next(want for want, have in pairs if want != have)
     assert differing.split()[:2] == [str(found["cycle"]), phase]
-    assert evidence["replay"] == f"xnoreplay cosim --replay {out / replays.REPLAYED}"
+    assert evidence["replay"] == f"xnoreplay cosim --again {out / again.RECORD}"
     assert evidence["replay"] in message
     if not fault.startswith("plan"):
         with pytest.raises(CheckFailure, match=re.escape(message.split("but: ")[1].split(";")[0])):
-            cosim.replay(out / replays.REPLAYED, Silent())
+            cosim.repeat(out / again.RECORD, Silent())
 
 
 @needs_verilator
@@ -473,7 +480,7 @@ def test_a_second_simulator_agrees(tmp_path, text):
     env = tools.verilator_env()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(short, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
-        result = cosim.run(
+        result = cosim.cosimulate(
             TINY,
             BUNDLE,
             tmp_path,
@@ -490,7 +497,7 @@ def test_a_second_simulator_agrees(tmp_path, text):
 def short_steps(preset, compiled, dataset):
     """An insertion and an inference, untraced: Icarus takes its time."""
     look = script.memories(compiled)
-    label = int(building.pieces(preset.scenario, dataset)[0][0])
+    label = int(scenario.by_class(preset.scenario, dataset)[0][0])
     return (
         Step("arrive", preset.scenario.base),
         Step("insert", 0, label, memories=look),

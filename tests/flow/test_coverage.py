@@ -15,21 +15,22 @@ from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify.cosim import coverage, edges, session, step
+from xnoreplay.flow.verify.cosim import coverage, edges, kinds, session, step
 from xnoreplay.flow.verify.cosim.chip import DesignUnderTest
-from xnoreplay.flow.verify.cosim.compare import Model
 from xnoreplay.flow.verify.cosim.counting import Counting
 from xnoreplay.flow.verify.cosim.coverage import POINTS, Coverage
 from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.model import Model
 from xnoreplay.flow.verify.cosim.script import BUS, Script, Step, write
 from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import Command, counters
+from xnoreplay.spec.registers import counters
 from xnoreplay.spec.scenario import ScenarioSpec
 
 TINY = presets.load("tiny")
@@ -54,7 +55,7 @@ def reached(compiled: Plan, weights: Bundle, script: Script) -> Coverage:
     """What a script reaches, by the model alone."""
     model = Model(compiled, weights, replace(script, steps=plain(script)))
     for one in model.script.steps:
-        model.run(one, model.cycles + one.abort + BUS)
+        model.carry_out(one, model.cycles + one.abort + BUS)
     return model.coverage
 
 
@@ -229,8 +230,8 @@ def test_cycles_go_on_where_counters_are_moved():
     )
     moved = Model(PLAN, BUNDLE, Script(steps, samples(TINY, 1).images))
     still = Model(PLAN, BUNDLE, Script(steps[::2], moved.script.images))
-    ran = [moved.run(one) for one in steps]
-    same = [still.run(one) for one in steps[::2]]
+    ran = [moved.carry_out(one) for one in steps]
+    same = [still.carry_out(one) for one in steps[::2]]
     for key in ("phases", "cycles", "trace"):
         assert ran[2][key] == same[1][key]
     assert ran[1]["counters"] == [(1 << 48) - 1] * len(counters(PLAN.memories))
@@ -245,7 +246,7 @@ def test_written_rows_survive_being_stored():
     assert again == one
     assert (again.bits(PLAN) == bits).all()
     chip = Simulator(PLAN, BUNDLE)
-    again.carry_out(chip, np.empty(0))
+    kinds.carry_out(again, chip, np.empty(0))
     assert (chip.memories()["cls.low"] == bits).all()
 
 
@@ -349,7 +350,7 @@ def planted(compiled, tmp_path_factory):  # noqa: ARG001  (a cache to compile in
 
 def differences(setup, script: Script, folder: Path, number: int) -> list:
     (folder / PLANTED).write_text(f"{number:x}\n", encoding="utf-8")
-    return session.run(setup, script, folder, "planted", Silent()).differences
+    return session.compare(setup, script, folder, "planted", Silent()).differences
 
 
 def test_without_a_fault_the_edited_text_is_equal(planted, whole, tmp_path):

@@ -12,6 +12,7 @@ from xnoreplay.flow import cli, reference
 from xnoreplay.flow.verify.cosim import coverage
 from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
@@ -95,7 +96,7 @@ def test_all_that_a_host_addresses_is_on_its_page(name):
     for register in registers.writable(memories):
         row = next(r for r in page["Registers"].splitlines() if f"`{register.name}` |" in r)
         assert "| read, write while idle |" in row
-    for command in registers.Command:
+    for command in Command:
         assert f"| {int(command)} | `{command.name}` |" in page["Commands"]
     for bit in registers.Status:
         assert f"| {int(bit)} | `{bit.name}` |" in page["Bits of STATUS"]

@@ -16,6 +16,7 @@ from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import image, plan, presets, registers
+from xnoreplay.spec.commands import Command
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
@@ -112,7 +113,7 @@ def test_the_manifest_has_the_map_of_the_host(tmp_path):
     assert manifest["registers"]["COUNTERS"] == 0x400
     assert set(manifest["registers"]) == {r.name for r in registers.Register}
     assert manifest["commands"]["INFER"] == 1
-    assert set(manifest["commands"]) == {c.name for c in registers.Command}
+    assert set(manifest["commands"]) == {c.name for c in Command}
     assert manifest["counters"] == list(registers.counters(PLAN.memories))
     windows = registers.windows(PLAN.memories)
     assert [w["name"] for w in manifest["windows"]] == [w.memory.name for w in windows]

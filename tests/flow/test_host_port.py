@@ -12,13 +12,22 @@ from tests.flow.test_cosim import samples
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
-from xnoreplay.flow.verify.cosim import building, chip, protocol, replays, script, session, step
+from xnoreplay.flow.verify.cosim import (
+    again,
+    building,
+    chip,
+    port_points,
+    port_rules,
+    script,
+    session,
+    step,
+)
 from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets, registers
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure
-from xnoreplay.spec.registers import Command
 
 pytestmark = pytest.mark.usefixtures("compiled")
 TINY = presets.load("tiny")
@@ -54,7 +63,7 @@ def compare(folder, text, monkeypatch, kind="first"):
     (folder / chip.VERILOG).write_text(text, encoding="utf-8")
     (folder / "out").mkdir()
     monkeypatch.setattr(step, "script_of", lambda p, _b, d, *_: stages(kind)(p, PLAN, d))
-    return cosim.run(
+    return cosim.cosimulate(
         TINY,
         BUNDLE,
         folder,
@@ -73,7 +82,7 @@ def first_difference(folder, text):
     with chip.opened(TINY, BUNDLE, source, Silent(), optimise="-O0") as design:
         setup, _ = design.setup(QUICK)
         steps = stages("first")(TINY, PLAN, samples(1))
-        outcome = session.run(setup, steps, folder / "run", "the first stage", Silent())
+        outcome = session.compare(setup, steps, folder / "run", "the first stage", Silent())
     return outcome.differences[0] if outcome.differences else None
 
 
@@ -156,10 +165,10 @@ def test_a_difference_at_the_port_shows_again(tmp_path, monkeypatch, text):
     message, evidence = failure.value.args
     found = evidence["difference"]
     assert (found["signal"], found["expected"]) == ("BVALID", "held until BREADY")
-    assert evidence["replay"] == f"xnoreplay cosim --replay {tmp_path / 'out' / replays.REPLAYED}"
-    again = re.escape(message.split("but: ")[1].split(";")[0])
-    with pytest.raises(CheckFailure, match=again):
-        cosim.replay(tmp_path / "out" / replays.REPLAYED, Silent())
+    assert evidence["replay"] == f"xnoreplay cosim --again {tmp_path / 'out' / again.RECORD}"
+    same = re.escape(message.split("but: ")[1].split(";")[0])
+    with pytest.raises(CheckFailure, match=same):
+        cosim.repeat(tmp_path / "out" / again.RECORD, Silent())
 
 
 SOURCES = {
@@ -228,7 +237,7 @@ def test_a_long_restore_is_waited_for(tmp_path, monkeypatch):
     (tmp_path / chip.VERILOG).write_text(verilog.generate(compiled), encoding="utf-8")
     (tmp_path / "out").mkdir()
     monkeypatch.setattr(step, "script_of", lambda p, _b, d, *_: stages("first")(p, compiled, d))
-    result = cosim.run(
+    result = cosim.cosimulate(
         large,
         BUNDLE,
         tmp_path,
@@ -254,11 +263,11 @@ def test_a_run_that_did_not_try_all_fails(tmp_path, monkeypatch):
 
 def test_too_little_is_said():
     """Every required count is one that a missing transfer leaves at 0."""
-    wanted = protocol.required(PLAN, (Stage(1, infers=True, commands=True),))
+    wanted = port_points.required(PLAN, (Stage(1, infers=True, commands=True),))
     reached = Counter(wanted)
-    assert protocol.missing(PLAN, (Stage(1, infers=True, commands=True),), reached) == []
+    assert port_points.missing(PLAN, (Stage(1, infers=True, commands=True),), reached) == []
     for name in wanted:
-        assert protocol.missing(
+        assert port_points.missing(
             PLAN, (Stage(1, infers=True, commands=True),), reached - Counter({name: 1})
         ) == [name]
     windows = {w.memory.name for w in registers.windows(PLAN.memories)}
@@ -268,12 +277,12 @@ def test_too_little_is_said():
 
 # ----------------------------------------------------------------- rules, without a simulator
 
-QUIET = dict.fromkeys(protocol.SIGNALS, 0) | {"bready": 1, "rready": 1}
+QUIET = dict.fromkeys(port_rules.SIGNALS, 0) | {"bready": 1, "rready": 1}
 
 
 def broken(*changes: dict):
     """The first broken rule of clocks that differ from `QUIET`."""
-    rules = protocol.Rules()
+    rules = port_rules.Rules()
     for change in changes:
         if found := rules.broken(QUIET | change):
             return found[0], found[1]
@@ -322,5 +331,5 @@ def test_a_chip_of_more_words_a_pixel_never_waits_while_it_is_ready():
     narrow = plan.compile(TINY.network, dataclasses.replace(TINY.target, lanes=1, channels=2))
     stages = (Stage(1, infers=True),)
     assert narrow.input.words == 2
-    assert "pause before T" not in protocol.required(narrow, stages)
-    assert "pause before T" in protocol.required(PLAN, stages)
+    assert "pause before T" not in port_points.required(narrow, stages)
+    assert "pause before T" in port_points.required(PLAN, stages)

@@ -8,7 +8,7 @@ import pytest
 
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
-from xnoreplay.flow.verify.cosim import recorded, replays
+from xnoreplay.flow.verify.cosim import again, recorded
 from xnoreplay.flow.verify.cosim import script as scripts
 from xnoreplay.flow.verify.cosim.chip import VERILOG, DesignUnderTest
 from xnoreplay.flow.verify.cosim.faults import Faults
@@ -40,7 +40,7 @@ def folder(tmp_path) -> Path:
     text = "module xnoreplay; endmodule\n"
     design = DesignUnderTest(TINY, BUNDLE, text, faults, {}, tmp_path, "-O2", Silent())
     setup = Setup(TINY, BUNDLE, "verilator", tmp_path, faults)
-    return replays.record(
+    return again.record(
         design, setup, Script(steps, images, contents=contents), Outcome(), tmp_path
     )
 
@@ -121,7 +121,7 @@ def test_any_other_value_is_refused(folder, path, value, message):
     (folder / recorded.RECORD).write_text(json.dumps(tree))
     with pytest.raises(SpecError) as refused:
         recorded.read(folder)
-    assert str(refused.value).startswith(f"replay {folder} must be a folder that cosim recorded: ")
+    assert str(refused.value).startswith(f"record {folder} must be a folder that cosim recorded: ")
     assert message in str(refused.value)
 
 
@@ -160,4 +160,4 @@ def test_images_must_be_of_the_preset(folder):
 def test_its_verilog_is_not_trusted(folder):
     (folder / VERILOG).write_text('module xnoreplay; initial $system("false"); endmodule\n')
     with pytest.raises(SpecError, match=r"line 1 has \$system; add --trust"):
-        cosim.replay(folder, Silent(), env={})
+        cosim.repeat(folder, Silent(), env={})

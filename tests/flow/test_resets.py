@@ -9,7 +9,7 @@ import pytest
 
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify.cosim import chip, reset_steps, script, session
+from xnoreplay.flow.verify.cosim import chip, kinds, reset_steps, script, session
 from xnoreplay.flow.verify.cosim import resets as steps_aside
 from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET
 from xnoreplay.flow.verify.cosim.script import BUS, Script, Step
@@ -65,7 +65,7 @@ def carry_out(
     (folder / chip.VERILOG).write_text(text, encoding="utf-8")
     with chip.opened(TINY, BUNDLE, folder, Silent(), optimise="-O0") as design:
         setup, _ = design.setup(simulator)
-        return session.run(setup, Script(tuple(steps), IMAGES), folder / "run", "", Silent())
+        return session.compare(setup, Script(tuple(steps), IMAGES), folder / "run", "", Silent())
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,7 @@ def test_a_power_cycle_at_every_command_boundary(tmp_path, text):
                 continue
             if step.abort:
                 each.abort(step.abort + BUS)
-            step.carry_out(each, IMAGES)
+            kinds.carry_out(step, each, IMAGES)
         assert outlasting(model) == outlasting(steady)
 
 
@@ -103,7 +103,7 @@ def test_resets_restores_and_refusals(tmp_path, text):
     model = Simulator(PLAN, BUNDLE)
     begin = [Step("arrive", LAST), Step("insert", 0, 0), Step("insert", 1, 1)]
     for step in begin:
-        step.carry_out(model, IMAGES)
+        kinds.carry_out(step, model, IMAGES)
     rng = np.random.default_rng(0)
     more = reset_steps.build(model, IMAGES, LAST, rng, WHOLE)
     outcome = carry_out([*begin, *more], tmp_path, text)

@@ -13,7 +13,7 @@ PLAN = plan.compile(TINY.network, TINY.target)
 @pytest.fixture(scope="module")
 def result(tmp_path_factory):
     given = bundle.random(TINY.network, 0)
-    return simulate_large.run(TINY, given, tmp_path_factory.mktemp("run"), Silent())
+    return simulate_large.simulate_session(TINY, given, tmp_path_factory.mktemp("run"), Silent())
 
 
 def test_all_images_of_a_session_are_counted(result):

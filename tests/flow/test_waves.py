@@ -12,10 +12,10 @@ from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.run import tools, verilate
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
-from xnoreplay.flow.verify.cosim import chip, replays, script, short, window
+from xnoreplay.flow.verify.cosim import again, chip, script, short, window
 from xnoreplay.flow.verify.cosim import waveforms as waves
 from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
-from xnoreplay.flow.verify.cosim.compare import Model
+from xnoreplay.flow.verify.cosim.model import Model
 from xnoreplay.flow.verify.cosim.waves import fst
 from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
@@ -77,7 +77,7 @@ def test_spans_are_those_of_the_model():
         SCRIPT.steps, window.spans(PLAN, BUNDLE, SCRIPT, Silent()), strict=True
     ):
         assert first == stop
-        stop = model.run(step, first + step.abort + script.BUS)["cycles"]
+        stop = model.carry_out(step, first + step.abort + script.BUS)["cycles"]
         assert past == stop
 
 
@@ -135,8 +135,8 @@ def expected(index: int) -> list[str]:
     """The stepping simulator's trace of one command of the script."""
     model = Model(PLAN, BUNDLE, replace(SCRIPT, steps=(replace(SCRIPT.steps[0], trace=True),)))
     for step in SCRIPT.steps[:index]:
-        model.run(replace(step, trace=False), model.fast.cycles + step.abort + script.BUS)
-    return model.run(replace(SCRIPT.steps[index], trace=True, windows=()))["trace"]
+        model.carry_out(replace(step, trace=False), model.fast.cycles + step.abort + script.BUS)
+    return model.carry_out(replace(SCRIPT.steps[index], trace=True, windows=()))["trace"]
 
 
 def traced(read: FstChip, stop: int) -> list[str]:
@@ -248,7 +248,7 @@ def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatc
     """The sentence's argument shows the cycle, and what the chip did in it."""
     monkeypatch.setattr(cosim.step, "script_of", lambda *_: SCRIPT)
     with pytest.raises(CheckFailure) as failure:
-        cosim.run(
+        cosim.cosimulate(
             TINY,
             BUNDLE,
             source,
@@ -262,8 +262,8 @@ def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatc
     cycle = evidence["difference"]["cycle"]
     asked = evidence["waves"]
     assert message.endswith(f"; for its waveform, add --waves {asked}")
-    folder = tmp_path / replays.REPLAYED
-    assert main(["cosim", "--replay", str(folder), "--waves", asked]) == 2
+    folder = tmp_path / again.RECORD
+    assert main(["cosim", "--again", str(folder), "--waves", asked]) == 2
     assert evidence["difference"]["signal"] in capsys.readouterr().err
     first, last = map(int, asked.split(":"))
     assert first <= cycle <= last

@@ -10,7 +10,7 @@ from xnoreplay.hw.learning.classifier import bank_row
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import image
 from xnoreplay.spec.bits import to_int
-from xnoreplay.spec.registers import Command
+from xnoreplay.spec.commands import Command
 
 
 @dataclass

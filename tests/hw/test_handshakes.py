@@ -9,7 +9,7 @@ from xnoreplay.hw.host import axi
 from xnoreplay.hw.host.axi import LiteSlave
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import plan, presets
-from xnoreplay.spec.registers import Command
+from xnoreplay.spec.commands import Command
 
 READIES = ("s_axil_awready", "s_axil_wready", "s_axil_arready")
 VALIDS = ("s_axil_bvalid", "s_axil_rvalid")

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from xnoreplay.hw.host.axi import Response
 from xnoreplay.hw.host.host import Host
 from xnoreplay.spec import plan, presets, registers
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.memories import Memory
-from xnoreplay.spec.registers import Command, Register
+from xnoreplay.spec.registers import Register
 
 SEEN, CLASSES = 3, 4
 
@@ -336,7 +337,7 @@ LABELS = (
     Memory("staging.label", "staging", 3, 2),
     Memory("replay.count", "tables", CLASSES, 3),
 )
-COMMANDS = {command: registers.arguments(command, SEEN, CLASSES).start for command in Command}
+COMMANDS = {command: command.arguments(SEEN, CLASSES).start for command in Command}
 
 
 @pytest.mark.parametrize("what", registers.STALES)
@@ -350,7 +351,7 @@ def test_commands_wait_for_a_restore_after_a_write_of(what):
     first, second = len(before) + 2, len(before) + 2 + len(asked)
     answers, _ = drive(LABELS, transfers, restored=(second - 1,))
     fine, waits = Response.OKAY, Response.SLVERR
-    free = [fine if c in registers.STALE_COMMANDS else waits for c in COMMANDS]
+    free = [fine if c in (Command.INFER, Command.RESTORE) else waits for c in COMMANDS]
     assert [r for r, _ in answers[: len(before)]] == [fine] * len(before)
     assert answers[first - 2 : first] == [(fine, None), (fine, 8)]
     assert [r for r, _ in answers[first:second]] == free

@@ -12,8 +12,9 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, reference, registers
 from xnoreplay.spec import snapshot as snapshots
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, XnoreplayError
-from xnoreplay.spec.registers import Command, Register, Response
+from xnoreplay.spec.registers import Register, Response
 from xnoreplay.spec.target import GENERATIVE
 
 TINY = presets.load("tiny")

@@ -15,6 +15,7 @@ from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.trace import Cycle
 
 LEARNING_CYCLES = 4000  # of a session's beginning
 UPDATE_ROWS = 60  # rows that the update unit is watched over
@@ -48,8 +49,8 @@ def lane_unit(plan: Plan) -> Unit:
     )
 
 
-def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, int]]:
-    """Trace lines of an inference and the beginning of a session, and lane 0's beats by mode."""
+def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[Cycle], dict[str, int]]:
+    """Cycles of an inference and of the beginning of a session, and lane 0's beats by mode."""
     from xnoreplay.sim.run import Simulator
     from xnoreplay.spec import bundle as bundles
 
@@ -61,59 +62,49 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[str], dict[str, 
         "step",
         trace=True,
     )
+    chip.trace_cycles()
     chip.arrive(preset.scenario.base)
     image = np.random.default_rng(0).integers(0, 256, preset.network.image_shape, dtype=np.uint8)
-    lines = list(chip.infer(image).trace)
+    cycles = list(chip.infer(image).trace)
     chip.remember(met.remembered, met.remembered_class)
     if plan.replay.staging:
         for latent, label in zip(met.arriving[:40], met.arriving_class[:40].tolist(), strict=True):
             chip.enter_latent(latent, label)
     chip.abort(LEARNING_CYCLES)
-    lines += chip.retrain().trace
+    cycles += chip.retrain().trace
     beats = {"xnor": 0, "and": 0}
-    for line in lines:
-        items = line.split()
-        x = next((i for i in items if i.startswith("x=")), None)
-        if x and int(x.split("/")[3], 16) & 1:
-            beats["and" if items[1] in CONJOIN else "xnor"] += 1
-    return lines, beats
+    for cycle in cycles:
+        if cycle.stream and cycle.stream.lanes & 1:
+            beats["and" if cycle.phase in CONJOIN else "xnor"] += 1
+    return cycles, beats
 
 
-def lane_activity(plan: Plan, lines: list[str]) -> Activity:
+def lane_activity(plan: Plan, cycles: list[Cycle]) -> Activity:
     """Lane 0's ports over traced cycles; its sums are held to the trace's."""
     slots = plan.slots
     held = {"x": 0}
     # What comes with an operand is there a cycle before the trace shows it in the stream register.
     control = {"valid": 0, "slot": 0, "taps": 0, "first": 0, "conjoin": 0}
     beside, inputs, pending = [], [], True
-    sums = [_sum_of(line) for line in lines]
-    for t, line in enumerate(lines):
-        items = line.split()
+    sums = [cycle.sums[0] if cycle.sums else None for cycle in cycles]
+    for t, cycle in enumerate(cycles):
         control = control | {"valid": 0}
         now: dict[str, int] = {}
-        for item in items[2:]:
-            if item.startswith("x="):
-                x, slot, taps, lanes = item[2:].split("/")
-                held = {"x": int(x, 16)}
-                control = {
-                    "valid": int(lanes, 16) & 1,
-                    "slot": int(slot),
-                    "taps": int(taps),
-                    "first": 0,
-                    "conjoin": int(items[1] in CONJOIN),
-                }
-                if control["valid"] and not control["conjoin"]:
-                    control["first"] = int(pending)
-                    pending = t + 3 < len(lines) and sums[t + 3] is not None
-            elif item.startswith("lane.file.w@"):
-                address, _, rest = item[len("lane.file.w@") :].partition("=")
-                value, mask = rest.split("/")
-                if int(address) < slots:
-                    now |= {
-                        "wen": int(mask, 16),
-                        "waddr": int(address) % slots,
-                        "wdata": int(value, 16),
-                    }
+        for write in cycle.writes.get("lane.file", ()):
+            if write.address < slots:
+                now |= {"wen": write.mask, "waddr": write.address % slots, "wdata": write.data}
+        if stream := cycle.stream:
+            held = {"x": stream.x}
+            control = {
+                "valid": stream.lanes & 1,
+                "slot": stream.slot,
+                "taps": stream.taps,
+                "first": 0,
+                "conjoin": int(cycle.phase in CONJOIN),
+            }
+            if control["valid"] and not control["conjoin"]:
+                control["first"] = int(pending)
+                pending = t + 3 < len(cycles) and sums[t + 3] is not None
         beside.append(control)
         inputs.append(now | held)
     activity = Activity()
@@ -122,12 +113,6 @@ def lane_activity(plan: Plan, lines: list[str]) -> Activity:
         shown = sums[t] if t > 2 and beside[t - 3]["valid"] else None
         activity.outputs.append({} if shown is None else {"acc": shown})
     return activity
-
-
-def _sum_of(line: str) -> int | None:
-    """The first lane's sum that a cycle shows."""
-    item = next((i for i in line.split() if i.startswith("acc=")), None)
-    return int(item[4:].split(",")[0]) if item else None
 
 
 def update_unit(plan: Plan) -> Unit:

@@ -37,8 +37,8 @@ def characterize(
     library, text = liberty.read(library_path), liberty.text_of(library_path)
     plan = plans.compile(preset.network, preset.target)
     with progress.task("activity: trace of the simulator"):
-        lines, beats = activity.traced(preset, bundle)
-        lane = activity.lane_activity(plan, lines)
+        cycles, beats = activity.traced(preset, bundle)
+        lane = activity.lane_activity(plan, cycles)
         update, segments = activity.update_activity(preset, bundle)
     jobs = {
         "lane": (activity.lane_unit(plan), lane),

@@ -1,7 +1,7 @@
 """Co-simulation: the Verilog beside the simulator, equal on every bit, counter and cycle."""
 
+from xnoreplay.flow.verify.cosim.again import repeat
 from xnoreplay.flow.verify.cosim.chip import optimisation, read_verilog
-from xnoreplay.flow.verify.cosim.replays import replay
-from xnoreplay.flow.verify.cosim.step import run
+from xnoreplay.flow.verify.cosim.step import cosimulate
 
-__all__ = ["optimisation", "read_verilog", "replay", "run"]
+__all__ = ["cosimulate", "optimisation", "read_verilog", "repeat"]

@@ -17,10 +17,11 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec import registers
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import Command, Register
+from xnoreplay.spec.registers import Register
 
 MAIN = Path(__file__).parent / "bare.cpp"
 
@@ -39,7 +40,7 @@ def load_writes(plan: Plan, bundle: Bundle, seen: int) -> list[tuple[int, int]]:
 
 
 def words(plan: Plan, bundle: Bundle, images: np.ndarray, seen: int) -> np.ndarray:
-    """What `bare.cpp` reads: uint32 words."""
+    """The words that `bare.cpp` reads: uint32, numbers of writes and images first, then addresses and data, then pixels."""
     writes = load_writes(plan, bundle, seen)
     head = [
         len(writes),

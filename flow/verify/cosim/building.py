@@ -5,28 +5,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from xnoreplay.flow.datasets.latent_files import LatentSet
-from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.verify.cosim import minibatches
+from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import BUS, PORT, Step
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.scenario import ScenarioSpec
 
 STAGE_CYCLES = 6000  # busy ones that a stage on the host port takes at most, without inferences
 STAGE_INFERS = 10  # whole inferences of a stage
 
 
-def pieces(scenario: ScenarioSpec, data: Dataset | LatentSet) -> list[np.ndarray]:
-    """Indices of the training samples of each chip class, in the data set's order."""
-    order = scenario.order[: scenario.classes]
-    return [np.flatnonzero((data.labels == label) & ~data.is_test) for label in order]
-
-
 def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
-    """A stage on the host port, with room for all that it may do; `more` of `Stage`.
+    """The step of a stage on the host port, with cycles for all that it may do; `more` are fields of `Stage`.
 
     All but the last one leave to later commands what an inference leaves.
     """
@@ -41,6 +34,25 @@ def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
     return Step(PORT, image=0, memories=look, stage=replace(stage, cycles=cycles))
 
 
+def others(named: Iterable[Step], image: int, seen: int, classes: int) -> list[Step]:
+    """A step for each command that none of some steps gives, so that every command is carried out.
+
+    Parameters
+    ----------
+    named : iterable of Step
+    image : int
+        Index of the image that is given to those that take one.
+    seen, classes : int
+        Classes announced when the steps begin, and those of the network.
+    """
+    given = {step.command for step in named}
+    return [
+        Step(c.name.lower(), c.arguments(seen, classes).start, image if c.image else None)
+        for c in Command
+        if c.name.lower() not in given
+    ]
+
+
 def prepared(
     plan: Plan,
     bundle: Bundle,
@@ -48,7 +60,7 @@ def prepared(
     images: np.ndarray,
     contents: dict[str, np.ndarray] | None = None,
 ):
-    """A simulated chip after some steps; those that only look are left out."""
+    """A simulated chip that has carried out some steps; those that change nothing are left out."""
     from xnoreplay.sim.run import Simulator
 
     chip = Simulator(plan, bundle)
@@ -58,12 +70,12 @@ def prepared(
         if step.command not in ("infer", PORT):
             if step.abort:
                 chip.abort(step.abort + BUS)
-            step.carry_out(chip, images)
+            carry_out(step, chip, images)
     return chip
 
 
 def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
-    """Windows in order, those that touch or overlap as one.
+    """Windows in order, with those that touch or overlap made one.
 
     >>> merged([(5, 9), (0, 5), (20, 30)])
     ((0, 9), (20, 30))
@@ -94,8 +106,10 @@ def within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Gene
 
 
 def phases(chip, step: Step, images: np.ndarray) -> list[str]:
+    """Names of the phases that a step would run on a chip, which is not changed, each once."""
     return list(dict.fromkeys(name for name, _, _ in spans(chip, step, images)))
 
 
 def spans(chip, step: Step, images: np.ndarray) -> list[tuple[str, int, int]]:
-    return minibatches.spans(chip, lambda other: step.carry_out(other, images))
+    """(phase, first cycle, cycle past its last) of a step on a chip, which is not changed."""
+    return minibatches.spans(chip, lambda other: carry_out(step, other, images))

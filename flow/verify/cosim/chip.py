@@ -2,10 +2,11 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xnoreplay.flow.run import temporary
 from xnoreplay.flow.run.progress import Progress
@@ -14,7 +15,7 @@ from xnoreplay.flow.run.verilate import TOP, Built, Verilate, cocotb_build
 from xnoreplay.flow.verify.cosim import faults as fault_texts
 from xnoreplay.flow.verify.cosim import netlist as netlists
 from xnoreplay.flow.verify.cosim import runners
-from xnoreplay.flow.verify.cosim import trust as trusting
+from xnoreplay.flow.verify.cosim import trust as trust_rules
 from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.session import Setup
 from xnoreplay.flow.verify.cosim.window import recording
@@ -36,9 +37,24 @@ LARGE_TEXT = 1_000_000  # characters of Verilog
 
 @dataclass(frozen=True)
 class DesignUnderTest:
-    """What all sessions of a run share.
+    """What all sessions of a comparison share.
 
-    netlist : how many gates, flip-flops and memories the Verilog has, if it is one of yosys
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+    verilog : str
+        The text that is compiled.
+    faults : Faults
+    env : dict
+        Environment of the tools.
+    work : Path
+        Folder for files of the tools.
+    optimise : str
+        The C++ compiler's option.
+    progress : Progress
+    netlist : dict, optional
+        How many gates, flip-flops and memories the Verilog has, if it is a netlist of yosys.
     """
 
     preset: Preset
@@ -52,7 +68,15 @@ class DesignUnderTest:
     netlist: dict | None = None
 
     def setup(self, simulator: str, waves: tuple[int, int] | None = None) -> tuple[Setup, Built]:
-        """Compile the Verilog for a simulator; waves : cycles that Verilator is to record."""
+        """Compile the Verilog for a simulator.
+
+        Parameters
+        ----------
+        simulator : str
+            "verilator" or "icarus".
+        waves : (int, int), optional
+            First and last cycle that Verilator is to record.
+        """
         if simulator == "verilator":
             verilog = recording(self.verilog) if waves else self.verilog
             verilate = Verilate(self.env, self.optimise, traced=bool(waves))
@@ -63,29 +87,60 @@ class DesignUnderTest:
         return setup, built
 
 
+@dataclass(frozen=True)
+class Options:
+    """How a Verilog text becomes a simulation.
+
+    Parameters
+    ----------
+    env : dict, optional
+        Environment of the tools; `flow.run.tools.verilator_env` without it.
+    faults : sequence of str, optional
+        Deliberate faults; see `faults`.
+    optimise : str, optional
+        The C++ compiler's option for Verilator's output; `optimisation` without it.
+    netlist : bool
+        Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
+    trust : bool
+        Run Verilog that reaches out of its simulation, too; see `trust`.
+    """
+
+    env: dict[str, str] | None = None
+    faults: Sequence[str] | None = None
+    optimise: str | None = None
+    netlist: bool = False
+    trust: bool = False
+
+
 @contextmanager
 def opened(
-    preset: Preset,
-    bundle: Bundle,
-    source: Path,
-    progress: Progress,
-    env: dict[str, str] | None = None,
-    faults: Iterable[str] = (),
-    optimise: str | None = None,
-    netlist: bool = False,
-    trust: bool = False,
+    preset: Preset, bundle: Bundle, source: Path, progress: Progress, **options: Any
 ) -> Iterator[DesignUnderTest]:
-    """The Verilog that a comparison is about, with a folder to work in; as of `step.run`.
+    """Read the Verilog that a comparison is about, and keep a folder to work in as long as the context lasts.
 
-    source : folder that holds `VERILOG`, used as it is found there, or a Verilog file
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+    source : Path
+        Folder that holds `VERILOG`, used as it is found there, or a Verilog file.
+    progress : Progress
+    **options
+        Fields of `Options`.
+
+    Yields
+    ------
+    DesignUnderTest
+        The design, mapped to gates where that is asked for.
     """
+    chosen = Options(**options)
     plan = plans.compile(preset.network, preset.target)
-    found = fault_texts.parse(list(faults), plan)
-    verilog, counted = read_verilog(source, trust), None
+    found = fault_texts.parse(list(chosen.faults or ()), plan)
+    verilog, counted = read_verilog(source, chosen.trust), None
     if found.plan:
         verilog = _modified(plan, found)
     with temporary.folder("cosim") as work:
-        if netlist:
+        if chosen.netlist:
             mapped = netlists.build(verilog, work / "netlist", progress)
             verilog = mapped.verilog
             counted = {
@@ -98,23 +153,27 @@ def opened(
             bundle,
             verilog,
             found,
-            env or verilator_env(),
+            chosen.env or verilator_env(),
             work,
-            optimise or optimisation(verilog),
+            chosen.optimise or optimisation(verilog),
             progress,
             counted,
         )
 
 
 def optimisation(verilog: str) -> str:
-    """What compiles a large design in a minute, and a small one for speed."""
+    """The C++ compiler's option for a Verilog text: a large one must compile in a minute, a small one run fast."""
     return "-O1" if len(verilog) > LARGE_TEXT else "-O2"
 
 
 def read_verilog(folder: Path, trust: bool = False) -> str:
     """Text of a Verilog file, or of `VERILOG` in a folder.
 
-    trust : also of one that reaches out of its simulation; see `trust`
+    Parameters
+    ----------
+    folder : Path
+    trust : bool
+        Also of one that reaches out of its simulation; see `trust`.
 
     Raises
     ------
@@ -127,12 +186,12 @@ def read_verilog(folder: Path, trust: bool = False) -> str:
     except (OSError, ValueError) as error:
         raise SpecError(f"{path} must be readable Verilog: {error}") from None
     if not trust:
-        trusting.check(text, str(path))
+        trust_rules.check(text, str(path))
     return text
 
 
 def _modified(plan: plans.Plan, faults: Faults) -> str:
-    """Verilog of a plan with a fault."""
+    """Verilog of a plan with deliberate faults; SpecError where none can be made of it."""
     from xnoreplay.hw import verilog
 
     try:
@@ -142,7 +201,7 @@ def _modified(plan: plans.Plan, faults: Faults) -> str:
 
 
 def _icarus(verilog: str, folder: Path) -> Built:
-    """Compile for Icarus Verilog, which is quick."""
+    """Compile Verilog for Icarus Verilog into a new folder; ToolError where it is missing or fails."""
     if shutil.which("iverilog") is None:
         raise ToolError("iverilog must be installed for --simulator icarus, but is not")
     folder.mkdir()

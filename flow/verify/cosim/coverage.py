@@ -11,13 +11,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from xnoreplay.flow.verify.cosim import resets
+from xnoreplay.flow.verify.cosim.kinds import KINDS
 from xnoreplay.flow.verify.cosim.script import BUS, PORT, Script, Step
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.learning import EXP_ENTRIES, P_BITS
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
-from xnoreplay.spec.registers import COUNTER_BITS, Command, counters
+from xnoreplay.spec.registers import COUNTER_BITS, counters
 from xnoreplay.spec.scenario import BYTE
 
 LENGTHS = ("whole", "large", "short", "part")
@@ -96,7 +98,7 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         ],
         "pixels in time and late": ["in time", "late"],
         "commands": [c.name.lower() for c in Command],
-        "commands refused": list(_REFUSALS if length == "whole" else _EARLY),
+        "commands refused": refusals(net.classes, length == "whole"),
         "samples refused": ["insert"] + ["stage"] * (staging or not plan.replay.staging),
         "phases aborted": [p for p in plan.phases if _can_abort(plan, p)],
         "replay memory": ["last slot filled", "last slot emptied"] + ["staging full"] * staging,
@@ -125,14 +127,6 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
 
 
 ENDS = ("least", "greatest")
-_EARLY = (
-    "retraining without a class",
-    UNKNOWN,
-    "label to stage",
-    "label to insert",
-    "arrival of more",
-)
-_REFUSALS = (*_EARLY, "arrival of fewer", BUSY)
 
 
 def corners(height: int, width: int, length: str = "whole") -> dict[str, tuple]:
@@ -227,18 +221,24 @@ def refusal(word: int, seen: int, classes: int) -> str:
     number, argument = word & 0xFF, word >> 16
     if number not in list(Command):
         return UNKNOWN
-    match Command(number):
-        case Command.STAGE if argument >= classes:
-            return "label to stage"
-        case Command.INSERT if argument >= seen:
-            return "label to insert"
-        case Command.ARRIVE if argument > classes:
-            return "arrival of more"
-        case Command.ARRIVE if argument < seen:
-            return "arrival of fewer"
-        case Command.RETRAIN if not seen:
-            return "retraining without a class"
-    return ""
+    rule = Command(number).broken(argument, seen, classes)
+    return rule.refusal if rule else ""
+
+
+def refusals(classes: int, whole: bool) -> list[str]:
+    """Refusals that a script must show.
+
+    Parameters
+    ----------
+    classes : int
+        Of the network.
+    whole : bool
+        All that the rules of commands and a running command make; else those alone that a chip makes which has
+        seen no class.
+    """
+    if whole:
+        return [UNKNOWN, BUSY, *(rule.refusal for c in Command for rule in c.rules)]
+    return [UNKNOWN, *{r.refusal: 0 for c in Command for _, r in refused_arguments(c, 0, classes)}]
 
 
 class Coverage:
@@ -260,11 +260,21 @@ class Coverage:
         self._stale = chip.state.stale
         chip.watch(self._phase)
 
-    def _hit(self, point: str, *members: str) -> None:
+    def hit(self, point: str, *members: str) -> None:
+        """Count members of a point."""
         self.hits[point].update(members)
 
+    def happened(self, point: str) -> None:
+        """Count one more of a point whose members are 1, 2, 3 and so on."""
+        self.hit(point, str(len(self.hits[point]) + 1))
+
+    def refused(self, word: int) -> None:
+        """Count why a word of COMMAND was refused."""
+        seen, classes = self.chip.state.seen, self.plan.network.classes
+        self.hit("commands refused", refusal(word, seen, classes))
+
     def passed(self) -> None:
-        """Pass over what a stage on the host port did: it has a count of its own, in `protocol`."""
+        """Take the counters as they are: what a stage on the host port did has points of its own, in `port_points`."""
         self._before = self.chip.counters
         self._stale = self.chip.state.stale
 
@@ -282,36 +292,30 @@ class Coverage:
         if step.command == PORT:
             self.passed()
             return
+        kind = KINDS.get(step.command)
         now = self.chip.counters
-        lost = step.reset or step.command in (resets.RESET, resets.POWER)
-        if step.command != "counters" and not lost:
+        if not step.reset and (kind is None or kind.counted):
             self._counted(now)
         self._before = now
-        state, plan = self.chip.state, self.plan
-        stale, self._stale = self._stale, state.stale
-        if step.command == "refuse":
-            self._hit("commands refused", refusal(step.argument, state.seen, plan.network.classes))
-        elif step.reset or step.command == resets.POWER:
-            name = "resets in mid-work" if step.reset else "restores"
-            self._hit(name, str(len(self.hits[name]) + 1))
-        if step.command in ("write", *resets.STEPS):
+        stale, self._stale = self._stale, self.chip.state.stale
+        if (kind is not None and kind.proxies) or "cls.top" in step.changes:
             self._proxies = None
-        if (
-            step.command == resets.HOST
-            and not stale
-            and len(found := resets.written(plan, step)) == 1
-        ):
-            self._hit("host's writes", *found)
-        if step.reset or step.command in resets.STEPS or not result.phases:
-            return
+        if step.reset:
+            self.happened("resets in mid-work")
+        elif kind is not None:
+            kind.cover(self, step, stale)
+        elif result.phases:
+            self._command(step, result, images)
+
+    def _command(self, step: Step, result, images: np.ndarray) -> None:
+        """Count what a command reached that no reset ended."""
+        state = self.chip.state
         if step.intrude:
-            self._hit("commands refused", BUSY)
-        if step.command == "retrain":
-            self._proxies = None
+            self.hit("commands refused", BUSY)
         if not result.finished:
-            self._hit("phases aborted", result.phases[-1][0])
+            self.hit("phases aborted", result.phases[-1][0])
             return
-        self._hit("commands", step.command)
+        self.hit("commands", step.command)
         self._replayed(step, result, state)
         if step.image is not None:
             self._shown(step)
@@ -326,24 +330,24 @@ class Coverage:
         for name, value in now.items():
             before = self._before[name]
             if value != before:
-                self._hit("counters moved", name)
+                self.hit("counters moved", name)
             value += (value < before) << COUNTER_BITS
             for bits in CARRIES:
                 if before < 1 << bits <= value:
-                    self._hit("counters' carries", f"{name} at 2^{bits}")
+                    self.hit("counters' carries", f"{name} at 2^{bits}")
 
     def _replayed(self, step: Step, result, state) -> None:
         last = self.plan.replay.capacity - 1
         for _, kind, slot, _ in result.events:
             if slot == last and kind in ("insert", "admit", "evict"):
                 done = "emptied" if kind == "evict" else "filled"
-                self._hit("replay memory", f"last slot {done}")
+                self.hit("replay memory", f"last slot {done}")
         if result.refused and step.command == "restore":
-            self._hit("labels refused", self._refused_label(state))
+            self.hit("labels refused", self._refused_label(state))
         elif result.refused:
-            self._hit("samples refused", step.command)
+            self.hit("samples refused", step.command)
         if state.staged and state.staged == self.plan.replay.staging:
-            self._hit("replay memory", "staging full")
+            self.hit("replay memory", "staging full")
 
     def _refused_label(self, state) -> str:
         """The memory of the label that a restore refused; the replay memory is looked at first."""
@@ -353,11 +357,11 @@ class Coverage:
 
     def _shown(self, step: Step) -> None:
         """How an image came, and what the chip made of it."""
-        self._hit("pixels in time and late", "late" if any(step.gaps or ()) else "in time")
+        self.hit("pixels in time and late", "late" if any(step.gaps or ()) else "in time")
         latent = repr(self.chip.memory_ints("act.latent")).encode()
         if latent not in self._latents:
             self._latents.add(latent)
-            self._hit("distinct latents", str(len(self._latents)))
+            self.hit("distinct latents", str(len(self._latents)))
 
     def _image(self, image: np.ndarray) -> None:
         """What an image has that no other may have had."""
@@ -369,13 +373,13 @@ class Coverage:
             ground, pixel = image[elsewhere], image[~elsewhere]
             low, high = (ground, pixel) if end == "least" else (pixel, ground)
             if ground.min() == ground.max() and (low == 0).all() and (high > 0).all():
-                self._hit("corner images", name)
+                self.hit("corner images", name)
         i = 0
         for channel, levels in enumerate(self.plan.network.levels):
             pixels = image[:, :, channel].astype(int)
             for t in self.bundle.thresholds[i : i + levels].tolist():
                 sides = {"below": pixels < t, "equal": pixels == t, "above": pixels > t}
-                self._hit(
+                self.hit(
                     "thresholds", *(f"{i} {side}" for side, there in sides.items() if there.any())
                 )
                 i += 1
@@ -384,9 +388,9 @@ class Coverage:
         from xnoreplay.spec.reference import Classifier
 
         if state.prediction == 0:
-            self._hit("predictions", "first class")
+            self.hit("predictions", "first class")
         if state.prediction == self.plan.network.classes - 1:
-            self._hit("predictions", "last class")
+            self.hit("predictions", "last class")
         if self._proxies is None:
             proxies = self.chip.proxies()
             self._classifier = Classifier(self.plan.rule, proxies.hidden, proxies.output)
@@ -394,22 +398,22 @@ class Coverage:
         z = self.chip.memories()["act.latent"].reshape(-1)[: self.plan.network.latent]
         logits = self._classifier.forward(z, state.seen).logits
         if (logits == logits.max()).sum() > 1:
-            self._hit("predictions", "tie")
+            self.hit("predictions", "tie")
 
     def _phase(self, phase: str, shift: int, proxies, work, samples: int, seen: int) -> None:
         """A phase of a session; see `sim.session.Watch`."""
         rule, target = self.plan.rule, self.plan.target
         if phase == "hidden.forward":
-            self._hit("minibatches", "whole" if samples == target.batch else "partial")
+            self.hit("minibatches", "whole" if samples == target.batch else "partial")
             if (work.label[:samples] == self.plan.network.classes - 1).any():
-                self._hit("minibatches", "last class")
+                self.hit("minibatches", "last class")
         elif phase == "error":
-            self._hit("decays", str(shift - (P_BITS + 1 - rule.delta_bits)))
+            self.hit("decays", str(shift - (P_BITS + 1 - rule.delta_bits)))
             most = (1 << rule.delta_bits - 1) - 1
             deltas = work.q[:seen, :samples]
             for end, value in zip(ENDS, (-most, most), strict=True):
                 if (deltas == value).any():
-                    self._hit("deltas clamped", f"output {end}")
+                    self.hit("deltas clamped", f"output {end}")
             self._start = proxies.output.copy()
         elif phase == "output.update":
             self._updated("output", proxies.output[:seen], work.planes[0, :seen])
@@ -425,7 +429,7 @@ class Coverage:
             copies, columns = np.nonzero((theta[planes > 0] == value).any(axis=0))
             columns = np.where(columns < latent, columns, columns - latent) % segment
             for k, n in set(zip(copies.tolist(), columns.tolist(), strict=True)):
-                self._hit("proxies at their ends", f"{layer} column {n}, copy {k}, {end}")
+                self.hit("proxies at their ends", f"{layer} column {n}, copy {k}, {end}")
 
     def _pushed(self, work, samples: int, seen: int) -> None:
         """Updates of the output layer that would pass an end whatever is drawn."""
@@ -437,9 +441,9 @@ class Coverage:
         most = gradient + top >> t if t >= 0 else least
         before = self._start[:seen]
         if (before - most[:, None] > half - 1).any():
-            self._hit("updates past the ends", "output greatest")
+            self.hit("updates past the ends", "output greatest")
         if (before - least[:, None] < -half).any():
-            self._hit("updates past the ends", "output least")
+            self.hit("updates past the ends", "output least")
 
     def missing(self, needed: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
         """Members that were not reached, by point."""
@@ -447,8 +451,14 @@ class Coverage:
         return {name: members for name, members in found.items() if members}
 
     def table(self, needed: dict[str, tuple[str, ...]]) -> list[dict]:
-        """One row a point: its name, how many of its required members were reached, of how many, why,
-        and how often any of its members was hit."""
+        """One row a point.
+
+        Returns
+        -------
+        list of dict
+            ``point``: its name; ``reached``: how many of its ``required`` members were; ``hits``: how often any of
+            its members was; ``why`` it must be reached.
+        """
         return [
             {
                 "point": name,

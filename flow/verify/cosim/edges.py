@@ -7,13 +7,14 @@ import numpy as np
 
 from xnoreplay.flow.verify.cosim.building import within
 from xnoreplay.flow.verify.cosim.coverage import CARRIES, Coverage, can_fill_staging, corners
+from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, write
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Classifier
-from xnoreplay.spec.registers import Command
 from xnoreplay.spec.scenario import BYTE
 
 MOST_ROUNDS = 12  # of `rounds`, the first of which are for the counters
@@ -92,20 +93,17 @@ def refused(classes: int, seen: int) -> list[Step]:
     Returns
     -------
     list of Step
-        Unknown commands, labels and arrivals out of range; RETRAIN where `seen` is 0, an arrival of fewer classes
-        where it is not. Counters and registers are compared after each.
+        Unknown commands; of each command the arguments beside those that are taken, and of one with an image the
+        greatest. Counters and registers are compared after each.
     """
-    words = [
-        0,
-        max(Command) + 1,
-        0xFF,
-        Command.STAGE | classes << 16,
-        Command.STAGE | 0xFFFF << 16,
-        Command.INSERT | seen << 16,
-        Command.INSERT | classes << 16,
-        Command.ARRIVE | classes + 1 << 16,
-    ]
-    words += [Command.ARRIVE | seen - 1 << 16] if seen else [int(Command.RETRAIN)]
+    words = [0, max(Command) + 1, 0xFF]
+    for command in Command:
+        arguments = [argument for argument, _ in refused_arguments(command, seen, classes)]
+        legal = command.arguments(seen, classes)
+        chosen = {a for a in arguments if a in (legal.start - 1, legal.stop)}
+        if command.image:  # none of a label's upper bits may be dropped
+            chosen |= {*arguments[-1:]}
+        words += [command | argument << 16 for argument in sorted(chosen)]
     return [Step("refuse", int(word), bus=True) for word in words]
 
 
@@ -124,7 +122,7 @@ class _Round:
         for step in steps:
             if step.abort:
                 self.chip.abort(step.abort + BUS)
-            result = step.carry_out(self.chip, self.images)
+            result = carry_out(step, self.chip, self.images)
             self.coverage.step(step, result, self.images)
             self.steps.append(step)
 
@@ -210,7 +208,16 @@ def _open(coverage: Coverage, needed: dict[str, tuple[str, ...]]) -> bool:
 
 
 def _round(made: _Round, bits: int, fill: bool) -> None:
-    """bits : of the counters' start, if any; fill : the staging memory becomes full"""
+    """Carry out one round of `rounds`.
+
+    Parameters
+    ----------
+    made : _Round
+    bits : int
+        Counters begin at 2^bits - 1; where they are, if 0.
+    fill : bool
+        The staging memory becomes full.
+    """
     plan, rng = made.plan, made.rng
     net, capacity = plan.network, plan.replay.capacity
     some = changing(plan)
@@ -257,8 +264,19 @@ def _round(made: _Round, bits: int, fill: bool) -> None:
 
 
 def _wrong(made: _Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Write memories in which the classifier is wrong: its first row agrees with every other sample, none
-    of which is of class 0. Returns latents (capacity, latent), and +-1 of output and hidden layer."""
+    """Write memories in which the classifier is wrong.
+
+    The classifier's first row agrees with every other sample, none of which is of class 0.
+
+    Returns
+    -------
+    latents : ndarray
+        (capacity, latent) bits.
+    rows : ndarray
+        (classes, latent + hidden) weights of the output layer, -1 and +1.
+    hidden : ndarray
+        (hidden, latent) weights of the hidden layer, -1 and +1.
+    """
     net, rng, capacity = made.plan.network, made.rng, made.plan.replay.capacity
     hidden = made.chip.proxies().hidden
     if made.plan.target.hidden_learns:

@@ -29,7 +29,7 @@ class Faults:
         ------
         SpecError
             For an operation or field that the plan does not have.
-        """
+        """  # noqa: DOC501, DOC502  `unknown` makes the SpecError
         for name, field, value in self.plan:
             convolutions = {op.name: op for op in plan.convolutions}
             single = ("input", "lgap", "latent", "hidden", "output", "replay")
@@ -58,7 +58,7 @@ def parse(texts: list[str], plan: Plan) -> Faults:
     ------
     SpecError
         For a text of another form, or a bit that does not exist.
-    """
+    """  # noqa: DOC501  the ValueError does not leave
     found: dict[str, list] = {"rtl": [], "sim": [], "plan": []}
     for text in texts:
         kind, _, rest = text.partition(":")

@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 
 from xnoreplay.flow.datasets.registry import RANDOM, Dataset
-from xnoreplay.flow.verify.cosim import edges as corners
-from xnoreplay.flow.verify.cosim import minibatches
-from xnoreplay.flow.verify.cosim.building import merged, pieces, port, prepared
+from xnoreplay.flow.verify import scenario
+from xnoreplay.flow.verify.cosim import edges, minibatches
+from xnoreplay.flow.verify.cosim.building import merged, others, port, prepared
 from xnoreplay.flow.verify.cosim.coverage import CARRIES
 from xnoreplay.flow.verify.cosim.script import Script, Step, changing, low_bits, memories
 from xnoreplay.spec.bundle import Bundle
@@ -25,13 +25,21 @@ TRACED = 2_000  # cycles of each phase of the first minibatch
 
 
 def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int) -> Script:
-    """Every command, few samples: some images, and one retraining session of several minibatches.
+    """Every command, with few samples: some images, and one retraining session of several minibatches.
 
-    images : how many are recognised with every memory bit, counter and boundary compared; corner images
-        come besides, between which counters are moved to below powers of two
+    Parameters
+    ----------
+    preset : Preset
+    plan : Plan
+        The preset's.
+    data : Dataset
+    bundle : Bundle
+    images : int
+        How many are recognised with every memory bit, counter and boundary compared; corner images come besides,
+        between which counters are moved to below powers of two.
     """
     base = preset.scenario.base
-    classes = pieces(preset.scenario, data)
+    classes = scenario.by_class(preset.scenario, data)
     count = min(int(BATCHES * plan.target.batch), plan.replay.capacity - base)
     labels = np.arange(count) % base
     contents = replay_contents(plan, bundle, remembered(preset, plan, data, bundle, labels), labels)
@@ -41,10 +49,10 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     rng = np.random.default_rng(0)
     stage = {"brief": True, "transfers": 40}
-    corner = corners.images(plan, bundle, data.max_pixel, "large")
+    corner = edges.images(plan, bundle, data.max_pixel, "large")
     pictures = np.concatenate([data.images, corner])
     steps = [
-        *corners.refused(plan.network.classes, 0),
+        *edges.refused(plan.network.classes, 0),
         Step("arrive", base, bus=True),
         Step("insert", 0, int(classes[0][-1]), memories=some),
         # Its restores count labels that were written past every port: their classes must be seen.
@@ -53,7 +61,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     for n, i in enumerate(chosen):
         gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
         traced = n == 0
-        windows = edges(plan) if traced else ()
+        windows = boundaries(plan) if traced else ()
         steps.append(Step("infer", 0, i, gaps, some, trace=traced, windows=windows, bus=traced))
     for n in range(len(corner)):
         bits = (0, *CARRIES)[n % (len(CARRIES) + 1)]
@@ -61,6 +69,8 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     steps.append(Step("counters", 0))
     steps += [Step("stage", k, i, memories=some) for k, i in new]
     steps.append(Step("epoch", memories=some))
+    named = [*steps, *map(Step, ("retrain", "rebalance", "restore"))]
+    more = others(named, chosen[0], seen, plan.network.classes)
     chip = prepared(plan, bundle, steps, pictures, contents)
     kinds = minibatches.beginning(chip, TRACED)
     steps += [
@@ -76,32 +86,41 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         Step("retrain", abort=plan.feature_cycles, memories=changing(plan), bus=True),
         Step("infer", 0, chosen[0], memories=whole, bus=True),
         Step("restore", memories=changing(plan), bus=True),
+        *(replace(s, memories=changing(plan), bus=True) for s in more),
         Step("infer", 0, chosen[0], reset=EDGE, memories=changing(plan), bus=True),
     ]
     steps.append(replace(port(plan, 2, whole, **stage), image=chosen[0]))
     used = sorted({s.image for s in steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}
-    named = tuple(s if s.image is None else replace(s, image=place[s.image]) for s in steps)
-    return Script(named, pictures[used], kinds=tuple(kinds), contents=contents, length="large")
+    placed = tuple(s if s.image is None else replace(s, image=place[s.image]) for s in steps)
+    return Script(placed, pictures[used], kinds=tuple(kinds), contents=contents, length="large")
 
 
 def remembered(
     preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, labels: np.ndarray
 ) -> np.ndarray:
-    """Latents of training samples, (n, latent) bits; labels : base classes in turn.
+    """Latents of training samples: (n, latent) bits.
 
-    A class of few samples comes round again: random images are few.
-    Where random images stand in for a data set, they are the ones that the package carries for the
-    bundle, if it does.
+    A class of few samples comes round again: random images are few. Where random images stand in for a data set,
+    the latents are those that the package carries for the bundle, if it does.
+
+    Parameters
+    ----------
+    preset : Preset
+    plan : Plan
+    data : Dataset
+    bundle : Bundle
+    labels : ndarray
+        (n,) base classes in turn.
     """
     from xnoreplay.flow.datasets import latent_files as latents
     from xnoreplay.sim.run import Simulator
 
-    scenario = preset.scenario
-    stand_in = data.name == RANDOM != scenario.dataset
+    wanted = preset.scenario
+    stand_in = data.name == RANDOM != wanted.dataset
     carried = latents.packaged(bundle) if stand_in else None
-    classes = pieces(scenario, carried or data)
-    indices = [classes[k][n // scenario.base % len(classes[k])] for n, k in enumerate(labels)]
+    classes = scenario.by_class(wanted, carried or data)
+    indices = [classes[k][n // wanted.base % len(classes[k])] for n, k in enumerate(labels)]
     if carried:
         return carried.latents[indices]
     return Simulator(plan, bundle).latents(data.images[indices])
@@ -124,7 +143,7 @@ def replay_contents(
     return {name: found[name][:n] for name, n in rows.items()}
 
 
-def edges(plan: Plan) -> tuple[tuple[int, int], ...]:
+def boundaries(plan: Plan) -> tuple[tuple[int, int], ...]:
     """Windows of an image's cycles around the boundaries of its operations."""
     found, at = [], 0
     for op in (*plan.feature_ops, plan.hidden):

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.run import temporary
 from xnoreplay.spec import trace
 from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
 from xnoreplay.spec.plan import Plan
+
+KINDS = 4  # of minibatches; see `windows`
 
 
 @dataclass(frozen=True)
@@ -36,24 +36,21 @@ def windows(plan: Plan, chip) -> dict[str, tuple[int, int]]:
         About to retrain; it is not changed.
     """
     found: dict[str, tuple[int, int]] = {}
-    with temporary.folder("state") as folder:
-        state = folder / "state.npz"
-        chip.dump(state)
-        batches = _minibatches(again(chip, state))
-        if batches:
-            found["first"] = (0, batches[0].stop)
-        for batch in batches:
-            kind = None
-            if batch.samples < plan.target.batch:
-                kind = "partial"
-            elif batch.empty:
-                kind = "all-correct"
-            elif "saturating" not in found and _saturates(plan, chip, state, batch):
-                kind = "saturating"
-            if kind and kind not in found:
-                found[kind] = (batch.start, batch.stop)
-            if len(found) == 4:
-                break
+    batches = _minibatches(chip.twin())
+    if batches:
+        found["first"] = (0, batches[0].stop)
+    for batch in batches:
+        kind = None
+        if batch.samples < plan.target.batch:
+            kind = "partial"
+        elif batch.empty:
+            kind = "all-correct"
+        elif "saturating" not in found and _saturates(plan, chip, batch):
+            kind = "saturating"
+        if kind and kind not in found:
+            found[kind] = (batch.start, batch.stop)
+        if len(found) == KINDS:
+            break
     return found
 
 
@@ -73,21 +70,9 @@ def beginning(chip, most: int) -> dict[str, tuple[int, int]]:
 
 def spans(chip, command: Callable) -> list[tuple[str, int, int]]:
     """`trace.spans` of a command on a chip like this one, which is not changed."""
-    with temporary.folder("state") as folder:
-        state = folder / "state.npz"
-        chip.dump(state)
-        other = again(chip, state)
+    other = chip.twin()
     first = other.cycles
     return trace.spans(command(other).phases, first, other.cycles)
-
-
-def again(chip, state: Path):
-    """A chip in the saved state."""
-    from xnoreplay.sim.run import Simulator
-
-    other = Simulator(chip.plan, chip.bundle)
-    other.load(state)
-    return other
 
 
 def _minibatches(chip) -> list[Minibatch]:
@@ -108,14 +93,14 @@ def _minibatches(chip) -> list[Minibatch]:
     return found
 
 
-def _saturates(plan: Plan, chip, state: Path, batch: Minibatch) -> bool:
+def _saturates(plan: Plan, chip, batch: Minibatch) -> bool:
     """Whether a proxy at an end of its range is pushed past it by at least one whole step.
 
     Planes and banks of the minibatch still stand when it has ended, the proxies before it are those
     of a session aborted where it begins.
     """
     shift = max(0, plan.rule.update_shift)
-    before, after = again(chip, state), again(chip, state)
+    before, after = chip.twin(), chip.twin()
     if batch.start:
         before.abort(batch.start)
         before.retrain()

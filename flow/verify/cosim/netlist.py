@@ -37,7 +37,15 @@ KEPT = r"\$mem(_v2)?"  # the only cells of the result that are no gate
 
 @dataclass(frozen=True)
 class Netlist:
-    """verilog : its text; gates, flip_flops, memories : how many it has."""
+    """A design as gates.
+
+    Parameters
+    ----------
+    verilog : str
+        Its text.
+    gates, flip_flops, memories : int
+        How many it has.
+    """
 
     verilog: str
     gates: int
@@ -54,7 +62,7 @@ def build(verilog: str, folder: Path, progress: Progress) -> Netlist:
         Where yosys refuses the design, or leaves anything but gates and memories.
     ToolError
         Where yosys is missing.
-    """
+    """  # noqa: DOC502  raised by `yosys`
     folder.mkdir(parents=True)
     (folder / SOURCE).write_text(verilog, encoding="utf-8")
     (folder / "netlist.ys").write_text(SCRIPT, encoding="utf-8")

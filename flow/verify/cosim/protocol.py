@@ -9,25 +9,23 @@ rules of AXI to the outputs beside it. The meaning is that of docs/microarchitec
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.run import temporary
-from xnoreplay.flow.verify.cosim.stage import Stage
+from xnoreplay.flow.verify.cosim.port_rules import Rules
 from xnoreplay.spec import registers
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import (
     READ_ONLY,
-    STALE_COMMANDS,
     STALES,
     WINDOW_SHIFT,
-    Command,
     Register,
     Response,
     Status,
     Window,
 )
+from xnoreplay.spec.trace import Difference
 
 OKAY, SLVERR, DECERR = (int(r) for r in Response)
 ANSWERS = {int(r): r.name for r in Response}
@@ -35,47 +33,6 @@ WHOLE = 15  # the only strobe that is taken
 CHUNK = (1 << 32) - 1
 FAR = 1 << 30  # cycles by which a pixel is late that never came
 
-INPUTS = (
-    "awvalid",
-    "awaddr",
-    "wvalid",
-    "wdata",
-    "wstrb",
-    "bready",
-    "arvalid",
-    "araddr",
-    "rready",
-    "tvalid",
-    "tdata",
-)
-OUTPUTS = (
-    "awready",
-    "wready",
-    "bvalid",
-    "bresp",
-    "arready",
-    "rvalid",
-    "rdata",
-    "rresp",
-    "tready",
-    "phase",
-    "busy",
-)
-SIGNALS = INPUTS + OUTPUTS
-PAYLOAD = {
-    "awaddr": "awvalid",
-    "wdata": "wvalid",
-    "wstrb": "wvalid",
-    "araddr": "arvalid",
-    "tdata": "tvalid",
-    "bresp": "bvalid",
-    "rdata": "rvalid",
-    "rresp": "rvalid",
-}
-"""Signals that mean something only beside a valid."""
-
-IMAGE = (Command.INFER, Command.STAGE, Command.INSERT)
-LABEL = (Command.STAGE, Command.INSERT, Command.ARRIVE)
 STATES = {
     Register.PREDICTION: "prediction",
     Register.SEEN: "seen",
@@ -88,40 +45,45 @@ STATES = {
 """Registers that show what the simulator calls so."""
 
 
-def known(registers_of: type[Register] = Register) -> list[Register]:
-    """Control registers, without the counters."""
-    return [r for r in registers_of if r != Register.COUNTERS]
+def control_registers() -> list[Register]:
+    """Registers of the host port, without the counters."""
+    return [r for r in Register if r != Register.COUNTERS]
 
 
-@dataclass
-class Fault:
+@dataclass(frozen=True)
+class Fault(Difference):
     """A cycle in which an output of the port is not what it must be, or breaks a rule of AXI.
 
-    clock : place of the cycle in the record of the stage, from 0
-    cycle : the chip's counter `cycles` then: cycles of all commands before
-    phase : the phase that runs, "idle" where none does
-    signal : the output, in capitals as AXI names it; `phase` and `busy` as they are
-    address : byte address of the transfer served last, in hexadecimal; "" before the first
-    expected, got : its values, or what a rule asks for and what was seen
+    The signal is in capitals as AXI names it, but for `phase` and `busy`; the address is that of the transfer
+    served last, in hexadecimal, "" before the first; what must be is a value, or what a rule asks for.
+
+    Parameters
+    ----------
+    clock : int
+        Place of the cycle in the record of the stage, from 0.
     """
 
     clock: int
-    cycle: int
-    phase: str
-    signal: str
-    address: str
-    expected: str
-    got: str
 
 
 @dataclass
 class Running:
     """A command from its strobe on, as it is expected to go.
 
-    start : clock of the strobe; the first busy one follows
-    length : busy cycles
-    phases : (name, first busy cycle of it), counted from 0
-    saved : file of the simulator's state before it
+    Parameters
+    ----------
+    command : Command
+    argument : int
+    start : int
+        Clock of the strobe; the first busy one follows.
+    length : int
+        Busy cycles.
+    phases : list of (str, int)
+        Name and first busy cycle of each phase, counted from 0.
+    saved : dict
+        The simulator's state before the command, as `Simulator.copied` returns it.
+    aborted : bool
+        ABORT ended it.
     """
 
     command: Command
@@ -129,7 +91,7 @@ class Running:
     start: int
     length: int
     phases: list[tuple[str, int]]
-    saved: Path
+    saved: dict[str, np.ndarray]
     aborted: bool = False
 
 
@@ -149,72 +111,6 @@ class Port:
     looked_up: int | None = None
     """Data of a read that takes a second cycle."""
     gathered: dict[int, int] = field(default_factory=dict)
-
-
-class Rules:
-    """AXI4-Lite's and AXI-Stream's rules, which hold of any slave whatever its latency."""
-
-    def __init__(self) -> None:
-        self.before: dict | None = None
-        self.taken = Counter[str]()
-        self.answered = Counter[str]()
-
-    def broken(self, now: dict) -> tuple[str, str, str] | None:
-        """(signal, what must be, what is) of the first rule that a cycle breaks."""
-        for name in OUTPUTS:
-            if now[name] is None and (name not in PAYLOAD or now[PAYLOAD[name]]):
-                return name, "known", "unknown"
-        before = self.before
-        for valid, ready, payload in (
-            ("bvalid", "bready", ("bresp",)),
-            ("rvalid", "rready", ("rdata", "rresp")),
-        ):
-            if before and before[valid] and not before[ready]:
-                if not now[valid]:
-                    return valid, f"held until {ready.upper()}", "dropped"
-                for name in payload:
-                    if now[name] != before[name]:
-                        return (
-                            name,
-                            f"stable at {before[name]:#x} until {ready.upper()}",
-                            f"{now[name]:#x}",
-                        )
-        asked = {
-            "b": min(self.taken["aw"], self.taken["w"]),
-            "r": self.taken["ar"],
-        }
-        for channel, requests in asked.items():
-            if now[f"{channel}valid"] and self.answered[channel] >= requests:
-                return f"{channel}valid", "low: every request was answered", "high"
-        for channel in ("aw", "w", "ar"):
-            self.taken[channel] += bool(now[f"{channel}valid"] and now[f"{channel}ready"])
-        for channel in ("b", "r"):
-            self.answered[channel] += bool(now[f"{channel}valid"] and now[f"{channel}ready"])
-        self.before = now
-        return None
-
-    def unanswered(self) -> tuple[str, str, str] | None:
-        """(signal, what must be, what is) of the first channel with requests that were never answered; None without.
-
-        Called once, after the last cycle of the record has been given to `broken`.
-        """
-        for channel, requests in (("b", ("aw", "w")), ("r", ("ar",))):
-            for request in requests:
-                if self.taken[request] != self.answered[channel]:
-                    return (
-                        f"{channel}valid",
-                        f"one response each of {self.taken[request]} requests",
-                        str(self.answered[channel]),
-                    )
-        return None
-
-
-def expand(rows: list[list]) -> list[dict]:
-    """Recorded rows, [how many cycles, values of `SIGNALS`], as one dict a cycle."""
-    found: list[dict] = []
-    for count, *values in rows:
-        found += [dict(zip(SIGNALS, values, strict=True))] * count
-    return found
 
 
 class Judge:
@@ -263,32 +159,30 @@ class Judge:
         Fault
             The first fault, and nothing more: what follows one cannot be predicted. None where the chip is right.
         """
-        with temporary.folder("state") as folder:
-            self.folder = Path(folder)
-            for clock, now in enumerate(self.clocks):
-                self._advance(clock)
-                expected = self._outputs(clock)
-                if rule := self.rules.broken(now):
-                    yield self._fault(clock, *rule)
+        for clock, now in enumerate(self.clocks):
+            self._advance(clock)
+            expected = self._outputs(clock)
+            if rule := self.rules.broken(now):
+                yield self._fault(clock, *rule)
+                return
+            for name, want in expected.items():
+                if now[name] != want:
+                    yield self._fault(clock, name, f"{want:#x}", f"{now[name]:#x}")
                     return
-                for name, want in expected.items():
-                    if now[name] != want:
-                        yield self._fault(clock, name, f"{want:#x}", f"{now[name]:#x}")
-                        return
-                self._count(now)
-                self._edge(clock, now)
-            if rule := self.rules.unanswered():
-                yield self._fault(len(self.clocks), *rule)
-                return
-            if self.running:
-                yield self._fault(len(self.clocks), "busy", "low at the end", "high")
-                return
+            self._count(now)
+            self._edge(clock, now)
+        if rule := self.rules.unanswered():
+            yield self._fault(len(self.clocks), *rule)
+        elif self.running:
+            yield self._fault(len(self.clocks), "busy", "low at the end", "high")
+        else:
             self._flush()
 
     def _fault(self, clock: int, signal: str, want: str, got: str) -> Fault:
         phase = self._phase(clock)
         axi = signal if signal in ("phase", "busy") else signal.upper()
-        return Fault(clock, self.first + self.busy_clocks, phase, axi, self.serving, want, got)
+        cycle = self.first + self.busy_clocks
+        return Fault(cycle, phase, axi, self.serving, want, got, clock)
 
     def _advance(self, clock: int) -> None:
         """A command that ends gives the chip its state."""
@@ -335,41 +229,53 @@ class Judge:
         self.busy_clocks += phase != "idle"
         if phase == "input" and now["tvalid"]:
             self.word_count = (self.word_count + 1) % self.plan.input.words
+        free = {"aw": port.aw is None, "w": port.w is None, "ar": port.ar is None}
         write_ready = port.aw is not None and port.w is not None and not port.bvalid
         read_ready = port.ar is not None and not port.rvalid
-        write = write_ready and not (read_ready and port.reads_next)
-        answer: tuple[int, int] | None = None
-        strobe_abort = self.abort
-        self.abort = False
+        strobe_abort, self.abort = self.abort, False
         if strobe_abort:
             self._aborted(clock)
         looked_up, port.looked_up = port.looked_up, None
-        free_aw, free_w, free_ar = port.aw is None, port.w is None, port.ar is None
         if now["bready"]:
             port.bvalid = 0
         if now["rready"]:
             port.rvalid = 0
-        if write:
-            assert port.aw is not None
-            assert port.w is not None
-            self.serving = f"{port.aw:#010x}"
-            port.bresp, port.bvalid = self._write(clock, port.aw, *port.w), 1
-            port.aw = port.w = None
-            port.reads_next = True
+        if write_ready and not (read_ready and port.reads_next):
+            self._serve_write(clock)
         elif read_ready:
-            assert port.ar is not None
-            self.serving = f"{port.ar:#010x}"
-            answer = self._read(clock, port.ar, looked_up)
-            if answer is not None:
-                port.rresp, port.rdata = answer
-                port.rvalid, port.ar, port.reads_next = 1, None, False
-        if now["awvalid"] and free_aw:
+            self._serve_read(clock, looked_up)
+        self._take(clock, now, free)
+
+    def _serve_write(self, clock: int) -> None:
+        """Answer the write whose address and data are there."""
+        port = self.port
+        assert port.aw is not None
+        assert port.w is not None
+        self.serving = f"{port.aw:#010x}"
+        port.bresp, port.bvalid = self._write(clock, port.aw, *port.w), 1
+        port.aw = port.w = None
+        port.reads_next = True
+
+    def _serve_read(self, clock: int, looked_up: int | None) -> None:
+        """Answer the read whose address is there, if this is the last cycle of its service."""
+        port = self.port
+        assert port.ar is not None
+        self.serving = f"{port.ar:#010x}"
+        answer = self._read(clock, port.ar, looked_up)
+        if answer is not None:
+            port.rresp, port.rdata = answer
+            port.rvalid, port.ar, port.reads_next = 1, None, False
+
+    def _take(self, clock: int, now: dict, free: dict[str, bool]) -> None:
+        """Take what the master offers a register that was free at the cycle's beginning."""
+        port = self.port
+        if now["awvalid"] and free["aw"]:
             port.aw = now["awaddr"]
             self.last_taken["aw"] = clock
-        if now["wvalid"] and free_w:
+        if now["wvalid"] and free["w"]:
             port.w = now["wdata"], now["wstrb"]
             self.last_taken["w"] = clock
-        if now["arvalid"] and free_ar:
+        if now["arvalid"] and free["ar"]:
             port.ar = now["araddr"]
 
     # ------------------------------------------------------------------------- transfers
@@ -470,7 +376,7 @@ class Judge:
 
     def _register(self, offset: int) -> str | None:
         """Name of a control register or a counter's half; None where there is none."""
-        if offset in [int(r) for r in known()]:
+        if offset in [int(r) for r in control_registers()]:
             return Register(offset).name
         half = (offset - Register.COUNTERS) // 4
         if 0 <= half < 2 * len(self.names):
@@ -487,9 +393,9 @@ class Judge:
         why = "busy" if self.running else ""
         if not self.running:
             state, classes = self.chip.state, self.plan.network.classes
-            if argument not in registers.arguments(command, state.seen, classes):
+            if argument not in command.arguments(state.seen, classes):
                 why = "illegal"
-            elif state.stale and command not in STALE_COMMANDS:
+            elif state.stale and command.counted:
                 why = "stale"
         if why:
             self._note(f"write COMMAND {command.name} {why}", SLVERR, clock)
@@ -499,7 +405,7 @@ class Judge:
         return OKAY
 
     def _read(self, clock: int, address: int, looked_up: int | None) -> tuple[int, int] | None:
-        """A read served in a clock: response and data; None where it takes a second cycle."""
+        """Serve a read in a clock; returns response and data, None where it takes a second cycle."""
         region, offset = address >> WINDOW_SHIFT, address & (1 << WINDOW_SHIFT) - 4
         if region == 0:
             name = self._register(offset)
@@ -531,7 +437,7 @@ class Judge:
         return OKAY, looked_up
 
     def _control(self, clock: int, offset: int) -> int:
-        """What a control register or counter holds in a clock."""
+        """Value of a control register or of a counter's half in a clock."""
         if offset == Register.ID:
             return registers.ID
         if offset == Register.COMMAND:
@@ -558,18 +464,11 @@ class Judge:
     # ------------------------------------------------------------------------- commands
 
     def _carry_out(self, chip, command: Command, argument: int, start: int, abort: int = 0):
-        """A command whose strobe is in clock `start`, with the pixels that the record offers it."""
+        """Carry out a command whose strobe is in clock `start`, with the pixels that the record offers it."""
         if abort:
             chip.abort(abort)
-        arguments: list = []
-        more = {}
-        if command in IMAGE:
-            image, gaps = self._pixels(start)
-            arguments.append(image)
-            more["gaps"] = gaps
-        if command in LABEL:
-            arguments.append(argument)
-        return getattr(chip, command.name.lower())(*arguments, **more)
+        image, gaps = self._pixels(start) if command.image else (None, None)
+        return chip.carry_out(command, argument, image, gaps)
 
     def _pixels(self, start: int) -> tuple[np.ndarray, list[int]]:
         """The image that is taken from clock `start` + 1 on, and by how much each pixel is late."""
@@ -596,10 +495,9 @@ class Judge:
         return np.frombuffer(data, np.uint8).reshape(net.image_shape), gaps
 
     def _begin(self, clock: int, command: Command, argument: int) -> None:
-        """A command is taken by the write served in a clock; the strobe is in the next."""
+        """Begin a command that the write served in a clock has given; its strobe is in the next clock."""
         self._flush()
-        saved = self.folder / "before.npz"
-        self.chip.dump(saved)
+        saved = self.chip.copied()
         before = self.chip.cycles
         self.old = self.chip.state
         self.old_counters = self.chip.counters
@@ -616,19 +514,19 @@ class Judge:
         self.at_clock.clear()
 
     def _aborted(self, clock: int) -> None:
-        """The abort strobe is high in a clock: it is the running command's last."""
+        """End the running command with this clock, in which the abort strobe is high."""
         run = self.running
         if run is None or clock <= run.start:
             self.reached["abort while idle"] += run is None
             return
         length = clock - run.start
-        self.chip.load(run.saved)
+        self.chip.put(run.saved)
         result = self._carry_out(self.chip, run.command, run.argument, run.start, length)
         run.aborted = not result.finished
         run.length = length
 
     def _at(self, clock: int) -> tuple:
-        """(registers, counters) in a clock."""
+        """Registers and counters of the chip in a clock."""
         run = self.running
         if run is None:
             return self.chip.state, self.chip.counters
@@ -641,10 +539,8 @@ class Judge:
             now = self.old._replace(seen=seen, refused=0, finished=0, stale=int(stale))
             return now, self.old_counters
         if done not in self.at_clock:
-            from xnoreplay.sim.run import Simulator
-
-            other = Simulator(self.plan, self.chip.bundle)
-            other.load(run.saved)
+            other = self.chip.twin()
+            other.put(run.saved)
             self._carry_out(other, run.command, run.argument, run.start, done)
             self.at_clock[done] = other.state, other.counters
         return self.at_clock[done]
@@ -656,73 +552,8 @@ class Judge:
         return self._at(clock)[1]
 
     def _count(self, now: dict) -> None:
-        """Pauses of either side, by channel."""
+        """Count pauses of either side of each channel."""
         for channel in ("aw", "w", "ar", "b", "r", "t"):
             valid, ready = now[f"{channel}valid"], now.get(f"{channel}ready")
             self.reached[f"wait on {channel.upper()}"] += bool(valid and not ready)
             self.reached[f"pause before {channel.upper()}"] += bool(ready and not valid)
-
-
-def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
-    """What stages must come to at least, and how often; see `Judge.reached`."""
-    whole = [s for s in stages if not s.brief]
-    names: list[str] = []
-    for window in registers.windows(plan.memories):
-        name = window.memory.name
-        read_only = name in READ_ONLY
-        answers = [OKAY, SLVERR]
-        if window.address(window.memory.depth, 0) >> WINDOW_SHIFT == window.index + 1:
-            answers.append(DECERR)
-        names += [
-            f"{way} {name} {ANSWERS[a]}"
-            for way in ("read", "write")
-            for a in answers
-            if way == "read" or a != OKAY or not read_only
-        ]
-        if not read_only:
-            names.append(f"row of {name} written")
-    for register in registers.writable(plan.memories):
-        names += [f"write {register.name} OKAY", f"write {register.name} of a wrong value"]
-    names += [f"write COMMAND {c.name} stale SLVERR" for c in (Command.STAGE, Command.EPOCH)]
-    writable = (Register.COMMAND, Register.ABORT)
-    for register in known():
-        names.append(f"read {register.name} OKAY")
-        if register not in writable and register not in registers.writable(plan.memories):
-            names.append(f"write {register.name} SLVERR")
-    for way in ("read", "write"):
-        names += [f"{way} unmapped {what} DECERR" for what in ("register", "window")]
-        names.append(f"unaligned {way}")
-    names += [f"strobe {strobe} SLVERR" for strobe in range(WHOLE)]
-    names += ["write COMMAND unknown SLVERR", "write ABORT OKAY", "abort while idle"]
-    names += [f"write COMMAND {c.name} busy SLVERR" for c in Command]
-    names += [
-        f"write COMMAND {c.name} illegal SLVERR"
-        for c in (Command.STAGE, Command.INSERT, Command.ARRIVE)
-    ]
-    names += [f"write {order}" for order in ("together", "address first", "data first")]
-    names += [f"wait on {channel}" for channel in ("AW", "W", "AR", "B", "R")]
-    moments = ("start", "first busy", "busy", "last busy", "first idle", "idle")
-    names += [f"read at {moment}" for moment in moments]
-    names += [f"write at {moment}" for moment in ("first busy", "busy", "idle")]
-    names.append("command INFER aborted")
-    if any(s.infers for s in stages):
-        names += ["command INFER to its end", "wait on T"]
-        if plan.input.words == 1:  # else the chip is ready only for a pixel that is offered already
-            names.append("pause before T")
-    if any(s.commands for s in stages):
-        names += [f"write COMMAND {c.name} OKAY" for c in Command]
-    if whole:
-        for name in registers.counters(plan.memories):
-            names += [
-                f"{way} counter {name} {half} {ANSWERS[answer]}"
-                for way, answer in (("read", OKAY), ("write", SLVERR))
-                for half in ("low", "high")
-            ]
-        taken = [int(c) for c in Command]
-        names += [f"unknown command {n}" for n in range(256) if n not in taken]
-    return dict.fromkeys(names, 1)
-
-
-def missing(plan: Plan, stages: tuple[Stage, ...], reached: Counter[str]) -> list[str]:
-    """What stages on the host port had to come to, and did not."""
-    return [name for name, least in required(plan, stages).items() if reached[name] < least]

@@ -12,7 +12,8 @@ from xnoreplay.flow.run import files
 from xnoreplay.flow.verify.cosim import faults as fault_texts
 from xnoreplay.flow.verify.cosim.chip import OPTIMISATIONS
 from xnoreplay.flow.verify.cosim.faults import Faults
-from xnoreplay.flow.verify.cosim.script import COMMANDS, CONTENTS, Script, Step
+from xnoreplay.flow.verify.cosim.kinds import names
+from xnoreplay.flow.verify.cosim.script import CONTENTS, Script, Step
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import limits, presets, reading
 from xnoreplay.spec import plan as plans
@@ -39,7 +40,7 @@ MOST = 1 << 32  # of any number of a command: cycles above it would not be simul
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a folder holds, checked."""
+    """What a recorded folder holds, after every field has been checked."""
 
     preset: Preset
     bundle: Bundle
@@ -50,7 +51,7 @@ class Recorded:
 
 
 def read(folder: Path) -> Recorded:
-    """A folder that `replays.record` wrote.
+    """Read a folder that `again.record` wrote.
 
     Raises
     ------
@@ -60,10 +61,10 @@ def read(folder: Path) -> Recorded:
     try:
         return _read(folder)
     except SpecError as error:
-        raise SpecError(f"replay {folder} must be a folder that cosim recorded: {error}") from None
+        raise SpecError(f"record {folder} must be a folder that cosim recorded: {error}") from None
     except DAMAGE as error:
         raise SpecError(
-            f"replay {folder} must be a folder that cosim recorded: {_sentence(error)}"
+            f"record {folder} must be a folder that cosim recorded: {_sentence(error)}"
         ) from None
 
 
@@ -135,11 +136,11 @@ def _step(index: int, tree: object, plan: Plan, images: int) -> Step:
     if not isinstance(tree, dict):
         raise SpecError(f"{what} must be a table, not {type(tree).__name__}")
     given = {name: value for name, value in tree.items() if name != "limits"}
-    _held(what, given, Step)
-    require.choice(f"command of {what}", given["command"], COMMANDS)
-    names = [m.name for m in plan.memories]
+    _check_type(what, given, Step)
+    require.choice(f"command of {what}", given["command"], names())
+    memories = [m.name for m in plan.memories]
     for name in (*given.get("memories", ()), *given.get("before", ())):
-        require.choice(f"memories of {what}", name, names)
+        require.choice(f"memories of {what}", name, memories)
     step = Step.load(given)
     if step.image is not None and step.image >= images:
         raise SpecError(f"image of {what} must be one of {images}, not {step.image}")
@@ -148,37 +149,55 @@ def _step(index: int, tree: object, plan: Plan, images: int) -> Step:
     return step
 
 
-def _held(what: str, value: Any, hint: Any) -> None:
-    """Hold a value as JSON has it to a type: a dataclass, a tuple of one or of several types, a number
-    below `MOST`, a switch or a word; None where the type takes it."""
+def _check_type(what: str, value: Any, hint: Any) -> None:
+    """Hold a value as JSON has it to a type; SpecError where it is of another.
+
+    Parameters
+    ----------
+    what : str
+        What an error calls the value.
+    value : object
+    hint : type
+        A dataclass, a tuple of one or of several types, int for a number up to `MOST`, bool, or str for a word;
+        a union with None takes None, too.
+    """
     if isinstance(hint, UnionType):
         options = [option for option in get_args(hint) if option is not NoneType]
         if value is not None:
-            _held(what, value, options[0])
+            _check_type(what, value, options[0])
     elif get_origin(hint) is tuple:
-        if not isinstance(value, list):
-            raise SpecError(f"{what} must be a list, not {type(value).__name__}")
-        kinds = get_args(hint)
-        if kinds[-1] is ...:
-            kinds = kinds[:1] * len(value)
-        if len(value) != len(kinds):
-            raise SpecError(f"{what} must have {len(kinds)} values, not {len(value)}")
-        for item, kind in zip(value, kinds, strict=True):
-            _held(what, item, kind)
+        _check_list(what, value, get_args(hint))
     elif is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise SpecError(f"{what} must be a table, not {type(value).__name__}")
-        hints = get_type_hints(hint)
-        for name, item in value.items():
-            if name not in hints:
-                raise SpecError(f"{what} must have no field {name!r}")
-            _held(f"{name} of {what}", item, hints[name])
+        _check_table(what, value, hint)
     elif hint is bool:
         require.choice(what, value, (False, True))
     elif hint is str:
         require.name(what, value)
     else:
         require.between(what, value, 0, MOST)
+
+
+def _check_list(what: str, value: Any, kinds: tuple) -> None:
+    """Hold a list to the types of a tuple, whose last may be `...`."""
+    if not isinstance(value, list):
+        raise SpecError(f"{what} must be a list, not {type(value).__name__}")
+    if kinds[-1] is ...:
+        kinds = kinds[:1] * len(value)
+    if len(value) != len(kinds):
+        raise SpecError(f"{what} must have {len(kinds)} values, not {len(value)}")
+    for item, kind in zip(value, kinds, strict=True):
+        _check_type(what, item, kind)
+
+
+def _check_table(what: str, value: Any, hint: Any) -> None:
+    """Hold a table to the fields of a dataclass, of which it may leave some out."""
+    if not isinstance(value, dict):
+        raise SpecError(f"{what} must be a table, not {type(value).__name__}")
+    hints = get_type_hints(hint)
+    for name, item in value.items():
+        if name not in hints:
+            raise SpecError(f"{what} must have no field {name!r}")
+        _check_type(f"{name} of {what}", item, hints[name])
 
 
 def _sentence(error: Exception) -> str:

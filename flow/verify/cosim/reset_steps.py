@@ -1,95 +1,135 @@
 """Steps of a script in which resets end commands, power goes, and a host writes what a restore counts."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
 import numpy as np
 
-from xnoreplay.flow.verify.cosim import minibatches
+from xnoreplay.flow.verify.cosim.building import others, spans
 from xnoreplay.flow.verify.cosim.coverage import can_fill_staging
-from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET, emptying, ends
+from xnoreplay.flow.verify.cosim.kinds import carry_out, ends_in_reset
+from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET, emptying
 from xnoreplay.flow.verify.cosim.script import BUS, Step
 from xnoreplay.spec import registers
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import READ_ONLY, STALE_COMMANDS, STALES, Command, Register
+from xnoreplay.spec.registers import READ_ONLY, STALES, Register
 
 
-def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict) -> list:
-    """Power cycles, writes that make counts stale or leave them, labels that are refused, and a reset in
-    the midst of every command.
+def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict) -> list[Step]:
+    """Steps with power cycles, writes of a host, refused labels, and a reset in the midst of every command.
 
     Parameters
     ----------
     chip : sim.run.Simulator
         As the script's commands so far leave it; it is driven on.
+    images : ndarray
+        (n, height, width, channels) uint8: images of the script.
     label : int
         A class of the network.
+    rng : numpy Generator
+        Draws an image, and the cycles of resets.
     look : dict
         Fields of each step, that say what is looked at after it.
     """
-    plan, steps = chip.plan, []
-    image = int(rng.integers(len(images)))
+    made = _Steps(chip, images, label, rng, look)
+    made.stage(label)
+    made.do(POWER)
+    made.session()
+    made.host_writes()
+    made.resets()
+    made.refused_staged_label()
+    made.session()
+    return made.steps
 
-    kinds = count()
 
-    def do(command: str, **fields) -> None:
-        step = Step(command, **(look | fields))
-        if ends(step):
-            step = replace(step, transfers=emptying(plan, next(kinds)))
+class _Steps:
+    """Steps that are carried out on a simulated chip as they are put together; parameters as of `build`."""
+
+    def __init__(
+        self, chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict
+    ) -> None:
+        self.chip, self.images, self.label, self.rng, self.look = chip, images, label, rng, look
+        self.image = int(rng.integers(len(images)))
+        self.classes = chip.plan.network.classes
+        self.steps: list[Step] = []
+        self.kinds = count()  # of `emptying`, one for each reset
+
+    def do(self, command: str, **fields) -> None:
+        """Carry out and keep a step with these fields."""
+        step = Step(command, **(self.look | fields))
+        if ends_in_reset(step):
+            step = replace(step, transfers=emptying(self.chip.plan, next(self.kinds)))
         if step.abort:
-            chip.abort(step.abort + BUS)
-        step.carry_out(chip, images)
-        steps.append(step)
+            self.chip.abort(step.abort + BUS)
+        carry_out(step, self.chip, self.images)
+        self.steps.append(step)
 
-    session = (
-        {"command": "stage", "argument": label, "image": image},
-        {"command": "retrain"},
-        {"command": "rebalance"},
-        {"command": "infer", "image": image},
-    )
-    do("stage", argument=label, image=image)
-    do(POWER)
-    for step in session:
-        do(**step)
-    for what, transfers in rewritten(chip).items():
-        do(HOST, transfers=transfers)
-        if what in STALES:
-            do("restore")
-    for transfers in _bad_label(chip):
-        do(HOST, transfers=transfers)
-        do("restore")
-    do("restore", abort=plan.network.classes)
-    do(HOST, transfers=refused(chip))
-    do("restore", trace=True)
-    for whole in (
-        *session,
-        {"command": "insert", "argument": 0, "image": image},
-        {"command": "arrive", "argument": plan.network.classes},
-        {"command": "epoch"},
-        {"command": "restore"},
-    ):
-        do("arrive", argument=plan.network.classes)
-        do("insert", argument=label, image=image)
-        do("stage", argument=0, image=image)
-        cycles = length(chip, lambda other, whole=whole: Step(**whole).carry_out(other, images))
-        do(reset=int(rng.integers(1, cycles)), **whole)
-    do(RESET)
-    do("arrive", argument=plan.network.classes)
-    do("insert", argument=0, image=image)
-    if plan.replay.staging:
-        for sample in range(staged := _staged(plan)):
-            do("stage", argument=label if sample == staged - 1 else 0, image=image)
-        for seen in (label, plan.network.classes):  # without the last one's class, and with it
-            do(HOST, transfers=((int(Register.SEEN), seen), (int(Register.STATUS), None)))
-            do("restore")
-    for step in session:
-        do(**step)
-    return steps
+    def stage(self, label: int) -> None:
+        """Stage the image as of a class."""
+        self.do("stage", argument=label, image=self.image)
+
+    def parts(self) -> list[dict]:
+        """Fields of the steps of a session, and of an inference after it."""
+        return [
+            {"command": "stage", "argument": self.label, "image": self.image},
+            {"command": "retrain"},
+            {"command": "rebalance"},
+            {"command": "infer", "image": self.image},
+        ]
+
+    def session(self) -> None:
+        """Stage, retrain, rebalance and infer."""
+        for fields in self.parts():
+            self.do(**fields)
+
+    def host_writes(self) -> None:
+        """Write what is there of each window and register; write labels that a restore refuses."""
+        for what, transfers in rewritten(self.chip).items():
+            self.do(HOST, transfers=transfers)
+            if what in STALES:
+                self.do("restore")
+        for transfers in _bad_label(self.chip):
+            self.do(HOST, transfers=transfers)
+            self.do("restore")
+        self.do("restore", abort=self.classes)
+        self.do(HOST, transfers=refused(self.chip))
+        self.do("restore", trace=True)
+
+    def resets(self) -> None:
+        """Reset the chip in the midst of every command, and while it is idle."""
+        every = [
+            *self.parts(),
+            {"command": "insert", "argument": 0, "image": self.image},
+            {"command": "arrive", "argument": self.classes},
+            {"command": "epoch"},
+            {"command": "restore"},
+        ]
+        named = [Step(fields["command"]) for fields in every]
+        for s in others(named, self.image, self.classes, self.classes):
+            every.append({"command": s.command, "argument": s.argument, "image": s.image})
+        for fields in every:
+            self.do("arrive", argument=self.classes)
+            self.do("insert", argument=self.label, image=self.image)
+            self.stage(0)
+            cycles = length(self.chip, Step(**fields), self.images)
+            self.do(reset=int(self.rng.integers(1, cycles)), **fields)
+        self.do(RESET)
+
+    def refused_staged_label(self) -> None:
+        """After a reset, fill the staging memory, and restore without the last sample's class and with it."""
+        self.do("arrive", argument=self.classes)
+        self.do("insert", argument=0, image=self.image)
+        staged = _staged(self.chip.plan)
+        for sample in range(staged):
+            self.stage(self.label if sample == staged - 1 else 0)
+        for seen in (self.label, self.classes) if staged else ():
+            self.do(HOST, transfers=((int(Register.SEEN), seen), (int(Register.STATUS), None)))
+            self.do("restore")
 
 
 def rewritten(chip) -> dict[str | Register, tuple[tuple[int, int | None], ...]]:
-    """Transfers that write what is there and read STATUS: of each window's first row and each register.
+    """Transfers that write to each window's first row and each register what is there, and read STATUS.
 
     By window's memory or register. Those of `STALES` alone make the counts stale; each begins with
     counts that are not.
@@ -109,12 +149,12 @@ def rewritten(chip) -> dict[str | Register, tuple[tuple[int, int | None], ...]]:
 
 
 def refused(chip) -> tuple[tuple[int, int], ...]:
-    """Writes of commands, of which a chip with stale counts takes none."""
+    """Transfers that write commands, none of which a chip with stale counts takes."""
     seen, classes = chip.state.seen, chip.plan.network.classes
     found = []
     for command in Command:
-        legal = registers.arguments(command, seen, classes)
-        if command not in STALE_COMMANDS and legal:
+        legal = command.arguments(seen, classes)
+        if command.counted and legal:
             found.append((int(Register.COMMAND), command | legal.start << 16))
     return tuple(found)
 
@@ -146,16 +186,16 @@ def _bad_label(chip) -> list[tuple[tuple[int, int | None], ...]]:
 
 
 def _staged(plan: Plan) -> int:
-    """Samples in a staging memory of which the last one's label is refused: as many as there is time for."""
+    """How many samples are staged before a restore refuses the last one's label: as many as there is time for."""
     return plan.replay.staging if can_fill_staging(plan) else min(2, plan.replay.staging)
 
 
 def brief(base: int, look: dict) -> tuple:
-    """A reset in mid-work, and that the chip goes on from there: for a slow simulator."""
+    """Steps for a slow simulator: a reset in mid-work, and a command that shows that the chip goes on from there."""
     return Step("epoch", reset=20, **look), Step("arrive", base, **look)
 
 
-def length(chip, command: Callable) -> int:
-    """Cycles of a command on a chip like this one, which is not changed."""
-    spans = minibatches.spans(chip, command)
-    return spans[-1][2] - spans[0][1]
+def length(chip, step: Step, images: np.ndarray) -> int:
+    """Cycles of a step on a chip like this one, which is not changed."""
+    found = spans(chip, step, images)
+    return found[-1][2] - found[0][1]

@@ -1,13 +1,12 @@
-"""Resets in mid-work, power cycles and a host that writes: steps of a script beside the commands."""
+"""Resets in mid-work, power cycles and a host that writes: what they are made of, on either side."""
 
-from dataclasses import dataclass
-
+from xnoreplay.flow.verify.cosim.script import Step
 from xnoreplay.spec import registers
 from xnoreplay.spec import snapshot as snapshots
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import (
     READ_ONLY,
-    Command,
     Register,
     Response,
     Status,
@@ -15,55 +14,17 @@ from xnoreplay.spec.registers import (
 from xnoreplay.spec.snapshot import Snapshot
 
 RESET, POWER, HOST = "reset", "power", "host"
-STEPS = (RESET, POWER, HOST)
-"""Steps that are no command: a reset of the idle chip; a power cycle, in which the host saves the chip and
-writes it back; transfers on the bus."""
 RESET_CYCLES = 3  # in which rst is high; in every other two resets it is one
 LEAD = 6  # cycles before a reset in which requests are offered, so that they are under way then
 SILENT = 4  # cycles after one in which nothing is asked, so that nothing may be answered
 TRANSFER = 5  # cycles of one transfer at most
 
 
-@dataclass
-class Done:
-    """What such a step did to the simulator, in the terms of a command's result.
-
-    saved : what the host read before the power went
-    answers : (response, word read or 0) of each transfer
-    """
-
-    phases: list[tuple[str, int]]
-    saved: Snapshot | None = None
-    answers: list[tuple[int, int]] | None = None
-    events = ()
-    trace = ()
-
-
-def carry_out(step, chip) -> Done:
-    """A step of `STEPS` on a simulated chip."""
-    if step.command == HOST:
-        from xnoreplay.sim.host import HostPort
-
-        port = HostPort(chip)
-        answers = [port.transfer(address, data) for address, data in step.transfers]
-        return Done([], answers=[(int(response), word) for response, word in answers])
-    saved = chip.snapshot() if step.command == POWER else None
-    chip.reset()
-    if saved is None:
-        return Done([])
-    for name, bits in chip.memories().items():
-        chip.write(name, 1 - bits)
-    return Done(chip.resume(saved).phases, saved)
-
-
-def ends(step) -> bool:
-    """Whether a reset is part of a step."""
-    return bool(step.reset) or step.command in (RESET, POWER)
-
-
 def emptying(plan: Plan, kind: int) -> tuple[tuple[int, int | None], ...]:
-    """A transfer of one of several kinds, given while a reset chip empties its replay memory; none where
-    that is over too soon."""
+    """A transfer given while a reset chip empties its replay memory, one of six that `kind` counts through.
+
+    None where the emptying is over too soon.
+    """
     window = {w.memory.name: w for w in registers.windows(plan.memories)}["replay.label"]
     last = window.address(plan.replay.capacity - 1, 0)
     kinds: tuple[tuple[int, int | None], ...] = (
@@ -79,20 +40,23 @@ def emptying(plan: Plan, kind: int) -> tuple[tuple[int, int | None], ...]:
 
 
 def meanwhile(address: int, data: int | None) -> tuple[int, int]:
-    """(response, word read or 0) of one of `emptying`: nothing is open but STATUS and ABORT."""
+    """Response to one of `emptying`, and the word read or 0: nothing is open but STATUS and ABORT."""
     if address == Register.STATUS and data is None:
         return int(Response.OKAY), 1 << Status.BUSY
     return int(Response.OKAY if address == Register.ABORT else Response.SLVERR), 0
 
 
-def lost(step, start: int) -> int:
-    """What `cycles` had come to when a step reset it; 0 where it did not.
+def quiet(plan: Plan, step: Step) -> dict:
+    """What the test bench must report of a reset.
 
-    start : value of `cycles` before the step
+    Returns
+    -------
+    dict
+        ``answers`` to transfers while the replay memory is emptied; ``high``: handshakes that are not low, none;
+        ``empties``: cycles that emptying takes.
     """
-    if step.reset:
-        return start + step.reset + 1
-    return start if ends(step) else 0
+    answers = [list(meanwhile(*transfer)) for transfer in step.transfers]
+    return {"answers": answers, "high": [], "empties": plan.replay.capacity}
 
 
 def rows(plan: Plan, snapshot: Snapshot) -> dict[str, list[int]]:
@@ -109,8 +73,8 @@ def writes(plan: Plan) -> dict[str, frozenset[int]]:
     return found | {r.name.lower(): frozenset({int(r)}) for r in registers.writable(plan.memories)}
 
 
-def written(plan: Plan, step) -> list[str]:
-    """Names of `writes` that a host's step writes before it reads STATUS at its end."""
+def written(plan: Plan, step: Step) -> list[str]:
+    """Memories and registers, of those of `writes`, that a host's step writes before it reads STATUS at its end."""
     if not step.transfers or step.transfers[-1] != (int(Register.STATUS), None):
         return []
     given = {address for address, data in step.transfers[:-1] if data is not None}

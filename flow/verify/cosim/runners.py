@@ -5,9 +5,14 @@ from pathlib import Path
 
 
 def runner(name: str, began=lambda _process: None):
-    """cocotb's runner of a simulator, for its `build` or `test`.
+    """A runner of cocotb for an HDL simulator, whose `build` and `test` start processes that end with this one.
 
-    began : given each process that it starts
+    Parameters
+    ----------
+    name : str
+        "icarus" or "verilator".
+    began : callable
+        Is given each process that the runner starts.
     """
     from cocotb_tools.runner import get_runner
 
@@ -16,7 +21,7 @@ def runner(name: str, began=lambda _process: None):
     found = get_runner(name)
 
     def execute(commands, cwd: Path, stdout=None) -> None:
-        """What `_execute_cmds` does, by `processes`."""
+        """Run commands as cocotb's `_execute_cmds` does, as processes that end with this one."""
         stderr = None if stdout is None else subprocess.STDOUT
         for command in commands:
             with processes.started(

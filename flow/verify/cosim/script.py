@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.spec.bits import to_int, unpack_bytes
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import HOST_MEMORIES, Command
+from xnoreplay.spec.registers import HOST_MEMORIES
 
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
 CONTENTS = "contents.npz"  # in that folder: what memories hold before the first command
@@ -19,12 +19,7 @@ STAGING = ("staging.latent", "staging.label")
 LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
 are looked at before the first."""
-ASIDE = ("refuse", "write", "counters")
-"""What a step does that is no command of the chip, beside `resets.STEPS`; see `Step`."""
 PORT = "port"  # of a step: no command, but a stage on the host port
-COMMANDS = (*(c.name.lower() for c in Command), PORT, *resets.STEPS, *ASIDE)
-"""What a step can be: a recorded one is held to them."""
-
 BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
 
@@ -33,28 +28,42 @@ SLACK = 64  # cycles past the most that the plan allows a phase before it counts
 class Step:
     """One command, or something else that a host may do while the chip is idle.
 
-    command : name of a `spec.registers.Command`, in lower case; `PORT`; one of `resets.STEPS`; or one
-        of `ASIDE`:
-        "refuse" writes the register COMMAND, which must answer SLVERR and change nothing; "write" writes
-        first rows of a memory, over the bus where the host has a window on it, but for labels and
-        counts, which would be stale; "counters" moves every event counter to 2^argument - 1, or with 0 back to
-        where it would be
-    argument : its argument; of "refuse" the word that is written
-    image : index of its image
-    gaps : cycles by which each pixel is late
-    memories : compared row by row when the command has ended
-    before : compared row by row when it has not begun yet; where the command shows a difference, too,
-        that is what is reported
-    trace : compared cycle by cycle
-    windows : cycles (first, past the last) of the command that the trace is limited to, if any
-    abort : cycles after which the host writes ABORT; the bus adds a few
-    bus : control registers and counters are also read over the bus
-    reset : cycles of the command before the one in which a reset ends it, or 0
-    transfers : (address, data or None to read) of each transfer of a host's step, or of those given after
-        a reset, while the chip empties its replay memory
-    stage : of `PORT`, what is done at the port
-    intrude : while it runs, another command is written, which must be refused with SLVERR
-    memory, rows : of "write": the memory's name, and its first rows as hexadecimal numbers
+    Parameters
+    ----------
+    command : str
+        Name of a `spec.commands.Command`, in lower case, or of one of `kinds.KINDS`.
+    argument : int
+        The command's argument; of other kinds what they say.
+    image : int, optional
+        Index of the command's image.
+    gaps : tuple of int, optional
+        Cycles by which each pixel is late.
+    memories : tuple of str
+        Memories that are compared row by row when the command has ended.
+    before : tuple of str
+        Memories that are compared row by row when it has not begun yet. Where the command shows a difference,
+        too, that is what is reported.
+    trace : bool
+        The trace is compared cycle by cycle.
+    windows : tuple of (int, int)
+        Cycles (first, past the last) of the command that the trace is limited to, if any.
+    abort : int
+        Cycles after which the host writes ABORT, or 0; the bus adds a few.
+    bus : bool
+        Control registers and counters are also read over the bus.
+    reset : int
+        Cycles of the command before the one in which a reset ends it, or 0.
+    transfers : tuple of (int, int or None)
+        Address, and data or None to read, of each transfer of a host's step, or of those given after a reset,
+        while the chip empties its replay memory.
+    stage : Stage, optional
+        What is done at the host port.
+    intrude : bool
+        While the command runs, another one is written, which must be refused with SLVERR.
+    memory : str
+        Name of the memory that is written.
+    rows : tuple of str
+        Its first rows, as hexadecimal numbers.
     """
 
     command: str
@@ -75,7 +84,7 @@ class Step:
     rows: tuple[str, ...] = ()
 
     def plain(self, plan: Plan) -> dict:
-        """As the test bench reads it."""
+        """The step as the test bench reads it: the fields that differ from their defaults, and `limits`."""
         given = {k: v for k, v in vars(self).items() if v != getattr(Step, k, None)}
         if self.stage:
             given["stage"] = vars(self.stage)
@@ -83,7 +92,7 @@ class Step:
 
     @classmethod
     def load(cls, tree: dict) -> "Step":
-        """Inverse of `plain`."""
+        """The step that `plain` made a tree of."""
         fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()
         }
@@ -94,37 +103,14 @@ class Step:
             fields["stage"] = Stage(**fields["stage"])
         return cls(**fields)
 
-    def carry_out(self, chip, images: np.ndarray):
-        """The command on a simulated chip, and the reset that ends it, if one does; of a stage, what it
-        leaves to later commands: cycles; of `ASIDE`, only "write" changes it."""
-        from xnoreplay.sim.run import Result
-
-        if self.stage:
-            chip.abort(self.stage.cycles)
-            never = [self.stage.cycles] * chip.plan.input.pixels
-            return chip.infer(images[self.image], gaps=never)
-        if self.command == "write":
-            chip.write(self.memory, self.bits(chip.plan))
-        if self.command in ASIDE:
-            return Result()
-        if self.command in resets.STEPS:
-            return resets.carry_out(self, chip)
-        if self.reset:
-            chip.abort(self.reset + 1)
-            result = replace(self, reset=0).carry_out(chip, images)
-            chip.reset()
-            return result
-        arguments: list = []
-        if self.image is not None:
-            arguments.append(images[self.image])
-        if self.command in ("stage", "insert", "arrive"):
-            arguments.append(self.argument)
-        if self.image is not None and self.gaps is not None:
-            return getattr(chip, self.command)(*arguments, gaps=list(self.gaps))
-        return getattr(chip, self.command)(*arguments)
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What a command may change of what outlasts it; see `spec.commands.Row`. Nothing for other steps."""
+        name = self.command.upper()
+        return Command[name].changes if name in Command.__members__ else ()
 
     def bits(self, plan: Plan) -> np.ndarray:
-        """(rows, width) uint8 bits that "write" writes."""
+        """Rows that the kind of step "write" writes: (rows, width) uint8 bits."""
         width = plan.memory(self.memory).width
         raw = b"".join(int(row, 16).to_bytes(-(-width // 8), "little") for row in self.rows)
         return unpack_bytes(np.frombuffer(raw, np.uint8).reshape(len(self.rows), -1), width)
@@ -156,23 +142,23 @@ class Script:
     """What it must reach: a name of `coverage.LENGTHS`."""
 
     def uncounted(self) -> "Script":
-        """The same with counters left as they are, for what reads cycles off the chip's."""
+        """The same script without moves of counters, for a reader that takes cycles from the chip's counter."""
         steps = (replace(s, argument=0) if s.command == "counters" else s for s in self.steps)
         return replace(self, steps=tuple(steps))
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """Those on the host port."""
+        """The stages on the host port."""
         return tuple(s.stage for s in self.steps if s.stage)
 
     def until(self, index: int, **changes) -> "Script":
-        """The commands up to `index`, that one changed; the others look at nothing."""
+        """The steps up to `index`, with changed fields of that one; those before look at nothing."""
         quiet = tuple(replace(s, memories=(), trace=False, bus=False) for s in self.steps[:index])
         steps = (*quiet, replace(self.steps[index], **changes))
         return replace(self, steps=steps, length="part")
 
     def watched(self, first: int, last: int, plan: Plan) -> "Script":
-        """The commands up to `last`; from `first` on, all that commands have written is looked at."""
+        """The steps up to `last`; from `first` on, all memories that steps have written are compared."""
         steps = [
             replace(
                 s, memories=self.written(i, plan) if i >= first else (), trace=False, windows=()
@@ -182,8 +168,8 @@ class Script:
         return replace(self, steps=tuple(steps), length="part")
 
     def written(self, index: int, plan: Plan) -> tuple[str, ...]:
-        """Memories that the commands up to `index` may have written."""
-        learned = any(s.command == "retrain" for s in self.steps[: index + 1])
+        """Memories that the steps up to `index` may have written."""
+        learned = any("cls.top" in s.changes for s in self.steps[: index + 1])
         return changing(plan, learned)
 
 
@@ -193,12 +179,12 @@ def memories(plan: Plan) -> tuple[str, ...]:
 
 
 def low_bits(plan: Plan) -> tuple[str, ...]:
-    """`LOW_BITS` that the hardware has."""
+    """Memories of `LOW_BITS` that the hardware has."""
     return tuple(n for n in memories(plan) if n in LOW_BITS)
 
 
 def changing(plan: Plan, learning: bool = True) -> tuple[str, ...]:
-    """Those of them that commands write: all but what the host alone writes.
+    """Memories that commands write: all that the hardware has but those that the host alone writes.
 
     learning : retraining among them, which writes the classifier
     """

@@ -16,9 +16,10 @@ from xnoreplay.flow.run import processes
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim import runners
-from xnoreplay.flow.verify.cosim.compare import Comparison, Difference, Model
+from xnoreplay.flow.verify.cosim.compare import Comparison, ScriptDifference
 from xnoreplay.flow.verify.cosim.coverage import required
 from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.model import Model
 from xnoreplay.flow.verify.cosim.script import CONTENTS, VARIABLE, Script
 from xnoreplay.flow.verify.cosim.window import FIRST
 from xnoreplay.spec import bundle as bundles
@@ -38,10 +39,20 @@ ALL_ROWS, SOME_ROWS = 1 << 20, 64
 
 @dataclass(frozen=True)
 class Setup:
-    """What is compared, and in which simulator.
+    """What a session compares, and in which HDL simulator.
 
-    build : folder of the compiled simulation
-    waves : cycles (first, last) that a traced simulation writes a VCD of, and ends after
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+    simulator : str
+        "verilator" or "icarus".
+    build : Path
+        Folder of the compiled simulation.
+    faults : Faults
+        Deliberate ones of the memories.
+    waves : (int, int), optional
+        First and last cycle that a traced simulation writes a VCD of, and ends after.
     """
 
     preset: Preset
@@ -53,6 +64,7 @@ class Setup:
 
     @property
     def plan(self) -> plans.Plan:
+        """The plan of the preset."""
         return plans.compile(self.preset.network, self.preset.target)
 
 
@@ -60,19 +72,31 @@ class Setup:
 class Outcome:
     """What a session found.
 
-    differences : of the first command that differs, in the order of their weight
-    compared : how many of each kind were equal
-    cycles : of the chip; where it differs from the model, those that both have
-    seconds : of the simulation without its start, by the clock
-    ends : the cycle, and the processor seconds of the simulation's process, at the end of each command
-    observed, expected : the traces of the command that differs
-    resets : a reset came before a difference, so that its cycle is counted from there
-    reached : what stages on the host port came to, and how often
-    coverage : what the script reached; see `coverage.Coverage.table`
-    missing : what it did not reach but must, by point
+    Attributes
+    ----------
+    differences : list of ScriptDifference
+        Of the first command that differs, in the order of their weight.
+    compared : dict
+        How many of each kind were equal.
+    cycles : int
+        Of the chip; where it differs from the model, those that both have.
+    seconds : float
+        Of the simulation without its start, by the clock.
+    ends : list of (int, float)
+        Cycle, and processor seconds of the simulation's process, at the end of each command.
+    observed, expected : list of str
+        Traces of the command that differs.
+    resets : bool
+        A reset came before a difference, so that its cycle is counted from there.
+    reached : Counter
+        What stages on the host port came to, and how often.
+    coverage : list of dict
+        What the script reached; see `coverage.Coverage.table`.
+    missing : dict
+        What the script did not reach but must, by point.
     """
 
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[ScriptDifference] = field(default_factory=list)
     compared: dict[str, int] = field(default_factory=dict)
     cycles: int = 0
     seconds: float = 0.0
@@ -85,8 +109,8 @@ class Outcome:
     missing: dict[str, list[str]] = field(default_factory=dict)
 
 
-def run(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
-    """Carry out a script and compare; stops at the first command that differs.
+def compare(setup: Setup, script: Script, folder: Path, label: str, progress: Progress) -> Outcome:
+    """Carry out a script in the HDL simulator and compare; stops at the first command that differs.
 
     Raises
     ------
@@ -155,16 +179,21 @@ def _write(setup: Setup, script: Script, plan, folder: Path) -> None:
 
 
 def bus_rows(plan) -> int:
-    """Rows of each memory that the load takes through the bus: all, unless that takes too long."""
+    """How many rows of each memory the load writes over the bus: all, unless that takes too long."""
     transfers = sum(w.memory.depth * w.chunks for w in windows(plan.memories))
     return ALL_ROWS if transfers <= BUS_BUDGET else SOME_ROWS
 
 
 @contextmanager
 def _simulation(setup: Setup, folder: Path) -> Iterator[Iterator[dict]]:
-    """Lines of the test bench while it runs.
+    """Run the test bench as long as the context lasts.
 
     Leaving the block early has it stop at its next command; an error or an interrupt ends it at once.
+
+    Yields
+    ------
+    iterator of dict
+        Lines of the test bench, as they come.
     """
     observed, stop = folder / "observed.jsonl", folder / "stop"
     for path in (observed, stop):
@@ -223,7 +252,7 @@ def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], No
 
 
 def _last_error(folder: Path) -> str:
-    """The last error of the test bench's log; how the simulator ended, where it has none."""
+    """The last error of the test bench's log; where it has none, how the HDL simulator ended."""
     try:
         lines = (folder / "bench.log").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.verify import scenario
 from xnoreplay.flow.verify.cosim import edges
-from xnoreplay.flow.verify.cosim.building import pieces, port
+from xnoreplay.flow.verify.cosim.building import others, port
 from xnoreplay.flow.verify.cosim.script import Script, Step, changing, memories
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
@@ -14,10 +15,10 @@ from xnoreplay.spec.presets import Preset
 
 
 def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int = 2) -> Script:
-    """Every command and a few images with everything compared: for a slow simulator."""
+    """The script for a slow simulator: every command and a few images, with everything compared."""
     corner = edges.images(plan, bundle, data.max_pixel, "short")
     whole = memories(plan)
-    classes = pieces(preset.scenario, data)
+    classes = scenario.by_class(preset.scenario, data)
     base = preset.scenario.base
     new = preset.scenario.seen(1) - 1 if preset.scenario.tasks else base - 1
     stage = {"brief": True, "transfers": 40}
@@ -32,8 +33,10 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         Step("retrain", abort=100),
         Step("rebalance"),
         Step("restore"),
-        *(Step("infer", 0, i) for i in range(images)),
     ]
+    classes_seen = preset.scenario.seen(1) if preset.scenario.tasks else base
+    plain += others([*plain, Step("infer")], 0, classes_seen, plan.network.classes)
+    plain += [Step("infer", 0, i) for i in range(images)]
     learns = next(n for n, s in enumerate(plain) if s.command == "retrain")
     steps = [
         replace(s, memories=changing(plan, n >= learns), bus=True, trace=s.command != "refuse")

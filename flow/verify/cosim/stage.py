@@ -5,14 +5,22 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage on the host port; see `hostport` and `protocol`.
+    """What may be done in a stage on the host port; `bench.hostport` does it, and `protocol` judges it.
 
-    cycles : in which the chip is busy, in all; a command that waits fills what the stage leaves
-    seed : of what is drawn
-    infers : whole inferences are part of it; there must be classes
-    commands : every other command is too: the chip learns
-    brief : few rows and registers, for a large chip or a slow simulator
-    transfers : random ones, about
+    Parameters
+    ----------
+    cycles : int
+        Cycles in which the chip is busy, in all; a command that waits fills what the stage leaves.
+    seed : int
+        Of what is drawn.
+    infers : bool
+        Whole inferences are part of it; there must be classes.
+    commands : bool
+        Every other command is part of it, too: the chip learns.
+    brief : bool
+        Few rows and registers, for a large chip or a slow simulator.
+    transfers : int
+        About how many random transfers are made.
     """
 
     cycles: int

@@ -1,26 +1,26 @@
 """The co-simulation step: build, compare, and on a difference say where it begins."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from xnoreplay.flow.datasets import registry as datasets
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import Built
 from xnoreplay.flow.verify.cosim import (
     coverage,
     large,
-    protocol,
+    port_points,
     reset_steps,
     session,
     short,
+    waveforms,
     whole,
 )
-from xnoreplay.flow.verify.cosim import script as scripts
-from xnoreplay.flow.verify.cosim import waveforms as waves
+from xnoreplay.flow.verify.cosim.again import record
 from xnoreplay.flow.verify.cosim.chip import DesignUnderTest, opened
-from xnoreplay.flow.verify.cosim.replays import record
-from xnoreplay.flow.verify.cosim.script import Script
+from xnoreplay.flow.verify.cosim.script import Script, changing, memories
 from xnoreplay.flow.verify.cosim.session import Outcome, Setup
 from xnoreplay.flow.verify.cosim.window import around
 from xnoreplay.spec import plan as plans
@@ -33,20 +33,30 @@ MENTIONED = 5  # of what was not reached
 LARGE_IMAGES = 2  # of a large network: each takes tens of thousands of cycles
 
 
-def run(
+@dataclass(frozen=True)
+class Options:
+    """What a comparison shows to the chip, and in which simulator.
+
+    Parameters
+    ----------
+    simulator : str
+        "verilator" carries out the whole script; "icarus" a short one; "both" does both.
+    dataset : Dataset, optional
+        Images and labels; the scenario's without it, random ones where the user does not have them.
+    """
+
+    simulator: str = "verilator"
+    dataset: Dataset | None = None
+
+
+def cosimulate(
     preset: Preset,
     bundle: Bundle,
     verilog_dir: Path,
     out: Path,
     progress: Progress,
     images: int = 50,
-    env: dict[str, str] | None = None,
-    simulator: str = "verilator",
-    faults: list[str] | None = None,
-    dataset: Dataset | None = None,
-    optimise: str | None = None,
-    netlist: bool = False,
-    trust: bool = False,
+    **options: Any,
 ) -> dict:
     """Hold the Verilog of a run folder to the simulator.
 
@@ -58,20 +68,8 @@ def run(
         Folder for the evidence.
     images : int
         Images compared on every memory bit, counter and phase boundary.
-    env : dict, optional
-        Environment of the tools; `flow.run.tools.verilator_env` without it.
-    simulator : str
-        "verilator" carries out the whole script; "icarus" a short one; "both" does both.
-    faults : list of str, optional
-        Deliberate faults; see `faults`.
-    dataset : Dataset, optional
-        Images and labels; the scenario's without it, random ones where the user has not brought them.
-    optimise : str, optional
-        The C++ compiler's option for Verilator's output; `optimisation` without it.
-    netlist : bool
-        Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
-    trust : bool
-        Run Verilog that reaches out of its simulation, too; see `trust`.
+    **options
+        Fields of `Options`, and those of `chip.Options`.
 
     Returns
     -------
@@ -82,14 +80,15 @@ def run(
     ------
     CheckFailure
         Where the two differ; its evidence is in `out`.
-    """
-    wanted = SIMULATORS if simulator == "both" else (simulator,)
+    """  # noqa: DOC502  raised by `check`
+    own = {name: options.pop(name) for name in Options.__annotations__ if name in options}
+    chosen = Options(**own)
+    wanted = SIMULATORS if chosen.simulator == "both" else (chosen.simulator,)
     with progress.task("images"):
-        data = dataset or datasets.of_preset_or_random(preset, progress)
-    with opened(
-        preset, bundle, verilog_dir, progress, env, faults or (), optimise, netlist, trust
-    ) as design:
-        result: dict = {"faults": list(faults or []), "dataset": data.name}
+        data = chosen.dataset or registry.of_preset_or_random(preset, progress)
+    with opened(preset, bundle, verilog_dir, progress, **options) as design:
+        faults = list(options.get("faults") or [])
+        result: dict = {"faults": faults, "dataset": data.name}
         if design.netlist:
             result["netlist"] = design.netlist
         for name in wanted:
@@ -108,21 +107,33 @@ def script_of(preset: Preset, bundle: Bundle, data: Dataset, images: int, simula
         return large.build(preset, plan, data, bundle, min(images, LARGE_IMAGES))
     if simulator == "icarus":
         brief = short.build(preset, plan, data, bundle)
-        look = {"memories": scripts.changing(plan), "bus": True}
+        look = {"memories": changing(plan), "bus": True}
         return replace(brief, steps=brief.steps + reset_steps.brief(preset.scenario.base, look))
     return whole.build(preset, plan, data, bundle, images)
 
 
 def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> Outcome:
-    """One session; a difference is located, recorded in `out` and raised.
+    """Carry out one script and compare.
 
-    So is a script that left out what it must reach, once all of it was found equal.
+    Parameters
+    ----------
+    design : DesignUnderTest
+    setup : Setup
+    script : Script
+    out : Path
+        Folder for the evidence of a difference.
+
+    Raises
+    ------
+    CheckFailure
+        For a difference, which is located and recorded first; and where all was equal but the script left out
+        what it must reach.
     """
     label = f"co-simulating ({setup.simulator})"
-    outcome = session.run(setup, script, design.work / "first", label, design.progress)
+    outcome = session.compare(setup, script, design.work / "first", label, design.progress)
     if not outcome.differences:
         whole = script.stages or script.length != "part"
-        if unseen := whole and protocol.missing(setup.plan, script.stages, outcome.reached):
+        if unseen := whole and port_points.missing(setup.plan, script.stages, outcome.reached):
             raise CheckFailure(
                 f"the host port must be tried in every way, but these were not reached: "
                 f"{', '.join(unseen[:MENTIONED])}"
@@ -136,8 +147,8 @@ def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> O
     located, script = locate(design, setup, script, outcome, index)
     first = located.differences[0]
     folder = record(design, setup, script, located, out)
-    command = f"xnoreplay cosim --replay {folder}"
-    recorded = setup.simulator == waves.SIMULATOR and not located.resets
+    command = f"xnoreplay cosim --again {folder}"
+    recorded = setup.simulator == waveforms.SIMULATOR and not located.resets
     window = around(first.cycle, located.cycles) if recorded else ""
     advice = f"; for its waveform, add --waves {window}" if window else ""
     raise CheckFailure(
@@ -155,7 +166,7 @@ def check(design: DesignUnderTest, setup: Setup, script: Script, out: Path) -> O
 def locate(
     design: DesignUnderTest, setup: Setup, script: Script, outcome: Outcome, index: int
 ) -> tuple[Outcome, Script]:
-    """Run again up to the first command that differs, and trace that one on both sides."""
+    """Carry out a script again up to the first command that differs, and trace that command on both sides."""
     if index < 0:
         return outcome, replace(script, steps=())
     looked = [
@@ -166,11 +177,11 @@ def locate(
     first = looked[-1] + 1 if looked else 0
     if first < index:
         watched = script.watched(first, index, setup.plan)
-        again = session.run(setup, watched, design.work / "watch", "narrowing", design.progress)
+        again = session.compare(setup, watched, design.work / "watch", "narrowing", design.progress)
         if again.differences:
             index = again.differences[0].command
-    traced = script.until(index, trace=True, windows=(), memories=scripts.memories(setup.plan))
-    final = session.run(setup, traced, design.work / "trace", "tracing", design.progress)
+    traced = script.until(index, trace=True, windows=(), memories=memories(setup.plan))
+    final = session.compare(setup, traced, design.work / "trace", "tracing", design.progress)
     # What depends on looking again must not get lost if it does not come back.
     return (final if final.differences else outcome), traced
 

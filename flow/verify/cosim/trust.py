@@ -104,7 +104,7 @@ def check(verilog: str, what: str) -> None:
     ------
     SpecError
         For the first system task, directive or import that is not known to be harmless; names its line.
-    """
+    """  # noqa: DOC501, DOC502  `_refusal` makes the SpecError
     defined = {n for n in DEFINITION.findall(verilog) if not n.startswith(TAKEN)}
     if found := CONTROL.search(verilog):
         raise _refusal(what, verilog, found, f"the control character {found.group()!r}")

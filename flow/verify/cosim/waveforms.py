@@ -16,9 +16,9 @@ from xnoreplay.flow.verify.cosim.chip import DesignUnderTest
 from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.waves import layout
 from xnoreplay.flow.verify.cosim.waves.fst import Enumeration, Waveform, convert
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import Command
 
 SIMULATOR = "verilator"  # the one that records
 FOLDER = "waves"
@@ -28,7 +28,7 @@ CHARACTERS = 80  # of Verilog for each byte of VCD in a cycle, at least; 3mb has
 
 
 def enumerations(plan: Plan) -> tuple[Enumeration, ...]:
-    """The signals whose values have names."""
+    """Signals whose values have names, and the names."""
     from xnoreplay.hw import replay
     from xnoreplay.hw.learning import balance, planes
 
@@ -81,7 +81,7 @@ def write(
     CheckFailure
         Where chip and simulator differ in it or before; the waveform is there if the chip came to
         the window.
-    """
+    """  # noqa: DOC501, DOC502  raised and made by what is called
     first, last = window.resolve(text, spans)
     check_room(design.verilog, first, last)
     folder = target / f"{first}-{last}"
@@ -89,7 +89,7 @@ def write(
     setup, _ = design.setup(SIMULATOR, waves=(first, last))
     index = next(n for n, (_, stop) in enumerate(spans) if last < stop)
     work = design.work / FOLDER
-    outcome = session.run(setup, quiet(script, index), work, "recording", design.progress)
+    outcome = session.compare(setup, quiet(script, index), work, "recording", design.progress)
     vcd = work / window.VCD
     if not vcd.exists():
         raise _not_reached(text, outcome)
@@ -114,13 +114,13 @@ def write(
 
 
 def check_simulator(name: str) -> None:
-    """Raise SpecError for a simulator that does not record; of two, the one that does is taken."""
+    """Refuse, with SpecError, a choice of simulators without the one that records waveforms."""
     if name not in (SIMULATOR, "both"):
         raise SpecError(f"--waves must be recorded by {SIMULATOR}, not by {name}")
 
 
 def quiet(script: Script, index: int) -> Script:
-    """The commands up to `index`, which look at no memory and trace nothing."""
+    """The steps of a script up to `index`, with nothing looked at and nothing traced."""
     steps = (
         replace(s, memories=(), before=(), trace=False, windows=(), bus=False)
         for s in script.steps[: index + 1]
@@ -129,7 +129,7 @@ def quiet(script: Script, index: int) -> Script:
 
 
 def check_room(verilog: str, first: int, last: int) -> None:
-    """Raise SpecError for a window whose VCD of this Verilog may take more than `ROOM`."""
+    """Refuse, with SpecError, a window whose VCD of this Verilog may take more than `ROOM` bytes."""
     most = ROOM * CHARACTERS // len(verilog)
     if last - first >= most:
         raise SpecError(

@@ -1,12 +1,22 @@
 """The whole comparison of a design whose images take few cycles."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.verify import scenario
 from xnoreplay.flow.verify.cosim import coverage, edges, minibatches, reset_steps
-from xnoreplay.flow.verify.cosim.building import merged, phases, pieces, port, prepared, within
+from xnoreplay.flow.verify.cosim.building import (
+    merged,
+    others,
+    phases,
+    port,
+    prepared,
+    within,
+)
+from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import (
     BUS,
     LOW_BITS,
@@ -30,87 +40,146 @@ def build(
 ) -> Script:
     """The full comparison.
 
-    The host port is tried first, after the first session and last (`port`). Base classes arrive and fill the replay memory until samples are refused; `images` images are
-    recognised with every memory, counter and register compared, half of them with pixels that come
-    late, and corner images with their thermometer bits traced; then the sessions of the scenario: new samples are staged until the class or the staging
-    memory ends, an epoch is walked, the chip retrains, and the memory is rebalanced; then every image
-    is recognised; then commands are aborted, and one more session shows what they left; what data do
-    not reach is written (`edges`); last, power goes and comes again, the host writes labels, and resets end
-    commands (`reset_steps.build`). Words that are no command are refused before and after the first classes.
+    The host port is tried first, after the first session and last (`building.port`). Words that are no command are
+    refused before and after the first classes. Base classes arrive and fill the replay memory until samples are
+    refused. `images` images are recognised with every memory, counter and register compared, half of them with
+    pixels that come late; then corner images with their thermometer bits traced. Then come the sessions of the
+    scenario: new samples are staged until the class or the staging memory ends, the chip retrains, and the memory
+    is rebalanced; in the first one, an epoch is walked. Then every image is recognised. Then commands are aborted,
+    and one more session shows what they left; what data do not reach is written (`edges.rounds`); last, power goes
+    and comes again, the host writes labels, and resets end commands (`reset_steps.build`).
 
-    What only the host writes is looked at late, so that a wrong bit of it shows where it first
-    acts.
+    What only the host writes is looked at late, so that a wrong bit of it shows where it first acts.
+
+    Parameters
+    ----------
+    preset : Preset
+    plan : Plan
+        The preset's.
+    data : Dataset
+        Its images are the script's first ones.
+    bundle : Bundle
+    images : int
+        How many are compared in full.
+    seed : int
+        Of all that is drawn.
     """
-    rng = np.random.default_rng(seed)
     corner = edges.images(plan, bundle, data.max_pixel)
     pictures = np.concatenate([data.images, corner])
-    whole, some = memories(plan), changing(plan, learning=False)
-    acting = tuple(n for n in whole if n not in LOW_BITS)
-    replay = tuple(n for n in REPLAY + STAGING if n in whole)
-    classes = pieces(preset.scenario, data)
-    base = preset.scenario.base
-    share = MANY_CYCLES // (2 * plan.feature_cycles)
-    steps = [port(plan, 1, some), *edges.refused(plan.network.classes, 0)]
-    steps.append(Step("arrive", base, memories=some, trace=True, bus=True))
-    steps += edges.refused(plan.network.classes, base)
-    quota = plan.replay.capacity // base
-    first = [int(i) for k in range(base) for i in classes[k][: quota + 1]]
-    label = {int(i): k for k, members in enumerate(classes) for i in members}
-    for n, i in enumerate(first):
-        traced = n == 0
-        steps.append(Step("insert", label[i], i, memories=some if traced else REPLAY, trace=traced))
-        if traced:
-            chip, again = prepared(plan, bundle, steps, pictures), Step("insert", label[i], i)
-            if cycle := within(chip, again, pictures, "insert", rng):
-                steps.append(replace(again, abort=cycle, memories=some))
-    chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
-    for n, i in enumerate(chosen):
-        gaps = tuple(rng.choice([0, 0, 1, 4], plan.input.pixels).tolist()) if n % 2 else None
-        steps.append(Step("infer", 0, i, gaps, acting, trace=n < 2, bus=True))
-    steps += edges.shown(plan, len(data.images), len(corner), some)
-    tasks = preset.scenario.tasks
+    made = _Whole(preset, plan, data, bundle, pictures, np.random.default_rng(seed))
+    made.power_on()
+    made.in_full(images)
+    made.steps += edges.shown(plan, len(data.images), len(corner), made.written)
     kinds: dict[str, tuple[int, int]] = {}
-    for task in range(1, tasks + 1):
-        new = [(int(i), k) for k in preset.scenario.task_classes(task) for i in classes[k]]
-        # One sample more than fits, so that staging refuses one in every session that fills it.
-        new = new[: max(1, min(plan.replay.staging + 1, share // max(1, tasks)))]
-        for n, (i, k) in enumerate(new):
-            steps.append(
-                Step(
-                    "stage",
-                    k,
-                    i,
-                    memories=replay if n % OFTEN == 0 else (),
-                    trace=n == 0 and task == 1,
-                )
-            )
-        if task == 1:
-            steps.append(Step("epoch", memories=some, trace=True, bus=True))
+    for task in range(1, preset.scenario.tasks + 1):
+        made.stage(task)
+        kinds |= made.retrain(task)
+    made.every_image()
+    made.beyond_data()
+    made.steps.append(port(plan, 3, memories(plan), infers=True, commands=True))
+    return Script(tuple(made.steps), pictures, kinds=tuple(kinds), length="whole")
+
+
+@dataclass
+class _Whole:
+    """The steps of a whole comparison as they are put together."""
+
+    preset: Preset
+    plan: Plan
+    data: Dataset
+    bundle: Bundle
+    pictures: np.ndarray
+    rng: np.random.Generator
+    steps: list[Step] = field(default_factory=list)
+
+    @property
+    def share(self) -> int:
+        """Images for which there is time, of those of all sessions, or of those that are recognised at the end."""
+        return MANY_CYCLES // (2 * self.plan.feature_cycles)
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """Memories that the steps so far may have written."""
+        return changing(self.plan, any("cls.top" in s.changes for s in self.steps))
+
+    def chip(self) -> Any:
+        """A simulated chip as the steps so far leave it."""
+        return prepared(self.plan, self.bundle, self.steps, self.pictures)
+
+    def power_on(self) -> None:
+        """Try the host port, let base classes arrive, and insert their samples; abort an insertion."""
+        plan, base, some = self.plan, self.preset.scenario.base, self.written
+        self.steps += [port(plan, 1, some), *edges.refused(plan.network.classes, 0)]
+        self.steps.append(Step("arrive", base, memories=some, trace=True, bus=True))
+        self.steps += edges.refused(plan.network.classes, base)
+        samples = scenario.power_on(self.preset.scenario, self.data, plan.replay.capacity)
+        for n, sample in enumerate(samples):
+            insert = Step("insert", sample.label, sample.index)
+            if n:
+                self.steps.append(replace(insert, memories=REPLAY))
+                continue
+            self.steps.append(replace(insert, memories=some, trace=True))
+            if cycle := within(self.chip(), insert, self.pictures, "insert", self.rng):
+                self.steps.append(replace(insert, abort=cycle, memories=some))
+
+    def in_full(self, images: int) -> None:
+        """Recognise images with all compared but what only a retraining reads; pixels of every other one come late."""
+        acting = tuple(n for n in memories(self.plan) if n not in LOW_BITS)
+        for n, i in enumerate(_spread(len(self.data.images), images)):
+            late = self.rng.choice([0, 0, 1, 4], self.plan.input.pixels).tolist() if n % 2 else None
+            gaps = None if late is None else tuple(late)
+            self.steps.append(Step("infer", 0, i, gaps, acting, trace=n < 2, bus=True))
+
+    def stage(self, task: int) -> None:
+        """Stage samples of a task, one more than fits, so that staging refuses one where there are as many."""
+        kept = tuple(n for n in REPLAY + STAGING if n in memories(self.plan))
+        new = scenario.session(self.preset.scenario, self.data, task)
+        most = min(self.plan.replay.staging + 1, self.share // self.preset.scenario.tasks)
+        for n, sample in enumerate(new[: max(1, most)]):
+            look = kept if n % OFTEN == 0 else ()
+            traced = n == 0 and task == 1
+            step = Step("stage", sample.label, sample.index, memories=look, trace=traced)
+            self.steps.append(step)
+
+    def retrain(self, task: int) -> dict[str, tuple[int, int]]:
+        """Retrain and rebalance; in the first session with a trace of minibatches, whose windows are returned."""
+        plan, found = self.plan, {}
         retrain = Step("retrain", memories=changing(plan), bus=True)
         if task == 1:
-            chip = prepared(plan, bundle, steps, pictures)
-            kinds = minibatches.windows(plan, chip)
-            windows = merged(kinds.values())
+            self.steps.append(Step("epoch", memories=self.written, trace=True, bus=True))
+            found = minibatches.windows(plan, self.chip())
+            windows = merged(found.values())
             retrain = replace(retrain, trace=True, windows=windows, before=low_bits(plan))
-        steps.append(retrain)
-        some = changing(plan)
-        steps.append(Step("rebalance", memories=some, trace=task in (1, tasks), bus=True))
+        traced = task in (1, self.preset.scenario.tasks)
+        rebalance = Step("rebalance", memories=changing(plan), trace=traced, bus=True)
+        self.steps += [retrain, rebalance]
         if task == 1:
-            steps.append(port(plan, 2, some, infers=True))
-    count = min(len(data.images), share)
-    for n, i in enumerate(np.linspace(0, len(data.images) - 1, count).round().astype(int).tolist()):
-        look = n % OFTEN == OFTEN - 1 or n == count - 1
-        steps.append(Step("infer", 0, i, memories=some if look else (), bus=n == count - 1))
-    chip = prepared(plan, bundle, steps, pictures)
-    needed = coverage.required(plan, bundle, Script((), pictures, length="whole"))
-    seen = coverage.Coverage(plan, bundle, chip)
-    seen.hits["phases aborted"]["insert"] += any(s.abort for s in steps)
-    steps += aborted(chip, pictures, preset.scenario.classes - 1, rng, seen)
-    steps += edges.rounds(plan, chip, pictures, needed, seen, rng)
-    looked = {"memories": changing(plan), "bus": True}
-    steps += reset_steps.build(chip, pictures, preset.scenario.classes - 1, rng, looked)
-    steps.append(port(plan, 3, whole, infers=True, commands=True))
-    return Script(tuple(steps), pictures, kinds=tuple(kinds), length="whole")
+            self.steps.append(port(plan, 2, changing(plan), infers=True))
+        return found
+
+    def every_image(self) -> None:
+        """Recognise every image, or as many as there is time for; memories are looked at now and then."""
+        some, count = self.written, min(len(self.data.images), self.share)
+        for n, i in enumerate(_spread(len(self.data.images), count)):
+            last = n == count - 1
+            look = some if last or n % OFTEN == OFTEN - 1 else ()
+            self.steps.append(Step("infer", 0, i, memories=look, bus=last))
+
+    def beyond_data(self) -> None:
+        """Abort commands, write what no data reach, and reset the chip."""
+        chip, plan, pictures = self.chip(), self.plan, self.pictures
+        last, looked = self.preset.scenario.classes - 1, {"memories": changing(plan), "bus": True}
+        needed = coverage.required(plan, self.bundle, Script((), pictures, length="whole"))
+        seen = coverage.Coverage(plan, self.bundle, chip)
+        seen.hits["phases aborted"]["insert"] += any(s.abort for s in self.steps)
+        self.steps += aborted(chip, pictures, last, self.rng, seen)
+        self.steps += edges.rounds(plan, chip, pictures, needed, seen, self.rng)
+        self.steps += reset_steps.build(chip, pictures, last, self.rng, looked)
+
+
+def _spread(count: int, chosen: int) -> list[int]:
+    """So many indices of `count`, spread evenly from the first to the last."""
+    return np.linspace(0, count - 1, chosen).round().astype(int).tolist()
 
 
 def aborted(
@@ -134,10 +203,10 @@ def aborted(
     def do(step: Step) -> None:
         if step.abort:
             chip.abort(step.abort + BUS)
-        reached.step(step, step.carry_out(chip, images), images)
+        reached.step(step, carry_out(step, chip, images), images)
         steps.append(replace(step, memories=some, bus=True))
 
-    for whole in (
+    every = [
         Step("infer", 0, image),
         Step("insert", 0, image),
         Step("arrive", plan.network.classes),
@@ -145,13 +214,18 @@ def aborted(
         Step("rebalance"),
         Step("retrain"),
         Step("stage", label, image),
-    ):
+    ]
+    classes = plan.network.classes
+    more = others(
+        [*every, Step("restore")], image, classes, classes
+    )  # restores are of `reset_steps`
+    for whole in [*every, *more]:
         for phase in phases(chip, whole, images):
             if whole.command == "rebalance":
                 do(Step("stage", label, image))
             cycle = within(chip, whole, images, phase, rng)
             if cycle:
                 do(replace(whole, abort=cycle))
-    for whole in (Step("retrain"), Step("rebalance"), Step("infer", 0, image)):
+    for whole in (*more, Step("retrain"), Step("rebalance"), Step("infer", 0, image)):
         do(whole)
     return steps

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim import resets
+from xnoreplay.flow.verify.cosim.kinds import carry_out, ends_in_reset
 from xnoreplay.flow.verify.cosim.script import BUS, Script
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
@@ -34,7 +35,7 @@ cannot close one again, so the run ends with the window instead."""
 
 
 def recording(verilog: str) -> str:
-    """The chip with the recorder in its top.
+    """A chip's Verilog with the recorder in its top module.
 
     Names that yosys made up get an underscore, which keeps Verilator from tracing them.
 
@@ -51,7 +52,7 @@ def recording(verilog: str) -> str:
 
 
 def parse(text: str) -> tuple[str, int, int]:
-    """("cycles", first, last) or ("command", n, n) of a window's text.
+    """Read a window's text: ("cycles", first, last) or ("command", n, n).
 
     >>> parse("1200:1300"), parse("command:3")
     (('cycles', 1200, 1300), ('command', 3, 3))
@@ -141,11 +142,11 @@ def spans(
     with progress.task("cycles of the script's commands", len(script.steps)) as task:
         for step in script.steps:
             start = chip.cycles
-            if step.reset or step.command in resets.STEPS:
+            if ends_in_reset(step) or step.command == resets.HOST:
                 break
             if step.abort:
                 chip.abort(step.abort + BUS)
-            step.carry_out(chip, script.images)
+            carry_out(step, chip, script.images)
             found.append((start, chip.cycles))
             task.advance()
     return found

@@ -56,10 +56,10 @@ class LiteMaster:
         self.pins["wstrb"].value = 15
 
     async def ask(self, cycles: int, period: int) -> None:
-        """Offer requests for so many cycles, and take no response: when they are over, channels hold what
-        was taken, of a write its address alone or its data alone, and a response waits.
+        """Offer requests for so many cycles, and take no response.
 
-        The requests change nothing: a read, and a write of a register that is only read.
+        When the cycles are over, channels hold what was taken, of a write its address alone or its data alone, and a
+        response waits. The requests change nothing: a read, and a write of a register that is only read.
         """
         pins = self.pins
         if not cycles:
@@ -90,6 +90,7 @@ class LiteMaster:
         raise BusError(f"address {address:#010x} must be answered within {PATIENCE} cycles")
 
     async def write(self, address: int, data: int) -> None:
+        """Write a word; BusError where the answer is not OKAY."""
         self._check(await self.attempt(address, data), address)
 
     async def attempt(self, address: int, data: int) -> int:
@@ -105,6 +106,7 @@ class LiteMaster:
         return response
 
     async def read(self, address: int) -> int:
+        """Read a word; BusError where the answer is not OKAY."""
         pins = self.pins
         pins["araddr"].value, pins["arvalid"].value = address, 1
         await FallingEdge(self.clk)
@@ -121,7 +123,7 @@ class LiteMaster:
             raise BusError(f"address {address:#010x} must answer OKAY, not {response}")
 
     async def transfer(self, address: int, data: int | None) -> tuple[int, int]:
-        """A write of data, or a read where that is None: the response, and the word read or 0."""
+        """Write data, or read where data is None; returns the response, and the word read or 0."""
         pins = self.pins
         if data is None:
             pins["araddr"].value, pins["arvalid"].value = address, 1
@@ -139,25 +141,29 @@ class LiteMaster:
         return response, word
 
     async def write_row(self, window: Window, row: int, value: int) -> None:
+        """Write a row of a memory, bit i worth 2^i, word by word from the lowest."""
         for chunk in range(window.chunks):
             data = value >> 32 * chunk & 0xFFFFFFFF
             await self.write(window.address(row, chunk), data)
 
     async def read_row(self, window: Window, row: int) -> int:
+        """Read a row of a memory, bit i worth 2^i."""
         value = 0
         for chunk in range(window.chunks):
             value |= await self.read(window.address(row, chunk)) << 32 * chunk
         return value
 
     async def read_counter(self, index: int) -> int:
+        """Read a counter of 48 bits by its place in `spec.registers.counters`."""
         address = Register.COUNTERS + 8 * index
         return await self.read(address) | await self.read(address + 4) << 32
 
     async def command(self, number: int, argument: int) -> None:
+        """Write COMMAND; the command has not ended, and perhaps not begun, when this returns."""
         await self.write(Register.COMMAND, number | argument << 16)
 
     async def identify(self) -> None:
-        """The chip must answer with its identity before anything else is asked of it."""
+        """Read ID; BusError where it is not the chip's, before anything else is asked of it."""
         value = await self.read(Register.ID)
         if value != registers.ID:
             raise BusError(f"register ID must be {registers.ID:#x}, not {value:#x}")

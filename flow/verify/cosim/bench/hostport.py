@@ -12,12 +12,13 @@ import cocotb
 from cocotb.triggers import Combine, FallingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
 
-from xnoreplay.flow.verify.cosim.protocol import PAYLOAD, SIGNALS
+from xnoreplay.flow.verify.cosim.port_rules import PAYLOAD, SIGNALS
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.spec import registers
+from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import Command, Register, Window
+from xnoreplay.spec.registers import Register, Window
 
 CHANNELS = ("aw", "w", "b", "ar", "r")
 PAUSED = (0.0, 0.3, 0.7)  # shares of cycles in which a channel pauses
@@ -47,7 +48,8 @@ class Recorder:
             return False
         return self.rows[-1][1 + SIGNALS.index("phase")] in (0, waiting, None)
 
-    async def run(self) -> None:
+    async def record(self) -> None:
+        """Record every clock until the task is cancelled."""
         while True:
             await FallingEdge(self.clk)
             now: dict[str, int | None] = {}
@@ -73,7 +75,7 @@ def _value(handle) -> int | None:
 
 
 def pauses(rng: random.Random, share: float) -> Iterator[bool]:
-    """Whether a channel pauses, cycle by cycle, in runs of a few."""
+    """Yield whether a channel pauses, cycle by cycle, in runs of a few cycles."""
     while True:
         paused = rng.random() < share
         for _ in range(rng.randint(1, 4)):
@@ -134,14 +136,14 @@ class HostPort:
             part.assert_reset(False)
 
     async def carry_out(self, stage: Stage, image: Iterable[int]) -> list[list]:
-        """A stage; returns what `Recorder` saw. One that does not end is cut off."""
+        """Carry out a stage and return what `Recorder` saw; a stage that does not end is cut off."""
         self.stage, self.rng = stage, random.Random(stage.seed)
         self.image = bytes(image)
         recorder = Recorder(self.dut)
         self.rise()
         for _ in range(4):
             await FallingEdge(self.dut.clk)
-        task = cocotb.start_soon(recorder.run())
+        task = cocotb.start_soon(recorder.record())
         work = cocotb.start_soon(self._all())
         left = PATIENCE + 4 * stage.cycles
         while not work.done() and left > 0 and not recorder.stuck(self.plan.phases.index("input")):
@@ -207,13 +209,13 @@ class HostPort:
         return count
 
     def calm(self) -> None:
-        """No pauses on any channel."""
+        """Let no channel pause."""
         for channel in self.channels.values():
             channel.clear_pause_generator()
             channel.pause = False
 
     def disturb(self) -> None:
-        """Random pauses on every channel."""
+        """Let every channel pause at random."""
         for channel in self.channels.values():
             share = self.rng.choice(PAUSED)
             channel.set_pause_generator(pauses(random.Random(self.rng.random()), share))
@@ -240,7 +242,7 @@ class HostPort:
         await self.read(Register.STATUS)
 
     def pick(self, values: list, count: int) -> list:
-        """All of them in a whole stage, a few in a short one."""
+        """All of some values in a whole stage, a few of them in a brief one."""
         few = min(len(values), count)
         return self.rng.sample(values, few) if self.stage.brief else values
 
@@ -250,7 +252,7 @@ class HostPort:
         await self.write_row(window, 0, await self.read_row(window, 0))
 
     async def orders(self) -> None:
-        """Address before data, data before address, both at once; responses that must wait."""
+        """Write with the address before the data, the data before the address, and both at once; let responses wait."""
         window = next(w for w in self.windows if w.memory.name == "act.latent")
         values = await self.read_row(window, 0)
         at = window.address(0, window.chunks - 1)
@@ -275,9 +277,12 @@ class HostPort:
                 await event.wait()
 
     async def registers(self) -> None:
-        """Read every register, and every counter or a few in a short stage; write each one that takes no write;
-        write each of `spec.registers.writable` at the ends of its range, past them, at random and back to what it
-        held; read and write addresses below the windows where nothing is mapped, and unaligned ones."""
+        """Read and write control registers, counters and what lies between.
+
+        Every register is read, and every counter or a few in a short stage. Each one that takes no write is written;
+        each of `spec.registers.writable` is written at the ends of its range, past them, at random and back to what
+        it held. Addresses below the windows where nothing is mapped, and unaligned ones, are read and written.
+        """
         known = [int(r) for r in Register if r != Register.COUNTERS]
         count = 2 * len(registers.counters(self.plan.memories))
         halves = [int(Register.COUNTERS) + 4 * i for i in range(count)]
@@ -303,7 +308,7 @@ class HostPort:
             await self.raw_write(Register.PHASE + offset, 1, 15)
 
     async def every_window(self) -> None:
-        """Rows read, written and put back; gaps, ends and addresses past all windows."""
+        """Read rows of every window, write them and put them back; try gaps, ends and addresses past all windows."""
         for window in self.windows:
             depth = window.memory.depth
             rows = {0, depth - 1, self.rng.randrange(depth)}
@@ -318,9 +323,9 @@ class HostPort:
         # What was written has made the counts stale: commands are refused until they are made anew.
         seen = await self.read(Register.SEEN)
         for command in Command:
-            if command not in registers.STALE_COMMANDS:
-                await self.command(command, seen)
-        await self.command(Command.STAGE, 0)
+            if command.counted:
+                legal = command.arguments(seen, self.plan.network.classes)
+                await self.command(command, legal.start if legal else seen)
         await self.command(Command.RESTORE)
         await self.until_idle()
         await self.read(Register.STATUS)
@@ -332,7 +337,7 @@ class HostPort:
             await self.write(address, self.rng.getrandbits(32))
 
     async def outside(self, window: Window) -> None:
-        """What a window does not map; then a row whose low words such writes must not have touched."""
+        """Read and write what a window does not map; then a row whose low words such writes must not have touched."""
         depth = window.memory.depth
         places = [(depth, c) for c in sorted({0, window.chunks - 1})]
         gap = {window.chunks, window.stride - 1}
@@ -355,7 +360,7 @@ class HostPort:
         await self.read_row(window, 0)
 
     async def strobes(self) -> None:
-        """Every strobe but the whole one, at a window, at COMMAND and at ABORT."""
+        """Write with every strobe but the whole one: to a window, to COMMAND and to ABORT."""
         window = next(w for w in self.windows if w.memory.name == "act.latent")
         for strobe in range(15):
             address = window.address(0, window.chunks - 1)
@@ -367,21 +372,15 @@ class HostPort:
         await self.read_row(window, 0)
 
     async def refused(self) -> None:
-        """Unknown commands, and arguments that are refused."""
+        """Write numbers that are no command, and arguments that are refused."""
         legal = [int(c) for c in Command]
         for number in self.pick([n for n in range(256) if n not in legal], 12):
             await self.write(Register.COMMAND, number | self.rng.getrandbits(16) << 16)
         seen = await self.read(Register.SEEN)
         classes = self.plan.network.classes
-        words = [(Command.STAGE, a) for a in (classes, classes + 1, 65_535)]
-        words += [(Command.INSERT, a) for a in (seen, classes, 65_535)]
-        words += [(Command.ARRIVE, a) for a in (classes + 1, 65_535)]
-        if seen:
-            words.append((Command.ARRIVE, seen - 1))
-        else:
-            words.append((Command.RETRAIN, 0))
-        for command, argument in words:
-            await self.command(command, argument)
+        for command in Command:
+            for argument, _ in refused_arguments(command, seen, classes):
+                await self.command(command, argument)
         await self.write(Register.ABORT, self.rng.getrandbits(32))
         for register in (Register.STATUS, Register.COMMAND, Register.SEEN):
             await self.read(register)
@@ -432,7 +431,7 @@ class HostPort:
         await self.until_idle()
 
     async def busy(self) -> None:
-        """Transfers while a command runs: windows and commands are refused, registers are read."""
+        """Make transfers while a command runs: windows and commands are refused, registers are read."""
         await self.stalled()
         for window in self.windows:
             row = self.rng.randrange(window.memory.depth)
@@ -462,12 +461,13 @@ class HostPort:
         await self.until_idle()
 
     async def outside_busy(self, window: Window) -> None:
+        """Read what lies past a window's last row, where the window has such addresses."""
         address = window.address(window.memory.depth, 0)
         if address < window.base + (1 << registers.WINDOW_SHIFT):
             await self.read(address)
 
     async def disturbed(self, count: int) -> None:
-        """Random transfers at once, with random pauses on every channel."""
+        """Make random transfers at once, with random pauses on every channel."""
         scratch = [w for w in self.windows if w.memory.name.startswith("act.")]
         for first in range(0, count, 12):
             self.disturb()
@@ -494,7 +494,7 @@ class HostPort:
         self.calm()
 
     async def inference(self) -> None:
-        """Whole inferences, pixels with and without pauses, and transfers until the last cycle."""
+        """Carry out whole inferences, with pixels in time and late, and make transfers until the last cycle."""
         self.pixels.send_nowait(self.image)
         await self.clocks(3)  # a pixel offered outside the input is not taken
         await self.stalled()
@@ -518,16 +518,20 @@ class HostPort:
         await self.disturbed(self.stage.transfers // 2)
 
     async def commands(self) -> None:
-        """Every other command with the arguments that are taken, to its end or aborted."""
+        """Give every other command with an argument that is taken, and let it end or abort it."""
         classes = self.plan.network.classes
         seen = await self.read(Register.SEEN)
         words = [(Command.ARRIVE, max(1, seen)), (Command.ARRIVE, classes)]
         words += [(Command.STAGE, classes - 1), (Command.INSERT, classes - 1), (Command.STAGE, 0)]
-        words += [(c, 0) for c in (Command.EPOCH, Command.REBALANCE, Command.RETRAIN)]
+        # Inferences have been tried, and restores; what is neither nor above, with an argument that is taken then.
+        above = {Command.INFER, Command.RESTORE, *(command for command, _ in words)}
+        last = (Command.EPOCH, Command.REBALANCE, Command.RETRAIN)
+        rest = [*last, *(c for c in Command if c not in {*above, *last})]
+        words += [(c, c.arguments(classes, classes).start) for c in rest]
         most = most_cycles(self.plan)
         long = sum(most.get(name, 0) for name in ("evict", "admit", "epoch")) > LONG
         for command, argument in words:
-            if command in (Command.STAGE, Command.INSERT):
+            if command.image:
                 self.pixels.send_nowait(self.image)
             await self.command(command, argument)
             await self.disturbed(6)

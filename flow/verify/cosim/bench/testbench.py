@@ -25,9 +25,9 @@ from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.bench.drivers import BusError, LiteMaster, PixelSource
 from xnoreplay.flow.verify.cosim.bench.hostport import PERIOD, HostPort
 from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
-from xnoreplay.flow.verify.cosim.compare import event_rows, rows_text
+from xnoreplay.flow.verify.cosim.kinds import KINDS, SETTLE
+from xnoreplay.flow.verify.cosim.rows import event_rows, rows_text
 from xnoreplay.flow.verify.cosim.script import (
-    ASIDE,
     BUS,
     CONTENTS,
     PORT,
@@ -41,15 +41,15 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import to_int
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.registers import SEEN_REGISTERS
 
 IDLE = 0
 NEVER = 1 << 62  # a cycle that does not come
-SETTLE = 8  # cycles in which a transfer on the bus ends
 
 
 class Bench:
-    """One chip and what drives and watches it."""
+    """One chip in the HDL simulator, with the drivers of its ports and the view of its memories."""
 
     def __init__(self, dut, plan, write) -> None:
         self.dut, self.plan, self.write = dut, plan, write
@@ -67,7 +67,7 @@ class Bench:
         self.clearing = False
 
     async def reset(self, step: dict | None = None, lead: int = 0) -> dict:
-        """A reset, and the wait until the chip has emptied its replay memory.
+        """Reset the chip, and wait until it has emptied its replay memory.
 
         Of a step, requests offered `lead` cycles ahead are under way when the reset comes, and its
         transfers are given while the chip empties its memory. Some resets take one cycle, in which a
@@ -96,19 +96,28 @@ class Bench:
                 found["answers"].append(await self.host.transfer(address, data))
         found["empties"] = await empties
         await self.host.identify()
-        self.labels = self.view.memories["replay.label"].all()
+        self.look_at_labels()
         self.clearing = False
         return found
+
+    def look_at_labels(self) -> None:
+        """Take the labels that the replay memory holds as those before the next event."""
+        self.labels = self.view.memories["replay.label"].all()
+
+    async def clocks(self, count: int) -> None:
+        """Wait for so many falling edges of the clock."""
+        for _ in range(count):
+            await FallingEdge(self.dut.clk)
 
     def handshakes(
         self, names=("awready", "wready", "arready", "bvalid", "rvalid", "tready")
     ) -> list:
-        """Those of the chip's handshakes that are not low."""
+        """Names of the chip's handshakes, of those given, that are not low."""
         pins = self.host.pins | {"tready": self.pixels.ready}
         return [name for name in names if str(pins[name].value) != "0"]
 
     async def emptied(self) -> int:
-        """Cycles until the chip is not busy any more, or most of those that it may take."""
+        """Wait until the chip is not busy; returns the cycles, or the most that it may take where it takes more."""
         cycles, most = 0, self.plan.replay.capacity + SETTLE
         while True:
             await ReadOnly()
@@ -119,7 +128,7 @@ class Bench:
             cycles += 1
 
     async def interrupt(self, step: dict) -> dict:
-        """A reset that takes effect at the end of so many cycles of the command, and one more."""
+        """Reset the chip after as many cycles of the running command as a step says, and one more."""
         while int(self.dut.phase.value) == IDLE:
             await FallingEdge(self.dut.clk)
         lead = min(resets.LEAD, step["reset"] - 1)
@@ -156,10 +165,10 @@ class Bench:
             await host.write(register, value)
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
-        await host.command(registers.Command.RESTORE, 0)
+        await host.command(Command.RESTORE, 0)
         finished = await boundary
         await FallingEdge(self.dut.clk)
-        self.labels = self.view.memories["replay.label"].all()
+        self.look_at_labels()
         widths = {name: plan.memory(name).width for name in rows}
         return {
             "phases": phases,
@@ -168,19 +177,6 @@ class Bench:
             "saved_registers": list(values.values()),
             **quiet,
         }
-
-    async def aside(self, step: dict) -> dict:
-        """A step that is no command; see `resets.STEPS`."""
-        if step["command"] == resets.POWER:
-            return await self.power(step)
-        found: dict = {"phases": [], "finished": True}
-        if step["command"] == resets.RESET:
-            return found | await self.reset(step, resets.LEAD)
-        found["answers"] = [
-            await self.host.transfer(address, data) for address, data in step["transfers"]
-        ]
-        self.labels = self.view.memories["replay.label"].all()
-        return found
 
     async def load(self, bundle, most: int) -> None:
         """Write a bundle's memories and read every row back.
@@ -199,7 +195,7 @@ class Bench:
         self.write({"readback": back, "transfers": self.host.transfers})
 
     async def put(self, name: str, rows: list[int], first: int = 0) -> list[int]:
-        """Write rows past every port; returns what is there then."""
+        """Write rows of a memory past every port; returns what is there then."""
         view = self.view.memories[name]
         for i, value in enumerate(rows, first):
             view[i] = value
@@ -207,7 +203,7 @@ class Bench:
         return [view[i] for i in range(first, first + len(rows))]
 
     async def watch(self, counter, kind: str) -> None:
-        """Note the touched slot at every event of a counter, and all the replay memory then holds.
+        """Note the slot that each event of a counter touches, and all that the replay memory holds then.
 
         The slot comes from the labels themselves: the one that changed since the last event.
         """
@@ -233,7 +229,7 @@ class Bench:
             self.labels = now
 
     async def trace(self, lines: list[str], windows: list) -> None:
-        """Lines of the windows, in cycles of the command, which has not begun yet."""
+        """Append the trace's lines of windows, which count cycles from the start of the command that comes next."""
         first = self.view.cycles
         for start, stop in windows:
             ahead = start - self.tracer.BEHIND
@@ -253,7 +249,7 @@ class Bench:
                     break
 
     async def abort(self, cycles: int) -> None:
-        """Write ABORT so many cycles after the command began."""
+        """Write ABORT so many cycles after the running or the next command began."""
         while int(self.dut.phase.value) == IDLE:
             await FallingEdge(self.dut.clk)
         await Timer(cycles * PERIOD, "step")
@@ -261,7 +257,7 @@ class Bench:
         await self.host.write(registers.Register.ABORT, 1)
 
     async def settle(self) -> None:
-        """Withdraw the pixel offered, and let a transfer under way come to its end."""
+        """Withdraw the pixel that is offered, and wait until a transfer under way has ended."""
         self.pixels.valid.value = 0
         for name in ("awvalid", "wvalid", "arvalid"):
             self.host.pins[name].value = 0
@@ -275,7 +271,7 @@ class Bench:
             self.view.memories[memory].flip(row, bit)
 
     async def commands(self, steps: list[dict], pictures: np.ndarray, folder: Path) -> bool:
-        """All commands, until one does not come to its end; False where the bus failed."""
+        """Carry out all steps, until one does not come to its end; False where the bus failed."""
         for index, step in enumerate(steps):
             if step["command"] != PORT:
                 self.plant()
@@ -292,32 +288,30 @@ class Bench:
         return True
 
     async def past(self, last: int) -> bool:
-        """Wait until a cycle is over; True."""
+        """Wait until a cycle of the chip is over, and return True."""
         while (ahead := last + 1 - self.view.cycles) > 0:
             await Timer(ahead * PERIOD, "step")
         await FallingEdge(self.dut.clk)
         return True
 
     async def command(self, index: int, step: dict, image) -> bool:
-        """One command from its bus write to idle; False where it did not come to its end."""
+        """Carry out one step, but for a stage on the host port; False where its command does not come to its end."""
         lines: list[str] = []
         self.events = []
-        if step["command"] in ASIDE:
-            return await self.report(index, step, await self.beside(step), {}, lines)
-        if step["command"] in resets.STEPS:
-            before = self.rows(step.get("before", ()))
-            return await self.report(index, step, await self.aside(step), before, lines)
+        before = self.rows(step.get("before", ()))
+        if kind := KINDS.get(step["command"]):
+            done = {"phases": [], "finished": True, **await kind.drive(self, step)}
+            return await self.report(index, step, done, before, lines)
         self.kind = "insert" if step["command"] == "insert" else "admit"
         windows = step.get("windows") or [(0, NEVER)]
         tasks = [cocotb.start_soon(self.trace(lines, windows))] if step.get("trace") else []
         if image is not None:
             number = self.plan.phases.index("input")
             tasks.append(cocotb.start_soon(self.pixels.send(image, step.get("gaps"), number)))
-        before = self.rows(step.get("before", ()))
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
         reset = cocotb.start_soon(self.interrupt(step)) if step.get("reset") else None
-        number = registers.Command[step["command"].upper()]
+        number = Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
         responses = []
         if step.get("intrude"):
@@ -340,7 +334,7 @@ class Bench:
     async def report(
         self, index: int, step: dict, done: dict, before: dict, lines: list[str]
     ) -> bool:
-        """Write down what a step did and left; whether it came to its end."""
+        """Write down what a step did and left; returns whether it came to its end."""
         seen = self.state(step) | {
             "index": index,
             "responses": [],
@@ -355,7 +349,7 @@ class Bench:
         return done["finished"]
 
     async def stage(self, index: int, step: dict, image) -> bool:
-        """A stage on the host port; a command that waits for pixels fills up its cycles; True."""
+        """Carry out a stage on the host port, and fill its cycles with an inference that waits for pixels; returns True."""
         stage, first = Stage(**step["stage"]), self.view.cycles
         if self.port is None:
             self.port = HostPort(self.dut, self.plan)
@@ -368,13 +362,13 @@ class Bench:
         rest = stage.cycles - used
         if rest > BUS and int(self.dut.phase.value) == IDLE:
             try:
-                await self.host.command(registers.Command.INFER, 0)
+                await self.host.command(Command.INFER, 0)
                 limit = (rest + SETTLE) * PERIOD
                 await with_timeout(self.abort(rest - BUS), limit, "step")
             except (BusError, SimTimeoutError):
                 pass  # what was recorded, or the count of cycles, shows why
             await self.settle()
-        self.labels = self.view.memories["replay.label"].all()
+        self.look_at_labels()
         self.write(
             self.state(step)
             | {
@@ -392,7 +386,7 @@ class Bench:
         return True
 
     def state(self, step: dict) -> dict:
-        """What is looked at when a command or a stage has ended."""
+        """What is reported of the chip when a command or a stage has ended."""
         return {
             "cycles": self.view.cycles,
             "cpu": time.process_time(),
@@ -401,36 +395,15 @@ class Bench:
             "memories": self.rows(step.get("memories", ())),
         }
 
-    async def beside(self, step: dict) -> dict:
-        """A step of `script.ASIDE`, while the chip is idle."""
-        argument, responses = step.get("argument", 0), []
-        if step["command"] == "refuse":
-            responses.append(await self.host.attempt(registers.Register.COMMAND, argument))
-            for _ in range(SETTLE):  # a command that was taken all the same shows
-                await FallingEdge(self.dut.clk)
-        elif step["command"] == "write":
-            rows = [int(row, 16) for row in step["rows"]]
-            window = None if step["memory"] in REPLAY[1:] else self.windows.get(step["memory"])
-            if window:
-                for i, value in enumerate(rows):
-                    await self.host.write_row(window, i, value)
-            else:
-                await self.put(step["memory"], rows)
-            self.labels = self.view.memories["replay.label"].all()
-        else:
-            self.view.move_counters(argument)
-            await FallingEdge(self.dut.clk)
-        return {"phases": [], "finished": True, "responses": responses}
-
     def rows(self, names) -> dict[str, str]:
-        """Every row of some memories."""
+        """Every row of some memories, as text by name."""
         return {
             name: rows_text(self.view.memories[name].all(), self.plan.memory(name).width)
             for name in names
         }
 
     def event_rows(self, slot: int) -> dict[str, str]:
-        """What the replay memory holds right after an event at a slot."""
+        """What the replay memory holds, as text by name, right after an event at a slot."""
         views = self.view.memories
         return {
             name: rows_text(
@@ -441,7 +414,7 @@ class Bench:
         }
 
     async def boundaries(self, phases: list, limits: list[int]) -> bool:
-        """Phase and cycle at every change of phase, until the chip is idle again.
+        """Append phase and cycle at every change of phase, until the chip is idle.
 
         False where a phase takes more than its limit: the chip is stuck in the last one.
         """
@@ -458,7 +431,7 @@ class Bench:
             phases.append((phase, self.view.cycles))
 
     async def bus_registers(self) -> dict:
-        """Control registers and counters as the host reads them."""
+        """Read control registers and counters over the bus."""
         names = [n for n in SEEN_REGISTERS if n.upper() not in registers.Status.__members__]
         values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
         status = await self.host.read(registers.Register.STATUS)
@@ -473,7 +446,7 @@ class Bench:
 
 @cocotb.test()
 async def carry_out(dut):
-    """Carry out the script."""
+    """Carry out the script that the environment names: the one test that cocotb runs."""
     folder = Path(os.environ[VARIABLE])
     script = json.loads((folder / "script.json").read_text(encoding="utf-8"))
     preset = presets.from_dict(script["preset"])
@@ -498,7 +471,7 @@ async def carry_out(dut):
         contents = np.load(folder / CONTENTS, allow_pickle=False)
         for name, rows in contents.items():
             await bench.put(name, [to_int(row) for row in rows])
-        bench.labels = bench.view.memories["replay.label"].all()
+        bench.look_at_labels()
         bench.faults = script["faults"]
         await FallingEdge(dut.clk)
         cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
@@ -514,6 +487,6 @@ async def carry_out(dut):
 
 
 def pixels(picture: np.ndarray) -> list[int]:
-    """(height, width, channels) uint8 -> one integer a pixel, channel 0 in the low byte."""
+    """Pixels of a picture, (height, width, channels) uint8, as one integer each, channel 0 in the low byte."""
     flat = picture.reshape(-1, picture.shape[-1])
     return [int.from_bytes(row.tobytes(), "little") for row in flat]

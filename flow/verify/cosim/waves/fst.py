@@ -35,7 +35,7 @@ class Signal:
 
     @property
     def path(self) -> str:
-        """As viewers write it, without the bounds."""
+        """The signal's path as viewers write it, without its bounds."""
         return f"{self.scope}.{self.name}"
 
 
@@ -49,15 +49,17 @@ class Enumeration:
 
     @property
     def bits(self) -> int:
+        """Bits of a signal that has these values."""
         return max(1, (len(self.texts) - 1).bit_length())
 
     def fits(self, signal: Signal) -> bool:
+        """Whether the texts are those of a signal."""
         return signal.path.endswith(self.ends) and signal.bits == self.bits
 
 
 @dataclass(frozen=True)
 class Waveform:
-    """What an FST holds: signals in its order, times (first, past the last) and cycles (first, last).
+    """Contents of an FST: its signals in order, times (first, past the last) and cycles (first, last).
 
     A cycle's values are those right before the next one begins.
     """
@@ -81,69 +83,97 @@ def convert(
         For a VCD that has no value of the chip's counter of cycles.
     ToolError
         Where the library that writes FST is missing.
-    """
+    """  # noqa: DOC502  raised by `Writer`
     with vcd.open("rb") as source:
         signals = tuple(_definitions(source))
         writer = Writer(fst, signals, enumerations)
         counter = next((s.key for s in signals if s.path == CYCLES), None)
         try:
             with progress.task("writing FST, bytes", vcd.stat().st_size) as task:
-                start, stop, first, now = _copy(source, writer, counter, last, task)
+                copier = _Copier(writer, counter, last)
+                copier.copy(source, task)
                 task.advance(vcd.stat().st_size - source.tell())
         finally:
             writer.close()
-    if first is None or now is None:
+    if copier.first is None or copier.now is None:
         raise CheckFailure(f"the waveform must show {CYCLES}, but does not")
-    return Waveform(signals, enumerations, start, stop, first, min(last, now))
+    cycles = copier.first, min(last, copier.now)
+    return Waveform(signals, enumerations, copier.start, copier.stop, *cycles)
 
 
-def _copy(source, writer, counter, last, task):
-    """Values up to the change that begins the cycle after `last`; times and cycles of what there is."""
-    start = stop = 0
-    first = now = None
-    begun, seen = False, source.tell()
-    held: list[
-        tuple[bytes, bytes]
-    ] = []  # of the current time, which may turn out to be past the end
+class _Copier:
+    """Copies values of a VCD up to the change that begins the cycle after the last one wanted.
 
-    def release():
-        writer.at(stop)
-        for key, value in held:
-            writer.change(key, value)
-        held.clear()
+    Parameters
+    ----------
+    writer : Writer
+    counter : bytes or None
+        The VCD's key of the chip's counter of cycles.
+    last : int
+        The last cycle that is copied.
+    """
 
-    for line in source:
-        seen += len(line)
-        if seen >= STEP:
-            task.advance(seen)
-            seen = 0
+    def __init__(self, writer: "Writer", counter: bytes | None, last: int) -> None:
+        self.writer, self.counter, self.last = writer, counter, last
+        self.start = self.stop = 0  # times
+        self.first: int | None = None  # cycles
+        self.now: int | None = None
+        self.begun = False
+        self.held: list[tuple[bytes, bytes]] = []  # values of the time `stop`, not yet written
+
+    def copy(self, source, task) -> None:
+        """Read lines of a VCD, whose head has been read, and write what they say."""
+        seen, ended = source.tell(), False
+        for line in source:
+            seen += len(line)
+            if seen >= STEP:
+                task.advance(seen)
+                seen = 0
+            if ended := self._line(line):
+                break
+        if not ended:
+            self._release()
+        task.advance(seen)
+        self.writer.at(self.stop)
+
+    def _line(self, line: bytes) -> bool:
+        """Take one line; whether it begins the cycle after the last one, which drops the values of its time."""
         kind = line[:1]
         if kind == b"#":
-            if begun:
-                release()
-            stop = int(line[1:])
-            if not begun:
-                start, begun = stop, True
+            self._time(int(line[1:]))
         elif kind in b"bB":
             value, key = line[1:].split()
-            held.append((key, value))
-            if key == counter:
-                now = int(value, 2)
-                first = now if first is None else first
-                if now > last:
-                    held.clear()
-                    break
+            self.held.append((key, value))
+            if key == self.counter:
+                return self._cycle(int(value, 2))
         elif kind in b"01xXzZ":
-            held.append((line[1:].strip(), kind))
-    else:
-        release()
-    task.advance(seen)
-    writer.at(stop)
-    return start, stop, first, now
+            self.held.append((line[1:].strip(), kind))
+        return False
+
+    def _time(self, time: int) -> None:
+        if self.begun:
+            self._release()
+        self.stop = time
+        if not self.begun:
+            self.start, self.begun = time, True
+
+    def _cycle(self, cycle: int) -> bool:
+        self.now = cycle
+        self.first = cycle if self.first is None else self.first
+        if cycle > self.last:
+            self.held.clear()
+        return cycle > self.last
+
+    def _release(self) -> None:
+        """Write the values that are held."""
+        self.writer.at(self.stop)
+        for key, value in self.held:
+            self.writer.change(key, value)
+        self.held.clear()
 
 
 def _definitions(source) -> Iterator[Signal]:
-    """Signals below the top module, from the head of a VCD; it stands at the first value then."""
+    """Yield signals below the top module from the head of a VCD, which is read up to its first value."""
     scopes: list[str] = []
     for line in source:
         words = line.decode("ascii", "replace").split()
@@ -163,7 +193,7 @@ def _definitions(source) -> Iterator[Signal]:
 
 
 class Writer:
-    """An FST being written."""
+    """An FST file that is being written."""
 
     def __init__(
         self, path: Path, signals: tuple[Signal, ...], enumerations: tuple[Enumeration, ...]
@@ -230,15 +260,16 @@ class Writer:
             lib.fstWriterSetUpscope(self.file)
 
     def at(self, time: int) -> None:
-        """The changes that follow are of this time."""
+        """Set the time of the changes that follow."""
         self.lib.fstWriterEmitTimeChange(self.file, time)
 
     def change(self, key: bytes, value: bytes) -> None:
-        """A value in 0, 1, x and z; what is left of a short one is as Verilog extends it."""
+        """Write a value in 0, 1, x and z; a short one is extended as Verilog does it."""
         found = self.handles.get(key)
         if found is not None:
             fill = b"0" if value[:1] in b"01" else value[:1]
             self.lib.fstWriterEmitValueChange(self.file, found[0], value.rjust(found[1], fill))
 
     def close(self) -> None:
+        """Write what has not been written, and close the file."""
         self.lib.fstWriterClose(self.file)

@@ -46,7 +46,7 @@ REPEATED = ("clk", "rst", "abort")  # inputs that every unit has
 
 @dataclass
 class Group:
-    """Signals under a name, and groups inside."""
+    """Signals that viewers show under a name, and groups inside."""
 
     name: str
     signals: list[Signal] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Group:
     scope: str = ""
 
     def every(self) -> Iterable[Signal]:
-        """All signals, those of inner groups too."""
+        """All signals of the group, and of inner groups."""
         yield from self.signals
         for group in self.inner:
             yield from group.every()
@@ -105,8 +105,7 @@ def groups(wave: Waveform) -> list[Group]:
 
 
 def _tells(signal: Signal) -> bool:
-    """Whether a signal is no other's copy: those have a number after a dollar sign, an index, or a
-    prefix."""
+    """Whether a signal is no other's copy: those have a number after a dollar sign, an index, or a prefix."""
     copied = set("$[") & set(signal.name) or signal.name.startswith("add_")
     return not copied and signal.name not in REPEATED
 
@@ -118,7 +117,13 @@ def _local(scope: str) -> str:
 def gtkwave(wave: Waveform, folder: Path, fst: str) -> str:
     """A save file for GTKWave.
 
-    folder : where both files will be: GTKWave wants whole paths, and finds files moved together
+    Parameters
+    ----------
+    wave : Waveform
+    folder : Path
+        Where both files will be: GTKWave wants whole paths, and finds files moved together.
+    fst : str
+        Name of the waveform's file.
     """
     from vcd.gtkw import GTKWFlag, GTKWSave
 

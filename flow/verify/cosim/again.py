@@ -1,4 +1,4 @@
-"""A difference to be seen again: what is recorded of it, and how it is carried out once more."""
+"""A difference to be seen again: what is recorded of a comparison, and how it is carried out once more."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +8,7 @@ import numpy as np
 from xnoreplay.flow.run import files, temporary
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.tools import verilator_env
-from xnoreplay.flow.verify.cosim import recorded, session
-from xnoreplay.flow.verify.cosim import waveforms as waves
+from xnoreplay.flow.verify.cosim import recorded, session, waveforms
 from xnoreplay.flow.verify.cosim import window as windows
 from xnoreplay.flow.verify.cosim.chip import VERILOG, DesignUnderTest, read_verilog
 from xnoreplay.flow.verify.cosim.faults import Faults
@@ -20,28 +19,42 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure
 
-REPLAYED = "replay"  # folder of what a difference needs to be seen again
+RECORD = "replay"  # folder of what a difference needs to be seen again
 
 
-def replay(
+def repeat(
     folder: Path,
     progress: Progress,
     env: dict[str, str] | None = None,
     window: str | None = None,
     trust: bool = False,
 ) -> dict:
-    """Carry out a recorded replay once more.
+    """Carry out a recorded comparison once more.
 
-    window : cycles to write a waveform of, into a folder `waves.FOLDER` inside; see `window.parse`
-    trust : run Verilog that reaches out of its simulation, too; see `trust`
+    Parameters
+    ----------
+    folder : Path
+        What `record` wrote.
+    progress : Progress
+    env : dict, optional
+        Environment of the tools; `flow.run.tools.verilator_env` without it.
+    window : str, optional
+        Cycles to write a waveform of, into the folder `waveforms.FOLDER` inside; see `window.parse`.
+    trust : bool
+        Run Verilog that reaches out of its simulation, too; see `trust`.
+
+    Returns
+    -------
+    dict
+        ``compared``: how much of each kind was equal; ``cycles`` of the chip.
 
     Raises
     ------
     CheckFailure
         With the first difference, if it is still there.
     SpecError
-        For a folder that holds no replay.
-    """
+        For a folder that `record` did not write.
+    """  # noqa: DOC502  raised by what reads the folder
     read = recorded.read(folder)
     preset, script, simulator = read.preset, read.script, read.simulator
     plan = plans.compile(preset.network, preset.target)
@@ -57,11 +70,11 @@ def replay(
             progress,
         )
         if window is not None:
-            waves.check_simulator(simulator)
+            waveforms.check_simulator(simulator)
             spans = windows.spans(plan, read.bundle, script, progress, read.faults.sim)
-            waves.write(design, script, window, spans, folder / waves.FOLDER)
+            waveforms.write(design, script, window, spans, folder / waveforms.FOLDER)
         setup, _ = design.setup(simulator)
-        outcome = session.run(setup, script, work / "replay", "replaying", progress)
+        outcome = session.compare(setup, script, work / "again", "carrying out again", progress)
     if outcome.differences:
         raise CheckFailure(
             f"the Verilog must equal the simulator, but: {outcome.differences[0]}",
@@ -73,8 +86,8 @@ def replay(
 def record(
     design: DesignUnderTest, setup: Setup, script: Script, located: Outcome, out: Path
 ) -> Path:
-    """Write everything that shows a difference again; returns the folder's final path."""
-    folder = out / REPLAYED
+    """Write everything that is needed to see a difference again; returns the folder's final path."""
+    folder = out / RECORD
     folder.mkdir(parents=True, exist_ok=True)
     used = sorted({s.image for s in script.steps if s.image is not None})
     place = {image: n for n, image in enumerate(used)}
@@ -94,17 +107,17 @@ def record(
     files.write_json(out / "difference.json", [d.plain() for d in located.differences])
     for name, lines in (("expected", located.expected), ("verilog", located.observed)):
         (out / f"{name}.trace").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return final_path(out) / REPLAYED
+    return final_path(out) / RECORD
 
 
 def final_path(out: Path) -> Path:
-    """Where a folder that is still being written will be."""
+    """Where a folder that is still being written will be when it is whole."""
     name, part, _ = out.name.partition(files.PART)
     return out.with_name(name.removeprefix(".")) if part else out
 
 
 def _texts(faults: Faults) -> list[str]:
-    """Faults of the memories; one of the plan is already in the Verilog."""
+    """Faults of memories as texts of the command line; a fault of the plan is already in the Verilog."""
     return [
         f"{side}:{name}:{row}:{bit}"
         for side, found in (("rtl", faults.rtl), ("sim", faults.sim))
