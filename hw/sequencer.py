@@ -114,6 +114,9 @@ class Sequencer(wiring.Component):
             if SESSION in command.operations:
                 continue
             phases = command.phases(self.plan)
+            assert len(set(phases)) == len(phases), (
+                "a phase's successor must follow from the command"
+            )
             for name, following in zip(phases, (*phases[1:], "idle"), strict=True):
                 found.setdefault(name, {}).setdefault(following, []).append(command)
         names = self.plan.phases

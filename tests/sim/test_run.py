@@ -8,7 +8,7 @@ from tests.strategies import images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
+from xnoreplay.spec import presets, trace
 from xnoreplay.spec.errors import ImageError, SpecError
 from xnoreplay.spec.reference import Random
 from xnoreplay.spec.trace import first_difference
@@ -182,3 +182,37 @@ def test_a_state_with_a_memory_of_another_shape_is_refused_whole(tmp_path):
         with pytest.raises(SpecError, match=f"{name} must be .* of shape .*, not"):
             fresh.load(tmp_path / "other.npz")
         assert_same(fresh, untouched)
+
+
+def test_a_twin_remembers_the_same_and_is_apart():
+    """So is what a chip brings back of a copy: memories, registers and counters, in either mode."""
+    first = chip()
+    before, saved = everything(first), first.copied()
+    twin, stepping = first.twin(), Simulator(PLAN, BUNDLE, "step")
+    stepping.put(saved)
+    assert everything(twin) == everything(stepping) == before
+    twin.retrain()
+    assert everything(twin) != before
+    assert everything(first) == before
+    first.retrain()
+    stepping.retrain()
+    assert everything(first) == everything(stepping) == everything(twin)
+    first.put(saved)
+    assert everything(first) == before
+
+
+def everything(simulator: Simulator) -> tuple:
+    """All that a chip remembers, as plain values."""
+    memories = {name: bits.tolist() for name, bits in simulator.memories().items()}
+    return memories, simulator.state, simulator.counters
+
+
+def test_traced_cycles_are_those_of_the_lines():
+    """A program gets as numbers what a trace's lines say."""
+    texts, numbers = (Simulator(PLAN, BUNDLE, "step", trace=True) for _ in range(2))
+    numbers.trace_cycles()
+    for each in (texts, numbers):
+        each.arrive(2)
+    lines, cycles = texts.infer(IMAGES[0]).trace, numbers.infer(IMAGES[0]).trace
+    assert [trace.line(*cycle) for cycle in cycles] == lines
+    assert any(cycle.sums for cycle in cycles)

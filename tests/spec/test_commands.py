@@ -12,7 +12,9 @@ from xnoreplay.spec.errors import SpecError
 CLASSES = 4
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
-PAGE = Path(__file__).parents[2] / "docs" / "microarchitecture.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = DOCS / "microarchitecture.md"
+PAGES = (PAGE, DOCS / "host.md")
 EDGES = (0, 1, CLASSES - 1, CLASSES, CLASSES + 1, 65_535)
 
 
@@ -77,3 +79,11 @@ def test_operations_are_those_of_the_page():
             continue
         convs = ", ".join(op.name for op in PLAN.convolutions)
         assert words.replace("conv*", convs) == ", ".join(command.phases(PLAN))
+
+
+def test_pages_name_the_commands_that_need_no_counts():
+    free = [command.name for command in Command if not command.counted]
+    texts = {path.name: " ".join(path.read_text(encoding="utf-8").split()) for path in PAGES}
+    assert f"every command but {' and '.join(free)} while STALE is 1" in texts["host.md"]
+    names = " and ".join(f"`{name.lower()}`" for name in free)
+    assert f"every command but {names} answers SLVERR" in texts["microarchitecture.md"]
