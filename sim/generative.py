@@ -108,8 +108,8 @@ class GenerativeLearner(Learner):
     bundle, target : Bundle, TargetSpec
     random : Random, optional
         Power-on states of the registers walk, error and update.
-    draw : sequence of int, optional
-        Of the draw registers, each from 1 to 2^63 - 1.
+    wide : sequence of int, optional
+        Of the wide registers, each from 1 to 2^63 - 1.
     """
 
     WAY: ClassVar = "generative"
@@ -119,7 +119,7 @@ class GenerativeLearner(Learner):
         bundle: Bundle,
         target: TargetSpec,
         random: Random | None = None,
-        draw: Sequence[int] | None = None,
+        wide: Sequence[int] | None = None,
     ) -> None:
         super().__init__(bundle, target, random)
         net, count = self.net, target.replay_components
@@ -130,7 +130,9 @@ class GenerativeLearner(Learner):
             np.array([NONE], np.int64),
             target.mean_bits,
         )
-        self.draw = np.array(draw or generative.power_on(target.channels), np.uint64)
+        channels = target.channels
+        states = generative.power_on(channels) if wide is None else wide
+        self.wide = np.array(generative.wide_states(states, channels), np.uint64)
 
     def arrive(self, seen: int) -> None:
         """Announce how many classes there are now."""
@@ -205,7 +207,7 @@ class GenerativeLearner(Learner):
         drawn, places = order[is_drawn], order[~is_drawn] - (self.net.classes << bits)
         steps = min(self.target.channels, WIDE_STEPS)
         room = np.zeros((len(drawn), planes.shape[1] * self.target.channels), np.uint8)
-        draw_latents(planes, rows[drawn], self.draw, steps, room)
+        draw_latents(planes, rows[drawn], self.wide, steps, room)
         latents, labels = np.zeros((len(order), self.net.latent), np.uint8), order >> bits
         latents[is_drawn] = room[:, : self.net.latent]
         if len(places):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS, wide_next
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.target import TargetSpec
@@ -19,7 +19,7 @@ SHARE_BITS = 10
 """Bits of a share and of a counter: a component stands for at most 1,023 samples."""
 MOST_SHARE = (1 << SHARE_BITS) - 1
 WIDE_SEED = 0x9E3779B97F4A7C15
-"""2^64 / golden ratio: its power i + 1, mod 2^63, is the power-on state of draw register i.
+"""2^64 / golden ratio: its power i + 1, mod 2^63, is the power-on state of wide register i.
 
 Multiples would not do: twice a state, or three times, is nearly one that the register comes to by itself.
 """
@@ -37,12 +37,23 @@ def registers(channels: int) -> int:
 
 
 def power_on(channels: int) -> list[int]:
-    """States of the draw registers at power-on, none of them 0."""
+    """States of the wide registers at power-on, none of them 0."""
     return [pow(WIDE_SEED, i + 1, 1 << WIDE_BITS) for i in range(registers(channels))]
 
 
+def wide_states(states: Sequence[int], channels: int) -> list[int]:
+    """States for the wide registers of a target, if they are as many, each from 1 to 2^63 - 1; else SpecError."""
+    if len(states) != registers(channels):
+        raise SpecError(
+            f"states of wide registers must be {registers(channels)} for {channels} channels, not {len(states)}"
+        )
+    for i, state in enumerate(states):
+        require.between(f"wide register {i}", state, 1, (1 << WIDE_BITS) - 1)
+    return list(states)
+
+
 def random_word(states: list[int], channels: int) -> list[int]:
-    """Step every draw register and return a word of random bits, that of channel 0 first."""
+    """Step every wide register and return a word of random bits, that of channel 0 first."""
     steps = min(channels, WIDE_STEPS)
     word = []
     for i, state in enumerate(states):
@@ -194,12 +205,12 @@ class Components:
         return distance.index(min(distance))
 
     def draw(self, label: int, k: int, states: list[int], channels: int) -> np.ndarray:
-        """(latent,) uint8 bits drawn from a component; the draw registers step on.
+        """(latent,) uint8 bits drawn from a component; the wide registers step on.
 
         A bit is 1 with probability (2 q + 1) / 2^(m + 1), joined from m + 1 random bits r, the least
         significant first: t = r, then t = t or r where the plane of q is 1, and t and r where it is 0.
 
-        states : of the draw registers, which are changed
+        states : of the wide registers, which are changed
         """
         z = np.zeros(self.latent, np.uint8)
         for first in range(0, self.latent, channels):

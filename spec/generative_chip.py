@@ -22,23 +22,23 @@ class GenerativeChip(Chip):
     latents and labels are of no slot; of `events` there are none, and quota is 0; staged is as of `Chip`.
 
     components : what is remembered of every class, and the counters of the open one
-    draw : states of the draw registers
+    wide : states of the wide registers
     """
 
     WAY: ClassVar = "generative"
     components: Components = field(init=False)
-    draw: list[int] = field(init=False)
+    wide: list[int] = field(init=False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.components = Components.of(self.bundle.network, self.target)
-        self.draw = generative.power_on(self.target.channels)
+        self.wide = generative.power_on(self.target.channels)
 
     def reset(self) -> None:
         """Registers begin anew and nothing is remembered; the classifier stays."""
         super().reset()
         self.components.reset()
-        self.draw = generative.power_on(self.target.channels)
+        self.wide = generative.power_on(self.target.channels)
 
     def restore(self) -> bool:
         """Take what a host has written, if every class that has samples is of those seen; whether it is.
@@ -106,4 +106,4 @@ class GenerativeChip(Chip):
             elif label < self.seen and slot < self._draws(label):
                 shares = self.components.share[label].tolist()
                 k = generative.component_of(slot, self._draws(label), shares)
-                yield self.components.draw(label, k, self.draw, self.target.channels), label
+                yield self.components.draw(label, k, self.wide, self.target.channels), label

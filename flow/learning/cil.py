@@ -196,8 +196,8 @@ def power_on(target: TargetSpec, bundle: Bundle, seed: int):
     random = Random(*map(int, rng.integers(1, 1 << 32, 3)))
     if target.replay == "stored":
         return Learner(bundle, target, random)
-    draw = rng.integers(1, 1 << WIDE_BITS, registers(target.channels), np.uint64)
-    return GenerativeLearner(bundle, target, random, draw.tolist())
+    wide = rng.integers(1, 1 << WIDE_BITS, registers(target.channels), np.uint64)
+    return GenerativeLearner(bundle, target, random, wide.tolist())
 
 
 def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:

@@ -123,9 +123,9 @@ def test_generative_replay_runs_every_method(bundle, result):
         assert drawn[method]["a_old"][0] > stored["naive"]["a_old"][0] + 0.2
 
 
-def test_a_seed_is_the_draw_registers_too():
+def test_a_seed_is_the_wide_registers_too():
     target, bundle = generative(TINY).target, bundles.random(TINY.network, 3)
-    starts = [cil.power_on(target, bundle, seed).draw.tolist() for seed in (0, 1, 2)]
+    starts = [cil.power_on(target, bundle, seed).wide.tolist() for seed in (0, 1, 2)]
     assert starts[0] == generative_rule.power_on(target.channels)
     assert len({s[0] for s in starts}) == 3
 

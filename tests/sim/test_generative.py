@@ -39,7 +39,7 @@ def assert_same(chip, learner):
     assert (learner.proxies.hidden[:, 0] == chip.classifier.hidden).all()
     assert (learner.proxies.output == chip.classifier.output).all()
     assert learner.proxies.random.tolist() == [chip.random.error, chip.random.update]
-    assert (learner.walk_state, learner.draw.tolist()) == (chip.random.walk, chip.draw)
+    assert (learner.walk_state, learner.wide.tolist()) == (chip.random.walk, chip.wide)
     assert (learner.seen, learner.counts().tolist()) == (chip.seen, chip.counts())
     held = learner.components
     assert (held.mean == chip.components.mean).all()

@@ -74,6 +74,18 @@ class TestWideRegister:
         assert all(0 < s < 1 << 63 for s in states)
         assert len(generative.random_word(states, channels)) == channels
 
+    @pytest.mark.parametrize(
+        ("states", "message"),
+        [
+            ([1], "states of wide registers must be 2 for 64 channels, not 1"),
+            ([1, 0], "wide register 1 must be an integer from 1 to 9223372036854775807, not 0"),
+            ([1 << 63, 1], "wide register 0 must be an integer from 1 to"),
+        ],
+    )
+    def test_a_state_that_cannot_be_is_refused(self, states, message):
+        with pytest.raises(SpecError, match=message):
+            generative.wide_states(states, 64)
+
 
 class TestMean:
     @pytest.mark.parametrize("m", [1, 2, 3, 4, 8])
@@ -252,7 +264,7 @@ class TestChip:
         list(c.epoch_order())
         c.reset()
         assert (c.components.share.any(), c.components.open, c.seen) == (False, NONE, 0)
-        assert c.draw == generative.power_on(TARGET.channels)
+        assert c.wide == generative.power_on(TARGET.channels)
         fresh, again = chip(), c
         for one in (fresh, again):
             one.stage(IMAGES[1], 0)
