@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.spec.lfsr import WALK_TAPS
+from xnoreplay.spec.lfsr import WALK_TAPS, WIDE_BITS
 
 
 def draw(state: Value) -> Value:
@@ -19,6 +19,12 @@ def walk_next(state: Value, bits: int) -> Value:
     for tap in WALK_TAPS[bits][1:]:
         new = new ^ state[tap - 1]
     return Cat(new, state[: bits - 1])
+
+
+def wide_next(state: Value, steps: int) -> tuple[Value, Value]:
+    """(the new bits, the next state) of a 63-bit register after 1 to 32 steps in one level of XORs."""
+    new = state[WIDE_BITS - steps :] ^ state[WIDE_BITS - 1 - steps : -1]
+    return new, Cat(new, state[: WIDE_BITS - steps])
 
 
 class DrawRegister(wiring.Component):

@@ -1,0 +1,76 @@
+"""Random latents from the means of a component; `spec/generative.py` is their meaning."""
+
+from amaranth.hdl import Cat, Module, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from xnoreplay.hw.parts.lfsr import wide_next
+from xnoreplay.spec.generative import power_on
+from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS
+
+
+def joined(word: Value, plane: Value, random: Value) -> Value:
+    """A plane of means halves each bit's probability of 1 towards 1 where it is 1, towards 0 where it is 0."""
+    return (plane & (word | random)) | (~plane & word & random)
+
+
+class DrawUnit(wiring.Component):
+    """One word of a latent from m + 1 random words and the m planes of its means.
+
+    In a cycle with ``step`` every wide register steps, and its new bits join ``word``, which has them after the
+    cycle: with ``first`` they are the word, else ``word or random`` where ``plane`` is 1 and ``word and random``
+    where it is 0. After a first step and those of the planes, the lowest first, ``word`` is the word of
+    `spec.generative.Components.draw`. Any number of cycles without ``step`` may lie between. No backpressure.
+
+    Parameters
+    ----------
+    channels : int
+        G, bits of a word; a power of two.
+
+    Members
+    -------
+    step, first : In(1)
+    plane : In(channels), of the component's means; of no meaning in a first step
+    word : Out(channels)
+    load : In(registers), one bit a wide register, which takes ``value`` in place of a step
+    value : In(63), not 0
+    states : Out(63) a register, as ``state_0`` and on
+    """
+
+    def __init__(self, channels: int):
+        self.channels = channels
+        self.seeds = power_on(channels)
+        states = {f"state_{i}": Out(WIDE_BITS, init=seed) for i, seed in enumerate(self.seeds)}
+        super().__init__(
+            {
+                "step": In(1),
+                "first": In(1),
+                "plane": In(channels),
+                "word": Out(channels),
+                "load": In(len(self.seeds)),
+                "value": In(WIDE_BITS),
+                **states,
+            }
+        )
+
+    def state(self, index: int) -> Value:
+        """The state of one wide register."""
+        return getattr(self, f"state_{index}")
+
+    def elaborate(self, _platform):
+        m = Module()
+        steps = min(self.channels, WIDE_STEPS)
+        random = []
+        for i in range(len(self.seeds)):
+            new, following = wide_next(self.state(i), steps)
+            random.append(new)
+            with m.If(self.load[i]):
+                m.d.sync += self.state(i).eq(self.value)
+            with m.Elif(self.step):
+                m.d.sync += self.state(i).eq(following)
+        r = Cat(*random)
+        with m.If(self.step):
+            m.d.sync += self.word.eq(joined(self.word, self.plane, r))
+            with m.If(self.first):
+                m.d.sync += self.word.eq(r)
+        return m
