@@ -1,8 +1,7 @@
 """Generative replay: a class is remembered as components, and latents are drawn from them.
 
 A *component* stands for part of a class's samples: its *share* is how many, its *means* are the
-probability of every latent bit among them, quantised. `docs/generative_replay.md` is the prose, and has
-the names: q of a mean, n of a share, m of `mean_bits`, D of `drawn_per_class`.
+probability of every latent bit among them, quantised. `docs/generative_replay.md` is the prose.
 """
 
 from collections.abc import Sequence
@@ -63,7 +62,7 @@ def random_word(states: list[int], channels: int) -> list[int]:
 
 
 def quantised(count: int, share: int, bits: int) -> int:
-    """q, the mean of a bit that is 1 in `count` of `share` samples: min(2^m - 1, floor(2^m count / n)).
+    """The mean of a bit that is 1 in `count` of `share` samples: min(2^bits - 1, floor(2^bits count / share)).
 
     Its top bit is the majority, with a tie counting as 1.
 
@@ -73,19 +72,19 @@ def quantised(count: int, share: int, bits: int) -> int:
     return min((1 << bits) - 1, (count << bits) // share)
 
 
-def opened(q: int, share: int, bits: int) -> int:
-    """The count from which an open class goes on: the middle of those whose mean is q.
+def opened(mean: int, share: int, bits: int) -> int:
+    """The count from which an open class goes on: the middle of those with this mean.
 
-    round((q + 1/2) n / 2^m), half down. `quantised` of it is q again, for every q of a count.
+    round((mean + 1/2) share / 2^bits), half down. `quantised` of it is the mean again, for every mean of a count.
 
     >>> opened(3, 1, 2), opened(0, 100, 2), opened(1, 100, 2)
     (1, 12, 37)
     """
-    return ((2 * q + 1) * share + (1 << bits) - 1) >> bits + 1
+    return ((2 * mean + 1) * share + (1 << bits) - 1) >> bits + 1
 
 
 def draws(shares: Sequence[int], staged: int, per_class: int) -> int:
-    """Latents of a class that are drawn in each epoch: what its staged ones leave of D.
+    """Latents of a class that are drawn in each epoch: what its staged ones leave of `per_class`.
 
     None where no sample of the class was ever taken in.
 
@@ -95,10 +94,10 @@ def draws(shares: Sequence[int], staged: int, per_class: int) -> int:
     return max(0, per_class - staged) if sum(shares) else 0
 
 
-def component_of(i: int, count: int, shares: Sequence[int]) -> int:
-    """The component of draw i of `count` draws of a class: as many as its share of the class's samples.
+def component_of(number: int, count: int, shares: Sequence[int]) -> int:
+    """The component of draw `number` of `count` draws of a class, in proportion to the shares.
 
-    The least k with i (n_0 + n_1 + ...) < count (n_0 + ... + n_k).
+    The least k with number * (shares[0] + shares[1] + ...) < count * (shares[0] + ... + shares[k]).
 
     >>> [component_of(i, 8, [30, 0, 10]) for i in range(8)]
     [0, 0, 0, 0, 0, 0, 2, 2]
@@ -106,10 +105,10 @@ def component_of(i: int, count: int, shares: Sequence[int]) -> int:
     below = 0
     for k, share in enumerate(shares):
         below += share
-        if i * sum(shares) < count * below:
+        if number * sum(shares) < count * below:
             return k
     raise SpecError(
-        f"a draw must be one of {count}, of a class with samples, not {i} of {list(shares)}"
+        f"a draw must be one of {count}, of a class with samples, not {number} of {list(shares)}"
     )
 
 
@@ -137,7 +136,7 @@ class Components:
     classes, components, latent, bits : int
         Of the network and the target; `bits` of a mean.
 
-    mean : (classes, components, latent) int64, q from 0 to 2^bits - 1
+    mean : (classes, components, latent) int64, from 0 to 2^bits - 1
     share : (classes, components) int64, from 0 to `MOST_SHARE`; 0: the component is empty
     count : (components, latent) int64, how many of a component's samples have the bit
     open : the class whose counts these are, or `NONE`
@@ -207,18 +206,19 @@ class Components:
     def draw(self, label: int, k: int, states: list[int], channels: int) -> np.ndarray:
         """(latent,) uint8 bits drawn from a component; the wide registers step on.
 
-        A bit is 1 with probability (2 q + 1) / 2^(m + 1), joined from m + 1 random bits r, the least
-        significant first: t = r, then t = t or r where the plane of q is 1, and t and r where it is 0.
+        A bit is 1 with probability (2 mean + 1) / 2^(bits + 1), joined from bits + 1 random bits: it is the first,
+        then, for each bit of the mean, the lowest first, itself or the next where that is 1, itself and the
+        next where it is 0.
 
         states : of the wide registers, which are changed
         """
         z = np.zeros(self.latent, np.uint8)
         for first in range(0, self.latent, channels):
-            q = self.mean[label, k, first : first + channels].tolist()
-            t = random_word(states, channels)
+            means = self.mean[label, k, first : first + channels].tolist()
+            word = random_word(states, channels)
             for plane in range(self.bits):
                 r = random_word(states, channels)
-                for j, mean in enumerate(q):
-                    t[j] = t[j] | r[j] if mean >> plane & 1 else t[j] & r[j]
-            z[first : first + channels] = t[: len(q)]
+                for j, mean in enumerate(means):
+                    word[j] = word[j] | r[j] if mean >> plane & 1 else word[j] & r[j]
+            z[first : first + channels] = word[: len(means)]
         return z

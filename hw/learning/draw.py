@@ -15,7 +15,7 @@ def joined(word: Value, plane: Value, random: Value) -> Value:
 
 
 class DrawUnit(wiring.Component):
-    """One word of a latent from m + 1 random words and the m planes of its means.
+    """One word of a latent from the planes of its means and one random word more than those.
 
     In a cycle with ``step`` every wide register steps, and its new bits join ``word``, which has them after the
     cycle: with ``first`` they are the word, else ``word or random`` where ``plane`` is 1 and ``word and random``

@@ -94,8 +94,8 @@ def opened_at_half(_q, share, _bits):
     return share // 2
 
 
-def all_shares_equal(i, count, shares):
-    return [k for k, share in enumerate(shares) if share][i * sum(map(bool, shares)) // count]
+def all_shares_equal(number, count, shares):
+    return [k for k, share in enumerate(shares) if share][number * sum(map(bool, shares)) // count]
 
 
 def staged_besides_draws(shares, _staged, per_class):
