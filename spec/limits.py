@@ -44,7 +44,7 @@ MOST: dict[str, Bound] = {
     "most_error_units": POWERS,
     "epochs": Bound(1000, "the rate halves three times and then stays"),
     "replay_components": Bound(16, "the distance to each is reckoned for every sample"),
-    "mean_bits": Bound(8, "a mean is of at most 1,023 samples"),
+    "mean_bits": Bound(4, "a counter is compared with 2 to its power thresholds"),
     "drawn_per_class": Bound(1 << 12, "an epoch longer than any that stored latents have"),
     "staged_per_class": Bound(1 << 16, "the longest walk"),
     "clock_hz": Bound(10**10, "no memory of the cost tables is read in 0.1 ns"),

@@ -58,7 +58,7 @@ class TargetSpec:
     replay_components : int
         Components of a class, 1 to `drawn_per_class`, at most 16.
     mean_bits : int
-        Bits of a mean, 1 to 8.
+        Bits of a mean, 1 to 4.
     drawn_per_class : int
         Samples of a class in an epoch: its staged ones, and draws for the rest. 1 to 4,096.
     staged_per_class : int
