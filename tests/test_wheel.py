@@ -91,3 +91,11 @@ def test_an_installed_package_needs_no_checkout(installed, tmp_path):
     run("generate", "--preset", "tiny", "--untrained", "--out", "tiny")
     assert re.search(r"^module \w+", (tmp_path / "tiny/generate/xnoreplay.v").read_text(), re.M)
     assert run("validate").count("\n") > 3  # reads the tables of costs
+
+
+def test_the_version_is_one():
+    """The package, how it is cited and its changelog name the same version."""
+    cited = re.search(r"^version: (.*)$", (ROOT / "CITATION.cff").read_text("utf-8"), re.MULTILINE)
+    assert cited[1] == xnoreplay.__version__
+    versions = re.findall(r"^## (\d\S*)$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
+    assert versions[0] == xnoreplay.__version__

@@ -142,3 +142,35 @@ def test_the_timing_strips_are_what_the_chip_does():
     assert sorted(committed) == sorted(drawn)
     stale = [name for name, text in drawn.items() if committed[name] != text]
     assert not stale, f"python docs/timing_strips.py must renew {stale}"
+
+
+NAMED = re.compile(
+    r"(?<![\w/.-])(?:spec|hw|sim|model|flow|tests|docs|extractors)/[\w/.-]*\w"
+    r"|(?<![\w/.-])xnoreplay/[\w/.-]*\w(?=[`/])"
+)
+PAGES = sorted(
+    [*DOCS.rglob("*.md"), *DOCS.parent.glob("*.md"), DOCS.parent / "extractors/README.md"]
+)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.relative_to(DOCS.parent).as_posix())
+def test_every_path_that_a_page_names_is_there(page):
+    """Files and folders of the repository that a text names from its top."""
+    text = page.read_text(encoding="utf-8")
+    missing = [name for name in NAMED.findall(text) if not (DOCS.parent / name).exists()]
+    assert not missing
+
+
+def test_every_link_of_a_page_outside_the_site_leads_somewhere():
+    """The site's build checks the others."""
+    for page in DOCS.parent.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", text):
+            assert (DOCS.parent / target).exists(), (page.name, target)
+        for name, anchor in re.findall(r"\]\(([\w/.-]+\.md)#([\w-]+)\)", text):
+            heads = re.findall(r"^#+ (.*)$", (DOCS.parent / name).read_text("utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in heads]
+
+
+def test_the_front_page_is_short():
+    assert len((DOCS.parent / "README.md").read_text(encoding="utf-8").split()) < 900
