@@ -37,9 +37,9 @@ lint: $(VENV)/test.stamp
 type: $(VENV)/test.stamp
 	$(BIN)/mypy
 
-# Strict: a page that no menu lists, a broken link or an unknown name ends it.
+# Strict: a page that no menu lists, a broken link or an unknown name ends it; with --quiet none would.
 docs: $(VENV)/test.stamp
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 	@echo "documents: build/site/index.html"
 
 setup: $(VENV)/demo.stamp

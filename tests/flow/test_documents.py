@@ -4,6 +4,8 @@ import dataclasses
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -174,3 +176,17 @@ def test_every_link_of_a_page_outside_the_site_leads_somewhere():
 
 def test_the_front_page_is_short():
     assert len((DOCS.parent / "README.md").read_text(encoding="utf-8").split()) < 900
+
+
+def test_a_broken_link_ends_the_site(tmp_path):
+    """The command of `make docs`, on a site of one page."""
+    makefile = (DOCS.parent / "Makefile").read_text(encoding="utf-8")
+    options = re.search(r"/mkdocs (build.*)$", makefile, re.MULTILINE)[1].split()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "mkdocs.yml").write_text("site_name: x\nstrict: true\n", encoding="utf-8")
+    for text, code in (("[there](index.md)", 0), ("[nowhere](nowhere.md)", 1)):
+        (tmp_path / "docs/index.md").write_text(text, encoding="utf-8")
+        done = subprocess.run(
+            [sys.executable, "-m", "mkdocs", *options], cwd=tmp_path, capture_output=True
+        )
+        assert done.returncode == code, done.stderr
