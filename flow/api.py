@@ -1,4 +1,4 @@
-"""The Python interface: what `import xnoreplay as xr` offers, for scripts and notebooks.
+"""The Python interface: the names of `import xnoreplay as xr`, for scripts and notebooks.
 
 >>> import xnoreplay as xr
 >>> preset = xr.load_preset("tiny")
@@ -36,13 +36,15 @@ if TYPE_CHECKING:
 
 
 def load_preset(name_or_path: str) -> Preset:
-    """A preset by name, or from a TOML file of the form that `xnoreplay presets show` prints.
+    """Load a preset by name, or from a TOML file of the form that `xnoreplay presets show` prints.
 
     Raises
     ------
     SpecError
         For an unknown preset, section or field, or a value that breaks a rule.
 
+    Examples
+    --------
     >>> load_preset("digits").target.lanes
     4
     """
@@ -50,11 +52,12 @@ def load_preset(name_or_path: str) -> Preset:
 
 
 def load_bundle(preset: Preset, path: str | Path | None = None, untrained: bool = False) -> Bundle:
-    """The weights, thresholds and proxies of a preset's network, held to their golden pairs.
+    """Load the weights, thresholds and proxies of a preset's network, and check their golden pairs.
 
     Parameters
     ----------
     preset : Preset
+        Whose network the bundle is of.
     path : str or Path, optional
         A bundle file; without it the packaged bundle of the preset's network and scenario.
     untrained : bool
@@ -67,6 +70,8 @@ def load_bundle(preset: Preset, path: str | Path | None = None, untrained: bool 
     CheckFailure
         Where the bundle's golden latents or logits are not what its weights compute.
 
+    Examples
+    --------
     >>> load_bundle(load_preset("digits")).network.latent
     128
     """
@@ -75,7 +80,7 @@ def load_bundle(preset: Preset, path: str | Path | None = None, untrained: bool 
 
 
 def load_images(preset: Preset) -> Dataset:
-    """The images of a preset's scenario as they enter the chip, with labels and their split.
+    """Load the images of a preset's scenario as they enter the chip, with labels and their split.
 
     The result has ``images`` (n, height, width, channels) uint8, ``labels`` (n,) int64 as the data
     set numbers them, ``is_test`` (n,) bool, and ``train_images``, ``test_labels`` and so on.
@@ -86,6 +91,8 @@ def load_images(preset: Preset) -> Dataset:
     XnoreplayError
         Where a data set that the user brings is not there; `XNOREPLAY_DATA` names its folder.
 
+    Examples
+    --------
     >>> load_images(load_preset("digits")).test_images.shape
     (445, 8, 8, 1)
     """
@@ -94,11 +101,16 @@ def load_images(preset: Preset) -> Dataset:
 
 @dataclass(frozen=True)
 class Session:
-    """What a retraining session took, without the images that were enrolled for it.
+    """The cost of a retraining session, without the images that were enrolled for it.
 
-    cycles : clock cycles
-    seconds : the same at the target's clock
-    counters : events of this session alone, by name
+    Attributes
+    ----------
+    cycles : int
+        Clock cycles.
+    seconds : float
+        The time of these cycles at the target's clock.
+    counters : dict of str to int
+        Events of this session alone, by name.
     """
 
     cycles: int
@@ -193,9 +205,9 @@ class Chip:
         return self._enter(self.simulator.insert, images, numbers)
 
     def enrol(self, images: np.ndarray, classes: Iterable[int]) -> tuple[int, int]:
-        """Put new samples aside for the next `learn`; without a staging memory, remember them.
+        """Put new samples aside for the next `learn`; a chip without a staging memory remembers them at once.
 
-        Takes and returns what `remember` does.
+        Parameters and result are those of `remember`.
         """
         if not self.plan.replay.staging:
             return self.remember(images, classes)
@@ -221,11 +233,12 @@ class Chip:
         return self.simulator.predict(images)
 
     def infer(self, image: np.ndarray) -> "Result":
-        """One image through the chip, clock cycles counted.
+        """Infer one image, and return its prediction and the name and first cycle of each phase.
 
+        Parameters
+        ----------
         image : (height, width, channels) uint8
-
-        The result has the prediction, and the name and first cycle of each phase.
+            One image as it enters the chip.
         """
         return self.simulator.infer(image)
 
@@ -245,9 +258,14 @@ class Chip:
 class Verilog:
     """A chip's Verilog.
 
-    text : of the whole design
-    top : name of its top module
-    macros : memories as modules of their shapes: name, depth, width, granule, ports, instances
+    Attributes
+    ----------
+    text : str
+        Of the whole design.
+    top : str
+        Name of its top module.
+    macros : list of dict
+        Memories as modules of their shapes: name, depth, width, granule, ports, instances.
     """
 
     text: str
@@ -256,8 +274,10 @@ class Verilog:
 
 
 def generate(preset: Preset) -> Verilog:
-    """The chip's Verilog; the same preset gives the same text anywhere.
+    """Generate the chip's Verilog; the same preset gives the same text anywhere.
 
+    Examples
+    --------
     >>> chip = generate(load_preset("tiny"))
     >>> chip.top, f"module {chip.top}(" in chip.text
     ('xnoreplay', True)
@@ -270,7 +290,7 @@ def generate(preset: Preset) -> Verilog:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a retraining session costs.
+    """The price of a retraining session.
 
     Parameters
     ----------
@@ -286,16 +306,16 @@ class Estimate:
         return self.tree["memory"]["bits"]
 
     def cycles(self, run: str = "session") -> float:
-        """Clock cycles of an "inference", "sample", "epoch" or "session"."""
+        """Return the clock cycles of an "inference", "sample", "epoch" or "session"."""
         return self.tree["runs"]["latent"][run]["cycles"]
 
     def joules(self, run: str = "session") -> tuple[float, float, float]:
-        """Energy of the same, low, nominal and high, in joules."""
+        """Return the energy of an "inference", "sample", "epoch" or "session" in joules: low, nominal and high."""
         low, nominal, high = self.tree["runs"]["latent"][run]["total"]
         return low, nominal, high
 
     def __str__(self) -> str:
-        """The tables that `xnoreplay estimate` prints."""
+        """Return the tables that `xnoreplay estimate` prints."""
         from xnoreplay.flow.cost import session_text
 
         return session_text.text(self.tree)
@@ -307,6 +327,7 @@ def estimate(preset: Preset, bundle: Bundle | None = None, task: int = 1) -> Est
     Parameters
     ----------
     preset : Preset
+        Network, target and scenario.
     bundle : Bundle, optional
         Without one, weights and latents are random bits.
     task : int
@@ -317,6 +338,8 @@ def estimate(preset: Preset, bundle: Bundle | None = None, task: int = 1) -> Est
     XnoreplayError
         For a session that the scenario has not, or a design that the cost tables do not cover.
 
+    Examples
+    --------
     >>> price = estimate(load_preset("digits"), load_bundle(load_preset("digits")))
     >>> price.memory_bits, price.cycles()
     (128586, 442873)
@@ -327,8 +350,10 @@ def estimate(preset: Preset, bundle: Bundle | None = None, task: int = 1) -> Est
 
 
 def draw(preset: Preset) -> str:
-    """The chip's block diagram as SVG text, for light and dark pages.
+    """Draw the chip's block diagram as SVG text, for light and dark pages.
 
+    Examples
+    --------
     >>> draw(load_preset("digits")).startswith("<svg")
     True
     """

@@ -1,7 +1,7 @@
-"""Memory map and energy: what the plan holds, and counted events times costs.
+"""Energy of counted events, and the sums of a report: each event of the plan's chip times its cost.
 
 An estimate counts the accesses of every memory and the events of the datapath. What it leaves out is
-listed in `costs/README.md`, "Not counted".
+listed in `tables/README.md`, "Not counted".
 """
 
 from collections.abc import Iterable, Mapping
@@ -42,7 +42,7 @@ def _row(part: str, event: str, count: float, cost: tables.Cost, times: float = 
 
 
 def units(plan: Plan) -> dict[str, int]:
-    """What one event is worth: the names in the `times` column of `costs/events.csv`.
+    """Return how many bits or operations one event stands for: the names in the `times` column of `tables/events.csv`.
 
     Bits of registers and additions follow from the ranges in `docs/learning_rule.md`; a sample's
     error unit is charged for every class of the network, seen or not.
@@ -73,7 +73,7 @@ def units(plan: Plan) -> dict[str, int]:
 
 
 def cell_operations(plan: Plan, counters: Mapping[str, float]) -> float:
-    """One-bit cells that worked: enabled taps of G cells, and learning nodes."""
+    """Count the one-bit cells that worked: enabled taps of G cells, and learning nodes."""
     worth = units(plan)
     taps, nodes = counters.get("array.taps", 0), counters.get("array.nodes", 0)
     return taps * worth["channels"] + nodes * worth["node"]
@@ -85,11 +85,12 @@ def energy(
     cycles: float,
     instances: Iterable[Memory] | None = None,
 ) -> list[Row]:
-    """Energy of counted events on the plan's target.
+    """Price counted events on the plan's target.
 
     Parameters
     ----------
     plan : Plan
+        With target and memories.
     counters : dict of str to int
         Events by name; ``<memory>.reads`` and ``<memory>.writes`` count whole words of one instance.
     cycles : float
@@ -126,9 +127,10 @@ def energy(
 
 
 def _updated_segments(counters: Mapping[str, float]) -> float:
-    """Segments of output rows that were updated on a chip whose proxies are their pair of weights.
+    """Count the segments of output rows that were updated on a chip whose proxies are their pair of weights.
 
-    No memory of low bits counts them there. Each segment writes cls.top twice, one of a hidden row once.
+    Such a chip has no memory of low bits whose accesses would count them. Each segment writes cls.top twice, one of a
+    hidden row once.
     """
     return (counters.get("cls.top.writes", 0) - counters.get("cls.hidden_low.writes", 0)) / COPIES
 
@@ -136,7 +138,7 @@ def _updated_segments(counters: Mapping[str, float]) -> float:
 def _measured_rows(
     plan: Plan, counters: Mapping[str, float], seconds: float, rows: list[Row], own: measured.Logic
 ) -> list[Row]:
-    """Rows of a user's cells in place of the cited ones of lanes and update unit."""
+    """Price lanes and update unit with a user's cells in place of the cited ones."""
     own.check(plan)
     lanes, cycles = plan.target.lanes, counters.get("cycles", 0)
     beats = counters.get("lane.file.reads", 0)
@@ -184,7 +186,7 @@ def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[st
 
 
 def total(rows: Iterable[Row]) -> tuple[float, float, float]:
-    """Sum of energies, J, low to high.
+    """Sum the energies of rows, J, low to high.
 
     >>> total([])
     (0, 0, 0)
@@ -195,7 +197,7 @@ def total(rows: Iterable[Row]) -> tuple[float, float, float]:
 
 
 def by_part(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
-    """Energy of each part, J, greatest nominal first."""
+    """Sum the energies of rows for each part, J, greatest nominal first."""
     parts: dict[str, list[Row]] = {}
     for row in rows:
         parts.setdefault(row.part, []).append(row)
@@ -215,8 +217,10 @@ GROUPS = {
 
 
 def split(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
-    """Energy of array, accumulators, update, error unit, each memory's reads and writes, leakage
-    and clock, J, low to high."""
+    """Sum the energies of rows by kind, J, low to high.
+
+    The kinds are array, accumulators, update, error unit, each memory's reads and writes, leakage and clock.
+    """
     group_of = {part: group for group, parts in GROUPS.items() for part in parts}
     groups: dict[str, list[Row]] = {group: [] for group in GROUPS}
     for row in rows:
@@ -237,7 +241,7 @@ def price(
     cycles: float,
     instances: Iterable[Memory] | None = None,
 ) -> dict:
-    """Rows, sums by part and by `split`, time, power and energy an operation of one counted run."""
+    """Return rows, sums by part and by `split`, time, power and energy an operation of one counted run."""
     rows = energy(plan, counters, cycles, instances)
     sums = total(rows)
     seconds = cycles / plan.target.clock_hz
@@ -256,13 +260,21 @@ def price(
 
 
 def report(plan: Plan, phases: dict[str, dict]) -> dict:
-    """The estimate of several counted runs.
+    """Price several counted runs of a chip.
 
     Parameters
     ----------
     plan : Plan
+        Of the chip.
     phases : dict
         Name of a run ("inference", "session") -> ``{"counters": {...}, "cycles": int}``.
+
+    Raises
+    ------
+    XnoreplayError
+        For no run.
+    CostError
+        As `energy`.
     """
     if not phases:
         raise XnoreplayError("an estimate must be given the counters of at least one run, not none")
@@ -277,7 +289,7 @@ def report(plan: Plan, phases: dict[str, dict]) -> dict:
 
 
 def technology(plan: Plan) -> dict:
-    """Node, type, supply and clock that everything is priced at."""
+    """Return node, type, supply and clock that everything is priced at."""
     target = plan.target
     return {
         "node": target.technology,

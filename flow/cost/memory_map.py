@@ -10,7 +10,7 @@ from xnoreplay.spec.plan import Plan
 
 
 def roles(memories: tuple[Memory, ...]) -> dict[str, int]:
-    """Bits by role."""
+    """Sum the bits of memories by role."""
     total: Counter = Counter()
     for m in memories:
         total[m.role] += m.bits
@@ -18,13 +18,13 @@ def roles(memories: tuple[Memory, ...]) -> dict[str, int]:
 
 
 def memory_map(plan: Plan) -> dict:
-    """Every memory in bits and KiB of 1,024 bytes, by role, and latent beside native replay.
+    """List every memory in bits and KiB of 1,024 bytes, by role, and latent beside native replay.
 
     Returns
     -------
     dict
         instances, roles, bits, learning_bits of the chip; replay: what a sample takes as latent and
-        as image; variants: of `native.VARIANTS`, each with title, bits, roles and instances.
+        as image; variants: of `replay_variants.VARIANTS`, each with title, bits, roles and instances.
     """
     samples = plan.target.replay_capacity + plan.target.staging_capacity
     net = plan.network

@@ -1,4 +1,4 @@
-"""Native replay beside latent replay: the same samples kept as images.
+"""Prices of native replay beside latent replay: the same samples kept as images.
 
 Two chips are priced. Of `images` the extractor stays frozen: every visit of a sample streams its
 image through it again. Of `retrained` the extractor learns too, as native replay does in the
@@ -25,12 +25,12 @@ BACKWARD = "extractor.backward"  # a phase that only the third variant has
 
 
 def image_words(plan: Plan) -> int:
-    """Words of G bits that hold one image in natural binary."""
+    """Count the words of G bits that hold one image in natural binary."""
     return -(-plan.network.native_image_bits // plan.target.channels)
 
 
 def memories(plan: Plan, variant: str) -> tuple[Memory, ...]:
-    """Memories of a chip of one variant."""
+    """List the memories of a chip of one variant."""
     if variant == LATENT:
         return plan.memories
     word, words = plan.target.channels, image_words(plan)
@@ -46,7 +46,7 @@ def memories(plan: Plan, variant: str) -> tuple[Memory, ...]:
 
 
 def _training(plan: Plan) -> list[Memory]:
-    """What retraining the extractor adds: low proxy bits, a minibatch's maps, and deltas."""
+    """List the memories that retraining the extractor adds: low proxy bits, a minibatch's maps, and deltas."""
     net, target = plan.network, plan.target
     segment, low = target.segment, target.proxy_bits - 1
     rows = -(-net.fe_weight_bits // segment)
@@ -61,7 +61,7 @@ def _training(plan: Plan) -> list[Memory]:
 
 
 def _outputs(plan: Plan) -> list[int]:
-    """Bits that leave each layer before pooling, the latent last."""
+    """Count the bits that leave each layer before pooling, the latent last."""
     convs = [
         c.filters * m.pixels for c, m in zip(plan.network.convs, plan.network.maps, strict=False)
     ]
@@ -69,7 +69,7 @@ def _outputs(plan: Plan) -> list[int]:
 
 
 def map_bits(plan: Plan) -> int:
-    """Bits that one sample's backward pass needs: inputs, surrogate masks, and places of maxima.
+    """Count the bits that one sample's backward pass needs: inputs, surrogate masks, and places of maxima.
 
     A layer keeps its input bits, one mask bit for each output before pooling, and for each pooled
     output two bits that say which of four inputs it took.
@@ -81,19 +81,23 @@ def map_bits(plan: Plan) -> int:
 
 
 def multiplications(plan: Plan) -> tuple[int, int]:
-    """One-bit products of the extractor's forward pass, and those of its first layer."""
+    """Count the one-bit products of the extractor's forward pass, and those of its first layer."""
     net = plan.network
     convs = [net.maps[i].pixels * c.filters * net.conv_fan_in(i) for i, c in enumerate(net.convs)]
     return sum(convs) + net.lgap_map.bits + net.latent * net.lgap_bits, convs[0]
 
 
 def workload(plan: Plan, run: Workload, variant: str) -> Workload:
-    """What a session of a variant counts, from the counted session of latent replay.
+    """Derive the events of a session of a variant from the counted session of latent replay.
 
     Parameters
     ----------
+    plan : Plan
+        Of the chip of latent replay.
     run : Workload
-        `workload.session` of the plan.
+        The result of `workload.session` for the plan.
+    variant : str
+        One of `VARIANTS`.
     """
     if variant == LATENT:
         return run
@@ -122,7 +126,7 @@ def workload(plan: Plan, run: Workload, variant: str) -> Workload:
 
 
 def inference(run: Workload, variant: str) -> Workload:
-    """One inference of a variant: the same events, of memories by their own names."""
+    """Return the events of one inference on a variant's chip, with accesses of memories by that chip's names."""
     if variant == LATENT:
         return run
     return Workload({p: {_stored(k): n for k, n in e.items()} for p, e in run.phases.items()})

@@ -1,4 +1,4 @@
-"""Roofline of the array: operations a cycle of each phase, under what cells and memories allow.
+"""Roofline of the array: operations a cycle of each phase, under the roofs of cells and memories.
 
 Operations are one-bit XNORs, ANDs and their additions. Intensity is operations a bit that the large
 memories (all but the lane files and line buffers, which belong to the array) move; the roofs are all
@@ -31,12 +31,12 @@ class Dot:
 
 
 def peak(plan: Plan) -> int:
-    """Operations a cycle of all cells."""
+    """Return the operations a cycle of all cells."""
     return OPS_PER_CELL * plan.target.cells
 
 
 def bandwidth(plan: Plan, phases: dict[str, dict[str, float]]) -> int:
-    """Bits a cycle of the memories that a run uses, if each moved a row each way it is used.
+    """Return the bits a cycle of the memories that a run uses, if each moved a row each way it is used.
 
     The classifier's memory has two rows a cycle, those of deltas one for each bit-plane, of
     classes in as many banks as errors are computed at once.
@@ -57,12 +57,12 @@ def bandwidth(plan: Plan, phases: dict[str, dict[str, float]]) -> int:
 
 
 def _outside(plan: Plan) -> list[Memory]:
-    """Memories that are not part of the array."""
+    """List the memories that are not part of the array."""
     return [m for m in plan.memories if m.role not in ARRAY_ROLES]
 
 
 def moved_bits(plan: Plan, counters: dict[str, float]) -> float:
-    """Bits read and written of the memories outside the array."""
+    """Count the bits read and written of the memories outside the array."""
     return sum(
         counters.get(f"{m.name}.{way}", 0) * m.width
         for m in _outside(plan)
@@ -71,7 +71,7 @@ def moved_bits(plan: Plan, counters: dict[str, float]) -> float:
 
 
 def dots(plan: Plan, phases: dict[str, dict[str, float]]) -> list[Dot]:
-    """Every phase that took cycles; those without operations have none a bit."""
+    """Make a `Dot` of every phase that took cycles; a phase without operations has none a bit."""
     found = []
     for phase, events in phases.items():
         cycles = events["cycles"]

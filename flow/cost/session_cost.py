@@ -1,4 +1,4 @@
-"""What it costs to learn a task's classes: one preset, its counted workloads, and the tables."""
+"""The cost of learning a task's classes: one preset, its counted workloads, and the tables."""
 
 from xnoreplay.flow.cost import estimate, memory_map, replay_variants, tables, workload
 from xnoreplay.flow.cost.tables import gates
@@ -21,10 +21,12 @@ RUNS = {
 def price_session(
     preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | None = None
 ) -> dict:
-    """Memory, time and energy of a session, latent beside native replay.
+    """Price a session in memory, time and energy, latent beside native replay.
 
     Parameters
     ----------
+    preset : Preset
+        Network, target and scenario.
     bundle : Bundle, optional
         Without one, weights and latents are random bits.
     task : int
@@ -36,7 +38,7 @@ def price_session(
     -------
     dict
         preset, origin (of weights and latents), task, new_classes, new_samples, remembered,
-        technology, memory, area, runs: of `native.VARIANTS` and `RUNS`, each as `estimate.price`
+        technology, memory, area, runs: of `replay_variants.VARIANTS` and `RUNS`, each as `estimate.price`
         gives it; refused: why a native variant has no price; phases: counters of each phase of
         inference and session.
 
@@ -84,7 +86,7 @@ def price_session(
 
 
 def slowest(plan: Plan) -> dict:
-    """The SRAM that limits the clock: its name, and nanoseconds from address to word."""
+    """Find the SRAM that limits the clock: its name, and nanoseconds from address to word."""
     times = {m.name: tables.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
     name = max(times, key=lambda n: times[n])
     return {"memory": name, "ns": times[name]}
@@ -97,7 +99,7 @@ WROTE = files.json_with("preset", "technology", "memory", "runs", "phases")
 def variant(
     plan: Plan, inference: workload.Workload, learned: workload.Workload, name: str
 ) -> dict[str, dict]:
-    """Prices of `RUNS` on a chip of one variant."""
+    """Price `RUNS` on a chip of one variant."""
     instances = replay_variants.memories(plan, name)
     session = replay_variants.workload(plan, learned, name)
     samples = learned.phases["input"]["images"]

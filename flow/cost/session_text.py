@@ -16,7 +16,7 @@ BOUNDS = ("low", "nominal", "high")
 
 
 def columns(head: list[str], rows: Iterable[list[str]]) -> str:
-    """A table whose first column is flush left and the others flush right.
+    """Return a table whose first column is flush left and whose others are flush right.
 
     >>> print(columns(["a", "b"], [["x", "10"], ["yy", "2"]]))
     a    b
@@ -34,7 +34,7 @@ def columns(head: list[str], rows: Iterable[list[str]]) -> str:
 
 
 def text(tree: dict) -> str:
-    """What `xnoreplay estimate` prints of the result of `session_cost.price_session`."""
+    """Return what `xnoreplay estimate` prints of the result of `session_cost.price_session`."""
     where = tree["technology"]
     head = (
         f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "
@@ -72,7 +72,7 @@ def summary(tree: dict) -> list[str]:
 
 
 def _slowest(where: dict) -> str:
-    """Whether the memories keep up with the clock."""
+    """Return a line on whether the memories keep up with the clock."""
     slowest, period = where["slowest"], 1e9 / where["clock_hz"]
     if not slowest["ns"]:
         return ""
@@ -150,12 +150,12 @@ def _split(runs: dict) -> str:
 
 
 def explain(tree: dict, figure: str = "") -> str:
-    """Every figure's counter, cost and source; or those whose name has `figure` in it.
+    """Return counter, cost and source of every figure, or of those whose name has `figure` in it.
 
     Raises
     ------
     SpecError
-        Where no figure has.
+        Where no figure's name has it.
     """
     lines = []
     for variant, runs in tree["runs"].items():

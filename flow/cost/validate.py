@@ -1,8 +1,8 @@
 """Published chips, predicted with the tables that price this one.
 
-Each chip's events are in `costs/chips.csv`: a cycle's of the three that infer, an image's of the one
+Each chip's events are in `tables/chips.csv`: a cycle's of the three that infer, an image's of the one
 that trains. What a paper says is marked `published`, what follows from it `derived`, the rest
-`assumed`. Nothing is fitted: a ratio is what it is.
+`assumed`. Nothing is fitted.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ LARGE = 2.0  # ratios beyond it, or below its inverse, are explained
 
 @dataclass(frozen=True)
 class Event:
-    """One kind of event of a chip: how many, and what each costs, J."""
+    """One kind of event of a chip: how many there are, and what each costs, J."""
 
     name: str
     count: float
@@ -49,7 +49,7 @@ class Prediction:
 
 
 def predictions() -> list[Prediction]:
-    """Every chip of `costs/published_chips.csv`."""
+    """Predict every chip of `tables/published_chips.csv`."""
     return [_predict(row) for row in tables.table("published_chips.csv")]
 
 
@@ -100,7 +100,7 @@ def _cost(event: dict[str, str], chip: dict[str, str]) -> Cost:
 
 
 def text(found: list[Prediction], detail: bool = False) -> str:
-    """The table, and under it what large ratios come from; with `detail` every event."""
+    """Return the table of predictions, and under it the reasons of large ratios; with `detail` every event."""
     rows = [
         [
             p.chip,
@@ -122,7 +122,7 @@ def text(found: list[Prediction], detail: bool = False) -> str:
 
 
 def large(p: Prediction) -> bool:
-    """Whether a prediction is off by more than `LARGE`."""
+    """Tell whether a prediction is off by more than `LARGE`."""
     return not 1 / LARGE <= p.ratio <= LARGE
 
 

@@ -1,4 +1,4 @@
-"""What one inference and one retraining session of a scenario count, by phase, in the simulator.
+"""Events that one inference and one retraining session of a scenario count in the simulator, by phase.
 
 The phases from image to latent cost the same for every image, so they run once and are multiplied;
 every other phase of the session runs, latent by latent, in the simulator's fast mode, whose counters
@@ -29,14 +29,18 @@ EPOCH_PHASES = LEARNING_PHASES[1:]
 class Workload:
     """Counters of one run by phase.
 
-    phases : phase -> counter -> events; ``cycles`` is a counter like the others; events are whole
-        but where a run is a mean of several
+    Parameters
+    ----------
+    phases : dict
+        Phase -> counter -> events; ``cycles`` is a counter like the others. Events are whole but where a run is a mean
+        of several.
     """
 
     phases: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def counters(self) -> dict[str, float]:
+        """Events of all phases together, by counter."""
         total: Counter = Counter()
         for events in self.phases.values():
             total.update(events)
@@ -44,10 +48,11 @@ class Workload:
 
     @property
     def cycles(self) -> float:
+        """Clock cycles of all phases together."""
         return sum(events["cycles"] for events in self.phases.values())
 
     def of(self, names) -> "Workload":
-        """Its phases of these names."""
+        """Return the workload of the named phases alone."""
         return Workload({p: e for p, e in self.phases.items() if p in names})
 
 
@@ -69,7 +74,7 @@ class Samples:
 def samples(
     preset: Preset, bundle: Bundle | None, task: int = 1, stored: LatentSet | None = None
 ) -> Samples:
-    """The latents that the replay memory holds before a task, and those that arrive with it.
+    """Return the latents that the replay memory holds before a task, and those that arrive with it.
 
     They are those given in `stored`, else the packaged ones of the bundle, or made from the digits;
     of other data sets random bits stand for them, as many as the data set has training images.
@@ -110,7 +115,7 @@ def samples(
 
 
 def latents_of(preset: Preset, bundle: Bundle) -> LatentSet | None:
-    """Latents of the scenario's data set: packaged ones, or those of the digits or a user's own images, or None."""
+    """Return the latents of the data set: packaged, or those of the digits or a user's own images, or None."""
     from xnoreplay.flow.learning import cil
 
     stored = packaged(bundle)
@@ -127,7 +132,7 @@ def _flat(table: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arrivals(preset: Preset) -> int:
-    """Training images of a class."""
+    """Return how many training images a class has."""
     name = preset.scenario.dataset
     if name in ARRIVALS:
         return ARRIVALS[name]
@@ -140,7 +145,7 @@ def _arrivals(preset: Preset) -> int:
 
 
 def chip(preset: Preset, bundle: Bundle | None):
-    """A simulator in fast mode; without a bundle its weights are random bits."""
+    """Make a simulator in fast mode; without a bundle its weights are random bits."""
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
@@ -148,7 +153,7 @@ def chip(preset: Preset, bundle: Bundle | None):
 
 
 def inference(preset: Preset, bundle: Bundle | None, seen: int | None = None) -> Workload:
-    """One image among so many classes, of the whole scenario if not said."""
+    """Count the events of one image among so many classes, of the whole scenario if not given."""
     simulator = chip(preset, bundle)
     simulator.arrive(preset.scenario.classes if seen is None else seen)
     simulator.ledger.clear()
@@ -157,7 +162,7 @@ def inference(preset: Preset, bundle: Bundle | None, seen: int | None = None) ->
 
 
 def session(preset: Preset, bundle: Bundle | None, met: Samples, task: int = 1) -> Workload:
-    """One retraining session: new images enter, the classifier learns, the memory is rebalanced."""
+    """Count the events of one session: new images enter, the classifier learns, the memory is rebalanced."""
     scenario = preset.scenario
     simulator = chip(preset, bundle)
     simulator.arrive(scenario.seen(task - 1))
@@ -177,10 +182,10 @@ def session(preset: Preset, bundle: Bundle | None, met: Samples, task: int = 1) 
 
 
 def feature_phases(plan: Plan) -> tuple[str, ...]:
-    """Phases from image to latent."""
+    """Name the phases from image to latent."""
     return tuple(op.name for op in plan.feature_ops)
 
 
 def expected_new(scenario: ScenarioSpec, task: int) -> int:
-    """Classes that a session learns."""
+    """Return how many classes a session learns."""
     return len(scenario.task_classes(task))

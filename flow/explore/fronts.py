@@ -1,17 +1,17 @@
-"""Which designs no other beats in accuracy and in one cost."""
+"""Fronts of designs that no other design beats in accuracy and in one cost."""
 
 COSTS = ("energy", "memory", "cycles", "area")
 """Of a point, what is to be small: joules and cycles of a session, bits, mm2."""
 
 
 def cost_of(point: dict, cost: str) -> float:
-    """Nominal value of one of `COSTS`."""
+    """Return the nominal value of one of `COSTS`."""
     value = point[cost]
     return value[1] if isinstance(value, list) else value
 
 
 def front(points: list[dict], cost: str) -> list[int]:
-    """Numbers of the points that no other beats in accuracy and cost, cheapest first.
+    """Return the numbers of the points that no other beats in accuracy and cost, cheapest first.
 
     Of points alike in both the first is taken.
     """

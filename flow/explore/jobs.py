@@ -44,7 +44,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Digest of what the result depends on."""
+        """The digest of all that the result depends on."""
         text = json.dumps([self.function, self.arguments, self.stamp], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:24]
 
@@ -62,7 +62,7 @@ class Sources:
 
 
 def run_job(function: str, arguments: dict, sources: Sources) -> dict:
-    """Carry a job out; what a worker calls."""
+    """Carry a job out in a worker, and return its result."""
     with one_thread(), _noted(Job(function, arguments, "")):
         return FUNCTIONS[function](sources=sources, **arguments)
 
@@ -72,7 +72,7 @@ _notes: Path | None = None  # folder in which a worker of `Engine` notes its job
 
 @contextmanager
 def _noted(job: Job) -> Iterator[None]:
-    """Leave word of a job, which stays if this process is killed in it."""
+    """Write down which job this process does; the note stays if the process is killed."""
     if _notes is None:
         yield
         return
@@ -93,7 +93,7 @@ def _latents(path: str, bundle: str) -> latents.LatentSet:
 
 
 def accuracy(preset: dict, seed: int, sources: Sources) -> dict:
-    """Scores of one class-incremental run in the chip's integers."""
+    """Return the scores of one class-incremental run in the chip's integers."""
     chosen, bundle = presets.from_dict(preset), _bundle(sources.bundle)
     if sources.latents is None:
         raise XnoreplayError("accuracy must be measured on latents, but there are none")
@@ -103,7 +103,7 @@ def accuracy(preset: dict, seed: int, sources: Sources) -> dict:
 
 
 def counting(preset: dict, sources: Sources) -> dict:
-    """Counters by phase of one inference and of the first session of latent replay."""
+    """Return the counters by phase of one inference and of the first session of latent replay."""
     chosen, bundle = presets.from_dict(preset), _bundle(sources.bundle)
     stored = _latents(sources.latents, sources.bundle) if sources.latents else None
     met = workload.samples(chosen, bundle, stored=stored)
@@ -122,8 +122,12 @@ WHOLE = {"accuracy": set(SCORES), "counting": {"inference", "session"}}
 class Engine:
     """Where jobs run: processes of this machine, or a Dask scheduler's workers.
 
-    processes : of this machine, all cores if None
-    scheduler : address of a Dask scheduler, or `LOCAL` for a Dask cluster of this machine
+    Parameters
+    ----------
+    processes : int, optional
+        Processes of this machine; all cores without it.
+    scheduler : str, optional
+        Address of a Dask scheduler, or `LOCAL` for a Dask cluster of this machine.
     """
 
     processes: int | None = None
@@ -135,9 +139,14 @@ class Engine:
 
     @contextmanager
     def executor(self):
-        """An executor as of `concurrent.futures`; leaving it drops what has not begun.
+        """Make an executor as of `concurrent.futures`; the end of the block drops what has not begun.
 
         An error or an interrupt ends the jobs at work, too.
+
+        Yields
+        ------
+        concurrent.futures.Executor
+            Takes the jobs.
         """
         if self.scheduler is None:
             with temporary.folder("explore") as notes:
@@ -158,9 +167,12 @@ class Engine:
 
 
 class _Pool(ProcessPoolExecutor):
-    """Processes of this machine, of which is known what they were at when one is killed.
+    """Processes of this machine that write down which job they do, for a sentence when one is killed.
 
-    notes : folder for that
+    Parameters
+    ----------
+    notes : Path
+        Folder for what they write down.
     """
 
     def __init__(self, count: int, notes: Path) -> None:
@@ -176,7 +188,7 @@ class _Pool(ProcessPoolExecutor):
         return future
 
     def killed(self) -> list[str]:
-        """Signals and jobs of the workers that died; those that this executor ended itself are not told."""
+        """Describe the workers that died by themselves: their signals and jobs."""
         for worker in self.workers:
             worker.join(1.0)
         died = [w for w in self.workers if w.exitcode not in (0, None)]
@@ -203,7 +215,7 @@ def _end_of(code: int) -> str:
 
 
 def _begin(notes: Path) -> None:
-    """The first process decides on an interrupt; its workers end with it, however it ends."""
+    """Prepare a worker: it leaves interrupts to the first process, and ends when that ends."""
     global _notes
     _notes = notes
     processes.die_with_parent()
@@ -233,7 +245,7 @@ engine = Engine()
 def compute(
     jobs: Iterable[Job], sources: Sources, folder: Path, progress: Progress
 ) -> dict[str, dict]:
-    """Results by job name; those that `folder` has are not repeated."""
+    """Return results by job name; those that `folder` has are not computed again."""
     unique = {job.name: job for job in jobs}
     folder.mkdir(parents=True, exist_ok=True)
     kept = {name: _kept(folder / f"{name}.json", job.function) for name, job in unique.items()}
@@ -248,7 +260,7 @@ def compute(
 
 
 def _kept(path: Path, function: str) -> dict | None:
-    """The result in a job's file, or None where it is not there or not whole."""
+    """Return the result in a job's file, or None where it is not there or not whole."""
     try:
         if not path.is_file():
             return None

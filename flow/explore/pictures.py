@@ -23,7 +23,7 @@ SHORT = {
 
 
 def front(result: dict, cost: str) -> Picture:
-    """Every point's accuracy over a cost, and the front as a line."""
+    """Draw every point's accuracy over a cost, and the front as a line."""
     points = [p for p in result["points"] if p["a_final"] is not None]
     title, unit = AXES[cost]
     values = [_value(p, cost) for p in points]
@@ -82,7 +82,7 @@ def _staged(point: dict) -> bool:
 
 
 def write(result: dict, out: Path) -> None:
-    """pareto-COST.svg and .pdf of every front."""
+    """Write pareto-COST.svg and .pdf of every front."""
     for cost in COSTS:
         if result["fronts"]:
             front(result, cost).save(out / f"pareto-{cost}")

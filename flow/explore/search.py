@@ -32,14 +32,22 @@ def search(
     scratch: Path,
     progress: Progress,
 ) -> dict:
-    """Every point of a sweep.
+    """Compute accuracy and costs of every point of a sweep.
 
     Parameters
     ----------
+    preset : Preset
+        The design that the dials change.
     bundle_path : Path
         An untrained one, whose provenance names no data set, gives no accuracies.
+    sweep : dict
+        Values to try by dial.
+    seeds : int
+        Seeds that an accuracy is a mean over.
     scratch : Path
         Keeps what is done, for a repetition after an interrupt.
+    progress : Progress
+        Shows how far the points are.
 
     Returns
     -------
@@ -79,7 +87,7 @@ def search(
 
 
 def _latents(preset: Preset, bundle: Bundle, progress: Progress) -> latent_files.LatentSet | None:
-    """Latents to measure accuracy on: none of an untrained bundle."""
+    """Return latents to measure accuracy on; None for an untrained bundle."""
     if "dataset" not in bundle.provenance:
         return None
     stored = workload.latents_of(preset, bundle)
@@ -91,7 +99,7 @@ def _latents(preset: Preset, bundle: Bundle, progress: Progress) -> latent_files
 
 
 def _jobs(point: space.Point, seeds: range, stamp: str) -> tuple[list[Job], Job]:
-    """A point's runs, made alike where points share what the run depends on."""
+    """List a point's jobs, the same ones where points share what a job depends on."""
     chosen = point.preset
     shared = presets.to_dict(_plainest(chosen))
     accuracy = [Job("accuracy", {"preset": shared, "seed": s}, stamp) for s in seeds]
@@ -106,14 +114,14 @@ def _default(name: str):
 
 
 def _plainest(preset: Preset) -> Preset:
-    """The preset with all dials that accuracy does not depend on at one value."""
+    """Return the preset with all dials that accuracy does not depend on at one value."""
     target = preset.target
     plain = {n: _default(n) for n in space.PRICING}
     return dataclasses.replace(preset, target=dataclasses.replace(target, lanes=1, **plain))
 
 
 def _priced(point: space.Point, scores: list[dict], counted: dict) -> dict:
-    """One point's numbers: lists are low, nominal, high."""
+    """Return one point's numbers: lists are low, nominal, high."""
     plan = plans.compile(point.preset.network, point.preset.target)
     inference = workload.Workload(counted["inference"])
     session = workload.Workload(counted["session"])
@@ -139,7 +147,7 @@ def _priced(point: space.Point, scores: list[dict], counted: dict) -> dict:
 
 
 def write(result: dict, out: Path) -> None:
-    """points.csv beside the step's own result, and the fronts as pictures."""
+    """Write points.csv beside the step's own result, and the fronts as pictures."""
     import csv
     import io
 

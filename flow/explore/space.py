@@ -42,7 +42,14 @@ PRICING = ("technology", "device_type", "clock_hz")
 class Point:
     """One design: dials as chosen, and the preset they make.
 
-    replay : of `native.VARIANTS`
+    Parameters
+    ----------
+    dials : dict
+        Values by name.
+    preset : Preset
+        With these values.
+    replay : str
+        One of `replay_variants.VARIANTS`.
     """
 
     dials: dict
@@ -51,7 +58,7 @@ class Point:
 
 
 def default(preset: Preset) -> dict[str, list]:
-    """A sweep that answers the usual questions in a minute or two on the digits."""
+    """Return a sweep that answers the usual questions in a minute or two on the digits."""
     target = preset.target
     bits = target.replay_capacity * preset.network.latent
     return {
@@ -64,7 +71,7 @@ def default(preset: Preset) -> dict[str, list]:
 
 
 def parse(texts: Iterable[str]) -> dict[str, list]:
-    """A sweep from options.
+    """Read a sweep from options.
 
     >>> parse(["lanes=4,8", "staging=true,false", "replay=latent"])
     {'lanes': [4, 8], 'staging': [True, False], 'replay': ['latent']}
@@ -91,7 +98,7 @@ def _value(text: str) -> int | bool | str:
 
 
 def from_file(path: Path) -> dict[str, list]:
-    """A sweep from the `[sweep]` section of a TOML file; a dial is a value or a list of them."""
+    """Read a sweep from the `[sweep]` section of a TOML file; a dial is a value or a list of them."""
     try:
         tree = reading.read_toml(path, "sweep file")
     except ReadError as error:
@@ -103,7 +110,7 @@ def from_file(path: Path) -> dict[str, list]:
 
 
 def checked(sweep: dict[str, list]) -> dict[str, list]:
-    """The sweep, where every dial is known and has values."""
+    """Return the sweep, where every dial is known and has values."""
     for name, values in sweep.items():
         if name not in DIALS:
             raise unknown("dial", name, DIALS)
@@ -118,7 +125,7 @@ def checked(sweep: dict[str, list]) -> dict[str, list]:
 
 
 def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[dict]]:
-    """Every combination: the designs that can be built, and why the others cannot.
+    """List every combination: the designs that can be built, and why the others cannot.
 
     Raises
     ------
@@ -173,7 +180,7 @@ def _point(preset: Preset, dials: dict) -> Point:
 
 
 def _check_clock(plan: plans.Plan, memories) -> None:
-    """SpecError where an SRAM is slower than the clock."""
+    """Raise SpecError where an SRAM is slower than the clock."""
     period = 1e9 / plan.target.clock_hz
     for m in memories:
         needed = tables.access_ns(m.depth, m.width, plan.target)

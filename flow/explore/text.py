@@ -1,4 +1,4 @@
-"""What a sweep answers, as text: the fronts, and four questions."""
+"""The fronts of a sweep as text, and its answers to four questions."""
 
 from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.cost.session_text import columns
@@ -9,7 +9,7 @@ LOSS = 0.01  # of a_final, that a cheaper design may lose
 
 
 def text(result: dict) -> str:
-    """Fronts and answers of a search."""
+    """Return fronts and answers of a search as text."""
     points, refused = result["points"], result["refused"]
     found = f"{len(points)} designs, {result['runs']} runs; accuracy: {result['accuracy']}"
     lines = [f"{result['preset']}: {found}"]
@@ -29,13 +29,13 @@ def text(result: dict) -> str:
 
 
 def table(result: dict, numbers) -> str:
-    """Points by number, a row each."""
+    """Return points by number as a table, a row each."""
     head, *rows = rows_of(result, numbers)
     return columns(head, rows)
 
 
 def rows_of(result: dict, numbers) -> list[list[str]]:
-    """The table's head and rows."""
+    """Return the table's head and rows."""
     varied = [d for d, values in result["sweep"].items() if len(values) > 1]
     rows = []
     for i in numbers:
@@ -67,7 +67,7 @@ def _percent(p: dict) -> str:
 
 
 def answers(result: dict) -> list[tuple[str, str]]:
-    """(question, answer) of all that the sweep can answer."""
+    """Return (question, answer) of all that the sweep can answer."""
     points = [p for p in result["points"] if p["a_final"] is not None]
     if not points:
         return [
@@ -89,13 +89,13 @@ def _best(points: list[dict]) -> dict:
 
 
 def good_enough(points: list[dict]) -> list[dict]:
-    """Points that lose less than `LOSS` against the best."""
+    """List the points that lose less than `LOSS` against the best."""
     best = _best(points)["a_final"]
     return [p for p in points if p["a_final"] > best - LOSS]
 
 
 def cheapest(points: list[dict], cost: str) -> dict:
-    """The cheapest of those that are good enough."""
+    """Return the cheapest of the points that are good enough."""
     return min(good_enough(points), key=lambda p: (cost_of(p, cost), -p["a_final"]))
 
 
@@ -137,13 +137,13 @@ def _amount(p: dict, cost: str) -> str:
 
 
 def within(points: list[dict], cost: str, budget: float) -> dict | None:
-    """The most accurate point of at most a cost, the cheapest of those alike."""
+    """Return the most accurate point of at most a cost, the cheapest of those alike."""
     fitting = [p for p in points if cost_of(p, cost) <= budget]
     return min(fitting, key=lambda p: (-p["a_final"], cost_of(p, cost)), default=None)
 
 
 def budgets(points: list[dict], cost: str) -> list[float]:
-    """A few costs between the least and the most of some points."""
+    """Return a few costs between the least and the most of some points."""
     values = sorted({cost_of(p, cost) for p in points})
     return [values[round(i * (len(values) - 1) / 3)] for i in range(4)] if values else []
 

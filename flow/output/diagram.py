@@ -100,6 +100,7 @@ class Unit:
     kind: str = "logic"
 
     def holds(self, memory: Memory) -> bool:
+        """Tell whether a memory is drawn in this block."""
         return any(memory.name == p or memory.name.startswith(f"{p}.") for p in self.prefixes)
 
 
@@ -205,7 +206,7 @@ UNITS = (
 
 
 def convolution_use(plan: Plan) -> float:
-    """Share of the convolutions' cycles that issue a window to the array; 0 to 1.
+    """Return the share of the convolutions' cycles that issue a window to the array; 0 to 1.
 
     Each tile issues one window a pixel and beat; the rest are loads of weights and delays of the
     line buffer. From the closed forms of the plan.
@@ -215,17 +216,18 @@ def convolution_use(plan: Plan) -> float:
 
 
 def shape(memory: Memory) -> str:
-    """A memory as one line: name, instances, depth, width."""
+    """Return a memory as one line: name, instances, depth, width."""
     count = f"{memory.count} × " if memory.count > 1 else ""
     return f"{memory.name}  {count}{memory.depth:,} × {memory.width:,}"
 
 
 def chip_svg(plan: Plan, title: str, dark: bool = True) -> str:
-    """The diagram as SVG text.
+    """Draw the diagram as SVG text.
 
     Parameters
     ----------
     plan : Plan
+        Of the chip.
     title : str
         Name of the design, above the picture.
     dark : bool
@@ -255,7 +257,7 @@ def chip_svg(plan: Plan, title: str, dark: bool = True) -> str:
 
 
 def chip_pdf(plan: Plan, title: str) -> bytes:
-    """The same diagram, of light colours, as a PDF file for a paper."""
+    """Draw the diagram in light colours as a PDF file for a paper."""
     import matplotlib
 
     matplotlib.use("svg")
@@ -332,7 +334,7 @@ class _Box:
         return self.x + self.w / 2
 
     def down(self, share: float) -> float:
-        """A height inside the block: 0 at its top, 1 at its bottom."""
+        """Return a height inside the block: 0 at its top, 1 at its bottom."""
         return self.y + share * self.h
 
 
@@ -367,12 +369,12 @@ class _Layout:
         self.boxes = self._place()
 
     def _lines(self, unit: Unit) -> list[tuple[str, str]]:
-        """(text, class) of each line: memories first, then notes."""
+        """Return (text, class) of each line of a unit: memories first, then notes."""
         held = [m for m in self.plan.memories if unit.holds(m)]
         return [(shape(m), "") for m in held] + [(n, "soft") for n in unit.notes(self.plan)]
 
     def _place(self) -> dict[str, _Box]:
-        """Every block at its place; a row is as high as its highest block of one row."""
+        """Give every block its place; a row is as high as its highest block of one row."""
         needed = {u.name: TITLE + LINE * len(self.lines[u.name]) + 2 * PADDING for u in UNITS}
         rows = [
             max(needed[u.name] for u in UNITS if u.row == row and u.rows == 1)
@@ -392,7 +394,7 @@ class _Layout:
         return boxes
 
     def _host(self) -> list[tuple[str, str]]:
-        """Lines of the host's block; memories that no unit holds are listed there."""
+        """Return the lines of the host's block; memories that no unit holds are listed there."""
         memories = self.plan.memories
         names = counters(memories)
         windows = sum(m.name in HOST_MEMORIES for m in memories)
@@ -423,7 +425,7 @@ class _Layout:
         return [_Words(x, y, title, "title"), *rows]
 
     def _arrows(self) -> list[tuple[list[tuple[float, float]], _Words | None]]:
-        """Ways of data, each a broken line through the gaps of the grid, and its label."""
+        """Return the ways of data, each a broken line through the gaps of the grid, with its label."""
         b, plan = self.boxes, self.plan
         word, window = plan.target.channels, plan.target.window
         gap = [b[n].right + COLUMN_GAP / 2 for n in ("input", "maps", "array")]  # between columns
@@ -534,7 +536,7 @@ class _Layout:
     def _arrow(
         points: list[tuple[float, float]], label: str = "", at: int = 0
     ) -> tuple[list[tuple[float, float]], _Words | None]:
-        """A way through points, and its label, which stands on its piece number `at`."""
+        """Add a way through points, and its label, which stands on its piece number `at`."""
         if not label:
             return points, None
         (x, y), (u, v) = points[at], points[at + 1]
@@ -544,5 +546,5 @@ class _Layout:
 
 
 def _across(left: _Box, right: _Box, share: float) -> list[tuple[float, float]]:
-    """From one block straight to the one beside it, at a height of the left one."""
+    """Draw a way from a block straight to the one beside it, at a height of the left one."""
     return [(left.right, left.down(share)), (right.x, left.down(share))]

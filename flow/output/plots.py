@@ -48,7 +48,7 @@ class Picture:
 def draw(
     width: float, height: float, paint: Callable, columns: int = 1, top: float = 1.0
 ) -> Picture:
-    """A picture of so many inches; paint receives its axes, an array where there are columns.
+    """Draw a picture of so many inches; paint receives its axes, an array where there are columns.
 
     Above `top`, a fraction of the height, is room for a legend of the whole figure.
     """
@@ -71,7 +71,7 @@ def draw(
 
 
 def _inline(text: str) -> str:
-    """The svg element alone, with its identifiers made unlike those of other pictures."""
+    """Return the svg element alone, with its identifiers made unlike those of other pictures."""
     text = text[text.index("<svg") :]
     salt = f"f{len(text)}-"
     text = re.sub(r'\bid="', f'id="{salt}', text)
@@ -86,7 +86,7 @@ def bars(
     low: list[float] | None = None,
     high: list[float] | None = None,
 ) -> Picture:
-    """Horizontal bars, the first on top; whiskers from low to high where given."""
+    """Draw horizontal bars, the first on top; whiskers from low to high where given."""
     places = range(len(labels))
     whiskers = None
     if low is not None and high is not None:
@@ -114,7 +114,7 @@ def bars(
 
 
 def stacked(shares: dict[str, float], axis: str) -> Picture:
-    """One bar of parts with a legend."""
+    """Draw one bar of parts with a legend."""
 
     def paint(axes) -> None:
         left = 0.0
@@ -137,7 +137,7 @@ def stacked(shares: dict[str, float], axis: str) -> Picture:
 def curves(
     series: dict[str, tuple[list[float], list[float]]], axis: str, ticks: list[str]
 ) -> Picture:
-    """Lines over sessions, each a (mean, spread) pair of lists, with a band of one spread."""
+    """Draw lines over sessions, each a (mean, spread) pair of lists, with a band of one spread."""
 
     def paint(axes) -> None:
         for i, (name, (middle, width)) in enumerate(series.items()):
@@ -162,9 +162,16 @@ def against(
     vertical: str,
     dashed: Container[str] = (),
 ) -> Picture:
-    """Fractions with whiskers of one spread, over a logarithmic axis: (x, mean, spread) each.
+    """Draw fractions with whiskers of one spread over a logarithmic axis: (x, mean, spread) each.
 
-    dashed : series that are not ours
+    Parameters
+    ----------
+    series : dict
+        Points by name.
+    horizontal, vertical : str
+        Names of the axes.
+    dashed : iterable of str
+        Names of series that are not ours.
     """
 
     def paint(axes) -> None:
@@ -195,7 +202,7 @@ def against(
 def columns(
     labels: list[str], series: dict[str, tuple[list[float], list[float]]], vertical: str
 ) -> Picture:
-    """Bars of fractions side by side at each label, with whiskers: (mean, spread) each."""
+    """Draw bars of fractions side by side at each label, with whiskers: (mean, spread) each."""
 
     def paint(axes) -> None:
         width = 0.8 / max(1, len(series))
@@ -217,7 +224,7 @@ def columns(
 
 
 def _fractions(axes, vertical: str) -> None:
-    """A vertical axis of percent with its grid, and a legend."""
+    """Give axes a vertical axis of percent with its grid, and a legend."""
     axes.set_ylabel(vertical)
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(lambda v, _: f"{100 * v:.0f} %")
@@ -227,7 +234,7 @@ def _fractions(axes, vertical: str) -> None:
 
 
 def images(pixels: np.ndarray) -> Picture:
-    """A row of grey images, (n, height, width)."""
+    """Draw a row of grey images, (n, height, width)."""
 
     def paint(row) -> None:
         for axes, image in zip(np.atleast_1d(row), pixels, strict=True):
@@ -240,7 +247,7 @@ def images(pixels: np.ndarray) -> Picture:
 def roofline(
     dots: dict[str, tuple[float, float]], peak: float, bandwidth: float, axis: str
 ) -> Picture:
-    """Phases by (operations a bit, operations a cycle) under the roofs of cells and memories."""
+    """Draw phases by (operations a bit, operations a cycle) under the roofs of cells and memories."""
 
     def paint(axes) -> None:
         ridge = peak / bandwidth
@@ -279,7 +286,7 @@ def roofline(
 def powers(
     panels: dict[tuple[str, str], dict[str, tuple[list[float], list[float]]]], vertical: str
 ) -> Picture:
-    """Panels side by side, by title and horizontal axis: lines over logarithmic axes, one legend.
+    """Draw panels side by side, by title and horizontal axis: lines over logarithmic axes, one legend.
 
     A thin line rises in proportion, to hold the slopes against.
     """
@@ -323,7 +330,7 @@ def powers(
 
 
 def grouped(labels: list[str], series: dict[str, list[float]], axis: str) -> Picture:
-    """Horizontal bars side by side, a colour for each of the series, the first on top."""
+    """Draw horizontal bars side by side, a colour for each of the series, the first on top."""
 
     def paint(axes) -> None:
         height = 0.8 / len(series)

@@ -25,8 +25,19 @@ SCALED = ("J", "W", "s", "Hz", "J/op", "cycle/s")
 class Metric:
     """One number of the report.
 
-    origin : counted by the simulator or the RTL or on test samples, modelled by the plan or a cost
-        table, or reported by a tool
+    Parameters
+    ----------
+    name : str
+        Its place in the report, with full stops.
+    value : float or int, optional
+        In the unit.
+    unit : str
+        As `quantity` shows it.
+    better : str
+        "lower", "higher" or "neither".
+    origin : str
+        Counted by the simulator or the RTL or on test samples, modelled by the plan or a cost
+        table, or reported by a tool.
     """
 
     name: str
@@ -36,6 +47,7 @@ class Metric:
     origin: Origin
 
     def as_dict(self) -> dict:
+        """Return the number as plain values by field."""
         return {
             "name": self.name,
             "value": self.value,
@@ -46,7 +58,7 @@ class Metric:
 
 
 def si(value: float) -> tuple[float, str]:
-    """Factor and prefix that bring a quantity between 1 and 1,000.
+    """Return the factor and prefix that bring a quantity between 1 and 1,000.
 
     >>> si(0.0032)
     (0.001, 'm')
@@ -55,7 +67,7 @@ def si(value: float) -> tuple[float, str]:
 
 
 def quantity(value: float | int | None, unit: str = "") -> str:
-    """A number with its unit as a report shows it: integers in full, SI prefixes for the rest.
+    """Return a number with its unit as a report shows it: integers in full, SI prefixes for the rest.
 
     >>> quantity(12345, "cycles"), quantity(3.21e-9, "J"), quantity(0.9133, "fraction")
     ('12,345 cycles', '3.21 nJ', '91.3 %')
@@ -74,7 +86,7 @@ def quantity(value: float | int | None, unit: str = "") -> str:
 
 
 def kib(bits: int) -> str:
-    """Bits as KiB of 1,024 bytes.
+    """Return bits as KiB of 1,024 bytes.
 
     >>> kib(8192), kib(100)
     ('1.000', '0.012')
@@ -83,11 +95,12 @@ def kib(bits: int) -> str:
 
 
 def mean(values: list[float]) -> float:
+    """Return the mean of one value or more."""
     return sum(values) / len(values)
 
 
 def spread(values: list[float]) -> float:
-    """Sample standard deviation; 0 for one value."""
+    """Return the sample standard deviation; 0 for one value."""
     if len(values) < 2:
         return 0.0
     centre = mean(values)
@@ -95,7 +108,14 @@ def spread(values: list[float]) -> float:
 
 
 def seen_curve(matrix: list[list[float | None]], counts: list[int]) -> list[float]:
-    """Accuracy on all classes seen, after each task: matrix[after task][on task], test samples.
+    """Return the accuracy on all classes seen, after each task.
+
+    Parameters
+    ----------
+    matrix : list of list
+        Accuracy by [after task][on task], in [0, 1].
+    counts : list of int
+        Test samples of each task.
 
     >>> seen_curve([[0.5, None], [0.25, 1.0]], [30, 10])
     [0.5, 0.4375]
@@ -108,7 +128,7 @@ def seen_curve(matrix: list[list[float | None]], counts: list[int]) -> list[floa
 
 
 def percent(values: list[float]) -> str:
-    """Mean and sample standard deviation of fractions; of one, itself.
+    """Return mean and sample standard deviation of fractions in percent; of one fraction, itself.
 
     >>> percent([0.25, 0.35]), percent([0.25])
     ('30.0 ± 7.1', '25.0')

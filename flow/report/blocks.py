@@ -1,4 +1,4 @@
-"""What a section of the report is made of."""
+"""The blocks that a section of the report is made of."""
 
 from dataclasses import dataclass, field
 
@@ -8,6 +8,8 @@ from xnoreplay.flow.output.quantities import Better, Metric, Origin
 
 @dataclass(frozen=True)
 class Text:
+    """A paragraph; `tone` is a class of the page's style."""
+
     text: str
     tone: str = ""
     kind: str = "text"
@@ -15,33 +17,50 @@ class Text:
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading inside a section."""
+
     text: str
     kind: str = "heading"
 
 
 @dataclass(frozen=True)
 class Preformatted:
+    """Text that is shown as it is, in a fixed width."""
+
     text: str
     kind: str = "preformatted"
 
 
 @dataclass(frozen=True)
 class Figure:
+    """A picture with its caption."""
+
     picture: Picture
     caption: str
     kind: str = "figure"
 
     @property
     def svg(self) -> str:
+        """The picture as an svg element."""
         return self.picture.svg
 
 
 @dataclass(frozen=True)
 class Table:
-    """head and rows of text; classes of the columns: n for numbers, source, code, or nothing.
+    """A table of text.
 
-    total : the last row is a sum
-    folded : if given, the table opens on a click of this line
+    Parameters
+    ----------
+    head, rows : list
+        Cells of the first row, and of each further one.
+    classes : list of str
+        Of each column: n for numbers, source, code, or nothing.
+    caption : str
+        Under the table.
+    total : bool
+        Whether the last row is a sum.
+    folded : str
+        A line on whose click the table opens; '' for a table that is open.
     """
 
     head: list[str]
@@ -59,9 +78,18 @@ class Table:
 
 @dataclass
 class Section:
-    """One section: blocks to show and the metrics they show.
+    """One section of the report: blocks to show, and the metrics that they show.
 
-    missing : says which step has not run, where the section has nothing to show
+    Parameters
+    ----------
+    name, title : str
+        Anchor and heading.
+    blocks : list
+        In their order.
+    metrics : list of Metric
+        Numbers that go into report.json.
+    missing : str
+        Which step has not run, where the section has nothing to show.
     """
 
     name: str
@@ -76,23 +104,29 @@ class Section:
         self.missing = failed or f"Step {step} has not run."
 
     def text(self, text: str, tone: str = "") -> None:
+        """Add a paragraph."""
         self.blocks.append(Text(text, tone))
 
     def heading(self, text: str) -> None:
+        """Add a heading."""
         self.blocks.append(Heading(text))
 
     def preformatted(self, text: str) -> None:
+        """Add text that is shown as it is."""
         self.blocks.append(Preformatted(text))
 
     def figure(self, picture: Picture, caption: str) -> None:
+        """Add a picture."""
         self.blocks.append(Figure(picture, caption))
 
     def table(self, *args, **kwargs) -> None:
+        """Add a table; arguments are those of `Table`."""
         self.blocks.append(Table(*args, **kwargs))
 
     def metric(
         self, name: str, value: float | int | None, unit: str, better: Better, origin: Origin
     ) -> None:
+        """Add a number; arguments are those of `Metric`."""
         self.metrics.append(Metric(name, value, unit, better, origin))
 
 

@@ -1,4 +1,4 @@
-"""Two reports side by side: which numbers changed, and whether for the better."""
+"""Comparison of two reports: which numbers changed, and whether for the better."""
 
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,7 +17,7 @@ VERDICTS = ("better", "worse", "changed", "new", "gone")
 
 @dataclass(frozen=True)
 class Change:
-    """One number in both runs; `verdict` of `VERDICTS`, or "" where it is the same."""
+    """One number in both runs; None where a run does not have it."""
 
     name: str
     before: Metric | None
@@ -25,6 +25,7 @@ class Change:
 
     @property
     def verdict(self) -> str:
+        """One of `VERDICTS`, or "" where the number is the same."""
         if self.before is None:
             return "new"
         if self.after is None:
@@ -38,7 +39,7 @@ class Change:
 
     @property
     def relative(self) -> float | None:
-        """Change over the first value; None where there is none."""
+        """The change over the first value; None where there is none."""
         if self.before is None or self.after is None:
             return None
         a, b = self.before.value, self.after.value
@@ -46,18 +47,19 @@ class Change:
 
     @property
     def unit(self) -> str:
+        """The unit of the number."""
         metric = self.after or self.before
         assert metric is not None
         return metric.unit
 
 
 def read(path: Path) -> tuple[str, dict[str, Metric]]:
-    """Preset's name and metrics of a run folder, or of its report.json.
+    """Read the preset's name and the metrics of a run folder, or of its report.json.
 
     Raises
     ------
     XnoreplayError
-        For what has no report.
+        Where there is no report.
     """
     candidates = [path / "report" / NUMBERS, path / NUMBERS, path]
     file = next((c for c in candidates if c.is_file()), candidates[0])
@@ -80,7 +82,7 @@ def read(path: Path) -> tuple[str, dict[str, Metric]]:
 
 
 def _tree(file: Path):
-    """What a report's JSON says; ValueError where it is none."""
+    """Return what a report's JSON holds; ValueError where it is none."""
     try:
         return files.read_json(file)
     except ReadError as error:
@@ -96,7 +98,7 @@ def _why(error: Exception, file: Path) -> str:
 
 
 def _metric(tree: object) -> Metric:
-    """A number of a report; ValueError for one with other fields, or with a field of another kind."""
+    """Return a number of a report; ValueError for one with other fields, or with a field of another kind."""
     if not isinstance(tree, dict) or tree.keys() != {f.name for f in fields(Metric)}:
         raise ValueError(
             f"a number must have the fields of a report's number, not be {shown(tree)}"
@@ -116,14 +118,14 @@ def _metric(tree: object) -> Metric:
 
 
 def changes(before: dict[str, Metric], after: dict[str, Metric]) -> list[Change]:
-    """Every number of either run that is not the same in both, in the order of the second."""
+    """List every number of either run that is not the same in both, in the order of the second."""
     names = dict.fromkeys([*after, *before])
     found = [Change(n, before.get(n), after.get(n)) for n in names]
     return [c for c in found if c.verdict and not c.name.startswith(TIMINGS)]
 
 
 def text(first: Path, second: Path, events: bool = False) -> str:
-    """What changed from one run to another; single event counters only where asked for."""
+    """Return the changes from one run to another as text; single event counters only where asked for."""
     (one, before), (two, after) = read(first), read(second)
     found = changes(before, after)
     shown = [c for c in found if events or not c.name.startswith("events.")]

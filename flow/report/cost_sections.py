@@ -14,7 +14,7 @@ RUNS = {"inference": "one inference", "session": "one retraining session"}
 
 
 def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Section:
-    """Cycles by phase, time at the target's clock, and how busy the array is."""
+    """Show cycles by phase, time at the target's clock, and how busy the array is."""
     section = Section("cycles", "Cycles")
     if "simulate" not in results:
         section.absent("simulate", failures)
@@ -76,7 +76,7 @@ def cycles(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Se
 
 
 def utilisation(section: Section, name: str, found: dict[str, dict]) -> None:
-    """How busy the array is by phase, and what the rest is lost to."""
+    """Add how busy the array is by phase, and what the rest is lost to."""
     total = sum(row["cycles"] for phase, row in found.items() if phase not in SUMS)
     rows = []
     for phase, row in found.items():
@@ -105,7 +105,7 @@ def utilisation(section: Section, name: str, found: dict[str, dict]) -> None:
 
 
 def retraining(section: Section, name: str, run: dict) -> None:
-    """Cycles that learning takes a minibatch and a sample, from counters; images' are left out."""
+    """Add the cycles that learning takes a minibatch and a sample, from counters; images' are left out."""
     spent = sum(n for phase, n in run["phases"].items() if phase in LEARNING_PHASES)
     rows = []
     for counter, what in (("learn.minibatches", "minibatch"), ("learn.samples", "sample")):
@@ -121,7 +121,7 @@ def retraining(section: Section, name: str, run: dict) -> None:
 
 
 def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """Joules by part, low to high, with the source of every cost."""
+    """Show joules by part, low to high, with the source of every cost."""
     section = Section("energy", "Energy")
     if "estimate" not in results:
         section.absent("estimate", failures)
@@ -218,7 +218,7 @@ def _published(section: Section, estimate: dict) -> None:
 
 
 def fpga_family(section: Section, family: str, found: dict) -> None:
-    """Memories of a family, macro by macro, and the whole design's cells."""
+    """Add the memories of a family, macro by macro, and the whole design's cells."""
     title, kinds = TITLES[family], list(KINDS)
     if sums := found.get("resources"):
         section.table(
@@ -247,7 +247,7 @@ def fpga_family(section: Section, family: str, found: dict) -> None:
 
 
 def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """What yosys and nextpnr say of the Verilog."""
+    """Show what yosys and nextpnr report of the Verilog."""
     section = Section("synthesis", "Verilog and synthesis")
     generated = results.get("generate")
     if generated:

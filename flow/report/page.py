@@ -26,7 +26,7 @@ PAGE, NUMBERS, PICTURES = "report.html", "report.json", "pictures"
 
 
 def read(preset: Preset, inputs: dict[str, Path]) -> tuple[dict, dict, dict]:
-    """Results, failures' sentences and records of the steps that ran for this preset."""
+    """Return results, failures' sentences and records of the steps that ran for this preset."""
     wanted = presets.to_dict(preset)
     results, failures, records = {}, {}, {}
     for name, folder in inputs.items():
@@ -89,7 +89,7 @@ def _write(
 
 
 def save_pictures(parts: list[Section], folder: Path) -> int:
-    """Every figure of the page as SVG and PDF, named by its section and place; how many."""
+    """Write every figure of the page as SVG and PDF, named by its section and place; return how many."""
     folder.mkdir()
     count = 0
     for part in parts:
@@ -101,14 +101,14 @@ def save_pictures(parts: list[Section], folder: Path) -> int:
 
 
 def _images(inputs: dict[str, Path], results: dict[str, dict]) -> np.ndarray:
-    """The golden images of the run's bundle, if it has one."""
+    """Return the golden images of the run's bundle, if it has one."""
     if "export" not in results:
         return np.empty((0, 1, 1, 1), np.uint8)
     return bundles.read(inputs["export"] / BUNDLE).golden.image
 
 
 def provenance(results: dict[str, dict], records: dict[str, dict]) -> Section:
-    """Digests, times, and the machine."""
+    """Return the digests, times, and the machine of a run."""
     section = Section("provenance", "Provenance")
     digests = []
     if "export" in results:
@@ -147,7 +147,7 @@ def _short(value: object) -> str:
 
 
 def cards(plan: Plan, results: dict[str, dict], failures: dict[str, str]) -> list[Card]:
-    """The headline numbers."""
+    """Return the headline numbers."""
     headline = [_verdict(results, failures)]
     chip = results.get("cil", {}).get("methods", {}).get("chip")
     if chip:
@@ -197,7 +197,7 @@ def _verdict(results: dict[str, dict], failures: dict[str, str]) -> Card:
 
 
 def render(preset: Preset, plan: Plan, results: dict, failures: dict, parts: list[Section]) -> str:
-    """The page as text; it needs no other file."""
+    """Return the page as text; it needs no other file."""
     import jinja2
 
     source = resources.files(__package__).joinpath("templates", PAGE).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Sections on what the chip is, what it learns, and what was proved of it."""
+"""Sections of the report on what the chip is, how well it learns, and what was verified."""
 
 import re
 
@@ -36,7 +36,7 @@ SCORE_NAMES = {
 
 
 def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
-    """What the chip is; images (n, height, width, channels) uint8 are shown as it sees them."""
+    """Describe the chip; images (n, height, width, channels) uint8 are shown as it sees them."""
     section = Section("chip", "The chip")
     light, both = (diagram.chip_svg(plan, preset.name, dark) for dark in (False, True))
     section.figure(
@@ -144,7 +144,7 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
 
 
 def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """Accuracy over the sessions, beside its baselines."""
+    """Show the accuracy over the sessions, beside its baselines."""
     section = Section("learning", "Class-incremental learning")
     if "cil" not in results:
         section.absent("cil", failures)
@@ -210,7 +210,7 @@ def _matrix_rows(matrices: list[list[list[float | None]]], ticks: list[str]) -> 
 
 
 def memory(plan: Plan) -> Section:
-    """Every memory instance, by role."""
+    """Show every memory instance, by role."""
     section = Section("memory", "Memory map")
     tree = memory_map(plan)
     section.figure(
@@ -275,7 +275,7 @@ def _by_size(table: dict[str, int]) -> dict[str, int]:
 
 
 def equality(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """What was held against what, and how much of it."""
+    """Show what was compared with what, and how much of it."""
     section = Section("equality", "Equality")
     section.text(
         "Equal means the same integers: every output, every bit of the memories named, every event "

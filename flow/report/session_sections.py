@@ -1,4 +1,4 @@
-"""Sections of the report on what a session costs beyond its total: native replay, use, search."""
+"""Sections of the report on a session's cost beyond its total: native replay, use, search."""
 
 from xnoreplay.flow.cost import replay_variants, roofline, validate
 from xnoreplay.flow.cost.session_cost import RUNS
@@ -14,7 +14,7 @@ SLUGS = {"energy": "J", "memory": "bit", "cycles": "cycle", "area": "mm2"}
 
 
 def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """What a session costs, latent beside native replay."""
+    """Show the cost of a session, latent beside native replay."""
     section = Section("replay", "Latent and native replay")
     cost = results.get("estimate", {}).get("session_cost")
     if cost is None:
@@ -90,7 +90,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
 
 
 def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Section:
-    """How busy the array is in each phase, and the roofline."""
+    """Show how busy the array is in each phase, and the roofline."""
     section = Section("use", "Utilisation and roofline")
     cost = results.get("estimate", {}).get("session_cost")
     if cost is None:
@@ -134,7 +134,7 @@ def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Secti
 
 
 def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """Pareto fronts of the designs that `explore` tried."""
+    """Show the Pareto fronts of the designs that `explore` tried."""
     section = Section("search", "Design space")
     if "explore" not in results:
         section.absent("explore", failures)
@@ -166,7 +166,7 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
 
 
 def validation() -> Section:
-    """Published chips, predicted with the same tables."""
+    """Show published chips, predicted with the same tables."""
     section = Section("validation", "Validation of the energy model")
     found = validate.predictions()
     section.table(

@@ -1,4 +1,4 @@
-"""What a simulator costs as its work grows: processor seconds over network size, lanes, minibatch, samples.
+"""How a simulator's cost grows with its work: processor seconds over network size, lanes, minibatch, samples.
 
 Work is in one-bit operations of the array's cells, which the simulator counts as the chip would
 (`xnoreplay.flow.cost.estimate.cell_operations`). A cost is close to linear in the work where its exponent
@@ -52,7 +52,7 @@ VARIES = 1.5  # ratio of most to least work from which an exponent says somethin
 
 @dataclass(frozen=True)
 class Point:
-    """value of the dial; work in cell operations; seconds of processor time."""
+    """One measurement: value of the dial; work in cell operations; seconds of processor time."""
 
     value: float
     work: float
@@ -69,7 +69,7 @@ class Curve:
 
     @property
     def by_work(self) -> float | None:
-        """e of seconds = c work^e; None where the work is the same all along."""
+        """Exponent e of seconds = c work^e; None where the work is the same all along."""
         work = [p.work for p in self.points]
         return (
             slope(work, [p.seconds for p in self.points])
@@ -79,17 +79,18 @@ class Curve:
 
     @property
     def by_dial(self) -> float | None:
-        """e of seconds = c value^e; None for a single value."""
+        """Exponent e of seconds = c value^e; None for a single value."""
         values = [p.value for p in self.points]
         return slope(values, [p.seconds for p in self.points]) if len(set(values)) > 1 else None
 
     @property
     def spread(self) -> float:
-        """The dearest operation by the cheapest."""
+        """Cost of the dearest operation over that of the cheapest."""
         costs = [p.seconds / p.work for p in self.points]
         return max(costs) / min(costs)
 
     def plain(self) -> dict:
+        """Return the curve as plain values by name."""
         points = [vars(p) for p in self.points]
         return {
             "dial": self.dial,
@@ -102,7 +103,7 @@ class Curve:
 
 
 def slope(x: list[float], y: list[float]) -> float:
-    """The exponent e of the power law y = c x^e that fits best, squares of logarithms counted.
+    """Return the exponent e of the power law y = c x^e that fits best, squares of logarithms counted.
 
     >>> round(slope([1, 2, 4], [3, 6, 12]), 9)
     1.0
@@ -111,7 +112,7 @@ def slope(x: list[float], y: list[float]) -> float:
 
 
 def widened(preset: Preset, factor: Fraction) -> Preset:
-    """The preset with so many times the filters, latent and hidden bits.
+    """Return the preset with so many times the filters, latent and hidden bits.
 
     Raises
     ------
@@ -130,7 +131,7 @@ def widened(preset: Preset, factor: Fraction) -> Preset:
 
 
 def variants(preset: Preset, dial: str) -> Iterator[tuple[float, Preset, Fraction]]:
-    """(value, preset, share of the samples) along a dial; values that break a rule are left out."""
+    """List (value, preset, share of the samples) along a dial; values that break a rule are left out."""
     if dial == "samples":
         yield from ((float(share), preset, share) for share in SHARES)
         return
@@ -159,11 +160,12 @@ class Subject:
 
     @cached_property
     def plan(self) -> Plan:
+        """The plan of the preset with few epochs."""
         target = presets.vary(self.preset, "target", epochs=EPOCHS).target
         return plans.compile(self.preset.network, target)
 
     def chip(self, mode: str = "fast"):
-        """A chip that has seen every class."""
+        """Make a chip that has seen every class."""
         from xnoreplay.sim.run import Simulator
 
         made = Simulator(self.plan, bundles.random(self.preset.network, 0), mode)
@@ -177,7 +179,7 @@ class Subject:
         return self._operations(chip, lambda: chip.infer(self.images[0]))
 
     def measure(self, simulator: str, share: Fraction) -> tuple[int, float, float]:
-        """Samples, cell operations and seconds: of the repeat whose operations were cheapest."""
+        """Return samples, cell operations and seconds of the repeat whose operations were cheapest."""
         most = min(COUNTS[simulator], len(self.images))
         if simulator == "retraining":
             most = min(most, self.plan.replay.capacity)
@@ -225,12 +227,16 @@ class Subject:
 
 
 def measure(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Progress) -> dict:
-    """Every curve.
+    """Measure every curve.
 
     Parameters
     ----------
+    preset : Preset
+        The design that the dials change.
     images, labels : ndarray
         (n, height, width, channels) uint8, (n,) chip classes, -1 of others; the first ones are used.
+    progress : Progress
+        Shows how far the curves are.
 
     Returns
     -------
@@ -268,7 +274,7 @@ WROTE = files.json_with("preset", "machine", "load", "curves")
 
 
 def markdown(result: dict) -> str:
-    """The curves as a table, from the first to the last point of each."""
+    """Return the curves as a table, from the first to the last point of each."""
     titles = (
         "dial",
         "from, to",
@@ -304,7 +310,7 @@ def _ends(values) -> str:
 
 
 def picture(result: dict) -> plots.Picture:
-    """A panel for each dial: seconds by work, or by the dial where the work stays."""
+    """Draw a panel for each dial: seconds by work, or by the dial where the work stays."""
     panels: dict = {}
     for curve in result["curves"]:
         work = curve["dial"] in ("weight bits", "samples")
@@ -316,7 +322,7 @@ def picture(result: dict) -> plots.Picture:
 
 
 def write(result: dict, folder: Path) -> None:
-    """scaling.json, scaling.md, scaling.svg and scaling.pdf; the folder appears whole."""
+    """Write scaling.json, scaling.md, scaling.svg and scaling.pdf; the folder appears whole."""
     with own_folder(folder, FOLDER) as part:
         files.write_json(part / "scaling.json", result)
         (part / "scaling.md").write_text(markdown(result) + "\n", encoding="utf-8")

@@ -36,8 +36,16 @@ RANDOM_IMAGES = 26_600  # three quarters are training images
 class Figure:
     """One measurement.
 
-    cycles, images : of the work done; cpu, build : seconds of processor time of the work, and of what
-    precedes it
+    Parameters
+    ----------
+    name : str
+        Of the simulator.
+    cpu, build : float
+        Seconds of processor time of the work, and of what precedes it.
+    cycles, images : int
+        Of the work done.
+    notes : dict
+        Further plain values.
     """
 
     name: str
@@ -48,6 +56,7 @@ class Figure:
     notes: dict = field(default_factory=dict)
 
     def plain(self) -> dict:
+        """Return the measurement as plain values by name, with its rates."""
         rates = {}
         if self.cycles:
             rates["cycles_per_second"] = self.cycles / self.cpu
@@ -66,7 +75,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Common:
-    """What all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
+    """The design and work that all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
 
     preset: Preset
     bundle: Bundle
@@ -78,14 +87,15 @@ class Common:
 
     @property
     def seen(self) -> int:
+        """How many classes the chip has seen."""
         return self.preset.scenario.classes
 
     def count(self, cycles: int) -> int:
-        """Images that take about so many cycles; at least one."""
+        """Return how many images take about so many cycles; at least one."""
         return max(1, min(len(self.images), cycles // self.plan.infer_cycles(self.seen)))
 
     def chip(self, mode: str = "fast"):
-        """A simulated chip of the bundle that has seen every class."""
+        """Make a simulated chip of the bundle that has seen every class."""
         from xnoreplay.sim.run import Simulator
 
         chip = Simulator(self.plan, self.bundle, mode)
@@ -93,11 +103,12 @@ class Common:
         return chip
 
     def expected(self, n: int) -> list[int]:
+        """Return the predictions of the first n images."""
         return self.chip().predict(self.images[:n]).tolist()
 
 
 def simulator(common: Common, mode: str, cycles: int) -> Figure:
-    """The simulator in one of its modes; its build is what numba takes to load or compile."""
+    """Measure the simulator in one of its modes; its build is what numba takes to load or compile."""
     start = time.process_time()
     chip = common.chip(mode)
     chip.infer(common.images[0])
@@ -112,7 +123,7 @@ def simulator(common: Common, mode: str, cycles: int) -> Figure:
 
 
 def functional(common: Common) -> Figure:
-    """Predictions of a data set, on every core; the time is all cores' together."""
+    """Measure the predictions of a data set, on every core; the time is all cores' together."""
     chip = common.chip()
     chip.predict(common.images[:8])
     n = min(FUNCTIONAL_IMAGES, len(common.images))
@@ -124,7 +135,7 @@ def functional(common: Common) -> Figure:
 
 
 def torch_float(common: Common) -> Figure:
-    """The network in PyTorch, single precision, one thread, its fastest batch and layout."""
+    """Measure the network in PyTorch, single precision, one thread, its fastest batch and layout."""
     from xnoreplay.model import speed
 
     n = min(TORCH_IMAGES, len(common.images))
@@ -135,7 +146,7 @@ def torch_float(common: Common) -> Figure:
 
 
 def bare(common: Common, verilog: str) -> Figure:
-    """Verilator with a C++ program."""
+    """Measure Verilator with a C++ program."""
     from xnoreplay.flow.verify import cosim
     from xnoreplay.flow.verify.cosim.bare import bare_verilator
 
@@ -160,10 +171,15 @@ def bare(common: Common, verilog: str) -> Figure:
 
 
 def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
-    """The co-simulation's test bench, which looks at nothing but registers and counters.
+    """Measure the co-simulation's test bench, which looks at nothing but registers and counters.
 
     Its time and cycles are those of the images, from the end of the command before them on. An image
     of more than so many cycles is aborted after them.
+
+    Raises
+    ------
+    CheckFailure
+        Where registers, counters or phases are not those of the simulator.
     """
     from xnoreplay.flow.verify.cosim import chip, session
     from xnoreplay.flow.verify.cosim.faults import Faults
@@ -198,7 +214,7 @@ def cocotb(common: Common, verilog: str, name: str, cycles: int) -> Figure:
 
 
 def amaranth(common: Common) -> Figure:
-    """Amaranth's own simulator, the first cycles of an image."""
+    """Measure Amaranth's own simulator on the first cycles of an image."""
     from amaranth.sim import Simulator
 
     from xnoreplay.hw.top import Chip
@@ -235,7 +251,7 @@ def amaranth(common: Common) -> Figure:
 
 
 def session(common: Common) -> Figure:
-    """A retraining session in fast mode: full replay memory, new classes staged, many epochs."""
+    """Measure a retraining session in fast mode: full replay memory, new classes staged, many epochs."""
     from xnoreplay.sim.run import Simulator
 
     fill = _filler(common)
@@ -261,8 +277,10 @@ def session(common: Common) -> Figure:
 
 
 def _filler(common: Common) -> Callable:
-    """What fills a chip: its replay memory with base classes, its staging memory with the first task's,
-    as far as there are images."""
+    """Return samples that fill a chip, as far as there are images.
+
+    The replay memory is filled with base classes, the staging memory with the first task's.
+    """
     from xnoreplay.flow.verify import simulate_large
 
     seen, old, new = simulate_large.chosen(common.preset, common.plan, common.labels)
@@ -319,12 +337,24 @@ def measure(
 ) -> dict:
     """Measure what is asked for, or all that is installed.
 
+    Parameters
+    ----------
+    preset : Preset
+        The design.
+    bundle : Bundle
+        Its weights.
+    progress : Progress
+        Receives a line of each figure as soon as it is measured.
+    only : tuple of str
+        Names of the measurements wanted; all if empty.
+    epochs : int
+        Of the retraining session.
+
     Returns
     -------
     dict
         preset; dataset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
-        A line of each figure goes to the progress as soon as it is measured.
-    """
+    """  # noqa: DOC501  `unknown` makes a SpecError
     for name in only:
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)
@@ -371,7 +401,7 @@ WROTE = files.json_with("preset", "dataset", "figures", "ratios", "peak_bytes")
 
 
 def ratios(figures: dict) -> dict[str, float]:
-    """How much faster the simulator is than what it stands for."""
+    """Return how much faster the simulator is than the other ways to the same result."""
     found = {}
     for name in ("step", "fast"):
         if {name, "bare"} <= figures.keys():
@@ -384,16 +414,16 @@ def ratios(figures: dict) -> dict[str, float]:
 
 
 def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray, str]:
-    """Training images, chip classes and name of a preset's data set.
+    """Return training images, chip classes and name of a preset's data set.
 
-    Random ones where the user has not brought it, and a note of it: the work is the same.
+    Random images where the user has not said where the data set is, and a note of it: the work is the same.
     """
     data = registry.of_preset_or_random(preset, progress, RANDOM_IMAGES)
     return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
 
 
 def row(figure: dict) -> str:
-    """A figure as a line of the table."""
+    """Return a figure as a line of the table."""
     f = figure
     cycles = f"{f['cycles_per_second']:,.0f}" if "cycles_per_second" in f else ""
     images = f"{f['images_per_second']:,.1f}" if "images_per_second" in f else ""
@@ -402,7 +432,7 @@ def row(figure: dict) -> str:
 
 
 def markdown(result: dict) -> str:
-    """The figures as a table."""
+    """Return the figures as a table."""
     lines = [
         "| what | cycles/s | images/s | processor seconds | build, s |",
         "|---|---|---|---|---|",

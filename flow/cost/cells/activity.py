@@ -23,7 +23,7 @@ CONJOIN = ("back", "output.update", "hidden.update")
 
 
 def lane_unit(plan: Plan) -> Unit:
-    """One lane of the array as Verilog of its own."""
+    """Return one lane of the array as Verilog of its own."""
     from xnoreplay.hw import verilog
     from xnoreplay.hw.inference.array import Lane
 
@@ -50,7 +50,7 @@ def lane_unit(plan: Plan) -> Unit:
 
 
 def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[Cycle], dict[str, int]]:
-    """Cycles of an inference and of the beginning of a session, and lane 0's beats by mode."""
+    """Return cycles of an inference and of the beginning of a session, and lane 0's beats by mode."""
     from xnoreplay.sim.run import Simulator
     from xnoreplay.spec import bundle as bundles
 
@@ -80,7 +80,7 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[Cycle], dict[str
 
 
 def lane_activity(plan: Plan, cycles: list[Cycle]) -> Activity:
-    """Lane 0's ports over traced cycles; its sums are held to the trace's."""
+    """Return lane 0's ports over traced cycles; its sums are compared with the trace's."""
     slots = plan.slots
     held = {"x": 0}
     # What comes with an operand is there a cycle before the trace shows it in the stream register.
@@ -116,7 +116,7 @@ def lane_activity(plan: Plan, cycles: list[Cycle]) -> Activity:
 
 
 def update_unit(plan: Plan) -> Unit:
-    """The update unit as Verilog of its own."""
+    """Return the update unit as Verilog of its own."""
     from amaranth.hdl import Shape
 
     from xnoreplay.hw import verilog
@@ -143,7 +143,7 @@ def update_unit(plan: Plan) -> Unit:
 
 
 def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, int]:
-    """The update unit's ports over some rows of an output update, and how many segments they have.
+    """Return the update unit's ports over some rows of an output update, and how many segments the rows have.
 
     Proxies, gradients and draws are those of the session; a segment takes as many beats as the
     planes of its row need.
@@ -202,8 +202,10 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
     return _played(beats, layout, plan), sum(b["last"] for b in beats)
 
 
-def _row(beats, plan, extra, row, gradient, before, after, state, groups) -> int:
-    """Beats of one row; returns the state of the random register."""
+def _row(  # noqa: PLR0913  what one row of the update unit is given
+    beats, plan, extra, row, gradient, before, after, state, groups
+) -> int:
+    """Add the beats of one row, and return the state of the random register after it."""
     net, segment = plan.network, plan.target.segment
     spans = ((0, net.latent, 0), (net.latent, net.skip, extra.latent_segments))
     for start, stop, base in spans:
@@ -232,12 +234,12 @@ def _row(beats, plan, extra, row, gradient, before, after, state, groups) -> int
 
 
 def _codes(theta: np.ndarray, bits: int) -> np.ndarray:
-    """Proxies in offset binary."""
+    """Return proxies in offset binary."""
     return theta.astype(np.int64) + (1 << bits - 1)
 
 
 def _played(beats: list[dict], layout, plan: Plan) -> Activity:
-    """Ports in each cycle: a beat is read, in the next stepped, in the one after written."""
+    """Return the ports in each cycle: a beat is read, in the next cycle stepped, in the one after written."""
     n, segment = plan.rule.proxy_bits, plan.target.segment
     from xnoreplay.hw.learning.planes import sum_bits
 
@@ -291,7 +293,7 @@ def _low(codes: np.ndarray, bits: int) -> int:
 
 
 def _tops(codes: np.ndarray, beat: dict, plan: Plan, granules: int) -> int:
-    """Both copies' rows of cls.top, with the segment's top bits in their granule."""
+    """Return both copies' rows of cls.top, with the segment's top bits in their granule."""
     n, segment, width = plan.rule.proxy_bits, plan.target.segment, plan.memory("cls.top").width
     copies = len(codes)
     word = beat["word"]

@@ -28,7 +28,7 @@ SIDES = r"^\s*Cache height x width \(mm\):\s*(\S+) x (\S+)"
 
 
 def configuration(kbit: int, width: int, node: int, device_type: str) -> str:
-    """CACTI's configuration of one single-port RAM, as the packaged table's were."""
+    """Return CACTI's configuration of one single-port RAM, as the packaged table's entries had it."""
     device = DEVICE[device_type]
     lines = [
         f"-size (bytes) {kbit * 1024 // 8}",
@@ -98,12 +98,12 @@ def configuration(kbit: int, width: int, node: int, device_type: str) -> str:
 
 
 def parse(text: str) -> dict[str, float]:
-    """Figures of a report, in the units of the table.
+    """Read the figures of a report, in the units of the table.
 
     Raises
     ------
     ToolError
-        Where one is missing; names it.
+        Where a figure is missing; names it.
     """
     row = {}
     for column, (pattern, factor) in REPORTED.items():
@@ -119,12 +119,12 @@ def parse(text: str) -> dict[str, float]:
 
 
 def sizes() -> list[tuple[int, int]]:
-    """(kbit, width) of every entry."""
+    """Return (kbit, width) of every entry."""
     return [(k, w) for k in CAPACITIES for w in WIDTHS if k * 1024 >= LEAST_DEPTH * w]
 
 
 def tabulate(binary: Path, node: int, device_types: Iterable[str], progress: Progress) -> str:
-    """A table as `costs.use_sram` takes it; entries that CACTI cannot organise are left out.
+    """Compute a table as `tables.use_sram` takes it; entries that CACTI cannot organise are left out.
 
     Raises
     ------
@@ -172,14 +172,14 @@ def tabulate(binary: Path, node: int, device_types: Iterable[str], progress: Pro
 
 
 def wrote(path: Path) -> bool:
-    """Whether a file is what `xnoreplay characterize --cacti` writes of `run`."""
+    """Tell whether a file is one that `xnoreplay characterize --cacti` writes."""
     return reading.text(path).startswith(",".join(SRAM_COLUMNS) + "\n")
 
 
 def _one(
     binary: Path, node: int, device_type: str, kbit: int, width: int
 ) -> dict[str, float] | str:
-    """Figures of one SRAM, or why there are none."""
+    """Return the figures of one SRAM, or the reason why there are none."""
     with temporary.folder("cacti") as work:
         path = work / "sram.cfg"
         path.write_text(configuration(kbit, width, node, device_type), encoding="utf-8")

@@ -26,7 +26,7 @@ def characterize(
     Returns
     -------
     dict
-        What `costs.measured.Logic` reads: energies in J an event, leakage in W, area in mm2, and of
+        What `tables.measured.Logic` reads: energies in J an event, leakage in W, area in mm2, and of
         each unit its cells, nets, and how many of these were annotated.
 
     Raises
@@ -96,7 +96,7 @@ TITLES = {
 
 
 def text(tree: dict) -> str:
-    """The figures, each with the share of annotated nets."""
+    """Return the figures as text, each with the share of annotated nets."""
     rows = [
         [title, quantity(float(tree["events"][event]), "J"), share(tree["units"][unit])]
         for event, (unit, title) in TITLES.items()
@@ -115,7 +115,7 @@ def text(tree: dict) -> str:
 
 
 def share(unit: dict) -> str:
-    """Annotated nets of all, as text.
+    """Return the share of a unit's nets that were annotated, as text.
 
     >>> share({"annotated": 3, "nets": 4})
     '75.0 % of 4'

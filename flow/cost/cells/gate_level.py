@@ -23,9 +23,16 @@ CELLS, NETLIST, BENCH, SAIF = "cells.lib", "netlist.v", "bench.v", "toggles.saif
 
 @dataclass(frozen=True)
 class Unit:
-    """A module of its own: Verilog text, its top, and its ports.
+    """A module of the chip by itself.
 
-    inputs, outputs : name -> bits; clk and rst are not among them
+    Parameters
+    ----------
+    text : str
+        Its Verilog.
+    top : str
+        Name of the module.
+    inputs, outputs : dict of str to int
+        Bits of each port; clk and rst are not among them.
     """
 
     top: str
@@ -36,7 +43,7 @@ class Unit:
 
 @dataclass
 class Activity:
-    """What a unit's ports hold in each cycle: integers by name; an absent output is not checked."""
+    """The values of a unit's ports in each cycle: integers by name; an absent output is not checked."""
 
     inputs: list[dict[str, int]] = field(default_factory=list)
     outputs: list[dict[str, int]] = field(default_factory=list)
@@ -44,14 +51,22 @@ class Activity:
 
 @dataclass(frozen=True)
 class Measured:
-    """Energies of a run in J, and what they rest on.
+    """Energies of a run in J, and what they were measured on.
 
-    data : of nets and cells but for clock pins
-    clock : of clock pins
-    cells : by type
-    area : in the library's unit
-    leakage : W
-    nets, annotated : nets that cells drive or read, and those whose toggles were counted
+    Parameters
+    ----------
+    data : float
+        Energy of nets and cells but for clock pins.
+    clock : float
+        Energy of clock pins.
+    cells : dict of str to int
+        Cells by type.
+    area : float
+        In the library's unit.
+    leakage : float
+        In W.
+    nets, annotated : int
+        Nets that cells drive or read, and those of them whose toggles were counted.
     """
 
     cycles: int
@@ -65,7 +80,7 @@ class Measured:
 
 
 def script(top: str) -> str:
-    """Map a unit to the library's cells.
+    """Return the yosys script that maps a unit to the library's cells.
 
     Initial values are dropped: a cell has none, and the bench begins with a reset.
     """
@@ -100,7 +115,7 @@ def script(top: str) -> str:
 
 
 def packed(values: dict[str, int], widths: dict[str, int]) -> int:
-    """Values of ports side by side, the first lowest."""
+    """Return the values of ports side by side as one integer, the first lowest."""
     word = shift = 0
     for name, width in widths.items():
         word |= (values.get(name, 0) & (1 << width) - 1) << shift
@@ -109,7 +124,7 @@ def packed(values: dict[str, int], widths: dict[str, int]) -> int:
 
 
 def bench(unit: Unit, cycles: int) -> str:
-    """Verilog that plays recorded inputs and checks recorded outputs."""
+    """Return Verilog that plays recorded inputs and checks recorded outputs."""
     wide, checked = sum(unit.inputs.values()), sum(unit.outputs.values())
     lines = [
         "module bench(input clk);",
@@ -234,9 +249,14 @@ def play(unit: Unit, activity: Activity, out: Path) -> None:
 
 
 def parse_saif(text: str) -> dict[str, int]:
-    """Toggles by net of the instance `dut`; bits of a vector are name[i].
+    r"""Read the toggles of each net of the instance `dut`; bits of a vector are name[i].
 
-    >>> parse_saif("(INSTANCE dut (NET (a\\\\[1\\\\] (T0 5) (T1 5) (TZ 0) (TX 0) (TB 0) (TC 3))))")
+    Raises
+    ------
+    ToolError
+        For a report without the instance.
+
+    >>> parse_saif("(INSTANCE dut (NET (a\\[1\\] (T0 5) (T1 5) (TZ 0) (TX 0) (TB 0) (TC 3))))")
     {'a[1]': 3}
     """
     start = text.find("(INSTANCE dut")
@@ -249,7 +269,7 @@ def parse_saif(text: str) -> dict[str, int]:
 
 
 def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int) -> Measured:
-    """Energy of counted toggles in a netlist, as yosys writes it in JSON.
+    """Price counted toggles in a netlist, as yosys writes it in JSON.
 
     Raises
     ------
@@ -300,7 +320,7 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
 
 
 def _by_bit(netlist: dict, toggles: dict[str, int]) -> dict[int, int]:
-    """Toggles by yosys's number of a net."""
+    """Return the toggles by yosys's number of a net."""
     count = {}
     for name, net in netlist["netnames"].items():
         single = len(net["bits"]) == 1

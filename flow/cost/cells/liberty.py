@@ -1,4 +1,4 @@
-"""What a Liberty file says of its cells: area, leakage, capacitances, and energy of a transition.
+"""A reader of Liberty files: area, leakage, capacitances, and energy of a transition of each cell.
 
 Of the format only groups and attributes are read; an attribute this module does not use is skipped.
 Energies are per transition in J: the mean of rise and fall, and of the arcs of a pin, at the library's
@@ -38,6 +38,7 @@ class Group:
     groups: list["Group"] = field(default_factory=list)
 
     def of(self, *kinds: str) -> list["Group"]:
+        """List the groups inside that are of these kinds."""
         return [g for g in self.groups if g.kind in kinds]
 
 
@@ -50,7 +51,7 @@ class Table:
     joules: tuple[tuple[float, ...], ...]
 
     def at(self, load: float) -> float:
-        """Energy at a load, F, at the second least slew; the last interval goes on beyond it."""
+        """Return the energy at a load, F, at the second least slew; the last interval goes on beyond it."""
         row = self.joules[min(SLEW, len(self.joules) - 1)]
         if len(row) == 1:
             return row[0]
@@ -69,7 +70,7 @@ class Pin:
     energy: dict[str, tuple[Table, ...]]
 
     def joules(self, load: float) -> float:
-        """Mean energy of a transition at a load."""
+        """Return the mean energy of a transition at a load."""
         tables = [t for group in self.energy.values() for t in group]
         return sum(t.at(load) for t in tables) / len(tables) if tables else 0.0
 
@@ -97,12 +98,12 @@ class Library:
 
 
 def text_of(path: Path) -> str:
-    """A file's text, unpacked where it is gzipped.
+    """Return a file's text, unpacked where it is gzipped.
 
     Raises
     ------
     LibertyError
-        Where it cannot be read.
+        Where the file cannot be read.
     """
     try:
         return reading.unpacked(path, reading.MOST_TEXT).decode("utf-8")
@@ -122,7 +123,7 @@ def read(path: Path) -> Library:
 
 
 def check_cells(path: Path) -> None:
-    """Hold a file to what a mapping needs: a library whose cells have areas and functions.
+    """Refuse a file without what a mapping needs: a library whose cells have areas and functions.
 
     Raises
     ------
@@ -158,7 +159,12 @@ def _read(path: Path, read_group):
 
 
 def parse(text: str) -> Group:
-    """The library's group.
+    """Return the library's group.
+
+    Raises
+    ------
+    ValueError
+        For a text that is no library.
 
     >>> parse('library(x) { nom_voltage : 1.2; cell(a) { area : 3; } }').groups[0].attributes
     {'area': '3'}
@@ -174,7 +180,7 @@ def parse(text: str) -> Group:
 
 
 def _group(tokens: list[str], i: int) -> tuple[Group, int]:
-    """A group whose name is at i, and where it ends."""
+    """Return the group whose name is at i, and where it ends."""
     kind, i = tokens[i], i + 2
     arguments = []
     while tokens[i] != ")":
@@ -208,7 +214,7 @@ def _group(tokens: list[str], i: int) -> tuple[Group, int]:
 
 
 def _unit(text: str) -> float:
-    """A unit such as 1pW or 10fF."""
+    """Return the value of a unit such as 1pW or 10fF."""
     match = re.match(r"([\d.]+)\s*([fpnum]?)", text)
     if match is None:
         raise ValueError(f"a unit must begin with a number, not {shown(text)}")
@@ -216,7 +222,7 @@ def _unit(text: str) -> float:
 
 
 def _number(name: str, text: str) -> float:
-    """A finite number."""
+    """Return a finite number from a text."""
     try:
         value = float(text)
     except ValueError:
@@ -262,7 +268,7 @@ def _library(group: Group) -> Library:
 def _cells(
     group: Group, units: tuple[float, float, float, dict[str, Group]] | None = None
 ) -> list[Cell]:
-    """Cells of a library, without their pins where no units of power, capacitance and energy are given."""
+    """Return the cells of a library, without pins where no units of power, capacitance and energy are given."""
     cells: dict[str, Cell] = {}
     for g in group.of("cell"):
         if len(g.arguments) != 1:
@@ -304,7 +310,7 @@ def _cell(
 
 
 def _leakage(cell: Group) -> float:
-    """Leakage of a cell in the library's unit: its own figure, else the mean of its states."""
+    """Return the leakage of a cell in the library's unit: its own figure, else the mean of its states."""
     if "cell_leakage_power" in cell.attributes:
         return _not_below_zero("cell_leakage_power", cell.attributes["cell_leakage_power"])
     states = [
@@ -332,7 +338,7 @@ def _numbers(name: str, texts: list[str]) -> tuple[float, ...]:
 
 
 def _table(group: Group, farads: float, joules: float, templates: dict[str, Group]) -> Table:
-    """A table of energies; ValueError where its values do not fill its axes."""
+    """Return a table of energies; ValueError where its values do not fill its axes."""
     rows = [_numbers("values", [row]) for row in group.lists["values"]]
     template = templates.get(group.arguments[0]) if group.arguments else None
     axes = [

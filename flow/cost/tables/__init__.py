@@ -49,7 +49,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class MemoryCost:
-    """Joules a word read and a word written, and watts, of one instance."""
+    """Costs of one instance: joules of a word read and of a word written, and watts."""
 
     read: Cost
     write: Cost
@@ -62,7 +62,7 @@ _own_sram: Path | None = None
 
 
 def use_sram(path: Path | None) -> None:
-    """Take SRAM costs from a user's table, as `characterize --cacti` writes it, or from ours again.
+    """Take SRAM costs from a user's table, as `characterize --cacti` writes it; without a path, from ours again.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
 
 
 def _check_sram(row: dict[str, str]) -> None:
-    """SpecError, with the column, where a row of an SRAM table has a figure that cannot be."""
+    """Raise SpecError, with the column, where a row of an SRAM table has a figure that cannot be."""
     for column in SRAM_COLUMNS:
         if row.get(column) is None:
             raise SpecError(f"column {column} must be there, but is not")
@@ -123,7 +123,7 @@ def _check_sram(row: dict[str, str]) -> None:
 
 @cache
 def table(name: str) -> tuple[dict[str, str], ...]:
-    """Rows of a table of this folder, or of the user's SRAM table in place of ours."""
+    """Return the rows of a table of this folder, or of the user's SRAM table in place of ours."""
     if name == "sram.csv" and _own_sram is not None:
         return _rows_of(_own_sram)
     text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
@@ -131,12 +131,19 @@ def table(name: str) -> tuple[dict[str, str], ...]:
 
 
 def node_of(target: TargetSpec) -> int:
+    """Return the node of a target's technology in nm."""
     return int(target.technology.removesuffix("nm"))
 
 
 @cache
 def supply(node: int, device_type: str) -> float:
-    """Supply voltage of a node and device type."""
+    """Return the supply voltage of a node and device type.
+
+    Raises
+    ------
+    CostError
+        Where the table has none.
+    """
     for row in table("supply.csv"):
         if (int(row["node_nm"]), row["device_type"]) == (node, device_type):
             return float(row["supply_v"])
@@ -145,7 +152,12 @@ def supply(node: int, device_type: str) -> float:
 
 @cache
 def energy_factor(node: int, flavour: str) -> float:
-    """c(n): Stillmaker and Baas's energy factor at 1 V, between nodes by logarithms.
+    """Return c(n), Stillmaker and Baas's energy factor at 1 V, between nodes by logarithms.
+
+    Raises
+    ------
+    CostError
+        For a node outside the table.
 
     >>> round(energy_factor(65, "hp"), 3)
     1.332
@@ -199,18 +211,18 @@ def _sources_at(name: str, node: int, flavour: str, volts: float) -> list[tuple[
 
 
 def sorted_cost(sources: list[tuple[float, str]]) -> Cost:
-    """Low, nominal and high are three sources in order of size."""
+    """Return a cost whose low, nominal and high are three sources in order of size."""
     (low, a), (nominal, b), (high, c) = sorted(sources)
     return Cost(low, nominal, high, f"low: {a}; nominal: {b}; high: {c}")
 
 
 def logic(name: str, target: TargetSpec) -> Cost:
-    """Joules of one event of the logic on a target."""
+    """Return the joules of one event of the logic on a target."""
     return sorted_cost(_sources(name, target))
 
 
 def logic_at(name: str, node: int, flavour: str, volts: float) -> Cost:
-    """Joules of one event of the logic at a node and supply; one source gives all three bounds."""
+    """Return the joules of one event of the logic at a node and supply; one source gives all three bounds."""
     sources = _sources_at(name, node, flavour, volts)
     if len(sources) == 1:
         (joules, source) = sources[0]
@@ -228,7 +240,7 @@ def _grid(node: int, device_type: str) -> dict[tuple[int, int], dict[str, str]]:
 
 
 def _between(value: int, axis: list[int]) -> tuple[int, int, float]:
-    """Neighbours on an axis and the place between them in logarithms."""
+    """Find the neighbours of a value on an axis, and its place between them in logarithms."""
     low = max(a for a in axis if a <= value)
     high = min(a for a in axis if a >= value)
     return low, high, math.log(value / low) / math.log(high / low) if high > low else 0.0
@@ -236,7 +248,7 @@ def _between(value: int, axis: list[int]) -> tuple[int, int, float]:
 
 @cache
 def limits(node: int, device_type: str) -> tuple[int, int, int, int]:
-    """Least and greatest capacity, and least and greatest width of the SRAM table, in bits.
+    """Return least and greatest capacity, and least and greatest width of the SRAM table, in bits.
 
     Raises
     ------
@@ -255,12 +267,12 @@ def limits(node: int, device_type: str) -> tuple[int, int, int, int]:
 
 
 def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
-    """A figure of one SRAM on a target; see `sram_at`."""
+    """Return a figure of one SRAM on a target; see `sram_at`."""
     return sram_at(column, bits, width, node_of(target), target.device_type)
 
 
 def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float:
-    """A figure of one SRAM between the entries of the table, in the table's unit.
+    """Return a figure of one SRAM between the entries of the table, in the table's unit.
 
     Raises
     ------
@@ -294,7 +306,7 @@ def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float
 
 
 def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
-    """Costs of one instance of `depth` words of `width` bits, however large: see README.md."""
+    """Price one instance of `depth` words of `width` bits, however large: see README.md."""
     least, most, narrow, wide = limits(node_of(target), target.device_type)
     if depth * width < least or depth < LEAST_DEPTH:
         return _standard_cells(depth, width, target)
@@ -318,7 +330,7 @@ def memory(depth: int, width: int, target: TargetSpec) -> MemoryCost:
 
 
 def access_ns(depth: int, width: int, target: TargetSpec) -> float:
-    """Nanoseconds from address to word of one instance; 0 for a memory of standard cells."""
+    """Return the nanoseconds from address to word of one instance; 0 for a memory of standard cells."""
     least, most, narrow, wide = limits(node_of(target), target.device_type)
     if depth * width < least or depth < LEAST_DEPTH:
         return 0.0
@@ -364,7 +376,7 @@ def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
 
 
 def published(target: TargetSpec) -> list[dict]:
-    """Energy a binary operation of published chips, as published and scaled to the target, J."""
+    """Return the energy a binary operation of published chips, as published and scaled to the target, J."""
     return [
         {
             "chip": r["chip"],

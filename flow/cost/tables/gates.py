@@ -1,8 +1,8 @@
-"""Gates, flip-flops and area of the chip's logic, by closed form, and what they leak and clock.
+"""Gates, flip-flops and area of the chip's logic by closed form, with their leakage and clock energy.
 
 A gate is a two-input NAND. The forms count the units of `hw/` that grow with the dials; the
 sequencer and its addresses are an allowance. Event counters and the host port are left out, as are
-the cells of memories, which `costs.memory` prices.
+the cells of memories, which `tables.memory` prices.
 """
 
 from collections import Counter
@@ -39,6 +39,7 @@ class Sizes:
 
     @classmethod
     def of(cls, plan: Plan) -> "Sizes":
+        """Return the sizes of a plan's chip."""
         target = plan.target
         return cls(
             plan.accumulator_bits,
@@ -52,14 +53,14 @@ class Sizes:
 
 
 def tree_registers(plan: Plan) -> int:
-    """Flip-flops in one lane's popcount tree: counts of channels, of nodes, and of pairs of nodes."""
+    """Count the flip-flops in one lane's popcount tree: counts of channels, of nodes, and of pairs of nodes."""
     target, node = plan.target, Sizes.of(plan).node
     pairs = -(-target.segment // 2)
     return target.channels * TAPS.bit_length() + target.segment * node + pairs * (node + 1)
 
 
 def path_registers(plan: Plan) -> int:
-    """Flip-flops in one sample's error path: its operands, softmax, division, error and draws."""
+    """Count the flip-flops in one sample's error path: its operands, softmax, division, error and draws."""
     size = Sizes.of(plan)
     operands = size.label + size.weight
     softmax = EXP_BITS + size.total + P_BITS + 1
@@ -69,7 +70,7 @@ def path_registers(plan: Plan) -> int:
 
 
 def elements(plan: Plan) -> dict[str, Counter]:
-    """Elements of `gates.csv` by part of the chip."""
+    """Count the elements of `gates.csv` by part of the chip."""
     target, net, size = plan.target, plan.network, Sizes.of(plan)
     lanes, cells, segment = target.lanes, target.cells, target.segment
     beats = max(op.beats for op in plan.convolutions)
@@ -121,7 +122,7 @@ def elements(plan: Plan) -> dict[str, Counter]:
 
 
 def flip_flops(plan: Plan) -> int:
-    """Flip-flops that the clock tree feeds."""
+    """Count the flip-flops that the clock tree feeds."""
     return sum(part["flip_flop"] for part in elements(plan).values())
 
 
@@ -131,7 +132,7 @@ def _gates_of(element: str) -> float:
 
 
 def gates(plan: Plan) -> dict[str, float]:
-    """NAND equivalents of each part."""
+    """Count the NAND equivalents of each part."""
     return {
         name: sum(n * _gates_of(element) for element, n in part.items())
         for name, part in elements(plan).items()
@@ -139,10 +140,15 @@ def gates(plan: Plan) -> dict[str, float]:
 
 
 def leakage(target: TargetSpec) -> tables.Cost:
-    """Watts that one gate leaks.
+    """Return the watts that one gate leaks.
 
     Supply times the current of `NAND_WIDTH` feature sizes of transistor: low with CACTI's long
     channels, nominal its off-current, high with its gate current too.
+
+    Raises
+    ------
+    CostError
+        Where the table has no leakage of the technology.
     """
     node = tables.node_of(target)
     for row in tables.table("leakage.csv"):
@@ -164,7 +170,7 @@ def leakage(target: TargetSpec) -> tables.Cost:
 
 
 def gate_area(target: TargetSpec) -> tables.Cost:
-    """mm2 of one gate, scaled by the square of the node; placement is not counted."""
+    """Return the mm2 of one gate, scaled by the square of the node; placement is not counted."""
     node = tables.node_of(target)
     return tables.sorted_cost(
         [
@@ -177,9 +183,14 @@ def gate_area(target: TargetSpec) -> tables.Cost:
 def area(
     plan: Plan, instances: Iterable[Memory] | None = None
 ) -> dict[str, tuple[float, float, float]]:
-    """mm2 of memories and logic, low to high; a placement's empty space is not counted.
+    """Return the mm2 of memories and logic, low to high; a placement's empty space is not counted.
 
-    instances : memories of the chip, where they are not the plan's
+    Parameters
+    ----------
+    plan : Plan
+        Of the chip.
+    instances : iterable of Memory, optional
+        Memories of the chip, where they are not the plan's.
     """
     memories = tuple(instances or plan.memories)
     one = gate_area(plan.target)

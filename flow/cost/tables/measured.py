@@ -32,7 +32,7 @@ class Logic:
     proxy_bits: int
 
     def check(self, plan: Plan) -> None:
-        """CostError where a plan's units are others than those measured."""
+        """Raise CostError where a plan's units are others than those measured."""
         for name in ("window", "segment", "proxy_bits"):
             ours, theirs = getattr(plan.target, name), getattr(self, name)
             if ours != theirs:
@@ -46,7 +46,7 @@ _logic: Logic | None = None
 
 
 def use_logic(path: Path | None) -> None:
-    """Take logic costs from a user's file, or the cited ones again.
+    """Take logic costs from a user's file; without a path, the cited ones again.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def use_logic(path: Path | None) -> None:
 
 
 def logic() -> Logic | None:
-    """The user's costs, if any are taken."""
+    """Return the user's costs, or None where the cited ones are taken."""
     return _logic
 
 
@@ -70,7 +70,7 @@ def read(path: Path) -> Logic:
     CostError
         For another file, and for figures that cannot be: an energy that is not above 0, a power below
         0, no supply.
-    """
+    """  # noqa: DOC501  the ValueError becomes a CostError
     try:
         tree = reading.read_json(path)
         if tree["format"] != FORMAT:
@@ -129,7 +129,7 @@ def _why(error: Exception) -> str:
 
 
 def check(tree: dict) -> None:
-    """SpecError, with its place and name, where a figure of `characterize` is none that can be."""
+    """Raise SpecError, with its place and name, where a figure of `characterize` cannot be."""
     for event in EVENTS:
         _figure(f"events.{event}", tree["events"][event])
     _figure("volts", tree["volts"])
