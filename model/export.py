@@ -1,4 +1,4 @@
-"""A trained network to a Bundle."""
+"""Conversion of a trained network to a Bundle."""
 
 from pathlib import Path
 
@@ -22,13 +22,13 @@ GOLDEN = 16  # golden pairs: the first test images, of base classes and later on
 
 
 def masters(u: Tensor) -> np.ndarray:
-    """16-bit master proxies floor(2^15 u), saturated; u in [-1, 1], sign kept. Same shape."""
+    """Return 16-bit master proxies floor(2^15 u), saturated; u in [-1, 1], sign kept. Same shape."""
     top = 1 << (MASTER_BITS - 1)
     return torch.floor(u.detach().double() * top).clamp(-top, top - 1).to(torch.int16).numpy()
 
 
 def to_bundle(model: FBNN, base: int, golden: np.ndarray, provenance: dict) -> Bundle:
-    """The bundle of a network: rows of the first `base` classes, later ones untrained.
+    """Return the bundle of a network: rows of the first `base` classes, later ones untrained.
 
     golden (n, height, width, channels) uint8 are the images to evaluate for its golden pairs.
     """
@@ -49,7 +49,7 @@ def to_bundle(model: FBNN, base: int, golden: np.ndarray, provenance: dict) -> B
 
 
 def untrained(net: NetworkSpec, rows: int) -> np.ndarray:
-    """Output rows of classes to come: pairs of mean 0, whose two weights cancel.
+    """Return output rows of classes to come: pairs of mean 0, whose two weights cancel.
 
     (rows, COPIES, latent + hidden) int16.
     """
@@ -58,26 +58,27 @@ def untrained(net: NetworkSpec, rows: int) -> np.ndarray:
 
 
 def bits_of(proxy: Tensor) -> np.ndarray:
-    """Weight bits of real proxies: 1 where >= 0. Same shape, uint8."""
+    """Return the weight bits of real proxies: 1 where >= 0. Same shape, uint8."""
     return (proxy.detach() >= 0).to(torch.uint8).numpy()
 
 
 def accuracy(model: FBNN, samples: Samples, classes: int) -> float:
-    """Fraction of samples of the first classes recognised among them."""
+    """Return the fraction of samples of the first classes that are recognised among them."""
     logits = model.evaluate(samples.images).logits[:, :classes]
     return float((logits.argmax(axis=1) == samples.classes).mean())
 
 
 def export_bundle(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
-    """The bundle of a finished pre-training.
+    """Return the bundle of a finished pre-training.
 
     Parameters
     ----------
     preset : Preset
+        With network and scenario.
     dataset : Dataset
-        What it was trained on.
+        The data set that the network was trained on.
     path : Path
-        The checkpoint `xnoreplay.model.training.pretrain.pretrain` returned.
+        The checkpoint that `xnoreplay.model.training.pretrain.pretrain` returned.
 
     Raises
     ------

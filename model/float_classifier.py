@@ -28,7 +28,12 @@ EPSILON = 1e-8
 class Weights:
     """Real proxies in [-1, 1].
 
-    hidden (hidden, latent) float32; output (classes, COPIES, latent + hidden) float32.
+    Parameters
+    ----------
+    hidden : ndarray
+        (hidden, latent) float32.
+    output : ndarray
+        (classes, COPIES, latent + hidden) float32.
     """
 
     net: NetworkSpec
@@ -37,7 +42,7 @@ class Weights:
 
 
 def fresh(net: NetworkSpec, seed: int) -> Weights:
-    """Random proxies, from scratch."""
+    """Draw random proxies, from scratch."""
     rng = np.random.default_rng(seed)
     hidden = rng.uniform(-INIT, INIT, (net.hidden, net.latent))
     pair = rng.uniform(-INIT, INIT, (net.classes, 1, net.skip))
@@ -46,7 +51,7 @@ def fresh(net: NetworkSpec, seed: int) -> Weights:
 
 
 def warm(bundle: Bundle) -> Weights:
-    """The proxies of a bundle, as its pre-training left them."""
+    """Return the proxies of a bundle, as its pre-training left them."""
     scale = 2.0 ** -(MASTER_BITS - 1)
     return Weights(
         bundle.network,
@@ -56,17 +61,17 @@ def warm(bundle: Bundle) -> Weights:
 
 
 def sums(weights: Weights, latents: np.ndarray, classes: int) -> np.ndarray:
-    """Integer logit sums among the first classes: (n, latent) bits -> (n, classes) float32."""
+    """Return the integer logit sums among the first classes: (n, latent) bits -> (n, classes) float32."""
     _, v = _hidden(weights.hidden, _values(latents))
     return v @ _binary(weights.output[:classes]).sum(axis=1).T
 
 
 def predict(weights: Weights, latents: np.ndarray, classes: int) -> np.ndarray:
-    """(n, latent) bits -> (n,) class with the largest sum; ties go to the lowest class."""
+    """Return the class with the largest sum: (n, latent) bits -> (n,); ties go to the lowest class."""
     return sums(weights, latents, classes).argmax(axis=1)
 
 
-def train(
+def train(  # noqa: PLR0913  each is a dial of the training
     weights: Weights,
     latents: np.ndarray,
     labels: np.ndarray,
@@ -125,7 +130,7 @@ def train(
 
 
 def slope(logits: np.ndarray, y: np.ndarray, loss: str) -> np.ndarray:
-    """Derivatives of each sample's loss by its logits: (n, classes), (n,) -> (n, classes).
+    """Return the derivatives of each sample's loss by its logits: (n, classes), (n,) -> (n, classes).
 
     With p = softmax(logits): cce -log p_y; fcce -(1 - p_y)^2 log p_y; sh the mean over classes of
     max(0, 1 - t_c logit_c)^2, t_c = 1 for the class, else -1.
@@ -146,7 +151,7 @@ def slope(logits: np.ndarray, y: np.ndarray, loss: str) -> np.ndarray:
 
 
 def _gradients(hidden, output, z, y, balance, alpha, loss) -> tuple[np.ndarray, np.ndarray]:
-    """Of the mean weighted loss, by output and hidden proxies; both copies of a pair share one."""
+    """Return the gradients of the mean weighted loss by output and hidden proxies; both copies of a pair share one."""
     a, v = _hidden(hidden, z)
     pair = _binary(output).sum(axis=1)  # (classes, latent + hidden)
     logits = alpha * (v @ pair.T)
@@ -157,7 +162,7 @@ def _gradients(hidden, output, z, y, balance, alpha, loss) -> tuple[np.ndarray, 
 
 
 def _adam(proxy, gradient, moment, rate, step) -> None:
-    """One step of Adam (arXiv 1412.6980) in place; the proxy stays in [-1, 1]."""
+    """Take one step of Adam (arXiv 1412.6980) in place; the proxy stays in [-1, 1]."""
     mean, square = moment
     mean += (1 - BETAS[0]) * (gradient - mean)
     square += (1 - BETAS[1]) * (gradient * gradient - square)
@@ -168,7 +173,7 @@ def _adam(proxy, gradient, moment, rate, step) -> None:
 
 
 def _hidden(hidden, z) -> tuple[np.ndarray, np.ndarray]:
-    """Sums a (n, hidden), and v = [z, sign(a)]."""
+    """Return the sums a (n, hidden), and v = [z, sign(a)]."""
     a = z @ _binary(hidden).T
     return a, np.concatenate([z, _binary(a)], axis=1)
 

@@ -11,23 +11,23 @@ from xnoreplay.spec.errors import SpecError
 
 
 def a_final(accuracy: np.ndarray, counts: np.ndarray) -> float:
-    """Test accuracy on all classes after the last session: the fraction of all test samples."""
+    """Return the test accuracy on all classes after the last session: the fraction of all test samples."""
     return _share(accuracy[-1], counts)
 
 
 def a_old(accuracy: np.ndarray, counts: np.ndarray) -> float:
-    """The same on the classes of all tasks but the last."""
+    """Return the test accuracy after the last session on the classes of all tasks but the last."""
     _need_two(accuracy)
     return _share(accuracy[-1, :-1], counts[:-1])
 
 
 def a_new(accuracy: np.ndarray, counts: np.ndarray) -> float:
-    """The same on the classes of the last task."""
+    """Return the test accuracy after the last session on the classes of the last task."""
     return _share(accuracy[-1, -1:], counts[-1:])
 
 
 def average_accuracy(accuracy: np.ndarray, counts: np.ndarray) -> float:
-    """Mean over tasks t, base included, of the accuracy on all classes seen after task t.
+    """Return the mean over tasks t, base included, of the accuracy on all classes seen after task t.
 
     The "average incremental accuracy" of iCaRL, arXiv 1611.07725.
     """
@@ -36,7 +36,7 @@ def average_accuracy(accuracy: np.ndarray, counts: np.ndarray) -> float:
 
 
 def forgetting(accuracy: np.ndarray) -> float:
-    """Mean over tasks j but the last of max_{j <= t < last} A[t, j] - A[last, j].
+    """Return the mean over tasks j but the last of max_{j <= t < last} A[t, j] - A[last, j].
 
     Negative where the last session improved old tasks. Chaudhry et al., arXiv 1801.10112.
     """
@@ -46,7 +46,7 @@ def forgetting(accuracy: np.ndarray) -> float:
 
 
 def backward_transfer(accuracy: np.ndarray) -> float:
-    """Mean over tasks j but the last of A[last, j] - A[j, j]: what later sessions did to a task.
+    """Return the mean over tasks j but the last of A[last, j] - A[j, j]: the effect of later sessions on a task.
 
     Lopez-Paz and Ranzato, arXiv 1706.08840.
     """
@@ -55,7 +55,7 @@ def backward_transfer(accuracy: np.ndarray) -> float:
 
 
 def task_accuracy(correct: np.ndarray, task: np.ndarray, tasks: int) -> np.ndarray:
-    """One row of the matrix: (n,) bool and (n,) task of each test sample -> (tasks,) float.
+    """Return one row of the matrix: (n,) bool and (n,) task of each test sample -> (tasks,) float.
 
     NaN for a task without samples.
     """

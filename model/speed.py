@@ -1,4 +1,4 @@
-"""How long the network takes in plain PyTorch, which a user would take without a simulator."""
+"""Time that the network takes in plain PyTorch, which a user would take without a simulator."""
 
 import time
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Speed:
 
 
 def single_precision(bundle: Bundle, images: np.ndarray) -> Speed:
-    """Forward passes in single precision on one thread, at whatever batch and layout are fastest.
+    """Measure forward passes in single precision on one thread, at whatever batch and layout are fastest.
 
     images : (n, height, width, channels) uint8
     """
@@ -47,7 +47,7 @@ def single_precision(bundle: Bundle, images: np.ndarray) -> Speed:
 
 
 def _seconds(model: FBNN, images: Tensor, batch: int, layout: str) -> float:
-    """Processor time of all images, after a batch that warms caches."""
+    """Return the processor time of all images, after a batch that warms caches."""
     model.to(memory_format=LAYOUTS[layout])  # type: ignore[call-overload]
     parts = images.split(batch)
     _forward(model, parts[0], layout)

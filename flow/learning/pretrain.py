@@ -55,7 +55,7 @@ def release_followers() -> None:
         from xnoreplay.model.training import distributed
 
         distributed.join()
-        distributed.broadcast_request(None)
+        distributed.broadcast(None)
         distributed.leave()
 
 

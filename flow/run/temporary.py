@@ -33,7 +33,9 @@ class _Own:
 
 
 _own: _Own | None = None
-_parent: Path | None = None  # the system's temporary folder, where `adopt` put another in its place
+_parent: Path | None = (
+    None  # the system's temporary folder, where `redirect_temporary_files` put another in its place
+)
 
 
 def _system() -> Path:

@@ -9,7 +9,7 @@ JUST_ABOVE_ONE = 1.0000001  # the next single-precision number, as a bound that 
 
 
 class _Sign(torch.autograd.Function):
-    """Half of a training step is spent here: each direction is one or two passes over memory."""
+    """The sign with its gradient, each in one or two passes over memory: half of a training step is spent here."""
 
     @staticmethod
     def forward(ctx, x: Tensor, bound: float, scale: float) -> Tensor:
@@ -37,7 +37,7 @@ def sign(x: Tensor) -> Tensor:
 
 
 def sign_of_sums(x: Tensor, variance: int) -> Tensor:
-    """`sign(S x)`, S = 1 / sqrt(variance), of sums: integers in a tensor of any floating-point type.
+    """Return `sign(S x)`, S = 1 / sqrt(variance), of sums: integers in a tensor of any floating-point type.
 
     S moves no sign. Where abs(S x) <= 1 is asked of the integers, as abs(x) <= floor(sqrt(variance)):
     in bfloat16 S x would be rounded to 1 from both sides. Variances are below 2^16, as bfloat16 holds
@@ -47,5 +47,5 @@ def sign_of_sums(x: Tensor, variance: int) -> Tensor:
 
 
 def bits(x: Tensor) -> Tensor:
-    """Bits of binarised values: +1 is 1, -1 is 0. Same shape, uint8."""
+    """Return the bits of binarised values: +1 is 1, -1 is 0. Same shape, uint8."""
     return (x > 0).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""What float training shares, with PyTorch or without: initial proxies, alpha, losses, weights."""
+"""Constants and formulas that all float training shares: initial proxies, alpha, losses, weights."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ LOSSES = ("cce", "fcce", "sh")
 
 
 def class_weights(counts: np.ndarray) -> np.ndarray:
-    """Weights inverse to the frequency: w_i = C (1 / f_i) / sum_j (1 / f_j).
+    """Return weights inverse to the frequency: w_i = C (1 / f_i) / sum_j (1 / f_j).
 
     (classes,) samples of each class -> (classes,) float64, of mean 1. C counts the classes that
     have samples; the others neither matter nor weigh: 0. Source: arXiv 2503.07107.

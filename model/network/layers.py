@@ -16,7 +16,7 @@ from xnoreplay.spec.network import COPIES, TAPS
 
 
 def proxies(*shape: int, generator: torch.Generator) -> nn.Parameter:
-    """Real weights behind the binary ones, uniform in [-INIT, INIT]."""
+    """Make real weights behind the binary ones, uniform in [-INIT, INIT]."""
     return nn.Parameter((torch.rand(shape, generator=generator) * 2 - 1) * INIT)
 
 
@@ -89,7 +89,7 @@ class Convolutions(nn.Sequential):
 
 
 class LGAP(nn.Module):
-    """Learnable global average pooling: the sign of the mean, beside a depthwise kernel."""
+    """Learnable global average pooling: the sign of a map's mean, beside the sign of a depthwise kernel's sum."""
 
     def __init__(self, channels, height, width, generator) -> None:
         super().__init__()

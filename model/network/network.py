@@ -25,9 +25,16 @@ CHUNK = 256  # images evaluated at a time
 
 
 class Evaluation(NamedTuple):
-    """What the network computes for n images, in integers.
+    """The network's results for n images, in integers.
 
-    latent (n, latent) uint8 bits; hidden (n, hidden) uint8 bits; logits (n, classes) int32.
+    Parameters
+    ----------
+    latent : ndarray
+        (n, latent) uint8 bits.
+    hidden : ndarray
+        (n, hidden) uint8 bits.
+    logits : ndarray
+        (n, classes) int32.
     """
 
     latent: np.ndarray
@@ -79,13 +86,16 @@ class FBNN(nn.Module):
         return self.dense(self.lgap(self.convs(x)))
 
     def packed_features(self, image: Tensor) -> Tensor:
-        """The same from images (n, h, w, channels) uint8, where `xnoreplay.model.network.packed` fits."""
+        """Return the latent (n, latent) of images (n, h, w, channels) uint8, by packed bits.
+
+        Only where `xnoreplay.model.network.packed` fits the network.
+        """
         weights = [conv.weight for conv in self.convs]
         maps = packed.convolutions(self.net, self.thermometer.thresholds, image, weights)
         return self.dense(self.lgap(maps))
 
     def half_features(self, image: Tensor) -> Tensor:
-        """The same with convolutions in bfloat16, channels last.
+        """Return the latent (n, latent) of images, with convolutions in bfloat16, channels last.
 
         Their sums are of -1 and +1, added in single precision and then rounded to 8 bits: no sign
         changes, nor with a skip of weight below 256, since sums below 256 are not rounded at all. On a GPU
@@ -120,7 +130,7 @@ class FBNN(nn.Module):
 
 
 def of_bundle(bundle: Bundle) -> FBNN:
-    """The network of a bundle, with every row of its classifier: to evaluate it in PyTorch."""
+    """Return the network of a bundle, with every row of its classifier: to evaluate it in PyTorch."""
     model = FBNN(bundle.network, bundle.thresholds, bundle.network.classes, seed=0)
     weights = {f"convs.{i}.weight": w.transpose(0, 3, 1, 2) for i, w in enumerate(bundle.conv)}
     weights |= {"lgap.weight": bundle.lgap, "dense.weight": bundle.dense}

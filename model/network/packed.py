@@ -19,7 +19,7 @@ from xnoreplay.spec.network import TAPS, NetworkSpec
 
 
 def fits(net: NetworkSpec) -> bool:
-    """Whether the kernels take a network: groups of whole words."""
+    """Tell whether the kernels take a network: groups of whole words."""
     channels = [net.maps[i].channels // c.groups for i, c in enumerate(net.convs)]
     members = [c.filters // c.groups for c in net.convs]
     return all(n % WORD == 0 for n in channels + members)
@@ -28,9 +28,11 @@ def fits(net: NetworkSpec) -> bool:
 def convolutions(
     net: NetworkSpec, thresholds: Tensor, image: Tensor, proxies: list[Tensor]
 ) -> Tensor:
-    """Images (n, h, w, channels) uint8 to the last map (n, channels, h', w') of -1 and +1, float32.
+    """Compute all convolutions of a network for images.
 
-    What `Thermometer` and the `BinaryConv` of `xnoreplay.model.network.layers` compute; gradients by every
+    Images (n, h, w, channels) uint8 -> the last map (n, channels, h', w') of -1 and +1, float32.
+
+    The result is that of `Thermometer` and the `BinaryConv` of `xnoreplay.model.network.layers`; gradients by every
     proxy are theirs to the precision of bfloat16.
     """
     return _Convolutions.apply(net, thresholds, image, *proxies)
@@ -49,7 +51,7 @@ def _share(count: int, work) -> None:
 
 
 def _maps(net: NetworkSpec, count: int) -> list[np.ndarray]:
-    """Empty maps of bits: their edges hold the pad bit."""
+    """Make empty maps of bits: their edges hold the pad bit."""
     groups = [*(c.groups for c in net.convs), 1]
     fill = np.uint64(0xFFFF_FFFF_FFFF_FFFF if net.pad_bit else 0)
     return [
@@ -59,7 +61,7 @@ def _maps(net: NetworkSpec, count: int) -> list[np.ndarray]:
 
 
 def _words(proxy: Tensor, groups: int) -> np.ndarray:
-    """(filters, channels, 3, 3) proxies to (groups, words, 9, filters of a group) uint64."""
+    """Pack (filters, channels, 3, 3) proxies into (groups, words, 9, filters of a group) uint64."""
     bits = (proxy.detach() >= 0).numpy()
     filters, channels = bits.shape[:2]
     rows = bits.reshape(groups, filters // groups, channels, TAPS).transpose(0, 3, 1, 2)
@@ -68,14 +70,14 @@ def _words(proxy: Tensor, groups: int) -> np.ndarray:
 
 
 def _bfloat16(shape: tuple[int, ...]) -> tuple[Tensor, np.ndarray]:
-    """A new (n, h, w, channels) array: as a tensor (n, channels, h, w), and its patterns."""
+    """Make a (n, h, w, channels) array: as a tensor (n, channels, h, w), and its patterns."""
     patterns = np.empty(shape, np.uint16)
     tensor = torch.from_numpy(patterns.view(np.int16)).view(torch.bfloat16)
     return tensor.permute(0, 3, 1, 2), patterns
 
 
 def _patterns(x: Tensor) -> np.ndarray:
-    """bfloat16 (n, channels, h, w) to its patterns (n, h, w, channels) uint16."""
+    """Return a bfloat16 tensor (n, channels, h, w) as its patterns (n, h, w, channels) uint16."""
     return x.permute(0, 2, 3, 1).contiguous().view(torch.int16).numpy().view(np.uint16)
 
 

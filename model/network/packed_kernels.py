@@ -64,7 +64,7 @@ else:
 
 @kernel
 def thermometer(images, channel, thresholds, out):
-    """Bit n of a pixel is image[channel[n]] >= thresholds[n].
+    """Set bit n of a pixel to image[channel[n]] >= thresholds[n].
 
     images (n, h, w, channels) uint8; channel, thresholds (bits,); out (n, 1, h + 2, w + 2, words).
     """
@@ -84,7 +84,7 @@ def thermometer(images, channel, thresholds, out):
 
 @kernel
 def _differences(bits, y, x, w, out):
-    """Products of -1 of a window at (y, x), by filter.
+    """Count the products of -1 of a window at (y, x), by filter.
 
     bits (h + 2, w + 2, words); w (words, 9, filters) uint64; out (filters,) int64.
     """
@@ -113,7 +113,7 @@ def _differences(bits, y, x, w, out):
 
 @kernel
 def _skip(earlier, y, x, group, half, out):
-    """What a skip adds to the sums of a group: half its weight to or from the products of -1.
+    """Add a skip to the sums of a group: half its weight to or from the products of -1.
 
     earlier (groups, h + 2, w + 2, words) uint64; out (filters,) int64.
     """
@@ -128,7 +128,7 @@ def _skip(earlier, y, x, group, half, out):
 
 @kernel
 def _pool(sums, least, which):
-    """Of four rows of `sums`, the least of each column, and the first row that has it."""
+    """Find the least of each column of four rows of `sums`, and the first row that has it."""
     for f in range(sums.shape[1]):
         a, b, c, d = sums[0, f], sums[1, f], sums[2, f], sums[3, f]
         low = min(min(a, b), min(c, d))
@@ -137,7 +137,7 @@ def _pool(sums, least, which):
 
 
 @kernel
-def forward(bits, w, step, limit, earlier, half, out, code):
+def forward(bits, w, step, limit, earlier, half, out, code):  # noqa: C901, PLR0913  a compiled loop
     """One convolution, pooled by `step` (1 or 2), and its sign.
 
     Parameters
@@ -191,7 +191,7 @@ def forward(bits, w, step, limit, earlier, half, out, code):
 
 @kernel
 def expand(bits, edge, out):
-    """A map of bits to bfloat16, without its outer `edge` pixels.
+    """Expand a map of bits to bfloat16, without its outer `edge` pixels.
 
     bits (n, groups, h, w, words); out (n, h - 2 edge, w - 2 edge, channels) uint16.
     """
@@ -211,7 +211,7 @@ def expand(bits, edge, out):
 
 @kernel
 def spread(top, edge, code, step, out):
-    """Gradients by the pooled signs to gradients by the sums, where the STE passes them.
+    """Carry gradients by the pooled signs to the sums, where the STE passes them.
 
     top (n, h + 2 edge, w + 2 edge, filters) uint16; code (n, h, w, filters) as `forward` leaves it;
     out (n, step h, step w, filters) uint16.

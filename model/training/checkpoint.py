@@ -33,12 +33,12 @@ def save(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, state: 
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """The tensors and the dictionary of a checkpoint.
+    """Read the tensors and the dictionary of a checkpoint.
 
     Raises
     ------
     XnoreplayError
-        For a file that is missing, damaged or foreign.
+        For a file that is missing, damaged or of another kind.
     """
     tensors, metadata = bundles.read_tensors(path, "checkpoint", FORMAT, "pt")
     try:
@@ -63,13 +63,14 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Put a checkpoint's tensors back, the inverse of `save`.
+    """Put a checkpoint's tensors back into model and optimiser, the inverse of `save`.
+
+    PyTorch compares no moment with its weight's shape, and its fused steps would write beside a smaller one.
 
     Raises
     ------
     XnoreplayError
-        As `hold` has it, and for moments that no step leaves. PyTorch holds no moment to its weight's
-        shape, and its fused steps would write beside a smaller one.
+        As `require_alike`, and for moments that no step leaves.
     """
     fill(model, tensors, "model.")
     weights = [w for group in optimizer.param_groups for w in group["params"]]
@@ -79,7 +80,7 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
         for moment in MOMENTS[type(optimizer)]
     }
     found = part(tensors, "optimizer.")
-    hold(found, known, "optimizer.")
+    require_alike(found, known, "optimizer.")
     for name, tensor in found.items():
         if name.endswith((".step", ".exp_avg_sq")) and tensor.min() < 0:
             raise XnoreplayError(
@@ -94,20 +95,27 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
 
 
 def fill(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Give a model its tensors, those whose names start with a prefix.
+    """Give a model those tensors whose names start with a prefix.
 
     Raises
     ------
     XnoreplayError
-        As `hold` has it.
+        As `require_alike`.
     """
     given = part(tensors, prefix)
-    hold(given, model.state_dict(), prefix)
+    require_alike(given, model.state_dict(), prefix)
     model.load_state_dict(given)
 
 
-def hold(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> None:
-    """Ask of tensors, under the prefix in the checkpoint, that they be like the known ones, and finite.
+def require_alike(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> None:
+    """Refuse tensors of a checkpoint that are not like the known ones, or not finite.
+
+    Parameters
+    ----------
+    given, known : dict of Tensor
+        Tensors of the checkpoint and of the model, by name without the prefix.
+    prefix : str
+        Of the names in the checkpoint, for the sentence.
 
     Raises
     ------
@@ -132,5 +140,5 @@ def hold(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix: str) -> 
 
 
 def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names start with a prefix, under the rest of their names."""
+    """Return the tensors whose names start with a prefix, under the rest of their names."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -10,7 +10,7 @@ WARM = 3  # steps of a shape before it is recorded: libraries choose algorithms,
 
 
 class Replayed:
-    """A step of some hundred kernels as one launch: launched one by one, they leave a GPU waiting.
+    """A training step that a GPU replays as one launch instead of some hundred kernels, which would leave it waiting.
 
     Each shape of minibatch has memory of its own for what a step needs between its kernels.
 
@@ -20,6 +20,8 @@ class Replayed:
         (images, classes, share) -> loss; what it does depends on its arguments and on tensors of the
         GPU alone. It is called `WARM` times for every shape of minibatch, then once more to record.
 
+    Notes
+    -----
     Source: https://docs.pytorch.org/docs/stable/notes/cuda.html, "Whole-network capture".
     """
 
@@ -29,7 +31,7 @@ class Replayed:
         self.recorded: dict = {}
 
     def __call__(self, images: Tensor, classes: Tensor, share: float) -> Tensor:
-        """Take a step; scalar loss."""
+        """Take a step, and return its scalar loss."""
         shape = tuple(images.shape), len(classes), share
         if shape not in self.recorded:
             self.taken[shape] += 1
@@ -43,7 +45,7 @@ class Replayed:
         return loss.clone()
 
     def _aside(self, images: Tensor, classes: Tensor, share: float) -> Tensor:
-        """The step on another stream, as recording asks of all that comes before it."""
+        """Take a step on another stream, as recording asks of all that comes before it."""
         here, aside = torch.cuda.current_stream(), torch.cuda.Stream()
         aside.wait_stream(here)
         with torch.cuda.stream(aside):

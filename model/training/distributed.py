@@ -21,7 +21,15 @@ PATIENCE = timedelta(days=1)  # others wait while the leading one loads data, or
 
 @dataclass(frozen=True)
 class Processes:
-    """This process among all: its rank, how many there are, and the device it computes on."""
+    """Rank and device of this process among all that train together.
+
+    Parameters
+    ----------
+    rank, count : int
+        Number of this process, from 0, and how many there are.
+    device : torch.device
+        That it computes on.
+    """
 
     rank: int
     count: int
@@ -29,14 +37,14 @@ class Processes:
 
     @property
     def hardware(self) -> str:
-        """What computes, in words."""
+        """The processors or GPUs that compute, in words."""
         name = processor()
         if self.device.type == "cuda":
             name = torch.cuda.get_device_name(self.device)
         return f"{self.count} x {name}" if self.count > 1 else name
 
     def share(self, count: int) -> slice:
-        """This process's part of `count` samples; parts differ by at most one.
+        """Return the part of `count` samples that this process has; parts differ by at most one.
 
         >>> [Processes(r, 3, None).share(8) for r in range(3)]
         [slice(0, 2, None), slice(2, 5, None), slice(5, 8, None)]
@@ -45,12 +53,18 @@ class Processes:
 
 
 def started() -> int:
-    """How many processes torchrun has started, 1 without it."""
+    """Return how many processes torchrun has started, 1 without it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def join() -> Processes:
-    """Meet the others, if torchrun has started any; again and again is the same as once."""
+    """Join the processes that torchrun has started, if any; a second call changes nothing.
+
+    Raises
+    ------
+    XnoreplayError
+        Where a machine has more processes than GPUs.
+    """
     cuda = torch.cuda.is_available()
     local = int(os.environ.get("LOCAL_RANK", "0"))
     if cuda:
@@ -71,8 +85,8 @@ def join() -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), device)
 
 
-def broadcast_request(thing: object = None) -> object:
-    """What the leading process says, any plain value or tensors; the others say nothing and hear."""
+def broadcast(thing: object = None) -> object:
+    """Return a plain value or tensors that the leading process passes; the others pass nothing."""
     if not _several():
         return thing
     said = [thing]
@@ -81,13 +95,13 @@ def broadcast_request(thing: object = None) -> object:
 
 
 def leave() -> None:
-    """End the meeting."""
+    """Leave the processes that train together."""
     if _several():
         dist.destroy_process_group()
 
 
 def total(x: Tensor) -> Tensor:
-    """The sum of a tensor over all processes; gradients flow back to each.
+    """Sum a tensor over all processes; gradients flow back to each.
 
     Every process is to make the same scalar of it: averaged over processes, its gradients are then
     those of one process that has all samples.
@@ -98,7 +112,7 @@ def total(x: Tensor) -> Tensor:
 
 
 def parallel(objective: nn.Module, processes: Processes) -> nn.Module:
-    """The module with gradients averaged over the processes."""
+    """Return a module whose gradients are averaged over the processes."""
     if processes.count == 1:
         return objective
     devices = [processes.device] if processes.device.type == "cuda" else None

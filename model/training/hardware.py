@@ -7,7 +7,7 @@ from xnoreplay.spec.machine import cores
 
 
 def processor() -> str:
-    """The processor's name and how many cores this process may use.
+    """Return the processor's name and how many cores this process may use.
 
     >>> "core" in processor()
     True

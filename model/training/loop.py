@@ -23,26 +23,29 @@ SHARE = "share"  # of the learning rate, that a group of weights has
 
 @dataclass(frozen=True)
 class Fit:
-    """What is trained, on what, for how long.
+    """A training: its objective, its samples and its length.
 
     Parameters
     ----------
     objective : Objective or Lesson
         On the device of `processes`.
     optimizer : Optimizer
+        Of the objective's parameters.
     recipe : Recipe
         Its epochs are not read.
     samples : Samples
         Of classes 0 to `classes` - 1.
     classes : int
+        How many classes.
     seed : int
         Of the order of samples and the augmentation; every epoch draws from it afresh.
     epochs : int
+        How many epochs.
     processes : Processes
         Among which each minibatch is divided. A last minibatch of fewer samples than processes is
         left out.
     teacher : Teacher, optional
-        Trained; what it says of each minibatch's images goes to the objective.
+        Trained; its logits of each minibatch's images go to the objective.
     """
 
     objective: Objective | Lesson
@@ -63,7 +66,7 @@ class Fit:
         return whole + (rest >= self.processes.count)
 
     def rate(self, step: int) -> float:
-        """Learning rate of a step: up from zero where the recipe says so, then a half cosine to zero."""
+        """Return the learning rate of a step: up from zero where the recipe says so, then a half cosine to zero."""
         total = self.epochs * self.steps
         warm = int(self.recipe.warm * total)
         if step < warm:
@@ -74,11 +77,18 @@ class Fit:
 
 
 def adam(objective: Objective, recipe: Recipe, extractor: float = 1.0) -> torch.optim.Optimizer:
-    """The optimiser of every training but a teacher's.
-
-    extractor : share of the learning rate that the feature extractor has
+    """Make the optimiser of every training but a teacher's.
 
     On a GPU the rate is a tensor there, which steps that are replayed read.
+
+    Parameters
+    ----------
+    objective : Objective
+        With the parameters.
+    recipe : Recipe
+        With the learning rate.
+    extractor : float
+        Share of the learning rate that the feature extractor has.
     """
     parts: dict[float, list] = {}
     for name, weight in objective.named_parameters():
@@ -102,11 +112,12 @@ def train(
     report: Callable[[str], None] = lambda _line: None,
     after: Callable[[int], None] = lambda _done: None,
 ) -> None:
-    """Take the steps from `first` on.
+    """Take the steps of a training from `first` on.
 
     Parameters
     ----------
     fit : Fit
+        The training.
     first : int
         Steps that were taken before: those of a resumed training.
     report : callable
@@ -136,7 +147,7 @@ def train(
 
 
 def _step(fit: Fit) -> Callable[[Tensor, Tensor, float], Tensor]:
-    """What a minibatch does to the weights: (images, classes, share) -> loss."""
+    """Return the function that trains on a minibatch: (images, classes, share) -> loss."""
     module = parallel(fit.objective, fit.processes)
 
     def step(images: Tensor, classes: Tensor, share: float) -> Tensor:
@@ -159,7 +170,7 @@ def _step(fit: Fit) -> Callable[[Tensor, Tensor, float], Tensor]:
 
 
 def _epochs(fit: Fit, first: int) -> Iterator[tuple[int, Epoch]]:
-    """The epochs from the first on. While a GPU computes, the next one is drawn: two are held then."""
+    """Yield the epochs from the first on. While a GPU computes, the next one is drawn: two are held then."""
 
     def draw(epoch: int) -> Epoch:
         rng = np.random.default_rng([fit.seed, epoch])  # so that a resumed run draws the same
@@ -178,7 +189,7 @@ def _epochs(fit: Fit, first: int) -> Iterator[tuple[int, Epoch]]:
 
 
 def _moved(array: np.ndarray, device: torch.device) -> Tensor:
-    """The array on the device. From pinned memory, a GPU copies it when it comes to it."""
+    """Return an array on the device. From pinned memory, a GPU copies it when it comes to it."""
     tensor = torch.from_numpy(array)
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
@@ -193,7 +204,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 class _Log:
-    """One line an interval, always with the same fields."""
+    """A log of one line an interval, always with the same fields."""
 
     def __init__(self, fit: Fit, first: int, report: Callable[[str], None]) -> None:
         self.fit, self.report, self.first = fit, report, first

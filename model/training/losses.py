@@ -46,7 +46,7 @@ class ClassLoss(nn.Module):
 
 
 def twins(z: Tensor, other: Tensor, redundancy: float) -> Tensor:
-    """Barlow Twins loss of two views' latents, per latent bit.
+    """Return the Barlow Twins loss of two views' latents, per latent bit.
 
     (sum_i (1 - C_ii)^2 + redundancy sum_{i != j} C_ij^2) / bits, where C_ij is the correlation over
     the minibatch between bit i of one view and bit j of the other: (bits, bits). To each variance

@@ -1,7 +1,7 @@
 """Native replay: remembered images, and sessions that train the whole network on them.
 
-What pre-training does, on what a session has: the feature extractor goes on learning, which latents
-in memory would forbid. Every session has the augmentation of the data set's recipe.
+A session trains as pre-training does, on the images that it has: the feature extractor goes on learning, which
+latents in memory would forbid. Every session has the augmentation of the data set's recipe.
 """
 
 from collections.abc import Callable
@@ -36,10 +36,15 @@ MAX_PIXEL = 255  # for the decoder, which there is none of here
 
 
 def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
-    """The network that a bundle was exported from, as the state of an FBNN of its base classes.
+    """Return the network that a bundle was exported from, as the state of an FBNN of its base classes.
 
-    path : the checkpoint, whose real proxies the bundle has not; the extractor's proxies start at plus
-        or minus `STARTED_PROXY` without it
+    Parameters
+    ----------
+    bundle : Bundle
+        With the bits of the network.
+    path : Path, optional
+        The checkpoint, for the real proxies that the bundle does not have; without it the extractor's proxies start at
+        plus or minus `STARTED_PROXY`.
 
     Raises
     ------
@@ -58,7 +63,7 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
     mine = real.get(OUTPUT, torch.zeros(()))
     real |= {OUTPUT: mine[:base]} if mine.dim() else {}  # without rows of pseudo-classes
     try:
-        checkpoint.hold(real, state, "model.network.")
+        checkpoint.require_alike(real, state, "model.network.")
         same = all(torch.equal(*_kept(real[name], known)) for name, known in state.items())
     except XnoreplayError:
         same = False
@@ -68,12 +73,12 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
 
 
 def _kept(real: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """What a bundle keeps of both: signs, or whole numbers as they are."""
+    """Return the part of real proxies that a bundle keeps, too: signs, or whole numbers as they are."""
     return (real >= 0, known >= 0) if known.is_floating_point() else (real, known)
 
 
-def adopt(network: FBNN, state: dict[str, Tensor]) -> None:
-    """Give a network the tensors of one with other output rows; rows past that one's stay as they are."""
+def copy_state(network: FBNN, state: dict[str, Tensor]) -> None:
+    """Copy the tensors of a network into one with other output rows; rows that the first has not stay as they are."""
     rows = network.state_dict()[OUTPUT].clone()
     known = state[OUTPUT][: len(rows)]
     rows[: len(known)] = known
@@ -120,10 +125,10 @@ class Native:
         )
 
     def network(self, classes: int, session: int = 0) -> FBNN:
-        """The network with rows for so many classes; new rows are drawn from seed and session."""
+        """Make the network with rows for so many classes; new rows are drawn from seed and session."""
         thresholds = self.state["thermometer.thresholds"].numpy()
         network = FBNN(self.bundle.network, thresholds, classes, self.seed + session)
-        adopt(network, self.state)
+        copy_state(network, self.state)
         return network
 
     def session(self, images: np.ndarray, labels: np.ndarray, classes: int, session: int) -> None:

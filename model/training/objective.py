@@ -1,4 +1,4 @@
-"""What the pre-training minimises: the network, and the parts that only training needs."""
+"""The loss that the pre-training minimises: the network, and the parts that only training needs."""
 
 import math
 
@@ -63,7 +63,7 @@ class Objective(nn.Module):
     def forward(
         self, image: Tensor, classes: Tensor, share: float = 1.0, taught: Tensor | None = None
     ) -> Tensor:
-        """Scalar loss.
+        """Return the scalar loss of a minibatch.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """Pre-training of the feature extractor and the classifier on the base classes.
 
-`run` trains alone, or leads the processes that torchrun has started; the others call `follow`.
+`pretrain` trains alone, or leads the processes that torchrun has started; the others call `follow`.
 """
 
 from collections.abc import Callable
@@ -30,7 +30,7 @@ STARTED_RATE = 0.5  # of a recipe's learning rate, for a network that is trained
 
 
 def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
-    """Thermometer thresholds: N levels in the middles of N equal parts of 0..max_pixel.
+    """Return thermometer thresholds: N levels in the middles of N equal parts of 0..max_pixel.
 
     Level i of N is ceil((2 i + 1) max_pixel / (2 N)); with as many levels as grey steps, 1..N.
     (sum of levels,) uint8.
@@ -40,7 +40,7 @@ def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
 
 
 def equalised(net: NetworkSpec, images: np.ndarray) -> np.ndarray:
-    """Thermometer thresholds: N levels at the quantiles (2 i + 1) / (2 N) of a channel's pixels.
+    """Return thermometer thresholds: N levels at the quantiles (2 i + 1) / (2 N) of a channel's pixels.
 
     images (n, height, width, channels) uint8 -> (sum of levels,) uint8.
     """
@@ -55,7 +55,7 @@ def equalised(net: NetworkSpec, images: np.ndarray) -> np.ndarray:
 def build(
     preset: Preset, dataset: Dataset, recipe: Recipe, seed: int, all_classes: bool = False
 ) -> FBNN:
-    """The untrained network, with an output row for every class and pseudo-class."""
+    """Make the untrained network, with an output row for every class and pseudo-class."""
     net, classes = preset.network, trained_classes(preset, all_classes)
     if recipe.equalised:
         levels = equalised(net, _samples(preset, dataset, classes).images)
@@ -65,7 +65,7 @@ def build(
 
 
 def trained_classes(preset: Preset, all_classes: bool) -> int:
-    """How many classes the pre-training sees: the base (RPT), or all of the scenario (FPT)."""
+    """Return how many classes the pre-training sees: the base (RPT), or all of the scenario (FPT)."""
     return preset.scenario.classes if all_classes else preset.scenario.base
 
 
@@ -74,7 +74,7 @@ def _samples(preset: Preset, dataset: Dataset, classes: int) -> Samples:
 
 
 class Job(NamedTuple):
-    """A training, as the leading process tells it to the others."""
+    """A training, as the leading process describes it to the others."""
 
     preset: Preset
     seed: int
@@ -86,7 +86,7 @@ class Job(NamedTuple):
     resumed: Resumed
 
 
-def pretrain(
+def pretrain(  # noqa: PLR0913  each is a choice of the training
     preset: Preset,
     dataset: Dataset,
     out_dir: Path,
@@ -98,12 +98,12 @@ def pretrain(
     augment: bool = True,
     report: Callable[[str], None] = lambda _line: None,
 ) -> Path:
-    """Train, or go on training where a checkpoint of the same run was left, in the middle of an
-    epoch too.
+    """Train the network, or go on training from a checkpoint of the same run, in the middle of an epoch too.
 
     Parameters
     ----------
     preset : Preset
+        With network and scenario.
     dataset : Dataset
         As `xnoreplay.flow.datasets.registry.load` gives it for the preset's network.
     out_dir : Path
@@ -124,7 +124,7 @@ def pretrain(
         Move and mirror images. Without, the network sees each of them as it is, and learns them by heart
         the sooner; a teacher still sees them with holes.
     report : callable
-        Receives a log line every `training.REPORT_SECONDS`.
+        Receives a log line every `loop.REPORT_SECONDS`.
 
     Returns
     -------
@@ -161,7 +161,7 @@ def pretrain(
             preset, dataset, classes, recipe, seed, Path(out_dir), processes, report
         )
     job = Job(preset, seed, epochs, all_classes, recipe, begin, taught, resumed)
-    distributed.broadcast_request(job)
+    distributed.broadcast(job)
     _train(job, dataset, processes, report, record)
     return record.path
 
@@ -169,22 +169,25 @@ def pretrain(
 def follow(load: Callable[[Preset], Dataset]) -> None:
     """Take part in the trainings that the leading process starts, until it has no more.
 
-    load : gives the data set of a preset
+    Parameters
+    ----------
+    load : callable
+        Takes a preset, and returns its data set.
     """
     processes = distributed.join()
-    while (job := distributed.broadcast_request()) is not None:
+    while (job := distributed.broadcast()) is not None:
         _train(job, load(job.preset), processes)
     distributed.leave()
 
 
 def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, record=None) -> None:
-    """What `run` and `follow` share; only the leading process has a record."""
+    """Carry a job out in the leading process or in one that follows; only the leading process has a record."""
     known = trained_classes(job.preset, job.all_classes)
     samples = _samples(job.preset, dataset, known)
     weights = job.recipe.weights(np.bincount(samples.classes, minlength=known))
     network = build(job.preset, dataset, job.recipe, job.seed, job.all_classes)
     if job.start:
-        native.adopt(network, job.start)
+        native.copy_state(network, job.start)
     objective = Objective(network, ClassLoss(weights), job.recipe, dataset.max_pixel)
     objective.to(processes.device)
     teacher = None
@@ -207,7 +210,7 @@ def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, r
 
 
 def _turned(start: dict, network: FBNN) -> str:
-    """Shares of the bits of the extractor's layers that are no longer what they were, in words."""
+    """Return the shares of the bits of the extractor's layers that are no longer what they were, in words."""
     shares = [
         f"{name.removesuffix('.weight')} {((start[name] >= 0) != (w.detach().cpu() >= 0)).double().mean():.1%}"
         for name, w in network.named_parameters()

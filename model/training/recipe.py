@@ -1,4 +1,4 @@
-"""How a data set is pre-trained on: the dials of the training, and its pseudo-classes.
+"""Recipes of the pre-training for each data set: the dials of the training, and its pseudo-classes.
 
 A feature extractor that only had to tell its base classes apart forgets what it did not need, and
 new classes then look alike. So the base classes are joined by pseudo-classes made of the same
@@ -21,7 +21,7 @@ distance to what a real-valued teacher says, `xnoreplay.model.training.teacher`,
 
 
 class Epoch(NamedTuple):
-    """images (n, height, width, channels) uint8; classes (n,) int64; second views or None."""
+    """The samples of one epoch: images (n, height, width, channels) uint8; classes (n,) int64; second views or None."""
 
     images: np.ndarray
     classes: np.ndarray
@@ -99,15 +99,15 @@ class Recipe:
     threads: int | None = None
 
     def classes(self, base: int) -> int:
-        """Classes and pseudo-classes of so many base classes; the base classes come first."""
+        """Count classes and pseudo-classes for so many base classes; the base classes come first."""
         return base * (4 if self.mirrored else 1) + (base * base if self.joined else 0)
 
     def size(self, samples: int) -> int:
-        """Samples of an epoch, from those of the base classes."""
+        """Return how many samples an epoch has, for so many of the base classes."""
         return samples * ((4 if self.mirrored else 1) + (1 if self.joined else 0))
 
     def weights(self, counts: np.ndarray) -> np.ndarray:
-        """Loss weights of classes and pseudo-classes, balanced within each kind.
+        """Return the loss weights of classes and pseudo-classes, balanced within each kind.
 
         counts (base,) samples of the base classes -> (classes,) float64.
         """
@@ -117,7 +117,7 @@ class Recipe:
         return np.concatenate(parts)
 
     def epoch(self, base: Samples, classes: int, rng: np.random.Generator) -> Epoch:
-        """The samples of one epoch, augmented and in random order.
+        """Draw the samples of one epoch, augmented and in random order.
 
         With twins, second views show the same images, moved and flipped by other draws.
         """
@@ -140,7 +140,7 @@ class Recipe:
         return images if colour is None else holed(images, colour, rng)
 
     def _kinds(self, images, labels, classes: int, partner: np.ndarray | None) -> Samples:
-        """Images of the classes, then those of the pseudo-classes."""
+        """Return images of the classes, then those of the pseudo-classes."""
         parts = [Samples(images, labels)]
         if self.mirrored:
             for i, axes in enumerate(((2,), (1,), (1, 2)), start=1):
@@ -210,7 +210,7 @@ def recipe_of(dataset: str, objective: str = "supervised", augment: bool = True)
 
     Weights of the semi-supervised terms are set, not measured: each starts near the size of the
     others. Lambda is the library default of arXiv 2103.03230.
-    """
+    """  # noqa: DOC501  `unknown` makes a SpecError
     require.choice("objective", objective, OBJECTIVES)
     recipe = RECIPES.get(dataset, Recipe())
     if not augment:

@@ -18,10 +18,14 @@ SAVE_SECONDS = 60.0  # between two checkpoints, anywhere in an epoch: what a sto
 
 
 class Resumed(NamedTuple):
-    """What a checkpoint of the same training holds; nothing, where there is none.
+    """The state that a checkpoint of the same training holds; empty where there is none.
 
-    tensors : of `checkpoint.load`
-    epochs, within : that are done, and steps of the next one
+    Parameters
+    ----------
+    tensors : dict of Tensor
+        Of `checkpoint.load`.
+    epochs, within : int
+        Epochs that are done, and steps of the next one.
     """
 
     tensors: dict
@@ -30,13 +34,13 @@ class Resumed(NamedTuple):
 
 
 class Record(NamedTuple):
-    """Where a training leaves its checkpoint, and what tells it from every other training."""
+    """The place where a training leaves its checkpoint, and what tells it from every other training."""
 
     path: Path
     config: dict
 
     def left(self, report: Callable[[str], None]) -> Resumed:
-        """What the checkpoint holds, if there is one and it is of this training."""
+        """Return what the checkpoint holds, if there is one and it is of this training."""
         path, config = self
         if not path.exists():
             return Resumed({}, 0, 0)

@@ -24,7 +24,7 @@ EPOCHS, BATCH = 20, 128
 
 
 def recipe_for(recipe: Recipe) -> Recipe:
-    """How the teacher of a recipe is trained: on its images, moved twice as far and with holes.
+    """Return the recipe of a teacher: on the images of the binary network's recipe, moved twice as far and with holes.
 
     A network of real weights learns fast, and by heart what it sees often.
     """
@@ -44,7 +44,7 @@ def recipe_for(recipe: Recipe) -> Recipe:
     )
 
 
-def train_teacher(
+def train_teacher(  # noqa: PLR0913  each is a choice of the training
     preset: Preset,
     dataset: Dataset,
     classes: int,
@@ -54,19 +54,33 @@ def train_teacher(
     processes: Processes,
     report: Callable[[str], None],
 ) -> dict[str, Tensor]:
-    """Train a teacher on the first classes, or take the one that was trained; its state, on the CPU.
+    """Train a teacher on the first classes, or take the one that was trained.
 
-    The leading process trains it while the others wait for what there is to do: its batch
-    normalisation sees whole minibatches.
+    The leading process trains it while the others wait: its batch normalisation sees whole minibatches.
 
     Parameters
     ----------
+    preset : Preset
+        With the scenario.
+    dataset : Dataset
+        The images.
+    classes : int
+        How many classes it learns.
     recipe : Recipe
         Of the binary network.
+    seed : int
+        Of the initial weights and the order of samples.
     folder : Path
         Where the checkpoint lies, and goes.
+    processes : Processes
+        Of which the leading one trains.
     report : callable
         Receives log lines, the last with the accuracies of training and test images.
+
+    Returns
+    -------
+    dict of Tensor
+        Its state, on the CPU.
     """
     learned = recipe_for(recipe)
     train, test = halves(preset.scenario, classes, dataset)

@@ -1,6 +1,6 @@
 """A real-valued network that a binary one learns from: distillation, Hinton et al., arXiv 1503.02531.
 
-What a minibatch's classes cannot say, the teacher's probabilities can: which other classes an image
+The teacher's probabilities say more than a minibatch's classes: which other classes an image
 is like. It learns from the images that the binary network learns from, before it, and is then dropped.
 """
 
@@ -18,14 +18,14 @@ LEAST = 2  # height or width that is not halved: of one pixel of one image there
 
 
 def convolution(inputs: int, filters: int) -> nn.Sequential:
-    """3x3 convolution of the same size, batch normalisation, ReLU."""
+    """Make a 3x3 convolution of the same size, batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, filters, 3, padding=1, bias=False), nn.BatchNorm2d(filters), nn.ReLU()
     )
 
 
 class Residual(nn.Module):
-    """Two convolutions and a way past them."""
+    """Two convolutions, and a way past them that is added to their result."""
 
     def __init__(self, filters: int) -> None:
         super().__init__()
@@ -69,15 +69,15 @@ class Teacher(nn.Module):
 
     @classmethod
     def of(cls, state: dict[str, Tensor], half: bool, device: torch.device) -> "Teacher":
-        """The teacher of a state, at work: nothing in it changes."""
+        """Make the teacher of a state, for use alone: nothing in it changes."""
         teacher = cls(len(state["mean"]), len(state["output.bias"]), seed=0, half=half)
         teacher.load_state_dict(state)
         return teacher.eval().to(device)
 
     def expect(self, images: np.ndarray) -> None:
-        """Take the mean of each channel's pixels to 0, their deviation to 1 (or less, where it is small).
+        """Scale the input: the mean of each channel's pixels becomes 0, their deviation 1 or less.
 
-        images (n, h, w, channels) uint8
+        images (n, h, w, channels) uint8.
         """
         levels = np.arange(256)
         for i in range(images.shape[-1]):
@@ -98,7 +98,7 @@ class Teacher(nn.Module):
         return self.output(x.float().mean(dim=(2, 3)))
 
     def accuracy(self, samples: Samples, classes: int) -> float:
-        """Fraction of samples of the first classes recognised among them."""
+        """Return the fraction of samples of the first classes that are recognised among them."""
         right = 0
         with torch.no_grad():
             for start in range(0, len(samples.classes), CHUNK):
@@ -109,7 +109,7 @@ class Teacher(nn.Module):
 
 
 class Lesson(nn.Module):
-    """What a teacher's own training minimises: the weighted loss of its classes.
+    """The objective of a teacher's own training: the weighted loss of its classes.
 
     It has the call of `xnoreplay.model.training.objective.Objective`, so that the same loop trains both.
     """
@@ -120,15 +120,15 @@ class Lesson(nn.Module):
         self.criterion = criterion
 
     def forward(self, image: Tensor, classes: Tensor, share: float = 1.0) -> Tensor:
-        """As in `Objective`."""
+        """Return the scalar loss of a minibatch, as `Objective.forward` does."""
         return share * self.criterion(self.teacher(image), classes)
 
     def clip(self) -> None:
-        """Real weights have no range to be kept in."""
+        """Do nothing: real weights have no range to be kept in."""
 
 
 def distance(logits: Tensor, taught: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(softmax(taught / T) || softmax(logits / T)), mean over the minibatch; scalar.
+    """Return T^2 KL(softmax(taught / T) || softmax(logits / T)), mean over the minibatch; scalar.
 
     logits, taught (n, classes). T^2 keeps gradients of the size they have at T = 1.
     """

@@ -38,7 +38,7 @@ if int(os.environ.get("RANK", "0")):
     pretrain.follow(load)
 else:
     pretrain.pretrain(preset, load(preset), Path(out), seed=1, epochs=1, objective=objective)
-    distributed.broadcast_request(None)
+    distributed.broadcast(None)
     distributed.leave()
 """
 
