@@ -216,8 +216,8 @@ def mismatch(
     return ""
 
 
-def told(provenance: dict, name: str, kind: type):
-    """An entry of a bundle's provenance, which is free; `kind()` where it has none of that kind."""
+def entry_of(provenance: dict, name: str, kind: type):
+    """Return an entry of a bundle's provenance, which is free; `kind()` where it has none of that kind."""
     value = provenance.get(name)
     return value if isinstance(value, kind) else kind()
 

@@ -126,7 +126,7 @@ def provenance(results: dict[str, dict], records: dict[str, dict]) -> Section:
     )
     for name, record in records.items():
         section.metric(f"step.{name}.seconds", record["seconds"], "s", "lower", "tool")
-    trained = bundles.told(results.get("export", {}), "provenance", dict)
+    trained = bundles.entry_of(results.get("export", {}), "provenance", dict)
     if trained:
         known = [[k.replace("_", " "), _short(v)] for k, v in sorted(trained.items())]
         section.table(["bundle", "made with"], known, ["", "code"])

@@ -68,7 +68,7 @@ def carry_out(load: Callable[[], Callable[[], int]]) -> NoReturn:
     main = load()
     from xnoreplay.flow.run import processes, streams, temporary
 
-    streams.hold()
+    streams.make_lasting()
     temporary.sweep()
     temporary.redirect_temporary_files()
     processes.watch()

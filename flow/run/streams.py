@@ -38,7 +38,7 @@ def occupy() -> None:
                 os.close(empty)
 
 
-def hold() -> None:
+def make_lasting() -> None:
     """Give this process streams that last; for a command's own process, before it prints."""
     occupy()
     for name, number in (("stdout", 1), ("stderr", 2)):

@@ -166,6 +166,8 @@ def test_a_request_keeps_what_was_given_and_leaves_the_rest_open():
     given = {name: value for name, value in request.settings.items() if value is not None}
     assert given == {"faults": ("x", "y")}
     assert request.chosen["preset"] == "tiny"
+    step_command(cosim)(**dict.fromkeys(offered("cosim")), extra=None)  # all is left open
+    assert asked[1][0] == Request(settings=dict.fromkeys(request.settings))
 
 
 def test_the_memory_of_a_folder_is_what_the_fields_say(tmp_path):

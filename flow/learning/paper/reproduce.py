@@ -88,15 +88,15 @@ class Source:
     def trainings(self) -> list[dict]:
         """List the provenance of the last training and of those it went on from, to the first."""
         found = [self.bundle.provenance]
-        while start := bundles.told(found[-1], "start", dict):
+        while start := bundles.entry_of(found[-1], "start", dict):
             found.append(start)
         return found
 
     @property
     def classes(self) -> str:
         """Which classes any of the trainings saw: "base" or "all"."""
-        seen = max(bundles.told(part, "trained_classes", int) for part in self.trainings)
-        base = bundles.told(self.bundle.provenance, "base_classes", int)
+        seen = max(bundles.entry_of(part, "trained_classes", int) for part in self.trainings)
+        base = bundles.entry_of(self.bundle.provenance, "base_classes", int)
         return "all" if base and seen > base else "base"
 
     @property
@@ -114,7 +114,7 @@ class Source:
     @property
     def augmented(self) -> bool:
         """Whether the last training moved or mirrored images; it did, if the bundle does not say."""
-        recipe = bundles.told(self.bundle.provenance, "recipe", dict)
+        recipe = bundles.entry_of(self.bundle.provenance, "recipe", dict)
         return bool(recipe.get("shift", 1) or recipe.get("flipped"))
 
     @property
@@ -130,7 +130,7 @@ class Source:
 
 
 def _objective(provenance: dict) -> str:
-    recipe = bundles.told(provenance, "recipe", dict)
+    recipe = bundles.entry_of(provenance, "recipe", dict)
     if recipe.get("distilled") or "teacher" in provenance:
         return "distilled"
     return "semi" if recipe.get("twins") else "supervised"

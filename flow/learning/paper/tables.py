@@ -36,8 +36,10 @@ def _head(result: dict) -> list[str]:
         base, every = _accuracies(bundle, "base"), _accuracies(bundle, "trained")
         if not base:
             continue  # random bits
-        trained = bundles.told(bundle, "hardware", str) or "a machine that its bundle does not name"
-        last = "the last of them " if bundles.told(bundle, "start", dict) else ""
+        trained = (
+            bundles.entry_of(bundle, "hardware", str) or "a machine that its bundle does not name"
+        )
+        last = "the last of them " if bundles.entry_of(bundle, "start", dict) else ""
         line = (
             f"The {bundle['label']}, {last}trained on {trained}, recognises {base[0]:.1f} % of the training "
             f"and {base[1]:.1f} % of the test images of the base classes among these."
