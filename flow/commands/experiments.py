@@ -19,7 +19,7 @@ from xnoreplay.flow.commands.options import (
     find_data,
 )
 from xnoreplay.flow.datasets.bundles import BundleSource, load_checked
-from xnoreplay.flow.run import files, locks, tools
+from xnoreplay.flow.run import files, locks
 from xnoreplay.flow.run.step import require_own
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError, unknown
@@ -260,6 +260,8 @@ def latents(
 
 
 def _need_native(checkpoint: Path | None, native: bool) -> None:
+    from xnoreplay.flow.run import tools
+
     if native:
         tools.require(["pretrain"])
     elif checkpoint:

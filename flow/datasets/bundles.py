@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets, reference
+from xnoreplay.spec import presets
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
@@ -168,6 +168,8 @@ def check_golden(bundle: Bundle) -> dict[str, int]:
     CheckFailure
         Names the first golden image that differs.
     """
+    from xnoreplay.spec import reference  # here, because `--help` must not wait for it
+
     golden = bundle.golden
     z = reference.golden_latents(bundle)
     hidden = sign(signed(z) @ signed(sign(bundle.hidden)).T)
