@@ -16,7 +16,7 @@ from pathlib import Path
 from xnoreplay.flow.chip import synth
 from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Progress, Task
-from xnoreplay.flow.run.step import why_foreign
+from xnoreplay.flow.run.records import why_foreign
 from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 from xnoreplay.spec.plan import Plan
 

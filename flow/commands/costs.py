@@ -254,7 +254,7 @@ def place(
     from xnoreplay.flow.chip import place as placing
     from xnoreplay.flow.run import files, locks, tools
     from xnoreplay.flow.run.progress import default
-    from xnoreplay.flow.run.step import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
+    from xnoreplay.flow.run.records import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
     from xnoreplay.spec import limits, plan, presets, whole
     from xnoreplay.spec.errors import require
 

@@ -20,7 +20,7 @@ from xnoreplay.flow.commands.options import (
 )
 from xnoreplay.flow.datasets.bundles import BundleSource, load_checked
 from xnoreplay.flow.run import files, locks
-from xnoreplay.flow.run.step import require_own
+from xnoreplay.flow.run.records import require_own
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.machine import cores

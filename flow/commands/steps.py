@@ -272,7 +272,7 @@ def explore(
     from xnoreplay.flow.explore import jobs as engines
     from xnoreplay.flow.explore import space
     from xnoreplay.flow.explore import text as tables
-    from xnoreplay.flow.run.step import result_of
+    from xnoreplay.flow.run.records import result_of
 
     if sweep and spec:
         raise XnoreplayError("a sweep must be given by --sweep or by --spec, not by both")

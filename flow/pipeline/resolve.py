@@ -10,7 +10,7 @@ from xnoreplay.flow.pipeline import options
 from xnoreplay.flow.pipeline.options import Memory
 from xnoreplay.flow.pipeline.settings import SETTINGS, START, Settings, remembered
 from xnoreplay.flow.run import files
-from xnoreplay.flow.run.step import step_record
+from xnoreplay.flow.run.records import step_record
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, XnoreplayError, shown
 from xnoreplay.spec.presets import Preset

@@ -17,7 +17,8 @@ from xnoreplay.flow.learning import cil, pretrain
 from xnoreplay.flow.pipeline.settings import SETTINGS, START, Settings
 from xnoreplay.flow.run import files, locks
 from xnoreplay.flow.run.progress import Progress, Silent
-from xnoreplay.flow.run.step import RECORD, Context, Run, Step
+from xnoreplay.flow.run.records import RECORD
+from xnoreplay.flow.run.step import Context, Run, Step
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import learning_plan, plan, presets
 from xnoreplay.spec.bundle import Bundle

@@ -7,7 +7,7 @@ from xnoreplay.flow.cost.session_text import columns
 from xnoreplay.flow.output.quantities import Metric, quantity
 from xnoreplay.flow.report.page import NUMBERS
 from xnoreplay.flow.run import files
-from xnoreplay.flow.run.step import require_whole, step_record
+from xnoreplay.flow.run.records import require_whole, step_record
 from xnoreplay.spec.errors import ReadError, XnoreplayError, shown
 
 TIMINGS = ("step.", "speed.")  # of the machine, not of the chip

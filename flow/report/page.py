@@ -13,7 +13,7 @@ from xnoreplay.flow.report import cost_sections, sections, session_sections
 from xnoreplay.flow.report.blocks import Card, Figure, Section
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import clock
-from xnoreplay.flow.run.step import RESULT, result_of, step_record
+from xnoreplay.flow.run.records import RESULT, result_of, step_record
 from xnoreplay.flow.verify.equality import comparisons
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import machine, presets

@@ -19,7 +19,7 @@ from xnoreplay.flow.cost.estimate import cell_operations
 from xnoreplay.flow.output import plots
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.flow.run.step import own_folder
+from xnoreplay.flow.run.records import own_folder
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets

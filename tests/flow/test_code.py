@@ -24,6 +24,7 @@ HOW = {
     "flow/run/keeper.py",
     "flow/run/processes.py",
     "flow/run/progress.py",
+    "flow/run/records.py",
     "flow/run/step.py",
     "flow/run/temporary.py",
     "flow/run/tools.py",

@@ -20,7 +20,8 @@ from xnoreplay.flow.report import compare
 from xnoreplay.flow.report import page as report
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import RECORD, RESULT, Run, Step, result_of
+from xnoreplay.flow.run.records import RECORD, RESULT, result_of
+from xnoreplay.flow.run.step import Run, Step
 from xnoreplay.flow.speed import simulators as bench
 from xnoreplay.flow.verify.cosim import recorded
 from xnoreplay.spec import bundle as bundles

@@ -15,7 +15,7 @@ from xnoreplay.flow.datasets import user_files as brought
 from xnoreplay.flow.datasets.bundles import BundleSource, check_golden
 from xnoreplay.flow.learning.paper import reproduce
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import RESULT
+from xnoreplay.flow.run.records import RESULT
 from xnoreplay.flow.verify.cosim import large
 from xnoreplay.model import float_classifier as adam
 from xnoreplay.spec import bundle as bundles

@@ -11,9 +11,9 @@ from amaranth.sim import Simulator
 
 from xnoreplay.flow.chip import place
 from xnoreplay.flow.cli import main
-from xnoreplay.flow.run import step, tools
+from xnoreplay.flow.run import records, tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import SCRATCH
+from xnoreplay.flow.run.records import SCRATCH
 from xnoreplay.hw.harness import Harness
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
@@ -133,8 +133,8 @@ def test_a_kept_netlist_that_is_not_whole_is_made_again(tmp_path, monkeypatch):
 def test_a_folder_of_something_else_is_kept(tmp_path):
     place.check_folder(tmp_path / "new")
     place.check_folder(tmp_path)
-    with step.own_folder(tmp_path / "own", place.STEP) as part:
-        (part / step.RESULT).write_text('{"unit": "array"}')
+    with records.own_folder(tmp_path / "own", place.STEP) as part:
+        (part / records.RESULT).write_text('{"unit": "array"}')
     place.check_folder(tmp_path / "own")
     (tmp_path / "own" / "notes.txt").write_text("mine")
     with pytest.raises(
@@ -143,7 +143,7 @@ def test_a_folder_of_something_else_is_kept(tmp_path):
     ):
         place.check_folder(tmp_path / "own")
     for text in ('{"preset": "tiny"}', "[]", "no JSON"):
-        (tmp_path / step.RESULT).write_text(text)
+        (tmp_path / records.RESULT).write_text(text)
         with pytest.raises(SpecError, match="--out must be new, empty or of an earlier placement"):
             place.check_folder(tmp_path)
 

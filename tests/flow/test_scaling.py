@@ -8,7 +8,7 @@ import pytest
 
 from tests.strategies import images
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import RECORD
+from xnoreplay.flow.run.records import RECORD
 from xnoreplay.flow.speed import scaling
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.errors import SpecError

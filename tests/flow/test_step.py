@@ -14,7 +14,8 @@ from xnoreplay.flow.run import files
 from xnoreplay.flow.run import locks as guard
 from xnoreplay.flow.run import step as steps
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import RECORD, RESULT, Run, Step
+from xnoreplay.flow.run.records import RECORD, RECORDED, RESULT
+from xnoreplay.flow.run.step import Run, Step
 from xnoreplay.spec import whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 
@@ -134,7 +135,7 @@ def test_a_damaged_output_repeats(tmp_path):
     assert (run.folder / "first" / "text.txt").read_text() == "abc"
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", "null", "5", "{}", *steps.RECORDED])
+@pytest.mark.parametrize("damage", ["{", "[]", "null", "5", "{}", *RECORDED])
 def test_a_damaged_record_counts_as_none(tmp_path, damage):
     """Of an earlier step and of one that is used: it is skipped, and not replaced."""
     table = [

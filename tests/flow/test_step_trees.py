@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from xnoreplay.flow.run import locks as guard
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import Run, Step, own_folder, own_scratch
+from xnoreplay.flow.run.records import own_folder, own_scratch
+from xnoreplay.flow.run.step import Run, Step
 from xnoreplay.spec import whole
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
 

@@ -15,7 +15,7 @@ from xnoreplay.flow.cost.cells import gate_level, liberty
 from xnoreplay.flow.cost.tables import measured
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import record_of
+from xnoreplay.flow.run.records import record_of
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 CELLS = Path(__file__).parent / "data" / "cells.lib"

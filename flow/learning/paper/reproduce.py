@@ -19,7 +19,7 @@ from xnoreplay.flow.learning import cil, systems
 from xnoreplay.flow.learning.paper import published, tables
 from xnoreplay.flow.learning.systems import LOSSES, Variant
 from xnoreplay.flow.output import quantities
-from xnoreplay.flow.run import code, files, locks, step
+from xnoreplay.flow.run import code, files, locks, records
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.workers import side_by_side
 from xnoreplay.spec import bundle as bundles
@@ -40,7 +40,7 @@ ROWS, RESULT, TABLES = "rows", "result.json", "tables.md"
 STEP = "reproduce"  # in the record of its folder
 KINDS = (".svg", ".pdf")
 WRITTEN = (
-    step.RECORD,
+    records.RECORD,
     RESULT,
     TABLES,
     *(f"{name}{kind}" for name in tables.PICTURES for kind in KINDS),
@@ -291,12 +291,12 @@ def reproduce(  # noqa: PLR0913  each is a choice of the experiment
 def _require_own(folder: Path) -> None:
     """Raise XnoreplayError where the folder has a file that another program wrote by a name that this command writes."""
     locks.check_lock(folder)
-    record = step.step_record(folder)
+    record = records.step_record(folder)
     own = record["outputs"] if record.get("step") == STEP else {}
     for name in WRITTEN:
         path = folder / name
         if whole.is_there(path) and not (
-            whole.is_file(path) and (name in own or name == step.RECORD and own)
+            whole.is_file(path) and (name in own or name == records.RECORD and own)
         ):
             raise XnoreplayError(
                 f"{path} must be new or what reproduce wrote, but is somebody else's; move it away or choose "
@@ -311,9 +311,11 @@ def _claim(folder: Path, start: float) -> None:
     digests = {
         name: files.file_digest(folder / name) if (folder / name).exists() else ""
         for name in WRITTEN
-        if name != step.RECORD
+        if name != records.RECORD
     }
-    files.write_whole(folder / step.RECORD, files.dumps(step.record_of(STEP, {}, digests, start)))
+    files.write_whole(
+        folder / records.RECORD, files.dumps(records.record_of(STEP, {}, digests, start))
+    )
 
 
 def _results(

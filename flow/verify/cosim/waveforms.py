@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xnoreplay.flow.run import files
-from xnoreplay.flow.run.step import own_folder, require_own
+from xnoreplay.flow.run.records import own_folder, require_own
 from xnoreplay.flow.verify.cosim import session, window
 from xnoreplay.flow.verify.cosim.chip import DesignUnderTest
 from xnoreplay.flow.verify.cosim.script import Script
