@@ -1,11 +1,25 @@
-"""Commands on a user's own data: a first spec for it."""
+"""Commands on a user's own data: a first spec for it, and a trained chip put to use."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xnoreplay.flow.commands.options import BundleOption, DataOption, PresetOption, find_data
 from xnoreplay.flow.run.progress import default
+
+FolderOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", metavar="FOLDER", help="Run folder with preset and bundle. [default: runs/PRESET]"
+    ),
+]
+StateOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--state", metavar="FILE", help="Start from this state of learn, not from the base classes."
+    ),
+]
 
 
 def init(
@@ -54,4 +68,128 @@ def init(
     typer.echo(f"spec: {target}\nnext: xnoreplay run --preset {target}")
 
 
-COMMANDS = (init,)
+def predict(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PATH...", help="Images, folders of images, a data set, or a .npy file."
+        ),
+    ],
+    preset: PresetOption = None,
+    out: FolderOption = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    top: Annotated[
+        int, typer.Option("--top", metavar="N", help="Classes to name of each image. [default: 3]")
+    ] = 3,
+    data: DataOption = None,
+) -> None:
+    """Classify images with a trained chip.
+
+    In the chip's integers, with the margin between the first two classes; of a data set with labels also the accuracy
+    and the confusion matrix.
+    """
+    from xnoreplay.flow.cost.session_text import columns
+    from xnoreplay.flow.learning import use
+    from xnoreplay.spec import limits
+
+    limits.count("classes", top, "--top")
+    find_data(data)
+    chosen, chip = _chip(preset, out, bundle, state)
+    batch = use.read(chosen, paths, default())
+    guesses = use.classify(chip, batch.images, top)
+    scenario, seen = chosen.scenario, chip.state.seen
+    rows = [
+        [
+            name,
+            ", ".join(f"{scenario.name_of(c)} {s:,}" for c, s in zip(classes, sums, strict=True)),
+            f"{margin:,}",
+        ]
+        for name, classes, sums, margin in zip(
+            batch.names,
+            guesses.classes.tolist(),
+            guesses.logits.tolist(),
+            guesses.margins,
+            strict=True,
+        )
+    ]
+    typer.echo(columns(["image", "class and sum", "margin"], rows))
+    if batch.classes is None:
+        return
+    table = use.confusion(batch.classes, guesses, seen)
+    names = [scenario.name_of(c) for c in range(seen)]
+    body = [
+        [name, *(f"{n:,}" for n in row)] for name, row in zip(names, table.tolist(), strict=True)
+    ]
+    typer.echo("\n" + columns(["is, said to be", *names], body))
+    known, right = int(table.sum()), int(table.trace())
+    if known:
+        typer.echo(f"\naccuracy {100 * right / known:.1f} %: {right:,} of {known:,}")
+    if known < len(batch.images):
+        typer.echo(
+            f"{len(batch.images) - known:,} images are of classes that the chip has not seen"
+        )
+
+
+def learn(
+    path: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PATH", help="Class folders, a .npz or a .parquet file: the new samples."
+        ),
+    ],
+    save: Annotated[
+        Path,
+        typer.Option("--save", metavar="FILE", help="Where the state goes, as a host restores it."),
+    ],
+    preset: PresetOption = None,
+    out: FolderOption = None,
+    bundle: BundleOption = None,
+    state: StateOption = None,
+    data: DataOption = None,
+) -> None:
+    """Learn new classes from images, in one session.
+
+    The state that is left can be learned on from, used by predict, and restored into the chip.
+    """
+    from xnoreplay.flow.learning import use
+    from xnoreplay.flow.output.quantities import quantity
+    from xnoreplay.flow.run import files
+    from xnoreplay.spec import snapshot
+
+    files.require_writable(save, files.tensors_of(snapshot.FORMAT))
+    find_data(data)
+    chosen, chip = _chip(preset, out, bundle, state)
+    batch = use.read(chosen, [path], default())
+    before = chip.counters["cycles"]
+    new = use.learn(chip, chosen, batch, default())
+    cycles = chip.counters["cycles"] - before
+    use.save(chip, save)
+    names = ", ".join(chosen.scenario.name_of(c) for c in new) or "none"
+    seconds = quantity(cycles / chosen.target.clock_hz, "s")
+    typer.echo(f"new classes: {names}; {len(batch.images):,} images, {cycles:,} cycles, {seconds}")
+    typer.echo(f"state: {save}")
+
+
+def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state: Path | None):
+    """Return the preset and the chip of a run folder, or of a preset and a bundle."""
+    from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource
+    from xnoreplay.flow.learning import use
+    from xnoreplay.flow.pipeline.resolve import resolve
+    from xnoreplay.spec.errors import XnoreplayError
+
+    folder, settings = resolve(out, {"preset": preset_name, "bundle": bundle})
+    source = settings.source
+    if source.kind == "training":
+        made = folder / "export" / BUNDLE
+        if not made.is_file():
+            raise XnoreplayError(
+                f"{folder} must have a trained bundle, but has none yet; xnoreplay run --out {folder} makes it"
+            )
+        source = BundleSource("file", made)
+    return settings.preset, use.power_on(
+        settings.preset, source.load(settings.preset), state, default()
+    )
+
+
+COMMANDS = (init, predict, learn)

@@ -78,7 +78,7 @@ class Prepared:
     notes: tuple[str, ...]
 
 
-def listing(path: Path) -> Listing:
+def listing(path: Path, to_train: bool = True) -> Listing:
     """Find the samples of a data set.
 
     Parameters
@@ -86,6 +86,8 @@ def listing(path: Path) -> Listing:
     path : Path
         A folder of class folders, alone or below ``train`` and ``test``; a ``.npz`` file with ``x_train, y_train, x_test,
         y_test`` or ``images, labels[, is_test]``; a ``.parquet`` file, or a folder of such files, as Hugging Face has them.
+    to_train : bool
+        Whether the data set must have two classes or more, each with samples to train and to test.
 
     Returns
     -------
@@ -121,7 +123,8 @@ def listing(path: Path) -> Listing:
         raise SpecError(
             f"the data set must be a folder of class folders, a .npz or a .parquet file, not {path}"
         )
-    _check(found)
+    if to_train:
+        _check(found)
     return found
 
 
@@ -224,6 +227,15 @@ def split(labels: np.ndarray) -> np.ndarray:
         chosen = members[TEST_STRIDE - 1 :: TEST_STRIDE]
         is_test[chosen if len(chosen) else members[-1:] if len(members) > 1 else []] = True
     return is_test
+
+
+def array(path: Path) -> np.ndarray:
+    """Read one array, without executing anything; SpecError where the file holds none."""
+    try:
+        reading.check_size(path)
+        return np.load(path, allow_pickle=False)
+    except reading.DAMAGED_ARRAYS as error:
+        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
 
 
 def natural(name: str) -> tuple:

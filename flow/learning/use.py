@@ -1,0 +1,283 @@
+"""A trained chip put to use: images classified, and new classes learned, by the simulator in the chip's integers.
+
+The state between two uses is a snapshot as a host restores it into the chip, `xnoreplay.spec.snapshot`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from xnoreplay.flow.datasets import image_files, own, registry
+from xnoreplay.flow.datasets.image_files import SUFFIXES
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.spec import limits, pixels, snapshot
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bits import sign
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError, shown
+from xnoreplay.spec.pixels import PixelSpec
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.reference import Classifier
+
+if TYPE_CHECKING:
+    from xnoreplay.sim.run import Simulator
+
+
+class Batch(NamedTuple):
+    """Images as they enter the chip.
+
+    images : (n, height, width, channels) uint8
+    names : where each image lies, n of them
+    classes : (n,) int64 chip classes, -1 where a class is not one of the scenario's; None without labels
+    """
+
+    images: np.ndarray
+    names: tuple[str, ...]
+    classes: np.ndarray | None
+
+
+class Guesses(NamedTuple):
+    """What a chip says of images.
+
+    classes : (n, k) int64 chip classes, the likeliest first; ties go to the lower class
+    logits : (n, k) int64 their integer sums
+    """
+
+    classes: np.ndarray
+    logits: np.ndarray
+
+    @property
+    def margins(self) -> np.ndarray:
+        """(n,) int64: by how much the first class's sum exceeds the second's; 0 where only one class is seen."""
+        if self.logits.shape[1] < 2:
+            return np.zeros(len(self.logits), np.int64)
+        return self.logits[:, 0] - self.logits[:, 1]
+
+
+def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progress) -> "Simulator":
+    """Return a chip that has learned: from a saved state, else with the base classes of the preset's data set.
+
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+    state : Path, optional
+        A file of `save`.
+    progress : Progress
+
+    Raises
+    ------
+    SpecError
+        For a state of another chip.
+    XnoreplayError
+        Where the data set cannot be read.
+    """
+    from xnoreplay.sim.run import Simulator
+
+    plan = plans.compile(preset.network, preset.target)
+    chip = Simulator(plan, bundle)
+    if state is not None:
+        chip.resume(snapshot.read(plan, state))
+        return chip
+    data = registry.of_preset(preset, progress)
+    classes = preset.scenario.chip_classes(data.train_labels)
+    base = (classes >= 0) & (classes < preset.scenario.base)
+    chip.arrive(preset.scenario.base)
+    _enter(chip, data.train_images[base], classes[base], "insert", progress)
+    return chip
+
+
+def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
+    """Read images to classify, or to learn, and bring them to the network's shape as the spec says.
+
+    Parameters
+    ----------
+    preset : Preset
+        Its scenario's class names give labelled images their chip classes.
+    paths : sequence of Path
+        Image files and folders of image files; or one data set in a layout of `own.listing`, whose labels are kept; or
+        one ``.npy`` file of uint8 images in the network's own shape, which are taken as they are.
+    progress : Progress
+
+    Raises
+    ------
+    SpecError
+        Where there is no image, or an array of another shape or with greater values than pixels have.
+    ImageError
+        For an image that is damaged.
+    """
+    rule, shape = _rule(preset), preset.network.image_shape
+    if len(paths) == 1 and paths[0].suffix == ".npy":
+        return _array(preset, paths[0])
+    if len(paths) == 1 and (paths[0].suffix in (".npz", ".parquet") or _has_folders(paths[0])):
+        found = own.listing(paths[0], to_train=False)
+        made = own.prepare(found, rule, shape, progress)
+        for note in made.notes:
+            progress.note(note)
+        names = tuple(found.place(i) for i in range(len(found.labels)))
+        return Batch(np.asarray(made.images), names, _chip_classes(preset, found))
+    files = [file for path in paths for file in _image_files(path)]
+    if not files:
+        raise SpecError("there must be images to read, but none was given")
+    images = np.empty((len(files), *shape), np.uint8)
+    for i, file in enumerate(files):
+        samples, layout = image_files.decode(file)
+        images[i] = pixels.convert(samples, layout, rule, shape)
+    return Batch(images, tuple(map(str, files)), None)
+
+
+def classify(chip: "Simulator", images: np.ndarray, most: int = 1) -> Guesses:
+    """Classify images by the integer sums of the chip's output layer; counts no cycles and changes nothing.
+
+    Parameters
+    ----------
+    chip : Simulator
+    images : (n, height, width, channels) uint8
+    most : int
+        Classes to name of each image, at most those seen.
+
+    Raises
+    ------
+    SpecError
+        Where the chip has not seen a class.
+    """
+    seen = chip.state.seen
+    if not seen:
+        raise SpecError("a chip must have seen a class to name one, but has seen none")
+    latents = chip.latents(images)
+    proxies = chip.proxies()
+    classifier = Classifier(chip.plan.rule, proxies.hidden, proxies.output)
+    hidden = sign(classifier.hidden_sum(latents))
+    logits = classifier.logits(np.concatenate([latents, hidden], axis=1), seen)
+    order = np.argsort(-logits, axis=1, kind="stable")[:, : min(most, seen)]
+    return Guesses(order, np.take_along_axis(logits, order, axis=1))
+
+
+def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -> range:
+    """Let a chip learn the new classes of a batch in one session.
+
+    Parameters
+    ----------
+    chip : Simulator
+        Changed.
+    preset : Preset
+    batch : Batch
+        With labels. Images of classes that the chip has seen are new samples of these.
+    progress : Progress
+
+    Returns
+    -------
+    range
+        The chip classes that are new.
+
+    Raises
+    ------
+    SpecError
+        Where images have no labels, a class is none of the scenario's, or new classes are not the next to arrive.
+    """
+    scenario, seen = preset.scenario, chip.state.seen
+    if batch.classes is None:
+        raise SpecError("images to learn must lie in class folders, or have labels")
+    if (batch.classes < 0).any():
+        wrong = batch.names[int(np.flatnonzero(batch.classes < 0)[0])]
+        raise SpecError(f"images to learn must be of the scenario's classes, but {wrong} is not")
+    after = max(seen, int(batch.classes.max()) + 1)
+    new = range(seen, after)
+    missing = [c for c in new if not (batch.classes == c).any()]
+    if missing:
+        raise SpecError(
+            f"new classes must come in the order of the scenario: {shown(scenario.name_of(missing[0]))} is next, but has "
+            "no image"
+        )
+    staging = chip.plan.replay.staging
+    if staging and len(batch.images) > staging:
+        raise SpecError(
+            f"a session must bring at most {staging:,} images, which the staging memory holds, not {len(batch.images):,}"
+        )
+    if not staging:
+        chip.arrive(after)
+    _enter(chip, batch.images, batch.classes, "stage" if staging else "insert", progress)
+    chip.retrain()
+    chip.rebalance()
+    return new
+
+
+def save(chip: "Simulator", path: Path) -> None:
+    """Write what a host restores into the chip, whole or not at all; see `xnoreplay.spec.snapshot.write`."""
+    snapshot.write(chip.plan, chip.snapshot(), path)
+
+
+def confusion(classes: np.ndarray, guesses: Guesses, seen: int) -> np.ndarray:
+    """Count images by class and prediction.
+
+    Parameters
+    ----------
+    classes : (n,) int64
+        Chip classes; those outside the classes seen are not counted.
+    guesses : Guesses
+    seen : int
+        Classes seen.
+
+    Returns
+    -------
+    (seen, seen) int64
+        Row: what an image is; column: what the chip says.
+    """
+    counted = (classes >= 0) & (classes < seen)
+    table = np.zeros((seen, seen), np.int64)
+    np.add.at(table, (classes[counted], guesses.classes[counted, 0]), 1)
+    return table
+
+
+def _rule(preset: Preset) -> PixelSpec:
+    source = preset.scenario.source
+    return source.pixels if source else PixelSpec(greatest=preset.scenario.max_pixel)
+
+
+def _enter(
+    chip: "Simulator", images: np.ndarray, classes: np.ndarray, command: str, progress: Progress
+) -> None:
+    with progress.task(f"{command} images", len(images)) as task:
+        for image, label in zip(images, classes, strict=True):
+            getattr(chip, command)(image, int(label))
+            task.advance()
+
+
+def _chip_classes(preset: Preset, found: own.Listing) -> np.ndarray:
+    """Chip class of each sample, by the names of the classes, or by their numbers where the scenario has no names."""
+    scenario = preset.scenario
+    by_name = {scenario.name_of(c): c for c in range(scenario.classes)}
+    table = np.array([by_name.get(name, -1) for name in found.classes])
+    return table[found.labels]
+
+
+def _array(preset: Preset, path: Path) -> Batch:
+    shape, greatest = preset.network.image_shape, preset.scenario.max_pixel
+    images = own.array(path)
+    if images.dtype != np.uint8 or images.shape[1:] != shape:
+        raise SpecError(
+            f"{path} must hold uint8 images of the network's shape {(len(images), *shape)}, not {images.dtype} of "
+            f"{images.shape}"
+        )
+    if images.size and images.max() > greatest:
+        raise SpecError(f"pixels of {path} must be at most {greatest}, not {images.max()}")
+    return Batch(images, tuple(f"image {i:,} of {path}" for i in range(len(images))), None)
+
+
+def _has_folders(path: Path) -> bool:
+    return path.is_dir() and any(p.is_dir() for p in path.iterdir() if not p.name.startswith("."))
+
+
+def _image_files(path: Path) -> list[Path]:
+    if not path.exists():
+        raise SpecError(f"an image must be a file that is there, not {shown(str(path))}")
+    if path.is_file():
+        return [path]
+    inside = (
+        p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
+    )
+    files = sorted(inside, key=lambda p: own.natural(p.name))
+    limits.count("images", len(files), f"images of {path}")
+    return files

@@ -1,0 +1,188 @@
+"""A trained chip put to use: predict and learn, on the digits of the package as a user's image files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from xnoreplay.flow import cli
+from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.datasets.bundles import BundleSource
+from xnoreplay.flow.learning import use
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan, presets, snapshot
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.reference import Classifier
+
+DIGITS, TINY = presets.load("digits"), presets.load("tiny")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNOREPLAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return BundleSource.choose(DIGITS).load(DIGITS)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return registry.of_preset(DIGITS)
+
+
+@pytest.fixture(scope="module")
+def started(bundle):
+    """A chip that knows the base classes, saved."""
+    return use.power_on(DIGITS, bundle, None, Silent()).snapshot()
+
+
+@pytest.fixture
+def chip(bundle, started):
+    chip = Simulator(plan.compile(DIGITS.network, DIGITS.target), bundle)
+    chip.resume(started)
+    return chip
+
+
+def folders(root, data, labels, count: int, test: bool = False):
+    """So many images of each label as PNG files of 0 to 255, in class folders."""
+    for label in labels:
+        (root / str(label)).mkdir(parents=True)
+        chosen = np.flatnonzero((data.labels == label) & (data.is_test == test))[:count]
+        for i in chosen:
+            pixels = (data.images[i, ..., 0].astype(int) * 255 + 8) // 16
+            Image.fromarray(pixels.astype(np.uint8)).save(root / str(label) / f"{i}.png")
+    return root
+
+
+def test_images_come_as_the_network_takes_them(tmp_path, data):
+    root = folders(tmp_path / "some", data, (3, 4), 5)
+    batch = use.read(DIGITS, [root], Silent())
+    at = [int(name.rsplit("/", 1)[1].removesuffix(".png")) for name in batch.names]
+    assert np.array_equal(batch.images, data.images[at])  # 0 to 255 are scaled to 0 to 16, exactly
+    assert batch.classes.tolist() == DIGITS.scenario.chip_classes(data.labels[at]).tolist()
+    flat = use.read(DIGITS, [root / "3", root / "4" / f"{at[-1]}.png"], Silent())
+    assert flat.classes is None
+    assert len(flat.images) == 6
+    assert np.array_equal(flat.images[-1], data.images[at[-1]])
+    np.save(tmp_path / "a.npy", data.images[:3])
+    assert np.array_equal(use.read(DIGITS, [tmp_path / "a.npy"], Silent()).images, data.images[:3])
+
+
+def test_guesses_are_the_references(chip, data):
+    images = data.test_images[:40]
+    guesses = use.classify(chip, images, 3)
+    proxies = chip.proxies()
+    classifier = Classifier(chip.plan.rule, proxies.hidden, proxies.output)
+    for image, classes, logits, margin in zip(images, *guesses, guesses.margins, strict=True):
+        forward = classifier.forward(chip.latents(image[None])[0], chip.state.seen)
+        wanted = sorted(range(chip.state.seen), key=lambda c: (-forward.logits[c], c))[:3]
+        assert classes.tolist() == wanted
+        assert logits.tolist() == [forward.logits[c] for c in wanted]
+        assert margin == logits[0] - logits[1]
+    assert guesses.classes[:, 0].tolist() == chip.predict(images).tolist()
+
+
+def test_learning_is_the_chips_own_session_and_its_state_goes_on(
+    tmp_path, chip, bundle, data, started
+):
+    label = int(DIGITS.scenario.order[5])
+    root = folders(tmp_path / "new", data, (label,), 200)
+    batch = use.read(DIGITS, [root], Silent())
+    assert use.learn(chip, DIGITS, batch, Silent()) == range(5, 6)
+    other = Simulator(plan.compile(DIGITS.network, DIGITS.target), bundle)
+    other.resume(started)
+    for image in batch.images:
+        other.stage(image, 5)
+    other.retrain()
+    other.rebalance()
+    use.save(chip, tmp_path / "state")
+    kept = snapshot.read(chip.plan, tmp_path / "state")
+    assert all(
+        np.array_equal(kept.memories[n], bits) for n, bits in other.snapshot().memories.items()
+    )
+    again = use.power_on(DIGITS, bundle, tmp_path / "state", Silent())
+    assert again.state.seen == 6
+    assert np.array_equal(again.predict(data.test_images), other.predict(data.test_images))
+
+
+def test_confusion_counts_what_is_seen():
+    guesses = use.Guesses(np.array([[0], [1], [1], [0]]), np.array([[4], [3], [2], [1]]))
+    assert use.confusion(np.array([0, 0, 1, 7]), guesses, 2).tolist() == [[1, 1], [0, 1]]
+    assert guesses.margins.tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(
+    ("labels", "sentence"),
+    [
+        ([6], "new classes must come in the order of the scenario: .* is next, but has no image"),
+        ([-1], "images to learn must be of the scenario's classes, but it 0 is not"),
+        (None, "images to learn must lie in class folders, or have labels"),
+    ],
+)
+def test_a_session_that_cannot_be_is_one_sentence(chip, data, labels, sentence):
+    classes = None if labels is None else np.array(labels)
+    batch = use.Batch(data.images[:1], ("it 0",), classes)
+    with pytest.raises(SpecError, match=sentence):
+        use.learn(chip, DIGITS, batch, Silent())
+
+
+def test_more_than_staging_holds_is_refused(chip, data):
+    batch = use.Batch(np.repeat(data.images[:1], 161, axis=0), ("it",) * 161, np.full(161, 5))
+    with pytest.raises(
+        SpecError, match="must bring at most 160 images, which the staging memory holds, not 161"
+    ):
+        use.learn(chip, DIGITS, batch, Silent())
+
+
+def test_a_chip_that_has_seen_nothing_names_nothing(bundle, data):
+    fresh = Simulator(plan.compile(DIGITS.network, DIGITS.target), bundle)
+    with pytest.raises(SpecError, match="must have seen a class"):
+        use.classify(fresh, data.images[:1])
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (np.zeros((2, 8, 8), np.uint8), "must hold uint8 images of the network's shape"),
+        (np.zeros((2, 8, 8, 1)), "must hold uint8 images of the network's shape"),
+        (np.full((2, 8, 8, 1), 17, np.uint8), "pixels of .* must be at most 16, not 17"),
+        (np.array([{}]), "must be a NumPy array"),
+    ],
+)
+def test_an_array_that_does_not_fit_is_one_sentence(tmp_path, array, sentence):
+    np.save(tmp_path / "a.npy", array)
+    with pytest.raises(SpecError, match=sentence):
+        use.read(DIGITS, [tmp_path / "a.npy"], Silent())
+
+
+def test_the_commands(tmp_path, capsys, data):
+    labels = DIGITS.scenario.order
+    folders(tmp_path / "new", data, (int(labels[5]),), 60)
+    tests = folders(tmp_path / "tests", data, map(int, labels[:7]), 6, test=True)
+    assert cli.main(["learn", "new", "--save", "one.state"]) == 0
+    said = capsys.readouterr().out
+    assert f"new classes: {labels[5]}; 60 images" in said
+    assert cli.main(["predict", str(tests), "--state", "one.state", "--top", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "of 36" in said
+    assert "6 images are of classes that the chip has not seen" in said
+    assert cli.main(["predict", "nowhere.png"]) == 1
+    assert "must be a file that is there" in capsys.readouterr().err
+    assert cli.main(["learn", "new", "--save", "one.state", "--state", "new"]) == 1
+    (tmp_path / "mine").write_text("precious")
+    assert cli.main(["learn", "new", "--save", "mine"]) == 1
+    assert (tmp_path / "mine").read_text() == "precious"
+
+
+def test_a_state_of_another_chip_is_refused(tmp_path, bundle):
+    small = Simulator(
+        plan.compile(TINY.network, TINY.target),
+        bundles.random(TINY.network, 0, TINY.scenario.max_pixel),
+    )
+    use.save(small, tmp_path / "tiny.state")
+    with pytest.raises(SpecError, match="snapshot"):
+        use.power_on(DIGITS, bundle, tmp_path / "tiny.state", Silent())
