@@ -9,6 +9,15 @@ import numpy as np
 WORD = 64  # bits in a packed word of the simulator
 
 
+def ceil_div(a: int, b: int) -> int:
+    """The least integer that is not below a / b; b is positive.
+
+    >>> [ceil_div(a, 8) for a in (0, 1, 8, 9)]
+    [0, 1, 1, 2]
+    """
+    return -(-a // b)
+
+
 def dot(x: int, w: int, n: int) -> int:
     """Signed dot product of two n-bit words; bit 1 means +1, bit 0 means -1.
 

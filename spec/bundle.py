@@ -14,7 +14,7 @@ import safetensors
 import safetensors.numpy
 
 from xnoreplay.spec import limits, presets, reading, whole
-from xnoreplay.spec.bits import pack_bytes, unpack_bytes
+from xnoreplay.spec.bits import ceil_div, pack_bytes, unpack_bytes
 from xnoreplay.spec.errors import BundleError, ReadError, SpecError, XnoreplayError, require, shown
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.scenario import BYTE
@@ -91,7 +91,7 @@ def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple
     """Shape and dtype of every tensor."""
 
     def packed(shape):
-        return (*shape[:-1], -(-shape[-1] // 8)), "uint8"
+        return (*shape[:-1], ceil_div(shape[-1], 8)), "uint8"
 
     spec = {name: packed(shape) for name, shape in _bit_shapes(net).items()}
     spec["hidden.proxy"] = ((net.hidden, net.latent), "int16")

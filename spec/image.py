@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xnoreplay.spec.bits import sign
+from xnoreplay.spec.bits import ceil_div, sign
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import COPIES, TAPS
@@ -144,7 +144,7 @@ def _low_codes(
     codes = (fields.astype(np.int64) << np.arange(fields.shape[-1])).sum(-1)
     columns, first = [], 0
     for part in parts:
-        taken = -(-part // segment)
+        taken = ceil_div(part, segment)
         block = codes[:, first : first + taken].reshape(rows, -1, copies)
         columns.append(block[:, :part])
         first += taken

@@ -15,7 +15,8 @@ EXP_TABLE = tuple(round(255 * math.exp(-i / 2)) for i in range(EXP_ENTRIES))
 P_BITS = 12  # fraction bits of a probability
 WEIGHT_BITS = 4  # fraction bits of a class weight
 BALANCE_BITS = 20  # an inverse class frequency is floor(2^20 / f)
-DRAW_BITS = 4  # random bits of one delta rounding
+DRAW_BITS = 4  # random bits of one delta rounding, the lowest of a drawn register
+DRAW_MASK = (1 << DRAW_BITS) - 1
 DECAYS = 3  # times a session halves its rate
 MASTER_GAIN_SHIFT = 3  # import multiplies the mean of a pair by 16, a single proxy by 8
 

@@ -1,4 +1,4 @@
-"""Closed forms of a retraining session; `docs/learning_datapath.md` is the prose.
+"""Closed forms of a retraining session; `docs/learning_datapath.md` is the prose, `spec.timeline` has the latencies.
 
 Empty rows and bit-planes are skipped, so cycles depend on the data: forms take the planes loaded
 and the beats that multiply by them, which the chip counts.
@@ -6,16 +6,11 @@ and the beats that multiply by them, which the chip counts.
 
 from dataclasses import dataclass
 
-from xnoreplay.spec import limits
+from xnoreplay.spec import limits, timeline
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.network import COPIES
-from xnoreplay.spec.plan import LEARNING_PHASES, PIPE_LATENCY, Plan
+from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.replay import SEED_DRAWS
-
-INVERSE_CYCLES = 22  # reading a frequency, and 21 quotient bits of 2^20 / f
-WEIGHT_CYCLES = 33  # reading an inverse, and 32 quotient bits
-RECIPROCAL_CYCLES = 6  # the exponent, and 5 quotient bits
-ERROR_DRAIN = 6  # from the last logit read to its exponential's sum, and to its delta
-UPDATE_LATENCY = PIPE_LATENCY + 2  # from a beat's address to the write of its proxies
 
 
 @dataclass(frozen=True)
@@ -26,15 +21,18 @@ class LearningPlan:
 
     @property
     def hidden_words(self) -> int:
-        return -(-self.plan.network.hidden // self.plan.target.channels)
+        """Words of G bits that hold a sample's hidden bits."""
+        return ceil_div(self.plan.network.hidden, self.plan.target.channels)
 
     @property
     def latent_segments(self) -> int:
-        return -(-self.plan.network.latent // self.plan.target.segment)
+        """Segments that a latent's columns fill."""
+        return ceil_div(self.plan.network.latent, self.plan.target.segment)
 
     @property
     def hidden_segments(self) -> int:
-        return -(-self.plan.network.hidden // self.plan.target.segment)
+        """Segments that the hidden bits' columns fill."""
+        return ceil_div(self.plan.network.hidden, self.plan.target.segment)
 
     @property
     def sample_base(self) -> int:
@@ -42,8 +40,8 @@ class LearningPlan:
         return self.plan.replay.words + self.hidden_words
 
     def blocks(self, seen: int) -> int:
-        """Blocks of B classes."""
-        return -(-seen // self.plan.target.batch)
+        """Blocks of B classes that hold so many."""
+        return ceil_div(seen, self.plan.target.batch)
 
     def minibatches(self, samples: int) -> list[int]:
         """Sizes of the minibatches of an epoch of so many samples."""
@@ -52,42 +50,53 @@ class LearningPlan:
         return [batch] * full + [rest] * (rest > 0)
 
     def passes(self, samples: int) -> int:
-        """Passes over the lanes in one epoch."""
-        return sum(-(-n // self.plan.target.lanes) for n in self.minibatches(samples))
+        """Passes over the lanes in an epoch of so many samples."""
+        return sum(ceil_div(n, self.plan.target.lanes) for n in self.minibatches(samples))
 
     def balance_cycles(self, seen: int, staged: int) -> int:
-        scan = staged + 1 if self.plan.replay.staging else 0
-        return seen * (1 + INVERSE_CYCLES + WEIGHT_CYCLES) + scan
+        """Cycles of a session's loss balance."""
+        return timeline.balance_cycles(seen, staged, self.plan.replay.staging)
 
     def load_cycles(self, staged: int, samples: int) -> int:
-        """All loads of one epoch."""
+        """Cycles of all loads of an epoch."""
         return self.plan.replay.epoch_cycles(staged, samples) - SEED_DRAWS
 
     def hidden_forward_cycles(self, passes: int, minibatches: int) -> int:
+        """Cycles of the hidden layer's forward passes of so many minibatches."""
         rows = passes * self.plan.network.hidden * self.plan.hidden.beats
-        return rows + minibatches * PIPE_LATENCY
+        return rows + minibatches * timeline.PIPE_LATENCY
 
     def output_forward_cycles(self, seen: int, passes: int, minibatches: int) -> int:
-        return passes * seen * COPIES * self.plan.output.beats + minibatches * PIPE_LATENCY
+        """Cycles of the output layer's forward passes of so many minibatches."""
+        rows = passes * seen * COPIES * self.plan.output.beats
+        return rows + minibatches * timeline.PIPE_LATENCY
 
     def error_groups(self, samples: int) -> int:
-        """Groups of P samples in one epoch."""
+        """Groups of P samples in an epoch of so many samples."""
         units = self.plan.target.error_units
-        return sum(-(-n // units) for n in self.minibatches(samples))
+        return sum(ceil_div(n, units) for n in self.minibatches(samples))
 
     def error_cycles(self, seen: int, groups: int) -> int:
-        return groups * (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
+        """Cycles of the error unit for so many groups."""
+        return timeline.error_cycles(seen, groups)
 
     def back_cycles(
         self, seen: int, minibatches: int, samples: int, planes: int, beats: int
     ) -> int:
-        fill = seen * COPIES * self.hidden_words + 1
-        sample = self.blocks(seen) + self.plan.network.hidden + 2
-        return minibatches * (fill + PIPE_LATENCY) + samples * sample + planes + beats
+        """Cycles of back-propagation, with so many planes loaded and beats that multiply by them."""
+        return timeline.back_cycles(
+            seen * COPIES * self.hidden_words,
+            minibatches,
+            samples,
+            self.blocks(seen),
+            self.plan.network.hidden,
+            planes,
+            beats,
+        )
 
     def update_cycles(self, rows: int, minibatches: int, planes: int, beats: int) -> int:
-        """rows: of the layer that is updated, the skipped ones included."""
-        return minibatches * (rows + UPDATE_LATENCY) + planes + beats
+        """Cycles of a layer's updates; rows: of the layer, the skipped ones included."""
+        return timeline.update_cycles(rows, minibatches, planes, beats)
 
 
 def most_cycles(plan: Plan) -> dict[str, int]:
@@ -97,10 +106,10 @@ def most_cycles(plan: Plan) -> dict[str, int]:
     """
     extra, target, classes = LearningPlan(plan), plan.target, plan.network.classes
     replay, batch, bits = plan.replay, target.batch, plan.rule.delta_bits
-    groups = -(-bits // target.lanes)
+    groups = ceil_div(bits, target.lanes)
     blocks = batch * extra.blocks(classes)
     segments = extra.latent_segments + extra.hidden_segments
-    full = -(-batch // target.lanes)
+    full = ceil_div(batch, target.lanes)
     most = {op.name: op.cycles for op in (*plan.feature_ops, plan.hidden)} | {
         "output": plan.output.cycles_for(classes),
         "stage": replay.copy_cycles,
@@ -136,7 +145,7 @@ def session_cycles(plan: Plan) -> int:
     """The most cycles of one retraining session: both memories full, no delta plane empty."""
     most, extra, replay = most_cycles(plan), LearningPlan(plan), plan.replay
     samples = replay.capacity + replay.staging
-    minibatches = -(-samples // plan.target.batch)
+    minibatches = ceil_div(samples, plan.target.batch)
     repeated = [n for n in LEARNING_PHASES if n in most and n not in ("balance", "seed", "load")]
     epoch = SEED_DRAWS + extra.load_cycles(replay.staging, samples)
     epoch += minibatches * sum(most[n] for n in repeated)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Any
 
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.network import COPIES, NetworkSpec
@@ -201,7 +202,7 @@ def _output_low(plan: Plan) -> Size | None:
     """Low proxy bits of the output rows: two halves, of latent and of hidden inputs, in whole segments."""
     net, segment = plan.network, plan.target.segment
     low = plan.rule.low_bits * plan.rule.proxies_per_pair
-    spans = -(-net.latent // segment) + -(-net.hidden // segment)
+    spans = ceil_div(net.latent, segment) + ceil_div(net.hidden, segment)
     return Size(net.classes * spans, segment * low) if low else None
 
 
@@ -213,10 +214,10 @@ def _of_hidden(size: Callable[[Plan], Size]) -> Callable[[Plan], Size | None]:
 def _bank(plan: Plan) -> Size:
     """A column for each word of latent and hidden bits, and those of the output rows that an error goes back through."""
     net, target = plan.network, plan.target
-    hidden = -(-net.hidden // target.channels)
+    hidden = ceil_div(net.hidden, target.channels)
     columns = plan.replay.words + hidden
     if target.hidden_learns:
-        columns += -(-net.classes // target.batch) * COPIES * hidden
+        columns += ceil_div(net.classes, target.batch) * COPIES * hidden
     return Size(columns, target.channels, target.batch)
 
 
@@ -342,7 +343,7 @@ class Mem(IntEnum):
         "proxies",
         _of_hidden(
             lambda p: Size(
-                p.network.hidden * -(-p.network.latent // p.target.segment),
+                p.network.hidden * ceil_div(p.network.latent, p.target.segment),
                 p.target.segment * (p.rule.proxy_bits - 1),
             )
         ),
@@ -381,7 +382,7 @@ class Mem(IntEnum):
         "batch.logit",
         "minibatch",
         lambda p: Size(
-            -(-p.target.batch // p.target.lanes) * p.network.classes,
+            ceil_div(p.target.batch, p.target.lanes) * p.network.classes,
             p.target.lanes * (p.output.offset.bit_length() + 1),
         ),
         unit="learning",
@@ -398,7 +399,7 @@ class Mem(IntEnum):
     CLASS_DELTA = Declaration(
         "batch.class_delta",
         "minibatch",
-        _of_hidden(_deltas(lambda p: p.target.batch * -(-p.network.classes // p.target.batch))),
+        _of_hidden(_deltas(lambda p: p.target.batch * ceil_div(p.network.classes, p.target.batch))),
         unit="learning",
         kind=Kind.PLANE_BANKS,
         learning=True,
@@ -445,7 +446,7 @@ def remembered(net: NetworkSpec, target: TargetSpec) -> list[Memory]:
 
     A word of G channels has one bit of each channel's mean, or of its counter.
     """
-    word, words = target.channels, -(-net.latent // target.channels)
+    word, words = target.channels, ceil_div(net.latent, target.channels)
     count, staging = target.replay_components, target.staging_capacity
     memories = [
         Memory("replay.mean", "replay", net.classes * count * words * target.mean_bits, word),

@@ -9,19 +9,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from xnoreplay.spec import limits
-from xnoreplay.spec.bits import WORD, threshold
+from xnoreplay.spec.bits import WORD, ceil_div, threshold
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.timeline import LGAP_LATENCY, PIPE_LATENCY, READ_LATENCY, stream_cycles
 
-READ_LATENCY = 1  # cycles from an address to a memory's word
 MANY_CYCLES = 12_000_000  # of a check clock by clock; a larger network gets fewer samples
 MOST_CLASSES = 240  # a class weight's dividend, at most 16.5 x 2^20 a class, fits 32 bits
-PIPE_LATENCY = 5  # cycles from a read's address to the accumulator that holds its sum
-LGAP_LATENCY = 3  # cycles from the last word's address past the write of the last depthwise word
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Convolution:
     def destination(self, tile: int) -> tuple[int, int]:
         """(word of a pixel, slice of that word) that a tile writes, and reads for a skip."""
         group, member = divmod(tile, self.destination_group_tiles)
-        words = -(-self.destination_group_tiles // self.word_tiles)
+        words = ceil_div(self.destination_group_tiles, self.word_tiles)
         return group * words + member // self.word_tiles, member % self.word_tiles
 
 
@@ -142,7 +140,10 @@ class Dense:
     last_taps: int
     """Enabled taps in the last beat."""
     source_slot: int
+    offset: int
+    """An integer sum is 2 P - offset, P the raw popcount over beats."""
     threshold: int
+    """Least raw popcount whose sign is +1."""
     destination_word: int
     """First vector word it writes, counted from slot 0: slot w // 9, tap w % 9."""
     to_latent: bool
@@ -150,7 +151,8 @@ class Dense:
 
     @property
     def cycles(self) -> int:
-        return self.rows * self.beats + PIPE_LATENCY
+        """An image's words of weights, and the pipeline's end."""
+        return stream_cycles(self.rows * self.beats)
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,8 @@ class Output:
     """An integer logit sum is 2 P - offset, P the raw popcount over copies and beats."""
 
     def cycles_for(self, seen: int) -> int:
-        return seen * COPIES * self.beats + PIPE_LATENCY
+        """Cycles among so many classes."""
+        return stream_cycles(seen * COPIES * self.beats)
 
 
 @dataclass(frozen=True)
@@ -331,7 +334,7 @@ HIDDEN_PHASES = ("back", "hidden.update")
 
 def words_of(channels: int, target: TargetSpec) -> int:
     """Words of G bits that hold so many bits."""
-    return -(-channels // target.channels)
+    return ceil_div(channels, target.channels)
 
 
 def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
@@ -356,8 +359,8 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     lgap_words = words_of(net.lgap_map.channels, target)
     latent_words = words_of(net.latent, target)
     skip_words = latent_words + words_of(net.hidden, target)
-    lgap_slots = -(-2 * lgap_words // TAPS)
-    batch_slots = -(-skip_words // TAPS)
+    lgap_slots = ceil_div(2 * lgap_words, TAPS)
+    batch_slots = ceil_div(skip_words, TAPS)
     conv_words = sum(c.tiles * c.load for c in convolutions)
     latent = _dense(
         "latent",
@@ -383,19 +386,18 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         False,
         target,
     )
-    beats = -(-skip_words // TAPS)
     pads = skip_words * target.channels - net.skip
     output = Output(
         "output",
         "cls.top",
         net.hidden * hidden.beats,
-        beats,
-        skip_words - (beats - 1) * TAPS,
+        batch_slots,
+        skip_words - (batch_slots - 1) * TAPS,
         lgap_slots,
         COPIES * (net.skip + 2 * pads),
     )
-    passes = -(-target.batch // target.lanes)
-    planes = -(-target.delta_bits // target.lanes)
+    passes = ceil_div(target.batch, target.lanes)
+    planes = ceil_div(target.delta_bits, target.lanes)
     slots = max(
         2 * max(c.beats for c in convolutions),
         lgap_slots + batch_slots,
@@ -444,9 +446,12 @@ def working_bytes(plan: Plan) -> int:
     them a byte a bit, with and without those words' idle bits; room for feature maps of several images, and for what a cycle writes.
     """
     net, target = plan.network, plan.target
-    unit = -(-target.channels // WORD)  # words that hold G bits
+    unit = ceil_div(target.channels, WORD)  # words that hold G bits
     rows = [
-        m.depth * m.count * 8 * max(-(-m.width // WORD), -(-m.width // target.channels) * unit)
+        m.depth
+        * m.count
+        * 8
+        * max(ceil_div(m.width, WORD), ceil_div(m.width, target.channels) * unit)
         for m in plan.memories
     ]
     proxies = net.hidden * net.latent + net.classes * net.output_fan_in
@@ -454,7 +459,7 @@ def working_bytes(plan: Plan) -> int:
     maps = max((m.height + 2) * (m.width + 2) for m in net.maps)
     words = max(plan.input.words, *(op.destination_words for op in plan.convolutions))
     room = 4 * 2 * maps * words * unit * 8 * IMAGES_AT_ONCE
-    widest = max(-(-m.width // WORD) + 1 for m in plan.memories)
+    widest = max(ceil_div(m.width, WORD) + 1 for m in plan.memories)
     written = (
         2 * 2 * (2 * target.lanes + 24 + 8 * target.error_units) * max(TAPS * unit, widest) * 8
     )
@@ -519,7 +524,7 @@ def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ..
         source = net.maps[i]
         fan_in = source.channels // layer.groups
         beats = words_of(fan_in, target)
-        group_tiles = -(-(layer.filters // layer.groups) // lanes)
+        group_tiles = ceil_div(layer.filters // layer.groups, lanes)
         consumer_groups = net.convs[i + 1].groups if i + 1 < len(net.convs) else 1
         consumer = layer.filters // consumer_groups
         pads = TAPS * (beats * channels - fan_in)
@@ -539,7 +544,7 @@ def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ..
             skip_shift=net.skip_weight(i) // 2,
             pool=layer.pool,
             destination_words=consumer_groups * words_of(consumer, target),
-            destination_group_tiles=-(-consumer // lanes),
+            destination_group_tiles=ceil_div(consumer, lanes),
             word_tiles=channels // lanes,
         )
         base += op.tiles * op.load
@@ -548,7 +553,7 @@ def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ..
 
 
 def _dense(name, memory, base, rows, words, slot, fan_in, destination, to_latent, target) -> Dense:
-    beats = -(-words // TAPS)
+    beats = ceil_div(words, TAPS)
     pads = words * target.channels - fan_in
     return Dense(
         name,
@@ -558,6 +563,7 @@ def _dense(name, memory, base, rows, words, slot, fan_in, destination, to_latent
         beats,
         words - (beats - 1) * TAPS,
         slot,
+        fan_in + 2 * pads,
         threshold(fan_in) + pads,
         destination,
         to_latent,

@@ -216,7 +216,7 @@ def learn(
         for c in range(seen):
             p = learning.probability(e[c], r, l)
             g = learning.error(p, c == y[b], weights[y[b]])
-            offset = learning.delta_offset(random.next("error") & 15, t)
+            offset = learning.delta_offset(random.next("error") & learning.DRAW_MASK, t)
             q[b, c] = learning.clamp_delta(learning.shift_round(g, t, offset), rule.delta_bits)
     d = np.zeros(a.shape, np.int64)
     if hidden_learns:
@@ -225,7 +225,7 @@ def learn(
         t = rule.hidden_shift(epoch)
         for b in range(len(z)):
             for j in range(a.shape[1]):
-                offset = learning.delta_offset(random.next("error") & 15, t)
+                offset = learning.delta_offset(random.next("error") & learning.DRAW_MASK, t)
                 value = learning.shift_round(int(back[b, j]), t, offset)
                 if abs(a[b, j]) <= rule.hidden_mask:
                     d[b, j] = learning.clamp_delta(value, rule.delta_bits)

@@ -7,6 +7,7 @@ Addresses are in bytes, words are 32 bits. The window of memory i (see `windows`
 from dataclasses import dataclass
 from enum import IntEnum
 
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.events import Event
 from xnoreplay.spec.memories import DECLARATIONS, Memory
@@ -213,7 +214,7 @@ class Window:
     @property
     def chunks(self) -> int:
         """32-bit words that hold one row's bits."""
-        return -(-self.memory.width // 32)
+        return ceil_div(self.memory.width, 32)
 
     @property
     def stride(self) -> int:

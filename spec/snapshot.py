@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.spec import bundle, image, presets, registers
-from xnoreplay.spec.bits import pack_bytes, to_int, unpack_bytes
+from xnoreplay.spec.bits import ceil_div, pack_bytes, to_int, unpack_bytes
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.plan import Plan
@@ -74,7 +74,7 @@ def of_words(plan: Plan, words: Iterable[int]) -> Snapshot:
             [[next(stream) for _ in range(window.chunks)] for _ in range(memory.depth)], np.uint32
         )
         packed = rows.astype("<u4").view(np.uint8).reshape(memory.depth, -1)
-        memories[memory.name] = unpack_bytes(packed[:, : -(-memory.width // 8)], memory.width)
+        memories[memory.name] = unpack_bytes(packed[:, : ceil_div(memory.width, 8)], memory.width)
     return Snapshot(memories, {r: next(stream) for r in registers.writable(plan.memories)})
 
 
@@ -235,7 +235,8 @@ def read(plan: Plan, path: Path) -> Snapshot:
             what = f"{value!r}, not {got[:40]!r}" if name == "version" else "this chip's"
             raise SpecError(f"snapshot {path}: field {name!r} must be {what}")
     expected: dict[str, tuple[tuple[int, ...], str]] = {
-        w.memory.name: ((w.memory.depth, -(-w.memory.width // 8)), "uint8") for w in windows(plan)
+        w.memory.name: ((w.memory.depth, ceil_div(w.memory.width, 8)), "uint8")
+        for w in windows(plan)
     }
     known = tuple(registers.writable(plan.memories))
     expected["registers"] = ((len(known),), "uint32")

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from xnoreplay.spec import limits
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.network import TAPS
 
@@ -144,7 +145,7 @@ class TargetSpec:
     @property
     def node_fold(self) -> int:
         """Channels whose nine cells join in one learning node: the least 2^k with 9 2^k >= B."""
-        return 1 << max(0, (-(-self.batch // TAPS) - 1).bit_length())
+        return 1 << max(0, (ceil_div(self.batch, TAPS) - 1).bit_length())
 
     @property
     def segment(self) -> int:

@@ -10,13 +10,14 @@ from dataclasses import asdict, dataclass
 from xnoreplay.flow.cost import tables
 from xnoreplay.flow.cost.memory_map import memory_map
 from xnoreplay.flow.cost.tables import gates, measured
-from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS, RECIPROCAL_BITS
+from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.events import Event
 from xnoreplay.spec.learning import P_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import RECIPROCAL_BITS
 
 UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
 FREE = {event.counter for event in Event if event.free}  # counters that need no row of events.csv

@@ -11,7 +11,8 @@ from xnoreplay.hw.inference.array import operand_layout
 from xnoreplay.hw.parts.ports import ClassifierPort, FilePort, index_shape, read_port, write_port
 from xnoreplay.hw.parts.program import fields
 from xnoreplay.spec.network import COPIES, TAPS
-from xnoreplay.spec.plan import PIPE_LATENCY, Plan
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import PIPE_LATENCY
 
 
 class DenseUnit(wiring.Component):

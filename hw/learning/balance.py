@@ -7,8 +7,8 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape, read_port, write_port
 from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
-from xnoreplay.spec.learning_plan import INVERSE_CYCLES, WEIGHT_CYCLES
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import INVERSE_CYCLES, WEIGHT_CYCLES
 
 
 class State(enum.Enum):

@@ -10,8 +10,15 @@ from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape, read_port
 from xnoreplay.hw.parts.rounding import rounded_delta
 from xnoreplay.spec.learning import DECAYS, EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
-from xnoreplay.spec.learning_plan import RECIPROCAL_CYCLES
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import (
+    DELTA_STAGE,
+    ERROR_STAGE,
+    RECIPROCAL_BITS,
+    TOTAL_STAGE,
+    reciprocal_begins,
+    second_reading,
+)
 
 
 class ErrorPath(wiring.Component):
@@ -75,13 +82,13 @@ class ErrorPath(wiring.Component):
         return m
 
     def build_error(self, m, weight):
-        """Build the stages from a logit to its error, four cycles later; sum and reciprocal come between two readings."""
+        """Build the stages from a logit to its error, as in `spec.timeline`; the division comes between two readings."""
         exponential = Signal(range(max(EXP_TABLE) + 1))
         total = Signal(self.total_bits)
         exponent = Signal(range(len(total)))
-        remainder = Signal(len(total) + 6)
-        divisor = Signal(len(total) + RECIPROCAL_CYCLES - 1)
-        quotient = Signal(RECIPROCAL_CYCLES - 1)
+        remainder = Signal(len(total) + RECIPROCAL_BITS + 1)
+        divisor = Signal(len(total) + RECIPROCAL_BITS)
+        quotient = Signal(RECIPROCAL_BITS)
         probability = Signal(range((1 << P_BITS) + 1))
         self.error = Signal(signed(P_BITS + 2 + len(weight) - WEIGHT_BITS))
 
@@ -90,7 +97,7 @@ class ErrorPath(wiring.Component):
         product = Signal(len(exponential) + len(quotient))
         scaled = Signal(len(product) + 8)
         is_target = Signal()
-        # Five shifted words: the path's only multiplier is the class weight's.
+        # A sum of shifted words: the path's only multiplier is the class weight's.
         terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
         m.d.comb += [
             entry.eq(Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))),
@@ -115,8 +122,8 @@ class ErrorPath(wiring.Component):
                     m.d.comb += length.eq(i)
             m.d.sync += [
                 exponent.eq(length),
-                remainder.eq((Const(1 << 5) << length) + total),
-                divisor.eq(total << RECIPROCAL_CYCLES - 1),
+                remainder.eq((Const(1 << RECIPROCAL_BITS) << length) + total),
+                divisor.eq(total << RECIPROCAL_BITS),
                 quotient.eq(0),
             ]
         with m.Elif(self.divide):
@@ -201,9 +208,9 @@ class ErrorUnit(wiring.Component):
             Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "finish")
         )
         m.d.sync += [
-            again.eq(self.seen + 2 + RECIPROCAL_CYCLES),
+            again.eq(second_reading(self.seen)),
             past.eq(again + self.seen),
-            finish.eq(past + 3),
+            finish.eq(past + (DELTA_STAGE - 1)),
         ]
         reading = Signal(range(classes))
         first, last = Signal(), Signal()
@@ -213,8 +220,8 @@ class ErrorUnit(wiring.Component):
             first.eq(t < self.seen),
             second.eq((t >= again) & (t < past)),
             reading.eq(Mux(first, t, t - again)),
-            self.valid.eq(self.active & (t >= again + 4)),
-            self.row.eq(t - again - 4),
+            self.valid.eq(self.active & (t >= again + DELTA_STAGE)),
+            self.row.eq(t - again - DELTA_STAGE),
             last.eq(self.active & (t == finish)),
             last_group.eq(self.sample + units >= self.samples),
             self.done.eq(last & last_group),
@@ -240,10 +247,10 @@ class ErrorUnit(wiring.Component):
                 path.walk.eq(self.active & first),
                 path.draw.eq(self.valid),
                 path.clear.eq(t == 0),
-                path.add.eq((t >= 2) & (t < self.seen + 2)),
-                path.normalise.eq(t == self.seen + 2),
-                path.divide.eq((t > self.seen + 2) & (t < again)),
-                path.row.eq(t - again - 3),
+                path.add.eq((t >= TOTAL_STAGE) & (t < reciprocal_begins(self.seen))),
+                path.normalise.eq(t == reciprocal_begins(self.seen)),
+                path.divide.eq((t > reciprocal_begins(self.seen)) & (t < again)),
+                path.row.eq(t - again - ERROR_STAGE),
                 self.delta[i].eq(path.delta),
             ]
         self.build_reads(m, t, first | second, reading)

@@ -10,11 +10,19 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.inference.array import node_layout, operand_layout
 from xnoreplay.hw.parts.arithmetic import times, tree_sum
 from xnoreplay.hw.parts.ports import BankPort, FilePort, index_shape
-from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
+from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.network import TAPS
-from xnoreplay.spec.plan import PIPE_LATENCY, Plan
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import (
+    NODE_STAGE,
+    OPERAND_STAGE,
+    PIPE_LATENCY,
+    READ_LATENCY,
+    ROUND_DRAIN,
+    UPDATE_LATENCY,
+)
 
-STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it updates
+# What was issued s cycles ago is in stages[s - 1].
 
 
 class State(enum.Enum):
@@ -109,7 +117,7 @@ class PlaneUnit(wiring.Component):
                 "nodes": In(
                     data.ArrayLayout(node_layout(target.channels, self.fold), target.lanes)
                 ),
-                "stages": Out(data.ArrayLayout(stage_layout(plan), STAGES)),
+                "stages": Out(data.ArrayLayout(stage_layout(plan), UPDATE_LATENCY)),
                 "gradient": Out(data.ArrayLayout(signed(self.sum_bits), self.segment)),
                 "checked": Out(1),
             }
@@ -130,7 +138,7 @@ class PlaneUnit(wiring.Component):
         )
         self.at = Signal(range(self.extra.latent_segments + self.extra.hidden_segments))
         self.group = Signal(index_shape(plan.slots))
-        self.unit = Signal(range(plan.network.hidden + 2))
+        self.unit = Signal(range(plan.network.hidden + ROUND_DRAIN))
         self.drained = Signal(range(UPDATE_LATENCY))
         self.fill_row = Signal(range(plan.network.classes + 1))
         self.fill_base = Signal(range(plan.network.classes * plan.output.beats + 1))
@@ -175,7 +183,7 @@ class PlaneUnit(wiring.Component):
         layout = stage_layout(self.plan)
         self.issued = Signal(layout)
         m.d.sync += self.stages[0].eq(self.issued)
-        for n in range(1, STAGES):
+        for n in range(1, UPDATE_LATENCY):
             m.d.sync += self.stages[n].eq(self.stages[n - 1])
         # Banks that take part: the minibatch's samples, or the block's classes.
         batch = self.plan.target.batch
@@ -273,7 +281,7 @@ class PlaneUnit(wiring.Component):
                 self.after_row(m)
 
     def round_cycle(self, m):
-        """Round the sum of one hidden unit a cycle, after two cycles in which the last sum arrives."""
+        """Round the sum of one hidden unit a cycle; `ROUND_DRAIN` more cycles let the last sum arrive."""
         hidden = self.plan.network.hidden
         last_sample = self.sample + 1 == self.samples
         m.d.comb += [
@@ -283,7 +291,7 @@ class PlaneUnit(wiring.Component):
             self.issued.first.eq(self.begun),
         ]
         m.d.sync += self.unit.eq(self.unit + 1)
-        with m.If(self.unit == hidden + 1):
+        with m.If(self.unit == hidden + ROUND_DRAIN - 1):
             m.d.sync += [self.unit.eq(0), self.begun.eq(0), self.state.eq(State.CHECK)]
             m.d.sync += self.sample.eq(Mux(last_sample, 0, self.sample + 1))
             with m.If(last_sample):
@@ -350,7 +358,7 @@ class PlaneUnit(wiring.Component):
     def build_arrivals(self, m):
         """Write a plane that was read to every node of a lane, and offer words of all banks as the operand."""
         plan, target = self.plan, self.plan.target
-        stage, lanes, fold = self.stages[0], target.lanes, self.fold
+        stage, lanes, fold = self.stages[READ_LATENCY - 1], target.lanes, self.fold
         lane_bits = (lanes - 1).bit_length()
         bits = Signal(target.batch)
         place = [
@@ -404,7 +412,7 @@ class PlaneUnit(wiring.Component):
             # x_: beside the operand. c_: beside the counts' register. n_: beside the nodes'.
             places = [i for i in self.loads() if i % lanes == lane]
             worth, ones = Signal.like(self.worth[0]), Signal.like(self.ones[0])
-            with m.Switch(self.stages[1].group):
+            with m.Switch(self.stages[OPERAND_STAGE - 1].group):
                 for slot, i in enumerate(places):
                     with m.Case(slot):
                         m.d.comb += [worth.eq(self.worth[i]), ones.eq(self.ones[i])]
@@ -418,7 +426,7 @@ class PlaneUnit(wiring.Component):
                 )
             )
             m.d.sync += [c_worth.eq(worth), c_ones.eq(ones), n_worth.eq(c_worth), n_ones.eq(c_ones)]
-            works = self.stages[3].lanes[lane]
+            works = self.stages[NODE_STAGE - 1].lanes[lane]
             negative = n_worth == bits - 1
 
             counts = [n_ones, *(self.nodes[lane][node] << 1 for node in range(self.segment))]
@@ -427,7 +435,7 @@ class PlaneUnit(wiring.Component):
                 scaled = count << n_worth
                 m.d.comb += term.eq(Mux(works, Mux(negative, -scaled, scaled), 0))
                 into.append(term)
-        stage = self.stages[3]
+        stage = self.stages[NODE_STAGE - 1]
         offset = Signal(signed(self.sum_bits))
         m.d.comb += offset.eq(tree_sum(offsets))
         for node in range(self.segment):

@@ -9,7 +9,7 @@ from xnoreplay.hw.learning.backprop import BackUnit
 from xnoreplay.hw.learning.balance import Balance
 from xnoreplay.hw.learning.error import ErrorUnit
 from xnoreplay.hw.learning.forward import ForwardRows
-from xnoreplay.hw.learning.planes import STAGES, PlaneUnit
+from xnoreplay.hw.learning.planes import PlaneUnit
 from xnoreplay.hw.learning.update import UpdateUnit
 from xnoreplay.hw.parts.arithmetic import tree_sum
 from xnoreplay.hw.parts.memory import PlaneBanks, PlaneRam, Ram
@@ -17,9 +17,10 @@ from xnoreplay.hw.parts.ports import BankPort, FilePort, connect, index_shape, r
 from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.network import COPIES, TAPS
-from xnoreplay.spec.plan import PIPE_LATENCY, Plan
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, UPDATE_LATENCY
 
-READ_STAGE = PIPE_LATENCY - 1  # stage of a beat whose gradient is complete
+# What was issued s cycles ago is in stages[s - 1].
 
 
 class LearningUnit(wiring.Component):
@@ -279,9 +280,9 @@ class LearningUnit(wiring.Component):
         m.d.comb += [
             unit.of_output.eq(self.planes.of_output),
             unit.of_hidden.eq(self.planes.of_hidden),
-            unit.read.eq(stages[READ_STAGE]),
-            unit.step.eq(stages[READ_STAGE + 1]),
-            unit.write.eq(stages[STAGES - 1]),
+            unit.read.eq(stages[PIPE_LATENCY - 1]),
+            unit.step.eq(stages[ROUND_STAGE - 1]),
+            unit.write.eq(stages[UPDATE_LATENCY - 1]),
             unit.gradient.eq(self.planes.gradient),
             unit.random.eq(self.update_random),
             self.update_step.eq(unit.draw),
@@ -310,9 +311,9 @@ class LearningUnit(wiring.Component):
         ram = self.plane_rams["batch.hidden_delta"]
         m.d.comb += [
             unit.active.eq(self.planes.back),
-            unit.add.eq(stages[READ_STAGE]),
-            unit.round.eq(stages[READ_STAGE + 1]),
-            unit.write.eq(stages[STAGES - 1]),
+            unit.add.eq(stages[PIPE_LATENCY - 1]),
+            unit.round.eq(stages[ROUND_STAGE - 1]),
+            unit.write.eq(stages[UPDATE_LATENCY - 1]),
             unit.gradient.eq(self.planes.gradient),
             unit.decay.eq(self.decay),
             unit.random.eq(self.error_random),

@@ -14,21 +14,23 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
 
-from xnoreplay.spec import caches
+from xnoreplay.spec import bits, caches
 
 ROOT = Path(__file__).parents[1]
 COMPILED = not numba.config.DISABLE_JIT
 CONSTANTS = [
     ROOT.parent / "spec" / f"{name}.py"
     for name in (
-        "replay",
+        "bits",
+        "events",
         "generative",
         "learning",
-        "plan",
-        "learning_plan",
         "lfsr",
         "memories",
-        "events",
+        "network",
+        "plan",
+        "replay",
+        "timeline",
     )
 ]
 STAMP = caches.stamp_of(
@@ -82,6 +84,7 @@ else:
         return int(word).bit_count()
 
 
+ceil_div = part(bits.ceil_div)
 ZERO, ONE = np.uint64(0), np.uint64(1)
 FULL = np.uint64(0xFFFFFFFFFFFFFFFF)
 

@@ -51,7 +51,6 @@ def learn(plan: Plan) -> Learn:
     """Compile a plan's learning for the kernels."""
     net, target, rule = plan.network, plan.target, plan.rule
     extra = LearningPlan(plan)
-    pads = plan.replay.words * target.channels - net.latent
     return Learn(
         hidden=net.hidden,
         latent=net.latent,
@@ -61,7 +60,7 @@ def learn(plan: Plan) -> Learn:
         hidden_beats=plan.hidden.beats,
         hidden_taps=plan.hidden.last_taps,
         hidden_threshold=plan.hidden.threshold,
-        hidden_offset=net.latent + 2 * pads,
+        hidden_offset=plan.hidden.offset,
         hidden_mask=rule.hidden_mask,
         hidden_learns=int(target.hidden_learns),
         output_base=plan.output.weight_base,

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common.jit import part
-from xnoreplay.spec.bits import WORD
+from xnoreplay.spec.bits import WORD, ceil_div
 from xnoreplay.spec.lfsr import WALK_TAPS
 from xnoreplay.spec.plan import Convolution, Dense, Plan
 
@@ -91,6 +91,7 @@ class Replay(NamedTuple):
     capacity: int
     staging: int
     words: int
+    copy_cycles: int
     replay_bits: int
     replay_taps: int
     staging_bits: int
@@ -150,7 +151,7 @@ def program(plan: Plan) -> Program:
         geometry=Geometry(
             target.lanes,
             target.channels,
-            -(-target.channels // WORD),
+            ceil_div(target.channels, WORD),
             plan.slots,
             min(target.channels, WORD),
             plan.memory("replay.label").width - 1,
@@ -199,4 +200,4 @@ def _replay(plan: Plan) -> Replay:
     walks = []
     for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
         walks += [bits, sum(1 << tap - 1 for tap in WALK_TAPS[bits])]
-    return Replay(plan.network.classes, r.capacity, r.staging, r.words, *walks)
+    return Replay(plan.network.classes, r.capacity, r.staging, r.words, r.copy_cycles, *walks)

@@ -11,7 +11,7 @@ import numpy as np
 
 from xnoreplay.sim.common import counters
 from xnoreplay.spec import image, reading, whole
-from xnoreplay.spec.bits import WORD, pack_words, unpack_words
+from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.memories import Declaration, Mem, Memory, Storage
@@ -77,7 +77,7 @@ class Layout:
         taps = memory is not None and declaration.storage is Storage.TAPS
         self.unit = word if taps else self.memory.width  # bits kept together
         self.units = self.memory.width // self.unit
-        self.words = -(-self.unit // WORD)  # uint64s of a unit
+        self.words = ceil_div(self.unit, WORD)  # uint64s of a unit
 
     @property
     def row_words(self) -> int:
@@ -134,7 +134,7 @@ class State:
         # A fault can turn a label into a class that does not exist: its count is no memory's row.
         counts = 1 << present["replay.label"].width - 1
         kept = np.array([counts if mem is Mem.REPLAY_COUNT else sizes[mem] for mem in Mem])
-        ends = np.cumsum(-(-kept // ALIGNMENT) * ALIGNMENT)
+        ends = np.cumsum(ceil_div(kept, ALIGNMENT) * ALIGNMENT)
         block, start = np.zeros(ends[-1], np.uint64), np.concatenate([[0], ends[:-1]])
         views = [
             layout.view(block[at : at + size])

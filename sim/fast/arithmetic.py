@@ -11,6 +11,7 @@ import numpy as np
 from xnoreplay.sim.common.jit import draw, kernel, part, popcount
 from xnoreplay.spec.learning import (
     DRAW_BITS,
+    DRAW_MASK,
     EXP_ENTRIES,
     EXP_TABLE,
     P_BITS,
@@ -179,7 +180,7 @@ def errors(c, proxies, work, samples, seen, weights, shift):
             p = min(1 << P_BITS, p) - ((row == y) << P_BITS)
             g = (p * weights[y]) >> WEIGHT_BITS
             state = draw(state)
-            work.q[row, b] = rounded_delta(g, shift, state & 15, c.delta_bits)
+            work.q[row, b] = rounded_delta(g, shift, state & DRAW_MASK, c.delta_bits)
     proxies.random[0] = state
 
 
@@ -194,7 +195,7 @@ def back(c, proxies, work, samples, seen, shift):
             for row in range(seen):
                 total += work.q[row, b] * proxies.output_weight[row, latent + j]
             state = draw(state)
-            value = rounded_delta(total, shift, state & 15, c.delta_bits)
+            value = rounded_delta(total, shift, state & DRAW_MASK, c.delta_bits)
             work.d[j, b] = value if abs(work.a[b, j]) <= c.hidden_mask else 0
     proxies.random[0] = state
 

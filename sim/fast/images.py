@@ -9,9 +9,22 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common.counters import Event, Mem
-from xnoreplay.sim.common.jit import ONE, ZERO, get_bit, kernel, low_bits, part, popcount, put_bit
+from xnoreplay.sim.common.jit import (
+    ONE,
+    ZERO,
+    ceil_div,
+    get_bit,
+    kernel,
+    low_bits,
+    part,
+    popcount,
+    put_bit,
+)
 from xnoreplay.sim.common.state import Scalar
-from xnoreplay.spec.plan import PIPE_LATENCY
+from xnoreplay.spec import timeline
+from xnoreplay.spec.network import COPIES, TAPS
+
+stream_cycles = part(timeline.stream_cycles)
 
 
 class Scratch(NamedTuple):
@@ -29,9 +42,9 @@ def scratch(geometry, convolutions) -> Scratch:
     """Scratch for any of these operations of a plan."""
     beats = max(op.beats for op in convolutions)
     filters = max(op.group_tiles for op in convolutions) * geometry.lanes
-    rows = max(op.tiles // op.group_tiles * op.beats for op in convolutions) * 9 * geometry.units
+    rows = max(op.tiles // op.group_tiles * op.beats for op in convolutions) * TAPS * geometry.units
     return Scratch(
-        np.zeros((beats, 9 * geometry.units), np.uint64),
+        np.zeros((beats, TAPS * geometry.units), np.uint64),
         np.zeros((rows, filters), np.uint64),
         np.zeros((2, filters), np.int64),
         np.zeros((2, 64 * geometry.units), np.int64),
@@ -73,7 +86,7 @@ def window(op, g, source, tile, row, col, out):
     for beat in range(op.beats):
         word = source_word(op, tile, beat)
         valid = op.last_channels if beat == op.beats - 1 else g.channels
-        for tap in range(9):
+        for tap in range(TAPS):
             y, x = row + tap // 3 - 1, col + tap % 3 - 1
             inside = 0 <= y < op.height and 0 <= x < op.width
             for u in range(g.units):
@@ -91,7 +104,7 @@ def window_sum(op, g, x, weights, row):
     for beat in range(op.beats):
         for i in range(x.shape[1]):
             different += popcount(x[beat, i] ^ weights[row + beat, i])
-    return 9 * g.channels * op.beats - different
+    return TAPS * g.channels * op.beats - different
 
 
 @part
@@ -113,7 +126,7 @@ def place(op, g, tile):
     """Word of a destination pixel that holds a tile's bits, and the first of them in it."""
     group = tile // op.destination_group_tiles
     member = tile % op.destination_group_tiles
-    words = -(-op.destination_group_tiles // op.word_tiles)
+    words = ceil_div(op.destination_group_tiles, op.word_tiles)
     return group * words + member // op.word_tiles, member % op.word_tiles * g.lanes
 
 
@@ -123,7 +136,7 @@ def load_columns(op, g, weights, out):
 
     out[(group * beats + beat) * 9 units + i, filter].
     """
-    filters, words = op.group_tiles * g.lanes, 9 * g.units
+    filters, words = op.group_tiles * g.lanes, TAPS * g.units
     for group in range(op.tiles // op.group_tiles):
         for f in range(filters):
             row = op.weight_base + (group * filters + f) * op.beats
@@ -138,11 +151,11 @@ def differences(op, g, x, w, first, filters, out):
     for f in range(filters):
         out[f] = 0
     for beat in range(op.beats):
-        for j in range(0, 9 * g.units, 9):
+        for j in range(0, TAPS * g.units, TAPS):
             x0, x1, x2 = x[beat, j], x[beat, j + 1], x[beat, j + 2]
             x3, x4, x5 = x[beat, j + 3], x[beat, j + 4], x[beat, j + 5]
             x6, x7, x8 = x[beat, j + 6], x[beat, j + 7], x[beat, j + 8]
-            v = w[first + beat * 9 * g.units + j :]
+            v = w[first + beat * TAPS * g.units + j :]
             for f in range(filters):
                 out[f] += (
                     popcount(x0 ^ v[0, f])
@@ -192,8 +205,8 @@ def add_skip(op, g, group, pixel, sums, target):
 def conv_bits(op, g, source, target, k):
     """A convolution from map to map; its columns are in the scratch."""
     step = 2 if op.pool else 1
-    filters, rows = op.group_tiles * g.lanes, op.beats * 9 * g.units
-    limit = 9 * g.channels * op.beats - op.threshold
+    filters, rows = op.group_tiles * g.lanes, op.beats * TAPS * g.units
+    limit = TAPS * g.channels * op.beats - op.threshold
     wide = op.width // step
     least, other = k.sums[0], k.sums[1]
     for group in range(op.tiles // op.group_tiles):
@@ -224,7 +237,7 @@ def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
         for tile in range(max(0, op.tiles - 2), op.tiles):
             for beat in range(op.beats):
                 row = op.weight_base + (tile * g.lanes + lane) * op.beats + beat
-                for i in range(9 * g.units):
+                for i in range(TAPS * g.units):
                     m.lane_file[lane, tile % 2 * op.beats + beat, i] = m.weights_fe[row, i]
     moves = op.cycles - op.load - 1
     for n in range(moves - op.row, moves):
@@ -246,7 +259,7 @@ def conv_phase(op, g, m, c, k, source, target, source_mem, target_mem):
     c.writes[target_mem] += outputs
     c.reads[Mem.LANE_FILE] += beats * g.lanes
     c.events[Event.BEATS] += beats
-    c.events[Event.TAPS] += beats * 9 * g.lanes
+    c.events[Event.TAPS] += beats * TAPS * g.lanes
     for mem in (Mem.ROW0, Mem.ROW1):
         c.reads[mem] += moves
         c.writes[mem] += moves
@@ -306,7 +319,7 @@ def lgap_bits(op, g, kernels, source, file, k):
 def put_word(g, file, w, word):
     """Write word w of a vector into a lane's file."""
     for u in range(g.units):
-        file[w // 9, w % 9 * g.units + u] = word[u]
+        file[w // TAPS, w % TAPS * g.units + u] = word[u]
 
 
 @kernel
@@ -324,16 +337,16 @@ def dense_sum(g, weights, row, beats, last_taps, file, slot):
     """Raw popcount of one row of weights against a lane's vector."""
     different = 0
     for beat in range(beats):
-        taps = last_taps if beat == beats - 1 else 9
+        taps = last_taps if beat == beats - 1 else TAPS
         for i in range(taps * g.units):
             different += popcount(weights[row + beat, i] ^ file[slot + beat, i])
-    return ((beats - 1) * 9 + last_taps) * g.channels - different
+    return ((beats - 1) * TAPS + last_taps) * g.channels - different
 
 
 @part
 def dense_bits(op, g, weights, file, latent, k):
     """A dense layer from and to a lane's vectors; `latent` is written if the operation does."""
-    words = -(-op.rows // g.channels)
+    words = ceil_div(op.rows, g.channels)
     word = k.word[0]
     for w in range(words):
         _clear(word)
@@ -353,7 +366,7 @@ def dense_phase(op, g, m, c, k):
     """A dense layer of one image with its counters."""
     weights = m.cls_top if op.from_top else m.weights_fe
     dense_bits(op, g, weights, m.lane_file[0], m.latent, k)
-    words = -(-op.rows // g.channels)
+    words = ceil_div(op.rows, g.channels)
     c.events[Event.TAP_WRITES] += words
     if op.to_latent:
         c.writes[Mem.LATENT] += words
@@ -366,7 +379,7 @@ def _count_rows(op, c, rows, mem):
     c.reads[mem] += rows * op.beats
     c.reads[Mem.LANE_FILE] += rows * op.beats
     c.events[Event.BEATS] += rows * op.beats
-    c.events[Event.TAPS] += rows * ((op.beats - 1) * 9 + op.last_taps)
+    c.events[Event.TAPS] += rows * ((op.beats - 1) * TAPS + op.last_taps)
 
 
 @part
@@ -398,7 +411,7 @@ def output_phase(op, g, m, c, scalars):
         op, g, m.cls_top, m.lane_file[0], seen, scalars[Scalar.PREDICTION]
     )
     _count_rows(op, c, 2 * seen, Mem.CLS_TOP)
-    c.events[Event.CYCLES] += 2 * seen * op.beats + PIPE_LATENCY
+    c.events[Event.CYCLES] += stream_cycles(COPIES * seen * op.beats)
 
 
 @kernel

@@ -7,6 +7,7 @@ import numpy as np
 from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.jit import draw, kernel, part, walk_next
 from xnoreplay.sim.common.state import Scalar
+from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
 
 EVICT, INSERT, ADMIT, HIT = 0, 1, 2, 3
@@ -92,7 +93,7 @@ def stage_phase(op, m, c, scalars, label):
     c.reads[Mem.LATENT] += op.words
     c.writes[Mem.STAGING_LATENT] += op.words
     c.writes[Mem.STAGING_LABEL] += 1
-    c.events[Event.CYCLES] += op.words + 1
+    c.events[Event.CYCLES] += op.copy_cycles
 
 
 @part
@@ -120,7 +121,7 @@ def insert_phase(op, g, m, c, scalars, label, log):
         return
     copy_latent(op.words, m.latent, 0, m.replay_latent, slot)
     c.reads[Mem.LATENT] += op.words
-    c.events[Event.CYCLES] += op.words + 1
+    c.events[Event.CYCLES] += op.copy_cycles
     remember(op, g, m, c, slot, label)
     note(log, c.events[Event.CYCLES] - 1, INSERT, slot, label)
 
@@ -185,7 +186,7 @@ def admit_phase(op, g, m, c, scalars, log):
                 continue
             copy_latent(op.words, m.staging_latent, index, m.replay_latent, slot)
             c.reads[Mem.STAGING_LATENT] += op.words
-            c.events[Event.CYCLES] += op.words + 1
+            c.events[Event.CYCLES] += op.copy_cycles
             remember(op, g, m, c, slot, label)
             note(log, c.events[Event.CYCLES] - 1, ADMIT, slot, label)
     scalars[Scalar.STAGED] = 0
@@ -218,7 +219,7 @@ def epoch_phase(op, g, m, c, scalars, log):
             load_sample(op, g, m, c, m.staging_latent, index - op.capacity, hits)
             c.reads[Mem.STAGING_LATENT] += op.words
         note(log, c.events[Event.CYCLES] - 1, HIT, index, label)
-        c.events[Event.CYCLES] += op.words + 1
+        c.events[Event.CYCLES] += op.copy_cycles
         c.events[Event.SAMPLES] += 1
         hits += 1
 
@@ -258,5 +259,5 @@ def load_sample(op, g, m, c, source, i, hits):
     for w in range(op.words):
         for u in range(g.units):
             word = source[i * op.words + w, u]
-            m.lane_file[n % g.lanes, first + w // 9, w % 9 * g.units + u] = word
+            m.lane_file[n % g.lanes, first + w // TAPS, w % TAPS * g.units + u] = word
     c.events[Event.TAP_WRITES] += op.words

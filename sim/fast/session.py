@@ -8,21 +8,21 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common.counters import Event, Mem
-from xnoreplay.sim.common.jit import ZERO, get_bit, kernel, part, put_bit
+from xnoreplay.sim.common.jit import ZERO, ceil_div, get_bit, kernel, part, put_bit
 from xnoreplay.sim.common.learn_ops import put_field
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.fast.images import put_word
 from xnoreplay.sim.fast.replay import label_of, seed, step_walk
+from xnoreplay.spec import timeline
 from xnoreplay.spec.learning import BALANCE_BITS
-from xnoreplay.spec.learning_plan import (
-    ERROR_DRAIN,
-    INVERSE_CYCLES,
-    RECIPROCAL_CYCLES,
-    UPDATE_LATENCY,
-    WEIGHT_CYCLES,
-)
-from xnoreplay.spec.plan import PIPE_LATENCY
+from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
+
+balance_cycles = part(timeline.balance_cycles)
+stream_cycles = part(timeline.stream_cycles)
+error_cycles = part(timeline.error_cycles)
+back_cycles = part(timeline.back_cycles)
+update_cycles = part(timeline.update_cycles)
 
 BACK, OUTPUT, HIDDEN = 0, 1, 2  # phases that load planes into the lanes
 
@@ -57,9 +57,7 @@ def balance_phase(pr, m, lm, c, scalars, weights):
     c.reads[Mem.INVERSE] += staged + 2 * seen
     c.writes[Mem.INVERSE] += 2 * seen + staged
     c.writes[Mem.WEIGHT] += seen
-    c.events[Event.CYCLES] += seen * (1 + INVERSE_CYCLES + WEIGHT_CYCLES)
-    if pr.replay.staging:
-        c.events[Event.CYCLES] += staged + 1
+    c.events[Event.CYCLES] += balance_cycles(seen, staged, pr.replay.staging)
 
 
 @kernel
@@ -104,7 +102,7 @@ def load_phase(op, pr, m, lm, c, scalars, work):
             c.reads[Mem.STAGING_LATENT] += r.words
         lm.batch_label[n] = work.label[n] = label
         n += 1
-        c.events[Event.CYCLES] += r.words + 1
+        c.events[Event.CYCLES] += r.copy_cycles
     scalars[Scalar.SAMPLES] = n
     c.events[Event.LEARN_SAMPLES] += n
     c.events[Event.TAP_WRITES] += n * r.words
@@ -118,7 +116,7 @@ def load_phase(op, pr, m, lm, c, scalars, work):
 def _load(op, pr, m, lm, source, i, n, work):
     """One latent to its lane, its bank and the arithmetic."""
     g, words = pr.geometry, pr.replay.words
-    first = n // g.lanes * g.batch_slots * 9
+    first = n // g.lanes * g.batch_slots * TAPS
     for w in range(words):
         row = source[i * words + w]
         put_word(g, m.lane_file[n % g.lanes], first + w, row)
@@ -132,7 +130,7 @@ def _load(op, pr, m, lm, source, i, n, work):
 def hidden_forward_phase(op, g, m, lm, c, samples, work):
     """Hidden bits to lanes and banks, masks to batch.mask."""
     for n in range(samples):
-        first = n // g.lanes * g.batch_slots * 9
+        first = n // g.lanes * g.batch_slots * TAPS
         for w in range(op.hidden_words):
             word = lm.bank[n, op.latent_words + w]
             for u in range(g.units):
@@ -140,7 +138,7 @@ def hidden_forward_phase(op, g, m, lm, c, samples, work):
             for b in range(min(g.channels, op.hidden - w * g.channels)):
                 put_bit(word, b, work.v[n, op.latent + w * g.channels + b] > 0)
             put_word(g, m.lane_file[n % g.lanes], first + op.latent_words + w, word)
-    passes = -(-samples // g.lanes)
+    passes = ceil_div(samples, g.lanes)
     if op.hidden_learns:
         for row in range(op.hidden):
             for n in range(min(passes * g.lanes, g.batch)):
@@ -157,14 +155,14 @@ def _count_stream(c, samples, passes, rows, beats, last_taps):
     c.reads[Mem.CLS_TOP] += words
     c.events[Event.BEATS] += words
     c.reads[Mem.LANE_FILE] += samples * rows * beats
-    c.events[Event.TAPS] += samples * rows * ((beats - 1) * 9 + last_taps)
-    c.events[Event.CYCLES] += words + PIPE_LATENCY
+    c.events[Event.TAPS] += samples * rows * ((beats - 1) * TAPS + last_taps)
+    c.events[Event.CYCLES] += stream_cycles(words)
 
 
 @kernel
 def output_forward_phase(op, g, lm, c, samples, seen, work):
     """Logit sums of L samples a word."""
-    passes = -(-samples // g.lanes)
+    passes = ceil_div(samples, g.lanes)
     for n in range(passes * g.lanes):
         for row in range(seen):
             logit = work.s[n, row] if n < samples else 0
@@ -185,14 +183,14 @@ def error_phase(op, g, lm, c, samples, seen, work):
                 put_bit(lm.delta[row * op.delta_bits + plane], n, bit)
                 if op.hidden_learns:
                     put_bit(lm.class_delta[block * op.delta_bits + plane], row % g.batch, bit)
-    groups = -(-samples // op.error_units)
+    groups = ceil_div(samples, op.error_units)
     c.reads[Mem.LOGIT] += 2 * groups * seen
     c.reads[Mem.BATCH_LABEL] += samples
     c.reads[Mem.WEIGHT] += samples
     c.writes[Mem.DELTA] += groups * seen * op.delta_bits
     if op.hidden_learns:
         c.writes[Mem.CLASS_DELTA] += samples * seen * op.delta_bits
-    c.events[Event.CYCLES] += groups * (2 * seen + ERROR_DRAIN + RECIPROCAL_CYCLES)
+    c.events[Event.CYCLES] += error_cycles(seen, groups)
 
 
 @part
@@ -206,13 +204,12 @@ def _planes_row(op, g, c, planes, phase, row, used, banks, segments):
             planes.row[lane, slot] = row * op.delta_bits + plane
             planes.banks[lane, slot] = banks
             loaded += 1
-    groups = -(-loaded // g.lanes)
+    groups = ceil_div(loaded, g.lanes)
     c.writes[Mem.LANE_FILE] += loaded
     c.reads[Mem.LANE_FILE] += loaded * segments
     c.events[Event.NODES] += loaded * segments * op.segment
     c.events[Event.BEATS] += groups * segments
     c.reads[Mem.BANK] += groups * segments * banks
-    c.events[Event.CYCLES] += 1 + loaded + groups * segments
     return loaded, groups * segments
 
 
@@ -223,17 +220,18 @@ def back_phase(op, g, m, lm, c, samples, seen, work, planes):
         for copy in range(2):
             for w in range(op.hidden_words):
                 word = op.latent_words + w
-                address = op.output_base + (2 * row + copy) * op.output_beats + word // 9
+                address = op.output_base + (2 * row + copy) * op.output_beats + word // TAPS
                 column = op.sample_base + (row // g.batch * 2 + copy) * op.hidden_words + w
                 for u in range(g.units):
-                    bits = m.cls_top[address, word % 9 * g.units + u]
+                    bits = m.cls_top[address, word % TAPS * g.units + u]
                     lm.bank[row % g.batch, column, u] = bits
     words = seen * 2 * op.hidden_words
     c.reads[Mem.CLS_TOP] += words
     c.writes[Mem.BANK] += words
-    c.events[Event.CYCLES] += words + 1 + samples * (op.hidden + 2) + PIPE_LATENCY
+    planes_loaded = beats_done = 0
+    blocks = ceil_div(seen, g.batch)
     for n in range(samples):
-        for block in range(-(-seen // g.batch)):
+        for block in range(blocks):
             used = 0
             rows = min(g.batch, seen - block * g.batch)
             for row in range(rows):
@@ -244,12 +242,17 @@ def back_phase(op, g, m, lm, c, samples, seen, work, planes):
                 op, g, c, planes, BACK, index, used, rows, 2 * op.hidden_segments
             )
             c.reads[Mem.CLASS_DELTA] += loaded
-            c.events[Event.BACK_PLANES] += loaded
-            c.events[Event.BACK_BEATS] += beats
+            planes_loaded += loaded
+            beats_done += beats
         for row in range(op.hidden):
             for plane in range(op.delta_bits):
                 bit = work.d[row, n] >> plane & 1
                 put_bit(lm.hidden_delta[row * op.delta_bits + plane], n, bit)
+    c.events[Event.BACK_PLANES] += planes_loaded
+    c.events[Event.BACK_BEATS] += beats_done
+    c.events[Event.CYCLES] += back_cycles(
+        words, 1, samples, blocks, op.hidden, planes_loaded, beats_done
+    )
     c.reads[Mem.MASK] += samples * op.hidden
     c.writes[Mem.HIDDEN_DELTA] += samples * op.hidden * op.delta_bits
 
@@ -258,6 +261,7 @@ def back_phase(op, g, m, lm, c, samples, seen, work, planes):
 def update_phase(op, g, c, samples, rows, delta, output, planes):
     """Counters of a layer's update, and the planes it left in the lanes."""
     segments = op.latent_segments + (op.hidden_segments if output else 0)
+    planes_loaded = beats_done = 0
     for row in range(rows):
         used = 0
         for n in range(samples):
@@ -274,9 +278,11 @@ def update_phase(op, g, c, samples, rows, delta, output, planes):
             c.reads[mem] += segments
             c.writes[mem] += segments
         c.reads[Mem.DELTA if output else Mem.HIDDEN_DELTA] += loaded
-        c.events[Event.OUTPUT_PLANES if output else Event.HIDDEN_PLANES] += loaded
-        c.events[Event.OUTPUT_BEATS if output else Event.HIDDEN_BEATS] += beats
-    c.events[Event.CYCLES] += UPDATE_LATENCY
+        planes_loaded += loaded
+        beats_done += beats
+    c.events[Event.OUTPUT_PLANES if output else Event.HIDDEN_PLANES] += planes_loaded
+    c.events[Event.OUTPUT_BEATS if output else Event.HIDDEN_BEATS] += beats_done
+    c.events[Event.CYCLES] += update_cycles(rows, 1, planes_loaded, beats_done)
 
 
 @kernel
@@ -322,15 +328,15 @@ def _store_row(op, g, m, lm, theta, row, output):
         hidden = i >= op.latent
         column = i - op.latent if hidden else i
         word = column // g.channels + (op.latent_words if hidden else 0)
-        bit = word % 9 * g.units * 64 + column % g.channels
+        bit = word % TAPS * g.units * 64 + column % g.channels
         s = column // op.segment + (op.latent_segments if hidden else 0)
         for copy in range(copies):
             code = theta[copy, i] + half
             top = code >> (op.proxy_bits - 1)
             if not output:
-                put_bit(m.cls_top[op.hidden_base + row * op.hidden_beats + word // 9], bit, top)
+                put_bit(m.cls_top[op.hidden_base + row * op.hidden_beats + word // TAPS], bit, top)
             else:
-                first = op.output_base + (2 * row + copy) * op.output_beats + word // 9
+                first = op.output_base + (2 * row + copy) * op.output_beats + word // TAPS
                 put_bit(m.cls_top[first], bit, top)
                 if copies == 1:
                     second = code >> (op.proxy_bits - 2) & 1

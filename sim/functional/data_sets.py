@@ -10,7 +10,7 @@ from xnoreplay.sim.common.ops import DenseOp, Program
 from xnoreplay.sim.common.state import Scalar, State
 from xnoreplay.sim.common.vectors import LANES
 from xnoreplay.sim.functional.kernels import NINE, Room, Run, Weights, classify, prefixes
-from xnoreplay.spec.bits import WORD, pack_words, unpack_words
+from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_words
 from xnoreplay.spec.errors import ImageError
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.network import COPIES
@@ -36,7 +36,7 @@ def pixel_words(pr: Program, thresholds: np.ndarray) -> np.ndarray:
 def runs(plan: Plan) -> np.ndarray:
     """The runs of all convolutions, in order: (n, fields of `Run`) int64."""
     net, channels = plan.network, plan.target.channels
-    units = -(-channels // WORD)
+    units = ceil_div(channels, WORD)
     found = []
     for i, (layer, op) in enumerate(zip(net.convs, plan.convolutions, strict=True)):
         groups = net.convs[i + 1].groups if i + 1 < len(net.convs) else 1  # of whoever reads it
@@ -110,12 +110,12 @@ def _run(
         ),
         m.weights_lgap,
     )
-    latents = np.zeros((-(-count // LANES), plan.replay.words * units, LANES), np.uint64)
+    latents = np.zeros((ceil_div(count, LANES), plan.replay.words * units, LANES), np.uint64)
     out = np.zeros(count, np.int64)
 
     def work(first: int) -> int:
         own = slice(first, min(first + SHARE, count))
-        blocks = slice(first // LANES, -(-own.stop // LANES))
+        blocks = slice(first // LANES, ceil_div(own.stop, LANES))
         classify(
             program,
             table,

@@ -20,9 +20,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim.common.jit import FULL, ONE, ZERO, kernel, low_bits, part
+from xnoreplay.sim.common.jit import FULL, ONE, ZERO, ceil_div, kernel, low_bits, part
 from xnoreplay.sim.common.ops import conv_of
 from xnoreplay.sim.common.vectors import LANES, at_most, load, ones, splat, store
+from xnoreplay.spec.network import TAPS
 
 NINE = 9
 COMPLEMENTS = 2 * 2 * 64
@@ -180,7 +181,7 @@ def _look(op, g, source, group, y, x, window):
     """The window around a pixel, words in the order of the weights."""
     high, wide, i = op.height + 2, op.width + 2, 0
     for beat in range(op.beats):
-        for tap in range(9):
+        for tap in range(TAPS):
             for u in range(g.units):
                 plane = (group * op.beats + beat) * g.units + u
                 at = (plane * high + y + tap // 3) * wide + x + tap % 3
@@ -192,7 +193,7 @@ def _look(op, g, source, group, y, x, window):
 def _convolve(op, g, runs, begin, w, source, earlier, target, r):
     """A convolution before pooling, from run `begin` on; returns the run past its last."""
     filters, nines = op.group_tiles * op.lanes, op.beats * g.units
-    limit = 9 * g.channels * op.beats - op.threshold - COMPLEMENTS * nines
+    limit = TAPS * g.channels * op.beats - op.threshold - COMPLEMENTS * nines
     area, wide = (op.height + 2) * (op.width + 2), op.width + 2
     for group in range(op.tiles // op.group_tiles):
         end, rows = begin, 0
@@ -273,8 +274,8 @@ def _lgap(op, g, kernels, wide, source, r):
 @part
 def _look_at_vector(op, g, r):
     """The window of a dense layer: its source in the file, zeros past its last tap."""
-    first, used = op.source_slot * 9 * g.units, ((op.beats - 1) * 9 + op.last_taps) * g.units
-    for i in range(op.beats * 9 * g.units):
+    first, used = op.source_slot * TAPS * g.units, ((op.beats - 1) * TAPS + op.last_taps) * g.units
+    for i in range(op.beats * TAPS * g.units):
         _put(r.window, i, load(r.file, first + i) if i < used else splat(ZERO))
 
 
@@ -282,9 +283,9 @@ def _look_at_vector(op, g, r):
 def _dense(op, g, w, r):
     """A dense layer from and to the file."""
     nines = op.beats * g.units
-    limit = ((op.beats - 1) * 9 + op.last_taps) * g.channels - op.threshold - COMPLEMENTS * nines
+    limit = ((op.beats - 1) * TAPS + op.last_taps) * g.channels - op.threshold - COMPLEMENTS * nines
     _look_at_vector(op, g, r)
-    for n in range(-(-op.rows // g.channels)):
+    for n in range(ceil_div(op.rows, g.channels)):
         for u in range(g.units):
             first = n * g.channels + 64 * u
             rows = max(0, min(64, g.channels, op.rows - first))

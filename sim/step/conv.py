@@ -3,9 +3,10 @@
 import numpy as np
 
 from xnoreplay.sim.common.counters import Mem
-from xnoreplay.sim.common.jit import ONE, ZERO, get_bit, low_bits, part
+from xnoreplay.sim.common.jit import ONE, ZERO, ceil_div, get_bit, low_bits, part
 from xnoreplay.sim.step.array import array, operand, sum_ready
 from xnoreplay.sim.step.registers import R, present, write_lane, write_row, write_slice
+from xnoreplay.spec.network import TAPS
 
 
 @part
@@ -123,9 +124,9 @@ def _window(op, g, m, c, p, now, nxt):
     if s[R.W_ROW] < op.height:
         slot = (s[R.W_TILE] & 1) * op.beats + s[R.W_BEAT]
         last = s[R.W_BEAT] == op.beats - 1
-        operand(nxt, slot, 9, g.lanes, s[R.W_BEAT] == 0, last)
+        operand(nxt, slot, TAPS, g.lanes, s[R.W_BEAT] == 0, last)
         valid = op.last_channels if last else g.channels
-        for tap in range(9):
+        for tap in range(TAPS):
             y, x = s[R.W_ROW] + tap // 3 - 1, s[R.W_COL] + tap % 3 - 1
             outside = y < 0 or y >= op.height or x < 0 or x >= op.width
             for u in range(g.units):
@@ -156,7 +157,7 @@ def _place(op, tile):
     """Word and slice of a destination pixel that hold a tile's bits."""
     group = tile // op.destination_group_tiles
     member = tile % op.destination_group_tiles
-    words = -(-op.destination_group_tiles // op.word_tiles)
+    words = ceil_div(op.destination_group_tiles, op.word_tiles)
     return group * words + member // op.word_tiles, member % op.word_tiles
 
 

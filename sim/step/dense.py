@@ -7,7 +7,10 @@ from xnoreplay.sim.common.jit import ONE, ZERO, part, put_bit
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.step.array import array, operand, sum_ready
 from xnoreplay.sim.step.registers import R, present, write_row, write_tap
-from xnoreplay.spec.plan import PIPE_LATENCY
+from xnoreplay.spec import timeline
+from xnoreplay.spec.network import COPIES, TAPS
+
+stream_cycles = part(timeline.stream_cycles)
 
 
 @part
@@ -66,10 +69,10 @@ def lgap_clock(op, g, m, c, p, now, nxt):
         for i in range(g.channels):
             put_bit(nxt.average, i, i < valid and 2 * now.ones[i] >= op.pixels)
             put_bit(nxt.word, i, i < valid and 2 * now.agree[i] >= op.pixels)
-        write_tap(g, p, c, 0, s[R.ROW] // 9, s[R.ROW] % 9, nxt.average)
+        write_tap(g, p, c, 0, s[R.ROW] // TAPS, s[R.ROW] % TAPS, nxt.average)
     if s[R.HIGH]:
         w = op.words + s[R.ROW]
-        write_tap(g, p, c, 0, w // 9, w % 9, now.word)
+        write_tap(g, p, c, 0, w // TAPS, w % TAPS, now.word)
         nxt.s[R.ROW] = s[R.ROW] + 1
         nxt.s[R.DONE] = s[R.ROW] == op.words - 1
 
@@ -92,7 +95,7 @@ def _stream_rows(op, g, m, c, p, now, nxt, rows, copies):
         last_beat = s[R.W_BEAT] == op.beats - 1
         end = last_beat and s[R.W_STEP] == copies - 1
         first = s[R.W_BEAT] == 0 and s[R.W_STEP] == 0
-        taps = op.last_taps if last_beat else 9
+        taps = op.last_taps if last_beat else TAPS
         operand(nxt, op.source_slot + s[R.W_BEAT], taps, 1, first, end)
         for i in range(nxt.x.shape[0]):
             nxt.x[i] = now.weight[i]
@@ -115,7 +118,7 @@ def dense_clock(op, g, m, c, p, now, nxt):
         put_bit(nxt.word, i, now.acc[0] >= op.threshold)
         if i == g.channels - 1 or row == op.rows - 1:
             w = op.destination_word + row // g.channels
-            write_tap(g, p, c, 0, w // 9, w % 9, nxt.word)
+            write_tap(g, p, c, 0, w // TAPS, w % TAPS, nxt.word)
             if op.to_latent:
                 write_row(p, c, Mem.LATENT, row // g.channels, nxt.word, 1)
         nxt.s[R.ROW] = row + 1
@@ -133,4 +136,4 @@ def output_clock(op, g, m, c, p, now, nxt):
             nxt.s[R.BEST] = now.acc[0]
             nxt.s[Scalar.PREDICTION] = s[R.ROW]
         nxt.s[R.ROW] = s[R.ROW] + 1
-    nxt.s[R.DONE] = s[R.K] == 2 * seen * op.beats + PIPE_LATENCY - 1
+    nxt.s[R.DONE] = s[R.K] == stream_cycles(COPIES * seen * op.beats) - 1

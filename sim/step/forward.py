@@ -3,17 +3,27 @@
 import numpy as np
 
 from xnoreplay.sim.common.counters import Mem
-from xnoreplay.sim.common.jit import ZERO, draw, part, put_bit
+from xnoreplay.sim.common.jit import ZERO, ceil_div, draw, part, put_bit
 from xnoreplay.sim.common.learn_ops import get_field, put_field, signed_field
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.fast.arithmetic import rounded_delta
 from xnoreplay.sim.step.array import array, operand, sum_ready
 from xnoreplay.sim.step.learn_registers import S, U, write_bank, write_bit
 from xnoreplay.sim.step.registers import R, present, queue, write_tap
-from xnoreplay.spec.learning import EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
-from xnoreplay.spec.learning_plan import RECIPROCAL_CYCLES
+from xnoreplay.spec import timeline
+from xnoreplay.spec.learning import DRAW_MASK, EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.timeline import (
+    DELTA_STAGE,
+    ERROR_STAGE,
+    READ_LATENCY,
+    RECIPROCAL_BITS,
+    TOTAL_STAGE,
+)
 
 EXP = np.array(EXP_TABLE, np.int64)
+reciprocal_begins = part(timeline.reciprocal_begins)
+second_reading = part(timeline.second_reading)
 
 
 @part
@@ -25,7 +35,7 @@ def _lanes_of(g, now, index):
 @part
 def _stream(g, m, c, p, now, nxt, ls, lx, base, rows, beats, last_taps, copies):
     """Address, weight word and operand: all rows for every pass of L samples."""
-    passes = -(-now.s[Scalar.SAMPLES] // g.lanes)
+    passes = ceil_div(now.s[Scalar.SAMPLES], g.lanes)
     words = rows * copies * beats
     nxt.s[R.WEIGHT_VALID] = ls.s[S.PASS] < passes
     if ls.s[S.PASS] < passes:
@@ -42,7 +52,7 @@ def _stream(g, m, c, p, now, nxt, ls, lx, base, rows, beats, last_taps, copies):
         last_beat = now.s[R.W_BEAT] == beats - 1
         end = last_beat and now.s[R.W_STEP] == copies - 1
         first = now.s[R.W_BEAT] == 0 and now.s[R.W_STEP] == 0
-        taps = last_taps if last_beat else 9
+        taps = last_taps if last_beat else TAPS
         slot = index * g.batch_slots + now.s[R.W_BEAT]
         operand(nxt, slot, taps, _lanes_of(g, now, index), first, end)
         for i in range(nxt.x.shape[0]):
@@ -83,12 +93,12 @@ def hidden_forward_clock(op, g, m, c, p, now, nxt, ls, lx):
                 lx.words[lane, u] = ZERO
         put_bit(lx.words[lane], i, now.acc[lane] >= op.hidden_threshold)
         if full:
-            slot = index * g.batch_slots + w // 9
-            write_tap(g, p, c, lane, slot, w % 9, lx.words[lane])
+            slot = index * g.batch_slots + w // TAPS
+            write_tap(g, p, c, lane, slot, w % TAPS, lx.words[lane])
             write_bank(g, op, p, c, index * g.lanes + lane, w, lx.words[lane])
     if op.hidden_learns:
         _write_mask(op, g, p, c, now, row, index, lanes)
-    _next_result(ls, lx, op.hidden, -(-now.s[Scalar.SAMPLES] // g.lanes), nxt)
+    _next_result(ls, lx, op.hidden, ceil_div(now.s[Scalar.SAMPLES], g.lanes), nxt)
 
 
 @part
@@ -121,30 +131,30 @@ def output_forward_clock(op, g, m, c, p, now, nxt, ls, lx, f):
         n = index * g.lanes + lane
         if row == 0 or logit > f.largest[n]:
             f.largest[n] = logit
-    _next_result(ls, lx, seen, -(-now.s[Scalar.SAMPLES] // g.lanes), nxt)
+    _next_result(ls, lx, seen, ceil_div(now.s[Scalar.SAMPLES], g.lanes), nxt)
 
 
 @part
 def error_clock(op, g, lm, c, p, now, nxt, ls, lx, f, shift):
     """One cycle of the error units: two readings of a group's logits around a division."""
     seen, first, t = now.s[Scalar.SEEN], ls.s[S.SAMPLE], ls.s[S.STEP]
-    again = seen + 2 + RECIPROCAL_CYCLES  # first cycle of the second reading
+    whole, again = reciprocal_begins(seen), second_reading(seen)
     count = min(op.error_units, now.s[Scalar.SAMPLES] - first)
     _read_targets(lm, c, p, ls, lx, first, count, t)
     _read_logits(op, g, lm, c, p, lx, first, count, t if t < seen else t - again, seen)
-    row = t - again - 4
+    row = t - again - DELTA_STAGE
     for i in range(count):
         unit, following = ls.unit[i], lx.unit[i]
         difference = f.largest[first + i] - unit[U.LOGIT]
         following[U.EXPONENTIAL] = EXP[min(EXP_ENTRIES - 1, max(0, difference) >> op.logit_shift)]
         if t == 0:
             following[U.TOTAL] = 0
-        if 2 <= t < seen + 2:
+        if TOTAL_STAGE <= t < whole:
             following[U.TOTAL] = unit[U.TOTAL] + unit[U.EXPONENTIAL]
-        if seen + 2 <= t < again:
-            _reciprocal(unit, following, t - seen - 2)
+        if whole <= t < again:
+            _reciprocal(unit, following, t - whole)
         following[U.PROBABILITY] = _probability(unit)
-        target = 1 if t - again - 3 == unit[U.LABEL] else 0
+        target = 1 if t - again - ERROR_STAGE == unit[U.LABEL] else 0
         share = unit[U.PROBABILITY] - (target << P_BITS)
         following[U.ERROR] = share * unit[U.CLASS_WEIGHT] >> WEIGHT_BITS
         if t < seen:  # towards the draws that belong to the unit's sample: i seen after the first's
@@ -170,10 +180,10 @@ def _read_targets(lm, c, p, ls, lx, first, count, t):
     if t < count:
         present(p, c, Mem.BATCH_LABEL, first + t)
         lx.unit[t, U.LABEL] = lm.batch_label[first + t]
-    if 1 <= t <= count:
-        label = ls.unit[t - 1, U.LABEL]
+    if READ_LATENCY <= t < count + READ_LATENCY:
+        label = ls.unit[t - READ_LATENCY, U.LABEL]
         present(p, c, Mem.WEIGHT, label)
-        lx.unit[t - 1, U.CLASS_WEIGHT] = lm.weight[label]
+        lx.unit[t - READ_LATENCY, U.CLASS_WEIGHT] = lm.weight[label]
 
 
 @part
@@ -189,17 +199,17 @@ def _read_logits(op, g, lm, c, p, lx, first, count, row, seen):
 
 @part
 def _reciprocal(unit, following, step):
-    """The exponent of the sum, then a quotient bit a cycle: R = round(2^(l + 4) / S)."""
+    """The exponent l of the sum S, then a quotient bit a cycle: R = round(2^(l + 4) / S)."""
     total = unit[U.TOTAL]
     if step == 0:
         exponent = 0
         while total >> (exponent + 1):
             exponent += 1
         following[U.EXPONENT] = exponent
-        following[U.REMAINDER] = (1 << (exponent + 5)) + total
+        following[U.REMAINDER] = (1 << (exponent + RECIPROCAL_BITS)) + total
         following[U.QUOTIENT] = 0
         return
-    divisor = 2 * total << (RECIPROCAL_CYCLES - 1 - step)
+    divisor = 2 * total << (RECIPROCAL_BITS - step)
     fits = unit[U.REMAINDER] >= divisor
     following[U.QUOTIENT] = 2 * unit[U.QUOTIENT] + fits
     following[U.REMAINDER] = unit[U.REMAINDER] - divisor if fits else unit[U.REMAINDER]
@@ -220,7 +230,7 @@ def _write_deltas(op, g, p, c, f, ls, lx, first, count, row, shift):
     for plane in range(op.delta_bits):
         queue(p, c, Mem.DELTA, row * op.delta_bits + plane, first, count)
     for i in range(count):
-        random = lx.unit[i, U.RANDOM] & 15
+        random = lx.unit[i, U.RANDOM] & DRAW_MASK
         delta = rounded_delta(ls.unit[i, U.ERROR], shift, random, op.delta_bits)
         planes = delta & (1 << op.delta_bits) - 1
         n = first + i

@@ -8,7 +8,9 @@ import numpy as np
 from xnoreplay.sim.common.counters import Mem
 from xnoreplay.sim.common.jit import FULL, ONE, part
 from xnoreplay.sim.step.registers import Ports, queue
-from xnoreplay.spec.learning_plan import UPDATE_LATENCY
+from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.timeline import UPDATE_LATENCY
 
 STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it updates
 
@@ -123,11 +125,11 @@ def registers(geometry, op) -> LearnRegisters:
         "unit": (op.error_units, len(U)),
         "pipe": (STAGES, len(P)),
         "words": (lanes, g.units),
-        "plane": (-(-g.batch // 64),),
+        "plane": (ceil_div(g.batch, 64),),
         "columns": (g.batch, g.units),
         "scale": (8,),
         "ones": (8,),
-        "cells": (lanes, 9 * g.units),
+        "cells": (lanes, TAPS * g.units),
         "c_scale": (lanes,),
         "c_ones": (lanes,),
         "nodes": (lanes, segment),
@@ -163,7 +165,7 @@ def files(geometry, op) -> Files:
 def ports(geometry, op, widest: int) -> Ports:
     """Idle ports for rows of at most so many bits."""
     most = 2 * geometry.lanes + 24 + op.delta_bits * (op.error_units + 1)
-    words = max(9 * geometry.units, -(-widest // 64) + 1)
+    words = max(TAPS * geometry.units, ceil_div(widest, 64) + 1)
     return Ports(
         np.full(len(Mem), -1),
         np.zeros(1, np.int64),

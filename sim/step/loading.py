@@ -18,7 +18,8 @@ from xnoreplay.sim.step.replay import (
     walk_index,
 )
 from xnoreplay.spec.learning import WEIGHT_BITS
-from xnoreplay.spec.learning_plan import INVERSE_CYCLES, WEIGHT_CYCLES
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.timeline import INVERSE_CYCLES, WEIGHT_CYCLES
 
 COUNT, SCAN, INVERT, WEIGH = 0, 1, 2, 3  # states of the balance
 INVERSE_BITS, QUOTIENT_BITS = INVERSE_CYCLES - 1, WEIGHT_CYCLES - 1
@@ -143,8 +144,8 @@ def _load_word(op, r, g, m, c, p, now, nxt):
         index = s[R.INDEX] - r.capacity if staged else s[R.INDEX]
         read_latent(r, m, c, p, now, nxt, FROM_STAGING if staged else FROM_REPLAY, index)
     if w > 0:
-        slot = n // g.lanes * g.batch_slots + (w - 1) // 9
-        write_tap(g, p, c, n % g.lanes, slot, (w - 1) % 9, now.feature)
+        slot = n // g.lanes * g.batch_slots + (w - 1) // TAPS
+        write_tap(g, p, c, n % g.lanes, slot, (w - 1) % TAPS, now.feature)
         write_bank(g, op, p, c, n, w - 1, now.feature)
     if w == r.words:
         write_value(p, c, Mem.BATCH_LABEL, n, s[R.LABEL] & (1 << g.label_bits) - 1)

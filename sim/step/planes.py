@@ -6,11 +6,22 @@ What back-propagation and both updates share: the issuing side, and the array in
 import numpy as np
 
 from xnoreplay.sim.common.counters import Event, Mem
-from xnoreplay.sim.common.jit import FULL, ZERO, get_bit, low_bits, part, popcount, put_bit
+from xnoreplay.sim.common.jit import (
+    FULL,
+    ZERO,
+    ceil_div,
+    get_bit,
+    low_bits,
+    part,
+    popcount,
+    put_bit,
+)
 from xnoreplay.sim.common.learn_ops import plane_scale, segment_place
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.step.learn_registers import Issue, P, S, advance_pipe
 from xnoreplay.sim.step.registers import R, present, queue
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.timeline import CELL_STAGE, NODE_STAGE, READ_LATENCY, ROUND_DRAIN
 
 CHECK, PLANES, BEATS, ROUND, DRAIN = 0, 1, 2, 3, 4  # states of the issuing side
 BACK, OUTPUT, HIDDEN = 0, 1, 2  # which phase
@@ -22,22 +33,22 @@ BACK, OUTPUT, HIDDEN = 0, 1, 2  # which phase
 @part
 def _plane_arrives(g, p, c, ls, lx):
     """A plane's word goes to every node of a lane."""
-    i = ls.pipe[0, P.INDEX]
+    i = ls.pipe[READ_LATENCY - 1, P.INDEX]
     lane, slot = i % g.lanes, i // g.lanes
-    entry = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, 9)
+    entry = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, TAPS)
     c.writes[Mem.LANE_FILE] += 1
     fold = g.channels // lx.gradient.shape[0]
     ones = 0
     for n in range(g.batch):
-        bit = n < ls.pipe[0, P.BANKS] and get_bit(ls.plane, n)
+        bit = n < ls.pipe[READ_LATENCY - 1, P.BANKS] and get_bit(ls.plane, n)
         ones += bit
         for node in range(lx.gradient.shape[0]):
             tap, channel = n // fold, node * fold + n % fold
             place = tap * g.units * 64 + channel
             put_bit(p.data[entry], place, bit)
-    for w in range(9 * g.units):
+    for w in range(TAPS * g.units):
         p.mask[entry, w] = FULL
-    lx.scale[i] = ls.pipe[0, P.PLANE]
+    lx.scale[i] = ls.pipe[READ_LATENCY - 1, P.PLANE]
     lx.ones[i] = ones
 
 
@@ -46,17 +57,17 @@ def _columns_arrive(g, nxt, ls, lx):
     """Words of all banks become the operand: node i takes column i of every bank."""
     segment = lx.gradient.shape[0]
     fold = g.channels // segment
-    for w in range(9 * g.units):
+    for w in range(TAPS * g.units):
         nxt.x[w] = ZERO
-    first = ls.pipe[0, P.SAMPLE]  # of the segment, in the word
-    for n in range(ls.pipe[0, P.BANKS]):
+    first = ls.pipe[READ_LATENCY - 1, P.SAMPLE]  # of the segment, in the word
+    for n in range(ls.pipe[READ_LATENCY - 1, P.BANKS]):
         for node in range(segment):
             place = n // fold * g.units * 64 + node * fold + n % fold
             put_bit(nxt.x, place, get_bit(ls.columns[n], first + node))
     nxt.s[R.X_VALID] = 1
-    nxt.s[R.X_SLOT] = ls.pipe[0, P.GROUP]
-    nxt.s[R.X_TAPS] = 9
-    nxt.s[R.X_LANES] = ls.pipe[0, P.LANES]
+    nxt.s[R.X_SLOT] = ls.pipe[READ_LATENCY - 1, P.GROUP]
+    nxt.s[R.X_TAPS] = TAPS
+    nxt.s[R.X_LANES] = ls.pipe[READ_LATENCY - 1, P.LANES]
 
 
 @part
@@ -70,20 +81,20 @@ def _array(g, m, c, now, ls, lx):
         c.events[Event.NODES] += lanes * segment
         c.reads[Mem.LANE_FILE] += lanes
         for lane in range(lanes):
-            for w in range(9 * g.units):
+            for w in range(TAPS * g.units):
                 lx.cells[lane, w] = now.x[w] & m.lane_file[lane, slot, w]
             lx.c_scale[lane] = ls.scale[slot * g.lanes + lane]
             lx.c_ones[lane] = ls.ones[slot * g.lanes + lane]
-    if ls.pipe[2, P.KIND] == Issue.BEAT:
-        for lane in range(ls.pipe[2, P.LANES]):
+    if ls.pipe[CELL_STAGE - 1, P.KIND] == Issue.BEAT:
+        for lane in range(ls.pipe[CELL_STAGE - 1, P.LANES]):
             for node in range(segment):
                 lx.nodes[lane, node] = _node(g, ls.cells[lane], node * fold, fold)
             lx.m_scale[lane] = ls.c_scale[lane]
             lx.m_ones[lane] = ls.c_ones[lane]
-    if ls.pipe[3, P.KIND] == Issue.BEAT:
+    if ls.pipe[NODE_STAGE - 1, P.KIND] == Issue.BEAT:
         for node in range(segment):
-            total = 0 if ls.pipe[3, P.GROUP] == 0 else ls.gradient[node]
-            for lane in range(ls.pipe[3, P.LANES]):
+            total = 0 if ls.pipe[NODE_STAGE - 1, P.GROUP] == 0 else ls.gradient[node]
+            for lane in range(ls.pipe[NODE_STAGE - 1, P.LANES]):
                 total += ls.m_scale[lane] * (2 * ls.nodes[lane, node] - ls.m_ones[lane])
             lx.gradient[node] = total
 
@@ -93,9 +104,9 @@ def _node(g, cells, first, fold):
     """Ones among the nine taps' channels `first` to `first + fold` (within one word of 64)."""
     unit = first >> 6
     count = 0
-    for u in range(-(-fold // 64)):
+    for u in range(ceil_div(fold, 64)):
         mask = low_bits(fold - 64 * u) << np.uint64(first & 63)
-        for tap in range(9):
+        for tap in range(TAPS):
             count += popcount(cells[tap * g.units + unit + u] & mask)
     return count
 
@@ -201,7 +212,7 @@ def _read_plane(op, g, lm, c, p, now, ls, lx, phase):
 def _read_columns(op, g, lm, c, p, now, ls, lx, phase):
     """Read a segment of all banks."""
     s = ls.s
-    groups = -(-s[S.LOADED] // g.lanes)
+    groups = ceil_div(s[S.LOADED], g.lanes)
     last = s[S.GROUP] == groups - 1
     if phase == BACK:
         column = s[S.SEGMENT] * op.segment
@@ -235,12 +246,12 @@ def _read_columns(op, g, lm, c, p, now, ls, lx, phase):
 
 @part
 def _round_unit(op, now, ls, lx):
-    """Issue the rounding of one hidden unit; two more cycles follow the last."""
+    """Issue the rounding of one hidden unit; `ROUND_DRAIN` more cycles follow the last."""
     s = ls.s
     if s[S.ROW] < op.hidden:
         issue(lx, Issue.ROUND, 0, 0, 0, 0, 0, s[S.SAMPLE], s[S.ROW], s[S.BEGUN], 0)
     lx.s[S.ROW] = s[S.ROW] + 1
-    if s[S.ROW] == op.hidden + 1:
+    if s[S.ROW] == op.hidden + ROUND_DRAIN - 1:
         lx.s[S.ROW] = 0
         lx.s[S.BEGUN] = 0
         lx.s[S.SAMPLE] = s[S.SAMPLE] + 1
@@ -269,8 +280,8 @@ def plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase, latency):
     nxt.s[R.X_VALID] = 0
     advance_pipe(ls, lx)
     _issue_next(op, g, lm, c, p, now, nxt, ls, lx, f, phase, latency)
-    if ls.pipe[0, P.KIND] == Issue.PLANE:
+    if ls.pipe[READ_LATENCY - 1, P.KIND] == Issue.PLANE:
         _plane_arrives(g, p, c, ls, lx)
-    if ls.pipe[0, P.KIND] == Issue.BEAT:
+    if ls.pipe[READ_LATENCY - 1, P.KIND] == Issue.BEAT:
         _columns_arrive(g, nxt, ls, lx)
     _array(g, m, c, now, ls, lx)

@@ -13,6 +13,8 @@ import numpy as np
 from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.jit import FULL, ZERO, low_bits, part
 from xnoreplay.sim.common.state import SCALARS
+from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.network import TAPS
 
 
 class R(IntEnum):
@@ -110,16 +112,16 @@ def registers(geometry, beats: int) -> Registers:
         "feature": (units,),
         "skip": (units,),
         "kernel": (units,),
-        "weight": (9 * units,),
+        "weight": (TAPS * units,),
         "row_out": (2, units),
         "shift": (3, 2 * beats, units),
-        "x": (9 * units,),
+        "x": (TAPS * units,),
         "count": (g.lanes,),
         "mid": (g.lanes,),
         "acc": (g.lanes,),
         "word": (units,),
         "average": (units,),
-        "held": (-(-g.lanes // 64),),
+        "held": (ceil_div(g.lanes, 64),),
         "ones": (g.channels,),
         "agree": (g.channels,),
     }
@@ -150,7 +152,7 @@ class Ports(NamedTuple):
 def ports(geometry, memories: int) -> Ports:
     """Idle ports: a cycle writes at most a word of every lane and a few others."""
     most = geometry.lanes + 6
-    words = max(9 * geometry.units, -(-geometry.lanes // 64))
+    words = max(TAPS * geometry.units, ceil_div(geometry.lanes, 64))
     return Ports(
         np.full(memories, -1),
         np.zeros(1, np.int64),
@@ -223,9 +225,9 @@ def write_tap(g, p, c, lane, slot, tap, word):
 @part
 def write_lane(g, p, c, lane, slot, row):
     """Write a whole word of a lane's file."""
-    i = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, 9)
+    i = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, TAPS)
     c.writes[Mem.LANE_FILE] += 1
-    for w in range(9 * g.units):
+    for w in range(TAPS * g.units):
         p.data[i, w] = row[w]
         p.mask[i, w] = FULL
 

@@ -5,6 +5,7 @@ from xnoreplay.sim.common.jit import draw, part, walk_next
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.fast.replay import ADMIT, EVICT, HIT, INSERT, label_of, note
 from xnoreplay.sim.step.registers import R, present, write_row, write_tap, write_value
+from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
 
 SEED, WALK, CHECK, SEEK, LOOK, COPY = 0, 1, 2, 3, 4, 5  # states of the unit; 0 begins a walk
@@ -271,8 +272,8 @@ def _load(op, g, m, c, p, now, nxt):
         read_latent(op, m, c, p, now, nxt, FROM_STAGING if staged else FROM_REPLAY, index)
     if w > 0:
         n = s[R.HITS] % g.batch
-        slot = n // g.lanes * g.batch_slots + (w - 1) // 9
-        write_tap(g, p, c, n % g.lanes, slot, (w - 1) % 9, now.feature)
+        slot = n // g.lanes * g.batch_slots + (w - 1) // TAPS
+        write_tap(g, p, c, n % g.lanes, slot, (w - 1) % TAPS, now.feature)
     nxt.s[R.WORD] = 0 if w == op.words else w + 1
     return w == op.words
 

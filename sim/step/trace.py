@@ -10,6 +10,7 @@ from xnoreplay.sim.step.registers import Ports, R
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import WORD
 from xnoreplay.spec.memories import Mem, Storage
+from xnoreplay.spec.network import TAPS
 
 CHUNK = 4096  # cycles recorded between two conversions to text
 
@@ -38,7 +39,7 @@ def buffer(cycles: int, geometry, ports: Ports) -> Trace:
         np.zeros((cycles, most, 4), np.int64),
         np.zeros((cycles, most, words), np.uint64),
         np.zeros((cycles, 4), np.int64),
-        np.zeros((cycles, 9 * geometry.units), np.uint64),
+        np.zeros((cycles, TAPS * geometry.units), np.uint64),
         np.zeros(cycles, np.int64),
         np.zeros((cycles, geometry.lanes), np.int64),
     )

@@ -8,8 +8,9 @@ from xnoreplay.sim.fast.arithmetic import rounded_delta
 from xnoreplay.sim.step.learn_registers import Issue, P, S, write_bank, write_bit
 from xnoreplay.sim.step.planes import BACK, OUTPUT, plane_step
 from xnoreplay.sim.step.registers import R, present, queue
-from xnoreplay.spec.learning_plan import UPDATE_LATENCY
-from xnoreplay.spec.plan import PIPE_LATENCY
+from xnoreplay.spec.learning import DRAW_MASK
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, UPDATE_LATENCY
 
 
 @part
@@ -21,7 +22,7 @@ def back_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, shift):
         _fill(op, g, m, c, p, ls, lx, k, rows)
         return
     plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, BACK, PIPE_LATENCY)
-    stage = ls.pipe[4]
+    stage = ls.pipe[PIPE_LATENCY - 1]
     if stage[P.KIND] == Issue.BEAT and stage[P.LAST]:
         first = stage[P.INDEX] * op.segment
         for node in range(min(op.segment, op.hidden - first)):
@@ -30,13 +31,13 @@ def back_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, shift):
     if stage[P.KIND] == Issue.ROUND:
         present(p, c, Mem.MASK, stage[P.ROW])
         lx.s[S.MASK_BIT] = get_bit(lm.mask[stage[P.ROW]], stage[P.SAMPLE])
-    stage = ls.pipe[5]
+    stage = ls.pipe[ROUND_STAGE - 1]
     if stage[P.KIND] == Issue.ROUND:
         nxt.s[Scalar.ERROR] = draw(now.s[Scalar.ERROR])
-        random = nxt.s[Scalar.ERROR] & 15
+        random = nxt.s[Scalar.ERROR] & DRAW_MASK
         delta = rounded_delta(_error_of(f, stage), shift, random, op.delta_bits)
         lx.s[S.ROUNDED] = delta if ls.s[S.MASK_BIT] else 0
-    stage = ls.pipe[6]
+    stage = ls.pipe[UPDATE_LATENCY - 1]
     if stage[P.KIND] == Issue.ROUND:
         row, n = stage[P.ROW], stage[P.SAMPLE]
         planes = ls.s[S.ROUNDED] & (1 << op.delta_bits) - 1
@@ -62,10 +63,10 @@ def _fill(op, g, m, c, p, ls, lx, k, rows):
         write_bank(g, op, p, c, row % g.batch, w, ls.columns[0])
     if k < rows:
         word = op.latent_words + k % op.hidden_words
-        address = op.output_base + k // op.hidden_words * op.output_beats + word // 9
+        address = op.output_base + k // op.hidden_words * op.output_beats + word // TAPS
         present(p, c, Mem.CLS_TOP, address)
         for u in range(g.units):
-            lx.columns[0, u] = m.cls_top[address, word % 9 * g.units + u]
+            lx.columns[0, u] = m.cls_top[address, word % TAPS * g.units + u]
 
 
 # --------------------------------------------------------------------------- updates
@@ -75,14 +76,14 @@ def _fill(op, g, m, c, p, ls, lx, k, rows):
 def update_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase):
     """One cycle of the update of a layer's proxies."""
     plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase, UPDATE_LATENCY)
-    stage = ls.pipe[4]
+    stage = ls.pipe[PIPE_LATENCY - 1]
     if stage[P.KIND] == Issue.BEAT and stage[P.LAST]:
         _read_proxies(op, g, m, lm, c, p, ls, lx, stage, phase)
-    stage = ls.pipe[5]
+    stage = ls.pipe[ROUND_STAGE - 1]
     if stage[P.KIND] == Issue.BEAT and stage[P.LAST]:
         nxt.s[Scalar.UPDATE] = draw(now.s[Scalar.UPDATE])
         _subtract(op, nxt.s[Scalar.UPDATE], ls, lx, _copies(op, phase))
-    stage = ls.pipe[6]
+    stage = ls.pipe[UPDATE_LATENCY - 1]
     if stage[P.KIND] == Issue.BEAT and stage[P.LAST]:
         _write_proxies(op, g, c, p, ls, stage, phase)
 
@@ -96,12 +97,12 @@ def _copies(op, phase):
 def _place(op, g, stage, phase):
     """(cls.top row, bit in it, row of the low memory) of a segment's first copy."""
     word, first = segment_place(op, g, stage[P.INDEX])
-    bit = word % 9 * g.channels + first
+    bit = word % TAPS * g.channels + first
     if phase == OUTPUT:
-        row = op.output_base + 2 * stage[P.ROW] * op.output_beats + word // 9
+        row = op.output_base + 2 * stage[P.ROW] * op.output_beats + word // TAPS
         segments = op.latent_segments + op.hidden_segments
         return row, bit, stage[P.ROW] * segments + stage[P.INDEX]
-    row = op.hidden_base + stage[P.ROW] * op.hidden_beats + word // 9
+    row = op.hidden_base + stage[P.ROW] * op.hidden_beats + word // TAPS
     return row, bit, stage[P.ROW] * op.latent_segments + stage[P.INDEX]
 
 

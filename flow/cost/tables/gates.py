@@ -16,11 +16,12 @@ from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.timeline import RECIPROCAL_BITS
 
 CONTROL_BITS = 512  # allowance: registers of sequencer, addresses and commands, clocked each cycle
 CONTROL_ADDERS = 256  # allowance: bits of their counters and comparisons
 NAND_WIDTH = 6  # transistor width of a NAND, in feature sizes, that leaks on average
-EXP_BITS, RECIPROCAL_BITS, LFSR_BITS = 8, 5, 32
+EXP_BITS, LFSR_BITS = 8, 32
 LFSRS = 3
 DRAW_XORS = 8 * 3  # of one draw: eight new bits, each of four old ones
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from xnoreplay.spec import trace
-from xnoreplay.spec.learning_plan import UPDATE_LATENCY, LearningPlan
+from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import update_cycles
 
 KINDS = 4  # of minibatches; see `windows`
 
@@ -88,7 +89,7 @@ def _minibatches(chip) -> list[Minibatch]:
         if "error" in cycles:
             samples = sizes[len(found) % len(sizes)]
             end = max(end for name, _, end in table[i:following] if name != "seed")
-            empty = cycles["output.update"] == seen + UPDATE_LATENCY
+            empty = cycles["output.update"] == update_cycles(seen, 1, 0, 0)
             found.append(Minibatch(table[i][1], end, samples, empty))
     return found
 

@@ -7,13 +7,14 @@ from collections import deque
 from dataclasses import replace
 
 from xnoreplay.flow.verify.cosim.counting import Counting
-from xnoreplay.hw.inference.array import Array, lane_columns
+from xnoreplay.hw.inference.array import lane_columns
 from xnoreplay.hw.learning.classifier import bank_row
 from xnoreplay.spec import trace
 from xnoreplay.spec.memories import Kind, Memory, identifier
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import SEEN_REGISTERS, counters
+from xnoreplay.spec.timeline import OPERAND_STAGE, PIPE_LATENCY
 
 
 def number(handle) -> int:
@@ -362,7 +363,7 @@ class Tracer:
     line is whole where the lines of so many cycles before it were asked for too.
     """
 
-    BEHIND = Array.LATENCY - 1
+    BEHIND = PIPE_LATENCY - OPERAND_STAGE
 
     def __init__(self, view: ChipView) -> None:
         dut, plan = view.dut, view.plan

@@ -1,0 +1,113 @@
+"""When: the chip's pipelines stage by stage, and the cycles of operations that follow from them.
+
+A stage is a number of cycles from the cycle of an address. The functions are sums of plain integers: the plan calls
+them, the simulator compiles them as they stand, and the hardware calls them with signals.
+`docs/microarchitecture.md` and `docs/learning_datapath.md` are the prose of this file.
+"""
+
+READ_LATENCY = 1  # cycles from an address to a memory's word
+
+# The array, from the address of a beat's word.
+OPERAND_STAGE = READ_LATENCY + 1  # the word is in the operand register
+CELL_STAGE = OPERAND_STAGE + 1  # the cells' bits are there
+NODE_STAGE = CELL_STAGE + 1  # their sums, node by node
+PIPE_LATENCY = NODE_STAGE + 1  # the accumulator, or a node's gradient, holds the sum
+ROUND_STAGE = PIPE_LATENCY + 1  # a random draw has rounded what the sum leads to
+UPDATE_LATENCY = ROUND_STAGE + 1  # proxies, or deltas, are written
+
+# LGAP: the counters hold the last word, then the depthwise word follows the average.
+LGAP_LATENCY = READ_LATENCY + 2
+
+# The error unit, from the address of a class's logits, in either of its two readings.
+EXPONENTIAL_STAGE = READ_LATENCY  # the logits are there, and exponentials are looked up
+TOTAL_STAGE = EXPONENTIAL_STAGE + 1  # first reading: exponentials are added
+PROBABILITY_STAGE = EXPONENTIAL_STAGE + 1  # second reading: exponentials are multiplied
+ERROR_STAGE = PROBABILITY_STAGE + 1  # probabilities become errors
+DELTA_STAGE = ERROR_STAGE + 1  # errors are rounded to deltas, which are written
+RECIPROCAL_BITS = 5  # quotient bits of the softmax's reciprocal, one a cycle
+RECIPROCAL_CYCLES = 1 + RECIPROCAL_BITS  # the sum's exponent, and the quotient
+
+# Serial divisions of the loss balance.
+INVERSE_CYCLES = READ_LATENCY + 21  # reading a frequency, and the quotient bits of 2^20 / f
+WEIGHT_CYCLES = READ_LATENCY + 32  # reading an inverse, and the quotient bits
+
+# Cycles of a sample's rounding in back-propagation past those of its hidden units.
+ROUND_DRAIN = 2
+
+
+def stream_cycles(rows: int) -> int:
+    """Cycles of a stream of so many rows of weights: from the first address to the last sum.
+
+    >>> stream_cycles(10)
+    15
+    """
+    return rows + PIPE_LATENCY
+
+
+def balance_cycles(seen: int, staged: int, staging: int) -> int:
+    """Cycles of the loss balance of the classes seen, with `staged` samples in a staging memory of `staging` slots.
+
+    A cycle a class copies its count; staged labels are counted, if there is such a memory; then two divisions a class.
+
+    >>> balance_cycles(10, 3, 4), balance_cycles(10, 0, 0)
+    (564, 560)
+    """
+    scan = staged + READ_LATENCY if staging else 0
+    return seen * (1 + INVERSE_CYCLES + WEIGHT_CYCLES) + scan
+
+
+def reciprocal_begins(seen):
+    """Cycle of a group in the error unit in which its sums of exponentials are whole; cycle 0 reads the first class.
+
+    seen: classes seen, an integer or a signal.
+
+    >>> reciprocal_begins(10)
+    12
+    """
+    return seen + TOTAL_STAGE
+
+
+def second_reading(seen):
+    """Cycle of a group in the error unit that reads the first class's logits again.
+
+    seen: classes seen, an integer or a signal.
+
+    >>> second_reading(10)
+    18
+    """
+    return seen + TOTAL_STAGE + RECIPROCAL_CYCLES
+
+
+def error_cycles(seen: int, groups: int) -> int:
+    """Cycles of so many groups in the error unit, each from its first logits' address to its last class's deltas.
+
+    >>> error_cycles(10, 1)
+    32
+    """
+    return groups * (2 * seen + TOTAL_STAGE + RECIPROCAL_CYCLES + DELTA_STAGE)
+
+
+def back_cycles(
+    fill: int, minibatches: int, samples: int, blocks: int, hidden: int, planes: int, beats: int
+) -> int:
+    """Cycles of back-propagation through minibatches that have so many samples together.
+
+    fill: words copied to the banks for a minibatch. Each sample has a check a block of classes, and a rounding a
+    hidden unit; planes are loaded, and beats multiply by them, of all samples.
+
+    >>> back_cycles(20, 1, 16, 1, 32, 0, 0)
+    586
+    """
+    sample = blocks + hidden + ROUND_DRAIN
+    return minibatches * (fill + READ_LATENCY + PIPE_LATENCY) + samples * sample + planes + beats
+
+
+def update_cycles(rows: int, minibatches: int, planes: int, beats: int) -> int:
+    """Cycles of a layer's updates: a check a row, planes loaded, beats that multiply by them, and the pipeline's end.
+
+    rows: of the layer, those without a plane included. planes, beats: of all minibatches.
+
+    >>> update_cycles(10, 1, 0, 0)
+    17
+    """
+    return minibatches * (rows + UPDATE_LATENCY) + planes + beats
