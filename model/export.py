@@ -54,7 +54,7 @@ def untrained(net: NetworkSpec, rows: int) -> np.ndarray:
     (rows, COPIES, latent + hidden) int16.
     """
     pair = masters(torch.tensor([PAIR_OFFSET, -PAIR_OFFSET]))
-    return np.broadcast_to(pair[:, None], (rows, COPIES, net.skip)).copy()
+    return np.broadcast_to(pair[:, None], (rows, COPIES, net.output_inputs)).copy()
 
 
 def bits_of(proxy: Tensor) -> np.ndarray:

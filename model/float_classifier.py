@@ -45,7 +45,7 @@ def fresh(net: NetworkSpec, seed: int) -> Weights:
     """Draw random proxies, from scratch."""
     rng = np.random.default_rng(seed)
     hidden = rng.uniform(-INIT, INIT, (net.hidden, net.latent))
-    pair = rng.uniform(-INIT, INIT, (net.classes, 1, net.skip))
+    pair = rng.uniform(-INIT, INIT, (net.classes, 1, net.output_inputs))
     output = pair + np.array([PAIR_OFFSET, -PAIR_OFFSET]).reshape(COPIES, 1)
     return Weights(net, hidden.astype(np.float32), output.astype(np.float32))
 

@@ -12,6 +12,7 @@ import numpy as np
 from xnoreplay.sim.common.jit import kernel
 from xnoreplay.sim.learner import Learner
 from xnoreplay.spec import generative
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.generative import MOST_SHARE, NONE
@@ -35,7 +36,7 @@ class Components(NamedTuple):
 
 
 @kernel
-def take(held, z, label):
+def take(held, z, label):  # noqa: C901  the rule's steps, one after another
     """Take one sample, (latent,) uint8 bits, into its class: the component that it joined."""
     components, latent = held.count.shape
     mean, share, bits = held.mean[label], held.share[label], held.bits
@@ -186,7 +187,7 @@ class GenerativeLearner(Learner):
         channels, bits = self.target.channels, self.target.mean_bits
         steps = min(channels, WIDE_STEPS)
         mean = self.components.mean.reshape(-1, self.net.latent)
-        words = -(-self.net.latent // channels)
+        words = ceil_div(self.net.latent, channels)
         padded = np.zeros((len(mean), words * channels), np.uint64)
         padded[:, : self.net.latent] = mean
         cells = padded.reshape(len(mean), words, -1, steps, 1) >> np.arange(bits, dtype=np.uint64)

@@ -65,7 +65,7 @@ class Learner:
             np.ascontiguousarray(classifier.hidden[:, None], np.int32),
             classifier.output.astype(np.int32),
             np.zeros((net.hidden, net.latent), np.int8),
-            np.zeros((net.classes, net.skip), np.int8),
+            np.zeros((net.classes, net.output_inputs), np.int8),
             np.array([random.error, random.update], np.int64),
         )
         kernels.binarise(self._c, self.proxies)

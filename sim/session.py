@@ -207,7 +207,7 @@ class _Fast:
             np.ascontiguousarray(integers.hidden[:, None], np.int32),
             np.ascontiguousarray(integers.output, np.int32),
             np.zeros((net.hidden, net.latent), np.int8),
-            np.zeros((net.classes, net.skip), np.int8),
+            np.zeros((net.classes, net.output_inputs), np.int8),
             scalars[[Scalar.ERROR, Scalar.UPDATE]].astype(np.int64),
         )
         learn_kernels.binarise(s._constants, p)

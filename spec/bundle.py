@@ -62,6 +62,7 @@ class Bundle:
 
 
 def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of bits of a network, by name."""
     shapes: dict[str, tuple[int, ...]] = {
         f"conv{i}.weight": (c.filters, net.conv_fan_in(i)) for i, c in enumerate(net.convs)
     }
@@ -71,6 +72,7 @@ def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
 
 
 def _tensors(bundle: Bundle) -> dict[str, np.ndarray]:
+    """A bundle's tensors, by name, as its file holds them."""
     net = bundle.network
     bits = {f"conv{i}.weight": w for i, w in enumerate(bundle.conv)}
     bits |= {"lgap.weight": bundle.lgap, "dense.weight": bundle.dense}
@@ -88,14 +90,14 @@ def _tensors(bundle: Bundle) -> dict[str, np.ndarray]:
 
 
 def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of every tensor."""
+    """Shape and dtype of every tensor that a bundle must have, by name."""
 
     def packed(shape):
         return (*shape[:-1], ceil_div(shape[-1], 8)), "uint8"
 
     spec = {name: packed(shape) for name, shape in _bit_shapes(net).items()}
     spec["hidden.proxy"] = ((net.hidden, net.latent), "int16")
-    spec["output.proxy"] = ((net.classes, COPIES, net.skip), "int16")
+    spec["output.proxy"] = ((net.classes, COPIES, net.output_inputs), "int16")
     spec["thermometer.threshold"] = ((net.thermometer_bits,), "uint8")
     spec["golden.image"] = ((golden, *net.image_shape), "uint8")
     spec["golden.latent"] = packed((golden, net.latent))
@@ -109,6 +111,7 @@ def digest(bundle: Bundle) -> str:
 
 
 def _digest(net: NetworkSpec, provenance: dict, tensors: dict[str, np.ndarray]) -> str:
+    """SHA-256 over a network, a provenance and tensors in name order."""
     h = hashlib.sha256()
     for tree in (presets.network_to_dict(net), provenance):
         h.update(json.dumps(tree, sort_keys=True).encode() + b"\n")
@@ -185,13 +188,13 @@ def metadata_of(path: Path) -> dict[str, str]:
 
 
 def _check_tensors(path: Path, what: str) -> None:
-    """SpecError where a file's tensors would take more memory than may be taken; raises as `check_file`."""
+    """Refuse a file whose tensors would take more memory than may be taken: SpecError; raises as `check_file`, too."""
     reading.check_file(path)
     limits.check_memory(f"{what} {path}", path.stat().st_size)
 
 
 def _all_tensors(file) -> dict:
-    """Those of an open file; SafetensorError for a type that their framework has not, as bfloat16."""
+    """Every tensor of an open file; SafetensorError for a type that its framework lacks, as bfloat16."""
     try:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (TypeError, AttributeError) as error:
@@ -217,7 +220,7 @@ def mismatch(
 
 
 def entry_of(provenance: dict, name: str, kind: type):
-    """Return an entry of a bundle's provenance, which is free; `kind()` where it has none of that kind."""
+    """Return an entry of a bundle's provenance, which may hold anything; `kind()` where it has none of that kind."""
     value = provenance.get(name)
     return value if isinstance(value, kind) else kind()
 
@@ -231,9 +234,9 @@ def share(provenance: dict, name: str) -> float | None:
 
 
 def _ordered(raw: bytes) -> bytes:
-    """The same file with its header's keys in order, so that equal bundles are equal files.
+    """A safetensors file with its header's keys in order, so that equal bundles are equal files.
 
-    The library writes metadata in an order that changes from process to process.
+    raw : the file as the library writes it, whose order of metadata changes from process to process
     """
     start = 8 + int.from_bytes(raw[:8], "little")
     header = json.dumps(json.loads(raw[8:start]), sort_keys=True, separators=(",", ":")).encode()
@@ -286,6 +289,7 @@ def read(path: Path) -> Bundle:
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
+    """The network of a bundle's header, after a check of the header; raises BundleError."""
     for name in ("format", "version", "network", "digest", "provenance"):
         if name not in metadata:
             raise BundleError(f"bundle {path}: field {name!r} must be present, but is not")
@@ -309,6 +313,7 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
 
 
 def _json(path: Path, metadata: dict[str, str], name: str):
+    """A field of a bundle's header, which must be JSON; raises BundleError."""
     try:
         return reading.json_of(metadata[name], f"bundle {path}: field {name!r}")
     except ReadError as error:
@@ -316,10 +321,12 @@ def _json(path: Path, metadata: dict[str, str], name: str):
 
 
 def _reason(error: Exception) -> str:
+    """Why a file could not be read, in one sentence."""
     return getattr(error, "strerror", None) or str(error)
 
 
 def _assemble(net: NetworkSpec, tensors: dict[str, np.ndarray], provenance: dict) -> Bundle:
+    """The bundle of a file's tensors, which have been checked."""
     shapes = _bit_shapes(net)
     bits = {name: unpack_bytes(tensors[name], shape[-1]) for name, shape in shapes.items()}
     lgap = net.lgap_map
@@ -348,10 +355,7 @@ def random(net: NetworkSpec, seed: int, max_pixel: int = BYTE) -> Bundle:
 
     max_pixel : the greatest pixel of its images, 1 to 255: thresholds lie within their range
 
-    Raises
-    ------
-    SpecError
-        Where its arrays would take more memory than `xnoreplay.spec.limits` allows.
+    SpecError where its arrays would take more memory than `xnoreplay.spec.limits` allows.
     """
     require.between("max_pixel", max_pixel, 1, BYTE)
     needed = net.fe_weight_bits + 2 * (net.hidden * net.latent + net.classes * net.output_fan_in)
@@ -373,7 +377,7 @@ def random(net: NetworkSpec, seed: int, max_pixel: int = BYTE) -> Bundle:
         lgap=bits(lgap.channels, lgap.height, lgap.width),
         dense=bits(net.latent, net.lgap_bits),
         hidden=proxies(net.hidden, net.latent),
-        output=proxies(net.classes, COPIES, net.skip),
+        output=proxies(net.classes, COPIES, net.output_inputs),
         thresholds=np.concatenate([_thresholds(rng, n, max_pixel) for n in net.levels]),
         golden=Golden(
             np.empty((0, *net.image_shape), np.uint8),

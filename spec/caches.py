@@ -63,7 +63,7 @@ def unusable(place: Path | None) -> str:
 
 
 def writable(kind: str) -> Path:
-    """A folder for what is made anew: the cache of a kind, or a temporary one, with a note that says so."""
+    """A folder for what is made anew: the cache of a kind, or a temporary one, of which a note is printed."""
     place = folder(kind)
     reason = unusable(place)
     if place is not None and not reason:
@@ -72,7 +72,10 @@ def writable(kind: str) -> Path:
 
 
 def _temporary_for(kind: str, place: Path | None, reason: str) -> Path:
-    """The part of the temporary cache that stands in for a place; the first one gets a note."""
+    """The part of the temporary cache that takes the place of a cache that cannot be written.
+
+    A note is printed where the temporary cache is made.
+    """
     there = bool(os.environ.get(TEMPORARY))
     base = temporary()
     if not there:
@@ -99,10 +102,15 @@ def temporary() -> Path:
 
 @contextmanager
 def for_programs() -> Iterator[dict[str, str]]:
-    """An environment in which other programs find a cache they can write, also while the block runs.
+    """Give other programs a cache that they can write, while the block runs.
 
     yosys and nextpnr come as WebAssembly: they keep what their first use compiles in the user's cache, and
     end in a traceback where they cannot. A temporary one takes its place there.
+
+    Yields
+    ------
+    dict
+        The environment that such a program is started with.
     """
     place = home()
     given = os.environ.get("XDG_CACHE_HOME")
@@ -121,12 +129,13 @@ def for_programs() -> Iterator[dict[str, str]]:
 
 
 def _remove(made: Path, owner: int) -> None:
+    """Remove a temporary cache, in the process that made it alone."""
     if os.getpid() == owner:  # not in a forked child
         shutil.rmtree(made, ignore_errors=True)
 
 
 def note(text: str) -> None:
-    """One line to standard error; lost where that is closed."""
+    """Print one line to standard error, if it is open."""
     with suppress(OSError, ValueError):
         if sys.stderr is not None:
             print(f"note: {text}", file=sys.stderr, flush=True)
@@ -153,7 +162,10 @@ class KernelCache:
     def __init__(
         self, function: Any, stamp: str, dumps: Callable, rebuild: Callable, given: str = ""
     ) -> None:
-        """given : NUMBA_CACHE_DIR, a folder before all others; empty for none"""
+        """Keep what is compiled of a function.
+
+        given : NUMBA_CACHE_DIR, a folder before all others; empty for none
+        """
         self.function, self.dumps, self.rebuild = function, dumps, rebuild
         self.name = function.__qualname__
         self.inner = f"kernels-{stamp}"
@@ -170,10 +182,10 @@ class KernelCache:
         """Do nothing: this cache is always in use."""
 
     def disable(self) -> None:
-        """Do nothing, too."""
+        """Do nothing: this cache cannot be turned off."""
 
     def flush(self) -> None:
-        """Forget nothing: what is out of date has another name."""
+        """Do nothing: what is out of date has another name."""
 
     def load_overload(self, signature, target_context):
         """The compiled function; None where no whole file holds it."""
@@ -218,10 +230,12 @@ class KernelCache:
         )
 
     def _file(self, key: tuple) -> str:
+        """Name of the file of a key."""
         digest = hashlib.sha256(repr(key).encode()).hexdigest()[:20]
         return f"{self.name.replace('<', '').replace('>', '')}-{digest}.kernel"
 
     def _read(self, path: Path, key: tuple) -> tuple | None:
+        """What a file holds for a key; None where there is no whole file of that key."""
         try:
             raw = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -251,7 +265,7 @@ def stamp_of(sources: Iterable[Path], versions: Iterable[str]) -> str:
 
 
 def _places(beside: Path) -> list[Path]:
-    """Folders that compiled kernels may lie in."""
+    """Folders that compiled kernels may lie in, beside their source first."""
     given = os.environ.get(TEMPORARY)
     places = [beside, folder("kernels"), Path(given) / "kernels" if given else None]
     return [place for place in places if place is not None]
@@ -261,14 +275,14 @@ _chosen: dict[Path, Path] = {}
 
 
 def _place_to_write(beside: Path) -> Path:
-    """The first of them that can be written; tried once in a process."""
+    """The folder that compiled kernels are written to; tried once in a process."""
     if beside not in _chosen:
         _chosen[beside] = writable("kernels") if unusable(beside) else beside
     return _chosen[beside]
 
 
 def prune(parent: Path, pattern: str, keep: int) -> None:
-    """Remove the folders of a name of ours that were not used for longest, all but so many."""
+    """Remove the folders of a pattern of ours that were not used for longest, all but `keep`."""
     with suppress(OSError):
         ours = [
             p

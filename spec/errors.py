@@ -61,22 +61,23 @@ def shown(value: object) -> str:
 
 
 class require:
-    """Checks of single values, by rule."""
+    """Checks of single values; each raises SpecError with a sentence that states rule and value."""
 
     @staticmethod
     def positive(name: str, value: object) -> None:
-        """At least 1, without a bound above: for what is counted, not chosen."""
+        """Check an integer that is at least 1, without a bound above: one that is counted, not chosen."""
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise SpecError(f"{name} must be a positive integer, not {shown(value)}")
 
     @staticmethod
     def between(name: str, value: object, low: int, high: int) -> None:
+        """Check an integer from `low` to `high`."""
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
             raise SpecError(f"{name} must be an integer from {low} to {high}, not {shown(value)}")
 
     @staticmethod
     def name(what: str, value: object) -> None:
-        """A name that can also be a folder's: letters, digits, and - _ . inside."""
+        """Check a name that can also be a folder's: letters, digits, and - _ . inside."""
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
             raise SpecError(
                 f"{what} must be a word of letters, digits, '.', '-' and '_', not {shown(value)}"
@@ -88,12 +89,13 @@ class require:
 
     @staticmethod
     def flag(name: str, value: object) -> None:
+        """Check a Boolean value."""
         if not isinstance(value, bool):
             raise SpecError(f"{name} must be true or false, not {shown(value)}")
 
     @staticmethod
     def whole(name: str, value: object) -> int:
-        """A Python or NumPy integer as a Python integer."""
+        """Check a Python or NumPy integer, and return it as a Python integer."""
         if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
             raise SpecError(f"{name} must be an integer, not {shown(value)}")
         try:
@@ -103,6 +105,7 @@ class require:
 
     @staticmethod
     def choice(name: str, value: object, choices: Iterable) -> None:
+        """Check that a value is one of the choices, in type too."""
         choices = list(choices)
         # Types count: True is not 1 here, and 0.0 is not 0.
         if not any(type(value) is type(c) and value == c for c in choices):
@@ -110,11 +113,12 @@ class require:
 
 
 def _is_word(name: object) -> bool:
+    """Whether a name is a text that is short enough to look for a near one."""
     return isinstance(name, str) and len(name) <= LONGEST_NAME
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> SpecError:
-    """The error for a name that is not known, suggesting the nearest that is.
+    """The error for a name that is not known, which suggests the nearest that is.
 
     >>> str(unknown("preset", "digit", ["digits", "tiny"]))
     "preset must be one of digits, tiny, not 'digit'; did you mean 'digits'?"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS, wide_next
 from xnoreplay.spec.network import NetworkSpec
@@ -32,7 +33,7 @@ def registers(channels: int) -> int:
     >>> [registers(g) for g in (1, 16, 32, 64)]
     [1, 1, 1, 2]
     """
-    return -(-channels // WIDE_STEPS)
+    return ceil_div(channels, WIDE_STEPS)
 
 
 def power_on(channels: int) -> list[int]:
@@ -101,6 +102,11 @@ def component_of(number: int, count: int, shares: Sequence[int]) -> int:
 
     >>> [component_of(i, 8, [30, 0, 10]) for i in range(8)]
     [0, 0, 0, 0, 0, 0, 2, 2]
+
+    Raises
+    ------
+    SpecError
+        Where i is no draw of them, or the class has no samples.
     """
     below = 0
     for k, share in enumerate(shares):

@@ -8,6 +8,7 @@ busiest memory are the operation's cycles, but for filling its pipeline.
 from collections import Counter
 from dataclasses import dataclass
 
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.target import TargetSpec
@@ -34,7 +35,7 @@ class GenerativePlan:
     @classmethod
     def of(cls, net: NetworkSpec, target: TargetSpec) -> "GenerativePlan":
         """The plan of a network on a target with generative replay."""
-        words = -(-net.latent // target.channels)
+        words = ceil_div(net.latent, target.channels)
         return cls(words, target.replay_components, target.mean_bits)
 
     def open(self) -> Counter:

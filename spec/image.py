@@ -26,7 +26,10 @@ def vector_words(parts: list[np.ndarray], word: int) -> np.ndarray:
 
 
 def vector_beats(parts: list[np.ndarray], word: int) -> np.ndarray:
-    """The same, as beats of nine words: (..., beats, 9 * word)."""
+    """Lay parts (..., n_i) of bits end to end, each on a word boundary, in beats of nine words.
+
+    Returns (..., beats, 9 * word).
+    """
     words = vector_words(parts, word)
     tail = -words.shape[-2] % TAPS
     words = np.pad(words, [(0, 0)] * (words.ndim - 2) + [(0, tail), (0, 0)])
@@ -45,7 +48,7 @@ def conv_words(op: Convolution, weight: np.ndarray, word: int) -> np.ndarray:
 
 
 def weights_fe(plan: Plan, bundle: Bundle) -> np.ndarray:
-    """weights.fe: every convolution, then the dense latent layer."""
+    """Content of weights.fe: every convolution, then the dense latent layer."""
     word = plan.target.channels
     parts = [conv_words(op, w, word) for op, w in zip(plan.convolutions, bundle.conv, strict=True)]
     channels = plan.network.lgap_map.channels
@@ -54,7 +57,7 @@ def weights_fe(plan: Plan, bundle: Bundle) -> np.ndarray:
 
 
 def weights_lgap(plan: Plan, bundle: Bundle) -> np.ndarray:
-    """weights.lgap: word group * pixels + pixel."""
+    """Content of weights.lgap: word group * pixels + pixel."""
     word = plan.target.channels
     channels = plan.network.lgap_map.channels
     kernel = bundle.lgap.reshape(channels, -1).T  # (pixels, channels)
@@ -62,7 +65,7 @@ def weights_lgap(plan: Plan, bundle: Bundle) -> np.ndarray:
 
 
 def cls_top(plan: Plan, classifier: Classifier) -> np.ndarray:
-    """cls.top: hidden rows, then both copies of every class's row."""
+    """Content of cls.top: hidden rows, then both copies of every class's row."""
     word, latent = plan.target.channels, plan.network.latent
     hidden = vector_beats([sign(classifier.hidden)], word).reshape(-1, TAPS * word)
     weights = classifier.output_weights()

@@ -37,7 +37,7 @@ def clamp_delta(x: int, bits: int) -> int:
 
 
 def shift_round(x: int, t: int, r: int) -> int:
-    """(x + r) >> t, r in [0, 2^t); a negative t shifts left and ignores r."""
+    """Rounded shift (x + r) >> t, r in [0, 2^t); a negative t shifts left and ignores r."""
     return (x + r) >> t if t >= 0 else x << -t
 
 
@@ -55,7 +55,7 @@ def delta_offset(draw4: int, t: int) -> int:
 
 
 def reciprocal(total: int) -> tuple[int, int]:
-    """(R, l): l = floor(log2 S), R = round(2^(l+4) / S), half rounds up; R is 8 to 16.
+    """(R, l) of a sum S: l = floor(log2 S), R = round(2^(l+4) / S), half rounds up; R is 8 to 16.
 
     >>> reciprocal(255), reciprocal(256), reciprocal(384)
     ((8, 7), (16, 8), (11, 8))
@@ -65,12 +65,12 @@ def reciprocal(total: int) -> tuple[int, int]:
 
 
 def exponential(m: int, s: int, logit_shift: int) -> int:
-    """E = LUT[min(15, (m - s) >> shift)], m the largest logit sum."""
+    """Exponential E = LUT[min(15, (m - s) >> shift)], m the largest logit sum."""
     return EXP_TABLE[min(EXP_ENTRIES - 1, m - s >> logit_shift)]
 
 
 def probability(e: int, r: int, l: int) -> int:  # noqa: E741
-    """p = min(4096, (E R) >> (l - 8)), a left shift where l < 8; in units of 1/4096.
+    """Probability p = min(4096, (E R) >> (l - 8)), a left shift where l < 8; in units of 1/4096.
 
     It is at most 255 * 16 = 4080, of a sum of one exponential: the bound never acts.
     """
@@ -79,7 +79,7 @@ def probability(e: int, r: int, l: int) -> int:  # noqa: E741
 
 
 def error(p: int, is_target: bool, weight: int) -> int:
-    """g = ((p - 4096 [c = y]) w_y) >> 4, w_y in units of 1/16."""
+    """Error g = ((p - 4096 [c = y]) w_y) >> 4, w_y in units of 1/16."""
     return (p - (is_target << P_BITS)) * weight >> WEIGHT_BITS
 
 

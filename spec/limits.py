@@ -73,10 +73,21 @@ ALLOWED = {MEMORY: 8.0, CYCLES: 1e12}
 
 
 def count(name: str, value: object, called: str | None = None) -> None:
-    """SpecError where a count is not an integer from 1 to the most of its kind.
+    """Check a count: an integer from 1 to the most of its kind.
 
-    name : of `MOST`
-    called : what the sentence calls it, if not that
+    Parameters
+    ----------
+    name : str
+        Of `MOST`, whose bound holds.
+    value : object
+        What the user gave.
+    called : str, optional
+        What the sentence calls it; `name` without it.
+
+    Raises
+    ------
+    SpecError
+        Where the value is no such integer.
     """
     called = called or name
     require.positive(called, value)
@@ -132,9 +143,19 @@ def allowed(variable: str) -> float:
 
 
 def check_memory(what: str, needed: int) -> None:
-    """SpecError where so many bytes are more than may be taken.
+    """Refuse what would take more of this machine's memory than is allowed.
 
-    what : whose they are, as the subject of the sentence
+    Parameters
+    ----------
+    what : str
+        What takes the memory, as the subject of the sentence.
+    needed : int
+        Bytes.
+
+    Raises
+    ------
+    SpecError
+        Where they are more than `allowed` of `XNOREPLAY_MEMORY`.
     """
     most = allowed(MEMORY)
     if needed > most * GIB:

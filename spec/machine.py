@@ -1,10 +1,10 @@
-"""What of this machine work is shared among."""
+"""The cores of this machine among which work is shared."""
 
 import os
 
 
 def cores() -> int:
-    """Cores that this process may use.
+    """How many cores this process may use.
 
     >>> cores() >= 1
     True

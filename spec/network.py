@@ -48,10 +48,12 @@ class MapShape:
 
     @property
     def pixels(self) -> int:
+        """Pixels of the map."""
         return self.height * self.width
 
     @property
     def bits(self) -> int:
+        """Bits of the map, one a pixel and channel."""
         return self.pixels * self.channels
 
 
@@ -174,6 +176,7 @@ class NetworkSpec:
 
     @property
     def image_channels(self) -> int:
+        """Channels of an image: 3 of colour, or 1 of grey."""
         return 3 if self.colour == "ycbcr" else 1
 
     @property
@@ -209,14 +212,14 @@ class NetworkSpec:
         return 2 * self.lgap_map.channels
 
     @property
-    def skip(self) -> int:
+    def output_inputs(self) -> int:
         """Inputs of the output layer before duplication: latent bits, then hidden bits."""
         return self.latent + self.hidden
 
     @property
     def output_fan_in(self) -> int:
         """Binary weights of one output row."""
-        return COPIES * self.skip
+        return COPIES * self.output_inputs
 
     @property
     def fe_weight_bits(self) -> int:
@@ -226,14 +229,17 @@ class NetworkSpec:
 
     @property
     def classifier_weight_bits(self) -> int:
+        """Weight bits of the classifier, both copies of the output layer included."""
         return self.hidden * self.latent + self.classes * self.output_fan_in
 
     @property
     def weight_bits(self) -> int:
+        """Weight bits of the whole network."""
         return self.fe_weight_bits + self.classifier_weight_bits
 
     @property
     def thermometer_bits(self) -> int:
+        """Thermometer bits of a pixel, all channels together."""
         return sum(self.levels)
 
     @property

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import ImageError, require, shown
 
 BYTE = 255
@@ -100,9 +101,9 @@ def frames(fit: str, height: int, width: int, rows: int, columns: int) -> tuple[
     elif fit == "crop" and tall:
         tall_to = max(1, width * rows // columns)
     elif fit == "pad" and wide:
-        tall_to = -(-width * rows // columns)
+        tall_to = ceil_div(width * rows, columns)
     elif fit == "pad" and tall:
-        wide_to = -(-height * columns // rows)
+        wide_to = ceil_div(height * columns, rows)
     return _centred(height, tall_to), _centred(width, wide_to)
 
 
@@ -117,6 +118,8 @@ def convert(
 
     In this order: 16-bit samples to eight bits; ink to light; transparent pixels onto the background; grey, or YCbCr of
     ITU-R BT.601 as in JPEG; the fit; the floor of the mean over the area that each output pixel covers; the range.
+
+    ImageError where the samples do not have the layout's shape, or are of another type.
 
     Parameters
     ----------
@@ -133,11 +136,8 @@ def convert(
     image_shape uint8
         Grey, or Y, Cb and Cr.
 
-    Raises
-    ------
-    ImageError
-        Where the samples do not have the layout's shape, or are of another type.
-
+    Examples
+    --------
     >>> half = np.array([[[0], [255]], [[10], [21]]], np.uint8)
     >>> convert(half, "grey", PixelSpec(), (1, 1, 1)).item()
     71

@@ -7,6 +7,7 @@ program, and the `cycles` of each operation is the closed form both are held to.
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from xnoreplay.spec import limits
 from xnoreplay.spec.bits import WORD, ceil_div, threshold
@@ -72,10 +73,12 @@ class Convolution:
 
     @property
     def pixels(self) -> int:
+        """Pixels of the source map, and of the sums."""
         return self.height * self.width
 
     @property
     def source_bank(self) -> str:
+        """Name of the memory that holds the source map."""
         return ("act.ping", "act.pong")[self.index % 2]
 
     @property
@@ -100,6 +103,7 @@ class Convolution:
 
     @property
     def cycles(self) -> int:
+        """Cycles: the first tile's weights, every tile's windows, the line buffer, the pipeline's end."""
         return self.load + self.tiles * self.period + self.window_delay + PIPE_LATENCY
 
     def destination(self, tile: int) -> tuple[int, int]:
@@ -121,10 +125,12 @@ class Lgap:
 
     @property
     def source_bank(self) -> str:
+        """Name of the memory that holds the source map."""
         return ("act.ping", "act.pong")[self.index % 2]
 
     @property
     def cycles(self) -> int:
+        """Cycles: a word of a pixel each, and the pipeline's end."""
         return self.words * self.pixels + LGAP_LATENCY
 
 
@@ -151,7 +157,7 @@ class Dense:
 
     @property
     def cycles(self) -> int:
-        """An image's words of weights, and the pipeline's end."""
+        """Cycles of an image: its words of weights, and the pipeline's end."""
         return stream_cycles(self.rows * self.beats)
 
 
@@ -184,45 +190,49 @@ class ReplayPlan:
 
     @property
     def replay_walk(self) -> int:
+        """Bits of a walk over the replay memory."""
         return index_bits(self.capacity)
 
     @property
     def staging_walk(self) -> int:
+        """Bits of a walk over the staging memory."""
         return index_bits(max(1, self.staging))
 
     @property
     def epoch_walk(self) -> int:
+        """Bits of a walk over both memories."""
         return index_bits(self.capacity + self.staging)
 
     @property
     def copy_cycles(self) -> int:
-        """Copying one latent between memories."""
+        """Cycles of a copy of one latent between memories."""
         return self.words + READ_LATENCY
 
     def quota_cycles(self, seen: int) -> int:
-        """Repeated subtraction: one cycle a unit of the quota, one to see the end."""
+        """Cycles of the quota, a repeated subtraction: one a unit of the quota, one to see the end."""
         return self.capacity // seen + 1 if seen else 1
 
     @property
     def evict_cycles(self) -> int:
+        """Cycles of an eviction: the seed, an index a cycle, and a second cycle for each slot."""
         return SEED_DRAWS + (1 << self.replay_walk) + self.capacity
 
     def insert_cycles(self, slot: int | None) -> int:
-        """slot: where the sample went, or None where its class was full."""
+        """Cycles of an insertion; slot: where the sample went, or None where its class was full."""
         return 1 if slot is None else 1 + 2 * (slot + 1) + self.copy_cycles
 
     def admit_cycles(self, staged: int, admitted: int, seeks: int) -> int:
-        """seeks: slots looked at in search of free ones, those found included."""
+        """Cycles of an admission; seeks: slots looked at in search of free ones, those found included."""
         walk = SEED_DRAWS + (1 << self.staging_walk) + staged
         return walk + 2 * seeks + admitted * self.copy_cycles
 
     def epoch_cycles(self, staged: int, hits: int) -> int:
-        """hits: samples found, every occupied replay slot and every staged latent."""
+        """Cycles of an epoch's walk; hits: samples found, every occupied replay slot and every staged latent."""
         walk = SEED_DRAWS + (1 << self.epoch_walk) + self.capacity + staged
         return walk + hits * self.copy_cycles
 
     def restore_cycles(self, classes: int, staged: int) -> int:
-        """classes: of the network; without a label that is refused."""
+        """Cycles of a restore that refuses no label; classes: of the network."""
         return classes + 2 * (self.capacity + staged)
 
 
@@ -251,6 +261,7 @@ class Plan:
         return memory_map(self)
 
     def memory(self, name: str) -> Memory:
+        """The memory of that name."""
         return next(m for m in self.memories if m.name == name)
 
     @property
@@ -363,30 +374,30 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     batch_slots = ceil_div(skip_words, TAPS)
     conv_words = sum(c.tiles * c.load for c in convolutions)
     latent = _dense(
-        "latent",
-        "weights.fe",
-        conv_words,
-        net.latent,
-        2 * lgap_words,
-        0,
-        net.lgap_bits,
-        lgap_slots * TAPS,
-        True,
         target,
+        2 * lgap_words,
+        net.lgap_bits,
+        name="latent",
+        memory="weights.fe",
+        weight_base=conv_words,
+        rows=net.latent,
+        source_slot=0,
+        destination_word=lgap_slots * TAPS,
+        to_latent=True,
     )
     hidden = _dense(
-        "hidden",
-        "cls.top",
-        0,
-        net.hidden,
-        latent_words,
-        lgap_slots,
-        net.latent,
-        lgap_slots * TAPS + latent_words,
-        False,
         target,
+        latent_words,
+        net.latent,
+        name="hidden",
+        memory="cls.top",
+        weight_base=0,
+        rows=net.hidden,
+        source_slot=lgap_slots,
+        destination_word=lgap_slots * TAPS + latent_words,
+        to_latent=False,
     )
-    pads = skip_words * target.channels - net.skip
+    pads = skip_words * target.channels - net.output_inputs
     output = Output(
         "output",
         "cls.top",
@@ -394,7 +405,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         batch_slots,
         skip_words - (batch_slots - 1) * TAPS,
         lgap_slots,
-        COPIES * (net.skip + 2 * pads),
+        COPIES * (net.output_inputs + 2 * pads),
     )
     passes = ceil_div(target.batch, target.lanes)
     planes = ceil_div(target.delta_bits, target.lanes)
@@ -441,9 +452,9 @@ IMAGES_AT_ONCE = 8  # that the simulator's functional mode computes in one word 
 def working_bytes(plan: Plan) -> int:
     """Bytes that a simulation takes of this machine's memory at most, but for images: a closed form.
 
-    The bundle, a byte a bit, with its copies on the way into memories; the classifier's proxies as
-    64-bit integers, once more bit by bit; the memories' rows in words of 64 bits, and the largest of
-    them a byte a bit, with and without those words' idle bits; room for feature maps of several images, and for what a cycle writes.
+    The bundle, a byte a bit, with its copies on the way into memories; the classifier's proxies as 64-bit integers,
+    once more bit by bit; the memories' rows in words of 64 bits, and the largest of them a byte a bit, with and
+    without those words' idle bits; room for feature maps of several images, and for what a cycle writes.
     """
     net, target = plan.network, plan.target
     unit = ceil_div(target.channels, WORD)  # words that hold G bits
@@ -464,7 +475,7 @@ def working_bytes(plan: Plan) -> int:
         2 * 2 * (2 * target.lanes + 24 + 8 * target.error_units) * max(TAPS * unit, widest) * 8
     )
     planes = 3 * target.lanes * plan.slots * 8
-    batch = target.batch * (net.skip + 8 * (net.hidden + net.classes))
+    batch = target.batch * (net.output_inputs + 8 * (net.hidden + net.classes))
     registers = 2 * target.lanes * (TAPS * unit + target.segment + 4) * 8
     return (
         4 * plan.memory("weights.fe").bits
@@ -481,7 +492,13 @@ def working_bytes(plan: Plan) -> int:
 
 
 def _check_groups(net: NetworkSpec, target: TargetSpec) -> None:
-    """Slices of L bits must not straddle groups, neither where written nor where read."""
+    """Check that slices of L bits do not straddle groups, neither where written nor where read.
+
+    Raises
+    ------
+    SpecError
+        Where they do, or thermometer words would be split by group.
+    """
     for i, layer in enumerate(net.convs):
         if layer.groups == 1:
             continue
@@ -499,9 +516,14 @@ def _check_groups(net: NetworkSpec, target: TargetSpec) -> None:
 
 
 def _check_skips(net: NetworkSpec, target: TargetSpec) -> None:
-    """A skip's map and the sums it joins must have the same channels in the same slices.
+    """Check that a skip's map and the sums it joins have the same channels in the same slices.
 
     Sums overwrite the map that the skip reads, so a tile must write only slices that it has read.
+
+    Raises
+    ------
+    SpecError
+        Where they have not.
     """
     groups = [*(layer.groups for layer in net.convs), 1]  # of whoever reads a map
     for i, layer in enumerate(net.convs):
@@ -517,6 +539,7 @@ def _check_skips(net: NetworkSpec, target: TargetSpec) -> None:
 
 
 def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ...]:
+    """Every convolution of a network, one behind the other in weights.fe."""
     ops = []
     base = 0
     lanes, channels = target.lanes, target.channels
@@ -552,19 +575,14 @@ def _convolutions(net: NetworkSpec, target: TargetSpec) -> tuple[Convolution, ..
     return tuple(ops)
 
 
-def _dense(name, memory, base, rows, words, slot, fan_in, destination, to_latent, target) -> Dense:
+def _dense(target: TargetSpec, words: int, fan_in: int, **place: Any) -> Dense:
+    """A dense layer of so many inputs, which lie in so many words; place: the fields that do not follow from these."""
     beats = ceil_div(words, TAPS)
     pads = words * target.channels - fan_in
     return Dense(
-        name,
-        memory,
-        base,
-        rows,
-        beats,
-        words - (beats - 1) * TAPS,
-        slot,
-        fan_in + 2 * pads,
-        threshold(fan_in) + pads,
-        destination,
-        to_latent,
+        beats=beats,
+        last_taps=words - (beats - 1) * TAPS,
+        offset=fan_in + 2 * pads,
+        threshold=threshold(fan_in) + pads,
+        **place,
     )

@@ -167,11 +167,8 @@ def load(name_or_path: str) -> Preset:
         [target]
         lanes = 8
 
-    Raises
-    ------
-    SpecError
-        For an unknown preset, section or field, or a value that breaks a rule.
-    """
+    SpecError for an unknown preset, section or field, or a value that breaks a rule.
+    """  # noqa: DOC501  unknown() makes a SpecError
     if name_or_path in PRESETS:
         return PRESETS[name_or_path]
     path = Path(name_or_path)
@@ -204,7 +201,7 @@ def from_dict(tree: dict, default_name: str = "custom", folder: Path | None = No
     ------
     SpecError
         As `load`.
-    """
+    """  # noqa: DOC501  unknown() makes a SpecError
     tree = dict(tree)
     base_name = tree.pop("preset", None)
     if base_name is not None and str(base_name) not in PRESETS:

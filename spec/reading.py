@@ -58,7 +58,7 @@ LONE = re.compile("[\ud800-\udfff]")
 
 
 def kind(mode: int) -> str:
-    """What a file is that is no regular one, from its mode.
+    """What a file that is no regular one is, from its mode.
 
     >>> kind(stat.S_IFIFO)
     'a named pipe'
@@ -69,10 +69,10 @@ def kind(mode: int) -> str:
 def check_file(path: Path) -> None:
     """Refuse what is no regular file, before a reader waits for its end.
 
+    OSError where there is nothing.
+
     Raises
     ------
-    OSError
-        Where there is nothing.
     ReadError
         For a folder, a named pipe, a socket or a device.
     """
@@ -97,6 +97,7 @@ def check_size(path: Path, most: int = MOST) -> None:
 
 
 def _check_size(path: Path, size: int, most: int) -> None:
+    """Refuse a file of so many bytes if they are more than `most`; raises ReadError."""
     if size > most:
         raise ReadError(f"{path} must have at most {most:,} bytes, not {size:,}")
 
@@ -111,7 +112,12 @@ def raw(path: Path, most: int = MOST) -> bytes:
 def unpacked(path: Path, most: int = MOST) -> bytes:
     """The bytes of a regular file, unpacked where it is gzipped: `most` of them, before and after.
 
-    Raises as `raw`, and what gzip raises of a damaged file: EOFError, zlib.error and OSError.
+    What `raw` raises, and what gzip raises of a damaged file: EOFError, zlib.error and OSError.
+
+    Raises
+    ------
+    ReadError
+        Where it unpacks to more bytes.
     """
     content = raw(path, most)
     if content[:2] != b"\x1f\x8b":
@@ -137,14 +143,16 @@ def text(path: Path, most: int = MOST) -> str:
 def json_of(content: str, name: str):
     """The value of a JSON text: as the standard has it, so no NaN, no infinity and no lone surrogate.
 
-    name : what the text is, for the sentence of a ReadError
+    name : what the text is, for the sentence of an error
+
+    Raises
+    ------
+    ReadError
+        For any other text.
     """
     try:
         value = json.loads(content, parse_constant=_no_number, parse_float=_finite)
-        if re.search(r"\\u[dD][89a-fA-F]", content) and LONE.search(
-            json.dumps(value, ensure_ascii=False)
-        ):
-            raise ValueError("a text in it has half of a surrogate pair, which is no character")
+        _check_surrogates(content, value)
         return value
     except RecursionError:
         raise ReadError(f"{name} must be JSON, but is nested too deeply") from None
@@ -152,11 +160,20 @@ def json_of(content: str, name: str):
         raise ReadError(f"{name} must be JSON: {_told(error)}") from None
 
 
+def _check_surrogates(content: str, value: object) -> None:
+    """Refuse a JSON value with a text that is half of a surrogate pair; raises ValueError."""
+    escaped = re.search(r"\\u[dD][89a-fA-F]", content)
+    if escaped and LONE.search(json.dumps(value, ensure_ascii=False)):
+        raise ValueError("a text in it has half of a surrogate pair, which is no character")
+
+
 def _no_number(constant: str):
+    """Refuse a constant of Python that JSON has not; raises ValueError."""
     raise ValueError(f"{constant} is no number of JSON")
 
 
 def _finite(digits: str) -> float:
+    """The number of its digits; ValueError where it is beyond the greatest."""
     number = float(digits)
     if not math.isfinite(number):
         raise ValueError(f"{shown(digits)} is beyond the greatest number")
@@ -164,6 +181,7 @@ def _finite(digits: str) -> float:
 
 
 def _told(error: Exception) -> str:
+    """An error of a reader in one sentence, without Python's own words for it."""
     if found := LONG.search(str(error)):
         return f"a number in it has more than {int(found[1]):,} digits"
     return getattr(error, "strerror", None) or str(error)

@@ -24,11 +24,11 @@ LONGEST = 400  # characters of a line that a sentence repeats
 
 
 def reason(output: str) -> str:
-    """The line of a failed tool's output that tells why; its last one where none does.
+    r"""The line of a failed tool's output that says why; its last one where none does.
 
     A warning is no reason, and neither is the count of errors that comes after them.
 
-    >>> reason("Warning: a wire\\nERROR: no module top\\nWarning: found 1 problem")
+    >>> reason("Warning: a wire\nERROR: no module top\nWarning: found 1 problem")
     'ERROR: no module top'
     >>> reason("")
     'no output'

@@ -193,9 +193,8 @@ def learn(
     epoch: int,
     random: Random,
     target: TargetSpec,
-    hidden_learns: bool,
 ) -> Minibatch:
-    """One minibatch: forward, error, back-propagation, update. z (samples, latent) bits, y labels.
+    """Learn from one minibatch: forward, error, back-propagation, update. z (samples, latent) bits, y labels.
 
     Draws are taken in this order: one of `error` for each sample and class, samples outside;
     one of `error` for each sample and hidden unit where the hidden layer learns; one of `update`
@@ -219,7 +218,7 @@ def learn(
             offset = learning.delta_offset(random.next("error") & learning.DRAW_MASK, t)
             q[b, c] = learning.clamp_delta(learning.shift_round(g, t, offset), rule.delta_bits)
     d = np.zeros(a.shape, np.int64)
-    if hidden_learns:
+    if target.hidden_learns:
         ternary = signed(classifier.output_weights()[:seen, :, z.shape[1] :]).sum(1)
         back = q @ ternary
         t = rule.hidden_shift(epoch)
@@ -231,13 +230,13 @@ def learn(
                     d[b, j] = learning.clamp_delta(value, rule.delta_bits)
     spans = [(0, z.shape[1]), (z.shape[1], v.shape[1])]
     _update(rule, classifier.output, q, v, spans, random, target)
-    if hidden_learns:
+    if target.hidden_learns:
         _update(rule, classifier.hidden[:, None], d, z, spans[:1], random, target)
     return Minibatch(a, s, q, d)
 
 
 def _update(rule, theta, delta, x, spans, random, target) -> None:
-    """theta -= stochastic round of the summed gradient; theta (rows, proxies, columns).
+    """Subtract the stochastically rounded, summed gradient from theta (rows, proxies, columns).
 
     Columns are taken in segments of S that never cross from latent to hidden inputs. Copies of a
     pair share gradient and draw; the second takes the complement of the first's offset.
@@ -372,7 +371,6 @@ class Chip:
                         epoch,
                         self.random,
                         self.target,
-                        self.target.hidden_learns,
                     )
                 )
         return done

@@ -40,7 +40,12 @@ def seed_walk(state: int, bits: int) -> tuple[int, int, int]:
 
 
 def walk(mask: int, start: int, bits: int) -> Iterator[int]:
-    """All 2^k indices, once each: zero first, then the register's sequence, all XOR the mask.
+    """Visit all 2^k indices, once each: zero first, then the register's sequence, all XOR the mask.
+
+    Yields
+    ------
+    int
+        The next index.
 
     >>> sorted(walk(5, 3, 3)) == list(range(8))
     True
@@ -58,10 +63,15 @@ def quota(capacity: int, seen: int) -> int:
 
 
 def check_way(what: str, way: str, target: TargetSpec) -> None:
-    """SpecError where a target's replay is not the way that something carries out.
+    """Check that a target's replay is the way that something carries out.
 
     what : as the sentence calls it
     way : of `xnoreplay.spec.target.REPLAYS`
+
+    Raises
+    ------
+    SpecError
+        Where it is another.
     """
     if target.replay != way:
         raise SpecError(f"replay must be {way!r} for {what}, not {target.replay!r}")

@@ -223,6 +223,8 @@ def write(plan: Plan, snapshot: Snapshot, path: Path) -> None:
 def read(plan: Plan, path: Path) -> Snapshot:
     """Read and verify a file of `write`; a file that cannot be read is an `XnoreplayError` of any kind.
 
+    XnoreplayError for a file that is missing, damaged or foreign, or of a state that no chip comes to.
+
     Raises
     ------
     SpecError

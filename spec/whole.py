@@ -100,9 +100,14 @@ def _marked(path: Path) -> str:
 
 
 def contents(folder: Path) -> Iterator[Path]:
-    """Everything below a folder that is no folder itself, links among them, in path order.
+    """List everything below a folder that is no folder itself, links among it, in path order.
 
     What a killed process left there is passed over.
+
+    Yields
+    ------
+    Path
+        The next one.
     """
     waiting = [folder]
     while waiting:
@@ -183,9 +188,14 @@ def _part(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Where to write a file that takes the place of `path` when the block ends without an error.
+    """Write a file that takes the place of `path` when the block ends without an error.
 
     Nothing is left of it otherwise, and `path` stays as it was.
+
+    Yields
+    ------
+    Path
+        The name under which the file is to be written.
     """
     with _part(path) as part:
         yield part / path.name

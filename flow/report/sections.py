@@ -89,7 +89,7 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
         ],
         [
             "classifier, output on latent and hidden, duplicated",
-            f"2 × {net.skip} → {net.classes}",
+            f"2 × {net.output_inputs} → {net.classes}",
             f"{net.output_fan_in:,}",
             f"{output_bits:,}",
         ],

@@ -80,14 +80,14 @@ def work(net: NetworkSpec, batch: int) -> Work:
     """Room for one minibatch."""
     rows = max(net.classes, net.hidden)
     return Work(
-        np.zeros((batch, net.skip), np.int8),
+        np.zeros((batch, net.output_inputs), np.int8),
         np.zeros(batch, np.int64),
         np.zeros((batch, net.hidden), np.int32),
         np.zeros((batch, net.classes), np.int32),
         np.zeros((net.classes, batch), np.int32),
         np.zeros((net.hidden, batch), np.int32),
         np.zeros(net.classes, np.int64),
-        np.zeros(net.skip, np.int32),
+        np.zeros(net.output_inputs, np.int32),
         np.zeros((2, rows), np.int64),
     )
 

@@ -80,12 +80,12 @@ def gradients(chip: Simulator, row: int, samples: int) -> list[int]:
     bits, words = plan.target.delta_bits, plan.memory("batch.bank").depth
     banks, planes = chip.memories()["batch.bank"], chip.memories()["batch.delta"]
     hidden = plan.replay.words * plan.target.channels
-    total = [0] * net.skip
+    total = [0] * net.output_inputs
     for n in range(samples):
         worth = [(1 << k) * (1 if k < bits - 1 else -1) for k in range(bits)]
         delta = sum(w for k, w in enumerate(worth) if planes[row * bits + k][n])
         word = banks[n * words : (n + 1) * words].ravel()
-        for i in range(net.skip):
+        for i in range(net.output_inputs):
             at = i if i < net.latent else hidden + i - net.latent
             total[i] += delta if word[at] else -delta
     return total

@@ -207,7 +207,7 @@ def _row(  # noqa: PLR0913  what one row of the update unit is given
 ) -> int:
     """Add the beats of one row, and return the state of the random register after it."""
     net, segment = plan.network, plan.target.segment
-    spans = ((0, net.latent, 0), (net.latent, net.skip, extra.latent_segments))
+    spans = ((0, net.latent, 0), (net.latent, net.output_inputs, extra.latent_segments))
     for start, stop, base in spans:
         for first in range(start, stop, segment):
             last = min(first + segment, stop)

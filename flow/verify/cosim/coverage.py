@@ -166,7 +166,7 @@ def decisive(plan: Plan) -> bool:
     -2 skip to 2 skip, and two logits at most 4 skip apart. An exponential is 0 from the last entry of
     `EXP_TABLE` on, at a distance of 15 after the shift.
     """
-    return 4 * plan.network.skip >> plan.rule.logit_shift >= EXP_ENTRIES - 1
+    return 4 * plan.network.output_inputs >> plan.rule.logit_shift >= EXP_ENTRIES - 1
 
 
 def _pushes(plan: Plan) -> bool:

@@ -282,7 +282,7 @@ def _wrong(made: _Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if made.plan.target.hidden_learns:
         hidden = rng.choice([-1, 0], hidden.shape)
     hidden = np.where(hidden >= 0, 1, -1)
-    rows = rng.choice([-1, 1], (net.classes, net.skip))
+    rows = rng.choice([-1, 1], (net.classes, net.output_inputs))
     latents = rng.integers(0, 2, (capacity, net.latent), dtype=np.uint8)
     labels = np.zeros(capacity, int)
     latents[::2] = latents[0]
