@@ -22,10 +22,12 @@ class CountedMemory:
         self.rows, self._name, self._events = [0] * rows, name, events
 
     def read(self, row: int) -> int:
+        """The integer in a row; counts a read."""
         self._events[f"{self._name}.reads"] += 1
         return self.rows[row]
 
     def write(self, row: int, value: int) -> None:
+        """Replace the integer in a row; counts a write."""
         self._events[f"{self._name}.writes"] += 1
         self.rows[row] = value
 

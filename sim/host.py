@@ -32,7 +32,11 @@ class HostPort:
         self.gathered: dict[int, int] = {}
 
     def transfer(self, address: int, data: int | None = None) -> tuple[Response, int]:
-        """A write of data, or a read where that is None: the answer, and the word read or 0."""
+        """Carry out a write of data, or a read where that is None: the answer, and the word read or 0.
+
+        address: of 32 bits, whose lowest two are ignored. SpecError for what a simulated chip cannot answer: a read of
+        COMMAND, and a command that needs an image.
+        """
         region, offset = divmod(address & ~3, 1 << WINDOW_SHIFT)
         if region == 0:
             return self._read(offset) if data is None else (self._write(offset, data), 0)
@@ -47,6 +51,7 @@ class HostPort:
         return self._write_row(window, row, chunk, data), 0
 
     def _write_row(self, window: Window, row: int, chunk: int, data: int) -> Response:
+        """Take a word of a row: gather it, or commit the row with the last one."""
         if window.memory.name in READ_ONLY:
             return Response.SLVERR
         if chunk < window.chunks - 1:
@@ -57,6 +62,13 @@ class HostPort:
         return Response.OKAY
 
     def _read(self, offset: int) -> tuple[Response, int]:
+        """Read the register at an offset: the answer, and the word or 0.
+
+        Raises
+        ------
+        SpecError
+            For COMMAND, which a simulator does not keep.
+        """
         state, names = self.chip.state, registers.counters(self.chip.plan.memories)
         values = {r: getattr(state, r.name.lower()) for r in self.writable}
         values |= {
@@ -81,6 +93,7 @@ class HostPort:
         return (Response.OKAY, table[offset]) if known else (Response.DECERR, 0)
 
     def _write(self, offset: int, data: int) -> Response:
+        """Write the register at an offset, and carry out a command that is written."""
         if offset in self.writable:
             if data not in self.writable[Register(offset)]:
                 return Response.SLVERR
@@ -93,7 +106,13 @@ class HostPort:
         return Response.DECERR if self._read(offset)[0] is Response.DECERR else Response.SLVERR
 
     def _command(self, number: int, argument: int) -> Response:
-        """Refuse a command, or carry it out; one with an image is not for this port."""
+        """Refuse a command, or carry it out.
+
+        Raises
+        ------
+        SpecError
+            Where it needs an image, which does not come through this port.
+        """
         chip = self.chip
         if number not in list(Command):
             return Response.SLVERR

@@ -22,9 +22,10 @@ from xnoreplay.spec.target import TargetSpec
 
 
 def _bytes(net: NetworkSpec, target: TargetSpec) -> int:
-    """Bytes that a learner takes at most: every latent's inputs as floats, made from 64-bit integers.
+    """Bytes that a learner takes at most.
 
-    And of each proxy what the reference and the kernels keep.
+    They are every latent's inputs as floats, made from 64-bit integers, and of each proxy what the reference and the
+    kernels keep.
     """
     samples = target.replay_slots + target.staging_capacity
     proxies = net.hidden * net.latent + net.classes * net.output_fan_in
@@ -60,7 +61,7 @@ class Learner:
         random = random or Random()
         classifier = Classifier.load(bundle, target)
         self.rule = classifier.rule
-        self._c = kernels.constants(net, target)
+        self._c = kernels.new_constants(net, target)
         self.proxies = kernels.Proxies(
             np.ascontiguousarray(classifier.hidden[:, None], np.int32),
             classifier.output.astype(np.int32),
@@ -69,7 +70,7 @@ class Learner:
             np.array([random.error, random.update], np.int64),
         )
         kernels.binarise(self._c, self.proxies)
-        self._work = kernels.work(net, target.batch)
+        self._work = kernels.new_work(net, target.batch)
         self.walk_state = random.walk
         self.seen = self.quota = 0
         self.latents = np.zeros((target.replay_slots, net.latent), np.uint8)
@@ -105,9 +106,11 @@ class Learner:
         return self._admit(self._latent(latent), label)
 
     def _latent(self, latent: np.ndarray) -> np.ndarray:
+        """A latent as (latent,) uint8 bits; SpecError where it is none."""
         return commands.bits_of("a latent", latent, (self.net.latent,))
 
     def _admit(self, latent: np.ndarray, label: int) -> bool:
+        """Write a sample to the lowest free slot if its class is below its quota; whether it was written."""
         if (self.labels == label).sum() >= self.quota or (self.labels >= 0).all():
             return False
         slot = int(np.argmin(self.labels >= 0))
@@ -115,9 +118,9 @@ class Learner:
         return True
 
     def stage(self, latent: np.ndarray, label: int) -> bool:
-        """Keep one new sample aside until the session ends; False when staging is full.
+        """Keep a new sample aside until the session ends; false where the staging memory is full.
 
-        Its class is seen in either case.
+        The class of the sample is seen in either case.
         """
         label = self._accept(Command.STAGE, label)
         latent = self._latent(latent)
@@ -153,7 +156,7 @@ class Learner:
         return z, y.astype(np.int64)
 
     def retrain(self) -> int:
-        """One session: every epoch walks replay and staging without replacement.
+        """Learn in one session, whose epochs each walk replay and staging memory without replacement.
 
         Returns the number of minibatches.
         """
@@ -161,6 +164,7 @@ class Learner:
         weights = np.array(class_weights(self.counts().tolist()), np.int64)
         total = 0
         for epoch, minibatches in enumerate(self._epochs()):
+            shifts = self.rule.delta_shift(epoch), self.rule.hidden_shift(epoch)
             for v, labels in minibatches:
                 count = len(labels)
                 self._work.v[:count] = v
@@ -169,16 +173,19 @@ class Learner:
                     kernels.forward(self.proxies, self._work, count, self.seen)
                 else:
                     self._work.s[:count, : self.seen] = self._sums(v)
-                kernels.learn(
-                    self._c, self.proxies, self._work, count, self.seen, weights, self.rule, epoch
-                )
+                kernels.learn(self._c, self.proxies, self._work, count, self.seen, weights, shifts)
                 total += 1
         return total
 
     def _epochs(self) -> Iterator[Iterator[tuple[np.ndarray, np.ndarray]]]:
-        """Minibatches of each epoch of a session: (n, latent + hidden) inputs as of `_inputs`, (n,) int64 classes.
+        """Go through the minibatches of each epoch of a session.
 
         A learning hidden layer's bits are those from before the session, or of no meaning.
+
+        Yields
+        ------
+        Iterator
+            Of an epoch: (n, latent + hidden) inputs as of `_inputs`, (n,) int64 classes.
         """
         pool = np.concatenate([self.latents, *(z[None] for z, _ in self.staged)])
         labels = np.concatenate([self.labels, [y for _, y in self.staged]]).astype(np.int64)
@@ -209,11 +216,13 @@ class Learner:
         return commands.accept(command, argument, self.seen, self.net.classes)
 
     def _walk(self, n: int):
+        """The order in which a walk visits so many indices; draws from the register `walk`."""
         bits = replay.index_bits(n)
         self.walk_state, mask, start = replay.seed_walk(self.walk_state, bits)
         return replay.walk(mask, start, bits)
 
     def _evict(self) -> None:
+        """Share the capacity among the classes seen, and free slots of over-full classes in the order of a walk."""
         self.quota = replay.quota(self.target.replay_capacity, self.seen)
         counts = np.bincount(self.labels[self.labels >= 0], minlength=self.net.classes)
         for slot in self._walk(self.target.replay_capacity):

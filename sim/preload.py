@@ -1,5 +1,4 @@
-"""Samples put into a chip's memories past every port: what a test bench writes, or a measurement
-starts from."""
+"""Samples put into a chip's memories past every port, as a test bench or the start of a measurement needs them."""
 
 import numpy as np
 
@@ -9,22 +8,26 @@ from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.plan import Plan
 
 
-def remember(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
-    """Let the replay memory hold these samples and no others.
+def fill_replay(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
+    """Write samples into the replay memory from slot 0 on, and empty its other slots.
 
-    latents (n, latent) bits; labels (n,), of classes that the chip has seen or soon will.
+    latents (n, latent) bits; labels (n,), of classes that the chip has seen or soon will. SpecError where they are
+    not, or do not fit.
     """
     latents, labels = _samples(plan, latents, labels, plan.replay.capacity)
-    m = state.memories
-    m.replay_label[:] = 0
-    m.replay_count[:] = 0
-    m.replay_label[: len(labels)] = labels | 1 << plan.memory("replay.label").width - 1
-    m.replay_count[: plan.network.classes] = np.bincount(labels, minlength=plan.network.classes)
+    memories, classes = state.memories, plan.network.classes
+    memories.replay_label[:] = 0
+    memories.replay_count[:] = 0
+    memories.replay_label[: len(labels)] = labels | 1 << plan.memory("replay.label").width - 1
+    memories.replay_count[:classes] = np.bincount(labels, minlength=classes)
     _put(plan, state, "replay.latent", latents)
 
 
-def hold(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
-    """Let the staging memory hold these samples and no others; their classes are seen."""
+def fill_staging(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> None:
+    """Write samples into the staging memory from slot 0 on, and empty its other slots.
+
+    Their classes are seen. latents (n, latent) bits; labels (n,). SpecError where they are not, or do not fit.
+    """
     latents, labels = _samples(plan, latents, labels, plan.replay.staging)
     state.scalars[Scalar.STAGED] = len(labels)
     if not len(labels):
@@ -37,7 +40,13 @@ def hold(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarray) -> N
 def _samples(
     plan: Plan, latents: np.ndarray, labels: np.ndarray, capacity: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The samples as arrays, once they were found to fit; SpecError where they do not."""
+    """Samples as arrays of bits and labels.
+
+    Raises
+    ------
+    SpecError
+        Where they are malformed, or more than the capacity.
+    """
     bits = commands.bits_of("latents", latents, (None, plan.network.latent))
     if len(bits) > capacity:
         raise SpecError(f"latents must be at most the {capacity} that fit, not {len(bits)}")
@@ -45,6 +54,7 @@ def _samples(
 
 
 def _put(plan: Plan, state: State, name: str, latents: np.ndarray) -> None:
+    """Write latents into the first rows of a memory of latents."""
     words, width = plan.replay.words, plan.target.channels
     padded = np.pad(latents, ((0, 0), (0, words * width - latents.shape[1])))
     rows = state.bits(name)

@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim import preload
-from xnoreplay.sim.common import counters, ops, proxies
-from xnoreplay.sim.common.counters import Event, Mem
+from xnoreplay.sim.common import counters, proxies
+from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.phase_counters import Ledger
+from xnoreplay.sim.common.program import Conv, compile_program
 from xnoreplay.sim.common.state import SCALARS, Scalar, State
 from xnoreplay.sim.fast import images as fast
 from xnoreplay.sim.fast import replay as fast_replay
@@ -25,9 +26,8 @@ from xnoreplay.sim.fast.replay import KINDS, Log
 from xnoreplay.sim.functional import data_sets as functional
 from xnoreplay.sim.session import Session, Watch
 from xnoreplay.sim.step import trace as recording
-from xnoreplay.sim.step.registers import ports
-from xnoreplay.sim.step.registers import registers as clocked
-from xnoreplay.sim.step.sequencer import Kind, run
+from xnoreplay.sim.step.registers import new_clock, new_image_ports
+from xnoreplay.sim.step.sequencer import Kind, Operation, run_operation
 from xnoreplay.spec import commands, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import pack_bytes
@@ -42,8 +42,8 @@ from xnoreplay.spec.registers import Register
 from xnoreplay.spec.snapshot import Snapshot
 
 
-class Registers(NamedTuple):
-    """Architectural registers as the host reads them."""
+class HostView(NamedTuple):
+    """The chip's architectural registers and flags, as a host reads them."""
 
     prediction: int
     seen: int
@@ -57,7 +57,7 @@ class Registers(NamedTuple):
     stale: int
 
 
-REGISTERS = {
+SCALAR_OF = {
     Register.SEEN: Scalar.SEEN,
     Register.QUOTA: Scalar.QUOTA,
     Register.STAGED: Scalar.STAGED,
@@ -65,8 +65,8 @@ REGISTERS = {
     Register.LFSR_ERROR: Scalar.ERROR,
     Register.LFSR_UPDATE: Scalar.UPDATE,
 }
-"""Where the registers that a host writes are kept."""
-NEVER = (1 << 63) - 1  # a cycle that does not come
+"""The simulator's number of each register that a host writes."""
+NEVER = (1 << 63) - 1  # a cycle number that no simulation reaches
 
 
 @dataclass
@@ -121,13 +121,13 @@ class Simulator:
         random = random or Random()
         lfsrs = [Scalar.WALK, Scalar.ERROR, Scalar.UPDATE]
         self._state.scalars[lfsrs] = random.walk, random.error, random.update
-        self._program = ops.program(plan)
-        g = self._program.geometry
+        self._program = compile_program(plan)
+        geometry = self._program.geometry
         beats = max(op.beats for op in plan.convolutions)
-        self._now, self._next = clocked(g, beats), clocked(g, beats)
-        self._scratch = fast.scratch(g, plan.convolutions)
-        self._ports = ports(g, len(counters.MEMORY_NAMES))
-        self._trace = recording.buffer(recording.CHUNK if trace else 0, g, self._ports)
+        self._room = fast.new_room(geometry, plan.convolutions)
+        ports = new_image_ports(geometry, self._state.counters)
+        self._clock = new_clock(self._state, self._program, ports, beats)
+        self._trace = recording.buffer(recording.CHUNK if trace else 0, geometry, ports)
         self.ledger = Ledger(self._state.counters, plan.memories)
         self._session = Session(
             plan, self._program, self._state, len(self._trace.writes), self.ledger
@@ -142,16 +142,16 @@ class Simulator:
         self._session.form = recording.cycles
 
     def watch(self, watch: Watch) -> None:
-        """Let somebody hear of each phase of the sessions that run in fast mode."""
+        """Call a function after each phase of the sessions that run in fast mode."""
         self._session.watch = watch
 
     # ------------------------------------------------------------------------- commands
 
     def reset(self) -> None:
-        """A reset, at power-on or later: registers and counters begin anew, the replay memory is empty.
+        """Reset the chip, at power-on or later.
 
-        The other memories keep what they hold. A reset in the midst of a command is an `abort` of that
-        command in the cycle of the reset, then this.
+        Registers and counters begin anew, and the replay memory is empty; the other memories keep what they hold. A
+        reset in the midst of a command is an `abort` of that command in the cycle of the reset, then this.
         """
         self._state.reset()
         self._abort = None
@@ -164,18 +164,18 @@ class Simulator:
         return result
 
     def stage(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
-        """Keep one new sample aside until the session ends."""
+        """Keep a new sample aside until the session ends; gaps: as in `infer`."""
         return self._walk(Command.STAGE, label, image, gaps)
 
     def insert(self, image: np.ndarray, label: int, gaps: np.ndarray | None = None) -> Result:
-        """Remember one sample at once."""
+        """Remember a sample at once; gaps: as in `infer`."""
         return self._walk(Command.INSERT, label, image, gaps)
 
     def enter_latent(self, latent: np.ndarray, label: int) -> Result:
-        """The last phase of `stage`, or of `insert` where there is no staging memory.
+        """Stage a latent, or insert it where there is no staging memory, as if an image had left it.
 
-        (latent,) bits take the place of those that an image would have left: for workloads whose
-        images are not at hand. The phases from image to latent are not run, nor counted.
+        latent (latent,) bits. For workloads whose images are not there: the phases from image to latent are neither
+        run nor counted.
         """
         self._counted("enter_latent")
         command = Command.STAGE if self.plan.replay.staging else Command.INSERT
@@ -183,25 +183,22 @@ class Simulator:
         bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
         words = vector_words([bits[None]], self.plan.target.channels)
         self._state.write("act.latent", words[0])
-        return self._run(command.phases(self.plan)[-1:], label=label)
+        return self._carry_out(command.phases(self.plan)[-1:], label=label)
 
     def remember(self, latents: np.ndarray, labels: np.ndarray) -> None:
-        """Fill the replay memory from slot 0, as a host may: (n, latent) bits, (n,) classes seen.
+        """Write samples into the replay memory from slot 0, as a host may, and empty its other slots.
 
-        Raises
-        ------
-        SpecError
-            Where there are more than slots.
+        latents (n, latent) bits; labels (n,), of classes seen. SpecError where there are more than slots.
         """
-        preload.remember(self.plan, self._state, latents, labels)
+        preload.fill_replay(self.plan, self._state, latents, labels)
 
     def arrive(self, seen: int) -> Result:
         """Announce how many classes there are now, at least as many as before."""
         self._state.scalars[Scalar.SEEN] = self._accept(Command.ARRIVE, seen)
-        return self._run(Command.ARRIVE.phases(self.plan))
+        return self._carry_out(Command.ARRIVE.phases(self.plan))
 
     def rebalance(self) -> Result:
-        """End a session."""
+        """End a session: trim every class to its quota, then admit staged samples."""
         return self._walk(Command.REBALANCE)
 
     def epoch(self) -> Result:
@@ -209,22 +206,22 @@ class Simulator:
         return self._walk(Command.EPOCH)
 
     def retrain(self, done: functional.Done | None = None) -> Result:
-        """One session: learn from every remembered and staged latent; `done` hears of each epoch."""
+        """Learn in one session from every remembered and staged latent; `done` is called with 1 after each epoch."""
         self._accept(Command.RETRAIN)
         frequencies = self._session.frequencies()
         mode, stop = self._begin()
         result = Result()
-        result.finished = self._session.run(
+        result.finished = self._session.retrain(
             frequencies, mode, result.phases, result.trace, stop, done
         )
         self._state.scalars[Scalar.FINISHED] = result.finished
         return result
 
     def restore(self) -> Result:
-        """Count the labels anew after the host has written them; refused where one is of no class seen.
+        """Count the labels anew, after the host has written them; refused where one is of no class seen.
 
-        Once the host has written what `spec.registers.STALES` names, or a restore was aborted or
-        refused, only `infer` and this are taken until one has come to its end unrefused.
+        After the host has written what `spec.registers.STALES` names, or a restore was aborted or refused, only
+        `infer` and `restore` are taken until a restore has come to its end unrefused.
         """
         self._state.scalars[Scalar.STALE] = 1
         result = self._walk(Command.RESTORE)
@@ -240,6 +237,8 @@ class Simulator:
     ) -> Result:
         """Carry out any command of `spec.commands`: by the method of its name, or by its phases where it has none.
 
+        SpecError where the chip would answer SLVERR.
+
         Parameters
         ----------
         command : Command
@@ -249,11 +248,6 @@ class Simulator:
             (height, width, channels) uint8, of a command that takes an image.
         gaps : ndarray, optional
             (pixels,) cycles by which each pixel of the image is offered late.
-
-        Raises
-        ------
-        SpecError
-            Where the chip would answer SLVERR.
         """
         verb = getattr(self, command.name.lower(), None)
         if verb is None:
@@ -273,10 +267,11 @@ class Simulator:
     # ---------------------------------------------------------------------------- state
 
     @property
-    def state(self) -> Registers:
+    def state(self) -> HostView:
+        """The chip's architectural registers and flags, as a host reads them now."""
         scalars = self._state.scalars
         first = scalars[: Scalar.VISITED].tolist()
-        return Registers(*first, int(scalars[Scalar.FINISHED]), int(scalars[Scalar.STALE]))
+        return HostView(*first, int(scalars[Scalar.FINISHED]), int(scalars[Scalar.STALE]))
 
     @property
     def counters(self) -> dict[str, int]:
@@ -284,7 +279,10 @@ class Simulator:
         return counters.named(self._state.counters, self.plan.memories)
 
     def proxies(self) -> proxies.Integers:
-        """The proxies; of a frozen hidden layer the bundle's, whose signs the chip holds."""
+        """The classifier's proxies.
+
+        Those of a frozen hidden layer are the bundle's, of which the chip holds the signs.
+        """
         learned = proxies.read(self._state)
         frozen = not self.plan.target.hidden_learns
         return learned._replace(hidden=self._imported) if frozen else learned
@@ -310,16 +308,16 @@ class Simulator:
         self._state.write(memory, bits)
 
     def preload(self, latents, labels, new=None, new_labels=()) -> None:
-        """Put samples into the replay memory, and new ones into the staging memory, past every port.
+        """Write samples into the replay memory, and new ones into the staging memory, past every port.
 
-        latents, new (n, latent) bits; labels, new_labels (n,). Both memories hold nothing else.
+        latents, new (n, latent) bits; labels, new_labels (n,). The other slots of both are emptied.
         """
         self.remember(latents, labels)
         if new is not None:
-            preload.hold(self.plan, self._state, new, new_labels)
+            preload.fill_staging(self.plan, self._state, new, new_labels)
 
     def count_from(self, values: dict[str, int]) -> None:
-        """Let counters, by name, stand at these values, as a test bench may set the chip's.
+        """Set counters, by name, to these values, as a test bench may set the chip's.
 
         They wrap at 2^48. `ledger` begins anew.
         """
@@ -327,7 +325,7 @@ class Simulator:
         self.ledger.clear()
 
     def flip(self, memory: str, row: int, bit: int) -> None:
-        """A fault: change one bit."""
+        """Change one bit of a memory, as a fault does."""
         self._state.flip(memory, row, bit)
 
     def copied(self) -> dict[str, np.ndarray]:
@@ -362,44 +360,34 @@ class Simulator:
     def write_register(self, register: Register, value: int) -> None:
         """Write a control register as the host does while the chip is idle.
 
-        Raises
-        ------
-        SpecError
-            For a register that the host does not write, or a value that the chip answers SLVERR.
+        SpecError for a register that the host does not write, or a value to which the chip answers SLVERR.
         """
         legal = registers.writable(self.plan.memories)
         require.choice("register", register, legal)
         value = require.whole(register.name, value)
         values = legal[register]
         require.between(register.name, value, values.start, values.stop - 1)
-        self._state.scalars[REGISTERS[register]] = value
+        self._state.scalars[SCALAR_OF[register]] = value
         self._written(register)
 
     def snapshot(self) -> Snapshot:
         """What a host reads of the idle chip, to restore it after power-off.
 
-        Raises
-        ------
-        SpecError
-            While the counts are stale: what the host has written is then not what the chip goes by.
+        SpecError while the counts are stale, because the chip then does not follow what the host has written.
         """
         self._counted("a snapshot")
         names = [w.memory.name for w in snapshots.windows(self.plan)]
         scalars = self._state.scalars
         return Snapshot(
             {name: self._state.bits(name) for name in names},
-            {r: int(scalars[REGISTERS[r]]) for r in registers.writable(self.plan.memories)},
+            {r: int(scalars[SCALAR_OF[r]]) for r in registers.writable(self.plan.memories)},
         )
 
     def resume(self, snapshot: Snapshot) -> Result:
-        """Write back a snapshot as a host does and count the labels; the result of that `restore`.
+        """Write back a snapshot as a host does, and count the labels; the result of that `restore`.
 
-        PREDICTION, the last command's status and the event counters are not part of a snapshot.
-
-        Raises
-        ------
-        SpecError
-            For a snapshot that is not of this chip, or of a state that no chip comes to.
+        PREDICTION, the last command's status and the event counters are not part of a snapshot. SpecError for a
+        snapshot that is not of this chip, or of a state that no chip comes to.
         """
         snapshots.check(self.plan, snapshot)
         for name, bits in snapshot.memories.items():
@@ -432,6 +420,7 @@ class Simulator:
         self._written(memory)
 
     def _window(self, memory: str, row: int) -> Memory:
+        """The memory behind a window of the host; SpecError for a memory without one, or a row that it lacks."""
         known = {w.memory.name: w.memory for w in registers.windows(self.plan.memories)}
         if memory not in known:
             raise unknown("memory", memory, known)
@@ -439,6 +428,7 @@ class Simulator:
         return known[memory]
 
     def _written(self, what: str | Register) -> None:
+        """Mark the counts as stale where the host has written what they follow from."""
         if what in registers.STALES:
             self._state.scalars[Scalar.STALE] = 1
 
@@ -448,7 +438,7 @@ class Simulator:
         return commands.accept(command, argument, self.state.seen, self.plan.network.classes, stale)
 
     def _counted(self, command: str) -> None:
-        """The chip answers SLVERR to a command that needs the counts while they are stale."""
+        """Refuse a command that needs the counts while they are stale: the chip answers SLVERR to it."""
         commands.check_counted(command, self._state.scalars[Scalar.STALE])
 
     # ---------------------------------------------------------------------- data sets
@@ -461,7 +451,10 @@ class Simulator:
         return functional.latents(self.plan, self._program, self._state, images, done)
 
     def predict(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
-        """(n,) int64 predicted classes among those seen; changes nothing; `done` as above."""
+        """(n,) int64 predicted classes among those seen, of (n, height, width, channels) images; changes nothing.
+
+        `done` is called with numbers of images, as they are done.
+        """
         return functional.predict(self.plan, self._program, self._state, images, done)
 
     # ------------------------------------------------------------------------ internals
@@ -471,14 +464,14 @@ class Simulator:
         label = self._accept(command, argument)
         if command.image:
             image = check_image(self.plan.network, image)
-        return self._run(command.phases(self.plan), image=image, gaps=gaps, label=label)
+        return self._carry_out(command.phases(self.plan), image=image, gaps=gaps, label=label)
 
     def _kind(self, phase: str) -> tuple[Kind, int]:
         """What a phase of the plan is; of a convolution, which one."""
         convs = {op.name: op.index for op in self.plan.convolutions}
         return (Kind.CONV, convs[phase]) if phase in convs else (Kind[phase.upper()], 0)
 
-    def _run(self, phases, image=None, gaps=None, label: int = 0) -> Result:
+    def _carry_out(self, phases, image=None, gaps=None, label: int = 0) -> Result:
         """Run phases of the plan, by name, one after another."""
         net = self.plan.network
         pixels = np.zeros((1, 1), np.uint8)
@@ -495,8 +488,9 @@ class Simulator:
             kind, index = self._kind(name)
             if self.cycles < stop:
                 result.phases.append((name, self.cycles))
-                result.finished = operate(name, kind, index, label, pixels, late, result, stop)
-                self.ledger.charge(name)
+                operation = Operation(int(kind), index, label, pixels, late)
+                result.finished = operate(name, operation, result, stop)
+                self.ledger.close_phase(name)
             else:
                 result.finished = False
         self._state.scalars[Scalar.FINISHED] = result.finished
@@ -506,7 +500,7 @@ class Simulator:
         return result
 
     def _begin(self) -> tuple[str, int]:
-        """A command is taken: how it runs, and the cycle at which it is aborted."""
+        """Take a command: the mode in which it runs, and the cycle at which it is aborted."""
         scalars = self._state.scalars
         scalars[Scalar.REFUSED] = scalars[Scalar.FINISHED] = 0
         abort, self._abort = self._abort, None
@@ -514,66 +508,55 @@ class Simulator:
             return self.mode, NEVER
         return "step", self.cycles + abort
 
-    def _step(self, name, kind, index, label, pixels, gaps, result, stop) -> bool:
-        now, following, c = self._now, self._next, self._state.counters
-        now.all[:] = 0
-        now.s[:SCALARS] = self._state.scalars
-        following.all[:] = now.all
+    def _step(self, name: str, operation: Operation, result: Result, stop: int) -> bool:
+        """Carry out an operation clock by clock; whether it came to its end before `cycles` is `stop`."""
+        clock = self._clock
+        clock.wide.block[:] = 0
+        clock.now[:SCALARS] = self._state.scalars
+        clock.nxt_wide.block[:] = clock.wide.block
         done = False
         while not done and self.cycles < stop:
             first = self.cycles
             self._trace.count[0] = 0
-            done = run(
-                self._program,
-                kind,
-                index,
-                label,
-                pixels,
-                gaps,
-                self._state.memories,
-                c,
-                self._ports,
-                now,
-                following,
-                self._log,
-                self._trace,
-                stop,
-            )
+            done = run_operation(self._program, clock, operation, self._log, self._trace, stop)
             result.trace += self._session.form(self._trace, self._program.geometry, first, name)
-        self._state.scalars[:] = now.s[:SCALARS]
+        self._state.scalars[:] = clock.now[:SCALARS]
         return done
 
-    def _fast(self, _name, kind, index, label, pixels, gaps, _result, _stop) -> bool:
-        pr, m, c = self._program, self._state.memories, self._state.counters
-        g, k, scalars, log = pr.geometry, self._scratch, self._state.scalars, self._log
-        maps = ((m.ping, int(Mem.PING)), (m.pong, int(Mem.PONG)))  # numba is slow to type an Enum
-        match kind:
+    def _fast(  # noqa: C901  a case a kind of operation
+        self, _name: str, operation: Operation, _result: Result, _stop: int
+    ) -> bool:
+        """Carry out an operation in one go, which nothing aborts."""
+        program, state, label = self._program, self._state, operation.label
+        memory, counters, scalars = state.memories, state.counters, state.scalars
+        geometry, replay, log = program.geometry, program.replay, self._log
+        chip = geometry, memory, counters
+        match operation.kind:
             case Kind.INPUT:
-                fast.input_phase(pr.input, g, m, c, pixels, int(gaps.sum()))
+                stalls = int(operation.gaps.sum())
+                fast.input_phase(program.input, *chip, operation.pixels, stalls)
             case Kind.CONV:
-                (source, source_mem), (target, target_mem) = maps[index % 2], maps[1 - index % 2]
-                op = ops.Conv(*pr.convs[index].tolist())
-                fast.conv_phase(op, g, m, c, k, source, target, source_mem, target_mem)
+                fast.conv_phase(Conv(*program.convs[operation.index].tolist()), *chip, self._room)
             case Kind.LGAP:
-                fast.lgap_phase(pr.lgap, g, m, c, k, *maps[pr.lgap.index % 2])
+                fast.lgap_phase(program.lgap, *chip, self._room)
             case Kind.LATENT:
-                fast.dense_phase(pr.latent, g, m, c, k)
+                fast.dense_phase(program.latent, *chip, self._room)
             case Kind.HIDDEN:
-                fast.dense_phase(pr.hidden, g, m, c, k)
+                fast.dense_phase(program.hidden, *chip, self._room)
             case Kind.OUTPUT:
-                fast.output_phase(pr.output, g, m, c, scalars)
+                fast.output_phase(program.output, geometry, memory, counters, scalars)
             case Kind.STAGE:
-                fast_replay.stage_phase(pr.replay, m, c, scalars, label)
+                fast_replay.stage_phase(replay, memory, counters, scalars, label)
             case Kind.INSERT:
-                fast_replay.insert_phase(pr.replay, g, m, c, scalars, label, log)
+                fast_replay.insert_phase(replay, *chip, scalars, label, log)
             case Kind.QUOTA:
-                fast_replay.quota_phase(pr.replay, c, scalars)
+                fast_replay.quota_phase(replay, counters, scalars)
             case Kind.EVICT:
-                fast_replay.evict_phase(pr.replay, g, m, c, scalars, log)
+                fast_replay.evict_phase(replay, *chip, scalars, log)
             case Kind.ADMIT:
-                fast_replay.admit_phase(pr.replay, g, m, c, scalars, log)
+                fast_replay.admit_phase(replay, *chip, scalars, log)
             case Kind.EPOCH:
-                fast_replay.epoch_phase(pr.replay, g, m, c, scalars, log)
+                fast_replay.epoch_phase(replay, *chip, scalars, log)
             case Kind.RESTORE:
-                fast_replay.restore_phase(pr.replay, g, m, c, scalars)
+                fast_replay.restore_phase(replay, *chip, scalars)
         return True

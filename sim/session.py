@@ -4,18 +4,18 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xnoreplay.sim.common import learn_ops, proxies
+from xnoreplay.sim.common import proxies
 from xnoreplay.sim.common.counters import Event
-from xnoreplay.sim.common.ops import Program
+from xnoreplay.sim.common.learn_program import compile_learning
 from xnoreplay.sim.common.phase_counters import Ledger
+from xnoreplay.sim.common.program import Program
 from xnoreplay.sim.common.state import SCALARS, Scalar, State
 from xnoreplay.sim.fast import arithmetic as learn_kernels
 from xnoreplay.sim.fast import session as fast_learn
-from xnoreplay.sim.step import learn_registers as registers
 from xnoreplay.sim.step import trace as recording
-from xnoreplay.sim.step.learn_sequencer import Phase, run_session
-from xnoreplay.sim.step.registers import R
-from xnoreplay.sim.step.registers import registers as base_registers
+from xnoreplay.sim.step.learn_registers import LEARN_FLOPS, new_learn_clock, new_session_ports
+from xnoreplay.sim.step.learn_sequencer import Phase, run_phase
+from xnoreplay.sim.step.registers import Flop, new_clock
 from xnoreplay.sim.step.replay import WALK
 from xnoreplay.spec.learning import class_weights
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
@@ -26,7 +26,7 @@ minibatch after it, how many samples that has, and how many classes were seen.""
 
 
 class Session:
-    """What a chip needs to retrain; kept from session to session.
+    """One chip's retraining, kept from session to session.
 
     Parameters
     ----------
@@ -34,35 +34,33 @@ class Session:
     trace : int
         Cycles that stepping mode records between two conversions to text, or 0.
     ledger : Ledger
-        Is charged after every phase.
+        Sums counters by phase; a phase is closed as it ends.
     """
 
     def __init__(
         self, plan: Plan, program: Program, state: State, trace: int, ledger: Ledger
     ) -> None:
         self.plan, self.program, self.state, self.ledger = plan, program, state, ledger
-        self.op = learn_ops.learn(plan)
-        g = program.geometry
+        self.op = compile_learning(plan)
+        geometry = program.geometry
         beats = max(op.beats for op in plan.convolutions)
-        self._now, self._next = base_registers(g, beats), base_registers(g, beats)
-        self._unit, self._unit_next = (
-            registers.registers(g, self.op),
-            registers.registers(g, self.op),
-        )
-        self._files = registers.files(g, self.op)
-        self._ports = registers.ports(g, self.op, max(m.width for m in plan.memories))
-        self._trace = recording.buffer(trace, g, self._ports)
+        widest = max(m.width for m in plan.memories)
+        ports = new_session_ports(geometry, self.op, state.counters, widest)
+        self._clock = new_clock(state, program, ports, beats, LEARN_FLOPS)
+        self._learning = new_learn_clock(state, geometry, self.op)
+        self._trace = recording.buffer(trace, geometry, ports)
         self.form = recording.lines
-        self._planes = fast_learn.planes(g)
-        self._constants = learn_kernels.constants(plan.network, plan.target)
-        self._work = learn_kernels.work(plan.network, plan.target.batch)
+        self._planes = fast_learn.new_planes(geometry)
+        self._constants = learn_kernels.new_constants(plan.network, plan.target)
+        self._work = learn_kernels.new_work(plan.network, plan.target.batch)
         self.watch: Watch | None = None
 
     @property
     def cycles(self) -> int:
+        """Clock cycles of the chip so far."""
         return int(self.state.counters.events[Event.CYCLES])
 
-    def run(
+    def retrain(
         self,
         frequencies: list[int],
         mode: str,
@@ -71,10 +69,11 @@ class Session:
         stop: int,
         done: Callable[[int], object] | None = None,
     ) -> bool:
-        """Retrain; appends (name, cycle) of each phase, and the trace of stepping mode.
+        """Retrain; whether the session came to its end.
 
-        Ends early where `cycles` reaches `stop`, which takes stepping mode; false then. `done` is
-        called with 1 after each epoch.
+        A name and first cycle of each phase are appended to `phases`, and stepping mode's trace to `lines`. Where
+        `cycles` reaches `stop` the session ends early, which takes stepping mode. `done` is called with 1 after
+        each epoch.
         """
         chip = (
             _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
@@ -85,7 +84,7 @@ class Session:
                 raise _Stopped
             phases.append((LEARNING_PHASES[kind], self.cycles))
             finished = chip.phase(kind, shift)
-            self.ledger.charge(LEARNING_PHASES[kind])
+            self.ledger.close_phase(LEARNING_PHASES[kind])
             if self.watch and isinstance(chip, _Fast):
                 samples, seen = (int(self.state.scalars[s]) for s in (Scalar.SAMPLES, Scalar.SEEN))
                 self.watch(LEARNING_PHASES[kind], shift, chip.proxies, self._work, samples, seen)
@@ -97,11 +96,11 @@ class Session:
         except _Stopped:
             return False
         finally:
-            chip.settle()
+            chip.finish()
         return True
 
     def _phases(self, phase, done) -> None:
-        """Every phase of a session, in order."""
+        """Call `phase` with every phase of a session, in order."""
         scalars = self.state.scalars
         last = 1 << self.op.walk_bits
 
@@ -124,7 +123,7 @@ class Session:
                 done(1)
 
     def frequencies(self) -> list[int]:
-        """Remembered and staged latents of each class seen."""
+        """How many latents of each class seen are remembered or staged."""
         m, scalars = self.state.memories, self.state.scalars
         staged = np.bincount(
             m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count)
@@ -134,61 +133,49 @@ class Session:
 
 
 class _Stopped(Exception):
-    """The session's last cycle has come before its end."""
+    """The cycle at which a session is aborted has come before the session's end."""
 
 
 class _Step:
-    """A clock at a time."""
+    """Stepping mode: a session clock by clock."""
 
     def __init__(self, session: Session, lines: list[str], stop: int) -> None:
         self.session, self.lines, self.stop = session, lines, stop
 
     def phase(self, kind: Phase, shift: int) -> bool:
-        s = self.session
-        state, now, unit = s.state, s._now, s._unit
-        now.all[:] = 0
-        now.s[:SCALARS] = state.scalars
+        """Clock a phase; whether it came to its end before `cycles` is `stop`. shift: of the phase's deltas."""
+        session = self.session
+        state, clock, learning = session.state, session._clock, session._learning
+        now = clock.now
+        clock.wide.block[:] = 0
+        now[:SCALARS] = state.scalars
         if kind is Phase.LOAD:  # takes up the epoch's walk
-            now.s[R.STATE] = WALK
-            now.s[R.VISITED] = state.scalars[Scalar.VISITED]
-            now.s[R.WALK_STATE] = state.scalars[Scalar.WALK_STATE]
-        s._next.all[:] = now.all
-        unit.all[:] = 0
-        s._unit_next.all[:] = 0
+            now[Flop.STATE] = WALK
+            now[Flop.VISITED] = state.scalars[Scalar.VISITED]
+            now[Flop.WALK_STATE] = state.scalars[Scalar.WALK_STATE]
+        clock.nxt_wide.block[:] = clock.wide.block
+        learning.wide.block[:] = 0
+        learning.nxt_wide.block[:] = 0
         done = False
-        while not done and s.cycles < self.stop:
-            first = s.cycles
-            s._trace.count[0] = 0
-            done = run_session(
-                s.op,
-                s.program,
-                kind,
-                shift,
-                state.memories,
-                state.learning,
-                state.counters,
-                s._ports,
-                now,
-                s._next,
-                unit,
-                s._unit_next,
-                s._files,
-                s._trace,
-                self.stop,
+        while not done and session.cycles < self.stop:
+            first = session.cycles
+            session._trace.count[0] = 0
+            done = run_phase(
+                session.program, clock, learning, int(kind), shift, session._trace, self.stop
             )
             name = LEARNING_PHASES[kind]
-            self.lines += s.form(s._trace, s.program.geometry, first, name)
-        state.scalars[:] = now.s[:SCALARS]
+            self.lines += session.form(session._trace, session.program.geometry, first, name)
+        state.scalars[:] = now[:SCALARS]
         return done
 
-    def settle(self) -> None:
-        """Nothing is left to do."""
+    def finish(self) -> None:
+        """Do nothing: every clock has written what it changes."""
 
 
 class _Fast:
-    """A phase at a time.
+    """Fast mode: a session phase by phase.
 
-    Proxies are written to the memories at the end, but for those that a phase reads there.
+    Proxies are written to the memories at the end, except where a phase reads them there.
     """
 
     def __init__(self, session: Session, weights: list[int]) -> None:
@@ -200,67 +187,78 @@ class _Fast:
         )
 
     def _read(self) -> learn_kernels.Proxies:
-        s, net = self.session, self.session.plan.network
-        integers = proxies.read(s.state)
-        scalars = s.state.scalars
-        p = learn_kernels.Proxies(
+        """The proxies in the chip's memories, and the weights that follow from them."""
+        session, net = self.session, self.session.plan.network
+        integers = proxies.read(session.state)
+        scalars = session.state.scalars
+        found = learn_kernels.Proxies(
             np.ascontiguousarray(integers.hidden[:, None], np.int32),
             np.ascontiguousarray(integers.output, np.int32),
             np.zeros((net.hidden, net.latent), np.int8),
             np.zeros((net.classes, net.output_inputs), np.int8),
             scalars[[Scalar.ERROR, Scalar.UPDATE]].astype(np.int64),
         )
-        learn_kernels.binarise(s._constants, p)
-        return p
+        learn_kernels.binarise(session._constants, found)
+        return found
 
-    def phase(self, kind: Phase, shift: int) -> bool:
-        s, k, work = self.session, self.session._constants, self.session._work
-        op, pr, g, state = s.op, s.program, s.program.geometry, s.state
-        m, lm, c, scalars = state.memories, state.learning, state.counters, state.scalars
+    def phase(self, kind: Phase, shift: int) -> bool:  # noqa: C901  a case a phase
+        """Carry out a phase in one go; true, because nothing aborts it. shift: of the phase's deltas."""
+        session, constants, work = self.session, self.session._constants, self.session._work
+        op, program, state = session.op, session.program, session.state
+        geometry = program.geometry
+        memory, learning, counters = state.memories, state.learning, state.counters
+        scalars = state.scalars
         samples, seen = int(scalars[Scalar.SAMPLES]), int(scalars[Scalar.SEEN])
+        batch = fast_learn.Minibatch(samples, seen, work)
         match kind:
             case Phase.BALANCE:
-                fast_learn.balance_phase(pr, m, lm, c, scalars, self.weights)
+                fast_learn.balance_phase(program, memory, learning, counters, scalars, self.weights)
             case Phase.SEED:
-                fast_learn.seed_phase(c, scalars)
+                fast_learn.seed_phase(counters, scalars)
             case Phase.LOAD:
-                fast_learn.load_phase(op, pr, m, lm, c, scalars, work)
+                fast_learn.load_phase(op, program, memory, learning, counters, scalars, work)
             case Phase.HIDDEN_FORWARD:
                 learn_kernels.forward(self.proxies, work, samples, seen)
-                fast_learn.hidden_forward_phase(op, g, m, lm, c, samples, work)
+                fast_learn.hidden_forward_phase(op, geometry, memory, learning, counters, batch)
             case Phase.OUTPUT_FORWARD:
-                fast_learn.output_forward_phase(op, g, lm, c, samples, seen, work)
+                fast_learn.output_forward_phase(op, geometry, learning, counters, batch)
             case Phase.ERROR:
-                learn_kernels.errors(k, self.proxies, work, samples, seen, self.weights, shift)
-                fast_learn.error_phase(op, g, lm, c, samples, seen, work)
+                learn_kernels.errors(
+                    constants, self.proxies, work, samples, seen, self.weights, shift
+                )
+                fast_learn.error_phase(op, geometry, learning, counters, batch)
             case Phase.BACK:
                 self._store(output=True)
-                learn_kernels.back(k, self.proxies, work, samples, seen, shift)
-                fast_learn.back_phase(op, g, m, lm, c, samples, seen, work, s._planes)
+                learn_kernels.back(constants, self.proxies, work, samples, seen, shift)
+                fast_learn.back_phase(
+                    op, geometry, memory, learning, counters, batch, session._planes
+                )
             case Phase.OUTPUT_UPDATE:
-                learn_kernels.update(k, self.proxies, work, samples, seen)
+                learn_kernels.update(constants, self.proxies, work, samples, seen)
                 for changed, planes, rows in zip(
                     self.changed, work.planes, (seen, op.hidden), strict=True
                 ):
                     changed[:rows] |= planes[:rows] > 0
-                fast_learn.update_phase(op, g, c, samples, seen, work.q, 1, s._planes)
+                fast_learn.update_phase(op, geometry, counters, batch, 1, session._planes)
                 if not op.hidden_learns:
-                    fast_learn.settle_planes(g, m, lm, op, s._planes)
+                    fast_learn.write_planes(op, geometry, memory, learning, session._planes)
             case Phase.HIDDEN_UPDATE:
-                fast_learn.update_phase(op, g, c, samples, op.hidden, work.d, 0, s._planes)
-                fast_learn.settle_planes(g, m, lm, op, s._planes)
+                fast_learn.update_phase(op, geometry, counters, batch, 0, session._planes)
+                fast_learn.write_planes(op, geometry, memory, learning, session._planes)
         scalars[[Scalar.ERROR, Scalar.UPDATE]] = self.proxies.random
         return True
 
-    def settle(self) -> None:
-        """Write what has not been written."""
+    def finish(self) -> None:
+        """Write the proxies that have not been written."""
         self._store(output=True)
         if self.session.op.hidden_learns:
             self._store(output=False)
 
     def _store(self, output: bool) -> None:
-        s = self.session
-        m, lm, g = s.state.memories, s.state.learning, s.program.geometry
+        """Write the rows of proxies that changed: those of the output layer, or of the hidden layer."""
+        session = self.session
+        memories, learning = session.state.memories, session.state.learning
+        geometry = session.program.geometry
         theta = self.proxies.output if output else self.proxies.hidden
         changed = self.changed[0 if output else 1]
-        fast_learn.store_rows(s.op, g, m, lm, theta, changed, int(output))
+        fast_learn.store_rows(session.op, geometry, memories, learning, theta, changed, int(output))

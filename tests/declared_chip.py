@@ -52,9 +52,9 @@ def simulated() -> dict:
     chip.write_row("pad.word", 2, WORD)
     state: State = chip._state
     state.counters.events[Event.PADDED] += 5
-    queued = step.ports(chip._program.geometry, len(Mem))
-    step.present(queued, state.counters, Mem.PAD, 2)
-    step.write_row(queued, state.counters, Mem.PAD, 1, np.array([WORD + 1], np.uint64), 1)
+    queued = step.new_image_ports(chip._program.geometry, state.counters)
+    step.present(queued, Mem.PAD, 2)
+    step.write_row(queued, Mem.PAD, 1, np.array([WORD + 1], np.uint64), 1)
     step.apply_writes(state.memories, queued)
     return {
         "rows": chip.memory_ints("pad.word"),

@@ -13,6 +13,7 @@ from numba.core import cgutils, types
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 from numba.extending import intrinsic
+from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from xnoreplay.spec import bits, caches
 
@@ -39,7 +40,10 @@ STAMP = caches.stamp_of(
 
 
 def kernel(function):
-    """Compile a kernel that Python calls: integers only; threads share the work on a data set."""
+    """Compile a kernel that Python calls, of integers alone.
+
+    It does not hold the interpreter's lock, so that threads can share the work on a data set.
+    """
     compiled = numba.njit(nogil=True, _nrt=False)(function)
     if COMPILED:
         compiled._cache = caches.KernelCache(
@@ -74,10 +78,16 @@ if COMPILED:
 
     @part
     def popcount(word):
-        """Ones of a uint64 word: int64."""
+        """Number of ones of a uint64 word, as int64."""
         return _ctpop(np.uint64(word))
 
+    fixed_tuple = to_fixed_tuple
+
 else:
+
+    def fixed_tuple(row, length):
+        """The first `length` numbers of a row as a tuple, whose length the compiler knows."""
+        return tuple(row[:length])
 
     def popcount(word):
         """Ones of a uint64 word."""
@@ -101,7 +111,7 @@ def low_bits(n):
 
 @part
 def get_bit(row, i):
-    """Bit i of a row of uint64 words: int64."""
+    """Bit i of a row of uint64 words, as int64."""
     return np.int64(row[i >> 6] >> np.uint64(i & 63) & ONE)
 
 
@@ -117,13 +127,13 @@ def put_bit(row, i, value):
 
 @part
 def draw(state):
-    """Step a 32-bit register by eight; as `spec.lfsr.draw`, on int64."""
+    """Step a 32-bit register by eight, as `spec.lfsr.draw`, on int64."""
     byte = (state >> 24 ^ state >> 22 ^ state >> 18 ^ state >> 17) & 0xFF
     return (state << 8 & 0xFFFFFFFF) | byte
 
 
 @part
 def walk_next(state, bits, taps):
-    """Step a maximal-length register of so many bits; bit t - 1 of `taps` says that t is one."""
+    """Step a maximal-length register of so many bits; bit t - 1 of `taps` is 1 where t is a tap."""
     new = popcount(np.uint64(state & taps)) & 1
     return (state << 1 & (1 << bits) - 1) | new

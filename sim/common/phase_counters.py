@@ -7,14 +7,14 @@ from xnoreplay.sim.common.counters import Counters
 
 
 class Ledger:
-    """Sums of counters by the phase that counted them; phases follow each other without a gap.
+    """Sums of counters by phase; phases follow each other without a gap.
 
     Parameters
     ----------
     running : Counters
-        The chip's own, which only grow.
+        The chip's counters, which only grow.
     memories : sequence of Memory
-        The plan's.
+        Memories of the plan.
     """
 
     def __init__(self, running: Counters, memories) -> None:
@@ -22,12 +22,12 @@ class Ledger:
         self.clear()
 
     def clear(self) -> None:
-        """Forget what was spent so far."""
+        """Drop every phase's sum, and begin the next phase now."""
         self._before = Counters(*map(np.copy, self._running))
         self._spent: dict[str, Counters] = {}
 
-    def charge(self, phase: str) -> None:
-        """All that was counted since the last charge was this phase's."""
+    def close_phase(self, phase: str) -> None:
+        """Add what was counted since the last call, or since the beginning, to a phase's sum."""
         spent = self._spent.setdefault(phase, counters.zeros())
         for total, now, before in zip(spent, self._running, self._before, strict=True):
             total += now - before
@@ -35,5 +35,5 @@ class Ledger:
 
     @property
     def phases(self) -> dict[str, dict[str, int]]:
-        """Counters by name of every phase, in the order in which phases first came."""
+        """Counters by name of every phase, in the order in which the phases first ended."""
         return {p: counters.named(c, self._memories) for p, c in self._spent.items()}

@@ -10,19 +10,19 @@ from xnoreplay.spec.reference import Classifier
 
 
 class Integers(NamedTuple):
-    """Proxies as integers."""
+    """The classifier's proxies as integers."""
 
     hidden: np.ndarray  # (hidden, latent) int64
     output: np.ndarray  # (classes, proxies, latent + hidden) int64
 
 
 def read(state: State) -> Integers:
-    """Assemble the proxies; of a frozen hidden layer only the signs are there."""
+    """The proxies in a chip's memories; of a frozen hidden layer the signs alone are there."""
     return Integers(*image.proxies(state.plan, state.bits))
 
 
 def write(state: State, proxies: Integers) -> None:
-    """Store the proxies' bits."""
+    """Write the proxies' bits into a chip's memories."""
     hidden = np.asarray(proxies.hidden, np.int64)
     classifier = Classifier(state.plan.rule, hidden, np.asarray(proxies.output, np.int64))
     state.write("cls.top", image.cls_top(state.plan, classifier))

@@ -37,6 +37,8 @@ class _Model(models.PrimitiveModel):
 
 
 def _operator(function, build) -> None:
+    """Teach numba an operator of two Words: `build` emits its instruction."""
+
     @infer_global(function)
     class _Template(ConcreteTemplate):
         cases = [signature(_words, _words, _words)]
@@ -54,12 +56,14 @@ _operator(operator.sub, ir.IRBuilder.sub)
 
 
 def _spread(builder, word):
+    """A vector with a word in every lane."""
     empty, index = ir.Constant(_VECTOR, ir.Undefined), ir.IntType(32)
     first = builder.insert_element(empty, word, ir.Constant(index, 0))
     return builder.shuffle_vector(first, empty, ir.Constant(ir.VectorType(index, LANES), None))
 
 
 def _pointer(context, builder, kind, array, row):
+    """The address of a row of an array of (rows, LANES) uint64."""
     data = context.make_array(kind)(context, builder, array).data
     first = builder.gep(data, [builder.mul(row, ir.Constant(row.type, LANES))])
     return builder.bitcast(first, _VECTOR.as_pointer())

@@ -25,7 +25,7 @@ _EXP = np.array(EXP_TABLE, np.int64)
 
 
 class Constants(NamedTuple):
-    """The rule's constants, as plain integers."""
+    """Constants of the integer rule on one target."""
 
     proxy_bits: int
     delta_bits: int
@@ -48,7 +48,7 @@ class Proxies(NamedTuple):
 
 
 class Work(NamedTuple):
-    """One minibatch."""
+    """A minibatch: its inputs, sums and deltas."""
 
     v: np.ndarray  # (batch, latent + hidden) int8, +-1: inputs of the output layer
     label: np.ndarray  # (batch,) int64
@@ -61,8 +61,8 @@ class Work(NamedTuple):
     planes: np.ndarray  # (2, max rows) int64: non-zero planes of each row, output then hidden
 
 
-def constants(net: NetworkSpec, target: TargetSpec) -> Constants:
-    """Constants of one network on one target."""
+def new_constants(net: NetworkSpec, target: TargetSpec) -> Constants:
+    """The constants of a network on a target."""
     rule = Rule.of(net, target)
     return Constants(
         rule.proxy_bits,
@@ -76,8 +76,8 @@ def constants(net: NetworkSpec, target: TargetSpec) -> Constants:
     )
 
 
-def work(net: NetworkSpec, batch: int) -> Work:
-    """Room for one minibatch."""
+def new_work(net: NetworkSpec, batch: int) -> Work:
+    """Room for minibatches of at most `batch` samples, all zero."""
     rows = max(net.classes, net.hidden)
     return Work(
         np.zeros((batch, net.output_inputs), np.int8),
@@ -94,7 +94,7 @@ def work(net: NetworkSpec, batch: int) -> Work:
 
 @part
 def offset_of(draw4, t):
-    """`spec.learning.delta_offset`."""
+    """Rounding offset of a shift by t from four random bits, as `spec.learning.delta_offset`."""
     if t <= 0:
         return 0
     if t <= DRAW_BITS:
@@ -104,7 +104,7 @@ def offset_of(draw4, t):
 
 @part
 def rounded_delta(value, t, draw4, bits):
-    """Shift, round with four random bits, clamp."""
+    """A value shifted right by t, rounded with four random bits, clamped to +-(2^(bits - 1) - 1)."""
     value = (value + offset_of(draw4, t)) >> t if t >= 0 else value << -t
     top = (1 << (bits - 1)) - 1
     return min(top, max(-top, value))
@@ -121,7 +121,7 @@ def pair_sum(theta, proxies, bits):
 
 
 @kernel
-def binarise(c, proxies):
+def binarise(constants, proxies):
     """Derive both layers' weights from their proxies."""
     for j in range(proxies.hidden.shape[0]):
         for i in range(proxies.hidden.shape[2]):
@@ -129,7 +129,7 @@ def binarise(c, proxies):
     for row in range(proxies.output.shape[0]):
         for i in range(proxies.output.shape[2]):
             proxies.output_weight[row, i] = pair_sum(
-                proxies.output[row, :, i], c.proxies, c.proxy_bits
+                proxies.output[row, :, i], constants.proxies, constants.proxy_bits
             )
 
 
@@ -144,7 +144,7 @@ def dot(x, w, n):
 
 @kernel
 def forward(proxies, work, samples, seen):
-    """Sums, hidden bits and logit sums of a minibatch whose latents lie in `work.v`."""
+    """Compute sums, hidden bits and logit sums of a minibatch whose latents lie in `work.v`."""
     latent = proxies.hidden.shape[2]
     for b in range(samples):
         v = work.v[b]
@@ -157,8 +157,8 @@ def forward(proxies, work, samples, seen):
 
 
 @kernel
-def errors(c, proxies, work, samples, seen, weights, shift):
-    """Softmax and error unit: deltas of every sample and class, one `error` draw each."""
+def errors(constants, proxies, work, samples, seen, weights, shift):
+    """Deltas of every sample and class from the softmax of their sums, one draw of the register `error` each."""
     state = proxies.random[0]
     for b in range(samples):
         largest = work.s[b, 0]
@@ -166,7 +166,7 @@ def errors(c, proxies, work, samples, seen, weights, shift):
             largest = max(largest, work.s[b, row])
         total = 0
         for row in range(seen):
-            index = min(EXP_ENTRIES - 1, (largest - work.s[b, row]) >> c.logit_shift)
+            index = min(EXP_ENTRIES - 1, (largest - work.s[b, row]) >> constants.logit_shift)
             work.e[row] = _EXP[index]
             total += work.e[row]
         log = 0
@@ -180,13 +180,16 @@ def errors(c, proxies, work, samples, seen, weights, shift):
             p = min(1 << P_BITS, p) - ((row == y) << P_BITS)
             g = (p * weights[y]) >> WEIGHT_BITS
             state = draw(state)
-            work.q[row, b] = rounded_delta(g, shift, state & DRAW_MASK, c.delta_bits)
+            work.q[row, b] = rounded_delta(g, shift, state & DRAW_MASK, constants.delta_bits)
     proxies.random[0] = state
 
 
 @kernel
-def back(c, proxies, work, samples, seen, shift):
-    """Hidden deltas, one `error` draw a sample and unit, masked where the sum is large."""
+def back(constants, proxies, work, samples, seen, shift):
+    """Deltas of every sample and hidden unit, one draw of the register `error` each.
+
+    A delta is 0 where the unit's sum is too large for the straight-through estimator.
+    """
     latent = proxies.hidden.shape[2]
     state = proxies.random[0]
     for b in range(samples):
@@ -195,14 +198,14 @@ def back(c, proxies, work, samples, seen, shift):
             for row in range(seen):
                 total += work.q[row, b] * proxies.output_weight[row, latent + j]
             state = draw(state)
-            value = rounded_delta(total, shift, state & DRAW_MASK, c.delta_bits)
-            work.d[j, b] = value if abs(work.a[b, j]) <= c.hidden_mask else 0
+            value = rounded_delta(total, shift, state & DRAW_MASK, constants.delta_bits)
+            work.d[j, b] = value if abs(work.a[b, j]) <= constants.hidden_mask else 0
     proxies.random[0] = state
 
 
 @part
 def count_planes(delta, samples, bits):
-    """Non-zero two's-complement bit-planes of a row of deltas."""
+    """How many two's-complement bit-planes of a row of deltas are not empty."""
     planes = 0
     for b in range(samples):
         planes |= delta[b] & ((1 << bits) - 1)
@@ -210,8 +213,11 @@ def count_planes(delta, samples, bits):
 
 
 @part
-def update_row(c, theta, delta, work, samples, spans, state):
-    """theta -= stochastic round of the summed gradient; one `update` draw a segment."""
+def update_row(constants, theta, delta, work, samples, spans, state):
+    """Subtract the stochastically rounded gradient from a row's proxies, theta.
+
+    Each segment of the spans' columns takes a draw. Returns the state of the register `update` after the last.
+    """
     columns = spans[-1]
     for i in range(columns):
         work.gradient[i] = 0
@@ -220,16 +226,16 @@ def update_row(c, theta, delta, work, samples, spans, state):
         if step:
             for i in range(columns):
                 work.gradient[i] += step * np.int32(work.v[b, i])
-    t = c.update_shift
+    t = constants.update_shift
     top = (1 << t) - 1 if t > 0 else 0
-    high = (1 << (c.proxy_bits - 1)) - 1
+    high = (1 << (constants.proxy_bits - 1)) - 1
     for span in range(len(spans) - 1):
-        for first in range(spans[span], spans[span + 1], c.segment):
+        for first in range(spans[span], spans[span + 1], constants.segment):
             state = draw(state)
             offset = state & top
             for copy in range(theta.shape[0]):
                 r = top - offset if copy else offset
-                for i in range(first, min(first + c.segment, spans[span + 1])):
+                for i in range(first, min(first + constants.segment, spans[span + 1])):
                     g = work.gradient[i]
                     step = (g + r) >> t if t >= 0 else g << -t
                     theta[copy, i] = min(high, max(-high - 1, theta[copy, i] - step))
@@ -237,35 +243,38 @@ def update_row(c, theta, delta, work, samples, spans, state):
 
 
 @kernel
-def update(c, proxies, work, samples, seen):
-    """Both layers' proxies and weights; counts each row's non-zero planes."""
+def update(constants, proxies, work, samples, seen):
+    """Update both layers' proxies and weights, and count each row's non-empty planes."""
     latent, skip = proxies.hidden.shape[2], proxies.output.shape[2]
     state = proxies.random[1]
     for row in range(seen):
-        work.planes[0, row] = count_planes(work.q[row], samples, c.delta_bits)
+        work.planes[0, row] = count_planes(work.q[row], samples, constants.delta_bits)
         if work.planes[0, row]:
             state = update_row(
-                c, proxies.output[row], work.q[row], work, samples, (0, latent, skip), state
+                constants, proxies.output[row], work.q[row], work, samples, (0, latent, skip), state
             )
             for i in range(skip):
                 proxies.output_weight[row, i] = pair_sum(
-                    proxies.output[row, :, i], c.proxies, c.proxy_bits
+                    proxies.output[row, :, i], constants.proxies, constants.proxy_bits
                 )
-    if c.hidden_learns:
+    if constants.hidden_learns:
         for j in range(proxies.hidden.shape[0]):
-            work.planes[1, j] = count_planes(work.d[j], samples, c.delta_bits)
+            work.planes[1, j] = count_planes(work.d[j], samples, constants.delta_bits)
             if work.planes[1, j]:
                 state = update_row(
-                    c, proxies.hidden[j], work.d[j], work, samples, (0, latent), state
+                    constants, proxies.hidden[j], work.d[j], work, samples, (0, latent), state
                 )
                 for i in range(latent):
                     proxies.hidden_weight[j, i] = 1 if proxies.hidden[j, 0, i] >= 0 else -1
     proxies.random[1] = state
 
 
-def learn(c, proxies, work, samples, seen, weights, rule, epoch) -> None:
-    """What follows the forward pass, whose inputs and sums lie in `work`."""
-    errors(c, proxies, work, samples, seen, weights, rule.delta_shift(epoch))
-    if c.hidden_learns:
-        back(c, proxies, work, samples, seen, rule.hidden_shift(epoch))
-    update(c, proxies, work, samples, seen)
+def learn(constants, proxies, work, samples, seen, weights, shifts) -> None:
+    """Learn from a minibatch whose inputs and sums lie in `work`: errors, back-propagation, update.
+
+    shifts: of output errors and of back-propagated errors to their deltas.
+    """
+    errors(constants, proxies, work, samples, seen, weights, shifts[0])
+    if constants.hidden_learns:
+        back(constants, proxies, work, samples, seen, shifts[1])
+    update(constants, proxies, work, samples, seen)

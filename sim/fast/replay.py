@@ -15,7 +15,7 @@ KINDS = ("evict", "insert", "admit", "hit")
 
 
 class Log(NamedTuple):
-    """What happened to samples, in order."""
+    """What happened to samples, in the order of cycles."""
 
     rows: np.ndarray  # (most events, 4) int64: cycle, kind, slot or index, label
     count: np.ndarray  # (1,) int64, rows in use
@@ -23,7 +23,10 @@ class Log(NamedTuple):
 
 @part
 def note(log, cycle, kind, slot, label):
-    """Append to a log."""
+    """Append an event of a sample to a log.
+
+    kind: a place in `KINDS`; slot: of the replay memory, or the index of a walk.
+    """
     row = log.rows[log.count[0]]
     row[0], row[1], row[2], row[3] = cycle, kind, slot, label
     log.count[0] += 1
@@ -31,14 +34,14 @@ def note(log, cycle, kind, slot, label):
 
 @part
 def seed(scalars):
-    """Refresh the walk's 32-bit register."""
+    """Refresh the walk's 32-bit register with `SEED_DRAWS` draws."""
     for _ in range(SEED_DRAWS):
         scalars[Scalar.WALK] = draw(scalars[Scalar.WALK])
 
 
 @part
 def first_state(scalars, bits):
-    """(mask, start) of a walk."""
+    """(mask, start) of a walk of 2^bits indices, from the 32-bit register."""
     low = (1 << bits) - 1
     start = scalars[Scalar.WALK] >> 16 & low
     return scalars[Scalar.WALK] & low, start if start else 1
@@ -46,7 +49,7 @@ def first_state(scalars, bits):
 
 @part
 def step_walk(i, state, start, bits, taps):
-    """State of the short register at the i-th index, from the state before."""
+    """State of the short register at the i-th index of a walk, from the state at the index before."""
     if i == 0:
         return 0
     return start if i == 1 else walk_next(state, bits, taps)
@@ -54,210 +57,214 @@ def step_walk(i, state, start, bits, taps):
 
 @part
 def copy_latent(words, source, i, target, j):
-    """Copy one latent from slot i to slot j."""
+    """Copy a latent of so many words from slot i of one memory to slot j of another."""
     for w in range(words):
         for u in range(source.shape[1]):
             target[j * words + w, u] = source[i * words + w, u]
 
 
 @part
-def label_of(g, entry):
+def label_of(geometry, entry):
     """Class of an entry of replay.label."""
-    return entry & (1 << g.label_bits) - 1
+    return entry & (1 << geometry.label_bits) - 1
 
 
 @part
-def remember(op, g, m, c, slot, label):
-    """The end of a copy into the replay memory."""
-    m.replay_label[slot] = label | 1 << g.label_bits
-    m.replay_count[label] += 1
-    c.writes[Mem.REPLAY_LATENT] += op.words
-    c.writes[Mem.REPLAY_LABEL] += 1
-    c.writes[Mem.REPLAY_COUNT] += 1
-    c.events[Event.INSERTIONS] += 1
+def remember(op, geometry, memory, counters, slot, label):
+    """Write label and count of a latent that was copied to a slot of the replay memory."""
+    memory.replay_label[slot] = label | 1 << geometry.label_bits
+    memory.replay_count[label] += 1
+    counters.writes[Mem.REPLAY_LATENT] += op.words
+    counters.writes[Mem.REPLAY_LABEL] += 1
+    counters.writes[Mem.REPLAY_COUNT] += 1
+    counters.events[Event.INSERTIONS] += 1
 
 
 @kernel
-def stage_phase(op, m, c, scalars, label):
-    """Keep the latent aside."""
+def stage_phase(op, memory, counters, scalars, label):
+    """Stage the latent of act.latent, or refuse it where the staging memory is full."""
     scalars[Scalar.SEEN] = max(scalars[Scalar.SEEN], label + 1)
     slot = scalars[Scalar.STAGED]
     if slot == op.staging:
         scalars[Scalar.REFUSED] = 1
-        c.events[Event.REFUSALS] += 1
-        c.events[Event.CYCLES] += 1
+        counters.events[Event.REFUSALS] += 1
+        counters.events[Event.CYCLES] += 1
         return
-    copy_latent(op.words, m.latent, 0, m.staging_latent, slot)
-    m.staging_label[slot] = label
+    copy_latent(op.words, memory.latent, 0, memory.staging_latent, slot)
+    memory.staging_label[slot] = label
     scalars[Scalar.STAGED] = slot + 1
-    c.reads[Mem.LATENT] += op.words
-    c.writes[Mem.STAGING_LATENT] += op.words
-    c.writes[Mem.STAGING_LABEL] += 1
-    c.events[Event.CYCLES] += op.copy_cycles
+    counters.reads[Mem.LATENT] += op.words
+    counters.writes[Mem.STAGING_LATENT] += op.words
+    counters.writes[Mem.STAGING_LABEL] += 1
+    counters.events[Event.CYCLES] += op.copy_cycles
 
 
 @part
-def free_slot(op, g, m, c, first):
-    """The lowest free slot from `first`, or the capacity."""
+def free_slot(op, geometry, memory, counters, first):
+    """The lowest free slot from `first` on, or the capacity where none is free."""
     for slot in range(first, op.capacity):
-        c.reads[Mem.REPLAY_LABEL] += 1
-        c.events[Event.CYCLES] += 2
-        if not m.replay_label[slot] >> g.label_bits:
+        counters.reads[Mem.REPLAY_LABEL] += 1
+        counters.events[Event.CYCLES] += 2
+        if not memory.replay_label[slot] >> geometry.label_bits:
             return slot
     return op.capacity
 
 
 @kernel
-def insert_phase(op, g, m, c, scalars, label, log):
-    """Remember the latent at once, if its class is below the quota."""
-    c.reads[Mem.REPLAY_COUNT] += 1
-    c.events[Event.CYCLES] += 1
+def insert_phase(op, geometry, memory, counters, scalars, label, log):
+    """Remember the latent of act.latent, or refuse it where its class is at its quota or no slot is free."""
+    counters.reads[Mem.REPLAY_COUNT] += 1
+    counters.events[Event.CYCLES] += 1
     slot = op.capacity
-    if m.replay_count[label] < scalars[Scalar.QUOTA]:
-        slot = free_slot(op, g, m, c, 0)
+    if memory.replay_count[label] < scalars[Scalar.QUOTA]:
+        slot = free_slot(op, geometry, memory, counters, 0)
     if slot == op.capacity:
         scalars[Scalar.REFUSED] = 1
-        c.events[Event.REFUSALS] += 1
+        counters.events[Event.REFUSALS] += 1
         return
-    copy_latent(op.words, m.latent, 0, m.replay_latent, slot)
-    c.reads[Mem.LATENT] += op.words
-    c.events[Event.CYCLES] += op.copy_cycles
-    remember(op, g, m, c, slot, label)
-    note(log, c.events[Event.CYCLES] - 1, INSERT, slot, label)
+    copy_latent(op.words, memory.latent, 0, memory.replay_latent, slot)
+    counters.reads[Mem.LATENT] += op.words
+    counters.events[Event.CYCLES] += op.copy_cycles
+    remember(op, geometry, memory, counters, slot, label)
+    note(log, counters.events[Event.CYCLES] - 1, INSERT, slot, label)
 
 
 @kernel
-def quota_phase(op, c, scalars):
-    """Share the capacity among the classes seen."""
+def quota_phase(op, counters, scalars):
+    """Share the capacity equally among the classes seen."""
     seen = scalars[Scalar.SEEN]
     scalars[Scalar.QUOTA] = op.capacity // seen if seen else 0
-    c.events[Event.CYCLES] += scalars[Scalar.QUOTA] + 1
+    counters.events[Event.CYCLES] += scalars[Scalar.QUOTA] + 1
 
 
 @kernel
-def evict_phase(op, g, m, c, scalars, log):
+def evict_phase(op, geometry, memory, counters, scalars, log):
     """Trim every class to its quota, in one walk."""
     seed(scalars)
-    c.events[Event.CYCLES] += SEED_DRAWS
+    counters.events[Event.CYCLES] += SEED_DRAWS
     mask, start = first_state(scalars, op.replay_bits)
     state = 0
     for i in range(1 << op.replay_bits):
         state = step_walk(i, state, start, op.replay_bits, op.replay_taps)
         slot = state ^ mask
-        c.events[Event.CYCLES] += 1
+        counters.events[Event.CYCLES] += 1
         if slot >= op.capacity:
             continue
-        c.reads[Mem.REPLAY_LABEL] += 1
-        entry = m.replay_label[slot]
-        label = label_of(g, entry)
-        if entry >> g.label_bits:
-            c.reads[Mem.REPLAY_COUNT] += 1
-            if m.replay_count[label] > scalars[Scalar.QUOTA]:
-                note(log, c.events[Event.CYCLES], EVICT, slot, label)
-                m.replay_label[slot] = 0
-                m.replay_count[label] -= 1
-                c.writes[Mem.REPLAY_LABEL] += 1
-                c.writes[Mem.REPLAY_COUNT] += 1
-                c.events[Event.EVICTIONS] += 1
-        c.events[Event.CYCLES] += 1
+        counters.reads[Mem.REPLAY_LABEL] += 1
+        entry = memory.replay_label[slot]
+        label = label_of(geometry, entry)
+        if entry >> geometry.label_bits:
+            counters.reads[Mem.REPLAY_COUNT] += 1
+            if memory.replay_count[label] > scalars[Scalar.QUOTA]:
+                note(log, counters.events[Event.CYCLES], EVICT, slot, label)
+                memory.replay_label[slot] = 0
+                memory.replay_count[label] -= 1
+                counters.writes[Mem.REPLAY_LABEL] += 1
+                counters.writes[Mem.REPLAY_COUNT] += 1
+                counters.events[Event.EVICTIONS] += 1
+        counters.events[Event.CYCLES] += 1
 
 
 @kernel
-def admit_phase(op, g, m, c, scalars, log):
+def admit_phase(op, geometry, memory, counters, scalars, log):
     """Admit staged samples in a random order, while their classes are below the quota."""
     seed(scalars)
-    c.events[Event.CYCLES] += SEED_DRAWS
+    counters.events[Event.CYCLES] += SEED_DRAWS
     mask, start = first_state(scalars, op.staging_bits)
     state = free = 0
     for i in range(1 << op.staging_bits):
         state = step_walk(i, state, start, op.staging_bits, op.staging_taps)
         index = state ^ mask
-        c.events[Event.CYCLES] += 1
+        counters.events[Event.CYCLES] += 1
         if index >= scalars[Scalar.STAGED]:
             continue
-        label = m.staging_label[index]
-        c.reads[Mem.STAGING_LABEL] += 1
-        c.reads[Mem.REPLAY_COUNT] += 1
-        c.events[Event.CYCLES] += 1
-        if m.replay_count[label] < scalars[Scalar.QUOTA]:
-            slot = free_slot(op, g, m, c, free)
+        label = memory.staging_label[index]
+        counters.reads[Mem.STAGING_LABEL] += 1
+        counters.reads[Mem.REPLAY_COUNT] += 1
+        counters.events[Event.CYCLES] += 1
+        if memory.replay_count[label] < scalars[Scalar.QUOTA]:
+            slot = free_slot(op, geometry, memory, counters, free)
             free = min(slot + 1, op.capacity)
             if slot == op.capacity:  # only where a fault made labels and counts disagree
                 continue
-            copy_latent(op.words, m.staging_latent, index, m.replay_latent, slot)
-            c.reads[Mem.STAGING_LATENT] += op.words
-            c.events[Event.CYCLES] += op.copy_cycles
-            remember(op, g, m, c, slot, label)
-            note(log, c.events[Event.CYCLES] - 1, ADMIT, slot, label)
+            copy_latent(op.words, memory.staging_latent, index, memory.replay_latent, slot)
+            counters.reads[Mem.STAGING_LATENT] += op.words
+            counters.events[Event.CYCLES] += op.copy_cycles
+            remember(op, geometry, memory, counters, slot, label)
+            note(log, counters.events[Event.CYCLES] - 1, ADMIT, slot, label)
     scalars[Scalar.STAGED] = 0
 
 
 @kernel
-def epoch_phase(op, g, m, c, scalars, log):
+def epoch_phase(op, geometry, memory, counters, scalars, log):
     """Visit every remembered and staged sample once, loading minibatches into the lanes."""
     seed(scalars)
-    c.events[Event.CYCLES] += SEED_DRAWS
+    counters.events[Event.CYCLES] += SEED_DRAWS
     mask, start = first_state(scalars, op.epoch_bits)
     state = hits = 0
     for i in range(1 << op.epoch_bits):
         state = step_walk(i, state, start, op.epoch_bits, op.epoch_taps)
         index = state ^ mask
-        c.events[Event.CYCLES] += 1
+        counters.events[Event.CYCLES] += 1
         if index >= op.capacity + scalars[Scalar.STAGED]:
             continue
-        c.events[Event.CYCLES] += 1
+        counters.events[Event.CYCLES] += 1
         if index < op.capacity:
-            c.reads[Mem.REPLAY_LABEL] += 1
-            if not m.replay_label[index] >> g.label_bits:
+            counters.reads[Mem.REPLAY_LABEL] += 1
+            if not memory.replay_label[index] >> geometry.label_bits:
                 continue
-            label = label_of(g, m.replay_label[index])
-            load_sample(op, g, m, c, m.replay_latent, index, hits)
-            c.reads[Mem.REPLAY_LATENT] += op.words
+            label = label_of(geometry, memory.replay_label[index])
+            load_sample(op, geometry, memory, counters, memory.replay_latent, index, hits)
+            counters.reads[Mem.REPLAY_LATENT] += op.words
         else:
-            c.reads[Mem.STAGING_LABEL] += 1
-            label = m.staging_label[index - op.capacity]
-            load_sample(op, g, m, c, m.staging_latent, index - op.capacity, hits)
-            c.reads[Mem.STAGING_LATENT] += op.words
-        note(log, c.events[Event.CYCLES] - 1, HIT, index, label)
-        c.events[Event.CYCLES] += op.copy_cycles
-        c.events[Event.SAMPLES] += 1
+            counters.reads[Mem.STAGING_LABEL] += 1
+            label = memory.staging_label[index - op.capacity]
+            load_sample(
+                op, geometry, memory, counters, memory.staging_latent, index - op.capacity, hits
+            )
+            counters.reads[Mem.STAGING_LATENT] += op.words
+        note(log, counters.events[Event.CYCLES] - 1, HIT, index, label)
+        counters.events[Event.CYCLES] += op.copy_cycles
+        counters.events[Event.SAMPLES] += 1
         hits += 1
 
 
 @kernel
-def restore_phase(op, g, m, c, scalars):
-    """Count the labels anew, in slot order; refuse one that is of no class seen."""
-    m.replay_count[: op.classes] = 0
-    c.writes[Mem.REPLAY_COUNT] += op.classes
-    c.events[Event.CYCLES] += op.classes
+def restore_phase(op, geometry, memory, counters, scalars):
+    """Count the labels in slot order; refuse where one is of no class seen."""
+    memory.replay_count[: op.classes] = 0
+    counters.writes[Mem.REPLAY_COUNT] += op.classes
+    counters.events[Event.CYCLES] += op.classes
     for place in range(op.capacity + scalars[Scalar.STAGED]):
-        c.events[Event.CYCLES] += 2
+        counters.events[Event.CYCLES] += 2
         remembered = place < op.capacity
         if remembered:
-            c.reads[Mem.REPLAY_LABEL] += 1
-            label = label_of(g, m.replay_label[place])
-            held = m.replay_label[place] >> g.label_bits
+            counters.reads[Mem.REPLAY_LABEL] += 1
+            label = label_of(geometry, memory.replay_label[place])
+            held = memory.replay_label[place] >> geometry.label_bits
         else:
-            c.reads[Mem.STAGING_LABEL] += 1
-            label = m.staging_label[place - op.capacity]
+            counters.reads[Mem.STAGING_LABEL] += 1
+            label = memory.staging_label[place - op.capacity]
             held = 1
         if held and label >= scalars[Scalar.SEEN]:
             scalars[Scalar.REFUSED] = 1
-            c.events[Event.REFUSALS] += 1
+            counters.events[Event.REFUSALS] += 1
             return
         if held and remembered:
-            m.replay_count[label] += 1
-            c.reads[Mem.REPLAY_COUNT] += 1
-            c.writes[Mem.REPLAY_COUNT] += 1
+            memory.replay_count[label] += 1
+            counters.reads[Mem.REPLAY_COUNT] += 1
+            counters.writes[Mem.REPLAY_COUNT] += 1
 
 
 @part
-def load_sample(op, g, m, c, source, i, hits):
-    """Copy one latent to the lane and slot of its place in the minibatch."""
-    n = hits % g.batch
-    first = n // g.lanes * g.batch_slots
+def load_sample(op, geometry, memory, counters, source, i, hits):
+    """Copy latent i to the lane and slot of its place in the minibatch, after so many hits."""
+    n = hits % geometry.batch
+    first = n // geometry.lanes * geometry.batch_slots
     for w in range(op.words):
-        for u in range(g.units):
+        for u in range(geometry.units):
             word = source[i * op.words + w, u]
-            m.lane_file[n % g.lanes, first + w // TAPS, w % TAPS * g.units + u] = word
-    c.events[Event.TAP_WRITES] += op.words
+            memory.lane_file[
+                n % geometry.lanes, first + w // TAPS, w % TAPS * geometry.units + u
+            ] = word
+    counters.events[Event.TAP_WRITES] += op.words

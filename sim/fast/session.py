@@ -1,6 +1,6 @@
 """Fast mode, learning: the state and the counters that each phase of a session leaves.
 
-The arithmetic is in `learn_kernels`; here its integers become bits of the chip's memories.
+The arithmetic is in `arithmetic`; here its integers become bits of the chip's memories.
 """
 
 from typing import NamedTuple
@@ -9,13 +9,15 @@ import numpy as np
 
 from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.jit import ZERO, ceil_div, get_bit, kernel, part, put_bit
-from xnoreplay.sim.common.learn_ops import put_field
+from xnoreplay.sim.common.learn_program import put_field
+from xnoreplay.sim.common.program import Geometry
 from xnoreplay.sim.common.state import Scalar
+from xnoreplay.sim.fast.arithmetic import Work
 from xnoreplay.sim.fast.images import put_word
 from xnoreplay.sim.fast.replay import label_of, seed, step_walk
 from xnoreplay.spec import timeline
 from xnoreplay.spec.learning import BALANCE_BITS
-from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
 
 balance_cycles = part(timeline.balance_cycles)
@@ -27,299 +29,355 @@ update_cycles = part(timeline.update_cycles)
 BACK, OUTPUT, HIDDEN = 0, 1, 2  # phases that load planes into the lanes
 
 
+class Minibatch(NamedTuple):
+    """A minibatch: how many samples it has, how many classes are seen, and what was computed of it."""
+
+    samples: int
+    seen: int
+    work: Work
+
+
 class Planes(NamedTuple):
-    """Which plane was loaded last into a lane's slot: nothing, or what to find it by."""
+    """Which plane was loaded last into a lane's slot."""
 
     source: np.ndarray  # (lanes, slots) int64: -1, or BACK, OUTPUT, HIDDEN
     row: np.ndarray  # (lanes, slots) int64, row of the delta memory
     banks: np.ndarray  # (lanes, slots) int64, bits that are not masked
 
 
-def planes(geometry) -> Planes:
-    """Nothing loaded."""
+def new_planes(geometry: Geometry) -> Planes:
+    """Planes of which none is loaded."""
     shape = (geometry.lanes, geometry.slots)
     return Planes(np.full(shape, -1), np.zeros(shape, np.int64), np.zeros(shape, np.int64))
 
 
 @kernel
-def balance_phase(pr, m, lm, c, scalars, weights):
-    """Frequencies, inverses and the given class weights; as `spec.learning.class_weights`."""
+def balance_phase(program, memory, learning, counters, scalars, weights):
+    """Leave the tables of inverse frequencies and class weights as the loss balance does.
+
+    weights: `spec.learning.class_weights`.
+    """
     seen, staged = scalars[Scalar.SEEN], scalars[Scalar.STAGED]
     for row in range(seen):
-        lm.inverse[row] = m.replay_count[row]
+        learning.inverse[row] = memory.replay_count[row]
     for i in range(staged):
-        lm.inverse[m.staging_label[i]] += 1
+        learning.inverse[memory.staging_label[i]] += 1
     for row in range(seen):
-        lm.inverse[row] = seen * ((1 << BALANCE_BITS) // lm.inverse[row]) if lm.inverse[row] else 0
-        lm.weight[row] = weights[row]
-    c.reads[Mem.REPLAY_COUNT] += seen
-    c.reads[Mem.STAGING_LABEL] += staged
-    c.reads[Mem.INVERSE] += staged + 2 * seen
-    c.writes[Mem.INVERSE] += 2 * seen + staged
-    c.writes[Mem.WEIGHT] += seen
-    c.events[Event.CYCLES] += balance_cycles(seen, staged, pr.replay.staging)
+        learning.inverse[row] = (
+            seen * ((1 << BALANCE_BITS) // learning.inverse[row]) if learning.inverse[row] else 0
+        )
+        learning.weight[row] = weights[row]
+    counters.reads[Mem.REPLAY_COUNT] += seen
+    counters.reads[Mem.STAGING_LABEL] += staged
+    counters.reads[Mem.INVERSE] += staged + 2 * seen
+    counters.writes[Mem.INVERSE] += 2 * seen + staged
+    counters.writes[Mem.WEIGHT] += seen
+    counters.events[Event.CYCLES] += balance_cycles(seen, staged, program.replay.staging)
 
 
 @kernel
-def seed_phase(c, scalars):
-    """Begin an epoch's walk."""
+def seed_phase(counters, scalars):
+    """Draw for an epoch's walk, which stands at its beginning then."""
     seed(scalars)
     scalars[Scalar.VISITED] = scalars[Scalar.WALK_STATE] = 0
-    c.events[Event.CYCLES] += SEED_DRAWS
+    counters.events[Event.CYCLES] += SEED_DRAWS
 
 
 @kernel
-def load_phase(op, pr, m, lm, c, scalars, work):
-    """Go on with the walk until the minibatch is full or the walk ends."""
-    g, r = pr.geometry, pr.replay
-    low = (1 << r.epoch_bits) - 1
+def load_phase(op, program, memory, learning, counters, scalars, work):
+    """Load the next minibatch: the walk goes on until the minibatch is full or the walk ends."""
+    geometry, replay = program.geometry, program.replay
+    low = (1 << replay.epoch_bits) - 1
     mask = scalars[Scalar.WALK] & low
     start = scalars[Scalar.WALK] >> 16 & low
     start = start if start else 1
     n = 0
-    while n < g.batch and scalars[Scalar.VISITED] <= low:
+    while n < geometry.batch and scalars[Scalar.VISITED] <= low:
         i = scalars[Scalar.VISITED]
         # The register holds the index to come, as in the clocks.
         state = scalars[Scalar.WALK_STATE] if i else 0
         index = state ^ mask
-        scalars[Scalar.WALK_STATE] = step_walk(i + 1, state, start, r.epoch_bits, r.epoch_taps)
+        scalars[Scalar.WALK_STATE] = step_walk(
+            i + 1, state, start, replay.epoch_bits, replay.epoch_taps
+        )
         scalars[Scalar.VISITED] = i + 1
-        c.events[Event.CYCLES] += 1
-        if index >= r.capacity + scalars[Scalar.STAGED]:
+        counters.events[Event.CYCLES] += 1
+        if index >= replay.capacity + scalars[Scalar.STAGED]:
             continue
-        c.events[Event.CYCLES] += 1
-        if index < r.capacity:
-            c.reads[Mem.REPLAY_LABEL] += 1
-            if not m.replay_label[index] >> g.label_bits:
+        counters.events[Event.CYCLES] += 1
+        if index < replay.capacity:
+            counters.reads[Mem.REPLAY_LABEL] += 1
+            if not memory.replay_label[index] >> geometry.label_bits:
                 continue
-            label = label_of(g, m.replay_label[index])
-            _load(op, pr, m, lm, m.replay_latent, index, n, work)
-            c.reads[Mem.REPLAY_LATENT] += r.words
+            label = label_of(geometry, memory.replay_label[index])
+            rows = memory.replay_latent[index * op.latent_words : (index + 1) * op.latent_words]
+            _load(op, geometry, memory, learning, rows, n, work)
+            counters.reads[Mem.REPLAY_LATENT] += replay.words
         else:
-            c.reads[Mem.STAGING_LABEL] += 1
-            label = m.staging_label[index - r.capacity]
-            _load(op, pr, m, lm, m.staging_latent, index - r.capacity, n, work)
-            c.reads[Mem.STAGING_LATENT] += r.words
-        lm.batch_label[n] = work.label[n] = label
+            counters.reads[Mem.STAGING_LABEL] += 1
+            place = index - replay.capacity
+            label = memory.staging_label[place]
+            rows = memory.staging_latent[place * op.latent_words : (place + 1) * op.latent_words]
+            _load(op, geometry, memory, learning, rows, n, work)
+            counters.reads[Mem.STAGING_LATENT] += replay.words
+        learning.batch_label[n] = work.label[n] = label
         n += 1
-        c.events[Event.CYCLES] += r.copy_cycles
+        counters.events[Event.CYCLES] += replay.copy_cycles
     scalars[Scalar.SAMPLES] = n
-    c.events[Event.LEARN_SAMPLES] += n
-    c.events[Event.TAP_WRITES] += n * r.words
-    c.writes[Mem.BANK] += n * r.words
-    c.writes[Mem.BATCH_LABEL] += n
+    counters.events[Event.LEARN_SAMPLES] += n
+    counters.events[Event.TAP_WRITES] += n * replay.words
+    counters.writes[Mem.BANK] += n * replay.words
+    counters.writes[Mem.BATCH_LABEL] += n
     if n:
-        c.events[Event.MINIBATCHES] += 1
+        counters.events[Event.MINIBATCHES] += 1
 
 
 @part
-def _load(op, pr, m, lm, source, i, n, work):
-    """One latent to its lane, its bank and the arithmetic."""
-    g, words = pr.geometry, pr.replay.words
-    first = n // g.lanes * g.batch_slots * TAPS
-    for w in range(words):
-        row = source[i * words + w]
-        put_word(g, m.lane_file[n % g.lanes], first + w, row)
-        for u in range(g.units):
-            lm.bank[n, w, u] = row[u]
-        for b in range(min(g.channels, op.latent - w * g.channels)):
-            work.v[n, w * g.channels + b] = 2 * get_bit(row, b) - 1
+def _load(op, geometry, memory, learning, rows, n, work):
+    """Copy a latent, whose words are rows, to sample n's lane, to its bank and to the arithmetic."""
+    first = n // geometry.lanes * geometry.batch_slots * TAPS
+    for w in range(op.latent_words):
+        row = rows[w]
+        put_word(geometry, memory.lane_file[n % geometry.lanes], first + w, row)
+        for u in range(geometry.units):
+            learning.bank[n, w, u] = row[u]
+        for b in range(min(geometry.channels, op.latent - w * geometry.channels)):
+            work.v[n, w * geometry.channels + b] = 2 * get_bit(row, b) - 1
 
 
 @kernel
-def hidden_forward_phase(op, g, m, lm, c, samples, work):
-    """Hidden bits to lanes and banks, masks to batch.mask."""
+def hidden_forward_phase(op, geometry, memory, learning, counters, batch):
+    """Write the hidden bits of a minibatch to lanes and banks, its masks to batch.mask."""
+    samples, work = batch.samples, batch.work
     for n in range(samples):
-        first = n // g.lanes * g.batch_slots * TAPS
+        first = n // geometry.lanes * geometry.batch_slots * TAPS
         for w in range(op.hidden_words):
-            word = lm.bank[n, op.latent_words + w]
-            for u in range(g.units):
+            word = learning.bank[n, op.latent_words + w]
+            for u in range(geometry.units):
                 word[u] = ZERO
-            for b in range(min(g.channels, op.hidden - w * g.channels)):
-                put_bit(word, b, work.v[n, op.latent + w * g.channels + b] > 0)
-            put_word(g, m.lane_file[n % g.lanes], first + op.latent_words + w, word)
-    passes = ceil_div(samples, g.lanes)
+            for b in range(min(geometry.channels, op.hidden - w * geometry.channels)):
+                put_bit(word, b, work.v[n, op.latent + w * geometry.channels + b] > 0)
+            put_word(
+                geometry, memory.lane_file[n % geometry.lanes], first + op.latent_words + w, word
+            )
+    passes = ceil_div(samples, geometry.lanes)
     if op.hidden_learns:
         for row in range(op.hidden):
-            for n in range(min(passes * g.lanes, g.batch)):
-                put_bit(lm.mask[row], n, n < samples and abs(work.a[n, row]) <= op.hidden_mask)
-        c.writes[Mem.MASK] += passes * op.hidden
-    c.events[Event.TAP_WRITES] += samples * op.hidden_words
-    c.writes[Mem.BANK] += samples * op.hidden_words
-    _count_stream(c, samples, passes, op.hidden, op.hidden_beats, op.hidden_taps)
+            for n in range(min(passes * geometry.lanes, geometry.batch)):
+                put_bit(
+                    learning.mask[row], n, n < samples and abs(work.a[n, row]) <= op.hidden_mask
+                )
+        counters.writes[Mem.MASK] += passes * op.hidden
+    counters.events[Event.TAP_WRITES] += samples * op.hidden_words
+    counters.writes[Mem.BANK] += samples * op.hidden_words
+    _count_stream(counters, samples, passes, op.hidden, op.hidden_beats, op.hidden_taps)
 
 
 @part
-def _count_stream(c, samples, passes, rows, beats, last_taps):
+def _count_stream(counters, samples, passes, rows, beats, last_taps):
+    """Count a forward pass: so many rows of so many beats for each pass, each of the samples in its lane."""
     words = passes * rows * beats
-    c.reads[Mem.CLS_TOP] += words
-    c.events[Event.BEATS] += words
-    c.reads[Mem.LANE_FILE] += samples * rows * beats
-    c.events[Event.TAPS] += samples * rows * ((beats - 1) * TAPS + last_taps)
-    c.events[Event.CYCLES] += stream_cycles(words)
+    counters.reads[Mem.CLS_TOP] += words
+    counters.events[Event.BEATS] += words
+    counters.reads[Mem.LANE_FILE] += samples * rows * beats
+    counters.events[Event.TAPS] += samples * rows * ((beats - 1) * TAPS + last_taps)
+    counters.events[Event.CYCLES] += stream_cycles(words)
 
 
 @kernel
-def output_forward_phase(op, g, lm, c, samples, seen, work):
-    """Logit sums of L samples a word."""
-    passes = ceil_div(samples, g.lanes)
-    for n in range(passes * g.lanes):
+def output_forward_phase(op, geometry, learning, counters, batch):
+    """Write the logit sums of a minibatch, L samples a word."""
+    samples, seen, work = batch.samples, batch.seen, batch.work
+    passes = ceil_div(samples, geometry.lanes)
+    for n in range(passes * geometry.lanes):
         for row in range(seen):
             logit = work.s[n, row] if n < samples else 0
-            word = lm.logit[n // g.lanes * op.classes + row]
-            put_field(word, n % g.lanes * op.logit_bits, op.logit_bits, logit)
-    c.writes[Mem.LOGIT] += passes * seen
-    _count_stream(c, samples, passes, 2 * seen, op.output_beats, op.output_taps)
+            word = learning.logit[n // geometry.lanes * op.classes + row]
+            put_field(word, n % geometry.lanes * op.logit_bits, op.logit_bits, logit)
+    counters.writes[Mem.LOGIT] += passes * seen
+    _count_stream(counters, samples, passes, COPIES * seen, op.output_beats, op.output_taps)
 
 
 @kernel
-def error_phase(op, g, lm, c, samples, seen, work):
-    """Planes of the deltas, by row and by sample."""
+def error_phase(op, geometry, learning, counters, batch):
+    """Write the planes of the output deltas, by class and by sample."""
+    samples, seen, work = batch.samples, batch.seen, batch.work
     for n in range(samples):
         for row in range(seen):
-            block = n * op.blocks + row // g.batch
+            block = n * op.blocks + row // geometry.batch
             for plane in range(op.delta_bits):
                 bit = work.q[row, n] >> plane & 1
-                put_bit(lm.delta[row * op.delta_bits + plane], n, bit)
+                put_bit(learning.delta[row * op.delta_bits + plane], n, bit)
                 if op.hidden_learns:
-                    put_bit(lm.class_delta[block * op.delta_bits + plane], row % g.batch, bit)
+                    put_bit(
+                        learning.class_delta[block * op.delta_bits + plane],
+                        row % geometry.batch,
+                        bit,
+                    )
     groups = ceil_div(samples, op.error_units)
-    c.reads[Mem.LOGIT] += 2 * groups * seen
-    c.reads[Mem.BATCH_LABEL] += samples
-    c.reads[Mem.WEIGHT] += samples
-    c.writes[Mem.DELTA] += groups * seen * op.delta_bits
+    counters.reads[Mem.LOGIT] += 2 * groups * seen
+    counters.reads[Mem.BATCH_LABEL] += samples
+    counters.reads[Mem.WEIGHT] += samples
+    counters.writes[Mem.DELTA] += groups * seen * op.delta_bits
     if op.hidden_learns:
-        c.writes[Mem.CLASS_DELTA] += samples * seen * op.delta_bits
-    c.events[Event.CYCLES] += error_cycles(seen, groups)
+        counters.writes[Mem.CLASS_DELTA] += samples * seen * op.delta_bits
+    counters.events[Event.CYCLES] += error_cycles(seen, groups)
 
 
 @part
-def _planes_row(op, g, c, planes, phase, row, used, banks, segments):
-    """Load a row's planes and multiply; returns planes and beats."""
-    loaded = 0
-    for plane in range(op.delta_bits):
+def _load_planes(geometry, planes, phase, first, used, banks):
+    """Note which planes of a row are loaded into which lanes, and return how many.
+
+    used: bit k where plane k is not empty; first: the row of plane 0 in its memory; banks: bits that are not masked.
+    """
+    loaded = plane = 0
+    while used >> plane:
         if used >> plane & 1:
-            lane, slot = loaded % g.lanes, loaded // g.lanes
+            lane, slot = loaded % geometry.lanes, loaded // geometry.lanes
             planes.source[lane, slot] = phase
-            planes.row[lane, slot] = row * op.delta_bits + plane
+            planes.row[lane, slot] = first + plane
             planes.banks[lane, slot] = banks
             loaded += 1
-    groups = ceil_div(loaded, g.lanes)
-    c.writes[Mem.LANE_FILE] += loaded
-    c.reads[Mem.LANE_FILE] += loaded * segments
-    c.events[Event.NODES] += loaded * segments * op.segment
-    c.events[Event.BEATS] += groups * segments
-    c.reads[Mem.BANK] += groups * segments * banks
-    return loaded, groups * segments
+        plane += 1
+    return loaded
+
+
+@part
+def _count_beats(op, geometry, counters, loaded, segments, banks):
+    """Count so many planes loaded, and the beats that multiply so many segments by them; return the beats."""
+    beats = ceil_div(loaded, geometry.lanes) * segments
+    counters.writes[Mem.LANE_FILE] += loaded
+    counters.reads[Mem.LANE_FILE] += loaded * segments
+    counters.events[Event.NODES] += loaded * segments * op.segment
+    counters.events[Event.BEATS] += beats
+    counters.reads[Mem.BANK] += beats * banks
+    return beats
+
+
+@part
+def _fill_banks(op, geometry, memory, learning, seen):
+    """Copy the hidden part of every class's rows to the banks; return how many words."""
+    for row in range(seen):
+        for copy in range(COPIES):
+            for w in range(op.hidden_words):
+                word = op.latent_words + w
+                address = op.output_base + (COPIES * row + copy) * op.output_beats + word // TAPS
+                block = row // geometry.batch
+                column = op.sample_base + (block * COPIES + copy) * op.hidden_words + w
+                for u in range(geometry.units):
+                    bits = memory.cls_top[address, word % TAPS * geometry.units + u]
+                    learning.bank[row % geometry.batch, column, u] = bits
+    return seen * COPIES * op.hidden_words
 
 
 @kernel
-def back_phase(op, g, m, lm, c, samples, seen, work, planes):
-    """Class rows to the banks, then every sample; hidden deltas' planes."""
-    for row in range(seen):
-        for copy in range(2):
-            for w in range(op.hidden_words):
-                word = op.latent_words + w
-                address = op.output_base + (2 * row + copy) * op.output_beats + word // TAPS
-                column = op.sample_base + (row // g.batch * 2 + copy) * op.hidden_words + w
-                for u in range(g.units):
-                    bits = m.cls_top[address, word % TAPS * g.units + u]
-                    lm.bank[row % g.batch, column, u] = bits
-    words = seen * 2 * op.hidden_words
-    c.reads[Mem.CLS_TOP] += words
-    c.writes[Mem.BANK] += words
-    planes_loaded = beats_done = 0
-    blocks = ceil_div(seen, g.batch)
+def back_phase(op, geometry, memory, learning, counters, batch, planes):
+    """Copy class rows to the banks, count what every sample takes, and write the planes of the hidden deltas."""
+    samples, seen, work = batch.samples, batch.seen, batch.work
+    words = _fill_banks(op, geometry, memory, learning, seen)
+    counters.reads[Mem.CLS_TOP] += words
+    counters.writes[Mem.BANK] += words
+    all_loaded = all_beats = 0
+    blocks = ceil_div(seen, geometry.batch)
     for n in range(samples):
         for block in range(blocks):
             used = 0
-            rows = min(g.batch, seen - block * g.batch)
+            rows = min(geometry.batch, seen - block * geometry.batch)
             for row in range(rows):
-                used |= work.q[block * g.batch + row, n] & (1 << op.delta_bits) - 1
-            c.events[Event.BLOCKS if used else Event.BLOCKS_SKIPPED] += 1
-            index = n * op.blocks + block
-            loaded, beats = _planes_row(
-                op, g, c, planes, BACK, index, used, rows, 2 * op.hidden_segments
-            )
-            c.reads[Mem.CLASS_DELTA] += loaded
-            planes_loaded += loaded
-            beats_done += beats
+                used |= work.q[block * geometry.batch + row, n] & (1 << op.delta_bits) - 1
+            counters.events[Event.BLOCKS if used else Event.BLOCKS_SKIPPED] += 1
+            first = (n * op.blocks + block) * op.delta_bits
+            loaded = _load_planes(geometry, planes, BACK, first, used, rows)
+            segments = COPIES * op.hidden_segments
+            all_beats += _count_beats(op, geometry, counters, loaded, segments, rows)
+            all_loaded += loaded
         for row in range(op.hidden):
             for plane in range(op.delta_bits):
                 bit = work.d[row, n] >> plane & 1
-                put_bit(lm.hidden_delta[row * op.delta_bits + plane], n, bit)
-    c.events[Event.BACK_PLANES] += planes_loaded
-    c.events[Event.BACK_BEATS] += beats_done
-    c.events[Event.CYCLES] += back_cycles(
-        words, 1, samples, blocks, op.hidden, planes_loaded, beats_done
+                put_bit(learning.hidden_delta[row * op.delta_bits + plane], n, bit)
+    counters.reads[Mem.CLASS_DELTA] += all_loaded
+    counters.events[Event.BACK_PLANES] += all_loaded
+    counters.events[Event.BACK_BEATS] += all_beats
+    counters.events[Event.CYCLES] += back_cycles(
+        words, 1, samples, blocks, op.hidden, all_loaded, all_beats
     )
-    c.reads[Mem.MASK] += samples * op.hidden
-    c.writes[Mem.HIDDEN_DELTA] += samples * op.hidden * op.delta_bits
+    counters.reads[Mem.MASK] += samples * op.hidden
+    counters.writes[Mem.HIDDEN_DELTA] += samples * op.hidden * op.delta_bits
 
 
 @kernel
-def update_phase(op, g, c, samples, rows, delta, output, planes):
-    """Counters of a layer's update, and the planes it left in the lanes."""
+def update_phase(op, geometry, counters, batch, output, planes):
+    """Count a layer's update, and note the planes that it leaves in the lanes.
+
+    output: 1 for the output layer, 0 for the hidden layer.
+    """
+    rows = batch.seen if output else op.hidden
+    delta = batch.work.q if output else batch.work.d
     segments = op.latent_segments + (op.hidden_segments if output else 0)
-    planes_loaded = beats_done = 0
+    all_loaded = all_beats = 0
     for row in range(rows):
         used = 0
-        for n in range(samples):
+        for n in range(batch.samples):
             used |= delta[row, n] & (1 << op.delta_bits) - 1
-        c.events[Event.ROWS if used else Event.ROWS_SKIPPED] += 1
-        loaded, beats = _planes_row(
-            op, g, c, planes, OUTPUT if output else HIDDEN, row, used, samples, segments
-        )
-        copies = (2 if output else 1) * (segments if used else 0)
-        c.reads[Mem.CLS_TOP] += copies
-        c.writes[Mem.CLS_TOP] += copies
+        counters.events[Event.ROWS if used else Event.ROWS_SKIPPED] += 1
+        first, phase = row * op.delta_bits, OUTPUT if output else HIDDEN
+        loaded = _load_planes(geometry, planes, phase, first, used, batch.samples)
+        all_beats += _count_beats(op, geometry, counters, loaded, segments, batch.samples)
+        all_loaded += loaded
+        copies = (COPIES if output else 1) * (segments if used else 0)
+        counters.reads[Mem.CLS_TOP] += copies
+        counters.writes[Mem.CLS_TOP] += copies
         if used and (not output or op.low):
             mem = Mem.CLS_LOW if output else Mem.HIDDEN_LOW
-            c.reads[mem] += segments
-            c.writes[mem] += segments
-        c.reads[Mem.DELTA if output else Mem.HIDDEN_DELTA] += loaded
-        planes_loaded += loaded
-        beats_done += beats
-    c.events[Event.OUTPUT_PLANES if output else Event.HIDDEN_PLANES] += planes_loaded
-    c.events[Event.OUTPUT_BEATS if output else Event.HIDDEN_BEATS] += beats_done
-    c.events[Event.CYCLES] += update_cycles(rows, 1, planes_loaded, beats_done)
+            counters.reads[mem] += segments
+            counters.writes[mem] += segments
+    counters.reads[Mem.DELTA if output else Mem.HIDDEN_DELTA] += all_loaded
+    counters.events[Event.OUTPUT_PLANES if output else Event.HIDDEN_PLANES] += all_loaded
+    counters.events[Event.OUTPUT_BEATS if output else Event.HIDDEN_BEATS] += all_beats
+    counters.events[Event.CYCLES] += update_cycles(rows, 1, all_loaded, all_beats)
 
 
 @kernel
-def settle_planes(g, m, lm, op, planes):
+def write_planes(op, geometry, memory, learning, planes):
     """Write the planes that were loaded last to the lanes' files."""
-    for lane in range(g.lanes):
-        for slot in range(g.slots):
+    for lane in range(geometry.lanes):
+        for slot in range(geometry.slots):
             source = planes.source[lane, slot]
             if source < 0:
                 continue
             planes.source[lane, slot] = -1
             row = planes.row[lane, slot]
-            file = m.lane_file[lane, slot]
+            file = memory.lane_file[lane, slot]
             for w in range(file.shape[0]):
                 file[w] = ZERO
             for n in range(planes.banks[lane, slot]):
                 if source == BACK:
-                    bit = get_bit(lm.class_delta[row], n)
+                    bit = get_bit(learning.class_delta[row], n)
                 else:
-                    bit = get_bit(lm.delta[row] if source == OUTPUT else lm.hidden_delta[row], n)
+                    bit = get_bit(
+                        learning.delta[row] if source == OUTPUT else learning.hidden_delta[row], n
+                    )
                 if bit:
                     for node in range(op.segment):
                         channel = node * op.fold + n % op.fold
-                        put_bit(file, n // op.fold * g.units * 64 + channel, 1)
+                        put_bit(file, n // op.fold * geometry.units * 64 + channel, 1)
 
 
 @kernel
-def store_rows(op, g, m, lm, theta, changed, output):
-    """Write rows of proxies (rows, copies, columns) that changed to cls.top and the low memory."""
+def store_rows(op, geometry, memory, learning, theta, changed, output):
+    """Write the rows of proxies that changed to cls.top and the low memory.
+
+    theta (rows, copies, columns); changed (rows,) bool, false afterwards; output: as in `update_phase`.
+    """
     for row in range(changed.shape[0]):
         if changed[row]:
-            _store_row(op, g, m, lm, theta[row], row, output)
+            _store_row(op, geometry, memory, learning, theta[row], row, output)
             changed[row] = False
 
 
 @part
-def _store_row(op, g, m, lm, theta, row, output):
+def _store_row(op, geometry, memory, learning, theta, row, output):
+    """Write a row of proxies, theta (copies, columns), to cls.top and the low memory; output: as in `update_phase`."""
     half = 1 << (op.proxy_bits - 1)
     copies = theta.shape[0]
     low = op.low if output else op.proxy_bits - 1
@@ -327,23 +385,25 @@ def _store_row(op, g, m, lm, theta, row, output):
     for i in range(theta.shape[1]):
         hidden = i >= op.latent
         column = i - op.latent if hidden else i
-        word = column // g.channels + (op.latent_words if hidden else 0)
-        bit = word % TAPS * g.units * 64 + column % g.channels
+        word = column // geometry.channels + (op.latent_words if hidden else 0)
+        bit = word % TAPS * geometry.units * 64 + column % geometry.channels
         s = column // op.segment + (op.latent_segments if hidden else 0)
         for copy in range(copies):
             code = theta[copy, i] + half
             top = code >> (op.proxy_bits - 1)
             if not output:
-                put_bit(m.cls_top[op.hidden_base + row * op.hidden_beats + word // TAPS], bit, top)
+                put_bit(
+                    memory.cls_top[op.hidden_base + row * op.hidden_beats + word // TAPS], bit, top
+                )
             else:
-                first = op.output_base + (2 * row + copy) * op.output_beats + word // TAPS
-                put_bit(m.cls_top[first], bit, top)
+                first = op.output_base + (COPIES * row + copy) * op.output_beats + word // TAPS
+                put_bit(memory.cls_top[first], bit, top)
                 if copies == 1:
                     second = code >> (op.proxy_bits - 2) & 1
-                    put_bit(m.cls_top[first + op.output_beats], bit, second)
+                    put_bit(memory.cls_top[first + op.output_beats], bit, second)
             if low:
                 place = (column % op.segment * copies + copy) * low
                 if output:
-                    put_field(lm.cls_low[row * segments + s], place, low, code)
+                    put_field(learning.cls_low[row * segments + s], place, low, code)
                 else:
-                    put_field(lm.hidden_low[row * segments + s], place, low, code)
+                    put_field(learning.hidden_low[row * segments + s], place, low, code)

@@ -6,10 +6,19 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from xnoreplay.sim.common.ops import DenseOp, Program
+from xnoreplay.sim.common.program import DenseOp, Program
 from xnoreplay.sim.common.state import Scalar, State
 from xnoreplay.sim.common.vectors import LANES
-from xnoreplay.sim.functional.kernels import NINE, Room, Run, Weights, classify, prefixes
+from xnoreplay.sim.functional.kernels import (
+    NINE,
+    Answers,
+    Images,
+    Room,
+    Run,
+    Weights,
+    classify,
+    prefixes,
+)
 from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_words
 from xnoreplay.spec.errors import ImageError
 from xnoreplay.spec.machine import cores
@@ -34,7 +43,7 @@ def pixel_words(pr: Program, thresholds: np.ndarray) -> np.ndarray:
 
 
 def runs(plan: Plan) -> np.ndarray:
-    """The runs of all convolutions, in order: (n, fields of `Run`) int64."""
+    """The runs of all convolutions of a plan, in order: (n, fields of `Run`) int64."""
     net, channels = plan.network, plan.target.channels
     units = ceil_div(channels, WORD)
     found = []
@@ -56,7 +65,10 @@ def runs(plan: Plan) -> np.ndarray:
 
 
 def _rows(weights: np.ndarray, layers: list[tuple[DenseOp, int]], units: int) -> np.ndarray:
-    """Prefixes of a memory of weights; (layer, rows of it): cells past a row's last tap are idle."""
+    """A memory of weights as `prefixes`, with zeros past the last tap of each row.
+
+    layers: (operation, its rows).
+    """
     used = weights.copy()
     for op, rows in layers:
         last = used[op.weight_base :][: rows * op.beats][op.beats - 1 :: op.beats]
@@ -65,7 +77,7 @@ def _rows(weights: np.ndarray, layers: list[tuple[DenseOp, int]], units: int) ->
 
 
 def _room(plan: Plan, units: int) -> Room:
-    """Room for one share."""
+    """Room for one share of images, which one thread works on."""
     net = plan.network
     words = [plan.input.words, *(op.destination_words for op in plan.convolutions)]
     areas = [(m.height + 2) * (m.width + 2) for m in net.maps]
@@ -84,7 +96,7 @@ def _room(plan: Plan, units: int) -> Room:
     )
 
 
-def _run(
+def _classify_images(
     plan: Plan,
     program: Program,
     state: State,
@@ -92,7 +104,13 @@ def _run(
     seen: int,
     done: Done | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(n, words, units) uint64 latents, (n,) int64 classes."""
+    """(n, words, units) uint64 latents of images, and (n,) int64 classes.
+
+    Raises
+    ------
+    ImageError
+        Where the images are not uint8, or not of the network's shape.
+    """
     net, m, units = plan.network, state.memories, program.geometry.units
     images = np.asarray(images)
     if images.dtype != np.uint8 or images.shape[1:] != net.image_shape:
@@ -121,11 +139,9 @@ def _run(
             table,
             weights,
             _room(plan, units),
-            words,
-            pixels[own],
+            Images(words, pixels[own]),
             seen,
-            latents[blocks],
-            out[own],
+            Answers(latents[blocks], out[own]),
         )
         return own.stop - first
 
@@ -144,8 +160,11 @@ def latents(
     images: np.ndarray,
     done: Done | None = None,
 ) -> np.ndarray:
-    """(n, latent) uint8 bits."""
-    words, _ = _run(plan, program, state, images, 0, done)
+    """(n, latent) uint8 bits of (n, height, width, channels) uint8 images.
+
+    `done` hears how many more images are done.
+    """
+    words, _ = _classify_images(plan, program, state, images, 0, done)
     width = plan.replay.words * plan.target.channels
     bits = unpack_words(words, plan.target.channels).reshape(len(words), width)
     return bits[:, : plan.network.latent]
@@ -158,5 +177,8 @@ def predict(
     images: np.ndarray,
     done: Done | None = None,
 ) -> np.ndarray:
-    """(n,) int64 classes, 0 while none was seen."""
-    return _run(plan, program, state, images, int(state.scalars[Scalar.SEEN]), done)[1]
+    """(n,) int64 classes of (n, height, width, channels) uint8 images, 0 while none was seen.
+
+    `done` hears how many more images are done.
+    """
+    return _classify_images(plan, program, state, images, int(state.scalars[Scalar.SEEN]), done)[1]

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common.jit import FULL, ONE, ZERO, ceil_div, kernel, low_bits, part
-from xnoreplay.sim.common.ops import conv_of
+from xnoreplay.sim.common.program import conv_of
 from xnoreplay.sim.common.vectors import LANES, at_most, load, ones, splat, store
-from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.network import COPIES, TAPS
 
 NINE = 9
 COMPLEMENTS = 2 * 2 * 64
@@ -46,6 +46,39 @@ class Weights(NamedTuple):
     features: np.ndarray  # (rows * units, 9) uint64
     top: np.ndarray  # (rows * units, 9) uint64
     lgap: np.ndarray  # (words * pixels, units) uint64
+
+
+class Rows(NamedTuple):
+    """Rows of weights whose bits lie side by side in one word."""
+
+    weights: np.ndarray  # (nines of all rows, 9) uint64, as `prefixes`
+    first: int  # nine with which the first row begins
+    nines: int  # of a row
+    count: int  # rows, at most 64
+    limit: int  # a bit is 1 where at most so many products are -1, COMPLEMENTS included
+    shift: int  # a skip's bit of 1 raises the limit by it, a bit of 0 lowers it; 0: no skip
+
+
+class Maps(NamedTuple):
+    """What a convolution reads and writes."""
+
+    source: np.ndarray  # (rows, LANES) uint64
+    earlier: np.ndarray  # (rows, LANES) uint64, the map that a skip adds
+    target: np.ndarray  # (rows, LANES) uint64
+
+
+class Images(NamedTuple):
+    """Images that are classified."""
+
+    words: np.ndarray  # (image channels, 256, words, units) uint64, thermometer bits of each value
+    pixels: np.ndarray  # (n, pixels, image channels) uint8
+
+
+class Answers(NamedTuple):
+    """What is found of each image."""
+
+    latents: np.ndarray  # (ceil(n / LANES), words * units, LANES) uint64
+    classes: np.ndarray  # (n,) int64, written where classes were seen
 
 
 class Room(NamedTuple):
@@ -89,11 +122,23 @@ def _choose(mask, a, b):
 
 
 @part
-def _differences(x, w, i):
+def _differences(x, weights, i):
     """Products of -1 of nine words with row i of the weights, less COMPLEMENTS."""
-    q0, q1, n2 = x[0] ^ splat(w[i, 0]), x[1] ^ splat(w[i, 1]), x[2] ^ splat(w[i, 2])
-    q3, q4, q5 = x[3] ^ splat(w[i, 3]), x[4] ^ splat(w[i, 4]), x[5] ^ splat(w[i, 5])
-    n6, q7, q8 = x[6] ^ splat(w[i, 6]), x[7] ^ splat(w[i, 7]), x[8] ^ splat(w[i, 8])
+    q0, q1, n2 = (
+        x[0] ^ splat(weights[i, 0]),
+        x[1] ^ splat(weights[i, 1]),
+        x[2] ^ splat(weights[i, 2]),
+    )
+    q3, q4, q5 = (
+        x[3] ^ splat(weights[i, 3]),
+        x[4] ^ splat(weights[i, 4]),
+        x[5] ^ splat(weights[i, 5]),
+    )
+    n6, q7, q8 = (
+        x[6] ^ splat(weights[i, 6]),
+        x[7] ^ splat(weights[i, 7]),
+        x[8] ^ splat(weights[i, 8]),
+    )
     carries = ones(_choose(q1, n2, q0)) + ones(_choose(q5, n6, q4))
     complemented = ones(_choose(q3, q4, n2)) + ones(_choose(q7, q8, n6))
     twos = carries - complemented
@@ -102,36 +147,37 @@ def _differences(x, w, i):
 
 @part
 def _put(window, i, value):
-    """Word i of a window, as `prefixes` have it but for the complements."""
+    """Write word i of a window, as `prefixes` have it but for the complements."""
     if i % NINE:
         value = value ^ load(window, i - 1)
     store(window, i, value)
 
 
 @part
-def _add_nines(window, nines, stop, w, row, rows, sums):
-    """Differences of rows over their first `stop` nines: (rows, LANES)."""
+def _add_nines(window, nines, stop, weights, row, rows, sums):
+    """Add up the differences of rows over their first `stop` nines, into sums (rows, LANES)."""
     for k in range(stop):
         x = _nine(window, k)
         for f in range(rows):
-            count = _differences(x, w, row + f * nines + k)
+            count = _differences(x, weights, row + f * nines + k)
             if k:
                 count = count + load(sums, f)
             store(sums, f, count)
 
 
 @part
-def _word(window, nines, w, row, rows, sums, first, limit, bit, shift, skip):
-    """Bits of at most 64 rows, the first one's at `bit`; `sums` has their other nines from `first`.
+def _word(window, rows, sums, bit, skip):
+    """Form the bits of `Rows` at one pixel, the first one's at `bit` of a word.
 
-    A skip's bit of 1 raises the limit by `shift`, a bit of 0 lowers it; shift 0: there is no skip.
+    sums: differences of the other nines, where a row has several; skip: the bits of a skip, in place.
     """
+    nines, limit, shift = rows.nines, rows.limit, rows.shift
     x = _nine(window, nines - 1)
     word = splat(ZERO)
-    for f in range(rows):
-        count = _differences(x, w, row + f * nines + nines - 1)
+    for f in range(rows.count):
+        count = _differences(x, rows.weights, rows.first + f * nines + nines - 1)
         if nines > 1:
-            count = count + load(sums, first + f)
+            count = count + load(sums, f)
         own = ONE << np.uint64(bit + f)
         if shift:
             raised = at_most(count, limit + shift, own) & skip
@@ -142,17 +188,21 @@ def _word(window, nines, w, row, rows, sums, first, limit, bit, shift, skip):
 
 
 @part
-def _enter(op, g, words, images, first, wide, target):
-    """Thermometer bits of eight images, the last one repeated; `words` as in `pixel_words`."""
+def _enter(op, geometry, images, first, wide, target):
+    """Write the thermometer bits of eight images from number `first` on into a map `wide` words wide.
+
+    The last image is repeated where there are fewer.
+    """
+    words, pixels = images.words, images.pixels
     inner = wide - 2
     area = (op.pixels // inner + 2) * wide
     for p in range(op.pixels):
         at = (p // inner + 1) * wide + p % inner + 1
         for w in range(op.words):
-            for u in range(g.units):
-                row = target[(w * g.units + u) * area + at]
+            for u in range(geometry.units):
+                row = target[(w * geometry.units + u) * area + at]
                 for lane in range(LANES):
-                    pixel = images[min(first + lane, images.shape[0] - 1), p]
+                    pixel = pixels[min(first + lane, pixels.shape[0] - 1), p]
                     bits = words[0, pixel[0], w, u]
                     for c in range(1, words.shape[0]):
                         bits |= words[c, pixel[c], w, u]
@@ -160,13 +210,13 @@ def _enter(op, g, words, images, first, wide, target):
 
 
 @part
-def _frame(op, g, source):
-    """Pads around the map that a convolution reads."""
+def _frame(op, geometry, source):
+    """Write the pads around the map that a convolution reads."""
     high, wide = op.height + 2, op.width + 2
-    for plane in range(op.source_words * g.units):
-        last = plane // g.units % op.beats == op.beats - 1
-        valid = op.last_channels if last else g.channels
-        pad = splat(low_bits(valid - 64 * (plane % g.units)) if op.pad_bit else ZERO)
+    for plane in range(op.source_words * geometry.units):
+        last = plane // geometry.units % op.beats == op.beats - 1
+        valid = op.last_channels if last else geometry.channels
+        pad = splat(low_bits(valid - 64 * (plane % geometry.units)) if op.pad_bit else ZERO)
         first = plane * high * wide
         for x in range(wide):
             store(source, first + x, pad)
@@ -177,58 +227,47 @@ def _frame(op, g, source):
 
 
 @part
-def _look(op, g, source, group, y, x, window):
-    """The window around a pixel, words in the order of the weights."""
+def _look(op, geometry, source, group, y, x, window):
+    """Write the window around a pixel of a group of channels, words in the order of the weights."""
     high, wide, i = op.height + 2, op.width + 2, 0
     for beat in range(op.beats):
         for tap in range(TAPS):
-            for u in range(g.units):
-                plane = (group * op.beats + beat) * g.units + u
+            for u in range(geometry.units):
+                plane = (group * op.beats + beat) * geometry.units + u
                 at = (plane * high + y + tap // 3) * wide + x + tap % 3
                 _put(window, i, load(source, at))
                 i += 1
 
 
 @part
-def _convolve(op, g, runs, begin, w, source, earlier, target, r):
-    """A convolution before pooling, from run `begin` on; returns the run past its last."""
-    filters, nines = op.group_tiles * op.lanes, op.beats * g.units
-    limit = TAPS * g.channels * op.beats - op.threshold - COMPLEMENTS * nines
+def _convolve(op, geometry, runs, begin, weights, maps, room):
+    """Compute a convolution before pooling, from run `begin` on; return the run past its last."""
+    filters, nines = op.group_tiles * op.lanes, op.beats * geometry.units
+    limit = TAPS * geometry.channels * op.beats - op.threshold - COMPLEMENTS * nines
     area, wide = (op.height + 2) * (op.width + 2), op.width + 2
     for group in range(op.tiles // op.group_tiles):
         end, rows = begin, 0
         while end < runs.shape[0] and runs[end, 0] == op.index and runs[end, 1] == group:
             rows += runs[end, 3]
             end += 1
-        first = (op.weight_base + group * filters * op.beats) * g.units
+        first = (op.weight_base + group * filters * op.beats) * geometry.units
         for pixel in range(op.height * op.width):
             y, x = pixel // op.width, pixel % op.width
-            _look(op, g, source, group, y, x, r.window)
-            _add_nines(r.window, nines, nines - 1, w, first, rows, r.sums)
+            _look(op, geometry, maps.source, group, y, x, room.window)
+            _add_nines(room.window, nines, nines - 1, weights, first, rows, room.sums)
             for n in range(begin, end):
                 f, count, plane, bit = runs[n, 2], runs[n, 3], runs[n, 4], runs[n, 5]
                 at = plane * area + (y + 1) * wide + x + 1
-                word = _word(
-                    r.window,
-                    nines,
-                    w,
-                    first + f * nines,
-                    count,
-                    r.sums,
-                    f,
-                    limit,
-                    bit,
-                    op.skip_shift,
-                    load(earlier, at),
-                )
-                store(target, at, word | load(target, at) if bit else word)
+                own = Rows(weights, first + f * nines, nines, count, limit, op.skip_shift)
+                word = _word(room.window, own, room.sums[f:], bit, load(maps.earlier, at))
+                store(maps.target, at, word | load(maps.target, at) if bit else word)
         begin = end
     return begin
 
 
 @part
 def _pool(op, planes, source, target):
-    """OR of four pixels."""
+    """OR the bits of four pixels of each plane."""
     high, wide = op.height // 2, op.width // 2
     for plane in range(planes):
         for pixel in range(high * wide):
@@ -241,7 +280,7 @@ def _pool(op, planes, source, target):
 
 
 @part
-def _lgap(op, g, kernels, wide, source, r):
+def _lgap(op, geometry, kernels, wide, source, room):
     """Average and depthwise bits into the file, from counters of one bit a Words.
 
     2 n >= pixels where n + start reaches 2^top, the counter's last bit.
@@ -253,87 +292,120 @@ def _lgap(op, g, kernels, wide, source, r):
     inner = wide - 2
     area = (op.pixels // inner + 2) * wide
     for w in range(op.words):
-        valid = op.last_channels if w == op.words - 1 else g.channels
-        for u in range(g.units):
+        valid = op.last_channels if w == op.words - 1 else geometry.channels
+        for u in range(geometry.units):
             for path in range(2):
                 for k in range(top + 1):
-                    store(r.counter, k, splat(FULL if start >> k & 1 else ZERO))
+                    store(room.counter, k, splat(FULL if start >> k & 1 else ZERO))
                 for p in range(op.pixels):
-                    at = (w * g.units + u) * area + (p // inner + 1) * wide + p % inner + 1
+                    at = (w * geometry.units + u) * area + (p // inner + 1) * wide + p % inner + 1
                     carry = load(source, at)
                     if path:
                         carry = carry ^ splat(~kernels[w * op.pixels + p, u])
                     for k in range(top + 1):
-                        count = load(r.counter, k)
-                        store(r.counter, k, count ^ carry)
+                        count = load(room.counter, k)
+                        store(room.counter, k, count ^ carry)
                         carry = count & carry
-                bits = load(r.counter, top) & splat(low_bits(valid - 64 * u))
-                store(r.file, (path * op.words + w) * g.units + u, bits)
+                bits = load(room.counter, top) & splat(low_bits(valid - 64 * u))
+                store(room.file, (path * op.words + w) * geometry.units + u, bits)
 
 
 @part
-def _look_at_vector(op, g, r):
-    """The window of a dense layer: its source in the file, zeros past its last tap."""
-    first, used = op.source_slot * TAPS * g.units, ((op.beats - 1) * TAPS + op.last_taps) * g.units
-    for i in range(op.beats * TAPS * g.units):
-        _put(r.window, i, load(r.file, first + i) if i < used else splat(ZERO))
+def _look_at_vector(op, geometry, room):
+    """Write the window of a dense layer: its source in the file, zeros past its last tap."""
+    first, used = (
+        op.source_slot * TAPS * geometry.units,
+        ((op.beats - 1) * TAPS + op.last_taps) * geometry.units,
+    )
+    for i in range(op.beats * TAPS * geometry.units):
+        _put(room.window, i, load(room.file, first + i) if i < used else splat(ZERO))
 
 
 @part
-def _dense(op, g, w, r):
-    """A dense layer from and to the file."""
-    nines = op.beats * g.units
-    limit = ((op.beats - 1) * TAPS + op.last_taps) * g.channels - op.threshold - COMPLEMENTS * nines
-    _look_at_vector(op, g, r)
-    for n in range(ceil_div(op.rows, g.channels)):
-        for u in range(g.units):
-            first = n * g.channels + 64 * u
-            rows = max(0, min(64, g.channels, op.rows - first))
-            row = (op.weight_base + first * op.beats) * g.units
-            _add_nines(r.window, nines, nines - 1, w, row, rows, r.sums)
-            word = _word(r.window, nines, w, row, rows, r.sums, 0, limit, 0, 0, splat(ZERO))
-            store(r.file, (op.destination_word + n) * g.units + u, word)
+def _dense(op, geometry, weights, room):
+    """Compute a dense layer from and to the file."""
+    nines = op.beats * geometry.units
+    limit = (
+        ((op.beats - 1) * TAPS + op.last_taps) * geometry.channels
+        - op.threshold
+        - COMPLEMENTS * nines
+    )
+    _look_at_vector(op, geometry, room)
+    for n in range(ceil_div(op.rows, geometry.channels)):
+        for u in range(geometry.units):
+            first = n * geometry.channels + 64 * u
+            rows = max(0, min(64, geometry.channels, op.rows - first))
+            row = (op.weight_base + first * op.beats) * geometry.units
+            _add_nines(room.window, nines, nines - 1, weights, row, rows, room.sums)
+            own = Rows(weights, row, nines, rows, limit, 0)
+            word = _word(room.window, own, room.sums, 0, splat(ZERO))
+            store(room.file, (op.destination_word + n) * geometry.units + u, word)
 
 
 @part
-def _best(op, g, w, r, seen, out):
+def _best(op, geometry, weights, room, seen, out):
     """The class of the fewest differences over both copies, the first of equals: (n,) int64."""
-    nines = op.beats * g.units
-    _look_at_vector(op, g, r)
-    _add_nines(r.window, nines, nines, w, op.weight_base * g.units, 2 * seen, r.sums)
+    nines = op.beats * geometry.units
+    _look_at_vector(op, geometry, room)
+    _add_nines(
+        room.window,
+        nines,
+        nines,
+        weights,
+        op.weight_base * geometry.units,
+        COPIES * seen,
+        room.sums,
+    )
     for lane in range(out.shape[0]):
         least, out[lane] = np.int64(0), 0
         for label in range(seen):
-            total = np.int64(r.sums[2 * label, lane]) + np.int64(r.sums[2 * label + 1, lane])
+            row = COPIES * label
+            total = np.int64(room.sums[row, lane]) + np.int64(room.sums[row + 1, lane])
             if label == 0 or total < least:
                 least, out[lane] = total, label
 
 
 @kernel
-def classify(pr, runs, w, r, words, images, seen, latents, out):
-    """Latents and predictions of (n, pixels, channels) images; needs no interpreter lock.
-
-    latents (ceil(n / LANES), words * units, LANES) uint64; out (n,) int64, where classes were seen.
-    """
-    g = pr.geometry
+def classify(program, runs, weights, room, images, seen, answers):
+    """Latents of images, and predictions where classes were seen; needs no interpreter lock."""
+    geometry, latents = program.geometry, answers.latents
     for block in range(latents.shape[0]):
         first, run = LANES * block, 0
-        op = conv_of(pr.convs, 0)
-        _enter(pr.input, g, words, images, first, op.width + 2, r.maps[0])
-        for n in range(pr.convs.shape[0]):
-            op = conv_of(pr.convs, n)
-            source, earlier, target = r.maps[n % 3], r.maps[(n + 2) % 3], r.maps[(n + 1) % 3]
-            _frame(op, g, source)
+        op = conv_of(program.convs, 0)
+        _enter(program.input, geometry, images, first, op.width + 2, room.maps[0])
+        for n in range(program.convs.shape[0]):
+            op = conv_of(program.convs, n)
+            source, earlier, target = (
+                room.maps[n % 3],
+                room.maps[(n + 2) % 3],
+                room.maps[(n + 1) % 3],
+            )
+            _frame(op, geometry, source)
             if op.pool:
-                run = _convolve(op, g, runs, run, w.features, source, earlier, r.maps[3], r)
-                _pool(op, op.destination_words * g.units, r.maps[3], target)
+                maps = Maps(source, earlier, room.maps[3])
+                run = _convolve(op, geometry, runs, run, weights.features, maps, room)
+                _pool(op, op.destination_words * geometry.units, room.maps[3], target)
             else:
-                run = _convolve(op, g, runs, run, w.features, source, earlier, target, r)
+                maps = Maps(source, earlier, target)
+                run = _convolve(op, geometry, runs, run, weights.features, maps, room)
         wide = (op.width // 2 if op.pool else op.width) + 2
-        _lgap(pr.lgap, g, w.lgap, wide, r.maps[pr.convs.shape[0] % 3], r)
-        _dense(pr.latent, g, w.features, r)
+        _lgap(
+            program.lgap, geometry, weights.lgap, wide, room.maps[program.convs.shape[0] % 3], room
+        )
+        _dense(program.latent, geometry, weights.features, room)
         for i in range(latents.shape[1]):
-            store(latents[block], i, load(r.file, pr.latent.destination_word * g.units + i))
+            store(
+                latents[block],
+                i,
+                load(room.file, program.latent.destination_word * geometry.units + i),
+            )
         if seen:
-            _dense(pr.hidden, g, w.top, r)
-            _best(pr.output, g, w.top, r, seen, out[first : first + LANES])
+            _dense(program.hidden, geometry, weights.top, room)
+            _best(
+                program.output,
+                geometry,
+                weights.top,
+                room,
+                seen,
+                answers.classes[first : first + LANES],
+            )

@@ -1,51 +1,55 @@
-"""Stepping mode, learning: its registers, register files, and the writes of its memories."""
+"""Stepping mode, learning: the unit's registers and register files, and the writes of its memories."""
 
 from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim.common.counters import Mem
+from xnoreplay.sim.common.counters import Counters, Mem
 from xnoreplay.sim.common.jit import FULL, ONE, part
-from xnoreplay.sim.step.registers import Ports, queue
-from xnoreplay.spec.bits import ceil_div
-from xnoreplay.spec.network import TAPS
+from xnoreplay.sim.common.learn_program import LearnProgram
+from xnoreplay.sim.common.program import Geometry
+from xnoreplay.sim.common.state import LearningMemories, State
+from xnoreplay.sim.step.registers import FLOPS, Ports, Shapes, new_ports, new_views, queue
+from xnoreplay.spec.bits import WORD, ceil_div
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.timeline import UPDATE_LATENCY
 
-STAGES = UPDATE_LATENCY  # cycles from an issue to the write of the proxies it updates
+
+class LearnFlop(IntEnum):
+    """Registers of one number each of the learning unit, behind those of `Flop`; a phase starts with all at 0."""
+
+    STATE = FLOPS
+    ROW = FLOPS + 1
+    STEP = FLOPS + 2
+    PASS = FLOPS + 3
+    SAMPLE = FLOPS + 4
+    BLOCK = FLOPS + 5
+    PLANE = FLOPS + 6
+    LOADED = FLOPS + 7
+    COPY = FLOPS + 8
+    SEGMENT = FLOPS + 9
+    GROUP = FLOPS + 10
+    DRAIN = FLOPS + 11
+    DIVISOR = FLOPS + 12
+    REMAINDER = FLOPS + 13
+    QUOTIENT = FLOPS + 14
+    TOTAL = FLOPS + 15
+    NUMERATOR = FLOPS + 16
+    X_PASS = FLOPS + 17
+    X_STEP = FLOPS + 18
+    OUT_PASS = FLOPS + 19
+    OUT_ROW = FLOPS + 20
+    MASK_BIT = FLOPS + 21
+    ROUNDED = FLOPS + 22
+    BEGUN = FLOPS + 23  # a sample's error has its first block
 
 
-class S(IntEnum):
-    """Scalar registers of the learning unit; an operation starts with all at 0."""
-
-    STATE = 0
-    ROW = 1
-    STEP = 2
-    PASS = 3
-    SAMPLE = 4
-    BLOCK = 5
-    PLANE = 6
-    LOADED = 7
-    COPY = 8
-    SEGMENT = 9
-    GROUP = 10
-    DRAIN = 11
-    DIVISOR = 12
-    REMAINDER = 13
-    QUOTIENT = 14
-    TOTAL = 15
-    NUMERATOR = 16
-    X_PASS = 17
-    X_STEP = 18
-    OUT_PASS = 19
-    OUT_ROW = 20
-    MASK_BIT = 21
-    ROUNDED = 22
-    BEGUN = 23  # a sample's error has its first block
+LEARN_FLOPS = FLOPS + len(LearnFlop)
 
 
-class U(IntEnum):
-    """Registers of one error unit."""
+class UnitFlop(IntEnum):
+    """Registers of one error unit, which are rows of `LearnWide.unit`."""
 
     LABEL = 0
     CLASS_WEIGHT = 1
@@ -60,8 +64,8 @@ class U(IntEnum):
     RANDOM = 10
 
 
-class P(IntEnum):
-    """Fields of the pipe: what was issued some cycles ago."""
+class Pipe(IntEnum):
+    """Fields of the pipe: what was issued some cycles ago. Each kind of issue uses those that it needs."""
 
     KIND = 0  # 0 nothing, or one of `Issue`
     INDEX = 1  # of a plane among those loaded; of a segment; of a hidden unit
@@ -69,38 +73,38 @@ class P(IntEnum):
     LAST = 3  # last group of a segment
     LANES = 4
     PLANE = 5  # its worth, 2^k or for the sign plane -2^k
-    SAMPLE = 6  # of a round; of a beat, the segment's first bit in its word
+    SAMPLE = 6  # of a round
     ROW = 7
-    FIRST = 8  # begins the sum of a sample
-    BANKS = 9
+    FIRST = 8  # of a beat, it begins the sum of a sample; of a round, the sample has a sum
+    BANKS = 9  # that take part
+    PART = 10  # of a beat, the segment's first bit in its word
 
 
 class Issue(IntEnum):
-    """Kinds of what is issued."""
+    """What is issued: a plane that is read, a beat that multiplies by planes, or the rounding of a hidden unit."""
 
     PLANE = 1
     BEAT = 2
     ROUND = 3
 
 
-class LearnRegisters(NamedTuple):
-    """Views of one block of 64-bit registers."""
+class LearnWide(NamedTuple):
+    """Registers of words and vectors of the learning unit: views of a block of 64-bit numbers."""
 
-    all: np.ndarray  # (registers,) int64: everything below
-    s: np.ndarray  # (scalars,) int64, by `S`
-    unit: np.ndarray  # (error units, fields) int64, by `U`
-    pipe: np.ndarray  # (STAGES, fields) int64, by `P`
+    block: np.ndarray  # (numbers,) int64: everything below
+    unit: np.ndarray  # (error units, fields) int64, by `UnitFlop`
+    pipe: np.ndarray  # (UPDATE_LATENCY, fields) int64, by `Pipe`: row s - 1 was issued s cycles ago
     words: np.ndarray  # (lanes, units) uint64, hidden bits being collected
     plane: np.ndarray  # (words of B bits,) uint64, plane that was read
     columns: np.ndarray  # (batch, units) uint64, words of all banks
-    scale: np.ndarray  # (8,) int64, worth of the planes in the lanes
-    ones: np.ndarray  # (8,) int64, their popcounts
+    scale: np.ndarray  # (planes,) int64, worth of the planes in the lanes
+    ones: np.ndarray  # (planes,) int64, their popcounts
     cells: np.ndarray  # (lanes, 9 units) uint64
-    c_scale: np.ndarray  # (lanes,) int64
-    c_ones: np.ndarray  # (lanes,) int64
+    cell_scale: np.ndarray  # (lanes,) int64, `scale` of the planes whose cells are in `cells`
+    cell_ones: np.ndarray  # (lanes,) int64, their `ones`
     nodes: np.ndarray  # (lanes, segment) int64
-    m_scale: np.ndarray  # (lanes,) int64
-    m_ones: np.ndarray  # (lanes,) int64
+    node_scale: np.ndarray  # (lanes,) int64, `scale` of the planes whose sums are in `nodes`
+    node_ones: np.ndarray  # (lanes,) int64, their `ones`
     gradient: np.ndarray  # (segment,) int64
     summed: np.ndarray  # (segment,) int64, the gradient one cycle later
     theta: np.ndarray  # (2, segment) int64, proxies that were read
@@ -117,92 +121,99 @@ class Files(NamedTuple):
     hidden_planes: np.ndarray  # (hidden,) int64
 
 
-def registers(geometry, op) -> LearnRegisters:
-    """A block of registers, all zero."""
-    g, lanes, segment = geometry, geometry.lanes, op.segment
-    shapes = {
-        "s": (len(S),),
-        "unit": (op.error_units, len(U)),
-        "pipe": (STAGES, len(P)),
-        "words": (lanes, g.units),
-        "plane": (ceil_div(g.batch, 64),),
-        "columns": (g.batch, g.units),
-        "scale": (8,),
-        "ones": (8,),
-        "cells": (lanes, TAPS * g.units),
-        "c_scale": (lanes,),
-        "c_ones": (lanes,),
+class LearnClock(NamedTuple):
+    """What one clock of the learning unit reads and writes beside the chip's `Clock`.
+
+    Units of a session take both. `Clock.now` and `Clock.nxt` hold the registers of `LearnFlop` too.
+    """
+
+    op: LearnProgram  # sizes, addresses and constants of the learning operations
+    memory: LearningMemories
+    files: Files
+    wide: LearnWide  # registers in this cycle
+    nxt_wide: LearnWide  # and in the next
+
+
+def _wide(geometry: Geometry, op: LearnProgram) -> LearnWide:
+    """Registers of words and vectors of the learning unit, all zero."""
+    lanes, segment = geometry.lanes, op.segment
+    numbers: Shapes = {
+        "unit": (op.error_units, len(UnitFlop)),
+        "pipe": (UPDATE_LATENCY, len(Pipe)),
+        "scale": (op.delta_bits,),
+        "ones": (op.delta_bits,),
+        "cell_scale": (lanes,),
+        "cell_ones": (lanes,),
         "nodes": (lanes, segment),
-        "m_scale": (lanes,),
-        "m_ones": (lanes,),
+        "node_scale": (lanes,),
+        "node_ones": (lanes,),
         "gradient": (segment,),
         "summed": (segment,),
-        "theta": (2, segment),
-        "updated": (2, segment),
+        "theta": (COPIES, segment),
+        "updated": (COPIES, segment),
     }
-    unsigned = ("words", "plane", "columns", "cells")
-    block = np.zeros(sum(int(np.prod(s)) for s in shapes.values()), np.int64)
-    views, start = {}, 0
-    for name, shape in shapes.items():
-        n = int(np.prod(shape))
-        view = block[start : start + n].reshape(shape)
-        views[name] = view.view(np.uint64) if name in unsigned else view
-        start += n
-    return LearnRegisters(block, **views)
+    words: Shapes = {
+        "words": (lanes, geometry.units),
+        "plane": (ceil_div(geometry.batch, WORD),),
+        "columns": (geometry.batch, geometry.units),
+        "cells": (lanes, TAPS * geometry.units),
+    }
+    block, parts = new_views(numbers, words)
+    return LearnWide(block, **parts)
 
 
-def files(geometry, op) -> Files:
-    """Register files, all zero."""
-    return Files(
+def new_learn_clock(state: State, geometry: Geometry, op: LearnProgram) -> LearnClock:
+    """The learning unit's clock, of a chip whose memories are those of `state`; registers are zero."""
+    files = Files(
         np.zeros(geometry.batch, np.int64),
         np.zeros(op.hidden, np.int64),
         np.zeros(op.classes, np.int64),
         np.zeros(geometry.batch * op.blocks, np.int64),
         np.zeros(op.hidden, np.int64),
     )
+    return LearnClock(op, state.learning, files, _wide(geometry, op), _wide(geometry, op))
 
 
-def ports(geometry, op, widest: int) -> Ports:
-    """Idle ports for rows of at most so many bits."""
+def new_session_ports(
+    geometry: Geometry, op: LearnProgram, counters: Counters, widest: int
+) -> Ports:
+    """Idle ports of a session, for rows of at most `widest` bits."""
     most = 2 * geometry.lanes + 24 + op.delta_bits * (op.error_units + 1)
-    words = max(TAPS * geometry.units, ceil_div(widest, 64) + 1)
-    return Ports(
-        np.full(len(Mem), -1),
-        np.zeros(1, np.int64),
-        *(np.zeros(most, np.int64) for _ in range(4)),
-        *(np.zeros((most, words), np.uint64) for _ in range(2)),
-    )
+    words = max(TAPS * geometry.units, ceil_div(widest, WORD) + 1)
+    return new_ports(counters, most, words)
 
 
 @part
-def write_bit(p, c, mem, address, bit, value):
-    """Write one bit of a row."""
-    i = queue(p, c, mem, address, bit, 1)
-    p.mask[i, bit >> 6] = ONE << np.uint64(bit & 63)
+def write_bit(ports, mem, address, bit, value):
+    """Queue a write of one bit of a row."""
+    i = queue(ports, mem, address, bit, 1)
+    ports.mask[i, bit >> 6] = ONE << np.uint64(bit & 63)
     if value:
-        p.data[i, bit >> 6] = p.mask[i, bit >> 6]
+        ports.data[i, bit >> 6] = ports.mask[i, bit >> 6]
 
 
 @part
-def write_bank(g, op, p, c, bank, w, word):
-    """Write a word of one bank."""
-    i = queue(p, c, Mem.BANK, bank * op.columns + w, 0, 1)
-    for u in range(g.units):
-        p.data[i, u] = word[u]
-        p.mask[i, u] = FULL
+def write_bank(geometry, op, ports, bank, w, word):
+    """Queue a write of word w of one bank."""
+    i = queue(ports, Mem.BANK, bank * op.columns + w, 0, 1)
+    for u in range(geometry.units):
+        ports.data[i, u] = word[u]
+        ports.mask[i, u] = FULL
 
 
 @part
-def learn_edge(now, nxt):
-    """The clock's edge for the learning unit's registers; `edge` applies what it writes."""
-    for i in range(now.all.shape[0]):
-        now.all[i] = nxt.all[i]
+def learn_edge(learning):
+    """Step the learning unit's registers at the clock's edge; `edge` applies what the unit writes."""
+    now, nxt = learning.wide.block, learning.nxt_wide.block
+    for i in range(now.shape[0]):
+        now[i] = nxt[i]
 
 
 @part
-def advance_pipe(now, nxt):
-    """What was issued moves on; nothing is issued yet."""
-    for stage in range(STAGES - 1, 0, -1):
-        for i in range(now.pipe.shape[1]):
-            nxt.pipe[stage, i] = now.pipe[stage - 1, i]
-    nxt.pipe[0, P.KIND] = 0
+def advance_pipe(learning):
+    """Move what was issued on by a stage; nothing is issued yet."""
+    now, nxt = learning.wide.pipe, learning.nxt_wide.pipe
+    for stage in range(UPDATE_LATENCY - 1, 0, -1):
+        for i in range(now.shape[1]):
+            nxt[stage, i] = now[stage - 1, i]
+    nxt[0, Pipe.KIND] = 0

@@ -8,7 +8,7 @@ from xnoreplay.sim.step.forward import error_clock, hidden_forward_clock, output
 from xnoreplay.sim.step.learn_registers import learn_edge
 from xnoreplay.sim.step.loading import balance_clock, load_clock, seed_clock
 from xnoreplay.sim.step.planes import HIDDEN, OUTPUT
-from xnoreplay.sim.step.registers import R, edge, idle
+from xnoreplay.sim.step.registers import Flop, edge, idle
 from xnoreplay.sim.step.trace import record
 from xnoreplay.sim.step.update import back_clock, update_clock
 
@@ -28,37 +28,36 @@ class Phase(IntEnum):
 
 
 @kernel
-def run_session(op, pr, phase, shift, m, lm, c, p, now, nxt, ls, lx, f, t, stop):
+def run_phase(program, clock, learning, phase, shift, trace, stop):  # noqa: C901  a branch a phase
     """Clock one phase until it is done, `cycles` is `stop` or the recording is full.
 
-    True when done.
+    True when done. shift: of the deltas of `Phase.ERROR` and `Phase.BACK`; trace: records each cycle, if it has rows.
     """
-    g = pr.geometry
-    limit = t.writes.shape[0]
-    while not now.s[R.DONE] and c.events[Event.CYCLES] < stop:
-        idle(p)
+    limit = trace.writes.shape[0]
+    while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
+        idle(clock.ports)
         if phase == Phase.LOAD:
-            load_clock(op, pr, m, c, p, now, nxt)
+            load_clock(program.replay, clock, learning)
         elif phase == Phase.HIDDEN_FORWARD:
-            hidden_forward_clock(op, g, m, c, p, now, nxt, ls, lx)
+            hidden_forward_clock(clock, learning)
         elif phase == Phase.OUTPUT_FORWARD:
-            output_forward_clock(op, g, m, c, p, now, nxt, ls, lx, f)
+            output_forward_clock(clock, learning)
         elif phase == Phase.ERROR:
-            error_clock(op, g, lm, c, p, now, nxt, ls, lx, f, shift)
+            error_clock(clock, learning, shift)
         elif phase == Phase.BACK:
-            back_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, shift)
+            back_clock(clock, learning, shift)
         elif phase == Phase.OUTPUT_UPDATE:
-            update_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, OUTPUT)
+            update_clock(clock, learning, OUTPUT)
         elif phase == Phase.HIDDEN_UPDATE:
-            update_clock(op, g, m, lm, c, p, now, nxt, ls, lx, f, HIDDEN)
+            update_clock(clock, learning, HIDDEN)
         elif phase == Phase.BALANCE:
-            balance_clock(pr, m, lm, c, p, now, nxt, ls, lx)
+            balance_clock(clock, learning, program.replay.staging)
         else:
-            seed_clock(now, nxt)
+            seed_clock(clock.now, clock.nxt)
         if limit:
-            record(t, p, now)
-        learn_edge(ls, lx)
-        edge(m, c, p, now, nxt)
-        if limit and t.count[0] == limit:
+            record(trace, clock)
+        learn_edge(learning)
+        edge(clock)
+        if limit and trace.count[0] == limit:
             break
-    return now.s[R.DONE] == 1
+    return clock.now[Flop.DONE] == 1

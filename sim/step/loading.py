@@ -3,8 +3,8 @@
 from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.jit import part
 from xnoreplay.sim.common.state import Scalar
-from xnoreplay.sim.step.learn_registers import S, write_bank
-from xnoreplay.sim.step.registers import R, present, write_tap, write_value
+from xnoreplay.sim.step.learn_registers import LearnFlop, write_bank
+from xnoreplay.sim.step.registers import Flop, present, write_tap, write_value
 from xnoreplay.sim.step.replay import (
     CHECK,
     COPY,
@@ -26,128 +26,144 @@ INVERSE_BITS, QUOTIENT_BITS = INVERSE_CYCLES - 1, WEIGHT_CYCLES - 1
 
 
 @part
-def balance_clock(pr, m, lm, c, p, now, nxt, ls, lx):
-    """One cycle of the loss balance: frequencies, their inverses, the weights."""
-    seen = now.s[Scalar.SEEN]
-    row, step = ls.s[S.ROW], ls.s[S.STEP]
-    if ls.s[S.STATE] == COUNT:
-        present(p, c, Mem.REPLAY_COUNT, row)
-        write_value(p, c, Mem.INVERSE, row, m.replay_count[row])
-        lx.s[S.ROW] = row + 1
+def balance_clock(clock, learning, staging):
+    """Advance the loss balance by a clock: frequencies, their inverses, the class weights.
+
+    staging: slots of the staging memory, 0 where there is none.
+    """
+    now, nxt = clock.now, clock.nxt
+    memory = clock.memory
+    ports = clock.ports
+    seen = now[Scalar.SEEN]
+    row, step = now[LearnFlop.ROW], now[LearnFlop.STEP]
+    if now[LearnFlop.STATE] == COUNT:
+        present(ports, Mem.REPLAY_COUNT, row)
+        write_value(ports, Mem.INVERSE, row, memory.replay_count[row])
+        nxt[LearnFlop.ROW] = row + 1
         if row == seen - 1:
-            lx.s[S.STATE] = SCAN if pr.replay.staging else INVERT
-            lx.s[S.ROW] = 0
-    elif ls.s[S.STATE] == SCAN:
-        if step < now.s[Scalar.STAGED]:
-            present(p, c, Mem.STAGING_LABEL, step)
-            nxt.s[R.LABEL] = m.staging_label[step]
+            nxt[LearnFlop.STATE] = SCAN if staging else INVERT
+            nxt[LearnFlop.ROW] = 0
+    elif now[LearnFlop.STATE] == SCAN:
+        if step < now[Scalar.STAGED]:
+            present(ports, Mem.STAGING_LABEL, step)
+            nxt[Flop.LABEL] = memory.staging_label[step]
         if step > 0:
-            label = now.s[R.LABEL]
-            present(p, c, Mem.INVERSE, label)
-            write_value(p, c, Mem.INVERSE, label, lm.inverse[label] + 1)
-        lx.s[S.STEP] = step + 1
-        if step == now.s[Scalar.STAGED]:
-            lx.s[S.STATE] = INVERT
-            lx.s[S.STEP] = 0
+            label = now[Flop.LABEL]
+            present(ports, Mem.INVERSE, label)
+            write_value(ports, Mem.INVERSE, label, learning.memory.inverse[label] + 1)
+        nxt[LearnFlop.STEP] = step + 1
+        if step == now[Scalar.STAGED]:
+            nxt[LearnFlop.STATE] = INVERT
+            nxt[LearnFlop.STEP] = 0
     else:
-        _divide(lm, c, p, nxt, ls, lx, seen)
+        _divide(clock, learning, seen)
 
 
 @part
-def _divide(lm, c, p, nxt, ls, lx, seen):
-    """A cycle of a serial division: read, then one quotient bit a cycle."""
-    row, step = ls.s[S.ROW], ls.s[S.STEP]
-    invert = ls.s[S.STATE] == INVERT
+def _divide(clock, learning, seen):
+    """Advance a serial division by a clock: read the operand, then form a quotient bit a cycle."""
+    now, nxt = clock.now, clock.nxt
+    ports = clock.ports
+    row, step = now[LearnFlop.ROW], now[LearnFlop.STEP]
+    invert = now[LearnFlop.STATE] == INVERT
     bits = INVERSE_BITS if invert else QUOTIENT_BITS
-    lx.s[S.STEP] = step + 1
+    nxt[LearnFlop.STEP] = step + 1
     if step == 0:
-        present(p, c, Mem.INVERSE, row)
-        value, total = lm.inverse[row], ls.s[S.TOTAL]
-        lx.s[S.NUMERATOR] = (
+        present(ports, Mem.INVERSE, row)
+        value, total = learning.memory.inverse[row], now[LearnFlop.TOTAL]
+        nxt[LearnFlop.NUMERATOR] = (
             1 << (INVERSE_BITS - 1) if invert else (value << WEIGHT_BITS) + total // 2
         )
-        lx.s[S.DIVISOR] = value if invert else total
-        lx.s[S.REMAINDER] = lx.s[S.QUOTIENT] = 0
+        nxt[LearnFlop.DIVISOR] = value if invert else total
+        nxt[LearnFlop.REMAINDER] = nxt[LearnFlop.QUOTIENT] = 0
         return
-    divisor = ls.s[S.DIVISOR]
-    rest = 2 * ls.s[S.REMAINDER] + (ls.s[S.NUMERATOR] >> (bits - step) & 1)
+    divisor = now[LearnFlop.DIVISOR]
+    rest = 2 * now[LearnFlop.REMAINDER] + (now[LearnFlop.NUMERATOR] >> (bits - step) & 1)
     fits = divisor > 0 and rest >= divisor
-    quotient = 2 * ls.s[S.QUOTIENT] + fits
-    lx.s[S.REMAINDER] = rest - divisor if fits else rest
-    lx.s[S.QUOTIENT] = quotient
+    quotient = 2 * now[LearnFlop.QUOTIENT] + fits
+    nxt[LearnFlop.REMAINDER] = rest - divisor if fits else rest
+    nxt[LearnFlop.QUOTIENT] = quotient
     if step < bits:
         return
     if invert:
-        write_value(p, c, Mem.INVERSE, row, seen * quotient)
-        lx.s[S.TOTAL] = ls.s[S.TOTAL] + quotient
+        write_value(ports, Mem.INVERSE, row, seen * quotient)
+        nxt[LearnFlop.TOTAL] = now[LearnFlop.TOTAL] + quotient
     else:
-        write_value(p, c, Mem.WEIGHT, row, max(1, quotient))
-    lx.s[S.STEP] = 0
-    lx.s[S.ROW] = row + 1
+        write_value(ports, Mem.WEIGHT, row, max(1, quotient))
+    nxt[LearnFlop.STEP] = 0
+    nxt[LearnFlop.ROW] = row + 1
     if row == seen - 1:
-        lx.s[S.ROW] = 0
-        lx.s[S.STATE] = WEIGH
-        nxt.s[R.DONE] = not invert
+        nxt[LearnFlop.ROW] = 0
+        nxt[LearnFlop.STATE] = WEIGH
+        nxt[Flop.DONE] = not invert
 
 
 @part
 def seed_clock(now, nxt):
-    """One draw; the walk begins anew."""
+    """Draw once for an epoch's walk, which stands at its beginning after the last draw."""
     seed_walk(now, nxt)
-    if nxt.s[R.STATE] == WALK:
-        nxt.s[Scalar.VISITED] = nxt.s[Scalar.WALK_STATE] = 0
-        nxt.s[R.DONE] = 1
+    if nxt[Flop.STATE] == WALK:
+        nxt[Scalar.VISITED] = nxt[Scalar.WALK_STATE] = 0
+        nxt[Flop.DONE] = 1
 
 
 @part
-def load_clock(op, pr, m, c, p, now, nxt):
-    """One cycle of loading: the walk goes on until the minibatch is full or the walk ends."""
-    s, r, g = now.s, pr.replay, pr.geometry
-    if s[R.STATE] == WALK:
-        index = walk_index(now, r.epoch_bits)
-        advance_walk(now, nxt, r.epoch_bits, r.epoch_taps)
-        nxt.s[R.INDEX] = index
-        nxt.s[R.STATE] = CHECK
-        if index < r.capacity:
-            present(p, c, Mem.REPLAY_LABEL, index)
-            nxt.s[R.LABEL] = m.replay_label[index]
-        elif index - r.capacity < s[Scalar.STAGED]:
-            present(p, c, Mem.STAGING_LABEL, index - r.capacity)
-            nxt.s[R.LABEL] = m.staging_label[index - r.capacity] | 1 << g.label_bits
+def load_clock(replay, clock, learning):
+    """Advance the loading of a minibatch by a clock: the walk goes on until the minibatch is full or the walk ends."""
+    now, nxt = clock.now, clock.nxt
+    memory = clock.memory
+    counters = clock.counters
+    ports = clock.ports
+    geometry = clock.geometry
+    if now[Flop.STATE] == WALK:
+        index = walk_index(now, replay.epoch_bits)
+        advance_walk(now, nxt, replay.epoch_bits, replay.epoch_taps)
+        nxt[Flop.INDEX] = index
+        nxt[Flop.STATE] = CHECK
+        if index < replay.capacity:
+            present(ports, Mem.REPLAY_LABEL, index)
+            nxt[Flop.LABEL] = memory.replay_label[index]
+        elif index - replay.capacity < now[Scalar.STAGED]:
+            present(ports, Mem.STAGING_LABEL, index - replay.capacity)
+            nxt[Flop.LABEL] = (
+                memory.staging_label[index - replay.capacity] | 1 << geometry.label_bits
+            )
         else:
-            next_index(nxt, r.epoch_bits)
-    elif s[R.STATE] == CHECK:
-        if s[R.LABEL] >> g.label_bits:
-            c.events[Event.LEARN_SAMPLES] += 1
-            nxt.s[R.STATE] = COPY
+            next_index(nxt, replay.epoch_bits)
+    elif now[Flop.STATE] == CHECK:
+        if now[Flop.LABEL] >> geometry.label_bits:
+            counters.events[Event.LEARN_SAMPLES] += 1
+            nxt[Flop.STATE] = COPY
         else:
-            next_index(nxt, r.epoch_bits)
-    elif _load_word(op, r, g, m, c, p, now, nxt):
-        nxt.s[R.HITS] = s[R.HITS] + 1
-        next_index(nxt, r.epoch_bits)
-        if nxt.s[R.HITS] == g.batch:
-            nxt.s[R.DONE] = 1
-    nxt.s[Scalar.VISITED] = nxt.s[R.VISITED]
-    nxt.s[Scalar.WALK_STATE] = nxt.s[R.WALK_STATE]
-    nxt.s[Scalar.SAMPLES] = nxt.s[R.HITS]
-    if nxt.s[R.DONE] and nxt.s[R.HITS]:
-        c.events[Event.MINIBATCHES] += 1
+            next_index(nxt, replay.epoch_bits)
+    elif _load_word(replay, clock, learning):
+        nxt[Flop.HITS] = now[Flop.HITS] + 1
+        next_index(nxt, replay.epoch_bits)
+        if nxt[Flop.HITS] == geometry.batch:
+            nxt[Flop.DONE] = 1
+    nxt[Scalar.VISITED] = nxt[Flop.VISITED]
+    nxt[Scalar.WALK_STATE] = nxt[Flop.WALK_STATE]
+    nxt[Scalar.SAMPLES] = nxt[Flop.HITS]
+    if nxt[Flop.DONE] and nxt[Flop.HITS]:
+        counters.events[Event.MINIBATCHES] += 1
 
 
 @part
-def _load_word(op, r, g, m, c, p, now, nxt):
-    """One cycle of a copy into a lane and a bank; true in its last."""
-    s = now.s
-    w, n = s[R.WORD], s[R.HITS]
-    if w < r.words:
-        staged = s[R.INDEX] >= r.capacity
-        index = s[R.INDEX] - r.capacity if staged else s[R.INDEX]
-        read_latent(r, m, c, p, now, nxt, FROM_STAGING if staged else FROM_REPLAY, index)
+def _load_word(replay, clock, learning):
+    """Advance a copy into a sample's lane and bank by a clock; true in its last, which writes the label."""
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    ports = clock.ports
+    w, n = now[Flop.WORD], now[Flop.HITS]
+    if w < replay.words:
+        staged = now[Flop.INDEX] >= replay.capacity
+        index = now[Flop.INDEX] - replay.capacity if staged else now[Flop.INDEX]
+        read_latent(replay, clock, FROM_STAGING if staged else FROM_REPLAY, index)
     if w > 0:
-        slot = n // g.lanes * g.batch_slots + (w - 1) // TAPS
-        write_tap(g, p, c, n % g.lanes, slot, (w - 1) % TAPS, now.feature)
-        write_bank(g, op, p, c, n, w - 1, now.feature)
-    if w == r.words:
-        write_value(p, c, Mem.BATCH_LABEL, n, s[R.LABEL] & (1 << g.label_bits) - 1)
-    nxt.s[R.WORD] = 0 if w == r.words else w + 1
-    return w == r.words
+        slot = n // geometry.lanes * geometry.batch_slots + (w - 1) // TAPS
+        write_tap(geometry, ports, n % geometry.lanes, slot, (w - 1) % TAPS, clock.wide.feature)
+        write_bank(geometry, learning.op, ports, n, w - 1, clock.wide.feature)
+    if w == replay.words:
+        write_value(ports, Mem.BATCH_LABEL, n, now[Flop.LABEL] & (1 << geometry.label_bits) - 1)
+    nxt[Flop.WORD] = 0 if w == replay.words else w + 1
+    return w == replay.words

@@ -16,11 +16,11 @@ from xnoreplay.sim.common.jit import (
     popcount,
     put_bit,
 )
-from xnoreplay.sim.common.learn_ops import plane_scale, segment_place
+from xnoreplay.sim.common.learn_program import plane_scale, segment_place
 from xnoreplay.sim.common.state import Scalar
-from xnoreplay.sim.step.learn_registers import Issue, P, S, advance_pipe
-from xnoreplay.sim.step.registers import R, present, queue
-from xnoreplay.spec.network import TAPS
+from xnoreplay.sim.step.learn_registers import Issue, LearnFlop, Pipe, advance_pipe
+from xnoreplay.sim.step.registers import Flop, present, queue
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.timeline import CELL_STAGE, NODE_STAGE, READ_LATENCY, ROUND_DRAIN
 
 CHECK, PLANES, BEATS, ROUND, DRAIN = 0, 1, 2, 3, 4  # states of the issuing side
@@ -31,83 +31,95 @@ BACK, OUTPUT, HIDDEN = 0, 1, 2  # which phase
 
 
 @part
-def _plane_arrives(g, p, c, ls, lx):
-    """A plane's word goes to every node of a lane."""
-    i = ls.pipe[READ_LATENCY - 1, P.INDEX]
-    lane, slot = i % g.lanes, i // g.lanes
-    entry = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, TAPS)
-    c.writes[Mem.LANE_FILE] += 1
-    fold = g.channels // lx.gradient.shape[0]
+def _plane_arrives(clock, learning):
+    """Write a plane's word to every node of a lane."""
+    geometry = clock.geometry
+    ports = clock.ports
+    wide = learning.wide
+    nxt_wide = learning.nxt_wide
+    i = wide.pipe[READ_LATENCY - 1, Pipe.INDEX]
+    lane, slot = i % geometry.lanes, i // geometry.lanes
+    entry = queue(ports, Mem.LANE_FILE, lane * geometry.slots + slot, 0, TAPS)
+    clock.counters.writes[Mem.LANE_FILE] += 1
+    fold = geometry.channels // nxt_wide.gradient.shape[0]
     ones = 0
-    for n in range(g.batch):
-        bit = n < ls.pipe[READ_LATENCY - 1, P.BANKS] and get_bit(ls.plane, n)
+    for n in range(geometry.batch):
+        bit = n < wide.pipe[READ_LATENCY - 1, Pipe.BANKS] and get_bit(wide.plane, n)
         ones += bit
-        for node in range(lx.gradient.shape[0]):
+        for node in range(nxt_wide.gradient.shape[0]):
             tap, channel = n // fold, node * fold + n % fold
-            place = tap * g.units * 64 + channel
-            put_bit(p.data[entry], place, bit)
-    for w in range(TAPS * g.units):
-        p.mask[entry, w] = FULL
-    lx.scale[i] = ls.pipe[READ_LATENCY - 1, P.PLANE]
-    lx.ones[i] = ones
+            place = tap * geometry.units * 64 + channel
+            put_bit(ports.data[entry], place, bit)
+    for w in range(TAPS * geometry.units):
+        ports.mask[entry, w] = FULL
+    nxt_wide.scale[i] = wide.pipe[READ_LATENCY - 1, Pipe.PLANE]
+    nxt_wide.ones[i] = ones
 
 
 @part
-def _columns_arrive(g, nxt, ls, lx):
-    """Words of all banks become the operand: node i takes column i of every bank."""
-    segment = lx.gradient.shape[0]
-    fold = g.channels // segment
-    for w in range(TAPS * g.units):
-        nxt.x[w] = ZERO
-    first = ls.pipe[READ_LATENCY - 1, P.SAMPLE]  # of the segment, in the word
-    for n in range(ls.pipe[READ_LATENCY - 1, P.BANKS]):
+def _columns_arrive(clock, learning):
+    """Make words of all banks the operand: node i takes column i of every bank."""
+    nxt = clock.nxt
+    geometry = clock.geometry
+    wide = learning.wide
+    segment = learning.nxt_wide.gradient.shape[0]
+    fold = geometry.channels // segment
+    for w in range(TAPS * geometry.units):
+        clock.nxt_wide.x[w] = ZERO
+    first = wide.pipe[READ_LATENCY - 1, Pipe.PART]
+    for n in range(wide.pipe[READ_LATENCY - 1, Pipe.BANKS]):
         for node in range(segment):
-            place = n // fold * g.units * 64 + node * fold + n % fold
-            put_bit(nxt.x, place, get_bit(ls.columns[n], first + node))
-    nxt.s[R.X_VALID] = 1
-    nxt.s[R.X_SLOT] = ls.pipe[READ_LATENCY - 1, P.GROUP]
-    nxt.s[R.X_TAPS] = TAPS
-    nxt.s[R.X_LANES] = ls.pipe[READ_LATENCY - 1, P.LANES]
+            place = n // fold * geometry.units * 64 + node * fold + n % fold
+            put_bit(clock.nxt_wide.x, place, get_bit(wide.columns[n], first + node))
+    nxt[Flop.X_VALID] = 1
+    nxt[Flop.X_SLOT] = wide.pipe[READ_LATENCY - 1, Pipe.GROUP]
+    nxt[Flop.X_TAPS] = TAPS
+    nxt[Flop.X_LANES] = wide.pipe[READ_LATENCY - 1, Pipe.LANES]
 
 
 @part
-def _array(g, m, c, now, ls, lx):
-    """AND cells, nodes of B cells, and the weighted sum of the planes."""
-    segment = lx.gradient.shape[0]
-    fold = g.channels // segment
-    if now.s[R.X_VALID]:
-        lanes, slot = now.s[R.X_LANES], now.s[R.X_SLOT]
-        c.events[Event.BEATS] += 1
-        c.events[Event.NODES] += lanes * segment
-        c.reads[Mem.LANE_FILE] += lanes
+def _multiply(clock, learning):
+    """Advance the array in AND mode by a clock: cells, nodes of B cells, the weighted sum of the planes."""
+    now = clock.now
+    geometry = clock.geometry
+    counters = clock.counters
+    wide = learning.wide
+    nxt_wide = learning.nxt_wide
+    segment = nxt_wide.gradient.shape[0]
+    fold = geometry.channels // segment
+    if now[Flop.X_VALID]:
+        lanes, slot = now[Flop.X_LANES], now[Flop.X_SLOT]
+        counters.events[Event.BEATS] += 1
+        counters.events[Event.NODES] += lanes * segment
+        counters.reads[Mem.LANE_FILE] += lanes
         for lane in range(lanes):
-            for w in range(TAPS * g.units):
-                lx.cells[lane, w] = now.x[w] & m.lane_file[lane, slot, w]
-            lx.c_scale[lane] = ls.scale[slot * g.lanes + lane]
-            lx.c_ones[lane] = ls.ones[slot * g.lanes + lane]
-    if ls.pipe[CELL_STAGE - 1, P.KIND] == Issue.BEAT:
-        for lane in range(ls.pipe[CELL_STAGE - 1, P.LANES]):
+            for w in range(TAPS * geometry.units):
+                nxt_wide.cells[lane, w] = clock.wide.x[w] & clock.memory.lane_file[lane, slot, w]
+            nxt_wide.cell_scale[lane] = wide.scale[slot * geometry.lanes + lane]
+            nxt_wide.cell_ones[lane] = wide.ones[slot * geometry.lanes + lane]
+    if wide.pipe[CELL_STAGE - 1, Pipe.KIND] == Issue.BEAT:
+        for lane in range(wide.pipe[CELL_STAGE - 1, Pipe.LANES]):
             for node in range(segment):
-                lx.nodes[lane, node] = _node(g, ls.cells[lane], node * fold, fold)
-            lx.m_scale[lane] = ls.c_scale[lane]
-            lx.m_ones[lane] = ls.c_ones[lane]
-    if ls.pipe[NODE_STAGE - 1, P.KIND] == Issue.BEAT:
+                nxt_wide.nodes[lane, node] = _node(geometry, wide.cells[lane], node * fold, fold)
+            nxt_wide.node_scale[lane] = wide.cell_scale[lane]
+            nxt_wide.node_ones[lane] = wide.cell_ones[lane]
+    if wide.pipe[NODE_STAGE - 1, Pipe.KIND] == Issue.BEAT:
         for node in range(segment):
-            total = 0 if ls.pipe[NODE_STAGE - 1, P.GROUP] == 0 else ls.gradient[node]
-            for lane in range(ls.pipe[NODE_STAGE - 1, P.LANES]):
-                total += ls.m_scale[lane] * (2 * ls.nodes[lane, node] - ls.m_ones[lane])
-            lx.gradient[node] = total
+            total = 0 if wide.pipe[NODE_STAGE - 1, Pipe.GROUP] == 0 else wide.gradient[node]
+            for lane in range(wide.pipe[NODE_STAGE - 1, Pipe.LANES]):
+                total += wide.node_scale[lane] * (2 * wide.nodes[lane, node] - wide.node_ones[lane])
+            nxt_wide.gradient[node] = total
 
 
 @part
-def _node(g, cells, first, fold):
-    """Ones among the nine taps' channels `first` to `first + fold` (within one word of 64)."""
+def _node(geometry, cells, first, fold):
+    """Ones among the nine taps' channels from `first` on, `fold` of them."""
     unit = first >> 6
     count = 0
     for u in range(ceil_div(fold, 64)):
         mask = low_bits(fold - 64 * u) << np.uint64(first & 63)
         for tap in range(TAPS):
-            count += popcount(cells[tap * g.units + unit + u] & mask)
+            count += popcount(cells[tap * geometry.units + unit + u] & mask)
     return count
 
 
@@ -115,173 +127,206 @@ def _node(g, cells, first, fold):
 
 
 @part
-def issue(lx, kind, index, group, last, lanes, plane, sample, row, first, banks):
-    q = lx.pipe[0]
-    q[P.KIND], q[P.INDEX], q[P.GROUP], q[P.LAST], q[P.LANES] = kind, index, group, last, lanes
-    q[P.PLANE], q[P.SAMPLE], q[P.ROW], q[P.FIRST], q[P.BANKS] = plane, sample, row, first, banks
+def _planes_of(learning, now, phase):
+    """Which planes of the row, or of the sample's block, that is checked are not empty: bit k for plane k."""
+    files = learning.files
+    if phase == BACK:
+        return files.block_planes[now[LearnFlop.SAMPLE] * learning.op.blocks + now[LearnFlop.BLOCK]]
+    planes = files.row_planes if phase == OUTPUT else files.hidden_planes
+    return planes[now[LearnFlop.ROW]]
 
 
 @part
-def _planes_of(op, ls, f, phase):
-    """Which planes of the row that is checked are not empty."""
+def _banks(geometry, now, phase):
+    """Banks that take part: samples of the minibatch, or classes of the block in back-propagation."""
     if phase == BACK:
-        return f.block_planes[ls.s[S.SAMPLE] * op.blocks + ls.s[S.BLOCK]]
-    return f.row_planes[ls.s[S.ROW]] if phase == OUTPUT else f.hidden_planes[ls.s[S.ROW]]
-
-
-@part
-def _banks(g, now, ls, phase):
-    """Banks that take part: samples of the minibatch, or classes of the block."""
-    if phase == BACK:
-        return min(g.batch, now.s[Scalar.SEEN] - ls.s[S.BLOCK] * g.batch)
-    return now.s[Scalar.SAMPLES]
+        return min(geometry.batch, now[Scalar.SEEN] - now[LearnFlop.BLOCK] * geometry.batch)
+    return now[Scalar.SAMPLES]
 
 
 @part
 def _segments(op, phase):
+    """Segments of the columns that a phase multiplies by a row's planes."""
     if phase == BACK:
         return op.hidden_segments
     return op.latent_segments + (op.hidden_segments if phase == OUTPUT else 0)
 
 
 @part
-def _after_row(op, g, now, ls, lx, phase):
-    """The row, or the sample's block, is done: what is issued next."""
-    lx.s[S.STATE] = CHECK
+def _after_row(clock, learning, phase):
+    """Go on to the next row or block, to the rounding, or to the pipeline's end."""
+    now, nxt = clock.now, clock.nxt
+    nxt[LearnFlop.STATE] = CHECK
     if phase == BACK:
-        lx.s[S.BLOCK] = ls.s[S.BLOCK] + 1
-        if (ls.s[S.BLOCK] + 1) * g.batch >= now.s[Scalar.SEEN]:
-            lx.s[S.BLOCK] = 0
-            lx.s[S.STATE] = ROUND
-            lx.s[S.ROW] = 0
+        nxt[LearnFlop.BLOCK] = now[LearnFlop.BLOCK] + 1
+        if (now[LearnFlop.BLOCK] + 1) * clock.geometry.batch >= now[Scalar.SEEN]:
+            nxt[LearnFlop.BLOCK] = 0
+            nxt[LearnFlop.STATE] = ROUND
+            nxt[LearnFlop.ROW] = 0
         return
-    rows = now.s[Scalar.SEEN] if phase == OUTPUT else op.hidden
-    lx.s[S.ROW] = ls.s[S.ROW] + 1
-    if ls.s[S.ROW] + 1 == rows:
-        lx.s[S.STATE] = DRAIN
+    rows = now[Scalar.SEEN] if phase == OUTPUT else learning.op.hidden
+    nxt[LearnFlop.ROW] = now[LearnFlop.ROW] + 1
+    if now[LearnFlop.ROW] + 1 == rows:
+        nxt[LearnFlop.STATE] = DRAIN
 
 
 @part
-def _check(op, g, c, now, ls, lx, f, phase):
-    planes = _planes_of(op, ls, f, phase)
+def _check(clock, learning, phase):
+    """Look whether the row, or the sample's block, has a plane that is not empty; without one it is skipped."""
+    now, nxt = clock.now, clock.nxt
+    counters = clock.counters
+    planes = _planes_of(learning, now, phase)
     if phase == BACK:
-        c.events[Event.BLOCKS if planes else Event.BLOCKS_SKIPPED] += 1
+        counters.events[Event.BLOCKS if planes else Event.BLOCKS_SKIPPED] += 1
     else:
-        c.events[Event.ROWS if planes else Event.ROWS_SKIPPED] += 1
-    lx.s[S.PLANE] = planes
-    lx.s[S.LOADED] = lx.s[S.COPY] = lx.s[S.SEGMENT] = lx.s[S.GROUP] = 0
+        counters.events[Event.ROWS if planes else Event.ROWS_SKIPPED] += 1
+    nxt[LearnFlop.PLANE] = planes
+    nxt[LearnFlop.LOADED] = nxt[LearnFlop.COPY] = nxt[LearnFlop.SEGMENT] = nxt[LearnFlop.GROUP] = 0
     if planes:
-        lx.s[S.STATE] = PLANES
+        nxt[LearnFlop.STATE] = PLANES
     else:
-        _after_row(op, g, now, ls, lx, phase)
+        _after_row(clock, learning, phase)
 
 
 @part
-def _read_plane(op, g, lm, c, p, now, ls, lx, phase):
+def _read_plane(clock, learning, phase):
     """Read the lowest plane that is not empty and not yet loaded."""
-    planes = ls.s[S.PLANE]
+    now, nxt = clock.now, clock.nxt
+    counters = clock.counters
+    learn_memory = learning.memory
+    op = learning.op
+    nxt_wide = learning.nxt_wide
+    planes = now[LearnFlop.PLANE]
     plane = 0
     while not planes >> plane & 1:
         plane += 1
     if phase == BACK:
-        row = ls.s[S.SAMPLE] * op.blocks + ls.s[S.BLOCK]
+        row = now[LearnFlop.SAMPLE] * op.blocks + now[LearnFlop.BLOCK]
         mem = Mem.CLASS_DELTA
-        c.events[Event.BACK_PLANES] += 1
+        counters.events[Event.BACK_PLANES] += 1
     elif phase == OUTPUT:
-        row, mem = ls.s[S.ROW], Mem.DELTA
-        c.events[Event.OUTPUT_PLANES] += 1
+        row, mem = now[LearnFlop.ROW], Mem.DELTA
+        counters.events[Event.OUTPUT_PLANES] += 1
     else:
-        row, mem = ls.s[S.ROW], Mem.HIDDEN_DELTA
-        c.events[Event.HIDDEN_PLANES] += 1
+        row, mem = now[LearnFlop.ROW], Mem.HIDDEN_DELTA
+        counters.events[Event.HIDDEN_PLANES] += 1
     address = row * op.delta_bits + plane
-    present(p, c, mem, address)
-    for w in range(lx.plane.shape[0]):
+    present(clock.ports, mem, address)
+    for w in range(nxt_wide.plane.shape[0]):
         if phase == BACK:
-            lx.plane[w] = lm.class_delta[address, w]
+            nxt_wide.plane[w] = learn_memory.class_delta[address, w]
         else:
-            lx.plane[w] = lm.delta[address, w] if phase == OUTPUT else lm.hidden_delta[address, w]
-    banks = _banks(g, now, ls, phase)
-    issue(lx, Issue.PLANE, ls.s[S.LOADED], 0, 0, 0, plane_scale(op, plane), 0, 0, 0, banks)
-    lx.s[S.LOADED] = ls.s[S.LOADED] + 1
-    lx.s[S.PLANE] = planes & (planes - 1)
-    if lx.s[S.PLANE] == 0:
-        lx.s[S.STATE] = BEATS
+            delta = learn_memory.delta if phase == OUTPUT else learn_memory.hidden_delta
+            nxt_wide.plane[w] = delta[address, w]
+    issued = nxt_wide.pipe[0]
+    issued[Pipe.KIND] = Issue.PLANE
+    issued[Pipe.INDEX] = now[LearnFlop.LOADED]
+    issued[Pipe.PLANE] = plane_scale(op, plane)
+    issued[Pipe.BANKS] = _banks(clock.geometry, now, phase)
+    nxt[LearnFlop.LOADED] = now[LearnFlop.LOADED] + 1
+    nxt[LearnFlop.PLANE] = planes & (planes - 1)
+    if nxt[LearnFlop.PLANE] == 0:
+        nxt[LearnFlop.STATE] = BEATS
 
 
 @part
-def _read_columns(op, g, lm, c, p, now, ls, lx, phase):
-    """Read a segment of all banks."""
-    s = ls.s
-    groups = ceil_div(s[S.LOADED], g.lanes)
-    last = s[S.GROUP] == groups - 1
+def _read_columns(clock, learning, phase):
+    """Read a segment of all banks, a beat for each group of planes."""
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    counters = clock.counters
+    op = learning.op
+    nxt_wide = learning.nxt_wide
+    groups = ceil_div(now[LearnFlop.LOADED], geometry.lanes)
+    last = now[LearnFlop.GROUP] == groups - 1
     if phase == BACK:
-        column = s[S.SEGMENT] * op.segment
-        word = op.sample_base + (2 * s[S.BLOCK] + s[S.COPY]) * op.hidden_words
-        word, first = word + column // g.channels, column % g.channels
-        c.events[Event.BACK_BEATS] += 1
+        column = now[LearnFlop.SEGMENT] * op.segment
+        word = (
+            op.sample_base + (COPIES * now[LearnFlop.BLOCK] + now[LearnFlop.COPY]) * op.hidden_words
+        )
+        word, first = word + column // geometry.channels, column % geometry.channels
+        counters.events[Event.BACK_BEATS] += 1
     else:
-        word, first = segment_place(op, g, s[S.SEGMENT])
-        c.events[Event.OUTPUT_BEATS if phase == OUTPUT else Event.HIDDEN_BEATS] += 1
-    banks = _banks(g, now, ls, phase)
-    present(p, c, Mem.BANK, word)
-    c.reads[Mem.BANK] += banks - 1
+        word, first = segment_place(op, geometry, now[LearnFlop.SEGMENT])
+        counters.events[Event.OUTPUT_BEATS if phase == OUTPUT else Event.HIDDEN_BEATS] += 1
+    banks = _banks(geometry, now, phase)
+    present(clock.ports, Mem.BANK, word)
+    counters.reads[Mem.BANK] += banks - 1
     for n in range(banks):
-        for u in range(g.units):
-            lx.columns[n, u] = lm.bank[n, word, u]
-    lanes = min(g.lanes, s[S.LOADED] - s[S.GROUP] * g.lanes)
-    begins = s[S.BEGUN] == 0 and s[S.COPY] == 0
-    issue(lx, Issue.BEAT, s[S.SEGMENT], s[S.GROUP], last, lanes, 0, first, s[S.ROW], begins, banks)
-    lx.s[S.GROUP] = 0 if last else s[S.GROUP] + 1
+        for u in range(geometry.units):
+            nxt_wide.columns[n, u] = learning.memory.bank[n, word, u]
+    lanes = min(geometry.lanes, now[LearnFlop.LOADED] - now[LearnFlop.GROUP] * geometry.lanes)
+    issued = nxt_wide.pipe[0]
+    issued[Pipe.KIND] = Issue.BEAT
+    issued[Pipe.INDEX] = now[LearnFlop.SEGMENT]
+    issued[Pipe.GROUP], issued[Pipe.LAST] = now[LearnFlop.GROUP], last
+    issued[Pipe.LANES], issued[Pipe.BANKS] = lanes, banks
+    issued[Pipe.PART] = first
+    issued[Pipe.ROW] = now[LearnFlop.ROW]
+    issued[Pipe.FIRST] = now[LearnFlop.BEGUN] == 0 and now[LearnFlop.COPY] == 0
+    nxt[LearnFlop.GROUP] = 0 if last else now[LearnFlop.GROUP] + 1
     if not last:
         return
-    lx.s[S.SEGMENT] = s[S.SEGMENT] + 1
-    if s[S.SEGMENT] + 1 < _segments(op, phase):
+    nxt[LearnFlop.SEGMENT] = now[LearnFlop.SEGMENT] + 1
+    if now[LearnFlop.SEGMENT] + 1 < _segments(op, phase):
         return
-    lx.s[S.SEGMENT] = 0
-    lx.s[S.COPY] = s[S.COPY] + 1
-    if phase != BACK or s[S.COPY] == 1:
-        lx.s[S.BEGUN] = 1
-        _after_row(op, g, now, ls, lx, phase)
+    nxt[LearnFlop.SEGMENT] = 0
+    nxt[LearnFlop.COPY] = now[LearnFlop.COPY] + 1
+    if phase != BACK or now[LearnFlop.COPY] == 1:
+        nxt[LearnFlop.BEGUN] = 1
+        _after_row(clock, learning, phase)
 
 
 @part
-def _round_unit(op, now, ls, lx):
+def _round_unit(clock, learning):
     """Issue the rounding of one hidden unit; `ROUND_DRAIN` more cycles follow the last."""
-    s = ls.s
-    if s[S.ROW] < op.hidden:
-        issue(lx, Issue.ROUND, 0, 0, 0, 0, 0, s[S.SAMPLE], s[S.ROW], s[S.BEGUN], 0)
-    lx.s[S.ROW] = s[S.ROW] + 1
-    if s[S.ROW] == op.hidden + ROUND_DRAIN - 1:
-        lx.s[S.ROW] = 0
-        lx.s[S.BEGUN] = 0
-        lx.s[S.SAMPLE] = s[S.SAMPLE] + 1
-        lx.s[S.STATE] = DRAIN if s[S.SAMPLE] + 1 == now.s[Scalar.SAMPLES] else CHECK
+    now, nxt = clock.now, clock.nxt
+    op = learning.op
+    if now[LearnFlop.ROW] < op.hidden:
+        issued = learning.nxt_wide.pipe[0]
+        issued[Pipe.KIND] = Issue.ROUND
+        issued[Pipe.SAMPLE] = now[LearnFlop.SAMPLE]
+        issued[Pipe.ROW] = now[LearnFlop.ROW]
+        issued[Pipe.FIRST] = now[LearnFlop.BEGUN]
+    nxt[LearnFlop.ROW] = now[LearnFlop.ROW] + 1
+    if now[LearnFlop.ROW] == op.hidden + ROUND_DRAIN - 1:
+        nxt[LearnFlop.ROW] = 0
+        nxt[LearnFlop.BEGUN] = 0
+        nxt[LearnFlop.SAMPLE] = now[LearnFlop.SAMPLE] + 1
+        nxt[LearnFlop.STATE] = DRAIN if now[LearnFlop.SAMPLE] + 1 == now[Scalar.SAMPLES] else CHECK
 
 
 @part
-def _issue_next(op, g, lm, c, p, now, nxt, ls, lx, f, phase, latency):
-    state = ls.s[S.STATE]
+def _issue_next(clock, learning, phase, latency):
+    """Do what the issuing side's state says; the phase ends `latency` cycles after its last issue."""
+    now, nxt = clock.now, clock.nxt
+    state = now[LearnFlop.STATE]
     if state == CHECK:
-        _check(op, g, c, now, ls, lx, f, phase)
+        _check(clock, learning, phase)
     elif state == PLANES:
-        _read_plane(op, g, lm, c, p, now, ls, lx, phase)
+        _read_plane(clock, learning, phase)
     elif state == BEATS:
-        _read_columns(op, g, lm, c, p, now, ls, lx, phase)
+        _read_columns(clock, learning, phase)
     elif state == ROUND:
-        _round_unit(op, now, ls, lx)
+        _round_unit(clock, learning)
     else:
-        lx.s[S.DRAIN] = ls.s[S.DRAIN] + 1
-        nxt.s[R.DONE] = ls.s[S.DRAIN] == latency - 1
+        nxt[LearnFlop.DRAIN] = now[LearnFlop.DRAIN] + 1
+        nxt[Flop.DONE] = now[LearnFlop.DRAIN] == latency - 1
 
 
 @part
-def plane_step(op, g, m, lm, c, p, now, nxt, ls, lx, f, phase, latency):
-    """One cycle of what the three phases share."""
-    nxt.s[R.X_VALID] = 0
-    advance_pipe(ls, lx)
-    _issue_next(op, g, lm, c, p, now, nxt, ls, lx, f, phase, latency)
-    if ls.pipe[READ_LATENCY - 1, P.KIND] == Issue.PLANE:
-        _plane_arrives(g, p, c, ls, lx)
-    if ls.pipe[READ_LATENCY - 1, P.KIND] == Issue.BEAT:
-        _columns_arrive(g, nxt, ls, lx)
-    _array(g, m, c, now, ls, lx)
+def plane_step(clock, learning, phase, latency):
+    """Advance by a clock what back-propagation and both updates share.
+
+    phase: BACK, OUTPUT or HIDDEN; latency: cycles from the last issue to the end.
+    """
+    nxt = clock.nxt
+    wide = learning.wide
+    nxt[Flop.X_VALID] = 0
+    advance_pipe(learning)
+    _issue_next(clock, learning, phase, latency)
+    if wide.pipe[READ_LATENCY - 1, Pipe.KIND] == Issue.PLANE:
+        _plane_arrives(clock, learning)
+    if wide.pipe[READ_LATENCY - 1, Pipe.KIND] == Issue.BEAT:
+        _columns_arrive(clock, learning)
+    _multiply(clock, learning)

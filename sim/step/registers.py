@@ -1,8 +1,8 @@
-"""Stepping mode: registers with a current and a next value, and the ports of the memories.
+"""Stepping mode: registers with a current and a next value, the ports of the memories, and the clock that has both.
 
-A clock reads `now` and the memories, assigns `nxt`, and queues its writes on the ports. The clock's
-edge then applies the writes and makes `nxt` the new `now`; so the order of statements within a
-clock cannot matter. A register that a clock does not assign keeps its value.
+A unit of the chip is a function of a `Clock`. It reads `now`, `wide` and the memories, assigns `nxt` and `nxt_wide`,
+and queues its writes on the ports. The clock's edge then applies the writes and makes the next values the present
+ones; so the order of statements within a clock cannot matter. A register that a clock does not assign keeps its value.
 """
 
 from enum import IntEnum
@@ -10,15 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim.common.counters import Event, Mem
+from xnoreplay.sim.common.counters import Counters, Event, Mem
 from xnoreplay.sim.common.jit import FULL, ZERO, low_bits, part
-from xnoreplay.sim.common.state import SCALARS
-from xnoreplay.spec.bits import ceil_div
+from xnoreplay.sim.common.program import Geometry, Program
+from xnoreplay.sim.common.state import SCALARS, Memories, State
+from xnoreplay.spec.bits import WORD, ceil_div
 from xnoreplay.spec.network import TAPS
 
 
-class R(IntEnum):
-    """Scalar registers; `Scalar`'s come first. An operation starts with all of these at 0."""
+class Flop(IntEnum):
+    """Registers of one number each; `Scalar`'s come first. An operation starts with all of these at 0."""
 
     K = SCALARS  # cycle of the operation
     DONE = SCALARS + 1  # this was the operation's last cycle
@@ -79,184 +80,236 @@ class R(IntEnum):
     HIGH = SCALARS + 52  # which word of a pair is written
 
 
-SIZE = SCALARS + 53
+FLOPS = SCALARS + len(Flop)
 
 
-class Registers(NamedTuple):
-    """Views of one block of 64-bit registers."""
+class Wide(NamedTuple):
+    """Registers of words and vectors: views of a block of 64-bit numbers, which begins with the registers of `Flop`."""
 
-    all: np.ndarray  # (registers,) int64: everything below
-    s: np.ndarray  # (SIZE,) int64, by `R` and `Scalar`
+    block: np.ndarray  # (numbers,) int64: everything below, and the registers of one number each
     feature: np.ndarray  # (units,) uint64, word read from a feature map or a latent memory
     skip: np.ndarray  # (units,) uint64, word of the map that a skip adds
     kernel: np.ndarray  # (units,) uint64, word read from weights.lgap
     weight: np.ndarray  # (9 units,) uint64, word read from a weight memory
     row_out: np.ndarray  # (2, units) uint64, words read from the line buffer's rings
     shift: np.ndarray  # (3, 2 beats, units) uint64, earlier words of the three rows
-    x: np.ndarray  # (9 units,) uint64
+    x: np.ndarray  # (9 units,) uint64, operand of the array
     count: np.ndarray  # (lanes,) int64, ones of a lane's cells; the chip has one a channel
     mid: np.ndarray  # (lanes,) int64, the same a cycle later; the chip has one a node
-    acc: np.ndarray  # (lanes,) int64
+    acc: np.ndarray  # (lanes,) int64, accumulators
     word: np.ndarray  # (units,) uint64, output bits being collected
     average: np.ndarray  # (units,) uint64, LGAP's average bits
     held: np.ndarray  # (lane words,) uint64, a tile's bits of the even column
-    ones: np.ndarray  # (G,) int64, LGAP's counters
-    agree: np.ndarray  # (G,) int64
+    ones: np.ndarray  # (G,) int64, LGAP's counters of ones
+    agree: np.ndarray  # (G,) int64, LGAP's counters of pixels that agree with the kernel
 
 
-def registers(geometry, beats: int) -> Registers:
-    """A block of registers, all zero. beats: the most of any convolution."""
-    g, units = geometry, geometry.units
-    shapes = {
-        "s": (SIZE,),
+Shapes = dict[str, tuple[int, ...]]
+
+
+def new_views(numbers: Shapes, words: Shapes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A block of zeros, and its parts by name: int64 of the shapes of `numbers`, uint64 of those of `words`."""
+    shapes = numbers | words
+    sizes = {name: int(np.prod(shape)) for name, shape in shapes.items()}
+    block = np.zeros(sum(sizes.values()), np.int64)
+    parts, start = {}, 0
+    for name, shape in shapes.items():
+        part = block[start : start + sizes[name]].reshape(shape)
+        parts[name] = part.view(np.uint64) if name in words else part
+        start += sizes[name]
+    return block, parts
+
+
+def new_registers(geometry: Geometry, beats: int, flops: int = FLOPS) -> tuple[np.ndarray, Wide]:
+    """The chip's registers, all zero: those of one number each, and the others.
+
+    beats: the most of any convolution. flops: how many registers of one number there are, those of the learning unit
+    included where a session needs them.
+    """
+    lanes, units, window = geometry.lanes, geometry.units, TAPS * geometry.units
+    numbers: Shapes = {
+        "flops": (flops,),
+        "count": (lanes,),
+        "mid": (lanes,),
+        "acc": (lanes,),
+        "ones": (geometry.channels,),
+        "agree": (geometry.channels,),
+    }
+    words: Shapes = {
         "feature": (units,),
         "skip": (units,),
         "kernel": (units,),
-        "weight": (TAPS * units,),
+        "weight": (window,),
         "row_out": (2, units),
         "shift": (3, 2 * beats, units),
-        "x": (TAPS * units,),
-        "count": (g.lanes,),
-        "mid": (g.lanes,),
-        "acc": (g.lanes,),
+        "x": (window,),
         "word": (units,),
         "average": (units,),
-        "held": (ceil_div(g.lanes, 64),),
-        "ones": (g.channels,),
-        "agree": (g.channels,),
+        "held": (ceil_div(lanes, WORD),),
     }
-    signed = ("s", "count", "mid", "acc", "ones", "agree")
-    block = np.zeros(sum(int(np.prod(s)) for s in shapes.values()), np.int64)
-    views, start = {}, 0
-    for name, shape in shapes.items():
-        n = int(np.prod(shape))
-        view = block[start : start + n].reshape(shape)
-        views[name] = view if name in signed else view.view(np.uint64)
-        start += n
-    return Registers(block, **views)
+    block, parts = new_views(numbers, words)
+    return parts.pop("flops"), Wide(block, **parts)
 
 
 class Ports(NamedTuple):
-    """Strobes of one cycle."""
+    """Strobes of the memories in one cycle, and the counters that count them."""
 
-    read: np.ndarray  # (memories,) int64, address, or -1 where idle
-    count: np.ndarray  # (1,) int64, writes queued
-    mem: np.ndarray  # (most,) int64
+    counters: Counters
+    read: np.ndarray  # (memories,) int64, address by `Mem`, or -1 where idle
+    count: np.ndarray  # (1,) int64, writes queued; each is a row of the arrays below
+    mem: np.ndarray  # (most,) int64, which memory, by `Mem`
     address: np.ndarray  # (most,) int64
     granule: np.ndarray  # (most,) int64, first granule written
-    granules: np.ndarray  # (most,) int64
+    granules: np.ndarray  # (most,) int64, granules written
     data: np.ndarray  # (most, words) uint64
     mask: np.ndarray  # (most, words) uint64, bits written
 
 
-def ports(geometry, memories: int) -> Ports:
-    """Idle ports: a cycle writes at most a word of every lane and a few others."""
-    most = geometry.lanes + 6
-    words = max(TAPS * geometry.units, ceil_div(geometry.lanes, 64))
+def new_ports(counters: Counters, most: int, words: int) -> Ports:
+    """Idle ports for at most so many writes a cycle, of rows of at most so many uint64s."""
     return Ports(
-        np.full(memories, -1),
+        counters,
+        np.full(len(counters.reads), -1),
         np.zeros(1, np.int64),
         *(np.zeros(most, np.int64) for _ in range(4)),
         *(np.zeros((most, words), np.uint64) for _ in range(2)),
     )
 
 
-@part
-def present(p, c, mem, address):
-    """Present a read address."""
-    p.read[mem] = address
-    c.reads[mem] += 1
+def new_image_ports(geometry: Geometry, counters: Counters) -> Ports:
+    """Idle ports of the operations of an image and of the replay memory.
+
+    A cycle writes at most a word of every lane and a few others.
+    """
+    words = max(TAPS * geometry.units, ceil_div(geometry.lanes, WORD))
+    return new_ports(counters, geometry.lanes + 6, words)
+
+
+class Clock(NamedTuple):
+    """What one clock of the chip reads and writes: the first argument of every unit of stepping mode.
+
+    Arguments named `op` beside it are the operation under way, as `common.program` has it. Functions of a unit name
+    what they take from here by its field.
+    """
+
+    geometry: Geometry
+    memory: Memories
+    counters: Counters
+    ports: Ports
+    now: np.ndarray  # (FLOPS or more,) int64, by `Scalar` and `Flop`: registers of one number
+    nxt: np.ndarray  # the same in the next cycle, as the clock's edge will make them
+    wide: Wide  # the other registers
+    nxt_wide: Wide  # the same in the next cycle
+
+
+def new_clock(
+    state: State, program: Program, ports: Ports, beats: int, flops: int = FLOPS
+) -> Clock:
+    """The clock of a chip whose memories and counters are those of `state`; other arguments as in `new_registers`."""
+    geometry = program.geometry
+    (now, wide), (nxt, nxt_wide) = (new_registers(geometry, beats, flops) for _ in range(2))
+    return Clock(geometry, state.memories, state.counters, ports, now, nxt, wide, nxt_wide)
 
 
 @part
-def queue(p, c, mem, address, granule, granules):
-    """Queue a write; the caller fills data and mask of the returned entry."""
-    i = p.count[0]
-    p.mem[i], p.address[i], p.granule[i], p.granules[i] = mem, address, granule, granules
-    p.count[0] = i + 1
+def present(ports, mem, address):
+    """Present a read address to a memory, and count the strobe."""
+    ports.read[mem] = address
+    ports.counters.reads[mem] += 1
+
+
+@part
+def queue(ports, mem, address, granule, granules):
+    """Queue a write of so many granules of a row; the caller fills data and mask of the entry that is returned."""
+    i = ports.count[0]
+    ports.mem[i], ports.address[i] = mem, address
+    ports.granule[i], ports.granules[i] = granule, granules
+    ports.count[0] = i + 1
     if mem != Mem.LANE_FILE:
-        c.writes[mem] += 1
-    for w in range(p.data.shape[1]):
-        p.data[i, w] = p.mask[i, w] = ZERO
+        ports.counters.writes[mem] += 1
+    for w in range(ports.data.shape[1]):
+        ports.data[i, w] = ports.mask[i, w] = ZERO
     return i
 
 
 @part
-def write_row(p, c, mem, address, row, granules):
-    """Write a whole row."""
-    i = queue(p, c, mem, address, 0, granules)
+def write_row(ports, mem, address, row, granules):
+    """Queue a write of a whole row, which has so many granules."""
+    i = queue(ports, mem, address, 0, granules)
     for w in range(row.shape[0]):
-        p.data[i, w] = row[w]
-        p.mask[i, w] = FULL
+        ports.data[i, w] = row[w]
+        ports.mask[i, w] = FULL
 
 
 @part
-def write_value(p, c, mem, address, value):
-    """Write a label or a count."""
-    i = queue(p, c, mem, address, 0, 1)
-    p.data[i, 0] = np.uint64(value)
-    p.mask[i, 0] = FULL
+def write_value(ports, mem, address, value):
+    """Queue a write of a label or a count."""
+    i = queue(ports, mem, address, 0, 1)
+    ports.data[i, 0] = np.uint64(value)
+    ports.mask[i, 0] = FULL
 
 
 @part
-def write_slice(g, p, c, mem, address, index, bits):
-    """Write slice `index` of L bits of a row."""
-    i = queue(p, c, mem, address, index, 1)
-    first = index * g.lanes
-    if g.lanes >= 64:
-        for w in range(g.lanes // 64):
-            p.data[i, first // 64 + w] = bits[w]
-            p.mask[i, first // 64 + w] = FULL
+def write_slice(geometry, ports, mem, address, index, bits):
+    """Queue a write of slice `index` of L bits of a row."""
+    i = queue(ports, mem, address, index, 1)
+    lanes = geometry.lanes
+    first = index * lanes
+    if lanes >= WORD:
+        for w in range(lanes // WORD):
+            ports.data[i, first // WORD + w] = bits[w]
+            ports.mask[i, first // WORD + w] = FULL
     else:
-        p.data[i, first >> 6] = bits[0] << np.uint64(first & 63)
-        p.mask[i, first >> 6] = low_bits(g.lanes) << np.uint64(first & 63)
+        ports.data[i, first >> 6] = bits[0] << np.uint64(first & 63)
+        ports.mask[i, first >> 6] = low_bits(lanes) << np.uint64(first & 63)
 
 
 @part
-def write_tap(g, p, c, lane, slot, tap, word):
-    """Write one tap of a lane's file."""
-    i = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, tap, 1)
-    c.events[Event.TAP_WRITES] += 1
-    for u in range(g.units):
-        p.data[i, tap * g.units + u] = word[u]
-        p.mask[i, tap * g.units + u] = FULL
+def write_tap(geometry, ports, lane, slot, tap, word):
+    """Queue a write of one tap of a lane's file."""
+    i = queue(ports, Mem.LANE_FILE, lane * geometry.slots + slot, tap, 1)
+    ports.counters.events[Event.TAP_WRITES] += 1
+    for u in range(geometry.units):
+        ports.data[i, tap * geometry.units + u] = word[u]
+        ports.mask[i, tap * geometry.units + u] = FULL
 
 
 @part
-def write_lane(g, p, c, lane, slot, row):
-    """Write a whole word of a lane's file."""
-    i = queue(p, c, Mem.LANE_FILE, lane * g.slots + slot, 0, TAPS)
-    c.writes[Mem.LANE_FILE] += 1
-    for w in range(TAPS * g.units):
-        p.data[i, w] = row[w]
-        p.mask[i, w] = FULL
+def write_lane(geometry, ports, lane, slot, row):
+    """Queue a write of a whole word of a lane's file."""
+    i = queue(ports, Mem.LANE_FILE, lane * geometry.slots + slot, 0, TAPS)
+    ports.counters.writes[Mem.LANE_FILE] += 1
+    for w in range(TAPS * geometry.units):
+        ports.data[i, w] = row[w]
+        ports.mask[i, w] = FULL
 
 
 @part
-def apply_writes(m, p):
+def apply_writes(memory, ports):
     """Write what is queued into the memories: of each row the bits that the mask selects."""
-    for i in range(p.count[0]):
-        mem = p.mem[i]
-        words = m.words[mem]
-        first = m.start[mem] + p.address[i] * words
+    for i in range(ports.count[0]):
+        mem = ports.mem[i]
+        words = memory.words[mem]
+        first = memory.start[mem] + ports.address[i] * words
         for w in range(words):
-            mask = p.mask[i, w]
-            m.block[first + w] = m.block[first + w] & ~mask | p.data[i, w] & mask
+            mask = ports.mask[i, w]
+            memory.block[first + w] = memory.block[first + w] & ~mask | ports.data[i, w] & mask
 
 
 @part
-def edge(m, c, p, now, nxt):
-    """The clock's edge: apply writes, step the registers."""
-    apply_writes(m, p)
-    c.events[Event.CYCLES] += 1
-    nxt.s[R.K] = now.s[R.K] + 1
-    for i in range(now.all.shape[0]):
-        now.all[i] = nxt.all[i]
+def edge(clock):
+    """Step the chip at the clock's edge: apply the writes, make the next values of the registers the present ones."""
+    apply_writes(clock.memory, clock.ports)
+    clock.counters.events[Event.CYCLES] += 1
+    clock.nxt[Flop.K] = clock.now[Flop.K] + 1
+    now, nxt = clock.wide.block, clock.nxt_wide.block
+    for i in range(now.shape[0]):
+        now[i] = nxt[i]
 
 
 @part
-def idle(p):
-    """No strobes yet in this cycle."""
-    p.count[0] = 0
-    for i in range(p.read.shape[0]):
-        p.read[i] = -1
+def idle(ports):
+    """Begin a cycle: no address is presented, no write queued."""
+    ports.count[0] = 0
+    for i in range(ports.read.shape[0]):
+        ports.read[i] = -1

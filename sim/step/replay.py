@@ -4,7 +4,7 @@ from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.jit import draw, part, walk_next
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.fast.replay import ADMIT, EVICT, HIT, INSERT, label_of, note
-from xnoreplay.sim.step.registers import R, present, write_row, write_tap, write_value
+from xnoreplay.sim.step.registers import Flop, present, write_row, write_tap, write_value
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
 
@@ -14,296 +14,331 @@ FROM_LATENT, FROM_REPLAY, FROM_STAGING = 0, 1, 2
 
 @part
 def quota_clock(op, now, nxt):
-    """One subtraction."""
-    s = now.s
-    rest = s[R.REST] if s[R.K] else op.capacity
-    quota = s[Scalar.QUOTA] if s[R.K] else 0
-    seen = s[Scalar.SEEN]
+    """Subtract the classes seen from what is left of the capacity once more, or end with the quota."""
+    rest = now[Flop.REST] if now[Flop.K] else op.capacity
+    quota = now[Scalar.QUOTA] if now[Flop.K] else 0
+    seen = now[Scalar.SEEN]
     if seen == 0 or rest < seen:
-        nxt.s[Scalar.QUOTA] = quota
-        nxt.s[R.DONE] = 1
+        nxt[Scalar.QUOTA] = quota
+        nxt[Flop.DONE] = 1
     else:
-        nxt.s[Scalar.QUOTA] = quota + 1
-        nxt.s[R.REST] = rest - seen
+        nxt[Scalar.QUOTA] = quota + 1
+        nxt[Flop.REST] = rest - seen
 
 
 @part
 def seed_walk(now, nxt):
-    nxt.s[Scalar.WALK] = draw(now.s[Scalar.WALK])
-    if now.s[R.K] == SEED_DRAWS - 1:
-        nxt.s[R.STATE] = WALK
+    """Draw from the register `walk` once; after `SEED_DRAWS` draws the walk begins."""
+    nxt[Scalar.WALK] = draw(now[Scalar.WALK])
+    if now[Flop.K] == SEED_DRAWS - 1:
+        nxt[Flop.STATE] = WALK
 
 
 @part
 def walk_index(now, bits):
-    """The index of a walk cycle."""
+    """The index that the walk visits in this cycle, of a walk of 2^bits indices."""
     low = (1 << bits) - 1
-    state = now.s[R.WALK_STATE] if now.s[R.VISITED] else 0
-    return state ^ now.s[Scalar.WALK] & low
+    state = now[Flop.WALK_STATE] if now[Flop.VISITED] else 0
+    return state ^ now[Scalar.WALK] & low
 
 
 @part
 def advance_walk(now, nxt, bits, taps):
-    """Step the short register at the end of a walk cycle."""
-    s = now.s
-    start = s[Scalar.WALK] >> 16 & (1 << bits) - 1
+    """Step the short register of a walk to the index that comes next; taps: those of `spec.lfsr.WALK_TAPS` as bits."""
+    start = now[Scalar.WALK] >> 16 & (1 << bits) - 1
     start = start if start else 1
-    nxt.s[R.WALK_STATE] = walk_next(s[R.WALK_STATE], bits, taps) if s[R.VISITED] else start
-    nxt.s[R.VISITED] = s[R.VISITED] + 1
+    nxt[Flop.WALK_STATE] = (
+        walk_next(now[Flop.WALK_STATE], bits, taps) if now[Flop.VISITED] else start
+    )
+    nxt[Flop.VISITED] = now[Flop.VISITED] + 1
 
 
 @part
 def next_index(nxt, bits):
-    """After an index's last cycle: the next one, or the end of the walk."""
-    nxt.s[R.STATE] = WALK
-    nxt.s[R.DONE] = nxt.s[R.VISITED] == 1 << bits
+    """Go on to the next index, or end the walk after the last of its 2^bits."""
+    nxt[Flop.STATE] = WALK
+    nxt[Flop.DONE] = nxt[Flop.VISITED] == 1 << bits
 
 
 @part
-def _count(c, p, m, label):
-    """Read replay.count, without latency."""
-    present(p, c, Mem.REPLAY_COUNT, label)
-    return m.replay_count[label]
+def _count(clock, label):
+    """Read how many samples of a class are remembered; replay.count is read without latency."""
+    present(clock.ports, Mem.REPLAY_COUNT, label)
+    return clock.memory.replay_count[label]
 
 
 @part
-def evict_clock(op, g, m, c, p, now, nxt, log):
-    """One cycle of an eviction walk."""
-    s = now.s
-    if s[R.STATE] == SEED:
+def evict_clock(op, clock, log):
+    """Advance an eviction by a clock: a slot is read, then freed where its class is above the quota."""
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    counters = clock.counters
+    ports = clock.ports
+    if now[Flop.STATE] == SEED:
         seed_walk(now, nxt)
-    elif s[R.STATE] == WALK:
+    elif now[Flop.STATE] == WALK:
         slot = walk_index(now, op.replay_bits)
         advance_walk(now, nxt, op.replay_bits, op.replay_taps)
         if slot < op.capacity:
-            present(p, c, Mem.REPLAY_LABEL, slot)
-            nxt.s[R.LABEL] = m.replay_label[slot]
-            nxt.s[R.INDEX] = slot
-            nxt.s[R.STATE] = CHECK
+            present(ports, Mem.REPLAY_LABEL, slot)
+            nxt[Flop.LABEL] = clock.memory.replay_label[slot]
+            nxt[Flop.INDEX] = slot
+            nxt[Flop.STATE] = CHECK
         else:
             next_index(nxt, op.replay_bits)
     else:
-        label = label_of(g, s[R.LABEL])
-        if s[R.LABEL] >> g.label_bits:
-            count = _count(c, p, m, label)
-            if count > s[Scalar.QUOTA]:
-                write_value(p, c, Mem.REPLAY_LABEL, s[R.INDEX], 0)
-                write_value(p, c, Mem.REPLAY_COUNT, label, count - 1)
-                c.events[Event.EVICTIONS] += 1
-                note(log, c.events[Event.CYCLES], EVICT, s[R.INDEX], label)
+        label = label_of(geometry, now[Flop.LABEL])
+        if now[Flop.LABEL] >> geometry.label_bits:
+            count = _count(clock, label)
+            if count > now[Scalar.QUOTA]:
+                write_value(ports, Mem.REPLAY_LABEL, now[Flop.INDEX], 0)
+                write_value(ports, Mem.REPLAY_COUNT, label, count - 1)
+                counters.events[Event.EVICTIONS] += 1
+                note(log, counters.events[Event.CYCLES], EVICT, now[Flop.INDEX], label)
         next_index(nxt, op.replay_bits)
 
 
 @part
-def _seek(m, c, p, now, nxt):
-    """Read the label of the slot sought."""
-    present(p, c, Mem.REPLAY_LABEL, now.s[R.SEEK])
-    nxt.s[R.ARRIVED] = m.replay_label[now.s[R.SEEK]]
-    nxt.s[R.STATE] = LOOK
+def _seek(clock):
+    """Read the label of the slot that may be free."""
+    now, nxt = clock.now, clock.nxt
+    present(clock.ports, Mem.REPLAY_LABEL, now[Flop.SEEK])
+    nxt[Flop.ARRIVED] = clock.memory.replay_label[now[Flop.SEEK]]
+    nxt[Flop.STATE] = LOOK
 
 
 @part
-def _look(g, now, nxt):
-    """Take the slot if it is free; else go on, if there is another."""
-    s = now.s
-    nxt.s[R.SEEK] = s[R.SEEK] + 1
-    nxt.s[R.STATE] = SEEK
-    if not s[R.ARRIVED] >> g.label_bits:
-        nxt.s[R.SLOT] = s[R.SEEK]
-        nxt.s[R.STATE] = COPY
+def _look(geometry, now, nxt):
+    """Take the slot that was read if it is free; else go on to the next."""
+    nxt[Flop.SEEK] = now[Flop.SEEK] + 1
+    nxt[Flop.STATE] = SEEK
+    if not now[Flop.ARRIVED] >> geometry.label_bits:
+        nxt[Flop.SLOT] = now[Flop.SEEK]
+        nxt[Flop.STATE] = COPY
 
 
 @part
-def read_latent(op, m, c, p, now, nxt, source, index):
-    """Read the next word of the latent that is copied."""
-    w = now.s[R.WORD]
+def read_latent(op, clock, source, index):
+    """Read the next word of a latent that is copied, from act.latent or from a slot of a memory.
+
+    source: FROM_LATENT, FROM_REPLAY or FROM_STAGING; index: the slot.
+    """
+    now = clock.now
+    memory = clock.memory
+    ports = clock.ports
+    nxt_wide = clock.nxt_wide
+    w = now[Flop.WORD]
     address = index * op.words + w
     if source == FROM_LATENT:
-        present(p, c, Mem.LATENT, w)
+        present(ports, Mem.LATENT, w)
     elif source == FROM_REPLAY:
-        present(p, c, Mem.REPLAY_LATENT, address)
+        present(ports, Mem.REPLAY_LATENT, address)
     else:
-        present(p, c, Mem.STAGING_LATENT, address)
-    for u in range(nxt.feature.shape[0]):
+        present(ports, Mem.STAGING_LATENT, address)
+    for u in range(nxt_wide.feature.shape[0]):
         if source == FROM_LATENT:
-            nxt.feature[u] = m.latent[w, u]
+            nxt_wide.feature[u] = memory.latent[w, u]
         elif source == FROM_REPLAY:
-            nxt.feature[u] = m.replay_latent[address, u]
+            nxt_wide.feature[u] = memory.replay_latent[address, u]
         else:
-            nxt.feature[u] = m.staging_latent[address, u]
+            nxt_wide.feature[u] = memory.staging_latent[address, u]
 
 
 @part
-def _copy(op, g, m, c, p, now, nxt, source, index):
-    """One cycle of a copy into the replay memory; true in its last."""
-    s = now.s
-    w = s[R.WORD]
+def _copy(op, clock, source, index):
+    """Advance a copy into the replay memory by a clock; true in its last, which writes label and count."""
+    now, nxt = clock.now, clock.nxt
+    ports = clock.ports
+    w = now[Flop.WORD]
     if w < op.words:
-        read_latent(op, m, c, p, now, nxt, source, index)
+        read_latent(op, clock, source, index)
     if w > 0:
-        write_row(p, c, Mem.REPLAY_LATENT, s[R.SLOT] * op.words + w - 1, now.feature, 1)
-    nxt.s[R.WORD] = 0 if w == op.words else w + 1
+        write_row(
+            ports, Mem.REPLAY_LATENT, now[Flop.SLOT] * op.words + w - 1, clock.wide.feature, 1
+        )
+    nxt[Flop.WORD] = 0 if w == op.words else w + 1
     if w == op.words:
-        label = s[R.LABEL]
-        write_value(p, c, Mem.REPLAY_LABEL, s[R.SLOT], label | 1 << g.label_bits)
-        write_value(p, c, Mem.REPLAY_COUNT, label, m.replay_count[label] + 1)
-        c.events[Event.INSERTIONS] += 1
+        label = now[Flop.LABEL]
+        write_value(ports, Mem.REPLAY_LABEL, now[Flop.SLOT], label | 1 << clock.geometry.label_bits)
+        write_value(ports, Mem.REPLAY_COUNT, label, clock.memory.replay_count[label] + 1)
+        clock.counters.events[Event.INSERTIONS] += 1
     return w == op.words
 
 
 @part
-def stage_clock(op, m, c, p, now, nxt, label):
-    """One cycle of staging."""
-    s = now.s
-    staged, w = s[Scalar.STAGED], s[R.WORD]
+def stage_clock(op, clock, label):
+    """Advance the staging of a sample by a clock; it is refused where the memory is full."""
+    now, nxt = clock.now, clock.nxt
+    ports = clock.ports
+    staged, w = now[Scalar.STAGED], now[Flop.WORD]
     full = staged == op.staging
     if full:
-        nxt.s[Scalar.REFUSED] = 1
-        c.events[Event.REFUSALS] += 1
+        nxt[Scalar.REFUSED] = 1
+        clock.counters.events[Event.REFUSALS] += 1
     elif w < op.words:
-        read_latent(op, m, c, p, now, nxt, FROM_LATENT, 0)
+        read_latent(op, clock, FROM_LATENT, 0)
     if w > 0:
-        write_row(p, c, Mem.STAGING_LATENT, staged * op.words + w - 1, now.feature, 1)
-    nxt.s[R.WORD] = w + 1
+        write_row(ports, Mem.STAGING_LATENT, staged * op.words + w - 1, clock.wide.feature, 1)
+    nxt[Flop.WORD] = w + 1
     if w == op.words:
-        write_value(p, c, Mem.STAGING_LABEL, staged, label)
-        nxt.s[Scalar.STAGED] = staged + 1
+        write_value(ports, Mem.STAGING_LABEL, staged, label)
+        nxt[Scalar.STAGED] = staged + 1
     if full or w == op.words:
-        nxt.s[Scalar.SEEN] = max(s[Scalar.SEEN], label + 1)
-        nxt.s[R.DONE] = 1
+        nxt[Scalar.SEEN] = max(now[Scalar.SEEN], label + 1)
+        nxt[Flop.DONE] = 1
 
 
 @part
-def insert_clock(op, g, m, c, p, now, nxt, label, log):
-    """One cycle of an insertion."""
-    s = now.s
+def insert_clock(op, clock, label, log):
+    """Advance the insertion of a sample by a clock; it is refused where its class is full or no slot is free."""
+    now, nxt = clock.now, clock.nxt
+    counters = clock.counters
     refused = False
-    if s[R.K] == 0:
-        nxt.s[R.LABEL] = label
-        refused = _count(c, p, m, label) >= s[Scalar.QUOTA]
-        nxt.s[R.STATE] = SEEK
-    elif s[R.STATE] == SEEK:
-        _seek(m, c, p, now, nxt)
-    elif s[R.STATE] == LOOK:
-        _look(g, now, nxt)
-        refused = nxt.s[R.STATE] == SEEK and nxt.s[R.SEEK] == op.capacity
-    elif _copy(op, g, m, c, p, now, nxt, FROM_LATENT, 0):
-        note(log, c.events[Event.CYCLES], INSERT, s[R.SLOT], label)
-        nxt.s[R.DONE] = 1
+    if now[Flop.K] == 0:
+        nxt[Flop.LABEL] = label
+        refused = _count(clock, label) >= now[Scalar.QUOTA]
+        nxt[Flop.STATE] = SEEK
+    elif now[Flop.STATE] == SEEK:
+        _seek(clock)
+    elif now[Flop.STATE] == LOOK:
+        _look(clock.geometry, now, nxt)
+        refused = nxt[Flop.STATE] == SEEK and nxt[Flop.SEEK] == op.capacity
+    elif _copy(op, clock, FROM_LATENT, 0):
+        note(log, counters.events[Event.CYCLES], INSERT, now[Flop.SLOT], label)
+        nxt[Flop.DONE] = 1
     if refused:
-        nxt.s[Scalar.REFUSED] = 1
-        c.events[Event.REFUSALS] += 1
-        nxt.s[R.DONE] = 1
+        nxt[Scalar.REFUSED] = 1
+        counters.events[Event.REFUSALS] += 1
+        nxt[Flop.DONE] = 1
 
 
 @part
-def admit_clock(op, g, m, c, p, now, nxt, log):
-    """One cycle of the admission of staged samples."""
-    s = now.s
-    if s[R.STATE] == SEED:
+def admit_clock(op, clock, log):  # noqa: C901  a branch a state
+    """Advance the admission of staged samples by a clock.
+
+    A walk visits them; each is copied while its class is below the quota.
+    """
+    now, nxt = clock.now, clock.nxt
+    if now[Flop.STATE] == SEED:
         seed_walk(now, nxt)
-    elif s[R.STATE] == WALK:
+    elif now[Flop.STATE] == WALK:
         index = walk_index(now, op.staging_bits)
         advance_walk(now, nxt, op.staging_bits, op.staging_taps)
-        if index < s[Scalar.STAGED]:
-            present(p, c, Mem.STAGING_LABEL, index)
-            nxt.s[R.LABEL] = m.staging_label[index]
-            nxt.s[R.INDEX] = index
-            nxt.s[R.STATE] = CHECK
+        if index < now[Scalar.STAGED]:
+            present(clock.ports, Mem.STAGING_LABEL, index)
+            nxt[Flop.LABEL] = clock.memory.staging_label[index]
+            nxt[Flop.INDEX] = index
+            nxt[Flop.STATE] = CHECK
         else:
             next_index(nxt, op.staging_bits)
-    elif s[R.STATE] == CHECK:
-        if _count(c, p, m, s[R.LABEL]) < s[Scalar.QUOTA] and s[R.SEEK] < op.capacity:
-            nxt.s[R.STATE] = SEEK
+    elif now[Flop.STATE] == CHECK:
+        if _count(clock, now[Flop.LABEL]) < now[Scalar.QUOTA] and now[Flop.SEEK] < op.capacity:
+            nxt[Flop.STATE] = SEEK
         else:
             next_index(nxt, op.staging_bits)
-    elif s[R.STATE] == SEEK:
-        _seek(m, c, p, now, nxt)
-    elif s[R.STATE] == LOOK:
-        _look(g, now, nxt)
-        if nxt.s[R.STATE] == SEEK and nxt.s[R.SEEK] == op.capacity:  # after a fault only
+    elif now[Flop.STATE] == SEEK:
+        _seek(clock)
+    elif now[Flop.STATE] == LOOK:
+        _look(clock.geometry, now, nxt)
+        if nxt[Flop.STATE] == SEEK and nxt[Flop.SEEK] == op.capacity:  # after a fault only
             next_index(nxt, op.staging_bits)
-    elif _copy(op, g, m, c, p, now, nxt, FROM_STAGING, s[R.INDEX]):
-        note(log, c.events[Event.CYCLES], ADMIT, s[R.SLOT], s[R.LABEL])
+    elif _copy(op, clock, FROM_STAGING, now[Flop.INDEX]):
+        note(log, clock.counters.events[Event.CYCLES], ADMIT, now[Flop.SLOT], now[Flop.LABEL])
         next_index(nxt, op.staging_bits)
-    if nxt.s[R.DONE]:
-        nxt.s[Scalar.STAGED] = 0
+    if nxt[Flop.DONE]:
+        nxt[Scalar.STAGED] = 0
 
 
 @part
-def epoch_clock(op, g, m, c, p, now, nxt, log):
-    """One cycle of the walk of an epoch."""
-    s = now.s
-    if s[R.STATE] == SEED:
+def epoch_clock(op, clock, log):
+    """Advance the walk of an epoch by a clock: every sample that it finds is loaded into the lanes."""
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    memory = clock.memory
+    counters = clock.counters
+    ports = clock.ports
+    if now[Flop.STATE] == SEED:
         seed_walk(now, nxt)
-    elif s[R.STATE] == WALK:
+    elif now[Flop.STATE] == WALK:
         index = walk_index(now, op.epoch_bits)
         advance_walk(now, nxt, op.epoch_bits, op.epoch_taps)
-        nxt.s[R.INDEX] = index
-        nxt.s[R.STATE] = CHECK
+        nxt[Flop.INDEX] = index
+        nxt[Flop.STATE] = CHECK
         if index < op.capacity:
-            present(p, c, Mem.REPLAY_LABEL, index)
-            nxt.s[R.LABEL] = m.replay_label[index]
-        elif index - op.capacity < s[Scalar.STAGED]:
-            present(p, c, Mem.STAGING_LABEL, index - op.capacity)
-            nxt.s[R.LABEL] = m.staging_label[index - op.capacity] | 1 << g.label_bits
+            present(ports, Mem.REPLAY_LABEL, index)
+            nxt[Flop.LABEL] = memory.replay_label[index]
+        elif index - op.capacity < now[Scalar.STAGED]:
+            present(ports, Mem.STAGING_LABEL, index - op.capacity)
+            nxt[Flop.LABEL] = memory.staging_label[index - op.capacity] | 1 << geometry.label_bits
         else:
             next_index(nxt, op.epoch_bits)
-    elif s[R.STATE] == CHECK:
-        if s[R.LABEL] >> g.label_bits:
-            note(log, c.events[Event.CYCLES], HIT, s[R.INDEX], label_of(g, s[R.LABEL]))
-            c.events[Event.SAMPLES] += 1
-            nxt.s[R.STATE] = COPY
+    elif now[Flop.STATE] == CHECK:
+        if now[Flop.LABEL] >> geometry.label_bits:
+            note(
+                log,
+                counters.events[Event.CYCLES],
+                HIT,
+                now[Flop.INDEX],
+                label_of(geometry, now[Flop.LABEL]),
+            )
+            counters.events[Event.SAMPLES] += 1
+            nxt[Flop.STATE] = COPY
         else:
             next_index(nxt, op.epoch_bits)
-    elif _load(op, g, m, c, p, now, nxt):
-        nxt.s[R.HITS] = s[R.HITS] + 1
+    elif _load(op, clock):
+        nxt[Flop.HITS] = now[Flop.HITS] + 1
         next_index(nxt, op.epoch_bits)
 
 
 @part
-def _load(op, g, m, c, p, now, nxt):
-    """One cycle of a copy into the lanes; true in its last."""
-    s = now.s
-    w = s[R.WORD]
+def _load(op, clock):
+    """Advance a copy into the lanes by a clock; true in its last."""
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    w = now[Flop.WORD]
     if w < op.words:
-        staged = s[R.INDEX] >= op.capacity
-        index = s[R.INDEX] - op.capacity if staged else s[R.INDEX]
-        read_latent(op, m, c, p, now, nxt, FROM_STAGING if staged else FROM_REPLAY, index)
+        staged = now[Flop.INDEX] >= op.capacity
+        index = now[Flop.INDEX] - op.capacity if staged else now[Flop.INDEX]
+        read_latent(op, clock, FROM_STAGING if staged else FROM_REPLAY, index)
     if w > 0:
-        n = s[R.HITS] % g.batch
-        slot = n // g.lanes * g.batch_slots + (w - 1) // TAPS
-        write_tap(g, p, c, n % g.lanes, slot, (w - 1) % TAPS, now.feature)
-    nxt.s[R.WORD] = 0 if w == op.words else w + 1
+        n = now[Flop.HITS] % geometry.batch
+        slot = n // geometry.lanes * geometry.batch_slots + (w - 1) // TAPS
+        write_tap(
+            geometry, clock.ports, n % geometry.lanes, slot, (w - 1) % TAPS, clock.wide.feature
+        )
+    nxt[Flop.WORD] = 0 if w == op.words else w + 1
     return w == op.words
 
 
 @part
-def restore_clock(op, g, m, c, p, now, nxt):
-    """One cycle of counting the labels anew."""
-    s = now.s
-    place = s[R.INDEX]
-    if s[R.K] < op.classes:
-        write_value(p, c, Mem.REPLAY_COUNT, s[R.K], 0)
-        nxt.s[R.STATE] = SEEK
-    elif s[R.STATE] == SEEK:
+def restore_clock(op, clock):
+    """Advance the count of the labels by a clock: counts are cleared, then each slot is read and counted."""
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    memory = clock.memory
+    ports = clock.ports
+    place = now[Flop.INDEX]
+    if now[Flop.K] < op.classes:
+        write_value(ports, Mem.REPLAY_COUNT, now[Flop.K], 0)
+        nxt[Flop.STATE] = SEEK
+    elif now[Flop.STATE] == SEEK:
         if place < op.capacity:
-            present(p, c, Mem.REPLAY_LABEL, place)
-            nxt.s[R.LABEL] = m.replay_label[place]
+            present(ports, Mem.REPLAY_LABEL, place)
+            nxt[Flop.LABEL] = memory.replay_label[place]
         else:
-            present(p, c, Mem.STAGING_LABEL, place - op.capacity)
-            nxt.s[R.LABEL] = m.staging_label[place - op.capacity] | 1 << g.label_bits
-        nxt.s[R.STATE] = LOOK
+            present(ports, Mem.STAGING_LABEL, place - op.capacity)
+            nxt[Flop.LABEL] = memory.staging_label[place - op.capacity] | 1 << geometry.label_bits
+        nxt[Flop.STATE] = LOOK
     else:
-        label, held = label_of(g, s[R.LABEL]), s[R.LABEL] >> g.label_bits
-        nxt.s[R.INDEX] = place + 1
-        nxt.s[R.STATE] = SEEK
-        if held and label >= s[Scalar.SEEN]:
-            nxt.s[Scalar.REFUSED] = 1
-            c.events[Event.REFUSALS] += 1
-            nxt.s[R.DONE] = 1
+        label, held = label_of(geometry, now[Flop.LABEL]), now[Flop.LABEL] >> geometry.label_bits
+        nxt[Flop.INDEX] = place + 1
+        nxt[Flop.STATE] = SEEK
+        if held and label >= now[Scalar.SEEN]:
+            nxt[Scalar.REFUSED] = 1
+            clock.counters.events[Event.REFUSALS] += 1
+            nxt[Flop.DONE] = 1
         else:
             if held and place < op.capacity:
-                count = _count(c, p, m, label)
-                write_value(p, c, Mem.REPLAY_COUNT, label, count + 1)
-            nxt.s[R.DONE] = place + 1 == op.capacity + s[Scalar.STAGED]
+                count = _count(clock, label)
+                write_value(ports, Mem.REPLAY_COUNT, label, count + 1)
+            nxt[Flop.DONE] = place + 1 == op.capacity + now[Scalar.STAGED]

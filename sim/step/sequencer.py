@@ -1,13 +1,16 @@
 """Stepping mode: the sequencer. Runs an operation clock by clock."""
 
 from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
 
 from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.jit import kernel
-from xnoreplay.sim.common.ops import conv_of
+from xnoreplay.sim.common.program import conv_of
 from xnoreplay.sim.step.conv import conv_clock
 from xnoreplay.sim.step.dense import dense_clock, input_clock, lgap_clock, output_clock
-from xnoreplay.sim.step.registers import R, edge, idle
+from xnoreplay.sim.step.registers import Flop, edge, idle
 from xnoreplay.sim.step.replay import (
     admit_clock,
     epoch_clock,
@@ -21,7 +24,7 @@ from xnoreplay.sim.step.trace import record
 
 
 class Kind(IntEnum):
-    """What an operation is."""
+    """Operations of an image and of the replay memory."""
 
     INPUT = 0
     CONV = 1
@@ -38,46 +41,56 @@ class Kind(IntEnum):
     RESTORE = 12
 
 
+class Operation(NamedTuple):
+    """An operation that is carried out, and what it takes."""
+
+    kind: int  # `Kind`
+    index: int  # of a convolution
+    label: int  # of a sample that is staged or inserted
+    pixels: np.ndarray  # (pixels, channels) uint8
+    gaps: np.ndarray  # (pixels,) int64, cycles by which each pixel is offered late
+
+
 @kernel
-def run(pr, kind, index, label, image, gaps, m, c, p, now, nxt, log, t, stop):
+def run_operation(program, clock, operation, log, trace, stop):  # noqa: C901  a branch a kind
     """Clock one operation until it is done, `cycles` is `stop` or the recording is full.
 
-    True when done.
+    True when done. log: what happens to samples; trace: records each cycle, if it has rows.
     """
-    g = pr.geometry
-    conv = conv_of(pr.convs, index)
-    limit = t.writes.shape[0]
-    while not now.s[R.DONE] and c.events[Event.CYCLES] < stop:
-        idle(p)
+    kind, label, replay = operation.kind, operation.label, program.replay
+    conv = conv_of(program.convs, operation.index)
+    limit = trace.writes.shape[0]
+    while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
+        idle(clock.ports)
         if kind == Kind.CONV:
-            conv_clock(conv, g, m, c, p, now, nxt)
+            conv_clock(conv, clock)
         elif kind == Kind.INPUT:
-            input_clock(pr.input, g, m, c, p, now, nxt, image, gaps)
+            input_clock(program.input, clock, operation.pixels, operation.gaps)
         elif kind == Kind.LGAP:
-            lgap_clock(pr.lgap, g, m, c, p, now, nxt)
+            lgap_clock(program.lgap, clock)
         elif kind == Kind.LATENT:
-            dense_clock(pr.latent, g, m, c, p, now, nxt)
+            dense_clock(program.latent, clock)
         elif kind == Kind.HIDDEN:
-            dense_clock(pr.hidden, g, m, c, p, now, nxt)
+            dense_clock(program.hidden, clock)
         elif kind == Kind.OUTPUT:
-            output_clock(pr.output, g, m, c, p, now, nxt)
+            output_clock(program.output, clock)
         elif kind == Kind.STAGE:
-            stage_clock(pr.replay, m, c, p, now, nxt, label)
+            stage_clock(replay, clock, label)
         elif kind == Kind.INSERT:
-            insert_clock(pr.replay, g, m, c, p, now, nxt, label, log)
+            insert_clock(replay, clock, label, log)
         elif kind == Kind.QUOTA:
-            quota_clock(pr.replay, now, nxt)
+            quota_clock(replay, clock.now, clock.nxt)
         elif kind == Kind.EVICT:
-            evict_clock(pr.replay, g, m, c, p, now, nxt, log)
+            evict_clock(replay, clock, log)
         elif kind == Kind.ADMIT:
-            admit_clock(pr.replay, g, m, c, p, now, nxt, log)
+            admit_clock(replay, clock, log)
         elif kind == Kind.RESTORE:
-            restore_clock(pr.replay, g, m, c, p, now, nxt)
+            restore_clock(replay, clock)
         else:
-            epoch_clock(pr.replay, g, m, c, p, now, nxt, log)
+            epoch_clock(replay, clock, log)
         if limit:
-            record(t, p, now)
-        edge(m, c, p, now, nxt)
-        if limit and t.count[0] == limit:
+            record(trace, clock)
+        edge(clock)
+        if limit and trace.count[0] == limit:
             break
-    return now.s[R.DONE] == 1
+    return clock.now[Flop.DONE] == 1

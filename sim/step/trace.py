@@ -6,7 +6,7 @@ import numpy as np
 
 from xnoreplay.sim.common.jit import part
 from xnoreplay.sim.step.array import sum_ready
-from xnoreplay.sim.step.registers import Ports, R
+from xnoreplay.sim.step.registers import Flop, Ports
 from xnoreplay.spec import trace
 from xnoreplay.spec.bits import WORD
 from xnoreplay.spec.memories import Mem, Storage
@@ -30,7 +30,7 @@ class Trace(NamedTuple):
 
 
 def buffer(cycles: int, geometry, ports: Ports) -> Trace:
-    """An empty recording of so many cycles."""
+    """An empty recording with room for so many cycles."""
     most, words = ports.data.shape
     return Trace(
         np.zeros(1, np.int64),
@@ -46,58 +46,63 @@ def buffer(cycles: int, geometry, ports: Ports) -> Trace:
 
 
 @part
-def record(t, p, now):
-    """Take down one cycle."""
-    n = t.count[0]
-    t.count[0] = n + 1
-    for i in range(p.read.shape[0]):
-        t.read[n, i] = p.read[i]
-    t.writes[n] = p.count[0]
-    for i in range(p.count[0]):
-        t.write[n, i, 0], t.write[n, i, 1] = p.mem[i], p.address[i]
-        t.write[n, i, 2], t.write[n, i, 3] = p.granule[i], p.granules[i]
-        for w in range(p.data.shape[1]):
-            t.data[n, i, w] = p.data[i, w]
-    t.stream[n, 0], t.stream[n, 1] = now.s[R.X_VALID], now.s[R.X_SLOT]
-    t.stream[n, 2], t.stream[n, 3] = now.s[R.X_TAPS], now.s[R.X_LANES]
-    for i in range(t.x.shape[1]):
-        t.x[n, i] = now.x[i]
-    t.sums[n] = now.s[R.A_LANES] if sum_ready(now) else 0
-    for i in range(t.acc.shape[1]):
-        t.acc[n, i] = now.acc[i]
+def record(trace, clock):
+    """Record what the ports, the operand and the sums show in this cycle."""
+    now = clock.now
+    ports = clock.ports
+    wide = clock.wide
+    n = trace.count[0]
+    trace.count[0] = n + 1
+    for i in range(ports.read.shape[0]):
+        trace.read[n, i] = ports.read[i]
+    trace.writes[n] = ports.count[0]
+    for i in range(ports.count[0]):
+        trace.write[n, i, 0], trace.write[n, i, 1] = ports.mem[i], ports.address[i]
+        trace.write[n, i, 2], trace.write[n, i, 3] = ports.granule[i], ports.granules[i]
+        for w in range(ports.data.shape[1]):
+            trace.data[n, i, w] = ports.data[i, w]
+    trace.stream[n, 0], trace.stream[n, 1] = now[Flop.X_VALID], now[Flop.X_SLOT]
+    trace.stream[n, 2], trace.stream[n, 3] = now[Flop.X_TAPS], now[Flop.X_LANES]
+    for i in range(trace.x.shape[1]):
+        trace.x[n, i] = wide.x[i]
+    trace.sums[n] = now[Flop.A_LANES] if sum_ready(now) else 0
+    for i in range(trace.acc.shape[1]):
+        trace.acc[n, i] = wide.acc[i]
 
 
-def lines(t: Trace, geometry, first: int, phase: str) -> list[str]:
-    """The text of a recording whose first cycle is number `first`."""
-    return [trace.line(*cycle) for cycle in cycles(t, geometry, first, phase)]
+def lines(recording: Trace, geometry, first: int, phase: str) -> list[str]:
+    """The text of a recording, a line a cycle; its first cycle is number `first`, of a phase."""
+    return [trace.line(*cycle) for cycle in cycles(recording, geometry, first, phase)]
 
 
-def cycles(t: Trace, geometry, first: int, phase: str) -> list[trace.Cycle]:
-    """The cycles of a recording whose first one is number `first`, for programs."""
+def cycles(recording: Trace, geometry, first: int, phase: str) -> list[trace.Cycle]:
+    """The cycles of a recording for programs; its first cycle is number `first`, of a phase."""
     shown = [(int(m), m.declaration.name) for m in Mem if m.declaration.traced]
     names = dict(shown)
     out = []
-    for n in range(int(t.count[0])):
-        reads = {name: int(t.read[n, i]) for i, name in shown if t.read[n, i] >= 0}
+    for n in range(int(recording.count[0])):
+        reads = {name: int(recording.read[n, i]) for i, name in shown if recording.read[n, i] >= 0}
         writes: dict[str, tuple] = {}
-        for i in range(int(t.writes[n])):
-            mem, address, granule, granules = t.write[n, i].tolist()
+        for i in range(int(recording.writes[n])):
+            mem, address, granule, granules = recording.write[n, i].tolist()
             if mem in names:
                 mask = (1 << granules) - 1 << granule
                 taps = Mem(mem).declaration.storage is Storage.TAPS
                 unit = geometry.channels if taps else WORD * geometry.units
-                write = trace.Write(address, _join(t.data[n, i], unit, geometry.units), mask)
+                write = trace.Write(
+                    address, _join(recording.data[n, i], unit, geometry.units), mask
+                )
                 writes[names[mem]] = (*writes.get(names[mem], ()), write)
-        valid, slot, taps, lanes = t.stream[n].tolist()
-        word = _join(t.x[n], geometry.channels, geometry.units)
+        valid, slot, taps, lanes = recording.stream[n].tolist()
+        word = _join(recording.x[n], geometry.channels, geometry.units)
         x = trace.Stream(word, slot, taps, (1 << lanes) - 1) if valid else None
-        sums = tuple(t.acc[n, : t.sums[n]].tolist()) if t.sums[n] else None
+        sums = tuple(recording.acc[n, : recording.sums[n]].tolist()) if recording.sums[n] else None
         out.append(trace.Cycle(first + n, phase, reads, writes, x, sums))
     return out
 
 
 def _join(words: np.ndarray, bits: int, units: int) -> int:
-    """The integer of a row whose words of so many bits have `units` uint64s each."""
+    """A row as one integer: words of so many bits, each in its own `units` uint64s, without gaps between them."""
     value = 0
     for i in np.flatnonzero(words).tolist():
         value |= int(words[i]) << bits * (i // units) + WORD * (i % units)

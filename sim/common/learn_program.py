@@ -10,8 +10,8 @@ from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import index_bits
 
 
-class Learn(NamedTuple):
-    """Everything that is fixed by plan and rule."""
+class LearnProgram(NamedTuple):
+    """What plan and rule fix of the learning operations: sizes, addresses and constants."""
 
     hidden: int
     latent: int
@@ -47,11 +47,11 @@ class Learn(NamedTuple):
     error_units: int
 
 
-def learn(plan: Plan) -> Learn:
-    """Compile a plan's learning for the kernels."""
+def compile_learning(plan: Plan) -> LearnProgram:
+    """A plan's learning operations as kernels take them."""
     net, target, rule = plan.network, plan.target, plan.rule
     extra = LearningPlan(plan)
-    return Learn(
+    return LearnProgram(
         hidden=net.hidden,
         latent=net.latent,
         latent_words=plan.replay.words,
@@ -89,7 +89,7 @@ def learn(plan: Plan) -> Learn:
 
 @part
 def get_field(row, first, n):
-    """n bits of a packed row from bit `first`: int64."""
+    """Field of n bits of a packed row from bit `first` on, as int64."""
     w, o = first >> 6, first & 63
     value = row[w] >> np.uint64(o)
     if o + n > 64:
@@ -111,23 +111,23 @@ def put_field(row, first, n, value):
 
 @part
 def signed_field(value, bits):
-    """Two's complement of so many bits: int64."""
+    """A field of so many bits as a two's-complement number: int64."""
     return value - (1 << bits) if value >> (bits - 1) else value
 
 
 @part
-def segment_place(op, g, s):
+def segment_place(op, geometry, s):
     """(word of the vector, first bit in it) of segment s of the output layer's input."""
     if s < op.latent_segments:
         column = s * op.segment
-        return column // g.channels, column % g.channels
+        return column // geometry.channels, column % geometry.channels
     column = (s - op.latent_segments) * op.segment
-    return op.latent_words + column // g.channels, column % g.channels
+    return op.latent_words + column // geometry.channels, column % geometry.channels
 
 
 @part
 def segment_columns(op, s):
-    """Columns of a segment of the output layer's input that exist."""
+    """How many columns segment s of the output layer's input has; a part's last may have fewer."""
     if s < op.latent_segments:
         return min(op.segment, op.latent - s * op.segment)
     return min(op.segment, op.hidden - (s - op.latent_segments) * op.segment)
@@ -135,5 +135,5 @@ def segment_columns(op, s):
 
 @part
 def plane_scale(op, plane):
-    """What a bit of a two's-complement plane is worth."""
+    """Worth of a bit of a plane of two's complement: 2^plane, negative for the sign plane."""
     return -(1 << plane) if plane == op.delta_bits - 1 else 1 << plane

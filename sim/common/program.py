@@ -4,14 +4,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xnoreplay.sim.common.jit import part
+from xnoreplay.sim.common.jit import fixed_tuple, part
 from xnoreplay.spec.bits import WORD, ceil_div
 from xnoreplay.spec.lfsr import WALK_TAPS
 from xnoreplay.spec.plan import Convolution, Dense, Plan
 
 
 class Geometry(NamedTuple):
-    """The machine's sizes."""
+    """Sizes of the machine."""
 
     lanes: int
     channels: int  # G
@@ -24,7 +24,7 @@ class Geometry(NamedTuple):
 
 
 class Input(NamedTuple):
-    """Pixels to thermometer words."""
+    """The conversion of pixels to thermometer words."""
 
     pixels: int
     words: int
@@ -33,7 +33,7 @@ class Input(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """`spec.plan.Convolution`, and what follows from it; a row of a table of int64."""
+    """A convolution, as `spec.plan.Convolution`: a row of a table of int64."""
 
     index: int
     height: int
@@ -60,7 +60,7 @@ class Conv(NamedTuple):
 
 
 class Lgap(NamedTuple):
-    """`spec.plan.Lgap`."""
+    """Learnable global average pooling, as `spec.plan.Lgap`."""
 
     index: int
     pixels: int
@@ -70,7 +70,7 @@ class Lgap(NamedTuple):
 
 
 class DenseOp(NamedTuple):
-    """`spec.plan.Dense`, and the output layer's fields where they are alike."""
+    """A dense layer, as `spec.plan.Dense`; the output layer has 0 in the fields that it lacks."""
 
     from_top: int  # 1: weights in cls.top, 0: in weights.fe
     weight_base: int
@@ -85,7 +85,10 @@ class DenseOp(NamedTuple):
 
 
 class Replay(NamedTuple):
-    """`spec.plan.ReplayPlan` and the walks' registers."""
+    """The replay unit, as `spec.plan.ReplayPlan`, and the registers of its walks.
+
+    A walk has so many bits, and taps as `common.jit.walk_next` takes them.
+    """
 
     classes: int
     capacity: int
@@ -113,38 +116,17 @@ class Program(NamedTuple):
     replay: Replay
 
 
+CONV_FIELDS = len(Conv._fields)
+
+
 @part
 def conv_of(table, i):
-    """Row i of the table of convolutions."""
-    r = table[i]
-    return Conv(
-        r[0],
-        r[1],
-        r[2],
-        r[3],
-        r[4],
-        r[5],
-        r[6],
-        r[7],
-        r[8],
-        r[9],
-        r[10],
-        r[11],
-        r[12],
-        r[13],
-        r[14],
-        r[15],
-        r[16],
-        r[17],
-        r[18],
-        r[19],
-        r[20],
-        r[21],
-    )
+    """Row i of the table of convolutions, as `Conv`."""
+    return Conv(*fixed_tuple(table[i], CONV_FIELDS))
 
 
-def program(plan: Plan) -> Program:
-    """Compile a plan for the kernels."""
+def compile_program(plan: Plan) -> Program:
+    """A plan's operations as kernels take them."""
     net, target = plan.network, plan.target
     out, lgap = plan.output, plan.lgap
     return Program(
@@ -176,11 +158,13 @@ def program(plan: Plan) -> Program:
 
 
 def _conv(op: Convolution, pad_bit: int) -> Conv:
+    """A convolution as a row of the table."""
     extra = {"pool": int(op.pool), "pad_bit": pad_bit}
     return Conv(*(extra[f] if f in extra else getattr(op, f) for f in Conv._fields))
 
 
 def _dense(op: Dense) -> DenseOp:
+    """A dense layer as kernels take it."""
     return DenseOp(
         int(op.memory == "cls.top"),
         op.weight_base,
@@ -196,6 +180,7 @@ def _dense(op: Dense) -> DenseOp:
 
 
 def _replay(plan: Plan) -> Replay:
+    """The replay unit as kernels take it."""
     r = plan.replay
     walks = []
     for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
