@@ -101,7 +101,7 @@ def export_bundle(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
         )
     full = config.get("all_classes", False)
     model = build(preset, dataset, Recipe(**config["recipe"]), config["seed"], full)
-    checkpoint.fill(model, tensors, "model.network.")
+    checkpoint.fill_model(model, tensors, "model.network.")
     scenario = preset.scenario
     train, test = halves(scenario, scenario.base, dataset)
     provenance = {

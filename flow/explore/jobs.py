@@ -181,7 +181,7 @@ class _Pool(ProcessPoolExecutor):
         self.workers: list = []
 
     def submit(self, fn, /, *args, **kwargs) -> Future:
-        with processes.deaf():
+        with processes.without_sigint():
             future = super().submit(fn, *args, **kwargs)
         known = self.others.union(self.workers)  # a submission may begin one worker more
         self.workers += [w for w in multiprocessing.active_children() if w not in known]

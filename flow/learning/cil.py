@@ -235,13 +235,13 @@ def cumulative(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> d
     target = dataclasses.replace(
         preset.target,
         replay="stored",
-        replay_capacity=everything(preset.scenario, latents),
+        replay_capacity=most_latents(preset.scenario, latents),
         staging_capacity=0,
     )
     return chip(dataclasses.replace(preset, target=target), bundle, latents, seed)
 
 
-def everything(scenario: ScenarioSpec, latents: Latents) -> int:
+def most_latents(scenario: ScenarioSpec, latents: Latents) -> int:
     """Count the latents that a memory must hold to have every training sample, at most those that a chip's can."""
     return min(latents.largest_class * scenario.classes, MOST_LATENTS)
 

@@ -240,7 +240,7 @@ def _chip(variant, preset, bundle, latents, seed) -> dict:
             )
         return cil.chip(preset, bundle, latents, seed)
     if variant.system == "latent":
-        capacity = min(variant.capacity(preset), cil.everything(preset.scenario, latents))
+        capacity = min(variant.capacity(preset), cil.most_latents(preset.scenario, latents))
         return cil.chip(
             presets.vary(preset, "target", replay_capacity=capacity), bundle, latents, seed
         )
@@ -256,7 +256,7 @@ def _chip_reset(variant, preset, bundle, latents, seed) -> dict:
     target = dataclasses.replace(
         preset.target,
         replay="stored",
-        replay_capacity=cil.everything(scenario, latents),
+        replay_capacity=cil.most_latents(scenario, latents),
         staging_capacity=0,
     )
     learner = cil.power_on(target, bundle, seed)

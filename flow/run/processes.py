@@ -246,7 +246,7 @@ def watch() -> None:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
+def without_sigint() -> Iterator[None]:
     """Block SIGINT while children are begun in the block, which they inherit for good.
 
     So Ctrl-C ends a child only when its parent ends it. A SIGINT that comes to this process in the block is handled

@@ -225,7 +225,7 @@ def compile_kernels(
     ]
     with progress.task("compile the simulator's kernels") as task:
         try:
-            with processes.deaf():
+            with processes.without_sigint():
                 for worker in workers:
                     worker.start()
             while alive := [worker for worker in workers if worker.is_alive()]:

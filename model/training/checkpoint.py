@@ -72,14 +72,14 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
     XnoreplayError
         As `require_alike`, and for moments that no step leaves.
     """
-    fill(model, tensors, "model.")
+    fill_model(model, tensors, "model.")
     weights = [w for group in optimizer.param_groups for w in group["params"]]
     known = {
         f"{i}.{moment}": torch.zeros(()) if moment == "step" else w
         for i, w in enumerate(weights)
         for moment in MOMENTS[type(optimizer)]
     }
-    found = part(tensors, "optimizer.")
+    found = with_prefix(tensors, "optimizer.")
     require_alike(found, known, "optimizer.")
     for name, tensor in found.items():
         if name.endswith((".step", ".exp_avg_sq")) and tensor.min() < 0:
@@ -94,7 +94,7 @@ def restore(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim
     optimizer.load_state_dict({"state": moments, "param_groups": groups})
 
 
-def fill(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
+def fill_model(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
     """Give a model those tensors whose names start with a prefix.
 
     Raises
@@ -102,7 +102,7 @@ def fill(model: nn.Module, tensors: dict[str, Tensor], prefix: str) -> None:
     XnoreplayError
         As `require_alike`.
     """
-    given = part(tensors, prefix)
+    given = with_prefix(tensors, prefix)
     require_alike(given, model.state_dict(), prefix)
     model.load_state_dict(given)
 
@@ -139,6 +139,6 @@ def require_alike(given: dict[str, Tensor], known: Mapping[str, Tensor], prefix:
             raise XnoreplayError(f"{told} must have finite numbers alone")
 
 
-def part(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """Return the tensors whose names start with a prefix, under the rest of their names."""
     return {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}

@@ -138,8 +138,8 @@ def train(
             part = fit.processes.share(size)
             part = slice(start + part.start, start + part.stop)
             views = [v for v in (drawn.images, drawn.second) if v is not None]
-            images = _moved(np.concatenate([v[part] for v in views]), device)
-            classes = _moved(drawn.classes[part], device)
+            images = _to_device(np.concatenate([v[part] for v in views]), device)
+            classes = _to_device(drawn.classes[part], device)
             _set_rate(fit.optimizer, fit.rate(step))
             loss = take(images, classes, fit.processes.count * len(classes) / size)
             log.step(step, loss)
@@ -188,7 +188,7 @@ def _epochs(fit: Fit, first: int) -> Iterator[tuple[int, Epoch]]:
             yield epoch, drawn
 
 
-def _moved(array: np.ndarray, device: torch.device) -> Tensor:
+def _to_device(array: np.ndarray, device: torch.device) -> Tensor:
     """Return an array on the device. From pinned memory, a GPU copies it when it comes to it."""
     tensor = torch.from_numpy(array)
     return tensor if device.type == "cpu" else tensor.pin_memory().to(device, non_blocking=True)

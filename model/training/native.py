@@ -59,7 +59,7 @@ def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:
             if tensor.is_floating_point() and not name.startswith("classifier."):
                 state[name] = tensor * STARTED_PROXY
         return state
-    real = checkpoint.part(checkpoint.load(path)[0], "model.network.")
+    real = checkpoint.with_prefix(checkpoint.load(path)[0], "model.network.")
     mine = real.get(OUTPUT, torch.zeros(()))
     real |= {OUTPUT: mine[:base]} if mine.dim() else {}  # without rows of pseudo-classes
     try:

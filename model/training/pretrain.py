@@ -154,7 +154,7 @@ def pretrain(  # noqa: PLR0913  each is a choice of the training
         config["teacher"] = asdict(teach.recipe_for(recipe))
     processes, record = distributed.join(), Record(Path(out_dir) / CHECKPOINT, config)
     begin = {} if start is None else native.start(start)
-    resumed, taught = record.left(report), {}
+    resumed, taught = record.load(report), {}
     if recipe.distilled and resumed.epochs < epochs:
         classes = trained_classes(preset, all_classes)
         taught = teach.train_teacher(
@@ -206,10 +206,10 @@ def _train(job: Job, dataset, processes: Processes, report=lambda _line: None, r
     )
     resuming.train_on(fit, job.resumed, report, record)
     if job.start:
-        report(f"bits turned since the start: {_turned(job.start, network)}")
+        report(f"bits turned since the start: {_changed_shares(job.start, network)}")
 
 
-def _turned(start: dict, network: FBNN) -> str:
+def _changed_shares(start: dict, network: FBNN) -> str:
     """Return the shares of the bits of the extractor's layers that are no longer what they were, in words."""
     shares = [
         f"{name.removesuffix('.weight')} {((start[name] >= 0) != (w.detach().cpu() >= 0)).double().mean():.1%}"

@@ -39,7 +39,7 @@ class Record(NamedTuple):
     path: Path
     config: dict
 
-    def left(self, report: Callable[[str], None]) -> Resumed:
+    def load(self, report: Callable[[str], None]) -> Resumed:
         """Return what the checkpoint holds, if there is one and it is of this training."""
         path, config = self
         if not path.exists():

@@ -95,7 +95,7 @@ def train_teacher(  # noqa: PLR0913  each is a choice of the training
     }
     channels, rows = preset.network.image_shape[-1], learned.classes(classes)
     teacher = Teacher(channels, rows, seed, learned.packed)
-    teacher.expect(train.images)
+    teacher.scale_inputs(train.images)
     weights = learned.weights(np.bincount(train.classes, minlength=classes))
     lesson = Lesson(teacher, ClassLoss(weights)).to(processes.device)
     optimizer = torch.optim.SGD(
@@ -104,7 +104,7 @@ def train_teacher(  # noqa: PLR0913  each is a choice of the training
     alone = replace(processes, count=1)
     fit = Fit(lesson, optimizer, learned, train, classes, seed, learned.epochs, alone)
     record = Record(folder / CHECKPOINT, config)
-    resumed = record.left(report)
+    resumed = record.load(report)
     resuming.train_on(fit, resumed, lambda line: report(f"teacher | {line}"), record)
     if resumed.epochs < learned.epochs:
         teacher.eval()

@@ -74,7 +74,7 @@ class Teacher(nn.Module):
         teacher.load_state_dict(state)
         return teacher.eval().to(device)
 
-    def expect(self, images: np.ndarray) -> None:
+    def scale_inputs(self, images: np.ndarray) -> None:
         """Scale the input: the mean of each channel's pixels becomes 0, their deviation 1 or less.
 
         images (n, h, w, channels) uint8.

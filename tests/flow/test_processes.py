@@ -151,7 +151,7 @@ if __name__ == "__main__":
 
 
 def test_children_begun_deaf_do_not_see_ctrl_c():
-    with processes.deaf():
+    with processes.without_sigint():
         child = subprocess.Popen(
             [sys.executable, "-c", "import time; print(1, flush=True); time.sleep(600)"],
             stdout=subprocess.PIPE,

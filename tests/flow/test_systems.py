@@ -106,9 +106,9 @@ def test_more_memory_helps_and_weighting_keeps_old_classes(bundle, latents):
 def test_a_memory_of_everything_is_one_that_a_chip_can_have(latents):
     scenario = DIGITS.scenario
     largest = max(np.bincount(latents.train_class))
-    assert cil.everything(scenario, latents) == largest * scenario.classes
+    assert cil.most_latents(scenario, latents) == largest * scenario.classes
     many = dataclasses.replace(latents, train_class=np.zeros(10_000, np.int64))
-    assert cil.everything(scenario, many) == MOST_LATENTS  # as with CORe50's 2,398 a class
+    assert cil.most_latents(scenario, many) == MOST_LATENTS  # as with CORe50's 2,398 a class
 
 
 def test_a_fresh_chip_knows_nothing(bundle):

@@ -81,7 +81,7 @@ def test_the_command_under_torchrun(tmp_path, monkeypatch):
     """The leading process runs the step; the others take part, and end where it is up to date."""
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     code = (
-        "from xnoreplay.model import recipe; import sys; from xnoreplay.flow import cli; "
+        "from xnoreplay.model.training import recipe; import sys; from xnoreplay.flow import cli; "
         "recipe.RECIPES['digits'] = recipe.Recipe(epochs=1, batch=256); sys.exit(cli.main())"
     )
     command = "-c", code, "pretrain", "--preset", "tiny", "--out", str(tmp_path / "run")

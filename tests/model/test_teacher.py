@@ -68,7 +68,7 @@ def test_a_teacher_learns_its_classes(packaged, tmp_path, monkeypatch):
     )
     base = preset.scenario.base
     train, test = halves(preset.scenario, base, dataset)
-    learned = checkpoint.part(tensors, "model.teacher.")
+    learned = checkpoint.with_prefix(tensors, "model.teacher.")
     teacher = Teacher.of(learned, half=False, device=torch.device("cpu"))
     assert teacher.mean.item() == pytest.approx(train.images.mean(), rel=1e-5)
     assert teacher.deviation.item() == pytest.approx(1 + train.images.std(), rel=1e-5)
