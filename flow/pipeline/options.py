@@ -127,10 +127,16 @@ class Option:
                     raise unknown(self.flag.removeprefix("--"), word, allowed)
 
     def plain(self, value: Any) -> Any:
-        """Return the value as a step's configuration holds it: paths as text, tuples as lists."""
+        """Return the value as a step's configuration and `run.json` hold it: paths as text, tuples as lists."""
         if isinstance(value, Path):
             return str(value)
         return list(value) if isinstance(value, tuple) else value
+
+    def restore(self, value: Any) -> Any:
+        """Return the value of which `plain` made this; one of another type is left for `check` to refuse."""
+        if self.base is Path and isinstance(value, str):
+            return Path(value)
+        return tuple(value) if self.base is tuple and isinstance(value, list) else value
 
 
 def option(default: Any, help: str, metavar: str | None = None, **chosen: Any) -> Any:

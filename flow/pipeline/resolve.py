@@ -89,8 +89,8 @@ def _read(folder: Path) -> dict:
         recorded["preset"] = presets.from_dict(recorded["preset"])
         own = folder / START
         recorded["start"] = own if recorded.get("start") and own.exists() else None
-        strange = recorded.keys() - {"preset", *options.of_fields(Settings)}
-        if strange:
+        known = options.of_fields(Settings)
+        if strange := recorded.keys() - {"preset", *known}:
             raise ValueError(f"{shown(sorted(strange)[0])} is no setting")
     except (FileNotFoundError, NotADirectoryError):
         return {"preset": presets.PRESETS["digits"]}
@@ -99,7 +99,10 @@ def _read(folder: Path) -> dict:
             f"{folder / SETTINGS} must be the settings of a run, but is not: {error}; remove it and name the "
             "preset again: what the steps left stays"
         ) from None
-    return recorded
+    restored = {
+        name: known[name].restore(value) for name, value in recorded.items() if name in known
+    }
+    return recorded | restored
 
 
 def _breaks_alone(recorded: dict, names: Iterable[str]) -> bool:

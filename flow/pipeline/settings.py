@@ -268,7 +268,7 @@ class Settings:
 
     def remembered(self) -> dict:
         """Return what `run.json` holds: plain values by name; of `start` whether the folder has a copy."""
-        kept = {name: getattr(self, name) for name in remembered()}
+        kept = {name: table()[name].plain(getattr(self, name)) for name in remembered()}
         return {"preset": presets.to_dict(self.preset), **kept, "start": self.start is not None}
 
 

@@ -82,7 +82,7 @@ class Job(NamedTuple):
     all_classes: bool
     recipe: Recipe
     start: dict  # of tensors: a trained network, from `native.start`
-    taught: dict  # of tensors: a trained teacher's state, from `teaching.run`
+    taught: dict  # of tensors: a trained teacher's state, from `teach.train_teacher`
     resumed: Resumed
 
 

@@ -14,7 +14,7 @@ from xnoreplay.flow.commands.options import step_command
 from xnoreplay.flow.commands.steps import COMMANDS as FUNCTIONS
 from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.pipeline import options, steps
-from xnoreplay.flow.pipeline.options import COMMANDS, Memory
+from xnoreplay.flow.pipeline.options import COMMANDS, Memory, Option
 from xnoreplay.flow.pipeline.resolve import resolve
 from xnoreplay.flow.pipeline.settings import SETTINGS, Request, Settings, offered, table
 from xnoreplay.spec import limits, presets
@@ -124,6 +124,19 @@ def test_every_setting_can_be_used(name):
     assert declared.base is not int or declared.bound in limits.MOST
     assert declared.commands or name in ("sweep", "own_training")
     declared.check(name, declared.default)
+    assert declared.restore(json.loads(json.dumps(declared.plain(declared.default)))) == (
+        declared.default
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [(Path | None, Path("a/b")), (tuple[str, ...], ("a", "b")), (int, 3)]
+)
+def test_a_folder_can_remember_a_value_of_any_type(kind, value):
+    declared = Option("Some help.", kind=kind)
+    written = json.loads(json.dumps(declared.plain(value)))
+    assert declared.restore(written) == value
+    assert declared.restore({}) == {}  # of no type of ours: for the check to refuse
 
 
 @pytest.mark.parametrize("step", steps.steps(train=True))
