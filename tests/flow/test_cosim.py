@@ -436,7 +436,7 @@ def test_a_fault_that_saturation_hides_is_found(tmp_path, text, side):
 def test_a_phase_that_does_not_end_is_named(tmp_path, text, monkeypatch):
     # Without a stage on the host port, which would find it first.
     monkeypatch.setattr(short, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
-    monkeypatch.setattr(script, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
+    monkeypatch.setattr(whole, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
     fault = f"plan:input.pixels={PLAN.input.pixels + 1}"
     with pytest.raises(CheckFailure) as failure:
         compare(tmp_path, text, faults=[fault], simulator=QUICK)

@@ -251,7 +251,7 @@ def test_a_long_restore_is_waited_for(tmp_path, monkeypatch):
 
 
 def test_a_run_that_did_not_try_all_fails(tmp_path, monkeypatch):
-    monkeypatch.setattr(session, "run", lambda *_: session.Outcome())
+    monkeypatch.setattr(session, "compare", lambda *_: session.Outcome())
     design = SimpleNamespace(work=tmp_path, progress=Silent())
     setup = session.Setup(TINY, BUNDLE, QUICK, tmp_path)
     with pytest.raises(
