@@ -80,7 +80,7 @@ def predict(
     bundle: BundleOption = None,
     state: StateOption = None,
     top: Annotated[
-        int, typer.Option("--top", metavar="N", help="Classes to name of each image. [default: 3]")
+        int, typer.Option("--top", metavar="N", help="Classes to name of each image.")
     ] = 3,
     data: DataOption = None,
 ) -> None:
