@@ -29,7 +29,7 @@ def write(
     ----------
     path : Path
         Of the file.
-    label, task : ndarray
+    labels, task : ndarray
         (n,) chip class of each test sample, and the task that it belongs to.
     predicted : dict of ndarray
         (tasks, n) of each "METHOD/SEED".
