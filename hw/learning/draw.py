@@ -58,6 +58,7 @@ class DrawUnit(wiring.Component):
         return getattr(self, f"state_{index}")
 
     def elaborate(self, _platform):
+        """Wire the registers, their step and the planes' bits."""
         m = Module()
         steps = min(self.channels, WIDE_STEPS)
         random = []
