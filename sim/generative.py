@@ -30,7 +30,7 @@ class Components(NamedTuple):
 
     mean: np.ndarray  # (classes, components, latent) uint8
     share: np.ndarray  # (classes, components) int64
-    count: np.ndarray  # (components, latent) int32
+    count: np.ndarray  # type: ignore[assignment]  # (components, latent) int32
     open: np.ndarray  # (1,) int64, a class or -1
     bits: int  # of a mean
 

@@ -41,7 +41,8 @@ class Words:
 
     def __init__(self, net: NetworkSpec, target: TargetSpec) -> None:
         self.plan = plan = GenerativePlan.of(net, target)
-        self.channels, self.events, self.open = target.channels, Counter(), NONE
+        self.channels, self.open = target.channels, NONE
+        self.events: Counter[str] = Counter()
         self.full = (1 << target.channels) - 1
         planes = net.classes * plan.components * plan.words * plan.mean_bits
         self.mean = CountedMemory("replay.mean", planes, self.events)

@@ -271,7 +271,8 @@ class Simulator:
         """The chip's architectural registers and flags, as a host reads them now."""
         scalars = self._state.scalars
         first = scalars[: Scalar.VISITED].tolist()
-        return HostView(*first, int(scalars[Scalar.FINISHED]), int(scalars[Scalar.STALE]))
+        flags = scalars[[Scalar.FINISHED, Scalar.STALE]].tolist()
+        return HostView(*first, *flags)
 
     @property
     def counters(self) -> dict[str, int]:

@@ -49,7 +49,7 @@ class Session:
         self._clock = new_clock(state, program, ports, beats, LEARN_FLOPS)
         self._learning = new_learn_clock(state, geometry, self.op)
         self._trace = recording.buffer(trace, geometry, ports)
-        self.form = recording.lines
+        self.form: Callable[..., list] = recording.lines
         self._planes = fast_learn.new_planes(geometry)
         self._constants = learn_kernels.new_constants(plan.network, plan.target)
         self._work = learn_kernels.new_work(plan.network, plan.target.batch)

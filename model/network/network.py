@@ -1,6 +1,6 @@
 """The FBNN in PyTorch, built from a NetworkSpec."""
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
@@ -90,7 +90,7 @@ class FBNN(nn.Module):
 
         Only where `xnoreplay.model.network.packed` fits the network.
         """
-        weights = [conv.weight for conv in self.convs]
+        weights = [cast("Tensor", conv.weight) for conv in self.convs]
         maps = packed.convolutions(self.net, self.thermometer.thresholds, image, weights)
         return self.dense(self.lgap(maps))
 

@@ -26,7 +26,7 @@ STAMP = caches.stamp_of([Path(__file__)], [numba.__version__, np.__version__])
 def kernel(function):
     """Compile a kernel; it is kept as `spec.caches` says."""
     compiled = numba.njit(nogil=True)(function)
-    if not numba.config.DISABLE_JIT:
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at import
         compiled._cache = caches.KernelCache(
             function, STAMP, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
         )
@@ -48,7 +48,7 @@ def _ctpop(_context, _word):
     return types.int64(types.uint64), build
 
 
-if numba.config.DISABLE_JIT:
+if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at import
 
     def popcount(word):
         """Ones of a uint64 word."""

@@ -7,6 +7,7 @@ the whole minibatch, batch statistics included, up to the order of floating-poin
 import os
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -85,7 +86,7 @@ def join() -> Processes:
     return Processes(dist.get_rank(), dist.get_world_size(), device)
 
 
-def broadcast(thing: object = None) -> object:
+def broadcast(thing: object = None) -> Any:
     """Return a plain value or tensors that the leading process passes; the others pass nothing."""
     if not _several():
         return thing

@@ -27,6 +27,8 @@ class ClassLoss(nn.Module):
         One of `xnoreplay.model.network.float_rule.LOSSES`.
     """
 
+    weight: Tensor
+
     def __init__(self, weights: np.ndarray, loss: str = "cce") -> None:
         super().__init__()
         require.choice("loss", loss, LOSSES)

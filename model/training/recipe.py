@@ -157,8 +157,8 @@ def shifted(
 ) -> np.ndarray:
     """Move each image by up to `most` pixels in each direction. Same shape and dtype."""
     n, height, width, _ = images.shape
-    mode = {"zeros": "constant", "reflected": "reflect"}[border]
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode)
+    around = ((0, 0), (most, most), (most, most), (0, 0))
+    padded = np.pad(images, around, "reflect") if border == "reflected" else np.pad(images, around)
     down, right = (rng.integers(0, 2 * most + 1, n) for _ in range(2))
     moved = np.empty_like(images)
     for y, x in itertools.product(range(2 * most + 1), repeat=2):  # whole rows at a time

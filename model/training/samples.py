@@ -47,7 +47,7 @@ def digest(samples: Samples) -> str:
     """Return the SHA-256 of the images' shape, their pixels and their classes."""
     h = hashlib.sha256(repr(samples.images.shape).encode())
     for array in samples:
-        h.update(np.ascontiguousarray(array))
+        h.update(np.ascontiguousarray(array).data)
     return h.hexdigest()
 
 

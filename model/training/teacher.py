@@ -4,6 +4,8 @@ The teacher's probabilities say more than a minibatch's classes: which other cla
 is like. It learns from the images that the binary network learns from, before it, and is then dropped.
 """
 
+from typing import cast
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -57,7 +59,7 @@ class Teacher(nn.Module):
         super().__init__()
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("deviation", torch.ones(channels))
-        self.half = half
+        self.is_half = half
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.first = convolution(channels, WIDTH)
@@ -82,15 +84,16 @@ class Teacher(nn.Module):
         levels = np.arange(256)
         for i in range(images.shape[-1]):
             share = np.bincount(images[..., i].ravel(), minlength=256) / images[..., i].size
-            self.mean[i] = share @ levels
-            self.deviation[i] = 1 + np.sqrt(share @ np.square(levels - share @ levels))
+            self.mean[i] = float(share @ levels)
+            self.deviation[i] = float(1 + np.sqrt(share @ np.square(levels - share @ levels)))
 
     def forward(self, image: Tensor) -> Tensor:
         """(n, h, w, channels) uint8 -> logits (n, classes) float32."""
         x = ((image - self.mean) / self.deviation).permute(0, 3, 1, 2)
-        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.half):
+        with torch.autocast(image.device.type, torch.bfloat16, enabled=self.is_half):
             x = self.first(x)
-            for convolve, refine in self.stages:
+            for stage in self.stages:
+                convolve, refine = cast("nn.ModuleList", stage)
                 x = convolve(x)
                 if min(x.shape[2:]) > LEAST:
                     x = F.max_pool2d(x, 2)

@@ -18,7 +18,7 @@ from numba.np.unsafe.ndarray import to_fixed_tuple
 from xnoreplay.spec import bits, caches
 
 ROOT = Path(__file__).parents[1]
-COMPILED = not numba.config.DISABLE_JIT
+COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set at import
 CONSTANTS = [
     ROOT.parent / "spec" / f"{name}.py"
     for name in (
@@ -52,7 +52,7 @@ def kernel(function):
     return compiled
 
 
-part = numba.njit(
+part = numba.njit(  # type: ignore[call-overload]  # options that its types do not know
     nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True
 )
 """Compile a part of a kernel, which only kernels call: no way in from Python, which saves much
@@ -85,7 +85,7 @@ if COMPILED:
 
 else:
 
-    def fixed_tuple(row, length):
+    def fixed_tuple(row, length):  # type: ignore[misc]  # an intrinsic has a context before
         """The first `length` numbers of a row as a tuple, whose length the compiler knows."""
         return tuple(row[:length])
 

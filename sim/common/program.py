@@ -35,7 +35,7 @@ class Input(NamedTuple):
 class Conv(NamedTuple):
     """A convolution, as `spec.plan.Convolution`: a row of a table of int64."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     height: int
     width: int
     beats: int
@@ -62,7 +62,7 @@ class Conv(NamedTuple):
 class Lgap(NamedTuple):
     """Learnable global average pooling, as `spec.plan.Lgap`."""
 
-    index: int
+    index: int  # type: ignore[assignment]
     pixels: int
     words: int
     last_channels: int

@@ -6,6 +6,7 @@ A row of a memory is uint64 words, laid out as its `spec.memories.Storage` says.
 from collections import namedtuple
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,14 +47,19 @@ def _fields(learning: bool) -> list[str]:
     return [mem.name.lower() for mem in Mem if mem.declaration.learning is learning]
 
 
-Memories = namedtuple("Memories", [*_fields(False), "block", "start", "words"])
+def _type_of(name: str, fields: list[str]) -> Any:
+    """Make a NamedTuple of arrays whose fields follow from the table of memories, so that no type checker knows them."""
+    return namedtuple(name, fields)  # noqa: PYI024  # type: ignore[misc]
+
+
+Memories = _type_of("Memories", [*_fields(False), "block", "start", "words"])
 Memories.__doc__ = """The chip's memories by the names of `spec.memories.Mem` in lower case; see `Layout.shape`.
 
 A memory that a plan lacks has no rows. `block` (words,) uint64 is what all memories are views of, those of
 `LearningMemories` too; row r of memory i, counted through all its instances, starts at ``start[i] + r * words[i]`` and
 has ``words[i]`` uint64s: `start` and `words` are (memories,) int64 by `Mem`.
 """
-LearningMemories = namedtuple("LearningMemories", _fields(True))
+LearningMemories = _type_of("LearningMemories", _fields(True))
 LearningMemories.__doc__ = """Memories that only retraining touches, as those of `Memories`."""
 ALIGNMENT = 8  # a memory starts at a multiple of so many uint64s, a line of the processor's cache
 
@@ -134,7 +140,7 @@ class State:
         # A fault can turn a label into a class that does not exist: its count is no memory's row.
         counts = 1 << present["replay.label"].width - 1
         kept = np.array([counts if mem is Mem.REPLAY_COUNT else sizes[mem] for mem in Mem])
-        ends = np.cumsum(ceil_div(kept, ALIGNMENT) * ALIGNMENT)
+        ends = np.cumsum([ceil_div(n, ALIGNMENT) * ALIGNMENT for n in kept.tolist()])
         block, start = np.zeros(ends[-1], np.uint64), np.concatenate([[0], ends[:-1]])
         views = [
             layout.view(block[at : at + size])
@@ -216,7 +222,8 @@ class State:
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
         with whole.whole_file(Path(path)) as part, part.open("wb") as f:
-            np.savez_compressed(f, plan=np.array(_identity(self.plan)), **self._plain())
+            arrays: dict[str, Any] = {"plan": np.array(_identity(self.plan))} | self._plain()
+            np.savez_compressed(f, **arrays)
 
     def restore(self, path: Path) -> None:
         """Read what `save` wrote; SpecError where it belongs to another plan."""

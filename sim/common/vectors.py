@@ -118,22 +118,22 @@ if COMPILED:
     load, store, splat, ones, at_most = _load, _store, _splat, _ones, _at_most
 else:
 
-    def load(array, row):
+    def load(array, row):  # type: ignore[misc]
         """Words of a row of an array."""
         return array[row].copy()
 
-    def store(array, row, value):
+    def store(array, row, value):  # type: ignore[misc]
         """Write Words into a row of an array."""
         array[row] = value
 
-    def splat(word):
+    def splat(word):  # type: ignore[misc]
         """A uint64 in every lane."""
         return np.full(LANES, word, np.uint64)
 
-    def ones(value):
+    def ones(value):  # type: ignore[misc]
         """Ones of each lane."""
         return np.bitwise_count(value).astype(np.uint64)
 
-    def at_most(value, limit, bit):
+    def at_most(value, limit, bit):  # type: ignore[misc]
         """`bit` in each lane that is, as a signed integer, at most `limit`; zero in the others."""
         return np.where(value.view(np.int64) <= limit, np.uint64(bit), np.uint64(0))

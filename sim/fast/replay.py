@@ -18,7 +18,7 @@ class Log(NamedTuple):
     """What happened to samples, in the order of cycles."""
 
     rows: np.ndarray  # (most events, 4) int64: cycle, kind, slot or index, label
-    count: np.ndarray  # (1,) int64, rows in use
+    count: np.ndarray  # type: ignore[assignment]  # (1,) int64, rows in use
 
 
 @part

@@ -85,7 +85,8 @@ def _room(plan: Plan, units: int) -> Room:
         max(pair) for pair in itertools.pairwise(words)
     ]  # a map's, and before pooling the next's
     most = max(area * n * units for area, n in zip(areas, [*planes, words[-1]], strict=True))
-    beats = [op.beats for op in (*plan.convolutions, plan.latent, plan.hidden, plan.output)]
+    beats = [op.beats for op in plan.convolutions]
+    beats += [op.beats for op in (plan.latent, plan.hidden, plan.output)]
     rows = max(WORD, COPIES * net.classes, *(c.filters // c.groups for c in net.convs))
     return Room(
         np.zeros((4, most, LANES), np.uint64),

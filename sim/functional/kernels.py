@@ -35,7 +35,7 @@ class Run(NamedTuple):
     conv: int
     group: int
     first: int  # filter of the group
-    count: int
+    count: int  # type: ignore[assignment]
     plane: int  # of the map it makes
     bit: int  # where the first one's bit goes
 
@@ -54,7 +54,7 @@ class Rows(NamedTuple):
     weights: np.ndarray  # (nines of all rows, 9) uint64, as `prefixes`
     first: int  # nine with which the first row begins
     nines: int  # of a row
-    count: int  # rows, at most 64
+    count: int  # type: ignore[assignment]  # rows, at most 64
     limit: int  # a bit is 1 where at most so many products are -1, COMPLEMENTS included
     shift: int  # a skip's bit of 1 raises the limit by it, a bit of 0 lowers it; 0: no skip
 

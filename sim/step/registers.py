@@ -94,7 +94,7 @@ class Wide(NamedTuple):
     row_out: np.ndarray  # (2, units) uint64, words read from the line buffer's rings
     shift: np.ndarray  # (3, 2 beats, units) uint64, earlier words of the three rows
     x: np.ndarray  # (9 units,) uint64, operand of the array
-    count: np.ndarray  # (lanes,) int64, ones of a lane's cells; the chip has one a channel
+    count: np.ndarray  # type: ignore[assignment]  # (lanes,) int64, ones of a lane's cells; the chip has one a channel
     mid: np.ndarray  # (lanes,) int64, the same a cycle later; the chip has one a node
     acc: np.ndarray  # (lanes,) int64, accumulators
     word: np.ndarray  # (units,) uint64, output bits being collected
@@ -156,7 +156,7 @@ class Ports(NamedTuple):
 
     counters: Counters
     read: np.ndarray  # (memories,) int64, address by `Mem`, or -1 where idle
-    count: np.ndarray  # (1,) int64, writes queued; each is a row of the arrays below
+    count: np.ndarray  # type: ignore[assignment]  # (1,) int64, writes queued; each is a row of the arrays below
     mem: np.ndarray  # (most,) int64, which memory, by `Mem`
     address: np.ndarray  # (most,) int64
     granule: np.ndarray  # (most,) int64, first granule written

@@ -45,7 +45,7 @@ class Operation(NamedTuple):
     """An operation that is carried out, and what it takes."""
 
     kind: int  # `Kind`
-    index: int  # of a convolution
+    index: int  # type: ignore[assignment]  # of a convolution
     label: int  # of a sample that is staged or inserted
     pixels: np.ndarray  # (pixels, channels) uint8
     gaps: np.ndarray  # (pixels,) int64, cycles by which each pixel is offered late

@@ -18,7 +18,7 @@ CHUNK = 4096  # cycles recorded between two conversions to text
 class Trace(NamedTuple):
     """Strobes and operands of some cycles; no rows where nothing is recorded."""
 
-    count: np.ndarray  # (1,) int64, cycles recorded
+    count: np.ndarray  # type: ignore[assignment]  # (1,) int64, cycles recorded
     read: np.ndarray  # (cycles, memories) int64, address or -1
     writes: np.ndarray  # (cycles,) int64
     write: np.ndarray  # (cycles, most, 4) int64: memory, address, first granule, granules
