@@ -55,7 +55,7 @@ def simulated() -> dict:
     queued = step.new_image_ports(chip._program.geometry, state.counters)
     step.present(queued, Mem.PAD, 2)
     step.write_row(queued, Mem.PAD, 1, np.array([WORD + 1], np.uint64), 1)
-    step.apply_writes(state.memories, queued)
+    step.apply_writes(state.rows, queued)
     return {
         "rows": chip.memory_ints("pad.word"),
         "read": chip.read_row("pad.word", 2),

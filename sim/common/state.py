@@ -6,7 +6,7 @@ A row of a memory is uint64 words, laid out as its `spec.memories.Storage` says.
 from collections import namedtuple
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,17 +47,27 @@ def _fields(learning: bool) -> list[str]:
     return [mem.name.lower() for mem in Mem if mem.declaration.learning is learning]
 
 
+class Rows(NamedTuple):
+    """All memories as one block, of which `Memories` and `LearningMemories` are views.
+
+    Row r of memory i, counted through all its instances, starts at ``start[i] + r * words[i]``. What reads a memory has
+    it by name; this serves what is given a memory's number alone.
+    """
+
+    block: np.ndarray  # (uint64s of all memories,) uint64
+    start: np.ndarray  # (memories,) int64, by `Mem`: where row 0 begins
+    words: np.ndarray  # (memories,) int64, by `Mem`: uint64s of a row
+
+
 def _type_of(name: str, fields: list[str]) -> Any:
     """Make a NamedTuple of arrays whose fields follow from the table of memories, so that no type checker knows them."""
     return namedtuple(name, fields)  # noqa: PYI024  # type: ignore[misc]
 
 
-Memories = _type_of("Memories", [*_fields(False), "block", "start", "words"])
+Memories = _type_of("Memories", _fields(False))
 Memories.__doc__ = """The chip's memories by the names of `spec.memories.Mem` in lower case; see `Layout.shape`.
 
-A memory that a plan lacks has no rows. `block` (words,) uint64 is what all memories are views of, those of
-`LearningMemories` too; row r of memory i, counted through all its instances, starts at ``start[i] + r * words[i]`` and
-has ``words[i]`` uint64s: `start` and `words` are (memories,) int64 by `Mem`.
+A memory that a plan lacks has no rows.
 """
 LearningMemories = _type_of("LearningMemories", _fields(True))
 LearningMemories.__doc__ = """Memories that only retraining touches, as those of `Memories`."""
@@ -152,7 +162,7 @@ class State:
         at = start[Mem.REPLAY_COUNT]
         fields["replay_count"] = block[at : at + counts].view(np.int64)
         words = np.array([layout.row_words for layout in layouts])
-        fields |= {"block": block, "start": start, "words": words}
+        self.rows = Rows(block, start, words)
         self.memories = Memories(**{name: fields[name] for name in Memories._fields})
         self.learning = LearningMemories(
             **{name: fields[name] for name in LearningMemories._fields}

@@ -13,7 +13,7 @@ import numpy as np
 from xnoreplay.sim.common.counters import Counters, Event, Mem
 from xnoreplay.sim.common.jit import FULL, ZERO, low_bits, part
 from xnoreplay.sim.common.program import Geometry, Program
-from xnoreplay.sim.common.state import SCALARS, Memories, State
+from xnoreplay.sim.common.state import SCALARS, Memories, Rows, State
 from xnoreplay.spec.bits import WORD, ceil_div
 from xnoreplay.spec.network import TAPS
 
@@ -194,6 +194,7 @@ class Clock(NamedTuple):
 
     geometry: Geometry
     memory: Memories
+    rows: Rows  # the same memories, for writes of one that is chosen by number
     counters: Counters
     ports: Ports
     now: np.ndarray  # (FLOPS or more,) int64, by `Scalar` and `Flop`: registers of one number
@@ -208,7 +209,9 @@ def new_clock(
     """The clock of a chip whose memories and counters are those of `state`; other arguments as in `new_registers`."""
     geometry = program.geometry
     (now, wide), (nxt, nxt_wide) = (new_registers(geometry, beats, flops) for _ in range(2))
-    return Clock(geometry, state.memories, state.counters, ports, now, nxt, wide, nxt_wide)
+    return Clock(
+        geometry, state.memories, state.rows, state.counters, ports, now, nxt, wide, nxt_wide
+    )
 
 
 @part
@@ -285,21 +288,21 @@ def write_lane(geometry, ports, lane, slot, row):
 
 
 @part
-def apply_writes(memory, ports):
+def apply_writes(rows, ports):
     """Write what is queued into the memories: of each row the bits that the mask selects."""
     for i in range(ports.count[0]):
         mem = ports.mem[i]
-        words = memory.words[mem]
-        first = memory.start[mem] + ports.address[i] * words
+        words = rows.words[mem]
+        first = rows.start[mem] + ports.address[i] * words
         for w in range(words):
             mask = ports.mask[i, w]
-            memory.block[first + w] = memory.block[first + w] & ~mask | ports.data[i, w] & mask
+            rows.block[first + w] = rows.block[first + w] & ~mask | ports.data[i, w] & mask
 
 
 @part
 def edge(clock):
     """Step the chip at the clock's edge: apply the writes, make the next values of the registers the present ones."""
-    apply_writes(clock.memory, clock.ports)
+    apply_writes(clock.rows, clock.ports)
     clock.counters.events[Event.CYCLES] += 1
     clock.nxt[Flop.K] = clock.now[Flop.K] + 1
     now, nxt = clock.wide.block, clock.nxt_wide.block
