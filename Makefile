@@ -28,7 +28,7 @@ demo-train: $(VENV)/test.stamp
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)-trained --from pretrain
 
 test: $(VENV)/test.stamp lint type docs
-	$(BIN)/python -m pytest -n $(JOBS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
