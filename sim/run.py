@@ -132,6 +132,8 @@ class Simulator:
         self._session = Session(
             plan, self._program, self._state, len(self._trace.writes), self.ledger
         )
+        self._convs = {op.name: op.index for op in plan.convolutions}
+        self._phases = {command: command.phases(plan) for command in Command}
         self._imported = Classifier.load(bundle, plan.target).hidden
         most = plan.replay.capacity + plan.replay.staging + 1
         self._abort: int | None = None
@@ -183,7 +185,7 @@ class Simulator:
         bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
         words = vector_words([bits[None]], self.plan.target.channels)
         self._state.write("act.latent", words[0])
-        return self._carry_out(command.phases(self.plan)[-1:], label=label)
+        return self._carry_out(self._phases[command][-1:], label=label)
 
     def remember(self, latents: np.ndarray, labels: np.ndarray) -> None:
         """Write samples into the replay memory from slot 0, as a host may, and empty its other slots.
@@ -465,12 +467,12 @@ class Simulator:
         label = self._accept(command, argument)
         if command.image:
             image = check_image(self.plan.network, image)
-        return self._carry_out(command.phases(self.plan), image=image, gaps=gaps, label=label)
+        return self._carry_out(self._phases[command], image=image, gaps=gaps, label=label)
 
     def _kind(self, phase: str) -> tuple[Kind, int]:
         """What a phase of the plan is; of a convolution, which one."""
-        convs = {op.name: op.index for op in self.plan.convolutions}
-        return (Kind.CONV, convs[phase]) if phase in convs else (Kind[phase.upper()], 0)
+        index = self._convs.get(phase)
+        return (Kind[phase.upper()], 0) if index is None else (Kind.CONV, index)
 
     def _carry_out(self, phases, image=None, gaps=None, label: int = 0) -> Result:
         """Run phases of the plan, by name, one after another."""
@@ -490,7 +492,7 @@ class Simulator:
             if self.cycles < stop:
                 result.phases.append((name, self.cycles))
                 operation = Operation(int(kind), index, label, pixels, late)
-                result.finished = operate(name, operation, result, stop)
+                result.finished = operate(kind, name, operation, result, stop)
                 self.ledger.close_phase(name)
             else:
                 result.finished = False
@@ -509,7 +511,9 @@ class Simulator:
             return self.mode, NEVER
         return "step", self.cycles + abort
 
-    def _step(self, name: str, operation: Operation, result: Result, stop: int) -> bool:
+    def _step(
+        self, _kind: Kind, name: str, operation: Operation, result: Result, stop: int
+    ) -> bool:
         """Carry out an operation clock by clock; whether it came to its end before `cycles` is `stop`."""
         clock = self._clock
         clock.wide.block[:] = 0
@@ -525,14 +529,14 @@ class Simulator:
         return done
 
     def _fast(  # noqa: C901  a case a kind of operation
-        self, _name: str, operation: Operation, _result: Result, _stop: int
+        self, kind: Kind, _name: str, operation: Operation, _result: Result, _stop: int
     ) -> bool:
         """Carry out an operation in one go, which nothing aborts."""
         program, state, label = self._program, self._state, operation.label
         memory, counters, scalars = state.memories, state.counters, state.scalars
         geometry, replay, log = program.geometry, program.replay, self._log
         chip = geometry, memory, counters
-        match operation.kind:
+        match kind:
             case Kind.INPUT:
                 stalls = int(operation.gaps.sum())
                 fast.input_phase(program.input, *chip, operation.pixels, stalls)

@@ -281,7 +281,7 @@ class Plan:
         """Whether a convolution reads the map it writes."""
         return any(op.skip_shift for op in self.convolutions)
 
-    @property
+    @cached_property
     def phases(self) -> tuple[str, ...]:
         """Names of the sequencer's states in the order of their numbers; 0 is idle."""
         convs = tuple(op.name for op in self.convolutions)

@@ -28,7 +28,9 @@ class Ledger:
 
     def close_phase(self, phase: str) -> None:
         """Add what was counted since the last call, or since the beginning, to a phase's sum."""
-        spent = self._spent.setdefault(phase, counters.zeros())
+        spent = self._spent.get(phase)
+        if spent is None:
+            spent = self._spent[phase] = counters.zeros()
         for total, now, before in zip(spent, self._running, self._before, strict=True):
             total += now - before
             before[:] = now
