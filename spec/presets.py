@@ -225,8 +225,10 @@ def _build(kind, part: str, fields: dict, base):
     fields = dict(fields)
     known = {f.name for f in dataclasses.fields(kind) if f.init}
     for name in fields:
-        if name not in known:
-            raise unknown(f"field of {part}", name, known)
+        if name not in known or (
+            name == "source" and not isinstance(fields[name], ImageSource | None)
+        ):
+            raise unknown(f"field of {part}", name, known - {"source"})
     for name in ("levels", "step", "class_names", "class_order"):
         if isinstance(fields.get(name), list):
             fields[name] = tuple(fields[name])
@@ -263,7 +265,12 @@ def _with_source(fields: dict, folder: Path | None) -> dict:
     for field in table:
         if field not in known:
             raise unknown("field of dataset", field, ("path", "name", *known))
-    full = (folder or Path.cwd()) / Path(path).expanduser()
+    try:
+        full = (folder or Path.cwd()) / Path(path).expanduser()
+    except RuntimeError:  # ~somebody
+        raise SpecError(
+            f"path of a data set must name a home that is there, not {shown(path)}"
+        ) from None
     source = ImageSource(str(full), PixelSpec(**table))
     return fields | {"dataset": name or word(full.stem), "source": source}
 

@@ -8,6 +8,7 @@ for length of a number, or for bytes that are no text, are refused.
 import gzip
 import io
 import json
+import lzma
 import math
 import os
 import re
@@ -49,6 +50,7 @@ DAMAGED_ARRAYS = (
     tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
 )
 """What NumPy raises for an array or an archive of arrays that is damaged: it reads a header as Python's text."""
 LONG = re.compile(r"Exceeds the limit \((\d+) digits\)")

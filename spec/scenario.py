@@ -156,7 +156,13 @@ class ScenarioSpec:
         for entry in self.class_order:
             if isinstance(entry, str):
                 if entry not in self.class_names:
-                    raise unknown("class of class_order", entry, self.class_names)
+                    raise (
+                        unknown("class of class_order", entry, self.class_names)
+                        if self.class_names
+                        else SpecError(
+                            f"class_order must have labels where there are no class_names, not {shown(entry)}"
+                        )
+                    )
                 labels.append(self.class_names.index(entry))
             else:
                 most = len(self.class_names) or limits.MOST["classes"].most
@@ -190,7 +196,7 @@ class ScenarioSpec:
         """The new classes of sessions as reports say them: "10", or "3, 2 and 5"."""
         if isinstance(self.step, int):
             return f"{self.step}"
-        *first, last = map(str, self.step)
+        *first, last = map(str, self.step or (0,))
         return f"{', '.join(first)} and {last}" if first else last
 
     def name_of(self, chip_class: int) -> str:

@@ -22,7 +22,7 @@ def to_toml(
         Comments at the top, a line each.
     """
     tree = presets.to_dict(preset)
-    lines = [*(f"# {line}" for line in head), f"name = {_value(tree.pop('name'))}"]
+    lines = [*(f"# {_plain(line)}" for line in head), f"name = {_value(tree.pop('name'))}"]
     for section, fields in tree.items():
         lines += ["", f"[{section}]"]
         for name, value in fields.items():
@@ -41,4 +41,9 @@ def _value(value) -> str:
         if any(isinstance(v, dict) for v in value):
             return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
         return "[" + ", ".join(items) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _plain(line: str) -> str:
+    """Return a comment's text on one line, without the control characters that TOML forbids."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

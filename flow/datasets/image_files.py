@@ -5,13 +5,15 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from xnoreplay.spec import limits, reading
 from xnoreplay.spec.errors import ImageError, ReadError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "PPM")
+ORIENTATION, PHOTOMETRIC, BITS = 0x0112, 262, 258
+"""Tags of EXIF and TIFF."""
 MOST_SIDE = limits.MOST["height"].most
 PLAIN = {"L": "grey", "LA": "grey+alpha", "RGB": "rgb", "RGBA": "rgb+alpha", "CMYK": "cmyk"}
 """Pillow's modes whose bytes are samples of a layout as they are."""
@@ -33,7 +35,7 @@ DAMAGED = (
 def decode(path: Path) -> tuple[np.ndarray, str]:
     """The samples of an image file; see `decoded`. Raises ImageError, also where the file cannot be read."""
     try:
-        return decoded(reading.raw(path), str(path))
+        return decoded(reading.raw(path, reading.MOST_TEXT), str(path))
     except ReadError as error:
         raise ImageError(str(error)) from None
     except OSError as error:
@@ -74,8 +76,15 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, str]:
             )  # of doubtful metadata, and of sizes that are checked here
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_size(image, name)
+                most = _greatest(image, name)
                 image.load()
-                return _samples(ImageOps.exif_transpose(image), name)
+                bits = _inverted(image)
+                samples, layout = _samples(_upright(image), name)
+                if bits:  # Pillow inverts such images of 8 bits alone
+                    samples[..., 0] = (1 << bits) - 1 - samples[..., 0]
+                if most:  # Pillow has scaled them to 16 bits
+                    samples = ((samples.astype(np.int64) * most + 32767) // 65535).astype(np.uint16)
+                return samples, layout
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -87,9 +96,43 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, str]:
         raise ImageError(f"{name} must be a whole image, but is damaged: {what}") from None
 
 
+UPRIGHT = dict(zip(range(2, 9), (Image.Transpose(n) for n in (0, 3, 1, 5, 4, 6, 2)), strict=True))
+"""What brings an image of each EXIF orientation upright."""
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turn an image as its EXIF says. Pillow's own function also writes the EXIF anew, and fails where a field is odd."""
+    turn = UPRIGHT.get(image.getexif().get(ORIENTATION) or 0)
+    if turn is None:
+        return image
+    turned = image.transpose(turn)
+    turned.info = image.info
+    return turned
+
+
 def _check_size(image: Image.Image, name: str) -> None:
     if max(image.size) > MOST_SIDE:
         raise ImageError(_too_large(name, f", not {image.size[0]:,} x {image.size[1]:,}"))
+
+
+def _greatest(image: Image.Image, name: str) -> int:
+    """The greatest value of a PNM file that Pillow scales to 16 bits; 0 for others."""
+    tile = getattr(image, "tile", None)
+    if image.format != "PPM" or not tile or tile[0][0] not in ("ppm", "ppm_plain"):
+        return 0
+    most = tile[0][3][-1]
+    if most > 255 and image.mode != "I":
+        raise ImageError(
+            f"{name} must have samples of 8 bits where it is PNM in colour, not 0 to {most:,}"
+        )
+    return most if most > 255 else 0
+
+
+def _inverted(image: Image.Image) -> int:
+    """Bits of the samples of a TIFF file of 16 bits in which 0 is white; 0 for others. Pillow inverts those of 8 bits."""
+    tags = getattr(image, "tag_v2", {})
+    is_white = image.format == "TIFF" and image.mode in WIDE and tags.get(PHOTOMETRIC) == 0
+    return int(tags[BITS][0]) if is_white else 0
 
 
 def _too_large(name: str, what: str = "") -> str:
@@ -99,7 +142,13 @@ def _too_large(name: str, what: str = "") -> str:
 def _samples(image: Image.Image, name: str) -> tuple[np.ndarray, str]:
     mode = image.mode
     if mode in WIDE:
-        return np.asarray(image).astype(np.uint16)[..., None], "grey"
+        samples = np.asarray(image).astype(np.uint16)
+        key = image.info.get("transparency")
+        if key is None:
+            return samples[..., None], "grey"
+        return np.stack(
+            [samples, np.where(samples == key, 0, 0xFFFF).astype(np.uint16)], -1
+        ), "grey+alpha"
     if mode == "I":
         return _of_wide_integers(image, name)
     if mode == "F":
@@ -119,5 +168,6 @@ def _of_wide_integers(image: Image.Image, name: str) -> tuple[np.ndarray, str]:
     """Grey of 32 bits, which Pillow also takes for 16-bit PNM files: as 16 bits, where it fits."""
     samples = np.asarray(image)
     if samples.min() < 0 or samples.max() > 0xFFFF:
-        raise ImageError(f"{name} must have samples of 8 or 16 bits, but has {samples.max():,}")
+        wrong = samples.min() if samples.min() < 0 else samples.max()
+        raise ImageError(f"{name} must have samples of 8 or 16 bits, but has {wrong:,}")
     return samples.astype(np.uint16)[..., None], "grey"

@@ -8,10 +8,13 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -50,7 +53,7 @@ class Listing:
     labels : (n,) int64
     is_test : (n,) bool
     stamp : SHA-256 that changes with what is there
-    samples : decodes all samples in order: pairs of samples and layout, as `image_files.decoded` gives them
+    samples : decodes every k-th sample in order: pairs of samples and layout, as `image_files.decoded` gives them
     place : says where sample i lies, for a sentence
     notes : what a user should know
     """
@@ -60,7 +63,7 @@ class Listing:
     labels: np.ndarray
     is_test: np.ndarray
     stamp: str
-    samples: Callable[[], Samples]
+    samples: Callable[[int], Samples]
     place: Callable[[int], str]
     notes: tuple[str, ...] = ()
 
@@ -123,6 +126,9 @@ def listing(path: Path, to_train: bool = True) -> Listing:
         raise SpecError(
             f"the data set must be a folder of class folders, a .npz or a .parquet file, not {path}"
         )
+    for name in (str(path), *found.classes):
+        if reading.LONE.search(name):
+            raise SpecError(f"names of a data set and its classes must be UTF-8, not {shown(name)}")
     if to_train:
         _check(found)
     return found
@@ -150,13 +156,31 @@ def prepare(
     """
     words = json.dumps([FORMAT, found.stamp, vars(rule), list(image_shape)], sort_keys=True)
     key = hashlib.sha256(words.encode()).hexdigest()[:32]
+    shape = (len(found.labels), *image_shape)
+    readable = caches.folder("datasets")  # a cache that cannot be written can be read
+    if readable is not None:
+        with suppress(*reading.DAMAGED_ARRAYS):
+            return _kept(found, readable, key, shape)
     folder = caches.writable("datasets")
+    if folder != readable:
+        with suppress(*reading.DAMAGED_ARRAYS):
+            return _kept(found, folder, key, shape)
+    _make(found, rule, image_shape, progress, folder / f"{key}.npy", folder / f"{key}.json")
+    return _kept(found, folder, key, shape)
+
+
+def _kept(found: Listing, folder: Path, key: str, shape: tuple[int, ...]) -> Prepared:
+    """Map what `_make` left; raises one of `reading.DAMAGED_ARRAYS` where it is not whole."""
     target = folder / f"{key}.npy"
-    about = folder / f"{key}.json"
-    if not (target.is_file() and about.is_file()):
-        _make(found, rule, image_shape, progress, target, about)
-    images = np.load(target, mmap_mode="r")
-    notes = tuple(json.loads(about.read_text(encoding="utf-8"))["notes"])
+    reading.check_file(target)
+    images = np.load(target, mmap_mode="r", allow_pickle=False)
+    notes = reading.read_json(folder / f"{key}.json")["notes"]
+    if (
+        images.shape != shape
+        or images.dtype != np.uint8
+        or not all(isinstance(n, str) for n in notes)
+    ):
+        raise ValueError(f"{target} holds other images")
     return Prepared(found, images, (*found.notes, *notes))
 
 
@@ -164,13 +188,18 @@ def _make(
     found: Listing, rule: PixelSpec, image_shape, progress: Progress, target: Path, about: Path
 ) -> None:
     count = len(found.labels)
-    part = target.with_name(f".{target.stem}.{os.getpid()}.npy")
+    word = secrets.token_hex(8)  # containers that share a cache have the same process numbers
+    part = target.with_name(f".{target.stem}.{word}.npy")
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *image_shape))
+    _reserve(part)
     seen: dict[bytes, int] = {}
     twins, sizes = [], set()
     try:
         with progress.task(f"images of {found.name}", count) as task:
-            for i, (samples, layout) in enumerate(found.samples()):
+            i = -1
+            for i, (samples, layout) in enumerate(found.samples(1)):
+                if i == count:
+                    break
                 _check_bits(samples, layout, rule, found.place(i))
                 images[i] = pixels.convert(samples, layout, rule, image_shape)
                 sizes.add(samples.shape[:2])
@@ -181,6 +210,10 @@ def _make(
                 if found.is_test[first] != found.is_test[i]:
                     twins.append((first, i))
                 task.advance()
+        if i + 1 != count:
+            raise ImageError(
+                f"{found.name} must stay as it is while it is read, but no longer has {count:,} images"
+            )
         images.flush()
         del images
         os.replace(part, target)
@@ -200,9 +233,21 @@ def _make(
             f"{image_shape[0]}x{image_shape[1]} by fit = {rule.fit!r}"
         )
     text = json.dumps({"notes": notes})
-    whole = about.with_name(f".{about.stem}.{os.getpid()}.json")
+    whole = about.with_name(f".{about.stem}.{word}.json")
     whole.write_text(text, encoding="utf-8")
     os.replace(whole, about)
+
+
+def _reserve(part: Path) -> None:
+    """Take the room of a mapped file on the disk: without it, a full one ends the process at the write (SIGBUS)."""
+    if not hasattr(os, "posix_fallocate"):  # macOS
+        return
+    try:
+        with open(part, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
+    except OSError:
+        part.unlink(missing_ok=True)
+        raise
 
 
 def _check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
@@ -233,7 +278,10 @@ def array(path: Path) -> np.ndarray:
     """Read one array, without executing anything; SpecError where the file holds none."""
     try:
         reading.check_size(path)
-        return np.load(path, allow_pickle=False)
+        values = np.load(path, allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise ValueError("it is an archive")
+        return values
     except reading.DAMAGED_ARRAYS as error:
         raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
 
@@ -269,20 +317,26 @@ def _check(found: Listing) -> None:
 # --- a folder of class folders
 
 
-def _folder(path: Path) -> Listing:
-    halves = [
+def _halves(path: Path) -> tuple[list[tuple[Path, bool | None]], list[str]]:
+    """Find the folders of class folders, with whether they test (None without a split), and the folders passed over."""
+    train, test = (
         next((path / n for n in names if (path / n).is_dir()), None) for names in (TRAIN, TEST)
-    ]
-    train, test = halves
-    if test is not None and train is None:
-        raise SpecError(f"{path} must have a folder 'train' beside {test.name!r}, but has none")
-    roots = (
-        [(path, None)]
-        if train is None
-        else [(train, False), (test, True)]
-        if test
-        else [(train, None)]
     )
+    if train is None:
+        if test is not None:
+            raise SpecError(f"{path} must have a folder 'train' beside {test.name!r}, but has none")
+        return [(path, None)], []
+    others = sorted(p.name for p in _visible(path) if p.is_dir() and p not in (train, test))
+    if strange := [name for name in others if name not in (*TRAIN, *TEST)]:
+        raise SpecError(
+            f"{path} must hold class folders, or folders {train.name!r} and 'test' of class folders, not {train.name!r} "
+            f"beside {shown(strange[0])}"
+        )
+    return ([(train, False), (test, True)] if test else [(train, None)]), others
+
+
+def _folder(path: Path) -> Listing:
+    roots, others = _halves(path)
     names: set[str] = set()
     files: list[tuple[str, Path, bool | None]] = []
     ignored = 0
@@ -307,7 +361,8 @@ def _folder(path: Path) -> Listing:
     labels = np.array([number[name] for name, _, _ in files], np.int64)
     given = roots[0][1] is not None
     tests = np.array([bool(t) for _, _, t in files]) if given else split(labels)
-    notes = (f"{ignored:,} files in {path} are no images and are passed over",) if ignored else ()
+    notes = [f"{ignored:,} files in {path} are no images and are passed over"] if ignored else []
+    notes += [f"folder {name} of {path} is passed over" for name in others]
     paths = [p for _, p, _ in files]
     return Listing(
         path.resolve().name,
@@ -315,9 +370,9 @@ def _folder(path: Path) -> Listing:
         labels,
         tests,
         _stamp(path, paths),
-        lambda: _decoded(paths),
+        lambda k: _decoded(paths[::k]),
         lambda i: str(paths[i]),
-        notes,
+        tuple(notes),
     )
 
 
@@ -343,8 +398,9 @@ def _stamp(root: Path, paths: list[Path]) -> str:
 def _decoded(paths: list[Path]) -> Samples:
     """In order, a few beside each other: decoders release Python's lock."""
     with ThreadPoolExecutor(cores()) as pool:
-        for start in range(0, len(paths), AHEAD):
-            yield from pool.map(image_files.decode, paths[start : start + AHEAD])
+        ahead = 2 * cores()  # a large photograph takes 50 MB
+        for start in range(0, len(paths), ahead):
+            yield from pool.map(image_files.decode, paths[start : start + ahead])
 
 
 # --- a NumPy archive
@@ -385,17 +441,19 @@ def _npz(path: Path) -> Listing:
         parts = [values]
         is_test = None
         if "is_test" in small:
-            is_test = small["is_test"].astype(bool)
-            if is_test.shape != values.shape:
+            is_test = small["is_test"]
+            if is_test.dtype.kind not in "biu" or is_test.shape != values.shape:
                 raise SpecError(
-                    f"is_test of {path} must have one value a label, not shape {is_test.shape}"
+                    f"is_test of {path} must have one value a label, Boolean or integer, not {is_test.dtype} of shape "
+                    f"{is_test.shape}"
                 )
+            is_test = is_test.astype(bool)
     for (shape, _), part, name in zip(heads, parts, images, strict=True):
         if shape[0] != len(part):
             raise SpecError(
                 f"{name} of {path} must have one image a label ({len(part):,}), not {shape[0]:,}"
             )
-    names = next((small[n] for n in NAMES if n in small), None)
+    names = next((_names(small[n], f"{n} of {path}") for n in NAMES if n in small), None)
     classes, labels = _numbered(values, names, str(path))
     chosen = [members[n] for n in images]
     return Listing(
@@ -404,7 +462,7 @@ def _npz(path: Path) -> Listing:
         labels,
         split(labels) if is_test is None else is_test,
         _stamp(path, [path]),
-        lambda: _stream(path, chosen),
+        lambda k: islice(_stream(path, chosen), 0, None, k),
         lambda i: f"image {i:,} of {path}",
     )
 
@@ -416,11 +474,23 @@ def _labels(values: np.ndarray, name: str) -> np.ndarray:
         raise SpecError(
             f"{name} must be integers, one an image, not {values.dtype} of shape {values.shape}"
         )
+    if values.max() > np.iinfo(np.int64).max:
+        raise SpecError(f"{name} must be integers below 2^63, not {values.max()}")
     return values.astype(np.int64)
+
+
+def _names(values: np.ndarray, name: str) -> list[str]:
+    if values.ndim != 1 or values.dtype.kind != "U":
+        raise SpecError(
+            f"{name} must be texts, one a class, not {values.dtype} of shape {values.shape}"
+        )
+    return values.tolist()
 
 
 def _numbered(values: np.ndarray, names, where: str) -> tuple[tuple[str, ...], np.ndarray]:
     """Class names, and labels from 0 on, from any integers."""
+    if not len(values):
+        raise SpecError(f"{where} must hold images, but holds none")
     found, labels = np.unique(values, return_inverse=True)
     if names is None:
         return tuple(str(v) for v in found), labels
@@ -459,6 +529,11 @@ def _head(
             f"{name} of {path} must be uint8 or uint16 of shape (n, height, width[, channels]), not "
             f"{dtype} of shape {shape}{' in the order of Fortran' if fortran else ''}"
         )
+    most = image_files.MOST_SIDE
+    if not all(1 <= side <= most for side in shape[1:3]):
+        raise SpecError(
+            f"{name} of {path} must have 1 to {most:,} pixels a side, not {shape[1]} x {shape[2]}"
+        )
     channels = shape[3] if len(shape) == 4 else 1
     if channels not in BY_CHANNELS:
         raise SpecError(
@@ -483,7 +558,7 @@ def _stream(path: Path, members: list[str]) -> Samples:
                     count = min(at_once, shape[0] - start)
                     try:
                         content = file.read(count * size)
-                    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+                    except reading.DAMAGED_ARRAYS as error:
                         raise ImageError(
                             f"{member} of {path} must be whole, but: {error}"
                         ) from None
@@ -510,19 +585,26 @@ def _parquet(path: Path) -> Listing:
         raise ToolError(
             f"a data set in Parquet must have pyarrow to read it (pip install 'xnoreplay[data]'), but: {error}"
         ) from None
-    files = [path] if path.is_file() else _parquet_files(path)
+    files = _parquet_files(path) if path.is_dir() else [path]
     tables: list[tuple[Path, bool | None, str]] = []
     labels, names = [], None
     try:
         for file in files:
+            reading.check_file(file)
             schema = parquet.read_schema(file)
             image = _column(schema.names, IMAGE_COLUMNS, file)
             label = _column(schema.names, LABEL_COLUMNS, file)
             names = names or _hugging_names(schema.metadata, label)
             found = parquet.read_table(file, columns=[label]).column(0)
             if not pyarrow.types.is_integer(found.type) or found.null_count:
-                raise SpecError(f"column {label!r} of {file} must be integers, not {found.type}")
-            labels.append(found.to_numpy())
+                nulls = f" with {found.null_count:,} nulls" if found.null_count else ""
+                raise SpecError(
+                    f"column {label!r} of {file} must be integers, not {found.type}{nulls}"
+                )
+            if len(found):
+                labels.append(_labels(found.to_numpy(), f"column {label!r} of {file}"))
+            else:
+                labels.append(np.zeros(0, np.int64))
             first = re.split(r"[-_.]", file.name)[0]
             is_test = True if first in TEST else False if first in TRAIN else None
             tables.append((file, is_test, image))
@@ -533,7 +615,7 @@ def _parquet(path: Path) -> Listing:
             f"{path} must be Parquet that can be read, but: {error.strerror or error}"
         ) from None
     sizes = [len(part) for part in labels]
-    classes, numbered = _numbered(np.concatenate(labels).astype(np.int64), names, str(path))
+    classes, numbered = _numbered(np.concatenate(labels), names, str(path))
     halves = {t for _, t, _ in tables}
     given = True in halves and halves != {True}
     tests = np.repeat([bool(t) for _, t, _ in tables], sizes) if given else split(numbered)
@@ -549,7 +631,7 @@ def _parquet(path: Path) -> Listing:
         numbered,
         tests,
         _stamp(path, files),
-        lambda: _rows(tables),
+        lambda k: _rows(tables, k),
         place,
     )
 
@@ -568,25 +650,41 @@ def _hugging_names(metadata: dict | None, label: str) -> list[str] | None:
     try:
         tree = json.loads((metadata or {})[b"huggingface"])
         names = tree["info"]["features"][label]["names"]
-    except (KeyError, ValueError, TypeError):
+        if isinstance(names, dict):
+            names = [names[k] for k in sorted(names, key=natural)]
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
-    if isinstance(names, dict):
-        names = [names[k] for k in sorted(names, key=natural)]
-    return names if isinstance(names, list) else None
+    return [str(n) for n in names] if isinstance(names, list) else None
 
 
-def _rows(tables: list[tuple[Path, bool | None, str]]) -> Samples:
+def _rows(tables: list[tuple[Path, bool | None, str]], every: int) -> Samples:
+    import pyarrow
     import pyarrow.parquet as parquet
 
+    try:
+        for number, (content, name) in enumerate(_each_row(tables, parquet)):
+            if number % every == 0:
+                yield image_files.decoded(content, name)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ImageError(
+            f"a data set in Parquet must be whole, but: {' '.join(str(error).split())}"
+        ) from None
+
+
+def _each_row(
+    tables: list[tuple[Path, bool | None, str]], parquet: Any
+) -> Iterator[tuple[bytes, str]]:
+    """Encoded images, with where each lies."""
     for file, _, column in tables:
         row = 0
         with parquet.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=AHEAD, columns=[column]):
                 for value in batch.column(0).to_pylist():
                     content: Any = value.get("bytes") if isinstance(value, dict) else value
+                    name = f"row {row:,} of {file}"
                     if not isinstance(content, bytes):
                         raise ImageError(
-                            f"row {row:,} of {file} must hold the bytes of an image, not {shown(value)}"
+                            f"{name} must hold the bytes of an image, not {shown(value)}"
                         )
-                    yield image_files.decoded(content, f"row {row:,} of {file}")
+                    yield content, name
                     row += 1

@@ -52,7 +52,7 @@ class Proposal:
 
 
 def look(found: Listing, limit: int = LOOKED_AT) -> Look:
-    """Decode some images, spread over the first of the listing.
+    """Decode some images, spread evenly over the listing.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def look(found: Listing, limit: int = LOOKED_AT) -> Look:
         For an image that is damaged.
     """
     sizes, coloured, count = [], 0, 0
-    for samples, layout in islice(found.samples(), limit):
+    for samples, layout in islice(found.samples(-(-len(found.labels) // limit)), limit):
         count += 1
         sizes.append(samples.shape[:2])
         if not layout.startswith("grey"):

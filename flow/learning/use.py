@@ -256,9 +256,9 @@ def _chip_classes(preset: Preset, found: own.Listing) -> np.ndarray:
 def _array(preset: Preset, path: Path) -> Batch:
     shape, greatest = preset.network.image_shape, preset.scenario.max_pixel
     images = own.array(path)
-    if images.dtype != np.uint8 or images.shape[1:] != shape:
+    if images.dtype != np.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != shape:
         raise SpecError(
-            f"{path} must hold uint8 images of the network's shape {(len(images), *shape)}, not {images.dtype} of "
+            f"{path} must hold uint8 images of the network's shape {('n', *shape)}, not {images.dtype} of "
             f"{images.shape}"
         )
     if images.size and images.max() > greatest:

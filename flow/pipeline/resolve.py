@@ -90,7 +90,7 @@ def _read(folder: Path) -> dict:
         own = folder / START
         recorded["start"] = own if recorded.get("start") and own.exists() else None
         known = options.of_fields(Settings)
-        if strange := recorded.keys() - {"preset", *known}:
+        if strange := recorded.keys() - {"preset", *remembered()}:
             raise ValueError(f"{shown(sorted(strange)[0])} is no setting")
     except (FileNotFoundError, NotADirectoryError):
         return {"preset": presets.PRESETS["digits"]}

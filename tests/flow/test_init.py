@@ -35,7 +35,7 @@ def parts(tmp_path):
 def listed(classes: int, samples: int) -> Listing:
     labels = np.repeat(np.arange(classes), samples)
     names = tuple(f"c{i}" for i in range(classes))
-    return Listing("it", names, labels, own.split(labels), "", lambda: iter(()), str)
+    return Listing("it", names, labels, own.split(labels), "", lambda _: iter(()), str)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 11, 100, 240])
@@ -111,3 +111,23 @@ def test_a_run_trains_and_begins_anew_when_a_file_changes(parts, tmp_path):
         "pretrain",
         "export",
     ]
+
+
+def test_a_name_with_a_line_of_toml_in_it_says_nothing(tmp_path, parts):
+    odd = parts.rename(tmp_path / "nl\n[target]\nlanes = 2\x7f")
+    assert cli.main(["init", str(odd), "--out", "odd.toml"]) == 0
+    preset = presets.load("odd.toml")
+    assert preset.scenario.source.path == str(odd)
+    assert preset.target.lanes == 4
+
+
+def test_colours_and_sizes_are_looked_for_in_every_class(tmp_path):
+    rng = np.random.default_rng(1)
+    for name, size, count in (("a", (8, 8), 205), ("b", (40, 40, 3), 300)):
+        (tmp_path / "mixed" / name).mkdir(parents=True)
+        for i in range(count):
+            image = Image.fromarray(rng.integers(0, 256, size, np.uint8))
+            image.save(tmp_path / "mixed" / name / f"{i}.png")
+    seen = proposal.look(own.listing(tmp_path / "mixed"))
+    assert (seen.height, seen.width, seen.colour) == (40, 40, "ycbcr")
+    assert seen.images <= 200

@@ -207,7 +207,7 @@ def test_an_archive_is_streamed_a_part_at_a_time(tmp_path, monkeypatch):
         archive(tmp_path / "a.npz", images=IMAGES, labels=[0, 1] * 4 + [0], class_names=names)
     )
     assert found.classes == ("screw", "nut")
-    assert all(np.array_equal(s, i) for (s, _), i in zip(found.samples(), IMAGES, strict=True))
+    assert all(np.array_equal(s, i) for (s, _), i in zip(found.samples(1), IMAGES, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +281,7 @@ def test_parquet_as_hugging_face_has_it(tmp_path):
     assert found.labels.tolist() == [0, 1, 1, 0, 1, 0]
     assert found.is_test.tolist() == [True, True, False, False, False, False]
     assert all(
-        np.array_equal(s, IMAGES[i]) for (s, _), i in zip(found.samples(), order, strict=True)
+        np.array_equal(s, IMAGES[i]) for (s, _), i in zip(found.samples(1), order, strict=True)
     )
     assert found.place(3).startswith("row 1 of ")
     single = tmp_path / "one.parquet"
@@ -366,3 +366,146 @@ def test_a_damaged_image_leaves_nothing_behind(tmp_path, cache):
     with pytest.raises(ImageError, match=r"b/1\.png must be a whole image"):
         own.prepare(own.listing(root), PixelSpec(), SHAPE, Silent())
     assert list((cache / "datasets").iterdir()) == []
+
+
+def pnm(text: str, *values: int, wide: bool = True) -> bytes:
+    return text.encode() + np.array(values, ">u2" if wide else np.uint8).tobytes()
+
+
+def test_pnm_keeps_its_range_and_is_refused_where_pillow_rounds():
+    samples, layout = image_files.decoded(pnm("P5 2 2 4095\n", 0, 255, 256, 4095), "it")
+    assert (layout, samples[..., 0].tolist()) == ("grey", [[0, 255], [256, 4095]])
+    with pytest.raises(ImageError, match="must have samples of 8 bits where it is PNM in colour"):
+        image_files.decoded(pnm("P6 1 1 65535\n", 1, 2, 3), "it")
+
+
+def test_grey_of_sixteen_bits_keeps_transparency_and_white_at_zero():
+    wide = RGB[..., 0].astype(np.uint16) * 257
+    clear = encoded(Image.fromarray(wide), transparency=int(wide[0, 0]))
+    samples, layout = image_files.decoded(clear, "it")
+    assert layout == "grey+alpha"
+    assert np.array_equal(samples[..., 0], wide)
+    assert np.array_equal(samples[..., 1] == 0, wide == wide[0, 0])
+    white = encoded(Image.fromarray(wide), "TIFF", tiffinfo={262: 0})
+    samples, _ = image_files.decoded(white, "it")
+    assert np.array_equal(samples[..., 0], 65535 - wide)
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_orientations_are_those_of_pillow(orientation):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = encoded(Image.fromarray(RGB), "WEBP", exif=exif, lossless=True)
+    with Image.open(io.BytesIO(content)) as image:
+        wanted = np.asarray(ImageOps.exif_transpose(image))
+    assert np.array_equal(image_files.decoded(content, "it")[0], wanted)
+
+
+def test_a_file_of_holes_is_refused_before_it_fills_the_memory(tmp_path):
+    with open(tmp_path / "large.png", "wb") as file:
+        file.truncate(1 << 29)
+    with pytest.raises(ImageError, match="must have at most"):
+        image_files.decode(tmp_path / "large.png")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "sentence"),
+    [
+        (
+            {"images": np.zeros((2, 0, 8), np.uint8)},
+            "must have 1 to 4,096 pixels a side, not 0 x 8",
+        ),
+        (
+            {"images": np.zeros((2, 1, 5000), np.uint8)},
+            "must have 1 to 4,096 pixels a side, not 1 x 5000",
+        ),
+        ({"labels": np.array([0, 2**64 - 1], np.uint64)}, "must be integers below 2\\^63"),
+        ({"is_test": np.array(["no", "yes"])}, "must have one value a label, Boolean or integer"),
+        ({"is_test": np.array([0.0, np.nan])}, "must have one value a label, Boolean or integer"),
+        (
+            {"class_names": np.array(["a", "b"], "S1")},
+            "class_names of .* must be texts, one a class",
+        ),
+        ({"class_names": np.array("ab")}, "class_names of .* must be texts, one a class"),
+    ],
+)
+def test_an_archive_with_an_odd_array_is_one_sentence(tmp_path, arrays, sentence):
+    arrays = {"images": np.zeros((2, 4, 4), np.uint8), "labels": np.array([0, 1])} | arrays
+    with pytest.raises(SpecError, match=sentence):
+        own.listing(archive(tmp_path / "a.npz", **arrays))
+
+
+@pytest.mark.parametrize(
+    "change", ["cut", "empty", "other shape", "other type", "about", "list", "notes"]
+)
+def test_a_damaged_cache_is_made_anew(tmp_path, cache, change):
+    found = own.listing(folder_of(tmp_path / "parts", {"a": 3, "b": 3}))
+    first = np.array(own.prepare(found, PixelSpec(), SHAPE, Silent()).images)
+    (target,) = (cache / "datasets").glob("*.npy")
+    about = target.with_suffix(".json")
+    damage = {
+        "cut": lambda: target.write_bytes(target.read_bytes()[:200]),
+        "empty": lambda: target.write_bytes(b""),
+        "other shape": lambda: np.save(target, np.zeros((2, *SHAPE), np.uint8)),
+        "other type": lambda: np.save(target, np.zeros((6, *SHAPE))),
+        "about": lambda: about.write_text(""),
+        "list": lambda: about.write_text("[]"),
+        "notes": lambda: about.write_text('{"notes": 5}'),
+    }
+    damage[change]()
+    assert np.array_equal(own.prepare(found, PixelSpec(), SHAPE, Silent()).images, first)
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_data_set_that_changes_while_it_is_read_is_refused(tmp_path, cache, count):
+    images = np.zeros((4, 4, 4), np.uint8)
+    found = own.listing(archive(tmp_path / "a.npz", images=images, labels=[0, 1, 0, 1]))
+    archive(tmp_path / "a.npz", images=np.zeros((count, 4, 4), np.uint8), labels=[0] * count)
+    with pytest.raises(
+        ImageError, match="must stay as it is while it is read, but no longer has 4 images"
+    ):
+        own.prepare(found, PixelSpec(), SHAPE, Silent())
+    assert list((cache / "datasets").iterdir()) == []
+
+
+def test_a_full_disk_is_told_before_a_write_that_would_end_the_process(
+    tmp_path, cache, monkeypatch
+):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(own.os, "posix_fallocate", full, raising=False)
+    found = own.listing(folder_of(tmp_path / "parts", {"a": 3, "b": 3}))
+    with pytest.raises(OSError, match="No space left"):
+        own.prepare(found, PixelSpec(), SHAPE, Silent())
+    assert list((cache / "datasets").iterdir()) == []
+
+
+def test_a_class_that_is_called_train_does_not_hide_the_others(tmp_path):
+    root = folder_of(tmp_path / "own", {"car": 3, "plane": 3})
+    folder_of(root / "train", {"steam": 3, "diesel": 3})
+    with pytest.raises(SpecError, match="not 'train' beside 'car'"):
+        own.listing(root)
+    split = tmp_path / "split"
+    for half in ("train", "test", "val"):
+        folder_of(split / half, {"a": 2, "b": 2})
+    assert own.listing(split).notes == (f"folder val of {split} is passed over",)
+
+
+def test_a_name_that_is_no_utf_8_is_refused(tmp_path):
+    root = folder_of(tmp_path / "own", {"a": 2})
+    folder = os.fsencode(root) + b"/\xff"
+    os.mkdir(folder)
+    with open(folder + b"/0.png", "wb") as file:
+        file.write(encoded(Image.fromarray(RGB)))
+    with pytest.raises(SpecError, match="must be UTF-8"):
+        own.listing(root)
+
+
+def test_a_pipe_among_parquet_files_does_not_hang(tmp_path):
+    pytest.importorskip("pyarrow")
+    os.mkfifo(tmp_path / "train.parquet")
+    with pytest.raises((SpecError, ValueError), match="named pipe"):
+        own.listing(tmp_path)

@@ -1,6 +1,7 @@
 """Settings that a run folder remembers, and what its steps leave."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -220,3 +221,13 @@ def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys
     wide = presets.vary(preset, "target", lanes=8, channels=8)
     with pytest.raises(SpecError, match="multiple of the target's 8 lanes"):
         pipeline.configs(Settings(wide, BundleSource("random")))
+
+
+@pytest.mark.parametrize(
+    "kept", [{"verilog": "evil.v", "trust": True}, {"liberty": True}, {"faults": 5}]
+)
+def test_a_folder_remembers_only_what_is_remembered(tmp_path, kept):
+    """Files that are run as programs, and the leave to do so, come from the command line alone."""
+    (tmp_path / SETTINGS).write_text(json.dumps({"preset": presets.to_dict(TINY)} | kept))
+    with pytest.raises(XnoreplayError, match="is no setting"):
+        resolve(tmp_path, {})

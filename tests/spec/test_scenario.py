@@ -136,3 +136,7 @@ def test_presets_of_the_package_stay_as_they_were():
             "step",
             "order_seed",
         }
+
+
+def test_no_session_has_a_text_too():
+    assert dataclasses.replace(OWN, base=6, step=()).step_text == "0"
