@@ -40,6 +40,7 @@ class CheckFailure(Exception):
 
 
 SHOWN = 60  # characters of a user's value that a sentence repeats
+NEAR = 0.6  # least likeness, 0 to 1, of a name that is suggested: difflib's own
 LONGEST_NAME = 100  # characters; it is a folder's name with more around it, and those end at 255
 
 
@@ -118,13 +119,15 @@ def _is_word(name: object) -> bool:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> SpecError:
-    """The error for a name that is not known, which suggests the nearest that is.
+    """The error for a name that is not known, which suggests the nearest that is, if one is near.
 
     >>> str(unknown("preset", "digit", ["digits", "tiny"]))
     "preset must be one of digits, tiny, not 'digit'; did you mean 'digits'?"
+    >>> str(unknown("preset", "nosuch", ["digits", "tiny"]))
+    "preset must be one of digits, tiny, not 'nosuch'"
     """
     known = sorted(known)
     # The nearest name takes long to find for a long text, and says nothing of one.
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0) if _is_word(name) else []
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=NEAR) if _is_word(name) else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return SpecError(f"{kind} must be one of {', '.join(known)}, not {shown(name)}{hint}")

@@ -100,6 +100,7 @@ def tiny_bundle(tmp_path, seed=0):
     ("arguments", "message"),
     [
         (["--preset", "digit"], "preset must be one of .* did you mean 'digits'?"),
+        (["--preset", "nosuch"], "preset must be one of .*, not 'nosuch'$"),
         (["--preset", "none.toml"], "spec file none.toml must be readable TOML: .*No such file"),
         (["--bundle", "none"], "bundle none must be a readable file: No such file"),
         (["--preset", "tiny"], "preset 'tiny' must have a bundle, but none is packaged"),
