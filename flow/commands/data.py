@@ -95,8 +95,9 @@ def predict(
 
     limits.count("classes", top, "--top")
     find_data(data)
-    chosen, chip = _chip(preset, out, bundle, state)
-    batch = use.read(chosen, paths, default())
+    chosen, power_on = _chip(preset, out, bundle, state)
+    batch = use.read(chosen, paths, default())  # before the chip learns its base classes
+    chip = power_on()
     guesses = use.classify(chip, batch.images, top)
     scenario, seen = chosen.scenario, chip.state.seen
     rows = [
@@ -159,8 +160,9 @@ def learn(
 
     files.require_writable(save, files.tensors_of(snapshot.FORMAT))
     find_data(data)
-    chosen, chip = _chip(preset, out, bundle, state)
+    chosen, power_on = _chip(preset, out, bundle, state)
     batch = use.read(chosen, [path], default())
+    chip = power_on()
     before = chip.counters["cycles"]
     new = use.learn(chip, chosen, batch, default())
     cycles = chip.counters["cycles"] - before
@@ -172,7 +174,7 @@ def learn(
 
 
 def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state: Path | None):
-    """Return the preset and the chip of a run folder, or of a preset and a bundle."""
+    """Return the preset of a run folder, or the one named, and a function that powers its chip on."""
     from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource
     from xnoreplay.flow.learning import use
     from xnoreplay.flow.pipeline.resolve import resolve
@@ -187,9 +189,8 @@ def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state:
                 f"{folder} must have a trained bundle, but has none yet; xnoreplay run --out {folder} makes it"
             )
         source = BundleSource("file", made)
-    return settings.preset, use.power_on(
-        settings.preset, source.load(settings.preset), state, default()
-    )
+    chosen = settings.preset
+    return chosen, lambda: use.power_on(chosen, source.load(chosen), state, default())
 
 
 COMMANDS = (init, predict, learn)

@@ -178,6 +178,18 @@ def test_the_commands(tmp_path, capsys, data):
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+@pytest.mark.parametrize(
+    "arguments", [["predict", "nowhere.png"], ["learn", "nowhere", "--save", "a.state"]]
+)
+def test_images_are_read_before_the_chip_fills_its_memory(monkeypatch, capsys, arguments):
+    def power_on(*_arguments):
+        raise AssertionError("the images were not read first")
+
+    monkeypatch.setattr(use, "power_on", power_on)
+    assert cli.main(arguments) == cli.BAD_INPUT
+    assert "nowhere" in capsys.readouterr().err
+
+
 def test_a_state_of_another_chip_is_refused(tmp_path, bundle):
     small = Simulator(
         plan.compile(TINY.network, TINY.target),
