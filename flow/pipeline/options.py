@@ -177,12 +177,21 @@ def of_fields(kind: type) -> dict[str, Option]:
     -------
     dict of str to Option
         By the name of the field, in its order, with what follows from name and type of the field.
+
+    Raises
+    ------
+    ValueError
+        Where a number has no bound: a fault of the field's declaration, which ends the import.
     """
-    return {
+    found = {
         f.name: _complete(f.name, f.metadata["option"], f.type)
         for f in dataclasses.fields(kind)
         if "option" in f.metadata
     }
+    for name, declared in found.items():
+        if declared.base is int and declared.bound not in limits.MOST:
+            raise ValueError(f"option {name} must have a bound in spec/limits.py, but has none")
+    return found
 
 
 def _complete(name: str, declared: Option, kind: Any) -> Option:

@@ -1,5 +1,6 @@
 """An option of a run folder is one field: command line, help, page, memory and configuration follow from it."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -113,6 +114,14 @@ def test_every_command_is_there_and_named():
     assert {c for o in table().values() for c in o.commands} <= set(COMMANDS)
     names = steps.steps(train=True)
     assert {s for o in table().values() for s in o.steps} <= set(names)
+
+
+def test_a_number_without_a_bound_is_refused_at_import():
+    kind = dataclasses.make_dataclass(
+        "Kind", [("trials", int | None, options.option(None, "Trials.", "N"))]
+    )
+    with pytest.raises(ValueError, match=r"option trials must have a bound in spec/limits\.py"):
+        options.of_fields(kind)
 
 
 @pytest.mark.parametrize("name", options.of_fields(Settings))
