@@ -16,9 +16,7 @@ from xnoreplay.flow.commands.options import (
 
 SetOption = Annotated[
     list[str] | None,
-    typer.Option(
-        "--set", metavar="DIAL=VALUE", help="Another value of a dial of the target; repeatable."
-    ),
+    typer.Option("--set", metavar="DIAL=VALUE", help="Override a field of [target]; repeatable."),
 ]
 SramOption = Annotated[
     Path | None,
@@ -215,8 +213,8 @@ def characterize(  # noqa: PLR0913  a parameter an option
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="Run folder, or its report.json.")],
-    second: Annotated[Path, typer.Argument(help="Another one.")],
+    first: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder, or its report.json.")],
+    second: Annotated[Path, typer.Argument(metavar="RUN", help="Another one.")],
     events: Annotated[
         bool, typer.Option("--events", help="Show single event counters, too.")
     ] = False,
@@ -241,10 +239,15 @@ def place(
     ] = 3,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FOLDER", help="Reports. [default: runs/PRESET-UNIT-placed]"),
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Folder for nextpnr's reports. [default: runs/PRESET-UNIT-placed]",
+        ),
     ] = None,
     minutes: Annotated[
-        float, typer.Option("--minutes", metavar="N", help="Of a seed, before it is given up.")
+        float,
+        typer.Option("--minutes", metavar="N", help="Minutes after which a seed is given up."),
     ] = 30.0,
 ) -> None:
     """Place and route for ECP5, and print the clock of every seed.

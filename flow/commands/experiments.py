@@ -86,13 +86,13 @@ def systems(  # noqa: PLR0913  a parameter an option
         list[float] | None,
         typer.Option(
             "--buffer",
-            metavar="MB",
+            metavar="MBIT",
             help="Memory in 10^6 bits; repeatable. [default: the preset's]",
         ),
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option("--epochs", metavar="N", help="Of a session. [default: the rule's]"),
+        typer.Option("--epochs", metavar="N", help="Epochs of a session. [default: the rule's]"),
     ] = None,
     checkpoint: CheckpointOption = None,
     latents: LatentsOption = None,
@@ -185,7 +185,7 @@ def reproduce(  # noqa: PLR0913  a parameter an option
         list[float] | None,
         typer.Option(
             "--buffer",
-            metavar="MB",
+            metavar="MBIT",
             help="A memory of the table Memory, in 10^6 bits; repeatable. "
             "[default: ten from 0.05 to 500]",
         ),
@@ -238,7 +238,7 @@ def reproduce(  # noqa: PLR0913  a parameter an option
 
 
 def latents(
-    file: Annotated[Path, typer.Argument(help="Where the latents go.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the latents go.")],
     preset: PresetOption = None,
     bundle: BundleOption = None,
     data: DataOption = None,
@@ -289,9 +289,16 @@ def bench(  # noqa: PLR0913  a parameter an option
     data: DataOption = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="NAME", help="Measure this alone; repeatable."),
+        typer.Option(
+            "--only",
+            metavar="NAME",
+            help="fast, step, functional, session, torch, bare, cocotb, amaranth or icarus; "
+            "repeatable. [default: all that are installed]",
+        ),
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", help="Of the retraining session.")] = 100,
+    epochs: Annotated[
+        int, typer.Option("--epochs", metavar="N", help="Epochs of the retraining session.")
+    ] = 100,
     file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the figures here.")
     ] = None,

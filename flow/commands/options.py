@@ -119,7 +119,7 @@ CheckpointOption = Annotated[
     typer.Option(
         "--checkpoint",
         metavar="FILE",
-        help="Of the pre-training, for native replay: its real proxies.",
+        help="Checkpoint of the pre-training; native replay starts from its real-valued weights.",
     ),
 ]
 LatentsOption = Annotated[
@@ -127,12 +127,12 @@ LatentsOption = Annotated[
     typer.Option(
         "--latents",
         metavar="FILE",
-        help="Of the bundle, as xnoreplay latents writes them. [default: packaged, or made]",
+        help="Latent file made by xnoreplay latents from this bundle. [default: packaged, or made]",
     ),
 ]
 WorkersOption = Annotated[
     int | None,
-    typer.Option("--workers", metavar="N", help="Computed side by side. [default: all cores]"),
+    typer.Option("--workers", metavar="N", help="Number of threads. [default: all cores]"),
 ]
 
 

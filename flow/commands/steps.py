@@ -169,7 +169,7 @@ def cosim(
         ),
     ] = None,
 ) -> None:
-    """Hold the Verilog to the simulator.
+    """Compare the Verilog with the simulator, bit for bit.
 
     Every memory bit, event counter and phase boundary, and where they first differ. A fault is
     rtl:MEMORY:ROW:BIT, sim:MEMORY:ROW:BIT or plan:OP.FIELD=VALUE.
@@ -253,7 +253,10 @@ def explore(
         typer.Option("--spec", metavar="FILE", help="TOML file with a section [sweep]."),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", metavar="N", help="Processes. [default: all cores]")
+        int | None,
+        typer.Option(
+            "--jobs", metavar="N", help="Number of worker processes. [default: all cores]"
+        ),
     ] = None,
     scheduler: Annotated[
         str | None,

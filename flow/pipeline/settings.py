@@ -59,20 +59,20 @@ class Request:
     force: bool = option(False, "Repeat even what is up to date.", commands=COMMANDS, switch=True)
     data: Path | None = option(
         None,
-        "Holds data sets that you bring.",
+        "Folder with data sets that you bring: CIFAR-100, CORe50.",
         "FOLDER",
         commands=_IMAGES,
         default_text="XNOREPLAY_DATA",
     )
     order_seed: int | None = option(
         None,
-        "Another class order, apart from every other seed.",
+        "Seed of the class order; no other seed changes it.",
         "N",
         commands=("pretrain", "cil"),
         default_text="the preset's",
     )
     step: int | None = option(
-        None, "Classes a session brings.", "N", commands=("cil",), default_text="the preset's"
+        None, "New classes in each session.", "N", commands=("cil",), default_text="the preset's"
     )
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -167,7 +167,7 @@ class Settings:
     )
     epochs: int | None = option(
         None,
-        "Of the training.",
+        "Epochs of the training.",
         "N",
         steps=("pretrain",),
         memory=Memory.TRAINING,
@@ -203,7 +203,7 @@ class Settings:
     )
     verilog: Path | None = option(
         None,
-        "Hold this file, not the generated one. It is run as a program: see --trust.",
+        "Compare this file, not the generated one. It is run as a program: see --trust.",
         "FILE",
         steps=("cosim",),
     )
@@ -216,7 +216,7 @@ class Settings:
     )
     netlist: bool = option(
         False,
-        "Hold the gates that yosys maps the Verilog to.",
+        "Compare the gates that yosys maps the Verilog to.",
         steps=("cosim",),
         switch=True,
     )
@@ -240,7 +240,7 @@ class Settings:
     )
     own_training: bool = option(
         False,
-        "Whether a training was asked for after any other bundle.",
+        "True once `--from pretrain` was given and no bundle since.",
         memory=Memory.TRAINING,
     )
 

@@ -58,7 +58,7 @@ def cosimulate(
     images: int = 50,
     **options: Any,
 ) -> dict:
-    """Hold the Verilog of a run folder to the simulator.
+    """Compare the Verilog of a run folder with the simulator, bit for bit.
 
     Parameters
     ----------
