@@ -1,5 +1,5 @@
-"""Commands beside the steps of a run, and the options that commands share.
+"""The commands of the command line, and the options that they share.
 
-Begin with `options`; `costs`, `experiments` and `waveforms` are groups of commands, `doctor` looks for tools,
-`specfile` writes a spec.
+Begin with `options`; `steps`, `costs`, `experiments` and `data` are groups of commands, `doctor` looks for tools,
+`waveforms` records what `cosim --waves` asks for, `specfile` writes a spec.
 """

@@ -17,9 +17,22 @@ ARRAY_ROLES = ("buffers",)
 
 @dataclass(frozen=True)
 class Dot:
-    """One phase: operations a bit moved, operations a cycle, and the share of cycles with a beat.
+    """One phase of a run, a point of the roofline.
 
-    utilisation : operations of those that all cells could do
+    Parameters
+    ----------
+    phase : str
+        Its name.
+    intensity : float
+        Operations a bit that the large memories move.
+    rate : float
+        Operations a cycle.
+    busy : float
+        Share of its cycles in which the array has a beat, 0 to 1.
+    utilisation : float
+        Its operations over those that all cells could do in its cycles, 0 to 1.
+    cycles : int
+        Clock cycles of the phase.
     """
 
     phase: str

@@ -76,7 +76,7 @@ class Unit:
     Parameters
     ----------
     name : str
-        By which `ARROWS` refer to it.
+        By which `_Layout` refers to its box.
     title : str
     column, row : int
         Place in the grid, from 0.

@@ -1,4 +1,4 @@
-"""Events that cost something: strobes of every memory, and what the array and the replay unit did."""
+"""Every counter of the chip: reads and writes of each memory, and the events of `xnoreplay.spec.events`."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""What scripts are built with: a simulated chip that is driven ahead, windows of cycles, stages on the host port."""
+"""Helpers that build scripts: a simulated chip that is driven ahead, windows of cycles, stages on the host port."""
 
 from collections.abc import Iterable
 from dataclasses import replace

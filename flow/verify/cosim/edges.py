@@ -1,4 +1,4 @@
-"""Steps that take a chip where data do not: corner images, ends of proxies, tops of counters, refusals."""
+"""Script steps for corner cases that ordinary data never reach: images, proxies, counters, refusals."""
 
 from dataclasses import dataclass, replace
 from typing import Any

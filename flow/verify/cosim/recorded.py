@@ -1,4 +1,4 @@
-"""A recorded comparison, read: another's folder, of which every field is held to what ours can hold."""
+"""Reads a recorded comparison from an untrusted folder and checks every field."""
 
 import zipfile
 from dataclasses import dataclass, is_dataclass

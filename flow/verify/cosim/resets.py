@@ -1,4 +1,4 @@
-"""Resets in mid-work, power cycles and a host that writes: what they are made of, on either side."""
+"""Resets, power cycles and host writes: transfers that a step offers, and the answers that must be reported."""
 
 from xnoreplay.flow.verify.cosim.script import Step
 from xnoreplay.spec import registers

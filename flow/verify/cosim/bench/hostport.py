@@ -108,11 +108,11 @@ class HostPort:
         self.pixels = AxiStreamSource(
             AxiStreamBus.from_prefix(dut, "s_axis_pixel"), dut.clk, byte_lanes=bits // 8
         )
-        self.rest()
+        self.release_pins()
 
-    def rest(self) -> None:
+    def release_pins(self) -> None:
         """Take the masters off the pins."""
-        self.calm()
+        self.stop_pauses()
         self.pixels.clear_pause_generator()
         for part in (
             *self.channels.values(),
@@ -125,7 +125,7 @@ class HostPort:
             channel.clear()
         self.pixels.clear()
 
-    def rise(self) -> None:
+    def drive_pins(self) -> None:
         """Put the masters on the pins."""
         for part in (
             *self.channels.values(),
@@ -140,7 +140,7 @@ class HostPort:
         self.stage, self.rng = stage, random.Random(stage.seed)
         self.image = bytes(image)
         recorder = Recorder(self.dut)
-        self.rise()
+        self.drive_pins()
         for _ in range(4):
             await FallingEdge(self.dut.clk)
         task = cocotb.start_soon(recorder.record())
@@ -152,7 +152,7 @@ class HostPort:
         await self.clocks(4)
         work.cancel()  # where it was given up; the record shows what was not answered
         task.cancel()
-        self.rest()
+        self.release_pins()
         return recorder.rows
 
     # ----------------------------------------------------------------------- single transfers
@@ -208,7 +208,7 @@ class HostPort:
             count += 1
         return count
 
-    def calm(self) -> None:
+    def stop_pauses(self) -> None:
         """Let no channel pause."""
         for channel in self.channels.values():
             channel.clear_pause_generator()
@@ -223,10 +223,10 @@ class HostPort:
     # ------------------------------------------------------------------------- the stage
 
     async def _all(self) -> None:
-        self.calm()
+        self.stop_pauses()
         await self.read(Register.ID)  # alone: what follows does not depend on what was before
         await self.write_whole_row()
-        await self.orders()
+        await self.try_channel_orders()
         await self.registers()
         await self.every_window()
         await self.strobes()
@@ -236,7 +236,7 @@ class HostPort:
             await self.inference()
         if self.stage.commands:
             await self.commands()
-        self.calm()
+        self.stop_pauses()
         await self.clocks(2)
         await self.write(Register.ABORT, 1)
         await self.read(Register.STATUS)
@@ -251,7 +251,7 @@ class HostPort:
         window = max(self.windows, key=lambda w: w.chunks)
         await self.write_row(window, 0, await self.read_row(window, 0))
 
-    async def orders(self) -> None:
+    async def try_channel_orders(self) -> None:
         """Write with the address before the data, the data before the address, and both at once; let responses wait."""
         window = next(w for w in self.windows if w.memory.name == "act.latent")
         values = await self.read_row(window, 0)
@@ -491,7 +491,7 @@ class HostPort:
                     register = self.rng.choice([r for r in Register if r != Register.STATUS])
                     events.append(self.master.init_read(register, 4))
             await Combine(*[cocotb.start_soon(_wait(event)) for event in events])
-        self.calm()
+        self.stop_pauses()
 
     async def inference(self) -> None:
         """Carry out whole inferences, with pixels in time and late, and make transfers until the last cycle."""
