@@ -1,5 +1,9 @@
 """The Python interface: the names of `import xnoreplay as xr`, for scripts and notebooks.
 
+A chip is driven as its host drives the hardware, and counts the same clock cycles and events.
+
+Examples
+--------
 >>> import xnoreplay as xr
 >>> preset = xr.load_preset("tiny")
 >>> chip = xr.Chip(preset, xr.load_bundle(preset, untrained=True))
@@ -10,8 +14,6 @@
 (8, 12)
 >>> chip.classes_seen
 2
-
-A chip is driven as its host drives the hardware, and counts the same clock cycles and events.
 """
 
 from collections.abc import Iterable
@@ -124,8 +126,9 @@ class Chip:
     Parameters
     ----------
     preset : Preset
+        Network, target and scenario, see `load_preset`.
     bundle : Bundle
-        See `load_bundle`.
+        Weights, thresholds and proxies of its network, see `load_bundle`.
 
     Attributes
     ----------
@@ -134,6 +137,8 @@ class Chip:
     simulator : sim.run.Simulator
         The chip command by command, with its trace, its memories and faults.
 
+    Examples
+    --------
     >>> preset = load_preset("digits")
     >>> chip, images = Chip(preset, load_bundle(preset)), load_images(preset)
     >>> classes = preset.scenario.chip_classes(images.train_labels)

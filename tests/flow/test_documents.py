@@ -1,6 +1,9 @@
 """The documents: the tutorial runs as it is written, generated pages say what the code says."""
 
 import dataclasses
+import html
+import inspect
+import os
 import re
 import runpy
 import shlex
@@ -10,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow import cli, reference
+import xnoreplay as xr
+from xnoreplay.flow import api, cli, reference
 from xnoreplay.flow.verify.cosim import coverage
 from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
@@ -176,6 +180,27 @@ def test_every_link_of_a_page_outside_the_site_leads_somewhere():
 
 def test_the_front_page_is_short():
     assert len((DOCS.parent / "README.md").read_text(encoding="utf-8").split()) < 900
+
+
+def test_the_python_page_says_what_each_name_is_for(tmp_path):
+    """The first line of every public docstring stands on the built page, and signatures have their types."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)],
+        cwd=DOCS.parent,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "reference/api.html").read_text(encoding="utf-8")
+    said = " ".join(html.unescape(re.sub(r"<[^>]+>", "", page)).split())
+    objects = [getattr(xr, name) for name in xr.__all__ if name != "__version__"]
+    members = [m for c in objects for n, m in vars(c).items() if n[0] != "_"]
+    for found in [api, *objects, *(getattr(m, "fget", m) for m in members)]:
+        if found is api or getattr(found, "__module__", "") == api.__name__:
+            first = inspect.getdoc(found).splitlines()[0]
+            assert first.replace("`", "") in said, (found, first)
+    assert "classes: Iterable[int]" in said
 
 
 def test_a_broken_link_ends_the_site(tmp_path):
