@@ -66,14 +66,16 @@ def _cell(text: str) -> str:
 def spec_fields() -> str:
     """Every field of a spec file by section: type, default, meaning."""
     from xnoreplay.spec.network import Conv, NetworkSpec
-    from xnoreplay.spec.scenario import ScenarioSpec
+    from xnoreplay.spec.pixels import PixelSpec
+    from xnoreplay.spec.scenario import ImageSource, ScenarioSpec
     from xnoreplay.spec.target import TargetSpec
 
     lines = [
         "# Fields of a spec file",
         "",
         "`xnoreplay presets show NAME` prints a spec file to change. A file may also name the preset it",
-        'starts from, as in `preset = "digits"`, and say only what differs.',
+        'starts from, as in `preset = "digits"`, and say only what differs. The most of a number that has no range',
+        "here is in [Limits](../limits.md).",
         "",
     ]
     sections = {
@@ -83,18 +85,46 @@ def spec_fields() -> str:
         "[scenario]": ScenarioSpec,
     }
     for title, kind in sections.items():
-        summary = inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0]
-        lines += [f"## {title}", "", _cell(summary), ""]
-        lines += ["| field | type | default | meaning |", "|---|---|---|---|"]
-        meanings = parameters(kind)
-        for field in dataclasses.fields(kind):
-            has = field.default is not dataclasses.MISSING
-            default = f"`{field.default!r}`" if has else ""
-            kind_name = getattr(field.type, "__name__", str(field.type))
-            meaning = _cell(meanings.get(field.name, ""))
-            lines.append(f"| `{field.name}` | `{_cell(kind_name)}` | {default} | {meaning} |")
-        lines.append("")
+        lines += [f"## {title}", "", _summary(kind), "", *FIELD_TABLE, *_fields(kind), ""]
+    lines += [
+        "## dataset, as a table",
+        "",
+        '`dataset` of [scenario] is also a table, as in `dataset = { path = "parts", fit = "pad" }`: a data set of',
+        "your own, see [Your own images](../own_images.md). Its fields are the path, a name, and how an image becomes",
+        "the [pixels](../pixels.md) of the network.",
+        "",
+        *FIELD_TABLE,
+        *_fields(ImageSource),
+        "| `name` | `str` | of the path | What reports call the data set. |",
+        *_fields(PixelSpec),
+        "",
+    ]
     return "\n".join(lines)
+
+
+FIELD_TABLE = ("| field | type | default | meaning |", "|---|---|---|---|")
+FROM_TABLE = ("source", "pixels")
+"""Fields that a spec file gives as the table `dataset`."""
+
+
+def fields_of(kind: type) -> list[dataclasses.Field]:
+    """Return the fields of a class that a spec file gives by their own name."""
+    return [f for f in dataclasses.fields(kind) if f.init and f.name not in FROM_TABLE]
+
+
+def _summary(kind: type) -> str:
+    return _cell(inspect.cleandoc(kind.__doc__ or "").split("\n\n")[0])
+
+
+def _fields(kind: type) -> Iterator[str]:
+    """A row of `FIELD_TABLE` for each field of a class."""
+    meanings = parameters(kind)
+    for field in fields_of(kind):
+        has = field.default is not dataclasses.MISSING
+        default = f"`{field.default!r}`" if has else ""
+        kind_name = getattr(field.type, "__name__", str(field.type))
+        cells = (f"`{field.name}`", f"`{_cell(kind_name)}`", default, _cell(meanings[field.name]))
+        yield f"| {' | '.join(cells)} |"
 
 
 SHOWN = ("tiny", "digits")
@@ -211,12 +241,19 @@ def parameters(kind: type) -> dict[str, str]:
     ...         Pixels from
     ...         the corner.
     ...     name : str
+    ...
+    ...     Raises
+    ...     ------
+    ...     ValueError
+    ...         For no point.
     ...     '''
     >>> parameters(Point)
     {'x': 'Pixels from the corner.', 'y': 'Pixels from the corner.', 'name': ''}
     """
     text = inspect.cleandoc(kind.__doc__ or "")
-    found = re.search(r"^Parameters\n-+\n(.*?)(?=^\w.*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    found = re.search(
+        r"^Parameters\n-+\n(.*?)(?=^\w[^\n]*\n-+\n|\Z)", text, re.MULTILINE | re.DOTALL
+    )
     meanings: dict[str, str] = {}
     names: list[str] = []
     for line in found[1].splitlines() if found else ():

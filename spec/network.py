@@ -22,14 +22,15 @@ class Conv:
     Parameters
     ----------
     filters : int
-        Output channels.
+        Output channels, a multiple of `groups`.
     groups : int
-        Groups of channels that do not see each other.
+        Groups of channels that do not see each other; it divides input and output channels.
     pool : bool
         2x2 max-pooling after the sign: the OR of four bits.
     skip : bool
         Its integer sums also count the input of the convolution before, bit by bit as -1 or +1
-        times `NetworkSpec.skip_weight`, before the sign: a residual connection around the two.
+        times a weight, before the sign: a residual connection around the two. The weight is the power of two
+        nearest to the square root of a sum's number of products.
     """
 
     filters: int
@@ -67,15 +68,22 @@ class NetworkSpec:
     ----------
     name : str
         What reports call it.
-    height, width : int
-        Pixels of the input image.
+    height : int
+        Rows of the input image, in pixels.
+    width : int
+        Columns of the input image, in pixels.
     colour : str
         ``"grey"`` (one channel) or ``"ycbcr"`` (three).
     levels : tuple of int
-        Thermometer bits of each input channel.
+        Thermometer bits of each input channel, 1 to 255 each.
     convs : tuple of Conv
-    latent, hidden, classes : int
-        Bits of the latent, bits of the classifier's hidden layer, rows of its output layer.
+        Convolutions from first to last, 1 to 100.
+    latent : int
+        Bits of the latent, which is the feature extractor's output.
+    hidden : int
+        Bits of the classifier's hidden layer.
+    classes : int
+        Classes that the classifier has room for, at least 2: rows of its output layer.
     pad_bit : int
         The bit outside a feature map's edge: 0 (-1) or 1 (+1).
 

@@ -34,8 +34,7 @@ class ImageSource:
     Parameters
     ----------
     path : str
-        A folder or file in one of the layouts of `xnoreplay.flow.datasets.own.listing`. In a spec file it is relative
-        to that file.
+        A folder of class folders, a ``.npz`` or a ``.parquet`` file. In a spec file it is relative to that file.
     pixels : PixelSpec
         What becomes of an image's samples.
     """
@@ -59,20 +58,21 @@ class ScenarioSpec:
     Parameters
     ----------
     dataset : str
-        Name of a data set that `xnoreplay.flow.datasets.registry` can load; of a user's own, what reports call it.
+        "digits", "cifar100", "core50" or "random"; of a user's own data set, which a spec file gives as a table,
+        what reports call it.
     classes : int
-        Classes of the data set.
+        Classes of the data set that the scenario has.
     base : int
-        Classes of the pre-training; all of them for a chip that never learns.
+        Classes of the pre-training, at least 2; all of them for a chip that never learns.
     step : int or tuple of int
         New classes of each later task; it must divide the rest. Or those of every task in turn, which add up to it.
     order_seed : int
-        Seed of the class order, apart from any training seed; or, for a data set of
-        `OFFICIAL_ORDERS`, the number of one of its orders (CORe50: the run).
+        Seed of the class order, apart from any training seed, from 0. The files of "core50" fix ten orders: there it is
+        the number of one, 0 to 9.
     source : ImageSource, optional
         Where a user's own data set lies.
     class_names : tuple of str
-        Names of the data set's labels 0, 1, ...; empty where they have none.
+        Names of the data set's labels 0, 1, ..., all different; empty where they have none.
     class_order : tuple
         Labels, or names of `class_names`, in order of arrival, in place of the order that `order_seed` draws.
     shots : int

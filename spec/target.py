@@ -25,6 +25,7 @@ class TargetSpec:
     Parameters
     ----------
     name : str
+        What reports call it.
     lanes : int
         L, lanes of the binary array; a power of two that divides `channels`.
     channels : int
@@ -40,19 +41,24 @@ class TargetSpec:
     hidden_learns : bool
         Whether the hidden layer is retrained on the chip, or stays as exported.
     replay_capacity : int
-        M, latents in the replay memory; at least one for every class of the network.
+        M, latents in the replay memory: at least one for every class of the network, and with the staging
+        memory at most 65,536.
     staging_capacity : int
-        Latents of a session's new samples kept aside, or 0 for no staging memory.
+        Latents of a session's new samples kept aside, or 0 for no staging memory; with the replay memory at
+        most 65,536.
     epochs : int
-        Epochs of one session; the rate halves at 3, 4 and 5 sixths of them.
+        Epochs of one session, 1 to 1,000; the rate halves at 3, 4 and 5 sixths of them.
     most_error_units : int
         Samples whose errors are computed at once, as far as lanes and minibatch allow; each takes a
         unit with a multiplier of its own. A power of two.
     rate_shift : int
-        The update shifts a summed gradient right by ``delta_bits - proxy_bits + rate_shift``.
+        The update shifts a summed gradient right by ``delta_bits - proxy_bits + rate_shift``. -8 to 16.
     clock_hz : int
-    technology, device_type : str
-        SRAM node and ITRS device type of the energy estimate.
+        Clock of the energy and time estimates, in Hz.
+    technology : str
+        Node of the SRAMs in the energy estimate: "90nm", "65nm", "45nm", "32nm" or "22nm".
+    device_type : str
+        ITRS device type of these SRAMs: "hp" for speed, "lop" for low operating power, "lstp" for low standby power.
     replay : str
         "stored": latents of old classes are kept. "generative": they are drawn from the means of each
         class's components, `replay_capacity` has no meaning, and the next four dials have one.

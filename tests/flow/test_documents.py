@@ -20,8 +20,9 @@ from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.network import Conv, NetworkSpec
-from xnoreplay.spec.scenario import ScenarioSpec
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.pixels import FITS, PixelSpec
+from xnoreplay.spec.scenario import KNOWN, OFFICIAL_ORDERS, ImageSource, ScenarioSpec
+from xnoreplay.spec.target import DEVICE_TYPES, REPLAYS, TECHNOLOGIES, TargetSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
 BLOCK = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
@@ -66,13 +67,26 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capfd):
     assert len(list(tmp_path.glob("runs/mine/cosim/waves/*-*/*.fst"))) == 1
 
 
-@pytest.mark.parametrize("kind", [NetworkSpec, Conv, TargetSpec, ScenarioSpec])
+@pytest.mark.parametrize(
+    "kind", [NetworkSpec, Conv, TargetSpec, ScenarioSpec, ImageSource, PixelSpec]
+)
 def test_every_field_of_a_spec_is_on_its_page(kind):
     page = reference.spec_fields()
-    for field in dataclasses.fields(kind):
+    for field in reference.fields_of(kind):
         row = next(r for r in page.splitlines() if r.startswith(f"| `{field.name}` |"))
         if field.default is not dataclasses.MISSING:
             assert f"`{field.default!r}`" in page, row
+    own = re.findall(r"^\| `(\w+)` \|", page.split("## dataset, as a table")[1], re.MULTILINE)
+    assert own == ["path", "name", *(f.name for f in dataclasses.fields(PixelSpec))]
+
+
+def test_every_field_of_a_spec_has_a_meaning_and_words_are_all_named():
+    page = reference.spec_fields()
+    rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
+    assert not [row for row in rows if len(row[-1].strip(" |").split()) < 3]
+    for word in (*TECHNOLOGIES, *DEVICE_TYPES, *REPLAYS, *FITS, *KNOWN):
+        assert f'"{word}"' in page
+    assert f"0 to {OFFICIAL_ORDERS['core50'] - 1}." in page
 
 
 def test_every_command_and_option_is_on_its_page():
