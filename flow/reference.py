@@ -214,8 +214,8 @@ def host_map() -> str:
         "",
     ]
     lines += [
-        f"| counter | {' | '.join(f'offset in {n}' for n in SHOWN)} |",
-        "|---|" + "---|" * len(SHOWN),
+        f"| counter | what it counts | {' | '.join(f'offset in {n}' for n in SHOWN)} |",
+        "|---|---|" + "---|" * len(SHOWN),
     ]
     names = [registers.counters(p.memories) for p in plans.values()]
     for counter in registers.COUNTERS:
@@ -223,7 +223,7 @@ def host_map() -> str:
             f"`{Register.COUNTERS + 8 * own.index(counter):#x}`" if counter in own else "absent"
             for own in names
         ]
-        lines.append(f"| `{counter}` | {' | '.join(places)} |")
+        lines.append(f"| `{counter}` | {registers.meaning(counter)} | {' | '.join(places)} |")
     return "\n".join([*lines, ""])
 
 

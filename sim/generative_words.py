@@ -77,7 +77,8 @@ class Words:
         for component in range(plan.components):
             share = self.share.read(label * plan.components + component)
             counts = [
-                generative.opened(v, share, plan.mean_bits) for v in range(1 << plan.mean_bits)
+                generative.count_from_mean(v, share, plan.mean_bits)
+                for v in range(1 << plan.mean_bits)
             ]
             for word in range(plan.words):
                 rows = (self._mean_row(label, component, word, p) for p in range(plan.mean_bits))

@@ -118,7 +118,7 @@ class HostPort:
             return Response.SLVERR
         command = Command(number)
         stale = command.counted and chip.state.stale
-        if stale or command.broken(argument, chip.state.seen, chip.plan.network.classes):
+        if stale or command.first_broken_rule(argument, chip.state.seen, chip.plan.network.classes):
             return Response.SLVERR
         if command.image:
             raise SpecError(f"{command.name} must be given with its image, not by a transfer alone")

@@ -1,4 +1,4 @@
-"""The way in: a plan, a bundle and commands -> results.
+"""`Simulator`: give it a plan and a bundle, then commands; each returns a `Result`.
 
 >>> from xnoreplay.spec import bundle, plan, presets
 >>> tiny = presets.load("tiny")

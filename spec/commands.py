@@ -312,7 +312,7 @@ class Command(IntEnum):
                 stop = min(stop, right + (rule.relation == "<="))
         return range(start, max(start, stop))
 
-    def broken(self, argument: int, seen: int, classes: int) -> Rule | None:
+    def first_broken_rule(self, argument: int, seen: int, classes: int) -> Rule | None:
         """The first rule that a chip's state and an argument break; None where the command is taken.
 
         A negative argument, which no chip is ever given, breaks each rule on arguments.
@@ -357,7 +357,7 @@ def refused_arguments(command: Command, seen: int, classes: int) -> Iterator[tup
     """
     near = {n + d for n in (seen, classes) for d in (-1, 0, 1)} | {ARGUMENTS[0], ARGUMENTS[-1]}
     for argument in sorted(near & set(ARGUMENTS)) if command.argument else (0,):
-        if (rule := command.broken(argument, seen, classes)) is not None:
+        if (rule := command.first_broken_rule(argument, seen, classes)) is not None:
             yield argument, rule
 
 
@@ -389,7 +389,7 @@ def accept(
     if command.counted:
         check_counted(command.name.lower(), stale)
     number = require.whole(command.argument, argument) if command.argument else 0
-    rule = command.broken(number, seen, classes)
+    rule = command.first_broken_rule(number, seen, classes)
     if rule is not None:
         raise SpecError(
             rule.sentence.format(

@@ -1,7 +1,7 @@
 """Every event that the chip counts, but for the reads and writes of memories, which `spec.memories` declares.
 
 An event is added by one member of `Event`, a row of `flow/cost/tables/events.csv` where it costs something of its
-own, and the lines that count it: in a kernel of the simulator, and in `events` of a unit of the Verilog.
+own, and the lines that count it: in the kernels of both modes of the simulator, and in `events` of a unit of the Verilog.
 """
 
 from enum import IntEnum
@@ -14,43 +14,124 @@ _PART = "part of array.beats and array.nodes"
 class Event(IntEnum):
     """Events by the number of their counter.
 
-    Each member is given the counter's name, and why the event costs nothing of its own; without a reason, an
-    estimate wants a row of `flow/cost/tables/events.csv`.
+    Each member is given the counter's name, what it counts, and why the event costs nothing of its own; without a
+    reason, an estimate wants a row of `flow/cost/tables/events.csv`.
     """
 
     counter: str
+    meaning: str
     free: str
 
-    def __new__(cls, counter: str, free: str = "") -> "Event":
+    def __new__(cls, counter: str, meaning: str, free: str = "") -> "Event":
         """Number the member by its place."""
         member = int.__new__(cls, len(cls.__members__))
         member._value_ = len(cls.__members__)
-        member.counter, member.free = counter, free
+        member.counter, member.meaning, member.free = counter, meaning, free
         return member
 
-    CYCLES = "cycles"
-    STALLS = "input.stalls", "a waiting cycle is already in cycles"
-    IMAGES = "images"
-    BEATS = "array.beats"
-    TAPS = "array.taps"
-    TAP_WRITES = "lane.file.tap_writes", "charged with the memory: a ninth of a whole word"
-    EVICTIONS = "replay.evictions", _ELSEWHERE
-    INSERTIONS = "replay.insertions", _ELSEWHERE
-    REFUSALS = "replay.refusals", _ELSEWHERE
-    SAMPLES = "epoch.samples", _ELSEWHERE
-    LEARN_SAMPLES = "learn.samples"
-    MINIBATCHES = "learn.minibatches", _ELSEWHERE
-    ROWS = "learn.rows", _ELSEWHERE
-    ROWS_SKIPPED = "learn.rows_skipped", _ELSEWHERE
-    BLOCKS = "learn.blocks", _ELSEWHERE
-    BLOCKS_SKIPPED = (
-        "learn.blocks_skipped",
+    CYCLES = (
+        "cycles",
+        "cycles in which the phase is not idle",
+    )
+    STALLS = (
+        "input.stalls",
+        "cycles of input that wait for a pixel",
+        "a waiting cycle is already in cycles",
+    )
+    IMAGES = (
+        "images",
+        "images whose input was completed",
+    )
+    BEATS = (
+        "array.beats",
+        "cycles in which the array's operand x is valid, of XNOR and AND mode",
+    )
+    TAPS = (
+        "array.taps",
+        "taps enabled times lanes enabled, summed over the beats of XNOR mode; times G: operations of cells",
+    )
+    TAP_WRITES = (
+        "lane.file.tap_writes",
+        "single taps written to lanes: words of vectors, and of a minibatch's latents",
+        "charged with the memory: a ninth of a whole word",
+    )
+    EVICTIONS = (
+        "replay.evictions",
+        "latents that ARRIVE and REBALANCE remove from the replay memory",
         _ELSEWHERE,
     )
-    BACK_PLANES = "learn.back.planes", _WORDS
-    OUTPUT_PLANES = "learn.output.planes", _WORDS
-    HIDDEN_PLANES = "learn.hidden.planes", _WORDS
-    BACK_BEATS = "learn.back.beats", _PART
-    OUTPUT_BEATS = "learn.output.beats", _PART
-    HIDDEN_BEATS = "learn.hidden.beats", _PART
-    NODES = "array.nodes"
+    INSERTIONS = (
+        "replay.insertions",
+        "latents that INSERT and REBALANCE write to the replay memory",
+        _ELSEWHERE,
+    )
+    REFUSALS = (
+        "replay.refusals",
+        "samples that STAGE and INSERT refuse, and labels at which RESTORE ends",
+        _ELSEWHERE,
+    )
+    SAMPLES = (
+        "epoch.samples",
+        "samples that EPOCH finds; those of RETRAIN are learn.samples",
+        _ELSEWHERE,
+    )
+    LEARN_SAMPLES = (
+        "learn.samples",
+        "samples in the minibatches of retraining",
+    )
+    MINIBATCHES = (
+        "learn.minibatches",
+        "minibatches of retraining",
+        _ELSEWHERE,
+    )
+    ROWS = (
+        "learn.rows",
+        "rows of both updates that have a plane of deltas that is not empty",
+        _ELSEWHERE,
+    )
+    ROWS_SKIPPED = (
+        "learn.rows_skipped",
+        "rows of both updates whose planes are all empty: they change nothing",
+        _ELSEWHERE,
+    )
+    BLOCKS = (
+        "learn.blocks",
+        "blocks of classes of a sample, in back-propagation, that have a plane that is not empty",
+        _ELSEWHERE,
+    )
+    BLOCKS_SKIPPED = (
+        "learn.blocks_skipped",
+        "blocks of classes of a sample, in back-propagation, whose planes are all empty",
+        _ELSEWHERE,
+    )
+    BACK_PLANES = (
+        "learn.back.planes",
+        "bit-planes of deltas that back-propagation loads into the lanes",
+        _WORDS,
+    )
+    OUTPUT_PLANES = (
+        "learn.output.planes",
+        "bit-planes of deltas that the output layer's update loads into the lanes",
+        _WORDS,
+    )
+    HIDDEN_PLANES = (
+        "learn.hidden.planes",
+        "bit-planes of deltas that the hidden layer's update loads into the lanes",
+        _WORDS,
+    )
+    BACK_BEATS = (
+        "learn.back.beats",
+        "beats of AND mode of back-propagation",
+        _PART,
+    )
+    OUTPUT_BEATS = (
+        "learn.output.beats",
+        "beats of AND mode of the output layer's update",
+        _PART,
+    )
+    HIDDEN_BEATS = (
+        "learn.hidden.beats",
+        "beats of AND mode of the hidden layer's update",
+        _PART,
+    )
+    NODES = "array.nodes", "segment times lanes at work, summed over the beats of AND mode"

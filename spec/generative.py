@@ -73,12 +73,12 @@ def quantised(count: int, share: int, bits: int) -> int:
     return min((1 << bits) - 1, (count << bits) // share)
 
 
-def opened(mean: int, share: int, bits: int) -> int:
+def count_from_mean(mean: int, share: int, bits: int) -> int:
     """The count from which an open class goes on: the middle of those with this mean.
 
     round((mean + 1/2) share / 2^bits), half down. `quantised` of it is the mean again, for every mean of a count.
 
-    >>> opened(3, 1, 2), opened(0, 100, 2), opened(1, 100, 2)
+    >>> count_from_mean(3, 1, 2), count_from_mean(0, 100, 2), count_from_mean(1, 100, 2)
     (1, 12, 37)
     """
     return ((2 * mean + 1) * share + (1 << bits) - 1) >> bits + 1
@@ -196,7 +196,7 @@ class Components:
         for k in range(self.components):
             share = int(self.share[label, k])
             for j in range(self.latent):
-                self.count[k, j] = opened(int(self.mean[label, k, j]), share, self.bits)
+                self.count[k, j] = count_from_mean(int(self.mean[label, k, j]), share, self.bits)
 
     def _nearest(self, z: np.ndarray, label: int) -> int:
         """The first empty component, else the one whose majority differs in fewest bits, the lowest of equal ones."""

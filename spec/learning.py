@@ -110,7 +110,7 @@ def import_proxy(master: int, partner: int | None, proxy_bits: int) -> int:
 
 @dataclass(frozen=True)
 class Rule:
-    """The constants of one network on one target."""
+    """Shifts, widths and scales of the learning rule for one network on one target."""
 
     proxy_bits: int
     delta_bits: int

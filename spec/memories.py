@@ -132,6 +132,8 @@ class Declaration:
         A trace shows its strobes.
     learning : bool
         Only on-chip retraining touches it.
+    strobes : tuple of str
+        What its counters of reads and of writes count.
     """
 
     name: str
@@ -148,6 +150,7 @@ class Declaration:
     counted: bool = True
     traced: bool = True
     learning: bool = False
+    strobes: tuple[str, str] = ("rows read", "rows written")
 
     @property
     def path(self) -> str:
@@ -182,6 +185,9 @@ def _feature_map(side: int) -> Callable[[Plan], Size]:
 
 def _line(plan: Plan) -> Size:
     return Size(max(op.row for op in plan.convolutions), plan.target.channels)
+
+
+_MOVES = ("cycles in which the line buffer moves",) * 2
 
 
 def _pool(plan: Plan) -> Size | None:
@@ -275,8 +281,12 @@ class Mem(IntEnum):
         window=5,
         scratch=True,
     )
-    ROW0 = Declaration("line.row0", "buffers", _line, unit="front.line_buffer", traced=False)
-    ROW1 = Declaration("line.row1", "buffers", _line, unit="front.line_buffer", traced=False)
+    ROW0 = Declaration(
+        "line.row0", "buffers", _line, unit="front.line_buffer", traced=False, strobes=_MOVES
+    )
+    ROW1 = Declaration(
+        "line.row1", "buffers", _line, unit="front.line_buffer", traced=False, strobes=_MOVES
+    )
     LANE_FILE = Declaration(
         "lane.file",
         "buffers",
@@ -285,6 +295,7 @@ class Mem(IntEnum):
         kind=Kind.LANES,
         storage=Storage.TAPS,
         banked=True,
+        strobes=("lanes enabled, summed over the beats of both modes", "whole words written"),
     )
     POOL_ROW = Declaration("pool.row", "buffers", _pool, unit="back", kind=Kind.FILE, traced=False)
     REPLAY_LATENT = Declaration(
@@ -358,6 +369,7 @@ class Mem(IntEnum):
         kind=Kind.BANKS,
         banked=True,
         learning=True,
+        strobes=("rows read, one in each bank that takes part", "rows written"),
     )
     BATCH_LABEL = Declaration(
         "batch.label",

@@ -60,7 +60,7 @@ class MapShape:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """Topology of an FBNN.
+    """Topology of a fully-binarised network.
 
     The most of each number is in `xnoreplay.spec.limits.MOST`.
 

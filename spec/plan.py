@@ -25,7 +25,7 @@ MOST_CLASSES = 240  # a class weight's dividend, at most 16.5 x 2^20 a class, fi
 
 @dataclass(frozen=True)
 class Input:
-    """Pixels arrive, one word of thermometer bits a cycle."""
+    """The operation that writes an image's thermometer bits, one word a cycle."""
 
     name: str
     pixels: int
@@ -34,7 +34,7 @@ class Input:
 
     @property
     def cycles(self) -> int:
-        """Without waiting for pixels; each cycle of waiting adds one."""
+        """Clock cycles if no pixel is late; each cycle of waiting for one adds one."""
         return self.pixels * self.words
 
 

@@ -193,6 +193,19 @@ COUNTERS = (
 """Names of the event counters of a chip that has every memory."""
 
 
+def meaning(counter: str) -> str:
+    """What one of `COUNTERS` counts.
+
+    >>> meaning("images"), meaning("cls.top.writes")
+    ('images whose input was completed', 'rows written')
+    """
+    for event in Event:
+        if event.counter == counter:
+            return event.meaning
+    memory, _, way = counter.rpartition(".")
+    return DECLARATIONS[memory].strobes[("reads", "writes").index(way)]
+
+
 def counters(memories: tuple[Memory, ...]) -> tuple[str, ...]:
     """Names of the chip's event counters in the order of their registers."""
     absent = set(_COUNTED) - {m.name for m in memories}

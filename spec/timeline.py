@@ -1,4 +1,4 @@
-"""When: the chip's pipelines stage by stage, and the cycles of operations that follow from them.
+"""Pipeline latencies in cycles, stage by stage, and the cycles of operations that follow from them.
 
 A stage is a number of cycles from the cycle of an address. The functions are sums of plain integers: the plan calls
 them, the simulator compiles them as they stand, and the hardware calls them with signals.

@@ -21,11 +21,11 @@ PACKAGE = Path(xnoreplay.__file__).parent
 MEMORY = """
     PAD = Declaration("pad.word", "buffers", lambda p: Size(3, 40), window=14, scratch=True)
 """
-EVENT = """    PADDED = "pad.rounds", "nothing moves but the counter"
+EVENT = """    PADDED = "pad.rounds", "cycles before an operation", "nothing moves but the counter"
 """
 EDITS = {
     "spec/memories.py": ("\n\nDECLARATIONS = ", f"{MEMORY}\n\nDECLARATIONS = "),
-    "spec/events.py": ('    NODES = "array.nodes"\n', f'    NODES = "array.nodes"\n{EVENT}'),
+    "spec/events.py": ("    NODES = ", f"{EVENT}    NODES = "),
     "hw/sequencer.py": (
         '{"cycles": self.busy}',
         '{"cycles": self.busy, "pad.rounds": self.enter}',

@@ -27,7 +27,7 @@ class Ledger:
         self._spent: dict[str, Counters] = {}
 
     def close_phase(self, phase: str) -> None:
-        """Add what was counted since the last call, or since the beginning, to a phase's sum."""
+        """Add what was counted since the last call, or since this object was made or cleared, to a phase's sum."""
         spent = self._spent.get(phase)
         if spent is None:
             spent = self._spent[phase] = counters.zeros()

@@ -21,7 +21,7 @@ from xnoreplay.spec.replay import LFSR_SEEDS
 
 
 class Scalar(IntEnum):
-    """Architectural registers."""
+    """Architectural registers, and a session's place in its walk from one load to the next."""
 
     PREDICTION = 0
     SEEN = 1
@@ -31,7 +31,7 @@ class Scalar(IntEnum):
     WALK = 5
     ERROR = 6
     UPDATE = 7
-    # a session's place in its walk, from one load to the next
+    # a session's place in its walk
     VISITED = 8
     WALK_STATE = 9
     SAMPLES = 10

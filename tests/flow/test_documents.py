@@ -124,10 +124,11 @@ def test_all_that_a_host_addresses_is_on_its_page(name):
         row = next(r for r in page["Windows"].splitlines() if f"`{window.memory.name}` |" in r)
         assert f"`{window.base:#010x}`" in row
         assert f"{window.memory.depth:,} x {window.memory.width:,}" in row
-    column = reference.SHOWN.index(name) + 2
+    column = reference.SHOWN.index(name) + 3
     for i, counter in enumerate(registers.counters(memories)):
         row = next(r for r in page["Counters"].splitlines() if r.startswith(f"| `{counter}` |"))
         assert row.split("|")[column].strip() == f"`{0x400 + 8 * i:#x}`"
+        assert row.split("|")[2].strip() == registers.meaning(counter) != ""
 
 
 def test_the_table_of_coverage_has_every_point():

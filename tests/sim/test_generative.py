@@ -114,7 +114,7 @@ def highest_of_equal(held, z, label):
 
 FAULTS = {
     "fit: a mean is rounded up": (generative, "quantised", mean_rounded_up),
-    "fit: an open class goes on from one half": (generative, "opened", opened_at_half),
+    "fit: an open class goes on from one half": (generative, "count_from_mean", opened_at_half),
     "fit: the last of equally near components": (
         generative.Components,
         "_nearest",

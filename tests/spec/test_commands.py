@@ -35,7 +35,7 @@ def test_rules_and_ranges_say_the_same(command, seen):
     for argument in EDGES:
         fine = taken(command, argument, seen)
         assert (argument in legal) == fine
-        assert (command.broken(argument, seen, CLASSES) is None) == fine
+        assert (command.first_broken_rule(argument, seen, CLASSES) is None) == fine
 
 
 @pytest.mark.parametrize("seen", range(CLASSES + 1))

@@ -93,7 +93,7 @@ class TestMean:
         """The counter from which an open class goes on has the mean it came from, and is at most the share."""
         for share in range(1, MOST_SHARE + 1, 1 if m < 3 else 7):
             for q in {generative.quantised(count, share, m) for count in range(share + 1)}:
-                count = generative.opened(q, share, m)
+                count = generative.count_from_mean(q, share, m)
                 assert 0 <= count <= share
                 assert generative.quantised(count, share, m) == q
 
@@ -103,7 +103,7 @@ class TestMean:
         assert generative.quantised(count, share, m) >> m - 1 == (2 * count >= share)
 
     def test_an_empty_component_opens_at_zero(self):
-        assert [generative.opened(q, 0, 2) for q in range(4)] == [0] * 4
+        assert [generative.count_from_mean(q, 0, 2) for q in range(4)] == [0] * 4
 
 
 class TestShare:

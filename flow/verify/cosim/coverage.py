@@ -221,7 +221,7 @@ def refusal(word: int, seen: int, classes: int) -> str:
     number, argument = word & 0xFF, word >> 16
     if number not in list(Command):
         return UNKNOWN
-    rule = Command(number).broken(argument, seen, classes)
+    rule = Command(number).first_broken_rule(argument, seen, classes)
     return rule.refusal if rule else ""
 
 
