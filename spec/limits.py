@@ -23,8 +23,7 @@ class Bound(NamedTuple):
 
 LABELS = Bound(1 << 16, "labels have 16 bits in files and commands")
 VECTORS = Bound(1 << 16, "sums of products of as many signs are exact in single precision")
-POWERS = Bound(1 << 12, "a lane of 36,864 cells is beyond any device")
-REPEATS = Bound(1000, "a mean of more says no more")
+REPEATS = Bound(1000, "a mean's standard error is then 3 % of the spread")
 
 MOST: dict[str, Bound] = {
     # NetworkSpec
@@ -38,15 +37,15 @@ MOST: dict[str, Bound] = {
     "hidden": VECTORS,
     "classes": LABELS,
     # TargetSpec
-    "lanes": POWERS,
-    "channels": POWERS,
-    "batch": POWERS,
-    "most_error_units": POWERS,
-    "epochs": Bound(1000, "the rate halves three times and then stays"),
+    "lanes": Bound(1 << 12, "an array of more lanes fits no device"),
+    "channels": Bound(1 << 12, "a lane of 36,864 cells is beyond any device"),
+    "batch": Bound(1 << 12, "a bank of the minibatch memory a sample"),
+    "most_error_units": Bound(1 << 12, "a multiplier each"),
+    "epochs": Bound(1000, "more than a hundred times what any preset has"),
     "replay_components": Bound(16, "the distance to each is reckoned for every sample"),
     "mean_bits": Bound(4, "a counter is compared with 2 to its power thresholds"),
     "drawn_per_class": Bound(1 << 12, "an epoch longer than any that stored latents have"),
-    "staged_per_class": Bound(1 << 16, "the longest walk"),
+    "staged_per_class": Bound(1 << 16, "no staging memory has more places"),
     "clock_hz": Bound(10**10, "no memory of the cost tables is read in 0.1 ns"),
     # ScenarioSpec
     "base": LABELS,
@@ -57,8 +56,8 @@ MOST: dict[str, Bound] = {
     "images": Bound(1_000_000, "co-simulation of as many takes months"),
     "training epochs": Bound(100_000, "a training of as many takes months"),
     "task": LABELS,
-    "jobs": Bound(1024, "a process each"),
-    "workers": Bound(1024, "a thread each"),
+    "jobs": Bound(1024, "each is a process with memory of its own"),
+    "workers": Bound(1024, "each is a thread with memory of its own"),
     "points": Bound(10_000, "each design of a sweep is a run of minutes"),
     "runs": Bound(1_000_000, "each is a file"),
     "minutes": Bound(10_080, "a week"),

@@ -195,7 +195,8 @@ def test_a_folder_with_a_bad_setting_is_not_dead(capsys, tmp_path, name, value):
 def test_a_choice_beside_good_settings_has_its_own_sentence(tmp_path):
     (tmp_path / SETTINGS).write_text(json.dumps(settings()))
     with pytest.raises(
-        SpecError, match=r"^seeds must be at most 1,000 \(a mean of more says no more\), not 1001$"
+        SpecError,
+        match=r"^seeds must be at most 1,000 \(a mean's standard error is then 3 % of the spread\), not 1001$",
     ):
         resolve(tmp_path, {"seeds": 1001})
 

@@ -104,8 +104,9 @@ def test_a_new_option_is_one_edit(tmp_path):
     assert (found["default"], found["later"], found["remembered"]) == (2, 5, 5)
     assert found["steps"] == ["cil"]
     assert found["wrong"] == cli.BAD_INPUT
-    assert "error: trials must be at most 1,000 (a mean of more says no more), not 1001" in (
-        done.stderr
+    assert (
+        "error: trials must be at most 1,000 (a mean's standard error is then 3 % of the spread), not 1001"
+        in (done.stderr)
     )
 
 
