@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow.datasets import user_files
-from xnoreplay.spec import reading
+from xnoreplay.spec import pixels, reading
 from xnoreplay.spec.errors import XnoreplayError
 
 FOLDER = "cifar-100-python"
@@ -50,20 +50,16 @@ def read(folder: Path | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray
 
 
 def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
-    """Full-range YCbCr (ITU-R BT.601, as in JPEG) in integers: (..., 3) uint8 to the same.
+    """The pixels of `xnoreplay.spec.pixels.to_ycbcr`, block by block: (..., 3) uint8 to the same.
 
     >>> to_ycbcr(np.array([[0, 0, 0], [255, 255, 255], [255, 0, 0]], np.uint8)).tolist()
     [[0, 128, 128], [255, 128, 128], [77, 85, 255]]
     """
-    pixels = rgb.reshape(-1, CHANNELS)
-    found = np.empty_like(pixels)
-    for start in range(0, len(pixels), BLOCK):  # in wide integers, all at once take gigabytes
+    flat = rgb.reshape(-1, CHANNELS)
+    found = np.empty_like(flat)
+    for start in range(0, len(flat), BLOCK):  # in wide integers, all at once take gigabytes
         block = slice(start, start + BLOCK)
-        r, g, b = pixels[block].T.astype(np.int32)
-        y = (77 * r + 150 * g + 29 * b + 128) >> 8
-        cb = (128 * 256 - 43 * r - 85 * g + 128 * b + 128) >> 8
-        cr = (128 * 256 + 128 * r - 107 * g - 21 * b + 128) >> 8
-        found[block] = np.stack([y, cb, cr], axis=-1).clip(0, 255)
+        found[block] = pixels.to_ycbcr(flat[block])
     return found.reshape(rgb.shape)
 
 

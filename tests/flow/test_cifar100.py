@@ -10,7 +10,7 @@ from xnoreplay.flow.cli import BAD_INPUT, main
 from xnoreplay.flow.datasets import cifar100
 from xnoreplay.flow.datasets import registry as data
 from xnoreplay.flow.datasets import user_files as brought
-from xnoreplay.spec import presets
+from xnoreplay.spec import pixels, presets
 from xnoreplay.spec.errors import XnoreplayError
 
 SIZES = {"train": 400, "test": 100}
@@ -73,6 +73,13 @@ def test_ycbcr_is_jpeg_s_to_one_step():
     )
     exact = (rgb @ matrix.T + [0, 128, 128]).clip(0, 255)
     assert np.abs(cifar100.to_ycbcr(rgb) - exact).max() < 1.5
+
+
+@pytest.mark.parametrize("block", [1, 7, 1000])
+def test_blocks_are_converted_like_the_whole(monkeypatch, block):
+    rgb = np.random.default_rng(2).integers(0, 256, (5, 6, 4, 3), dtype=np.uint8)
+    monkeypatch.setattr(cifar100, "BLOCK", block)
+    np.testing.assert_array_equal(cifar100.to_ycbcr(rgb), pixels.to_ycbcr(rgb))
 
 
 SOURCE = r"--data or XNOREPLAY_DATA.*cifar-100-python.tar.gz"
