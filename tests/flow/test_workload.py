@@ -29,11 +29,11 @@ def simulated(preset):
     chip = Simulator(plan, BUNDLE)
     prepare, session, *_ = simulate.script(preset, plan, data.of_preset(preset))
     for command in prepare:
-        command.run(chip)
+        command.carry_out(chip)
     chip.ledger.clear()
     for command in session:
         if command.verb != "infer":
-            command.run(chip)
+            command.carry_out(chip)
     return workload.Workload(chip.ledger.phases)
 
 
