@@ -119,7 +119,11 @@ def presets_list() -> None:
 
 
 @presets_app.command("show")
-def presets_show(name: Annotated[str, typer.Argument(help="A preset's name, or a TOML file.")]):
+def presets_show(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME|FILE", help="A preset's name, or a TOML file.")
+    ],
+):
     """Print a preset as a spec file, to save and change."""
     from xnoreplay.flow.commands.specfile import to_toml
     from xnoreplay.spec import presets

@@ -51,6 +51,8 @@ def _option(parameter: Any, context: Any) -> str:
     if record is None:  # an argument without a help of its own
         record = (parameter.make_metavar(context), "")
     names, meaning = record
+    if parameter.param_type_name == "argument":
+        names = re.sub(r" <.*>$", "", names)  # its Python type
     return f"| `{_cell(names)}` | {_cell(meaning)} |"
 
 

@@ -34,7 +34,7 @@ class ImageSource:
     Parameters
     ----------
     path : str
-        A folder of class folders, a ``.npz`` or a ``.parquet`` file. In a spec file it is relative to that file.
+        A folder of class folders or of Parquet files, a ``.npz`` or a ``.parquet`` file. In a spec file it is relative to that file.
     pixels : PixelSpec
         What becomes of an image's samples.
     """
