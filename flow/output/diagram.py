@@ -17,7 +17,10 @@ from xnoreplay.spec.replay import LFSR_SEEDS
 
 COLUMN_WIDTH, COLUMN_GAP, ROW_GAP, MARGIN = 236, 70, 44, 24
 LINE, TITLE, PADDING = 16, 20, 10  # height of a line of text, of a title, and space inside a block
-TOP = 84  # height of what stands above the first row: the heading and the way back to the maps
+TOP = (
+    106  # height of what stands above the first row: heading, legend, and the way back to the maps
+)
+SWATCH = 12  # side of a colour in the legend
 
 LIGHT = {
     "ink": "#1f2933",
@@ -160,8 +163,16 @@ def _error(plan: Plan) -> list[str]:
     return ["softmax by table, class weights", f"{units}, {target.delta_bits}-bit deltas"]
 
 
+RANDOM_USE = {
+    "walk": "order of slots and samples",
+    "error": "rounding of deltas",
+    "update": "rounding of updates",
+}
+"""What the register of each name is for."""
+
+
 def _random(_plan: Plan) -> list[str]:
-    return [", ".join(LFSR_SEEDS), "walks, and rounding of deltas", "and of updates"]
+    return [f"{name}: {RANDOM_USE[name]}" for name in LFSR_SEEDS]
 
 
 UNITS = (
@@ -349,6 +360,16 @@ class _Words:
     centred: bool = False
 
 
+LEGEND_Y = 56
+LEGEND = (
+    ("memory", MARGIN, "memory: instances (if more than one) × rows × bits of a row"),
+    ("array", 424, "binary array"),
+    ("logic", 544, "logic"),
+    ("", 604, "number on an arrow: its width in bits"),
+)
+"""Kind of block, place from the left, and what it means."""
+
+
 @dataclass(frozen=True)
 class _Drawing:
     """All that is drawn, in pixels: blocks by kind, ways of data as broken lines, and texts."""
@@ -410,7 +431,9 @@ class _Layout:
     def drawing(self) -> _Drawing:
         host = self.boxes["host"]
         blocks = [(u.kind, self.boxes[u.name]) for u in UNITS] + [("logic", host)]
-        words = [_Words(MARGIN, 32, self.title, "heading")]
+        words = [_Words(MARGIN, 32, f"Chip of preset {self.title}", "heading")]
+        words += [_Words(x + 1.5 * SWATCH, LEGEND_Y, text, "soft") for _, x, text in LEGEND]
+        blocks += [(k, _Box(x, LEGEND_Y - 10, SWATCH, SWATCH)) for k, x, _ in LEGEND if k]
         for unit in UNITS:
             words += self._texts(self.boxes[unit.name], unit.title, self.lines[unit.name])
         words += self._texts(host, "Host port", self._host())

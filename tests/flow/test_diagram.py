@@ -66,6 +66,18 @@ def test_lines_fit_their_blocks(name):
             assert font.getlength(line) <= diagram.COLUMN_WIDTH - diagram.PADDING, (unit, line)
 
 
+def test_a_legend_names_every_colour_and_the_numbers():
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
+    svg = chip_svg(compiled("digits"), "digits")
+    kinds = {unit.kind for unit in diagram.UNITS}
+    assert kinds == {kind for kind, _, _ in diagram.LEGEND if kind}
+    ends = [x + 1.5 * diagram.SWATCH + font.getlength(t) for _, x, t in diagram.LEGEND]
+    assert all(e < x for e, (_, x, _) in zip(ends, diagram.LEGEND[1:], strict=False)), ends
+    said = [text for text, _, _ in texts(svg)]
+    assert said[0] == "Chip of preset digits"
+    assert [text for _, _, text in diagram.LEGEND] == said[1 : 1 + len(diagram.LEGEND)]
+
+
 def test_a_memory_that_no_unit_holds_is_listed():
     plan = compiled("tiny")
     new = Memory("means.of_classes", "replay", 7, 11)
