@@ -1,4 +1,7 @@
-"""What the Verilog may say, so that every tool reads it alike: see "The Verilog" in docs/design.md."""
+"""What the Verilog may say, so that every tool reads it alike.
+
+See "The Verilog keeps to what every tool reads alike" in docs/design.md.
+"""
 
 import re
 

@@ -37,7 +37,9 @@ class State(enum.Enum):
 
 
 class ReplayUnit(wiring.Component):
-    """The operations stage, insert, quota, evict, admit, epoch, seed, load and restore.
+    """Replay unit: what the replay and staging memories keep, evict and replay.
+
+    It carries out the operations of `PHASES`.
 
     ``enter`` marks the cycle before an operation of this unit begins and ``next_phase`` names it;
     ``active`` spans it and ``done`` marks its last cycle. ``evicted`` and ``inserted`` strobe in

@@ -41,7 +41,7 @@ class Weights:
     output: np.ndarray
 
 
-def fresh(net: NetworkSpec, seed: int) -> Weights:
+def random_weights(net: NetworkSpec, seed: int) -> Weights:
     """Draw random proxies, from scratch."""
     rng = np.random.default_rng(seed)
     hidden = rng.uniform(-INIT, INIT, (net.hidden, net.latent))
@@ -50,7 +50,7 @@ def fresh(net: NetworkSpec, seed: int) -> Weights:
     return Weights(net, hidden.astype(np.float32), output.astype(np.float32))
 
 
-def warm(bundle: Bundle) -> Weights:
+def weights_of_bundle(bundle: Bundle) -> Weights:
     """Return the proxies of a bundle, as its pre-training left them."""
     scale = 2.0 ** -(MASTER_BITS - 1)
     return Weights(

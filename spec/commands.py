@@ -407,7 +407,7 @@ def check_counted(command: str, stale: object) -> None:
     Parameters
     ----------
     command : str
-        Its name; one that needs them, which is any but infer and restore.
+        Its name; of a command whose row has `counted`.
     stale : object
         True where a host has written labels, SEEN or STAGED, and no restore has come to its end unrefused since.
 

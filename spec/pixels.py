@@ -1,4 +1,4 @@
-"""What becomes of a sample of an image file before it enters the chip: one exact rule in integers.
+"""Converts the samples of an image file to the pixels that enter the chip: one exact rule in integers.
 
 `convert` is the rule in Python; `c/xnoreplay_pixels.c` beside this file is the same function for a host without Python.
 `docs/pixels.md` says it in words, so that it can be written again.

@@ -1,4 +1,4 @@
-"""Files that somebody hands over, read so that whatever is wrong with them is one sentence.
+"""Bounded reading of untrusted files; every fault is one sentence.
 
 A named pipe would never end and a folder cannot be read, so only regular files are, and none that would fill
 the memory: a file of holes takes no room on a disk. JSON and TOML that their readers cannot take, for depth,

@@ -1,4 +1,4 @@
-"""Why a tool failed: the line of its output that says so."""
+"""Finds the line of a failed tool's output that names the cause."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The meaning: one image, one minibatch, one session, in plain integers.
+"""Reference model in plain integers: what one image, one minibatch and one session compute.
 
 Naive on purpose, to be read beside the paper. The simulator and the hardware must equal it exactly.
 """

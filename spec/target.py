@@ -1,4 +1,4 @@
-"""TargetSpec: the dials of the machine."""
+"""Parameters of the hardware: lanes, word widths, memory sizes, learning constants, technology."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,14 @@ TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
 DEVICE_TYPES = ("hp", "lop", "lstp")
 REPLAYS = ("stored", "generative")
 GENERATIVE = ("replay_components", "mean_bits", "drawn_per_class", "staged_per_class")
-"""Dials that have a meaning with generative replay alone."""
+"""Fields that have a meaning with generative replay alone."""
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 
 
 @dataclass(frozen=True)
 class TargetSpec:
-    """The machine's dials.
+    """Parameters of the hardware: lanes, word widths, memory sizes, learning constants, technology.
 
     The most of each number that has no range here is in `xnoreplay.spec.limits.MOST`.
 
@@ -61,7 +61,7 @@ class TargetSpec:
         ITRS device type of these SRAMs: "hp" for speed, "lop" for low operating power, "lstp" for low standby power.
     replay : str
         "stored": latents of old classes are kept. "generative": they are drawn from the means of each
-        class's components, `replay_capacity` has no meaning, and the next four dials have one.
+        class's components, `replay_capacity` has no meaning, and the next four fields have one.
     replay_components : int
         Components of a class, 1 to `drawn_per_class`, at most 16.
     mean_bits : int

@@ -327,7 +327,7 @@ def float_sessions(  # noqa: PLR0913  each is a choice of the experiment
     """
     from xnoreplay.model import float_classifier
 
-    scenario, weights, seen = preset.scenario, float_classifier.warm(bundle), 0
+    scenario, weights, seen = preset.scenario, float_classifier.weights_of_bundle(bundle), 0
 
     def session(task: int) -> None:
         nonlocal weights, seen
@@ -335,7 +335,7 @@ def float_sessions(  # noqa: PLR0913  each is a choice of the experiment
         z, y = source(task)
         if task:
             weights = float_classifier.train(
-                float_classifier.fresh(bundle.network, seed) if reset else weights,
+                float_classifier.random_weights(bundle.network, seed) if reset else weights,
                 z,
                 y,
                 seen,

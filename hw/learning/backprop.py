@@ -15,9 +15,9 @@ from xnoreplay.spec.plan import Plan
 
 
 class BackUnit(wiring.Component):
-    """Stages five to seven of a beat of back-propagation: sums of hidden units, then their deltas.
+    """The end of back-propagation: gradients of segments enter, deltas of hidden units leave.
 
-    A beat that ends a segment adds its gradient to the sample's sums; a round reads its unit's mask,
+    It has stages five to seven of a beat; stages one to four are in `planes.PlaneUnit`. A beat that ends a segment adds its gradient to the sample's sums; a round reads its unit's mask,
     draws from ``random`` and leaves as ``delta`` for hidden unit ``row`` of sample ``sample`` while
     ``valid``. ``hidden_planes`` says which planes of unit `planes_row` are not empty.
     """

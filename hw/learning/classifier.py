@@ -1,4 +1,7 @@
-"""cls.top in two banks, one a copy, so that both rows of a class move in one cycle."""
+"""The classifier's weight memory cls.top: one RAM for each of its two weight copies.
+
+So both rows of a class are read and written in one cycle.
+"""
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring

@@ -1,4 +1,7 @@
-"""Random latents from the means of a component; `spec/generative.py` is their meaning."""
+"""Random latents from the means of a component; `spec/generative.py` is their meaning.
+
+Not part of any chip yet, see `docs/generative_replay.md`.
+"""
 
 from amaranth.hdl import Cat, Module, Value
 from amaranth.lib import wiring
@@ -10,7 +13,7 @@ from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS
 
 
 def joined(word: Value, plane: Value, random: Value) -> Value:
-    """A plane of means halves each bit's probability of 1 towards 1 where it is 1, towards 0 where it is 0."""
+    """Moves each bit's probability of 1 halfway to 1 where the plane has a 1, and halfway to 0 where it has a 0."""
     return (plane & (word | random)) | (~plane & word & random)
 
 

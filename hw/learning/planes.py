@@ -1,6 +1,6 @@
-"""Planes sit in the lanes, columns of the banks stream past: what issues them, and their sums.
+"""Plane unit: schedules the bit-plane multiplications of back-propagation and both updates, and adds their sums.
 
-Back-propagation and both updates share it. See `docs/learning_datapath.md`, AND mode.
+Planes sit in the lanes, columns of the banks stream past. See `docs/learning_datapath.md`, AND mode.
 """
 
 from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed

@@ -1,4 +1,4 @@
-"""The learning unit: everything that only retraining needs, and its memories."""
+"""Learning unit: loss balance, forward sums, errors, back-propagation, update; and their memories."""
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
@@ -24,7 +24,10 @@ from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, UPDATE_LATENCY
 
 
 class LearningUnit(wiring.Component):
-    """Every phase of a session but seed, load and the issuing of forward passes.
+    """Loss balance, forward sums, errors, back-propagation and update.
+
+    These are the phases of a session but for seed and load, which are the replay unit's, and the issuing of forward
+    passes, which is the dense unit's.
 
     ``done`` marks the last cycle of a phase that ends here. Ports named after memories are theirs;
     ``top_*`` are those of `classifier.ClassifierRam`. `event` gives what a counter adds.

@@ -17,9 +17,10 @@ LOW_BITS = {"low": "cls.low", "hidden_low": "cls.hidden_low"}
 
 
 class UpdateUnit(wiring.Component):
-    """Stages five to seven of a beat that ends a segment's gradient.
+    """The update of proxies: gradients of segments enter, rows of proxies are read and leave changed.
 
-    The fifth reads the proxies, the sixth steps them with a draw of ``random``, the seventh writes them.
+    It has stages five to seven of a beat that ends a segment's gradient; stages one to four are in
+    `planes.PlaneUnit`. The fifth reads the proxies, the sixth steps them with a draw of ``random``, the seventh writes them.
     ``top_*`` are ports of cls.top, whose rows are those of bank 0.
     """
 

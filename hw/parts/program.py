@@ -14,7 +14,7 @@ def program_field(m: Module, name: str, phase: Value, values: dict[int, int]) ->
 
 
 def fields(m: Module, phase: Value, ops: dict[int, dict[str, int]]) -> dict[str, Signal]:
-    """Signals of the running operation's fields, by their names.
+    """One signal a field, holding the value of the running operation; by the fields' names.
 
     Parameters
     ----------

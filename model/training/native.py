@@ -32,7 +32,7 @@ STARTED_PROXY = 0.01
 """Distance from 0 at which the proxies of a trained extractor start. The learning rate is what a proxy
 moves by in a step: at 0.05, the middle of the range that proxies are drawn from, hardly a bit changes."""
 OUTPUT = "classifier.output"
-MAX_PIXEL = 255  # for the decoder, which there is none of here
+MAX_PIXEL = 255  # required by Objective; native replay has no decoder
 
 
 def start(bundle: Bundle, path: Path | None = None) -> dict[str, Tensor]:

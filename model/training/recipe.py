@@ -34,9 +34,12 @@ class Recipe:
 
     Parameters
     ----------
-    epochs, batch : int
+    epochs : int
+        Passes over the training images.
+    batch : int
+        Images of a minibatch.
     learning_rate : float
-        The highest; it falls as a half cosine to zero. Of Adam, but for a teacher.
+        The highest, of Adam, or of a teacher's stochastic gradient descent; it falls as a half cosine to zero.
     warm : float
         Share of the training in which it rises to that from zero.
     shift : int

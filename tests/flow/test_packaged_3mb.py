@@ -54,7 +54,10 @@ def test_accuracy_on_the_base_classes_is_what_the_bundle_claims(bundle, stored, 
     base = FULL.scenario.base
     classes = FULL.scenario.chip_classes(stored.labels)
     chosen = (classes < base) & (stored.is_test == (part == "test"))
-    correct = adam.predict(adam.warm(bundle), stored.latents[chosen], base) == classes[chosen]
+    correct = (
+        adam.predict(adam.weights_of_bundle(bundle), stored.latents[chosen], base)
+        == classes[chosen]
+    )
     assert round(float(correct.mean()), 6) == bundle.provenance[f"base_{part}_accuracy"]
     assert len(correct) == bundle.provenance[f"base_{part}_samples"]
 

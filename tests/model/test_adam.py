@@ -21,20 +21,20 @@ def toy(classes: int, each: int, seed: int):
 
 
 def test_pairs_start_as_they_do_in_pre_training():
-    above, below = adam.fresh(NET, 0).output.transpose(1, 0, 2)
+    above, below = adam.random_weights(NET, 0).output.transpose(1, 0, 2)
     np.testing.assert_allclose(above - below, 2 * PAIR_OFFSET, atol=1e-7)
     assert np.abs(above + below).max() <= 2 * INIT
 
 
 def test_learns_separable_latents():
     latents, labels = toy(4, 40, seed=1)
-    weights = adam.train(adam.fresh(NET, 0), latents, labels, 4, seed=0, epochs=30)
+    weights = adam.train(adam.random_weights(NET, 0), latents, labels, 4, seed=0, epochs=30)
     held_out, truth = toy(4, 40, seed=2)
     assert (adam.predict(weights, held_out, 4) == truth).mean() > 0.8
 
 
 def test_inactive_rows_and_a_frozen_hidden_layer_stay():
-    start = adam.fresh(NET, 0)
+    start = adam.random_weights(NET, 0)
     latents, labels = toy(2, 10, seed=1)
     weights = adam.train(start, latents, labels, 2, seed=0, epochs=2, hidden_learns=False)
     np.testing.assert_array_equal(weights.output[2:], start.output[2:])
@@ -43,7 +43,7 @@ def test_inactive_rows_and_a_frozen_hidden_layer_stay():
 
 
 def test_training_is_a_function_of_its_seed_and_changes_no_input():
-    start = adam.fresh(NET, 0)
+    start = adam.random_weights(NET, 0)
     before = start.output.copy()
     latents, labels = toy(3, 10, seed=1)
     one, two, other = (
@@ -62,7 +62,9 @@ def test_warm_weights_compute_the_bundle_s_sums(seed):
     target = presets.from_dict({"preset": "tiny", "target": {"proxies_per_pair": 2}}).target
     chip = reference.Classifier.load(b, target)
     expected = [chip.forward(z, NET.classes).logits for z in latents]
-    np.testing.assert_array_equal(adam.sums(adam.warm(b), latents, NET.classes), expected)
+    np.testing.assert_array_equal(
+        adam.sums(adam.weights_of_bundle(b), latents, NET.classes), expected
+    )
 
 
 def losses(logits, y, loss):
@@ -89,17 +91,19 @@ def test_slopes_are_those_of_the_losses(loss):
 @pytest.mark.parametrize("loss", adam.LOSSES)
 def test_every_loss_learns(loss):
     latents, labels = toy(4, 40, seed=1)
-    weights = adam.train(adam.fresh(NET, 0), latents, labels, 4, seed=0, epochs=30, loss=loss)
+    weights = adam.train(
+        adam.random_weights(NET, 0), latents, labels, 4, seed=0, epochs=30, loss=loss
+    )
     assert (adam.predict(weights, latents, 4) == labels).mean() > 0.8
 
 
 def test_an_unknown_loss_is_refused():
     with pytest.raises(SpecError, match="loss must be 'cce' or 'fcce' or 'sh', not 'mse'"):
-        adam.train(adam.fresh(NET, 0), *toy(2, 2, seed=1), 2, seed=0, loss="mse")
+        adam.train(adam.random_weights(NET, 0), *toy(2, 2, seed=1), 2, seed=0, loss="mse")
 
 
 def test_both_copies_of_a_pair_move_alike():
-    start = adam.fresh(NET, 0)
+    start = adam.random_weights(NET, 0)
     latents, labels = toy(4, 10, seed=1)
     weights = adam.train(start, latents, labels, 4, seed=0, epochs=2)
     step = weights.output - start.output
@@ -112,7 +116,7 @@ def test_gradient_descends_the_smooth_part_of_the_loss():
     rng = np.random.default_rng(3)
     z = np.where(rng.random((16, NET.latent)) < 0.5, 1, -1).astype(np.float32)
     y = rng.integers(0, 3, 16)
-    start = adam.fresh(NET, 1)
+    start = adam.random_weights(NET, 1)
     balance, alpha = np.ones(3, np.float32), np.float32(0.1)
     gradient, _ = adam._gradients(start.hidden, start.output[:3], z, y, balance, alpha, "cce")
     a = z @ np.where(start.hidden >= 0, 1, -1).T
