@@ -201,7 +201,9 @@ def test_every_link_of_a_page_outside_the_site_leads_somewhere():
             assert (DOCS.parent / target).exists(), (page.name, target)
         for name, anchor in re.findall(r"\]\(([\w/.-]+\.md)#([\w-]+)\)", text):
             heads = re.findall(r"^#+ (.*)$", (DOCS.parent / name).read_text("utf-8"), re.MULTILINE)
-            assert anchor in [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in heads]
+            heads = [re.sub(r"[^\w-]", "", h.lower().replace(" ", "-")) for h in heads]
+            marks = re.findall(r'<a id="([\w-]+)"></a>', (DOCS.parent / name).read_text("utf-8"))
+            assert anchor in heads + marks, (page.name, name, anchor)
 
 
 def test_the_front_page_is_short():

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from fractions import Fraction
 from importlib import resources
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -193,6 +194,22 @@ def test_by_hand():
         pixels.convert(twelve, "grey", PixelSpec(sample_bits=12), shape),
         pixels.convert(image, "grey", PixelSpec(), shape),
     )
+
+
+def test_the_page_s_example():
+    """Those of docs/pixels.md: a grey image of 12 bits, padded, into two rows of two pixels."""
+    page = (Path(__file__).parents[2] / "docs" / "pixels.md").read_text(encoding="utf-8")
+    shown = page.split("## An example")[1].split("\n\n")[2]
+    rows = [line.split("|")[2] for line in shown.splitlines()[2:]]
+    samples, small, _, area, light = (
+        [[int(v) for v in row.split(",")] for row in cell.split("so ")[-1].split(";")]
+        for cell in rows
+    )
+    given = np.array(samples, np.uint16)[..., None]
+    assert np.minimum(given >> 4, 255)[..., 0].tolist() == small
+    for greatest, values in ((255, area), (15, light)):
+        found = pixels.convert(given, "grey", PixelSpec("pad", 16, 12, greatest), (2, 2, 1))
+        assert found[..., 0].tolist() == values
 
 
 def test_the_mean_of_whole_blocks_is_what_the_presets_data_sets_have():
