@@ -114,7 +114,7 @@ def _centred(whole: int, size: int) -> Frame:
 def convert(
     samples: np.ndarray, layout: str, spec: PixelSpec, image_shape: tuple[int, int, int]
 ) -> np.ndarray:
-    """The pixels that enter the chip, from the samples of one decoded image.
+    """Convert the samples of one decoded image to the pixels that enter the chip.
 
     In this order: 16-bit samples to eight bits; ink to light; transparent pixels onto the background; grey, or YCbCr of
     ITU-R BT.601 as in JPEG; the fit; the floor of the mean over the area that each output pixel covers; the range.
