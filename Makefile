@@ -27,7 +27,9 @@ demo: $(VENV)/demo.stamp
 demo-train: $(VENV)/test.stamp
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)-trained --from pretrain
 
+# The simulator's kernels are compiled before the tests, both modes at once, and not by each worker of the tests.
 test: $(VENV)/test.stamp lint type docs
+	@$(BIN)/xnoreplay simulate --preset tiny --untrained --force --out build/kernels >/dev/null
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
 lint: $(VENV)/test.stamp

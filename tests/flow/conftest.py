@@ -13,3 +13,13 @@ def compiled(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(caches.CACHE, str(shared / "cache"))
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def quick_to_compile():
+    """Compile small chips as large ones are, with -O1: tests wait longer for the compiler than for the simulation."""
+    from xnoreplay.flow.verify.cosim import chip
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chip, "LARGE_TEXT", 0)
+        yield
