@@ -16,7 +16,7 @@ from xnoreplay.flow.commands import costs, data, experiments, steps
 from xnoreplay.flow.commands.options import PresetOption
 from xnoreplay.flow.run import interrupts
 from xnoreplay.flow.run.progress import heartbeat
-from xnoreplay.spec.errors import SHOWN, CheckFailure, XnoreplayError
+from xnoreplay.spec.errors import SHOWN, CheckFailure, XnoreplayError, printable
 
 BAD_INPUT, FAILED_CHECK, INTERRUPTED = 1, 2, interrupts.CODE
 ENDLESS = 500  # characters of a word that is cut: longer than a path is
@@ -204,7 +204,8 @@ def _readable(sentence: str) -> str:
     >>> print(_readable("a\x1b[2J"), _readable("9" * 1000)[-22:])
     a\x1b[2J ... (1,000 characters)
     """
-    shown = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in sentence)
     return re.sub(
-        rf"\S{{{ENDLESS},}}", lambda m: f"{m[0][:SHOWN]}... ({len(m[0]):,} characters)", shown
+        rf"\S{{{ENDLESS},}}",
+        lambda m: f"{m[0][:SHOWN]}... ({len(m[0]):,} characters)",
+        printable(sentence, "\n"),
     )

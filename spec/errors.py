@@ -61,6 +61,22 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 
+def printable(text: str, keep: str = "") -> str:
+    r"""A text with an escape in place of each character that no terminal shows, such as half of a surrogate pair.
+
+    Parameters
+    ----------
+    text : str
+        Of a user: a file's name, or a sentence that repeats one.
+    keep : str
+        Characters that stay as they are.
+
+    >>> print(printable("a\x1b[2J\n"))
+    a\x1b[2J\n
+    """
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
 class require:
     """Checks of single values; each raises SpecError with a sentence that states rule and value."""
 

@@ -1,5 +1,6 @@
 """Commands on a user's own data: a first spec for it, and a trained chip put to use."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -7,6 +8,7 @@ import typer
 
 from xnoreplay.flow.commands.options import BundleOption, DataOption, PresetOption, find_data
 from xnoreplay.flow.run.progress import default
+from xnoreplay.spec.errors import printable
 
 FolderOption = Annotated[
     Path | None,
@@ -64,8 +66,8 @@ def init(
         facts += session_text.summary(price)
     text = specfile.to_toml(made.preset, made.reasons, facts)
     files.write_whole(target, text)
-    typer.echo("\n".join(facts))
-    typer.echo(f"spec: {target}\nnext: xnoreplay run --preset {target}")
+    typer.echo("\n".join(map(printable, facts)))
+    typer.echo(f"spec: {target}\nnext: xnoreplay run --preset {shlex.quote(str(target))}")
 
 
 def predict(
@@ -102,7 +104,7 @@ def predict(
     scenario, seen = chosen.scenario, chip.state.seen
     rows = [
         [
-            name,
+            printable(name),
             ", ".join(f"{scenario.name_of(c)} {s:,}" for c, s in zip(classes, sums, strict=True)),
             f"{margin:,}",
         ]

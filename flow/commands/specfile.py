@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 from xnoreplay.spec import presets
+from xnoreplay.spec.errors import printable
 from xnoreplay.spec.presets import Preset
 
 
@@ -22,7 +23,7 @@ def to_toml(
         Comments at the top, a line each.
     """
     tree = presets.to_dict(preset)
-    lines = [*(f"# {_plain(line)}" for line in head), f"name = {_value(tree.pop('name'))}"]
+    lines = [*(f"# {printable(line)}" for line in head), f"name = {_value(tree.pop('name'))}"]
     for section, fields in tree.items():
         lines += ["", f"[{section}]"]
         for name, value in fields.items():
@@ -42,8 +43,3 @@ def _value(value) -> str:
             return "[\n" + "".join(f"    {item},\n" for item in items) + "]"
         return "[" + ", ".join(items) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _plain(line: str) -> str:
-    """Return a comment's text on one line, without the control characters that TOML forbids."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)

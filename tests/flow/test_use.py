@@ -170,6 +170,10 @@ def test_the_commands(tmp_path, capsys, data):
     said = capsys.readouterr().out
     assert "of 36" in said
     assert "6 images are of classes that the chip has not seen" in said
+    odd = tmp_path / "li\nne.png"
+    odd.write_bytes(next((tests / str(labels[0])).iterdir()).read_bytes())
+    assert cli.main(["predict", str(odd), "--state", "one.state"]) == 0
+    assert "li\\nne.png" in capsys.readouterr().out
     assert cli.main(["predict", "nowhere.png"]) == 1
     assert "must be a file that is there" in capsys.readouterr().err
     assert cli.main(["learn", "new", "--save", "one.state", "--state", "new"]) == 1
