@@ -243,3 +243,11 @@ def test_a_broken_link_ends_the_site(tmp_path):
             [sys.executable, "-m", "mkdocs", *options], cwd=tmp_path, capture_output=True
         )
         assert done.returncode == code, done.stderr
+
+
+def test_every_answer_of_the_notebook_page_is_the_projects():
+    import doctest
+
+    found = doctest.testfile(str(DOCS / "notebook.md"), module_relative=False)
+    assert found.attempted > 20
+    assert found.failed == 0
