@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from xnoreplay.flow.commands.options import BundleOption, DataOption, PresetOption, find_data
+from xnoreplay.flow.commands.options import (
+    BundleOption,
+    DataOption,
+    PresetOption,
+    find_data,
+    shared,
+)
 from xnoreplay.flow.run.progress import default
 from xnoreplay.spec.errors import printable
 
-FolderOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--out", metavar="FOLDER", help="Run folder with preset and bundle. [default: runs/PRESET]"
-    ),
-]
+FolderOption = Annotated[Path | None, shared("out")]
 StateOption = Annotated[
     Path | None,
     typer.Option(

@@ -7,11 +7,10 @@ co-simulation holds to those of the Verilog.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import own, registry
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.latent_files import LatentSet, packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -105,8 +104,12 @@ def samples(
             return random.integers(0, 2, (n, preset.network.latent), dtype=np.uint8)
 
         share = min(count, preset.target.replay_capacity // scenario.seen(task - 1))
-        old = {c: draw(share) for c in range(scenario.seen(task - 1))}
-        new = {c: draw(count) for c in scenario.task_classes(task)}
+        few = min(count, scenario.shots or count)
+        old = {
+            c: draw(share if c < scenario.base else min(share, few))
+            for c in range(scenario.seen(task - 1))
+        }
+        new = {c: draw(few) for c in scenario.task_classes(task)}
         real = False
         origin = "random bits: no latents of a trained extractor are at hand"
     quota = preset.target.replay_capacity // scenario.seen(task - 1)
@@ -132,16 +135,11 @@ def _flat(table: dict[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arrivals(preset: Preset) -> int:
-    """Return how many training images a class has."""
+    """Return how many training images a class of the base has; a new one has no more than the scenario's shots."""
     name = preset.scenario.dataset
     if name in ARRIVALS:
         return ARRIVALS[name]
-    if preset.scenario.source is not None:
-        found = own.listing(Path(preset.scenario.source.path))
-        labels = found.labels[~found.is_test]
-    else:
-        labels = registry.of_preset(preset).train_labels
-    return int(np.bincount(labels).max())
+    return int(np.bincount(registry.train_labels(preset)).max())
 
 
 def chip(preset: Preset, bundle: Bundle | None):

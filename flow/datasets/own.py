@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import secrets
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,17 +21,18 @@ import numpy as np
 
 from xnoreplay.flow.datasets import image_files
 from xnoreplay.flow.datasets.image_files import SUFFIXES
+from xnoreplay.flow.datasets.splits import split
+from xnoreplay.flow.run.files import write_whole
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec import caches, limits, pixels, reading
+from xnoreplay.spec import caches, limits, pixels, reading, whole
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, shown
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.pixels import PixelSpec
 
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
 """Folders of a split, and first words of Parquet files, in the order in which they are looked for."""
-TEST_STRIDE = 4
 CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
-AHEAD = 64  # images that are decoded beside each other
+ROWS = 64  # of a Parquet file that are read at once
 FORMAT = 1  # of prepared arrays; another one is made anew
 NAMES = ("class_names", "classes", "label_names")
 """Arrays of an archive that name the classes."""
@@ -137,7 +137,7 @@ def listing(path: Path, to_train: bool = True) -> Listing:
 def prepare(
     found: Listing, rule: PixelSpec, image_shape: tuple[int, int, int], progress: Progress
 ) -> Prepared:
-    """Decode and convert every sample once; later calls map the result.
+    """Decode and convert every sample once, and show the notes then; later calls map the result.
 
     It lies in the folder `spec.caches.writable` gives for "datasets", one folder a listing, rule and shape.
 
@@ -166,7 +166,10 @@ def prepare(
         with suppress(*reading.DAMAGED_ARRAYS):
             return _kept(found, folder, key, shape)
     _make(found, rule, image_shape, progress, folder / f"{key}.npy", folder / f"{key}.json")
-    return _kept(found, folder, key, shape)
+    made = _kept(found, folder, key, shape)
+    for note in made.notes:
+        progress.note(note)
+    return made
 
 
 def _kept(found: Listing, folder: Path, key: str, shape: tuple[int, ...]) -> Prepared:
@@ -187,38 +190,40 @@ def _kept(found: Listing, folder: Path, key: str, shape: tuple[int, ...]) -> Pre
 def _make(
     found: Listing, rule: PixelSpec, image_shape, progress: Progress, target: Path, about: Path
 ) -> None:
+    with whole.whole_file(target) as part:
+        notes = _convert_all(found, rule, image_shape, progress, part)
+    write_whole(about, json.dumps({"notes": notes}))
+
+
+def _convert_all(
+    found: Listing, rule: PixelSpec, image_shape, progress: Progress, part: Path
+) -> list[str]:
+    """Write every image into an array file; what a user should know of them."""
     count = len(found.labels)
-    word = secrets.token_hex(8)  # containers that share a cache have the same process numbers
-    part = target.with_name(f".{target.stem}.{word}.npy")
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *image_shape))
     _reserve(part)
     seen: dict[bytes, int] = {}
-    twins, sizes = [], set()
-    try:
-        with progress.task(f"images of {found.name}", count) as task:
-            i = -1
-            for i, (samples, layout) in enumerate(found.samples(1)):
-                if i == count:
-                    break
-                _check_bits(samples, layout, rule, found.place(i))
-                images[i] = pixels.convert(samples, layout, rule, image_shape)
-                sizes.add(samples.shape[:2])
-                digest = hashlib.blake2b(
-                    samples.tobytes() + repr(samples.shape).encode(), digest_size=12
-                ).digest()
-                first = seen.setdefault(digest, i)
-                if found.is_test[first] != found.is_test[i]:
-                    twins.append((first, i))
-                task.advance()
-        if i + 1 != count:
-            raise ImageError(
-                f"{found.name} must stay as it is while it is read, but no longer has {count:,} images"
-            )
-        images.flush()
-        del images
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    twins, sizes, read = [], set(), 0
+    with progress.task(f"images of {found.name}", count) as task:
+        for i, (samples, layout) in enumerate(found.samples(1)):
+            read = i + 1
+            if read > count:
+                break
+            _check_bits(samples, layout, rule, found.place(i))
+            images[i] = pixels.convert(samples, layout, rule, image_shape)
+            sizes.add(samples.shape[:2])
+            digest = hashlib.blake2b(
+                samples.tobytes() + repr(samples.shape).encode(), digest_size=12
+            ).digest()
+            first = seen.setdefault(digest, i)
+            if found.is_test[first] != found.is_test[i]:
+                twins.append((first, i))
+            task.advance()
+    if read != count:
+        raise ImageError(
+            f"{found.name} must stay as it is while it is read, but no longer has {count:,} images"
+        )
+    images.flush()
     notes = []
     if twins:
         one, other = twins[0]
@@ -232,22 +237,14 @@ def _make(
             f"images of {len(sizes):,} sizes, {min(heights)}x{min(widths)} to {max(heights)}x{max(widths)}, are brought to "
             f"{image_shape[0]}x{image_shape[1]} by fit = {rule.fit!r}"
         )
-    text = json.dumps({"notes": notes})
-    whole = about.with_name(f".{about.stem}.{word}.json")
-    whole.write_text(text, encoding="utf-8")
-    os.replace(whole, about)
+    return notes
 
 
 def _reserve(part: Path) -> None:
     """Take the room of a mapped file on the disk: without it, a full one ends the process at the write (SIGBUS)."""
-    if not hasattr(os, "posix_fallocate"):  # macOS
-        return
-    try:
+    if hasattr(os, "posix_fallocate"):  # macOS has none
         with open(part, "r+b") as file:
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
-    except OSError:
-        part.unlink(missing_ok=True)
-        raise
 
 
 def _check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
@@ -256,22 +253,6 @@ def _check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -
             f"sample_bits must be {pixels.MOST_BITS} where images have colours or 8 bits, not {rule.sample_bits}: "
             f"{place} has {layout} of 8 bits"
         )
-
-
-def split(labels: np.ndarray) -> np.ndarray:
-    """Which samples test, where a data set does not say: of each class every fourth, or the last of two or three.
-
-    (n,) labels -> (n,) bool, in the order of the samples, so that the split is fixed.
-
-    >>> split(np.array([0, 0, 0, 0, 0, 1, 1, 2])).astype(int)
-    array([0, 0, 0, 1, 0, 0, 1, 0])
-    """
-    is_test = np.zeros(len(labels), bool)
-    order = np.argsort(labels, kind="stable")
-    for members in np.split(order, np.flatnonzero(np.diff(labels[order])) + 1):
-        chosen = members[TEST_STRIDE - 1 :: TEST_STRIDE]
-        is_test[chosen if len(chosen) else members[-1:] if len(members) > 1 else []] = True
-    return is_test
 
 
 def array(path: Path) -> np.ndarray:
@@ -678,7 +659,7 @@ def _each_row(
     for file, _, column in tables:
         row = 0
         with parquet.ParquetFile(file) as table:
-            for batch in table.iter_batches(batch_size=AHEAD, columns=[column]):
+            for batch in table.iter_batches(batch_size=ROWS, columns=[column]):
                 for value in batch.column(0).to_pylist():
                     content: Any = value.get("bytes") if isinstance(value, dict) else value
                     name = f"row {row:,} of {file}"

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow.datasets import user_files
+from xnoreplay.flow.datasets.splits import TEST_STRIDE, split
 from xnoreplay.flow.run.progress import Progress, default
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.presets import Preset
@@ -15,7 +16,6 @@ from xnoreplay.spec.scenario import ScenarioSpec, max_pixel
 
 RANDOM = "random"
 RANDOM_IMAGES = 400
-TEST_STRIDE = 4  # of each class, every fourth sample in the library's order is a test sample
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,6 @@ class Dataset:
     labels: np.ndarray
     is_test: np.ndarray
     greatest: int | None = None
-    notes: tuple[str, ...] = ()
 
     @property
     def max_pixel(self) -> int:
@@ -165,7 +164,18 @@ def _own(preset: Preset, progress: Progress) -> Dataset:
         )
     made = own.prepare(found, scenario.source.pixels, shape, progress)
     greatest = scenario.source.pixels.greatest
-    return Dataset(scenario.dataset, made.images, found.labels, found.is_test, greatest, made.notes)
+    return Dataset(scenario.dataset, made.images, found.labels, found.is_test, greatest)
+
+
+def train_labels(preset: Preset) -> np.ndarray:
+    """Labels of the training samples, (n,) int64: of a user's own data set without converting its images."""
+    from xnoreplay.flow.datasets import own
+
+    source = preset.scenario.source
+    if source is None:
+        return of_preset(preset).train_labels
+    found = own.listing(Path(source.path))
+    return found.labels[~found.is_test]
 
 
 def stamp(preset: Preset) -> str | None:
@@ -238,20 +248,6 @@ def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
         return images
     blocks = images.reshape(n, h, k, w, k, c)
     return (blocks.sum(axis=(2, 4), dtype=np.int64) // (k * k)).astype(np.uint8)
-
-
-def split(labels: np.ndarray, stride: int = TEST_STRIDE) -> np.ndarray:
-    """Choose the samples for testing: of each class, every `stride`-th in order.
-
-    (n,) labels -> (n,) bool. The order is that of `labels`, so the split is fixed and stratified.
-
-    >>> split(np.array([0, 0, 0, 0, 1, 1, 0, 1, 1]), 4).astype(int)
-    array([0, 0, 0, 1, 0, 0, 0, 0, 1])
-    """
-    is_test = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        is_test[np.flatnonzero(labels == label)[stride - 1 :: stride]] = True
-    return is_test
 
 
 def _digits(_order_seed: int) -> Dataset:

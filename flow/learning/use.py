@@ -114,8 +114,6 @@ def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
     if len(paths) == 1 and (paths[0].suffix in (".npz", ".parquet") or _has_folders(paths[0])):
         found = own.listing(paths[0], to_train=False)
         made = own.prepare(found, rule, shape, progress)
-        for note in made.notes:
-            progress.note(note)
         names = tuple(found.place(i) for i in range(len(found.labels)))
         return Batch(np.asarray(made.images), names, _chip_classes(preset, found))
     files = [file for path in paths for file in _image_files(path)]

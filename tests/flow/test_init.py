@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from xnoreplay.flow import cli
-from xnoreplay.flow.datasets import own, proposal, registry
+from xnoreplay.flow.datasets import own, proposal, registry, splits
 from xnoreplay.flow.datasets.own import Listing
 from xnoreplay.flow.datasets.proposal import Look
 from xnoreplay.flow.pipeline import steps as pipeline
@@ -35,7 +35,7 @@ def parts(tmp_path):
 def listed(classes: int, samples: int) -> Listing:
     labels = np.repeat(np.arange(classes), samples)
     names = tuple(f"c{i}" for i in range(classes))
-    return Listing("it", names, labels, own.split(labels), "", lambda _: iter(()), str)
+    return Listing("it", names, labels, splits.split(labels), "", lambda _: iter(()), str)
 
 
 @pytest.mark.parametrize("classes", [2, 3, 11, 100, 240])

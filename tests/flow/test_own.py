@@ -352,7 +352,15 @@ def test_twins_and_sizes_are_told(tmp_path):
     folder_of(root / "test", {"a": 1, "b": 1}, start=50)
     (root / "test" / "b" / "copy.png").write_bytes((root / "train" / "b" / "1.png").read_bytes())
     (root / "test" / "b" / "large.png").write_bytes(encoded(Image.fromarray(RGB)))
-    notes = own.prepare(own.listing(root), PixelSpec(), SHAPE, Silent()).notes
+    shown: list[str] = []
+
+    class Told(Silent):
+        def note(self, text: str) -> None:
+            shown.append(text)
+
+    notes = own.prepare(own.listing(root), PixelSpec(), SHAPE, Told()).notes
+    assert own.prepare(own.listing(root), PixelSpec(), SHAPE, Told()).notes == notes
+    assert tuple(shown) == notes  # at the first use alone
     assert len(notes) == 2
     assert notes[0].startswith("1 test images are also training images")
     assert str(root / "train" / "b" / "1.png") in notes[0]

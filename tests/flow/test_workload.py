@@ -131,3 +131,13 @@ def test_products_of_3mb():
     plan = plans.compile(preset.network, preset.target)
     products, _ = native.multiplications(plan)
     assert products == 43_008 * 9_216 + 16 * 512 + 1024 * 1024
+
+
+def test_a_session_of_few_shots_meets_no_more_new_samples():
+    """Without latents at hand the samples are random bits, as many as the data set and `shots` bring."""
+    preset = presets.vary(presets.load("3mb"), "scenario", shots=5)
+    met = workload.samples(preset, None, 2)
+    assert np.bincount(met.arriving_class).tolist() == [0] * 60 + [5] * 10
+    assert np.bincount(met.remembered_class).tolist() == [4882 // 60] * 50 + [5] * 10
+    every = workload.samples(presets.load("3mb"), None, 2)
+    assert np.bincount(every.arriving_class)[60:].tolist() == [500] * 10
