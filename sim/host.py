@@ -40,15 +40,29 @@ class HostPort:
         region, offset = divmod(address & ~3, 1 << WINDOW_SHIFT)
         if region == 0:
             return self._read(offset) if data is None else (self._write(offset, data), 0)
-        window = self.windows.get(region)
-        if window is None:
+        if not self.window_at(address):
             return Response.DECERR, 0
+        window = self.windows[region]
         row, chunk = divmod(offset // 4, window.stride)
-        if row >= window.memory.depth or chunk >= window.chunks:
-            return Response.DECERR, 0
         if data is None:
             return Response.OKAY, self.chip.read_row(window.memory.name, row) >> 32 * chunk & CHUNK
         return self._write_row(window, row, chunk, data), 0
+
+    def window_at(self, address: int) -> bool:
+        """Whether a byte address is a word of a memory's window."""
+        region, offset = divmod(address & ~3, 1 << WINDOW_SHIFT)
+        window = self.windows.get(region)
+        if window is None:
+            return False
+        row, chunk = divmod(offset // 4, window.stride)
+        return row < window.memory.depth and chunk < window.chunks
+
+    def refuses(self, command: Command, argument: int) -> bool:
+        """Whether the idle chip answers SLVERR to a command."""
+        chip = self.chip
+        stale = command.counted and chip.state.stale
+        rule = command.first_broken_rule(argument, chip.state.seen, chip.plan.network.classes)
+        return bool(stale) or rule is not None
 
     def _write_row(self, window: Window, row: int, chunk: int, data: int) -> Response:
         """Take a word of a row: gather it, or commit the row with the last one."""
@@ -117,8 +131,7 @@ class HostPort:
         if number not in list(Command):
             return Response.SLVERR
         command = Command(number)
-        stale = command.counted and chip.state.stale
-        if stale or command.first_broken_rule(argument, chip.state.seen, chip.plan.network.classes):
+        if self.refuses(command, argument):
             return Response.SLVERR
         if command.image:
             raise SpecError(f"{command.name} must be given with its image, not by a transfer alone")

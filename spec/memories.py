@@ -120,6 +120,8 @@ class Declaration:
     window : int, optional
         Place of the memory's window in the host's address map, see `spec.registers`; None where the host does not
         reach the memory. Windows are numbered from 0 without a gap, and keep their numbers.
+    layout : str
+        What a row of a memory with a window holds, for a host's programmer; `docs/microarchitecture.md` has more.
     read_only : bool
         The window answers a write with SLVERR.
     stales : bool
@@ -144,6 +146,7 @@ class Declaration:
     storage: Storage = Storage.PACKED
     banked: bool = False
     window: int | None = None
+    layout: str = ""
     read_only: bool = False
     stales: bool = False
     scratch: bool = False
@@ -253,12 +256,17 @@ class Mem(IntEnum):
         lambda p: Size(p.latent.weight_base + p.latent.rows * p.latent.beats, p.target.window),
         storage=Storage.TAPS,
         window=0,
+        layout=(
+            "for each convolution, then the latent layer: row = base of the layer + (tile *"
+            " lanes + lane) * beats + beat; bit = tap * channels + channel"
+        ),
     )
     WEIGHTS_LGAP = Declaration(
         "weights.lgap",
         "weights",
         lambda p: Size(p.lgap.words * p.lgap.pixels, p.target.channels),
         window=1,
+        layout="row = group of channels * pixels + pixel; bit = channel of the group",
     )
     CLS_TOP = Declaration(
         "cls.top",
@@ -271,14 +279,33 @@ class Mem(IntEnum):
         kind=Kind.CLASSIFIER,
         storage=Storage.TAPS,
         window=2,
+        layout=(
+            "hidden rows, row * beats + beat, then output rows, (class * 2 + copy) * beats "
+            "+ beat; top bits of proxies in offset binary"
+        ),
     )
-    PING = Declaration("act.ping", "feature maps", _feature_map(0), window=3, scratch=True)
-    PONG = Declaration("act.pong", "feature maps", _feature_map(1), window=4, scratch=True)
+    PING = Declaration(
+        "act.ping",
+        "feature maps",
+        _feature_map(0),
+        window=3,
+        layout="row = pixel * words + word; bit = channel of the word",
+        scratch=True,
+    )
+    PONG = Declaration(
+        "act.pong",
+        "feature maps",
+        _feature_map(1),
+        window=4,
+        layout="row = pixel * words + word; bit = channel of the word",
+        scratch=True,
+    )
     LATENT = Declaration(
         "act.latent",
         "feature maps",
         lambda p: Size(p.replay.words, p.target.channels),
         window=5,
+        layout="row = word of the latent; bit i of word w is bit w * channels + i",
         scratch=True,
     )
     ROW0 = Declaration(
@@ -303,6 +330,7 @@ class Mem(IntEnum):
         "replay",
         lambda p: Size(p.replay.capacity * p.replay.words, p.target.channels),
         window=6,
+        layout="row = slot * words + word; bit i of word w is bit w * channels + i",
     )
     REPLAY_LABEL = Declaration(
         "replay.label",
@@ -310,6 +338,7 @@ class Mem(IntEnum):
         lambda p: Size(p.replay.capacity, _label_bits(p.network) + 1),
         storage=Storage.INTEGER,
         window=7,
+        layout="row = slot: the label in the low bits, 1 in the top bit; 0 for a free slot",
         stales=True,
     )
     REPLAY_COUNT = Declaration(
@@ -320,6 +349,7 @@ class Mem(IntEnum):
         kind=Kind.FILE,
         storage=Storage.INTEGER,
         window=13,
+        layout="row = class: its occupied slots",
         read_only=True,
         traced=False,
     )
@@ -328,6 +358,7 @@ class Mem(IntEnum):
         "staging",
         lambda p: _staged(p.replay.staging * p.replay.words, p.target.channels),
         window=8,
+        layout="row = place * words + word; bit i of word w is bit w * channels + i",
     )
     STAGING_LABEL = Declaration(
         "staging.label",
@@ -335,6 +366,7 @@ class Mem(IntEnum):
         lambda p: _staged(p.replay.staging, _label_bits(p.network)),
         storage=Storage.INTEGER,
         window=9,
+        layout="row = place: the label",
         stales=True,
     )
     THRESHOLD = Declaration(
@@ -345,10 +377,24 @@ class Mem(IntEnum):
         kind=Kind.REGISTERS,
         storage=Storage.INTEGER,
         window=10,
+        layout=(
+            "row = threshold, those of channel 0 first; a bit of the input is 1 where the "
+            "pixel reaches it"
+        ),
         counted=False,
         traced=False,
     )
-    CLS_LOW = Declaration("cls.low", "proxies", _output_low, window=11, learning=True)
+    CLS_LOW = Declaration(
+        "cls.low",
+        "proxies",
+        _output_low,
+        window=11,
+        layout=(
+            "low bits of the output layer's proxies: row = class * segments + segment; "
+            "columns of a segment from the low bits, copies of a column together"
+        ),
+        learning=True,
+    )
     HIDDEN_LOW = Declaration(
         "cls.hidden_low",
         "proxies",
@@ -359,6 +405,10 @@ class Mem(IntEnum):
             )
         ),
         window=12,
+        layout=(
+            "low bits of the hidden layer's proxies: row = hidden bit * segments + segment;"
+            " columns of a segment from the low bits"
+        ),
         learning=True,
     )
     BANK = Declaration(

@@ -6,6 +6,7 @@ Addresses are in bytes, words are 32 bits. The window of memory i (see `windows`
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError
@@ -47,65 +48,125 @@ class Values:
 _ANY_BUT_0 = Values(1, "", "any but 0")
 
 
+class Field(NamedTuple):
+    """Bits of a register that belong together: the highest, the lowest, a name and what they hold."""
+
+    high: int
+    low: int
+    name: str
+    meaning: str
+
+    @property
+    def words(self) -> str:
+        """The bits and their meaning, as a page has them."""
+        return f"{self.high}:{self.low} {self.meaning}"
+
+
+WORD = 31, 0  # all bits of a register
+
+
 class Register(IntEnum):
     """Byte offsets of the control registers.
 
-    `bits` says what a register holds. `values` are those with which an idle chip takes a write, where there are
-    any; `strobe` says that a write does something other than to set the register.
+    `fields` are its bits, and `note` what else there is to say. `values` are those with which an idle chip takes a
+    write, where there are any; `strobe` says that a write does something other than to set the register.
     """
 
-    bits: str
+    fields: tuple[Field, ...]
+    note: str
     values: Values | None
     strobe: bool
 
     def __new__(
-        cls, offset: int, bits: str = "", values: Values | None = None, strobe: bool = False
+        cls,
+        offset: int,
+        fields: tuple[Field, ...] = (),
+        note: str = "",
+        values: Values | None = None,
+        strobe: bool = False,
     ) -> "Register":
         """A member: its offset, with the other values as attributes."""
         member = int.__new__(cls, offset)
         member._value_ = offset
-        member.bits, member.values, member.strobe = bits, values, strobe
+        member.fields, member.note, member.values, member.strobe = fields, note, values, strobe
         return member
 
-    ID = 0x00, f"always {ID:#x}, which is XNRP in ASCII"
+    ID = 0x00, (), f"always {ID:#x}, which is XNRP in ASCII"
     COMMAND = (
         0x04,
         (
-            "7:0 number of the command, 31:16 its argument; 15:8 are ignored. Reads as the command taken last, "
-            "with 15:8 as 0; 0 after a reset"
+            Field(7, 0, "number", "number of the command"),
+            Field(31, 16, "argument", "its argument"),
         ),
+        "; 15:8 are ignored. Reads as the command taken last, with 15:8 as 0; 0 after a reset",
         None,
         True,
     )
-    STATUS = 0x08, "see *Bits of STATUS*"
-    PREDICTION = 0x0C, "15:0 the class that the last INFER found; 0 after a reset"
+    STATUS = 0x08, (), "see *Bits of STATUS*"
+    PREDICTION = (
+        0x0C,
+        (Field(15, 0, "label", "the class that the last INFER found"),),
+        "; 0 after a reset",
+    )
     SEEN = (
         0x10,
-        "15:0 how many classes have been announced",
+        (Field(15, 0, "classes", "how many classes have been announced"),),
+        "",
         Values(0, "replay.count", "0 to the classes of the network"),
     )
     QUOTA = (
         0x14,
-        "16:0 latents that a class may have in the replay memory",
+        (Field(16, 0, "latents", "latents that a class may have in the replay memory"),),
+        "",
         Values(0, "replay.label", "0 to the replay slots"),
     )
     STAGED = (
         0x18,
-        "16:0 samples in the staging memory",
+        (Field(16, 0, "samples", "samples in the staging memory"),),
+        "",
         Values(0, "staging.label", "0 to the staging places"),
     )
     PHASE = (
         0x1C,
-        "7:0 the phase that runs, by the number that `program` of `manifest.json` gives it; 0 is none",
+        (
+            Field(
+                7,
+                0,
+                "number",
+                "the phase that runs, by the number that `program` of `manifest.json` gives it",
+            ),
+        ),
+        "; 0 is none",
     )
-    LFSR_WALK = 0x20, "31:0 state of the random register that orders slots and samples", _ANY_BUT_0
-    LFSR_ERROR = 0x24, "31:0 state of the random register that rounds deltas", _ANY_BUT_0
-    LFSR_UPDATE = 0x28, "31:0 state of the random register that rounds updates", _ANY_BUT_0
-    ABORT = 0x2C, "a write of any value ends the running command; reads as 0", None, True
+    LFSR_WALK = (
+        0x20,
+        (Field(*WORD, "state", "state of the random register that orders slots and samples"),),
+        "",
+        _ANY_BUT_0,
+    )
+    LFSR_ERROR = (
+        0x24,
+        (Field(*WORD, "state", "state of the random register that rounds deltas"),),
+        "",
+        _ANY_BUT_0,
+    )
+    LFSR_UPDATE = (
+        0x28,
+        (Field(*WORD, "state", "state of the random register that rounds updates"),),
+        "",
+        _ANY_BUT_0,
+    )
+    ABORT = 0x2C, (), "a write of any value ends the running command; reads as 0", None, True
     COUNTERS = (
         0x400,
+        (),
         "counter i: bits 31:0 at 0x400 + 8 i, bits 47:32 in 15:0 at 0x404 + 8 i; see *Counters*",
     )
+
+    @property
+    def bits(self) -> str:
+        """What the register holds, in words."""
+        return ", ".join(field.words for field in self.fields) + self.note
 
     @property
     def access(self) -> str:

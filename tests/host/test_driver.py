@@ -1,0 +1,136 @@
+"""The Python driver on the simulator: what it finds is what the simulator's own calls give."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tests.host import program
+from xnoreplay.host.bus import HostError
+from xnoreplay.host.driver import Driver
+from xnoreplay.host.simulated import SimulatedBus
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets, registers, snapshot
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.registers import Register, Response, Status
+
+TINY = presets.load("tiny")
+PLAN = plans.compile(TINY.network, TINY.target)
+BUNDLE = bundles.random(TINY.network, 0)
+
+
+def connected(preset=TINY):
+    plan = plans.compile(preset.network, preset.target)
+    # Power-on: memories hold nothing of a bundle yet.
+    return Driver(SimulatedBus(Simulator(plan, bundles.random(preset.network, 99))), preset)
+
+
+def own_calls():
+    """The program's life by the simulator's own methods."""
+    chip, found = Simulator(PLAN, BUNDLE), {}
+    pictures = program.images(connected(), 12)
+    chip.arrive(2)
+    found["remembered"] = [
+        not chip.insert(pictures[i], i % 2).refused for i in range(2 * program.KEPT)
+    ]
+    found["before"] = [chip.infer(x).prediction for x in pictures]
+    found["enrolled"] = [not chip.stage(x, 2).refused for x in pictures[-program.NEW :]]
+    found["ready"] = [chip.infer(x).prediction for x in pictures]
+    chip.retrain()
+    chip.rebalance()
+    found["learned"] = [chip.infer(x).prediction for x in pictures]
+    found["counters"] = chip.counters
+    found["low"] = chip.memory_ints("cls.low")
+    return found
+
+
+def test_a_program_sees_what_the_simulator_does():
+    seen, expected = program.life(connected(), BUNDLE), own_calls()
+    assert {name: seen[name] for name in expected} == expected
+    assert seen["learned"] != seen["before"], "a session that changes nothing shows nothing"
+    assert seen["sentence"] == "the chip must take ARRIVE with argument 1, but refused it"
+
+
+def test_a_chip_without_staging_remembers_what_it_is_given():
+    target = dataclasses.replace(TINY.target, staging_capacity=0)
+    driver = connected(dataclasses.replace(TINY, target=target))
+    driver.load(BUNDLE, classes=2)
+    picture = program.images(driver, 1)[0]
+    assert driver.enrol(picture, 1)
+    assert sum(label > 0 for label in driver.read_memory("replay.label")) == 1
+
+
+def test_a_state_goes_through_a_file(tmp_path):
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    driver.remember(program.images(driver, 1)[0], 1)
+    saved = driver.save(tmp_path / "state")
+    other = connected()
+    other.restore(tmp_path / "state")
+    again = other.save()
+    assert again.registers == saved.registers
+    assert all((again.memories[n] == bits).all() for n, bits in saved.memories.items())
+
+
+def test_another_chip_is_refused():
+    class Wrong(SimulatedBus):
+        def read(self, address):
+            return (Response.OKAY, 7) if address == 0 else super().read(address)
+
+    with pytest.raises(HostError, match="ID must be 0x584e5250, not 0x00000007"):
+        Driver(Wrong(Simulator(PLAN, BUNDLE)), TINY)
+
+
+def test_a_bundle_of_another_network_is_refused_before_a_word_is_written():
+    driver = connected()
+    other = dataclasses.replace(TINY.network, classes=3)
+    before = driver.read_memory("cls.top")
+    with pytest.raises(SpecError, match="the bundle must hold network 'tiny' as specified"):
+        driver.load(bundles.random(other, 0))
+    assert driver.read_memory("cls.top") == before
+
+
+def test_an_image_that_stops_is_a_sentence_and_abort_ends_it():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    whole = driver.bus.stream
+    driver.bus.stream = lambda pixels: whole(pixels[:-1])
+    picture = program.images(driver, 1)[0]
+    with pytest.raises(HostError, match="an image must have 16 bytes, but the chip was offered 15"):
+        driver.classify(picture)
+    assert driver.status() == {Status.BUSY}
+    assert driver.read(Register.PHASE) == PLAN.phases.index("input")
+    assert driver.bus.read(registers.windows(PLAN.memories)[0].base) == (Response.SLVERR, 0)
+    assert driver.bus.write(Register.COMMAND, Command.INFER) is Response.SLVERR
+    driver.abort()
+    assert driver.status() == set()
+    driver.bus.stream = whole
+    expected = Simulator(PLAN, BUNDLE)
+    expected.arrive(2)
+    assert driver.classify(picture) == expected.infer(picture).prediction
+
+
+def test_labels_that_a_host_wrote_make_a_save_wait_for_a_restore():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    driver.write_memory("replay.label", np.zeros((1, 3), np.uint8))
+    with pytest.raises(HostError, match="STATUS shows STALE must be restored before"):
+        driver.save()
+    driver.command(Command.RESTORE)
+    driver.save()
+
+
+def test_a_state_of_a_class_not_announced_is_refused():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    saved = driver.save()
+    saved.registers[Register.SEEN] = PLAN.network.classes + 1
+    with pytest.raises(SpecError, match="SEEN of a snapshot must be an integer from 0 to"):
+        driver.restore(saved)
+    assert (
+        snapshot.of_words(PLAN, map(driver.read, snapshot.reads(PLAN))).registers[Register.SEEN]
+        == 2
+    )
