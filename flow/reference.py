@@ -8,6 +8,7 @@ from typing import Any
 
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.presets import must_be_given
 from xnoreplay.spec.registers import Register, Status
 
 
@@ -122,8 +123,7 @@ def _fields(kind: type) -> Iterator[str]:
     """A row of `FIELD_TABLE` for each field of a class."""
     meanings = parameters(kind)
     for field in fields_of(kind):
-        has = field.default is not dataclasses.MISSING
-        default = f"`{field.default!r}`" if has else ""
+        default = "" if must_be_given(field) else f"`{field.default!r}`"
         kind_name = getattr(field.type, "__name__", str(field.type))
         cells = (f"`{field.name}`", f"`{_cell(kind_name)}`", default, _cell(meanings[field.name]))
         yield f"| {' | '.join(cells)} |"

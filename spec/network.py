@@ -1,17 +1,22 @@
 """NetworkSpec: the topology of a fully-binarised network, and nothing else.
 
 The chain is fixed: thermometer, 3x3 binary convolutions, LGAP, dense latent, and a DenseSkip
-classifier of one hidden layer. What varies is in the fields; what follows from them is a property.
+classifier of one hidden layer. A network without convolutions is the classifier alone, which is given
+latents. What varies is in the fields; what follows from them is a property.
 """
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from xnoreplay.spec import limits
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError, require, shown
 
 TAPS = 9  # positions of a 3x3 window
 COPIES = 2  # binary weights of each input of the output layer ("duplicate")
+IMAGE_FIELDS = {"height": 0, "width": 0, "colour": "", "levels": (), "pad_bit": 0}
+"""Fields that say what becomes of an image, and what each is in a network without convolutions, where it is left out."""
 LOGIT_SCALE_C = 5  # c in alpha = 1 / sqrt(c * fan_in * classes), arXiv 2503.07107
 
 
@@ -58,11 +63,17 @@ class MapShape:
         return self.pixels * self.channels
 
 
+def _given(absent: Any) -> Any:
+    """A field that a spec file must give; `absent` is what it is where it may be left out."""
+    return field(default=absent, metadata={"given": True})
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """Topology of a fully-binarised network.
 
-    The most of each number is in `xnoreplay.spec.limits.MOST`.
+    Without convolutions (``convs = []``) the network is the classifier alone: it is given latents, and has no `height`,
+    `width`, `colour`, `levels` and `pad_bit`. The most of each number is in `xnoreplay.spec.limits.MOST`.
 
     Parameters
     ----------
@@ -77,9 +88,10 @@ class NetworkSpec:
     levels : tuple of int
         Thermometer bits of each input channel, 1 to 255 each.
     convs : tuple of Conv
-        Convolutions from first to last, 1 to 100.
+        Convolutions from first to last, at most 100. None, ``[]``: a network that is given latents, not images; the four
+        fields before are then left out.
     latent : int
-        Bits of the latent, which is the feature extractor's output.
+        Bits of the latent, which is the feature extractor's output; without convolutions, what the chip is given.
     hidden : int
         Bits of the classifier's hidden layer.
     classes : int
@@ -94,27 +106,52 @@ class NetworkSpec:
     """
 
     name: str
-    height: int
-    width: int
-    colour: str
-    levels: tuple[int, ...]
-    convs: tuple[Conv, ...]
-    latent: int
-    hidden: int
-    classes: int
+    height: int = _given(0)
+    width: int = _given(0)
+    colour: str = _given("")
+    levels: tuple[int, ...] = _given(())
+    convs: tuple[Conv, ...] = _given(())
+    latent: int = _given(0)
+    hidden: int = _given(0)
+    classes: int = _given(0)
     pad_bit: int = 0
 
     maps: tuple[MapShape, ...] = field(init=False, repr=False, compare=False)
-    """Feature maps: the thermometer's, then each convolution's (pooled) output."""
+    """Feature maps: the thermometer's, then each convolution's (pooled) output. None without convolutions."""
 
     def __post_init__(self) -> None:
-        for name in ("height", "width", "latent", "hidden", "classes"):
+        require.name("name of a network", self.name)
+        if not isinstance(self.convs, tuple) or not all(isinstance(c, Conv) for c in self.convs):
+            raise SpecError(f"convs must be a list of convolutions, not {shown(self.convs)}")
+        if self.convs:
+            self._check_image()
+        else:
+            self._check_no_image()
+        for name in ("latent", "hidden", "classes"):
+            limits.count(name, getattr(self, name))
+        if self.classes < 2:
+            raise SpecError(f"classes must be at least 2, not {self.classes}")
+        object.__setattr__(self, "maps", tuple(self._trace_maps()) if self.convs else ())
+        if self.convs and self.maps[-1].pixels < 2:
+            raise SpecError(
+                "the last feature map must have at least 2 pixels to average over, not "
+                f"{self.maps[-1].pixels}"
+            )
+
+    def _check_no_image(self) -> None:
+        for name, absent in IMAGE_FIELDS.items():
+            value = getattr(self, name)
+            if value != absent or isinstance(value, bool):
+                raise SpecError(
+                    f"{name} must be left out of a network without convolutions, which is given latents, not "
+                    f"{shown(value)}"
+                )
+
+    def _check_image(self) -> None:
+        for name in ("height", "width"):
             limits.count(name, getattr(self, name))
         require.choice("colour", self.colour, ("grey", "ycbcr"))
         require.choice("pad_bit", self.pad_bit, (0, 1))
-        require.name("name of a network", self.name)
-        if self.classes < 2:
-            raise SpecError(f"classes must be at least 2, not {self.classes}")
         if not isinstance(self.levels, tuple):
             raise SpecError(f"levels must be a list, one entry a channel, not {shown(self.levels)}")
         if len(self.levels) != self.image_channels:
@@ -127,17 +164,7 @@ class NetworkSpec:
             most, why = limits.MOST["levels"]
             if n > most:
                 raise SpecError(f"levels[{i}] must be at most {most}, {why}, not {shown(n)}")
-        if not isinstance(self.convs, tuple) or not all(isinstance(c, Conv) for c in self.convs):
-            raise SpecError(f"convs must be a list of convolutions, not {shown(self.convs)}")
-        if not self.convs:
-            raise SpecError("convs must name at least one convolution, not none")
         limits.count("convs", len(self.convs), "convolutions in convs")
-        object.__setattr__(self, "maps", tuple(self._trace_maps()))
-        if self.maps[-1].pixels < 2:
-            raise SpecError(
-                "the last feature map must have at least 2 pixels to average over, not "
-                f"{self.maps[-1].pixels}"
-            )
 
     def _trace_maps(self):
         shape = before = MapShape(self.height, self.width, sum(self.levels))
@@ -183,13 +210,24 @@ class NetworkSpec:
             )
 
     @property
-    def image_channels(self) -> int:
-        """Channels of an image: 3 of colour, or 1 of grey."""
-        return 3 if self.colour == "ycbcr" else 1
+    def takes_images(self) -> bool:
+        """Whether the chip is given images; else it is given latents."""
+        return bool(self.convs)
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(height, width, channels) of the uint8 image that enters the chip."""
+    def image_channels(self) -> int:
+        """Channels of an image: 3 of colour, or 1 of grey; 0 where the chip is given latents."""
+        return {"ycbcr": 3, "grey": 1}.get(self.colour, 0)
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """Shape of the uint8 sample that enters the chip.
+
+        (height, width, channels) of an image. Without convolutions (bytes,) of a latent, ceil(latent / 8) of them: bit i
+        is bit i % 8 of byte i // 8 and the bits past the last are ignored, as `spec.bits.pack_bytes` packs it.
+        """
+        if not self.takes_images:
+            return (ceil_div(self.latent, 8),)
         return self.height, self.width, self.image_channels
 
     def conv_fan_in(self, i: int) -> int:
@@ -211,8 +249,8 @@ class NetworkSpec:
 
     @property
     def lgap_map(self) -> MapShape:
-        """The feature map that LGAP averages."""
-        return self.maps[-1]
+        """The feature map that LGAP averages; of no size without convolutions."""
+        return self.maps[-1] if self.maps else MapShape(0, 0, 0)
 
     @property
     def lgap_bits(self) -> int:
@@ -252,12 +290,14 @@ class NetworkSpec:
 
     @property
     def native_image_bits(self) -> int:
-        """Bits of one stored image, each channel in natural binary.
+        """Bits of one stored sample: of an image, each channel in natural binary; of a latent, its own.
 
         As the paper counts them: N thermometer bits are stored in ceil(log2 N) bits, which makes
         32 + 16 + 16 levels 13 bits a pixel and an image 13 latents (arXiv 2503.07107). N bits tell
         N + 1 values apart, so this is the least that native replay can need. A single level is one bit.
         """
+        if not self.takes_images:
+            return self.latent
         depth = sum(max(1, (n - 1).bit_length()) for n in self.levels)
         return self.height * self.width * depth
 

@@ -112,7 +112,7 @@ def _centred(whole: int, size: int) -> Frame:
 
 
 def convert(
-    samples: np.ndarray, layout: str, spec: PixelSpec, image_shape: tuple[int, int, int]
+    samples: np.ndarray, layout: str, spec: PixelSpec, image_shape: tuple[int, ...]
 ) -> np.ndarray:
     """Convert the samples of one decoded image to the pixels that enter the chip.
 

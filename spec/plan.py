@@ -362,6 +362,10 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
             "replay must be 'stored' for a simulation or a chip, not 'generative', which the reference, cil, "
             "dials, systems and spec.memories have so far"
         )
+    if not net.convs:
+        raise SpecError(
+            "convs must name at least one convolution for a simulation or a chip, not none"
+        )
     check_capacity(net, target)
     require.between("classes", net.classes, 2, MOST_CLASSES)
     _check_groups(net, target)

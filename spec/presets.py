@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xnoreplay.spec import reading
 from xnoreplay.spec.errors import LONGEST_NAME, ReadError, SpecError, require, shown, unknown
-from xnoreplay.spec.network import Conv, NetworkSpec
+from xnoreplay.spec.network import IMAGE_FIELDS, Conv, NetworkSpec
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.scenario import KNOWN, ImageSource, ScenarioSpec
 from xnoreplay.spec.target import GENERATIVE, TargetSpec
@@ -235,19 +235,27 @@ def _build(kind, part: str, fields: dict, base):
     if "convs" in fields:
         fields["convs"] = _convs(fields["convs"])
     values = _plain(base) if base else {}
+    required = {f.name for f in dataclasses.fields(kind) if f.init and must_be_given(f)}
+    if fields.get("convs") == ():  # none: what a preset says of images is not taken over
+        values = {name: value for name, value in values.items() if name not in IMAGE_FIELDS}
+        required -= IMAGE_FIELDS.keys()
     values.update(fields)
-    required = {
-        f.name for f in dataclasses.fields(kind) if f.init and f.default is dataclasses.MISSING
-    }
     missing = sorted(required - values.keys())
     if missing:
+        latents = "; a network that is given latents, not images, says convs = []"
         raise SpecError(
             f"section {part!r} must give {', '.join(missing)}, or name a preset to start from"
+            + (latents if "convs" in missing else "")
         )
     try:
         return kind(**values)
     except TypeError as error:
         raise SpecError(f"section {part!r} has a field of the wrong type: {error}") from None
+
+
+def must_be_given(field: dataclasses.Field) -> bool:
+    """Whether a spec file without a preset to start from must give a field of one of its parts."""
+    return field.default is dataclasses.MISSING or "given" in field.metadata
 
 
 def _with_source(fields: dict, folder: Path | None) -> dict:
@@ -341,8 +349,10 @@ def target_to_dict(target: TargetSpec) -> dict:
 
 
 def network_to_dict(network: NetworkSpec) -> dict:
-    """Plain values of a network."""
+    """Plain values of a network; those of `IMAGE_FIELDS` only where it is given images."""
     tree = _plain(network)
+    if not network.takes_images:
+        return {k: v for k, v in tree.items() if k not in IMAGE_FIELDS} | {"convs": []}
     tree["levels"] = list(tree["levels"])
     # A skip is named only where there is one: files and digests without any stay as they were.
     tree["convs"] = [

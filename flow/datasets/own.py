@@ -135,7 +135,7 @@ def listing(path: Path, to_train: bool = True) -> Listing:
 
 
 def prepare(
-    found: Listing, rule: PixelSpec, image_shape: tuple[int, int, int], progress: Progress
+    found: Listing, rule: PixelSpec, image_shape: tuple[int, ...], progress: Progress
 ) -> Prepared:
     """Decode and convert every sample once, and show the notes then; later calls map the result.
 

@@ -66,9 +66,7 @@ class Dataset:
         return self.labels[self.is_test]
 
 
-def load(
-    dataset: str, image_shape: tuple[int, int, int] | None = None, order_seed: int = 0
-) -> Dataset:
+def load(dataset: str, image_shape: tuple[int, ...] | None = None, order_seed: int = 0) -> Dataset:
     """A data set by name, its images reduced to what a network takes.
 
     Parameters
@@ -216,7 +214,7 @@ def is_missing(preset: Preset) -> bool:
     return known and not os.environ.get(user_files.VARIABLE)
 
 
-def reduce(images: np.ndarray, image_shape: tuple[int, int, int]) -> np.ndarray:
+def reduce(images: np.ndarray, image_shape: tuple[int, ...]) -> np.ndarray:
     """Return images of a given shape: as they are, or the floor of the mean of k x k blocks.
 
     Parameters
@@ -289,7 +287,7 @@ FROM_USERS = ("cifar100", "core50")
 """Those that the user brings."""
 
 
-def _random(shape: tuple[int, int, int], classes: int, count: int = RANDOM_IMAGES) -> Dataset:
+def _random(shape: tuple[int, ...], classes: int, count: int = RANDOM_IMAGES) -> Dataset:
     """Make random images, the same at each call; see `of_preset`."""
     images = np.random.default_rng(0).integers(0, 256, (count, *shape), dtype=np.uint8)
     labels = np.arange(count) % classes

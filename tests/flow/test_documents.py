@@ -74,7 +74,7 @@ def test_every_field_of_a_spec_is_on_its_page(kind):
     page = reference.spec_fields()
     for field in reference.fields_of(kind):
         row = next(r for r in page.splitlines() if r.startswith(f"| `{field.name}` |"))
-        if field.default is not dataclasses.MISSING:
+        if not presets.must_be_given(field):
             assert f"`{field.default!r}`" in page, row
     own = re.findall(r"^\| `(\w+)` \|", page.split("## dataset, as a table")[1], re.MULTILINE)
     assert own == ["path", "name", *(f.name for f in dataclasses.fields(PixelSpec))]

@@ -6,7 +6,7 @@ import pytest
 
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.network import Conv
+from xnoreplay.spec.network import Conv, NetworkSpec
 
 DIGITS = presets.load("digits").network
 
@@ -48,7 +48,10 @@ def test_a_native_image_is_thirteen_latents():
         ({"pad_bit": 2}, "pad_bit must be 0 or 1, not 2"),
         ({"levels": (16, 16)}, "levels must have one entry per grey channel (1), not 2"),
         ({"levels": (256,)}, "levels[0] must be at most 255, the steps of a byte, not 256"),
-        ({"convs": ()}, "convs must name at least one convolution, not none"),
+        (
+            {"convs": ()},
+            "height must be left out of a network without convolutions, which is given latents, not 8",
+        ),
         (
             {"convs": (Conv(32), Conv(30, groups=4))},
             "convs[1].groups must divide its 30 output channels, but 4 does not",
@@ -102,3 +105,45 @@ def test_a_skip_weighs_about_as_much_as_the_sum_it_joins(channels, weight):
     assert net.skip_weight(3) == weight
     assert fan_in / 2 < weight**2 <= 2 * fan_in
     assert net.skip_weight(2) == 0
+
+
+def without_convolutions(**fields):
+    return NetworkSpec(**{"name": "features", "latent": 64, "hidden": 32, "classes": 6} | fields)
+
+
+def test_a_network_without_convolutions_is_the_classifier_alone():
+    net = without_convolutions()
+    assert not net.takes_images
+    assert net.convs == net.maps == net.levels == ()
+    assert net.image_shape == (8,)
+    assert without_convolutions(latent=65).image_shape == (9,)
+    assert net.fe_weight_bits == net.thermometer_bits == net.lgap_bits == net.image_channels == 0
+    assert net.weight_bits == 32 * 64 + 6 * 2 * (64 + 32)
+    assert net.native_image_bits == 64
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("height", 8),
+        ("width", True),
+        ("colour", "grey"),
+        ("levels", (16,)),
+        ("levels", [16]),
+        ("pad_bit", 1),
+        ("pad_bit", False),
+    ],
+)
+def test_fields_of_an_image_are_refused_without_convolutions(field, value):
+    with pytest.raises(SpecError) as error:
+        without_convolutions(**{field: value})
+    assert str(error.value).startswith(
+        f"{field} must be left out of a network without convolutions, which is given latents, not "
+    )
+
+
+@pytest.mark.parametrize("field", ["latent", "hidden", "classes"])
+def test_fields_of_the_classifier_must_be_given_without_convolutions(field):
+    with pytest.raises(SpecError) as error:
+        without_convolutions(**{field: 0})
+    assert str(error.value) == f"{field} must be a positive integer, not 0"

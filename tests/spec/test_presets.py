@@ -4,6 +4,7 @@ import pytest
 
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import NetworkSpec
 
 
 @pytest.mark.parametrize("name", presets.PRESETS)
@@ -56,3 +57,63 @@ def test_a_bad_file_is_one_sentence(tmp_path, text, message):
         presets.load(str(path))
     assert message in str(error.value)
     assert "\n" not in str(error.value) or "TOML" in message
+
+
+FEATURES = """
+[network]
+name = "features"
+convs = []
+latent = 64
+hidden = 32
+classes = 6
+[target]
+name = "features"
+lanes = 4
+channels = 16
+batch = 16
+[scenario]
+dataset = "random"
+classes = 6
+base = 4
+step = 1
+"""
+
+
+def test_a_file_of_a_network_without_convolutions_leaves_images_out(tmp_path):
+    path = tmp_path / "features.toml"
+    path.write_text(FEATURES)
+    preset = presets.load(str(path))
+    assert preset.network == NetworkSpec("features", latent=64, hidden=32, classes=6)
+    tree = presets.to_dict(preset)
+    assert tree["network"] == {
+        "name": "features",
+        "convs": [],
+        "latent": 64,
+        "hidden": 32,
+        "classes": 6,
+    }
+    assert presets.from_dict(tree) == preset
+
+
+def test_a_preset_gives_its_image_to_no_network_without_convolutions(tmp_path):
+    path = tmp_path / "own.toml"
+    path.write_text('preset = "tiny"\n[network]\nconvs = []\n')
+    preset = presets.load(str(path))
+    assert preset.network == NetworkSpec("tiny", latent=12, hidden=5, classes=4)
+    path.write_text('preset = "tiny"\n[network]\nconvs = []\nlevels = [4]\n')
+    with pytest.raises(SpecError) as error:
+        presets.load(str(path))
+    assert str(error.value) == (
+        "levels must be left out of a network without convolutions, which is given latents, not (4,)"
+    )
+
+
+def test_convolutions_are_left_out_by_saying_so(tmp_path):
+    path = tmp_path / "features.toml"
+    path.write_text(FEATURES.replace("convs = []\n", ""))
+    with pytest.raises(SpecError) as error:
+        presets.load(str(path))
+    assert str(error.value) == (
+        "section 'network' must give colour, convs, height, levels, width, or name a preset to start from; "
+        "a network that is given latents, not images, says convs = []"
+    )
