@@ -7,7 +7,6 @@ by sample, into an array on disk that every later command maps into memory.
 import hashlib
 import json
 import os
-import re
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,27 +14,23 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
-from xnoreplay.flow.datasets import image_files
+from xnoreplay.flow.datasets import image_files, listed
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.splits import split
 from xnoreplay.flow.run.files import write_whole
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec import caches, limits, pixels, reading, whole
+from xnoreplay.spec import caches, pixels, reading, whole
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, shown
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.pixels import PixelSpec
 
-TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
-"""Folders of a split, and first words of Parquet files, in the order in which they are looked for."""
 CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
 ROWS = 64  # of a Parquet file that are read at once
 FORMAT = 1  # of prepared arrays; another one is made anew
-NAMES = ("class_names", "classes", "label_names")
-"""Arrays of an archive that name the classes."""
 IMAGE_COLUMNS, LABEL_COLUMNS = (
     ("image", "img", "pixel_values"),
     ("label", "labels", "fine_label", "class"),
@@ -115,7 +110,7 @@ def listing(path: Path, to_train: bool = True) -> Listing:
             f"the data set must be a folder or a file that is there, not {shown(str(path))}"
         )
     if is_folder:
-        found = _parquet(path) if _parquet_files(path) else _folder(path)
+        found = _parquet(path) if listed.parquet_files(path) else _folder(path)
     elif path.suffix == ".npz":
         found = _npz(path)
     elif path.suffix == ".parquet":
@@ -126,11 +121,9 @@ def listing(path: Path, to_train: bool = True) -> Listing:
         raise SpecError(
             f"the data set must be a folder of class folders, a .npz or a .parquet file, not {path}"
         )
-    for name in (str(path), *found.classes):
-        if reading.LONE.search(name):
-            raise SpecError(f"names of a data set and its classes must be UTF-8, not {shown(name)}")
+    listed.check_names(path, found.classes)
     if to_train:
-        _check(found)
+        listed.check_classes(found, "image")
     return found
 
 
@@ -267,67 +260,24 @@ def array(path: Path) -> np.ndarray:
         raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
 
 
-def natural(name: str) -> tuple:
-    """A key that sorts names as people do: runs of digits by their value.
-
-    >>> sorted(["c10", "c9", "b"], key=natural)
-    ['b', 'c9', 'c10']
-    """
-    parts = re.split(r"(\d+)", name)
-    return tuple((int(p), "") if p.isdigit() and p.isascii() else (-1, p) for p in parts), name
-
-
-def _check(found: Listing) -> None:
-    classes = len(found.classes)
-    if classes < 2:
-        raise SpecError(f"{found.name} must have at least two classes, not {classes}")
-    most = limits.MOST["classes"].most
-    if classes > most:
-        raise SpecError(f"{found.name} must have at most {most:,} classes, not {classes:,}")
-    for test, what in ((False, "to train"), (True, "to test")):
-        counts = np.bincount(found.labels[found.is_test == test], minlength=classes)
-        if not counts.all():
-            label = int(np.flatnonzero(counts == 0)[0])
-            total = int((found.labels == label).sum())
-            raise SpecError(
-                f"class {found.classes[label]!r} of {found.name} must have at least one image to train and one to test, "
-                f"but has none {what} ({total} in all)"
-            )
-
-
 # --- a folder of class folders
 
 
-def _halves(path: Path) -> tuple[list[tuple[Path, bool | None]], list[str]]:
-    """Find the folders of class folders, with whether they test (None without a split), and the folders passed over."""
-    train, test = (
-        next((path / n for n in names if (path / n).is_dir()), None) for names in (TRAIN, TEST)
-    )
-    if train is None:
-        if test is not None:
-            raise SpecError(f"{path} must have a folder 'train' beside {test.name!r}, but has none")
-        return [(path, None)], []
-    others = sorted(p.name for p in _visible(path) if p.is_dir() and p not in (train, test))
-    if strange := [name for name in others if name not in (*TRAIN, *TEST)]:
-        raise SpecError(
-            f"{path} must hold class folders, or folders {train.name!r} and 'test' of class folders, not {train.name!r} "
-            f"beside {shown(strange[0])}"
-        )
-    return ([(train, False), (test, True)] if test else [(train, None)]), others
-
-
 def _folder(path: Path) -> Listing:
-    roots, others = _halves(path)
+    roots, others = listed.halves(path)
     names: set[str] = set()
     files: list[tuple[str, Path, bool | None]] = []
     ignored = 0
     for root, is_test in roots:
-        for folder in sorted(_visible(root), key=lambda p: natural(p.name)):
+        for folder in sorted(listed.visible(root), key=lambda p: listed.natural(p.name)):
             if not folder.is_dir():
                 ignored += 1
                 continue
             names.add(folder.name)
-            inside = sorted(_files(folder), key=lambda p: natural(p.relative_to(folder).as_posix()))
+            inside = sorted(
+                listed.files_below(folder),
+                key=lambda p: listed.natural(p.relative_to(folder).as_posix()),
+            )
             pictures = [p for p in inside if p.suffix.lower() in SUFFIXES]
             ignored += len(inside) - len(pictures)
             if not pictures and is_test is not True:
@@ -337,7 +287,7 @@ def _folder(path: Path) -> Listing:
             files += [(folder.name, p, is_test) for p in pictures]
     if not names:
         raise SpecError(f"{path} must hold a folder of images for each class, but holds no folder")
-    classes = tuple(sorted(names, key=natural))
+    classes = tuple(sorted(names, key=listed.natural))
     number = {name: i for i, name in enumerate(classes)}
     labels = np.array([number[name] for name, _, _ in files], np.int64)
     given = roots[0][1] is not None
@@ -350,30 +300,11 @@ def _folder(path: Path) -> Listing:
         classes,
         labels,
         tests,
-        _stamp(path, paths),
+        listed.stamp(path, paths),
         lambda k: _decoded(paths[::k]),
         lambda i: str(paths[i]),
         tuple(notes),
     )
-
-
-def _visible(folder: Path) -> list[Path]:
-    return [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for root, folders, names in os.walk(folder):
-        folders[:] = [f for f in folders if not f.startswith((".", "__MACOSX"))]
-        yield from (Path(root, name) for name in names if not name.startswith("."))
-
-
-def _stamp(root: Path, paths: list[Path]) -> str:
-    h = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape"))
-    for path in paths:
-        stat = path.stat()
-        name = path.relative_to(root) if path != root else path.name
-        h.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape"))
-    return h.hexdigest()
 
 
 def _decoded(paths: list[Path]) -> Samples:
@@ -393,9 +324,9 @@ def _npz(path: Path) -> Listing:
         with zipfile.ZipFile(path) as archive:
             members = {Path(n).stem: n for n in archive.namelist() if n.endswith(".npy")}
             small = {
-                name: _whole(archive, members[name], path)
+                name: listed.whole_member(archive, members[name], path)
                 for name in members
-                if name in ("y_train", "y_test", "labels", "is_test", *NAMES)
+                if name in ("y_train", "y_test", "labels", "is_test", *listed.NAMES)
             }
             images = ["x_train", "x_test"] if "x_train" in members else ["images"]
             missing = [
@@ -414,97 +345,43 @@ def _npz(path: Path) -> Listing:
             raise
         raise SpecError(f"{path} must be an archive of NumPy arrays, but: {error}") from None
     if len(images) == 2:
-        parts = [_labels(small[n], f"{n} of {path}") for n in ("y_train", "y_test")]
+        parts = [
+            listed.labels_of(small[n], f"{n} of {path}", "an image") for n in ("y_train", "y_test")
+        ]
         values = np.concatenate(parts)
         is_test = np.repeat([False, True], [len(p) for p in parts])
     else:
-        values = _labels(small["labels"], f"labels of {path}")
+        values = listed.labels_of(small["labels"], f"labels of {path}", "an image")
         parts = [values]
         is_test = None
         if "is_test" in small:
-            is_test = small["is_test"]
-            if is_test.dtype.kind not in "biu" or is_test.shape != values.shape:
-                raise SpecError(
-                    f"is_test of {path} must have one value a label, Boolean or integer, not {is_test.dtype} of shape "
-                    f"{is_test.shape}"
-                )
-            is_test = is_test.astype(bool)
+            is_test = listed.tests_of(small["is_test"], values, f"is_test of {path}")
     for (shape, _), part, name in zip(heads, parts, images, strict=True):
         if shape[0] != len(part):
             raise SpecError(
                 f"{name} of {path} must have one image a label ({len(part):,}), not {shape[0]:,}"
             )
-    names = next((_names(small[n], f"{n} of {path}") for n in NAMES if n in small), None)
-    classes, labels = _numbered(values, names, str(path))
+    names = next(
+        (listed.names_of(small[n], f"{n} of {path}") for n in listed.NAMES if n in small), None
+    )
+    classes, labels = listed.numbered(values, names, str(path), "images")
     chosen = [members[n] for n in images]
     return Listing(
         path.stem,
         classes,
         labels,
         split(labels) if is_test is None else is_test,
-        _stamp(path, [path]),
+        listed.stamp(path, [path]),
         lambda k: islice(_stream(path, chosen), 0, None, k),
         lambda i: f"image {i:,} of {path}",
     )
-
-
-def _labels(values: np.ndarray, name: str) -> np.ndarray:
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind not in "iu" or not len(values):
-        raise SpecError(
-            f"{name} must be integers, one an image, not {values.dtype} of shape {values.shape}"
-        )
-    if values.max() > np.iinfo(np.int64).max:
-        raise SpecError(f"{name} must be integers below 2^63, not {values.max()}")
-    return values.astype(np.int64)
-
-
-def _names(values: np.ndarray, name: str) -> list[str]:
-    if values.ndim != 1 or values.dtype.kind != "U":
-        raise SpecError(
-            f"{name} must be texts, one a class, not {values.dtype} of shape {values.shape}"
-        )
-    return values.tolist()
-
-
-def _numbered(values: np.ndarray, names, where: str) -> tuple[tuple[str, ...], np.ndarray]:
-    """Class names, and labels from 0 on, from any integers."""
-    if not len(values):
-        raise SpecError(f"{where} must hold images, but holds none")
-    found, labels = np.unique(values, return_inverse=True)
-    if names is None:
-        return tuple(str(v) for v in found), labels
-    if found[0] < 0 or found[-1] >= len(names):
-        raise SpecError(
-            f"labels of {where} must be numbers of its {len(names)} class names, 0 to {len(names) - 1}, "
-            f"not {found[0] if found[0] < 0 else found[-1]}"
-        )
-    return tuple(str(names[v]) for v in found), labels
-
-
-def _whole(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
-    if archive.getinfo(member).file_size > reading.MOST:
-        raise SpecError(f"{member} of {path} must have at most {reading.MOST:,} bytes")
-    with archive.open(member) as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
-
-
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    read = (
-        np.lib.format.read_array_header_1_0
-        if version == (1, 0)
-        else np.lib.format.read_array_header_2_0
-    )
-    return read(file)
 
 
 def _head(
     archive: zipfile.ZipFile, member: str, path: Path, name: str
 ) -> tuple[tuple[int, ...], np.dtype]:
     with archive.open(member) as file:
-        shape, fortran, dtype = _header(file)
+        shape, fortran, dtype = listed.header(file)
     if fortran or dtype not in (np.uint8, np.uint16) or len(shape) not in (3, 4):
         raise SpecError(
             f"{name} of {path} must be uint8 or uint16 of shape (n, height, width[, channels]), not "
@@ -530,7 +407,7 @@ def _stream(path: Path, members: list[str]) -> Samples:
     with zipfile.ZipFile(path) as archive:
         for member in members:
             with archive.open(member) as file:
-                shape, _, dtype = _header(file)
+                shape, _, dtype = listed.header(file)
                 channels = shape[3] if len(shape) == 4 else 1
                 one = (shape[1], shape[2], channels)
                 size = int(np.prod(one)) * dtype.itemsize
@@ -554,10 +431,6 @@ def _stream(path: Path, members: list[str]) -> Samples:
 # --- Parquet, as Hugging Face lays out image data sets
 
 
-def _parquet_files(folder: Path) -> list[Path]:
-    return sorted(p for d in (folder, folder / "data") if d.is_dir() for p in d.glob("*.parquet"))
-
-
 def _parquet(path: Path) -> Listing:
     try:
         import pyarrow
@@ -566,16 +439,16 @@ def _parquet(path: Path) -> Listing:
         raise ToolError(
             f"a data set in Parquet must have pyarrow to read it (pip install 'xnoreplay[data]'), but: {error}"
         ) from None
-    files = _parquet_files(path) if path.is_dir() else [path]
+    files = listed.parquet_files(path) if path.is_dir() else [path]
     tables: list[tuple[Path, bool | None, str]] = []
     labels, names = [], None
     try:
         for file in files:
             reading.check_file(file)
             schema = parquet.read_schema(file)
-            image = _column(schema.names, IMAGE_COLUMNS, file)
-            label = _column(schema.names, LABEL_COLUMNS, file)
-            names = names or _hugging_names(schema.metadata, label)
+            image = listed.column_of(schema.names, IMAGE_COLUMNS, file)
+            label = listed.column_of(schema.names, LABEL_COLUMNS, file)
+            names = names or listed.hugging_names(schema.metadata, label)
             found = parquet.read_table(file, columns=[label]).column(0)
             if not pyarrow.types.is_integer(found.type) or found.null_count:
                 nulls = f" with {found.null_count:,} nulls" if found.null_count else ""
@@ -583,12 +456,12 @@ def _parquet(path: Path) -> Listing:
                     f"column {label!r} of {file} must be integers, not {found.type}{nulls}"
                 )
             if len(found):
-                labels.append(_labels(found.to_numpy(), f"column {label!r} of {file}"))
+                labels.append(
+                    listed.labels_of(found.to_numpy(), f"column {label!r} of {file}", "an image")
+                )
             else:
                 labels.append(np.zeros(0, np.int64))
-            first = re.split(r"[-_.]", file.name)[0]
-            is_test = True if first in TEST else False if first in TRAIN else None
-            tables.append((file, is_test, image))
+            tables.append((file, listed.tests_by_name(file), image))
     except pyarrow.ArrowException as error:
         raise SpecError(f"{path} must be Parquet, but: {error}") from None
     except OSError as error:
@@ -596,7 +469,7 @@ def _parquet(path: Path) -> Listing:
             f"{path} must be Parquet that can be read, but: {error.strerror or error}"
         ) from None
     sizes = [len(part) for part in labels]
-    classes, numbered = _numbered(np.concatenate(labels), names, str(path))
+    classes, numbered = listed.numbered(np.concatenate(labels), names, str(path), "images")
     halves = {t for _, t, _ in tables}
     given = True in halves and halves != {True}
     tests = np.repeat([bool(t) for _, t, _ in tables], sizes) if given else split(numbered)
@@ -611,31 +484,10 @@ def _parquet(path: Path) -> Listing:
         classes,
         numbered,
         tests,
-        _stamp(path, files),
+        listed.stamp(path, files),
         lambda k: _rows(tables, k),
         place,
     )
-
-
-def _column(names: list[str], wanted: tuple[str, ...], file: Path) -> str:
-    for name in wanted:
-        if name in names:
-            return name
-    raise SpecError(
-        f"{file} must have a column {' or '.join(map(repr, wanted))}, but has {shown(names)}"
-    )
-
-
-def _hugging_names(metadata: dict | None, label: str) -> list[str] | None:
-    """Names of the classes, where the schema's metadata has them."""
-    try:
-        tree = json.loads((metadata or {})[b"huggingface"])
-        names = tree["info"]["features"][label]["names"]
-        if isinstance(names, dict):
-            names = [names[k] for k in sorted(names, key=natural)]
-    except (KeyError, ValueError, TypeError, RecursionError):
-        return None
-    return [str(n) for n in names] if isinstance(names, list) else None
 
 
 def _rows(tables: list[tuple[Path, bool | None, str]], every: int) -> Samples:

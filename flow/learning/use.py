@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xnoreplay.flow.datasets import image_files, own, registry
+from xnoreplay.flow.datasets import image_files, listed, own, registry
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import limits, pixels, snapshot
@@ -276,6 +276,6 @@ def _image_files(path: Path) -> list[Path]:
     inside = (
         p for p in path.iterdir() if p.suffix.lower() in SUFFIXES and not p.name.startswith(".")
     )
-    files = sorted(inside, key=lambda p: own.natural(p.name))
+    files = sorted(inside, key=lambda p: listed.natural(p.name))
     limits.count("images", len(files), f"images of {path}")
     return files

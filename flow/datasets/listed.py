@@ -1,0 +1,270 @@
+"""What a listing of a user's own data set needs, whatever its samples are: labels, names of classes, files and folders."""
+
+import hashlib
+import json
+import os
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+import numpy as np
+
+from xnoreplay.spec import limits, reading
+from xnoreplay.spec.errors import SpecError, shown
+
+TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
+"""Folders of a split, and first words of Parquet files, in the order in which they are looked for."""
+NAMES = ("class_names", "classes", "label_names")
+"""Arrays of an archive that name the classes."""
+
+
+class Labelled(Protocol):
+    """The part of a listing that says which class each sample is of, and what it is for.
+
+    name : of the folder or file
+    classes : names, in order of their labels
+    labels : (n,) int64
+    is_test : (n,) bool
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def labels(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def is_test(self) -> np.ndarray: ...  # noqa: D102
+
+
+def check_classes(found: Labelled, what: str) -> None:
+    """Refuse a listing without two classes or more, each with samples to train and to test.
+
+    Parameters
+    ----------
+    found : Labelled
+    what : str
+        A sample, for the sentence of an error: "image".
+
+    Raises
+    ------
+    SpecError
+        Names the class.
+    """
+    classes = len(found.classes)
+    if classes < 2:
+        raise SpecError(f"{found.name} must have at least two classes, not {classes}")
+    most = limits.MOST["classes"].most
+    if classes > most:
+        raise SpecError(f"{found.name} must have at most {most:,} classes, not {classes:,}")
+    for test, use in ((False, "to train"), (True, "to test")):
+        counts = np.bincount(found.labels[found.is_test == test], minlength=classes)
+        if not counts.all():
+            label = int(np.flatnonzero(counts == 0)[0])
+            total = int((found.labels == label).sum())
+            raise SpecError(
+                f"class {found.classes[label]!r} of {found.name} must have at least one {what} to train and one to test, "
+                f"but has none {use} ({total} in all)"
+            )
+
+
+def check_names(path: Path, classes: tuple[str, ...]) -> None:
+    """Refuse a path and names of classes that no UTF-8 can hold; raises SpecError."""
+    for name in (str(path), *classes):
+        if reading.LONE.search(name):
+            raise SpecError(f"names of a data set and its classes must be UTF-8, not {shown(name)}")
+
+
+def labels_of(values: np.ndarray, name: str, what: str) -> np.ndarray:
+    """Check labels, (n,) or (n, 1) of any integers: (n,) int64.
+
+    Parameters
+    ----------
+    values : ndarray
+    name : str
+        Of the array, for the sentence of an error.
+    what : str
+        A sample with its article: "an image".
+
+    Raises
+    ------
+    SpecError
+        Where they are no integers, or none.
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.ndim != 1 or values.dtype.kind not in "iu" or not len(values):
+        raise SpecError(
+            f"{name} must be integers, one {what}, not {values.dtype} of shape {values.shape}"
+        )
+    if values.max() > np.iinfo(np.int64).max:
+        raise SpecError(f"{name} must be integers below 2^63, not {values.max()}")
+    return values.astype(np.int64)
+
+
+def tests_of(values: np.ndarray, labels: np.ndarray, name: str) -> np.ndarray:
+    """Check the array that says which samples test, one a label: (n,) bool; SpecError for any other."""
+    if values.dtype.kind not in "biu" or values.shape != labels.shape:
+        raise SpecError(
+            f"{name} must have one value a label, Boolean or integer, not {values.dtype} of shape {values.shape}"
+        )
+    return values.astype(bool)
+
+
+def names_of(values: np.ndarray, name: str) -> list[str]:
+    """Check an array of class names; SpecError where it holds no texts."""
+    if values.ndim != 1 or values.dtype.kind != "U":
+        raise SpecError(
+            f"{name} must be texts, one a class, not {values.dtype} of shape {values.shape}"
+        )
+    return values.tolist()
+
+
+def numbered(
+    values: np.ndarray, names: list[str] | None, where: str, what: str
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return class names, and labels from 0 on, of any integers.
+
+    Parameters
+    ----------
+    values : (n,) int64
+    names : list of str, optional
+        Of the classes 0, 1, ...; without them a class has the name of its number.
+    where : str
+        The data set, for the sentence of an error.
+    what : str
+        Its samples, in the plural.
+
+    Raises
+    ------
+    SpecError
+        Where there is no sample, or a label without a name.
+    """
+    if not len(values):
+        raise SpecError(f"{where} must hold {what}, but holds none")
+    found, labels = np.unique(values, return_inverse=True)
+    if names is None:
+        return tuple(str(v) for v in found), labels
+    if found[0] < 0 or found[-1] >= len(names):
+        raise SpecError(
+            f"labels of {where} must be numbers of its {len(names)} class names, 0 to {len(names) - 1}, "
+            f"not {found[0] if found[0] < 0 else found[-1]}"
+        )
+    return tuple(str(names[v]) for v in found), labels
+
+
+def whole_member(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:
+    """Read one array of an archive; SpecError for one that is too large, and what NumPy raises."""
+    if archive.getinfo(member).file_size > reading.MOST:
+        raise SpecError(f"{member} of {path} must have at most {reading.MOST:,} bytes")
+    with archive.open(member) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Read an array's header: its shape, whether it has the order of Fortran, and its type."""
+    version = np.lib.format.read_magic(file)
+    read = (
+        np.lib.format.read_array_header_1_0
+        if version == (1, 0)
+        else np.lib.format.read_array_header_2_0
+    )
+    return read(file)
+
+
+def natural(name: str) -> tuple:
+    """A key that sorts names as people do: runs of digits by their value.
+
+    >>> sorted(["c10", "c9", "b"], key=natural)
+    ['b', 'c9', 'c10']
+    """
+    parts = re.split(r"(\d+)", name)
+    return tuple((int(p), "") if p.isdigit() and p.isascii() else (-1, p) for p in parts), name
+
+
+def stamp(root: Path, paths: list[Path]) -> str:
+    """SHA-256 over the names, sizes and times of files, and where the data set lies."""
+    h = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape"))
+    for path in paths:
+        stat = path.stat()
+        name = path.relative_to(root) if path.is_relative_to(root) and path != root else path.name
+        h.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape"))
+    return h.hexdigest()
+
+
+def visible(folder: Path) -> list[Path]:
+    """List what is in a folder and not hidden."""
+    return [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Find the files in a folder and the folders inside, but for hidden ones."""
+    for root, folders, names in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith((".", "__MACOSX"))]
+        yield from (Path(root, name) for name in names if not name.startswith("."))
+
+
+def halves(path: Path) -> tuple[list[tuple[Path, bool | None]], list[str]]:
+    """Find the folders of a split.
+
+    Returns
+    -------
+    list of (Path, bool or None)
+        The folders, with whether their samples test; the folder itself with None where it has no split.
+    list of str
+        Names of folders that are passed over.
+
+    Raises
+    ------
+    SpecError
+        For a test folder alone, and for others beside the two.
+    """
+    train, test = (
+        next((path / n for n in names if (path / n).is_dir()), None) for names in (TRAIN, TEST)
+    )
+    if train is None:
+        if test is not None:
+            raise SpecError(f"{path} must have a folder 'train' beside {test.name!r}, but has none")
+        return [(path, None)], []
+    others = sorted(p.name for p in visible(path) if p.is_dir() and p not in (train, test))
+    if strange := [name for name in others if name not in (*TRAIN, *TEST)]:
+        raise SpecError(
+            f"{path} must hold class folders, or folders {train.name!r} and 'test' of class folders, not {train.name!r} "
+            f"beside {shown(strange[0])}"
+        )
+    return ([(train, False), (test, True)] if test else [(train, None)]), others
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """Find the Parquet files of a folder, and of its folder `data`, as Hugging Face has it."""
+    return sorted(p for d in (folder, folder / "data") if d.is_dir() for p in d.glob("*.parquet"))
+
+
+def tests_by_name(file: Path) -> bool | None:
+    """Tell whether a Parquet file's name begins with a word of a test half, or of a training half; None for neither."""
+    first = re.split(r"[-_.]", file.name)[0]
+    return True if first in TEST else False if first in TRAIN else None
+
+
+def column_of(names: list[str], wanted: tuple[str, ...], file: Path) -> str:
+    """Return the first wanted column that a Parquet file has; SpecError where it has none."""
+    for name in wanted:
+        if name in names:
+            return name
+    raise SpecError(
+        f"{file} must have a column {' or '.join(map(repr, wanted))}, but has {shown(names)}"
+    )
+
+
+def hugging_names(metadata: dict | None, label: str) -> list[str] | None:
+    """Names of the classes, where a Parquet schema's metadata has them."""
+    try:
+        tree = json.loads((metadata or {})[b"huggingface"])
+        names = tree["info"]["features"][label]["names"]
+        if isinstance(names, dict):
+            names = [names[k] for k in sorted(names, key=natural)]
+    except (KeyError, ValueError, TypeError, RecursionError):
+        return None
+    return [str(n) for n in names] if isinstance(names, list) else None
