@@ -123,6 +123,7 @@ class Driver:
         """
         pixels = b""
         if command.image:
+            assert image is not None, f"{command.name} needs an image"
             pixels = check_image(self.plan.network, image).tobytes()
         argument = require.whole("an argument", argument)
         require.between("an argument", argument, 0, (1 << 16) - 1)

@@ -256,8 +256,8 @@ def read(plan: Plan, path: Path) -> Snapshot:
     return snapshot
 
 
-def _metadata(plan: Plan) -> dict[str, str]:
-    """The header's fields that tell a file of this chip from another's, but for the digest of its content.
+def identity(plan: Plan) -> dict[str, str]:
+    """What tells files of this chip from another's: its network, and what of its target decides memories and rule.
 
     `target` is the SHA-256 of the target's fields that decide memories and rule, as JSON with sorted keys: all
     but `COSTS` and, with stored replay, but `replay` and the dials of generative replay.
@@ -268,11 +268,14 @@ def _metadata(plan: Plan) -> dict[str, str]:
         sort_keys=True,
     )
     return {
-        "format": FORMAT,
-        "version": str(VERSION),
         "network": json.dumps(presets.network_to_dict(plan.network), sort_keys=True),
         "target": hashlib.sha256(target.encode()).hexdigest(),
     }
+
+
+def _metadata(plan: Plan) -> dict[str, str]:
+    """The header of a file, but for the digest of its content."""
+    return {"format": FORMAT, "version": str(VERSION), **identity(plan)}
 
 
 def _digest(tensors: dict[str, np.ndarray]) -> str:

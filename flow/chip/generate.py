@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from xnoreplay.flow.chip import host_files
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import image, plan
@@ -76,7 +77,8 @@ def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress)
         Its weights and thresholds go into the memory images; the Verilog is the same for all.
     out : Path
         Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
-        memories, the macros that hold them (`hw.parts.macros`), and the host's map (`spec.host_map`).
+        memories, the macros that hold them (`hw.parts.macros`), and the host's map (`spec.host_map`); ``host/``,
+        the files of `host_files`.
     """
     from xnoreplay.hw import verilog
 
@@ -84,6 +86,7 @@ def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress)
     with progress.task("Verilog"):
         text, macros = verilog.with_macros(compiled)
     (out / VERILOG).write_text(text, encoding="utf-8")
+    host = host_files.write(compiled, bundle, out)
     (out / IMAGES).mkdir()
     images = image.load(compiled, bundle)
     for name, rows in images.items():
@@ -105,4 +108,5 @@ def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress)
         "digest": hashlib.sha256(text.encode()).hexdigest(),
         "lines": text.count("\n"),
         "memories": sorted(images),
+        "host": host,
     }

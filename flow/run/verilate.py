@@ -46,7 +46,7 @@ RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
 TRACER = ("verilated_vcd_c",)
 BARE_RUNTIME = ("verilated", "verilated_threads")
 DIGESTS = "digests.json"  # in each folder of the cache: SHA-256 of its other files, by name
-OURS = r"(cocotb|traced|bare|runtime)-[0-9a-f]{20}"  # names of the cache's folders
+OURS = r"(cocotb|traced|bare|served|runtime)-[0-9a-f]{20}"  # names of the cache's folders
 
 
 @dataclass(frozen=True)

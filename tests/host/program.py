@@ -43,6 +43,9 @@ def life(driver: Driver, bundle: Bundle) -> dict[str, Any]:
     except HostError as error:
         seen["sentence"] = str(error)
     driver.restore(saved)
+    again = driver.save()
+    assert again.registers == saved.registers
+    assert all((again.memories[n] == bits).all() for n, bits in saved.memories.items())
     seen["restored"] = [driver.classify(x) for x in pictures]
     assert seen["refused"] is Response.SLVERR
     assert seen["unmapped"] == (Response.DECERR, 0)

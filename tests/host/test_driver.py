@@ -75,6 +75,13 @@ def test_a_state_goes_through_a_file(tmp_path):
     assert all((again.memories[n] == bits).all() for n, bits in saved.memories.items())
 
 
+def test_counters_have_both_their_words():
+    chip = Simulator(PLAN, BUNDLE)
+    chip.count_from(dict.fromkeys(chip.counters, (1 << 48) - 2))
+    chip.arrive(2)
+    assert Driver(SimulatedBus(chip), TINY).counters() == chip.counters
+
+
 def test_another_chip_is_refused():
     class Wrong(SimulatedBus):
         def read(self, address):

@@ -1,0 +1,116 @@
+"""The chip's Verilog, compiled by Verilator, as a bus for `host.driver.Driver`.
+
+>>> # with served.chip(preset, verilog, env, progress) as bus:
+>>> #     driver = Driver(bus, preset)
+"""
+
+import struct
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from xnoreplay.flow.run import processes
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Built, Verilate
+from xnoreplay.host.bus import HostError
+from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.registers import Response
+
+MAIN = Path(__file__).parent / "served.cpp"
+PAUSE = 1000  # clocks between two reads of STATUS
+
+
+def build(verilog: str, env: dict[str, str], progress: Progress, optimise: str = "-O2") -> Built:
+    """Compile a chip's Verilog with the program that serves it, or take it from the cache."""
+    return Verilate(env, optimise).build(
+        verilog, "served", [], "`verilator_config\n", MAIN, BARE_RUNTIME, [], progress
+    )
+
+
+def command(built: Built, preset: Preset) -> list[str]:
+    """The command line that starts a compiled chip, from its reset; `served.cpp` says what it reads and writes."""
+    return [str(built.folder / TOP), str(preset.network.image_channels)]
+
+
+@contextmanager
+def chip(
+    preset: Preset, verilog: str, env: dict[str, str], progress: Progress, optimise: str = "-O2"
+) -> Iterator["ServedBus"]:
+    """A chip after its reset, as long as the context lasts.
+
+    Parameters
+    ----------
+    preset : Preset
+        Of the chip.
+    verilog : str
+        Its text.
+    env : dict
+        Of `flow.run.tools.verilator_env`.
+    progress : Progress
+        Shows the time that compiling takes.
+    optimise : str
+        The C++ compiler's option for the design.
+
+    Yields
+    ------
+    ServedBus
+    """
+    built = build(verilog, env, progress, optimise)
+    with processes.started(
+        command(built, preset), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        yield ServedBus(process.stdin, process.stdout, preset.network.image_channels)
+        process.stdin.close()
+
+
+class ServedBus:
+    """A `host.bus.Bus` on the two pipes of a process of `served.cpp`.
+
+    Parameters
+    ----------
+    requests, answers : binary files
+    channels : int
+        Bytes of a pixel.
+    """
+
+    def __init__(self, requests: IO[bytes], answers: IO[bytes], channels: int) -> None:
+        self._requests, self._answers, self._channels = requests, answers, channels
+
+    def read(self, address: int) -> tuple[Response, int]:
+        """Read a word."""
+        answer, data = self._ask(b"R" + struct.pack("<I", address), 2)
+        return Response(answer), data
+
+    def write(self, address: int, data: int) -> Response:
+        """Write a word."""
+        return Response(self._ask(b"W" + struct.pack("<II", address, data), 1)[0])
+
+    def stream(self, pixels: bytes) -> None:
+        """Leave pixels with the process, which offers them to the chip."""
+        self._ask(b"P" + struct.pack("<I", len(pixels) // self._channels) + pixels, 1)
+
+    def pause(self) -> None:
+        """Let the chip work for `PAUSE` clocks."""
+        self._ask(b"T" + struct.pack("<I", PAUSE), 1)
+
+    def _ask(self, request: bytes, words: int) -> tuple[int, ...]:
+        """Send a request and take its answer, of so many words.
+
+        Raises
+        ------
+        HostError
+            Where the process has ended.
+        """
+        try:
+            self._requests.write(request)
+            self._requests.flush()
+            got = self._answers.read(4 * words)
+        except OSError:
+            got = b""
+        if len(got) < 4 * words:
+            raise HostError("the simulated chip must answer, but its process has ended")
+        return struct.unpack(f"<{words}I", got)

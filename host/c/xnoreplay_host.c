@@ -1,0 +1,254 @@
+#include "xnoreplay_host.h"
+#include "xnoreplay_registers.h"
+
+/* Words before the content of a file: what it is, the chip's identity in two, number and check of the content. */
+enum { KIND, IDENTITY_LOW, IDENTITY_HIGH, COUNT, CHECK, HEAD };
+
+static const uint32_t DEFAULT_POLLS = 1000000000u;
+
+/* A callback's answer as an error of ours. */
+static int told(int answer)
+{
+    if (answer == 0)
+        return XNOREPLAY_OK;
+    if (answer == XNOREPLAY_SLVERR)
+        return XNOREPLAY_NOT_NOW;
+    return answer == XNOREPLAY_DECERR ? XNOREPLAY_NO_SUCH : XNOREPLAY_BUS;
+}
+
+int xnoreplay_read(struct xnoreplay *x, uint32_t address, uint32_t *data)
+{
+    return told(x->bus.read(x->bus.context, address, data));
+}
+
+int xnoreplay_write(struct xnoreplay *x, uint32_t address, uint32_t data)
+{
+    return told(x->bus.write(x->bus.context, address, data));
+}
+
+int xnoreplay_wait(struct xnoreplay *x, uint32_t *status)
+{
+    for (uint32_t i = 0; i < x->polls; i++) {
+        int error = xnoreplay_read(x, XNOREPLAY_REG_STATUS, status);
+        if (error)
+            return error;
+        if (!(*status & XNOREPLAY_STATUS_BUSY))
+            return XNOREPLAY_OK;
+        if (x->bus.pause && x->bus.pause(x->bus.context) < 0)
+            return XNOREPLAY_BUS;
+    }
+    return XNOREPLAY_HANGS;
+}
+
+int xnoreplay_open(struct xnoreplay *x, const struct xnoreplay_chip *chip, const struct xnoreplay_bus *bus)
+{
+    uint32_t word = 0;
+    x->chip = chip;
+    x->bus = *bus;
+    x->polls = DEFAULT_POLLS;
+    int error = xnoreplay_read(x, XNOREPLAY_REG_ID, &word);
+    if (error)
+        return error;
+    if (word != XNOREPLAY_ID)
+        return XNOREPLAY_NO_CHIP;
+    return xnoreplay_wait(x, &word);
+}
+
+/* The end of a command that was taken: STATUS as an error. */
+static int ended(struct xnoreplay *x)
+{
+    uint32_t status = 0;
+    int error = xnoreplay_wait(x, &status);
+    if (error)
+        return error;
+    if (!(status & XNOREPLAY_STATUS_FINISHED))
+        return XNOREPLAY_ABORTED;
+    return status & XNOREPLAY_STATUS_REFUSED ? XNOREPLAY_REFUSED : XNOREPLAY_OK;
+}
+
+int xnoreplay_command(struct xnoreplay *x, uint8_t command, uint16_t argument, const uint8_t *image)
+{
+    int error = xnoreplay_write(x, XNOREPLAY_REG_COMMAND, command | (uint32_t)argument << 16);
+    if (error)
+        return error;
+    if (image) {
+        size_t count = (size_t)x->chip->height * x->chip->width * x->chip->channels;
+        if (x->bus.stream(x->bus.context, image, count) < 0)
+            return XNOREPLAY_BUS;
+    }
+    return ended(x);
+}
+
+/* CRC-32 of IEEE 802.3 over words, low bytes first; begins with 0. */
+static uint32_t crc(uint32_t sum, uint32_t word)
+{
+    sum ^= word;
+    for (int bit = 0; bit < 32; bit++)
+        sum = sum >> 1 ^ (sum & 1 ? 0xEDB88320u : 0);
+    return sum;
+}
+
+static uint32_t check_of(const uint32_t *words, size_t count)
+{
+    uint32_t sum = 0xFFFFFFFFu;
+    for (size_t i = 0; i < count; i++)
+        sum = crc(sum, words[i]);
+    return ~sum;
+}
+
+/* Whether words are a whole file of this kind, of this chip. */
+static int genuine(const struct xnoreplay_chip *chip, uint32_t kind, const uint32_t *words, size_t count)
+{
+    if (count < HEAD || words[KIND] != kind || words[COUNT] != count - HEAD)
+        return 0;
+    if (words[IDENTITY_LOW] != (uint32_t)chip->identity || words[IDENTITY_HIGH] != (uint32_t)(chip->identity >> 32))
+        return 0;
+    return words[CHECK] == check_of(words + HEAD, count - HEAD);
+}
+
+static int write_window(struct xnoreplay *x, const struct xnoreplay_window *w, const uint32_t *words)
+{
+    for (uint32_t row = 0; row < w->rows; row++)
+        for (uint32_t chunk = 0; chunk < w->chunks; chunk++) {
+            int error = xnoreplay_write(x, w->base + 4 * (row * w->stride + chunk), *words++);
+            if (error)
+                return error;
+        }
+    return XNOREPLAY_OK;
+}
+
+static size_t window_words(const struct xnoreplay_window *w)
+{
+    return (size_t)w->rows * w->chunks;
+}
+
+int xnoreplay_load(struct xnoreplay *x, const uint32_t *words, size_t count, uint16_t classes)
+{
+    if (!genuine(x->chip, XNOREPLAY_KIND_NETWORK, words, count))
+        return XNOREPLAY_FOREIGN;
+    /* Each memory: its window's number, then its rows. */
+    for (size_t at = HEAD; at < count;) {
+        if (words[at] >= x->chip->window_count)
+            return XNOREPLAY_FOREIGN;
+        const struct xnoreplay_window *w = &x->chip->windows[words[at++]];
+        if (window_words(w) > count - at)
+            return XNOREPLAY_FOREIGN;
+        int error = write_window(x, w, words + at);
+        if (error)
+            return error;
+        at += window_words(w);
+    }
+    return classes ? xnoreplay_announce(x, classes) : XNOREPLAY_OK;
+}
+
+int xnoreplay_announce(struct xnoreplay *x, uint16_t classes)
+{
+    return xnoreplay_command(x, XNOREPLAY_ARRIVE, classes, NULL);
+}
+
+int xnoreplay_classify(struct xnoreplay *x, const uint8_t *image, uint16_t *label)
+{
+    uint32_t word = 0;
+    int error = xnoreplay_command(x, XNOREPLAY_INFER, 0, image);
+    if (!error)
+        error = xnoreplay_read(x, XNOREPLAY_REG_PREDICTION, &word);
+    *label = (uint16_t)word;
+    return error;
+}
+
+int xnoreplay_remember(struct xnoreplay *x, const uint8_t *image, uint16_t label)
+{
+    return xnoreplay_command(x, XNOREPLAY_INSERT, label, image);
+}
+
+int xnoreplay_enrol(struct xnoreplay *x, const uint8_t *image, uint16_t label)
+{
+    return xnoreplay_command(x, x->chip->staging ? XNOREPLAY_STAGE : XNOREPLAY_INSERT, label, image);
+}
+
+int xnoreplay_learn(struct xnoreplay *x)
+{
+    int error = xnoreplay_command(x, XNOREPLAY_RETRAIN, 0, NULL);
+    return error ? error : xnoreplay_command(x, XNOREPLAY_REBALANCE, 0, NULL);
+}
+
+int xnoreplay_abort(struct xnoreplay *x)
+{
+    return xnoreplay_write(x, XNOREPLAY_REG_ABORT, 1);
+}
+
+int xnoreplay_counter(struct xnoreplay *x, size_t index, uint64_t *value)
+{
+    uint32_t low = 0, high = 0;
+    if (index >= x->chip->counter_count)
+        return XNOREPLAY_NO_SUCH;
+    uint32_t at = XNOREPLAY_REG_COUNTERS + 8 * (uint32_t)index;
+    int error = xnoreplay_read(x, at, &low);
+    if (!error)
+        error = xnoreplay_read(x, at + 4, &high);
+    *value = (uint64_t)high << 32 | low;
+    return error;
+}
+
+size_t xnoreplay_state_words(const struct xnoreplay_chip *chip)
+{
+    size_t count = HEAD + chip->register_count;
+    for (size_t i = 0; i < chip->window_count; i++)
+        if (!chip->windows[i].scratch)
+            count += window_words(&chip->windows[i]);
+    return count;
+}
+
+int xnoreplay_save(struct xnoreplay *x, uint32_t *words)
+{
+    const struct xnoreplay_chip *chip = x->chip;
+    uint32_t status = 0, *to = words + HEAD;
+    int error = xnoreplay_wait(x, &status);
+    if (error)
+        return error;
+    if (status & XNOREPLAY_STATUS_STALE)
+        return XNOREPLAY_STALE;
+    for (size_t i = 0; i < chip->window_count; i++) {
+        const struct xnoreplay_window *w = &chip->windows[i];
+        for (uint32_t row = 0; row < w->rows && !w->scratch; row++)
+            for (uint32_t chunk = 0; chunk < w->chunks; chunk++) {
+                error = xnoreplay_read(x, w->base + 4 * (row * w->stride + chunk), to++);
+                if (error)
+                    return error;
+            }
+    }
+    for (size_t i = 0; i < chip->register_count; i++) {
+        error = xnoreplay_read(x, chip->registers[i], to++);
+        if (error)
+            return error;
+    }
+    words[KIND] = XNOREPLAY_KIND_STATE;
+    words[IDENTITY_LOW] = (uint32_t)chip->identity;
+    words[IDENTITY_HIGH] = (uint32_t)(chip->identity >> 32);
+    words[COUNT] = (uint32_t)(to - words - HEAD);
+    words[CHECK] = check_of(words + HEAD, words[COUNT]);
+    return XNOREPLAY_OK;
+}
+
+int xnoreplay_restore(struct xnoreplay *x, const uint32_t *words, size_t count)
+{
+    const struct xnoreplay_chip *chip = x->chip;
+    if (count != xnoreplay_state_words(chip) || !genuine(chip, XNOREPLAY_KIND_STATE, words, count))
+        return XNOREPLAY_FOREIGN;
+    words += HEAD;
+    for (size_t i = 0; i < chip->window_count; i++) {
+        const struct xnoreplay_window *w = &chip->windows[i];
+        if (w->scratch)
+            continue;
+        int error = w->read_only ? XNOREPLAY_OK : write_window(x, w, words);
+        if (error)
+            return error;
+        words += window_words(w);
+    }
+    for (size_t i = 0; i < chip->register_count; i++) {
+        int error = xnoreplay_write(x, chip->registers[i], *words++);
+        if (error)
+            return error;
+    }
+    return xnoreplay_command(x, XNOREPLAY_RESTORE, 0, NULL);
+}

@@ -1,0 +1,149 @@
+/* The life of tests/host/program.py in C, over a chip that flow/verify/served.cpp serves on stdin and stdout.
+ * Arguments: network.bin, a file of images, number of images. Findings go to stderr, a line each. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "xnoreplay_chip.h"
+
+enum { KEPT = 2, NEW = 3 };
+
+static void put(uint32_t word)
+{
+    const uint8_t bytes[4] = {(uint8_t)word, (uint8_t)(word >> 8), (uint8_t)(word >> 16), (uint8_t)(word >> 24)};
+    fwrite(bytes, 1, 4, stdout);
+}
+
+static int get(uint32_t *word)
+{
+    uint8_t b[4];
+    if (fread(b, 1, 4, stdin) != 4)
+        return -1;
+    *word = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    return 0;
+}
+
+static int answer(void)
+{
+    uint32_t word;
+    fflush(stdout);
+    return get(&word) ? -1 : (int)word;
+}
+
+static int bus_read(void *context, uint32_t address, uint32_t *data)
+{
+    (void)context;
+    putchar('R');
+    put(address);
+    int told = answer();
+    return told < 0 || get(data) ? -1 : told;
+}
+
+static int bus_write(void *context, uint32_t address, uint32_t data)
+{
+    (void)context;
+    putchar('W');
+    put(address);
+    put(data);
+    return answer();
+}
+
+static int bus_stream(void *context, const uint8_t *bytes, size_t count)
+{
+    (void)context;
+    putchar('P');
+    put((uint32_t)count / xnoreplay_chip.channels);
+    fwrite(bytes, 1, count, stdout);
+    return answer();
+}
+
+static int bus_pause(void *context)
+{
+    (void)context;
+    putchar('T');
+    put(1000);
+    return answer();
+}
+
+static void must(int error, const char *what)
+{
+    if (error) {
+        fprintf(stderr, "error: %s gave %d\n", what, error);
+        exit(1);
+    }
+}
+
+static void classify_all(struct xnoreplay *x, const char *name, const uint8_t *images, size_t count, size_t size)
+{
+    fprintf(stderr, "%s", name);
+    for (size_t i = 0; i < count; i++) {
+        uint16_t label = 0;
+        must(xnoreplay_classify(x, images + i * size, &label), "classify");
+        fprintf(stderr, " %u", label);
+    }
+    fprintf(stderr, "\n");
+}
+
+static void *whole_file(const char *path, size_t *size)
+{
+    FILE *f = fopen(path, "rb");
+    static uint8_t buffer[2][1 << 22];
+    static int used;
+    void *at = buffer[used++];
+    must(f == NULL, "fopen");
+    *size = fread(at, 1, sizeof buffer[0], f);
+    fclose(f);
+    return at;
+}
+
+int main(int argc, char **argv)
+{
+    static uint32_t saved[1 << 20], again[1 << 20];
+    struct xnoreplay x;
+    const struct xnoreplay_bus bus = {NULL, bus_read, bus_write, bus_stream, bus_pause};
+    const struct xnoreplay_chip *chip = &xnoreplay_chip;
+    size_t size = (size_t)chip->height * chip->width * chip->channels, bytes, image_bytes;
+    must(argc != 3, "number of arguments");
+    uint32_t *network = whole_file(argv[1], &bytes);
+    const uint8_t *images = whole_file(argv[2], &image_bytes);
+    size_t count = image_bytes / size;
+
+    must(xnoreplay_open(&x, chip, &bus), "open");
+    network[7] ^= 1; /* one bit of the content */
+    fprintf(stderr, "damaged %d\n", xnoreplay_load(&x, network, bytes / 4, 2));
+    network[7] ^= 1;
+    must(xnoreplay_load(&x, network, bytes / 4, 2), "load");
+    fprintf(stderr, "remembered");
+    for (int i = 0; i < 2 * KEPT; i++)
+        fprintf(stderr, " %d", xnoreplay_remember(&x, images + (size_t)i * size, (uint16_t)(i % 2)));
+    fprintf(stderr, "\n");
+    classify_all(&x, "before", images, count, size);
+    fprintf(stderr, "enrolled");
+    for (size_t i = count - NEW; i < count; i++)
+        fprintf(stderr, " %d", xnoreplay_enrol(&x, images + i * size, 2));
+    fprintf(stderr, "\n");
+    if (!chip->staging)
+        must(xnoreplay_announce(&x, 3), "announce");
+    classify_all(&x, "ready", images, count, size);
+    must(xnoreplay_state_words(chip) > sizeof saved / 4, "room for the state");
+    must(xnoreplay_save(&x, saved), "save");
+    must(xnoreplay_learn(&x), "learn");
+    classify_all(&x, "learned", images, count, size);
+    fprintf(stderr, "counters");
+    for (size_t i = 0; i < chip->counter_count; i++) {
+        uint64_t value = 0;
+        must(xnoreplay_counter(&x, i, &value), "counter");
+        fprintf(stderr, " %llu", (unsigned long long)value);
+    }
+    fprintf(stderr, "\nrefused %d %d\n", xnoreplay_announce(&x, 1), xnoreplay_write(&x, 0xFF000000u, 0));
+    fprintf(stderr, "foreign %d\n", xnoreplay_restore(&x, network, bytes / 4));
+    must(xnoreplay_restore(&x, saved, xnoreplay_state_words(chip)), "restore");
+    must(xnoreplay_save(&x, again), "save");
+    must(memcmp(saved, again, 4 * xnoreplay_state_words(chip)), "a second save");
+    classify_all(&x, "restored", images, count, size);
+    fprintf(stderr, "state");
+    for (size_t i = 0; i < xnoreplay_state_words(chip); i++)
+        fprintf(stderr, " %u", saved[i]);
+    fprintf(stderr, "\n");
+    return 0;
+}
