@@ -1,5 +1,6 @@
 """Conversion of a trained network to a Bundle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,4 +129,5 @@ def export_bundle(preset: Preset, dataset: Dataset, path: Path) -> Bundle:
     provenance |= {part: config[part] for part in ("teacher", "start") if part in config}
     if "torch" in state:  # the first versions did not say
         provenance["torch"] = state["torch"]
-    return to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)
+    made = to_bundle(model, scenario.base, dataset.test_images[:GOLDEN], provenance)
+    return replace(made, interface=scenario.interface if preset.network.takes_images else None)

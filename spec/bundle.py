@@ -1,26 +1,30 @@
 """Bundle: the exported artefact, one safetensors file. `docs/bundle.md` is the format.
 
 Tensors hold packed bits (least significant bit first along the last axis) and 16-bit master
-proxies; metadata holds spec, format version, digest and provenance. Nothing is ever unpickled.
+proxies; metadata holds spec, format version, digest, provenance and, since version 2, the
+interface. Nothing is ever unpickled.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
+from xnoreplay.spec import interface as interfaces
 from xnoreplay.spec import limits, presets, reading, whole
 from xnoreplay.spec.bits import ceil_div, pack_bytes, unpack_bytes
 from xnoreplay.spec.errors import BundleError, ReadError, SpecError, XnoreplayError, require, shown
+from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.scenario import BYTE
 
 FORMAT = "xnoreplay-bundle"
-VERSION = 1
+VERSION, WITH_INTERFACE = 1, 2
+"""Versions of the format: bundles without an interface, and with one."""
 MASTER_BITS = 16  # a master proxy is floor(2^15 u), u in [-1, 1] the trained real weight
 
 
@@ -48,6 +52,7 @@ class Bundle:
     output : (classes, COPIES, latent + hidden) int16 master proxies; latent inputs first;
         rows of classes not trained yet are pairs of mean zero, whose weights cancel
     thresholds : (sum of levels,) uint8; a thermometer bit is pixel >= threshold
+    interface : what becomes of data before they enter the chip, and names of its classes; None where nobody said
     """
 
     network: NetworkSpec
@@ -59,6 +64,7 @@ class Bundle:
     thresholds: np.ndarray
     golden: Golden
     provenance: dict = field(default_factory=dict)
+    interface: Interface | None = None
 
 
 def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
@@ -106,14 +112,20 @@ def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple
 
 
 def digest(bundle: Bundle) -> str:
-    """SHA-256 over the network, the provenance and every tensor in name order."""
-    return _digest(bundle.network, bundle.provenance, _tensors(bundle))
+    """SHA-256 over the network, the provenance, the interface if there is one, and every tensor in name order."""
+    return _digest(bundle.network, bundle.provenance, _tensors(bundle), bundle.interface)
 
 
-def _digest(net: NetworkSpec, provenance: dict, tensors: dict[str, np.ndarray]) -> str:
-    """SHA-256 over a network, a provenance and tensors in name order."""
+def _digest(
+    net: NetworkSpec,
+    provenance: dict,
+    tensors: dict[str, np.ndarray],
+    interface: Interface | None = None,
+) -> str:
+    """SHA-256 over a network, a provenance, an interface if there is one, and tensors in name order."""
     h = hashlib.sha256()
-    for tree in (presets.network_to_dict(net), provenance):
+    trees = [presets.network_to_dict(net), provenance]
+    for tree in trees if interface is None else [*trees, interfaces.to_dict(interface)]:
         h.update(json.dumps(tree, sort_keys=True).encode() + b"\n")
     for name in sorted(tensors):
         a = np.ascontiguousarray(tensors[name])
@@ -129,7 +141,7 @@ def write(bundle: Bundle, path: Path) -> str:
     for name, (shape, dtype) in expected.items():
         actual = tensors[name]
         assert (actual.shape, actual.dtype) == (shape, dtype), (name, actual.shape, actual.dtype)
-    digest_ = _digest(bundle.network, bundle.provenance, tensors)
+    digest_ = _digest(bundle.network, bundle.provenance, tensors, bundle.interface)
     metadata = {
         "format": FORMAT,
         "version": str(VERSION),
@@ -137,6 +149,12 @@ def write(bundle: Bundle, path: Path) -> str:
         "digest": digest_,
         "provenance": json.dumps(bundle.provenance, sort_keys=True),
     }
+    if bundle.interface is not None:
+        tree = interfaces.to_dict(bundle.interface)
+        metadata |= {
+            "version": str(WITH_INTERFACE),
+            "interface": json.dumps(tree, sort_keys=True),
+        }
     write_tensors(Path(path), tensors, metadata)
     return digest_
 
@@ -259,7 +277,7 @@ def read(path: Path) -> Bundle:
         _check_tensors(path, "bundle")
         with safetensors.safe_open(path, framework="numpy") as f:
             metadata = f.metadata() or {}
-            net = _check_metadata(path, metadata)
+            net, interface = _check_metadata(path, metadata)
             tensors = _all_tensors(f)
     except (OSError, ReadError) as error:
         raise BundleError(f"bundle {path} must be a readable file: {_reason(error)}") from None
@@ -275,21 +293,21 @@ def read(path: Path) -> Bundle:
             f"not {logit[0]}"
         )
     provenance = _json(path, metadata, "provenance")
-    actual_digest = _digest(net, provenance, tensors)
+    actual_digest = _digest(net, provenance, tensors, interface)
     if actual_digest != metadata["digest"]:
         raise BundleError(
             f"bundle {path}: field 'digest' must match the content, {actual_digest[:12]}, "
             f"not {shown(metadata['digest'][:12])}"
         )
-    bundle = _assemble(net, tensors, provenance)
+    bundle = replace(_assemble(net, tensors, provenance), interface=interface)
     for name, packed in _tensors(bundle).items():
         if (packed != tensors[name]).any():
             raise BundleError(f"bundle {path}: tensor {shown(name)} must have 0 in its unused bits")
     return bundle
 
 
-def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
-    """The network of a bundle's header, after a check of the header; raises BundleError."""
+def _check_metadata(path: Path, metadata: dict[str, str]) -> tuple[NetworkSpec, Interface | None]:
+    """The network and the interface of a bundle's header, after a check of the header; raises BundleError."""
     for name in ("format", "version", "network", "digest", "provenance"):
         if name not in metadata:
             raise BundleError(f"bundle {path}: field {name!r} must be present, but is not")
@@ -297,9 +315,10 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
         raise BundleError(
             f"bundle {path}: field 'format' must be {FORMAT!r}, not {shown(metadata['format'])}"
         )
-    if metadata["version"] != str(VERSION):
+    if metadata["version"] not in (str(VERSION), str(WITH_INTERFACE)):
         raise BundleError(
-            f"bundle {path}: field 'version' must be {VERSION}, not {shown(metadata['version'])}"
+            f"bundle {path}: field 'version' must be {VERSION} or {WITH_INTERFACE}, not "
+            f"{shown(metadata['version'])}"
         )
     network, provenance = (_json(path, metadata, name) for name in ("network", "provenance"))
     if not isinstance(provenance, dict):
@@ -307,9 +326,32 @@ def _check_metadata(path: Path, metadata: dict[str, str]) -> NetworkSpec:
             f"bundle {path}: field 'provenance' must be an object, not {shown(metadata['provenance'])}"
         )
     try:
-        return presets.network_from_dict(network)
+        net = presets.network_from_dict(network)
     except SpecError as error:
         raise BundleError(f"bundle {path}: field 'network': {error}") from None
+    return net, _interface(path, metadata, net)
+
+
+def _interface(path: Path, metadata: dict[str, str], net: NetworkSpec) -> Interface | None:
+    """The interface of a bundle's header, None in version 1; raises BundleError."""
+    wanted = metadata["version"] == str(WITH_INTERFACE)
+    if wanted != ("interface" in metadata):
+        raise BundleError(
+            f"bundle {path}: field 'interface' must be present in version {WITH_INTERFACE} alone, but is "
+            f"{'missing' if wanted else 'there'} in version {metadata['version']}"
+        )
+    if not wanted:
+        return None
+    try:
+        interface = interfaces.from_dict(_json(path, metadata, "interface"))
+        if len(interface.class_names) > net.classes:
+            raise SpecError(
+                f"class_names must be at most the network's {net.classes} classes, not "
+                f"{len(interface.class_names)}"
+            )
+    except SpecError as error:
+        raise BundleError(f"bundle {path}: field 'interface': {error}") from None
+    return interface
 
 
 def _json(path: Path, metadata: dict[str, str], name: str):

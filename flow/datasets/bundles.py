@@ -147,6 +147,8 @@ def _differences(bundle: Bundle, preset: Preset) -> list[str]:
     for name, value in scenario.items():
         if bundle.provenance.get(name, value) != value:
             differing.append(f"scenario {name}")
+    if bundle.interface is not None:
+        differing += preset.scenario.interface.differences(bundle.interface)
     return sorted(differing)
 
 

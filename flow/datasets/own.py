@@ -202,7 +202,7 @@ def _convert_all(
             read = i + 1
             if read > count:
                 break
-            _check_bits(samples, layout, rule, found.place(i))
+            check_bits(samples, layout, rule, found.place(i))
             images[i] = pixels.convert(samples, layout, rule, image_shape)
             sizes.add(samples.shape[:2])
             digest = hashlib.blake2b(
@@ -240,7 +240,22 @@ def _reserve(part: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
-def _check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
+def check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
+    """Refuse samples whose bits are not those of the rule.
+
+    Parameters
+    ----------
+    samples, layout
+        As `image_files.decoded` gives them.
+    rule : PixelSpec
+    place : str
+        Where the image lies, for the sentence.
+
+    Raises
+    ------
+    ImageError
+        Where `sample_bits` is given and the image has colours or 8 bits.
+    """
     if rule.sample_bits != pixels.MOST_BITS and layout != "grey" and samples.dtype == np.uint8:
         raise ImageError(
             f"sample_bits must be {pixels.MOST_BITS} where images have colours or 8 bits, not {rule.sample_bits}: "

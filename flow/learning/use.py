@@ -17,7 +17,6 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import sign
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
-from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import Classifier
 
@@ -106,9 +105,9 @@ def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
     SpecError
         Where there is no image, or an array of another shape or with greater values than pixels have.
     ImageError
-        For an image that is damaged.
+        For an image that is damaged, or of other bits than the spec says.
     """
-    rule, shape = _rule(preset), preset.network.image_shape
+    rule, shape = preset.scenario.pixels, preset.network.image_shape
     if len(paths) == 1 and paths[0].suffix == ".npy":
         return _array(preset, paths[0])
     if len(paths) == 1 and (paths[0].suffix in (".npz", ".parquet") or _has_folders(paths[0])):
@@ -122,6 +121,7 @@ def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
     images = np.empty((len(files), *shape), np.uint8)
     for i, file in enumerate(files):
         samples, layout = image_files.decode(file)
+        own.check_bits(samples, layout, rule, str(file))
         images[i] = pixels.convert(samples, layout, rule, shape)
     return Batch(images, tuple(map(str, files)), None)
 
@@ -227,11 +227,6 @@ def confusion(classes: np.ndarray, guesses: Guesses, seen: int) -> np.ndarray:
     table = np.zeros((seen, seen), np.int64)
     np.add.at(table, (classes[counted], guesses.classes[counted, 0]), 1)
     return table
-
-
-def _rule(preset: Preset) -> PixelSpec:
-    source = preset.scenario.source
-    return source.pixels if source else PixelSpec(greatest=preset.scenario.max_pixel)
 
 
 def _enter(

@@ -1,5 +1,6 @@
 """Where a bundle comes from is decided once, and means the same in every command."""
 
+import dataclasses
 import json
 
 import pytest
@@ -13,6 +14,7 @@ from xnoreplay.flow.pipeline.resolve import resolve
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.interface import Interface
 
 TINY, DIGITS = presets.load("tiny"), presets.load("digits")
 
@@ -42,6 +44,22 @@ def test_a_file_is_read_and_held_to_the_preset(file):
     assert bundles.digest(BundleSource("file", file).load_checked(TINY)) == digest
     with pytest.raises(XnoreplayError, match="must be of the network and scenario of preset 'dig"):
         BundleSource("file", file).load(DIGITS)
+
+
+def test_a_bundle_of_another_interface_is_refused(tmp_path):
+    """Its images would be misread: another range of pixels, another fit, other names of classes."""
+    mine, path = TINY.scenario.interface, tmp_path / "b"
+    made = dataclasses.replace(bundles.random(TINY.network, 3), interface=mine)
+    bundles.write(made, path)
+    assert BundleSource("file", path).load(TINY).interface == mine
+    rule = dataclasses.replace(mine.rule, fit="pad", greatest=255)
+    other = Interface(rule, (*mine.class_names[:2], "x", *mine.class_names[3:]))
+    bundles.write(dataclasses.replace(made, interface=other), path)
+    with pytest.raises(XnoreplayError) as error:
+        BundleSource("file", path).load(TINY)
+    assert str(error.value).endswith(
+        f"differs in class 2 ('x', not {mine.class_names[2]!r}), fit ('pad', not 'crop'), greatest (255, not 16)"
+    )
 
 
 def test_random_bits_are_the_same_in_every_command(tmp_path):

@@ -12,8 +12,10 @@ from xnoreplay.flow.run.progress import Silent
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets, snapshot
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import ImageError, SpecError
+from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.reference import Classifier
+from xnoreplay.spec.scenario import ImageSource
 
 DIGITS, TINY = presets.load("digits"), presets.load("tiny")
 
@@ -70,6 +72,17 @@ def test_images_come_as_the_network_takes_them(tmp_path, data):
     assert np.array_equal(flat.images[-1], data.images[at[-1]])
     np.save(tmp_path / "a.npy", data.images[:3])
     assert np.array_equal(use.read(DIGITS, [tmp_path / "a.npy"], Silent()).images, data.images[:3])
+
+
+def test_an_image_of_other_bits_than_the_spec_says_is_refused(tmp_path):
+    """A file that is given alone as one in a data set: its values would be misread."""
+    rule = PixelSpec(sample_bits=12)
+    own = presets.vary(DIGITS, "scenario", dataset="parts", source=ImageSource(str(tmp_path), rule))
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "b.png")
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "c.png")
+    with pytest.raises(ImageError, match="sample_bits must be 16 .*b.png has rgb of 8 bits"):
+        use.read(own, [tmp_path / "b.png"], Silent())
+    assert use.read(own, [tmp_path / "c.png"], Silent()).images.max() == 255
 
 
 def test_guesses_are_the_references(chip, data):

@@ -306,6 +306,7 @@ def test_proxies_stay_in_range(trained):
 def test_export_survives_the_file_and_its_golden_pairs_hold(small, trained, tmp_path):
     preset, _ = small
     made = export.export_bundle(*small, trained)
+    assert made.interface == small[0].scenario.interface
     bundle.write(made, tmp_path / "b.safetensors")
     read = bundle.read(tmp_path / "b.safetensors")
     assert bundle.digest(read) == bundle.digest(made)

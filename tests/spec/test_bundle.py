@@ -10,6 +10,8 @@ import safetensors.numpy
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import BundleError, XnoreplayError
+from xnoreplay.spec.interface import Interface
+from xnoreplay.spec.pixels import PixelSpec
 
 TINY = presets.load("tiny").network
 
@@ -54,6 +56,61 @@ def test_a_skip_is_named_only_where_there_is_one(tmp_path):
     net = dataclasses.replace(TINY, convs=convs)
     bundles.write(bundles.random(net, 0), tmp_path / "b.safetensors")
     assert bundles.read(tmp_path / "b.safetensors").network == net
+
+
+INTERFACE = Interface(PixelSpec(fit="pad", background=7, greatest=16), ("nut", "bolt", "pin"))
+
+
+@pytest.fixture
+def with_interface(tmp_path):
+    path = tmp_path / "with.safetensors"
+    bundles.write(dataclasses.replace(bundles.random(TINY, 0), interface=INTERFACE), path)
+    return path
+
+
+def test_an_interface_travels_with_the_bundle(saved, with_interface):
+    """Files without one stay as they were, of version 1."""
+    assert bundles.read(saved).interface is None
+    assert bundles.metadata_of(saved)["version"] == "1"
+    read = bundles.read(with_interface)
+    assert read.interface == INTERFACE
+    assert bundles.metadata_of(with_interface)["version"] == "2"
+    assert bundles.digest(read) != bundles.digest(dataclasses.replace(read, interface=None))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t["input"].update(fit="fill"), "field 'interface': fit must be 'crop' or 'pad'"),
+        (lambda t: t["input"].update(kind="sound"), "kind of input must be one of"),
+        (lambda t: t["input"].update(kind=["image"]), "kind of input must be one of"),
+        (lambda t: t["input"].pop("greatest"), "input must have the fields"),
+        (lambda t: t["input"].update(size=3), "input must have the fields"),
+        (lambda t: t.update(more=1), "interface must have the fields class_names, input, not"),
+        (lambda t: t.update(input=3), "kind of input must be one of"),
+        (lambda t: t.update(class_names="ab"), "class_names must be a list of names, not 'ab'"),
+        (lambda t: t.update(class_names=[]), "class_names must be a list of names"),
+        (lambda t: t.update(class_names=["a", 3]), "class_names must be a list of names"),
+        (lambda t: t.update(class_names=["a", "a"]), "'a' stands there twice"),
+        (lambda t: t.update(class_names=list("abcde")), "at most the network's 4 classes, not 5"),
+        (lambda t: t["input"].update(background=8), "field 'digest' must match the content"),
+        (lambda t: t.update(class_names=["nut", "pin"]), "field 'digest' must match the content"),
+    ],
+)
+def test_an_interface_that_breaks_a_rule_is_refused(with_interface, change, message):
+    tree = json.loads(bundles.metadata_of(with_interface)["interface"])
+    change(tree)
+    rewrite(with_interface, metadata={"interface": json.dumps(tree)})
+    assert message in refusal(with_interface)
+
+
+def test_an_interface_is_there_in_version_2_alone(saved, with_interface):
+    rewrite(with_interface, metadata={"version": "1"})
+    assert "must be present in version 2 alone, but is there in version 1" in refusal(
+        with_interface
+    )
+    rewrite(saved, metadata={"version": "2"})
+    assert "must be present in version 2 alone, but is missing in version 2" in refusal(saved)
 
 
 def test_equal_bundles_are_equal_files(saved, tmp_path):
@@ -108,7 +165,7 @@ def test_a_foreign_file(tmp_path):
     ("metadata", "message"),
     [
         ({"format": "other"}, "field 'format' must be 'xnoreplay-bundle', not 'other'"),
-        ({"version": "9"}, "field 'version' must be 1, not '9'"),
+        ({"version": "9"}, "field 'version' must be 1 or 2, not '9'"),
         ({"network": "{"}, "field 'network' must be JSON"),
         ({"network": json.dumps({"name": "x"})}, "field 'network': section 'network' must give"),
         ({"digest": "0" * 64}, "field 'digest' must match the content"),
