@@ -212,7 +212,9 @@ class _Fast:
         batch = fast_learn.Minibatch(samples, seen, work)
         match kind:
             case Phase.BALANCE:
-                fast_learn.balance_phase(program, memory, learning, counters, scalars, self.weights)
+                fast_learn.balance_phase(
+                    op, program, memory, learning, counters, scalars, self.weights
+                )
             case Phase.SEED:
                 fast_learn.seed_phase(counters, scalars)
             case Phase.LOAD:

@@ -53,9 +53,14 @@ class LearningPlan:
         """Passes over the lanes in an epoch of so many samples."""
         return sum(ceil_div(n, self.plan.target.lanes) for n in self.minibatches(samples))
 
+    @property
+    def weight_cycles(self) -> int:
+        """Cycles of the division that gives a class weight."""
+        return timeline.weight_cycles(self.plan.network.classes)
+
     def balance_cycles(self, seen: int, staged: int) -> int:
         """Cycles of a session's loss balance."""
-        return timeline.balance_cycles(seen, staged, self.plan.replay.staging)
+        return timeline.balance_cycles(seen, staged, self.plan.replay.staging, self.weight_cycles)
 
     def load_cycles(self, staged: int, samples: int) -> int:
         """Cycles of all loads of an epoch."""

@@ -21,7 +21,9 @@ class Bound(NamedTuple):
     why: str
 
 
-LABELS = Bound(1 << 16, "labels have 16 bits in files and commands")
+LABELS = 1 << 16
+"""The most classes of a data set of one's own, of which a scenario has some: labels have 16 bits in files."""
+CLASSES = Bound(1 << 10, "the widths of the learning unit are tested up to there")
 VECTORS = Bound(1 << 16, "sums of products of as many signs are exact in single precision")
 REPEATS = Bound(1000, "a mean's standard error is then 3 % of the spread")
 
@@ -35,7 +37,7 @@ MOST: dict[str, Bound] = {
     "groups": VECTORS,
     "latent": VECTORS,
     "hidden": VECTORS,
-    "classes": LABELS,
+    "classes": CLASSES,
     # TargetSpec
     "lanes": Bound(1 << 12, "an array of more lanes fits no device"),
     "channels": Bound(1 << 12, "a lane of 36,864 cells is beyond any device"),
@@ -48,14 +50,14 @@ MOST: dict[str, Bound] = {
     "staged_per_class": Bound(1 << 16, "no staging memory has more places"),
     "clock_hz": Bound(10**10, "no memory of the cost tables is read in 0.1 ns"),
     # ScenarioSpec
-    "base": LABELS,
-    "step": LABELS,
+    "base": CLASSES,
+    "step": CLASSES,
     "order_seed": Bound((1 << 32) - 1, "seeds have 32 bits"),
     # Options
     "seeds": REPEATS,
     "images": Bound(1_000_000, "co-simulation of as many takes months"),
     "training epochs": Bound(100_000, "a training of as many takes months"),
-    "task": LABELS,
+    "task": CLASSES,
     "jobs": Bound(1024, "each is a process with memory of its own"),
     "workers": Bound(1024, "each is a thread with memory of its own"),
     "points": Bound(10_000, "each design of a sweep is a run of minutes"),

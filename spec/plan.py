@@ -11,7 +11,7 @@ from typing import Any
 
 from xnoreplay.spec import limits
 from xnoreplay.spec.bits import WORD, ceil_div, threshold
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
@@ -20,7 +20,6 @@ from xnoreplay.spec.target import TargetSpec
 from xnoreplay.spec.timeline import LGAP_LATENCY, PIPE_LATENCY, READ_LATENCY, stream_cycles
 
 MANY_CYCLES = 12_000_000  # of a check clock by clock; a larger network gets fewer samples
-MOST_CLASSES = 240  # a class weight's dividend, at most 16.5 x 2^20 a class, fits 32 bits
 
 
 @dataclass(frozen=True)
@@ -367,7 +366,6 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
             "convs must name at least one convolution for a simulation or a chip, not none"
         )
     check_capacity(net, target)
-    require.between("classes", net.classes, 2, MOST_CLASSES)
     _check_groups(net, target)
     _check_skips(net, target)
     convolutions = _convolutions(net, target)

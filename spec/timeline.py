@@ -5,6 +5,8 @@ them, the simulator compiles them as they stand, and the hardware calls them wit
 `docs/microarchitecture.md` and `docs/learning_datapath.md` are the prose of this file.
 """
 
+from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
+
 READ_LATENCY = 1  # cycles from an address to a memory's word
 
 # The array, from the address of a beat's word.
@@ -28,8 +30,8 @@ RECIPROCAL_BITS = 5  # quotient bits of the softmax's reciprocal, one a cycle
 RECIPROCAL_CYCLES = 1 + RECIPROCAL_BITS  # the sum's exponent, and the quotient
 
 # Serial divisions of the loss balance.
-INVERSE_CYCLES = READ_LATENCY + 21  # reading a frequency, and the quotient bits of 2^20 / f
-WEIGHT_CYCLES = READ_LATENCY + 32  # reading an inverse, and the quotient bits
+INVERSE_CYCLES = READ_LATENCY + BALANCE_BITS + 1  # reading a frequency, and the bits of 2^20 / f
+LEAST_DIVIDEND = 32  # bits of a class weight's dividend, where more are not needed
 
 # Cycles of a sample's rounding in back-propagation past those of its hidden units.
 ROUND_DRAIN = 2
@@ -44,16 +46,31 @@ def stream_cycles(rows: int) -> int:
     return rows + PIPE_LATENCY
 
 
-def balance_cycles(seen: int, staged: int, staging: int) -> int:
+def weight_cycles(classes: int) -> int:
+    """Cycles of a class weight's division, of a chip of so many classes: reading an inverse, and the quotient bits.
+
+    They are as many as the dividend's, whose most is that of C classes with one sample each: their number times the
+    inverse, 16 C 2^20, and half of the divisor C 2^20.
+
+    >>> weight_cycles(248), weight_cycles(249), weight_cycles(1024)
+    (33, 34, 36)
+    """
+    most = (classes << BALANCE_BITS + WEIGHT_BITS) + (classes << BALANCE_BITS - 1)
+    return READ_LATENCY + max(LEAST_DIVIDEND, most.bit_length())
+
+
+def balance_cycles(seen: int, staged: int, staging: int, division: int) -> int:
     """Cycles of the loss balance of the classes seen, with `staged` samples in a staging memory of `staging` slots.
 
     A cycle a class copies its count; staged labels are counted, if there is such a memory; then two divisions a class.
 
-    >>> balance_cycles(10, 3, 4), balance_cycles(10, 0, 0)
+    division: cycles of the second one, `weight_cycles`.
+
+    >>> balance_cycles(10, 3, 4, 33), balance_cycles(10, 0, 0, 33)
     (564, 560)
     """
     scan = staged + READ_LATENCY if staging else 0
-    return seen * (1 + INVERSE_CYCLES + WEIGHT_CYCLES) + scan
+    return seen * (1 + INVERSE_CYCLES + division) + scan
 
 
 def reciprocal_begins(seen):

@@ -56,9 +56,10 @@ def check_classes(found: Labelled, what: str) -> None:
     classes = len(found.classes)
     if classes < 2:
         raise SpecError(f"{found.name} must have at least two classes, not {classes}")
-    most = limits.MOST["classes"].most
-    if classes > most:
-        raise SpecError(f"{found.name} must have at most {most:,} classes, not {classes:,}")
+    if classes > limits.LABELS:
+        raise SpecError(
+            f"{found.name} must have at most {limits.LABELS:,} classes, not {classes:,}"
+        )
     for test, use in ((False, "to train"), (True, "to test")):
         counts = np.bincount(found.labels[found.is_test == test], minlength=classes)
         if not counts.all():

@@ -8,7 +8,7 @@ from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape, read_port, write_port
 from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.timeline import INVERSE_CYCLES, WEIGHT_CYCLES
+from xnoreplay.spec.timeline import INVERSE_CYCLES, weight_cycles
 
 
 class State(enum.Enum):
@@ -113,9 +113,10 @@ class Balance(wiring.Component):
         One numerator serves both: an inverse's has its only one at the top. `product` is ``seen`` times
         the quotient, bit by bit beside it, so that no multiplier is needed.
         """
-        bits = WEIGHT_CYCLES - 1
+        division = weight_cycles(self.plan.network.classes)
+        bits = division - 1
         total = Signal((self.plan.network.classes << BALANCE_BITS).bit_length())
-        step = Signal(range(WEIGHT_CYCLES))
+        step = Signal(range(division))
         invert, first, last = Signal(), Signal(), Signal()
         numerator, divisor = Signal(bits), Signal.like(total)
         remainder, rest = Signal(len(total) + 1), Signal(len(total) + 2)
@@ -127,7 +128,7 @@ class Balance(wiring.Component):
         m.d.comb += [
             invert.eq(self.state == State.INVERT),
             first.eq(step == 0),
-            last.eq(step == Mux(invert, INVERSE_CYCLES - 1, WEIGHT_CYCLES - 1)),
+            last.eq(step == Mux(invert, INVERSE_CYCLES - 1, division - 1)),
             rest.eq(remainder << 1 | numerator[-1]),
             fits.eq((divisor != 0) & (rest >= divisor)),
             complete.eq(quotient << 1 | fits),

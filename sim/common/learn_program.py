@@ -45,6 +45,7 @@ class LearnProgram(NamedTuple):
     classes: int
     walk_bits: int
     error_units: int
+    weight_cycles: int  # of the division that gives a class weight
 
 
 def compile_learning(plan: Plan) -> LearnProgram:
@@ -84,6 +85,7 @@ def compile_learning(plan: Plan) -> LearnProgram:
         classes=net.classes,
         walk_bits=index_bits(target.replay_capacity + target.staging_capacity),
         error_units=target.error_units,
+        weight_cycles=extra.weight_cycles,
     )
 
 

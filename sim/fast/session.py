@@ -52,7 +52,7 @@ def new_planes(geometry: Geometry) -> Planes:
 
 
 @kernel
-def balance_phase(program, memory, learning, counters, scalars, weights):
+def balance_phase(op, program, memory, learning, counters, scalars, weights):
     """Leave the tables of inverse frequencies and class weights as the loss balance does.
 
     weights: `spec.learning.class_weights`.
@@ -72,7 +72,8 @@ def balance_phase(program, memory, learning, counters, scalars, weights):
     counters.reads[Mem.INVERSE] += staged + 2 * seen
     counters.writes[Mem.INVERSE] += 2 * seen + staged
     counters.writes[Mem.WEIGHT] += seen
-    counters.events[Event.CYCLES] += balance_cycles(seen, staged, program.replay.staging)
+    staging = program.replay.staging
+    counters.events[Event.CYCLES] += balance_cycles(seen, staged, staging, op.weight_cycles)
 
 
 @kernel

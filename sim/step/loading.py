@@ -19,10 +19,10 @@ from xnoreplay.sim.step.replay import (
 )
 from xnoreplay.spec.learning import WEIGHT_BITS
 from xnoreplay.spec.network import TAPS
-from xnoreplay.spec.timeline import INVERSE_CYCLES, WEIGHT_CYCLES
+from xnoreplay.spec.timeline import INVERSE_CYCLES
 
 COUNT, SCAN, INVERT, WEIGH = 0, 1, 2, 3  # states of the balance
-INVERSE_BITS, QUOTIENT_BITS = INVERSE_CYCLES - 1, WEIGHT_CYCLES - 1
+INVERSE_BITS = INVERSE_CYCLES - 1
 
 
 @part
@@ -66,7 +66,7 @@ def _divide(clock, learning, seen):
     ports = clock.ports
     row, step = now[LearnFlop.ROW], now[LearnFlop.STEP]
     invert = now[LearnFlop.STATE] == INVERT
-    bits = INVERSE_BITS if invert else QUOTIENT_BITS
+    bits = INVERSE_BITS if invert else learning.op.weight_cycles - 1
     nxt[LearnFlop.STEP] = step + 1
     if step == 0:
         present(ports, Mem.INVERSE, row)

@@ -51,9 +51,14 @@ def test_an_inference_is_the_sum_of_its_operations():
             "replay_capacity must be at least one latent for each of 10 classes, not 9",
         ),
         (
-            {"classes": 241},
-            {"replay_capacity": 300},
-            "classes must be an integer from 2 to 240, not 241",
+            {"classes": 1024},
+            {"replay_capacity": 1023},
+            "replay_capacity must be at least one latent for each of 1024 classes, not 1023",
+        ),
+        (
+            {"classes": 1025},
+            {"replay_capacity": 1025},
+            "classes must be at most 1,024 (the widths of the learning unit are tested up to there), not 1025",
         ),
         (
             {"convs": (Conv(32), Conv(12, groups=2, pool=True), Conv(12))},

@@ -6,21 +6,31 @@ import numpy as np
 import pytest
 
 from xnoreplay.sim.run import Simulator
-from xnoreplay.spec import bundle, plan, presets, timeline
+from xnoreplay.spec import bundle, learning, plan, presets, timeline
 
 TINY = presets.load("tiny")
 
 
-@pytest.mark.parametrize("seen", [1, 2, 10, 240])
+@pytest.mark.parametrize("seen", [1, 2, 10, 240, 1024])
 def test_cycles_follow_the_page(seen):
-    assert timeline.balance_cycles(seen, 7, staging=9) == 56 * seen + 7 + 1
-    assert timeline.balance_cycles(seen, 0, staging=0) == 56 * seen
+    assert timeline.balance_cycles(seen, 7, staging=9, division=33) == 56 * seen + 7 + 1
+    assert timeline.balance_cycles(seen, 0, staging=0, division=36) == 59 * seen
     assert timeline.error_cycles(seen, groups=3) == 3 * (2 * seen + 12)
     assert timeline.update_cycles(seen, 1, 5, 6) == seen + 5 + 6 + 7
     assert timeline.stream_cycles(seen) == seen + 5
     words, hidden, blocks = 2 * seen * 3, 32, 2
     want = words + 1 + 4 * (blocks + hidden + 2) + 8 + 9 + 5
     assert timeline.back_cycles(words, 1, 4, blocks, hidden, 8, 9) == want
+
+
+@pytest.mark.parametrize("classes", [2, 100, 240, 248, 249, 500, 1024])
+def test_a_class_weights_dividend_fits_its_bits(classes):
+    """The most that it can be, of classes with one sample each; up to 248 classes 32 bits are enough."""
+    inverse = learning.BALANCE_BITS
+    dividend = (classes << inverse + learning.WEIGHT_BITS) + (classes << inverse) // 2
+    bits = timeline.weight_cycles(classes) - timeline.READ_LATENCY
+    assert dividend < 1 << bits
+    assert bits == 32 if classes <= 248 else dividend >= 1 << bits - 1
 
 
 def test_a_group_is_worked_on_when_the_timeline_says():
