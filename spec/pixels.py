@@ -15,6 +15,7 @@ from xnoreplay.spec.errors import ImageError, require, shown
 BYTE = 255
 FITS = ("crop", "pad", "stretch")
 LEAST_BITS, MOST_BITS = 8, 16
+STRIP = 1 << 18  # pixels of an image that are converted at once: some 20 MB of intermediate values
 
 
 class Layout(NamedTuple):
@@ -143,19 +144,27 @@ def convert(
     71
     """
     _check(samples, layout)
-    rows, columns, channels = image_shape
-    light = _light(_to_bytes(samples, spec.sample_bits), layout, spec.background)
-    values = _colour(light, channels)
-    back = _colour(np.full((1, 1, 1), spec.background, np.int64), channels)
-    down, across = frames(spec.fit, values.shape[0], values.shape[1], rows, columns)
-    by_row = _weights(down, values.shape[0], rows)
-    by_column = _weights(across, values.shape[1], columns)
-    # Sums of at most 255 times the canvas's pixels, below 2^53: exact in double precision.
-    sums = np.einsum("iy,yxc->ixc", by_row, values.astype(np.float64))
-    sums = np.einsum("jx,ixc->ijc", by_column, sums).astype(np.int64)
+    (height, width, _), (rows, columns, channels) = samples.shape, image_shape
+    back = _colour(np.full((1, 1, 1), spec.background, np.int32), channels).astype(np.int64)
+    down, across = frames(spec.fit, height, width, rows, columns)
+    by_column = np.zeros((columns, width))
+    weights, reached = _weights(across, width, columns)
+    by_column[reached] = weights
+    sums, height_covered = np.zeros((rows, channels, columns)), np.zeros(rows)
+    at_once = max(1, STRIP // width)
+    for top in range(0, height, at_once):
+        strip = samples[top : top + at_once]
+        light = _light(_to_bytes(strip, spec.sample_bits), layout, spec.background)
+        values = _colour(light, channels).astype(np.float64)
+        by_row, touched = _weights(Frame(down.size, down.start + top), len(strip), rows)
+        # Sums of at most 255 times the canvas's pixels, below 2^53: exact in double precision, in any order.
+        part = (by_row @ values.reshape(len(strip), -1)).reshape(-1, width, channels)
+        sums[touched] += part.transpose(0, 2, 1) @ by_column.T
+        height_covered[touched] += by_row.sum(1)
     total = down.size * across.size
-    covered = by_row.sum(1).astype(np.int64)[:, None] * by_column.sum(1).astype(np.int64)[None, :]
-    means = (sums + (total - covered)[..., None] * back) // total
+    covered = np.outer(height_covered, by_column.sum(1)).astype(np.int64)
+    uncovered = (total - covered)[..., None] * back
+    means = (sums.transpose(0, 2, 1).astype(np.int64) + uncovered) // total
     return ((means * spec.greatest + BYTE // 2) // BYTE).astype(np.uint8)
 
 
@@ -193,15 +202,15 @@ def _check(samples: np.ndarray, layout: str) -> None:
 
 
 def _to_bytes(samples: np.ndarray, bits: int) -> np.ndarray:
-    """(..., channels) int64, 0 to 255."""
-    wide = samples.astype(np.int64)
+    """(..., channels) int32, 0 to 255."""
+    wide = samples.astype(np.int32)
     if samples.dtype == np.uint8:
         return wide
     return np.minimum(wide >> bits - LEAST_BITS, BYTE)
 
 
 def _light(samples: np.ndarray, layout: str, background: int) -> np.ndarray:
-    """(..., 1 or 3) int64: grey or red, green, blue, without ink and alpha."""
+    """(..., 1 or 3) int32: grey or red, green, blue, without ink and alpha."""
     if layout == "cmyk":
         return ((BYTE - samples[..., :3]) * (BYTE - samples[..., 3:]) + BYTE // 2) // BYTE
     if not layout.endswith("alpha"):
@@ -211,20 +220,35 @@ def _light(samples: np.ndarray, layout: str, background: int) -> np.ndarray:
 
 
 def _colour(light: np.ndarray, channels: int) -> np.ndarray:
-    """(..., channels) int64: grey where the network has one channel, else YCbCr."""
+    """(..., channels) int32: grey where the network has one channel, else YCbCr."""
     if channels == 1:
         return light if light.shape[-1] == 1 else to_ycbcr(light)[..., :1]
     return to_ycbcr(np.broadcast_to(light, (*light.shape[:-1], 3)))
 
 
-def _weights(frame: Frame, rows: int, outputs: int) -> np.ndarray:
-    """(outputs, rows) float64: how much of each output row an image row covers, in units of 1/outputs row.
+def _weights(frame: Frame, rows: int, outputs: int) -> tuple[np.ndarray, slice]:
+    """How much of each output row an image row covers, in units of 1/outputs row.
 
     Output i covers the canvas from i size / outputs to (i + 1) size / outputs. The weights of an output add up to the
     canvas's size, but for what lies outside the image.
+
+    Parameters
+    ----------
+    frame : Frame
+    rows : int
+        Of the image, or of a part of it that begins in row `frame.start` of the canvas.
+    outputs : int
+
+    Returns
+    -------
+    weights : (touched outputs, rows) float64
+    touched : slice
+        The outputs that these rows touch; the weights of others are 0.
     """
-    i = np.arange(outputs)[:, None]
+    first, last = max(0, frame.start), min(frame.size, frame.start + rows)
+    touched = slice(first * outputs // frame.size, ceil_div(max(first, last) * outputs, frame.size))
+    i = np.arange(outputs)[touched, None]
     y = np.arange(rows)[None, :] + frame.start
     ends = np.minimum((i + 1) * frame.size, (y + 1) * outputs)
     starts = np.maximum(i * frame.size, y * outputs)
-    return np.maximum(ends - starts, 0).astype(np.float64)
+    return np.maximum(ends - starts, 0).astype(np.float64), touched
