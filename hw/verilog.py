@@ -9,7 +9,7 @@ from amaranth.back import verilog
 from amaranth.back.verilog import YosysError
 from amaranth.hdl import Elaboratable, UnusedElaboratable
 
-from xnoreplay.hw import language
+from xnoreplay.hw import bridges, language
 from xnoreplay.hw.parts.macros import Macros
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import caches
@@ -17,7 +17,7 @@ from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reasons import reason
 
-TOP = "xnoreplay"
+TOP, UART, SPI = "xnoreplay", "xnoreplay_uart", "xnoreplay_spi"
 LINT_WAIVERS = {
     "DECLFILENAME": "one file holds every module",
     "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
@@ -55,12 +55,46 @@ def with_macros(plan: Plan) -> tuple[str, list[dict]]:
     macros = Macros()
     with _quiet_where_it_fails():
         text = convert(Chip(plan), TOP, macros)
-    waived = "".join(f"/* verilator lint_off {n} */ // {why}\n" for n, why in LINT_WAIVERS.items())
-    text = f"{waived}{text}\n{macros.verilog()}"
+    text = f"{_waived()}{text}\n{macros.verilog()}"
     faults = language.faults(text)
     if faults:
         raise ValueError(f"every tool must read the Verilog alike, but {'; '.join(faults)}")
     return text, macros.manifest()
+
+
+def uart(plan: Plan, clocks: int) -> str:
+    """The module `xnoreplay_uart`: the chip, which is in another file, behind a UART whose bits take so many clocks.
+
+    Errors are those of `with_macros`.
+    """
+    return _bridge(bridges.uart(plan.network.image_channels, clocks, TOP, len(plan.phases)), UART)
+
+
+def spi(plan: Plan) -> str:
+    """The module `xnoreplay_spi`: the chip, which is in another file, behind an SPI slave.
+
+    Errors are those of `with_macros`.
+    """
+    return _bridge(bridges.spi(plan.network.image_channels, TOP, len(plan.phases)), SPI)
+
+
+def _bridge(bridge: bridges.Bridge, name: str) -> str:
+    """A bridge's text, in modules that no chip has.
+
+    Raises
+    ------
+    ValueError
+        Where a name or a width is one that tools read in different ways.
+    """
+    with _quiet_where_it_fails():
+        text = f"{_waived()}{convert(bridge, name)}"  # its memory is no macro, whose module a chip may have, too
+    if faults := language.faults(text):
+        raise ValueError(f"every tool must read the Verilog alike, but {'; '.join(faults)}")
+    return text
+
+
+def _waived() -> str:
+    return "".join(f"/* verilator lint_off {n} */ // {why}\n" for n, why in LINT_WAIVERS.items())
 
 
 def convert(unit: Elaboratable, name: str, platform: Macros | None = None) -> str:

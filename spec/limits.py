@@ -62,6 +62,7 @@ MOST: dict[str, Bound] = {
     "workers": Bound(1024, "each is a thread with memory of its own"),
     "points": Bound(10_000, "each design of a sweep is a run of minutes"),
     "runs": Bound(1_000_000, "each is a file"),
+    "baud": Bound(10**8, "no serial port is faster"),
     "minutes": Bound(10_080, "a week"),
     "megabits": Bound(1_000_000, "10^12 bits"),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.chip import host_files
+from xnoreplay.flow.chip import bridges, host_files
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import image, plan
@@ -67,7 +67,9 @@ def ports(text: str, top: str) -> list[dict]:
     ]
 
 
-def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
+def write_verilog(
+    preset: Preset, bundle: Bundle, out: Path, progress: Progress, baud: int | None = None
+) -> dict:
     """Write the Verilog and the memory images.
 
     Parameters
@@ -78,13 +80,18 @@ def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress)
     out : Path
         Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
         memories, the macros that hold them (`hw.parts.macros`), and the host's map (`spec.host_map`); ``host/``,
-        the files of `host_files`.
+        the files of `host_files`; ``xnoreplay_uart.v`` and ``xnoreplay_spi.v``, see `bridges`.
+    progress : Progress
+        Shows the time that the Verilog takes.
+    baud : int, optional
+        Bits a second of the UART; see `bridges.clocks_of`.
     """
     from xnoreplay.hw import verilog
 
     compiled = plan.compile(preset.network, preset.target)
     with progress.task("Verilog"):
         text, macros = verilog.with_macros(compiled)
+        buses = bridges.write(compiled, out, baud)
     (out / VERILOG).write_text(text, encoding="utf-8")
     host = host_files.write(compiled, bundle, out)
     (out / IMAGES).mkdir()
@@ -99,6 +106,7 @@ def write_verilog(preset: Preset, bundle: Bundle, out: Path, progress: Progress)
             "program": program(compiled),
             "memories": [dataclasses.asdict(m) | {"bits": m.bits} for m in compiled.memories],
             "macros": macros,
+            "bridges": buses,
             **host_map(compiled),
         },
     )

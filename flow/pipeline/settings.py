@@ -143,6 +143,14 @@ class Settings:
         choices=lambda: SIMULATORS,
         default_text="the run folder's, or both where Icarus is installed",
     )
+    baud: int | None = option(
+        None,
+        "Bits a second of the chip's UART.",
+        "N",
+        steps=("generate",),
+        memory=Memory.FOLDER,
+        default_text="115200, or the next lower that the clock makes",
+    )
     place: bool = option(
         False,
         "Also place and route for ECP5.",

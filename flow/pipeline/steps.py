@@ -69,7 +69,9 @@ def _simulate(context: Context) -> dict:
 def _generate(context: Context) -> dict:
     from xnoreplay.flow.chip import generate
 
-    return generate.write_verilog(_preset(context), _bundle(context), context.out, context.progress)
+    return generate.write_verilog(
+        _preset(context), _bundle(context), context.out, context.progress, context.config["baud"]
+    )
 
 
 def _cosim(context: Context) -> dict:

@@ -54,13 +54,13 @@ class Uart(wiring.Component):
         return m
 
     def _build_receiver(self, m: Module) -> None:
-        wire = Signal(init=1)
-        m.submodules.settled = cdc.FFSynchronizer(self.uart_rx, wire, init=1)
+        level = Signal(init=1)
+        m.submodules.settled = cdc.FFSynchronizer(self.uart_rx, level, init=1)
         wait, left = Signal(range(self.clocks)), Signal(range(FRAME + 1))
         got = Signal(FRAME - 1)  # data and stop
         m.d.sync += self.rx_valid.eq(0)
         with m.If(left == 0):
-            with m.If(~wire):
+            with m.If(~level):
                 m.d.sync += [left.eq(FRAME), wait.eq(self.clocks // 2 - 1)]
         with m.Elif(wait != 0):
             m.d.sync += wait.eq(wait - 1)
@@ -68,12 +68,12 @@ class Uart(wiring.Component):
             m.d.sync += [
                 wait.eq(self.clocks - 1),
                 left.eq(left - 1),
-                got.eq(Cat(got, wire)[1:]),
+                got.eq(Cat(got, level)[1:]),
             ]
-            with m.If((left == FRAME) & wire):  # a spike, and no start bit
+            with m.If((left == FRAME) & level):  # a spike, and no start bit
                 m.d.sync += left.eq(0)
             with m.If(left == 1):
-                m.d.sync += [self.rx.eq(got[1:]), self.rx_valid.eq(wire)]
+                m.d.sync += [self.rx.eq(got[1:]), self.rx_valid.eq(level)]
 
     def _build_transmitter(self, m: Module) -> None:
         wait, left = Signal(range(self.clocks)), Signal(range(FRAME + 1))

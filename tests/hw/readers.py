@@ -14,7 +14,7 @@ def run(arguments: list[str], **options) -> subprocess.CompletedProcess:
     return subprocess.run(arguments, capture_output=True, text=True, check=False, **options)
 
 
-def verilator(text: str, folder: Path) -> list[str]:
+def verilator(text: str, folder: Path, top: str = "xnoreplay") -> list[str]:
     """Complaints of Verilator's lint with every rule that the text does not waive."""
     (folder / "lint.v").write_text(text, encoding="utf-8")
     done = run(
@@ -25,7 +25,7 @@ def verilator(text: str, folder: Path) -> list[str]:
             "--timescale",
             "1ns/1ps",
             "--top-module",
-            "xnoreplay",
+            top,
             "lint.v",
         ],
         cwd=folder,

