@@ -1,0 +1,69 @@
+"""The Verilog in a simulator that cocotb drives, as a bus for `Driver`.
+
+A driver's calls wait, and a test of cocotb must not: run the host's program in a thread.
+
+    @cocotb.test()
+    async def host(dut):
+        bus = CocotbBus(dut)
+        await bus.reset()
+        await cocotb.task.bridge(program)(bus)
+"""
+
+from cocotb.clock import Clock
+from cocotb.task import resume
+from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge
+from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
+
+from xnoreplay.spec.registers import Response
+
+PERIOD = 10  # time steps of the simulator in a clock cycle
+PAUSE = 100_000  # clocks after which STATUS is read again, whatever the pin `busy` says
+
+
+class CocotbBus:
+    """A `host.bus.Bus` on the ports of the chip's top module, driven by the masters of cocotbext-axi.
+
+    Make it in a test, before any thread; it starts the clock. Call the bus from a thread of ``cocotb.task.bridge`` alone.
+
+    Parameters
+    ----------
+    dut : handle of the top module
+    """
+
+    def __init__(self, dut) -> None:
+        self._dut = dut
+        self._clock = Clock(dut.clk, PERIOD, "step")
+        self._lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        bytes_of_pixel = len(dut.s_axis_pixel_tdata) // 8
+        stream = AxiStreamBus.from_prefix(dut, "s_axis_pixel")
+        self._pixels = AxiStreamSource(stream, dut.clk, dut.rst, byte_lanes=bytes_of_pixel)
+
+    async def reset(self) -> None:
+        """Start the clock and hold the chip in reset for three of its edges."""
+        self._dut.rst.value = 1
+        self._clock.start()
+        await ClockCycles(self._dut.clk, 3)
+        self._dut.rst.value = 0
+        await RisingEdge(self._dut.clk)
+
+    @resume
+    async def read(self, address: int) -> tuple[Response, int]:
+        """Read a word."""
+        got = await self._lite.read(address, 4)
+        return Response(int(got.resp)), int.from_bytes(got.data, "little")
+
+    @resume
+    async def write(self, address: int, data: int) -> Response:
+        """Write a word."""
+        return Response(int((await self._lite.write(address, data.to_bytes(4, "little"))).resp))
+
+    @resume
+    async def stream(self, pixels: bytes) -> None:
+        """Queue pixels, which the master offers one after another."""
+        await self._pixels.send(pixels)
+
+    @resume
+    async def pause(self) -> None:
+        """Wait until the pin `busy` falls, for `PAUSE` clocks at most."""
+        if self._dut.busy.value:
+            await First(FallingEdge(self._dut.busy), ClockCycles(self._dut.clk, PAUSE))

@@ -1,0 +1,27 @@
+"""A test of cocotb that runs the program of all buses; it is started in the HDL simulator by `test_cocotb`."""
+
+import os
+import pickle
+from pathlib import Path
+
+import cocotb
+from cocotb.task import bridge
+
+from tests.host import program
+from xnoreplay.host.cocotb_bus import CocotbBus
+from xnoreplay.host.driver import Driver
+from xnoreplay.spec import bundle, presets
+
+
+@cocotb.test()
+async def host(dut):
+    """From power-on to the end of the program; what it has seen goes into a file."""
+    bus = CocotbBus(dut)
+    await bus.reset()
+    tiny = presets.load("tiny")
+
+    def lived():
+        return program.life(Driver(bus, tiny), bundle.random(tiny.network, 0))
+
+    seen = await bridge(lived)()
+    Path(os.environ["SEEN"]).write_bytes(pickle.dumps(seen))
