@@ -25,6 +25,7 @@ from xnoreplay.spec.scenario import BYTE
 FORMAT = "xnoreplay-bundle"
 VERSION, WITH_INTERFACE = 1, 2
 """Versions of the format: bundles without an interface, and with one."""
+NO_BITS = np.empty(0, np.uint8)
 MASTER_BITS = 16  # a master proxy is floor(2^15 u), u in [-1, 1] the trained real weight
 
 
@@ -32,7 +33,7 @@ MASTER_BITS = 16  # a master proxy is floor(2^15 u), u in [-1, 1] the trained re
 class Golden:
     """Input/output pairs the exporting program computed, for whoever loads the bundle to check.
 
-    image (n, height, width, channels) uint8; latent (n, latent) uint8 bits;
+    image (n, *`NetworkSpec.image_shape`) uint8; latent (n, latent) uint8 bits;
     logit (n, base) int32, the integer sums of the classes the classifier was trained on.
     """
 
@@ -53,6 +54,9 @@ class Bundle:
         rows of classes not trained yet are pairs of mean zero, whose weights cancel
     thresholds : (sum of levels,) uint8; a thermometer bit is pixel >= threshold
     interface : what becomes of data before they enter the chip, and names of its classes; None where nobody said
+
+    Of a network without convolutions `conv`, `lgap`, `dense` and `thresholds` are empty, and a file has none of them; the
+    images of `golden` are the packed latents, which a file has once.
     """
 
     network: NetworkSpec
@@ -68,7 +72,9 @@ class Bundle:
 
 
 def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of each tensor of bits of a network, by name."""
+    """Shape of each tensor of bits of a network, by name; none without convolutions."""
+    if not net.takes_images:
+        return {}
     shapes: dict[str, tuple[int, ...]] = {
         f"conv{i}.weight": (c.filters, net.conv_fan_in(i)) for i, c in enumerate(net.convs)
     }
@@ -85,11 +91,12 @@ def _tensors(bundle: Bundle) -> dict[str, np.ndarray]:
     tensors = {
         name: pack_bytes(bits[name].reshape(shape)) for name, shape in _bit_shapes(net).items()
     }
+    if net.takes_images:
+        tensors["thermometer.threshold"] = bundle.thresholds
+        tensors["golden.image"] = bundle.golden.image
     return tensors | {
         "hidden.proxy": bundle.hidden,
         "output.proxy": bundle.output,
-        "thermometer.threshold": bundle.thresholds,
-        "golden.image": bundle.golden.image,
         "golden.latent": pack_bytes(bundle.golden.latent),
         "golden.logit": bundle.golden.logit,
     }
@@ -104,8 +111,9 @@ def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple
     spec = {name: packed(shape) for name, shape in _bit_shapes(net).items()}
     spec["hidden.proxy"] = ((net.hidden, net.latent), "int16")
     spec["output.proxy"] = ((net.classes, COPIES, net.output_inputs), "int16")
-    spec["thermometer.threshold"] = ((net.thermometer_bits,), "uint8")
-    spec["golden.image"] = ((golden, *net.image_shape), "uint8")
+    if net.takes_images:
+        spec["thermometer.threshold"] = ((net.thermometer_bits,), "uint8")
+        spec["golden.image"] = ((golden, *net.image_shape), "uint8")
     spec["golden.latent"] = packed((golden, net.latent))
     spec["golden.logit"] = ((golden, base), "int32")
     return spec
@@ -283,7 +291,8 @@ def read(path: Path) -> Bundle:
         raise BundleError(f"bundle {path} must be a readable file: {_reason(error)}") from None
     except safetensors.SafetensorError as error:
         raise BundleError(f"bundle {path} must be a whole safetensors file: {error}") from None
-    golden = tensors.get("golden.image", np.empty(0)).shape[:1] or (0,)
+    counted = tensors.get("golden.image" if net.takes_images else "golden.latent", np.empty(0))
+    golden = counted.shape[:1] or (0,)
     logit = tensors.get("golden.logit", np.empty(0)).shape[-1:] or (0,)
     if wrong := mismatch(tensors, _expected(net, golden[0], logit[0])):
         raise BundleError(f"bundle {path}: {wrong}")
@@ -378,13 +387,13 @@ def _assemble(net: NetworkSpec, tensors: dict[str, np.ndarray], provenance: dict
             bits[f"conv{i}.weight"].reshape(c.filters, 3, 3, net.conv_fan_in(i) // TAPS)
             for i, c in enumerate(net.convs)
         ),
-        lgap=bits["lgap.weight"].reshape(lgap.channels, lgap.height, lgap.width),
-        dense=bits["dense.weight"],
+        lgap=bits.get("lgap.weight", NO_BITS).reshape(lgap.channels, lgap.height, lgap.width),
+        dense=bits.get("dense.weight", NO_BITS).reshape(net.latent, net.lgap_bits),
         hidden=tensors["hidden.proxy"],
         output=tensors["output.proxy"],
-        thresholds=tensors["thermometer.threshold"],
+        thresholds=tensors.get("thermometer.threshold", NO_BITS),
         golden=Golden(
-            tensors["golden.image"],
+            tensors["golden.image" if net.takes_images else "golden.latent"],
             unpack_bytes(tensors["golden.latent"], net.latent),
             tensors["golden.logit"],
         ),
@@ -420,7 +429,7 @@ def random(net: NetworkSpec, seed: int, max_pixel: int = BYTE) -> Bundle:
         dense=bits(net.latent, net.lgap_bits),
         hidden=proxies(net.hidden, net.latent),
         output=proxies(net.classes, COPIES, net.output_inputs),
-        thresholds=np.concatenate([_thresholds(rng, n, max_pixel) for n in net.levels]),
+        thresholds=np.concatenate([NO_BITS, *(_thresholds(rng, n, max_pixel) for n in net.levels)]),
         golden=Golden(
             np.empty((0, *net.image_shape), np.uint8),
             np.empty((0, net.latent), np.uint8),

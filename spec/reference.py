@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from xnoreplay.spec import commands, learning, replay
-from xnoreplay.spec.bits import sign, signed
+from xnoreplay.spec.bits import sign, signed, unpack_bytes
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, require
@@ -23,13 +23,14 @@ from xnoreplay.spec.target import TargetSpec
 
 
 def check_image(net: NetworkSpec, image: np.ndarray) -> np.ndarray:
-    """The image, if it is uint8 of the network's shape; ImageError otherwise."""
+    """The image, or the packed latent, if it is uint8 of the network's shape; ImageError otherwise."""
     image = np.asarray(image)
+    what = "an image" if net.takes_images else "a packed latent"
     if image.dtype != np.uint8:
-        raise ImageError(f"an image must be of type uint8, not {image.dtype}")
+        raise ImageError(f"{what} must be of type uint8, not {image.dtype}")
     if image.shape != net.image_shape:
         raise ImageError(
-            f"an image of {net.name} must have shape {net.image_shape}, not {image.shape}"
+            f"{what} of {net.name} must have shape {net.image_shape}, not {image.shape}"
         )
     return image
 
@@ -85,7 +86,10 @@ class Forward:
 
 
 def feature_maps(bundle: Bundle, image: np.ndarray) -> list[np.ndarray]:
-    """The thermometer's bits, then each convolution's output: (height, width, channels) bits."""
+    """The thermometer's bits, then each convolution's output: (height, width, channels) bits.
+
+    Of a network that has convolutions.
+    """
     net = bundle.network
     maps = [thermometer(net, bundle.thresholds, check_image(net, image))]
     for i, (layer, weight) in enumerate(zip(net.convs, bundle.conv, strict=True)):
@@ -95,7 +99,10 @@ def feature_maps(bundle: Bundle, image: np.ndarray) -> list[np.ndarray]:
 
 
 def latent(bundle: Bundle, image: np.ndarray) -> np.ndarray:
-    """(latent,) bits of one image: the frozen feature extractor."""
+    """(latent,) bits of one image: the frozen feature extractor. Without convolutions the image is the packed latent."""
+    net = bundle.network
+    if not net.takes_images:
+        return unpack_bytes(check_image(net, image), net.latent)
     pooled = lgap(feature_maps(bundle, image)[-1], bundle.lgap)
     return sign(signed(bundle.dense) @ signed(pooled))
 

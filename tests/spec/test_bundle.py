@@ -8,9 +8,11 @@ import pytest
 import safetensors.numpy
 
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import presets
-from xnoreplay.spec.errors import BundleError, XnoreplayError
+from xnoreplay.spec import presets, reference
+from xnoreplay.spec.bits import pack_bytes
+from xnoreplay.spec.errors import BundleError, ImageError, XnoreplayError
 from xnoreplay.spec.interface import Interface
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.pixels import PixelSpec
 
 TINY = presets.load("tiny").network
@@ -239,3 +241,39 @@ def test_the_digest_covers_provenance():
     bundle = bundles.random(TINY, 0)
     other = dataclasses.replace(bundle, provenance={"seed": 9})
     assert bundles.digest(bundle) != bundles.digest(other)
+
+
+def test_a_network_without_convolutions_has_its_classifier_alone(tmp_path):
+    net = NetworkSpec("features", latent=13, hidden=5, classes=3)
+    golden = np.random.default_rng(0).integers(0, 2, (4, 13), dtype=np.uint8)
+    logits = np.arange(8, dtype=np.int32).reshape(4, 2)
+    pairs = bundles.Golden(pack_bytes(golden), golden, logits)
+    bundle = dataclasses.replace(bundles.random(net, 0), golden=pairs)
+    path = tmp_path / "features.safetensors"
+    bundles.write(bundle, path)
+    with safetensors.safe_open(path, framework="numpy") as f:
+        assert sorted(f.keys()) == ["golden.latent", "golden.logit", "hidden.proxy", "output.proxy"]
+    read = bundles.read(path)
+    assert read.network == net
+    assert read.conv == ()
+    assert [a.size for a in (read.lgap, read.dense, read.thresholds)] == [0, 0, 0]
+    np.testing.assert_array_equal(read.golden.latent, golden)
+    np.testing.assert_array_equal(read.golden.image, pack_bytes(golden))
+    np.testing.assert_array_equal(reference.golden_latents(read), golden)
+    rewrite(path, {"thermometer.threshold": np.zeros(3, np.uint8)})
+    assert "tensor 'thermometer.threshold' must not be present" in refusal(path)
+
+
+def test_a_latent_that_is_given_is_its_own_and_ignores_the_bits_past_its_last():
+    net = NetworkSpec("features", latent=13, hidden=5, classes=3)
+    bundle = bundles.random(net, 0)
+    packed = np.array([0b10110001, 0b11101010], np.uint8)
+    bits = [1, 0, 0, 0, 1, 1, 0, 1, 0, 1, 0, 1, 0]
+    assert reference.latent(bundle, packed).tolist() == bits
+    assert reference.latent(bundle, packed ^ np.array([0, 0b11100000], np.uint8)).tolist() == bits
+    with pytest.raises(ImageError) as error:
+        reference.latent(bundle, packed[:1])
+    assert str(error.value) == "a packed latent of features must have shape (2,), not (1,)"
+    with pytest.raises(ImageError) as error:
+        reference.latent(bundle, packed.astype(int))
+    assert str(error.value) == "a packed latent must be of type uint8, not int64"
