@@ -1,5 +1,9 @@
 """The chip: units, memories, and the wires between them."""
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Module, Mux, ResetInserter, ResetSignal, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -11,6 +15,7 @@ from xnoreplay.hw.inference import array
 from xnoreplay.hw.inference.conv_back import ConvolutionBack
 from xnoreplay.hw.inference.conv_front import ConvolutionFront
 from xnoreplay.hw.inference.dense import DenseUnit
+from xnoreplay.hw.inference.latent_input import LatentInput
 from xnoreplay.hw.inference.lgap import Lgap
 from xnoreplay.hw.inference.thermometer import Thermometer
 from xnoreplay.hw.learning.classifier import ClassifierRam
@@ -29,8 +34,16 @@ from xnoreplay.spec.registers import counters
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 
+def any_of(values: Iterable[Value]) -> Value:
+    """The OR of values."""
+    return reduce(or_, values)
+
+
 class Chip(wiring.Component):
-    """The whole chip behind an AXI4-Lite port and a stream of pixels.
+    """The whole chip behind an AXI4-Lite port and a stream of pixels, or of latents where there are no convolutions.
+
+    A chip that is given latents is the classifier, the replay memory and the learning unit: it has no unit and no
+    memory of a feature extractor.
 
     ``busy`` and ``phase`` serve test benches and waveforms; they are also registers of the host's port.
     After a reset the chip is busy, in no phase, until it has emptied its replay memory.
@@ -41,9 +54,9 @@ class Chip(wiring.Component):
         super().__init__(
             axi.lite_members()
             | {
-                "s_axis_pixel_tdata": In(unsigned(8 * plan.network.image_channels)),
-                "s_axis_pixel_tvalid": In(1),
-                "s_axis_pixel_tready": Out(1),
+                f"{plan.input.stream}_tdata": In(unsigned(8 * plan.input.byte_lanes)),
+                f"{plan.input.stream}_tvalid": In(1),
+                f"{plan.input.stream}_tready": Out(1),
                 "busy": Out(1),
                 "phase": Out(range(len(plan.phases))),
             }
@@ -58,26 +71,32 @@ class Chip(wiring.Component):
 
         m.submodules.host = self.host = Host(plan.memories)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
-        self.thermometer = Thermometer(plan)
-        self.conv_front = ConvolutionFront(plan, number["conv0"])
+        self.images = plan.network.takes_images
+        if self.images:
+            self.thermometer = Thermometer(plan)
+            self.conv_front = ConvolutionFront(plan, number["conv0"])
+            self.conv_back = ConvolutionBack(plan, number["conv0"], acc_bits)
+            self.lgap = Lgap(plan)
+        else:
+            self.latent_input = LatentInput(plan)
         self.array = array.of_plan(plan)
-        self.conv_back = ConvolutionBack(plan, number["conv0"], acc_bits)
-        self.lgap = Lgap(plan)
         self.dense = DenseUnit(plan, acc_bits)
         self.replay = ReplayUnit(plan)
         self.learning = LearningUnit(plan, acc_bits)
         # Units forget what they were about when a command is aborted; what must outlive it,
         # memories, architectural registers and counters, is not theirs or has no reset.
-        units = {
-            "thermometer": self.thermometer,
-            "front": self.conv_front,
-            "array": self.array,
-            "back": self.conv_back,
-            "lgap": self.lgap,
-            "dense": self.dense,
-            "replay": self.replay,
-            "learning": self.learning,
-        }
+        own = (
+            {
+                "thermometer": self.thermometer,
+                "front": self.conv_front,
+                "array": self.array,
+                "back": self.conv_back,
+                "lgap": self.lgap,
+            }
+            if self.images
+            else {"latent_input": self.latent_input, "array": self.array}
+        )
+        units = own | {"dense": self.dense, "replay": self.replay, "learning": self.learning}
         for name, unit in units.items():
             m.submodules[name] = ResetInserter(self.host.abort)(unit)
         m.submodules.clearing = self.clearing = Clearing(plan.replay.capacity)
@@ -95,7 +114,8 @@ class Chip(wiring.Component):
 
         self.build_control(m, number)
         self.build_array(m)
-        self.build_maps(m, number)
+        if self.images:
+            self.build_maps(m, number)
         self.build_memories(m)
         self.build_learning(m)
         self.build_host(m)
@@ -105,9 +125,7 @@ class Chip(wiring.Component):
     def build_control(self, m, number):
         """Wire phases, which start units, and units, which end phases; build the registers that outlive commands."""
         phase = self.sequencer.phase
-        convs = len(self.plan.convolutions)
         active = {name: phase == n for name, n in number.items()}
-        conv = (phase >= number["conv0"]) & (phase < number["conv0"] + convs)
         self.seen = Signal(range(self.plan.network.classes + 1))
         self.refused, self.finished = Signal(), Signal()
         self.prediction = Signal.like(self.dense.candidate)
@@ -118,19 +136,21 @@ class Chip(wiring.Component):
         def in_replay(phase):
             return phase.matches(*(number[name] for name in sorted(ReplayUnit.PHASES)))
 
+        if self.images:
+            first, convs = number["conv0"], len(self.plan.convolutions)
+            m.d.comb += [
+                self.thermometer.active.eq(active["input"]),
+                self.conv_front.active.eq((phase >= first) & (phase < first + convs)),
+                self.conv_front.phase.eq(phase),
+                self.conv_back.phase.eq(phase),
+                self.lgap.active.eq(active["lgap"]),
+            ]
+            features = [self.thermometer, self.conv_front, self.lgap]
+        else:
+            m.d.comb += self.latent_input.active.eq(active["input"])
+            features = [self.latent_input]
         m.d.comb += [
-            self.thermometer.active.eq(active["input"]),
-            self.conv_front.active.eq(conv),
-            self.conv_front.phase.eq(phase),
-            self.conv_back.phase.eq(phase),
-            self.lgap.active.eq(active["lgap"]),
-            self.dense.active.eq(
-                active["latent"]
-                | active["hidden"]
-                | active["output"]
-                | active["hidden.forward"]
-                | active["output.forward"]
-            ),
+            self.dense.active.eq(any_of(active[n] for n in DenseUnit.PHASES if n in active)),
             self.dense.samples.eq(self.replay.samples),
             self.dense.phase.eq(phase),
             self.dense.seen.eq(self.seen),
@@ -150,12 +170,7 @@ class Chip(wiring.Component):
             self.sequencer.start.eq(self.host.start),
             self.sequencer.command.eq(self.host.command),
             self.sequencer.done.eq(
-                self.thermometer.done
-                | self.conv_front.done
-                | self.lgap.done
-                | self.dense.done
-                | self.replay.done
-                | self.learning.done
+                any_of(u.done for u in (*features, self.dense, self.replay, self.learning))
             ),
             self.busy.eq(self.sequencer.busy | self.clearing.active),
             self.phase.eq(phase),
@@ -191,30 +206,43 @@ class Chip(wiring.Component):
 
     def build_array(self, m):
         """Wire the array to the units that offer the operand, write the lane files, or take the sums."""
-        front, dense, array, learning = self.conv_front, self.dense, self.array, self.learning
+        dense, array, learning = self.dense, self.array, self.learning
+        if self.images:
+            front = self.conv_front
+            m.d.comb += [
+                array.valid.eq(front.valid | dense.valid | learning.valid),
+                array.i.eq(front.operand),
+            ]
+        else:
+            m.d.comb += array.valid.eq(dense.valid | learning.valid)
         m.d.comb += [
-            array.valid.eq(front.valid | dense.valid | learning.valid),
-            array.i.eq(front.operand),
             array.conjoin.eq(learning.conjoin),
             learning.sum_valid.eq(array.done),
             learning.acc.eq(array.acc),
             learning.nodes.eq(array.nodes),
-            self.conv_back.valid.eq(array.done & front.active),
-            self.conv_back.restart.eq(~front.active | front.done),
+        ]
+        if self.images:
+            m.d.comb += [
+                self.conv_back.valid.eq(array.done & front.active),
+                self.conv_back.restart.eq(~front.active | front.done),
+            ]
+        m.d.comb += [
             dense.sum_valid.eq(array.done),
             dense.sum.eq(array.acc[0]),
         ]
         if self.plan.has_skips:
             m.d.comb += self.conv_back.early.eq(array.early & front.active)
-        for i in range(self.plan.target.lanes):
-            m.d.comb += self.conv_back.acc[i].eq(array.acc[i])
+        if self.images:
+            for i in range(self.plan.target.lanes):
+                m.d.comb += self.conv_back.acc[i].eq(array.acc[i])
         for unit in (dense, learning):
             with m.If(unit.valid):
                 m.d.comb += array.i.eq(unit.operand)
         # At most one unit writes the files in a cycle.
         forward = learning.forward_file
         m.d.comb += [array.wown.eq(forward.lanes), array.wwords.eq(learning.forward_words)]
-        ports = (front.file, self.lgap.file, dense.file, self.replay.file, learning.plane_file)
+        entering = [front.file, self.lgap.file] if self.images else [self.latent_input.file]
+        ports = (*entering, dense.file, self.replay.file, learning.plane_file)
         for port in (*ports, forward):
             with m.If(port.lanes.any()):
                 m.d.comb += [
@@ -259,10 +287,15 @@ class Chip(wiring.Component):
 
     def build_memories(self, m):
         """Wire the other memories, which have one reader and one writer, or two that never meet."""
-        ports = {
-            "weights.fe": ((self.conv_front.weights, self.dense.fe), ()),
-            "weights.lgap": ((self.lgap.kernel,), ()),
-            "act.latent": ((self.replay.latent,), (self.dense.latent,)),
+        ports = {}
+        if self.images:
+            ports = {
+                "weights.fe": ((self.conv_front.weights, self.dense.fe), ()),
+                "weights.lgap": ((self.lgap.kernel,), ()),
+            }
+        latent = self.dense.latent if self.images else self.latent_input.latent
+        ports |= {
+            "act.latent": ((self.replay.latent,), (latent,)),
             "replay.latent": ((self.replay.read,), (self.replay.write,)),
             "replay.label": ((self.replay.label_read,), (self.replay.label_write,)),
         }
@@ -339,17 +372,23 @@ class Chip(wiring.Component):
         """Wire the host's registers and windows, and the pixel stream."""
         host = self.host
         axi.forward(m, self, host)
-        ports = {name: ram.host for name, ram in self.rams.items()} | {
-            "thermometer.threshold": self.thermometer.host,
+        ports = {name: ram.host for name, ram in self.rams.items()}
+        if self.images:
+            ports["thermometer.threshold"] = self.thermometer.host
+        ports |= {
             "cls.top": self.cls.host,
             "replay.count": self.replay.count_host,
         }
         for name, port in ports.items():
             connect(m, host.port(name), port)
+        sample = self.thermometer.pixel if self.images else self.latent_input.sample
+        tdata, tvalid, tready = (
+            getattr(self, f"{self.plan.input.stream}_{n}") for n in ("tdata", "tvalid", "tready")
+        )
         m.d.comb += [
-            self.thermometer.pixel.payload.eq(self.s_axis_pixel_tdata),
-            self.thermometer.pixel.valid.eq(self.s_axis_pixel_tvalid),
-            self.s_axis_pixel_tready.eq(self.thermometer.pixel.ready & ~ResetSignal()),
+            sample.payload.eq(tdata),
+            sample.valid.eq(tvalid),
+            tready.eq(sample.ready & ~ResetSignal()),
             host.busy.eq(self.busy),
             host.refused.eq(self.refused),
             host.finished.eq(self.finished),
@@ -371,12 +410,14 @@ class Chip(wiring.Component):
             Where no unit counts an event of `spec.events`, or an access of a memory.
         """
         events: dict[str, Value] = {}
+        features = (
+            (self.thermometer, self.conv_front, self.array, self.conv_back)
+            if self.images
+            else (self.latent_input, self.array)
+        )
         for unit in (
             self.sequencer,
-            self.thermometer,
-            self.conv_front,
-            self.array,
-            self.conv_back,
+            *features,
             self.replay,
             self.learning,
             self.cls,

@@ -123,7 +123,7 @@ class Simulator:
         self._state.scalars[lfsrs] = random.walk, random.error, random.update
         self._program = compile_program(plan)
         geometry = self._program.geometry
-        beats = max(op.beats for op in plan.convolutions)
+        beats = max([op.beats for op in plan.convolutions], default=0)
         self._room = fast.new_room(geometry, plan.convolutions)
         ports = new_image_ports(geometry, self._state.counters)
         self._clock = new_clock(self._state, self._program, ports, beats)
@@ -160,7 +160,11 @@ class Simulator:
         self.ledger.clear()
 
     def infer(self, image: np.ndarray, gaps: np.ndarray | None = None) -> Result:
-        """Recognise one image; gaps (pixels,): cycles by which each pixel is offered late."""
+        """Recognise one image, or one packed latent where the network has no convolutions.
+
+        image : uint8 of the network's `image_shape`
+        gaps : (transfers,) cycles by which each transfer of the stream, as a pixel, is offered late
+        """
         result = self._walk(Command.INFER, 0, image, gaps)
         result.prediction = self.state.prediction
         return result
@@ -247,9 +251,9 @@ class Simulator:
         argument : int
             As the host writes it; passed over where the command has no use for one.
         image : ndarray, optional
-            (height, width, channels) uint8, of a command that takes an image.
+            uint8 of the network's `image_shape`, of a command that takes an image.
         gaps : ndarray, optional
-            (pixels,) cycles by which each pixel of the image is offered late.
+            (transfers,) cycles by which each transfer of the image is offered late.
         """
         verb = getattr(self, command.name.lower(), None)
         if verb is None:
@@ -447,14 +451,14 @@ class Simulator:
     # ---------------------------------------------------------------------- data sets
 
     def latents(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
-        """(n, latent) bits of (n, height, width, channels) images; changes nothing.
+        """(n, latent) bits of (n, *`NetworkSpec.image_shape`) images; changes nothing.
 
         `done` is called with numbers of images, as they are done.
         """
         return functional.latents(self.plan, self._program, self._state, images, done)
 
     def predict(self, images: np.ndarray, done: functional.Done | None = None) -> np.ndarray:
-        """(n,) int64 predicted classes among those seen, of (n, height, width, channels) images; changes nothing.
+        """(n,) int64 predicted classes among those seen, of (n, *`NetworkSpec.image_shape`) images; changes nothing.
 
         `done` is called with numbers of images, as they are done.
         """
@@ -476,13 +480,12 @@ class Simulator:
 
     def _carry_out(self, phases, image=None, gaps=None, label: int = 0) -> Result:
         """Run phases of the plan, by name, one after another."""
-        net = self.plan.network
         pixels = np.zeros((1, 1), np.uint8)
         if image is not None:
-            pixels = image.reshape(-1, net.image_channels)
+            pixels = self.plan.input.transfers(image)
         late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
         if late.shape != (len(pixels),) or (late < 0).any():
-            raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a pixel")
+            raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a transfer")
         mode, stop = self._begin()
         self._log.count[0] = 0
         result = Result()
@@ -539,7 +542,10 @@ class Simulator:
         match kind:
             case Kind.INPUT:
                 stalls = int(operation.gaps.sum())
-                fast.input_phase(program.input, *chip, operation.pixels, stalls)
+                if program.input.part:
+                    fast.latent_phase(program.input, *chip, operation.pixels, stalls, self._room)
+                else:
+                    fast.input_phase(program.input, *chip, operation.pixels, stalls)
             case Kind.CONV:
                 fast.conv_phase(Conv(*program.convs[operation.index].tolist()), *chip, self._room)
             case Kind.LGAP:

@@ -43,7 +43,7 @@ class Session:
         self.plan, self.program, self.state, self.ledger = plan, program, state, ledger
         self.op = compile_learning(plan)
         geometry = program.geometry
-        beats = max(op.beats for op in plan.convolutions)
+        beats = max([op.beats for op in plan.convolutions], default=0)
         widest = max(m.width for m in plan.memories)
         ports = new_session_ports(geometry, self.op, state.counters, widest)
         self._clock = new_clock(state, program, ports, beats, LEARN_FLOPS)

@@ -168,14 +168,17 @@ def load(plan: Plan, bundle: Bundle) -> dict[str, np.ndarray]:
             f"{bundle.network.name!r} with other fields"
         )
     classifier = Classifier.load(bundle, plan.target)
-    thresholds = np.unpackbits(bundle.thresholds[:, None], axis=1, bitorder="little")
-    images = {
-        "weights.fe": weights_fe(plan, bundle),
-        "weights.lgap": weights_lgap(plan, bundle),
-        "cls.top": cls_top(plan, classifier),
-        "thermometer.threshold": thresholds,
-        **proxy_low_bits(plan, classifier),
-    }
+    images = {}
+    if plan.network.takes_images:
+        images = {
+            "weights.fe": weights_fe(plan, bundle),
+            "weights.lgap": weights_lgap(plan, bundle),
+        }
+    images["cls.top"] = cls_top(plan, classifier)
+    if plan.network.takes_images:
+        thresholds = np.unpackbits(bundle.thresholds[:, None], axis=1, bitorder="little")
+        images["thermometer.threshold"] = thresholds
+    images |= proxy_low_bits(plan, classifier)
     for name, image in images.items():
         memory = plan.memory(name)
         assert image.shape == (memory.depth, memory.width), (name, image.shape)

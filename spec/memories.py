@@ -171,6 +171,11 @@ class Declaration:
         )
 
 
+def _of_images(size: Callable[[Plan], Size | None]) -> Callable[[Plan], Size | None]:
+    """Size of a memory that a chip has which is given images, and not one that is given latents."""
+    return lambda plan: size(plan) if plan.network.takes_images else None
+
+
 def _feature_map(side: int) -> Callable[[Plan], Size]:
     """Size of act.ping (side 0) or act.pong (side 1): the largest map that is written to that side."""
 
@@ -253,7 +258,9 @@ class Mem(IntEnum):
     WEIGHTS_FE = Declaration(
         "weights.fe",
         "weights",
-        lambda p: Size(p.latent.weight_base + p.latent.rows * p.latent.beats, p.target.window),
+        _of_images(
+            lambda p: Size(p.latent.weight_base + p.latent.rows * p.latent.beats, p.target.window)
+        ),
         storage=Storage.TAPS,
         window=0,
         layout=(
@@ -264,7 +271,7 @@ class Mem(IntEnum):
     WEIGHTS_LGAP = Declaration(
         "weights.lgap",
         "weights",
-        lambda p: Size(p.lgap.words * p.lgap.pixels, p.target.channels),
+        _of_images(lambda p: Size(p.lgap.words * p.lgap.pixels, p.target.channels)),
         window=1,
         layout="row = group of channels * pixels + pixel; bit = channel of the group",
     )
@@ -287,7 +294,7 @@ class Mem(IntEnum):
     PING = Declaration(
         "act.ping",
         "feature maps",
-        _feature_map(0),
+        _of_images(_feature_map(0)),
         window=3,
         layout="row = pixel * words + word; bit = channel of the word",
         scratch=True,
@@ -295,7 +302,7 @@ class Mem(IntEnum):
     PONG = Declaration(
         "act.pong",
         "feature maps",
-        _feature_map(1),
+        _of_images(_feature_map(1)),
         window=4,
         layout="row = pixel * words + word; bit = channel of the word",
         scratch=True,
@@ -309,10 +316,20 @@ class Mem(IntEnum):
         scratch=True,
     )
     ROW0 = Declaration(
-        "line.row0", "buffers", _line, unit="front.line_buffer", traced=False, strobes=_MOVES
+        "line.row0",
+        "buffers",
+        _of_images(_line),
+        unit="front.line_buffer",
+        traced=False,
+        strobes=_MOVES,
     )
     ROW1 = Declaration(
-        "line.row1", "buffers", _line, unit="front.line_buffer", traced=False, strobes=_MOVES
+        "line.row1",
+        "buffers",
+        _of_images(_line),
+        unit="front.line_buffer",
+        traced=False,
+        strobes=_MOVES,
     )
     LANE_FILE = Declaration(
         "lane.file",
@@ -372,7 +389,7 @@ class Mem(IntEnum):
     THRESHOLD = Declaration(
         "thermometer.threshold",
         "tables",
-        lambda p: Size(p.input.channels, 8),
+        _of_images(lambda p: Size(p.input.channels, 8)),
         unit="thermometer",
         kind=Kind.REGISTERS,
         storage=Storage.INTEGER,

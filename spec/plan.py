@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from xnoreplay.spec import limits
-from xnoreplay.spec.bits import WORD, ceil_div, threshold
+from xnoreplay.spec.bits import WORD, ceil_div, pack_bytes, threshold, unpack_bytes
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
@@ -20,21 +22,66 @@ from xnoreplay.spec.target import TargetSpec
 from xnoreplay.spec.timeline import LGAP_LATENCY, PIPE_LATENCY, READ_LATENCY, stream_cycles
 
 MANY_CYCLES = 12_000_000  # of a check clock by clock; a larger network gets fewer samples
+MOST_PART = 32  # bits of a latent in a transfer of the stream, or G where that is less
 
 
 @dataclass(frozen=True)
 class Input:
-    """The operation that writes an image's thermometer bits, one word a cycle."""
+    """The operation that takes a sample from the stream: an image's pixels, or the parts of a latent.
+
+    Of a pixel it writes the thermometer bits, one word a cycle. The parts of a latent are its bits in order, `part` in a
+    transfer, one transfer a cycle.
+    """
 
     name: str
     pixels: int
+    """Transfers of the stream: pixels of an image, or parts of a latent."""
     words: int
+    """Words, and cycles, of a transfer: of a pixel's thermometer bits; of a part of a latent 1."""
     channels: int
+    """Thermometer bits of a pixel, or bits of a latent."""
+    part: int
+    """Bits of a latent in a transfer; 0 where a transfer is a pixel."""
+    byte_lanes: int
+    """Bytes of a transfer: TDATA has eight bits for each."""
 
     @property
     def cycles(self) -> int:
-        """Clock cycles if no pixel is late; each cycle of waiting for one adds one."""
+        """Clock cycles if no transfer is late; each cycle of waiting for one adds one."""
         return self.pixels * self.words
+
+    @property
+    def stream(self) -> str:
+        """What the names of the stream's pins begin with."""
+        return "s_axis_latent" if self.part else "s_axis_pixel"
+
+    def transfers(self, sample: np.ndarray) -> np.ndarray:
+        """The (transfers, bytes) uint8 payloads of a sample, the low byte of TDATA first.
+
+        sample : uint8 of `NetworkSpec.image_shape`: an image, or a packed latent
+
+        Bits of a transfer that carry nothing are 0.
+        """
+        if not self.part:
+            return sample.reshape(self.pixels, self.byte_lanes)
+        bits = np.zeros(self.pixels * self.part, np.uint8)
+        bits[: self.channels] = unpack_bytes(sample, self.channels)
+        return pack_bytes(bits.reshape(self.pixels, self.part))
+
+    def payloads(self, sample: np.ndarray, idle: int = 0) -> list[int]:
+        """TDATA of each transfer of a sample, with the bit `idle` wherever a transfer carries nothing."""
+        found = [int.from_bytes(row.tobytes(), "little") for row in self.transfers(sample)]
+        if not self.part:
+            return found
+        whole = (1 << 8 * self.byte_lanes) - 1
+        sizes = [min(self.part, self.channels - i * self.part) for i in range(self.pixels)]
+        return [n | idle * (whole ^ ((1 << k) - 1)) for n, k in zip(found, sizes, strict=True)]
+
+    def sample(self, transfers: np.ndarray) -> np.ndarray:
+        """The sample of (transfers, bytes) uint8 payloads: an image's bytes in order, or a packed latent."""
+        if not self.part:
+            return transfers.reshape(-1)
+        return pack_bytes(unpack_bytes(transfers, self.part).reshape(-1)[: self.channels])
 
 
 @dataclass(frozen=True)
@@ -244,8 +291,9 @@ class Plan:
     rule: Rule
     input: Input
     convolutions: tuple[Convolution, ...]
-    lgap: Lgap
-    latent: Dense
+    lgap: Lgap | None
+    """None without convolutions, as `latent`."""
+    latent: Dense | None
     hidden: Dense
     output: Output
     replay: ReplayPlan
@@ -271,8 +319,9 @@ class Plan:
     @property
     def accumulator_bits(self) -> int:
         """Bits of a lane's accumulator: the longest raw sum is one of the output layer."""
-        beats = max(op.beats for op in self.convolutions)
-        longest = max(beats, self.latent.beats, self.hidden.beats, COPIES * self.output.beats)
+        longest = max(self.hidden.beats, COPIES * self.output.beats)
+        if self.latent is not None:
+            longest = max(longest, self.latent.beats, *(op.beats for op in self.convolutions))
         return (longest * self.target.window).bit_length()
 
     @property
@@ -283,22 +332,23 @@ class Plan:
     @cached_property
     def phases(self) -> tuple[str, ...]:
         """Names of the sequencer's states in the order of their numbers; 0 is idle."""
-        convs = tuple(op.name for op in self.convolutions)
+        features = tuple(op.name for op in self.feature_ops)
         learning = [
             name
             for name in LEARNING_PHASES
             if self.target.hidden_learns or name not in HIDDEN_PHASES
         ]
-        return ("idle", "input", *convs, *TAIL_PHASES, *learning, "restore")
+        return ("idle", *features, *TAIL_PHASES, *learning, "restore")
 
     @property
     def feature_ops(self) -> tuple:
-        """Operations from image to latent, in order."""
-        return (self.input, *self.convolutions, self.lgap, self.latent)
+        """Operations from the stream to the latent, in order; without convolutions the input alone."""
+        tail = (op for op in (self.lgap, self.latent) if op is not None)
+        return (self.input, *self.convolutions, *tail)
 
     @property
     def feature_cycles(self) -> int:
-        """Image to latent, with no wait for pixels."""
+        """Cycles from the stream to the latent, with no wait for a transfer."""
         return sum(op.cycles for op in self.feature_ops)
 
     def is_large(self, base: int) -> bool:
@@ -310,13 +360,11 @@ class Plan:
         return inserts * self.feature_cycles > MANY_CYCLES
 
     def infer_cycles(self, seen: int) -> int:
-        """One inference among the classes seen, with no wait for pixels."""
+        """Cycles of one inference among the classes seen, with no wait for a transfer."""
         return self.feature_cycles + self.hidden.cycles + self.output.cycles_for(seen)
 
 
 TAIL_PHASES = (
-    "lgap",
-    "latent",
     "hidden",
     "output",
     "stage",
@@ -361,10 +409,6 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
             "replay must be 'stored' for a simulation or a chip, not 'generative', which the reference, cil, "
             "dials, systems and spec.memories have so far"
         )
-    if not net.convs:
-        raise SpecError(
-            "convs must name at least one convolution for a simulation or a chip, not none"
-        )
     check_capacity(net, target)
     _check_groups(net, target)
     _check_skips(net, target)
@@ -374,19 +418,27 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     skip_words = latent_words + words_of(net.hidden, target)
     lgap_slots = ceil_div(2 * lgap_words, TAPS)
     batch_slots = ceil_div(skip_words, TAPS)
-    conv_words = sum(c.tiles * c.load for c in convolutions)
-    latent = _dense(
-        target,
-        2 * lgap_words,
-        net.lgap_bits,
-        name="latent",
-        memory="weights.fe",
-        weight_base=conv_words,
-        rows=net.latent,
-        source_slot=0,
-        destination_word=lgap_slots * TAPS,
-        to_latent=True,
-    )
+    lgap = latent = None
+    if net.takes_images:
+        lgap = Lgap(
+            "lgap",
+            len(net.convs),
+            net.lgap_map.pixels,
+            lgap_words,
+            net.lgap_map.channels - (lgap_words - 1) * target.channels,
+        )
+        latent = _dense(
+            target,
+            2 * lgap_words,
+            net.lgap_bits,
+            name="latent",
+            memory="weights.fe",
+            weight_base=sum(c.tiles * c.load for c in convolutions),
+            rows=net.latent,
+            source_slot=0,
+            destination_word=lgap_slots * TAPS,
+            to_latent=True,
+        )
     hidden = _dense(
         target,
         latent_words,
@@ -412,7 +464,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     passes = ceil_div(target.batch, target.lanes)
     planes = ceil_div(target.delta_bits, target.lanes)
     slots = max(
-        2 * max(c.beats for c in convolutions),
+        *(2 * c.beats for c in convolutions),
         lgap_slots + batch_slots,
         passes * batch_slots,
         planes,
@@ -421,20 +473,9 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         network=net,
         target=target,
         rule=Rule.of(net, target),
-        input=Input(
-            "input",
-            net.maps[0].pixels,
-            words_of(net.thermometer_bits, target),
-            net.thermometer_bits,
-        ),
+        input=_input(net, target),
         convolutions=convolutions,
-        lgap=Lgap(
-            "lgap",
-            len(net.convs),
-            net.lgap_map.pixels,
-            lgap_words,
-            net.lgap_map.channels - (lgap_words - 1) * target.channels,
-        ),
+        lgap=lgap,
         latent=latent,
         hidden=hidden,
         output=output,
@@ -446,6 +487,17 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         f"a simulation of network {net.name} on target {target.name}", working_bytes(plan)
     )
     return plan
+
+
+def _input(net: NetworkSpec, target: TargetSpec) -> Input:
+    """The operation that takes a sample from the stream."""
+    if net.takes_images:
+        words = words_of(net.thermometer_bits, target)
+        return Input(
+            "input", net.maps[0].pixels, words, net.thermometer_bits, 0, net.image_channels
+        )
+    part = min(MOST_PART, target.channels)
+    return Input("input", ceil_div(net.latent, part), 1, net.latent, part, ceil_div(part, 8))
 
 
 IMAGES_AT_ONCE = 8  # that the simulator's functional mode computes in one word of a processor
@@ -469,8 +521,8 @@ def working_bytes(plan: Plan) -> int:
     ]
     proxies = net.hidden * net.latent + net.classes * net.output_fan_in
     classifier = proxies * (16 + 8 * target.proxy_bits)
-    maps = max((m.height + 2) * (m.width + 2) for m in net.maps)
-    words = max(plan.input.words, *(op.destination_words for op in plan.convolutions))
+    maps = max([(m.height + 2) * (m.width + 2) for m in net.maps], default=0)
+    words = max([plan.input.words, *(op.destination_words for op in plan.convolutions)])
     room = 4 * 2 * maps * words * unit * 8 * IMAGES_AT_ONCE
     widest = max(ceil_div(m.width, WORD) + 1 for m in plan.memories)
     written = (
@@ -480,7 +532,7 @@ def working_bytes(plan: Plan) -> int:
     batch = target.batch * (net.output_inputs + 8 * (net.hidden + net.classes))
     registers = 2 * target.lanes * (TAPS * unit + target.segment + 4) * 8
     return (
-        4 * plan.memory("weights.fe").bits
+        4 * sum(m.bits for m in plan.memories if m.name == "weights.fe")
         + 2 * sum(rows)
         + 8 * max(rows)
         + 3 * max(m.bits for m in plan.memories)
@@ -510,7 +562,7 @@ def _check_groups(net: NetworkSpec, target: TargetSpec) -> None:
                     f"convs[{i}]: a group's {what}put channels must be a multiple of the target's "
                     f"{target.lanes} lanes, not {channels // layer.groups}"
                 )
-    if net.convs[0].groups != 1:
+    if net.convs and net.convs[0].groups != 1:
         raise SpecError(
             "convs[0].groups must be 1, because thermometer words are not split by group, not "
             f"{net.convs[0].groups}"

@@ -83,10 +83,21 @@ def networks(draw, lanes: int = 1) -> NetworkSpec:
 
 
 @st.composite
-def designs(draw, hidden_learns=None):
-    """(Plan, Bundle) of a network on a machine; the bundle is random."""
+def without_convolutions(draw) -> NetworkSpec:
+    """Networks that are given latents."""
+    return NetworkSpec(
+        name="drawn",
+        latent=draw(st.integers(1, 40)),
+        hidden=draw(st.integers(1, 9)),
+        classes=draw(st.integers(2, 4)),
+    )
+
+
+@st.composite
+def designs(draw, hidden_learns=None, latents=False):
+    """(Plan, Bundle) of a network on a machine; the bundle is random. latents: of a network without convolutions."""
     target = draw(targets(classes=4, hidden_learns=hidden_learns))
-    network = draw(networks(lanes=target.lanes))
+    network = draw(without_convolutions() if latents else networks(lanes=target.lanes))
     seed = draw(st.integers(0, 1 << 16))
     try:
         compiled = plan.compile(network, target)
@@ -94,6 +105,11 @@ def designs(draw, hidden_learns=None):
         convs = tuple(replace(c, skip=False) for c in network.convs)
         compiled = plan.compile(replace(network, convs=convs), target)
     return compiled, bundle.random(compiled.network, seed)
+
+
+def any_designs():
+    """`designs` of networks that are given images, and of some that are given latents."""
+    return st.one_of(designs(), designs(), designs(latents=True))
 
 
 @cache
@@ -191,8 +207,35 @@ CORNERS = {
 """Where a number has one value, and its signal would have no bit."""
 
 
+def _latents(latent=64, hidden=32, classes=6, **target) -> plan.Plan:
+    """A plan of a network that is given latents."""
+    network = NetworkSpec("features", latent=latent, hidden=hidden, classes=classes)
+    dials = {
+        "lanes": 4,
+        "channels": 16,
+        "batch": 4,
+        "replay_capacity": classes + 3,
+        "staging_capacity": 3,
+        "epochs": 2,
+    } | target
+    return plan.compile(network, TargetSpec("features", **dials))
+
+
+LATENTS = {
+    "a word a transfer": _latents(),
+    "a bit of everything": _latents(1, 1, 2, lanes=1, channels=1, batch=1, staging_capacity=0),
+    "words narrower than a byte": _latents(11, 5, 3, lanes=2, channels=4, batch=4),
+    "two transfers a word, the last one short": _latents(
+        129, 9, 3, channels=64, batch=8, hidden_learns=True
+    ),
+    "four transfers a word, the last word of one": _latents(150, 5, 2, channels=128),
+    "more than nine words": _latents(83, 9, 2, lanes=2, channels=8, proxies_per_pair=2),
+}
+"""Corners of how a latent enters a chip without convolutions."""
+
+
 def images(network: NetworkSpec, count: int, seed: int) -> np.ndarray:
-    """(count, height, width, channels) uint8 noise."""
+    """(count, *image_shape) uint8 noise: images, or packed latents."""
     return np.random.default_rng(seed).integers(
         0, 256, (count, *network.image_shape), dtype=np.uint8
     )

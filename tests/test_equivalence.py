@@ -22,7 +22,7 @@ from tests.hw.chip_bench import (
     run_chip,
 )
 from tests.hw.test_chip import cases
-from tests.strategies import CORNERS, RESIDUAL
+from tests.strategies import CORNERS, LATENTS, RESIDUAL, designs
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -83,6 +83,18 @@ def test_hardware_equals_both_modes(plan, seed):
 @pytest.mark.parametrize("name", CORNERS)
 def test_corners_in_hardware(name):
     hold_sessions(CORNERS[name], 0)
+
+
+@pytest.mark.parametrize("name", LATENTS)
+def test_latents_in_hardware(name):
+    """Bits of the stream that carry nothing are 1: the chip must ignore them."""
+    hold_sessions(LATENTS[name], 0)
+
+
+@settings(max_examples=4, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(design=designs(latents=True), seed=st.integers(0, 2**32 - 1))
+def test_hardware_of_drawn_latents_equals_both_modes(design, seed):
+    hold_sessions(design[0], seed)
 
 
 def hold_sessions(plan, seed: int) -> None:

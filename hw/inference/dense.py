@@ -18,6 +18,8 @@ from xnoreplay.spec.timeline import PIPE_LATENCY
 class DenseUnit(wiring.Component):
     """The latent, hidden and output operations, and the issuing side of a minibatch's passes.
 
+    A chip that is given latents has no latent operation, and not its ports ``fe`` and ``latent``.
+
     Reads one weight word a cycle and offers it to the array two cycles later. Bits of finished rows
     are collected into words for lane 0's file and, by the latent operation, for act.latent; sums of
     finished classes are compared. `hw.learning.forward.ForwardRows` takes the sums of a
@@ -25,10 +27,14 @@ class DenseUnit(wiring.Component):
     ``done`` marks an operation's last cycle.
     """
 
+    PHASES = ("latent", "hidden", "output", "hidden.forward", "output.forward")
+    """Operations of this unit."""
+
     def __init__(self, plan: Plan, acc_bits: int):
         self.plan, self.acc_bits = plan, acc_bits
         target = plan.target
         classes = plan.network.classes
+        latent = plan.latent is not None
         super().__init__(
             {
                 "active": In(1),
@@ -38,15 +44,17 @@ class DenseUnit(wiring.Component):
                 "samples": In(range(target.batch + 1)),
                 "candidate_wins": Out(1),
                 "candidate": Out(range(classes)),
-                "fe": Out(read_port(plan.memory("weights.fe"))),
+            }
+            | ({"fe": Out(read_port(plan.memory("weights.fe")))} if latent else {})
+            | {
                 "cls": Out(ClassifierPort(plan.classifier_rows, target.window)),
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),
                 "sum_valid": In(1),
                 "sum": In(acc_bits),
                 "file": Out(FilePort(target.lanes, plan.slots, target.window)),
-                "latent": Out(write_port(plan.memory("act.latent"))),
             }
+            | ({"latent": Out(write_port(plan.memory("act.latent")))} if latent else {})
         )
 
     def program(self) -> dict[int, dict[str, int]]:
@@ -54,7 +62,7 @@ class DenseUnit(wiring.Component):
         plan = self.plan
         numbers = {name: n for n, name in enumerate(plan.phases)}
         table = {}
-        for op in (plan.latent, plan.hidden):
+        for op in (plan.latent, plan.hidden) if plan.latent else (plan.hidden,):
             table[numbers[op.name]] = {
                 "base": op.weight_base,
                 "rows": op.rows,
@@ -99,7 +107,8 @@ class DenseUnit(wiring.Component):
     def build_issue(self, m, op):
         """Read the weight words, rows times copies times beats of them a pass, then let the pipeline drain."""
         plan, target = self.plan, self.plan.target
-        offset = Signal(range(plan.memory("weights.fe").depth + plan.memory("cls.top").depth))
+        depths = [m.depth for m in plan.memories if m.name in ("weights.fe", "cls.top")]
+        offset = Signal(range(sum(depths)))
         group = min(target.lanes, target.batch)
         first = Signal(range(target.batch + group))  # sample of the pass
         slot = Signal(range(plan.slots))
@@ -117,11 +126,13 @@ class DenseUnit(wiring.Component):
             last_copy.eq(copy == op["copies"]),
             last_row.eq(row + 1 == rows),
             self.done.eq(self.active & ~issue & (drain == PIPE_LATENCY - 1)),
-            self.fe.en.eq(issue & op["to_latent"]),
-            self.cls.en.eq(Mux(issue & ~op["to_latent"], 1 << copy, 0)),
-            self.fe.addr.eq(op["base"] + offset),
-            self.cls.addr.eq(op["base"] + offset),
         ]
+        if plan.latent:
+            m.d.comb += self.fe.en.eq(issue & op["to_latent"])
+        m.d.comb += self.cls.en.eq(Mux(issue & ~op["to_latent"], 1 << copy, 0))
+        if plan.latent:
+            m.d.comb += self.fe.addr.eq(op["base"] + offset)
+        m.d.comb += self.cls.addr.eq(op["base"] + offset)
         with m.If(issue):
             m.d.sync += [offset.eq(offset + 1), beat.eq(beat + 1)]
             with m.If(last_beat):
@@ -160,11 +171,10 @@ class DenseUnit(wiring.Component):
             d_slot.eq(op["source"] + slot + beat),
             d_taps.eq(Mux(last_beat, op["last_taps"], TAPS)),
         ]
+        top = self.cls.data.word_select(d_copy, target.window)
         m.d.comb += [
             self.valid.eq(d_valid),
-            self.operand.x.eq(
-                Mux(d_fe, self.fe.data, self.cls.data.word_select(d_copy, target.window))
-            ),
+            self.operand.x.eq(Mux(d_fe, self.fe.data, top) if plan.latent else top),
             self.operand.slot.eq(d_slot),
             self.operand.taps.eq(d_taps),
             self.operand.lanes.eq(d_lanes),
@@ -180,7 +190,7 @@ class DenseUnit(wiring.Component):
         bits = Signal(word_bits)
         word = Signal(word_bits)
         slot, tap = Signal(range(self.plan.slots)), Signal(range(TAPS))
-        index = Signal.like(self.latent.addr)
+        index = Signal.like(self.latent.addr, name="index") if self.plan.latent else None
         started = Signal()
         sign = Signal()
         full = Signal()
@@ -199,21 +209,30 @@ class DenseUnit(wiring.Component):
         with m.If(collect):
             m.d.sync += [bits.eq(word), place.eq(place + 1), finished.eq(finished + 1)]
             with m.If(full):
-                m.d.sync += [bits.eq(0), place.eq(0), index.eq(index + 1), started.eq(1)]
+                m.d.sync += [bits.eq(0), place.eq(0)]
+                if index is not None:
+                    m.d.sync += index.eq(index + 1)
+                m.d.sync += started.eq(1)
                 m.d.sync += [here_slot.eq(slot), here_tap.eq(tap + 1)]
                 with m.If(tap == TAPS - 1):
                     m.d.sync += [here_slot.eq(slot + 1), here_tap.eq(0)]
         with m.If(self.done):
-            m.d.sync += [finished.eq(0), index.eq(0), started.eq(0)]
+            m.d.sync += finished.eq(0)
+            if index is not None:
+                m.d.sync += index.eq(0)
+            m.d.sync += started.eq(0)
         m.d.comb += [
             self.file.lanes.eq(collect & full),
             self.file.slot.eq(slot),
             self.file.taps.eq(1 << tap),
             self.file.data.eq(word.replicate(TAPS)),
-            self.latent.en.eq(collect & full & op["to_latent"]),
-            self.latent.addr.eq(index),
-            self.latent.data.eq(word),
         ]
+        if index is not None:
+            m.d.comb += [
+                self.latent.en.eq(collect & full & op["to_latent"]),
+                self.latent.addr.eq(index),
+                self.latent.data.eq(word),
+            ]
 
         best = Signal.like(self.sum)
         with m.If(self.active & self.sum_valid & op["classify"] & ~op["minibatch"]):

@@ -24,12 +24,15 @@ class Geometry(NamedTuple):
 
 
 class Input(NamedTuple):
-    """The conversion of pixels to thermometer words."""
+    """What takes a sample from the stream, as `spec.plan.Input`."""
 
     pixels: int
     words: int
     bits: int
-    channel: np.ndarray  # (bits,) int64, the image channel of each thermometer bit
+    part: int
+    channel: (
+        np.ndarray
+    )  # (bits,) int64, the image channel of each thermometer bit; none where latents are given
 
 
 class Conv(NamedTuple):
@@ -104,7 +107,10 @@ class Replay(NamedTuple):
 
 
 class Program(NamedTuple):
-    """All operations of a plan."""
+    """All operations of a plan.
+
+    Where latents are given, LGAP and the latent layer are all 0, and so is the one convolution: no kernel carries them out.
+    """
 
     geometry: Geometry
     input: Input
@@ -129,6 +135,7 @@ def compile_program(plan: Plan) -> Program:
     """A plan's operations as kernels take them."""
     net, target = plan.network, plan.target
     out, lgap = plan.output, plan.lgap
+    convs = [_conv(op, net.pad_bit) for op in plan.convolutions]
     return Program(
         geometry=Geometry(
             target.lanes,
@@ -144,11 +151,12 @@ def compile_program(plan: Plan) -> Program:
             plan.input.pixels,
             plan.input.words,
             plan.input.channels,
-            np.repeat(np.arange(net.image_channels), net.levels),
+            plan.input.part,
+            np.repeat(np.arange(net.image_channels), np.array(net.levels, np.int64)),
         ),
-        convs=np.array([_conv(op, net.pad_bit) for op in plan.convolutions], np.int64),
-        lgap=Lgap(lgap.index, lgap.pixels, lgap.words, lgap.last_channels, lgap.cycles),
-        latent=_dense(plan.latent),
+        convs=np.array(convs or [Conv(*[0] * CONV_FIELDS)], np.int64),
+        lgap=Lgap(*(getattr(lgap, f) if lgap else 0 for f in Lgap._fields)),
+        latent=_dense(plan.latent) if plan.latent else DenseOp(*[0] * len(DenseOp._fields)),
         hidden=_dense(plan.hidden),
         output=DenseOp(
             1, out.weight_base, net.classes, out.beats, out.last_taps, out.source_slot, 0, 0, 0, 0

@@ -43,9 +43,10 @@ class Room(NamedTuple):
 
 def new_room(geometry: Geometry, convolutions: Sequence[Convolution]) -> Room:
     """Room for any of these convolutions, and for the other phases of an image."""
-    beats = max(op.beats for op in convolutions)
-    filters = max(op.group_tiles for op in convolutions) * geometry.lanes
-    rows = max(op.tiles // op.group_tiles * op.beats for op in convolutions) * TAPS * geometry.units
+    beats = max([op.beats for op in convolutions], default=0)
+    filters = max([op.group_tiles for op in convolutions], default=0) * geometry.lanes
+    tall = max([op.tiles // op.group_tiles * op.beats for op in convolutions], default=0)
+    rows = tall * TAPS * geometry.units
     return Room(
         np.zeros((beats, TAPS * geometry.units), np.uint64),
         np.zeros((rows, filters), np.uint64),
@@ -458,3 +459,27 @@ def input_phase(op, geometry, memory, counters, image, stalls):
     counters.events[Event.STALLS] += stalls
     counters.events[Event.IMAGES] += 1
     counters.events[Event.CYCLES] += op.pixels * op.words + stalls
+
+
+@kernel
+def latent_phase(op, geometry, memory, counters, transfers, stalls, room):
+    """Leave memories and counters as the parts of a latent do, with `stalls` cycles in which none was offered.
+
+    transfers (transfers, bytes) uint8.
+    """
+    words = ceil_div(op.bits, geometry.channels)
+    word = room.word[0]
+    for w in range(words):
+        _clear(word)
+        first = w * geometry.channels
+        for i in range(min(geometry.channels, op.bits - first)):
+            t, b = (first + i) // op.part, (first + i) % op.part
+            put_bit(word, i, transfers[t, b >> 3] >> (b & 7) & 1)
+        put_word(geometry, memory.lane_file[0], w, word)
+        for u in range(geometry.units):
+            memory.latent[w, u] = word[u]
+    counters.events[Event.TAP_WRITES] += words
+    counters.writes[Mem.LATENT] += words
+    counters.events[Event.STALLS] += stalls
+    counters.events[Event.IMAGES] += 1
+    counters.events[Event.CYCLES] += op.pixels + stalls

@@ -19,8 +19,9 @@ from xnoreplay.sim.functional.kernels import (
     classify,
     prefixes,
 )
-from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_words
+from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_bytes, unpack_words
 from xnoreplay.spec.errors import ImageError
+from xnoreplay.spec.image import vector_words
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
@@ -32,8 +33,13 @@ Done = Callable[[int], object]
 
 
 def pixel_words(pr: Program, thresholds: np.ndarray) -> np.ndarray:
-    """Thermometer bits of each value of each image channel: (channels, 256, words, units) uint64."""
+    """Thermometer bits of each value of each image channel: (channels, 256, words, units) uint64.
+
+    Without channels where latents are given.
+    """
     g, op = pr.geometry, pr.input
+    if op.part:
+        return np.zeros((0, 256, 1, g.units), np.uint64)
     values = np.arange(256)[:, None] >= thresholds[: op.bits]
     channels = int(op.channel.max()) + 1
     owned = op.channel[: op.bits] == np.arange(channels)[:, None]
@@ -61,7 +67,7 @@ def runs(plan: Plan) -> np.ndarray:
             plane = (group * words + word) * units + unit
             found.append(Run(i, f // member, f % member, count, plane, bit))
             f += count
-    return np.array(found, np.int64)
+    return np.array(found, np.int64).reshape(-1, len(Run._fields))
 
 
 def _rows(weights: np.ndarray, layers: list[tuple[DenseOp, int]], units: int) -> np.ndarray:
@@ -84,10 +90,11 @@ def _room(plan: Plan, units: int) -> Room:
     planes = [
         max(pair) for pair in itertools.pairwise(words)
     ]  # a map's, and before pooling the next's
-    most = max(area * n * units for area, n in zip(areas, [*planes, words[-1]], strict=True))
+    last = words[-1:] if net.takes_images else []
+    most = max([a * n * units for a, n in zip(areas, [*planes, *last], strict=True)], default=0)
     beats = [op.beats for op in plan.convolutions]
-    beats += [op.beats for op in (plan.latent, plan.hidden, plan.output)]
-    rows = max(WORD, COPIES * net.classes, *(c.filters // c.groups for c in net.convs))
+    beats += [op.beats for op in (plan.latent, plan.hidden, plan.output) if op is not None]
+    rows = max([WORD, COPIES * net.classes, *(c.filters // c.groups for c in net.convs)])
     return Room(
         np.zeros((4, most, LANES), np.uint64),
         np.zeros((max(beats) * units * NINE, LANES), np.uint64),
@@ -95,6 +102,14 @@ def _room(plan: Plan, units: int) -> Room:
         np.zeros((net.lgap_map.pixels.bit_length() + 1, LANES), np.uint64),
         np.zeros((plan.slots * NINE * units, LANES), np.uint64),
     )
+
+
+def _given(plan: Plan, images: np.ndarray) -> np.ndarray:
+    """(n, words * units) uint64 words of packed latents, as vectors lie in a lane's file; (n, 0) of images."""
+    if plan.network.takes_images:
+        return np.zeros((len(images), 0), np.uint64)
+    bits = unpack_bytes(images, plan.network.latent)
+    return pack_words(vector_words([bits], plan.target.channels)).reshape(len(images), -1)
 
 
 def _classify_images(
@@ -120,10 +135,13 @@ def _classify_images(
             f"{images.dtype} of shape {images.shape}"
         )
     count = len(images)
-    pixels = np.ascontiguousarray(images).reshape(count, net.maps[0].pixels, net.image_channels)
+    pixels = np.zeros((count, 0, 0), np.uint8)
+    if net.takes_images:
+        pixels = np.ascontiguousarray(images).reshape(count, net.maps[0].pixels, net.image_channels)
     words, table = pixel_words(program, m.threshold), runs(plan)
+    given = _given(plan, images)
     weights = Weights(
-        _rows(m.weights_fe, [(program.latent, net.latent)], units),
+        _rows(m.weights_fe, [(program.latent, net.latent)] * net.takes_images, units),
         _rows(
             m.cls_top, [(program.hidden, net.hidden), (program.output, COPIES * net.classes)], units
         ),
@@ -140,7 +158,7 @@ def _classify_images(
             table,
             weights,
             _room(plan, units),
-            Images(words, pixels[own]),
+            Images(words, pixels[own], given[own]),
             seen,
             Answers(latents[blocks], out[own]),
         )

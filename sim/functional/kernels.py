@@ -72,6 +72,9 @@ class Images(NamedTuple):
 
     words: np.ndarray  # (image channels, 256, words, units) uint64, thermometer bits of each value
     pixels: np.ndarray  # (n, pixels, image channels) uint8
+    given: (
+        np.ndarray
+    )  # (n, words * units) uint64: latents where these are given, (n, 0) where there are images
 
 
 class Answers(NamedTuple):
@@ -365,39 +368,57 @@ def _best(op, geometry, weights, room, seen, out):
                 least, out[lane] = total, label
 
 
+@part
+def _take(images, geometry, first, slot, file):
+    """Put eight given latents from number `first` on into a file from a slot on; the last where there are fewer."""
+    at = slot * TAPS * geometry.units
+    for i in range(images.given.shape[1]):
+        for lane in range(LANES):
+            file[at + i, lane] = images.given[min(first + lane, images.given.shape[0] - 1), i]
+
+
+@part
+def _extract(program, runs, weights, room, images, first):
+    """Leave the latents of eight images from number `first` on where the latent layer writes them."""
+    geometry, run = program.geometry, 0
+    op = conv_of(program.convs, 0)
+    _enter(program.input, geometry, images, first, op.width + 2, room.maps[0])
+    for n in range(program.convs.shape[0]):
+        op = conv_of(program.convs, n)
+        source, earlier, target = (
+            room.maps[n % 3],
+            room.maps[(n + 2) % 3],
+            room.maps[(n + 1) % 3],
+        )
+        _frame(op, geometry, source)
+        if op.pool:
+            maps = Maps(source, earlier, room.maps[3])
+            run = _convolve(op, geometry, runs, run, weights.features, maps, room)
+            _pool(op, op.destination_words * geometry.units, room.maps[3], target)
+        else:
+            maps = Maps(source, earlier, target)
+            run = _convolve(op, geometry, runs, run, weights.features, maps, room)
+    wide = (op.width // 2 if op.pool else op.width) + 2
+    source = room.maps[program.convs.shape[0] % 3]
+    _lgap(program.lgap, geometry, weights.lgap, wide, source, room)
+    _dense(program.latent, geometry, weights.features, room)
+
+
 @kernel
 def classify(program, runs, weights, room, images, seen, answers):
     """Latents of images, and predictions where classes were seen; needs no interpreter lock."""
     geometry, latents = program.geometry, answers.latents
     for block in range(latents.shape[0]):
-        first, run = LANES * block, 0
-        op = conv_of(program.convs, 0)
-        _enter(program.input, geometry, images, first, op.width + 2, room.maps[0])
-        for n in range(program.convs.shape[0]):
-            op = conv_of(program.convs, n)
-            source, earlier, target = (
-                room.maps[n % 3],
-                room.maps[(n + 2) % 3],
-                room.maps[(n + 1) % 3],
-            )
-            _frame(op, geometry, source)
-            if op.pool:
-                maps = Maps(source, earlier, room.maps[3])
-                run = _convolve(op, geometry, runs, run, weights.features, maps, room)
-                _pool(op, op.destination_words * geometry.units, room.maps[3], target)
-            else:
-                maps = Maps(source, earlier, target)
-                run = _convolve(op, geometry, runs, run, weights.features, maps, room)
-        wide = (op.width // 2 if op.pool else op.width) + 2
-        _lgap(
-            program.lgap, geometry, weights.lgap, wide, room.maps[program.convs.shape[0] % 3], room
-        )
-        _dense(program.latent, geometry, weights.features, room)
+        first = LANES * block
+        if program.input.part:
+            _take(images, geometry, first, program.hidden.source_slot, room.file)
+        else:
+            _extract(program, runs, weights, room, images, first)
         for i in range(latents.shape[1]):
             store(
                 latents[block],
                 i,
-                load(room.file, program.latent.destination_word * geometry.units + i),
+                load(room.file, program.hidden.source_slot * TAPS * geometry.units + i),
             )
         if seen:
             _dense(program.hidden, geometry, weights.top, room)

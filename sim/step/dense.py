@@ -1,4 +1,4 @@
-"""Stepping mode: one clock of input, LGAP, a dense layer, or the output layer."""
+"""Stepping mode: one clock of either input, LGAP, a dense layer, or the output layer."""
 
 import numpy as np
 
@@ -47,6 +47,39 @@ def input_clock(op, clock, image, gaps):
         if now[Flop.PIXEL] == op.pixels - 1:
             nxt[Flop.DONE] = 1
             counters.events[Event.IMAGES] += 1
+
+
+@part
+def latent_clock(op, clock, transfers, gaps):
+    """Take a transfer with a part of a latent, or wait for it: transfer i is offered gaps[i] cycles late.
+
+    transfers (transfers, bytes) uint8; gaps (transfers,) int64.
+    """
+    now, nxt = clock.now, clock.nxt
+    geometry = clock.geometry
+    counters = clock.counters
+    i = now[Flop.PIXEL]
+    if now[Flop.STEP] < gaps[i]:
+        nxt[Flop.STEP] = now[Flop.STEP] + 1
+        counters.events[Event.STALLS] += 1
+        return
+    word = clock.nxt_wide.word
+    place = i * op.part % geometry.channels
+    if place == 0:
+        for u in range(geometry.units):
+            word[u] = ZERO
+    for b in range(min(op.part, op.bits - i * op.part)):
+        put_bit(word, place + b, transfers[i, b >> 3] >> (b & 7) & 1)
+    last = i == op.pixels - 1
+    if last or place + op.part == geometry.channels:
+        w = i * op.part // geometry.channels
+        write_tap(geometry, clock.ports, 0, w // TAPS, w % TAPS, word)
+        write_row(clock.ports, Mem.LATENT, w, word, 1)
+    nxt[Flop.STEP] = 0
+    nxt[Flop.PIXEL] = i + 1
+    if last:
+        nxt[Flop.DONE] = 1
+        counters.events[Event.IMAGES] += 1
 
 
 @part

@@ -9,7 +9,13 @@ from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.jit import kernel
 from xnoreplay.sim.common.program import conv_of
 from xnoreplay.sim.step.conv import conv_clock
-from xnoreplay.sim.step.dense import dense_clock, input_clock, lgap_clock, output_clock
+from xnoreplay.sim.step.dense import (
+    dense_clock,
+    input_clock,
+    latent_clock,
+    lgap_clock,
+    output_clock,
+)
 from xnoreplay.sim.step.registers import Flop, edge, idle
 from xnoreplay.sim.step.replay import (
     admit_clock,
@@ -47,8 +53,10 @@ class Operation(NamedTuple):
     kind: int  # `Kind`
     index: int  # type: ignore[assignment]  # of a convolution
     label: int  # of a sample that is staged or inserted
-    pixels: np.ndarray  # (pixels, channels) uint8
-    gaps: np.ndarray  # (pixels,) int64, cycles by which each pixel is offered late
+    pixels: (
+        np.ndarray
+    )  # (transfers, bytes) uint8 of the stream, which are pixels or parts of a latent
+    gaps: np.ndarray  # (transfers,) int64, cycles by which each is offered late
 
 
 @kernel
@@ -65,7 +73,10 @@ def run_operation(program, clock, operation, log, trace, stop):  # noqa: C901  a
         if kind == Kind.CONV:
             conv_clock(conv, clock)
         elif kind == Kind.INPUT:
-            input_clock(program.input, clock, operation.pixels, operation.gaps)
+            if program.input.part:
+                latent_clock(program.input, clock, operation.pixels, operation.gaps)
+            else:
+                input_clock(program.input, clock, operation.pixels, operation.gaps)
         elif kind == Kind.LGAP:
             lgap_clock(program.lgap, clock)
         elif kind == Kind.LATENT:

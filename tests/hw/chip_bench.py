@@ -90,17 +90,18 @@ async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort, rese
     ctx.set(chip.host.start, 1)
     await ctx.tick()
     ctx.set(chip.host.start, 0)
-    queue = [] if pixels is None else list(pixels.reshape(-1, pixels.shape[2]))
+    queue = [] if pixels is None else plan.input.payloads(pixels, idle=1)
+    pins = {n: getattr(chip, f"{plan.input.stream}_{n}") for n in ("tvalid", "tdata", "tready")}
     phases, cycles = [], 0
     while ctx.get(chip.phase):
         phase = plan.phases[ctx.get(chip.phase)]
         if not phases or phases[-1][0] != phase:
             phases.append((phase, cycles))
         offered = bool(queue) and (gaps is None or gaps.random() < 0.6)
-        ctx.set(chip.s_axis_pixel_tvalid, int(offered))
+        ctx.set(pins["tvalid"], int(offered))
         if offered:
-            ctx.set(chip.s_axis_pixel_tdata, int.from_bytes(queue[0].tobytes(), "little"))
-            if ctx.get(chip.s_axis_pixel_tready):
+            ctx.set(pins["tdata"], queue[0])
+            if ctx.get(pins["tready"]):
                 queue.pop(0)
         ctx.set(chip.host.abort, int(cycles + 1 == abort))
         if reset:
@@ -110,7 +111,7 @@ async def _command(ctx, chip, plan, command, argument, pixels, gaps, abort, rese
     if reset:
         ctx.set(reset[0], 0)
     ctx.set(chip.host.abort, 0)
-    ctx.set(chip.s_axis_pixel_tvalid, 0)
+    ctx.set(pins["tvalid"], 0)
     return phases, cycles
 
 
@@ -183,7 +184,7 @@ def _observe(ctx, chip, plan, phases, cycles) -> Observation:
 
 
 def random_image(rng: np.random.Generator, plan) -> np.ndarray:
-    """Bytes of the network's image shape."""
+    """Bytes of the network's image shape: an image, or a packed latent."""
     return rng.integers(0, 256, plan.network.image_shape, dtype=np.uint8)
 
 

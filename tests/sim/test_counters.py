@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sim.chips import destination_bank
-from tests.strategies import designs, images
+from tests.strategies import any_designs, images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import registers
 from xnoreplay.spec.plan import SEED_DRAWS, Plan
@@ -49,29 +49,34 @@ def rows_counters(memory: str, rows: int, beats: int, last_taps: int) -> dict[st
 def infer_counters(plan: Plan, seen: int, stalls: int) -> dict[str, int]:
     """Everything one inference counts."""
     word = plan.target.channels
-    words = {op.name: -(-op.rows // word) for op in (plan.latent, plan.hidden)}
+    layers = [op for op in (plan.latent, plan.hidden) if op]
+    words = {op.name: -(-op.rows // word) for op in layers}
     parts = [conv_counters(op) for op in plan.convolutions]
-    for op in (plan.latent, plan.hidden):
+    for op in layers:
         parts.append(rows_counters(op.memory, op.rows, op.beats, op.last_taps))
         parts.append({"cycles": op.cycles, "lane.file.tap_writes": words[op.name]})
     out = plan.output
     parts.append(rows_counters(out.memory, 2 * seen, out.beats, out.last_taps))
-    reads = plan.lgap.words * plan.lgap.pixels
-    parts += [
-        {"cycles": out.cycles_for(seen), "act.latent.writes": words["latent"]},
-        {
-            "cycles": plan.input.cycles + stalls,
-            "input.stalls": stalls,
-            "images": 1,
-            "act.ping.writes": plan.input.cycles,
-        },
-        {
-            "cycles": plan.lgap.cycles,
-            f"{plan.lgap.source_bank}.reads": reads,
-            "weights.lgap.reads": reads,
-            "lane.file.tap_writes": 2 * plan.lgap.words,
-        },
-    ]
+    entering = {
+        "cycles": plan.input.cycles + stalls,
+        "input.stalls": stalls,
+        "images": 1,
+        "act.latent.writes": -(-plan.network.latent // word),
+    }
+    parts += [{"cycles": out.cycles_for(seen)}, entering]
+    if plan.lgap:
+        reads = plan.lgap.words * plan.lgap.pixels
+        parts += [
+            {"act.ping.writes": plan.input.cycles},
+            {
+                "cycles": plan.lgap.cycles,
+                f"{plan.lgap.source_bank}.reads": reads,
+                "weights.lgap.reads": reads,
+                "lane.file.tap_writes": 2 * plan.lgap.words,
+            },
+        ]
+    else:
+        parts.append({"lane.file.tap_writes": -(-plan.network.latent // word)})
     total = dict.fromkeys(registers.counters(plan.memories), 0)
     for part in parts:
         for name, n in part.items():
@@ -87,7 +92,7 @@ def moved(chip: Simulator, command: str, *arguments, **options) -> dict[str, int
 
 
 @pytest.mark.parametrize("mode", ["fast", "step"])
-@given(design=designs(), seed=st.integers(0, 1000), seen=st.integers(0, 4))
+@given(design=any_designs(), seed=st.integers(0, 1000), seen=st.integers(0, 4))
 def test_inference(mode, design, seed, seen):
     plan, bundle = design
     chip = Simulator(plan, bundle, mode)
@@ -101,7 +106,7 @@ def test_inference(mode, design, seed, seen):
 
 
 @pytest.mark.parametrize("mode", ["fast", "step"])
-@given(design=designs(), seed=st.integers(0, 1000), new=st.integers(0, 6))
+@given(design=any_designs(), seed=st.integers(0, 1000), new=st.integers(0, 6))
 def test_replay(mode, design, seed, new):
     plan, bundle = design
     r, chip = plan.replay, Simulator(plan, bundle, mode)

@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sim.chips import Chips, destination_bank
-from tests.strategies import RESIDUAL, designs, images
+from tests.strategies import LATENTS, RESIDUAL, any_designs, images
 from xnoreplay.sim.common.jit import COMPILED
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, reference
 
 
-@given(design=designs(), seed=st.integers(0, 1000), seen=st.integers(0, 2))
+@given(design=any_designs(), seed=st.integers(0, 1000), seen=st.integers(0, 2))
 def test_images(design, seed, seen):
     plan, bundle = design
     chips = Chips.of(plan, bundle)
@@ -32,7 +32,9 @@ def test_images(design, seed, seen):
 
 
 @given(
-    design=designs(), seed=st.integers(0, 1000), script=st.lists(st.integers(0, 99), max_size=12)
+    design=any_designs(),
+    seed=st.integers(0, 1000),
+    script=st.lists(st.integers(0, 99), max_size=12),
 )
 def test_replay_memory(design, seed, script):
     plan, bundle = design
@@ -56,7 +58,7 @@ def test_replay_memory(design, seed, script):
     chips.do("epoch")
 
 
-@given(design=designs(), seed=st.integers(0, 1000))
+@given(design=any_designs(), seed=st.integers(0, 1000))
 def test_data_set(design, seed):
     plan, bundle = design
     chips = Chips.of(plan, bundle)
@@ -83,6 +85,22 @@ def test_corners_of_skips(name):
         np.testing.assert_array_equal(
             chips.fast.latents(image[None])[0], reference.latent(bundle, image)
         )
+
+
+@pytest.mark.parametrize("name", LATENTS)
+def test_corners_of_latents(name):
+    plan = LATENTS[name]
+    net = plan.network
+    bundle = bundles.random(net, 3)
+    chips = Chips.of(plan, bundle)
+    chips.do("arrive", 2)
+    for packed in images(net, 3, 1):
+        chips.do("infer", packed)
+        expected = np.unpackbits(packed, bitorder="little")[: net.latent]
+        words = chips.step.memories()["act.latent"].reshape(-1)
+        np.testing.assert_array_equal(words[: net.latent], expected)
+        assert not words[net.latent :].any()
+        np.testing.assert_array_equal(chips.fast.latents(packed[None])[0], expected)
 
 
 def test_a_skip_changes_what_its_convolution_makes():

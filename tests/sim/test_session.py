@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.sim.chips import Chips
-from tests.strategies import designs, images
+from tests.strategies import any_designs, images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning_plan import LearningPlan, most_cycles
@@ -37,7 +37,7 @@ def fill(chips: Chips, seed: int, new: int) -> None:
         chips.do("stage" if plan.replay.staging else "insert", pictures[n], 2)
 
 
-@given(design=designs(), seed=st.integers(0, 1000), new=st.integers(0, 4))
+@given(design=any_designs(), seed=st.integers(0, 1000), new=st.integers(0, 4))
 def test_session(design, seed, new):
     plan, bundle = design
     chips = Chips.of(plan, bundle)
@@ -156,7 +156,7 @@ def check_strobes(chip: Simulator, before: dict, seen: int, staged: int, samples
 
 
 @settings(max_examples=20, deadline=None)
-@given(design=designs())
+@given(design=any_designs())
 def test_a_session_without_a_latent_walks_and_changes_nothing(design):
     chips = Chips.of(*design)
     with pytest.raises(SpecError, match="must have been announced before retraining"):
