@@ -75,7 +75,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Common:
-    """The design and work that all measurements share; images (n, height, width, channels) uint8, labels (n,)."""
+    """The design and work that all measurements share; images (n, *image_shape) uint8, labels (n,)."""
 
     preset: Preset
     bundle: Bundle
@@ -220,7 +220,11 @@ def amaranth(common: Common) -> Figure:
     from xnoreplay.hw.top import Chip
 
     chip = Chip(common.plan)
-    pixels = common.images[0].reshape(-1, common.images.shape[-1])
+    entry = common.plan.input
+    sent = entry.payloads(common.images[0])
+    tdata, tvalid, tready = (
+        getattr(chip, f"{entry.stream}_{name}") for name in ("tdata", "tvalid", "tready")
+    )
     spent = [0.0]
 
     async def run(ctx) -> None:
@@ -228,15 +232,12 @@ def amaranth(common: Common) -> Figure:
         ctx.set(chip.host.start, 1)
         await ctx.tick()
         ctx.set(chip.host.start, 0)
-        ctx.set(chip.s_axis_pixel_tvalid, 1)
+        ctx.set(tvalid, 1)
         spent[0] = time.process_time()
         at = 0
         for _ in range(AMARANTH_CYCLES):
-            ctx.set(
-                chip.s_axis_pixel_tdata,
-                int.from_bytes(pixels[at % len(pixels)].tobytes(), "little"),
-            )
-            at += ctx.get(chip.s_axis_pixel_tready)
+            ctx.set(tdata, sent[at % len(sent)])
+            at += ctx.get(tready)
             await ctx.tick()
         spent[0] = time.process_time() - spent[0]
 

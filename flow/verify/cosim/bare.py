@@ -24,6 +24,7 @@ from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Register
 
 MAIN = Path(__file__).parent / "bare.cpp"
+STREAM = "s_axis_pixel"  # what the program calls the stream, whose pins a chip that is given latents calls otherwise
 
 
 def load_writes(plan: Plan, bundle: Bundle, seen: int) -> list[tuple[int, int]]:
@@ -50,9 +51,8 @@ def words(plan: Plan, bundle: Bundle, images: np.ndarray, seen: int) -> np.ndarr
         Command.INFER,
         Register.PREDICTION,
     ]
-    flat = images.reshape(len(images) * plan.input.pixels, -1).astype(np.uint32)
-    pixels = (flat << 8 * np.arange(flat.shape[1], dtype=np.uint32)).sum(1, dtype=np.uint32)
-    return np.concatenate([np.array(head), np.array(writes).ravel(), pixels]).astype("<u4")
+    sent = [n for image in images for n in plan.input.payloads(image)]
+    return np.concatenate([np.array(head), np.array(writes).ravel(), sent]).astype("<u4")
 
 
 def bare_verilator(
@@ -68,7 +68,7 @@ def bare_verilator(
 
     Parameters
     ----------
-    images : (n, height, width, channels) uint8
+    images : (n, *`NetworkSpec.image_shape`) uint8
 
     Returns
     -------
@@ -86,11 +86,13 @@ def bare_verilator(
     plan = plans.compile(preset.network, preset.target)
     seen = preset.scenario.classes
     before = children()
-    built = Verilate(env, optimise).build(
-        verilog, "bare", [], "`verilator_config\n", MAIN, BARE_RUNTIME, [], progress
-    )
-    build_cpu = children() - before
     with temporary.folder("bare") as work:
+        main = work / MAIN.name
+        main.write_text(MAIN.read_text().replace(STREAM, plan.input.stream))
+        built = Verilate(env, optimise).build(
+            verilog, "bare", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
+        )
+        build_cpu = children() - before
         script = work / "words"
         words(plan, bundle, images, seen).tofile(script)
         with (

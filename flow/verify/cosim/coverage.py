@@ -13,6 +13,7 @@ import numpy as np
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.kinds import KINDS
 from xnoreplay.flow.verify.cosim.script import BUS, PORT, Script, Step
+from xnoreplay.spec.bits import unpack_bytes
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.errors import CheckFailure
@@ -91,7 +92,9 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
     moved = [n for n in names if can_move(plan, n)] if length == "whole" else ["cycles", "images"]
     latents = LATENTS if length == "whole" else FEW_LATENTS
     members: dict[str, list[str]] = {
-        "corner images": list(corners(net.height, net.width, length)),
+        "corner images": list(
+            corners(net.height, net.width, length) if net.takes_images else corner_latents(plan)
+        ),
         "thresholds": _thresholds(bundle.thresholds),
         "distinct latents": [
             f"{n + 1}" for n in range(min(latents, _distinct(plan, bundle, script)))
@@ -139,6 +142,23 @@ def corners(height: int, width: int, length: str = "whole") -> dict[str, tuple]:
     for n, place in enumerate(places if height * width > 1 else ()):
         for end in ENDS[n % 2 :][:1] if length == "large" else ENDS:
             found[f"pixel {place[0]},{place[1]} on {end}"] = (end, place)
+    return found
+
+
+def corner_latents(plan: Plan) -> dict[str, np.ndarray]:
+    """Corner latents by name, (latent,) uint8 bits: all alike, or one bit unlike the others.
+
+    That one is the first or last of the latent, of a transfer of the stream, or of a word of G bits.
+    """
+    size, word = plan.network.latent, plan.target.channels
+    beside = (0, plan.input.part - 1, plan.input.part, word - 1, word, size - 1)
+    found = {}
+    for end, ground in zip(ENDS, (0, 1), strict=True):
+        found[f"all {end}"] = np.full(size, ground, np.uint8)
+        for place in dict.fromkeys(n for n in beside if n < size > 1):
+            bits = np.full(size, ground, np.uint8)
+            bits[place] = 1 - ground
+            found[f"bit {place} on {end}"] = bits
     return found
 
 
@@ -287,7 +307,7 @@ class Coverage:
         result : sim.run.Result
             What the chip returned for it.
         images : ndarray
-            (n, height, width, channels) uint8: the script's, which `step.image` is an index into.
+            (n, *image_shape) uint8: the script's, which `step.image` is an index into.
         """
         if step.command == PORT:
             self.passed()
@@ -365,6 +385,13 @@ class Coverage:
 
     def _image(self, image: np.ndarray) -> None:
         """What an image has that no other may have had."""
+        if not self.plan.network.takes_images:
+            bits = unpack_bytes(image, self.plan.network.latent)
+            self.hit(
+                "corner images",
+                *(n for n, c in corner_latents(self.plan).items() if (c == bits).all()),
+            )
+            return
         height, width, _ = image.shape
         for name, (end, place) in corners(height, width).items():
             elsewhere = np.ones((height, width), bool)

@@ -6,11 +6,17 @@ from typing import Any
 import numpy as np
 
 from xnoreplay.flow.verify.cosim.building import within
-from xnoreplay.flow.verify.cosim.coverage import CARRIES, Coverage, can_fill_staging, corners
+from xnoreplay.flow.verify.cosim.coverage import (
+    CARRIES,
+    Coverage,
+    can_fill_staging,
+    corner_latents,
+    corners,
+)
 from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, write
 from xnoreplay.spec import image as layouts
-from xnoreplay.spec.bits import sign, signed
+from xnoreplay.spec.bits import pack_bytes, sign, signed
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.plan import Plan
@@ -31,12 +37,14 @@ REACHED = (
 
 
 def images(plan: Plan, bundle: Bundle, max_pixel: int, length: str = "whole") -> np.ndarray:
-    """Corner images, and images whose pixels lie around every threshold.
+    """Corner images, and images whose pixels lie around every threshold; of a chip that is given latents, corner latents.
 
-    (n, height, width, channels) uint8; of the corner images see `coverage.corners`.
+    (n, *image_shape) uint8; see `coverage.corners` and `coverage.corner_latents`.
     """
     net = plan.network
     found = []
+    if not net.takes_images:
+        return np.stack([pack_bytes(bits) for bits in corner_latents(plan).values()])
     for end, place in corners(net.height, net.width, length).values():
         ground, other = (0, max_pixel) if end == "least" else (max_pixel, 0)
         picture = np.full(net.image_shape, ground, np.uint8)

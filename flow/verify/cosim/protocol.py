@@ -472,7 +472,7 @@ class Judge:
 
     def _pixels(self, start: int) -> tuple[np.ndarray, list[int]]:
         """The image that is taken from clock `start` + 1 on, and by how much each pixel is late."""
-        net, words = self.plan.network, self.plan.input.words
+        entry, words = self.plan.input, self.plan.input.words
         pixels: list[int] = []
         gaps: list[int] = []
         late = word = 0
@@ -490,9 +490,9 @@ class Judge:
         missing = self.plan.input.pixels - len(pixels)
         pixels += [0] * missing
         gaps += [FAR] * missing
-        size = net.image_channels
-        data = b"".join(p.to_bytes(size, "little") for p in pixels)
-        return np.frombuffer(data, np.uint8).reshape(net.image_shape), gaps
+        data = b"".join(p.to_bytes(entry.byte_lanes, "little") for p in pixels)
+        sent = np.frombuffer(data, np.uint8).reshape(entry.pixels, entry.byte_lanes)
+        return entry.sample(sent).reshape(self.plan.network.image_shape), gaps
 
     def _begin(self, clock: int, command: Command, argument: int) -> None:
         """Begin a command that the write served in a clock has given; its strobe is in the next clock."""

@@ -170,18 +170,21 @@ class LiteMaster:
 
 
 class PixelSource:
-    """Offers the pixels of an image, in every cycle or after gaps."""
+    """Offers the transfers of a sample, pixels or parts of a latent, in every cycle or after gaps.
 
-    def __init__(self, dut) -> None:
+    stream : what the names of the stream's pins begin with
+    """
+
+    def __init__(self, dut, stream: str) -> None:
         self.clk, self.phase = dut.clk, dut.phase
-        self.data, self.valid = dut.s_axis_pixel_tdata, dut.s_axis_pixel_tvalid
-        self.ready = dut.s_axis_pixel_tready
+        pins = (getattr(dut, f"{stream}_{name}") for name in ("tdata", "tvalid", "tready"))
+        self.data, self.valid, self.ready = pins
         self.valid.value = 0
 
     async def send(self, pixels: list[int], gaps: list[int] | None, phase: int) -> None:
-        """Send one image.
+        """Send one sample.
 
-        pixels : one integer each, channel 0 in the low byte
+        pixels : TDATA of each transfer
         gaps : cycles by which each pixel is late, counted from the first cycle of `phase` and then
             from the pixel before
         """

@@ -32,11 +32,11 @@ LONG = 30_000  # clocks of inferences, and of a command, that are carried out wh
 class Recorder:
     """Writes down every signal of the port, a row a clock; equal rows that follow each other as one."""
 
-    def __init__(self, dut) -> None:
+    def __init__(self, dut, stream: str) -> None:
         self.clk = dut.clk
         prefixes = (
             {name: f"s_axil_{name}" for name in SIGNALS}
-            | {name: f"s_axis_pixel_{name}" for name in ("tvalid", "tdata", "tready")}
+            | {name: f"{stream}_{name}" for name in ("tvalid", "tdata", "tready")}
             | {"phase": "phase", "busy": "busy"}
         )
         self.handles = [(name, getattr(dut, prefixes[name])._handle) for name in SIGNALS]
@@ -104,9 +104,10 @@ class HostPort:
             "ar": read.ar_channel,
             "r": read.r_channel,
         }
-        bits = 8 * plan.network.image_channels
         self.pixels = AxiStreamSource(
-            AxiStreamBus.from_prefix(dut, "s_axis_pixel"), dut.clk, byte_lanes=bits // 8
+            AxiStreamBus.from_prefix(dut, plan.input.stream),
+            dut.clk,
+            byte_lanes=plan.input.byte_lanes,
         )
         self.release_pins()
 
@@ -139,7 +140,7 @@ class HostPort:
         """Carry out a stage and return what `Recorder` saw; a stage that does not end is cut off."""
         self.stage, self.rng = stage, random.Random(stage.seed)
         self.image = bytes(image)
-        recorder = Recorder(self.dut)
+        recorder = Recorder(self.dut, self.plan.input.stream)
         self.drive_pins()
         for _ in range(4):
             await FallingEdge(self.dut.clk)

@@ -56,7 +56,7 @@ class Bench:
         self.view = ChipView(dut, plan)
         self.tracer = Tracer(self.view)
         self.host = LiteMaster(dut)
-        self.pixels = PixelSource(dut)
+        self.pixels = PixelSource(dut, plan.input.stream)
         self.port: HostPort | None = None
         self.windows = {w.memory.name: w for w in registers.windows(plan.memories)}
         self.labels = [0] * plan.replay.capacity
@@ -277,7 +277,9 @@ class Bench:
                 self.plant()
             if (folder / "stop").exists():
                 break
-            image = pixels(pictures[step["image"]]) if "image" in step else None
+            image = None
+            if "image" in step:  # what carries nothing is 1: the chip must ignore it
+                image = self.plan.input.payloads(pictures[step["image"]], idle=1)
             try:
                 carry_out = self.stage if step["command"] == PORT else self.command
                 if not await carry_out(index, step, image):
@@ -353,7 +355,7 @@ class Bench:
         stage, first = Stage(**step["stage"]), self.view.cycles
         if self.port is None:
             self.port = HostPort(self.dut, self.plan)
-        size = self.plan.network.image_channels
+        size = self.plan.input.byte_lanes
         data = b"".join(pixel.to_bytes(size, "little") for pixel in image)
         recorded = await self.port.carry_out(stage, data)
         self.host.take()
@@ -484,9 +486,3 @@ async def carry_out(dut):
             return
         spent = time.monotonic() - start
         write({"end": True, "cycles": bench.view.cycles, "seconds": spent})
-
-
-def pixels(picture: np.ndarray) -> list[int]:
-    """Pixels of a picture, (height, width, channels) uint8, as one integer each, channel 0 in the low byte."""
-    flat = picture.reshape(-1, picture.shape[-1])
-    return [int.from_bytes(row.tobytes(), "little") for row in flat]

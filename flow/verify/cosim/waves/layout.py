@@ -19,6 +19,7 @@ UNITS = {
     "sequencer": ("sequencer",),
     "array": ("array",),
     "thermometer": ("thermometer",),
+    "input": ("latent_input",),
     "convolution": ("front",),
     "pool": ("back",),
     "LGAP": ("lgap",),
