@@ -49,7 +49,7 @@ def units(plan: Plan) -> dict[str, int]:
     error unit is charged for every class of the network, seen or not.
     """
     net, target, size = plan.network, plan.target, gates.Sizes.of(plan)
-    beats = max(op.beats for op in plan.convolutions)
+    beats = max([op.beats for op in plan.convolutions], default=0)
     return {
         "channels": target.channels,
         "window": target.window,
@@ -60,7 +60,7 @@ def units(plan: Plan) -> dict[str, int]:
         "line_registers": 3 * 2 * beats * target.channels,
         # The registers of a lane's tree, and its accumulator.
         "pipeline": gates.tree_registers(plan) + size.accumulator,
-        "thermometer": plan.input.pixels * plan.input.channels * 8,
+        "thermometer": plan.input.pixels * net.thermometer_bits * 8,
         "lgap": net.lgap_map.bits * 2 * net.lgap_map.pixels.bit_length(),
         "node": TAPS * target.node_fold,
         "node_sum": size.gradient,
@@ -180,7 +180,9 @@ def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[st
                 f"events.csv must have a cost for the counter {counter!r}, but has none"
             )
         for e in entries:
-            if count:
+            if (
+                count and worth[e["times"]]
+            ):  # a chip that is given latents has no thermometer and no LGAP
                 cost = tables.logic(e["cost"], plan.target)
                 rows.append(_row(e["part"], counter, count, cost, worth[e["times"]]))
     return rows

@@ -24,6 +24,11 @@ STORES = ("replay", "staging")
 BACKWARD = "extractor.backward"  # a phase that only the third variant has
 
 
+def variants(plan: Plan) -> dict[str, str]:
+    """Titles of the variants that a chip can be compared with; one that is given latents has no images to keep."""
+    return VARIANTS if plan.network.takes_images else {LATENT: VARIANTS[LATENT]}
+
+
 def image_words(plan: Plan) -> int:
     """Count the words of G bits that hold one image in natural binary."""
     return -(-plan.network.native_image_bits // plan.target.channels)

@@ -38,7 +38,7 @@ def price_session(
     -------
     dict
         preset, origin (of weights and latents), task, new_classes, new_samples, remembered,
-        technology, memory, area, runs: of `replay_variants.VARIANTS` and `RUNS`, each as `estimate.price`
+        technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
         gives it; refused: why a native variant has no price; phases: counters of each phase of
         inference and session.
 
@@ -61,7 +61,7 @@ def price_session(
         )
     inference = workload.inference(preset, bundle)
     runs, refused = {}, {}
-    for name in replay_variants.VARIANTS:
+    for name in replay_variants.variants(plan):
         try:
             runs[name] = variant(plan, inference, learned, name)
         except tables.CostError as error:

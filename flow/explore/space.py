@@ -66,7 +66,7 @@ def default(preset: Preset) -> dict[str, list]:
         "proxy_bits": [4, 5, 6, 8],
         "replay_bits": [bits // 4, bits // 2, bits],
         "staging": [True, False],
-        "replay": [replay_variants.LATENT, replay_variants.IMAGES],
+        "replay": [replay_variants.LATENT] + [replay_variants.IMAGES] * preset.network.takes_images,
     }
 
 
@@ -150,6 +150,10 @@ def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[di
 def _point(preset: Preset, dials: dict) -> Point:
     replay = dials.get("replay", replay_variants.LATENT)
     require.choice("replay", replay, tuple(replay_variants.VARIANTS))
+    if replay != replay_variants.LATENT and not preset.network.takes_images:
+        raise SpecError(
+            f"replay must be {replay_variants.LATENT!r} for a network that is given latents, not {replay!r}"
+        )
     changes = {
         k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging", "replay")
     }

@@ -6,7 +6,7 @@ picture needs no other file, and its colours follow the reader's light or dark t
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 
 from xnoreplay.flow.output.quantities import KIB
@@ -109,6 +109,11 @@ class Unit:
 
 def _input(plan: Plan) -> list[str]:
     net = plan.network
+    if not net.takes_images:
+        return [
+            f"{net.latent:,} bits, {plan.input.part} a transfer",
+            f"{plan.input.pixels:,} transfer{'s' * (plan.input.pixels > 1)} a latent",
+        ]
     return [
         f"{net.height} × {net.width} pixels of {net.image_channels} × 8 bits",
         f"{plan.input.channels} bits a pixel, {plan.input.words} word{'s' * (plan.input.words > 1)}",
@@ -117,17 +122,18 @@ def _input(plan: Plan) -> list[str]:
 
 def _array(plan: Plan) -> list[str]:
     target = plan.target
-    return [
+    lines = [
         f"{target.lanes} lane{'s' * (target.lanes > 1)} × {target.window} cells",
         f"= {target.cells:,} one-bit cells",
-        "XNOR for images, AND for learning",
+        f"XNOR for {'images' if plan.convolutions else 'inference'}, AND for learning",
         "balanced popcount trees",
         f"{plan.accumulator_bits}-bit accumulators",
         f"{target.segment} gradient nodes a lane",
-        "",
-        f"convolutions: {100 * convolution_use(plan):.1f} % of their",
-        "cycles issue a window",
     ]
+    if plan.convolutions:
+        use = f"convolutions: {100 * convolution_use(plan):.1f} % of their"
+        lines += ["", use, "cycles issue a window"]
+    return lines
 
 
 def _convolutions(plan: Plan) -> list[str]:
@@ -139,10 +145,11 @@ def _convolutions(plan: Plan) -> list[str]:
 
 def _dense(plan: Plan) -> list[str]:
     net = plan.network
+    layers = ([plan.latent] if plan.latent else []) + [plan.hidden]
     return [
-        f"latent {plan.latent.rows:,}, hidden {plan.hidden.rows:,}",
+        ", ".join(f"{op.name} {op.rows:,}" for op in layers),
         f"output: argmax over {net.classes} classes",
-        f"{plan.infer_cycles(net.classes):,} cycles an image",
+        f"{plan.infer_cycles(net.classes):,} cycles {'an image' if plan.latent else 'a latent'}",
     ]
 
 
@@ -190,7 +197,7 @@ UNITS = (
         1,
         2,
         (),
-        lambda p: [f"{p.lgap.pixels} pixels a map"],
+        lambda p: [f"{p.lgap.pixels} pixels a map"] if p.lgap else [],
     ),
     Unit("replay", "Replay", 3, 2, ("replay", "staging"), _replay, kind="memory"),
     Unit("random", f"{len(LFSR_SEEDS)} random registers of 32 bits", 0, 3, (), _random),
@@ -213,7 +220,17 @@ UNITS = (
     ),
     Unit("error", "Error", 3, 3, ("table",), _error),
 )
-"""All blocks but the host's."""
+"""All blocks but the host's, of a chip that is given images."""
+OF_IMAGES = ("maps", "signs", "weights", "window", "lgap")
+"""Blocks that a chip has not which is given latents."""
+
+
+def units(plan: Plan) -> tuple[Unit, ...]:
+    """All blocks of a plan's chip but the host's."""
+    if plan.network.takes_images:
+        return UNITS
+    kept = (u for u in UNITS if u.name not in OF_IMAGES)
+    return tuple(replace(u, title="Latents") if u.name == "input" else u for u in kept)
 
 
 def convolution_use(plan: Plan) -> float:
@@ -385,8 +402,8 @@ class _Layout:
     """Places units, ways and texts of one plan."""
 
     def __init__(self, plan: Plan, title: str) -> None:
-        self.plan, self.title = plan, title
-        self.lines = {u.name: self._lines(u) for u in UNITS}
+        self.plan, self.title, self.units = plan, title, units(plan)
+        self.lines = {u.name: self._lines(u) for u in self.units}
         self.boxes = self._place()
 
     def _lines(self, unit: Unit) -> list[tuple[str, str]]:
@@ -396,14 +413,19 @@ class _Layout:
 
     def _place(self) -> dict[str, _Box]:
         """Give every block its place; a row is as high as its highest block of one row."""
-        needed = {u.name: TITLE + LINE * len(self.lines[u.name]) + 2 * PADDING for u in UNITS}
+        needed = {u.name: TITLE + LINE * len(self.lines[u.name]) + 2 * PADDING for u in self.units}
         rows = [
-            max(needed[u.name] for u in UNITS if u.row == row and u.rows == 1)
-            for row in range(1 + max(u.row for u in UNITS))
+            max(needed[u.name] for u in self.units if u.row == row and u.rows == 1)
+            for row in range(1 + max(u.row for u in self.units))
         ]
+        for u in self.units:  # one of several rows, where the others leave it too little room
+            if u.rows > 1:
+                own = slice(u.row, u.row + u.rows)
+                lacking = needed[u.name] - sum(rows[own]) - (u.rows - 1) * ROW_GAP
+                rows[own.stop - 1] += max(0, lacking)
         tops = [TOP + sum(rows[:i]) + i * ROW_GAP for i in range(len(rows))]
         boxes = {}
-        for u in UNITS:
+        for u in self.units:
             last = u.row + u.rows - 1
             x = MARGIN + u.column * (COLUMN_WIDTH + COLUMN_GAP)
             boxes[u.name] = _Box(
@@ -421,20 +443,21 @@ class _Layout:
         windows = sum(m.name in HOST_MEMORIES for m in memories)
         words = f"{len(names)} event counters of {COUNTER_BITS} bits, windows on {windows} memories"
         bits = sum(m.bits for m in memories)
+        given = "pixels" if self.plan.network.takes_images else "latents"
         lines = [
-            (f"AXI4-Lite: commands, status, {words}; a stream of pixels", ""),
+            (f"AXI4-Lite: commands, status, {words}; a stream of {given}", ""),
             (f"{bits:,} bits of memory in all, {bits / KIB:,.1f} KiB", "soft"),
         ]
-        others = [shape(m) for m in memories if not any(u.holds(m) for u in UNITS)]
+        others = [shape(m) for m in memories if not any(u.holds(m) for u in self.units)]
         return lines + [("; ".join(others), "")] if others else lines
 
     def drawing(self) -> _Drawing:
         host = self.boxes["host"]
-        blocks = [(u.kind, self.boxes[u.name]) for u in UNITS] + [("logic", host)]
+        blocks = [(u.kind, self.boxes[u.name]) for u in self.units] + [("logic", host)]
         words = [_Words(MARGIN, 32, f"Chip of preset {self.title}", "heading")]
         words += [_Words(x + 1.5 * SWATCH, LEGEND_Y, text, "soft") for _, x, text in LEGEND]
         blocks += [(k, _Box(x, LEGEND_Y - 10, SWATCH, SWATCH)) for k, x, _ in LEGEND if k]
-        for unit in UNITS:
+        for unit in self.units:
             words += self._texts(self.boxes[unit.name], unit.title, self.lines[unit.name])
         words += self._texts(host, "Host port", self._host())
         ways, labels = zip(*self._arrows(), strict=True)
@@ -449,15 +472,28 @@ class _Layout:
 
     def _arrows(self) -> list[tuple[list[tuple[float, float]], _Words | None]]:
         """Return the ways of data, each a broken line through the gaps of the grid, with its label."""
-        b, plan = self.boxes, self.plan
+        b = self.boxes
+        entering = [self._arrow([(0, b["input"].down(0.5)), (b["input"].x, b["input"].down(0.5))])]
+        if self.plan.network.takes_images:
+            return entering + self._arrows_of_images() + self._arrows_of_all()
+        word = f"{self.plan.target.channels}"
+        return [*entering, self._arrow(_across(b["input"], b["array"], 0.5), word)] + (
+            self._arrows_of_all()
+        )
+
+    def _gaps(self) -> list[float]:
+        """Return the middle of the gap after each column but the last."""
+        step = COLUMN_WIDTH + COLUMN_GAP
+        return [MARGIN + i * step + COLUMN_WIDTH + COLUMN_GAP / 2 for i in range(3)]
+
+    def _arrows_of_images(self) -> list[tuple[list[tuple[float, float]], _Words | None]]:
+        """Return the ways of images, between blocks that only a chip has which is given them."""
+        b, plan, gap = self.boxes, self.plan, self._gaps()
         word, window = plan.target.channels, plan.target.window
-        gap = [b[n].right + COLUMN_GAP / 2 for n in ("input", "maps", "array")]  # between columns
         above = TOP - 22
         ends = b["weights"].bottom + ROW_GAP / 2  # between the second row and the third
-        array, error, batch = b["array"], b["error"], b["batch"]
-        low = array.down(0.93)
+        array = b["array"]
         return [
-            self._arrow([(0, b["input"].down(0.5)), (b["input"].x, b["input"].down(0.5))]),
             self._arrow(_across(b["input"], b["maps"], 0.35), f"{word}"),
             self._arrow(
                 [(b["maps"].middle, b["maps"].bottom), (b["maps"].middle, b["window"].y)], f"{word}"
@@ -496,6 +532,16 @@ class _Layout:
                 f"{window}",
                 at=2,
             ),
+        ]
+
+    def _arrows_of_all(self) -> list[tuple[list[tuple[float, float]], _Words | None]]:
+        """Return the ways of any chip."""
+        b, plan, gap = self.boxes, self.plan, self._gaps()
+        word, window = plan.target.channels, plan.target.window
+        ends = b["classifier"].y - ROW_GAP / 2  # between the second row and the third
+        array, error, batch = b["array"], b["error"], b["batch"]
+        low = array.down(0.93)
+        return [
             self._arrow(
                 [
                     (b["classifier"].right, b["classifier"].down(0.25)),

@@ -9,6 +9,7 @@ from xnoreplay.flow.output import diagram, plots
 from xnoreplay.flow.output.quantities import KIB, Better, kib, mean, quantity, seen_curve, spread
 from xnoreplay.flow.report.blocks import Section
 from xnoreplay.flow.verify.equality import AMOUNTS, SIMULATORS, comparisons
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -35,18 +36,10 @@ SCORE_NAMES = {
 }
 
 
-def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
-    """Describe the chip; images (n, height, width, channels) uint8 are shown as it sees them."""
-    section = Section("chip", "The chip")
-    light, both = (diagram.chip_svg(plan, preset.name, dark) for dark in (False, True))
-    section.figure(
-        plots.Picture(light, both, diagram.chip_pdf(plan, preset.name)),
-        "Units and memories, instances × depth × width in bits; widths of the ways between them in bits.",
-    )
-    if len(images):
-        luma = images[:SHOWN, :, :, 0]
-        section.figure(plots.images(luma), "Test images as they enter the chip, first channel.")
-    net, target, scenario = preset.network, preset.target, preset.scenario
+def extractor_rows(net: NetworkSpec) -> list[list[str]]:
+    """Return the rows of the table of parts up to the latent: name, shape, fan-in and weight bits of each."""
+    if not net.takes_images:
+        return [["latents, as they are given", f"{net.latent} bits", "–", "–"]]
     rows = [
         [
             "thermometer",
@@ -67,8 +60,8 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
             ]
         )
     pixels = net.lgap_map.pixels
-    output_bits = net.classes * net.output_fan_in
-    rows += [
+    return [
+        *rows,
         [
             "LGAP",
             f"{net.lgap_map.channels} → {net.lgap_bits}",
@@ -81,6 +74,22 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
             f"{net.lgap_bits:,}",
             f"{net.latent * net.lgap_bits:,}",
         ],
+    ]
+
+
+def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
+    """Describe the chip; images (n, *image_shape) uint8 are shown as it sees them, latents are not."""
+    section = Section("chip", "The chip")
+    light, both = (diagram.chip_svg(plan, preset.name, dark) for dark in (False, True))
+    section.figure(
+        plots.Picture(light, both, diagram.chip_pdf(plan, preset.name)),
+        "Units and memories, instances × depth × width in bits; widths of the ways between them in bits.",
+    )
+    if len(images) and preset.network.takes_images:
+        luma = images[:SHOWN, :, :, 0]
+        section.figure(plots.images(luma), "Test images as they enter the chip, first channel.")
+    net, target, scenario = preset.network, preset.target, preset.scenario
+    rows = extractor_rows(net) + [
         [
             "classifier, hidden",
             f"{net.latent} → {net.hidden}",
@@ -91,7 +100,7 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
             "classifier, output on latent and hidden, duplicated",
             f"2 × {net.output_inputs} → {net.classes}",
             f"{net.output_fan_in:,}",
-            f"{output_bits:,}",
+            f"{net.classes * net.output_fan_in:,}",
         ],
         ["all", "", "", f"{net.weight_bits:,}"],
     ]
@@ -238,6 +247,22 @@ def memory(plan: Plan) -> Section:
         caption="KiB are of 1,024 bytes. Memories for learning alone are marked.",
     )
     replay = tree["replay"]
+    caption = f"For {replay['samples']:,} samples in replay and staging, labels left out."
+    native = []
+    if len(tree["variants"]) > 1:
+        native = [
+            [
+                "native images",
+                f"{replay['image_bits']:,}",
+                f"{replay['native_total']:,}",
+                kib(replay["native_total"]),
+            ]
+        ]
+        caption = (
+            f"Latent beside native replay, for {replay['samples']:,} samples in replay and "
+            "staging, labels left out. Native replay also retrains the extractor: "
+            f"{replay['native_extractor_proxies']:,} more proxy bits."
+        )
     section.table(
         ["replay memory of", "bits a sample", "bits", "KiB"],
         [
@@ -247,17 +272,10 @@ def memory(plan: Plan) -> Section:
                 f"{replay['latent_total']:,}",
                 kib(replay["latent_total"]),
             ],
-            [
-                "native images",
-                f"{replay['image_bits']:,}",
-                f"{replay['native_total']:,}",
-                kib(replay["native_total"]),
-            ],
+            *native,
         ],
         ["", "n", "n", "n"],
-        caption=f"Latent beside native replay, for {replay['samples']:,} samples in replay and "
-        "staging, labels left out. Native replay also retrains the extractor: "
-        f"{replay['native_extractor_proxies']:,} more proxy bits.",
+        caption=caption,
     )
     for role, bits in tree["roles"].items():
         section.metric(f"memory.role.{role.replace(' ', '_')}", bits, "bit", "lower", "modelled")
@@ -266,7 +284,8 @@ def memory(plan: Plan) -> Section:
     section.metric("memory.total", tree["bits"], "bit", "lower", "modelled")
     section.metric("memory.learning", tree["learning_bits"], "bit", "lower", "modelled")
     section.metric("replay.latent", replay["latent_total"], "bit", "lower", "modelled")
-    section.metric("replay.native", replay["native_total"], "bit", "lower", "modelled")
+    if native:
+        section.metric("replay.native", replay["native_total"], "bit", "lower", "modelled")
     return section
 
 

@@ -74,7 +74,7 @@ def elements(plan: Plan) -> dict[str, Counter]:
     """Count the elements of `gates.csv` by part of the chip."""
     target, net, size = plan.target, plan.network, Sizes.of(plan)
     lanes, cells, segment = target.lanes, target.cells, target.segment
-    beats = max(op.beats for op in plan.convolutions)
+    beats = max([op.beats for op in plan.convolutions], default=0)
     lgap_bits = net.lgap_map.pixels.bit_length()
     update = segment * target.proxies_per_pair
     nodes = lanes * segment
@@ -119,6 +119,11 @@ def elements(plan: Plan) -> dict[str, Counter]:
         "random": {"xnor": LFSRS * DRAW_XORS, "flip_flop": LFSRS * LFSR_BITS},
         "control": {"adder_bit": CONTROL_ADDERS, "flip_flop": CONTROL_BITS},
     }
+    if not net.takes_images:
+        # The bits of a word of which not all parts are there yet.
+        gathered = target.channels if plan.input.part < target.channels else 0
+        own = {"input": {"flip_flop": gathered}} if gathered else {}
+        parts = {n: p for n, p in parts.items() if n not in ("window", "input", "lgap")} | own
     return {name: Counter(part) for name, part in parts.items()}
 
 
