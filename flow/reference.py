@@ -189,9 +189,13 @@ def host_map() -> str:
     waits = ", ".join(c.name for c in Command if c.counted)
     images = ", ".join(c.name for c in Command if c.image)
     lines += ["", f"While STALE is 1, these are refused: {waits}.", ""]
-    lines += [f"These take an image from the pixel stream: {images}.", ""]
     lines += [
-        "*features* are the operations that make an image's latent: input, convolutions, lgap, latent;"
+        f"These take an image from the pixel stream: {images}. Those of a chip without convolutions"
+    ]
+    lines += ["take a latent from its latent stream.", ""]
+    lines += [
+        "*features* are the operations that make an image's latent: input, convolutions, lgap, latent (input alone",
+        "where latents are given);",
     ]
     lines += [
         "*session* those of a retraining. The operation `admit` is none of a chip without staging memory."

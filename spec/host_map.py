@@ -15,6 +15,9 @@ from xnoreplay.spec.registers import COUNTER_BITS, Register, Response, Status
 PIXEL_ORDER = (
     "rows from the top, pixels of a row from the left; channel 0 of a pixel in the low byte"
 )
+LATENT_ORDER = (
+    "parts of the latent from bit 0; the lowest bit of a part in bit 0; other bits are ignored"
+)
 
 
 def host_map(plan: Plan) -> dict[str, Any]:
@@ -31,8 +34,8 @@ def host_map(plan: Plan) -> dict[str, Any]:
         (words from a row to the next), ``chunks`` (words that a row takes), ``rows``, ``width`` (bits of a
         row), ``read_only``, ``scratch`` (no command hands it to a later one: a save leaves it out) and ``layout``
         (what a row holds). ``counters``: names in the order of their registers. ``counter_bits``: of each, the low
-        32 in one word, the others in the next. ``pixels``: ``height``, ``width``, ``channels``, ``bits`` of a
-        channel, and ``order``. ``network``: ``classes`` and ``latent``.
+        32 in one word, the others in the next. ``stream``: see `stream`. ``pixels``: ``height``, ``width``,
+        ``channels``, ``bits`` of a channel, and ``order``; not of a chip that is given latents. ``network``: ``classes`` and ``latent``.
     """
     return {
         "id": registers.ID,
@@ -61,9 +64,30 @@ def host_map(plan: Plan) -> dict[str, Any]:
         ],
         "counters": list(registers.counters(plan.memories)),
         "counter_bits": COUNTER_BITS,
-        "pixels": pixels(plan.network),
+        "stream": stream(plan),
+        **({"pixels": pixels(plan.network)} if plan.network.takes_images else {}),
         "network": {"classes": plan.network.classes, "latent": plan.network.latent},
     }
+
+
+def stream(plan: Plan) -> dict[str, Any]:
+    """How a sample enters.
+
+    Returns
+    -------
+    dict
+        ``name``: what the names of the stream's pins begin with. ``data_bits``: of TDATA. ``transfers``: of a sample, each
+        a pixel or a part of a latent. ``order``: of what is sent. Where latents are given, also ``latent``, its bits, and
+        ``part``, bits of it in a transfer.
+    """
+    entry = plan.input
+    told = {
+        "name": entry.stream,
+        "data_bits": 8 * entry.byte_lanes,
+        "transfers": entry.pixels,
+        "order": LATENT_ORDER if entry.part else PIXEL_ORDER,
+    }
+    return told | ({"latent": entry.channels, "part": entry.part} if entry.part else {})
 
 
 def pixels(network: NetworkSpec) -> dict[str, Any]:
