@@ -109,7 +109,7 @@ class Driver:
         command : Command
         argument : int
         image : ndarray, optional
-            (height, width, channels) uint8, of a command that takes one.
+            uint8 of the network's ``image_shape``, of a command that takes one: an image, or a packed latent.
 
         Returns
         -------
@@ -124,7 +124,8 @@ class Driver:
         pixels = b""
         if command.image:
             assert image is not None, f"{command.name} needs an image"
-            pixels = check_image(self.plan.network, image).tobytes()
+            sample = check_image(self.plan.network, image)
+            pixels = self.plan.input.transfers(sample).tobytes()
         argument = require.whole("an argument", argument)
         require.between("an argument", argument, 0, (1 << 16) - 1)
         if self.bus.write(Register.COMMAND, command | argument << 16) is not Response.OKAY:

@@ -73,7 +73,8 @@ class SimulatedBus:
 
     @property
     def _size(self) -> int:
-        return int(np.prod(self.chip.plan.network.image_shape))
+        entry = self.chip.plan.input
+        return entry.pixels * entry.byte_lanes
 
     def _start(self, number: int, argument: int) -> Response:
         """Take a command or refuse it: one with an image waits for that."""
@@ -89,26 +90,30 @@ class SimulatedBus:
         """Carry out the command that waits, if its image is whole."""
         if self._waiting and len(self._pixels) >= self._size:
             (command, argument), self._waiting = self._waiting, None
-            image = np.frombuffer(bytes(self._pixels[: self._size]), np.uint8)
+            sent = np.frombuffer(bytes(self._pixels[: self._size]), np.uint8)
             del self._pixels[: self._size]
-            self.chip.carry_out(
-                command, argument, image.reshape(self.chip.plan.network.image_shape)
-            )
+            self.chip.carry_out(command, argument, self._sample(sent))
+
+    def _sample(self, sent: np.ndarray) -> np.ndarray:
+        """The image, or the packed latent, of (bytes,) uint8 as they are sent."""
+        plan = self.chip.plan
+        parts = sent.reshape(plan.input.pixels, plan.input.byte_lanes)
+        return plan.input.sample(parts).reshape(plan.network.image_shape)
 
     def _abort(self) -> None:
         """End the command that waits: the chip has taken the pixels that were offered."""
         assert self._waiting is not None
         (command, argument), self._waiting = self._waiting, None
-        network = self.chip.plan.network
-        channels = network.image_channels
-        taken = len(self._pixels) // channels
-        image = np.zeros(self._size, np.uint8)
-        image[: taken * channels] = np.frombuffer(bytes(self._pixels[: taken * channels]), np.uint8)
-        del self._pixels[: taken * channels]
-        gaps = np.zeros(network.height * network.width, np.int64)
+        entry = self.chip.plan.input
+        taken = len(self._pixels) // entry.byte_lanes
+        whole = taken * entry.byte_lanes
+        sent = np.zeros(self._size, np.uint8)
+        sent[:whole] = np.frombuffer(bytes(self._pixels[:whole]), np.uint8)
+        del self._pixels[:whole]
+        gaps = np.zeros(entry.pixels, np.int64)
         gaps[taken] = _WAITS
-        self.chip.abort(taken * self.chip.plan.input.words + 1)
-        self.chip.carry_out(command, argument, image.reshape(network.image_shape), gaps)
+        self.chip.abort(taken * entry.words + 1)
+        self.chip.carry_out(command, argument, self._sample(sent), gaps)
 
     def _read_waiting(self, address: int) -> tuple[Response, int]:
         """Read a word while the chip waits for pixels: no window, and BUSY is 1."""

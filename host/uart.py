@@ -34,7 +34,7 @@ class UartBus:
     port : Port
         As pyserial's `Serial`, with a time-out.
     channels : int
-        Bytes of a pixel.
+        Bytes of a pixel, or of a part of a latent.
     """
 
     def __init__(self, port: Port, channels: int) -> None:

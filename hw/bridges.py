@@ -9,6 +9,7 @@ from xnoreplay.hw.host.frames import FrameEngine
 from xnoreplay.hw.host.spi import SpiSlave
 from xnoreplay.hw.host.uart import FRAME, Uart
 
+PIXELS = "s_axis_pixel"  # the stream of a chip that is given images
 GAP = 16  # bytes' time, or as many clocks of 256 on SPI, after which an unfinished frame is dropped
 
 
@@ -22,15 +23,25 @@ class Bridge(wiring.Component):
     gap : int
         See `FrameEngine`.
     channels : int
-        Bytes of a pixel.
+        Bytes of a pixel, or of a part of a latent.
     top : str
         The chip's module; "" leaves the chip's ports open, as ``m_axil_*`` and ``pixel*`` of ``engine``, for a test.
     phases : int
         Values of the chip's port ``phase``.
+    stream : str
+        What the names of the chip's stream begin with.
     """
 
-    def __init__(self, serial, gap: int, channels: int, top: str = "", phases: int = 2) -> None:
-        self.serial, self.top, self.phases = serial, top, phases
+    def __init__(
+        self,
+        serial,
+        gap: int,
+        channels: int,
+        top: str = "",
+        phases: int = 2,
+        stream: str = PIXELS,
+    ) -> None:
+        self.serial, self.top, self.phases, self.stream = serial, top, phases, stream
         self.engine = FrameEngine(channels, gap)
         inner = ("rx", "rx_valid", "ended", "tx", "tx_valid", "tx_ready")
         self.wires = {n: m for n, m in serial.signature.members.items() if n not in inner}
@@ -65,20 +76,22 @@ class Bridge(wiring.Component):
             way = "i" if member.flow is In else "o"
             ports[f"{way}_s_axil_{name.removeprefix('m_axil_')}"] = getattr(engine, name)
         ports |= {
-            "i_s_axis_pixel_tdata": engine.pixel,
-            "i_s_axis_pixel_tvalid": engine.pixel_valid,
-            "o_s_axis_pixel_tready": engine.pixel_ready,
+            f"i_{self.stream}_tdata": engine.pixel,
+            f"i_{self.stream}_tvalid": engine.pixel_valid,
+            f"o_{self.stream}_tready": engine.pixel_ready,
             "o_busy": self.busy,
             "o_phase": Signal(range(self.phases), name="phase"),
         }
         return Instance(self.top, **ports)
 
 
-def uart(channels: int, clocks: int, top: str = "", phases: int = 2) -> Bridge:
+def uart(
+    channels: int, clocks: int, top: str = "", phases: int = 2, stream: str = PIXELS
+) -> Bridge:
     """The chip behind a UART whose bits take so many clocks."""
-    return Bridge(Uart(clocks), GAP * FRAME * clocks, channels, top, phases)
+    return Bridge(Uart(clocks), GAP * FRAME * clocks, channels, top, phases, stream)
 
 
-def spi(channels: int, top: str = "", phases: int = 2) -> Bridge:
+def spi(channels: int, top: str = "", phases: int = 2, stream: str = PIXELS) -> Bridge:
     """The chip behind an SPI slave."""
-    return Bridge(SpiSlave(), GAP * 256, channels, top, phases)
+    return Bridge(SpiSlave(), GAP * 256, channels, top, phases, stream)

@@ -67,7 +67,7 @@ def uart(plan: Plan, clocks: int) -> str:
 
     Errors are those of `with_macros`.
     """
-    return _bridge(bridges.uart(plan.network.image_channels, clocks, TOP, len(plan.phases)), UART)
+    return _bridge(bridges.uart(plan.input.byte_lanes, clocks, *_chip(plan)), UART)
 
 
 def spi(plan: Plan) -> str:
@@ -75,7 +75,12 @@ def spi(plan: Plan) -> str:
 
     Errors are those of `with_macros`.
     """
-    return _bridge(bridges.spi(plan.network.image_channels, TOP, len(plan.phases)), SPI)
+    return _bridge(bridges.spi(plan.input.byte_lanes, *_chip(plan)), SPI)
+
+
+def _chip(plan: Plan) -> tuple[str, int, str]:
+    """What a bridge must know of the chip's module: its name, values of its port phase, and its stream's name."""
+    return TOP, len(plan.phases), plan.input.stream
 
 
 def _bridge(bridge: bridges.Bridge, name: str) -> str:

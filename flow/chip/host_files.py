@@ -129,7 +129,10 @@ def registers_header() -> str:
 def chip_header(plan: Plan) -> str:
     """C header of one chip: its windows, counters and sizes, and the description that the driver takes."""
     told = host_map.host_map(plan)
-    pixels = told["pixels"]
+    # Of a latent, one row of transfers: the driver sends so many bytes.
+    sent = told.get(
+        "pixels", {"height": 1, "width": plan.input.pixels, "channels": plan.input.byte_lanes}
+    )
     windows = [
         f'    {{"{w["name"]}", {w["base"]:#x}u, {w["stride"]}, {w["chunks"]}, {w["rows"]}, {w["width"]}, '
         f"{w['read_only']:d}, {w['scratch']:d}}},"
@@ -160,7 +163,7 @@ def chip_header(plan: Plan) -> str:
         "};",
         "static const struct xnoreplay_chip xnoreplay_chip = {",
         f"    {identity(plan):#x}ull,",
-        f"    {pixels['height']}, {pixels['width']}, {pixels['channels']}, {told['network']['classes']},",
+        f"    {sent['height']}, {sent['width']}, {sent['channels']}, {told['network']['classes']},",
         f"    {plan.replay.staging > 0:d},",
         "    xnoreplay_chip_windows,",
         f"    {len(windows)},",

@@ -14,7 +14,9 @@ from typing import IO
 from xnoreplay.flow.run import processes
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Built, Verilate
+from xnoreplay.flow.verify import programs
 from xnoreplay.host.bus import HostError
+from xnoreplay.spec import plan as plans
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Response
 
@@ -24,14 +26,20 @@ PAUSE = 1000  # clocks between two reads of STATUS
 
 def build(verilog: str, env: dict[str, str], progress: Progress, optimise: str = "-O2") -> Built:
     """Compile a chip's Verilog with the program that serves it, or take it from the cache."""
-    return Verilate(env, optimise).build(
-        verilog, "served", [], "`verilator_config\n", MAIN, BARE_RUNTIME, [], progress
-    )
+    with programs.of_chip(MAIN, verilog) as main:
+        return Verilate(env, optimise).build(
+            verilog, "served", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
+        )
 
 
 def command(built: Built, preset: Preset) -> list[str]:
     """The command line that starts a compiled chip, from its reset; `served.cpp` says what it reads and writes."""
-    return [str(built.folder / TOP), str(preset.network.image_channels)]
+    return [str(built.folder / TOP), str(_bytes(preset))]
+
+
+def _bytes(preset: Preset) -> int:
+    """Bytes of a transfer of the chip's stream."""
+    return plans.compile(preset.network, preset.target).input.byte_lanes
 
 
 @contextmanager
@@ -63,7 +71,7 @@ def chip(
     ) as process:
         assert process.stdin
         assert process.stdout
-        yield ServedBus(process.stdin, process.stdout, preset.network.image_channels)
+        yield ServedBus(process.stdin, process.stdout, _bytes(preset))
         process.stdin.close()
 
 
@@ -74,7 +82,7 @@ class ServedBus:
     ----------
     requests, answers : binary files
     channels : int
-        Bytes of a pixel.
+        Bytes of a transfer: a pixel, or a part of a latent.
     """
 
     def __init__(self, requests: IO[bytes], answers: IO[bytes], channels: int) -> None:

@@ -37,7 +37,8 @@ struct xnoreplay_window {
 /* One chip; see xnoreplay_chip.h of the generated folder. */
 struct xnoreplay_chip {
     uint64_t identity; /* of the network and of what decides the memories */
-    uint32_t height, width, channels, classes;
+    uint32_t height, width, channels; /* of an image; where latents are given 1, transfers, bytes of a transfer */
+    uint32_t classes;
     uint8_t staging; /* it has a staging memory */
     const struct xnoreplay_window *windows;
     size_t window_count;
@@ -53,7 +54,8 @@ struct xnoreplay_bus {
     void *context; /* passed to the functions */
     int (*read)(void *context, uint32_t address, uint32_t *data);
     int (*write)(void *context, uint32_t address, uint32_t data);
-    /* Offers the bytes of an image: rows from the top, pixels from the left, channel 0 of a pixel first. */
+    /* Offers the bytes of an image: rows from the top, pixels from the left, channel 0 of a pixel first. Where latents
+     * are given, those of the latent's transfers, the low byte of each first. */
     int (*stream)(void *context, const uint8_t *bytes, size_t count);
     /* Lets the chip work; called where STATUS has shown BUSY. May be NULL. */
     int (*pause)(void *context);

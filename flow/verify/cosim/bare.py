@@ -12,6 +12,7 @@ from xnoreplay.flow.run import processes, temporary
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.tools import children
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
+from xnoreplay.flow.verify import programs
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import registers
@@ -24,7 +25,6 @@ from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Register
 
 MAIN = Path(__file__).parent / "bare.cpp"
-STREAM = "s_axis_pixel"  # what the program calls the stream, whose pins a chip that is given latents calls otherwise
 
 
 def load_writes(plan: Plan, bundle: Bundle, seen: int) -> list[tuple[int, int]]:
@@ -86,13 +86,12 @@ def bare_verilator(
     plan = plans.compile(preset.network, preset.target)
     seen = preset.scenario.classes
     before = children()
-    with temporary.folder("bare") as work:
-        main = work / MAIN.name
-        main.write_text(MAIN.read_text().replace(STREAM, plan.input.stream))
+    with programs.of_chip(MAIN, verilog) as main:
         built = Verilate(env, optimise).build(
             verilog, "bare", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
         )
-        build_cpu = children() - before
+    build_cpu = children() - before
+    with temporary.folder("bare") as work:
         script = work / "words"
         words(plan, bundle, images, seen).tofile(script)
         with (
