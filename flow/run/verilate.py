@@ -4,7 +4,8 @@ What is kept is whole or is built anew: each folder lists the digests of its fil
 it is used. A cache that can only be read is read; what it lacks is built in a temporary one.
 
 Verilator's own make file compiles its run-time library anew for every design, which takes longer
-than a small chip; here the library is compiled once and kept beside the designs. Unknown values are
+than a small chip; here the library is compiled once and kept beside the designs. A run of the compiler
+reads several generated files, because the headers that each run reads take longer than a small file. Unknown values are
 0 (`--x-initial 0`): the chip's registers and memories all have reset values, and Icarus, which knows
 X, agrees.
 """
@@ -20,6 +21,7 @@ from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from xnoreplay.flow.run import files, locks, processes
 from xnoreplay.flow.run.progress import Progress
@@ -41,6 +43,9 @@ FLAGS = (
     "-DVM_TRACE_SAIF=0",
     "-std=gnu++17",
 )
+OFTEN, ONCE = 250_000, 1_000_000
+"""Bytes of C++ that take the compiler longer than the headers do: of what runs in every clock, and of what runs once."""
+MOST = 2_000_000  # bytes of C++ that one run of the compiler reads, so that it needs little memory
 KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
 TRACER = ("verilated_vcd_c",)
@@ -56,6 +61,14 @@ class Built:
     folder: Path
     seconds: float
     kept: bool
+
+
+class Source(NamedTuple):
+    """A C++ file to be compiled: option of the compiler, and bytes, those of the generated files that it includes."""
+
+    path: Path
+    level: str
+    size: int
 
 
 def execute(arguments: Iterable[object], env: dict[str, str], cwd: Path | None = None) -> str:
@@ -123,33 +136,33 @@ class Verilate:
         else:
             _tell_of_damage(target, progress)
             with files.whole_folder(_free(target)) as folder:
-                sources = [(self.root / "include" / f"{n}.cpp", "-O1") for n in self.names]
+                paths = [self.root / "include" / f"{n}.cpp" for n in self.names]
+                sources = [Source(p, "-O1", p.stat().st_size) for p in paths]
                 for _ in self._compile(sources, folder):
                     pass
                 _seal(folder)
         return target
 
-    def _compile(self, sources: list[tuple[Path, str]], folder: Path) -> Iterator[int]:
-        """Compile files with an option each, side by side; yield the size in bytes of each that is done."""
+    def _compile(self, sources: list[Source], folder: Path) -> Iterator[int]:
+        """Compile files side by side; yield the size in bytes of each that is done."""
 
-        def one(source: tuple[Path, str]) -> int:
-            path, level = source
+        def one(source: Source) -> int:
             execute(
                 [
                     "g++",
                     *self.flags,
                     "-I.",
                     *self.include,
-                    level,
+                    source.level,
                     "-c",
-                    path,
+                    source.path,
                     "-o",
-                    f"{path.stem}.o",
+                    f"{source.path.stem}.o",
                 ],
                 self.env,
                 folder,
             )
-            return path.stat().st_size
+            return source.size
 
         with processes.pool(cores()) as pool:
             for done in as_completed([pool.submit(one, source) for source in sources]):
@@ -269,11 +282,14 @@ class Verilate:
             )
             generated = sorted(folder.glob("*.cpp"))
             # What runs once is compiled without optimisation.
-            sources = [(p, "-O0" if p.stem.endswith("Slow") else self.optimise) for p in generated]
-            sources.sort(key=lambda s: -s[0].stat().st_size)
+            once = [p for p in generated if p.stem.endswith("Slow")]
+            often = [p for p in generated if p not in once]
+            sources = _joined(often, folder / "often", self.optimise, OFTEN)
+            sources += _joined(once, folder / "once", "-O0", ONCE)
+            sources.sort(key=lambda source: -source.size)
             shutil.copy(main, folder / "main.cpp")
-            sources.insert(0, (folder / "main.cpp", "-O1"))
-            size = sum(path.stat().st_size for path, _ in sources)
+            sources.insert(0, Source(folder / "main.cpp", "-O1", main.stat().st_size))
+            size = sum(source.size for source in sources)
             with progress.task(f"compiling {name}, bytes of C++", size) as task:
                 for done in self._compile(sources, folder):
                     task.advance(done)
@@ -283,6 +299,36 @@ class Verilate:
                 if path.name != TOP and path.suffix not in (".v", ".vlt"):
                     path.unlink()
             _seal(folder)
+
+
+def _joined(generated: list[Path], stem: Path, level: str, least: int) -> list[Source]:
+    """Write files that include generated ones, each in one of them and each of them of about the same size.
+
+    There are as many as cores, fewer where they would have less than `least` bytes, and more where they would have more
+    than `MOST`. Verilator's make file joins files likewise, for all names in them differ.
+
+    Parameters
+    ----------
+    generated : list of Path
+        Files of C++, none of which is divided.
+    stem : Path
+        Folder of the generated files, and what the names of the new ones begin with.
+    level : str
+        The compiler's option for the new files.
+    least : int
+    """
+    sizes = {p.name: p.stat().st_size for p in generated}
+    total = sum(sizes.values())
+    count = max(min(cores(), total // least), -(-total // MOST), 1)
+    parts: list[list[str]] = [[] for _ in range(min(count, len(sizes)))]
+    for name in sorted(sizes, key=lambda name: -sizes[name]):
+        min(parts, key=lambda part: sum(sizes[n] for n in part)).append(name)
+    made = []
+    for number, part in enumerate(parts):
+        path = stem.with_name(f"{stem.name}_{number}.cpp")
+        path.write_text("".join(f'#include "{name}"\n' for name in part), encoding="utf-8")
+        made.append(Source(path, level, sum(sizes[name] for name in part)))
+    return made
 
 
 def whole(folder: Path) -> bool:

@@ -1,6 +1,7 @@
 """The cache of compiled simulations: whole or built anew, read-only, raced, interrupted. No compiler runs."""
 
 import os
+import re
 import threading
 from pathlib import Path
 
@@ -26,20 +27,27 @@ class Notes(Silent):
 
 
 class Tools:
-    """Stands in for Verilator and g++: writes what they would, and counts the programs made."""
+    """Stands in for Verilator and g++: writes what they would, and notes what is compiled and linked."""
 
     def __init__(self) -> None:
         self.linked = 0
         self.failure: BaseException | None = None
         self.before_link = lambda: None
+        self.generated = {"Vtop.cpp": 9}  # bytes of each file that Verilator writes
+        self.compiled: list[tuple[str, str, list[str]]] = []  # name, option, files included
 
     def execute(self, arguments, _env, cwd=None) -> str:
         words = [str(a) for a in arguments]
         if "--version" in words:
             return f"{words[0]} 1.0\n"
         if words[0] == "verilator":
-            (cwd / "Vtop.cpp").write_text("generated")
+            for name, size in self.generated.items():
+                (cwd / name).write_text("/" * size)
         elif "-c" in words:
+            source = Path(words[words.index("-c") + 1])
+            text = (cwd / source).read_text()
+            option = words[words.index("-c") - 1]
+            self.compiled.append((source.stem, option, re.findall('#include "(.*)"', text)))
             (cwd / words[-1]).write_text(f"object {words[-1]}")
         else:
             self.before_link()
@@ -88,6 +96,33 @@ def flip(folder: Path) -> None:
     raw = bytearray((folder / TOP).read_bytes())
     raw[2] ^= 1
     (folder / TOP).write_bytes(raw)
+
+
+MIXED = {"Vtop.cpp": 30, "V0.cpp": 500, "V1.cpp": 400, "V2.cpp": 300, "V3.cpp": 10}
+MIXED |= {"V0__Slow.cpp": 700, "V1__Slow.cpp": 600, "V2__Slow.cpp": 5}
+JOINS = {  # cores, bytes that a compiler reads at most -> what it reads together
+    "two cores": (2, 10_000, ["V0 V3 Vtop", "V1 V2", "V0__Slow V1__Slow V2__Slow"]),
+    "one core": (1, 10_000, ["V0 V1 V2 V3 Vtop", "V0__Slow V1__Slow V2__Slow"]),
+    "many cores": (9, 10_000, ["V0", "V1", "V2 V3 Vtop", "V0__Slow V1__Slow V2__Slow"]),
+    "little memory": (1, 650, ["V0 V3 Vtop", "V1 V2", "V0__Slow", "V1__Slow", "V2__Slow"]),
+}
+
+
+@pytest.mark.parametrize("case", JOINS.values(), ids=JOINS)
+def test_generated_files_are_compiled_together(fake, tmp_path, monkeypatch, case):
+    """Each in one file, so that few runs of the compiler read the headers."""
+    available, most, expected = case
+    fake.generated = MIXED
+    monkeypatch.setattr(verilate, "cores", lambda: available)
+    for name, value in {"OFTEN": 400, "ONCE": 1000, "MOST": most}.items():
+        monkeypatch.setattr(verilate, name, value)
+    build(tmp_path)
+    joined = [row for row in fake.compiled if row[2]]
+    files = {tuple(sorted(n.removesuffix(".cpp") for n in row[2])): row[1] for row in joined}
+    assert files == {
+        tuple(names.split()): "-O0" if "Slow" in names else "-O2" for names in expected
+    }
+    assert len(fake.compiled) == len(joined) + len(verilate.RUNTIME) + 1, "the library, and main"
 
 
 DAMAGES = {
