@@ -67,7 +67,7 @@ $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 
 $(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of demo, training and tests into $(VENV)"
-	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,data,host,docs,dev]'
+	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,data,host,onnx,docs,dev]'
 	@$(PREPARE_YOSYS)
 	@touch $(VENV)/demo.stamp $@
 

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import xnoreplay
-from xnoreplay.flow.commands import costs, data, experiments, steps
+from xnoreplay.flow.commands import costs, data, exchange, experiments, steps
 from xnoreplay.flow.commands.options import PresetOption
 from xnoreplay.flow.run import interrupts
 from xnoreplay.flow.run.progress import heartbeat
@@ -35,7 +35,13 @@ presets_app = typer.Typer(help="Presets: networks, machines and scenarios by nam
 app.add_typer(presets_app, name="presets")
 
 
-for command in (*steps.COMMANDS, *data.COMMANDS, *costs.COMMANDS, *experiments.COMMANDS):
+for command in (
+    *steps.COMMANDS,
+    *data.COMMANDS,
+    *costs.COMMANDS,
+    *experiments.COMMANDS,
+    *exchange.COMMANDS,
+):
     app.command()(command)
 
 

@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,6 +15,10 @@ from xnoreplay.flow.commands.options import (
 )
 from xnoreplay.flow.run.progress import default
 from xnoreplay.spec.errors import printable
+
+if TYPE_CHECKING:
+    from xnoreplay.flow.datasets.bundles import BundleSource
+    from xnoreplay.spec.presets import Preset
 
 FolderOption = Annotated[Path | None, shared("out")]
 StateOption = Annotated[
@@ -176,14 +180,31 @@ def learn(
     typer.echo(f"state: {save}")
 
 
-def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state: Path | None):
-    """Return the preset of a run folder, or the one named, and a function that powers its chip on."""
+def trained(
+    preset_name: str | None, out: Path | None, bundle: Path | None, untrained: bool = False
+) -> "tuple[Preset, BundleSource]":
+    """Find the preset of a run folder, or the one named, and the source of its trained bundle.
+
+    Parameters
+    ----------
+    preset_name : str, optional
+    out : Path, optional
+        The run folder.
+    bundle : Path, optional
+    untrained : bool
+        Random bits in place of trained ones.
+
+    Raises
+    ------
+    XnoreplayError
+        Where the run folder trains its network, and has not done so yet.
+    """
     from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource
-    from xnoreplay.flow.learning import use
     from xnoreplay.flow.pipeline.resolve import resolve
     from xnoreplay.spec.errors import XnoreplayError
 
-    folder, settings = resolve(out, {"preset": preset_name, "bundle": bundle})
+    asked = {"preset": preset_name, "bundle": bundle, "untrained": untrained}
+    folder, settings = resolve(out, asked)
     source = settings.source
     if source.kind == "training":
         made = folder / "export" / BUNDLE
@@ -192,7 +213,14 @@ def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state:
                 f"{folder} must have a trained bundle, but has none yet; xnoreplay run --out {folder} makes it"
             )
         source = BundleSource("file", made)
-    chosen = settings.preset
+    return settings.preset, source
+
+
+def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state: Path | None):
+    """Return the preset of a run folder, or the one named, and a function that powers its chip on."""
+    from xnoreplay.flow.learning import use
+
+    chosen, source = trained(preset_name, out, bundle)
     return chosen, lambda: use.power_on(chosen, source.load(chosen), state, default())
 
 

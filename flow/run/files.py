@@ -59,7 +59,7 @@ def write_json(path: Path, tree: object) -> None:
     path.write_text(dumps(tree), encoding="utf-8")
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_whole(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all, and make its folder if need be.
 
     A link stays, and the file that it leads to is written.
@@ -71,7 +71,7 @@ def write_whole(path: Path, text: str) -> None:
     """
     try:
         with whole.whole_file(Path(os.path.realpath(path))) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_bytes(content.encode() if isinstance(content, str) else content)
     except OSError as error:
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 

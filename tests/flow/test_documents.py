@@ -251,3 +251,15 @@ def test_every_answer_of_the_notebook_page_is_the_projects():
     found = doctest.testfile(str(DOCS / "notebook.md"), module_relative=False)
     assert found.attempted > 20
     assert found.failed == 0
+
+
+def test_the_bundle_that_numpy_alone_writes_is_read(tmp_path, monkeypatch):
+    import doctest
+
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "weights.md"
+    text = page.read_text(encoding="utf-8")
+    assert text.index("import xnoreplay") > text.index('open("mine.safetensors"')
+    found = doctest.testfile(str(page), module_relative=False)
+    assert found.attempted > 30
+    assert found.failed == 0
