@@ -27,6 +27,10 @@ class ImageError(XnoreplayError, ValueError):
     """An image of the wrong shape or type."""
 
 
+class FeatureError(XnoreplayError, ValueError):
+    """A vector of features of the wrong length, or with what is no finite number."""
+
+
 class ReadError(XnoreplayError, ValueError):
     """A file that cannot be read as what it must be."""
 

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from xnoreplay.spec import reading
 from xnoreplay.spec.errors import LONGEST_NAME, ReadError, SpecError, require, shown, unknown
+from xnoreplay.spec.features import FeatureSpec
 from xnoreplay.spec.network import IMAGE_FIELDS, Conv, NetworkSpec
 from xnoreplay.spec.pixels import PixelSpec
-from xnoreplay.spec.scenario import KNOWN, ImageSource, ScenarioSpec
+from xnoreplay.spec.scenario import KNOWN, FeatureSource, ImageSource, ScenarioSpec
 from xnoreplay.spec.target import GENERATIVE, TargetSpec
 
 
@@ -28,6 +29,12 @@ class Preset:
             raise SpecError(
                 f"classes of the network must be at least the scenario's {self.scenario.classes}, "
                 f"not {self.network.classes}"
+            )
+        source = self.scenario.source
+        if source is not None and self.network.takes_images == isinstance(source, FeatureSource):
+            given = ("images", "features") if self.network.takes_images else ("features", "images")
+            raise SpecError(
+                f"the data set of network {self.network.name} must be {given[0]}, not {given[1]}"
             )
 
 
@@ -208,13 +215,13 @@ def from_dict(tree: dict, default_name: str = "custom", folder: Path | None = No
         raise unknown("preset", str(base_name), PRESETS)
     name = tree.pop("name", default_name)
     base = PRESETS[str(base_name)] if base_name is not None else None
-    parts = {}
+    parts: dict = {}
     for part, kind in _PARTS.items():
         fields = tree.pop(part, {})
         if not isinstance(fields, dict):
             raise SpecError(f"section {part!r} must be a table of fields, not {shown(fields)}")
         if part == "scenario":
-            fields = _with_source(fields, folder)
+            fields = _with_source(fields, folder, parts["network"].takes_images)
         parts[part] = _build(kind, part, fields, getattr(base, part) if base else None)
     if tree:
         raise unknown("section", sorted(tree)[0], ("preset", "name", *_PARTS))
@@ -226,7 +233,7 @@ def _build(kind, part: str, fields: dict, base):
     known = {f.name for f in dataclasses.fields(kind) if f.init}
     for name in fields:
         if name not in known or (
-            name == "source" and not isinstance(fields[name], ImageSource | None)
+            name == "source" and not isinstance(fields[name], ImageSource | FeatureSource | None)
         ):
             raise unknown(f"field of {part}", name, known - {"source"})
     for name in ("levels", "step", "class_names", "class_order"):
@@ -258,8 +265,13 @@ def must_be_given(field: dataclasses.Field) -> bool:
     return field.default is dataclasses.MISSING or "given" in field.metadata
 
 
-def _with_source(fields: dict, folder: Path | None) -> dict:
-    """Fields of a scenario, in which the table of a user's own data set has become its name and its source."""
+def _with_source(fields: dict, folder: Path | None, images: bool) -> dict:
+    """Fields of a scenario, in which the table of a user's own data set has become its name and its source.
+
+    images : whether the network takes images; features otherwise
+
+    Raises SpecError as `load` does.
+    """  # noqa: DOC501  unknown() makes a SpecError
     table = fields.get("dataset")
     if not isinstance(table, dict):
         if table is None or "source" in fields:
@@ -269,7 +281,8 @@ def _with_source(fields: dict, folder: Path | None) -> dict:
     path, name = table.pop("path", None), table.pop("name", None)
     if not isinstance(path, str) or not path:
         raise SpecError(f"dataset must have a path, as in {{ path = 'parts' }}, not {shown(path)}")
-    known = {f.name for f in dataclasses.fields(PixelSpec)}
+    rule: type = PixelSpec if images else FeatureSpec
+    known = {f.name for f in dataclasses.fields(rule)}
     for field in table:
         if field not in known:
             raise unknown("field of dataset", field, ("path", "name", *known))
@@ -279,7 +292,8 @@ def _with_source(fields: dict, folder: Path | None) -> dict:
         raise SpecError(
             f"path of a data set must name a home that is there, not {shown(path)}"
         ) from None
-    source = ImageSource(str(full), PixelSpec(**table))
+    kind: type = ImageSource if images else FeatureSource
+    source = kind(str(full), rule(**table))
     return fields | {"dataset": name or word(full.stem), "source": source}
 
 
@@ -331,8 +345,9 @@ def _scenario_to_dict(scenario: ScenarioSpec) -> dict:
     tree = _plain(scenario)
     source = tree.pop("source")
     if source is not None:
-        pixels = {k: v for k, v in _plain(source.pixels).items() if v != getattr(PixelSpec(), k)}
-        tree["dataset"] = {"path": source.path, "name": scenario.dataset} | pixels
+        usual = _plain(type(source.rule)())
+        rule = {k: v for k, v in _plain(source.rule).items() if v != usual[k]}
+        tree["dataset"] = {"path": source.path, "name": scenario.dataset} | rule
     for name in ("class_names", "class_order", "shots"):
         if not tree[name]:
             del tree[name]

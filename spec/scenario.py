@@ -6,7 +6,7 @@ import numpy as np
 
 from xnoreplay.spec import limits
 from xnoreplay.spec.errors import SpecError, require, shown, unknown
-from xnoreplay.spec.interface import Interface
+from xnoreplay.spec.features import FeatureSpec
 from xnoreplay.spec.pixels import BYTE as BYTE  # the greatest pixel that the chip can take
 from xnoreplay.spec.pixels import PixelSpec
 
@@ -30,7 +30,7 @@ def max_pixel(dataset: str) -> int:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """A user's own data set.
+    """A user's own images.
 
     Parameters
     ----------
@@ -44,10 +44,41 @@ class ImageSource:
     pixels: PixelSpec = field(default_factory=PixelSpec)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.path, str) or not self.path or "\0" in self.path:
-            raise SpecError(
-                f"path of a data set must be a folder or a file, not {shown(self.path)}"
-            )
+        _check_path(self.path)
+
+    @property
+    def rule(self) -> PixelSpec:
+        """What becomes of a sample before it enters the chip."""
+        return self.pixels
+
+
+@dataclass(frozen=True)
+class FeatureSource:
+    """A user's own vectors of features, for a network that is given latents.
+
+    Parameters
+    ----------
+    path : str
+        A ``.npz``, ``.npy`` or ``.parquet`` file, or a folder of such files. In a spec file it is relative to that file.
+    features : FeatureSpec
+        How vectors become latents.
+    """
+
+    path: str
+    features: FeatureSpec = field(default_factory=FeatureSpec)
+
+    def __post_init__(self) -> None:
+        _check_path(self.path)
+
+    @property
+    def rule(self) -> FeatureSpec:
+        """What becomes of a sample before it enters the chip."""
+        return self.features
+
+
+def _check_path(path: object) -> None:
+    if not isinstance(path, str) or not path or "\0" in path:
+        raise SpecError(f"path of a data set must be a folder or a file, not {shown(path)}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +101,7 @@ class ScenarioSpec:
     order_seed : int
         Seed of the class order, apart from any training seed, from 0. The files of "core50" fix ten orders: there it is
         the number of one, 0 to 9.
-    source : ImageSource, optional
+    source : ImageSource or FeatureSource, optional
         Where a user's own data set lies.
     class_names : tuple of str
         Names of the data set's labels 0, 1, ..., all different; empty where they have none.
@@ -85,7 +116,7 @@ class ScenarioSpec:
     base: int
     step: int | tuple[int, ...]
     order_seed: int = 0
-    source: ImageSource | None = None
+    source: ImageSource | FeatureSource | None = None
     class_names: tuple[str, ...] = ()
     class_order: tuple[int | str, ...] = ()
     shots: int = 0
@@ -172,14 +203,11 @@ class ScenarioSpec:
         return labels
 
     @property
-    def pixels(self) -> PixelSpec:
-        """What becomes of an image before it enters the chip."""
-        return self.source.pixels if self.source else PixelSpec(greatest=max_pixel(self.dataset))
-
-    @property
     def max_pixel(self) -> int:
         """The greatest value of a pixel of its data set."""
-        return self.pixels.greatest
+        if isinstance(self.source, FeatureSource):
+            return BYTE
+        return self.source.pixels.greatest if self.source else max_pixel(self.dataset)
 
     @property
     def tasks(self) -> int:
@@ -209,11 +237,6 @@ class ScenarioSpec:
         """What reports call a chip class: its name, or its label in the data set."""
         label = int(self.order[chip_class])
         return self.class_names[label] if self.class_names else f"{label}"
-
-    @property
-    def interface(self) -> Interface:
-        """What a bundle trained for the scenario says of its inputs and classes."""
-        return Interface(self.pixels, tuple(self.name_of(c) for c in range(self.classes)))
 
     def check_session(self, task: int = 1) -> None:
         """SpecError where the scenario has no such session."""

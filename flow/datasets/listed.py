@@ -269,3 +269,10 @@ def hugging_names(metadata: dict | None, label: str) -> list[str] | None:
     except (KeyError, ValueError, TypeError, RecursionError):
         return None
     return [str(n) for n in names] if isinstance(names, list) else None
+
+
+def reserve(part: Path) -> None:
+    """Take the room of a mapped file on the disk: without it, a full one ends the process at the write (SIGBUS)."""
+    if hasattr(os, "posix_fallocate"):  # macOS has none
+        with open(part, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)

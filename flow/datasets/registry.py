@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,8 +12,12 @@ from xnoreplay.flow.datasets import user_files
 from xnoreplay.flow.datasets.splits import TEST_STRIDE, split
 from xnoreplay.flow.run.progress import Progress, default
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
+from xnoreplay.spec.features import Binariser
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.scenario import ScenarioSpec, max_pixel
+from xnoreplay.spec.scenario import BYTE, FeatureSource, ImageSource, ScenarioSpec, max_pixel
+
+if TYPE_CHECKING:
+    from xnoreplay.flow.datasets import own, vectors
 
 RANDOM = "random"
 RANDOM_IMAGES = 400
@@ -27,11 +32,15 @@ class Dataset:
     name : str
         Of the data set.
     images : ndarray
-        (n, height, width, channels) uint8.
+        (n, height, width, channels) uint8; of a network that is given latents, these, packed: (n, bytes) uint8.
     labels : ndarray
         (n,) int64.
     is_test : ndarray
         (n,) bool.
+    greatest : int, optional
+        Greatest value of a pixel, where the data set's name does not say it.
+    binariser : Binariser, optional
+        What made latents of a user's own features.
     """
 
     name: str
@@ -39,6 +48,7 @@ class Dataset:
     labels: np.ndarray
     is_test: np.ndarray
     greatest: int | None = None
+    binariser: Binariser | None = None
 
     @property
     def max_pixel(self) -> int:
@@ -148,40 +158,60 @@ def _few_shots(scenario: ScenarioSpec, dataset: Dataset) -> Dataset:
 
 def _own(preset: Preset, progress: Progress) -> Dataset:
     """A user's own data set, converted once."""
-    from xnoreplay.flow.datasets import own
+    from xnoreplay.flow.datasets import own, vectors
 
-    scenario, shape = preset.scenario, preset.network.image_shape
-    assert scenario.source is not None
-    found = own.listing(Path(scenario.source.path))
+    scenario, source = preset.scenario, preset.scenario.source
+    assert source is not None
+    found = listing(source)
     names = scenario.class_names
     if names and names != found.classes[: len(names)]:
         first = next(i for i, n in enumerate(names) if n != (*found.classes, *names)[i])
         raise SpecError(
-            f"class_names must be the classes of {scenario.source.path} in their order, but number {first} is "
+            f"class_names must be the classes of {source.path} in their order, but number {first} is "
             f"{names[first]!r} where the data set has {dict(enumerate(found.classes)).get(first)!r}"
         )
-    made = own.prepare(found, scenario.source.pixels, shape, progress)
-    greatest = scenario.source.pixels.greatest
-    return Dataset(scenario.dataset, made.images, found.labels, found.is_test, greatest)
+    if isinstance(source, FeatureSource):
+        assert isinstance(found, vectors.VectorListing)
+        base = tuple(scenario.order[: scenario.base].tolist())
+        latents = vectors.prepare(found, source.features, preset.network.latent, base, progress)
+        return Dataset(
+            scenario.dataset,
+            latents.packed,
+            found.labels,
+            found.is_test,
+            BYTE,
+            latents.binariser,
+        )
+    assert isinstance(found, own.Listing)
+    made = own.prepare(found, source.pixels, preset.network.image_shape, progress)
+    return Dataset(
+        scenario.dataset, made.images, found.labels, found.is_test, source.pixels.greatest
+    )
+
+
+def listing(
+    source: ImageSource | FeatureSource, to_train: bool = True
+) -> "own.Listing | vectors.VectorListing":
+    """Find the samples of a user's own data set; see `own.listing` and `vectors.listing`, whose arguments these are."""
+    from xnoreplay.flow.datasets import own, vectors
+
+    find = vectors.listing if isinstance(source, FeatureSource) else own.listing
+    return find(Path(source.path), to_train)
 
 
 def train_labels(preset: Preset) -> np.ndarray:
     """Labels of the training samples, (n,) int64: of a user's own data set without converting its images."""
-    from xnoreplay.flow.datasets import own
-
     source = preset.scenario.source
     if source is None:
         return of_preset(preset).train_labels
-    found = own.listing(Path(source.path))
+    found = listing(source)
     return found.labels[~found.is_test]
 
 
 def stamp(preset: Preset) -> str | None:
     """What changes with the files of a user's own data set; None for one that is known by its name."""
-    from xnoreplay.flow.datasets import own
-
     source = preset.scenario.source
-    return own.listing(Path(source.path)).stamp if source else None
+    return listing(source).stamp if source else None
 
 
 def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM_IMAGES) -> Dataset:
