@@ -68,9 +68,10 @@ def _cell(text: str) -> str:
 
 def spec_fields() -> str:
     """Every field of a spec file by section: type, default, meaning."""
+    from xnoreplay.spec.features import FeatureSpec
     from xnoreplay.spec.network import Conv, NetworkSpec
     from xnoreplay.spec.pixels import PixelSpec
-    from xnoreplay.spec.scenario import ImageSource, ScenarioSpec
+    from xnoreplay.spec.scenario import FeatureSource, ImageSource, ScenarioSpec
     from xnoreplay.spec.target import TargetSpec
 
     lines = [
@@ -98,15 +99,27 @@ def spec_fields() -> str:
         "",
         *FIELD_TABLE,
         *_fields(ImageSource),
-        "| `name` | `str` | of the path | What reports call the data set. |",
+        NAME_ROW,
         *_fields(PixelSpec),
+        "",
+        "## dataset of features, as a table",
+        "",
+        'Of a network that is given latents the table names vectors of features, as in `dataset = { path = "x.npz",',
+        'binarise = "thermometer" }`, see [Your own features](../own_features.md). Its fields are the path, a name, and how a',
+        "vector becomes a [latent](../features.md).",
+        "",
+        *FIELD_TABLE,
+        *_fields(FeatureSource),
+        NAME_ROW,
+        *_fields(FeatureSpec),
         "",
     ]
     return "\n".join(lines)
 
 
 FIELD_TABLE = ("| field | type | default | meaning |", "|---|---|---|---|")
-FROM_TABLE = ("source", "pixels")
+NAME_ROW = "| `name` | `str` | of the path | What reports call the data set. |"
+FROM_TABLE = ("source", "pixels", "features")
 """Fields that a spec file gives as the table `dataset`."""
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from xnoreplay.spec.errors import SpecError, shown, unknown
+from xnoreplay.spec.features import FeatureSpec
 from xnoreplay.spec.pixels import PixelSpec
 
-KINDS = {"image": PixelSpec}
+KINDS: dict[str, type] = {"image": PixelSpec, "features": FeatureSpec}
 """What makes chip inputs of data, by the name that a bundle gives it."""
 
 
@@ -20,7 +21,7 @@ class Interface:
 
     Parameters
     ----------
-    rule : PixelSpec
+    rule : PixelSpec or FeatureSpec
         What becomes of a sample before it enters the chip; one of the values of `KINDS`.
     class_names : tuple of str
         Names of chip classes 0, 1, ..., which is their order of arrival; at least one, all different.
@@ -31,7 +32,7 @@ class Interface:
         For names that are none, or not different.
     """
 
-    rule: PixelSpec
+    rule: PixelSpec | FeatureSpec
     class_names: tuple[str, ...]
 
     def __post_init__(self) -> None:

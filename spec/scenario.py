@@ -7,6 +7,7 @@ import numpy as np
 from xnoreplay.spec import limits
 from xnoreplay.spec.errors import SpecError, require, shown, unknown
 from xnoreplay.spec.features import FeatureSpec
+from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.pixels import BYTE as BYTE  # the greatest pixel that the chip can take
 from xnoreplay.spec.pixels import PixelSpec
 
@@ -203,11 +204,19 @@ class ScenarioSpec:
         return labels
 
     @property
+    def rule(self) -> PixelSpec | FeatureSpec:
+        """What becomes of a sample before it enters the chip."""
+        return self.source.rule if self.source else PixelSpec(greatest=max_pixel(self.dataset))
+
+    @property
+    def pixels(self) -> PixelSpec:
+        """What becomes of an image before it enters the chip; bytes as they are where that is given latents."""
+        return self.rule if isinstance(self.rule, PixelSpec) else PixelSpec()
+
+    @property
     def max_pixel(self) -> int:
         """The greatest value of a pixel of its data set."""
-        if isinstance(self.source, FeatureSource):
-            return BYTE
-        return self.source.pixels.greatest if self.source else max_pixel(self.dataset)
+        return self.pixels.greatest
 
     @property
     def tasks(self) -> int:
@@ -237,6 +246,11 @@ class ScenarioSpec:
         """What reports call a chip class: its name, or its label in the data set."""
         label = int(self.order[chip_class])
         return self.class_names[label] if self.class_names else f"{label}"
+
+    @property
+    def interface(self) -> Interface:
+        """What a bundle trained for the scenario says of its inputs and classes."""
+        return Interface(self.rule, tuple(self.name_of(c) for c in range(self.classes)))
 
     def check_session(self, task: int = 1) -> None:
         """SpecError where the scenario has no such session."""

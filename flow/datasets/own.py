@@ -6,7 +6,6 @@ by sample, into an array on disk that every later command maps into memory.
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -194,7 +193,7 @@ def _convert_all(
     """Write every image into an array file; what a user should know of them."""
     count = len(found.labels)
     images = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *image_shape))
-    _reserve(part)
+    listed.reserve(part)
     seen: dict[bytes, int] = {}
     twins, sizes, read = [], set(), 0
     with progress.task(f"images of {found.name}", count) as task:
@@ -231,13 +230,6 @@ def _convert_all(
             f"{image_shape[0]}x{image_shape[1]} by fit = {rule.fit!r}"
         )
     return notes
-
-
-def _reserve(part: Path) -> None:
-    """Take the room of a mapped file on the disk: without it, a full one ends the process at the write (SIGBUS)."""
-    if hasattr(os, "posix_fallocate"):  # macOS has none
-        with open(part, "r+b") as file:
-            os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:

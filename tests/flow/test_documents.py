@@ -19,9 +19,10 @@ from xnoreplay.flow.verify.cosim import coverage
 from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.features import METHODS, FeatureSpec
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.pixels import FITS, PixelSpec
-from xnoreplay.spec.scenario import KNOWN, OFFICIAL_ORDERS, ImageSource, ScenarioSpec
+from xnoreplay.spec.scenario import KNOWN, OFFICIAL_ORDERS, FeatureSource, ImageSource, ScenarioSpec
 from xnoreplay.spec.target import DEVICE_TYPES, REPLAYS, TECHNOLOGIES, TargetSpec
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,7 +69,17 @@ def test_the_tutorial_runs(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(
-    "kind", [NetworkSpec, Conv, TargetSpec, ScenarioSpec, ImageSource, PixelSpec]
+    "kind",
+    [
+        NetworkSpec,
+        Conv,
+        TargetSpec,
+        ScenarioSpec,
+        ImageSource,
+        PixelSpec,
+        FeatureSource,
+        FeatureSpec,
+    ],
 )
 def test_every_field_of_a_spec_is_on_its_page(kind):
     page = reference.spec_fields()
@@ -76,15 +87,17 @@ def test_every_field_of_a_spec_is_on_its_page(kind):
         row = next(r for r in page.splitlines() if r.startswith(f"| `{field.name}` |"))
         if not presets.must_be_given(field):
             assert f"`{field.default!r}`" in page, row
-    own = re.findall(r"^\| `(\w+)` \|", page.split("## dataset, as a table")[1], re.MULTILINE)
-    assert own == ["path", "name", *(f.name for f in dataclasses.fields(PixelSpec))]
+    for title, rule in (("dataset", PixelSpec), ("dataset of features", FeatureSpec)):
+        section = page.split(f"## {title}, as a table")[1].split("\n## ")[0]
+        own = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+        assert own == ["path", "name", *(f.name for f in dataclasses.fields(rule))]
 
 
 def test_every_field_of_a_spec_has_a_meaning_and_words_are_all_named():
     page = reference.spec_fields()
     rows = [row.split(" | ") for row in page.splitlines() if row.startswith("| `")]
     assert not [row for row in rows if len(row[-1].strip(" |").split()) < 3]
-    for word in (*TECHNOLOGIES, *DEVICE_TYPES, *REPLAYS, *FITS, *KNOWN):
+    for word in (*TECHNOLOGIES, *DEVICE_TYPES, *REPLAYS, *FITS, *KNOWN, *METHODS):
         assert f'"{word}"' in page
     assert f"0 to {OFFICIAL_ORDERS['core50'] - 1}." in page
 
