@@ -28,23 +28,28 @@ class CocotbBus:
     Parameters
     ----------
     dut : handle of the top module
+        `xnoreplay`, or `xnoreplay_axi`, whose clock and reset are called as AXI calls them.
     """
 
     def __init__(self, dut) -> None:
         self._dut = dut
-        self._clock = Clock(dut.clk, PERIOD, "step")
-        self._lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), dut.clk, dut.rst)
+        self._low = hasattr(dut, "aresetn")
+        self._clk = dut.aclk if self._low else dut.clk
+        self._rst = dut.aresetn if self._low else dut.rst
+        self._clock = Clock(self._clk, PERIOD, "step")
+        pins = self._clk, self._rst, not self._low
+        self._lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), *pins)
         bytes_of_pixel = len(dut.s_axis_pixel_tdata) // 8
         stream = AxiStreamBus.from_prefix(dut, "s_axis_pixel")
-        self._pixels = AxiStreamSource(stream, dut.clk, dut.rst, byte_lanes=bytes_of_pixel)
+        self._pixels = AxiStreamSource(stream, *pins, byte_lanes=bytes_of_pixel)
 
     async def reset(self) -> None:
         """Start the clock and hold the chip in reset for three of its edges."""
-        self._dut.rst.value = 1
+        self._rst.value = int(not self._low)
         self._clock.start()
-        await ClockCycles(self._dut.clk, 3)
-        self._dut.rst.value = 0
-        await RisingEdge(self._dut.clk)
+        await ClockCycles(self._clk, 3)
+        self._rst.value = int(self._low)
+        await RisingEdge(self._clk)
 
     @resume
     async def read(self, address: int) -> tuple[Response, int]:
@@ -66,4 +71,4 @@ class CocotbBus:
     async def pause(self) -> None:
         """Wait until the pin `busy` falls, for `PAUSE` clocks at most."""
         if self._dut.busy.value:
-            await First(FallingEdge(self._dut.busy), ClockCycles(self._dut.clk, PAUSE))
+            await First(FallingEdge(self._dut.busy), ClockCycles(self._clk, PAUSE))

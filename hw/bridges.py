@@ -1,6 +1,6 @@
-"""The chip behind another bus: modules around the one of `verilog.generate`, which stays as it is."""
+"""The chip behind another bus, or with other pins: modules around the one of `verilog.generate`, which stays as it is."""
 
-from amaranth.hdl import ClockSignal, Instance, Module, ResetSignal, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Instance, Module, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,7 @@ from xnoreplay.hw.host import axi
 from xnoreplay.hw.host.frames import FrameEngine
 from xnoreplay.hw.host.spi import SpiSlave
 from xnoreplay.hw.host.uart import FRAME, Uart
+from xnoreplay.spec.registers import Register
 
 PIXELS = "s_axis_pixel"  # the stream of a chip that is given images
 GAP = 16  # bytes' time, or as many clocks of 256 on SPI, after which an unfinished frame is dropped
@@ -80,6 +81,104 @@ class Bridge(wiring.Component):
             f"i_{self.stream}_tvalid": engine.pixel_valid,
             f"o_{self.stream}_tready": engine.pixel_ready,
             "o_busy": self.busy,
+            "o_phase": Signal(range(self.phases), name="phase"),
+        }
+        return Instance(self.top, **ports)
+
+
+class AxiPorts(wiring.Component):
+    """The chip with the ports that a system on AXI expects, in a reset that is low.
+
+    Parameters
+    ----------
+    channels : int
+        Bytes of a pixel, or of a part of a latent.
+    pixels : int
+        Transfers of a sample.
+    top : str
+        The chip's module; "" leaves ``busy`` and ``taken`` to a test, in place of the chip.
+    phases : int
+        Values of the chip's port ``phase``.
+    stream : str
+        What the names of the chip's stream begin with.
+
+    Members
+    -------
+    aclk, aresetn : In(1)
+    s_axil_* : as `axi.lite_members`, and ``awprot``, ``arprot``, which are passed over
+    <stream>_* : the chip's stream; ``tlast`` is 1 with a sample's last transfer
+    irq : Out(1)
+        1 from the end of a command, and of the work after a reset, until STATUS is read.
+    pixel_error : Out(1)
+        1 from a transfer whose ``tlast`` is not that of its place in a sample until the next reset. After a transfer
+        with ``tlast`` the next one counts as a sample's first.
+    busy : Out(1)
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        pixels: int,
+        top: str = "",
+        phases: int = 2,
+        stream: str = PIXELS,
+    ) -> None:
+        self.pixels, self.top, self.phases, self.stream = pixels, top, phases, stream
+        self.chip_busy, self.ready = Signal(), Signal()
+        super().__init__(
+            {"aclk": In(1), "aresetn": In(1), "irq": Out(1), "pixel_error": Out(1), "busy": Out(1)}
+            | axi.lite_members()
+            | {"s_axil_awprot": In(3), "s_axil_arprot": In(3)}
+            | {
+                f"{stream}_tdata": In(8 * channels),
+                f"{stream}_tvalid": In(1),
+                f"{stream}_tready": Out(1),
+                f"{stream}_tlast": In(1),
+            }
+        )
+
+    def beat(self, name: str) -> Signal:
+        """A signal of the stream."""
+        return getattr(self, f"{self.stream}_{name}")
+
+    def elaborate(self, _platform):
+        """Build the circuit; Amaranth calls this."""
+        m = Module()
+        m.domains.sync = domain = ClockDomain("sync", local=True)
+        m.d.comb += [
+            domain.clk.eq(self.aclk),
+            domain.rst.eq(~self.aresetn),
+            self.busy.eq(self.chip_busy),
+            self.beat("tready").eq(self.ready),
+        ]
+        was_busy, count = Signal(), Signal(range(max(2, self.pixels)))
+        last = count == self.pixels - 1
+        looked = self.s_axil_arvalid & self.s_axil_arready
+        m.d.sync += was_busy.eq(self.chip_busy)
+        with m.If(looked & (self.s_axil_araddr[2:] == Register.STATUS >> 2)):
+            m.d.sync += self.irq.eq(0)
+        with m.If(was_busy & ~self.chip_busy):
+            m.d.sync += self.irq.eq(1)
+        with m.If(self.beat("tvalid") & self.ready):
+            m.d.sync += count.eq(count + 1)
+            with m.If(last | self.beat("tlast")):
+                m.d.sync += count.eq(0)
+            with m.If(last != self.beat("tlast")):
+                m.d.sync += self.pixel_error.eq(1)
+        if self.top:
+            m.submodules.chip = self._chip()
+        return m
+
+    def _chip(self) -> Instance:
+        """The chip's module, wired to the ports."""
+        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+        for name, member in axi.lite_members().items():
+            ports[f"{'i' if member.flow is In else 'o'}_{name}"] = getattr(self, name)
+        ports |= {
+            f"i_{self.stream}_tdata": self.beat("tdata"),
+            f"i_{self.stream}_tvalid": self.beat("tvalid"),
+            f"o_{self.stream}_tready": self.ready,
+            "o_busy": self.chip_busy,
             "o_phase": Signal(range(self.phases), name="phase"),
         }
         return Instance(self.top, **ports)

@@ -17,7 +17,8 @@ from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reasons import reason
 
-TOP, UART, SPI = "xnoreplay", "xnoreplay_uart", "xnoreplay_spi"
+TOP = "xnoreplay"
+AXI, UART, SPI = f"{TOP}_axi", f"{TOP}_uart", f"{TOP}_spi"
 LINT_WAIVERS = {
     "DECLFILENAME": "one file holds every module",
     "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
@@ -83,7 +84,26 @@ def _chip(plan: Plan) -> tuple[str, int, str]:
     return TOP, len(plan.phases), plan.input.stream
 
 
-def _bridge(bridge: bridges.Bridge, name: str) -> str:
+def axi(plan: Plan) -> str:
+    """The module `xnoreplay_axi`: the chip, which is in another file, with a low reset, TLAST and an interrupt.
+
+    Errors are those of `with_macros`.
+    """
+    return _bridge(bridges.AxiPorts(plan.input.byte_lanes, plan.input.pixels, *_chip(plan)), AXI)
+
+
+def prefixed(text: str, prefix: str) -> str:
+    r"""A text with the names of all its modules of ours begun by a prefix in place of `xnoreplay`.
+
+    Two chips fit one design if their prefixes differ.
+
+    >>> prefixed("module xnoreplay(a);\n\\xnoreplay.host host (a);\nxnoreplay_ram_2x3 m (a);\n", "eye")
+    'module eye(a);\n\\eye.host host (a);\neye_ram_2x3 m (a);\n'
+    """
+    return re.sub(rf"\b{TOP}(?=[._ (]|\b)", prefix, text)
+
+
+def _bridge(bridge: Elaboratable, name: str) -> str:
     """A bridge's text, in modules that no chip has.
 
     Raises

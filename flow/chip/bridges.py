@@ -54,7 +54,8 @@ def write(plan: Plan, out: Path, baud: int | None) -> dict:
     -------
     dict
         ``uart``: ``verilog``, ``top``, ``baud`` and ``clocks`` of a bit, None where the clock makes no rate;
-        ``spi``: ``verilog``, ``top`` and ``clocks``, the least cycles in one of the serial clock's.
+        ``spi``: ``verilog``, ``top`` and ``clocks``, the least cycles in one of the serial clock's; ``axi``: ``verilog``
+        and ``top`` of the chip with AXI's own pins.
     """
     from xnoreplay.hw import verilog
     from xnoreplay.hw.host.spi import LEAST_CLOCKS
@@ -72,4 +73,7 @@ def write(plan: Plan, out: Path, baud: int | None) -> dict:
     name = f"{verilog.SPI}.v"
     (out / name).write_text(verilog.spi(plan), encoding="utf-8")
     found["spi"] = {"verilog": name, "top": verilog.SPI, "clocks": LEAST_CLOCKS}
+    name = f"{verilog.AXI}.v"
+    (out / name).write_text(verilog.axi(plan), encoding="utf-8")
+    found["axi"] = {"verilog": name, "top": verilog.AXI}
     return found

