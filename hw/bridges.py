@@ -110,8 +110,8 @@ class AxiPorts(wiring.Component):
     irq : Out(1)
         1 from the end of a command, and of the work after a reset, until STATUS is read.
     pixel_error : Out(1)
-        1 from a transfer whose ``tlast`` is not that of its place in a sample until the next reset. After a transfer
-        with ``tlast`` the next one counts as a sample's first.
+        1 from a transfer whose ``tlast`` is not that of its place in a sample, counted from the reset, until the
+        next reset.
     busy : Out(1)
     """
 
@@ -161,7 +161,7 @@ class AxiPorts(wiring.Component):
             m.d.sync += self.irq.eq(1)
         with m.If(self.beat("tvalid") & self.ready):
             m.d.sync += count.eq(count + 1)
-            with m.If(last | self.beat("tlast")):
+            with m.If(last):
                 m.d.sync += count.eq(0)
             with m.If(last != self.beat("tlast")):
                 m.d.sync += self.pixel_error.eq(1)
