@@ -18,6 +18,7 @@ from xnoreplay.spec.bundle import MASTER_BITS, Bundle, Golden
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.network import COPIES, NetworkSpec
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.rows import chunks
 
 GOLDEN = 16  # golden pairs: the first test images, of base classes and later ones
 
@@ -65,8 +66,12 @@ def bits_of(proxy: Tensor) -> np.ndarray:
 
 def accuracy(model: FBNN, samples: Samples, classes: int) -> float:
     """Return the fraction of samples of the first classes that are recognised among them."""
-    logits = model.evaluate(samples.images).logits[:, :classes]
-    return float((logits.argmax(axis=1) == samples.classes).mean())
+    right, first = 0, 0
+    for chunk in chunks(samples.images):
+        logits = model.evaluate(chunk).logits[:, :classes]
+        right += int((logits.argmax(axis=1) == samples.classes[first : first + len(chunk)]).sum())
+        first += len(chunk)
+    return right / first
 
 
 def export_bundle(preset: Preset, dataset: Dataset, path: Path) -> Bundle:

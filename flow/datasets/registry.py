@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from xnoreplay.flow.datasets import user_files
-from xnoreplay.flow.datasets.splits import TEST_STRIDE, split
+from xnoreplay.flow.datasets.splits import TEST_STRIDE, places, split
 from xnoreplay.flow.run.progress import Progress, default
 from xnoreplay.spec.errors import ImageError, SpecError, ToolError, unknown
 from xnoreplay.spec.features import Binariser
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.rows import Images, Rows, select
 from xnoreplay.spec.scenario import BYTE, FeatureSource, ImageSource, ScenarioSpec, max_pixel
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 RANDOM = "random"
 RANDOM_IMAGES = 400
+MOST_BYTES = 1 << 28  # of images that are in memory at once, where some of a data set are enough
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,10 @@ class Dataset:
     ----------
     name : str
         Of the data set.
-    images : ndarray
-        (n, height, width, channels) uint8; of a network that is given latents, these, packed: (n, bytes) uint8.
+    images : ndarray or Rows
+        (n, height, width, channels) uint8; of a network that is given latents, these, packed: (n, bytes) uint8. A user's
+        own images are `xnoreplay.spec.rows.Rows`: read from the disk where they are asked for, so that they may be more
+        than the memory holds.
     labels : ndarray
         (n,) int64.
     is_test : ndarray
@@ -44,7 +48,7 @@ class Dataset:
     """
 
     name: str
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     is_test: np.ndarray
     greatest: int | None = None
@@ -56,9 +60,9 @@ class Dataset:
         return max_pixel(self.name) if self.greatest is None else self.greatest
 
     @property
-    def train_images(self) -> np.ndarray:
-        """Images to train on, (n, height, width, channels) uint8."""
-        return self.images[~self.is_test]
+    def train_images(self) -> Images:
+        """Images to train on, (n, height, width, channels) uint8; as `images`."""
+        return select(self.images, ~self.is_test)
 
     @property
     def train_labels(self) -> np.ndarray:
@@ -66,14 +70,23 @@ class Dataset:
         return self.labels[~self.is_test]
 
     @property
-    def test_images(self) -> np.ndarray:
-        """Images to test with, (n, height, width, channels) uint8."""
-        return self.images[self.is_test]
+    def test_images(self) -> Images:
+        """Images to test with, (n, height, width, channels) uint8; as `images`."""
+        return select(self.images, self.is_test)
 
     @property
     def test_labels(self) -> np.ndarray:
         """Labels of the test images in the same order, (n,) int64."""
         return self.labels[self.is_test]
+
+    def some(self, kept: np.ndarray) -> "Dataset":
+        """Return the data set with some of its samples: those of the Booleans (n,)."""
+        return replace(
+            self,
+            images=select(self.images, kept),
+            labels=self.labels[kept],
+            is_test=self.is_test[kept],
+        )
 
 
 def load(dataset: str, image_shape: tuple[int, ...] | None = None, order_seed: int = 0) -> Dataset:
@@ -105,7 +118,7 @@ def load(dataset: str, image_shape: tuple[int, ...] | None = None, order_seed: i
     loaded = DATASETS[dataset](order_seed)
     if image_shape is None:
         return loaded
-    return replace(loaded, images=reduce(loaded.images, image_shape))
+    return replace(loaded, images=reduce(np.asarray(loaded.images), image_shape))
 
 
 def of_preset(preset: Preset, progress: Progress | None = None) -> Dataset:
@@ -152,8 +165,7 @@ def _few_shots(scenario: ScenarioSpec, dataset: Dataset) -> Dataset:
     train = np.flatnonzero(~dataset.is_test)
     classes = scenario.chip_classes(dataset.labels[train])
     kept[train[scenario.seen_in_training(classes)]] = True
-    arrays = {n: getattr(dataset, n)[kept] for n in ("images", "labels", "is_test")}
-    return replace(dataset, **arrays)
+    return dataset.some(kept)
 
 
 def _own(preset: Preset, progress: Progress) -> Dataset:
@@ -184,9 +196,8 @@ def _own(preset: Preset, progress: Progress) -> Dataset:
         )
     assert isinstance(found, own.Listing)
     made = own.prepare(found, source.pixels, preset.network.image_shape, progress)
-    return Dataset(
-        scenario.dataset, made.images, found.labels, found.is_test, source.pixels.greatest
-    )
+    images, greatest = Rows(made.images), source.pixels.greatest
+    return Dataset(scenario.dataset, images, found.labels, found.is_test, greatest)
 
 
 def listing(
@@ -236,6 +247,23 @@ def of_preset_or_random(preset: Preset, progress: Progress, images: int = RANDOM
             "random images stand in for it"
         )
         return _random(preset.network.image_shape, preset.scenario.classes, images)
+
+
+def first_of_each(dataset: Dataset, most: int = MOST_BYTES) -> Dataset:
+    """Return a data set that is in memory or small as it is, and of another the first samples of each class and half.
+
+    Parameters
+    ----------
+    dataset : Dataset
+    most : int
+        Bytes of images, at most; but each class has one to train and one to test.
+    """
+    if not isinstance(dataset.images, Rows) or dataset.images.nbytes <= most:
+        return dataset
+    groups = 2 * dataset.labels + dataset.is_test
+    place, _ = places(groups)
+    a_group = most * len(groups) // (dataset.images.nbytes * len(np.unique(groups)))
+    return dataset.some(place < max(1, a_group))
 
 
 def is_missing(preset: Preset) -> bool:

@@ -22,6 +22,7 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, XnoreplayError, shown
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.rows import chunks
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import MOST_LATENTS, TargetSpec
 
@@ -78,7 +79,8 @@ def simulated(preset: Preset, bundle: Bundle, progress: Progress = SILENT) -> La
     stored = dataclasses.replace(preset.target, replay="stored")  # latents are the same either way
     simulator = Simulator(plans.compile(preset.network, stored), bundle)
     with progress.task("latents", len(dataset.images)) as task:
-        bits = simulator.latents(dataset.images, task.advance)
+        parts = [simulator.latents(chunk, task.advance) for chunk in chunks(dataset.images)]
+    bits = np.concatenate(parts)
     digest = bundles.digest(bundle)
     return LatentSet(dataset.name, digest, bits, dataset.labels, dataset.is_test)
 

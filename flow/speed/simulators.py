@@ -420,7 +420,8 @@ def samples(preset: Preset, progress: Progress) -> tuple[np.ndarray, np.ndarray,
     Random images where the user has not said where the data set is, and a note of it: the work is the same.
     """
     data = registry.of_preset_or_random(preset, progress, RANDOM_IMAGES)
-    return data.train_images, preset.scenario.chip_classes(data.train_labels), data.name
+    data = registry.first_of_each(data)
+    return np.asarray(data.train_images), preset.scenario.chip_classes(data.train_labels), data.name
 
 
 def row(figure: dict) -> str:

@@ -23,6 +23,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.rows import Images
 
 VERBS = ("arrive", "insert", "infer", "stage", "retrain", "rebalance")
 TEST_IMAGES = 8  # recognised after each session by the reference and in stepping mode
@@ -288,7 +289,7 @@ def speed(
     plan: Plan,
     bundle: Bundle,
     preset: Preset,
-    images: np.ndarray,
+    images: Images,
     counts: dict[str, int] = SPEED_IMAGES,
 ) -> dict[str, float]:
     """Modelled cycles a second of both modes on inference, in one thread, by processor time."""

@@ -17,13 +17,14 @@ from xnoreplay.model.training.losses import ClassLoss
 from xnoreplay.model.training.objective import Objective
 from xnoreplay.model.training.recipe import Recipe, recipe_of
 from xnoreplay.model.training.resuming import Record, Resumed
-from xnoreplay.model.training.samples import Dataset, Samples, digest, of_classes
+from xnoreplay.model.training.samples import Dataset, Samples, channel_counts, digest, of_classes
 from xnoreplay.model.training.teacher import Teacher
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import limits, presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.rows import Images
 
 CHECKPOINT = "pretrain.safetensors"
 STARTED_RATE = 0.5  # of a recipe's learning rate, for a network that is trained already
@@ -39,14 +40,14 @@ def thresholds(net: NetworkSpec, max_pixel: int) -> np.ndarray:
     return np.concatenate(rows).astype(np.uint8)
 
 
-def equalised(net: NetworkSpec, images: np.ndarray) -> np.ndarray:
+def equalised(net: NetworkSpec, images: Images) -> np.ndarray:
     """Return thermometer thresholds: N levels at the quantiles (2 i + 1) / (2 N) of a channel's pixels.
 
     images (n, height, width, channels) uint8 -> (sum of levels,) uint8.
     """
     parts = []
     for channel, levels in enumerate(net.levels):
-        share = np.bincount(images[..., channel].ravel(), minlength=256).cumsum()
+        share = channel_counts(images, channel).cumsum()
         wanted = (2 * np.arange(levels) + 1) * share[-1] / (2 * levels)
         parts.append(np.searchsorted(share, wanted))
     return np.concatenate(parts).astype(np.uint8)

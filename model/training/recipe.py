@@ -14,18 +14,101 @@ import numpy as np
 from xnoreplay.model.network.float_rule import class_weights
 from xnoreplay.model.training.samples import Samples
 from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.rows import Images, Rows, chunks
 
 OBJECTIVES = ("supervised", "semi", "distilled")
 """Cross-entropy; or with it the Barlow Twins loss of two views and the activation regulariser; or the
 distance to what a real-valued teacher says, `xnoreplay.model.training.teacher`, and less of cross-entropy."""
 
 
-class Epoch(NamedTuple):
-    """The samples of one epoch: images (n, height, width, channels) uint8; classes (n,) int64; second views or None."""
+MIRRORED = ((2,), (1,), (1, 2))
+"""Axes of the mirror images of pseudo-classes: left-right, top-bottom, both."""
 
-    images: np.ndarray
+
+class Draws(NamedTuple):
+    """What augments images, drawn for each of n.
+
+    down, right : (n,) int64, pixels that it moves, from 0 on
+    mirrored : (n,) bool, whether it is mirrored left-right; None: none is
+    top, left : (n, 1) int64, where its hole begins; None: there are no holes
+    colour : (channels,) uint8, of the holes
+    """
+
+    down: np.ndarray
+    right: np.ndarray
+    mirrored: np.ndarray | None
+    top: np.ndarray | None
+    left: np.ndarray | None
+    colour: np.ndarray | None
+
+    def of(self, which: np.ndarray) -> "Draws":
+        """The draws of some of the images, by their numbers."""
+        return Draws(
+            self.down[which],
+            self.right[which],
+            None if self.mirrored is None else self.mirrored[which],
+            None if self.top is None else self.top[which],
+            None if self.left is None else self.left[which],
+            self.colour,
+        )
+
+
+class Augmented:
+    """The images of an epoch: a slice of them is made when it is asked for, so that no more are in memory.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    images : ndarray or Rows
+        Of the base classes, (n, height, width, channels) uint8.
+    draws : Draws
+        Of them.
+    partner : (n,) int64, optional
+        Number of the image whose bottom half each is joined with.
+    order : (size,) int64
+        Numbers of the images and of those of pseudo-classes, kind after kind.
+    """
+
+    def __init__(
+        self,
+        recipe: "Recipe",
+        images: Images,
+        draws: Draws,
+        partner: np.ndarray | None,
+        order: np.ndarray,
+    ) -> None:
+        self.recipe, self.images, self.draws = recipe, images, draws
+        self.partner, self.order = partner, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        kinds, which = np.divmod(self.order[part], len(self.images))
+        seen = self._seen(which)
+        for kind, axes in enumerate(MIRRORED if self.recipe.mirrored else (), start=1):
+            seen[kinds == kind] = np.flip(seen[kinds == kind], axes)
+        if self.partner is not None:
+            joined = kinds == (1 + len(MIRRORED) if self.recipe.mirrored else 1)
+            half = seen.shape[1] // 2
+            seen[joined, half:] = self._seen(self.partner[which[joined]])[:, half:]
+        return seen
+
+    def _seen(self, which: np.ndarray) -> np.ndarray:
+        return self.recipe.augmented(self.images[which], self.draws.of(which))
+
+
+class Epoch(NamedTuple):
+    """The samples of one epoch.
+
+    images : (n, height, width, channels) uint8
+    classes : (n,) int64
+    second : second views, as images; or None
+    """
+
+    images: np.ndarray | Augmented
     classes: np.ndarray
-    second: np.ndarray | None
+    second: np.ndarray | Augmented | None
 
 
 @dataclass(frozen=True)
@@ -122,52 +205,75 @@ class Recipe:
     def epoch(self, base: Samples, classes: int, rng: np.random.Generator) -> Epoch:
         """Draw the samples of one epoch, augmented and in random order.
 
-        With twins, second views show the same images, moved and flipped by other draws.
+        With twins, second views show the same images, moved and flipped by other draws. The images are made at once
+        where those of the base are in memory, else when a minibatch asks for them; they are the same.
         """
-        first = self._view(base.images, rng)
-        partner = rng.permutation(len(first)) if self.joined else None
-        order = rng.permutation(self.size(len(first)))
-        whole = self._kinds(first, base.classes, classes, partner)
-        second = None
-        if self.twins:
-            other = self._kinds(self._view(base.images, rng), base.classes, classes, partner)
-            second = other.images[order]
-        return Epoch(whole.images[order], whole.classes[order], second)
+        count = len(base.classes)
+        first = self._draws(base.images, rng)
+        partner = rng.permutation(count) if self.joined else None
+        order = rng.permutation(self.size(count))
+        views = [first, *([self._draws(base.images, rng)] if self.twins else [])]
+        made = [Augmented(self, base.images, draws, partner, order) for draws in views]
+        shown = made if isinstance(base.images, Rows) else [view[:] for view in made]
+        labels = self._labels(base.classes, classes, partner)[order]
+        return Epoch(shown[0], labels, shown[1] if self.twins else None)
+
+    def _draws(self, images: Images, rng: np.random.Generator) -> Draws:
+        count, height, width, _ = images.shape
+        down, right = (rng.integers(0, 2 * self.shift + 1, count) for _ in range(2))
+        mirrored = rng.random(count) >= 0.5 if self.flipped else None
+        if not self.holes:
+            return Draws(down, right, mirrored, None, None, None)
+        return Draws(down, right, mirrored, *hole_places(count, height, width, rng), mean(images))
+
+    def augmented(self, images: np.ndarray, draws: Draws) -> np.ndarray:
+        """Move, mirror and paint images (n, height, width, channels) uint8, as drawn for each. Same shape."""
+        images = moved(images, self.shift, draws.down, draws.right, self.border)
+        if draws.mirrored is not None:
+            images[draws.mirrored] = images[draws.mirrored, :, ::-1]
+        if draws.colour is None:
+            return images
+        assert draws.top is not None
+        assert draws.left is not None
+        return painted(images, draws.colour, draws.top, draws.left)
 
     def _view(self, images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        colour = images.mean(axis=(0, 1, 2)).astype(np.uint8) if self.holes else None
-        images = shifted(images, self.shift, rng, self.border)
-        if self.flipped:
-            mirrored = rng.random(len(images)) >= 0.5
-            images[mirrored] = images[mirrored, :, ::-1]
-        return images if colour is None else holed(images, colour, rng)
+        return self.augmented(images, self._draws(images, rng))
 
-    def _kinds(self, images, labels, classes: int, partner: np.ndarray | None) -> Samples:
-        """Return images of the classes, then those of the pseudo-classes."""
-        parts = [Samples(images, labels)]
+    def _labels(self, labels: np.ndarray, classes: int, partner: np.ndarray | None) -> np.ndarray:
+        """Return the classes of the images, then those of the pseudo-classes' images, kind after kind."""
+        parts = [labels]
         if self.mirrored:
-            for i, axes in enumerate(((2,), (1,), (1, 2)), start=1):
-                parts.append(Samples(np.flip(images, axes), labels + i * classes))
+            parts += [labels + i * classes for i in range(1, 1 + len(MIRRORED))]
         if partner is not None:
-            parts.append(_joined(images, labels, classes, self.classes(classes), partner))
-        if len(parts) == 1:
-            return parts[0]
-        return Samples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+            first = self.classes(classes) - classes * classes
+            parts.append(first + labels * classes + labels[partner])
+        return np.concatenate(parts)
 
 
 def shifted(
     images: np.ndarray, most: int, rng: np.random.Generator, border: str = "zeros"
 ) -> np.ndarray:
     """Move each image by up to `most` pixels in each direction. Same shape and dtype."""
-    n, height, width, _ = images.shape
+    down, right = (rng.integers(0, 2 * most + 1, len(images)) for _ in range(2))
+    return moved(images, most, down, right, border)
+
+
+def moved(
+    images: np.ndarray, most: int, down: np.ndarray, right: np.ndarray, border: str
+) -> np.ndarray:
+    """Move each image by down - `most` and right - `most` pixels. Same shape and dtype, and a copy.
+
+    images (n, height, width, channels); down, right (n,), 0 to 2 `most`
+    """
+    _, height, width, _ = images.shape
     around = ((0, 0), (most, most), (most, most), (0, 0))
     padded = np.pad(images, around, "reflect") if border == "reflected" else np.pad(images, around)
-    down, right = (rng.integers(0, 2 * most + 1, n) for _ in range(2))
-    moved = np.empty_like(images)
+    found = np.empty_like(images)
     for y, x in itertools.product(range(2 * most + 1), repeat=2):  # whole rows at a time
         same = np.flatnonzero((down == y) & (right == x))
-        moved[same] = padded[same, y : y + height, x : x + width]
-    return moved
+        found[same] = padded[same, y : y + height, x : x + width]
+    return found
 
 
 def holed(images: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -175,19 +281,34 @@ def holed(images: np.ndarray, colour: np.ndarray, rng: np.random.Generator) -> n
 
     images (n, height, width, channels); colour (channels,)
     """
-    n, height, width, _ = images.shape
+    count, height, width, _ = images.shape
+    return painted(images, colour, *hole_places(count, height, width, rng))
+
+
+def hole_places(
+    count: int, height: int, width: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw where the squares of so many images of a size begin: rows and columns, each (count, 1) int64."""
     side = max(1, height // 4)
-    top = rng.integers(0, height - side + 1, (n, 1))
-    left = rng.integers(0, max(1, width - side + 1), (n, 1))
+    top = rng.integers(0, height - side + 1, (count, 1))
+    return top, rng.integers(0, max(1, width - side + 1), (count, 1))
+
+
+def painted(
+    images: np.ndarray, colour: np.ndarray, top: np.ndarray, left: np.ndarray
+) -> np.ndarray:
+    """Paint a square of a quarter of the height over each image, as `holed`, in given places."""
+    _, height, width, _ = images.shape
+    side = max(1, height // 4)
     rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
     columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
     return np.where((rows[:, :, None] & columns[:, None, :])[..., None], colour, images)
 
 
-def _joined(images, classes, base, total, partner) -> Samples:
-    half = images.shape[1] // 2
-    joined = np.concatenate([images[:, :half], images[partner, half:]], axis=1)
-    return Samples(joined, total - base * base + classes * base + classes[partner])
+def mean(images: Images) -> np.ndarray:
+    """Return the mean colour of all pixels, its fraction cut off: (channels,) uint8."""
+    total = sum(chunk.sum(axis=(0, 1, 2), dtype=np.int64) for chunk in chunks(images))
+    return (total / np.prod(images.shape[:3])).astype(np.uint8)
 
 
 RECIPES = {

@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from xnoreplay.spec.rows import Images, chunks, select
 from xnoreplay.spec.scenario import ScenarioSpec
 
 
@@ -20,7 +21,7 @@ class Dataset(Protocol):
         """The greatest value a pixel may have."""
 
     @property
-    def train_images(self) -> np.ndarray:
+    def train_images(self) -> Images:
         """Images to train on, (n, height, width, channels) uint8."""
 
     @property
@@ -28,7 +29,7 @@ class Dataset(Protocol):
         """Labels of the training images, (n,) int64."""
 
     @property
-    def test_images(self) -> np.ndarray:
+    def test_images(self) -> Images:
         """Images to test with, (n, height, width, channels) uint8."""
 
     @property
@@ -39,25 +40,25 @@ class Dataset(Protocol):
 class Samples(NamedTuple):
     """images (n, height, width, channels) uint8; classes (n,) int64 chip classes."""
 
-    images: np.ndarray
+    images: Images
     classes: np.ndarray
 
 
 def digest(samples: Samples) -> str:
     """Return the SHA-256 of the images' shape, their pixels and their classes."""
     h = hashlib.sha256(repr(samples.images.shape).encode())
-    for array in samples:
-        h.update(np.ascontiguousarray(array).data)
+    for chunk in (*chunks(samples.images), samples.classes):
+        h.update(np.ascontiguousarray(chunk).data)
     return h.hexdigest()
 
 
 def of_classes(
-    scenario: ScenarioSpec, classes: range, images: np.ndarray, labels: np.ndarray
+    scenario: ScenarioSpec, classes: range, images: Images, labels: np.ndarray
 ) -> Samples:
     """Choose the samples of some chip classes, in order."""
     chip = scenario.chip_classes(labels)
     keep = np.isin(chip, list(classes))
-    return Samples(images[keep], chip[keep])
+    return Samples(select(images, keep), chip[keep])
 
 
 def halves(scenario: ScenarioSpec, classes: int, dataset: Dataset) -> tuple[Samples, Samples]:
@@ -67,3 +68,11 @@ def halves(scenario: ScenarioSpec, classes: int, dataset: Dataset) -> tuple[Samp
         of_classes(scenario, first, dataset.train_images, dataset.train_labels),
         of_classes(scenario, first, dataset.test_images, dataset.test_labels),
     )
+
+
+def channel_counts(images: Images, channel: int) -> np.ndarray:
+    """Count the pixels of each value 0 to 255 in one channel of all images: (256,) int64."""
+    counts = np.zeros(256, np.int64)
+    for chunk in chunks(images):
+        counts += np.bincount(chunk[..., channel].ravel(), minlength=256)
+    return counts

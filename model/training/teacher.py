@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from xnoreplay.model.network.network import CHUNK
 from xnoreplay.model.training.losses import ClassLoss
-from xnoreplay.model.training.samples import Samples
+from xnoreplay.model.training.samples import Samples, channel_counts
+from xnoreplay.spec.rows import Images
 
 WIDTH = 32  # filters of the first convolution
 LEAST = 2  # height or width that is not halved: of one pixel of one image there are no statistics
@@ -76,14 +77,14 @@ class Teacher(nn.Module):
         teacher.load_state_dict(state)
         return teacher.eval().to(device)
 
-    def scale_inputs(self, images: np.ndarray) -> None:
+    def scale_inputs(self, images: Images) -> None:
         """Scale the input: the mean of each channel's pixels becomes 0, their deviation 1 or less.
 
         images (n, h, w, channels) uint8.
         """
         levels = np.arange(256)
         for i in range(images.shape[-1]):
-            share = np.bincount(images[..., i].ravel(), minlength=256) / images[..., i].size
+            share = channel_counts(images, i) / np.prod(images.shape[:-1])
             self.mean[i] = float(share @ levels)
             self.deviation[i] = float(1 + np.sqrt(share @ np.square(levels - share @ levels)))
 

@@ -15,9 +15,10 @@ from xnoreplay.model import export
 from xnoreplay.model.network import network
 from xnoreplay.model.training import checkpoint, native, pretrain, resuming
 from xnoreplay.model.training.recipe import RECIPES, Recipe, recipe_of, shifted
-from xnoreplay.model.training.samples import Samples, halves
+from xnoreplay.model.training.samples import Samples, digest, halves
 from xnoreplay.spec import bundle, presets, reference  # noqa: E402
 from xnoreplay.spec.errors import SpecError, XnoreplayError  # noqa: E402
+from xnoreplay.spec.rows import Rows  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -501,3 +502,23 @@ def test_pseudo_classes_follow_the_base_classes():
     for image in samples.images[samples.classes == 8 + 1 * 2 + 0]:
         assert image[:2].tobytes() in tops
         assert image[2:].tobytes() in bottoms
+
+
+@pytest.mark.parametrize("border", ["zeros", "reflected"])
+def test_an_epoch_of_images_on_the_disk_is_that_of_images_in_memory(border):
+    """Made a minibatch at a time, of every kind of image and in both views."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (23, 8, 6, 3), np.uint8)
+    recipe = Recipe(
+        shift=2, border=border, flipped=True, mirrored=True, joined=True, twins=1.0, holes=True
+    )
+    parts = [
+        recipe.epoch(Samples(source, np.arange(23) % 3), 3, np.random.default_rng(1))
+        for source in (images, Rows(images))
+    ]
+    whole, lazy = parts
+    assert np.array_equal(whole.classes, lazy.classes)
+    for view, other in ((whole.images, lazy.images), (whole.second, lazy.second)):
+        batches = [other[start : start + 5] for start in range(0, len(other), 5)]
+        assert np.array_equal(view, np.concatenate(batches))
+    assert digest(Samples(images, np.arange(23))) == digest(Samples(Rows(images), np.arange(23)))

@@ -85,7 +85,8 @@ def cosimulate(
     chosen = Options(**own)
     wanted = SIMULATORS if chosen.simulator == "both" else (chosen.simulator,)
     with progress.task("images"):
-        data = chosen.dataset or registry.of_preset_or_random(preset, progress)
+        whole_set = chosen.dataset or registry.of_preset_or_random(preset, progress)
+        data = registry.first_of_each(whole_set)
     with opened(preset, bundle, verilog_dir, progress, **options) as design:
         faults = list(options.get("faults") or [])
         result: dict = {"faults": faults, "dataset": data.name}
