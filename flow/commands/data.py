@@ -168,7 +168,7 @@ def learn(
     files.require_writable(save, files.tensors_of(snapshot.FORMAT))
     find_data(data)
     chosen, power_on = _chip(preset, out, bundle, state)
-    batch = use.read(chosen, [path], default())
+    batch = use.read(chosen, [path], default(), to_learn=True)
     chip = power_on()
     before = chip.counters["cycles"]
     new = use.learn(chip, chosen, batch, default())

@@ -42,6 +42,13 @@ def run_steps(first: str | None, last: str, request: Request, forget: Iterable[s
     CheckFailure
         Where a step failed its check.
     """
+    from xnoreplay.flow.datasets import own
+
+    with own.remembered():
+        return _run_steps(first, last, request, forget)
+
+
+def _run_steps(first: str | None, last: str, request: Request, forget: Iterable[str]) -> Path:
     from xnoreplay.flow.pipeline import resolve, steps
     from xnoreplay.flow.run import tools
 

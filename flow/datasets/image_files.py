@@ -1,11 +1,13 @@
 """Image files decoded to samples, exactly: whatever the file holds, `spec.pixels` says what becomes of it."""
 
+import ctypes
 import io
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, _imaging
 
 from xnoreplay.spec import limits, reading
 from xnoreplay.spec.errors import ImageError, ReadError
@@ -19,6 +21,8 @@ PLAIN = {"L": "grey", "LA": "grey+alpha", "RGB": "rgb", "RGBA": "rgb+alpha", "CM
 """Pillow's modes whose bytes are samples of a layout as they are."""
 WIDE = ("I;16", "I;16L", "I;16B", "I;16N")
 """Grey of 16 bits."""
+WIDE_RGB, LOW_RGB = "RGB;16B", "RGB;16L"
+"""As Pillow calls coloured samples of 16 bits, upper byte first; read as lower byte first, they give the lower bytes."""
 DAMAGED = (
     OSError,
     ValueError,
@@ -30,6 +34,17 @@ DAMAGED = (
     TypeError,
 )
 """What Pillow raises for a file that is damaged."""
+
+
+def _silence_tiff() -> None:
+    """Keep libtiff from writing to the process's stderr: what is wrong with a file, the error of Pillow says."""
+    with suppress(OSError, AttributeError):  # a Pillow that was built in another way
+        library = ctypes.CDLL(_imaging.__file__)
+        for name in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            getattr(library, name)(None)
+
+
+_silence_tiff()
 
 
 def decode(path: Path) -> tuple[np.ndarray, str]:
@@ -77,8 +92,11 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, str]:
             with Image.open(io.BytesIO(content), formats=FORMATS) as image:
                 _check_size(image, name)
                 most = _greatest(image, name)
+                key = _wide_key(image)
                 image.load()
                 bits = _inverted(image)
+                if key:
+                    _see_through(image, content, key)
                 samples, layout = _samples(_upright(image), name)
                 if bits:  # Pillow inverts such images of 8 bits alone
                     samples[..., 0] = (1 << bits) - 1 - samples[..., 0]
@@ -94,6 +112,29 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, str]:
     except DAMAGED as error:
         what = str(error) or type(error).__name__
         raise ImageError(f"{name} must be a whole image, but is damaged: {what}") from None
+
+
+def _wide_key(image: Image.Image) -> tuple[int, ...] | None:
+    """The transparent colour of a coloured PNG file of 16 bits, of which Pillow gives the upper bytes; None for others."""
+    key = image.info.get("transparency")
+    is_wide = image.format == "PNG" and image.mode == "RGB" and _way(image) == WIDE_RGB
+    return key if is_wide and isinstance(key, tuple) else None
+
+
+def _way(image: Image.Image) -> object:
+    """How Pillow reads the samples of a file, in its own words; None for an image that is read already."""
+    tile = getattr(image, "tile", None)
+    return tile[0][-1] if tile else None
+
+
+def _see_through(image: Image.Image, content: bytes, key: tuple[int, ...]) -> None:
+    """Give an image of upper bytes the alpha channel that the transparent colour of 16 bits says."""
+    with Image.open(io.BytesIO(content), formats=FORMATS) as other:
+        other.tile = [tile._replace(args=LOW_RGB) for tile in other.tile]  # type: ignore[attr-defined]
+        wide = np.asarray(image).astype(np.uint16) << 8 | np.asarray(other)
+    clear = (wide == np.array(key, np.uint16)).all(axis=-1)
+    del image.info["transparency"]
+    image.putalpha(Image.fromarray(np.where(clear, 0, 255).astype(np.uint8)))
 
 
 UPRIGHT = dict(zip(range(2, 9), (Image.Transpose(n) for n in (0, 3, 1, 5, 4, 6, 2)), strict=True))

@@ -186,10 +186,20 @@ def natural(name: str) -> tuple:
 
 
 def stamp(root: Path, paths: list[Path]) -> str:
-    """SHA-256 over the names, sizes and times of files, and where the data set lies."""
+    """SHA-256 over the names, sizes and times of files, and where the data set lies.
+
+    Raises
+    ------
+    SpecError
+        For a link that leads nowhere, and a file that is gone.
+    """
     h = hashlib.sha256(str(root.resolve()).encode(errors="surrogateescape"))
     for path in paths:
-        stat = path.stat()
+        try:
+            stat = path.stat()
+        except OSError as error:
+            what = "a link that leads nowhere" if path.is_symlink() else error.strerror
+            raise SpecError(f"{path} must be a file that can be read, not {what}") from None
         name = path.relative_to(root) if path.is_relative_to(root) and path != root else path.name
         h.update(f"\n{name} {stat.st_size} {stat.st_mtime_ns}".encode(errors="surrogateescape"))
     return h.hexdigest()
@@ -201,8 +211,14 @@ def visible(folder: Path) -> list[Path]:
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Find the files in a folder and the folders inside, but for hidden ones."""
-    for root, folders, names in os.walk(folder):
+    """Find the files in a folder and the folders inside, but for hidden ones. Links are followed, once to each folder."""
+    known: set[tuple[int, int]] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        stat = os.stat(root)
+        if (stat.st_dev, stat.st_ino) in known:
+            folders.clear()
+            continue
+        known.add((stat.st_dev, stat.st_ino))
         folders[:] = [f for f in folders if not f.startswith((".", "__MACOSX"))]
         yield from (Path(root, name) for name in names if not name.startswith("."))
 

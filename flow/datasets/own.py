@@ -7,9 +7,10 @@ by sample, into an array on disk that every later command maps into memory.
 import hashlib
 import json
 import zipfile
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from xnoreplay.flow.datasets import image_files, listed
+from xnoreplay.flow.datasets import array_file, image_files, listed
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.splits import split
 from xnoreplay.flow.run.files import write_whole
@@ -28,14 +29,20 @@ from xnoreplay.spec.machine import cores
 from xnoreplay.spec.pixels import PixelSpec
 
 CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
-ROWS = 64  # of a Parquet file that are read at once
-FORMAT = 1  # of prepared arrays; another one is made anew
+ROWS = 16  # of a Parquet file that are read at once
+ROW_BYTES = 1 << 20  # of a Parquet column that are read at once
+AHEAD = 4  # images that are decoded beside each other: a large one takes 50 MB, and as much while it is decoded
+FORMAT = 2  # of prepared arrays; another one is made anew
 IMAGE_COLUMNS, LABEL_COLUMNS = (
     ("image", "img", "pixel_values"),
     ("label", "labels", "fine_label", "class"),
 )
 
 Samples = Iterator[tuple[np.ndarray, str]]
+_remembered: "dict[tuple[str, bool], Listing] | None" = None
+"""Listings of this block of `remembered`, by path and whether they are to train; None outside of one."""
+_checked: dict[tuple, int] = {}
+"""Checksums of this process's prepared arrays; see `array_file.mapped`."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class Listing:
     samples : decodes every k-th sample in order: pairs of samples and layout, as `image_files.decoded` gives them
     place : says where sample i lies, for a sentence
     notes : what a user should know
+    has_split : whether the data set itself says which samples test
     """
 
     name: str
@@ -60,6 +68,7 @@ class Listing:
     samples: Callable[[int], Samples]
     place: Callable[[int], str]
     notes: tuple[str, ...] = ()
+    has_split: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +108,31 @@ def listing(path: Path, to_train: bool = True) -> Listing:
         Where the library that reads Parquet is missing.
     """
     path = Path(path)
+    if _remembered is None:
+        return _listing(path, to_train)
+    key = str(path.absolute()), to_train
+    if key not in _remembered:
+        _remembered[key] = _listing(path, to_train)
+    return _remembered[key]
+
+
+@contextmanager
+def remembered() -> Iterator[None]:
+    """Find the samples of each data set once in the block: the steps of a run look at the same files, as they were.
+
+    Yields
+    ------
+    None
+    """
+    global _remembered
+    outer, _remembered = _remembered, {} if _remembered is None else _remembered
+    try:
+        yield
+    finally:
+        _remembered = outer
+
+
+def _listing(path: Path, to_train: bool) -> Listing:
     try:
         is_folder = path.is_dir()
         exists = path.exists()
@@ -109,7 +143,10 @@ def listing(path: Path, to_train: bool = True) -> Listing:
             f"the data set must be a folder or a file that is there, not {shown(str(path))}"
         )
     if is_folder:
-        found = _parquet(path) if listed.parquet_files(path) else _folder(path)
+        tables = listed.parquet_files(path)
+        if tables:
+            _check_alone(path, tables[0])
+        found = _parquet(path) if tables else _folder(path)
     elif path.suffix == ".npz":
         found = _npz(path)
     elif path.suffix == ".parquet":
@@ -157,6 +194,8 @@ def prepare(
     if folder != readable:
         with suppress(*reading.DAMAGED_ARRAYS):
             return _kept(found, folder, key, shape)
+    if (folder / f"{key}.npy").exists():
+        progress.note(f"{folder / key}.npy is damaged, and is made anew")
     _make(found, rule, image_shape, progress, folder / f"{key}.npy", folder / f"{key}.json")
     made = _kept(found, folder, key, shape)
     for note in made.notes:
@@ -168,8 +207,9 @@ def _kept(found: Listing, folder: Path, key: str, shape: tuple[int, ...]) -> Pre
     """Map what `_make` left; raises one of `reading.DAMAGED_ARRAYS` where it is not whole."""
     target = folder / f"{key}.npy"
     reading.check_file(target)
-    images = np.load(target, mmap_mode="r", allow_pickle=False)
-    notes = reading.read_json(folder / f"{key}.json")["notes"]
+    about = reading.read_json(folder / f"{key}.json")
+    images = array_file.mapped(target, about["checksum"], _checked)
+    notes = about["notes"]
     if (
         images.shape != shape
         or images.dtype != np.uint8
@@ -183,44 +223,39 @@ def _make(
     found: Listing, rule: PixelSpec, image_shape, progress: Progress, target: Path, about: Path
 ) -> None:
     with whole.whole_file(target) as part:
-        notes = _convert_all(found, rule, image_shape, progress, part)
-    write_whole(about, json.dumps({"notes": notes}))
+        notes, checksum = _convert_all(found, rule, image_shape, progress, part)
+    write_whole(about, json.dumps({"notes": notes, "checksum": checksum}))
 
 
 def _convert_all(
     found: Listing, rule: PixelSpec, image_shape, progress: Progress, part: Path
-) -> list[str]:
-    """Write every image into an array file; what a user should know of them."""
+) -> tuple[list[str], int]:
+    """Write every image into an array file; what a user should know of them, and the file's checksum."""
     count = len(found.labels)
-    images = np.lib.format.open_memmap(part, "w+", np.uint8, (count, *image_shape))
-    listed.reserve(part)
-    seen: dict[bytes, int] = {}
-    twins, sizes, read = [], set(), 0
-    with progress.task(f"images of {found.name}", count) as task:
+    digests = np.zeros((count, 2), np.uint64)  # 16 bytes an image, of which there may be millions
+    sizes, read = set(), 0
+    with (
+        array_file.written(part, (count, *image_shape)) as images,
+        progress.task(f"images of {found.name}", count) as task,
+    ):
         for i, (samples, layout) in enumerate(found.samples(1)):
             read = i + 1
             if read > count:
                 break
             check_bits(samples, layout, rule, found.place(i))
-            images[i] = pixels.convert(samples, layout, rule, image_shape)
+            images.write(pixels.convert(samples, layout, rule, image_shape).data)
             sizes.add(samples.shape[:2])
-            digest = hashlib.blake2b(
-                samples.tobytes() + repr(samples.shape).encode(), digest_size=12
-            ).digest()
-            first = seen.setdefault(digest, i)
-            if found.is_test[first] != found.is_test[i]:
-                twins.append((first, i))
+            digests[i] = _digest(samples)
             task.advance()
     if read != count:
         raise ImageError(
             f"{found.name} must stay as it is while it is read, but no longer has {count:,} images"
         )
-    images.flush()
     notes = []
-    if twins:
-        one, other = twins[0]
+    number, one, other = twins(digests, found.is_test)
+    if number:
         notes.append(
-            f"{len(twins):,} test images are also training images, so their accuracy says little: "
+            f"{number:,} test images are also training images, so their accuracy says little: "
             f"{found.place(one)} is {found.place(other)}"
         )
     if len(sizes) > 1:
@@ -229,7 +264,49 @@ def _convert_all(
             f"images of {len(sizes):,} sizes, {min(heights)}x{min(widths)} to {max(heights)}x{max(widths)}, are brought to "
             f"{image_shape[0]}x{image_shape[1]} by fit = {rule.fit!r}"
         )
-    return notes
+    return notes, images.checksum
+
+
+def _digest(samples: np.ndarray) -> np.ndarray:
+    """(2,) uint64 of an image's shape, type and samples: equal for equal images alone, but for chance."""
+    h = hashlib.blake2b(f"{samples.shape} {samples.dtype}".encode(), digest_size=16)
+    h.update(np.ascontiguousarray(samples).data)
+    return np.frombuffer(h.digest(), np.uint64)
+
+
+def twins(digests: np.ndarray, is_test: np.ndarray) -> tuple[int, int, int]:
+    """Look for test samples that are also training samples.
+
+    Parameters
+    ----------
+    digests : (n, 2) uint64
+        Of the samples.
+    is_test : (n,) bool
+
+    Returns
+    -------
+    number : int
+        How many there are.
+    train, test : int
+        Places of the first of them and of a training sample that is equal; 0 where there is none.
+
+    Examples
+    --------
+    >>> same = np.array([[1, 1], [2, 2], [1, 1], [1, 1]], np.uint64)
+    >>> twins(same, np.array([False, False, True, False]))
+    (1, 0, 2)
+    """
+    order = np.lexsort(
+        (is_test, digests[:, 1], digests[:, 0])
+    )  # equal ones: training samples first
+    found = digests[order]
+    begins = np.concatenate([[True], (found[1:] != found[:-1]).any(axis=1)])
+    first = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]  # of its equals, for each
+    pairs = is_test[order] & ~is_test[first]
+    if not pairs.any():
+        return 0, 0, 0
+    test = int(order[pairs].min())
+    return int(pairs.sum()), int(first[order == test][0]), test
 
 
 def check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
@@ -268,6 +345,17 @@ def array(path: Path) -> np.ndarray:
 
 
 # --- a folder of class folders
+
+
+def _check_alone(path: Path, table: Path) -> None:
+    """SpecError where images lie in folders beside a Parquet file: one of both is not what is meant."""
+    for folder in listed.visible(path):
+        if folder.is_dir():
+            for file in listed.files_below(folder):
+                if file.suffix.lower() in SUFFIXES:
+                    raise SpecError(
+                        f"{path} must hold Parquet files or class folders, not both: {table} and {file}"
+                    )
 
 
 def _folder(path: Path) -> Listing:
@@ -311,15 +399,19 @@ def _folder(path: Path) -> Listing:
         lambda k: _decoded(paths[::k]),
         lambda i: str(paths[i]),
         tuple(notes),
+        given,
     )
 
 
 def _decoded(paths: list[Path]) -> Samples:
     """In order, a few beside each other: decoders release Python's lock."""
-    with ThreadPoolExecutor(cores()) as pool:
-        ahead = 2 * cores()  # a large photograph takes 50 MB
-        for start in range(0, len(paths), ahead):
-            yield from pool.map(image_files.decode, paths[start : start + ahead])
+    with ThreadPoolExecutor(min(cores(), AHEAD)) as pool:
+        waiting = deque(pool.submit(image_files.decode, path) for path in paths[:AHEAD])
+        for path in paths[AHEAD:]:
+            yield waiting.popleft().result()
+            waiting.append(pool.submit(image_files.decode, path))
+        while waiting:
+            yield waiting.popleft().result()
 
 
 # --- a NumPy archive
@@ -381,6 +473,7 @@ def _npz(path: Path) -> Listing:
         listed.stamp(path, [path]),
         lambda k: islice(_stream(path, chosen), 0, None, k),
         lambda i: f"image {i:,} of {path}",
+        has_split=is_test is not None,
     )
 
 
@@ -494,6 +587,7 @@ def _parquet(path: Path) -> Listing:
         listed.stamp(path, files),
         lambda k: _rows(tables, k),
         place,
+        has_split=given,
     )
 
 
@@ -517,9 +611,11 @@ def _each_row(
     """Encoded images, with where each lies."""
     for file, _, column in tables:
         row = 0
-        with parquet.ParquetFile(file) as table:
+        # Without a buffer's size, whole columns of a group of rows are read at once.
+        with parquet.ParquetFile(file, buffer_size=ROW_BYTES) as table:
             for batch in table.iter_batches(batch_size=ROWS, columns=[column]):
-                for value in batch.column(0).to_pylist():
+                for cell in batch.column(0):
+                    value = cell.as_py()
                     content: Any = value.get("bytes") if isinstance(value, dict) else value
                     name = f"row {row:,} of {file}"
                     if not isinstance(content, bytes):

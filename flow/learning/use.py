@@ -19,6 +19,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import Classifier
+from xnoreplay.spec.rows import Images, Rows, chunks, select
 
 if TYPE_CHECKING:
     from xnoreplay.sim.run import Simulator
@@ -32,7 +33,7 @@ class Batch(NamedTuple):
     classes : (n,) int64 chip classes, -1 where a class is not one of the scenario's; None without labels
     """
 
-    images: np.ndarray
+    images: Images
     names: tuple[str, ...]
     classes: np.ndarray | None
 
@@ -84,11 +85,13 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     classes = preset.scenario.chip_classes(data.train_labels)
     base = (classes >= 0) & (classes < preset.scenario.base)
     chip.arrive(preset.scenario.base)
-    _enter(chip, data.train_images[base], classes[base], "insert", progress)
+    _enter(chip, select(data.train_images, base), classes[base], "insert", progress)
     return chip
 
 
-def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
+def read(
+    preset: Preset, paths: Sequence[Path], progress: Progress, to_learn: bool = False
+) -> Batch:
     """Read images to classify, or to learn, and bring them to the network's shape as the spec says.
 
     Parameters
@@ -99,6 +102,8 @@ def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
         Image files and folders of image files; or one data set in a layout of `own.listing`, whose labels are kept; or
         one ``.npy`` file of uint8 images in the network's own shape, which are taken as they are.
     progress : Progress
+    to_learn : bool
+        Whether test samples are left out, of a data set that says itself which they are.
 
     Raises
     ------
@@ -113,8 +118,14 @@ def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
     if len(paths) == 1 and (paths[0].suffix in (".npz", ".parquet") or _has_folders(paths[0])):
         found = own.listing(paths[0], to_train=False)
         made = own.prepare(found, rule, shape, progress)
-        names = tuple(found.place(i) for i in range(len(found.labels)))
-        return Batch(np.asarray(made.images), names, _chip_classes(preset, found))
+        kept = np.arange(len(found.labels))
+        if to_learn and found.has_split:
+            kept = np.flatnonzero(~found.is_test)
+            progress.note(
+                f"{len(found.labels) - len(kept):,} test images of {found.name} are not learned from"
+            )
+        names = tuple(found.place(i) for i in kept.tolist())
+        return Batch(Rows(made.images, kept), names, _chip_classes(preset, found)[kept])
     files = [file for path in paths for file in _image_files(path)]
     if not files:
         raise SpecError("there must be images to read, but none was given")
@@ -126,7 +137,7 @@ def read(preset: Preset, paths: Sequence[Path], progress: Progress) -> Batch:
     return Batch(images, tuple(map(str, files)), None)
 
 
-def classify(chip: "Simulator", images: np.ndarray, most: int = 1) -> Guesses:
+def classify(chip: "Simulator", images: Images, most: int = 1) -> Guesses:
     """Classify images by the integer sums of the chip's output layer; counts no cycles and changes nothing.
 
     Parameters
@@ -144,13 +155,16 @@ def classify(chip: "Simulator", images: np.ndarray, most: int = 1) -> Guesses:
     seen = chip.state.seen
     if not seen:
         raise SpecError("a chip must have seen a class to name one, but has seen none")
-    latents = chip.latents(images)
     proxies = chip.proxies()
     classifier = Classifier(chip.plan.rule, proxies.hidden, proxies.output)
-    hidden = sign(classifier.hidden_sum(latents))
-    logits = classifier.logits(np.concatenate([latents, hidden], axis=1), seen)
-    order = np.argsort(-logits, axis=1, kind="stable")[:, : min(most, seen)]
-    return Guesses(order, np.take_along_axis(logits, order, axis=1))
+    found = []
+    for chunk in chunks(images):
+        latents = chip.latents(chunk)
+        hidden = sign(classifier.hidden_sum(latents))
+        logits = classifier.logits(np.concatenate([latents, hidden], axis=1), seen)
+        order = np.argsort(-logits, axis=1, kind="stable")[:, : min(most, seen)]
+        found.append(Guesses(order, np.take_along_axis(logits, order, axis=1)))
+    return Guesses(*map(np.concatenate, zip(*found, strict=True)))
 
 
 def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -> range:
@@ -230,7 +244,7 @@ def confusion(classes: np.ndarray, guesses: Guesses, seen: int) -> np.ndarray:
 
 
 def _enter(
-    chip: "Simulator", images: np.ndarray, classes: np.ndarray, command: str, progress: Progress
+    chip: "Simulator", images: Images, classes: np.ndarray, command: str, progress: Progress
 ) -> None:
     with progress.task(f"{command} images", len(images)) as task:
         for image, label in zip(images, classes, strict=True):

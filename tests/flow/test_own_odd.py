@@ -1,0 +1,185 @@
+"""A user's own images that lie as nobody would have thought, and caches that are damaged."""
+
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.flow.test_own import RGB, SHAPE, archive, encoded, folder_of, hugging
+from xnoreplay.flow.datasets import image_files, own, registry
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.learning import use
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.spec import pixels, presets
+from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.pixels import PixelSpec
+from xnoreplay.spec.rows import Rows
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("XNOREPLAY_CACHE", str(folder))
+    return folder
+
+
+class Told(Silent):
+    """Keeps the notes."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def test_class_folders_beside_parquet_are_refused(tmp_path):
+    root = folder_of(tmp_path / "own", {"a": 2, "b": 2})
+    hugging(root / "stray.parquet", [0, 1], [encoded(Image.fromarray(RGB))] * 2)
+    with pytest.raises(SpecError, match="must hold Parquet files or class folders, not both"):
+        own.listing(root)
+    (root / "stray.parquet").unlink()
+    assert own.listing(root).classes == ("a", "b")
+
+
+def test_links_are_followed_and_those_to_nowhere_named(tmp_path):
+    root = folder_of(tmp_path / "own", {"a": 2, "b": 2})
+    elsewhere = folder_of(tmp_path / "elsewhere", {"more": 3}, start=7)
+    (root / "a" / "linked").symlink_to(elsewhere / "more")
+    (root / "b" / "extra.png").symlink_to(elsewhere / "more" / "7.png")
+    (root / "b" / "back").symlink_to(root / "b")
+    (root / "c").symlink_to(elsewhere / "more")
+    found = own.listing(root)
+    assert np.bincount(found.labels).tolist() == [5, 3, 3]
+    (root / "b" / "lost.png").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(
+        SpecError, match=r"lost\.png must be a file .* not a link that leads nowhere"
+    ):
+        own.listing(root)
+
+
+def test_a_flipped_byte_of_a_prepared_image_is_noticed(tmp_path, cache):
+    found = own.listing(folder_of(tmp_path / "parts", {"a": 3, "b": 3}))
+    first = np.array(own.prepare(found, PixelSpec(), SHAPE, Silent()).images)
+    (target,) = (cache / "datasets").glob("*.npy")
+    content = bytearray(target.read_bytes())
+    content[-9] ^= 4
+    target.write_bytes(content)
+    told = Told()
+    assert np.array_equal(own.prepare(found, PixelSpec(), SHAPE, told).images, first)
+    assert told.notes == [f"{target} is damaged, and is made anew"]
+
+
+def test_a_data_set_is_listed_once_in_a_run(tmp_path):
+    root = folder_of(tmp_path / "parts", {"a": 3, "b": 3})
+    with own.remembered():
+        first = own.listing(root)
+        (root / "a" / "new.png").write_bytes(encoded(Image.fromarray(RGB)))
+        with own.remembered():
+            assert own.listing(root) is first
+        assert own.listing(root) is first
+    assert own.listing(root).stamp != first.stamp
+
+
+@pytest.mark.parametrize(("split", "learned"), [(True, 4), (False, 6)])
+def test_learning_leaves_out_the_test_images_of_a_split(tmp_path, split, learned):
+    root = tmp_path / "new"
+    folder_of(root / "train" if split else root, {"5": 3, "6": 1} if split else {"5": 4, "6": 2})
+    if split:
+        folder_of(root / "test", {"5": 1, "6": 1}, start=9)
+    told = Told()
+    batch = use.read(presets.load("digits"), [root], told, to_learn=True)
+    assert len(batch.images) == len(batch.names) == len(batch.classes) == learned
+    assert not any("/test/" in name for name in batch.names)
+    assert told.notes == (["2 test images of new are not learned from"] if split else [])
+    assert len(use.read(presets.load("digits"), [root], Silent()).images) == 6
+
+
+def png_of_16_bits(samples: np.ndarray, key: tuple[int, int, int]) -> bytes:
+    """Encode (height, width, 3) uint16 with a transparent colour; Pillow writes no such file."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width, _ = samples.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    parts = (
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)),
+        (b"tRNS", struct.pack(">HHH", *key)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def test_the_transparent_colour_of_16_bits_is_compared_in_all_of_them():
+    key = (0x1234, 0x5678, 0x9ABC)
+    samples = np.random.default_rng(0).integers(0, 1 << 16, (4, 5, 3))
+    samples[0, 0] = samples[2, 3] = key
+    samples[1, 1] = np.array(key) + 1  # of the same upper bytes
+    found, layout = image_files.decoded(png_of_16_bits(samples, key), "it")
+    assert layout == "rgb+alpha"
+    assert np.array_equal(found[..., :3], samples >> 8)
+    assert np.argwhere(found[..., 3] == 0).tolist() == [[0, 0], [2, 3]]
+    assert set(found[..., 3].ravel()) == {0, 255}
+
+
+def test_a_damaged_tiff_says_nothing_beside_its_sentence(capfd):
+    content = bytearray(encoded(Image.fromarray(RGB), "TIFF", compression="tiff_lzw"))
+    content[8:60] = bytes(b ^ 0xFF for b in content[8:60])
+    with pytest.raises(image_files.ImageError, match="must be a whole image"):
+        image_files.decoded(bytes(content), "it")
+    assert capfd.readouterr().err == ""
+
+
+def test_few_images_are_decoded_ahead(tmp_path, monkeypatch):
+    root = folder_of(tmp_path / "parts", {"a": 20, "b": 20})
+    begun = []
+    decode = image_files.decode
+    monkeypatch.setattr(image_files, "decode", lambda path: begun.append(path) or decode(path))
+    for taken, _ in enumerate(own.listing(root).samples(1), start=1):
+        assert len(begun) <= taken + own.AHEAD
+    assert taken == 40
+
+
+def test_a_large_image_is_converted_in_little_memory():
+    samples = np.zeros((1024, 4096, 3), np.uint8)
+    tracemalloc.start()
+    pixels.convert(samples, "rgb", PixelSpec(), (128, 128, 3))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 50_000_000
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_twins_are_those_of_a_slow_search(seed):
+    rng = np.random.default_rng(seed)
+    digests = rng.integers(0, 4, (40, 2)).astype(np.uint64)
+    is_test = rng.integers(0, 2, 40).astype(bool)
+    train = {tuple(d) for d in digests[~is_test]}
+    wanted = [i for i in np.flatnonzero(is_test) if tuple(digests[i]) in train]
+    number, one, other = own.twins(digests, is_test)
+    assert (number, other) == (len(wanted), wanted[0])
+    assert not is_test[one]
+    assert np.array_equal(digests[one], digests[other])
+    assert own.twins(digests[is_test], is_test[is_test]) == (0, 0, 0)
+
+
+def test_own_images_are_chosen_without_a_copy(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8), np.uint8)
+    labels = np.arange(40) % 4
+    found = own.listing(archive(tmp_path / "a.npz", images=images, labels=labels))
+    made = own.prepare(found, PixelSpec(), (8, 8, 1), Silent())
+    data = Dataset("own", Rows(made.images), found.labels, found.is_test)
+    for part in (data.train_images, data.test_images, data.some(labels == 1).images):
+        assert isinstance(part, Rows)
+        assert part.array is made.images
+    assert np.array_equal(data.train_images, images[~found.is_test][..., None])
+    few = registry.first_of_each(data, most=2 * 64 * 8)
+    assert np.bincount(2 * few.labels + few.is_test).tolist() == [2] * 8
+    assert np.array_equal(few.images[0], images[0][..., None])
+    assert registry.first_of_each(data) is data
