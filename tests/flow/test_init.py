@@ -11,7 +11,8 @@ from xnoreplay.flow.datasets.proposal import Look
 from xnoreplay.flow.pipeline import steps as pipeline
 from xnoreplay.flow.pipeline.resolve import resolve
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.spec import plan, presets
+from xnoreplay.spec import learning_plan, limits, plan, presets, registers
+from xnoreplay.spec.errors import SpecError
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,64 @@ def test_every_proposal_can_be_built(classes, samples, size):
         assert scenario.tasks <= 5
         wanted = (target.staging_capacity == 0) == (scenario.tasks == 0)
         assert wanted
+
+
+@pytest.mark.parametrize(
+    ("classes", "samples"),
+    [(2, 20), (2, 10_000), (10, 20), (10, 10_000), (100, 1000), (241, 20), (1000, 20), (1024, 200)],
+)
+def test_proposals_at_the_corners_are_sensible(classes, samples):
+    """A chip that can be built, driven and simulated, images that were not blown up, sessions that fit."""
+    found = listed(classes, samples)
+    train = int((~found.is_test).sum())
+    for size in (
+        (8, 8),
+        (128, 128),
+        (3, 3),
+        (3, 7),
+        (7, 5),
+        (1, 1),
+        (8, 128),
+        (200, 120),
+        (32, 30),
+    ):
+        for colour in ("grey", "ycbcr"):
+            made = proposal.propose(found, Look(*size, colour, 9), "/it", "it")
+            net, target, scenario = made.preset.network, made.preset.target, made.preset.scenario
+            compiled = plan.compile(net, target)
+            learning_plan.check_cycles(compiled)
+            assert registers.windows(compiled.memories)
+            assert plan.working_bytes(compiled) < limits.GIB
+            assert net.height * net.width <= max(64, size[0] * size[1])
+            assert min(net.maps[-1].height, net.maps[-1].width) >= 2
+            assert net.latent >= min(1024, 10 * classes)
+            assert min(train, 10 * classes) <= target.replay_capacity <= min(train, 50 * classes)
+            assert scenario.base >= max(2, classes // 2)
+            assert scenario.seen(scenario.tasks) == classes
+            assert scenario.tasks == min(5, classes - scenario.base)
+            session = max(np.bincount(scenario.task_of)[1:], default=0) * train // classes
+            assert target.staging_capacity == min(session, proposal.MOST_STAGED)
+            assert set(made.reasons) >= {"height", "latent", "convs", "base", "replay_capacity"}
+
+
+@pytest.mark.parametrize("classes", [1025, 5000])
+def test_more_classes_than_a_chip_has_are_one_sentence(classes):
+    with pytest.raises(SpecError, match=f"classes must be at most 1,024 .* not {classes}"):
+        proposal.propose(listed(classes, 4), Look(8, 8, "grey", 9), "/it", "it")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_split_takes_every_fourth_of_a_class_or_the_last(seed):
+    labels = np.random.default_rng(seed).choice(
+        [0, 3, 4, 9, 11], 40, p=[0.6, 0.25, 0.1, 0.04, 0.01]
+    )
+    found = splits.split(labels)
+    for label in np.unique(labels):
+        own_half = found[labels == label].tolist()
+        many, one = len(own_half) >= 4, len(own_half) == 1
+        assert own_half == [
+            i % 4 == 3 if many else not one and i == len(own_half) - 1 for i in range(len(own_half))
+        ]
 
 
 def test_a_spec_is_written_with_reasons_and_costs_and_never_over_another(parts, capsys, tmp_path):
