@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from xnoreplay.flow.datasets.bundles import BundleSource
     from xnoreplay.spec.presets import Preset
 
+MOST_COLUMNS = 32  # of a confusion matrix; of more classes the most frequent confusions are shown
+MOST_PAIRS = 20
+
 FolderOption = Annotated[Path | None, shared("out")]
 StateOption = Annotated[
     Path | None,
@@ -94,7 +97,7 @@ def predict(
     """Classify images with a trained chip.
 
     In the chip's integers, with the margin between the first two classes; of a data set with labels also the accuracy
-    and the confusion matrix.
+    and the confusion matrix, or for more than 32 classes the 20 most frequent confusions.
     """
     from xnoreplay.flow.cost.session_text import columns
     from xnoreplay.flow.learning import use
@@ -126,10 +129,15 @@ def predict(
         return
     table = use.confusion(batch.classes, guesses, seen)
     names = [scenario.name_of(c) for c in range(seen)]
-    body = [
-        [name, *(f"{n:,}" for n in row)] for name, row in zip(names, table.tolist(), strict=True)
-    ]
-    typer.echo("\n" + columns(["is, said to be", *names], body))
+    if seen > MOST_COLUMNS:
+        pairs = [[names[c], names[d], f"{n:,}"] for c, d, n in use.confused(table, MOST_PAIRS)]
+        typer.echo("\n" + columns(["is", "said to be", "images"], pairs))
+    else:
+        body = [
+            [name, *(f"{n:,}" for n in row)]
+            for name, row in zip(names, table.tolist(), strict=True)
+        ]
+        typer.echo("\n" + columns(["is, said to be", *names], body))
     known, right = int(table.sum()), int(table.trace())
     if known:
         typer.echo(f"\naccuracy {100 * right / known:.1f} %: {right:,} of {known:,}")

@@ -243,6 +243,32 @@ def confusion(classes: np.ndarray, guesses: Guesses, seen: int) -> np.ndarray:
     return table
 
 
+def confused(table: np.ndarray, most: int) -> list[tuple[int, int, int]]:
+    """Name the most frequent confusions.
+
+    Parameters
+    ----------
+    table : (n, n) int64
+        Of `confusion`.
+    most : int
+        How many are named, at most.
+
+    Returns
+    -------
+    list of (int, int, int)
+        What images are, what the chip says, and how many they are: the most frequent first, ties in the order of classes.
+
+    Examples
+    --------
+    >>> confused(np.array([[5, 1, 0], [0, 4, 2], [0, 1, 9]]), 2)
+    [(1, 2, 2), (0, 1, 1)]
+    """
+    wrong = table * (1 - np.eye(len(table), dtype=np.int64))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:most]
+    pairs = (divmod(int(i), len(table)) for i in order)
+    return [(c, d, int(wrong[c, d])) for c, d in pairs if wrong[c, d]]
+
+
 def _enter(
     chip: "Simulator", images: Images, classes: np.ndarray, command: str, progress: Progress
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from xnoreplay.flow.datasets import image_files, own
+from xnoreplay.flow.datasets import image_files, listed, own
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import pixels
 from xnoreplay.spec.errors import ImageError, SpecError
@@ -484,7 +484,7 @@ def test_a_full_disk_is_told_before_a_write_that_would_end_the_process(
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(own.os, "posix_fallocate", full, raising=False)
+    monkeypatch.setattr(listed.os, "posix_fallocate", full, raising=False)
     found = own.listing(folder_of(tmp_path / "parts", {"a": 3, "b": 3}))
     with pytest.raises(OSError, match="No space left"):
         own.prepare(found, PixelSpec(), SHAPE, Silent())

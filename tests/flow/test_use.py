@@ -128,6 +128,17 @@ def test_confusion_counts_what_is_seen():
     assert guesses.margins.tolist() == [0] * 4
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_confusions_of_many_classes_are_the_most_frequent(seed):
+    table = np.random.default_rng(seed).integers(0, 5, (9, 9))
+    found = use.confused(table, 12)
+    assert len(set(found)) == 12
+    assert all(c != d and table[c, d] == n for c, d, n in found)
+    counts = sorted((table[c, d] for c in range(9) for d in range(9) if c != d), reverse=True)
+    assert [n for _, _, n in found] == counts[:12]
+    assert use.confused(np.diag([3, 4]), 5) == []
+
+
 @pytest.mark.parametrize(
     ("labels", "sentence"),
     [
