@@ -3,11 +3,12 @@
 import dataclasses
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.chip import bridges, host_files
+from xnoreplay.flow.chip import bridges, fusesoc, host_files
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import image, plan
@@ -67,8 +68,31 @@ def ports(text: str, top: str) -> list[dict]:
     ]
 
 
+@dataclass(frozen=True)
+class Names:
+    """How a chip is called, and how fast its UART is.
+
+    Parameters
+    ----------
+    prefix : str
+        What the names of modules begin with in the file for designs of several chips, and those of the C header.
+    baud : int, optional
+        Bits a second of the UART; see `bridges.clocks_of`.
+    """
+
+    prefix: str = "xnoreplay"
+    baud: int | None = None
+
+
+DEFAULT_NAMES = Names()
+
+
 def write_verilog(
-    preset: Preset, bundle: Bundle, out: Path, progress: Progress, baud: int | None = None
+    preset: Preset,
+    bundle: Bundle,
+    out: Path,
+    progress: Progress,
+    names: Names = DEFAULT_NAMES,
 ) -> dict:
     """Write the Verilog and the memory images.
 
@@ -80,20 +104,28 @@ def write_verilog(
     out : Path
         Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
         memories, the macros that hold them (`hw.parts.macros`), and the host's map (`spec.host_map`); ``host/``,
-        the files of `host_files`; ``xnoreplay_uart.v`` and ``xnoreplay_spi.v``, see `bridges`.
+        the files of `host_files`; ``xnoreplay_uart.v``, ``xnoreplay_spi.v`` and ``xnoreplay_axi.v``, see `bridges`;
+        ``PREFIX.core`` and ``smoke.cpp`` for FuseSoC and, of a prefix other than ``xnoreplay``, ``PREFIX.v`` with all modules.
     progress : Progress
         Shows the time that the Verilog takes.
-    baud : int, optional
-        Bits a second of the UART; see `bridges.clocks_of`.
+    names : Names
     """
     from xnoreplay.hw import verilog
 
     compiled = plan.compile(preset.network, preset.target)
     with progress.task("Verilog"):
         text, macros = verilog.with_macros(compiled)
-        buses = bridges.write(compiled, out, baud)
+        buses = bridges.write(compiled, out, names.baud)
     (out / VERILOG).write_text(text, encoding="utf-8")
-    host = host_files.write(compiled, bundle, out)
+    sources = [VERILOG, *(b["verilog"] for b in buses.values() if b)]
+    if names.prefix != verilog.TOP:
+        whole = "\n".join((out / name).read_text(encoding="utf-8") for name in sources)
+        sources = [f"{names.prefix}.v"]
+        (out / sources[0]).write_text(verilog.prefixed(whole, names.prefix), encoding="utf-8")
+    core = f"{names.prefix}.core"
+    (out / core).write_text(fusesoc.core(names.prefix, sources), encoding="ascii")
+    (out / fusesoc.SMOKE).write_text(fusesoc.smoke(names.prefix), encoding="ascii")
+    host = host_files.write(compiled, bundle, out, names.prefix)
     (out / IMAGES).mkdir()
     images = image.load(compiled, bundle)
     for name, rows in images.items():
@@ -117,4 +149,5 @@ def write_verilog(
         "lines": text.count("\n"),
         "memories": sorted(images),
         "host": host,
+        "core": core,
     }

@@ -20,23 +20,22 @@ FOLDER = "host"  # of the generated folder
 HEAD = 5  # words before the content of a file of the C driver
 DRIVER = ("xnoreplay_host.h", "xnoreplay_host.c")
 SOURCES = Path(__file__).parents[2] / "host" / "c"
-REGISTERS, CHIP, NETWORK, RDL = (
-    "xnoreplay_registers.h",
-    "xnoreplay_chip.h",
-    "network.bin",
-    "xnoreplay.rdl",
-)
+REGISTERS, NETWORK, RDL = "xnoreplay_registers.h", "network.bin", "xnoreplay.rdl"
 KINDS = {"NETWORK": 0x4E4E5258, "STATE": 0x53535258}
 """First words of files of the C driver: XRNN and XRSS in ASCII, low byte first."""
 
 
-def write(plan: Plan, bundle: Bundle, out: Path) -> list[str]:
-    """Write the files into a new folder below `out`; their names, sorted."""
+def write(plan: Plan, bundle: Bundle, out: Path, prefix: str = "xnoreplay") -> list[str]:
+    """Write the files into a new folder below `out`; their names, sorted. See `chip_header` for the prefix."""
     folder = out / FOLDER
     folder.mkdir()
     for name in DRIVER:
         shutil.copy(SOURCES / name, folder / name)
-    texts = {REGISTERS: registers_header(), CHIP: chip_header(plan), RDL: system_rdl(plan)}
+    texts = {
+        REGISTERS: registers_header(),
+        f"{prefix}_chip.h": chip_header(plan, prefix),
+        RDL: system_rdl(plan),
+    }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
     network(plan, bundle).tofile(folder / NETWORK)
@@ -93,8 +92,8 @@ def _words(window: Window, rows: np.ndarray) -> np.ndarray:
     return whole.reshape(-1).view("<u4")
 
 
-def _defines(values: dict[str, int]) -> list[str]:
-    return [f"#define XNOREPLAY_{name} {value:#x}u" for name, value in values.items()]
+def _defines(values: dict[str, int], prefix: str = "xnoreplay") -> list[str]:
+    return [f"#define {prefix.upper()}_{name} {value:#x}u" for name, value in values.items()]
 
 
 def registers_header() -> str:
@@ -126,8 +125,11 @@ def registers_header() -> str:
     return "\n".join(lines)
 
 
-def chip_header(plan: Plan) -> str:
-    """C header of one chip: its windows, counters and sizes, and the description that the driver takes."""
+def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
+    """C header of one chip: its windows, counters and sizes, and the description that the driver takes.
+
+    Its names begin with the prefix, so that a program can have the headers of several chips.
+    """
     told = host_map.host_map(plan)
     # Of a latent, one row of transfers: the driver sends so many bytes.
     sent = told.get(
@@ -140,36 +142,39 @@ def chip_header(plan: Plan) -> str:
     ]
     lines = [
         f"/* The chip of network {plan.network.name}: what the driver must know of it. */",
-        "#ifndef XNOREPLAY_CHIP_H",
-        "#define XNOREPLAY_CHIP_H",
+        f"#ifndef {prefix.upper()}_CHIP_H",
+        f"#define {prefix.upper()}_CHIP_H",
         "",
         f'#include "{DRIVER[0]}"',
         f'#include "{REGISTERS}"',
         "",
-        *_defines({f"WINDOW_{identifier(w['name']).upper()}": w["base"] for w in told["windows"]}),
-        "",
         *_defines(
-            {f"COUNTER_{identifier(name).upper()}": i for i, name in enumerate(told["counters"])}
+            {f"WINDOW_{identifier(w['name']).upper()}": w["base"] for w in told["windows"]}, prefix
         ),
         "",
-        "static const struct xnoreplay_window xnoreplay_chip_windows[] = {",
+        *_defines(
+            {f"COUNTER_{identifier(name).upper()}": i for i, name in enumerate(told["counters"])},
+            prefix,
+        ),
+        "",
+        f"static const struct xnoreplay_window {prefix}_chip_windows[] = {{",
         *windows,
         "};",
-        "static const uint32_t xnoreplay_chip_registers[] = {",
+        f"static const uint32_t {prefix}_chip_registers[] = {{",
         *(f"    XNOREPLAY_REG_{name}," for name in told["register_values"]),
         "};",
-        "static const char *const xnoreplay_chip_counters[] = {",
+        f"static const char *const {prefix}_chip_counters[] = {{",
         *(f'    "{name}",' for name in told["counters"]),
         "};",
-        "static const struct xnoreplay_chip xnoreplay_chip = {",
+        f"static const struct xnoreplay_chip {prefix}_chip = {{",
         f"    {identity(plan):#x}ull,",
         f"    {sent['height']}, {sent['width']}, {sent['channels']}, {told['network']['classes']},",
         f"    {plan.replay.staging > 0:d},",
-        "    xnoreplay_chip_windows,",
+        f"    {prefix}_chip_windows,",
         f"    {len(windows)},",
-        "    xnoreplay_chip_registers,",
+        f"    {prefix}_chip_registers,",
         f"    {len(told['register_values'])},",
-        "    xnoreplay_chip_counters,",
+        f"    {prefix}_chip_counters,",
         f"    {len(told['counters'])},",
         "};",
         "",

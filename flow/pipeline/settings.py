@@ -3,6 +3,7 @@
 To add an option, add a field to `Settings`.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -151,6 +152,13 @@ class Settings:
         memory=Memory.FOLDER,
         default_text="115200, or the next lower that the clock makes",
     )
+    prefix: str = option(
+        "xnoreplay",
+        "What the names of the Verilog's modules begin with in PREFIX.v, so that two chips fit one design.",
+        "NAME",
+        steps=("generate",),
+        memory=Memory.FOLDER,
+    )
     place: bool = option(
         False,
         "Also place and route for ECP5.",
@@ -258,6 +266,10 @@ class Settings:
 
         for name, declared in options.of_fields(type(self)).items():
             declared.check(name, getattr(self, name))
+        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,31}", self.prefix):
+            raise SpecError(
+                f"prefix must be a letter and up to 31 letters, digits and '_', not {shown(self.prefix)}"
+            )
         if self.sweep is not None:
             if not isinstance(self.sweep, dict) or not all(
                 isinstance(v, list) for v in self.sweep.values()

@@ -69,8 +69,9 @@ def _simulate(context: Context) -> dict:
 def _generate(context: Context) -> dict:
     from xnoreplay.flow.chip import generate
 
+    names = generate.Names(context.config["prefix"], context.config["baud"])
     return generate.write_verilog(
-        _preset(context), _bundle(context), context.out, context.progress, context.config["baud"]
+        _preset(context), _bundle(context), context.out, context.progress, names
     )
 
 

