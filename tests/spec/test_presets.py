@@ -97,7 +97,7 @@ def test_a_file_of_a_network_without_convolutions_leaves_images_out(tmp_path):
 
 def test_a_preset_gives_its_image_to_no_network_without_convolutions(tmp_path):
     path = tmp_path / "own.toml"
-    path.write_text('preset = "tiny"\n[network]\nconvs = []\n')
+    path.write_text('preset = "tiny"\n[network]\nconvs = []\n[scenario]\ndataset = "random"\n')
     preset = presets.load(str(path))
     assert preset.network == NetworkSpec("tiny", latent=12, hidden=5, classes=4)
     path.write_text('preset = "tiny"\n[network]\nconvs = []\nlevels = [4]\n')
@@ -105,6 +105,12 @@ def test_a_preset_gives_its_image_to_no_network_without_convolutions(tmp_path):
         presets.load(str(path))
     assert str(error.value) == (
         "levels must be left out of a network without convolutions, which is given latents, not (4,)"
+    )
+    path.write_text('preset = "tiny"\n[network]\nconvs = []\n')
+    with pytest.raises(SpecError) as error:
+        presets.load(str(path))
+    assert str(error.value) == (
+        "dataset of network tiny, which is given latents, must be 'random' or features of your own, not 'digits'"
     )
 
 
