@@ -9,6 +9,7 @@ from xnoreplay.flow.output import quantities
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.workers import side_by_side
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.presets import Preset
 
 SCORES = ("a_final", "a_old", "a_new", "average", "forgetting", "backward_transfer")
@@ -54,9 +55,18 @@ def try_variants(  # noqa: PLR0913  each is a choice of the experiment
     -------
     dict
         {"seeds", "rows": [{"label", score: list over seeds}]}.
+
+    Raises
+    ------
+    SpecError
+        For native replay of a network that is given latents.
     """
     seeds = list(seeds)
     preset.scenario.check_session()
+    if any(v.system == "native" for v in variants) and not preset.network.takes_images:
+        raise SpecError(
+            f"system 'native' must have images, but network {preset.network.name} is given latents"
+        )
     latents = cil.extract(preset, bundle, file, progress)
     images = systems.pictures(preset) if any(v.system == "native" for v in variants) else None
     jobs = [(variant, seed) for variant in variants for seed in seeds]

@@ -11,6 +11,8 @@ from xnoreplay.flow import cli
 from xnoreplay.flow.chip import generate
 from xnoreplay.flow.cost import estimate, replay_variants, session_cost, workload
 from xnoreplay.flow.explore import space
+from xnoreplay.flow.learning import trials
+from xnoreplay.flow.learning.systems import Variant
 from xnoreplay.flow.output import diagram
 from xnoreplay.flow.report import sections
 from xnoreplay.flow.run import tools
@@ -223,3 +225,11 @@ def test_the_command_line_estimates_one(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "latent replay" in said
     assert "native" not in said
+
+
+def test_native_replay_of_a_network_that_is_given_latents_is_refused():
+    with pytest.raises(SpecError) as error:
+        trials.try_variants([Variant("native")], SMALL, BUNDLE, [0], Silent())
+    assert (
+        str(error.value) == "system 'native' must have images, but network small is given latents"
+    )
