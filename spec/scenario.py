@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from xnoreplay.spec import limits
+from xnoreplay.spec.class_names import official
 from xnoreplay.spec.errors import SpecError, require, shown, unknown
 from xnoreplay.spec.features import FeatureSpec
 from xnoreplay.spec.interface import Interface
@@ -107,7 +108,7 @@ class ScenarioSpec:
     class_names : tuple of str
         Names of the data set's labels 0, 1, ..., all different; empty where they have none.
     class_order : tuple
-        Labels, or names of `class_names`, in order of arrival, in place of the order that `order_seed` draws.
+        Labels, or names of `class_names` or of the known data set, in order of arrival, in place of the order that `order_seed` draws.
     shots : int
         Training samples of each new class that a session sees, the first ones; 0 for all. The base has all.
     """
@@ -188,17 +189,17 @@ class ScenarioSpec:
         labels = []
         for entry in self.class_order:
             if isinstance(entry, str):
-                if entry not in self.class_names:
+                if entry not in self.label_names:
                     raise (
-                        unknown("class of class_order", entry, self.class_names)
-                        if self.class_names
+                        unknown("class of class_order", entry, self.label_names)
+                        if self.label_names
                         else SpecError(
                             f"class_order must have labels where there are no class_names, not {shown(entry)}"
                         )
                     )
-                labels.append(self.class_names.index(entry))
+                labels.append(self.label_names.index(entry))
             else:
-                most = len(self.class_names) or limits.MOST["classes"].most
+                most = len(self.label_names) or limits.MOST["classes"].most
                 require.between("a label of class_order", entry, 0, most - 1)
                 labels.append(entry)
         return labels
@@ -244,13 +245,23 @@ class ScenarioSpec:
 
     def name_of(self, chip_class: int) -> str:
         """What reports call a chip class: its name, or its label in the data set."""
-        label = int(self.order[chip_class])
-        return self.class_names[label] if self.class_names else f"{label}"
+        return self.names[chip_class]
+
+    @property
+    def names(self) -> list[str]:
+        """What reports call each chip class, in order of arrival."""
+        table = self.label_names
+        return [table[label] if table else f"{label}" for label in self.order.tolist()]
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the data set's labels 0, 1, ...: `class_names`, or those of a known data set; empty where it has none."""
+        return self.class_names or official(self.dataset)
 
     @property
     def interface(self) -> Interface:
         """What a bundle trained for the scenario says of its inputs and classes."""
-        return Interface(self.rule, tuple(self.name_of(c) for c in range(self.classes)))
+        return Interface(self.rule, tuple(self.names))
 
     def check_session(self, task: int = 1) -> None:
         """SpecError where the scenario has no such session."""

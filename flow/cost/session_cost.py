@@ -37,7 +37,7 @@ def price_session(
     Returns
     -------
     dict
-        preset, origin (of weights and latents), task, new_classes, new_samples, remembered,
+        preset, origin (of weights and latents), task, new_classes, new_names, new_samples, remembered,
         technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
         gives it; refused: why a native variant has no price; phases: counters of each phase of
         inference and session.
@@ -74,6 +74,7 @@ def price_session(
         "origin": f"weights: {weights}; latents: {met.origin}",
         "task": task,
         "new_classes": workload.expected_new(preset.scenario, task),
+        "new_names": [preset.scenario.name_of(c) for c in preset.scenario.task_classes(task)],
         "new_samples": len(met.arriving_class),
         "remembered": len(met.remembered_class),
         "technology": estimate.technology(plan) | {"slowest": slowest(plan)},

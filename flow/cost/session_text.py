@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.cost.session_cost import RUNS
 from xnoreplay.flow.output.quantities import KIB, kib, quantity
-from xnoreplay.spec.errors import SpecError, shown
+from xnoreplay.spec.errors import SpecError, printable, shown
 
 NOT_COUNTED = (
     "Not counted: pads, the host, wires between blocks, glitches. Native replay that retrains its\n"
     "extractor is a closed form of a chip that is not generated; see flow/cost/replay_variants.py. How far published\n"
     "chips are from what the same tables predict: xnoreplay validate."
 )
+NAMED = 10  # classes of a session whose names are shown
 BOUNDS = ("low", "nominal", "high")
 
 
@@ -39,7 +40,7 @@ def text(tree: dict) -> str:
     head = (
         f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "
         f"{quantity(float(where['clock_hz']), 'Hz')}; {tree['origin']}\n"
-        f"session {tree['task']}: {tree['new_classes']} new classes, {tree['new_samples']:,} new "
+        f"session {tree['task']}: {new_classes(tree)}, {tree['new_samples']:,} new "
         f"images, {tree['remembered']:,} latents remembered"
     )
     blocks = [
@@ -52,6 +53,17 @@ def text(tree: dict) -> str:
         NOT_COUNTED,
     ]
     return "\n\n".join(blocks)
+
+
+def new_classes(tree: dict) -> str:
+    """Say how many classes a session brings, and the first of their names.
+
+    >>> new_classes({"new_classes": 1, "new_names": ["nut"]})
+    '1 new class (nut)'
+    """
+    count, names = tree["new_classes"], [printable(n) for n in tree.get("new_names", ())]
+    listed = ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED)
+    return f"{count} new class{'es' * (count != 1)}" + f" ({listed})" * bool(names)
 
 
 def summary(tree: dict) -> list[str]:

@@ -5,7 +5,7 @@ has; each later task is one retraining session.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -384,7 +384,8 @@ def compare_learners(
     Returns
     -------
     dict
-        seeds, tasks (chip classes of each), test_counts, and for each method lists
+        seeds, tasks (chip classes of each), names of the chip classes, by_class: what `by_class` returns of the
+        chip after the last session, test_counts, and for each method lists
         over seeds: matrix, the scores of `evaluate`; accuracies in [0, 1].
 
     Raises
@@ -398,6 +399,7 @@ def compare_learners(
     scenario = preset.scenario
     scenario.check_session()
     latents = extract(preset, bundle, progress=progress)
+    truth = latents.test_class
     jobs = [(seed, name) for seed in seeds for name in METHODS]
 
     def one(job: tuple[int, str]) -> dict:
@@ -420,9 +422,42 @@ def compare_learners(
     return {
         "seeds": seeds,
         "tasks": classes,
+        "names": scenario.names,
+        "by_class": by_class(truth, [p[-1] for n, p in predicted.items() if n.startswith("chip/")]),
         "test_counts": latents.test_counts(scenario),
         "methods": scores,
     }
+
+
+def by_class(truth: np.ndarray, predicted: Sequence[np.ndarray]) -> list[dict]:
+    """Count for each class how often it is recognised, and what it is mostly taken for.
+
+    Parameters
+    ----------
+    truth : (n,) int64
+        Chip class of each test sample.
+    predicted : sequence of (n,) int64
+        What was said of them, once a seed.
+
+    Returns
+    -------
+    list of dict
+        Of each chip class: images, right (fraction over all seeds), taken_for (the most frequent wrong class, the
+        lowest of several; None where all are right), times (how often, over all seeds).
+    """
+    found = []
+    for c in range(int(truth.max()) + 1):
+        said = np.concatenate([p[truth == c] for p in predicted])
+        wrong = np.bincount(said[said != c])
+        found.append(
+            {
+                "images": int((truth == c).sum()),
+                "right": float((said == c).mean()),
+                "taken_for": int(wrong.argmax()) if wrong.size else None,
+                "times": int(wrong.max(initial=0)),
+            }
+        )
+    return found
 
 
 def _line(name: str, scores: dict[str, list]) -> str:

@@ -80,6 +80,7 @@ def dump(
         "preset": preset.name,
         "dataset": preset.scenario.dataset,
         "class_order": preset.scenario.order.tolist(),
+        "class_names": preset.scenario.names,
         "bundle": bundles.digest(bundle),
     }
     write(path, labels, preset.scenario.task_of[labels], predicted, about)

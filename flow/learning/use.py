@@ -279,9 +279,12 @@ def _enter(
 
 
 def _chip_classes(preset: Preset, found: own.Listing) -> np.ndarray:
-    """Chip class of each sample, by the names of the classes, or by their numbers where the scenario has no names."""
+    """Chip class of each sample, by the names of the classes; of a known data set also by their labels."""
     scenario = preset.scenario
-    by_name = {scenario.name_of(c): c for c in range(scenario.classes)}
+    by_name = (
+        {f"{label}": c for c, label in enumerate(scenario.order)} if not scenario.source else {}
+    )
+    by_name |= {name: c for c, name in enumerate(scenario.names)}
     table = np.array([by_name.get(name, -1) for name in found.classes])
     return table[found.labels]
 

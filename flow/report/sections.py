@@ -14,6 +14,7 @@ from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
 SHOWN = 12  # images
+SHORT = 12  # characters of a class's name that fit below a session
 METHODS = {
     "chip": "the chip's integers",
     "float": "float classifier, Adam, same latents",
@@ -191,9 +192,10 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
             [mean(list(c)) for c in columns],
             [spread(list(c)) for c in columns],
         )
+    named = _named_tasks(cil)
     ticks = ["base", *(f"session {i}" for i in range(1, len(counts)))]
     section.figure(
-        plots.curves(series, "accuracy on all classes seen", ticks),
+        plots.curves(series, "accuracy on all classes seen", _with_new_class(ticks, named)),
         "Accuracy on all classes seen so far; bands are one standard deviation over the seeds.",
     )
     section.table(
@@ -203,7 +205,50 @@ def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
         caption="Accuracy matrix of the chip in percent, mean over seeds: test accuracy on each "
         f"task's classes ({', '.join(map(str, counts))} test images) after each session.",
     )
+    section.table(
+        ["task", "classes that arrive"],
+        [[f"{i}", ", ".join(names)] for i, names in enumerate(named)],
+        ["n", ""],
+        caption="Classes in their order of arrival; task 0 is the base.",
+    )
+    if "by_class" in cil:
+        section.table(
+            ["class", "images", "right, %", "mostly taken for", "times"],
+            _class_rows(cil),
+            ["", "n", "n", "", "n"],
+            caption="Each class after the last session: test images, share that the chip recognises, mean over the "
+            "seeds, and the most frequent wrong answer, counted over all seeds.",
+            folded=f"Accuracy of each of the {len(cil['names'])} classes",
+        )
     return section
+
+
+def _named_tasks(cil: dict) -> list[list[str]]:
+    """Names of the classes of each task; their numbers in results of an earlier version."""
+    return [[cil["names"][c] if "names" in cil else f"{c}" for c in task] for task in cil["tasks"]]
+
+
+def _with_new_class(ticks: list[str], named: list[list[str]]) -> list[str]:
+    """Put under each session the class that it brings, where all bring one of a short name."""
+    if any(len(names) > 1 or len(names[0]) > SHORT for names in named[1:]):
+        return ticks
+    return [ticks[0], *(f"{t}\n{n[0]}" for t, n in zip(ticks[1:], named[1:], strict=True))]
+
+
+def _class_rows(cil: dict) -> list[list[str]]:
+    names, rows = cil["names"], []
+    for name, row in zip(names, cil["by_class"], strict=True):
+        wrong = row["taken_for"]
+        rows.append(
+            [
+                name,
+                f"{row['images']:,}",
+                f"{100 * row['right']:.1f}",
+                names[wrong] if wrong is not None else "",
+                f"{row['times']:,}" if wrong is not None else "",
+            ]
+        )
+    return rows
 
 
 def _matrix_rows(matrices: list[list[list[float | None]]], ticks: list[str]) -> list[list[str]]:

@@ -1,6 +1,6 @@
 """Sections of the report on a session's cost beyond its total: native replay, use, search."""
 
-from xnoreplay.flow.cost import replay_variants, roofline, validate
+from xnoreplay.flow.cost import replay_variants, roofline, session_text, validate
 from xnoreplay.flow.cost.session_cost import RUNS
 from xnoreplay.flow.explore import pictures, text
 from xnoreplay.flow.explore.fronts import COSTS
@@ -21,7 +21,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         section.absent("estimate", failures)
         return section
     section.text(
-        f"Session {cost['task']}: {cost['new_classes']} new classes, {cost['new_samples']:,} new "
+        f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
         f"images, {cost['remembered']:,} latents remembered; {cost['origin']}. Of native replay the "
         "images are stored, and pass through the extractor at every visit; where the extractor is "
         "retrained, its back-propagation is a closed form of a chip that is not generated."

@@ -70,6 +70,13 @@ def results(plan: Plan) -> dict[str, dict]:
         "cil": {
             "seeds": [0, 1, 2],
             "tasks": [[0, 1], [2], [3]],
+            "names": ["bolt", "nut", "ring", "<pin>"],
+            "by_class": [
+                {"images": 10, "right": 0.8, "taken_for": 3, "times": 5},
+                {"images": 10, "right": 1.0, "taken_for": None, "times": 0},
+                {"images": 10, "right": 0.9, "taken_for": 0, "times": 3},
+                {"images": 10, "right": 0.7, "taken_for": 1, "times": 2},
+            ],
             "test_counts": [20, 10, 10],
             "methods": {"chip": method(0.8), "naive": method(0.3), "float": method(0.85)},
         },

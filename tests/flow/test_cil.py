@@ -44,6 +44,20 @@ def test_scores_follow_from_the_matrix(result):
         assert set(above) == {None}
 
 
+def test_each_class_has_its_name_and_its_accuracy(result):
+    assert result["names"] == [f"{label}" for label in DIGITS.scenario.order]
+    rows = result["by_class"]
+    right = sum(row["right"] * row["images"] for row in rows)
+    assert right / 445 == pytest.approx(result["methods"]["chip"]["a_final"][0])
+
+
+def test_a_class_is_counted_once_a_seed():
+    truth = np.array([0, 0, 1, 1, 2])
+    rows = cil.by_class(truth, [np.array([0, 1, 1, 1, 2]), np.array([2, 1, 1, 1, 2])])
+    assert rows[0] == {"images": 2, "right": 0.25, "taken_for": 1, "times": 2}
+    assert rows[1] == {"images": 2, "right": 1.0, "taken_for": None, "times": 0}
+
+
 def test_replay_lies_between_nothing_and_everything(result):
     final = {name: scores["a_final"][0] for name, scores in result["methods"].items()}
     assert final["naive"] < final["chip"] < final["cumulative"] + 0.05

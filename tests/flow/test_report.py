@@ -10,7 +10,7 @@ from tests.flow import sample_run
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.output import plots as figures
 from xnoreplay.flow.output.quantities import Metric, quantity, spread
-from xnoreplay.flow.report import blocks, cost_sections
+from xnoreplay.flow.report import blocks, cost_sections, sections
 from xnoreplay.flow.report import page as report
 from xnoreplay.flow.run import files
 from xnoreplay.spec import bundle as bundles
@@ -86,6 +86,19 @@ def test_a_page_with_every_section_and_pictures(full):
     ]
     assert outline.pictures >= 6
     assert "has not run" not in page
+
+
+def test_classes_stand_there_by_their_names(full):
+    """Of a user: shown as text, never as markup."""
+    _, page, _ = full
+    for name in ("bolt", "nut", "ring", "&lt;pin&gt;"):
+        assert f">{name}<" in page
+    assert "<pin>" not in page
+    assert "bolt, nut" in page  # the base
+    assert "session 1\nring" in sections._with_new_class(
+        ["base", "session 1"], [["bolt", "nut"], ["ring"]]
+    )
+    assert "1 new class (1)" in page  # the session that is priced, on digits
 
 
 def test_the_page_needs_no_other_file(full):

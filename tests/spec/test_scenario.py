@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xnoreplay.flow.commands.specfile import to_toml
-from xnoreplay.spec import presets
+from xnoreplay.spec import class_names, presets
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.scenario import ImageSource, ScenarioSpec
@@ -40,6 +40,16 @@ def test_a_part_of_a_data_set_may_be_any_of_its_classes():
     some = ScenarioSpec("digits", classes=2, base=2, step=1, class_order=(9, 4))
     assert some.chip_classes(np.arange(10)).tolist() == [-1] * 4 + [1] + [-1] * 4 + [0]
     assert some.tasks == 0
+
+
+def test_a_known_data_set_has_the_names_of_its_files():
+    some = ScenarioSpec("cifar100", classes=3, base=2, step=1, class_order=("bear", 99, "apple"))
+    assert some.names == ["bear", "worm", "apple"]
+    assert some.interface.class_names == ("bear", "worm", "apple")
+    assert len(set(class_names.official("cifar100"))) == 100
+    assert ScenarioSpec("digits", classes=2, base=2, step=1, class_order=(9, 4)).names == ["9", "4"]
+    same = ScenarioSpec("mine", 2, 2, 1, source=ImageSource("/data"), class_order=(1, 0))
+    assert same.names == ["1", "0"]
 
 
 def test_few_shots_are_the_first_of_each_new_class():

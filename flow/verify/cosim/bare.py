@@ -121,7 +121,9 @@ def bare_verilator(
     got = [int(p) for p in predicted.split()]
     if got != expected:
         i = next(i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if a != b)
-        raise CheckFailure(f"image {i} must be class {expected[i]} in Verilator, not {got[i]}")
+        names = dict(enumerate(preset.scenario.names))
+        wanted, said = (f"{c} ({names.get(c, 'none')})" for c in (expected[i], got[i]))
+        raise CheckFailure(f"image {i} must be class {wanted} in Verilator, not {said}")
     cycles, seconds = figures.split()
     return {
         "images": len(images),
