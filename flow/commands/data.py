@@ -30,6 +30,12 @@ StateOption = Annotated[
         "--state", metavar="FILE", help="Start from this state of learn, not from the base classes."
     ),
 ]
+RtlOption = Annotated[
+    bool,
+    typer.Option(
+        "--rtl", help="Let the Verilog do it, too (Verilator), and hold it to the result."
+    ),
+]
 
 
 def init(
@@ -78,7 +84,7 @@ def init(
     typer.echo(f"spec: {target}\nnext: xnoreplay run --preset {shlex.quote(str(target))}")
 
 
-def predict(
+def predict(  # noqa: PLR0913  a parameter an option
     paths: Annotated[
         list[Path],
         typer.Argument(
@@ -92,6 +98,7 @@ def predict(
     top: Annotated[
         int, typer.Option("--top", metavar="N", help="Classes to name of each image.")
     ] = 3,
+    rtl: RtlOption = False,
     data: DataOption = None,
 ) -> None:
     """Classify images with a trained chip.
@@ -101,6 +108,7 @@ def predict(
     """
     from xnoreplay.flow.cost.session_text import columns
     from xnoreplay.flow.learning import use
+    from xnoreplay.flow.verify.cosim import bare
     from xnoreplay.spec import limits
 
     limits.count("classes", top, "--top")
@@ -108,6 +116,7 @@ def predict(
     chosen, power_on = _chip(preset, out, bundle, state)
     batch = use.read(chosen, paths, default())  # before the chip learns its base classes
     chip = power_on()
+    verilog = _verilog(chosen) if rtl else None
     guesses = use.classify(chip, batch.images, top)
     scenario, seen = chosen.scenario, chip.state.seen
     rows = [
@@ -125,6 +134,13 @@ def predict(
         )
     ]
     typer.echo(columns(["image", "class and sum", "margin"], rows))
+    if verilog:
+        cycles = bare.check_predictions(
+            chosen, chip, batch.images, verilog[0], verilog[1], default(), verilog[2]
+        )
+        typer.echo(
+            f"\nthe Verilog gives the same {len(rows):,} classes, in {cycles:,} cycles (Verilator)"
+        )
     if batch.classes is None:
         return
     table = use.confusion(batch.classes, guesses, seen)
@@ -147,7 +163,7 @@ def predict(
         )
 
 
-def learn(
+def learn(  # noqa: PLR0913  a parameter an option
     path: Annotated[
         Path,
         typer.Argument(
@@ -162,6 +178,7 @@ def learn(
     out: FolderOption = None,
     bundle: BundleOption = None,
     state: StateOption = None,
+    rtl: RtlOption = False,
     data: DataOption = None,
 ) -> None:
     """Learn new classes from images, in one session.
@@ -171,6 +188,7 @@ def learn(
     from xnoreplay.flow.learning import use
     from xnoreplay.flow.output.quantities import quantity
     from xnoreplay.flow.run import files
+    from xnoreplay.flow.verify.cosim import bare
     from xnoreplay.spec import snapshot
 
     files.require_writable(save, files.tensors_of(snapshot.FORMAT))
@@ -178,14 +196,34 @@ def learn(
     chosen, power_on = _chip(preset, out, bundle, state)
     batch = use.read(chosen, [path], default(), to_learn=True)
     chip = power_on()
-    before = chip.counters["cycles"]
+    verilog = _verilog(chosen) if rtl else None
+    given = use.session(chip, chosen, batch)
+    before, start = chip.counters["cycles"], chip.snapshot()
     new = use.learn(chip, chosen, batch, default())
     cycles = chip.counters["cycles"] - before
+    compared = (
+        bare.check_session(start, given, chip, verilog[0], verilog[1], default(), verilog[2])
+        if verilog
+        else 0
+    )
     use.save(chip, save)
     names = ", ".join(chosen.scenario.name_of(c) for c in new) or "none"
     seconds = quantity(cycles / chosen.target.clock_hz, "s")
     typer.echo(f"new classes: {names}; {len(batch.images):,} images, {cycles:,} cycles, {seconds}")
+    if compared:
+        typer.echo(f"the Verilog leaves the same state: {compared:,} words (Verilator)")
     typer.echo(f"state: {save}")
+
+
+def _verilog(preset: "Preset") -> tuple[str, dict[str, str], str]:
+    """Return a preset's Verilog, the environment of Verilator, and the C++ compiler's option."""
+    from xnoreplay.flow import api
+    from xnoreplay.flow.run.tools import verilator_env
+    from xnoreplay.flow.verify import cosim
+
+    env = verilator_env()  # a missing tool is said before the work
+    text = api.generate(preset).text
+    return text, env, cosim.optimisation(text)
 
 
 def trained(

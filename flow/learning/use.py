@@ -16,6 +16,7 @@ from xnoreplay.spec import limits, pixels, snapshot
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import sign
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import Classifier
@@ -85,7 +86,12 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     classes = preset.scenario.chip_classes(data.train_labels)
     base = (classes >= 0) & (classes < preset.scenario.base)
     chip.arrive(preset.scenario.base)
-    _enter(chip, select(data.train_images, base), classes[base], "insert", progress)
+    with progress.task("images of the base classes", int(base.sum())) as task:
+        for image, label in zip(
+            select(data.train_images, base), classes[base].tolist(), strict=True
+        ):
+            chip.insert(image, label)
+            task.advance()
     return chip
 
 
@@ -167,6 +173,10 @@ def classify(chip: "Simulator", images: Images, most: int = 1) -> Guesses:
     return Guesses(*map(np.concatenate, zip(*found, strict=True)))
 
 
+Given = tuple[Command, int, np.ndarray | None]
+"""A command of a session: its argument, and its image if it takes one."""
+
+
 def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -> range:
     """Let a chip learn the new classes of a batch in one session.
 
@@ -187,7 +197,33 @@ def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -
     Raises
     ------
     SpecError
-        Where images have no labels, a class is none of the scenario's, or new classes are not the next to arrive.
+        As `session`.
+    """
+    seen = chip.state.seen
+    given = session(chip, preset, batch)
+    with progress.task("images to learn", len(batch.images)) as task:
+        for command, argument, image in given:
+            chip.carry_out(command, argument, image)
+            if image is not None:
+                task.advance()
+    return range(seen, chip.state.seen)
+
+
+def session(chip: "Simulator", preset: Preset, batch: Batch) -> list[Given]:
+    """List the commands with which a chip learns a batch, in order; the chip stays as it is.
+
+    Parameters
+    ----------
+    chip : Simulator
+    preset : Preset
+    batch : Batch
+        As of `learn`.
+
+    Raises
+    ------
+    SpecError
+        Where images have no labels, a class is none of the scenario's, new classes are not the next to arrive, or there
+        are more images than the staging memory holds.
     """
     scenario, seen = preset.scenario, chip.state.seen
     if batch.classes is None:
@@ -196,8 +232,7 @@ def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -
         wrong = batch.names[int(np.flatnonzero(batch.classes < 0)[0])]
         raise SpecError(f"images to learn must be of the scenario's classes, but {wrong} is not")
     after = max(seen, int(batch.classes.max()) + 1)
-    new = range(seen, after)
-    missing = [c for c in new if not (batch.classes == c).any()]
+    missing = [c for c in range(seen, after) if not (batch.classes == c).any()]
     if missing:
         raise SpecError(
             f"new classes must come in the order of the scenario: {shown(scenario.name_of(missing[0]))} is next, but has "
@@ -208,12 +243,11 @@ def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -
         raise SpecError(
             f"a session must bring at most {staging:,} images, which the staging memory holds, not {len(batch.images):,}"
         )
-    if not staging:
-        chip.arrive(after)
-    _enter(chip, batch.images, batch.classes, "stage" if staging else "insert", progress)
-    chip.retrain()
-    chip.rebalance()
-    return new
+    given: list[Given] = [] if staging else [(Command.ARRIVE, after, None)]
+    enter = Command.STAGE if staging else Command.INSERT
+    pairs = zip(batch.images, batch.classes.tolist(), strict=True)
+    given += [(enter, label, image) for image, label in pairs]
+    return [*given, (Command.RETRAIN, 0, None), (Command.REBALANCE, 0, None)]
 
 
 def save(chip: "Simulator", path: Path) -> None:
@@ -267,15 +301,6 @@ def confused(table: np.ndarray, most: int) -> list[tuple[int, int, int]]:
     order = np.argsort(-wrong, axis=None, kind="stable")[:most]
     pairs = (divmod(int(i), len(table)) for i in order)
     return [(c, d, int(wrong[c, d])) for c, d in pairs if wrong[c, d]]
-
-
-def _enter(
-    chip: "Simulator", images: Images, classes: np.ndarray, command: str, progress: Progress
-) -> None:
-    with progress.task(f"{command} images", len(images)) as task:
-        for image, label in zip(images, classes, strict=True):
-            getattr(chip, command)(image, int(label))
-            task.advance()
 
 
 def _chip_classes(preset: Preset, found: own.Listing) -> np.ndarray:

@@ -1,8 +1,11 @@
-// Bare Verilator: the same chip without cocotb, to say how fast the Verilog itself is simulated.
+// Bare Verilator: the same chip without cocotb, as fast as the Verilog itself is simulated.
 //
-// Reads 32-bit words from the file it is given: pixels of an image, images, commands before the
-// images, then a command and its images' pixels each, after pairs of address and data of the writes
-// that load the chip. Prints the cycles of the images, their processor seconds, and the predictions.
+// Reads 32-bit words from the file it is given. Seven come first: writes before the images, images,
+// transfers of an image, address of COMMAND, address of what is read after each image, writes after
+// the images, reads after these. Then follow the writes, as pairs of address and data; those after
+// the images; the addresses to read; and of each image its command and its transfers. Prints a line
+// with the cycles of the images and their processor seconds, one with what was read after each
+// image, and one with what was read at the end.
 
 #include <cstdint>
 #include <cstdio>
@@ -60,6 +63,17 @@ static uint32_t bus_read(uint32_t address) {
     return data;
 }
 
+static void wait_idle();
+
+static void write_all(const std::vector<uint32_t> &words, size_t &at, uint32_t writes, uint32_t command) {
+    for (uint32_t i = 0; i < writes; i++) {
+        const uint32_t address = words.at(at++), data = words.at(at++);
+        bus_write(address, data);
+        for (int k = 0; k < 3 && address == command; k++) tick();
+        wait_idle();
+    }
+}
+
 static void wait_idle() {
     for (uint64_t i = 0; top->busy; i++) {
         if (i == 100000000) die("a command did not end");
@@ -77,8 +91,8 @@ int main(int argc, char **argv) {
     std::fclose(f);
     size_t at = 0;
     const uint32_t writes = words.at(at++), images = words.at(at++), pixels = words.at(at++);
-    const uint32_t command_address = words.at(at++), command = words.at(at++);
-    const uint32_t result_address = words.at(at++);
+    const uint32_t command_address = words.at(at++), result_address = words.at(at++);
+    const uint32_t later = words.at(at++), reads = words.at(at++);
 
     top = new Vtop;
     top->rst = 1;
@@ -86,18 +100,15 @@ int main(int argc, char **argv) {
     top->rst = 0;
     tick();
     wait_idle();  // the chip empties its replay memory
-    for (uint32_t i = 0; i < writes; i++) {
-        uint32_t address = words.at(at++), data = words.at(at++);
-        bus_write(address, data);
-        for (int k = 0; k < 3 && address == command_address; k++) tick();
-        wait_idle();
-    }
+    write_all(words, at, writes, command_address);
+    size_t after = at;
+    at += 2 * later + reads;
 
     std::vector<uint32_t> found;
     const uint64_t first = clocks;
     const std::clock_t start = std::clock();
     for (uint32_t i = 0; i < images; i++) {
-        bus_write(command_address, command);
+        bus_write(command_address, words.at(at++));
         uint32_t sent = 0;
         top->s_axis_pixel_tvalid = 1;
         while (sent < pixels) {
@@ -116,6 +127,9 @@ int main(int argc, char **argv) {
     const double spent = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
     std::printf("%llu %.6f\n", static_cast<unsigned long long>(clocks - first), spent);
     for (uint32_t p : found) std::printf("%u ", p);
+    std::printf("\n");
+    write_all(words, after, later, command_address);
+    for (uint32_t i = 0; i < reads; i++) std::printf("%u ", bus_read(words.at(after++)));
     std::printf("\n");
     top->final();
     delete top;

@@ -1,21 +1,24 @@
 """Bare Verilator: the Verilog alone, with a C++ program in place of cocotb.
 
-Its speed is what the simulator's two modes are compared with.
+Its speed is what the simulator's two modes are compared with, and it holds images and sessions of a user to them.
 """
 
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from xnoreplay.flow.run import processes, temporary
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.tools import children
-from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
+from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Built, Verilate
 from xnoreplay.flow.verify import programs
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import registers
+from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
@@ -23,6 +26,10 @@ from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Register
+from xnoreplay.spec.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from xnoreplay.sim.run import Simulator
 
 MAIN = Path(__file__).parent / "bare.cpp"
 
@@ -41,18 +48,94 @@ def load_writes(plan: Plan, bundle: Bundle, seen: int) -> list[tuple[int, int]]:
 
 
 def words(plan: Plan, bundle: Bundle, images: np.ndarray, seen: int) -> np.ndarray:
-    """The words that `bare.cpp` reads: uint32, numbers of writes and images first, then addresses and data, then pixels."""
-    writes = load_writes(plan, bundle, seen)
+    """The words that `bare.cpp` reads to load a bundle, announce so many classes and infer images; see `_words`."""
+    commands = [(int(Command.INFER), image) for image in images]
+    return _words(plan, load_writes(plan, bundle, seen), commands, [], [])
+
+
+def _words(
+    plan: Plan,
+    before: list[tuple[int, int]],
+    images: list[tuple[int, np.ndarray]],
+    after: list[tuple[int, int]],
+    reads: list[int],
+) -> np.ndarray:
+    """The words that `bare.cpp` reads, uint32.
+
+    before, after : writes (address, data) before and after the images
+    images : of each the word that is written to COMMAND, and the image
+    reads : addresses that are read at the end
+    """
     head = [
-        len(writes),
+        len(before),
         len(images),
         plan.input.pixels,
         Register.COMMAND,
-        Command.INFER,
         Register.PREDICTION,
+        len(after),
+        len(reads),
     ]
-    sent = [n for image in images for n in plan.input.payloads(image)]
-    return np.concatenate([np.array(head), np.array(writes).ravel(), sent]).astype("<u4")
+    sent = [n for word, image in images for n in (word, *plan.input.payloads(image))]
+    parts = (head, np.array(before).ravel(), np.array(after).ravel(), reads, sent)
+    return np.concatenate([np.array(part, np.int64) for part in parts]).astype("<u4")
+
+
+class Driven(NamedTuple):
+    """What the C++ program found.
+
+    cycles : clock edges of the images
+    seconds : of the processor for these
+    after_images : what was read after each image
+    at_end : words read at the end
+    built : the compiled simulation
+    build_cpu : seconds of processor time that it took
+    """
+
+    cycles: int
+    seconds: float
+    after_images: list[int]
+    at_end: list[int]
+    built: Built
+    build_cpu: float
+
+
+def _drive(
+    script: np.ndarray, images: int, verilog: str, env: dict, progress: Progress, optimise: str
+) -> Driven:
+    """Compile Verilog with `bare.cpp`, and let it carry out a script of `_words`; raises CheckFailure where it stops."""
+    before = children()
+    with programs.of_chip(MAIN, verilog) as main:
+        built = Verilate(env, optimise).build(
+            verilog, "bare", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
+        )
+    build_cpu = children() - before
+    with temporary.folder("bare") as work:
+        file = work / "words"
+        script.tofile(file)
+        with (
+            progress.task("bare Verilator, images", images) as task,
+            processes.started(
+                [built.folder / TOP, file],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process,
+        ):
+            assert process.stdout
+            assert process.stderr
+            said = ""
+            for line in process.stderr:
+                if line.strip():
+                    said += line
+                else:
+                    task.advance()
+            output = process.stdout.read()
+    if process.returncode:
+        raise CheckFailure(f"the chip must run in bare Verilator, but: {said.strip()}")
+    figures, *read = output.splitlines()[:3]
+    cycles, seconds = figures.split()
+    predicted, at_end = ([int(word) for word in line.split()] for line in read)
+    return Driven(int(cycles), float(seconds), predicted, at_end, built, build_cpu)
 
 
 def bare_verilator(
@@ -85,52 +168,129 @@ def bare_verilator(
 
     plan = plans.compile(preset.network, preset.target)
     seen = preset.scenario.classes
-    before = children()
-    with programs.of_chip(MAIN, verilog) as main:
-        built = Verilate(env, optimise).build(
-            verilog, "bare", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
-        )
-    build_cpu = children() - before
-    with temporary.folder("bare") as work:
-        script = work / "words"
-        words(plan, bundle, images, seen).tofile(script)
-        with (
-            progress.task("bare Verilator, images", len(images)) as task,
-            processes.started(
-                [built.folder / TOP, script],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            ) as process,
-        ):
-            assert process.stdout
-            assert process.stderr
-            said = ""
-            for line in process.stderr:
-                if line.strip():
-                    said += line
-                else:
-                    task.advance()
-            output = process.stdout.read()
-    if process.returncode:
-        raise CheckFailure(f"the chip must run in bare Verilator, but: {said.strip()}")
-    figures, predicted = output.splitlines()[:2]
+    found = _drive(words(plan, bundle, images, seen), len(images), verilog, env, progress, optimise)
     model = Simulator(plan, bundle)
     model.arrive(seen)
-    expected = model.predict(images).tolist()
-    got = [int(p) for p in predicted.split()]
-    if got != expected:
-        i = next(i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if a != b)
-        names = dict(enumerate(preset.scenario.names))
-        wanted, said = (f"{c} ({names.get(c, 'none')})" for c in (expected[i], got[i]))
-        raise CheckFailure(f"image {i} must be class {wanted} in Verilator, not {said}")
-    cycles, seconds = figures.split()
+    _must_predict(preset, model.predict(images).tolist(), found.after_images)
     return {
         "images": len(images),
-        "cycles": int(cycles),
-        "seconds": float(seconds),
-        "cycles_per_second": int(cycles) / float(seconds),
-        "build_seconds": built.seconds,
-        "build_cpu": build_cpu,
-        "build_kept": built.kept,
+        "cycles": found.cycles,
+        "seconds": found.seconds,
+        "cycles_per_second": found.cycles / found.seconds,
+        "build_seconds": found.built.seconds,
+        "build_cpu": found.build_cpu,
+        "build_kept": found.built.kept,
     }
+
+
+def check_predictions(
+    preset: Preset,
+    chip: "Simulator",
+    images: np.ndarray,
+    verilog: str,
+    env: dict[str, str],
+    progress: Progress,
+    optimise: str = "-O2",
+) -> int:
+    """Classify images with the Verilog, in the state of a simulated chip, and hold its answers to the simulator's.
+
+    Parameters
+    ----------
+    preset : Preset
+    chip : Simulator
+        Idle; its state is written into the Verilog as a host restores it.
+    images : (n, *`NetworkSpec.image_shape`) uint8
+    verilog : str
+        Text of the chip.
+    env : dict of str to str
+        Of the tools.
+    progress : Progress
+    optimise : str
+        The C++ compiler's option.
+
+    Returns
+    -------
+    int
+        Clock cycles of the images in the Verilog.
+
+    Raises
+    ------
+    CheckFailure
+        Where a class is not the simulator's.
+    """
+    restored = list(snapshots.writes(chip.plan, chip.snapshot()))
+    commands = [(int(Command.INFER), image) for image in images]
+    script = _words(chip.plan, restored, commands, [], [])
+    found = _drive(script, len(images), verilog, env, progress, optimise)
+    _must_predict(preset, chip.predict(images).tolist(), found.after_images)
+    return found.cycles
+
+
+def check_session(  # noqa: PLR0913  a chip before and after, and what both simulators need
+    before: Snapshot,
+    commands: Sequence[tuple[Command, int, np.ndarray | None]],
+    chip: "Simulator",
+    verilog: str,
+    env: dict[str, str],
+    progress: Progress,
+    optimise: str = "-O2",
+) -> int:
+    """Carry out a session with the Verilog, and hold all that a host reads of it then to a simulated chip.
+
+    Parameters
+    ----------
+    before : Snapshot
+        The state that the session starts from.
+    commands : sequence of (Command, int, ndarray or None)
+        Command, argument and image of each: those with images, then those without, but that an ARRIVE may come first.
+    chip : Simulator
+        After the same commands.
+    verilog, env, progress, optimise
+        As of `check_predictions`.
+
+    Returns
+    -------
+    int
+        How many words were compared.
+
+    Raises
+    ------
+    CheckFailure
+        Where a row of a memory or a register differs.
+    """
+    plan = chip.plan
+    first = next(i for i, (_, _, image) in enumerate(commands) if image is not None)
+    early: list[tuple[int, int]] = []
+    late: list[tuple[int, int]] = []
+    for i, (command, argument, image) in enumerate(commands):
+        if image is None:
+            (late if i > first else early).append((int(Register.COMMAND), command | argument << 16))
+    images = [(c | argument << 16, image) for c, argument, image in commands if image is not None]
+    restored = [*snapshots.writes(plan, before), *early]
+    reads = list(snapshots.reads(plan))
+    script = _words(plan, restored, images, late, reads)
+    found = _drive(script, len(images), verilog, env, progress, optimise)
+    got, wanted = snapshots.of_words(plan, found.at_end), chip.snapshot()
+    for name, rows in wanted.memories.items():
+        wrong = np.flatnonzero((rows != got.memories[name]).any(axis=1))
+        if wrong.size:
+            raise CheckFailure(
+                f"row {wrong[0]:,} of {name} must be the simulator's after the session in Verilator, but "
+                f"{wrong.size:,} of {len(rows):,} rows differ"
+            )
+    for register, value in wanted.registers.items():
+        if got.registers[register] != value:
+            raise CheckFailure(
+                f"{register.name} must be {value} after the session in Verilator, not {got.registers[register]}"
+            )
+    return len(found.at_end)
+
+
+def _must_predict(preset: Preset, expected: list[int], got: list[int]) -> None:
+    """Raise CheckFailure where a prediction is not the expected one."""
+    if got == expected:
+        return
+    i = next(i for i, (a, b) in enumerate(zip(expected, got, strict=True)) if a != b)
+    names = dict(enumerate(preset.scenario.names))
+    wanted, said = (f"{c} ({names.get(c, 'none')})" for c in (expected[i], got[i]))
+    raise CheckFailure(f"image {i} must be class {wanted} in Verilator, not {said}")
