@@ -1,9 +1,11 @@
 """Settings every test shares."""
 
 import os
+from pathlib import Path
 
 from hypothesis import settings
 
+FOLDER = Path(__file__).parent
 collect_ignore = ["by_avalanche.py"]  # a command; its library is not one of the project's
 
 # A drawn case may compile a kernel or a chip; time limits would make results depend on the machine.
@@ -25,3 +27,24 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     if "drawn" in metafunc.fixturenames:
         metafunc.parametrize("drawn", range(metafunc.config.getoption("--designs")))
+
+
+LONGEST = (
+    "flow/test_documents.py",
+    "flow/test_packaged_3mb.py",
+    "flow/test_cosim.py",
+    "test_equivalence.py",
+    "hw/test_chip.py",
+    "test_resets.py",
+    "flow/test_bench.py",
+    "flow/test_characterize.py",
+    "flow/test_place.py",
+    "model/test_teacher.py",
+    "model/test_distributed.py",
+)
+"""Files with tests of half a minute or more: they run first, so that no worker begins one when the others are done."""
+
+
+def pytest_collection_modifyitems(items):
+    names = {str(FOLDER / name): rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: names.get(str(item.path), len(names)))
