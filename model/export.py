@@ -7,26 +7,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xnoreplay.model.network.float_rule import PAIR_OFFSET
+from xnoreplay.model.network.float_rule import masters, untrained
 from xnoreplay.model.network.network import FBNN
 from xnoreplay.model.training import checkpoint
 from xnoreplay.model.training.pretrain import build, trained_classes
 from xnoreplay.model.training.recipe import Recipe
 from xnoreplay.model.training.samples import Dataset, Samples, halves
 from xnoreplay.spec import presets
-from xnoreplay.spec.bundle import MASTER_BITS, Bundle, Golden
+from xnoreplay.spec.bundle import Bundle, Golden
 from xnoreplay.spec.errors import XnoreplayError
-from xnoreplay.spec.network import COPIES, NetworkSpec
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.rows import chunks
 
 GOLDEN = 16  # golden pairs: the first test images, of base classes and later ones
-
-
-def masters(u: Tensor) -> np.ndarray:
-    """Return 16-bit master proxies floor(2^15 u), saturated; u in [-1, 1], sign kept. Same shape."""
-    top = 1 << (MASTER_BITS - 1)
-    return torch.floor(u.detach().double() * top).clamp(-top, top - 1).to(torch.int16).numpy()
 
 
 def to_bundle(model: FBNN, base: int, golden: np.ndarray, provenance: dict) -> Bundle:
@@ -36,27 +29,18 @@ def to_bundle(model: FBNN, base: int, golden: np.ndarray, provenance: dict) -> B
     """
     net = model.net
     evaluation = model.evaluate(golden)
-    trained = masters(model.classifier.output)[:base]
+    trained = masters(model.classifier.output.detach().numpy())[:base]
     return Bundle(
         network=net,
         conv=tuple(bits_of(w).transpose(0, 2, 3, 1) for w in model.convs.parameters()),
         lgap=bits_of(model.lgap.weight),
         dense=bits_of(model.dense.weight),
-        hidden=masters(model.classifier.hidden.weight),
+        hidden=masters(model.classifier.hidden.weight.detach().numpy()),
         output=np.concatenate([trained, untrained(net, net.classes - base)]),
         thresholds=model.thermometer.thresholds.numpy(),
         golden=Golden(golden, evaluation.latent, evaluation.logits[:, :base]),
         provenance=provenance,
     )
-
-
-def untrained(net: NetworkSpec, rows: int) -> np.ndarray:
-    """Return output rows of classes to come: pairs of mean 0, whose two weights cancel.
-
-    (rows, COPIES, latent + hidden) int16.
-    """
-    pair = masters(torch.tensor([PAIR_OFFSET, -PAIR_OFFSET]))
-    return np.broadcast_to(pair[:, None], (rows, COPIES, net.output_inputs)).copy()
 
 
 def bits_of(proxy: Tensor) -> np.ndarray:

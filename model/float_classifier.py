@@ -101,7 +101,6 @@ def train(  # noqa: PLR0913  each is a dial of the training
         One of `xnoreplay.model.network.float_rule.LOSSES`.
     """
     require.choice("loss", loss, LOSSES)
-    z_all = _values(latents)
     balance = (
         class_weights(np.bincount(labels, minlength=classes)) if balanced else np.ones(classes)
     )
@@ -112,13 +111,13 @@ def train(  # noqa: PLR0913  each is a dial of the training
     shared = [output[:, :1], hidden]  # a pair's copies have the same gradient, so the same moments
     moments = [(np.zeros_like(p), np.zeros_like(p)) for p in shared]
     rng = np.random.default_rng(seed)
-    starts = range(0, len(z_all), batch)
+    starts = range(0, len(latents), batch)
     total, step = epochs * len(starts), 0
     for _ in range(epochs):
-        order = rng.permutation(len(z_all))
+        order = rng.permutation(len(latents))
         for start in starts:
             index = order[start : start + batch]
-            z, y = z_all[index], labels[index]
+            z, y = _values(latents[index]), labels[index]
             gradients = _gradients(hidden, output, z, y, balance, alpha, loss)
             rate = learning_rate * (1 + np.cos(np.pi * step / total)) / 2
             step += 1

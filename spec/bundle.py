@@ -14,10 +14,11 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from xnoreplay.spec import features, limits, presets, reading, whole
 from xnoreplay.spec import interface as interfaces
-from xnoreplay.spec import limits, presets, reading, whole
 from xnoreplay.spec.bits import ceil_div, pack_bytes, unpack_bytes
 from xnoreplay.spec.errors import BundleError, ReadError, SpecError, XnoreplayError, require, shown
+from xnoreplay.spec.features import Binariser, FeatureSpec
 from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.scenario import BYTE
@@ -26,6 +27,8 @@ FORMAT = "xnoreplay-bundle"
 VERSION, WITH_INTERFACE = 1, 2
 """Versions of the format: bundles without an interface, and with one."""
 NO_BITS = np.empty(0, np.uint8)
+PREFIX = "features."
+"""Of the names of a binariser's tensors."""
 MASTER_BITS = 16  # a master proxy is floor(2^15 u), u in [-1, 1] the trained real weight
 
 
@@ -54,6 +57,7 @@ class Bundle:
         rows of classes not trained yet are pairs of mean zero, whose weights cancel
     thresholds : (sum of levels,) uint8; a thermometer bit is pixel >= threshold
     interface : what becomes of data before they enter the chip, and names of its classes; None where nobody said
+    binariser : what makes latents of features, where the interface is one of features
 
     Of a network without convolutions `conv`, `lgap`, `dense` and `thresholds` are empty, and a file has none of them; the
     images of `golden` are the packed latents, which a file has once.
@@ -69,6 +73,7 @@ class Bundle:
     golden: Golden
     provenance: dict = field(default_factory=dict)
     interface: Interface | None = None
+    binariser: Binariser | None = None
 
 
 def _bit_shapes(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
@@ -94,6 +99,8 @@ def _tensors(bundle: Bundle) -> dict[str, np.ndarray]:
     if net.takes_images:
         tensors["thermometer.threshold"] = bundle.thresholds
         tensors["golden.image"] = bundle.golden.image
+    if bundle.binariser is not None:
+        tensors |= {PREFIX + n: getattr(bundle.binariser, n) for n in features.shapes(1, 1, 1)}
     return tensors | {
         "hidden.proxy": bundle.hidden,
         "output.proxy": bundle.output,
@@ -102,8 +109,13 @@ def _tensors(bundle: Bundle) -> dict[str, np.ndarray]:
     }
 
 
-def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """Shape and dtype of every tensor that a bundle must have, by name."""
+def _expected(
+    net: NetworkSpec, golden: int, base: int, binariser: tuple[int, int] | None = None
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of every tensor that a bundle must have, by name.
+
+    binariser : features and taps, where the bundle has one
+    """
 
     def packed(shape):
         return (*shape[:-1], ceil_div(shape[-1], 8)), "uint8"
@@ -116,6 +128,9 @@ def _expected(net: NetworkSpec, golden: int, base: int) -> dict[str, tuple[tuple
         spec["golden.image"] = ((golden, *net.image_shape), "uint8")
     spec["golden.latent"] = packed((golden, net.latent))
     spec["golden.logit"] = ((golden, base), "int32")
+    if binariser is not None:
+        width, taps = binariser
+        spec |= {PREFIX + n: s for n, s in features.shapes(width, net.latent, taps).items()}
     return spec
 
 
@@ -145,7 +160,14 @@ def _digest(
 def write(bundle: Bundle, path: Path) -> str:
     """Write a bundle whole or not at all; returns its digest."""
     tensors = {k: np.ascontiguousarray(v) for k, v in _tensors(bundle).items()}
-    expected = _expected(bundle.network, len(bundle.golden.image), bundle.golden.logit.shape[1])
+    made, said = bundle.binariser, bundle.interface
+    assert (made is not None) == (said is not None and isinstance(said.rule, FeatureSpec))
+    expected = _expected(
+        bundle.network,
+        len(bundle.golden.image),
+        bundle.golden.logit.shape[1],
+        None if made is None else (made.features, made.tap.shape[1]),
+    )
     for name, (shape, dtype) in expected.items():
         actual = tensors[name]
         assert (actual.shape, actual.dtype) == (shape, dtype), (name, actual.shape, actual.dtype)
@@ -294,7 +316,8 @@ def read(path: Path) -> Bundle:
     counted = tensors.get("golden.image" if net.takes_images else "golden.latent", np.empty(0))
     golden = counted.shape[:1] or (0,)
     logit = tensors.get("golden.logit", np.empty(0)).shape[-1:] or (0,)
-    if wrong := mismatch(tensors, _expected(net, golden[0], logit[0])):
+    binariser = _features_of(tensors, interface)
+    if wrong := mismatch(tensors, _expected(net, golden[0], logit[0], binariser)):
         raise BundleError(f"bundle {path}: {wrong}")
     if not 1 <= logit[0] <= net.classes:
         raise BundleError(
@@ -308,11 +331,33 @@ def read(path: Path) -> Bundle:
             f"bundle {path}: field 'digest' must match the content, {actual_digest[:12]}, "
             f"not {shown(metadata['digest'][:12])}"
         )
-    bundle = replace(_assemble(net, tensors, provenance), interface=interface)
+    bundle = replace(
+        _assemble(net, tensors, provenance),
+        interface=interface,
+        binariser=_binariser(path, tensors) if binariser else None,
+    )
     for name, packed in _tensors(bundle).items():
         if (packed != tensors[name]).any():
             raise BundleError(f"bundle {path}: tensor {shown(name)} must have 0 in its unused bits")
     return bundle
+
+
+def _features_of(
+    tensors: dict[str, np.ndarray], interface: Interface | None
+) -> tuple[int, int] | None:
+    """Features and taps of the binariser that a bundle must have; None where it must have none."""
+    if interface is None or not isinstance(interface.rule, FeatureSpec):
+        return None
+    exponent, tap = (tensors.get(PREFIX + n, np.empty(0)) for n in ("exponent", "tap"))
+    return (exponent.shape[:1] or (0,))[0], tap.shape[-1] if tap.ndim == 2 else 0
+
+
+def _binariser(path: Path, tensors: dict[str, np.ndarray]) -> Binariser:
+    """The binariser of a file's tensors, whose shapes have been checked; raises BundleError."""
+    try:
+        return Binariser(**{n: tensors[PREFIX + n] for n in features.shapes(1, 1, 1)})
+    except SpecError as error:
+        raise BundleError(f"bundle {path}: tensors {PREFIX}*: {error}") from None
 
 
 def _check_metadata(path: Path, metadata: dict[str, str]) -> tuple[NetworkSpec, Interface | None]:

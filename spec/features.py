@@ -127,6 +127,13 @@ class Binariser:
         """Bits that a host keeps of it: 16 and 32 a feature, 16 and 8 a tap, 32 a threshold."""
         return 48 * self.features + 24 * self.tap.size + 32 * self.latent
 
+    def same_as(self, other: "Binariser | None") -> bool:
+        """Whether another binarisation has the same numbers."""
+        names = shapes(1, 1, 1)
+        return other is not None and all(
+            np.array_equal(getattr(self, n), getattr(other, n)) for n in names
+        )
+
     def values(self, features: np.ndarray) -> np.ndarray:
         """Quantise features: (n, d) floats or integers -> (n, d) int32, -2^15 to 2^15 - 1.
 

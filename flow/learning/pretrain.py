@@ -15,22 +15,29 @@ from xnoreplay.spec.presets import Preset
 def pretrain(context: Context) -> dict:
     """Train the network on the base classes; an interrupted training goes on from its checkpoint."""
     from xnoreplay.flow.datasets import registry
-    from xnoreplay.model.training import pretrain as training
 
     preset, file = presets.from_dict(context.config["preset"]), context.config["start"]
     dataset = registry.of_preset(preset)
+    choices = {n: context.config[n] for n in ("seed", "epochs", "all_classes", "objective")}
+    start = load_checked(preset, Path(file)) if file else None
+    if not preset.network.takes_images:
+        from xnoreplay.model import latent_classifier
+
+        path = latent_classifier.pretrain(
+            preset, dataset, context.out, start=start, report=context.progress.note, **choices
+        )
+        return {"checkpoint": path.name, "seed": context.config["seed"]}
+    from xnoreplay.model.training import pretrain as training
+
     context.scratch.mkdir(parents=True, exist_ok=True)
     path = training.pretrain(
         preset,
         dataset,
         context.scratch,
-        seed=context.config["seed"],
-        epochs=context.config["epochs"],
-        all_classes=context.config["all_classes"],
-        objective=context.config["objective"],
         augment=context.config["augment"],
-        start=load_checked(preset, Path(file)) if file else None,
+        start=start,
         report=context.progress.note,
+        **choices,
     )
     shutil.copyfile(path, context.out / path.name)
     return {"checkpoint": path.name, "seed": context.config["seed"]}
@@ -75,8 +82,13 @@ def export(context: Context) -> dict:
 
 def _trained(context: Context, preset: Preset) -> Bundle:
     from xnoreplay.flow.datasets import registry
-    from xnoreplay.model import export as exporting
 
     dataset = registry.of_preset(preset)
     checkpoint = context.inputs["pretrain"] / context.result("pretrain")["checkpoint"]
+    if not preset.network.takes_images:
+        from xnoreplay.model import latent_classifier
+
+        return latent_classifier.export_bundle(preset, dataset, checkpoint, dataset.binariser)
+    from xnoreplay.model import export as exporting
+
     return exporting.export_bundle(preset, dataset, checkpoint)

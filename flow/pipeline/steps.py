@@ -198,7 +198,11 @@ def steps(train: bool) -> dict[str, Step]:
             "pretrain",
             pretrain.pretrain,
             files=("start",),
-            code=("model/training/pretrain.py", "flow/datasets/registry.py"),
+            code=(
+                "model/training/pretrain.py",
+                "model/latent_classifier.py",
+                "flow/datasets/registry.py",
+            ),
         ),
         Step(
             "export",
