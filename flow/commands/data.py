@@ -42,7 +42,8 @@ def init(
     path: Annotated[
         Path,
         typer.Argument(
-            metavar="PATH", help="A folder of class folders, a .npz or a .parquet file."
+            metavar="PATH",
+            help="Images or features: a folder, a .npz, .npy or .parquet file.",
         ),
     ],
     out: Annotated[
@@ -56,23 +57,34 @@ def init(
     """
     from xnoreplay.flow.commands import specfile
     from xnoreplay.flow.cost import session_cost, session_text
-    from xnoreplay.flow.datasets import own, proposal
+    from xnoreplay.flow.datasets import own, proposal, vectors
     from xnoreplay.flow.run import files
     from xnoreplay.spec import presets
 
     progress = default()
-    found = own.listing(path)
-    name = presets.word(path.resolve().stem)
+    name, place = presets.word(path.resolve().stem), str(path.absolute())
     target = out or Path(f"{name}.toml")
-    files.require_writable(target, lambda _path: False)  # a spec is edited: none is written over
-    seen = proposal.look(found)
-    made = proposal.propose(found, seen, str(path.absolute()), name)
+    found: own.Listing | vectors.VectorListing
+    if vectors.are_at(path):
+        found = vectors.listing(path)
+        files.require_writable(
+            target, lambda _path: False
+        )  # a spec is edited: none is written over
+        made = proposal.propose_for_features(found, place, name)
+        what, about = "vectors", f"{found.features:,} features in each vector"
+    else:
+        found = own.listing(path)
+        files.require_writable(target, lambda _path: False)
+        seen = proposal.look(found)
+        made = proposal.propose(found, seen, place, name)
+        colour = "grey" if seen.colour == "grey" else "in colour"
+        what, about = "images", f"images of {seen.height}x{seen.width} in the median, {colour}"
     for note in found.notes:
         progress.note(note)
     tests = int(found.is_test.sum())
     facts = [
-        f"{found.name}: {len(found.classes):,} classes, {len(found.labels) - tests:,} images to train and {tests:,} to test",
-        f"images of {seen.height}x{seen.width} in the median, {'grey' if seen.colour == 'grey' else 'in colour'}",
+        f"{found.name}: {len(found.classes):,} classes, {len(found.labels) - tests:,} {what} to train and {tests:,} to test",
+        about,
     ]
     scenario = made.preset.scenario
     if scenario.tasks:
@@ -88,7 +100,7 @@ def predict(  # noqa: PLR0913  a parameter an option
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="PATH...", help="Images, folders of images, a data set, or a .npy file."
+            metavar="PATH...", help="Images, folders of images, a data set, or .npy files."
         ),
     ],
     preset: PresetOption = None,
@@ -113,8 +125,10 @@ def predict(  # noqa: PLR0913  a parameter an option
 
     limits.count("classes", top, "--top")
     find_data(data)
-    chosen, power_on = _chip(preset, out, bundle, state)
-    batch = use.read(chosen, paths, default())  # before the chip learns its base classes
+    chosen, loaded, power_on = _chip(preset, out, bundle, state)
+    batch = use.read(
+        chosen, paths, default(), loaded.binariser
+    )  # before the chip learns its base classes
     chip = power_on()
     verilog = _verilog(chosen) if rtl else None
     guesses = use.classify(chip, batch.images, top)
@@ -133,7 +147,8 @@ def predict(  # noqa: PLR0913  a parameter an option
             strict=True,
         )
     ]
-    typer.echo(columns(["image", "class and sum", "margin"], rows))
+    what = "image" if chosen.network.takes_images else "vector"
+    typer.echo(columns([what, "class and sum", "margin"], rows))
     if verilog:
         cycles = bare.check_predictions(
             chosen, chip, batch.images, verilog[0], verilog[1], default(), verilog[2]
@@ -159,7 +174,7 @@ def predict(  # noqa: PLR0913  a parameter an option
         typer.echo(f"\naccuracy {100 * right / known:.1f} %: {right:,} of {known:,}")
     if known < len(batch.images):
         typer.echo(
-            f"{len(batch.images) - known:,} images are of classes that the chip has not seen"
+            f"{len(batch.images) - known:,} {what}s are of classes that the chip has not seen"
         )
 
 
@@ -193,8 +208,8 @@ def learn(  # noqa: PLR0913  a parameter an option
 
     files.require_writable(save, files.tensors_of(snapshot.FORMAT))
     find_data(data)
-    chosen, power_on = _chip(preset, out, bundle, state)
-    batch = use.read(chosen, [path], default(), to_learn=True)
+    chosen, loaded, power_on = _chip(preset, out, bundle, state)
+    batch = use.read(chosen, [path], default(), loaded.binariser, to_learn=True)
     chip = power_on()
     verilog = _verilog(chosen) if rtl else None
     given = use.session(chip, chosen, batch)
@@ -209,7 +224,8 @@ def learn(  # noqa: PLR0913  a parameter an option
     use.save(chip, save)
     names = ", ".join(chosen.scenario.name_of(c) for c in new) or "none"
     seconds = quantity(cycles / chosen.target.clock_hz, "s")
-    typer.echo(f"new classes: {names}; {len(batch.images):,} images, {cycles:,} cycles, {seconds}")
+    what = "images" if chosen.network.takes_images else "vectors"
+    typer.echo(f"new classes: {names}; {len(batch.images):,} {what}, {cycles:,} cycles, {seconds}")
     if compared:
         typer.echo(f"the Verilog leaves the same state: {compared:,} words (Verilator)")
     typer.echo(f"state: {save}")
@@ -263,11 +279,12 @@ def trained(
 
 
 def _chip(preset_name: str | None, out: Path | None, bundle: Path | None, state: Path | None):
-    """Return the preset of a run folder, or the one named, and a function that powers its chip on."""
+    """Return the preset of a run folder, or the one named, its bundle, and a function that powers the chip on."""
     from xnoreplay.flow.learning import use
 
     chosen, source = trained(preset_name, out, bundle)
-    return chosen, lambda: use.power_on(chosen, source.load(chosen), state, default())
+    loaded = source.load(chosen)
+    return chosen, loaded, lambda: use.power_on(chosen, loaded, state, default())
 
 
 COMMANDS = (init, predict, learn)

@@ -27,6 +27,7 @@ class Labelled(Protocol):
     classes : names, in order of their labels
     labels : (n,) int64
     is_test : (n,) bool
+    has_split : whether the data set itself says which samples test
     """
 
     @property
@@ -37,6 +38,8 @@ class Labelled(Protocol):
     def labels(self) -> np.ndarray: ...  # noqa: D102
     @property
     def is_test(self) -> np.ndarray: ...  # noqa: D102
+    @property
+    def has_split(self) -> bool: ...  # noqa: D102
 
 
 def check_classes(found: Labelled, what: str) -> None:

@@ -1,4 +1,4 @@
-"""A first spec for a user's own images: what fits them, and the reason for each choice.
+"""A first spec for a user's own images or features: what fits them, and the reason for each choice.
 
 The rules follow the presets: `digits` for 8x8 images of ten classes, `3mb` for 32x32 colour images of a hundred, and
 `3mb-res` for 128x128. They are a start to change, not a search: `xnoreplay explore` searches.
@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xnoreplay.flow.datasets.listed import Labelled
 from xnoreplay.flow.datasets.own import Listing
+from xnoreplay.flow.datasets.vectors import VectorListing
 from xnoreplay.spec import pixels, plan
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.scenario import ImageSource, ScenarioSpec
+from xnoreplay.spec.scenario import FeatureSource, ImageSource, ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
 
 LOOKED_AT = 200  # images that are decoded to see sizes and colours
@@ -27,6 +29,10 @@ REPLAY_BITS = 5_000_000
 A_CLASS = (10, 50)  # remembered samples of a class: at least, and as many as the bits above allow
 MOST_STAGED = 5000  # as `3mb` has
 MOST_SESSIONS = 5
+SMALL_CHANNELS, LARGE_CHANNELS = 16, 64
+BITS_A_CLASS, BITS_A_FEATURE = 10, 4
+LATENTS = (128, 1024)
+"""Bits of a latent of features, the least and the most."""
 
 
 class Look(NamedTuple):
@@ -90,15 +96,56 @@ def propose(found: Listing, seen: Look, path: str, name: str) -> Proposal:
     classes = len(found.classes)
     train = np.bincount(found.labels[~found.is_test], minlength=classes)
     reasons: dict[str, str] = {}
-    scenario = _scenario(found, path, name, reasons)
+    scenario = _scenario(found, ImageSource(path), name, reasons)
     network = _network(seen, classes, name, reasons)
-    target = _target(network, scenario, train, reasons)
+    small = network.convs[0].filters == 32
+    channels = SMALL_CHANNELS if small else LARGE_CHANNELS
+    reasons["channels"] = "bits of one word of a feature map"
+    target = _target(network, scenario, train, channels, reasons)
     preset = Preset(name, network, target, scenario)
     plan.compile(network, target)  # refuses what cannot be built
     return Proposal(preset, reasons)
 
 
-def _scenario(found: Listing, path: str, name: str, reasons: dict[str, str]) -> ScenarioSpec:
+def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal:
+    """Choose a network that is given latents, a machine and a scenario.
+
+    Parameters
+    ----------
+    found : VectorListing
+    path, name
+        As of `propose`.
+
+    Raises
+    ------
+    SpecError
+        As of `propose`.
+    """
+    classes = len(found.classes)
+    train = np.bincount(found.labels[~found.is_test], minlength=classes)
+    reasons: dict[str, str] = {}
+    scenario = _scenario(found, FeatureSource(path), name, reasons)
+    wanted = max(BITS_A_CLASS * classes, BITS_A_FEATURE * found.features)
+    latent = min(LATENTS[1], max(LATENTS[0], 1 << (wanted - 1).bit_length()))
+    hidden = max(32, latent // 4)
+    reasons["convs"] = f"none: the data set has vectors of {found.features:,} features, not images"
+    reasons["latent"] = (
+        f"at least {BITS_A_CLASS} bits a class and {BITS_A_FEATURE} a feature, {LATENTS[0]} to {LATENTS[1]:,}"
+    )
+    reasons["hidden"] = (
+        "a quarter of the latent, at least 32: it is what tells apart what no sum of bits does"
+    )
+    network = NetworkSpec(name, convs=(), latent=latent, hidden=hidden, classes=classes)
+    channels = next((c for c in (SMALL_CHANNELS, 32) if 9 * c >= latent), LARGE_CHANNELS)
+    reasons["channels"] = f"a lane takes 9 x {channels} bits at once, of latents of {latent:,}"
+    target = _target(network, scenario, train, channels, reasons)
+    plan.compile(network, target)  # refuses what cannot be built
+    return Proposal(Preset(name, network, target, scenario), reasons)
+
+
+def _scenario(
+    found: Labelled, source: ImageSource | FeatureSource, name: str, reasons: dict[str, str]
+) -> ScenarioSpec:
     classes = len(found.classes)
     base = max(2, (classes + 1) // 2)
     rest = classes - base
@@ -116,9 +163,7 @@ def _scenario(found: Listing, path: str, name: str, reasons: dict[str, str]) -> 
     reasons["order_seed"] = (
         "classes arrive in an order that this seed draws; class_order = [..] fixes one"
     )
-    return ScenarioSpec(
-        name, classes, base, step, source=ImageSource(path), class_names=found.classes
-    )
+    return ScenarioSpec(name, classes, base, step, source=source, class_names=found.classes)
 
 
 def _network(seen: Look, classes: int, name: str, reasons: dict[str, str]) -> NetworkSpec:
@@ -162,16 +207,19 @@ def _network(seen: Look, classes: int, name: str, reasons: dict[str, str]) -> Ne
 
 
 def _target(
-    network: NetworkSpec, scenario: ScenarioSpec, train: np.ndarray, reasons: dict[str, str]
+    network: NetworkSpec,
+    scenario: ScenarioSpec,
+    train: np.ndarray,
+    channels: int,
+    reasons: dict[str, str],
 ) -> TargetSpec:
     least, most = (n * network.classes for n in A_CLASS)
     capacity = min(most, max(least, REPLAY_BITS // network.latent), int(train.sum()))
     capacity = max(capacity, network.classes)
     in_session = int(np.sort(train)[::-1][: scenario.most_new_classes].sum())
     staging = min(in_session, MOST_STAGED)
-    small = network.convs[0].filters == 32
+    small = channels == SMALL_CHANNELS
     reasons["lanes"] = "lanes x 9 channels cells work at once: more lanes are faster and larger"
-    reasons["channels"] = "bits of one word of a feature map"
     reasons["batch"] = "samples of a minibatch"
     reasons["replay_capacity"] = (
         f"{capacity // network.classes} latents a class: at most {A_CLASS[1]}, and {REPLAY_BITS:,} bits in all "
@@ -185,7 +233,7 @@ def _target(
     return TargetSpec(
         network.name,
         lanes=4 if small else 16,
-        channels=16 if small else 64,
+        channels=channels,
         batch=16 if small else 32,
         most_error_units=1 if small else 8,
         rate_shift=3 if small else 5,

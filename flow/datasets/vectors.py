@@ -8,7 +8,7 @@ memory.
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +69,7 @@ class VectorListing:
     features : of each vector
     blocks : reads every vector in order: arrays (m, features), floats or integers
     place : says where sample i lies, for a sentence
+    has_split : whether the data set itself says which samples test
     notes : what a user should know
     """
 
@@ -80,6 +81,7 @@ class VectorListing:
     features: int
     blocks: Callable[[], Blocks]
     place: Callable[[int], str]
+    has_split: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -218,6 +220,35 @@ def prepare(
     for note in made.notes:
         progress.note(note)
     return made
+
+
+def without_labels(paths: Sequence[Path]) -> VectorListing:
+    """Find the vectors of ``.npy`` files, (n, features) or one vector each; all count as of one class.
+
+    Raises
+    ------
+    SpecError
+        Where a file holds no vectors, or others than the first.
+    """
+    parts = [_file_part(path) for path in paths]
+    starts = np.cumsum([0, *(part.size for part in parts)])
+
+    def place(i: int) -> str:
+        file = int(np.searchsorted(starts, i, "right")) - 1
+        return f"vector {i - starts[file]:,} of {paths[file]}"
+
+    labels = np.zeros(starts[-1], np.int64)
+    return _listing(paths[0], list(paths), parts, labels, None, None, place)
+
+
+def latents(found: VectorListing, rule: Binariser, progress: Progress) -> np.ndarray:
+    """Turn every vector into a packed latent: (n, bytes) uint8; raises as `prepare`."""
+    packed = np.empty((len(found.labels), ceil_div(rule.latent, 8)), np.uint8)
+    with progress.task(f"latents of {found.name}", len(packed)) as task:
+        for start, block in _checked(found):
+            packed[start : start + len(block)] = rule.packed(block)
+            task.advance(len(block))
+    return packed
 
 
 def _kept(found: VectorListing, latent: int, stem: Path) -> Latents:
@@ -361,7 +392,10 @@ def _listing(  # noqa: PLR0913  what the layouts have in common
     name = path.resolve().name if path.is_dir() else path.stem
     tests = split(numbers) if is_test is None else is_test
     stamp = listed.stamp(path, files)
-    return VectorListing(name, classes, numbers, tests, stamp, width, blocks, place, notes)
+    has_split = is_test is not None
+    return VectorListing(
+        name, classes, numbers, tests, stamp, width, blocks, place, has_split, notes
+    )
 
 
 def _members(archive: zipfile.ZipFile) -> dict[str, str]:

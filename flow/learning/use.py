@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xnoreplay.flow.datasets import image_files, listed, own, registry
+from xnoreplay.flow.datasets import image_files, listed, own, registry, vectors
 from xnoreplay.flow.datasets.image_files import SUFFIXES
+from xnoreplay.flow.datasets.listed import Labelled
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import limits, pixels, snapshot
 from xnoreplay.spec import plan as plans
@@ -18,6 +19,7 @@ from xnoreplay.spec.bits import sign
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, shown
+from xnoreplay.spec.features import Binariser
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import Classifier
 from xnoreplay.spec.rows import Images, Rows, chunks, select
@@ -27,10 +29,10 @@ if TYPE_CHECKING:
 
 
 class Batch(NamedTuple):
-    """Images as they enter the chip.
+    """Images, or latents of vectors, as they enter the chip.
 
-    images : (n, height, width, channels) uint8
-    names : where each image lies, n of them
+    images : (n, height, width, channels) uint8, or (n, bytes) uint8, packed latents
+    names : where each lies, n of them
     classes : (n,) int64 chip classes, -1 where a class is not one of the scenario's; None without labels
     """
 
@@ -83,6 +85,11 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
         chip.resume(snapshot.read(plan, state))
         return chip
     data = registry.of_preset(preset, progress)
+    if bundle.binariser is not None and not bundle.binariser.same_as(data.binariser):
+        raise SpecError(
+            f"the data set {preset.scenario.dataset} must be the one whose binarisation the bundle carries, but another "
+            "is trained on it; --state starts without it"
+        )
     classes = preset.scenario.chip_classes(data.train_labels)
     base = (classes >= 0) & (classes < preset.scenario.base)
     chip.arrive(preset.scenario.base)
@@ -96,9 +103,15 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
 
 
 def read(
-    preset: Preset, paths: Sequence[Path], progress: Progress, to_learn: bool = False
+    preset: Preset,
+    paths: Sequence[Path],
+    progress: Progress,
+    binariser: Binariser | None = None,
+    to_learn: bool = False,
 ) -> Batch:
-    """Read images to classify, or to learn, and bring them to the network's shape as the spec says.
+    """Read images or vectors to classify, or to learn, and bring them to what the network takes.
+
+    Images as the spec says; vectors of features by the binarisation that the bundle carries.
 
     Parameters
     ----------
@@ -106,8 +119,11 @@ def read(
         Its scenario's class names give labelled images their chip classes.
     paths : sequence of Path
         Image files and folders of image files; or one data set in a layout of `own.listing`, whose labels are kept; or
-        one ``.npy`` file of uint8 images in the network's own shape, which are taken as they are.
+        one ``.npy`` file of uint8 images in the network's own shape, which are taken as they are. Of vectors: a data set in
+        a layout of `vectors.listing`, whose labels are kept, or ``.npy`` files of (n, features) numbers.
     progress : Progress
+    binariser : Binariser, optional
+        The bundle's, for vectors.
     to_learn : bool
         Whether test samples are left out, of a data set that says itself which they are.
 
@@ -117,19 +133,18 @@ def read(
         Where there is no image, or an array of another shape or with greater values than pixels have.
     ImageError
         For an image that is damaged, or of other bits than the spec says.
+    FeatureError
+        For a vector that is damaged, or has another number of features.
     """
+    if not preset.network.takes_images:
+        return _vectors(preset, paths, progress, binariser, to_learn)
     rule, shape = preset.scenario.pixels, preset.network.image_shape
     if len(paths) == 1 and paths[0].suffix == ".npy":
         return _array(preset, paths[0])
     if len(paths) == 1 and (paths[0].suffix in (".npz", ".parquet") or _has_folders(paths[0])):
         found = own.listing(paths[0], to_train=False)
         made = own.prepare(found, rule, shape, progress)
-        kept = np.arange(len(found.labels))
-        if to_learn and found.has_split:
-            kept = np.flatnonzero(~found.is_test)
-            progress.note(
-                f"{len(found.labels) - len(kept):,} test images of {found.name} are not learned from"
-            )
+        kept = _kept(found, to_learn, "images", progress)
         names = tuple(found.place(i) for i in kept.tolist())
         return Batch(Rows(made.images, kept), names, _chip_classes(preset, found)[kept])
     files = [file for path in paths for file in _image_files(path)]
@@ -141,6 +156,43 @@ def read(
         own.check_bits(samples, layout, rule, str(file))
         images[i] = pixels.convert(samples, layout, rule, shape)
     return Batch(images, tuple(map(str, files)), None)
+
+
+def _vectors(
+    preset: Preset,
+    paths: Sequence[Path],
+    progress: Progress,
+    rule: Binariser | None,
+    to_learn: bool,
+) -> Batch:
+    if rule is None:
+        raise SpecError(
+            "the bundle must carry a binarisation to read vectors of features, but has none"
+        )
+    if all(path.suffix == ".npy" and path.is_file() for path in paths):
+        found = vectors.without_labels(paths)
+        names = tuple(found.place(i) for i in range(len(found.labels)))
+        return Batch(vectors.latents(found, rule, progress), names, None)
+    if len(paths) > 1:
+        raise SpecError(
+            f"vectors must be one data set, or .npy files, not {shown([str(p) for p in paths])}"
+        )
+    found = vectors.listing(paths[0], to_train=False)
+    kept = _kept(found, to_learn, "vectors", progress)
+    names = tuple(found.place(i) for i in kept.tolist())
+    packed = vectors.latents(found, rule, progress)[kept]
+    return Batch(packed, names, _chip_classes(preset, found)[kept])
+
+
+def _kept(found: Labelled, to_learn: bool, what: str, progress: Progress) -> np.ndarray:
+    """Numbers of the samples to use: without test samples where some are to be learned and the data set says which."""
+    if not (to_learn and found.has_split):
+        return np.arange(len(found.labels))
+    kept = np.flatnonzero(~found.is_test)
+    progress.note(
+        f"{len(found.labels) - len(kept):,} test {what} of {found.name} are not learned from"
+    )
+    return kept
 
 
 def classify(chip: "Simulator", images: Images, most: int = 1) -> Guesses:
@@ -303,7 +355,7 @@ def confused(table: np.ndarray, most: int) -> list[tuple[int, int, int]]:
     return [(c, d, int(wrong[c, d])) for c, d in pairs if wrong[c, d]]
 
 
-def _chip_classes(preset: Preset, found: own.Listing) -> np.ndarray:
+def _chip_classes(preset: Preset, found: Labelled) -> np.ndarray:
     """Chip class of each sample, by the names of the classes; of a known data set also by their labels."""
     scenario = preset.scenario
     by_name = (

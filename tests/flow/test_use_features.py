@@ -1,0 +1,172 @@
+"""`init`, `predict` and `learn` on vectors of features: a spec, a chip put to use, and what is refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow import cli
+from xnoreplay.flow.datasets import proposal, registry, splits
+from xnoreplay.flow.datasets.vectors import VectorListing
+from xnoreplay.flow.learning import cil, use
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.model import latent_classifier
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan, presets
+from xnoreplay.spec.bits import unpack_bytes
+from xnoreplay.spec.errors import FeatureError, SpecError
+
+NAMES = ("ann", "bob", "cyd", "dan")
+D = 6
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNOREPLAY_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+
+
+def vectors(count: int = 80, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Four clusters, of labels 0 to 3 in turn."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(99).standard_normal((4, D)) * 3
+    labels = np.arange(count) % 4
+    return (centres[labels] + rng.standard_normal((count, D))).astype(np.float32), labels
+
+
+@pytest.fixture
+def preset():
+    x, y = vectors()
+    np.savez("people.npz", features=x, labels=y, class_names=NAMES)
+    assert cli.main(["init", "people.npz"]) == 0
+    return presets.load("people.toml")
+
+
+@pytest.fixture
+def bundle(preset, tmp_path):
+    data = registry.of_preset(preset, Silent())
+    path = latent_classifier.pretrain(preset, data, tmp_path, epochs=10)
+    made = latent_classifier.export_bundle(preset, data, path, data.binariser)
+    bundles.write(made, tmp_path / "people.safetensors")
+    return made
+
+
+def test_init_says_what_it_found_and_what_the_chip_will_cost(preset, capsys, tmp_path):
+    (tmp_path / "people.toml").unlink()
+    capsys.readouterr()
+    assert cli.main(["init", "people.npz"]) == 0
+    text = (tmp_path / "people.toml").read_text()
+    said = capsys.readouterr().out
+    assert "people: 4 classes, 60 vectors to train and 20 to test" in said
+    assert f"{D} features in each vector" in said
+    assert "one inference: " in said
+    assert f"# none: the data set has vectors of {D} features, not images\nconvs = []" in text
+    assert preset.scenario.class_names == NAMES
+    assert preset.network.latent == 128
+    assert cli.main(["init", "people.npz"]) == 1
+    assert "must be new" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("classes", [2, 3, 11, 100, 1000])
+@pytest.mark.parametrize("samples", [20, 1000])
+@pytest.mark.parametrize("width", [1, 13, 512, 4096])
+def test_every_proposal_can_be_built(classes, samples, width):
+    labels = np.repeat(np.arange(classes), samples)
+    names = tuple(f"c{i}" for i in range(classes))
+    found = VectorListing(
+        "it", names, labels, splits.split(labels), "", width, lambda: iter(()), str
+    )
+    made = proposal.propose_for_features(found, "/it", "it")
+    net, target, scenario = made.preset.network, made.preset.target, made.preset.scenario
+    assert plan.compile(net, target).infer_cycles(classes) > 0
+    assert 128 <= net.latent <= 1024
+    assert classes <= target.replay_capacity <= 15 * classes * samples // 20
+    assert scenario.seen(scenario.tasks) == classes
+    assert (target.staging_capacity == 0) == (scenario.tasks == 0)
+    assert set(made.reasons) >= {"convs", "latent", "hidden", "channels", "replay_capacity"}
+
+
+def test_a_chip_classifies_vectors_in_every_form(preset, bundle, tmp_path, capsys):
+    x, y = vectors(40, seed=1)
+    np.save("some.npy", x)
+    np.save("one.npy", x[5])
+    (tmp_path / "test").mkdir()
+    for label, name in enumerate(NAMES):
+        np.save(f"test/{name}.npy", x[y == label])
+    alone = use.read(preset, [tmp_path / "some.npy"], Silent(), bundle.binariser)
+    assert alone.classes is None
+    assert np.array_equal(alone.images, bundle.binariser.packed(x))
+    two = use.read(
+        preset, [tmp_path / n for n in ("some.npy", "one.npy")], Silent(), bundle.binariser
+    )
+    assert np.array_equal(two.images[40], alone.images[5])
+    assert two.names[39:] == (
+        f"vector 39 of {tmp_path / 'some.npy'}",
+        f"vector 0 of {tmp_path / 'one.npy'}",
+    )
+    known = use.read(preset, [tmp_path / "test"], Silent(), bundle.binariser)
+    order = preset.scenario.chip_classes(np.arange(4))
+    assert np.array_equal(known.classes, np.repeat(order, 10))
+    capsys.readouterr()
+    assert (
+        cli.main(["predict", "test", "--preset", "people.toml", "--bundle", "people.safetensors"])
+        == 0
+    )
+    said = capsys.readouterr().out
+    first = [NAMES[int(label)] for label in preset.scenario.order[:2]]
+    assert all(name in said for name in first)
+    assert "vector 9 of test/dan.npy" in said
+    assert "20 vectors are of classes that the chip has not seen" in said
+    share = float(said.split("accuracy ")[1].split(" %")[0])
+    assert share > 80
+
+
+@pytest.mark.usefixtures("bundle")
+def test_a_session_learns_new_classes_and_leaves_a_state(preset, capsys):
+    chosen = ["--preset", "people.toml", "--bundle", "people.safetensors"]
+    x, y = vectors(160, seed=2)
+    new = int(preset.scenario.order[2])
+    few = np.flatnonzero(y == new)[:12]
+    labels, tests = np.full(12, new), np.arange(12) < 2
+    np.savez("new.npz", features=x[few], labels=labels, is_test=tests, class_names=NAMES)
+    assert cli.main(["learn", "new.npz", *chosen, "--save", "it.state"]) == 0
+    said = capsys.readouterr()
+    assert f"new classes: {NAMES[new]}; 10 vectors" in said.out
+    assert "2 test vectors of new are not learned from" in said.err + said.out
+    x, y = vectors(40, seed=3)
+    seen = np.isin(y, preset.scenario.order[:3])
+    np.savez("test.npz", features=x[seen], labels=y[seen], class_names=NAMES)
+    assert cli.main(["predict", "test.npz", *chosen, "--state", "it.state"]) == 0
+    assert float(capsys.readouterr().out.split("accuracy ")[1].split(" %")[0]) > 70
+
+
+def test_what_does_not_fit_the_chip_is_refused(preset, bundle, tmp_path):
+    np.save("wide.npy", np.ones((2, D + 1)))
+    with pytest.raises(FeatureError, match="a vector must have 6 features, not"):
+        use.read(preset, [tmp_path / "wide.npy"], Silent(), bundle.binariser)
+    np.save("nan.npy", np.full((2, D), np.nan))
+    with pytest.raises(FeatureError, match=r"vector 0 of .*nan.npy: .* not nan \(feature 0\)"):
+        use.read(preset, [tmp_path / "nan.npy"], Silent(), bundle.binariser)
+    with pytest.raises(SpecError, match="vectors must be one data set, or .npy files"):
+        use.read(preset, [tmp_path / "people.npz"] * 2, Silent(), bundle.binariser)
+    with pytest.raises(SpecError, match="must carry a binarisation to read vectors"):
+        use.read(preset, [tmp_path / "wide.npy"], Silent())
+
+
+def test_a_bundle_of_other_vectors_is_refused(preset, bundle):
+    rule = bundle.binariser
+    other = dataclasses.replace(
+        bundle, binariser=dataclasses.replace(rule, threshold=rule.threshold + 1)
+    )
+    with pytest.raises(SpecError, match="must be the one whose binarisation the bundle carries"):
+        use.power_on(preset, other, None, Silent())
+
+
+def test_the_latents_of_a_run_are_those_of_the_rule(preset, bundle):
+    data = registry.of_preset(preset, Silent())
+    x, _ = vectors()
+    stored = cil.simulated(preset, bundle)
+    assert np.array_equal(stored.latents, bundle.binariser.latents(x))
+    assert np.array_equal(stored.latents, unpack_bytes(np.asarray(data.images), 128))
+    result = cil.chip(preset, bundle, cil.of_scenario(preset, stored), 0)
+    assert result["a_final"] > 0.8
