@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from xnoreplay.flow.datasets import registry, vectors
+from xnoreplay.flow.datasets import registry, vector_listing, vectors
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.model import binarise
 from xnoreplay.spec import presets
@@ -368,7 +368,7 @@ def test_a_truncated_array_is_refused(tmp_path):
 
 @pytest.mark.parametrize("rows", [1, 7, 1000])
 def test_latents_are_those_of_the_rule_whatever_is_read_at_once(tmp_path, monkeypatch, rows):
-    monkeypatch.setattr(vectors, "CHUNK", rows * 20)
+    monkeypatch.setattr(vector_listing, "CHUNK", rows * 20)
     path = npz(tmp_path / "a.npz", features=X, labels=Y)
     made = prepared(path)
     train = ~made.listing.is_test & np.isin(made.listing.labels, (0, 1))

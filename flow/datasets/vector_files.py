@@ -1,0 +1,267 @@
+"""Vectors in NumPy files: an archive, files with known names, or a file or a folder for each class."""
+
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from xnoreplay.flow.datasets import listed
+from xnoreplay.flow.datasets.vector_listing import (
+    TEST_COLUMN,
+    Blocks,
+    Part,
+    VectorListing,
+    joined,
+    rows_at_once,
+)
+from xnoreplay.spec import reading
+from xnoreplay.spec.errors import FeatureError, SpecError, shown
+
+MOST_TURNED = (
+    1 << 29
+)  # bytes of an array in the order of Fortran in an archive, which is read whole
+PAIRS = (("features", "labels", "is_test"), ("x", "y", "is_test"))
+"""Files of a folder, and arrays of an archive: vectors, labels, and which test, where that is said."""
+HALVES = ("x_train", "y_train", "x_test", "y_test")
+LAYOUTS = (
+    "a .npz file (features, labels and, if you like, is_test; or x_train, y_train, x_test, y_test), a folder of such .npy "
+    "files, a folder with a .npy file or a folder of them for each class, or Parquet"
+)
+
+
+def members_of(archive: zipfile.ZipFile) -> dict[str, str]:
+    """Names of an archive's arrays, and of their files in it."""
+    return {Path(n).stem: n for n in archive.namelist() if n.endswith(".npy")}
+
+
+def of_archive(path: Path) -> VectorListing:
+    """List the vectors of a ``.npz`` file; SpecError where it is damaged, or has other arrays."""
+    try:
+        reading.check_file(path)
+        with zipfile.ZipFile(path) as archive:
+            members = members_of(archive)
+            wanted = _wanted(members, path)
+            small = {
+                n: listed.whole_member(archive, members[n], path)
+                for n in members
+                if n in (*wanted[1::2], TEST_COLUMN, *listed.NAMES)
+            }
+            parts = [_member_part(archive, members[n], path) for n in wanted[::2]]
+    except reading.DAMAGED_ARRAYS as error:
+        if isinstance(error, SpecError):
+            raise
+        raise SpecError(f"{path} must be an archive of NumPy arrays, but: {error}") from None
+    return _halves(path, [path], wanted, parts, small)
+
+
+def _wanted(names, path: Path) -> tuple[str, ...]:
+    """Names of the arrays with vectors and with their labels, in turn."""
+    for pair in ((*HALVES,), *(p[:2] for p in PAIRS)):
+        if pair[0] in names:
+            missing = [n for n in pair if n not in names]
+            if missing:
+                raise SpecError(
+                    f"{path} must hold {', '.join(pair[:-1])} and {pair[-1]}, but has no {missing[0]!r}"
+                )
+            return pair
+    raise SpecError(
+        f"{path} must hold features and labels, or x_train, y_train, x_test and y_test, but has only "
+        f"{shown(sorted(names))}"
+    )
+
+
+def _halves(
+    path: Path,
+    files: list[Path],
+    wanted: tuple[str, ...],
+    parts: list[Part],
+    small: dict[str, np.ndarray],
+) -> VectorListing:
+    """A listing of one or two arrays of vectors, each beside its labels."""
+    given = [listed.labels_of(small[n], f"{n} of {path}", "a vector") for n in wanted[1::2]]
+    for part, own, name in zip(parts, given, wanted[::2], strict=True):
+        if part.size != len(own):
+            raise SpecError(
+                f"{name} of {path} must have one vector a label ({len(own):,}), not {part.size:,}"
+            )
+    labels = np.concatenate(given)
+    is_test = None
+    if len(parts) == 2:
+        is_test = np.repeat([False, True], [len(own) for own in given])
+    elif TEST_COLUMN in small:
+        is_test = listed.tests_of(small[TEST_COLUMN], labels, f"{TEST_COLUMN} of {path}")
+    names = next(
+        (listed.names_of(small[n], f"{n} of {path}") for n in listed.NAMES if n in small), None
+    )
+    first = parts[0].size
+
+    def place(i: int) -> str:
+        return (
+            f"vector {i if i < first else i - first:,} of {wanted[0 if i < first else 2]} of {path}"
+        )
+
+    return joined(path, files, parts, labels, names, is_test, place)
+
+
+def _check_header(shape: tuple[int, ...], dtype: np.dtype, what: str) -> tuple[int, int]:
+    """Vectors and their width of an array's header."""
+    if len(shape) != 2 or dtype.kind not in "fiub" or dtype.itemsize > 8:
+        ragged = " (vectors of several lengths)" if dtype.kind == "O" else ""
+        raise SpecError(
+            f"{what} must be floats or integers of at most 64 bits and of shape (n, features), not {dtype} of shape "
+            f"{shape}{ragged}"
+        )
+    return shape[0], shape[1]
+
+
+def _member_part(archive: zipfile.ZipFile, member: str, path: Path) -> Part:
+    what = f"{Path(member).stem} of {path}"
+    with archive.open(member) as file:
+        shape, fortran, dtype = listed.header(file)
+    count, width = _check_header(shape, dtype, what)
+    if fortran and archive.getinfo(member).file_size > MOST_TURNED:
+        raise SpecError(
+            f"{what} must be in the order of C where it has more than {MOST_TURNED:,} bytes; "
+            "numpy.ascontiguousarray makes it so"
+        )
+
+    def blocks() -> Blocks:
+        with zipfile.ZipFile(path) as again:
+            if fortran:
+                yield from rows_of(listed.whole_member(again, member, path))
+                return
+            with again.open(member) as file:
+                yield from _stream(file, what)
+
+    return Part(count, width, blocks)
+
+
+def file_part(path: Path) -> Part:
+    """The vectors of a ``.npy`` file; one of a single axis is one vector."""
+    try:
+        with reading.opened(path) as file:
+            shape, fortran, dtype = listed.header(file)
+    except reading.DAMAGED_ARRAYS as error:
+        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
+    one = len(shape) == 1
+    count, width = _check_header((1, *shape) if one else shape, dtype, str(path))
+
+    def blocks() -> Blocks:
+        if one or fortran:
+            try:
+                array = np.load(path, mmap_mode="r", allow_pickle=False)
+            except reading.DAMAGED_ARRAYS as error:
+                raise FeatureError(f"{path} must be whole, but: {error}") from None
+            yield from rows_of(array.reshape(1, -1) if one else array)
+            return
+        with reading.opened(path) as file:
+            yield from _stream(file, str(path))
+
+    return Part(count, width, blocks)
+
+
+def rows_of(array: np.ndarray) -> Blocks:
+    """Read an array in memory, or mapped into it, piece by piece, in the order of C."""
+    rows = rows_at_once(array.shape[1] * array.dtype.itemsize)
+    for start in range(0, len(array), rows):
+        yield np.ascontiguousarray(array[start : start + rows])
+
+
+def _stream(file: IO[bytes], what: str) -> Blocks:
+    shape, _, dtype = listed.header(file)
+    size = shape[1] * dtype.itemsize
+    rows = rows_at_once(size)
+    for start in range(0, shape[0], rows):
+        count = min(rows, shape[0] - start)
+        try:
+            content = file.read(count * size)
+        except reading.DAMAGED_ARRAYS as error:
+            raise FeatureError(f"{what} must be whole, but: {error}") from None
+        if len(content) < count * size:
+            raise FeatureError(f"{what} must be whole, but ends at {file.tell():,} bytes")
+        yield np.frombuffer(content, dtype).reshape(count, shape[1])
+
+
+def of_file(path: Path) -> VectorListing:
+    """The listing of a ``.npy`` file with vectors, whose labels lie beside it."""
+    pair = next((p for p in ((*HALVES,), *PAIRS) if path.stem in p[::2][: len(p) // 2]), None)
+    if pair is None:
+        raise SpecError(
+            f"a .npy file of a data set must be features.npy beside labels.npy, x.npy beside y.npy, or x_train.npy beside "
+            f"y_train.npy, x_test.npy and y_test.npy, not {path}"
+        )
+    return _pair(path.parent, path)
+
+
+def _pair(folder: Path, path: Path) -> VectorListing:
+    files = {p.stem: p for p in sorted(folder.glob("*.npy"))}
+    wanted = _wanted(files, folder)
+    small = {
+        n: read_array(files[n]) for n in (*wanted[1::2], TEST_COLUMN, *listed.NAMES) if n in files
+    }
+    parts = [file_part(files[n]) for n in wanted[::2]]
+    used = [files[n] for n in (*wanted, *small)]
+    return _halves(path, sorted(set(used)), wanted, parts, small)
+
+
+def read_array(path: Path) -> np.ndarray:
+    """Read one array, without executing anything; SpecError where the file holds none."""
+    try:
+        reading.check_size(path)
+        values = np.load(path, allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise ValueError("it is an archive")
+        return values
+    except reading.DAMAGED_ARRAYS as error:
+        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
+
+
+def of_folder(path: Path) -> VectorListing:
+    """The listing of a folder: arrays with known names, else a file or a folder of files for each class."""
+    if any((path / f"{n}.npy").is_file() for n in (HALVES[0], *(p[0] for p in PAIRS))):
+        return _pair(path, path)
+    roots, others = listed.halves(path)
+    names: set[str] = set()
+    files: list[tuple[str, Path, bool | None]] = []
+    ignored = 0
+    for root, is_test in roots:
+        for entry in sorted(listed.visible(root), key=lambda p: listed.natural(p.name)):
+            if entry.is_dir():
+                inside = sorted(
+                    listed.files_below(entry), key=lambda p: listed.natural(p.as_posix())
+                )
+                arrays = [p for p in inside if p.suffix == ".npy"]
+                ignored += len(inside) - len(arrays)
+                if not arrays and is_test is not True:
+                    raise SpecError(
+                        f"class folder {entry} must hold vectors (.npy), but holds none"
+                    )
+                names.add(entry.name)
+                files += [(entry.name, p, is_test) for p in arrays]
+            elif entry.suffix == ".npy":
+                names.add(entry.stem)
+                files.append((entry.stem, entry, is_test))
+            else:
+                ignored += 1
+    if not files:
+        raise SpecError(f"{path} must hold features: {LAYOUTS}")
+    classes = sorted(names, key=listed.natural)
+    parts = [file_part(p) for _, p, _ in files]
+    counts = [part.size for part in parts]
+    labels = np.repeat([classes.index(name) for name, _, _ in files], counts)
+    starts = np.cumsum([0, *counts])
+    given = roots[0][1] is not None
+    tests = np.repeat([bool(t) for _, _, t in files], counts) if given else None
+    notes = [f"{ignored:,} files in {path} are no vectors and are passed over"] if ignored else []
+    notes += [f"folder {name} of {path} is passed over" for name in others]
+
+    def place(i: int) -> str:
+        file = int(np.searchsorted(starts, i, "right")) - 1
+        return f"vector {i - starts[file]:,} of {files[file][1]}"
+
+    filled = {name for (name, _, _), count in zip(files, counts, strict=True) if count}
+    if empty := [name for name in classes if name not in filled]:
+        raise SpecError(f"class {empty[0]!r} of {path} must hold vectors, but holds none")
+    paths = [p for _, p, _ in files]
+    return joined(path, paths, parts, labels, classes, tests, place, tuple(notes))
