@@ -16,7 +16,7 @@ from xnoreplay.spec.features import Binariser, FeatureSpec
 
 MOST_SAMPLES = 20_000
 """Samples that a binarisation is trained on, at most: a quantile of as many is known to half a percent."""
-SAMPLE_BYTES = 1 << 28
+SAMPLE_BYTES = 1 << 27
 """Bytes of the samples as doubles, at most, but for `LEAST_SAMPLES`."""
 LEAST_SAMPLES = 512
 SPAN_BITS = 15

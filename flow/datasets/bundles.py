@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,8 +11,11 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.bits import sign, signed
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
 from xnoreplay.spec.presets import Preset
+
+if TYPE_CHECKING:
+    from xnoreplay.flow.datasets.registry import Dataset
 
 BUNDLE = "bundle.safetensors"
 """Name of a run's bundle in the folder of its step `export`."""
@@ -150,6 +153,16 @@ def _differences(bundle: Bundle, preset: Preset) -> list[str]:
     if bundle.interface is not None:
         differing += preset.scenario.interface.differences(bundle.interface)
     return sorted(differing)
+
+
+def check_binariser(bundle: Bundle, dataset: "Dataset") -> None:
+    """Refuse a bundle whose binarisation is not the one that is trained on a data set; SpecError."""
+    carried = bundle.binariser
+    if carried is not None and not carried.same_as(dataset.binariser):
+        raise SpecError(
+            f"the data set {dataset.name} must be the one whose binarisation the bundle carries, but another one is "
+            "trained on it"
+        )
 
 
 def check_golden(bundle: Bundle) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from xnoreplay.flow.datasets import listed, vector_files, vector_tables
+from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.vector_listing import VectorListing, joined, read_doubles
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import caches, features, reading, whole
@@ -57,7 +58,8 @@ def are_at(path: Path) -> bool:
                 with archive.open(members[known]) as member:
                     return known == "features" or len(listed.header(member)[0]) == 2
         if path.is_dir() and not listed.parquet_files(path):
-            return any(p.suffix == ".npy" for p in listed.files_below(path))
+            endings = {p.suffix.lower() for p in listed.files_below(path)}
+            return ".npy" in endings and not endings.intersection(SUFFIXES)
         if path.is_dir() or path.suffix == ".parquet":
             import pyarrow.parquet as parquet
 

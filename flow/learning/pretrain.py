@@ -4,7 +4,13 @@ import os
 import shutil
 from pathlib import Path
 
-from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource, check_golden, load_checked
+from xnoreplay.flow.datasets.bundles import (
+    BUNDLE,
+    BundleSource,
+    check_binariser,
+    check_golden,
+    load_checked,
+)
 from xnoreplay.flow.run.step import Context
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
@@ -75,6 +81,10 @@ def export(context: Context) -> dict:
         file = context.config["bundle"]
         untrained = context.config["untrained"]
         bundle = BundleSource.choose(preset, Path(file) if file else None, untrained).load(preset)
+        if bundle.binariser is not None:
+            from xnoreplay.flow.datasets import registry
+
+            check_binariser(bundle, registry.of_preset(preset))
     golden = check_golden(bundle)
     digest = bundles.write(bundle, context.out / BUNDLE)
     return {"digest": digest, "golden": golden, "provenance": bundle.provenance}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from xnoreplay.flow.datasets import image_files, listed, own, registry, vectors
+from xnoreplay.flow.datasets.bundles import check_binariser
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.listed import Labelled
 from xnoreplay.flow.run.progress import Progress
@@ -85,11 +86,7 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
         chip.resume(snapshot.read(plan, state))
         return chip
     data = registry.of_preset(preset, progress)
-    if bundle.binariser is not None and not bundle.binariser.same_as(data.binariser):
-        raise SpecError(
-            f"the data set {preset.scenario.dataset} must be the one whose binarisation the bundle carries, but another "
-            "is trained on it; --state starts without it"
-        )
+    check_binariser(bundle, data)
     classes = preset.scenario.chip_classes(data.train_labels)
     base = (classes >= 0) & (classes < preset.scenario.base)
     chip.arrive(preset.scenario.base)

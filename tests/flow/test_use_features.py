@@ -8,8 +8,9 @@ import pytest
 from xnoreplay.flow import cli
 from xnoreplay.flow.datasets import proposal, registry, splits
 from xnoreplay.flow.datasets.vectors import VectorListing
-from xnoreplay.flow.learning import cil, use
+from xnoreplay.flow.learning import cil, pretrain, use
 from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.run.step import Context
 from xnoreplay.model import latent_classifier
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
@@ -153,13 +154,22 @@ def test_what_does_not_fit_the_chip_is_refused(preset, bundle, tmp_path):
         use.read(preset, [tmp_path / "wide.npy"], Silent())
 
 
-def test_a_bundle_of_other_vectors_is_refused(preset, bundle):
+def test_a_bundle_of_other_vectors_is_refused(preset, bundle, tmp_path):
     rule = bundle.binariser
     other = dataclasses.replace(
         bundle, binariser=dataclasses.replace(rule, threshold=rule.threshold + 1)
     )
-    with pytest.raises(SpecError, match="must be the one whose binarisation the bundle carries"):
+    sentence = "data set people must be the one whose binarisation the bundle carries"
+    with pytest.raises(SpecError, match=sentence):
         use.power_on(preset, other, None, Silent())
+    bundles.write(other, tmp_path / "other.safetensors")
+    config = {
+        "preset": presets.to_dict(preset),
+        "untrained": False,
+        "bundle": str(tmp_path / "other.safetensors"),
+    }
+    with pytest.raises(SpecError, match=sentence):
+        pretrain.export(Context(config, tmp_path, {}, tmp_path, Silent()))
 
 
 def test_the_latents_of_a_run_are_those_of_the_rule(preset, bundle):

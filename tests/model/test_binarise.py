@@ -174,5 +174,5 @@ def test_the_numbers_are_the_same_everywhere():
 
 def test_samples_are_bounded():
     assert binarise.most_samples(16) == 20_000
-    assert binarise.most_samples(4096) == 8192
+    assert binarise.most_samples(4096) == 4096
     assert binarise.most_samples(65_536) == 512
