@@ -1,6 +1,7 @@
 """`init`, `predict` and `learn` on vectors of features: a spec, a chip put to use, and what is refused."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bits import unpack_bytes
 from xnoreplay.spec.errors import FeatureError, SpecError
+from xnoreplay.spec.features import FeatureSpec
 
 NAMES = ("ann", "bob", "cyd", "dan")
 D = 6
@@ -180,3 +182,22 @@ def test_the_latents_of_a_run_are_those_of_the_rule(preset, bundle):
     assert np.array_equal(stored.latents, unpack_bytes(np.asarray(data.images), 128))
     result = cil.chip(preset, bundle, cil.of_scenario(preset, stored), 0)
     assert result["a_final"] > 0.8
+
+
+def test_a_run_trains_exports_and_learns(preset, tmp_path, capsys):
+    """The steps of a run folder, as far as the sessions; the bundle there is used without being named."""
+    del preset
+    assert cli.main(["cil", "--preset", "people.toml", "--out", "run", "--seeds", "1"]) == 0
+    made = bundles.read(tmp_path / "run" / "export" / "bundle.safetensors")
+    assert made.binariser is not None
+    assert made.interface.rule == FeatureSpec()
+    assert made.provenance["epochs"] == 200
+    result = json.loads((tmp_path / "run" / "cil" / "result.json").read_text())
+    assert result["methods"]["chip"]["a_final"][0] > 0.8
+    np.save("some.npy", vectors(40, seed=1)[0])
+    capsys.readouterr()
+    assert cli.main(["predict", "some.npy", "--out", "run"]) == 0
+    assert "vector 39 of some.npy" in capsys.readouterr().out
+    np.savez("people.npz", features=vectors(seed=9)[0], labels=vectors()[1], class_names=NAMES)
+    assert cli.main(["predict", "some.npy", "--out", "run"]) == 1
+    assert "must be the one whose binarisation the bundle carries" in capsys.readouterr().err
