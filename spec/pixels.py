@@ -165,7 +165,7 @@ def convert(
     covered = np.outer(height_covered, by_column.sum(1)).astype(np.int64)
     uncovered = (total - covered)[..., None] * back
     means = (sums.transpose(0, 2, 1).astype(np.int64) + uncovered) // total
-    return ((means * spec.greatest + BYTE // 2) // BYTE).astype(np.uint8)
+    return ((means * spec.greatest + BYTE // 2) // BYTE).astype(np.uint8, order="C")
 
 
 def to_ycbcr(rgb: np.ndarray) -> np.ndarray:

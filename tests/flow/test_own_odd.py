@@ -149,10 +149,11 @@ def test_few_images_are_decoded_ahead(tmp_path, monkeypatch):
 def test_a_large_image_is_converted_in_little_memory():
     samples = np.zeros((1024, 4096, 3), np.uint8)
     tracemalloc.start()
-    pixels.convert(samples, "rgb", PixelSpec(), (128, 128, 3))
+    found = pixels.convert(samples, "rgb", PixelSpec(), (128, 128, 3))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 50_000_000
+    assert found.flags.c_contiguous  # as it is written
 
 
 @pytest.mark.parametrize("seed", range(3))
