@@ -91,6 +91,7 @@ class HostPort:
             | state.finished << Status.FINISHED
             | state.stale << Status.STALE,
             Register.PREDICTION: state.prediction,
+            Register.QUOTA: state.quota,
             Register.PHASE: 0,
             Register.ABORT: 0,
         }

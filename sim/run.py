@@ -20,6 +20,7 @@ from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.phase_counters import Ledger
 from xnoreplay.sim.common.program import Conv, compile_program
 from xnoreplay.sim.common.state import SCALARS, Scalar, State
+from xnoreplay.sim.fast import generative as fast_generative
 from xnoreplay.sim.fast import images as fast
 from xnoreplay.sim.fast import replay as fast_replay
 from xnoreplay.sim.fast.replay import KINDS, Log
@@ -135,7 +136,7 @@ class Simulator:
         self._convs = {op.name: op.index for op in plan.convolutions}
         self._phases = {command: command.phases(plan) for command in Command}
         self._imported = Classifier.load(bundle, plan.target).hidden
-        most = plan.replay.capacity + plan.replay.staging + 1
+        most = plan.replay.first_staged + plan.replay.staging + 1
         self._abort: int | None = None
         self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
 
@@ -189,7 +190,7 @@ class Simulator:
         bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
         words = vector_words([bits[None]], self.plan.target.channels)
         self._state.write("act.latent", words[0])
-        return self._carry_out(self._phases[command][-1:], label=label)
+        return self._carry_out(self._phases[command][len(self.plan.feature_ops) :], label=label)
 
     def remember(self, latents: np.ndarray, labels: np.ndarray) -> None:
         """Write samples into the replay memory from slot 0, as a host may, and empty its other slots.
@@ -538,6 +539,7 @@ class Simulator:
         program, state, label = self._program, self._state, operation.label
         memory, counters, scalars = state.memories, state.counters, state.scalars
         geometry, replay, log = program.geometry, program.replay, self._log
+        generative, room = program.generative, self._clock.nxt_wide
         chip = geometry, memory, counters
         match kind:
             case Kind.INPUT:
@@ -556,6 +558,16 @@ class Simulator:
                 fast.dense_phase(program.hidden, *chip, self._room)
             case Kind.OUTPUT:
                 fast.output_phase(program.output, geometry, memory, counters, scalars)
+            case Kind.TAKE:
+                fast_generative.take_phase(generative, *chip, scalars, room, label)
+            case Kind.EMPTY:
+                fast_generative.empty_phase(generative, memory, counters, scalars)
+            case Kind.STAGE if self.plan.generative:
+                fast_generative.keep_phase(replay, generative, memory, counters, scalars, label)
+            case Kind.EPOCH if self.plan.generative:
+                fast_generative.gather_phase(program, memory, counters, scalars, room, log)
+            case Kind.RESTORE if self.plan.generative:
+                fast_generative.check_phase(generative, *chip, scalars)
             case Kind.STAGE:
                 fast_replay.stage_phase(replay, memory, counters, scalars, label)
             case Kind.INSERT:

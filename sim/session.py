@@ -125,6 +125,12 @@ class Session:
     def frequencies(self) -> list[int]:
         """How many latents of each class seen are remembered or staged."""
         m, scalars = self.state.memories, self.state.scalars
+        if self.plan.generative:
+            shares = m.share.reshape(-1, self.plan.generative.components)
+            staged = m.staging_count[: len(shares)]
+            drawn = np.maximum(staged, self.plan.generative.drawn_per_class)
+            counts = np.where(shares.any(axis=1), drawn, staged)
+            return counts[: scalars[Scalar.SEEN]].tolist()
         staged = np.bincount(
             m.staging_label[: scalars[Scalar.STAGED]], minlength=len(m.replay_count)
         )
@@ -217,6 +223,11 @@ class _Fast:
                 )
             case Phase.SEED:
                 fast_learn.seed_phase(counters, scalars)
+            case Phase.LOAD if session.plan.generative:
+                rooms = session._clock.nxt_wide, work
+                fast_learn.gather_minibatch_phase(
+                    op, program, memory, learning, counters, scalars, rooms
+                )
             case Phase.LOAD:
                 fast_learn.load_phase(op, program, memory, learning, counters, scalars, work)
             case Phase.HIDDEN_FORWARD:

@@ -97,7 +97,8 @@ class Row:
         What the command does, as the end of a sentence that begins with its name.
     operations : tuple of str
         The phases of a plan that it runs, in order; `FEATURES` and `SESSION` stand for several. A plan that lacks
-        the staging memory has no "admit".
+        the staging memory has no "admit", one of stored replay no "take" and no "empty", and one of generative
+        replay no "insert", "evict" and "admit".
     changes : tuple of str
         Memories and registers, by name, that outlast a command and that this one may change. What every command
         changes is not among them: PHASE, STATUS and the counters.
@@ -124,6 +125,7 @@ class Row:
 
 
 _STORED = ("replay.latent", "replay.label", "replay.count")
+_TAKEN = ("replay.mean", "replay.share", "fit.count", "fit.open")
 _TRIMMED = ("replay.label", "replay.count", "QUOTA", "LFSR_WALK")
 
 
@@ -164,8 +166,8 @@ class Command(IntEnum):
         2,
         Row(
             "takes an image, and its latent into the staging memory",
-            operations=(FEATURES, "stage"),
-            changes=("staging.latent", "staging.label", "STAGED", "SEEN"),
+            operations=(FEATURES, "take", "stage"),
+            changes=("staging.latent", "staging.label", "staging.count", "STAGED", "SEEN", *_TAKEN),
             argument="label",
             rules=(
                 Rule(
@@ -183,8 +185,8 @@ class Command(IntEnum):
         3,
         Row(
             "takes an image, and its latent into the replay memory",
-            operations=(FEATURES, "insert"),
-            changes=_STORED,
+            operations=(FEATURES, "take", "insert"),
+            changes=(*_STORED, *_TAKEN),
             argument="label",
             rules=(
                 Rule(
@@ -228,8 +230,8 @@ class Command(IntEnum):
         5,
         Row(
             "sets QUOTA, evicts, and moves staged samples into the replay memory",
-            operations=("quota", "evict", "admit"),
-            changes=("replay.latent", *_TRIMMED, "STAGED"),
+            operations=("quota", "evict", "admit", "empty"),
+            changes=("replay.latent", *_TRIMMED, "STAGED", "staging.count"),
         ),
     )
     EPOCH = (
@@ -237,7 +239,7 @@ class Command(IntEnum):
         Row(
             "walks the samples of one epoch into the lanes, and trains nothing",
             operations=("epoch",),
-            changes=("LFSR_WALK",),
+            changes=("LFSR_WALK", "draw.state"),
         ),
     )
     RETRAIN = (
@@ -252,6 +254,7 @@ class Command(IntEnum):
                 "LFSR_WALK",
                 "LFSR_ERROR",
                 "LFSR_UPDATE",
+                "draw.state",
             ),
             rules=(
                 Rule(
@@ -269,7 +272,7 @@ class Command(IntEnum):
         Row(
             "counts the labels anew after the host wrote them",
             operations=("restore",),
-            changes=("replay.count",),
+            changes=("replay.count", "staging.count"),
             counted=False,
         ),
     )

@@ -36,6 +36,25 @@ def vector_beats(parts: list[np.ndarray], word: int) -> np.ndarray:
     return words.reshape(*words.shape[:-2], -1, TAPS * word)
 
 
+def planes(values: np.ndarray, bits: int, word: int) -> np.ndarray:
+    """Lay (..., n) integers out as planes of words: (rows, word) bits.
+
+    Each n integers start on a word boundary; of a word the plane of the lowest bits comes first, `bits` planes in all.
+    """
+    cells = np.arange(bits)
+    parts = vector_words([values.reshape(-1, values.shape[-1])], word)
+    rows = parts[:, :, None, :] >> cells[:, None] & 1
+    return rows.reshape(-1, word).astype(np.uint8)
+
+
+def values(rows: np.ndarray, bits: int, count: int) -> np.ndarray:
+    """Inverse of `planes`, for integers that lie `count` in a row: (rows, count) int64."""
+    word = rows.shape[1]
+    cells = rows.reshape(-1, ceil_div(count, word), bits, word).astype(np.int64)
+    found = (cells << np.arange(bits)[:, None]).sum(2)
+    return found.reshape(len(found), -1)[:, :count]
+
+
 def conv_words(op: Convolution, weight: np.ndarray, word: int) -> np.ndarray:
     """(tiles * L * beats, W) bits of one convolution from (filters, 3, 3, channels) bits."""
     filters, channels = len(weight), weight.shape[3]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from xnoreplay.spec import limits, timeline
 from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.generative_plan import GenerativePlan
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -60,10 +61,12 @@ class LearningPlan:
 
     def balance_cycles(self, seen: int, staged: int) -> int:
         """Cycles of a session's loss balance."""
-        return timeline.balance_cycles(seen, staged, self.plan.replay.staging, self.weight_cycles)
+        components = self.plan.generative.components if self.plan.generative else 0
+        staging = self.plan.replay.staging
+        return timeline.balance_cycles(seen, staged, staging, self.weight_cycles, components)
 
     def load_cycles(self, staged: int, samples: int) -> int:
-        """Cycles of all loads of an epoch."""
+        """Cycles of all loads of an epoch with stored replay."""
         return self.plan.replay.epoch_cycles(staged, samples) - SEED_DRAWS
 
     def hidden_forward_cycles(self, passes: int, minibatches: int) -> int:
@@ -117,15 +120,10 @@ def most_cycles(plan: Plan) -> dict[str, int]:
     full = ceil_div(batch, target.lanes)
     most = {op.name: op.cycles for op in (*plan.feature_ops, plan.hidden)} | {
         "output": plan.output.cycles_for(classes),
-        "stage": replay.copy_cycles,
-        "insert": replay.insert_cycles(replay.capacity - 1),
+        **(_generative(plan, plan.generative) if plan.generative else _stored(extra)),
         "quota": replay.quota_cycles(1),
-        "evict": replay.evict_cycles,
-        "admit": replay.admit_cycles(replay.staging, replay.staging, replay.capacity),
-        "epoch": replay.epoch_cycles(replay.staging, replay.capacity + replay.staging),
         "balance": extra.balance_cycles(classes, replay.staging),
         "seed": SEED_DRAWS,
-        "load": extra.load_cycles(replay.staging, batch),
         "hidden.forward": extra.hidden_forward_cycles(full, 1),
         "output.forward": extra.output_forward_cycles(classes, full, 1),
         "error": extra.error_cycles(classes, extra.error_groups(batch)),
@@ -141,20 +139,58 @@ def most_cycles(plan: Plan) -> dict[str, int]:
             plan.network.hidden * bits,
             plan.network.hidden * extra.latent_segments * groups,
         ),
-        "restore": replay.restore_cycles(classes, replay.staging),
     }
     return {name: most[name] for name in plan.phases if name != "idle"}
+
+
+def _stored(extra: LearningPlan) -> dict[str, int]:
+    """The most cycles of the phases of stored replay."""
+    replay, batch = extra.plan.replay, extra.plan.target.batch
+    return {
+        "stage": replay.copy_cycles,
+        "insert": replay.insert_cycles(replay.capacity - 1),
+        "evict": replay.evict_cycles,
+        "admit": replay.admit_cycles(replay.staging, replay.staging, replay.capacity),
+        "epoch": replay.epoch_cycles(replay.staging, replay.capacity + replay.staging),
+        "load": extra.load_cycles(replay.staging, batch),
+        "restore": replay.restore_cycles(extra.plan.network.classes, replay.staging),
+    }
+
+
+def _generative(plan: Plan, generative: GenerativePlan) -> dict[str, int]:
+    """The most cycles of the phases of generative replay."""
+    replay, walk_bits = plan.replay, plan.replay.epoch_walk
+    loads = generative.most_load_cycles(walk_bits, plan.target.batch)
+    return {
+        "take": generative.most_take_cycles,
+        "stage": 1 + replay.copy_cycles,
+        "empty": plan.network.classes,
+        "epoch": SEED_DRAWS + generative.most_load_cycles(walk_bits, most_samples(plan)),
+        "load": loads,
+        "restore": generative.restore_cycles(replay.staging),
+    }
+
+
+def most_samples(plan: Plan) -> int:
+    """The most samples of an epoch, remembered or drawn, and staged."""
+    replay, generative = plan.replay, plan.generative
+    drawn = generative.classes * generative.drawn_per_class if generative else 0
+    return replay.capacity + drawn + replay.staging
 
 
 def session_cycles(plan: Plan) -> int:
     """The most cycles of one retraining session: both memories full, no delta plane empty."""
     most, extra, replay = most_cycles(plan), LearningPlan(plan), plan.replay
-    samples = replay.capacity + replay.staging
+    samples = most_samples(plan)
     minibatches = ceil_div(samples, plan.target.batch)
     repeated = [n for n in LEARNING_PHASES if n in most and n not in ("balance", "seed", "load")]
-    epoch = SEED_DRAWS + extra.load_cycles(replay.staging, samples)
+    if generative := plan.generative:
+        loads = generative.most_load_cycles(replay.epoch_walk, samples)
+    else:
+        loads = extra.load_cycles(replay.staging, samples)
+    epoch = SEED_DRAWS + loads
     epoch += minibatches * sum(most[n] for n in repeated)
-    once = sum(most[n] for n in ("balance", "quota", "evict", "admit"))
+    once = sum(most.get(n, 0) for n in ("balance", "quota", "evict", "admit", "empty"))
     return plan.target.epochs * epoch + once
 
 

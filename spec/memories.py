@@ -10,11 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from types import SimpleNamespace
 from typing import Any
 
 from xnoreplay.spec.bits import ceil_div
-from xnoreplay.spec.generative import SHARE_BITS
+from xnoreplay.spec.generative import SHARE_BITS, registers
+from xnoreplay.spec.generative_plan import GenerativePlan
 from xnoreplay.spec.learning import BALANCE_BITS
+from xnoreplay.spec.lfsr import WIDE_BITS
 from xnoreplay.spec.network import COPIES, NetworkSpec
 from xnoreplay.spec.target import TargetSpec
 
@@ -203,13 +206,31 @@ def _pool(plan: Plan) -> Size | None:
     return Size(max(pooled), plan.target.lanes) if pooled else None
 
 
-def _label_bits(net: NetworkSpec) -> int:
+def label_bits(net: NetworkSpec) -> int:
+    """Bits of a class's number."""
     return max(1, (net.classes - 1).bit_length())
 
 
 def _staged(depth: int, width: int) -> Size | None:
     """Size of a part of the staging memory, which has no words where nothing is staged."""
     return Size(depth, width) if depth else None
+
+
+def _of_stored(size: Callable[[Plan], Size]) -> Callable[[Plan], Size | None]:
+    """Size of a memory that a chip has with stored replay alone."""
+    return lambda plan: None if plan.generative else size(plan)
+
+
+def _of_generative(size: Callable[[Plan], Size]) -> Callable[[Plan], Size | None]:
+    """Size of a memory that a chip has with generative replay alone."""
+    return lambda plan: size(plan) if plan.generative else None
+
+
+def _staging_count(plan: Plan) -> Size | None:
+    """Counts of each class's staged samples, which generative replay alone keeps."""
+    if not plan.generative or not plan.replay.staging:
+        return None
+    return Size(plan.network.classes, plan.generative.most_staged.bit_length())
 
 
 def _output_low(plan: Plan) -> Size | None:
@@ -345,14 +366,14 @@ class Mem(IntEnum):
     REPLAY_LATENT = Declaration(
         "replay.latent",
         "replay",
-        lambda p: Size(p.replay.capacity * p.replay.words, p.target.channels),
+        _of_stored(lambda p: Size(p.replay.capacity * p.replay.words, p.target.channels)),
         window=6,
         layout="row = slot * words + word; bit i of word w is bit w * channels + i",
     )
     REPLAY_LABEL = Declaration(
         "replay.label",
         "replay",
-        lambda p: Size(p.replay.capacity, _label_bits(p.network) + 1),
+        _of_stored(lambda p: Size(p.replay.capacity, label_bits(p.network) + 1)),
         storage=Storage.INTEGER,
         window=7,
         layout="row = slot: the label in the low bits, 1 in the top bit; 0 for a free slot",
@@ -361,7 +382,7 @@ class Mem(IntEnum):
     REPLAY_COUNT = Declaration(
         "replay.count",
         "tables",
-        lambda p: Size(p.network.classes, p.replay.capacity.bit_length()),
+        _of_stored(lambda p: Size(p.network.classes, p.replay.capacity.bit_length())),
         unit="replay",
         kind=Kind.FILE,
         storage=Storage.INTEGER,
@@ -380,7 +401,7 @@ class Mem(IntEnum):
     STAGING_LABEL = Declaration(
         "staging.label",
         "staging",
-        lambda p: _staged(p.replay.staging, _label_bits(p.network)),
+        lambda p: _staged(p.replay.staging, label_bits(p.network)),
         storage=Storage.INTEGER,
         window=9,
         layout="row = place: the label",
@@ -441,7 +462,7 @@ class Mem(IntEnum):
     BATCH_LABEL = Declaration(
         "batch.label",
         "minibatch",
-        lambda p: Size(p.target.batch, _label_bits(p.network)),
+        lambda p: Size(p.target.batch, label_bits(p.network)),
         unit="learning",
         storage=Storage.INTEGER,
         learning=True,
@@ -508,6 +529,60 @@ class Mem(IntEnum):
         storage=Storage.INTEGER,
         learning=True,
     )
+    MEAN = Declaration(
+        "replay.mean",
+        "replay",
+        _of_generative(lambda p: Size(p.generative.mean_rows, p.target.channels)),
+        window=14,
+    )
+    SHARE = Declaration(
+        "replay.share",
+        "replay",
+        _of_generative(lambda p: Size(p.generative.share_rows, SHARE_BITS)),
+        storage=Storage.INTEGER,
+        window=15,
+        stales=True,
+    )
+    FIT_COUNT = Declaration(
+        "fit.count",
+        "replay",
+        _of_generative(lambda p: Size(p.generative.count_rows, p.target.channels)),
+        window=16,
+    )
+    STAGING_COUNT = Declaration(
+        "staging.count",
+        "tables",
+        _staging_count,
+        unit="replay",
+        kind=Kind.FILE,
+        storage=Storage.INTEGER,
+        window=17,
+        read_only=True,
+        traced=False,
+    )
+    FIT_OPEN = Declaration(
+        "fit.open",
+        "tables",
+        _of_generative(lambda p: Size(1, label_bits(p.network) + 1)),
+        unit="open_class",
+        kind=Kind.REGISTERS,
+        storage=Storage.INTEGER,
+        window=18,
+        stales=True,
+        counted=False,
+        traced=False,
+    )
+    DRAW_STATE = Declaration(
+        "draw.state",
+        "tables",
+        _of_generative(lambda p: Size(registers(p.target.channels), WIDE_BITS)),
+        unit="draw",
+        kind=Kind.REGISTERS,
+        storage=Storage.INTEGER,
+        window=19,
+        counted=False,
+        traced=False,
+    )
 
 
 DECLARATIONS = {mem.declaration.name: mem.declaration for mem in Mem}
@@ -521,22 +596,10 @@ def memory_map(plan: Plan) -> tuple[Memory, ...]:
 
 
 def remembered(net: NetworkSpec, target: TargetSpec) -> list[Memory]:
-    """What a chip with generative replay keeps of samples, which the reference has and no plan yet.
-
-    A word of G channels has one bit of each channel's mean, or of its counter.
-    """
-    word, words = target.channels, ceil_div(net.latent, target.channels)
-    count, staging = target.replay_components, target.staging_capacity
-    memories = [
-        Memory("replay.mean", "replay", net.classes * count * words * target.mean_bits, word),
-        Memory("replay.share", "replay", net.classes * count, SHARE_BITS),
-        Memory("fit.count", "replay", count * words * SHARE_BITS, word),
-    ]
-    if staging:
-        most = min(staging, target.staged_per_class)
-        memories += [
-            Memory("staging.latent", "staging", staging * words, word),
-            Memory("staging.label", "staging", staging, _label_bits(net)),
-            Memory("staging.count", "tables", net.classes, most.bit_length()),
-        ]
-    return memories
+    """What a chip with generative replay keeps of samples: components, the counters of the open class, and staging."""
+    generative = GenerativePlan.of(net, target)
+    replay = SimpleNamespace(words=generative.words, staging=target.staging_capacity)
+    plan = SimpleNamespace(network=net, target=target, generative=generative, replay=replay)
+    kept = (Mem.MEAN, Mem.SHARE, Mem.FIT_COUNT, Mem.STAGING_LATENT, Mem.STAGING_LABEL)
+    found = (mem.declaration.memory(plan) for mem in (*kept, Mem.STAGING_COUNT))
+    return [memory for memory in found if memory is not None]

@@ -14,6 +14,7 @@ import numpy as np
 from xnoreplay.spec import limits
 from xnoreplay.spec.bits import WORD, ceil_div, pack_bytes, threshold, unpack_bytes
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.generative_plan import GenerativePlan
 from xnoreplay.spec.learning import Rule
 from xnoreplay.spec.memories import Memory, memory_map
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
@@ -233,6 +234,13 @@ class ReplayPlan:
     staging: int
     words: int
     """Words of one latent."""
+    drawn_indices: int = 0
+    """Indices of an epoch's walk that name draws: none with stored replay."""
+
+    @property
+    def first_staged(self) -> int:
+        """Index of an epoch's walk that names staging place 0."""
+        return self.capacity + self.drawn_indices
 
     @property
     def replay_walk(self) -> int:
@@ -246,8 +254,8 @@ class ReplayPlan:
 
     @property
     def epoch_walk(self) -> int:
-        """Bits of a walk over both memories."""
-        return index_bits(self.capacity + self.staging)
+        """Bits of a walk over all samples of an epoch."""
+        return index_bits(self.first_staged + self.staging)
 
     @property
     def copy_cycles(self) -> int:
@@ -297,6 +305,8 @@ class Plan:
     hidden: Dense
     output: Output
     replay: ReplayPlan
+    generative: GenerativePlan | None
+    """With generative replay its sizes and closed forms."""
     slots: int
     """Depth of a lane's file."""
     batch_slots: int
@@ -325,6 +335,13 @@ class Plan:
         return (longest * self.target.window).bit_length()
 
     @property
+    def frequency_bits(self) -> int:
+        """Bits of how often a class comes in an epoch, staged samples not counted with stored replay."""
+        if self.generative is None:
+            return self.memory("replay.count").width
+        return max(self.generative.drawn_per_class, self.generative.most_staged).bit_length()
+
+    @property
     def has_skips(self) -> bool:
         """Whether a convolution reads the map it writes."""
         return any(op.skip_shift for op in self.convolutions)
@@ -338,7 +355,11 @@ class Plan:
             for name in LEARNING_PHASES
             if self.target.hidden_learns or name not in HIDDEN_PHASES
         ]
-        return ("idle", *features, *TAIL_PHASES, *learning, "restore")
+        absent = STORED_PHASES if self.generative else GENERATIVE_PHASES
+        if self.generative and not self.replay.staging:
+            absent = (*absent, "stage", "empty")
+        tail = [name for name in TAIL_PHASES if name not in absent]
+        return ("idle", *features, *tail, *learning, "restore")
 
     @property
     def feature_ops(self) -> tuple:
@@ -367,13 +388,19 @@ class Plan:
 TAIL_PHASES = (
     "hidden",
     "output",
+    "take",
     "stage",
     "insert",
     "quota",
     "evict",
     "admit",
+    "empty",
     "epoch",
 )
+STORED_PHASES = ("insert", "evict", "admit")
+"""Those that exist with stored replay alone."""
+GENERATIVE_PHASES = ("take", "empty")
+"""Those that exist with generative replay alone."""
 LEARNING_PHASES = (
     "balance",
     "seed",
@@ -404,11 +431,6 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         Where the network does not fit the target, or the design does not fit this machine's memory as
         `xnoreplay.spec.limits` allows it; the message states the rule and the value.
     """
-    if target.replay == "generative":
-        raise SpecError(
-            "replay must be 'stored' for a simulation or a chip, not 'generative', which the reference, cil, "
-            "dials, systems and spec.memories have so far"
-        )
     check_capacity(net, target)
     _check_groups(net, target)
     _check_skips(net, target)
@@ -469,6 +491,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         passes * batch_slots,
         planes,
     )
+    generative = GenerativePlan.of(net, target) if target.replay == "generative" else None
     plan = Plan(
         network=net,
         target=target,
@@ -479,7 +502,13 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
         latent=latent,
         hidden=hidden,
         output=output,
-        replay=ReplayPlan(target.replay_capacity, target.staging_capacity, latent_words),
+        replay=ReplayPlan(
+            target.replay_slots,
+            target.staging_capacity,
+            latent_words,
+            generative.indices if generative else 0,
+        ),
+        generative=generative,
         slots=1 << (slots - 1).bit_length(),
         batch_slots=batch_slots,
     )

@@ -112,13 +112,13 @@ class Register(IntEnum):
         0x10,
         (Field(15, 0, "classes", "how many classes have been announced"),),
         "",
-        Values(0, "replay.count", "0 to the classes of the network"),
+        Values(0, "table.weight", "0 to the classes of the network"),
     )
     QUOTA = (
         0x14,
         (Field(16, 0, "latents", "latents that a class may have in the replay memory"),),
         "",
-        Values(0, "replay.label", "0 to the replay slots"),
+        Values(0, "replay.label", "0 to the replay slots; only read with generative replay"),
     )
     STAGED = (
         0x18,
@@ -241,6 +241,8 @@ def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
     found = {}
     for register in Register:
         if values := register.values:
+            if register is Register.QUOTA and values.rows_of not in depth:
+                continue  # a chip with generative replay has no quotas
             stop = depth.get(values.rows_of, 0) + 1 if values.rows_of else 1 << 32
             found[register] = range(values.least, stop)
     return found

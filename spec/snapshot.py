@@ -7,7 +7,7 @@ command RESTORE, which counts the labels. A snapshot is taken while the chip is 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +17,10 @@ from xnoreplay.spec import bundle, image, presets, registers
 from xnoreplay.spec.bits import ceil_div, pack_bytes, to_int, unpack_bytes
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.generative import NONE, SHARE_BITS
+from xnoreplay.spec.generative_chip import GenerativeChip
+from xnoreplay.spec.lfsr import WIDE_BITS
+from xnoreplay.spec.memories import label_bits
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Chip, Random
 from xnoreplay.spec.registers import Register, Window
@@ -101,35 +105,61 @@ def writes(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[int, int]]:
 
 def of_chip(plan: Plan, chip: Chip) -> Snapshot:
     """What a host reads of the reference; rows of the staging memory that hold no sample are 0."""
-    word, valid = plan.target.channels, 1 << plan.memory("replay.label").width - 1
-    labels = [label | valid if label >= 0 else 0 for label in chip.labels.tolist()]
+    word = plan.target.channels
     memories = image.load(plan, chip.bundle) | image.proxy_low_bits(plan, chip.classifier)
-    memories |= {
-        "cls.top": image.cls_top(plan, chip.classifier),
-        "replay.latent": image.vector_words([chip.latents], word).reshape(-1, word),
-        "replay.label": _rows(plan, "replay.label", labels),
-        "replay.count": _rows(
-            plan, "replay.count", [(chip.labels == c).sum() for c in range(plan.network.classes)]
-        ),
-    }
+    memories["cls.top"] = image.cls_top(plan, chip.classifier)
+    if isinstance(chip, GenerativeChip):
+        memories |= _components(plan, chip)
+    else:
+        valid = 1 << label_bits(plan.network)
+        labels = [label | valid if label >= 0 else 0 for label in chip.labels.tolist()]
+        counts = [(chip.labels == c).sum() for c in range(plan.network.classes)]
+        memories |= {
+            "replay.latent": image.vector_words([chip.latents], word).reshape(-1, word),
+            "replay.label": _rows(plan, "replay.label", labels),
+            "replay.count": _rows(plan, "replay.count", counts),
+        }
     if plan.replay.staging:
         latents = np.zeros((plan.replay.staging, plan.network.latent), np.uint8)
         for slot, (z, _) in enumerate(chip.staged):
             latents[slot] = z
         memories["staging.latent"] = image.vector_words([latents], word).reshape(-1, word)
         memories["staging.label"] = _rows(plan, "staging.label", [y for _, y in chip.staged])
-    values = (
-        chip.seen,
-        chip.quota,
-        len(chip.staged),
-        chip.random.walk,
-        chip.random.error,
-        chip.random.update,
-    )
-    return Snapshot(memories, dict(zip(registers.writable(plan.memories), values, strict=True)))
+    values = {
+        Register.SEEN: chip.seen,
+        Register.QUOTA: chip.quota,
+        Register.STAGED: len(chip.staged),
+        Register.LFSR_WALK: chip.random.walk,
+        Register.LFSR_ERROR: chip.random.error,
+        Register.LFSR_UPDATE: chip.random.update,
+    }
+    return Snapshot(memories, {r: values[r] for r in registers.writable(plan.memories)})
 
 
-def _rows(plan: Plan, name: str, values: list[int]) -> np.ndarray:
+def _components(plan: Plan, chip: GenerativeChip) -> dict[str, np.ndarray]:
+    """Memories of what generative replay remembers; means and counters of empty components are 0."""
+    held = chip.components
+    filled = held.share > 0
+    mean = np.where(filled[:, :, None], held.mean, 0)
+    is_open = held.open != NONE
+    count = np.where(filled[held.open][:, None], held.count, 0) if is_open else 0 * held.count
+    entry = held.open | 1 << label_bits(plan.network) if is_open else 0
+    word = plan.target.channels
+    rows = {
+        "replay.mean": image.planes(mean, plan.target.mean_bits, word),
+        "replay.share": _rows(plan, "replay.share", held.share.ravel().tolist()),
+        "fit.count": image.planes(count, SHARE_BITS, word),
+        "fit.open": _rows(plan, "fit.open", [entry]),
+        "draw.state": _rows(plan, "draw.state", chip.wide),
+    }
+    if plan.replay.staging:
+        labels = [label for _, label in chip.staged]
+        counts = [labels.count(c) for c in range(plan.network.classes)]
+        rows["staging.count"] = _rows(plan, "staging.count", counts)
+    return rows
+
+
+def _rows(plan: Plan, name: str, values: Sequence[int]) -> np.ndarray:
     """(depth, width) bits of a memory whose first rows hold integers, the others 0."""
     memory = plan.memory(name)
     padded = np.zeros(memory.depth, np.int64)
@@ -141,17 +171,27 @@ def into_chip(plan: Plan, snapshot: Snapshot, chip: Chip) -> bool:
     """Write a snapshot into the reference, which holds the same bundle, and restore; its result."""
     check(plan, snapshot)
     values = snapshot.registers
-    chip.seen, chip.quota = values[Register.SEEN], values[Register.QUOTA]
+    chip.seen, chip.quota = values[Register.SEEN], values.get(Register.QUOTA, 0)
     chip.random = Random(*(values[Register[f"LFSR_{n}"]] for n in ("WALK", "ERROR", "UPDATE")))
     hidden, output = image.proxies(plan, snapshot.memories.__getitem__)
     chip.classifier.output = output
     if plan.target.hidden_learns:
         chip.classifier.hidden = hidden
-    latents = snapshot.memories["replay.latent"].reshape(plan.replay.capacity, -1)
-    chip.latents = latents[:, : plan.network.latent].copy()
-    valid = 1 << plan.memory("replay.label").width - 1
-    entries = snapshot.ints("replay.label")
-    chip.labels = np.array([entry - valid if entry >= valid else -1 for entry in entries])
+    valid = 1 << label_bits(plan.network)
+    if isinstance(chip, GenerativeChip):
+        held = chip.components
+        mean = image.values(snapshot.memories["replay.mean"], plan.target.mean_bits, held.latent)
+        count = image.values(snapshot.memories["fit.count"], SHARE_BITS, held.latent)
+        held.mean, held.count = mean.reshape(held.mean.shape), count.reshape(held.count.shape)
+        held.share = np.array(snapshot.ints("replay.share")).reshape(held.share.shape)
+        (entry,) = snapshot.ints("fit.open")
+        held.open = entry - valid if entry >= valid else NONE
+        chip.wide = snapshot.ints("draw.state")
+    else:
+        latents = snapshot.memories["replay.latent"].reshape(plan.replay.capacity, -1)
+        chip.latents = latents[:, : plan.network.latent].copy()
+        entries = snapshot.ints("replay.label")
+        chip.labels = np.array([entry - valid if entry >= valid else -1 for entry in entries])
     chip.staged = []
     if plan.replay.staging:
         rows = snapshot.memories["staging.latent"].reshape(plan.replay.staging, -1)
@@ -176,7 +216,9 @@ def check(plan: Plan, snapshot: Snapshot) -> None:
         Where a register of `spec.registers.writable` is missing or has a value that the chip does not take;
         where a memory of `windows` is missing or has not its (depth, width) bits; where a label in an occupied
         replay slot, or of one of the first STAGED staging places, is not below SEEN; and where replay.count
-        is not how often each class is among the labels of replay.label.
+        is not how often each class is among the labels of replay.label. With generative replay, where a class that
+        is not below SEEN has a share or is the open one, where staging.count is not how often each class is among the
+        staged labels, and where a wide register is 0.
     """
     legal = registers.writable(plan.memories)
     for register, values in legal.items():
@@ -192,22 +234,39 @@ def check(plan: Plan, snapshot: Snapshot) -> None:
                 f"memory {memory.name} of a snapshot must have {memory.depth} rows of {memory.width} "
                 f"bits, not the shape {shape}"
             )
+    _check_labels(plan, snapshot)
+
+
+def _check_labels(plan: Plan, snapshot: Snapshot) -> None:
+    """SpecError where a snapshot has something of a class that is not seen, or counts that are not the labels'."""
     seen, staged = snapshot.registers[Register.SEEN], snapshot.registers[Register.STAGED]
-    valid = 1 << plan.memory("replay.label").width - 1
-    held = [label - valid for label in snapshot.ints("replay.label") if label >= valid]
+    valid = 1 << label_bits(plan.network)
     waiting = snapshot.ints("staging.label")[:staged] if plan.replay.staging else []
-    for name, labels in (("replay.label", held), ("staging.label", waiting)):
+    if plan.generative:
+        shares = enumerate(snapshot.ints("replay.share"))
+        owners = [row // plan.generative.components for row, share in shares if share]
+        opened = [entry - valid for entry in snapshot.ints("fit.open") if entry >= valid]
+        classes = {"replay.share": owners, "fit.open": opened, "staging.label": waiting}
+        counted, counts = "staging.count", waiting
+        for state in snapshot.ints("draw.state"):
+            require.between("a state in draw.state of a snapshot", state, 1, (1 << WIDE_BITS) - 1)
+    else:
+        held = [label - valid for label in snapshot.ints("replay.label") if label >= valid]
+        classes = {"replay.label": held, "staging.label": waiting}
+        counted, counts = "replay.count", held
+    for name, labels in classes.items():
         for label in labels:
             if label >= seen:
                 raise SpecError(
                     f"a label in {name} of a snapshot must be of one of the {seen} classes seen, "
                     f"not {label}"
                 )
-    counts = [held.count(c) for c in range(plan.network.classes)]
-    if snapshot.ints("replay.count") != counts:
+    if counted not in snapshot.memories:
+        return
+    wanted = [counts.count(c) for c in range(plan.network.classes)]
+    if snapshot.ints(counted) != wanted:
         raise SpecError(
-            f"replay.count of a snapshot must be the labels', {counts}, not "
-            f"{snapshot.ints('replay.count')}"
+            f"{counted} of a snapshot must be the labels', {wanted}, not {snapshot.ints(counted)}"
         )
 
 

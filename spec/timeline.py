@@ -59,18 +59,20 @@ def weight_cycles(classes: int) -> int:
     return READ_LATENCY + max(LEAST_DIVIDEND, most.bit_length())
 
 
-def balance_cycles(seen: int, staged: int, staging: int, division: int) -> int:
+def balance_cycles(seen: int, staged: int, staging: int, division: int, components: int = 0) -> int:
     """Cycles of the loss balance of the classes seen, with `staged` samples in a staging memory of `staging` slots.
 
     A cycle a class copies its count; staged labels are counted, if there is such a memory; then two divisions a class.
+    With generative replay of so many components a class, its shares are looked at before that cycle, and no staged
+    label is counted.
 
     division: cycles of the second one, `weight_cycles`.
 
-    >>> balance_cycles(10, 3, 4, 33), balance_cycles(10, 0, 0, 33)
-    (564, 560)
+    >>> balance_cycles(10, 3, 4, 33), balance_cycles(10, 0, 0, 33), balance_cycles(10, 3, 4, 33, 5)
+    (564, 560, 610)
     """
-    scan = staged + READ_LATENCY if staging else 0
-    return seen * (1 + INVERSE_CYCLES + division) + scan
+    scan = staged + READ_LATENCY if staging and not components else 0
+    return seen * (components + 1 + INVERSE_CYCLES + division) + scan
 
 
 def reciprocal_begins(seen):

@@ -19,7 +19,7 @@ from xnoreplay.spec.memories import DECLARATIONS, Mem
 
 PACKAGE = Path(xnoreplay.__file__).parent
 MEMORY = """
-    PAD = Declaration("pad.word", "buffers", lambda p: Size(3, 40), window=14, scratch=True)
+    PAD = Declaration("pad.word", "buffers", lambda p: Size(3, 40), window=20, scratch=True)
 """
 EVENT = """    PADDED = "pad.rounds", "cycles before an operation", "nothing moves but the counter"
 """
@@ -69,7 +69,7 @@ def test_the_verilog_has_instance_window_and_counters(facts):
 def test_the_host_addresses_them(facts):
     host = facts["generated"]["map"]
     (window,) = (w for w in host["windows"] if w["name"] == "pad.word")
-    assert window["base"] == 15 << 24
+    assert window["base"] == 21 << 24
     assert (window["rows"], window["width"], window["chunks"]) == (3, 40, 2)
     assert [n for n in host["counters"] if n.startswith("pad.")] == [
         "pad.rounds",
@@ -109,7 +109,7 @@ def test_a_waveform_groups_their_ports(facts):
 
 def test_the_documents_list_them(facts):
     rows = facts["documented"]["rows"]
-    assert rows[0] == "| `0x0f000000` | `pad.word` | read, write while idle | 3 x 40 | 3 x 40 |"
+    assert rows[0] == "| `0x15000000` | `pad.word` | read, write while idle | 3 x 40 | 3 x 40 |"
     assert [row.split("`")[1] for row in rows[1:]] == [
         "pad.rounds",
         "pad.word.reads",

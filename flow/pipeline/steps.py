@@ -20,7 +20,7 @@ from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.flow.run.records import RECORD
 from xnoreplay.flow.run.step import Context, Run, Step
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import learning_plan, plan, presets
+from xnoreplay.spec import learning_plan, plan, presets, replay
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.machine import cores
@@ -39,6 +39,19 @@ WAVES = tuple(f"waves/*-*/{name}" for name in ("waves.fst", "waves.gtkw", "waves
 
 def _preset(context: Context) -> Preset:
     return presets.from_dict(context.config["preset"])
+
+
+def _stored(context: Context) -> Preset:
+    """The run's preset, for a step that has stored replay alone.
+
+    Raises
+    ------
+    SpecError
+        With generative replay.
+    """
+    preset = _preset(context)
+    replay.check_way("a simulation or a chip", "stored", preset.target)
+    return preset
 
 
 def _bundle(context: Context) -> Bundle:
@@ -60,7 +73,7 @@ def _simulate(context: Context) -> dict:
     from xnoreplay.flow.verify.simulate import simulate_sessions
     from xnoreplay.flow.verify.simulate_large import simulate_session
 
-    preset = _preset(context)
+    preset = _stored(context)
     large = plan.compile(preset.network, preset.target).is_large(preset.scenario.base)
     simulate = simulate_session if large else simulate_sessions
     return simulate(preset, _bundle(context), context.out, context.progress)
@@ -71,7 +84,7 @@ def _generate(context: Context) -> dict:
 
     names = generate.Names(context.config["prefix"], context.config["baud"])
     return generate.write_verilog(
-        _preset(context), _bundle(context), context.out, context.progress, names
+        _stored(context), _bundle(context), context.out, context.progress, names
     )
 
 
@@ -147,7 +160,7 @@ def _synth(context: Context) -> dict:
 def _estimate(context: Context) -> dict:
     from xnoreplay.flow.cost import estimate, session_cost
 
-    preset = _preset(context)
+    preset = _stored(context)
     simulated = context.result("simulate")
     runs = {name: simulated[name] for name in ("inference", "session") if name in simulated}
     priced = estimate.report(plan.compile(preset.network, preset.target), runs)
@@ -166,7 +179,7 @@ def _explore(context: Context) -> dict:
     if kept.is_dir():
         shutil.copytree(kept, jobs, dirs_exist_ok=True)
     result = search.search(
-        _preset(context),
+        _stored(context),
         context.inputs["export"] / BUNDLE,
         config["sweep"],
         config["seeds"],

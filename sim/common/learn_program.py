@@ -7,7 +7,6 @@ import numpy as np
 from xnoreplay.sim.common.jit import FULL, part
 from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.replay import index_bits
 
 
 class LearnProgram(NamedTuple):
@@ -83,7 +82,7 @@ def compile_learning(plan: Plan) -> LearnProgram:
         columns=plan.memory("batch.bank").depth,
         sample_base=extra.sample_base,
         classes=net.classes,
-        walk_bits=index_bits(target.replay_capacity + target.staging_capacity),
+        walk_bits=plan.replay.epoch_walk,
         error_units=target.error_units,
         weight_cycles=extra.weight_cycles,
     )

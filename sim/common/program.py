@@ -6,7 +6,9 @@ import numpy as np
 
 from xnoreplay.sim.common.jit import fixed_tuple, part
 from xnoreplay.spec.bits import WORD, ceil_div
-from xnoreplay.spec.lfsr import WALK_TAPS
+from xnoreplay.spec.generative import registers
+from xnoreplay.spec.lfsr import WALK_TAPS, WIDE_STEPS
+from xnoreplay.spec.memories import label_bits
 from xnoreplay.spec.plan import Convolution, Dense, Plan
 
 
@@ -21,6 +23,7 @@ class Geometry(NamedTuple):
     label_bits: int
     batch: int
     batch_slots: int
+    mean_bits: int  # 0 with stored replay
 
 
 class Input(NamedTuple):
@@ -104,6 +107,23 @@ class Replay(NamedTuple):
     staging_taps: int
     epoch_bits: int
     epoch_taps: int
+    first_staged: int  # index of an epoch's walk that names staging place 0
+
+
+class Generative(NamedTuple):
+    """Generative replay, as `spec.generative_plan.GenerativePlan`; with stored replay all are 0."""
+
+    components: int
+    mean_bits: int
+    words: int
+    classes: int
+    drawn: int  # of a class in an epoch, less its staged samples
+    slot_bits: int
+    staging: int
+    most_staged: int
+    registers: int  # wide ones
+    steps: int  # of each for a word
+    last_bits: int  # of a latent's last word
 
 
 class Program(NamedTuple):
@@ -120,6 +140,7 @@ class Program(NamedTuple):
     hidden: DenseOp
     output: DenseOp
     replay: Replay
+    generative: Generative
 
 
 CONV_FIELDS = len(Conv._fields)
@@ -143,9 +164,10 @@ def compile_program(plan: Plan) -> Program:
             ceil_div(target.channels, WORD),
             plan.slots,
             min(target.channels, WORD),
-            plan.memory("replay.label").width - 1,
+            label_bits(net),
             target.batch,
             plan.batch_slots,
+            target.mean_bits if plan.generative else 0,
         ),
         input=Input(
             plan.input.pixels,
@@ -162,6 +184,7 @@ def compile_program(plan: Plan) -> Program:
             1, out.weight_base, net.classes, out.beats, out.last_taps, out.source_slot, 0, 0, 0, 0
         ),
         replay=_replay(plan),
+        generative=_generative(plan),
     )
 
 
@@ -193,4 +216,25 @@ def _replay(plan: Plan) -> Replay:
     walks = []
     for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
         walks += [bits, sum(1 << tap - 1 for tap in WALK_TAPS[bits])]
-    return Replay(plan.network.classes, r.capacity, r.staging, r.words, r.copy_cycles, *walks)
+    sizes = plan.network.classes, r.capacity, r.staging, r.words, r.copy_cycles
+    return Replay(*sizes, *walks, first_staged=r.first_staged)
+
+
+def _generative(plan: Plan) -> Generative:
+    """Generative replay as kernels take it."""
+    g, channels = plan.generative, plan.target.channels
+    if g is None:
+        return Generative(*(0 for _ in Generative._fields))
+    return Generative(
+        g.components,
+        g.mean_bits,
+        g.words,
+        g.classes,
+        g.drawn_per_class,
+        g.slot_bits,
+        g.staging,
+        g.most_staged,
+        registers(channels),
+        min(channels, WIDE_STEPS),
+        plan.network.latent - (g.words - 1) * channels,
+    )

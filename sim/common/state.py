@@ -15,7 +15,8 @@ from xnoreplay.spec import image, reading, whole
 from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
-from xnoreplay.spec.memories import Declaration, Mem, Memory, Storage
+from xnoreplay.spec.generative import power_on
+from xnoreplay.spec.memories import Declaration, Mem, Memory, Storage, label_bits
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import LFSR_SEEDS
 
@@ -148,8 +149,9 @@ class State:
         ]
         sizes = [int(np.prod(layout.shape)) for layout in layouts]
         # A fault can turn a label into a class that does not exist: its count is no memory's row.
-        counts = 1 << present["replay.label"].width - 1
-        kept = np.array([counts if mem is Mem.REPLAY_COUNT else sizes[mem] for mem in Mem])
+        counts = 1 << label_bits(plan.network)
+        spare = (Mem.REPLAY_COUNT, Mem.STAGING_COUNT)
+        kept = np.array([counts if mem in spare else sizes[mem] for mem in Mem])
         ends = np.cumsum([ceil_div(n, ALIGNMENT) * ALIGNMENT for n in kept.tolist()])
         block, start = np.zeros(ends[-1], np.uint64), np.concatenate([[0], ends[:-1]])
         views = [
@@ -159,8 +161,8 @@ class State:
         self.layouts = {layout.memory.name: layout for layout in layouts}
         self.arrays = dict(zip(self.layouts, views, strict=True))
         fields = {mem.name.lower(): views[mem] for mem in Mem}
-        at = start[Mem.REPLAY_COUNT]
-        fields["replay_count"] = block[at : at + counts].view(np.int64)
+        for mem in spare:
+            fields[mem.name.lower()] = block[start[mem] : start[mem] + counts].view(np.int64)
         words = np.array([layout.row_words for layout in layouts])
         self.rows = Rows(block, start, words)
         self.memories = Memories(**{name: fields[name] for name in Memories._fields})
@@ -178,8 +180,11 @@ class State:
             self.scalars[register] = LFSR_SEEDS[register.name.lower()]
         for values in self.counters:
             values[:] = 0
-        self.memories.replay_label[:] = 0
-        self.memories.replay_count[:] = 0
+        memories = self.memories
+        for array in (memories.replay_label, memories.replay_count, memories.staging_count):
+            array[:] = 0
+        memories.share[:] = memories.fit_open[:] = 0
+        memories.draw_state[:] = power_on(self.plan.target.channels)[: len(memories.draw_state)]
 
     def load(self, bundle: Bundle) -> None:
         """Write what the host writes at power-on."""

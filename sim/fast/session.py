@@ -8,13 +8,15 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common.counters import Event, Mem
+from xnoreplay.sim.common.generative import component_row
 from xnoreplay.sim.common.jit import ZERO, ceil_div, get_bit, kernel, part, put_bit
 from xnoreplay.sim.common.learn_program import put_field
 from xnoreplay.sim.common.program import Geometry
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.fast.arithmetic import Work
+from xnoreplay.sim.fast.generative import draw_word, drawn_cycles, find_draw
 from xnoreplay.sim.fast.images import put_word
-from xnoreplay.sim.fast.replay import label_of, seed, step_walk
+from xnoreplay.sim.fast.replay import first_state, label_of, seed, step_walk
 from xnoreplay.spec import timeline
 from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.network import COPIES, TAPS
@@ -58,22 +60,41 @@ def balance_phase(op, program, memory, learning, counters, scalars, weights):
     weights: `spec.learning.class_weights`.
     """
     seen, staged = scalars[Scalar.SEEN], scalars[Scalar.STAGED]
-    for row in range(seen):
-        learning.inverse[row] = memory.replay_count[row]
-    for i in range(staged):
-        learning.inverse[memory.staging_label[i]] += 1
+    components, staging = program.generative.components, program.replay.staging
+    division = op.weight_cycles
+    counters.events[Event.CYCLES] += balance_cycles(seen, staged, staging, division, components)
+    if components:
+        _count_draws(program.generative, memory, learning, counters, seen)
+        staged = 0  # labels that are counted one by one
+    else:
+        for row in range(seen):
+            learning.inverse[row] = memory.replay_count[row]
+        for i in range(staged):
+            learning.inverse[memory.staging_label[i]] += 1
+        counters.reads[Mem.REPLAY_COUNT] += seen
     for row in range(seen):
         learning.inverse[row] = (
             seen * ((1 << BALANCE_BITS) // learning.inverse[row]) if learning.inverse[row] else 0
         )
         learning.weight[row] = weights[row]
-    counters.reads[Mem.REPLAY_COUNT] += seen
     counters.reads[Mem.STAGING_LABEL] += staged
     counters.reads[Mem.INVERSE] += staged + 2 * seen
     counters.writes[Mem.INVERSE] += 2 * seen + staged
     counters.writes[Mem.WEIGHT] += seen
-    staging = program.replay.staging
-    counters.events[Event.CYCLES] += balance_cycles(seen, staged, staging, op.weight_cycles)
+
+
+@part
+def _count_draws(op, memory, learning, counters, seen):
+    """Write how many samples each class seen has in an epoch, drawn and staged."""
+    for row in range(seen):
+        known = False
+        for k in range(op.components):
+            known |= memory.share[component_row(op, row, k)] != 0
+        staged = memory.staging_count[row] if op.staging else 0
+        learning.inverse[row] = max(op.drawn, staged) if known else staged
+    counters.reads[Mem.SHARE] += seen * op.components
+    if op.staging:
+        counters.reads[Mem.STAGING_COUNT] += seen
 
 
 @kernel
@@ -136,14 +157,76 @@ def load_phase(op, program, memory, learning, counters, scalars, work):
 @part
 def _load(op, geometry, memory, learning, rows, n, work):
     """Copy a latent, whose words are rows, to sample n's lane, to its bank and to the arithmetic."""
-    first = n // geometry.lanes * geometry.batch_slots * TAPS
     for w in range(op.latent_words):
-        row = rows[w]
-        put_word(geometry, memory.lane_file[n % geometry.lanes], first + w, row)
-        for u in range(geometry.units):
-            learning.bank[n, w, u] = row[u]
-        for b in range(min(geometry.channels, op.latent - w * geometry.channels)):
-            work.v[n, w * geometry.channels + b] = 2 * get_bit(row, b) - 1
+        _load_word(op, geometry, memory, learning, rows[w], (n, w), work)
+
+
+@part
+def _load_word(op, geometry, memory, learning, row, place, work):
+    """Copy a word of a latent, which is row, to a sample's lane, to its bank and to the arithmetic.
+
+    place: number of the sample, and of the word.
+    """
+    n, w = place
+    first = n // geometry.lanes * geometry.batch_slots * TAPS
+    put_word(geometry, memory.lane_file[n % geometry.lanes], first + w, row)
+    for u in range(geometry.units):
+        learning.bank[n, w, u] = row[u]
+    for b in range(min(geometry.channels, op.latent - w * geometry.channels)):
+        work.v[n, w * geometry.channels + b] = 2 * get_bit(row, b) - 1
+
+
+@kernel
+def gather_minibatch_phase(op, program, memory, learning, counters, scalars, rooms):
+    """Gather the next minibatch, as `load_phase`, of samples that are drawn or staged.
+
+    rooms: registers of `step.registers.Wide` to work in, and the minibatch of the arithmetic.
+    """
+    room, work = rooms
+    geometry, replay, generative = program.geometry, program.replay, program.generative
+    low = (1 << replay.epoch_bits) - 1
+    mask, start = first_state(scalars, replay.epoch_bits)
+    n = 0
+    while n < geometry.batch and scalars[Scalar.VISITED] <= low:
+        i = scalars[Scalar.VISITED]
+        state = scalars[Scalar.WALK_STATE] if i else 0
+        index = state ^ mask
+        scalars[Scalar.WALK_STATE] = step_walk(
+            i + 1, state, start, replay.epoch_bits, replay.epoch_taps
+        )
+        scalars[Scalar.VISITED] = i + 1
+        counters.events[Event.CYCLES] += 1
+        place, label = index - replay.first_staged, index >> generative.slot_bits
+        if place >= 0:
+            if place >= scalars[Scalar.STAGED]:
+                continue
+            counters.reads[Mem.STAGING_LABEL] += 1
+            counters.reads[Mem.STAGING_LATENT] += op.latent_words
+            label = memory.staging_label[place]
+            rows = memory.staging_latent[place * op.latent_words : (place + 1) * op.latent_words]
+            _load(op, geometry, memory, learning, rows, n, work)
+            counters.events[Event.CYCLES] += 1 + replay.copy_cycles
+        else:
+            if label >= scalars[Scalar.SEEN]:
+                continue
+            number = index & (1 << generative.slot_bits) - 1
+            chosen = find_draw(generative, memory, counters, label, number)
+            if chosen < 0:
+                continue
+            row = component_row(generative, label, chosen)
+            for w in range(op.latent_words):
+                draw_word(generative, memory, counters, room, row, w)
+                _load_word(op, geometry, memory, learning, room.given, (n, w), work)
+            counters.events[Event.CYCLES] += drawn_cycles(generative, chosen)
+        learning.batch_label[n] = work.label[n] = label
+        n += 1
+    scalars[Scalar.SAMPLES] = n
+    counters.events[Event.LEARN_SAMPLES] += n
+    counters.events[Event.TAP_WRITES] += n * replay.words
+    counters.writes[Mem.BANK] += n * replay.words
+    counters.writes[Mem.BATCH_LABEL] += n
+    if n:
+        counters.events[Event.MINIBATCHES] += 1
 
 
 @kernel

@@ -12,6 +12,7 @@ from xnoreplay.sim.common.program import Geometry
 from xnoreplay.sim.common.state import LearningMemories, State
 from xnoreplay.sim.step.registers import FLOPS, Ports, Shapes, new_ports, new_views, queue
 from xnoreplay.spec.bits import WORD, ceil_div
+from xnoreplay.spec.generative import registers as wide_registers
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.timeline import UPDATE_LATENCY
 
@@ -179,6 +180,7 @@ def new_session_ports(
 ) -> Ports:
     """Idle ports of a session, for rows of at most `widest` bits."""
     most = 2 * geometry.lanes + 24 + op.delta_bits * (op.error_units + 1)
+    most += wide_registers(geometry.channels)
     words = max(TAPS * geometry.units, ceil_div(widest, WORD) + 1)
     return new_ports(counters, most, words)
 

@@ -6,7 +6,12 @@ from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.jit import kernel
 from xnoreplay.sim.step.forward import error_clock, hidden_forward_clock, output_forward_clock
 from xnoreplay.sim.step.learn_registers import learn_edge
-from xnoreplay.sim.step.loading import balance_clock, load_clock, seed_clock
+from xnoreplay.sim.step.loading import (
+    balance_clock,
+    gather_minibatch_clock,
+    load_clock,
+    seed_clock,
+)
 from xnoreplay.sim.step.planes import HIDDEN, OUTPUT
 from xnoreplay.sim.step.registers import Flop, edge, idle
 from xnoreplay.sim.step.trace import record
@@ -34,9 +39,12 @@ def run_phase(program, clock, learning, phase, shift, trace, stop):  # noqa: C90
     True when done. shift: of the deltas of `Phase.ERROR` and `Phase.BACK`; trace: records each cycle, if it has rows.
     """
     limit = trace.writes.shape[0]
+    is_generative = program.generative.components > 0
     while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
         idle(clock.ports)
-        if phase == Phase.LOAD:
+        if phase == Phase.LOAD and is_generative:
+            gather_minibatch_clock(program.replay, program.generative, clock, learning)
+        elif phase == Phase.LOAD:
             load_clock(program.replay, clock, learning)
         elif phase == Phase.HIDDEN_FORWARD:
             hidden_forward_clock(clock, learning)
@@ -51,7 +59,7 @@ def run_phase(program, clock, learning, phase, shift, trace, stop):  # noqa: C90
         elif phase == Phase.HIDDEN_UPDATE:
             update_clock(clock, learning, HIDDEN)
         elif phase == Phase.BALANCE:
-            balance_clock(clock, learning, program.replay.staging)
+            balance_clock(program, clock, learning)
         else:
             seed_clock(clock.now, clock.nxt)
         if limit:

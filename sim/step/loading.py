@@ -1,8 +1,17 @@
 """Stepping mode, learning: loss balance, seeding and loading of minibatches."""
 
 from xnoreplay.sim.common.counters import Event, Mem
+from xnoreplay.sim.common.generative import component_row
 from xnoreplay.sim.common.jit import part
 from xnoreplay.sim.common.state import Scalar
+from xnoreplay.sim.step.generative import (
+    DRAW,
+    SCALE,
+    copy_clock,
+    draw_clock,
+    give_word,
+    walk_clock,
+)
 from xnoreplay.sim.step.learn_registers import LearnFlop, write_bank
 from xnoreplay.sim.step.registers import Flop, present, write_tap, write_value
 from xnoreplay.sim.step.replay import (
@@ -26,17 +35,17 @@ INVERSE_BITS = INVERSE_CYCLES - 1
 
 
 @part
-def balance_clock(clock, learning, staging):
-    """Advance the loss balance by a clock: frequencies, their inverses, the class weights.
-
-    staging: slots of the staging memory, 0 where there is none.
-    """
+def balance_clock(program, clock, learning):
+    """Advance the loss balance by a clock: frequencies, their inverses, the class weights."""
     now, nxt = clock.now, clock.nxt
     memory = clock.memory
     ports = clock.ports
     seen = now[Scalar.SEEN]
     row, step = now[LearnFlop.ROW], now[LearnFlop.STEP]
-    if now[LearnFlop.STATE] == COUNT:
+    staging = program.replay.staging
+    if now[LearnFlop.STATE] == COUNT and program.generative.components:
+        _frequency(program.generative, clock, row)
+    elif now[LearnFlop.STATE] == COUNT:
         present(ports, Mem.REPLAY_COUNT, row)
         write_value(ports, Mem.INVERSE, row, memory.replay_count[row])
         nxt[LearnFlop.ROW] = row + 1
@@ -57,6 +66,32 @@ def balance_clock(clock, learning, staging):
             nxt[LearnFlop.STEP] = 0
     else:
         _divide(clock, learning, seen)
+
+
+@part
+def _frequency(op, clock, row):
+    """Advance the frequency of a class by a clock: its shares are looked at, then its samples in an epoch written."""
+    now, nxt = clock.now, clock.nxt
+    ports = clock.ports
+    step = now[LearnFlop.STEP]
+    known = now[Flop.TOTAL] != 0 or (step > 0 and now[Flop.ARRIVED] != 0)
+    nxt[Flop.TOTAL] = known
+    nxt[LearnFlop.STEP] = step + 1
+    if step < op.components:
+        present(ports, Mem.SHARE, component_row(op, row, step))
+        nxt[Flop.ARRIVED] = clock.memory.share[component_row(op, row, step)]
+        return
+    staged = 0
+    if op.staging:
+        present(ports, Mem.STAGING_COUNT, row)
+        staged = clock.memory.staging_count[row]
+    write_value(ports, Mem.INVERSE, row, max(op.drawn, staged) if known else staged)
+    nxt[Flop.TOTAL] = 0
+    nxt[LearnFlop.STEP] = 0
+    nxt[LearnFlop.ROW] = row + 1
+    if row == now[Scalar.SEEN] - 1:
+        nxt[LearnFlop.STATE] = INVERT
+        nxt[LearnFlop.ROW] = 0
 
 
 @part
@@ -146,6 +181,43 @@ def load_clock(replay, clock, learning):
     nxt[Scalar.SAMPLES] = nxt[Flop.HITS]
     if nxt[Flop.DONE] and nxt[Flop.HITS]:
         counters.events[Event.MINIBATCHES] += 1
+
+
+@part
+def gather_minibatch_clock(replay, op, clock, learning):
+    """Advance the gathering of a minibatch by a clock, as `load_clock`, of samples that are drawn or staged."""
+    now, nxt = clock.now, clock.nxt
+    state, geometry = now[Flop.STATE], clock.geometry
+    last, given = False, -1
+    if state == WALK:
+        walk_clock(replay, op, clock)
+        nxt[Flop.WORD] = 0
+    elif state == CHECK:
+        nxt[Flop.STATE] = COPY
+    elif state == COPY:
+        given = give_word(op, clock)
+        last = copy_clock(replay, op, clock)
+    else:
+        if state == DRAW:
+            given = give_word(op, clock)
+        last = draw_clock(replay, op, clock)
+    if state in (CHECK, SCALE):
+        clock.counters.events[Event.LEARN_SAMPLES] += 1
+    if given >= 0:
+        n = now[Flop.HITS]
+        write_bank(geometry, learning.op, clock.ports, n, given, clock.nxt_wide.given)
+    if last:
+        write_value(clock.ports, Mem.BATCH_LABEL, now[Flop.HITS], now[Flop.LABEL])
+        nxt[Flop.WORD] = 0
+        nxt[Flop.HITS] = now[Flop.HITS] + 1
+        next_index(nxt, replay.epoch_bits)
+        if nxt[Flop.HITS] == geometry.batch:
+            nxt[Flop.DONE] = 1
+    nxt[Scalar.VISITED] = nxt[Flop.VISITED]
+    nxt[Scalar.WALK_STATE] = nxt[Flop.WALK_STATE]
+    nxt[Scalar.SAMPLES] = nxt[Flop.HITS]
+    if nxt[Flop.DONE] and nxt[Flop.HITS]:
+        clock.counters.events[Event.MINIBATCHES] += 1
 
 
 @part

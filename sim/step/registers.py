@@ -15,6 +15,7 @@ from xnoreplay.sim.common.jit import FULL, ZERO, low_bits, part
 from xnoreplay.sim.common.program import Geometry, Program
 from xnoreplay.sim.common.state import SCALARS, Memories, Rows, State
 from xnoreplay.spec.bits import WORD, ceil_div
+from xnoreplay.spec.generative import registers as wide_registers
 from xnoreplay.spec.network import TAPS
 
 
@@ -78,6 +79,18 @@ class Flop(IntEnum):
     HITS = SCALARS + 50
     SEEK = SCALARS + 51
     HIGH = SCALARS + 52  # which word of a pair is written
+    # replay unit of generative replay
+    COMPONENT = SCALARS + 53
+    PLANE = SCALARS + 54  # cycle of a word
+    SHARE = SCALARS + 55
+    CHOSEN = SCALARS + 56  # component of a sample or of a draw
+    DISTANCE = SCALARS + 57
+    LEAST = SCALARS + 58
+    ROOM = SCALARS + 59  # draws of the class in this epoch
+    NUMBER = SCALARS + 60  # of the draw
+    TOTAL = SCALARS + 61
+    PRODUCT = SCALARS + 62
+    BELOW = SCALARS + 63
 
 
 FLOPS = SCALARS + len(Flop)
@@ -102,6 +115,13 @@ class Wide(NamedTuple):
     held: np.ndarray  # (lane words,) uint64, a tile's bits of the even column
     ones: np.ndarray  # (G,) int64, LGAP's counters of ones
     agree: np.ndarray  # (G,) int64, LGAP's counters of pixels that agree with the kernel
+    planes: np.ndarray  # (mean_bits, units) uint64, planes of means
+    carry: np.ndarray  # (units,) uint64, carries of counters
+    reached: (
+        np.ndarray
+    )  # (2^mean_bits - 1, units) uint64, channels whose counters reach a mean's threshold
+    draw: np.ndarray  # (units,) uint64, word that is drawn
+    given: np.ndarray  # (units,) uint64, word that went into a lane last
 
 
 Shapes = dict[str, tuple[int, ...]]
@@ -146,6 +166,11 @@ def new_registers(geometry: Geometry, beats: int, flops: int = FLOPS) -> tuple[n
         "word": (units,),
         "average": (units,),
         "held": (ceil_div(lanes, WORD),),
+        "planes": (geometry.mean_bits, units),
+        "carry": (units,),
+        "reached": ((1 << geometry.mean_bits) - 1, units),
+        "draw": (units,),
+        "given": (units,),
     }
     block, parts = new_views(numbers, words)
     return parts.pop("flops"), Wide(block, **parts)
@@ -179,10 +204,10 @@ def new_ports(counters: Counters, most: int, words: int) -> Ports:
 def new_image_ports(geometry: Geometry, counters: Counters) -> Ports:
     """Idle ports of the operations of an image and of the replay memory.
 
-    A cycle writes at most a word of every lane and a few others.
+    A cycle writes at most a word of every lane, a state of every wide register and a few others.
     """
     words = max(TAPS * geometry.units, ceil_div(geometry.lanes, WORD))
-    return new_ports(counters, geometry.lanes + 6, words)
+    return new_ports(counters, geometry.lanes + 6 + wide_registers(geometry.channels), words)
 
 
 class Clock(NamedTuple):

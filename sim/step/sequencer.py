@@ -16,6 +16,13 @@ from xnoreplay.sim.step.dense import (
     lgap_clock,
     output_clock,
 )
+from xnoreplay.sim.step.generative import (
+    check_clock,
+    empty_clock,
+    gather_clock,
+    keep_clock,
+    take_clock,
+)
 from xnoreplay.sim.step.registers import Flop, edge, idle
 from xnoreplay.sim.step.replay import (
     admit_clock,
@@ -45,6 +52,8 @@ class Kind(IntEnum):
     ADMIT = 10
     EPOCH = 11
     RESTORE = 12
+    TAKE = 13
+    EMPTY = 14
 
 
 class Operation(NamedTuple):
@@ -66,6 +75,8 @@ def run_operation(program, clock, operation, log, trace, stop):  # noqa: C901  a
     True when done. log: what happens to samples; trace: records each cycle, if it has rows.
     """
     kind, label, replay = operation.kind, operation.label, program.replay
+    generative = program.generative
+    is_generative = generative.components > 0
     conv = conv_of(program.convs, operation.index)
     limit = trace.writes.shape[0]
     while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
@@ -85,6 +96,12 @@ def run_operation(program, clock, operation, log, trace, stop):  # noqa: C901  a
             dense_clock(program.hidden, clock)
         elif kind == Kind.OUTPUT:
             output_clock(program.output, clock)
+        elif kind == Kind.TAKE:
+            take_clock(generative, clock, label)
+        elif kind == Kind.EMPTY:
+            empty_clock(generative, clock)
+        elif kind == Kind.STAGE and is_generative:
+            keep_clock(replay, generative, clock, label)
         elif kind == Kind.STAGE:
             stage_clock(replay, clock, label)
         elif kind == Kind.INSERT:
@@ -95,8 +112,12 @@ def run_operation(program, clock, operation, log, trace, stop):  # noqa: C901  a
             evict_clock(replay, clock, log)
         elif kind == Kind.ADMIT:
             admit_clock(replay, clock, log)
+        elif kind == Kind.RESTORE and is_generative:
+            check_clock(generative, clock)
         elif kind == Kind.RESTORE:
             restore_clock(replay, clock)
+        elif is_generative:
+            gather_clock(replay, generative, clock, log)
         else:
             epoch_clock(replay, clock, log)
         if limit:
