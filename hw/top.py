@@ -8,6 +8,7 @@ from amaranth.hdl import Module, Mux, ResetInserter, ResetSignal, Signal, Value,
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.generative import GenerativeUnit
 from xnoreplay.hw.host import axi
 from xnoreplay.hw.host.counters import Counters
 from xnoreplay.hw.host.host import Host
@@ -19,6 +20,8 @@ from xnoreplay.hw.inference.latent_input import LatentInput
 from xnoreplay.hw.inference.lgap import Lgap
 from xnoreplay.hw.inference.thermometer import Thermometer
 from xnoreplay.hw.learning.classifier import ClassifierRam
+from xnoreplay.hw.learning.draw import DrawUnit
+from xnoreplay.hw.learning.open_class import OpenClass
 from xnoreplay.hw.learning.unit import LearningUnit
 from xnoreplay.hw.learning.update import LOW_BITS
 from xnoreplay.hw.parts.clear import Clearing
@@ -68,6 +71,7 @@ class Chip(wiring.Component):
         plan = self.plan
         number = {name: n for n, name in enumerate(plan.phases)}
         acc_bits = plan.accumulator_bits
+        self.forgotten = "replay.share" if plan.generative else "replay.label"  # by a reset
 
         m.submodules.host = self.host = Host(plan.memories)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
@@ -81,7 +85,7 @@ class Chip(wiring.Component):
             self.latent_input = LatentInput(plan)
         self.array = array.of_plan(plan)
         self.dense = DenseUnit(plan, acc_bits)
-        self.replay = ReplayUnit(plan)
+        self.replay = GenerativeUnit(plan) if plan.generative else ReplayUnit(plan)
         self.learning = LearningUnit(plan, acc_bits)
         # Units forget what they were about when a command is aborted; what must outlive it,
         # memories, architectural registers and counters, is not theirs or has no reset.
@@ -99,7 +103,11 @@ class Chip(wiring.Component):
         units = own | {"dense": self.dense, "replay": self.replay, "learning": self.learning}
         for name, unit in units.items():
             m.submodules[name] = ResetInserter(self.host.abort)(unit)
-        m.submodules.clearing = self.clearing = Clearing(plan.replay.capacity)
+        slots = plan.generative.share_rows if plan.generative else plan.replay.capacity
+        m.submodules.clearing = self.clearing = Clearing(slots)
+        if plan.generative:  # registers that outlive commands
+            m.submodules.draw = self.draw = DrawUnit(plan.target.channels)
+            m.submodules.open_class = self.open = OpenClass(plan.memory("fit.open").width)
         self.lfsrs = {name: DrawRegister(seed) for name, seed in LFSR_SEEDS.items()}
         for name, register in self.lfsrs.items():
             m.submodules[f"random_{name}"] = register
@@ -129,12 +137,14 @@ class Chip(wiring.Component):
         self.seen = Signal(range(self.plan.network.classes + 1))
         self.refused, self.finished = Signal(), Signal()
         self.prediction = Signal.like(self.dense.candidate)
-        self.quota = Signal.like(self.replay.quota)
+        # Generative replay has no quotas.
+        self.quota = None if self.plan.generative else Signal.like(self.replay.quota)
         self.staged = Signal.like(self.replay.staged)
         argument = self.host.argument
 
         def in_replay(phase):
-            return phase.matches(*(number[name] for name in sorted(ReplayUnit.PHASES)))
+            names = sorted(self.replay.PHASES)
+            return phase.matches(*(number[name] for name in names if name in number))
 
         if self.images:
             first, convs = number["conv0"], len(self.plan.convolutions)
@@ -160,7 +170,7 @@ class Chip(wiring.Component):
             self.replay.enter.eq(self.sequencer.enter & in_replay(self.sequencer.next_phase)),
             self.replay.label.eq(argument),
             self.replay.seen.eq(self.seen),
-            self.replay.quota.eq(self.quota),
+            *([] if self.quota is None else [self.replay.quota.eq(self.quota)]),
             self.replay.staged.eq(self.staged),
             self.replay.random.eq(self.lfsrs["walk"].next),
             self.lfsrs["walk"].step.eq(self.replay.step),
@@ -187,14 +197,17 @@ class Chip(wiring.Component):
             m.d.sync += self.finished.eq(1)
         with m.If(self.dense.candidate_wins):
             m.d.sync += self.prediction.eq(self.dense.candidate)
-        with m.If(self.replay.set_quota):
-            m.d.sync += self.quota.eq(self.replay.new_quota)
+        written = {"seen": self.seen}
+        if self.quota is not None:
+            written["quota"] = self.quota
+            with m.If(self.replay.set_quota):
+                m.d.sync += self.quota.eq(self.replay.new_quota)
         if self.plan.replay.staging:
             with m.If(self.replay.set_staged):
                 m.d.sync += self.staged.eq(self.replay.new_staged)
-        with m.If(active["stage"] & self.replay.done & (argument >= self.seen)):
+        sees = self.replay.sees if self.plan.generative else active["stage"] & self.replay.done
+        with m.If(sees & (argument >= self.seen)):
             m.d.sync += self.seen.eq(argument + 1)
-        written = {"seen": self.seen, "quota": self.quota}
         if self.plan.replay.staging:
             written["staged"] = self.staged
         for name, register in written.items():
@@ -296,16 +309,23 @@ class Chip(wiring.Component):
         latent = self.dense.latent if self.images else self.latent_input.latent
         ports |= {
             "act.latent": ((self.replay.latent,), (latent,)),
-            "replay.latent": ((self.replay.read,), (self.replay.write,)),
-            "replay.label": ((self.replay.label_read,), (self.replay.label_write,)),
         }
+        r = self.replay
+        if self.plan.generative:
+            ports |= {
+                "replay.mean": ((r.mean,), (r.mean_write,)),
+                "replay.share": ((r.share,), (r.share_write,)),
+                "fit.count": ((r.fit_read,), (r.fit_write,)),
+            }
+        else:
+            ports |= {
+                "replay.latent": ((r.read,), (r.write,)),
+                "replay.label": ((r.label_read,), (r.label_write,)),
+            }
         if self.plan.replay.staging:
-            r = self.replay
+            scans = () if self.plan.generative else (self.learning.staging_label,)
             ports["staging.latent"] = ((r.staging_read,), (r.staging_write,))
-            ports["staging.label"] = (
-                (r.staging_label_read, self.learning.staging_label),
-                (r.staging_label_write,),
-            )
+            ports["staging.label"] = ((r.staging_label_read, *scans), (r.staging_label_write,))
         for short, name in LOW_BITS.items():
             if name in self.rams:
                 ports[name] = (
@@ -324,7 +344,7 @@ class Chip(wiring.Component):
                     ram.waddr.eq(writer.addr),
                     ram.wdata.eq(writer.data),
                 ]
-        labels = self.rams["replay.label"]
+        labels = self.rams[self.forgotten]
         with m.If(self.clearing.active):
             m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
         dense, learning, cls = self.dense.cls, self.learning, self.cls
@@ -350,6 +370,8 @@ class Chip(wiring.Component):
             replay.count_addr.eq(learning.count_addr),
             learning.count.eq(replay.count),
         ]
+        if self.plan.generative:
+            self.build_draws(m)
         connect(m, replay.bank, learning.load_bank)
         connect(m, replay.batch_label, learning.load_label)
         for name, random, step in (
@@ -368,6 +390,21 @@ class Chip(wiring.Component):
             with m.If(self.host.strobe(f"lfsr_{name}")):
                 m.d.comb += [register.load.eq(1), register.value.eq(self.host.value)]
 
+    def build_draws(self, m):
+        """Wire the replay unit of generative replay to the draw unit, the open class and the balance."""
+        learning, replay, draw, opened = self.learning, self.replay, self.draw, self.open
+        m.d.comb += [
+            replay.counting.eq(learning.count_read),
+            learning.count_valid.eq(replay.count_valid),
+            draw.step.eq(replay.draw_step),
+            draw.first.eq(replay.draw_first),
+            draw.plane.eq(self.rams["replay.mean"].rdata),
+            replay.draw_word.eq(draw.word),
+            replay.entry.eq(opened.open0),
+            opened.en.eq(replay.set_entry),
+            opened.value.eq(replay.new_entry),
+        ]
+
     def build_host(self, m):
         """Wire the host's registers and windows, and the pixel stream."""
         host = self.host
@@ -377,8 +414,14 @@ class Chip(wiring.Component):
             ports["thermometer.threshold"] = self.thermometer.host
         ports |= {
             "cls.top": self.cls.host,
-            "replay.count": self.replay.count_host,
         }
+        if self.plan.generative:
+            ports |= {"fit.open": self.open.host, "draw.state": self.draw.host}
+            counted = "staging.count" if self.plan.replay.staging else None
+        else:
+            counted = "replay.count"
+        if counted:
+            ports[counted] = self.replay.count_host
         for name, port in ports.items():
             connect(m, host.port(name), port)
         sample = self.thermometer.pixel if self.images else self.latent_input.sample
@@ -394,7 +437,7 @@ class Chip(wiring.Component):
             host.finished.eq(self.finished),
             host.prediction.eq(self.prediction),
             host.seen.eq(self.seen),
-            host.quota.eq(self.quota),
+            host.quota.eq(0 if self.quota is None else self.quota),
             host.staged.eq(self.staged),
             host.phase.eq(self.sequencer.phase),
         ]
@@ -425,8 +468,9 @@ class Chip(wiring.Component):
             events |= unit.events()
         for name, ram in self.rams.items():
             events |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
-        events["replay.count.reads"] |= self.learning.count_read
-        events["replay.label.writes"] &= ~self.clearing.active  # a reset's work counts nowhere
+        if not self.plan.generative:
+            events["replay.count.reads"] |= self.learning.count_read
+        events[f"{self.forgotten}.writes"] &= ~self.clearing.active  # a reset's work counts nowhere
         names = counters(self.plan.memories)
         if missing := [name for name in names if name not in events]:
             raise ValueError(f"a unit of the chip must count {missing[0]!r}, but none does")

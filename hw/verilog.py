@@ -16,7 +16,6 @@ from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reasons import reason
-from xnoreplay.spec.replay import check_way
 
 TOP = "xnoreplay"
 AXI, UART, SPI = f"{TOP}_axi", f"{TOP}_uart", f"{TOP}_spi"
@@ -51,12 +50,9 @@ def with_macros(plan: Plan) -> tuple[str, list[dict]]:
 
     Raises
     ------
-    SpecError
-        With generative replay, which the Verilog does not have yet.
     ValueError
         Where a name or a width is one that tools read in different ways.
     """
-    check_way("a chip's Verilog", "stored", plan.target)
     macros = Macros()
     with _quiet_where_it_fails():
         text = convert(Chip(plan), TOP, macros)

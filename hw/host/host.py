@@ -71,7 +71,7 @@ class Host(wiring.Component):
     def __init__(self, memories: tuple[Memory, ...]):
         self.windows = registers.windows(memories)
         self.counter_names = registers.counters(memories)
-        self.classes = next(m.depth for m in memories if m.name == "replay.count")
+        self.classes = next(m.depth for m in memories if m.name == "table.weight")
         self.writable = registers.writable(memories)
         counters = {identifier(name): Out(COUNTER_BITS) for name in self.counter_names}
         super().__init__(

@@ -23,7 +23,9 @@ class State(enum.Enum):
 class Balance(wiring.Component):
     """The balance operation: count, then one serial divider for inverses and weights.
 
-    ``count_addr`` chooses the word of replay.count that ``count`` holds. ``done`` marks the last cycle.
+    ``count_addr`` chooses the class whose frequency ``count`` holds: a word of replay.count, or with generative
+    replay what the replay unit finds in cycles of ``count_read``, in a cycle of ``count_valid``. ``done`` marks the last
+    cycle.
     """
 
     def __init__(self, plan: Plan):
@@ -31,7 +33,8 @@ class Balance(wiring.Component):
         memory = plan.memory("table.inverse")
         self.inverse = RegisterFile(memory.depth, memory.width)
         staging = {}
-        if plan.replay.staging:
+        self.scans = plan.replay.staging > 0 and plan.generative is None
+        if self.scans:
             staging = {"staging_label": Out(read_port(plan.memory("staging.label")))}
         super().__init__(
             {
@@ -41,12 +44,13 @@ class Balance(wiring.Component):
                 "staged": In(index_shape(plan.replay.staging + 1)),
                 "count_read": Out(1),
                 "count_addr": Out(range(plan.network.classes)),
-                "count": In(plan.memory("replay.count").width),
+                "count": In(plan.frequency_bits),
                 "inverse_read": Out(1),
                 "inverse_write": Out(1),
                 "weight": Out(write_port(plan.memory("table.weight"))),
             }
             | staging
+            | ({"count_valid": In(1)} if plan.generative else {})
         )
 
     def elaborate(self, _platform):
@@ -68,7 +72,7 @@ class Balance(wiring.Component):
             with m.Switch(self.state):
                 with m.Case(State.COUNT):
                     self.count_cycle(m)
-                if self.plan.replay.staging:
+                if self.scans:
                     with m.Case(State.SCAN):
                         self.scan_cycle(m)
                 with m.Default():
@@ -82,13 +86,19 @@ class Balance(wiring.Component):
             m.d.sync += [self.row.eq(0), self.state.eq(following)]
 
     def count_cycle(self, m):
-        """Copy a class's frequency among the remembered latents into table.inverse."""
+        """Copy a class's frequency among the remembered latents, or those of an epoch, into table.inverse."""
+        writes = self.count_valid if self.plan.generative else 1
         m.d.comb += [
             self.count_read.eq(1),
-            self.inverse_write.eq(1),
+            self.inverse_write.eq(writes),
             self.inverse.wdata.eq(self.count),
         ]
-        self.next_row(m, State.SCAN if self.plan.replay.staging else State.INVERT)
+        following = State.SCAN if self.scans else State.INVERT
+        if self.plan.generative is None:
+            self.next_row(m, following)
+            return
+        with m.If(self.count_valid):
+            self.next_row(m, following)
 
     def scan_cycle(self, m):
         """Read one staged label, and count the one that was read before."""

@@ -1,13 +1,11 @@
-"""Random latents from the means of a component; `spec/generative.py` is their meaning.
+"""Random latents from the means of a component; `spec/generative.py` is their meaning."""
 
-Not part of any chip yet, see `docs/generative_replay.md`.
-"""
-
-from amaranth.hdl import Cat, Module, Value
+from amaranth.hdl import Cat, Const, Module, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.parts.lfsr import wide_next
+from xnoreplay.hw.parts.ports import HostPort
 from xnoreplay.spec.generative import power_on
 from xnoreplay.spec.lfsr import WIDE_BITS, WIDE_STEPS
 
@@ -35,41 +33,43 @@ class DrawUnit(wiring.Component):
     step, first : In(1)
     plane : In(channels), of the component's means; of no meaning in a first step
     word : Out(channels)
-    load : In(registers), one bit a wide register, which takes ``value`` in place of a step
-    value : In(63), not 0
-    states : Out(63) a register, as ``state_0`` and on
+    host : the host's access to draw.state; a register that it writes does not step
+    states : Out(63) a register, as ``state0`` and on
     """
 
     def __init__(self, channels: int):
         self.channels = channels
         self.seeds = power_on(channels)
-        states = {f"state_{i}": Out(WIDE_BITS, init=seed) for i, seed in enumerate(self.seeds)}
+        states = {f"state{i}": Out(WIDE_BITS, init=seed) for i, seed in enumerate(self.seeds)}
         super().__init__(
             {
                 "step": In(1),
                 "first": In(1),
                 "plane": In(channels),
                 "word": Out(channels),
-                "load": In(len(self.seeds)),
-                "value": In(WIDE_BITS),
+                "host": In(HostPort(len(self.seeds), WIDE_BITS)),
                 **states,
             }
         )
 
     def state(self, index: int) -> Value:
         """The state of one wide register."""
-        return getattr(self, f"state_{index}")
+        return getattr(self, f"state{index}")
 
     def elaborate(self, _platform):
         """Wire the registers, their step and the planes' bits."""
         m = Module()
         steps = min(self.channels, WIDE_STEPS)
-        random = []
+        random, word = [], Signal(WIDE_BITS)
+        m.d.comb += self.host.rdata.eq(word)
         for i in range(len(self.seeds)):
             new, following = wide_next(self.state(i), steps)
             random.append(new)
-            with m.If(self.load[i]):
-                m.d.sync += self.state(i).eq(self.value)
+            chosen = self.host.addr == i if len(self.seeds) > 1 else Const(1, 1)
+            with m.If(self.host.ren & chosen):
+                m.d.sync += word.eq(self.state(i))
+            with m.If(self.host.wen & chosen):
+                m.d.sync += self.state(i).eq(self.host.wdata)
             with m.Elif(self.step):
                 m.d.sync += self.state(i).eq(following)
         r = Cat(*random)

@@ -49,7 +49,9 @@ class LearningUnit(wiring.Component):
         self.build_parts()
         self.event_bits = self.counted()
         ports = {}
-        if plan.replay.staging:
+        if plan.generative:
+            ports["count_valid"] = In(1)
+        if self.balance.scans:
             ports["staging_label"] = Out(read_port(plan.memory("staging.label")))
         ports |= self.update.low_ports
         super().__init__(
@@ -61,7 +63,7 @@ class LearningUnit(wiring.Component):
                 "samples": In(range(target.batch + 1)),
                 "decay": In(range(DECAYS + 1)),
                 "count_addr": Out(range(plan.network.classes)),
-                "count": In(plan.memory("replay.count").width),
+                "count": In(plan.frequency_bits),
                 "count_read": Out(1),
                 "load_bank": In(BankPort(target.batch, bank.depth, bank.width)),
                 "load_label": In(write_port(plan.memory("batch.label"))),
@@ -188,7 +190,9 @@ class LearningUnit(wiring.Component):
             self.count_addr.eq(unit.count_addr),
             self.count_read.eq(unit.count_read),
         ]
-        if self.plan.replay.staging:
+        if self.plan.generative:
+            m.d.comb += unit.count_valid.eq(self.count_valid)
+        if self.balance.scans:
             connect(m, unit.staging_label, self.staging_label)
         self.wire(m, "table.weight", self.error.weight, unit.weight)
 

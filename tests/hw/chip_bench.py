@@ -33,13 +33,16 @@ class Observation:
     stale: int = 0
 
 
-def run_chip(plan, bundle, commands, gaps=None, aborts=None, resets=None) -> list[Observation]:
+def run_chip(
+    plan, bundle, commands, gaps=None, aborts=None, resets=None, contents=None
+) -> list[Observation]:
     """Run commands on a freshly loaded chip.
 
     commands : list of (Command, argument, image or None)
     gaps : None for pixels without a pause, or a numpy Generator that chooses pauses
     aborts : None, or for each command None or the number of its cycles, the last one's included
     resets : the same, of commands that a reset ends in the last of these cycles
+    contents : None, or rows as integers of memories, by name, as a host writes them before the first command
     """
     chip = Chip(plan)
     top, domain = Module(), ClockDomain("sync")
@@ -57,6 +60,9 @@ def run_chip(plan, bundle, commands, gaps=None, aborts=None, resets=None) -> lis
             )
             for cell, row in zip(cells, rows, strict=True):
                 ctx.set(cell, to_int(row))
+        for name, values in (contents or {}).items():
+            for cell, value in zip(cells_of(chip, plan, name), values, strict=False):
+                ctx.set(cell, value)
         for i, (command, argument, pixels) in enumerate(commands):
             abort = aborts[i] if aborts else None
             reset = (domain.rst, resets[i]) if resets and resets[i] else None
@@ -64,7 +70,9 @@ def run_chip(plan, bundle, commands, gaps=None, aborts=None, resets=None) -> lis
                 ctx, chip, plan, command, argument, pixels, gaps, abort, reset
             )
             if reset:
-                assert await emptied(ctx, chip) == plan.replay.capacity
+                form = plan.generative
+                emptying = form.share_rows if form else plan.replay.capacity
+                assert await emptied(ctx, chip) == emptying
             seen.append(_observe(ctx, chip, plan, phases, cycles))
 
     simulator = Simulator(top)
@@ -122,7 +130,11 @@ def cells_of(chip, plan, name) -> list:
     if name == "cls.top":
         places = [bank_row(plan, row) for row in range(memory.depth)]
         return [chip.cls.banks[bank].array.data[row] for bank, row in places]
-    if name == "replay.count":
+    if name == "fit.open":
+        return [chip.open.open0]
+    if name == "draw.state":
+        return [chip.draw.state(i) for i in range(memory.depth)]
+    if name in ("replay.count", "staging.count"):
         return [chip.replay.counts.array.data[i] for i in range(memory.depth)]
     if name == "batch.bank":
         return [ram.array.data[i] for ram in unit.banks for i in range(memory.depth)]
@@ -159,7 +171,9 @@ def lane_word(ctx, file, slot: int) -> int:
 
 
 def _observe(ctx, chip, plan, phases, cycles) -> Observation:
-    names = [*chip.rams, "cls.top", "replay.count", "batch.bank", "table.inverse"]
+    names = [*chip.rams, "cls.top", "batch.bank", "table.inverse"]
+    beside = ("replay.count", "staging.count", "fit.open", "draw.state")
+    names += [m.name for m in plan.memories if m.name in beside]
     names += [*chip.learning.rams, *chip.learning.plane_rams]
     memories = {name: [ctx.get(cell) for cell in cells_of(chip, plan, name)] for name in names}
     slots = range(plan.memory("lane.file").depth)
@@ -173,7 +187,7 @@ def _observe(ctx, chip, plan, phases, cycles) -> Observation:
         ctx.get(chip.prediction),
         bool(ctx.get(chip.refused)),
         ctx.get(chip.seen),
-        ctx.get(chip.quota),
+        0 if plan.generative else ctx.get(chip.quota),
         ctx.get(chip.staged),
         bool(ctx.get(chip.finished)),
         memories,

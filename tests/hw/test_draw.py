@@ -71,14 +71,15 @@ def test_a_register_takes_what_is_loaded_alone():
     unit, value = draw.DrawUnit(64), 0x123456789ABCDEF
 
     async def bench(ctx):
-        ctx.set(unit.load, 2)
-        ctx.set(unit.value, value)
+        ctx.set(unit.host.wen, 1)
+        ctx.set(unit.host.addr, 1)
+        ctx.set(unit.host.wdata, value)
         ctx.set(unit.step, 1)
         await ctx.tick()
         stepped = generative.power_on(64)
         generative.random_word(stepped, 64)
-        assert ctx.get(unit.state_1) == value
-        assert ctx.get(unit.state_0) == stepped[0]
+        assert ctx.get(unit.state1) == value
+        assert ctx.get(unit.state0) == stepped[0]
 
     simulate(unit, bench)
 

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import generative, lfsr, memories, plan, presets, reference, replay
+from xnoreplay.spec import generative, lfsr, memories, presets, reference, replay
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.generative import MOST_SHARE, NONE, Components
 from xnoreplay.spec.generative_chip import GenerativeChip
@@ -339,8 +338,6 @@ class TestTarget:
             SpecError, match="must be 'generative' for GenerativeChip, not 'stored'"
         ):
             GenerativeChip(BUNDLE, TINY.target)
-        with pytest.raises(SpecError, match="must be 'stored' for a chip's Verilog"):
-            verilog.generate(plan.compile(TINY.network, TARGET))
 
     def test_a_file_names_it_only_where_there_is_some(self):
         assert not {"replay", "mean_bits"} & presets.to_dict(TINY)["target"].keys()
