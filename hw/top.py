@@ -71,7 +71,6 @@ class Chip(wiring.Component):
         plan = self.plan
         number = {name: n for n, name in enumerate(plan.phases)}
         acc_bits = plan.accumulator_bits
-        self.forgotten = "replay.share" if plan.generative else "replay.label"  # by a reset
 
         m.submodules.host = self.host = Host(plan.memories)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
@@ -103,8 +102,7 @@ class Chip(wiring.Component):
         units = own | {"dense": self.dense, "replay": self.replay, "learning": self.learning}
         for name, unit in units.items():
             m.submodules[name] = ResetInserter(self.host.abort)(unit)
-        slots = plan.generative.share_rows if plan.generative else plan.replay.capacity
-        m.submodules.clearing = self.clearing = Clearing(slots)
+        m.submodules.clearing = self.clearing = Clearing(plan.forgotten.depth)
         if plan.generative:  # registers that outlive commands
             m.submodules.draw = self.draw = DrawUnit(plan.target.channels)
             m.submodules.open_class = self.open = OpenClass(plan.memory("fit.open").width)
@@ -344,7 +342,7 @@ class Chip(wiring.Component):
                     ram.waddr.eq(writer.addr),
                     ram.wdata.eq(writer.data),
                 ]
-        labels = self.rams[self.forgotten]
+        labels = self.rams[self.plan.forgotten.name]
         with m.If(self.clearing.active):
             m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
         dense, learning, cls = self.dense.cls, self.learning, self.cls
@@ -470,7 +468,9 @@ class Chip(wiring.Component):
             events |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
         if not self.plan.generative:
             events["replay.count.reads"] |= self.learning.count_read
-        events[f"{self.forgotten}.writes"] &= ~self.clearing.active  # a reset's work counts nowhere
+        events[
+            f"{self.plan.forgotten.name}.writes"
+        ] &= ~self.clearing.active  # a reset's work counts nowhere
         names = counters(self.plan.memories)
         if missing := [name for name in names if name not in events]:
             raise ValueError(f"a unit of the chip must count {missing[0]!r}, but none does")

@@ -335,6 +335,11 @@ class Plan:
         return (longest * self.target.window).bit_length()
 
     @property
+    def forgotten(self) -> Memory:
+        """The memory that a reset empties, a row a cycle: of labels, or with generative replay of shares."""
+        return self.memory("replay.share" if self.generative else "replay.label")
+
+    @property
     def frequency_bits(self) -> int:
         """Bits of how often a class comes in an epoch, staged samples not counted with stored replay."""
         if self.generative is None:
@@ -372,12 +377,20 @@ class Plan:
         """Cycles from the stream to the latent, with no wait for a transfer."""
         return sum(op.cycles for op in self.feature_ops)
 
+    def first_samples(self, base: int) -> int:
+        """Samples that so many base classes show before the first session, in equal parts.
+
+        As many as the replay memory holds, or with generative replay as an epoch draws.
+        """
+        drawn = base * self.generative.drawn_per_class if self.generative else 0
+        return max(drawn, self.replay.capacity // base * base)
+
     def is_large(self, base: int) -> bool:
         """Whether base classes fill the replay memory in more than `MANY_CYCLES`, image by image.
 
         Checks clock by clock then start from latents and take few images.
         """
-        inserts = base * (self.replay.capacity // base + 1)
+        inserts = self.first_samples(base) + base
         return inserts * self.feature_cycles > MANY_CYCLES
 
     def infer_cycles(self, seen: int) -> int:

@@ -84,7 +84,7 @@ def _generate(context: Context) -> dict:
 
     names = generate.Names(context.config["prefix"], context.config["baud"])
     return generate.write_verilog(
-        _stored(context), _bundle(context), context.out, context.progress, names
+        _preset(context), _bundle(context), context.out, context.progress, names
     )
 
 

@@ -217,7 +217,7 @@ def _replay(plan: Plan) -> Replay:
     for bits in (r.replay_walk, r.staging_walk, r.epoch_walk):
         walks += [bits, sum(1 << tap - 1 for tap in WALK_TAPS[bits])]
     sizes = plan.network.classes, r.capacity, r.staging, r.words, r.copy_cycles
-    return Replay(*sizes, *walks, first_staged=r.first_staged)
+    return Replay._make((*sizes, *walks, r.first_staged))
 
 
 def _generative(plan: Plan) -> Generative:

@@ -215,7 +215,7 @@ def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys
     spec = tmp_path / "drawn.toml"
     spec.write_text('preset = "tiny"\n[target]\nreplay = "generative"\n')
     assert (
-        cli.main(["generate", "--untrained", f"--preset={spec}", f"--out={tmp_path / 'run'}"]) == 1
+        cli.main(["simulate", "--untrained", f"--preset={spec}", f"--out={tmp_path / 'run'}"]) == 1
     )
     assert "replay must be 'stored' for a simulation or a chip" in capsys.readouterr().err
     wide = presets.vary(preset, "target", lanes=8, channels=8)

@@ -70,9 +70,7 @@ def run_chip(
                 ctx, chip, plan, command, argument, pixels, gaps, abort, reset
             )
             if reset:
-                form = plan.generative
-                emptying = form.share_rows if form else plan.replay.capacity
-                assert await emptied(ctx, chip) == emptying
+                assert await emptied(ctx, chip) == plan.forgotten.depth
             seen.append(_observe(ctx, chip, plan, phases, cycles))
 
     simulator = Simulator(top)

@@ -29,7 +29,7 @@ def port(plan: Plan, seed: int, look: tuple[str, ...], **more) -> Step:
         cycles += STAGE_INFERS * (plan.infer_cycles(plan.network.classes) + STAGE_CYCLES // 10)
     if stage.commands:
         most = most_cycles(plan)
-        walks = ("quota", "evict", "admit", "epoch", "insert", "restore")
+        walks = ("quota", "evict", "admit", "empty", "epoch", "insert", "take", "restore")
         cycles += 4 * sum(most.get(name, 0) for name in walks) + 4 * plan.feature_cycles
     return Step(PORT, image=0, memories=look, stage=replace(stage, cycles=cycles))
 

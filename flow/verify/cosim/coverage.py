@@ -18,7 +18,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.learning import EXP_ENTRIES, P_BITS
-from xnoreplay.spec.learning_plan import most_cycles
+from xnoreplay.spec.learning_plan import most_cycles, most_samples
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
 from xnoreplay.spec.registers import COUNTER_BITS, counters
 from xnoreplay.spec.scenario import BYTE
@@ -102,12 +102,15 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         "pixels in time and late": ["in time", "late"],
         "commands": [c.name.lower() for c in Command],
         "commands refused": refusals(net.classes, length == "whole"),
-        "samples refused": ["insert"] + ["stage"] * (staging or not plan.replay.staging),
+        "samples refused": []
+        if plan.generative
+        else ["insert"] + ["stage"] * (staging or not plan.replay.staging),
         "phases aborted": [p for p in plan.phases if _can_abort(plan, p)],
-        "replay memory": ["last slot filled", "last slot emptied"] + ["staging full"] * staging,
+        "replay memory": ["last slot filled", "last slot emptied"] * (plan.generative is None)
+        + ["staging full"] * staging,
         "predictions": ["first class", "last class", "tie"],
         "minibatches": ["last class"]
-        + ["whole"] * (plan.replay.capacity >= target.batch)
+        + ["whole"] * (most_samples(plan) - plan.replay.staging >= target.batch)
         + ["partial"] * (target.batch > 1),
         "decays": [str(d) for d in sorted({plan.rule.decay(e) for e in range(target.epochs)})],
         "deltas clamped": [f"output {end}" for end in ENDS] * decisive(plan),
@@ -124,7 +127,7 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         "resets in mid-work": [str(n + 1) for n in range(RESETS)],
         "restores": [str(n + 1) for n in range(RESTORES)],
         "host's writes": list(resets.writes(plan)),
-        "labels refused": ["replay.label"] + ["staging.label"] * (plan.replay.staging > 0),
+        "labels refused": [plan.forgotten.name] + ["staging.label"] * (plan.replay.staging > 0),
     }
     return {n: tuple(members[n]) for n, p in POINTS.items() if length in p.lengths and members[n]}
 
@@ -208,8 +211,8 @@ def can_fill_staging(plan: Plan) -> bool:
 def can_move(plan: Plan, name: str) -> bool:
     """Whether a command can move a counter of a chip of this plan.
 
-    Not the writes of weights.fe and weights.lgap, which the host alone does, and not what belongs to a hidden layer
-    that learns where it does not. A block of classes, B of them for a minibatch of B, is skipped where all its
+    Not the writes of weights.fe and weights.lgap, which the host alone does, not evictions with generative replay, and
+    not what belongs to a hidden layer that learns where it does not. A block of classes, B of them for a minibatch of B, is skipped where all its
     deltas are 0: that needs a second block, so fewer samples in a minibatch than classes.
 
     Parameters
@@ -219,6 +222,8 @@ def can_move(plan: Plan, name: str) -> bool:
         Of `spec.registers.counters`.
     """
     if name in ("weights.fe.writes", "weights.lgap.writes"):
+        return False
+    if name == "replay.evictions" and plan.generative:
         return False
     if name == "learn.blocks_skipped" and plan.target.batch >= plan.network.classes:
         return False
@@ -371,6 +376,9 @@ class Coverage:
 
     def _refused_label(self, state) -> str:
         """The memory of the label that a restore refused; the replay memory is looked at first."""
+        if form := self.plan.generative:
+            shares = self.chip.memory_ints("replay.share")[state.seen * form.components :]
+            return "replay.share" if any(shares) else "staging.label"
         valid = 1 << self.plan.memory("replay.label").width - 1
         held = [n - valid for n in self.chip.memory_ints("replay.label") if n >= valid]
         return "replay.label" if any(n >= state.seen for n in held) else "staging.label"

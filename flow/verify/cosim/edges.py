@@ -145,11 +145,18 @@ class _Round:
             self.do(write(name, bits))
 
     def remember(self, latents: np.ndarray, labels: np.ndarray, empty: int = 0) -> None:
-        """Fill the replay memory: (capacity, latent) bits, (capacity,) classes.
+        """Fill the replay memory: (n, latent) bits, (n,) classes; n is `samples`.
 
-        empty : slots at its end that hold nothing
+        With generative replay the first latents of a class become its components, each of a share of one, whose means
+        are the latent's bits as far as means can be.
+
+        empty : samples at its end that are left out
         """
         plan = self.plan
+        if plan.generative:
+            kept = len(labels) - empty
+            self.do(*_components(plan, latents[:kept], labels[:kept]))
+            return
         words = layouts.vector_words([latents], plan.target.channels)
         held = np.arange(len(labels)) < len(labels) - empty
         coded = np.where(held, labels | 1 << plan.memory("replay.label").width - 1, 0)
@@ -159,10 +166,36 @@ class _Round:
             self.do(write(name, bits.astype(np.uint8)))
         self.do(write("replay.latent", words.reshape(-1, plan.target.channels)))
 
+    @property
+    def samples(self) -> int:
+        """Samples that `remember` takes: one a slot, or one a component of all classes."""
+        return self.plan.forgotten.depth
+
     def seen_by_hidden(self, latents: np.ndarray, hidden: np.ndarray) -> np.ndarray:
         """(..., latent) bits -> (..., latent + hidden) +-1: inputs of the output layer."""
         sums = signed(latents) @ hidden.T
         return np.concatenate([signed(latents), signed(sign(sums))], axis=-1)
+
+
+def _components(plan: Plan, latents: np.ndarray, labels: np.ndarray) -> list[Step]:
+    """Steps that write the components of samples, and those of no others."""
+    form = plan.generative
+    assert form is not None
+    means = np.zeros((form.classes, form.components, plan.network.latent), np.int64)
+    shares = np.zeros((form.classes, form.components), np.int64)
+    for z, label in zip(latents, labels, strict=True):
+        free = np.flatnonzero(shares[label] == 0)
+        if len(free):
+            shares[label, free[0]] = 1
+            means[label, free[0]] = z * ((1 << form.mean_bits) - 1)
+    width = plan.memory("replay.share").width
+    rows = shares.reshape(-1, 1) >> np.arange(width) & 1
+    opened = np.zeros((1, plan.memory("fit.open").width), np.uint8)
+    return [
+        write("replay.mean", layouts.planes(means, form.mean_bits, plan.target.channels)),
+        write("replay.share", rows.astype(np.uint8)),
+        write("fit.open", opened),
+    ]
 
 
 def rounds(
@@ -227,7 +260,7 @@ def _round(made: _Round, bits: int, fill: bool) -> None:
         The staging memory becomes full.
     """
     plan, rng = made.plan, made.rng
-    net, capacity = plan.network, plan.replay.capacity
+    net, capacity = plan.network, made.samples
     some = changing(plan)
     image = int(rng.integers(len(made.images)))
     late = (*rng.choice([0, 1, 3], plan.input.pixels - 1).tolist(), 1)
@@ -285,7 +318,7 @@ def _wrong(made: _Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     hidden : ndarray
         (hidden, latent) weights of the hidden layer, -1 and +1.
     """
-    net, rng, capacity = made.plan.network, made.rng, made.plan.replay.capacity
+    net, rng, capacity = made.plan.network, made.rng, made.samples
     hidden = made.chip.proxies().hidden
     if made.plan.target.hidden_learns:
         hidden = rng.choice([-1, 0], hidden.shape)
@@ -304,7 +337,7 @@ def _wrong(made: _Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def _abort(made: _Round, phases: list[str]) -> None:
     """Abort a command in each of these phases, from memories in which it runs."""
-    plan, capacity, last = made.plan, made.plan.replay.capacity, made.plan.network.classes - 1
+    plan, capacity, last = made.plan, made.samples, made.plan.network.classes - 1
     image = int(made.rng.integers(len(made.images)))
     if phases:
         made.do(Step("rebalance"), Step("arrive", plan.network.classes))

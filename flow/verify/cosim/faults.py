@@ -32,7 +32,7 @@ class Faults:
         """  # noqa: DOC501, DOC502  `unknown` makes the SpecError
         for name, field, value in self.plan:
             convolutions = {op.name: op for op in plan.convolutions}
-            every = ("input", "lgap", "latent", "hidden", "output", "replay")
+            every = ("input", "lgap", "latent", "hidden", "output", "replay", "generative")
             single = tuple(n for n in every if getattr(plan, n) is not None)
             if name not in (*convolutions, *single):
                 raise unknown("operation", name, (*convolutions, *single))

@@ -10,6 +10,7 @@ from xnoreplay.flow.verify.cosim.kinds import KINDS, carry_out, word_after
 from xnoreplay.flow.verify.cosim.rows import event_rows, rows_text
 from xnoreplay.flow.verify.cosim.script import BUS, REPLAY, Script, Step
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.memories import label_bits
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import SEEN_REGISTERS, Response
 
@@ -157,7 +158,7 @@ class Model:
 
     def _replay_state(self, step: Step) -> dict[str, list[int]]:
         """The replay memory, where the command may change it."""
-        if "replay.label" not in step.changes:
+        if "replay.label" not in step.changes or self.plan.generative:
             return {}
         return {name: self.fast.memory_ints(name) for name in REPLAY}
 
@@ -169,7 +170,7 @@ class Model:
         """
         now, after = before, self._replay_state(step)
         words = self.plan.replay.words
-        valid = 1 << self.plan.memory("replay.label").width - 1
+        valid = 1 << label_bits(self.plan.network)
         rows = []
         for cycle, kind, slot, label in events:
             if kind == "hit":

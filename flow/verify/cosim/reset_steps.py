@@ -160,26 +160,31 @@ def refused(chip) -> tuple[tuple[int, int], ...]:
 
 
 def _bad_label(chip) -> list[tuple[tuple[int, int | None], ...]]:
-    """Transfers that write a label of no class seen, and those that put it right again.
+    """Transfers that write a label of no class seen, or a share of one, and those that put it right again.
 
     With the last slot's label the chip has counted the others before it refuses. The commands after
     either write are refused, because no restore has come yet.
     """
     plan = chip.plan
-    window = {w.memory.name: w for w in registers.windows(plan.memories)}["replay.label"]
-    slot, seen = plan.replay.capacity - 1, chip.state.seen
+    windows = {w.memory.name: w for w in registers.windows(plan.memories)}
+    window = windows[plan.forgotten.name]
+    slot, seen = window.memory.depth - 1, chip.state.seen
     address = window.address(slot, 0)
     status = (int(Register.STATUS), None)
-    was = chip.memory_ints("replay.label")[slot]
+    was = chip.memory_ints(plan.forgotten.name)[slot]
+    lower, found = (int(Register.SEEN), seen - 1), []
     valid = 1 << window.memory.width - 1
-    bad, found = valid | min(seen, valid - 1), []
-    if bad - valid >= seen:
+    if plan.generative:  # the last share is of the last class
+        found.append(((address, 1), lower, status, *refused(chip)))
+    elif (bad := valid | min(seen, valid - 1)) - valid >= seen:
         found.append(((address, bad), status, *refused(chip)))
     else:  # every label that the memory can hold is of a class seen
-        lower = (int(Register.SEEN), seen - 1)
         found.append(((address, valid | seen - 1), lower, status, *refused(chip)))
     back = ((address, was), (int(Register.SEEN), seen), status)
-    counts = {w.memory.name: w for w in registers.windows(plan.memories)}["replay.count"]
+    counts = windows.get("staging.count" if plan.generative else "replay.count")
+    if counts is None:
+        found.append((*back, *refused(chip)))
+        return found
     readings = tuple((counts.address(row, 0), None) for row in range(counts.memory.depth))
     found.append((*back, *readings, (counts.address(0, 0), 1), *refused(chip)))
     return found

@@ -25,8 +25,8 @@ def emptying(plan: Plan, kind: int) -> tuple[tuple[int, int | None], ...]:
 
     None where the emptying is over too soon.
     """
-    window = {w.memory.name: w for w in registers.windows(plan.memories)}["replay.label"]
-    last = window.address(plan.replay.capacity - 1, 0)
+    window = {w.memory.name: w for w in registers.windows(plan.memories)}[plan.forgotten.name]
+    last = window.address(plan.forgotten.depth - 1, 0)
     kinds: tuple[tuple[int, int | None], ...] = (
         (last, None),
         (int(Register.COMMAND), int(Command.ARRIVE) | 1 << 16),
@@ -35,7 +35,7 @@ def emptying(plan: Plan, kind: int) -> tuple[tuple[int, int | None], ...]:
         (int(Register.SEEN), 1),
         (last, 1),
     )
-    fits = plan.replay.capacity >= SILENT + TRANSFER
+    fits = plan.forgotten.depth >= SILENT + TRANSFER
     return (kinds[kind % len(kinds)],) if fits else ()
 
 
@@ -56,7 +56,7 @@ def quiet(plan: Plan, step: Step) -> dict:
         ``empties``: cycles that emptying takes.
     """
     answers = [list(meanwhile(*transfer)) for transfer in step.transfers]
-    return {"answers": answers, "high": [], "empties": plan.replay.capacity}
+    return {"answers": answers, "high": [], "empties": plan.forgotten.depth}
 
 
 def rows(plan: Plan, snapshot: Snapshot) -> dict[str, list[int]]:

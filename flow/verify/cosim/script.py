@@ -15,6 +15,7 @@ from xnoreplay.spec.registers import HOST_MEMORIES
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
 CONTENTS = "contents.npz"  # in that folder: what memories hold before the first command
 REPLAY = ("replay.latent", "replay.label", "replay.count")
+COMPONENTS = ("replay.mean", "replay.share", "fit.count", "fit.open")
 STAGING = ("staging.latent", "staging.label")
 LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
@@ -176,6 +177,11 @@ class Script:
 def memories(plan: Plan) -> tuple[str, ...]:
     """Every memory that the hardware has."""
     return tuple(m.name for m in plan.memories)
+
+
+def remembered(plan: Plan) -> tuple[str, ...]:
+    """Memories of samples that are remembered: of `REPLAY`, or with generative replay of `COMPONENTS`."""
+    return COMPONENTS if plan.generative else REPLAY
 
 
 def low_bits(plan: Plan) -> tuple[str, ...]:

@@ -29,11 +29,12 @@ CHARACTERS = 80  # of Verilog for each byte of VCD in a cycle, at least; 3mb has
 
 def enumerations(plan: Plan) -> tuple[Enumeration, ...]:
     """Signals whose values have names, and the names."""
-    from xnoreplay.hw import replay
-    from xnoreplay.hw.learning import balance, planes
+    from xnoreplay.hw import generative, replay
+    from xnoreplay.hw.learning import balance, fit, planes
 
     states: dict[str, Any] = {
-        ".replay": replay.State,
+        ".replay": generative.State if plan.generative else replay.State,
+        **({".replay.fit": fit.State} if plan.generative else {}),
         ".learning.balance": balance.State,
         ".learning.plane_unit": planes.State,
     }

@@ -20,13 +20,13 @@ from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import (
     BUS,
     LOW_BITS,
-    REPLAY,
     STAGING,
     Script,
     Step,
     changing,
     low_bits,
     memories,
+    remembered,
 )
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
@@ -106,20 +106,27 @@ class _Whole:
         """A simulated chip as the steps so far leave it."""
         return prepared(self.plan, self.bundle, self.steps, self.pictures)
 
+    @property
+    def inserts(self) -> str:
+        """The phase in which an inserted sample is remembered."""
+        return "take" if self.plan.generative else "insert"
+
     def power_on(self) -> None:
         """Try the host port, let base classes arrive, and insert their samples; abort an insertion."""
         plan, base, some = self.plan, self.preset.scenario.base, self.written
         self.steps += [port(plan, 1, some), *edges.refused(plan.network.classes, 0)]
         self.steps.append(Step("arrive", base, memories=some, trace=True, bus=True))
         self.steps += edges.refused(plan.network.classes, base)
-        samples = scenario.power_on(self.preset.scenario, self.data, plan.replay.capacity)
+        form = plan.generative
+        capacity = base * (form.components + 1) if form else plan.replay.capacity
+        samples = scenario.power_on(self.preset.scenario, self.data, capacity)
         for n, sample in enumerate(samples):
             insert = Step("insert", sample.label, sample.index)
             if n:
-                self.steps.append(replace(insert, memories=REPLAY))
+                self.steps.append(replace(insert, memories=remembered(plan)))
                 continue
             self.steps.append(replace(insert, memories=some, trace=True))
-            if cycle := within(self.chip(), insert, self.pictures, "insert", self.rng):
+            if cycle := within(self.chip(), insert, self.pictures, self.inserts, self.rng):
                 self.steps.append(replace(insert, abort=cycle, memories=some))
 
     def in_full(self, images: int) -> None:
@@ -132,9 +139,11 @@ class _Whole:
 
     def stage(self, task: int) -> None:
         """Stage samples of a task, one more than fits, so that staging refuses one where there are as many."""
-        kept = tuple(n for n in REPLAY + STAGING if n in memories(self.plan))
+        kept = tuple(n for n in remembered(self.plan) + STAGING if n in memories(self.plan))
         new = scenario.session(self.preset.scenario, self.data, task)
-        most = min(self.plan.replay.staging + 1, self.share // self.preset.scenario.tasks)
+        form, room = self.plan.generative, self.plan.replay.staging
+        room = max(room, form.components + 1) if form else room
+        most = min(room + 1, self.share // self.preset.scenario.tasks)
         for n, sample in enumerate(new[: max(1, most)]):
             look = kept if n % OFTEN == 0 else ()
             traced = n == 0 and task == 1
@@ -171,7 +180,7 @@ class _Whole:
         last, looked = self.preset.scenario.classes - 1, {"memories": changing(plan), "bus": True}
         needed = coverage.required(plan, self.bundle, Script((), pictures, length="whole"))
         seen = coverage.Coverage(plan, self.bundle, chip)
-        seen.hits["phases aborted"]["insert"] += any(s.abort for s in self.steps)
+        seen.hits["phases aborted"][self.inserts] += any(s.abort for s in self.steps)
         self.steps += aborted(chip, pictures, last, self.rng, seen)
         self.steps += edges.rounds(plan, chip, pictures, needed, seen, self.rng)
         self.steps += reset_steps.build(chip, pictures, last, self.rng, looked)

@@ -59,7 +59,7 @@ class Bench:
         self.pixels = PixelSource(dut, plan.input.stream)
         self.port: HostPort | None = None
         self.windows = {w.memory.name: w for w in registers.windows(plan.memories)}
-        self.labels = [0] * plan.replay.capacity
+        self.labels = [] if plan.generative else [0] * plan.replay.capacity
         self.events: list[dict] = []
         self.faults: list[list] = []
         self.kind = ""
@@ -101,7 +101,9 @@ class Bench:
         return found
 
     def look_at_labels(self) -> None:
-        """Take the labels that the replay memory holds as those before the next event."""
+        """Take the labels that the replay memory holds as those before the next event; without labels there is none."""
+        if self.plan.generative:
+            return
         self.labels = self.view.memories["replay.label"].all()
 
     async def clocks(self, count: int) -> None:
@@ -118,7 +120,7 @@ class Bench:
 
     async def emptied(self) -> int:
         """Wait until the chip is not busy; returns the cycles, or the most that it may take where it takes more."""
-        cycles, most = 0, self.plan.replay.capacity + SETTLE
+        cycles, most = 0, self.plan.forgotten.depth + SETTLE
         while True:
             await ReadOnly()
             busy = bool(int(self.dut.busy.value))
@@ -476,8 +478,9 @@ async def carry_out(dut):
         bench.look_at_labels()
         bench.faults = script["faults"]
         await FallingEdge(dut.clk)
-        cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
-        cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
+        if not plan.generative:
+            cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
+            cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
         start = time.monotonic()
         ends = [bench.commands(script["commands"], pictures, folder)]
         if "last" in script:

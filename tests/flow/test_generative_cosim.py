@@ -1,0 +1,125 @@
+"""Co-simulation of a chip with generative replay: sessions, aborts, resets and power cycles over the host's port."""
+
+import numpy as np
+import pytest
+
+from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify.cosim import chip, coverage, edges, reset_steps, resets, session, short
+from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.script import COMPONENTS, Script, Step, changing
+from xnoreplay.hw import verilog
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle, plan, presets
+from xnoreplay.spec.commands import Command
+
+TINY = presets.vary(
+    presets.load("tiny"),
+    "target",
+    replay="generative",
+    drawn_per_class=6,
+    replay_components=2,
+    staged_per_class=4,
+    epochs=1,
+)
+PLAN = plan.compile(TINY.network, TINY.target)
+BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
+DATA = registry.of_preset_or_random(TINY, Silent())
+LOOK = {"memories": changing(PLAN), "bus": True}
+STEPS = (
+    Step("arrive", 2, **LOOK),
+    *(Step("insert", n // 3, n, **LOOK) for n in range(4)),
+    Step("insert", 1, 4, trace=True, **LOOK),
+    Step("insert", 0, 5, abort=260, **LOOK),
+    Step("stage", 2, 6, trace=True, **LOOK),
+    Step("epoch", trace=True, **LOOK),
+    Step("retrain", **LOOK),
+    Step("power", **LOOK),
+    Step("rebalance", **LOOK),
+    Step("restore", trace=True, **LOOK),
+    Step("epoch", reset=60, **LOOK),
+    Step("arrive", 1, **LOOK),
+    Step("infer", 0, 7, **LOOK),
+)
+
+
+@pytest.fixture(scope="module")
+def design(tmp_path_factory):
+    """The chip in Icarus Verilog."""
+    folder = tmp_path_factory.mktemp("chip")
+    text = verilog.generate(PLAN)
+    (folder / chip.VERILOG).write_text(text, encoding="utf-8")
+    with chip.opened(TINY, BUNDLE, folder, Silent(), optimise="-O0") as opened:
+        yield opened.setup("icarus")[0], folder
+
+
+@pytest.mark.skipif(not tools.icarus(), reason="no Icarus Verilog")
+def test_the_chip_is_its_simulator_over_the_host_port(design):
+    setup, folder = design
+    script = Script(STEPS, DATA.images)
+    run = session.compare(setup, script, folder / "run", "", Silent())
+    assert run.differences == []
+    assert run.compared["trace.lines"] > 0
+    assert run.compared["aborts.take"] == 1
+    assert {f"commands.{c.name.lower()}" for c in Command} <= set(run.compared)
+
+
+@pytest.mark.skipif(not tools.icarus(), reason="no Icarus Verilog")
+def test_a_chip_of_another_plan_is_found(tmp_path):
+    """One that draws five latents of a class in place of six."""
+    setup_faults = Faults(plan=(("generative", "drawn_per_class", 5),))
+    text = verilog.generate(setup_faults.changed(PLAN))
+    (tmp_path / chip.VERILOG).write_text(text, encoding="utf-8")
+    steps = (*STEPS[:3], Step("epoch", **LOOK))
+    with chip.opened(TINY, BUNDLE, tmp_path, Silent(), optimise="-O0") as opened:
+        setup = opened.setup("icarus")[0]
+        run = session.compare(setup, Script(steps, DATA.images), tmp_path / "run", "", Silent())
+    assert run.differences
+
+
+def test_the_short_script_reaches_what_it_must():
+    script = short.build(TINY, PLAN, DATA, BUNDLE)
+    needed = coverage.required(PLAN, BUNDLE, script)
+    assert "samples refused" not in needed
+    assert {"take", "stage"} <= {name for s in script.steps for name in phases_of(s)}
+
+
+def phases_of(step: Step) -> tuple[str, ...]:
+    """Phases of a step's command."""
+    name = step.command.upper()
+    return Command[name].phases(PLAN) if name in Command.__members__ else ()
+
+
+def test_what_a_whole_script_needs_is_what_the_chip_can_have():
+    needed = coverage.required(PLAN, BUNDLE, Script((), DATA.images, length="whole"))
+    assert needed["labels refused"] == ("replay.share", "staging.label")
+    assert needed["replay memory"] == ("staging full",)
+    assert "replay.evictions" not in needed["counters moved"]
+    assert {"take", "restore", "epoch"} <= set(needed["phases aborted"])
+    assert {"replay.share", "fit.open", "draw.state"} <= set(needed["host's writes"])
+    assert resets.quiet(PLAN, Step("epoch", reset=9))["empties"] == 8
+
+
+def test_components_of_samples_are_those_of_their_classes():
+    """Rounds write them: the first latents of a class, as far as means can be."""
+    made = Simulator(PLAN, BUNDLE)
+    latents = np.random.default_rng(0).integers(0, 2, (4, PLAN.network.latent), dtype=np.uint8)
+    for step in edges._components(PLAN, latents, np.array([1, 1, 1, 3])):
+        made.write(step.memory, step.bits(PLAN))
+    assert made.memory_ints("replay.share") == [0, 0, 1, 1, 0, 0, 1, 0]
+    made.arrive(4)
+    result = made.epoch()
+    assert {label for _, _, _, label in result.events} == {1, 3}
+
+
+def test_a_host_writes_a_share_of_no_class_seen():
+    made = Simulator(PLAN, BUNDLE)
+    made.arrive(PLAN.network.classes)
+    bad, back = reset_steps._bad_label(made)
+    assert [data for _, data in bad[:2]] == [1, PLAN.network.classes - 1]
+    assert back[0] == (bad[0][0], 0)
+
+
+def test_events_of_labels_are_not_watched_where_there_are_none():
+    assert not {*COMPONENTS} - {m.name for m in PLAN.memories}
