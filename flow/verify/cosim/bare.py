@@ -26,6 +26,7 @@ from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Register
+from xnoreplay.spec.rows import Images, chunks
 from xnoreplay.spec.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -186,7 +187,7 @@ def bare_verilator(
 def check_predictions(
     preset: Preset,
     chip: "Simulator",
-    images: np.ndarray,
+    images: Images,
     verilog: str,
     env: dict[str, str],
     progress: Progress,
@@ -222,7 +223,8 @@ def check_predictions(
     commands = [(int(Command.INFER), image) for image in images]
     script = _words(chip.plan, restored, commands, [], [])
     found = _drive(script, len(images), verilog, env, progress, optimise)
-    _must_predict(preset, chip.predict(images).tolist(), found.after_images)
+    predicted = [c for part in chunks(images) for c in chip.predict(part).tolist()]
+    _must_predict(preset, predicted, found.after_images)
     return found.cycles
 
 
