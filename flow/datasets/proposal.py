@@ -124,10 +124,14 @@ def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal
     classes = len(found.classes)
     train = np.bincount(found.labels[~found.is_test], minlength=classes)
     reasons: dict[str, str] = {}
-    scenario = _scenario(found, FeatureSource(path), name, reasons)
+    source = FeatureSource(path)
+    scenario = _scenario(found, source, name, reasons)
     wanted = max(BITS_A_CLASS * classes, BITS_A_FEATURE * found.features)
     latent = min(LATENTS[1], max(LATENTS[0], 1 << (wanted - 1).bit_length()))
     hidden = max(32, latent // 4)
+    reasons["dataset"] = (
+        f"binarise = {source.features.binarise!r}, the default, makes the bits; docs/features.md has the other ways"
+    )
     reasons["convs"] = f"none: the data set has vectors of {found.features:,} features, not images"
     reasons["latent"] = (
         f"at least {BITS_A_CLASS} bits a class and {BITS_A_FEATURE} a feature, {LATENTS[0]} to {LATENTS[1]:,}"
