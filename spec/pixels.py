@@ -147,25 +147,21 @@ def convert(
     (height, width, _), (rows, columns, channels) = samples.shape, image_shape
     back = _colour(np.full((1, 1, 1), spec.background, np.int32), channels).astype(np.int64)
     down, across = frames(spec.fit, height, width, rows, columns)
-    by_column = np.zeros((columns, width))
-    weights, reached = _weights(across, width, columns)
-    by_column[reached] = weights
-    sums, height_covered = np.zeros((rows, channels, columns)), np.zeros(rows)
+    narrow = np.empty((height, columns, channels), np.int64)
     at_once = max(1, STRIP // width)
     for top in range(0, height, at_once):
         strip = samples[top : top + at_once]
         light = _light(_to_bytes(strip, spec.sample_bits), layout, spec.background)
-        values = _colour(light, channels).astype(np.float64)
-        by_row, touched = _weights(Frame(down.size, down.start + top), len(strip), rows)
-        # Sums of at most 255 times the canvas's pixels, below 2^53: exact in double precision, in any order.
-        part = (by_row @ values.reshape(len(strip), -1)).reshape(-1, width, channels)
-        sums[touched] += part.transpose(0, 2, 1) @ by_column.T
-        height_covered[touched] += by_row.sum(1)
+        narrow[top : top + at_once] = _areas(_colour(light, channels), across, columns, axis=1)
+    sums = _areas(narrow, down, rows, axis=0)
     total = down.size * across.size
-    covered = np.outer(height_covered, by_column.sum(1)).astype(np.int64)
-    uncovered = (total - covered)[..., None] * back
-    means = (sums.transpose(0, 2, 1).astype(np.int64) + uncovered) // total
-    return ((means * spec.greatest + BYTE // 2) // BYTE).astype(np.uint8, order="C")
+    by_row, by_column = (
+        _areas(np.ones(n, np.int64), frame, outputs, axis=0)
+        for n, frame, outputs in ((height, down, rows), (width, across, columns))
+    )
+    uncovered = total - np.outer(by_row, by_column)
+    means = (sums + uncovered[..., None] * back) // total
+    return ((means * spec.greatest + BYTE // 2) // BYTE).astype(np.uint8)
 
 
 def to_ycbcr(rgb: np.ndarray) -> np.ndarray:
@@ -226,29 +222,33 @@ def _colour(light: np.ndarray, channels: int) -> np.ndarray:
     return to_ycbcr(np.broadcast_to(light, (*light.shape[:-1], 3)))
 
 
-def _weights(frame: Frame, rows: int, outputs: int) -> tuple[np.ndarray, slice]:
-    """How much of each output row an image row covers, in units of 1/outputs row.
+def _areas(values: np.ndarray, frame: Frame, outputs: int, axis: int) -> np.ndarray:
+    """Sum rows or columns over the part of the canvas that each output covers, in units of 1/outputs row.
 
-    Output i covers the canvas from i size / outputs to (i + 1) size / outputs. The weights of an output add up to the
-    canvas's size, but for what lies outside the image.
+    Output i covers the canvas from i size / outputs to (i + 1) size / outputs; outside the image its values are 0. Each
+    sum is a difference of sums from the image's first row on, up to a row and a part of the next.
 
     Parameters
     ----------
+    values : ndarray of integers
+        Along `axis` the image.
     frame : Frame
-    rows : int
-        Of the image, or of a part of it that begins in row `frame.start` of the canvas.
+        Of that axis.
     outputs : int
+    axis : int
 
     Returns
     -------
-    weights : (touched outputs, rows) float64
-    touched : slice
-        The outputs that these rows touch; the weights of others are 0.
+    ndarray of int64
+        `outputs` along `axis`; at most 255 times the canvas's pixels, below 2^53.
     """
-    first, last = max(0, frame.start), min(frame.size, frame.start + rows)
-    touched = slice(first * outputs // frame.size, ceil_div(max(first, last) * outputs, frame.size))
-    i = np.arange(outputs)[touched, None]
-    y = np.arange(rows)[None, :] + frame.start
-    ends = np.minimum((i + 1) * frame.size, (y + 1) * outputs)
-    starts = np.maximum(i * frame.size, y * outputs)
-    return np.maximum(ends - starts, 0).astype(np.float64), touched
+    count = values.shape[axis]
+    row, rest = np.divmod(np.arange(outputs + 1) * frame.size, outputs)
+    row -= frame.start
+    rest[(row < 0) | (row >= count)] = 0
+    before = np.cumsum(values, axis=axis, dtype=np.int64)
+    whole = np.take(before, row.clip(1, count) - 1, axis=axis)
+    last = np.take(values, row.clip(0, count - 1), axis=axis).astype(np.int64)
+    shape = [-1 if a == axis else 1 for a in range(values.ndim)]
+    sums = (outputs * (row > 0)).reshape(shape) * whole + rest.reshape(shape) * last
+    return np.diff(sums, axis=axis)
