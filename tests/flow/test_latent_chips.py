@@ -72,7 +72,7 @@ def test_one_bit_less_is_found_where_it_enters(tmp_path, text):
     with pytest.raises(CheckFailure) as failure:
         compare(tmp_path, text, faults=[fault])
     found = failure.value.args[1]["difference"]
-    assert (found["phase"], found["signal"]) == ("input", "lane.file.w")
+    assert (found["phase"], found["signal"]) == ("input", "act.latent.w")
 
 
 @needs_verilator
