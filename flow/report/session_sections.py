@@ -14,19 +14,26 @@ SLUGS = {"energy": "J", "memory": "bit", "cycles": "cycle", "area": "mm2"}
 
 
 def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
-    """Show the cost of a session, latent beside native replay."""
+    """Show the cost of a session, latent beside native replay where the chip is given images."""
     section = Section("replay", "Latent and native replay")
     cost = results.get("estimate", {}).get("session_cost")
     if cost is None:
         section.absent("estimate", failures)
         return section
+    variants = cost["memory"]["variants"]
+    new, native = (
+        "images",
+        (
+            " Of native replay the images are stored, and pass through the extractor at every visit; where the extractor "
+            "is retrained, its back-propagation is a closed form of a chip that is not generated."
+        ),
+    )
+    if len(variants) == 1:  # a chip that is given latents has no images to keep
+        section.title, new, native = "Latent replay", "latents", ""
     section.text(
         f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
-        f"images, {cost['remembered']:,} latents remembered; {cost['origin']}. Of native replay the "
-        "images are stored, and pass through the extractor at every visit; where the extractor is "
-        "retrained, its back-propagation is a closed form of a chip that is not generated."
+        f"{new}, {cost['remembered']:,} latents remembered; {cost['origin']}.{native}"
     )
-    variants = cost["memory"]["variants"]
     roles = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
     section.figure(
         plots.grouped(
@@ -39,7 +46,10 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     rows = [[r, *(kib(v["roles"].get(r, 0)) for v in variants.values())] for r in roles]
     rows.append(["all", *(kib(v["bits"]) for v in variants.values())])
     section.table(
-        ["KiB", *(v["title"] for v in variants.values())], rows, ["", "n", "n", "n"], total=True
+        ["KiB", *(v["title"] for v in variants.values())],
+        rows,
+        ["", *["n"] * len(variants)],
+        total=True,
     )
     rows = []
     for name, runs in cost["runs"].items():

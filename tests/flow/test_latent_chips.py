@@ -14,7 +14,7 @@ from xnoreplay.flow.explore import space
 from xnoreplay.flow.learning import trials
 from xnoreplay.flow.learning.systems import Variant
 from xnoreplay.flow.output import diagram
-from xnoreplay.flow.report import sections
+from xnoreplay.flow.report import sections, session_sections
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
@@ -213,6 +213,10 @@ def test_report_and_diagram_show_what_there_is():
     assert sections.chip(SMALL, PLAN, images(SMALL.network, 3, 0))
     shown = sections.memory(PLAN)
     assert "native" not in json.dumps([str(b) for b in shown.blocks])
+    priced = {"estimate": {"session_cost": session_cost.price_session(SMALL, BUNDLE)}}
+    session = session_sections.replay(priced, {})
+    assert session.title == "Latent replay"
+    assert "native" not in json.dumps([str(b) for b in session.blocks])
 
 
 def test_the_command_line_estimates_one(tmp_path, capsys):
