@@ -118,6 +118,8 @@ def predict(  # noqa: PLR0913  a parameter an option
     In the chip's integers, with the margin between the first two classes; of a data set with labels also the accuracy
     and the confusion matrix, or for more than 32 classes the 20 most frequent confusions.
     """
+    import numpy as np
+
     from xnoreplay.flow.cost.session_text import columns
     from xnoreplay.flow.learning import use
     from xnoreplay.flow.verify.cosim import bare
@@ -151,7 +153,7 @@ def predict(  # noqa: PLR0913  a parameter an option
     typer.echo(columns([what, "class and sum", "margin"], rows))
     if verilog:
         cycles = bare.check_predictions(
-            chosen, chip, batch.images, verilog[0], verilog[1], default(), verilog[2]
+            chosen, chip, np.asarray(batch.images), verilog[0], verilog[1], default(), verilog[2]
         )
         typer.echo(
             f"\nthe Verilog gives the same {len(rows):,} classes, in {cycles:,} cycles (Verilator)"

@@ -30,7 +30,6 @@ from xnoreplay.spec.pixels import PixelSpec
 
 CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
 ROWS = 16  # of a Parquet file that are read at once
-ROW_BYTES = 1 << 20  # of a Parquet column that are read at once
 AHEAD = 4  # images that are decoded beside each other: a large one takes 50 MB, and as much while it is decoded
 FORMAT = 2  # of prepared arrays; another one is made anew
 IMAGE_COLUMNS, LABEL_COLUMNS = (
@@ -611,16 +610,19 @@ def _each_row(
     """Encoded images, with where each lies."""
     for file, _, column in tables:
         row = 0
-        # Without a buffer's size, whole columns of a group of rows are read at once.
-        with parquet.ParquetFile(file, buffer_size=ROW_BYTES) as table:
-            for batch in table.iter_batches(batch_size=ROWS, columns=[column]):
-                for cell in batch.column(0):
-                    value = cell.as_py()
-                    content: Any = value.get("bytes") if isinstance(value, dict) else value
-                    name = f"row {row:,} of {file}"
-                    if not isinstance(content, bytes):
-                        raise ImageError(
-                            f"{name} must hold the bytes of an image, not {shown(value)}"
-                        )
-                    yield content, name
-                    row += 1
+        with parquet.ParquetFile(file) as table:
+            for value in _cells(table, column):
+                content: Any = value.get("bytes") if isinstance(value, dict) else value
+                name = f"row {row:,} of {file}"
+                if not isinstance(content, bytes):
+                    raise ImageError(f"{name} must hold the bytes of an image, not {shown(value)}")
+                yield content, name
+                row += 1
+
+
+def _cells(table: Any, column: str) -> Iterator[Any]:
+    """Values of a column, a group of rows after the other: pyarrow keeps what it has read until its reader goes."""
+    for group in range(table.num_row_groups):
+        for batch in table.iter_batches(batch_size=ROWS, row_groups=[group], columns=[column]):
+            for cell in batch.column(0):
+                yield cell.as_py()

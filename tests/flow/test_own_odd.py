@@ -146,6 +146,23 @@ def test_few_images_are_decoded_ahead(tmp_path, monkeypatch):
     assert taken == 40
 
 
+def test_a_group_of_rows_of_parquet_is_in_memory_at_a_time(tmp_path):
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    noise = np.random.default_rng(0).integers(0, 256, (24, 300, 300, 3), np.uint8)
+    hugging(tmp_path / "a.parquet", [0, 1] * 12, [encoded(Image.fromarray(i)) for i in noise])
+    table = parquet.read_table(tmp_path / "a.parquet")
+    parquet.write_table(table, tmp_path / "a.parquet", row_group_size=2)
+    size = (tmp_path / "a.parquet").stat().st_size
+    del table
+    before, most = pyarrow.total_allocated_bytes(), 0
+    for (samples, _), wanted in zip(own.listing(tmp_path).samples(1), noise, strict=True):
+        assert np.array_equal(samples, wanted)
+        most = max(most, pyarrow.total_allocated_bytes() - before)
+    assert 0 < most < size // 2
+
+
 def test_a_large_image_is_converted_in_little_memory():
     samples = np.zeros((1024, 4096, 3), np.uint8)
     tracemalloc.start()
