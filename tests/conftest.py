@@ -3,7 +3,10 @@
 import os
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
+
+from xnoreplay.spec import caches
 
 FOLDER = Path(__file__).parent
 collect_ignore = ["by_avalanche.py"]  # a command; its library is not one of the project's
@@ -27,6 +30,16 @@ def pytest_addoption(parser):
 def pytest_generate_tests(metafunc):
     if "drawn" in metafunc.fixturenames:
         metafunc.parametrize("drawn", range(metafunc.config.getoption("--designs")))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compiled(tmp_path_factory):
+    """Give all workers of a test run one cache of compiled simulations, which is not the user's."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if base.name.startswith("popen") else base
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(caches.CACHE, str(shared / "cache"))
+        yield
 
 
 LONGEST = (

@@ -1,8 +1,10 @@
-"""The order of the tests: those that take longest begin first."""
+"""What all tests share: their order, and a cache that is not the user's."""
 
 from itertools import groupby
+from pathlib import Path
 
 from tests.conftest import FOLDER, LONGEST
+from xnoreplay.spec import caches
 
 
 def test_the_longest_files_are_there():
@@ -16,6 +18,14 @@ def test_the_longest_files_come_first(request):
     ranks = [LONGEST.index(name) for name in map(relative, files) if name in LONGEST]
     assert ranks == sorted(ranks)
     assert all(relative(path) in LONGEST for path in files[: len(ranks)])
+
+
+def test_the_user_s_cache_is_left_alone(tmp_path):
+    """Builds lie in the folder of this run's temporary files, or for several workers in the one above theirs."""
+    cache = caches.folder("cosim")
+    assert cache.parent.name == "cache"
+    assert tmp_path.is_relative_to(cache.parents[1])
+    assert not cache.is_relative_to(Path.home() / ".cache")
 
 
 def relative(path) -> str:
