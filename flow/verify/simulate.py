@@ -19,12 +19,16 @@ from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.verify import scenario, utilisation
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import reference, trace
+from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.generative_chip import GenerativeChip
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.rows import Images
 
+COMPONENTS = ("replay.mean", "replay.share", "fit.count", "fit.open", "draw.state")
+"""Memories of generative replay that are compared with the reference's."""
 VERBS = ("arrive", "insert", "infer", "stage", "retrain", "rebalance")
 TEST_IMAGES = 8  # recognised after each session by the reference and in stepping mode
 SPEED_IMAGES = {"step": 50, "fast": 1000}
@@ -48,12 +52,13 @@ def script(preset: Preset, plan: Plan, dataset: registry.Dataset) -> list[list[C
     """Commands of power-on and of each session, with samples in the data set's order."""
     planned, images = preset.scenario, dataset.images
     probes = [Command("infer", image) for image in dataset.test_images[:TEST_IMAGES]]
-    first = scenario.power_on(planned, dataset, plan.replay.capacity)
+    first = scenario.power_on(planned, dataset, plan.first_samples(planned.base))
     inserted = [Command("insert", images[s.index], s.label) for s in first]
     sessions = [[Command("arrive", argument=planned.base), *inserted, *probes]]
+    stages = plan.replay.staging or plan.generative
     for task in range(1, planned.tasks + 1):
-        verb = "stage" if plan.replay.staging else "insert"
-        entry = [] if plan.replay.staging else [Command("arrive", argument=planned.seen(task))]
+        verb = "stage" if stages else "insert"
+        entry = [] if stages else [Command("arrive", argument=planned.seen(task))]
         new = scenario.session(planned, dataset, task)
         samples = [Command(verb, images[s.index], s.label) for s in new]
         sessions.append([*entry, *samples, Command("retrain"), Command("rebalance"), *probes])
@@ -132,6 +137,11 @@ def compare_reference(chip: reference.Chip, fast, plan: Plan, where: str, tally:
     must_equal(f"{where}: output proxies", chip.classifier.output, learned.output)
     tally.proxies += chip.classifier.hidden.size + chip.classifier.output.size
     must_equal(f"{where}: walk register", chip.random.walk, fast.state.lfsr_walk)
+    if plan.generative:
+        told = snapshots.of_chip(plan, chip).memories
+        for name in COMPONENTS:
+            must_equal(f"{where}: memory {name}", told[name], fast.memories()[name])
+        return
     labels, latents = fast.memory_ints("replay.label"), fast.memories()["replay.latent"]
     valid = 1 << plan.memory("replay.label").width - 1
     expected = [label + valid if label >= 0 else 0 for label in chip.labels.tolist()]
@@ -157,7 +167,7 @@ def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progr
     plan = plans.compile(preset.network, preset.target)
     dataset = registry.of_preset(preset)
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
-    chip = reference.Chip(bundle, preset.target)
+    chip = (GenerativeChip if plan.generative else reference.Chip)(bundle, preset.target)
     sessions = script(preset, plan, dataset)
     compile_kernels(plan, bundle, sessions, progress)
     tally, costs = Tally(), []

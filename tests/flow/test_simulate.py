@@ -5,8 +5,15 @@ from types import SimpleNamespace
 
 import pytest
 
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import simulate
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle, plan, presets
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.generative_chip import GenerativeChip
+
+MOST = 9  # commands of a kind that a test carries out
 
 
 class Worker:
@@ -40,3 +47,31 @@ def test_whoever_still_compiles_is_waited_for(monkeypatch, lives):
     monkeypatch.setattr(multiprocessing, "get_context", lambda _way: context)
     simulate.compile_kernels(None, None, [], Silent())
     assert not left
+
+
+def test_generative_replay_is_compared_with_its_reference():
+    """Both modes and the reference carry out power-on and a session; a wrong bit of a mean is found."""
+    preset = presets.vary(
+        presets.load("tiny"),
+        "target",
+        replay="generative",
+        drawn_per_class=3,
+        replay_components=2,
+        epochs=1,
+    )
+    compiled = plan.compile(preset.network, preset.target)
+    bits = bundle.random(preset.network, 0, preset.scenario.max_pixel)
+    data = registry.of_preset_or_random(preset, Silent())
+    first, second, *_ = simulate.script(preset, compiled, data)
+    chips = [Simulator(compiled, bits), GenerativeChip(bits, preset.target)]
+    verbs = []
+    for command in (*first, *second):
+        verbs.append(command.verb)
+        for chip in chips if verbs.count(command.verb) <= MOST else ():
+            command.carry_out(chip)
+    assert set(verbs) == set(simulate.VERBS)
+    fast, reference = chips
+    simulate.compare_reference(reference, fast, compiled, "here", simulate.Tally())
+    fast.flip("replay.mean", 0, 1)
+    with pytest.raises(CheckFailure, match="here: memory replay.mean at"):
+        simulate.compare_reference(reference, fast, compiled, "here", simulate.Tally())
