@@ -235,12 +235,13 @@ def learn(  # noqa: PLR0913  a parameter an option
 
 def _verilog(preset: "Preset") -> tuple[str, dict[str, str], str]:
     """Return a preset's Verilog, the environment of Verilator, and the C++ compiler's option."""
-    from xnoreplay.flow import api
     from xnoreplay.flow.run.tools import verilator_env
     from xnoreplay.flow.verify import cosim
+    from xnoreplay.hw import verilog
+    from xnoreplay.spec import plan
 
     env = verilator_env()  # a missing tool is said before the work
-    text = api.generate(preset).text
+    text = verilog.generate(plan.compile(preset.network, preset.target))
     return text, env, cosim.optimisation(text)
 
 
