@@ -70,6 +70,7 @@ def init(
         files.require_writable(
             target, lambda _path: False
         )  # a spec is edited: none is written over
+        vectors.look(found, progress)
         made = proposal.propose_for_features(found, place, name)
         what, about = "vectors", f"{found.features:,} features in each vector"
     else:

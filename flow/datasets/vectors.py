@@ -119,6 +119,13 @@ def listing(path: Path, to_train: bool = True) -> VectorListing:
     return found
 
 
+def look(found: VectorListing, progress: Progress) -> None:
+    """Read every vector; FeatureError for the first that is damaged, of another length, or not finite."""
+    with progress.task(f"features of {found.name}", len(found.labels)) as task:
+        for _, block in _checked(found):
+            task.advance(len(block))
+
+
 def prepare(
     found: VectorListing,
     rule: FeatureSpec,

@@ -70,6 +70,15 @@ def test_init_says_what_it_found_and_what_the_chip_will_cost(preset, capsys, tmp
     assert "must be new" in capsys.readouterr().err
 
 
+def test_init_reads_every_vector_before_it_writes(tmp_path, capsys):
+    x, y = vectors()
+    x[77, 2] = np.inf
+    np.savez("people.npz", features=x, labels=y)
+    assert cli.main(["init", "people.npz"]) == 1
+    assert "vector 77 of features of people.npz: features must be finite" in capsys.readouterr().err
+    assert not (tmp_path / "people.toml").exists()
+
+
 @pytest.mark.parametrize("classes", [2, 3, 11, 100, 1000])
 @pytest.mark.parametrize("samples", [20, 1000])
 @pytest.mark.parametrize("width", [1, 13, 512, 4096])
