@@ -206,8 +206,16 @@ def listing(
     """Find the samples of a user's own data set; see `own.listing` and `vectors.listing`, whose arguments these are."""
     from xnoreplay.flow.datasets import own, vectors
 
-    find = vectors.listing if isinstance(source, FeatureSource) else own.listing
-    return find(Path(source.path), to_train)
+    if isinstance(source, FeatureSource):
+        return vectors.listing(Path(source.path), to_train)
+    try:
+        return own.listing(Path(source.path), to_train)
+    except SpecError:
+        if not vectors.are_at(Path(source.path)):
+            raise
+        raise SpecError(
+            f"{source.path} must hold images, but holds vectors of features; a network for these says convs = []"
+        ) from None
 
 
 def train_labels(preset: Preset) -> np.ndarray:

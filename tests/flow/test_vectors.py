@@ -16,6 +16,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.bits import unpack_bytes
 from xnoreplay.spec.errors import FeatureError, SpecError
 from xnoreplay.spec.features import FeatureSpec
+from xnoreplay.spec.scenario import ImageSource
 
 RNG = np.random.default_rng(5)
 X = RNG.standard_normal((24, 5)).astype(np.float32)
@@ -473,6 +474,9 @@ def test_images_and_features_are_not_taken_for_each_other(tmp_path):
     preset = presets.load(str(tmp_path / "it.toml"))
     with pytest.raises(SpecError, match="data set of network digits must be images, not features"):
         presets.Preset("x", presets.PRESETS["digits"].network, preset.target, preset.scenario)
+    images = ImageSource(str(tmp_path / "a.npz"))
+    with pytest.raises(SpecError, match="must hold images, but holds vectors of features; a net"):
+        registry.listing(images)
     npz(tmp_path / "b.npz", images=np.zeros((4, 8, 8), np.uint8), labels=[0, 0, 1, 1])
     assert not vectors.are_at(tmp_path / "b.npz")
     assert not vectors.are_at(tmp_path / "nowhere")
