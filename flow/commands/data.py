@@ -76,7 +76,7 @@ def init(
     else:
         found = own.listing(path)
         files.require_writable(target, lambda _path: False)
-        seen = proposal.look(found)
+        seen = proposal.look(found, progress=progress)
         made = proposal.propose(found, seen, place, name)
         colour = "grey" if seen.colour == "grey" else "in colour"
         what, about = "images", f"images of {seen.height}x{seen.width} in the median, {colour}"

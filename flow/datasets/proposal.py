@@ -13,7 +13,9 @@ import numpy as np
 from xnoreplay.flow.datasets.listed import Labelled
 from xnoreplay.flow.datasets.own import Listing
 from xnoreplay.flow.datasets.vectors import VectorListing
+from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.spec import pixels, plan
+from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.presets import Preset
@@ -57,8 +59,8 @@ class Proposal:
     reasons: dict[str, str]
 
 
-def look(found: Listing, limit: int = LOOKED_AT) -> Look:
-    """Decode some images, spread evenly over the listing.
+def look(found: Listing, limit: int = LOOKED_AT, progress: Progress | None = None) -> Look:
+    """Decode some images, spread evenly over the listing; of a large archive that takes a while, which `progress` shows.
 
     Raises
     ------
@@ -66,12 +68,16 @@ def look(found: Listing, limit: int = LOOKED_AT) -> Look:
         For an image that is damaged.
     """
     sizes, coloured, count = [], 0, 0
-    for samples, layout in islice(found.samples(-(-len(found.labels) // limit)), limit):
-        count += 1
-        sizes.append(samples.shape[:2])
-        if not layout.startswith("grey"):
-            ycbcr = pixels.convert(samples, layout, PixelSpec("stretch"), (8, 8, 3)).astype(int)
-            coloured += bool(np.abs(ycbcr[..., 1:] - 128).max() > GREY_SPREAD)
+    every = ceil_div(len(found.labels), limit)
+    shown = progress or Silent()
+    with shown.task("images looked at", ceil_div(len(found.labels), every)) as task:
+        for samples, layout in islice(found.samples(every), limit):
+            count += 1
+            sizes.append(samples.shape[:2])
+            if not layout.startswith("grey"):
+                ycbcr = pixels.convert(samples, layout, PixelSpec("stretch"), (8, 8, 3)).astype(int)
+                coloured += bool(np.abs(ycbcr[..., 1:] - 128).max() > GREY_SPREAD)
+            task.advance()
     height, width = (int(v) for v in np.median(np.array(sizes), axis=0))
     return Look(height, width, "ycbcr" if 10 * coloured > count else "grey", count)
 
