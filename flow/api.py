@@ -86,7 +86,8 @@ def load_images(preset: Preset) -> Dataset:
 
     The result has ``images`` (n, height, width, channels) uint8, ``labels`` (n,) int64 as the data
     set numbers them, ``is_test`` (n,) bool, and ``train_images``, ``test_labels`` and so on.
-    ``preset.scenario.chip_classes(labels)`` turns labels into the chip's classes.
+    ``preset.scenario.chip_classes(labels)`` turns labels into the chip's classes. Images of a data set of your own are
+    rows of an array on the disk (`xnoreplay.spec.rows.Rows`): an index reads those that it names, `numpy.asarray` all.
 
     Raises
     ------
