@@ -8,6 +8,7 @@ Every memory bit, counter, phase boundary, event and register must be the same.
 import multiprocessing
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -223,17 +224,20 @@ def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progr
 def compile_kernels(
     plan: Plan, bundle: Bundle, sessions: list[list[Command]], progress: Progress
 ) -> None:
-    """Have numba compile both modes, each in a process of its own, into the cache on disk.
+    """Have numba compile both modes into the cache on disk, in processes of about as much work each.
 
     A process that fails costs only its time: this one compiles what the cache lacks.
     """
     first = {command.verb: command for session in sessions for command in reversed(session)}
     commands = [first[verb] for verb in VERBS if verb in first]
     spawn = multiprocessing.get_context("spawn")
-    workers = [
-        spawn.Process(target=carry_out_alone, args=(plan, bundle, mode, commands), daemon=True)
-        for mode in ("fast", "step")
+    others = [command for command in commands if command.verb != "retrain"]
+    targets: list[tuple[Callable[..., None], tuple]] = [
+        (learn_alone, (plan, bundle)),
+        (carry_out_alone, (plan, bundle, "step", others)),
+        (carry_out_alone, (plan, bundle, "fast", commands)),
     ]
+    workers = [spawn.Process(target=t, args=given, daemon=True) for t, given in targets]
     with progress.task("compile the simulator's kernels") as task:
         try:
             with processes.without_sigint():
@@ -258,6 +262,22 @@ def carry_out_alone(plan: Plan, bundle: Bundle, mode: str, commands: list[Comman
     chip = Simulator(plan, bundle, mode)
     for command in commands:
         command.carry_out(chip)
+
+
+def learn_alone(plan: Plan, bundle: Bundle) -> None:
+    """Carry out the first clock of a retraining, for which stepping mode compiles all that it needs to retrain."""
+    from xnoreplay.sim.run import Simulator
+
+    processes.die_with_parent()
+
+    announced = Simulator(
+        plan, bundle
+    )  # in fast mode: in stepping mode another process compiles that
+    announced.arrive(plan.network.classes)
+    chip = Simulator(plan, bundle, "step")
+    chip.put(announced.copied())
+    chip.abort(1)
+    chip.retrain()
 
 
 def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:
