@@ -15,6 +15,7 @@ from numba.core.serialize import dumps
 from numba.extending import intrinsic
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from xnoreplay.sim.common import inlined
 from xnoreplay.spec import bits, caches
 
 ROOT = Path(__file__).parents[1]
@@ -53,7 +54,12 @@ def kernel(function):
 
 
 part = numba.njit(  # type: ignore[call-overload]  # options that its types do not know
-    nogil=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, _nrt=False, forceinline=True
+    nogil=True,
+    no_cpython_wrapper=True,
+    no_cfunc_wrapper=True,
+    _nrt=False,
+    forceinline=True,
+    pipeline_class=inlined.PartCompiler,
 )
 """Compile a part of a kernel, which only kernels call: no way in from Python, which saves much
 of the time to compile, and no cache of its own."""
