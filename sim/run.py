@@ -178,14 +178,17 @@ class Simulator:
         """Remember a sample at once; gaps: as in `infer`."""
         return self._walk(Command.INSERT, label, image, gaps)
 
-    def enter_latent(self, latent: np.ndarray, label: int) -> Result:
-        """Stage a latent, or insert it where there is no staging memory, as if an image had left it.
+    def enter_latent(self, latent: np.ndarray, label: int, stage: bool = True) -> Result:
+        """Stage a latent, or insert it where stored replay has no staging memory, as if an image had left it.
+
+        stage : False to insert it in either case.
 
         latent (latent,) bits. For workloads whose images are not there: the phases from image to latent are neither
         run nor counted.
         """
         self._counted("enter_latent")
-        command = Command.STAGE if self.plan.replay.staging else Command.INSERT
+        stages = stage and (self.plan.replay.staging or self.plan.generative)
+        command = Command.STAGE if stages else Command.INSERT
         label = self._accept(command, label)
         bits = commands.bits_of("a latent", latent, (self.plan.network.latent,))
         words = vector_words([bits[None]], self.plan.target.channels)

@@ -13,7 +13,9 @@ from xnoreplay.flow.cost.tables import gates, measured
 from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.events import Event
+from xnoreplay.spec.generative import registers
 from xnoreplay.spec.learning import P_BITS
+from xnoreplay.spec.lfsr import WIDE_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
@@ -70,6 +72,19 @@ def units(plan: Plan) -> dict[str, int]:
         "update": target.segment * target.proxies_per_pair * (target.proxy_bits + size.gradient),
         "hidden_update": target.segment * (target.proxy_bits + size.gradient),
         "draw": LFSR_BITS,
+        **_generative_units(plan),
+    }
+
+
+def _generative_units(plan: Plan) -> dict[str, int]:
+    """Return the units of generative replay; with stored replay all are 0."""
+    form, channels = plan.generative, plan.target.channels
+    if form is None:
+        return {"wide": 0, "levels": 0, "product": 0}
+    return {
+        "wide": registers(channels) * WIDE_BITS + channels,
+        "levels": channels << form.mean_bits,
+        "product": gates.product_bits(form),
     }
 
 

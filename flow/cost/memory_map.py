@@ -26,7 +26,7 @@ def memory_map(plan: Plan) -> dict:
         instances, roles, bits, learning_bits of the chip; replay: what a sample takes as latent and
         as image; variants: of `replay_variants.variants`, each with title, bits, roles and instances.
     """
-    samples = plan.target.replay_capacity + plan.target.staging_capacity
+    samples = plan.target.replay_slots + plan.target.staging_capacity
     net = plan.network
     variants = {}
     for name, title in replay_variants.variants(plan).items():

@@ -20,12 +20,19 @@ VARIANTS = {
     IMAGES: "native replay, extractor frozen",
     RETRAINED: "native replay, extractor retrained",
 }
+GENERATIVE = "generative replay"
+"""Title of the first one where latents are drawn."""
 STORES = ("replay", "staging")
 BACKWARD = "extractor.backward"  # a phase that only the third variant has
 
 
 def variants(plan: Plan) -> dict[str, str]:
-    """Titles of the variants that a chip can be compared with; one that is given latents has no images to keep."""
+    """Titles of the variants that a chip can be compared with.
+
+    One that is given latents has no images to keep, one that draws latents has no samples.
+    """
+    if plan.generative:
+        return {LATENT: GENERATIVE}
     return VARIANTS if plan.network.takes_images else {LATENT: VARIANTS[LATENT]}
 
 

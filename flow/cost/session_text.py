@@ -48,7 +48,7 @@ def text(tree: dict) -> str:
         _instances(tree["memory"]),
         _roles(tree["memory"]),
         _area(tree["area"]),
-        _runs(tree["runs"], tree["refused"]),
+        _runs(tree["runs"], tree["refused"], tree["memory"]["variants"]),
         _split(tree["runs"][replay_variants.LATENT]),
         NOT_COUNTED,
     ]
@@ -126,23 +126,21 @@ def _area(area: dict) -> str:
     return columns(["mm2 of cells", *BOUNDS], rows)
 
 
-def _runs(variants: dict, refused: dict[str, str]) -> str:
+def _runs(priced: dict, refused: dict[str, str], variants: dict[str, dict]) -> str:
     rows = []
-    for name, runs in variants.items():
+    for name, runs in priced.items():
         for run, title in RUNS.items():
             price = runs[run]
             rows.append(
                 [
-                    f"{replay_variants.VARIANTS[name]}: {title}",
+                    f"{variants[name]['title']}: {title}",
                     f"{price['cycles']:,.0f}",
                     quantity(float(price["seconds"]), "s"),
                     *(quantity(float(j), "J") for j in price["total"]),
                 ]
             )
     lines = [columns(["run", "cycles", "time", *BOUNDS], rows)]
-    lines += [
-        f"{replay_variants.VARIANTS[name]}: not priced: {why}" for name, why in refused.items()
-    ]
+    lines += [f"{variants[name]['title']}: not priced: {why}" for name, why in refused.items()]
     return "\n".join(lines)
 
 

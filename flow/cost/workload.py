@@ -113,7 +113,8 @@ def samples(
         real = False
         origin = "random bits: no latents of a trained extractor are at hand"
     quota = preset.target.replay_capacity // scenario.seen(task - 1)
-    kept = {c: z[:quota] for c, z in old.items()}
+    draws = preset.target.replay == "generative"
+    kept = old if draws else {c: z[:quota] for c, z in old.items()}
     return Samples(*_flat(kept), *_flat(new), origin, real)
 
 
@@ -164,10 +165,15 @@ def session(preset: Preset, bundle: Bundle | None, met: Samples, task: int = 1) 
     scenario = preset.scenario
     simulator = chip(preset, bundle)
     simulator.arrive(scenario.seen(task - 1))
-    simulator.remember(met.remembered, met.remembered_class)
+    if simulator.plan.generative:
+        order = np.argsort(met.remembered_class, kind="stable")  # one class after another
+        for i in order.tolist():
+            simulator.enter_latent(met.remembered[i], int(met.remembered_class[i]), stage=False)
+    else:
+        simulator.remember(met.remembered, met.remembered_class)
     features = feature_phases(simulator.plan)
     simulator.ledger.clear()
-    if not simulator.plan.replay.staging:
+    if not (simulator.plan.replay.staging or simulator.plan.generative):
         simulator.arrive(scenario.seen(task))
     for latent, label in zip(met.arriving, met.arriving_class.tolist(), strict=True):
         simulator.enter_latent(latent, label)

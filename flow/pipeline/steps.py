@@ -160,7 +160,7 @@ def _synth(context: Context) -> dict:
 def _estimate(context: Context) -> dict:
     from xnoreplay.flow.cost import estimate, session_cost
 
-    preset = _stored(context)
+    preset = _preset(context)
     simulated = context.result("simulate")
     runs = {name: simulated[name] for name in ("inference", "session") if name in simulated}
     priced = estimate.report(plan.compile(preset.network, preset.target), runs)

@@ -58,7 +58,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
             low, nominal, high = (quantity(float(j), "J") for j in price["total"])
             rows.append(
                 [
-                    replay_variants.VARIANTS[name],
+                    variants[name]["title"],
                     title,
                     f"{price['cycles']:,.0f}",
                     quantity(float(price["seconds"]), "s"),
@@ -81,7 +81,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         ["", "", "n", "n", "n", "n", "n"],
     )
     for name, why in cost["refused"].items():
-        section.text(f"{replay_variants.VARIANTS[name]} is not priced: {why}.")
+        section.text(f"{variants[name]['title']} is not priced: {why}.")
     split = cost["runs"][replay_variants.LATENT]["session"]["split"]
     section.table(
         ["part of a session, latent replay", "low", "nominal", "high"],

@@ -381,6 +381,8 @@ PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
     ("flat_rw", "xnoreplay_*", ("rows",)),
     ("flat_rw", "*thermometer", ("threshold*",)),
+    ("flat_rw", "*open_class", ("open0",)),
+    ("flat_rw", "*draw", ("state*",)),
     ("flat_rw", "*counters", tuple(map(identifier, COUNTERS))),
     ("flat_rd", "*host", SEEN_REGISTERS),
     ("flat_rd", "*", ("ren", "raddr", "rbank", "rplane", "wen", "waddr", "wdata", "wvalue")),

@@ -218,3 +218,40 @@ def test_area_has_memories_and_logic():
     parts = gates.area(PLAN)
     assert parts.keys() == {"SRAM", "standard-cell memories", "logic"}
     assert all(0 < low <= nominal <= high for low, nominal, high in parts.values())
+
+
+def drawing(channels: int, **dials):
+    """The plan of `digits` with generative replay."""
+    target = presets.vary(DIGITS, "target", replay="generative", channels=channels, **dials).target
+    return plans.compile(DIGITS.network, target)
+
+
+def test_draws_and_fits_by_hand():
+    """A plane that is read steps one register of 63 bits and a word of 16; 96 draws are numbered by 7 bits."""
+    plan = drawing(16)
+    counted = {"replay.mean.reads": 3, "replay.share.reads": 5, "fit.count.writes": 7}
+    found = estimate.energy(plan, counted, cycles=0)
+    priced = {(r.part, r.event): r for r in found if r.part in ("draw", "fit") and r.count}
+    register = costs.logic("register_bit", plan.target).nominal
+    multiply = costs.logic("multiply_bit", plan.target).nominal
+    wanted = {
+        ("draw", "replay.mean.reads"): 3 * (63 + 16) * register,
+        ("draw", "replay.share.reads"): 5 * 7 * (10 + 3) * multiply,
+        ("fit", "fit.count.writes"): 7 * 16 * 4 * register,
+    }
+    assert {k: r.joules[1] for k, r in priced.items()} == pytest.approx(wanted)
+    assert {r.part for r in found} >= {"replay.mean", "replay.share", "fit.count"}
+
+
+def test_gates_of_drawing_and_fitting_follow_the_dials():
+    two, four = (gates.elements(drawing(16, mean_bits=bits))["fit"] for bits in (2, 4))
+    assert (two["flip_flop"], four["flip_flop"]) == (16 * 6 + 10, 16 * 20 + 10)
+    assert "fit" not in gates.elements(PLAN)
+
+
+def test_a_chip_that_draws_is_priced_alone():
+    """There are no samples that native replay would keep as images."""
+    tree = footprint.memory_map(drawing(16))
+    (variant,) = tree["variants"].values()
+    assert variant["title"] == "generative replay"
+    assert tree["roles"]["replay"] == 10 * 5 * 128 * 2 + 10 * 5 * 10 + 5 * 128 * 10

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from xnoreplay.flow.cost import tables
+from xnoreplay.spec.generative import SHARE_BITS
+from xnoreplay.spec.generative_plan import GenerativePlan
 from xnoreplay.spec.learning import EXP_TABLE, P_BITS, WEIGHT_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
@@ -119,12 +121,47 @@ def elements(plan: Plan) -> dict[str, Counter]:
         "random": {"xnor": LFSRS * DRAW_XORS, "flip_flop": LFSRS * LFSR_BITS},
         "control": {"adder_bit": CONTROL_ADDERS, "flip_flop": CONTROL_BITS},
     }
+    if plan.generative:
+        parts |= _generative(plan, plan.generative)
     if not net.takes_images:
         # The bits of a word of which not all parts are there yet.
         gathered = target.channels if plan.input.part < target.channels else 0
         own = {"input": {"flip_flop": gathered}} if gathered else {}
         parts = {n: p for n, p in parts.items() if n not in ("window", "input", "lgap")} | own
     return {name: Counter(part) for name, part in parts.items()}
+
+
+def product_bits(form: GenerativePlan) -> int:
+    """Count the bits of the multiplier that chooses a draw's component: of a number and a sum of shares."""
+    return form.slot_bits * (SHARE_BITS + form.components.bit_length())
+
+
+def _generative(plan: Plan, form: GenerativePlan) -> dict[str, dict[str, int]]:
+    """Count the elements of drawing and fitting; a channel has a bit of each word."""
+    channels, bits = plan.target.channels, form.mean_bits
+    levels = 1 << bits
+    product = product_bits(form)
+    return {
+        # A word joins each plane by an AND, an OR and a choice; the number times the shares waits in a register. The
+        # wide registers are the memory draw.state.
+        "draw": {
+            "xnor": channels,
+            "and": 2 * channels,
+            "mux": channels,
+            "multiplier_bit": product,
+            "adder_bit": 2 * product,
+            "flip_flop": channels + 2 * product,
+        },
+        # A channel has a carry, a threshold's comparison for each level above 0, the parity that is its mean, the match
+        # of each level when a class is opened, and its place in the distance.
+        "fit": {
+            "xnor": channels * (2 + levels),
+            "and": channels * (1 + 2 * levels),
+            "mux": channels * levels,
+            "adder_bit": channels + levels * SHARE_BITS,
+            "flip_flop": channels * (bits + levels) + SHARE_BITS,
+        },
+    }
 
 
 def flip_flops(plan: Plan) -> int:
