@@ -50,7 +50,9 @@ def _stored(context: Context) -> Preset:
         With generative replay.
     """
     preset = _preset(context)
-    replay.check_way("a simulation or a chip", "stored", preset.target)
+    replay.check_way(
+        "an exploration, or the simulation of a large network", "stored", preset.target
+    )
     return preset
 
 
@@ -73,8 +75,10 @@ def _simulate(context: Context) -> dict:
     from xnoreplay.flow.verify.simulate import simulate_sessions
     from xnoreplay.flow.verify.simulate_large import simulate_session
 
-    preset = _stored(context)
+    preset = _preset(context)
     large = plan.compile(preset.network, preset.target).is_large(preset.scenario.base)
+    if large:
+        _stored(context)
     simulate = simulate_session if large else simulate_sessions
     return simulate(preset, _bundle(context), context.out, context.progress)
 

@@ -8,11 +8,14 @@ from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify.cosim import chip, coverage, edges, reset_steps, resets, session, short
 from xnoreplay.flow.verify.cosim.faults import Faults
+from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import COMPONENTS, Script, Step, changing
 from xnoreplay.hw import verilog
+from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.registers import Register
 
 TINY = presets.vary(
     presets.load("tiny"),
@@ -119,6 +122,32 @@ def test_a_host_writes_a_share_of_no_class_seen():
     bad, back = reset_steps._bad_label(made)
     assert [data for _, data in bad[:2]] == [1, PLAN.network.classes - 1]
     assert back[0] == (bad[0][0], 0)
+
+
+def test_a_restore_refuses_a_staged_label_alone():
+    """Where a host has taken the shares of its class, which are looked at first."""
+    made, last = Simulator(PLAN, BUNDLE), PLAN.network.classes - 1
+    watched = coverage.Coverage(PLAN, BUNDLE, made)
+    made.arrive(last + 1)
+    made.stage(DATA.images[0], last)
+    port, found = HostPort(made), []
+    for transfers in ((), reset_steps._forgotten(PLAN, last)):
+        for address, data in transfers:
+            port.transfer(address, data)
+        made.write_register(Register.SEEN, last)
+        assert made.restore().refused
+        found.append(watched._refused_label(made.state))
+    assert found == ["replay.share", "staging.label"]
+
+
+def test_rounds_have_a_restore_that_refuses():
+    made, refused = Simulator(PLAN, BUNDLE), []
+    made.arrive(PLAN.network.classes)
+    made.insert(DATA.images[0], PLAN.network.classes - 1)
+    for step in edges._refused_restore(PLAN.network.classes):
+        result = carry_out(step, made, DATA.images)
+        refused += [result.refused] if step.command == "restore" else []
+    assert refused == [True, False]
 
 
 def test_events_of_labels_are_not_watched_where_there_are_none():

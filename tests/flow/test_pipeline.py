@@ -215,9 +215,9 @@ def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys
     spec = tmp_path / "drawn.toml"
     spec.write_text('preset = "tiny"\n[target]\nreplay = "generative"\n')
     assert (
-        cli.main(["simulate", "--untrained", f"--preset={spec}", f"--out={tmp_path / 'run'}"]) == 1
+        cli.main(["explore", "--untrained", f"--preset={spec}", f"--out={tmp_path / 'run'}"]) == 1
     )
-    assert "replay must be 'stored' for a simulation or a chip" in capsys.readouterr().err
+    assert "replay must be 'stored' for an exploration" in capsys.readouterr().err
     wide = presets.vary(preset, "target", lanes=8, channels=8)
     with pytest.raises(SpecError, match="multiple of the target's 8 lanes"):
         pipeline.configs(Settings(wide, BundleSource("random")))

@@ -14,6 +14,7 @@ from xnoreplay.flow.verify.cosim.coverage import (
     corners,
 )
 from xnoreplay.flow.verify.cosim.kinds import carry_out
+from xnoreplay.flow.verify.cosim.resets import HOST
 from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, write
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec.bits import pack_bytes, sign, signed
@@ -21,6 +22,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command, refused_arguments
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Classifier
+from xnoreplay.spec.registers import Register
 from xnoreplay.spec.scenario import BYTE
 
 MOST_ROUNDS = 12  # of `rounds`, the first of which are for the counters
@@ -271,6 +273,7 @@ def _round(made: _Round, bits: int, fill: bool) -> None:
     made.do(
         Step("infer", 0, image, late, memories=some, bus=True),
         *(Step("stage", last, image) for _ in range(plan.replay.staging + 1 if fill else 2)),
+        *(_refused_restore(net.classes) if plan.generative else ()),
         Step("epoch", bus=True),
         Step("retrain", memories=some, bus=True),
         Step("rebalance", memories=some, bus=True),
@@ -302,6 +305,16 @@ def _round(made: _Round, bits: int, fill: bool) -> None:
         rows[list(owners)] = own
         made.classify(rows, hidden)
         made.do(Step("infer", 0, image, memories=some, bus=True))
+
+
+def _refused_restore(classes: int) -> list[Step]:
+    """Steps of a restore that refuses the last class's shares, and of one that does not: no sample is ever refused."""
+    status = (int(Register.STATUS), None)
+    found = []
+    for seen in (classes - 1, classes):
+        transfers = ((int(Register.SEEN), seen), status)
+        found += [Step(HOST, transfers=transfers, bus=True), Step("restore", bus=True)]
+    return found
 
 
 def _wrong(made: _Round) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -124,9 +124,24 @@ class _Steps:
         staged = _staged(self.chip.plan)
         for sample in range(staged):
             self.stage(self.label if sample == staged - 1 else 0)
+        if staged and self.chip.plan.generative:
+            self.do(HOST, transfers=_forgotten(self.chip.plan, self.label))
         for seen in (self.label, self.classes) if staged else ():
             self.do(HOST, transfers=((int(Register.SEEN), seen), (int(Register.STATUS), None)))
             self.do("restore")
+
+
+def _forgotten(plan: Plan, label: int) -> tuple[tuple[int, int | None], ...]:
+    """Transfers after which components have no sample of a class, and no class is open: staging alone has its label."""
+    windows = {w.memory.name: w for w in registers.windows(plan.memories)}
+    form, shares = plan.generative, windows["replay.share"]
+    assert form is not None
+    rows = range(label * form.components, (label + 1) * form.components)
+    return (
+        *((shares.address(row, 0), 0) for row in rows),
+        (windows["fit.open"].address(0, 0), 0),
+        (int(Register.STATUS), None),
+    )
 
 
 def rewritten(chip) -> dict[str | Register, tuple[tuple[int, int | None], ...]]:
