@@ -2,7 +2,7 @@
 
 `Binariser.latents` is the rule in Python; `c/xnoreplay_features.c` beside this file is the same function for a host without
 Python. `docs/features.md` says it in words, so that it can be written again. How the rule's numbers are chosen, once, from
-the training samples of the base classes, is `xnoreplay.model.binarise`.
+the training samples of the base classes, is `xnoreplay.flow.datasets.binarise`.
 """
 
 from dataclasses import dataclass

@@ -219,7 +219,7 @@ def _kept(found: VectorListing, latent: int, stem: Path) -> Latents:
 def _train(
     found: VectorListing, rule: FeatureSpec, latent: int, base: tuple[int, ...], progress: Progress
 ) -> Binariser:
-    from xnoreplay.model import binarise
+    from xnoreplay.flow.datasets import binarise
 
     chosen = np.flatnonzero(~found.is_test & np.isin(found.labels, base))
     chosen = chosen[:: ceil_div(len(chosen), binarise.most_samples(found.features))]

@@ -9,9 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from xnoreplay.flow.datasets import registry, vector_listing, vectors
+from xnoreplay.flow.datasets import binarise, registry, vector_listing, vectors
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.model import binarise
 from xnoreplay.spec import presets
 from xnoreplay.spec.bits import unpack_bytes
 from xnoreplay.spec.errors import FeatureError, SpecError

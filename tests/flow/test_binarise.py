@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from xnoreplay.model import binarise
+from xnoreplay.flow.datasets import binarise
 from xnoreplay.spec import features
 from xnoreplay.spec.errors import FeatureError
 from xnoreplay.spec.features import METHODS, FeatureSpec
