@@ -33,6 +33,7 @@ MOST_STAGED = 5000  # as `3mb` has
 MOST_SESSIONS = 5
 SMALL_CHANNELS, LARGE_CHANNELS = 16, 64
 BITS_A_CLASS, BITS_A_FEATURE = 10, 4
+FEW_CLASSES = 16
 LATENTS = (128, 1024)
 """Bits of a latent of features, the least and the most."""
 
@@ -134,7 +135,7 @@ def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal
     scenario = _scenario(found, source, name, reasons)
     wanted = max(BITS_A_CLASS * classes, BITS_A_FEATURE * found.features)
     latent = min(LATENTS[1], max(LATENTS[0], 1 << (wanted - 1).bit_length()))
-    hidden = max(32, latent // 4)
+    hidden = max(32, latent // (4 if classes <= FEW_CLASSES else 2))
     reasons["dataset"] = (
         f"binarise = {source.features.binarise!r}, the default, makes the bits; docs/features.md has the other ways"
     )
@@ -143,7 +144,7 @@ def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal
         f"at least {BITS_A_CLASS} bits a class and {BITS_A_FEATURE} a feature, {LATENTS[0]} to {LATENTS[1]:,}"
     )
     reasons["hidden"] = (
-        "a quarter of the latent, at least 32: it is what tells apart what no sum of bits does"
+        f"a quarter of the latent of up to {FEW_CLASSES} classes, half of it of more: it tells apart what no sum of bits does"
     )
     network = NetworkSpec(name, convs=(), latent=latent, hidden=hidden, classes=classes)
     channels = next((c for c in (SMALL_CHANNELS, 32) if 9 * c >= latent), LARGE_CHANNELS)
