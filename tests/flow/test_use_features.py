@@ -8,6 +8,7 @@ import pytest
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.datasets import proposal, registry, splits
+from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.datasets.vectors import VectorListing
 from xnoreplay.flow.learning import cil, pretrain, use
 from xnoreplay.flow.run.progress import Silent
@@ -16,7 +17,7 @@ from xnoreplay.model import latent_classifier
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bits import unpack_bytes
-from xnoreplay.spec.errors import FeatureError, SpecError
+from xnoreplay.spec.errors import FeatureError, SpecError, XnoreplayError
 from xnoreplay.spec.features import FeatureSpec
 
 NAMES = ("ann", "bob", "cyd", "dan")
@@ -181,6 +182,16 @@ def test_a_bundle_of_other_vectors_is_refused(preset, bundle, tmp_path):
     }
     with pytest.raises(SpecError, match=sentence):
         pretrain.export(Context(config, tmp_path, {}, tmp_path, Silent()))
+
+
+@pytest.mark.usefixtures("bundle")
+def test_a_bundle_of_another_rule_is_refused(preset, tmp_path):
+    source = dataclasses.replace(preset.scenario.source, features=FeatureSpec("thermometer"))
+    other = presets.vary(preset, "scenario", source=source)
+    with pytest.raises(
+        XnoreplayError, match=r"differs in binarise \('selected', not 'thermometer'\)"
+    ):
+        BundleSource("file", tmp_path / "people.safetensors").load(other)
 
 
 def test_the_latents_of_a_run_are_those_of_the_rule(preset, bundle):
