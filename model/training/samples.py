@@ -1,6 +1,7 @@
 """Samples by chip class: the order of arrival instead of the data set's labels."""
 
 import hashlib
+import itertools
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -47,7 +48,7 @@ class Samples(NamedTuple):
 def digest(samples: Samples) -> str:
     """Return the SHA-256 of the images' shape, their pixels and their classes."""
     h = hashlib.sha256(repr(samples.images.shape).encode())
-    for chunk in (*chunks(samples.images), samples.classes):
+    for chunk in itertools.chain(chunks(samples.images), [samples.classes]):
         h.update(np.ascontiguousarray(chunk).data)
     return h.hexdigest()
 

@@ -1,9 +1,12 @@
 """Chip classes in order of arrival."""
 
-import numpy as np
+import tracemalloc
 
-from xnoreplay.model.training.samples import Samples, digest, of_classes
-from xnoreplay.spec import presets
+import numpy as np
+import pytest
+
+from xnoreplay.model.training.samples import Samples, channel_counts, digest, of_classes
+from xnoreplay.spec import presets, rows
 
 
 def test_order_maps_chip_classes_to_labels_and_back():
@@ -31,3 +34,21 @@ def test_only_the_asked_classes_are_kept(tiny):
     assert set(samples.classes) == {1, 2}
     wanted = np.isin(dataset.train_labels, preset.scenario.order[1:3])
     np.testing.assert_array_equal(samples.images, dataset.train_images[wanted])
+
+
+@pytest.mark.parametrize(
+    "look", [digest, lambda s: channel_counts(s.images, 1)], ids=["digest", "counts"]
+)
+def test_images_on_the_disk_are_read_a_chunk_at_a_time(tmp_path, monkeypatch, look):
+    monkeypatch.setattr(rows, "AT_ONCE", 1 << 18)
+    images = np.random.default_rng(0).integers(0, 256, (1024, 32, 32, 3), np.uint8)
+    np.save(tmp_path / "a.npy", images)
+    classes = np.arange(1024) % 3
+    wanted = look(Samples(images, classes))
+    mapped = rows.Rows(np.load(tmp_path / "a.npy", mmap_mode="r"))
+    tracemalloc.start()
+    found = look(Samples(mapped, classes))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert np.array_equal(found, wanted)
+    assert peak < images.nbytes // 2
