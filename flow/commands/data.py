@@ -220,7 +220,9 @@ def learn(  # noqa: PLR0913  a parameter an option
     new = use.learn(chip, chosen, batch, default())
     cycles = chip.counters["cycles"] - before
     compared = (
-        bare.check_session(start, given, chip, verilog[0], verilog[1], default(), verilog[2])
+        bare.check_session(
+            start, given, batch.images, chip, verilog[0], verilog[1], default(), verilog[2]
+        )
         if verilog
         else 0
     )

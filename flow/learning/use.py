@@ -222,8 +222,8 @@ def classify(chip: "Simulator", images: Images, most: int = 1) -> Guesses:
     return Guesses(*map(np.concatenate, zip(*found, strict=True)))
 
 
-Given = tuple[Command, int, np.ndarray | None]
-"""A command of a session: its argument, and its image if it takes one."""
+Given = tuple[Command, int, int | None]
+"""A command of a session: its argument, and the number of its sample if it takes one."""
 
 
 def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -> range:
@@ -251,9 +251,9 @@ def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -
     seen = chip.state.seen
     given = session(chip, preset, batch)
     with progress.task("images to learn", len(batch.images)) as task:
-        for command, argument, image in given:
-            chip.carry_out(command, argument, image)
-            if image is not None:
+        for command, argument, i in given:
+            chip.carry_out(command, argument, None if i is None else batch.images[i])
+            if i is not None:
                 task.advance()
     return range(seen, chip.state.seen)
 
@@ -294,8 +294,7 @@ def session(chip: "Simulator", preset: Preset, batch: Batch) -> list[Given]:
         )
     given: list[Given] = [] if staging else [(Command.ARRIVE, after, None)]
     enter = Command.STAGE if staging else Command.INSERT
-    pairs = zip(batch.images, batch.classes.tolist(), strict=True)
-    given += [(enter, label, image) for image, label in pairs]
+    given += [(enter, label, i) for i, label in enumerate(batch.classes.tolist())]
     return [*given, (Command.RETRAIN, 0, None), (Command.REBALANCE, 0, None)]
 
 

@@ -61,21 +61,22 @@ def test_the_verilog_classifies_as_the_simulator(chip, data, verilog, monkeypatc
 
 
 def test_a_session_leaves_the_same_state(chip, data, verilog):
-    before, given = chip.snapshot(), use.session(chip, TINY, batch(data))
+    new = batch(data)
+    before, given = chip.snapshot(), use.session(chip, TINY, new)
     assert [c for c, _, image in given if image is None] == [Command.RETRAIN, Command.REBALANCE]
-    assert use.learn(chip, TINY, batch(data), Silent()) == range(2, 3)
-    words = bare.check_session(before, given, chip, *verilog)
+    assert use.learn(chip, TINY, new, Silent()) == range(2, 3)
+    words = bare.check_session(before, given, new.images, chip, *verilog)
     assert words > 100
     rows = chip.memories()["cls.low"].copy()
     rows[3, 0] ^= 1
     chip.write("cls.low", rows)
     with pytest.raises(CheckFailure, match="row 3 of cls.low must be the simulator's .* 1 of"):
-        bare.check_session(before, given, chip, *verilog)
+        bare.check_session(before, given, new.images, chip, *verilog)
     rows[3, 0] ^= 1
     chip.write("cls.low", rows)
     chip.write_register(Register.LFSR_WALK, 5)
     with pytest.raises(CheckFailure, match="LFSR_WALK must be 5 after the session in Verilator"):
-        bare.check_session(before, given, chip, *verilog)
+        bare.check_session(before, given, new.images, chip, *verilog)
 
 
 def test_a_difference_ends_the_commands_with_code_2(tmp_path, monkeypatch, capsys, data):

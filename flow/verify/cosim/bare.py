@@ -230,7 +230,8 @@ def check_predictions(
 
 def check_session(  # noqa: PLR0913  a chip before and after, and what both simulators need
     before: Snapshot,
-    commands: Sequence[tuple[Command, int, np.ndarray | None]],
+    commands: Sequence[tuple[Command, int, int | None]],
+    images: Images,
     chip: "Simulator",
     verilog: str,
     env: dict[str, str],
@@ -243,8 +244,10 @@ def check_session(  # noqa: PLR0913  a chip before and after, and what both simu
     ----------
     before : Snapshot
         The state that the session starts from.
-    commands : sequence of (Command, int, ndarray or None)
-        Command, argument and image of each: those with images, then those without, but that an ARRIVE may come first.
+    commands : sequence of (Command, int, int or None)
+        Command, argument and number of the sample of each: those with samples, then those without, but that an ARRIVE
+        may come first.
+    images : (n, *`NetworkSpec.image_shape`) uint8
     chip : Simulator
         After the same commands.
     verilog, env, progress, optimise
@@ -261,17 +264,17 @@ def check_session(  # noqa: PLR0913  a chip before and after, and what both simu
         Where a row of a memory or a register differs.
     """
     plan = chip.plan
-    first = next(i for i, (_, _, image) in enumerate(commands) if image is not None)
+    first = next(i for i, (_, _, number) in enumerate(commands) if number is not None)
     early: list[tuple[int, int]] = []
     late: list[tuple[int, int]] = []
-    for i, (command, argument, image) in enumerate(commands):
-        if image is None:
+    for i, (command, argument, number) in enumerate(commands):
+        if number is None:
             (late if i > first else early).append((int(Register.COMMAND), command | argument << 16))
-    images = [(c | argument << 16, image) for c, argument, image in commands if image is not None]
+    entered = [(c | label << 16, images[i]) for c, label, i in commands if i is not None]
     restored = [*snapshots.writes(plan, before), *early]
     reads = list(snapshots.reads(plan))
-    script = _words(plan, restored, images, late, reads)
-    found = _drive(script, len(images), verilog, env, progress, optimise)
+    script = _words(plan, restored, entered, late, reads)
+    found = _drive(script, len(entered), verilog, env, progress, optimise)
     got, wanted = snapshots.of_words(plan, found.at_end), chip.snapshot()
     for name, rows in wanted.memories.items():
         wrong = np.flatnonzero((rows != got.memories[name]).any(axis=1))
