@@ -253,7 +253,7 @@ class KernelCache:
         return data if found == key else None
 
 
-KERNEL_VERSIONS = 3  # of the package, whose kernels are kept in one folder
+KERNEL_VERSIONS = 9  # of kernels that are kept in one folder: three of each room of the simulator
 
 
 def stamp_of(sources: Iterable[Path], versions: Iterable[str]) -> str:

@@ -2,9 +2,10 @@
 
 What is compiled is kept: beside this file, in the user's cache, or for the time of a process; see
 `spec.caches`. Its name carries a digest of every source it depends on, callees' files too, so a change of
-any of them compiles it anew.
+any of them compiles it anew, and a change elsewhere does not.
 """
 
+from functools import cache
 from pathlib import Path
 
 import numba
@@ -35,9 +36,20 @@ CONSTANTS = [
         "timeline",
     )
 ]
-STAMP = caches.stamp_of(
-    [*sorted(ROOT.rglob("*.py")), *CONSTANTS], [numba.__version__, np.__version__]
-)
+ROOMS = {
+    "fast": ("common", "fast"),
+    "functional": ("common", "functional"),
+    "step": ("common", "fast", "step"),
+}
+"""Rooms of the simulator whose sources the kernels of a room are made of."""
+
+
+@cache
+def stamp(room: str) -> str:
+    """Digest of the sources of a room's kernels; of any other kernel's, as a test's, all of the simulator's."""
+    folders = [ROOT / name for name in ROOMS.get(room, ())]
+    sources = [p for f in folders for p in sorted(f.glob("*.py"))] or sorted(ROOT.rglob("*.py"))
+    return caches.stamp_of([*sources, *CONSTANTS], [numba.__version__, np.__version__])
 
 
 def kernel(function):
@@ -47,8 +59,10 @@ def kernel(function):
     """
     compiled = numba.njit(nogil=True, _nrt=False)(function)
     if COMPILED:
+        folder = Path(function.__code__.co_filename).parent
+        room = folder.name if folder.parent == ROOT else ""
         compiled._cache = caches.KernelCache(
-            function, STAMP, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
+            function, stamp(room), dumps, CompileResult._rebuild, numba.config.CACHE_DIR
         )
     return compiled
 

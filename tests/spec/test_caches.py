@@ -124,13 +124,14 @@ def test_where_nothing_can_be_written_a_temporary_folder_is_used(tmp_path, monke
 def test_what_does_not_carry_our_mark_stays(tmp_path):
     for name in ("kernels-mine", "kernels-" + "g" * 20, "notes"):
         (tmp_path / name).mkdir()
-    for i in range(6):
-        hits(fresh(tmp_path, f"{i}" * 20))
-        os.utime(tmp_path / f"kernels-{f'{i}' * 20}", (i, i))
+    stamps = [f"{i:x}" * 20 for i in range(caches.KERNEL_VERSIONS + 3)]
+    for i, stamp in enumerate(stamps):
+        hits(fresh(tmp_path, stamp))
+        os.utime(tmp_path / f"kernels-{stamp}", (i, i))
     left = {p.name for p in tmp_path.iterdir() if p.name != "user"}
     assert {"kernels-mine", "kernels-" + "g" * 20, "notes"} <= left
     assert len(left) == 3 + caches.KERNEL_VERSIONS
-    assert f"kernels-{'5' * 20}" in left
+    assert f"kernels-{stamps[-1]}" in left
 
 
 PROGRAM = """
