@@ -140,7 +140,7 @@ def _generative(plan: Plan, form: GenerativePlan) -> dict[str, dict[str, int]]:
     """Count the elements of drawing and fitting; a channel has a bit of each word."""
     channels, bits = plan.target.channels, form.mean_bits
     levels = 1 << bits
-    product = product_bits(form)
+    product = form.slot_bits + SHARE_BITS + form.components.bit_length()
     return {
         # A word joins each plane by an AND, an OR and a choice; the number times the shares waits in a register. The
         # wide registers are the memory draw.state.
@@ -148,7 +148,7 @@ def _generative(plan: Plan, form: GenerativePlan) -> dict[str, dict[str, int]]:
             "xnor": channels,
             "and": 2 * channels,
             "mux": channels,
-            "multiplier_bit": product,
+            "multiplier_bit": product_bits(form),
             "adder_bit": 2 * product,
             "flip_flop": channels + 2 * product,
         },
