@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import proposal, vectors
+from xnoreplay.flow.datasets import binarise, proposal, vectors
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.datasets.splits import split
 from xnoreplay.flow.learning import cil
-from xnoreplay.model import binarise, latent_classifier
+from xnoreplay.model import latent_classifier
 from xnoreplay.spec import features, presets
 from xnoreplay.spec.bits import signed, unpack_bytes
 from xnoreplay.spec.features import METHODS, Binariser, FeatureSpec
@@ -112,7 +112,7 @@ def main() -> None:
         rows = 100 * np.array([shares(preset, x, y, way, seed) for seed in range(given.seeds)])
         means, spread = rows.mean(axis=0), rows.std(axis=0, ddof=min(1, given.seeds - 1))
         cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(means, spread, strict=True)]
-        print(f"| {found.name} | {way} | " + " | ".join(cells) + " |")
+        print(f"| {found.name} | `{way}` | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":

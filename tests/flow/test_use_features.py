@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bits import unpack_bytes
 from xnoreplay.spec.errors import FeatureError, SpecError, XnoreplayError
-from xnoreplay.spec.features import FeatureSpec
+from xnoreplay.spec.features import METHODS, FeatureSpec
 
 NAMES = ("ann", "bob", "cyd", "dan")
 D = 6
@@ -221,3 +224,18 @@ def test_a_run_trains_exports_and_learns(preset, tmp_path, capsys):
     np.savez("people.npz", features=vectors(seed=9)[0], labels=vectors()[1], class_names=NAMES)
     assert cli.main(["predict", "some.npy", "--out", "run"]) == 1
     assert "must be the one whose binarisation the bundle carries" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_ways_can_be_measured_on_vectors_of_ones_own(monkeypatch, capsys):
+    x, y = vectors(160)
+    np.savez("people.npz", features=x, labels=y)
+    script = Path(__file__).parents[2] / "docs" / "feature_ways.py"
+    sizes = ["--latent", "40", "--hidden", "8", "--seeds", "1"]
+    monkeypatch.setattr(sys, "argv", [str(script), "people.npz", *sizes])
+    runpy.run_path(str(script), run_name="__main__")
+    rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines()]
+    assert [row[1] for row in rows] == [f"`{way}`" for way in (*METHODS, "PCA and ITQ")]
+    shares = np.array([[float(cell.split(" ± ")[0]) for cell in row[2:]] for row in rows])
+    assert len(set(shares[:, 0])) == 1  # the features are the same whatever the way
+    assert (shares > 60).all()
