@@ -65,9 +65,10 @@ $(VENV)/python.stamp:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-# No build isolation: the build tool comes from the same pins as everything else.
+# No build isolation: the build tools come from the same pins as everything else. wavedrom has no wheel, and
+# its own build asks setuptools-scm for its version.
 $(VENV)/build.stamp: $(VENV)/python.stamp constraints.txt
-	$(PIP) install -c constraints.txt setuptools
+	$(PIP) install -c constraints.txt setuptools setuptools-scm
 	@touch $@
 
 $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
