@@ -24,7 +24,7 @@ from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import FeatureError, SpecError, shown
 from xnoreplay.spec.features import Binariser, FeatureSpec
 
-FORMAT = 1  # of prepared arrays; another one is made anew
+FORMAT = 2  # of prepared arrays; another one is made anew
 IMAGE_COLUMNS = ("image", "img", "pixel_values")
 
 

@@ -1,0 +1,115 @@
+"""A user's own features that lie as nobody would have thought: names in capitals, columns to choose from, empty files."""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.flow.test_vectors import X, Y, parquet, read
+from xnoreplay.flow.datasets import vectors
+from xnoreplay.spec.errors import SpecError
+
+
+def columns(names: str = "abcde", rows=slice(None)) -> dict[str, np.ndarray]:
+    """The features of `X` in columns a to e, in the order of `names`."""
+    return {name: X[rows, "abcde".index(name)] for name in names}
+
+
+# --- columns of Parquet
+
+
+def test_columns_are_joined_by_their_names(tmp_path):
+    parquet(tmp_path / "1.parquet", label=Y[:9], **columns("abcde", slice(9)))
+    parquet(tmp_path / "2.parquet", label=Y[9:], **columns("ecabd", slice(9, None)))
+    found = vectors.listing(tmp_path)
+    assert np.array_equal(read(found), X)
+
+
+def test_columns_come_in_natural_order_whatever_a_file_has(tmp_path):
+    names = ("f10", "f9", "f1", "f0", "f2")
+    parquet(tmp_path / "a.parquet", label=Y, **dict(zip(names, X.T, strict=True)))
+    assert np.array_equal(read(vectors.listing(tmp_path / "a.parquet")), X[:, [3, 2, 4, 1, 0]])
+
+
+@pytest.mark.parametrize(
+    ("other", "missing"),
+    [
+        (columns("abcd") | {"z": X[:, 4]}, "1.parquet has 'e' and .*2.parquet has not"),
+        (columns() | {"z": X[:, 4]}, "2.parquet has 'z' and .*1.parquet has not"),
+        ({"a": list(X)}, "1.parquet has 'b' and .*2.parquet has not"),
+    ],
+)
+def test_columns_of_other_names_are_refused(tmp_path, other, missing):
+    parquet(tmp_path / "1.parquet", label=Y, **columns())
+    parquet(tmp_path / "2.parquet", label=Y, **other)
+    with pytest.raises(SpecError, match=f"in columns of the same names, but .*{missing}"):
+        vectors.listing(tmp_path)
+
+
+def test_lists_and_numbers_of_one_name_are_refused(tmp_path):
+    parquet(tmp_path / "1.parquet", label=Y, a=X[:, 0])
+    parquet(tmp_path / "2.parquet", label=Y, a=list(X))
+    with pytest.raises(SpecError, match="must all have lists of numbers in column 'a', or none"):
+        vectors.listing(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"target": Y}, "must have one column of labels, not 'label' beside 'target'; drop or"),
+        ({"y": X[:, 0]}, "must have one column of labels, not 'label' beside 'y'"),
+        (
+            {"u": list(X), "v": list(X), "id": Y},
+            r"one that is called 'features' or .* or 'x', not \['u', 'v'\]",
+        ),
+    ],
+)
+def test_columns_that_do_not_say_which_are_meant_are_refused(tmp_path, more, sentence):
+    path = parquet(tmp_path / "a.parquet", label=Y, **more, **columns())
+    with pytest.raises(SpecError, match=sentence):
+        vectors.listing(path)
+
+
+def test_two_columns_of_one_name_are_refused(tmp_path):
+    table = pa.Table.from_arrays([pa.array(Y), pa.array(Y), pa.array(Y)], ["label", "a", "a"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(SpecError, match="must have different names, not 'a' twice"):
+        vectors.listing(tmp_path / "a.parquet")
+
+
+def test_booleans_are_features(tmp_path):
+    bits = X > 0
+    path = parquet(tmp_path / "a.parquet", label=Y, a=X[:, 0], b=bits[:, 1])
+    assert np.array_equal(read(vectors.listing(path)), np.stack([X[:, 0], bits[:, 1]], axis=1))
+    path = parquet(tmp_path / "b.parquet", label=Y, features=[list(map(bool, r)) for r in bits])
+    assert np.array_equal(read(vectors.listing(path)), bits)
+
+
+def test_columns_taken_and_passed_over_are_told(tmp_path):
+    numbers = {"id": np.arange(24), "__index_level_0__": np.arange(24), "name": ["n"] * 24}
+    path = parquet(tmp_path / "a.parquet", target=Y, is_test=Y > 0, **columns("ab"), **numbers)
+    found = vectors.listing(path, to_train=False)
+    assert np.array_equal(read(found), X[:, :2])
+    (note,) = found.notes
+    assert note == (
+        f"of {path}, labels are ['target'], features the 2 columns of numbers ['a', 'b']; "
+        "passed over: ['id', '__index_level_0__', 'name']"
+    )
+    path = parquet(tmp_path / "b.parquet", label=Y, id=np.arange(24), x=list(X), v=list(-X))
+    found = vectors.listing(path)
+    assert np.array_equal(read(found), X)
+    assert found.notes == (
+        f"of {path}, labels are ['label'], features the lists of numbers ['x']; passed over: ['id', 'v']",
+    )
+    path = parquet(tmp_path / "c.parquet", label=Y, x=list(X))
+    assert vectors.listing(path).notes == ()
+
+
+def test_a_row_is_named_with_its_file_where_another_has_none(tmp_path):
+    parquet(tmp_path / "a.parquet", label=Y[:0], **columns(rows=slice(0)))
+    parquet(tmp_path / "b.parquet", label=Y, **columns())
+    parquet(tmp_path / "c.parquet", label=Y[:0], **columns(rows=slice(0)))
+    parquet(tmp_path / "d.parquet", label=Y, **columns())
+    found = vectors.listing(tmp_path)
+    assert found.place(3) == f"row 3 of {tmp_path / 'b.parquet'}"
+    assert found.place(25) == f"row 1 of {tmp_path / 'd.parquet'}"
