@@ -99,7 +99,9 @@ def labels_of(values: np.ndarray, name: str, what: str) -> np.ndarray:
     """
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
-    if values.ndim != 1 or values.dtype.kind not in "iu" or not len(values):
+    if not values.size:
+        raise SpecError(f"{name} must be integers, one {what}, but the array is empty")
+    if values.ndim != 1 or values.dtype.kind not in "iu":
         raise SpecError(
             f"{name} must be integers, one {what}, not {values.dtype} of shape {values.shape}"
         )

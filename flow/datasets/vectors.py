@@ -56,7 +56,9 @@ def are_at(path: Path) -> bool:
                 if known is None:
                     return False
                 with archive.open(members[known]) as member:
-                    return known == "features" or len(listed.header(member)[0]) == 2
+                    axes = len(listed.header(member)[0])
+                lacks_axis = axes < 2 and "images" not in members
+                return known == "features" or axes == 2 or lacks_axis
         if path.is_dir() and not listed.parquet_files(path):
             endings = {p.suffix.lower() for p in listed.files_below(path)}
             return ".npy" in endings and not endings.intersection(SUFFIXES)

@@ -202,7 +202,7 @@ REFUSED = {
     ),
     "no sample": (
         lambda p: npz(p / "a.npz", features=X[:0], labels=Y[:0]),
-        "must be integers, one a vector, not int64 of shape .0,.",
+        "must be integers, one a vector, but the array is empty",
     ),
     "no feature": (
         lambda p: npz(p / "a.npz", features=X[:, :0], labels=Y),

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.flow.test_vectors import X, Y, parquet, read
+from tests.flow.test_vectors import X, Y, npz, parquet, read
 from xnoreplay.flow.datasets import vectors
 from xnoreplay.spec.errors import SpecError
 
@@ -13,6 +13,30 @@ from xnoreplay.spec.errors import SpecError
 def columns(names: str = "abcde", rows=slice(None)) -> dict[str, np.ndarray]:
     """The features of `X` in columns a to e, in the order of `names`."""
     return {name: X[rows, "abcde".index(name)] for name in names}
+
+
+# --- arrays
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [{"x": X[:, 0], "y": Y}, {"x_train": X[:, 0], "y_train": Y, "x_test": X[:, 0], "y_test": Y}],
+    ids=["x", "x_train"],
+)
+def test_an_array_of_one_axis_is_no_image(tmp_path, arrays):
+    path = npz(tmp_path / "a.npz", **arrays)
+    assert vectors.are_at(path)
+    with pytest.raises(
+        SpecError, match=r"x.* of .* of shape \(n, features\), not float32 of shape \(24,\)"
+    ):
+        vectors.listing(path)
+
+
+@pytest.mark.parametrize("empty", [np.zeros(0), np.zeros(0, int), np.zeros((0, 3))])
+def test_an_empty_array_is_said_to_be_empty(tmp_path, empty):
+    path = npz(tmp_path / "a.npz", features=X[:0], labels=empty)
+    with pytest.raises(SpecError, match="labels of .* one a vector, but the array is empty"):
+        vectors.listing(path)
 
 
 # --- columns of Parquet
