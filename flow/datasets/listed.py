@@ -15,7 +15,7 @@ from xnoreplay.spec import limits, reading
 from xnoreplay.spec.errors import SpecError, shown
 
 TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "validation")
-"""Folders of a split, and first words of Parquet files, in the order in which they are looked for."""
+"""Folders of a split, and first words of Parquet files, in the order in which they are looked for; in capitals, too."""
 NAMES = ("class_names", "classes", "label_names")
 """Arrays of an archive that name the classes."""
 
@@ -215,6 +215,28 @@ def visible(folder: Path) -> list[Path]:
     return [p for p in folder.iterdir() if not p.name.startswith((".", "__MACOSX"))]
 
 
+def hidden_notes(path: Path, roots: list[Path]) -> list[str]:
+    """Say which folders of a data set are passed over because their names begin with a point.
+
+    Parameters
+    ----------
+    path : Path
+        Of the data set.
+    roots : list of Path
+        Its folders of classes: the data set itself, or its halves.
+
+    Returns
+    -------
+    list of str
+        No note, or one.
+    """
+    folders = {p for f in (path, *roots) for p in f.iterdir() if p.name.startswith(".")}
+    names = sorted(p.relative_to(path).as_posix() for p in folders if p.is_dir())
+    if not names:
+        return []
+    return [f"folders of {path} whose names begin with '.' are passed over: {shown(names)}"]
+
+
 def files_below(folder: Path) -> Iterator[Path]:
     """Find the files in a folder and the folders inside, but for hidden ones. Links are followed, once to each folder."""
     known: set[tuple[int, int]] = set()
@@ -229,7 +251,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def halves(path: Path) -> tuple[list[tuple[Path, bool | None]], list[str]]:
-    """Find the folders of a split.
+    """Find the folders of a split: `TRAIN` and `TEST`, whatever the case of their letters.
 
     Returns
     -------
@@ -243,30 +265,34 @@ def halves(path: Path) -> tuple[list[tuple[Path, bool | None]], list[str]]:
     SpecError
         For a test folder alone, and for others beside the two.
     """
+    folders = [p for p in visible(path) if p.is_dir()]
+    folders.sort(key=lambda p: (p.name != p.name.lower(), p.name))  # 'train' before 'Train'
     train, test = (
-        next((path / n for n in names if (path / n).is_dir()), None) for names in (TRAIN, TEST)
+        next((p for n in names for p in folders if p.name.lower() == n), None)
+        for names in (TRAIN, TEST)
     )
     if train is None:
         if test is not None:
             raise SpecError(f"{path} must have a folder 'train' beside {test.name!r}, but has none")
         return [(path, None)], []
-    others = sorted(p.name for p in visible(path) if p.is_dir() and p not in (train, test))
-    if strange := [name for name in others if name not in (*TRAIN, *TEST)]:
+    others = sorted(p.name for p in folders if p not in (train, test))
+    if strange := [name for name in others if name.lower() not in (*TRAIN, *TEST)]:
         raise SpecError(
             f"{path} must hold class folders, or folders {train.name!r} and 'test' of class folders, not {train.name!r} "
-            f"beside {shown(strange[0])}"
+            f"beside {shown(strange[0])}; rename {train.name!r} where it is a class"
         )
     return ([(train, False), (test, True)] if test else [(train, None)]), others
 
 
 def parquet_files(folder: Path) -> list[Path]:
     """Find the Parquet files of a folder, and of its folder `data`, as Hugging Face has it."""
-    return sorted(p for d in (folder, folder / "data") if d.is_dir() for p in d.glob("*.parquet"))
+    inside = (p for d in (folder, folder / "data") if d.is_dir() for p in d.iterdir())
+    return sorted(p for p in inside if p.suffix.lower() == ".parquet")
 
 
 def tests_by_name(file: Path) -> bool | None:
     """Tell whether a Parquet file's name begins with a word of a test half, or of a training half; None for neither."""
-    first = re.split(r"[-_.]", file.name)[0]
+    first = re.split(r"[-_.]", file.name)[0].lower()
     return True if first in TEST else False if first in TRAIN else None
 
 

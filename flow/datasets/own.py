@@ -146,11 +146,11 @@ def _listing(path: Path, to_train: bool) -> Listing:
         if tables:
             _check_alone(path, tables[0])
         found = _parquet(path) if tables else _folder(path)
-    elif path.suffix == ".npz":
+    elif path.suffix.lower() == ".npz":
         found = _npz(path)
-    elif path.suffix == ".parquet":
+    elif path.suffix.lower() == ".parquet":
         found = _parquet(path)
-    elif path.suffix in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
+    elif path.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar"):
         raise SpecError(f"the data set must be unpacked first: {path} is an archive")
     else:
         raise SpecError(
@@ -388,6 +388,7 @@ def _folder(path: Path) -> Listing:
     tests = np.array([bool(t) for _, _, t in files]) if given else split(labels)
     notes = [f"{ignored:,} files in {path} are no images and are passed over"] if ignored else []
     notes += [f"folder {name} of {path} is passed over" for name in others]
+    notes += listed.hidden_notes(path, [root for root, _ in roots])
     paths = [p for _, p, _ in files]
     return Listing(
         path.resolve().name,

@@ -24,6 +24,7 @@ MOST_TURNED = (
 PAIRS = (("features", "labels", "is_test"), ("x", "y", "is_test"))
 """Files of a folder, and arrays of an archive: vectors, labels, and which test, where that is said."""
 HALVES = ("x_train", "y_train", "x_test", "y_test")
+KNOWN = {*HALVES, *PAIRS[0], *PAIRS[1], *listed.NAMES}
 LAYOUTS = (
     "a .npz file (features, labels and, if you like, is_test; or x_train, y_train, x_test, y_test), a folder of such .npy "
     "files, a folder with a .npy file or a folder of them for each class, or Parquet"
@@ -77,6 +78,7 @@ def _halves(
     wanted: tuple[str, ...],
     parts: list[Part],
     small: dict[str, np.ndarray],
+    notes: tuple[str, ...] = (),
 ) -> VectorListing:
     """A listing of one or two arrays of vectors, each beside its labels."""
     given = [listed.labels_of(small[n], f"{n} of {path}", "a vector") for n in wanted[1::2]]
@@ -101,7 +103,7 @@ def _halves(
             f"vector {i if i < first else i - first:,} of {wanted[0 if i < first else 2]} of {path}"
         )
 
-    return joined(path, files, parts, labels, names, is_test, place)
+    return joined(path, files, parts, labels, names, is_test, place, notes)
 
 
 def _check_header(shape: tuple[int, ...], dtype: np.dtype, what: str) -> tuple[int, int]:
@@ -194,15 +196,40 @@ def of_file(path: Path) -> VectorListing:
     return _pair(path.parent, path)
 
 
+def _arrays_in(folder: Path) -> dict[str, Path]:
+    """The ``.npy`` files of a folder by their names without the ending."""
+    files = (p for p in sorted(folder.iterdir()) if p.suffix.lower() == ".npy" and p.is_file())
+    return {p.stem: p for p in files}
+
+
 def _pair(folder: Path, path: Path) -> VectorListing:
-    files = {p.stem: p for p in sorted(folder.glob("*.npy"))}
+    files = _arrays_in(folder)
     wanted = _wanted(files, folder)
     small = {
         n: read_array(files[n]) for n in (*wanted[1::2], TEST_COLUMN, *listed.NAMES) if n in files
     }
     parts = [file_part(files[n]) for n in wanted[::2]]
-    used = [files[n] for n in (*wanted, *small)]
-    return _halves(path, sorted(set(used)), wanted, parts, small)
+    used = {files[n] for n in (*wanted, *small)}
+    others = [p.name for p in files.values() if p not in used]
+    notes: tuple[str, ...] = ()
+    if others and path == folder:
+        notes = (
+            f"{shown(others)} of {path} are passed over: {wanted[0]!r} has the vectors of all classes",
+        )
+    return _halves(path, sorted(used), wanted, parts, small, notes)
+
+
+def _whole(folder: Path, name: str) -> VectorListing:
+    """The listing of a folder with the vectors of all classes in one array, which may also be meant as a class."""
+    try:
+        return _pair(folder, folder)
+    except SpecError as error:
+        if _arrays_in(folder).keys() <= KNOWN:
+            raise
+        rule = (
+            f"{name!r} is the array with the vectors of all classes, so no class may be called so"
+        )
+        raise SpecError(f"{error}; {rule}") from None
 
 
 def read_array(path: Path) -> np.ndarray:
@@ -219,8 +246,9 @@ def read_array(path: Path) -> np.ndarray:
 
 def of_folder(path: Path) -> VectorListing:
     """The listing of a folder: arrays with known names, else a file or a folder of files for each class."""
-    if any((path / f"{n}.npy").is_file() for n in (HALVES[0], *(p[0] for p in PAIRS))):
-        return _pair(path, path)
+    arrays = _arrays_in(path)
+    if whole := [n for n in (HALVES[0], *(p[0] for p in PAIRS)) if n in arrays]:
+        return _whole(path, whole[0])
     roots, others = listed.halves(path)
     names: set[str] = set()
     files: list[tuple[str, Path, bool | None]] = []
@@ -231,15 +259,15 @@ def of_folder(path: Path) -> VectorListing:
                 inside = sorted(
                     listed.files_below(entry), key=lambda p: listed.natural(p.as_posix())
                 )
-                arrays = [p for p in inside if p.suffix == ".npy"]
-                ignored += len(inside) - len(arrays)
-                if not arrays and is_test is not True:
+                own = [p for p in inside if p.suffix.lower() == ".npy"]
+                ignored += len(inside) - len(own)
+                if not own and is_test is not True:
                     raise SpecError(
                         f"class folder {entry} must hold vectors (.npy), but holds none"
                     )
                 names.add(entry.name)
-                files += [(entry.name, p, is_test) for p in arrays]
-            elif entry.suffix == ".npy":
+                files += [(entry.name, p, is_test) for p in own]
+            elif entry.suffix.lower() == ".npy":
                 names.add(entry.stem)
                 files.append((entry.stem, entry, is_test))
             else:
@@ -255,6 +283,7 @@ def of_folder(path: Path) -> VectorListing:
     tests = np.repeat([bool(t) for _, _, t in files], counts) if given else None
     notes = [f"{ignored:,} files in {path} are no vectors and are passed over"] if ignored else []
     notes += [f"folder {name} of {path} is passed over" for name in others]
+    notes += listed.hidden_notes(path, [root for root, _ in roots])
 
     def place(i: int) -> str:
         file = int(np.searchsorted(starts, i, "right")) - 1

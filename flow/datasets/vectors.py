@@ -46,9 +46,10 @@ class Latents:
 def are_at(path: Path) -> bool:
     """Tell whether a path holds vectors, as far as its layout shows; False for images, and for what is not there."""
     with suppress(*reading.DAMAGED_ARRAYS):
-        if path.suffix == ".npy":
+        suffix = path.suffix.lower()
+        if suffix == ".npy":
             return path.is_file()
-        if path.suffix == ".npz":
+        if suffix == ".npz":
             reading.check_file(path)
             with zipfile.ZipFile(path) as archive:
                 members = vector_files.members_of(archive)
@@ -62,7 +63,7 @@ def are_at(path: Path) -> bool:
         if path.is_dir() and not listed.parquet_files(path):
             endings = {p.suffix.lower() for p in listed.files_below(path)}
             return ".npy" in endings and not endings.intersection(SUFFIXES)
-        if path.is_dir() or path.suffix == ".parquet":
+        if path.is_dir() or suffix == ".parquet":
             import pyarrow.parquet as parquet
 
             file = (listed.parquet_files(path) if path.is_dir() else [path])[0]
@@ -105,13 +106,14 @@ def listing(path: Path, to_train: bool = True) -> VectorListing:
         raise SpecError(
             f"the data set must be a folder or a file that is there, not {shown(str(path))}"
         )
-    if path.suffix == ".parquet" or (is_folder and listed.parquet_files(path)):
+    suffix = path.suffix.lower()
+    if suffix == ".parquet" or (is_folder and listed.parquet_files(path)):
         found = vector_tables.of_parquet(path)
     elif is_folder:
         found = vector_files.of_folder(path)
-    elif path.suffix == ".npz":
+    elif suffix == ".npz":
         found = vector_files.of_archive(path)
-    elif path.suffix == ".npy":
+    elif suffix == ".npy":
         found = vector_files.of_file(path)
     else:
         raise SpecError(f"features must be {vector_files.LAYOUTS}, not {path}")

@@ -45,6 +45,58 @@ def test_class_folders_beside_parquet_are_refused(tmp_path):
     assert own.listing(root).classes == ("a", "b")
 
 
+def test_halves_are_found_in_capitals(tmp_path):
+    root = tmp_path / "own"
+    folder_of(root / "Train", {"a": 2, "b": 2})
+    folder_of(root / "Test", {"a": 1, "b": 1})
+    found = own.listing(root)
+    assert found.classes == ("a", "b")
+    assert found.is_test.tolist() == [False] * 4 + [True] * 2
+    folder_of(root / "test", {"a": 3, "b": 3})
+    found = own.listing(root)
+    assert found.is_test.sum() == 6
+    assert found.notes == (f"folder Test of {root} is passed over",)
+
+
+def test_a_class_that_is_called_train_is_to_be_renamed(tmp_path):
+    root = folder_of(tmp_path / "own", {"car": 3, "Train": 3})
+    with pytest.raises(
+        SpecError, match="not 'Train' beside 'car'; rename 'Train' where it is a class"
+    ):
+        own.listing(root)
+
+
+def test_hidden_class_folders_are_told(tmp_path):
+    root = folder_of(tmp_path / "own", {"a": 2, "b": 2, ".c": 2})
+    told = "folders of {} whose names begin with '.' are passed over: {}"
+    found = own.listing(root)
+    assert (found.classes, found.notes) == (("a", "b"), (told.format(root, "['.c']"),))
+    split = tmp_path / "split"
+    folder_of(split / "train", {"a": 2, ".b": 2, "c": 2})
+    folder_of(split / "test", {"a": 2, "c": 2})
+    folder_of(split, {".d": 1})
+    names = "['.d', 'train/.b']"
+    assert own.listing(split).notes == (told.format(split, names),)
+
+
+def test_endings_in_capitals_are_read(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (8, 8, 8), np.uint8)
+    path = archive(tmp_path / "a.npz", images=images, labels=np.arange(8) % 2)
+    assert own.listing(path.rename(tmp_path / "A.NPZ")).classes == ("0", "1")
+    hugging(tmp_path / "b.parquet", [0, 1] * 2, [encoded(Image.fromarray(RGB))] * 4)
+    one = (tmp_path / "b.parquet").rename(tmp_path / "B.PARQUET")
+    assert own.listing(one).classes == own.listing(tmp_path).classes == ("0", "1")
+    (tmp_path / "c.ZIP").write_bytes(b"PK")
+    with pytest.raises(SpecError, match="must be unpacked first"):
+        own.listing(tmp_path / "c.ZIP")
+
+
+def test_an_empty_array_is_said_to_be_empty(tmp_path):
+    empty = {"images": np.zeros((0, 8, 8), np.uint8), "labels": np.zeros(0, int)}
+    with pytest.raises(SpecError, match="labels of .* one an image, but the array is empty"):
+        own.listing(archive(tmp_path / "a.npz", **empty))
+
+
 def test_links_are_followed_and_those_to_nowhere_named(tmp_path):
     root = folder_of(tmp_path / "own", {"a": 2, "b": 2})
     elsewhere = folder_of(tmp_path / "elsewhere", {"more": 3}, start=7)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.flow.test_vectors import X, Y, npz, parquet, read
+from tests.flow.test_vectors import X, Y, npy, npz, parquet, read
 from xnoreplay.flow.datasets import vectors
 from xnoreplay.spec.errors import SpecError
 
@@ -13,6 +13,90 @@ from xnoreplay.spec.errors import SpecError
 def columns(names: str = "abcde", rows=slice(None)) -> dict[str, np.ndarray]:
     """The features of `X` in columns a to e, in the order of `names`."""
     return {name: X[rows, "abcde".index(name)] for name in names}
+
+
+# --- names of folders and files
+
+
+def test_halves_are_found_in_capitals(tmp_path):
+    for half, rows in (("Train", X[:18]), ("TEST", X[18:])):
+        for name in "ab":
+            npy(tmp_path / "d" / half / f"{name}.npy", rows)
+    found = vectors.listing(tmp_path / "d")
+    assert found.classes == ("a", "b")
+    assert np.array_equal(found.is_test, np.repeat([False, True], [36, 12]))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: npz(p / "a.npz", features=X, labels=Y).rename(p / "A.NPZ"),
+        lambda p: [
+            npy(p / f"{n}.npy", a).rename(p / f"{n}.NPY")
+            for n, a in (("labels", Y), ("features", X))
+        ][1],
+        lambda p: (
+            [
+                npy(p / "d" / f"{n}.npy", a).rename(p / "d" / f"{n}.NPY")
+                for n, a in (("y", Y), ("x", X))
+            ][1].parent
+        ),
+        lambda p: parquet(p / "a.parquet", label=Y, **columns()).rename(p / "A.PARQUET"),
+        lambda p: parquet(p / "d" / "a.Parquet", label=Y, **columns()).parent,
+        lambda p: (
+            [npy(p / "d" / f"{n}.npy", X[Y == n]).rename(p / "d" / f"{n}.Npy") for n in (-7, 0, 7)][
+                0
+            ].parent
+        ),
+        lambda p: (
+            [
+                npy(p / "d" / str(n) / "1.npy", X[Y == n]).rename(p / "d" / str(n) / "1.NPY")
+                for n in (-7, 0, 7)
+            ][0].parent.parent
+        ),
+    ],
+    ids=["npz", "npy", "folder", "parquet", "parquets", "file a class", "folder a class"],
+)
+def test_endings_in_capitals_are_read(tmp_path, make):
+    path = make(tmp_path)
+    assert vectors.are_at(path)
+    found = vectors.listing(path)
+    assert len(found.classes) == 3
+    assert found.labels.shape == (24,)
+
+
+def test_the_names_of_parquet_halves_are_found_in_capitals(tmp_path):
+    parquet(tmp_path / "Train-0.parquet", label=Y[:18], **columns(rows=slice(18)))
+    parquet(tmp_path / "Test-0.parquet", label=Y[18:], **columns(rows=slice(18, None)))
+    found = vectors.listing(tmp_path)
+    assert found.has_split
+    assert found.is_test.sum() == 6
+
+
+def test_hidden_class_folders_are_told(tmp_path):
+    for name in ("a", "b", ".c"):
+        npy(tmp_path / "d" / name / "1.npy", X)
+    found = vectors.listing(tmp_path / "d")
+    assert found.classes == ("a", "b")
+    assert found.notes == (
+        f"folders of {tmp_path / 'd'} whose names begin with '.' are passed over: ['.c']",
+    )
+
+
+def test_a_class_that_is_called_as_the_array_of_all_is_told(tmp_path):
+    for name in "xyz":
+        npy(tmp_path / "d" / f"{name}.npy", X)
+    with pytest.raises(SpecError, match="y of .* must be integers, .* no class may be called so$"):
+        vectors.listing(tmp_path / "d")
+    npy(tmp_path / "d" / "y.npy", Y)
+    assert vectors.listing(tmp_path / "d").notes == (
+        f"['z.npy'] of {tmp_path / 'd'} are passed over: 'x' has the vectors of all classes",
+    )
+    (tmp_path / "d" / "z.npy").unlink()
+    assert vectors.listing(tmp_path / "d").notes == ()
+    npy(tmp_path / "d" / "y.npy", X)
+    with pytest.raises(SpecError, match=r"not float32 of shape \(24, 5\)$"):
+        vectors.listing(tmp_path / "d")
 
 
 # --- arrays
