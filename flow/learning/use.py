@@ -136,9 +136,10 @@ def read(
     if not preset.network.takes_images:
         return _vectors(preset, paths, progress, binariser, to_learn)
     rule, shape = preset.scenario.pixels, preset.network.image_shape
-    if len(paths) == 1 and paths[0].suffix == ".npy":
+    suffix = paths[0].suffix.lower() if len(paths) == 1 else ""
+    if suffix == ".npy":
         return _array(preset, paths[0])
-    if len(paths) == 1 and (paths[0].suffix in (".npz", ".parquet") or _has_folders(paths[0])):
+    if suffix in (".npz", ".parquet") or (len(paths) == 1 and _has_folders(paths[0])):
         found = own.listing(paths[0], to_train=False)
         made = own.prepare(found, rule, shape, progress)
         kept = _kept(found, to_learn, "images", progress)
@@ -166,7 +167,7 @@ def _vectors(
         raise SpecError(
             "the bundle must carry a binarisation to read vectors of features, but has none"
         )
-    if all(path.suffix == ".npy" and path.is_file() for path in paths):
+    if all(path.suffix.lower() == ".npy" and path.is_file() for path in paths):
         found = vectors.without_labels(paths)
         names = tuple(found.place(i) for i in range(len(found.labels)))
         return Batch(vectors.latents(found, rule, progress), names, None)
@@ -178,6 +179,8 @@ def _vectors(
     kept = _kept(found, to_learn, "vectors", progress)
     names = tuple(found.place(i) for i in kept.tolist())
     packed = vectors.latents(found, rule, progress)[kept]
+    for note in found.notes:
+        progress.note(note)
     return Batch(packed, names, _chip_classes(preset, found)[kept])
 
 

@@ -86,6 +86,12 @@ def test_endings_in_capitals_are_read(tmp_path):
     hugging(tmp_path / "b.parquet", [0, 1] * 2, [encoded(Image.fromarray(RGB))] * 4)
     one = (tmp_path / "b.parquet").rename(tmp_path / "B.PARQUET")
     assert own.listing(one).classes == own.listing(tmp_path).classes == ("0", "1")
+    preset = presets.load("digits")
+    for name, count in (("A.NPZ", 8), ("B.PARQUET", 4)):
+        assert use.read(preset, [tmp_path / name], Silent()).classes.shape == (count,)
+    np.save(tmp_path / "d.npy", images[..., None] % 17)
+    batch = use.read(preset, [(tmp_path / "d.npy").rename(tmp_path / "D.NPY")], Silent())
+    assert np.array_equal(batch.images, images[..., None] % 17)
     (tmp_path / "c.ZIP").write_bytes(b"PK")
     with pytest.raises(SpecError, match="must be unpacked first"):
         own.listing(tmp_path / "c.ZIP")

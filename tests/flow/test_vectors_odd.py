@@ -5,9 +5,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.flow.test_vectors import X, Y, npy, npz, parquet, read
+from tests.flow.test_own_odd import Told
+from tests.flow.test_vectors import SPEC, X, Y, npy, npz, parquet, prepared, read
 from xnoreplay.flow.datasets import vectors
+from xnoreplay.flow.learning import use
+from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XNOREPLAY_CACHE", str(tmp_path / "cache"))
 
 
 def columns(names: str = "abcde", rows=slice(None)) -> dict[str, np.ndarray]:
@@ -63,6 +71,22 @@ def test_endings_in_capitals_are_read(tmp_path, make):
     found = vectors.listing(path)
     assert len(found.classes) == 3
     assert found.labels.shape == (24,)
+
+
+def test_a_trained_chip_reads_endings_in_capitals_and_notes(tmp_path):
+    path = npz(tmp_path / "a.npz", features=X, labels=Y)
+    (tmp_path / "it.toml").write_text(SPEC)
+    preset, rule = presets.load(str(tmp_path / "it.toml")), prepared(path).binariser
+    told = Told()
+    batch = use.read(preset, [path.rename(tmp_path / "A.NPZ")], told, rule)
+    assert np.array_equal(batch.images, rule.packed(X))
+    assert batch.classes is not None
+    lone = npy(tmp_path / "b.npy", X).rename(tmp_path / "B.NPY")
+    assert use.read(preset, [lone], told, rule).classes is None
+    assert told.notes == []
+    parquet(tmp_path / "C.PARQUET", label=Y, words=["w"] * 24, features=list(X))
+    use.read(preset, [tmp_path / "C.PARQUET"], told, rule)
+    assert told.notes == list(vectors.listing(tmp_path / "C.PARQUET").notes) != []
 
 
 def test_the_names_of_parquet_halves_are_found_in_capitals(tmp_path):
