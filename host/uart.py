@@ -5,6 +5,7 @@ from typing import Protocol
 
 from xnoreplay.host.bus import HostError
 from xnoreplay.spec import frames
+from xnoreplay.spec.errors import require
 from xnoreplay.spec.frames import MOST_BYTES, Code, Frame
 from xnoreplay.spec.registers import Register, Response
 
@@ -33,24 +34,43 @@ class UartBus:
     ----------
     port : Port
         As pyserial's `Serial`, with a time-out.
-    channels : int
-        Bytes of a pixel, or of a part of a latent.
+    byte_lanes : int
+        Bytes of a transfer of the chip's stream, which is a pixel or a part of a latent: `xnoreplay.spec.plan.Input.byte_lanes`
+        of the chip's plan, an eighth of ``stream.data_bits`` of its ``manifest.json``. A frame holds whole transfers.
+
+    Raises
+    ------
+    SpecError
+        Where no transfer of so many bytes fits a frame.
     """
 
-    def __init__(self, port: Port, channels: int) -> None:
+    def __init__(self, port: Port, byte_lanes: int) -> None:
+        require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
         self._port = port
-        self._part = MOST_BYTES // channels * channels
+        self._part = MOST_BYTES // byte_lanes * byte_lanes
         port.reset_input_buffer()
 
     @classmethod
-    def open(cls, name: str, baud: int, channels: int) -> "UartBus":
-        """Open a serial port by its name, such as ``/dev/ttyUSB0``.
+    def open(cls, name: str, baud: int, byte_lanes: int) -> "UartBus":
+        """Open a serial port.
+
+        Parameters
+        ----------
+        name : str
+            Of the port, such as ``/dev/ttyUSB0``.
+        baud : int
+            Bits per second.
+        byte_lanes : int
+            Bytes of a transfer of the chip's stream, as of `UartBus`.
 
         Raises
         ------
         HostError
             Where pyserial is not installed, or does not open the port.
+        SpecError
+            As of `UartBus`.
         """
+        require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
         try:
             import serial
         except ImportError:
@@ -58,7 +78,7 @@ class UartBus:
                 "pyserial must be installed for a serial port, but is not: pip install 'xnoreplay[host]'"
             ) from None
         try:
-            return cls(serial.Serial(name, baud, timeout=TIMEOUT), channels)
+            return cls(serial.Serial(name, baud, timeout=TIMEOUT), byte_lanes)
         except (OSError, ValueError) as error:  # SerialException is an OSError
             raise HostError(f"serial port {name} must open, but: {error}") from None
 
@@ -68,14 +88,14 @@ class UartBus:
         return Response(code & 3), int.from_bytes(data, "little")
 
     def write(self, address: int, data: int) -> Response:
-        """Write a word; one of ABORT also drops the pixels that wait in the bridge."""
+        """Write a word; one of ABORT also drops the transfers that wait in the bridge."""
         answer = Response(self._ask(Frame.WRITE, frames.write(address, data))[0] & 3)
         if address == Register.ABORT:
             self._ask(Frame.PIXELS, frames.pixels(b""))
         return answer
 
     def stream(self, pixels: bytes) -> None:
-        """Send pixels, a frame at a time; the last one waits in the bridge.
+        """Send transfers, pixels or parts of latents, a frame at a time; the last frame waits in the bridge.
 
         Raises
         ------

@@ -1,12 +1,15 @@
 """The Python driver over a UART: the program of all buses, and a line that fails."""
 
+import dataclasses
 import struct
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.host import program
+from tests.strategies import LATENTS, images
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
@@ -17,10 +20,15 @@ from xnoreplay.host.uart import UartBus
 from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import frames, presets
+from xnoreplay.spec import frames, host_map, presets, registers
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.frames import Code
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.registers import Response
+from xnoreplay.spec.target import TargetSpec
 
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
@@ -127,6 +135,61 @@ def test_pixels_that_find_no_room_are_sent_again():
     data = bytes(range(66))
     UartBus(port, 3).stream(data)
     assert port.sent == [frames.pixels(data[:63])] * 2 + [frames.pixels(data[63:])]
+
+
+GIVEN = plans.compile(
+    NetworkSpec("latents", convs=(), latent=700, hidden=8, classes=4),
+    TargetSpec("latents", lanes=2, channels=32, batch=8, replay_capacity=4),
+)
+"""Four bytes a transfer; 700 bits are 22 transfers, in two frames."""
+
+
+@pytest.mark.parametrize("plan", [*LATENTS.values(), GIVEN], ids=[*LATENTS, "two frames"])
+def test_a_latent_is_sent_in_whole_transfers(plan):
+    lanes = plan.input.byte_lanes
+    (sample,) = images(plan.network, 1, 3)
+    sent = plan.input.transfers(sample)
+    port = Script(*[answer(Code.OKAY)] * 99)
+    UartBus(port, lanes).stream(sent.tobytes())
+    payloads = [frame[2:-1] for frame in port.sent]
+    assert port.sent == [frames.pixels(payload) for payload in payloads]
+    assert len(payloads) == ceil_div(sent.size, frames.MOST_BYTES)
+    assert all(len(p) % lanes == 0 for p in payloads)
+    got = np.frombuffer(b"".join(payloads), np.uint8).reshape(sent.shape)
+    assert (got == sent).all()
+    assert (
+        host_map.host_map(plan)["stream"]["data_bits"] == 8 * lanes
+    )  # where docs/drivers.md has it from
+
+
+def test_the_driver_sends_a_packed_latent_as_its_transfers():
+    """The last transfer of 32 bits is not full, nor is the last byte of the packed latent."""
+    port = Script(
+        answer(Code.OKAY, (registers.ID).to_bytes(4, "little")),
+        answer(Code.OKAY, bytes(4)),
+        answer(Code.OKAY),
+        *[answer(Code.OKAY)] * 2,
+        answer(Code.OKAY, (1 << registers.Status.FINISHED).to_bytes(4, "little")),
+    )
+    scenario = dataclasses.replace(TINY.scenario, dataset="random")
+    preset = presets.Preset("latents", GIVEN.network, GIVEN.target, scenario)
+    driver = Driver(UartBus(port, GIVEN.input.byte_lanes), preset)
+    (sample,) = images(GIVEN.network, 1, 4)
+    assert driver.command(Command.INFER, image=sample)
+    got = b"".join(frame[2:-1] for frame in port.sent[3:5])
+    bits = np.unpackbits(sample, bitorder="little")[:700]
+    wanted = np.packbits(np.pad(bits, (0, 4)), bitorder="little")  # transfers of whole bytes
+    assert got == wanted.tobytes()
+    assert len(port.sent[3]) == 2 + 64 + 1
+
+
+@pytest.mark.parametrize("lanes", [0, -1, 65, 1.5, True])
+def test_bytes_of_a_transfer_that_fit_no_frame_are_a_sentence(lanes):
+    sentence = "byte_lanes must be an integer from 1 to 64, not"
+    with pytest.raises(SpecError, match=sentence):
+        UartBus(Script(), lanes)
+    with pytest.raises(SpecError, match=sentence):
+        UartBus.open("/dev/nowhere", 115_200, lanes)
 
 
 def test_an_abort_drops_the_pixels_that_wait():
