@@ -40,7 +40,7 @@ class Event(IntEnum):
     )
     IMAGES = (
         "images",
-        "images whose input was completed",
+        "samples whose input was completed: images, or latents of a chip without convolutions",
     )
     BEATS = (
         "array.beats",

@@ -260,7 +260,7 @@ def meaning(counter: str) -> str:
     """What one of `COUNTERS` counts.
 
     >>> meaning("images"), meaning("cls.top.writes")
-    ('images whose input was completed', 'rows written')
+    ('samples whose input was completed: images, or latents of a chip without convolutions', 'rows written')
     """
     for event in Event:
         if event.counter == counter:
