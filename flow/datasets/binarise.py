@@ -24,7 +24,8 @@ SPAN_BITS = 15
 LEVEL_BITS = 29
 """Scaled features are at most 2 to this in magnitude."""
 TAPS = 4
-"""Features of a projection, measured: docs/features.md has the table."""
+"""Features of a projection: few, so that a bit costs a host few multiplications. The table of docs/features.md holds such
+bits against those of PCA and ITQ, each of which looks at every feature."""
 MIDDLE = (20, 80)
 """Percent of the training samples between which the threshold of a projection is drawn."""
 CANDIDATES = 4
@@ -63,13 +64,7 @@ def train(samples: np.ndarray, classes: np.ndarray, spec: FeatureSpec, latent: i
     FeatureError
         Where no feature varies.
     """
-    exponent, offset = scales(samples)
-    q = features.quantised(samples, exponent, offset)
-    live = np.flatnonzero(q.max(axis=0) > q.min(axis=0))
-    if not live.size:
-        raise FeatureError(
-            f"features must vary among the training samples of the base classes, but all {len(samples):,} are equal"
-        )
+    exponent, offset, q, live = values(samples)
     compared = {"thermometer": latent, "mixed": latent // 2}.get(spec.binarise, 0)
     parts = [thermometer(q, live, compared)] if compared else []
     if compared < latent:
@@ -81,6 +76,32 @@ def train(samples: np.ndarray, classes: np.ndarray, spec: FeatureSpec, latent: i
     tap, weight = (np.concatenate([part[i] for part in widened]) for i in range(2))
     threshold = np.concatenate([part.threshold for part in parts])
     return Binariser(exponent, offset, tap, weight, threshold)
+
+
+class Values(NamedTuple):
+    """Samples as the bits see them.
+
+    exponent, offset : (d,) int16, (d,) int32
+    q : (n, d) int32
+    live : (m,) numbers of the features that vary
+    """
+
+    exponent: np.ndarray
+    offset: np.ndarray
+    q: np.ndarray
+    live: np.ndarray
+
+
+def values(samples: np.ndarray) -> Values:
+    """Scale samples, (n, d) float64; FeatureError where no feature varies."""
+    exponent, offset = scales(samples)
+    q = features.quantised(samples, exponent, offset)
+    live = np.flatnonzero(q.max(axis=0) > q.min(axis=0))
+    if not live.size:
+        raise FeatureError(
+            f"features must vary among the training samples of the base classes, but all {len(samples):,} are equal"
+        )
+    return Values(exponent, offset, q, live)
 
 
 class Bits(NamedTuple):

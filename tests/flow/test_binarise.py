@@ -3,6 +3,7 @@
 import hashlib
 import math
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ PLAIN = RNG.standard_normal((60, 7)) * [1, 1e-3, 50, 2, 1e9, 3, 1] + [0, 1, -900
 SPARSE = np.maximum(PLAIN - PLAIN.mean(0) - PLAIN.std(0) / 2, 0)  # most are 0
 
 CLASSES = np.arange(60) % 3
+PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +154,103 @@ def test_a_selected_bit_is_the_best_of_four_projections(monkeypatch):
             kept = max(range(4 * i, 4 * i + 4), key=lambda k: share[k])
             for name in ("tap", "weight", "threshold"):
                 assert np.array_equal(getattr(rule, name)[i], getattr(four, name)[kept])
+
+
+def of_the_page(x, classes, way, latent):
+    """Taps, weights and thresholds, bit by bit, as docs/features.md says, from the values of step 1."""
+    q = features.quantised(x, *binarise.scales(x)).tolist()
+    columns = list(zip(*q, strict=True))
+    n, live = len(q), [j for j, column in enumerate(columns) if len(set(column)) > 1]
+    m = len(live)
+    spread = {}
+    for j in live:
+        mean = sum(columns[j]) // n
+        spread[j] = max(1, math.isqrt(sum((v - mean) ** 2 for v in columns[j]) // n))
+
+    def sums_of(taps, weights):
+        return [sum(w * row[j] for j, w in zip(taps, weights, strict=True)) for row in q]
+
+    def threshold(taps, weights, p, w):
+        sums = sorted(sums_of(taps, weights))
+        above = [s for s in sums if s > sums[0]]
+        return above[p * len(above) // w] if above else sums[0]
+
+    first = {"thermometer": latent, "mixed": latent // 2}.get(way, 0)
+    looked = [live[i * m // first] for i in range(first)]
+    bits = []
+    for i, j in enumerate(looked):
+        k, f = i - looked.index(j), looked.count(j)
+        bits.append(([j], [1], threshold([j], [1], 2 * k + 1, 2 * f)))
+
+    t, drawn = min(4, m), (latent - first) * (4 if way == "selected" else 1)
+    words = np.random.PCG64(0)
+
+    def word(modulo):
+        return words.random_raw() % modulo
+
+    taps = [[word(m) for _ in range(t)] for _ in range(drawn)]
+    while twice := [i for i in range(drawn) if len(set(taps[i])) < t]:
+        for i in twice:
+            taps[i] = [word(m) for _ in range(t)]
+    signs = [[1 - 2 * word(2) for _ in range(t)] for _ in range(drawn)]
+    projections = []
+    for own, sign in zip(taps, signs, strict=True):
+        chosen = [live[r] for r in own]
+        v = min(spread[j] for j in chosen)
+        size = [max(1, (127 * v + spread[j] // 2) // spread[j]) for j in chosen]
+        weights = [s * w for s, w in zip(sign, size, strict=True)]
+        projections.append((chosen, weights, threshold(chosen, weights, 20 + word(61), 100)))
+
+    def score(bit):
+        has = [s >= bit[2] for s in sums_of(*bit[:2])]
+        k, g = sum(has), 0
+        if k in (0, n):
+            return 0
+        for c in set(classes.tolist()):
+            mine = [h for h, d in zip(has, classes, strict=True) if d == c]
+            g += (1 << 20) * sum(mine) ** 2 // len(mine)
+        g -= (1 << 20) * k * k // n
+        return g * n // (k * (n - k))
+
+    if way == "selected":
+        fours = [projections[i : i + 4] for i in range(0, drawn, 4)]
+        projections = [max(four, key=score) for four in fours]  # max takes the first of equal ones
+    return bits + projections
+
+
+@pytest.mark.parametrize("way", METHODS)
+@pytest.mark.parametrize("width", [1, 3, 6, 7])
+def test_the_page_says_every_number_exactly(way, width):
+    """Taps that are drawn anew are common among few features; one feature of eight is constant."""
+    x = np.concatenate([SPARSE[:, :2], np.ones((60, 1)), PLAIN[:, 2:]], axis=1)[:, -width:]
+    latent = 37
+    rule = binarise.train(x, CLASSES, FeatureSpec(way), latent)
+    wanted = of_the_page(x, CLASSES, way, latent)
+    assert len(wanted) == latent
+    for i, (taps, weights, threshold) in enumerate(wanted):
+        rest = rule.tap.shape[1] - len(taps)
+        assert rule.tap[i].tolist() == taps + [0] * rest
+        assert rule.weight[i].tolist() == weights + [0] * rest
+        assert rule.threshold[i] == threshold
+
+
+def test_the_page_names_the_numbers_of_the_code():
+    text = " ".join(PAGE.read_text(encoding="utf-8").split())
+    fewer = next(d for d in range(1, 10_000) if binarise.most_samples(d) < binarise.MOST_SAMPLES)
+    each = binarise.SAMPLE_BYTES // 8
+    low, high = binarise.MIDDLE
+    four = binarise.CANDIDATES
+    assert each == 1 << 24
+    for sentence in (
+        f"At most max({binarise.LEAST_SAMPLES}, 2^24 / d) samples",
+        f"no more than {binarise.MOST_SAMPLES:,}, which from d = {fewer} on are fewer",
+        f"T = {binarise.TAPS} taps",
+        f"PCG64 with seed {binarise.SEED}",
+        f"P words modulo {high - low + 1}: {low} more is p",
+        f"Bit i is one of the projections {four} i to {four} i + {four - 1}",
+        f"2^{binarise.FRACTION} s_c^2 / n_c",
+    ):
+        assert sentence in text
 
 
 def test_one_feature_is_enough_and_none_that_varies_is_refused():
