@@ -67,15 +67,13 @@ def init(
     found: own.Listing | vectors.VectorListing
     if vectors.are_at(path):
         found = vectors.listing(path)
-        files.require_writable(
-            target, lambda _path: False
-        )  # a spec is edited: none is written over
+        files.require_writable(target, None)  # a spec is edited: none is written over
         vectors.look(found, progress)
         made = proposal.propose_for_features(found, place, name)
         what, about = "vectors", f"{found.features:,} features in each vector"
     else:
         found = own.listing(path)
-        files.require_writable(target, lambda _path: False)
+        files.require_writable(target, None)
         seen = proposal.look(found, progress=progress)
         made = proposal.propose(found, seen, place, name)
         colour = "grey" if seen.colour == "grey" else "in colour"

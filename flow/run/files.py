@@ -76,21 +76,21 @@ def write_whole(path: Path, content: str | bytes) -> None:
         raise XnoreplayError(f"{path} must be writable: {error.strerror}") from None
 
 
-def require_writable(path: Path, ours: Callable[[Path], bool]) -> None:
+def require_writable(path: Path, ours: Callable[[Path], bool] | None) -> None:
     """Refuse a file that could not be written, before the work whose result it is to hold.
 
     Parameters
     ----------
     path : Path
         The file that a user names.
-    ours : callable
+    ours : callable, optional
         Takes the path of a file that is there, and tells whether the same command wrote it. Another file is not
-        replaced.
+        replaced. Without it no file is replaced that holds anything.
 
     Raises
     ------
     XnoreplayError
-        For what is no file, for a file that another program wrote, and where its folder can neither be made
+        For what is no file, for a file that must stay, and where its folder can neither be made
         nor written.
     """
     try:
@@ -99,7 +99,12 @@ def require_writable(path: Path, ours: Callable[[Path], bool]) -> None:
             if not path.is_file():
                 what = "is a folder" if path.is_dir() else f"is {reading.kind(path.stat().st_mode)}"
                 raise XnoreplayError(f"{path} must be a file to write, but {what}")
-            if path.stat().st_size and not _written_by(ours, path):
+            if path.stat().st_size and ours is None:
+                raise XnoreplayError(
+                    f"{path} must be new, but is there already, and this command replaces no file: "
+                    "move it away, or name another file"
+                )
+            if path.stat().st_size and ours is not None and not _written_by(ours, path):
                 raise XnoreplayError(
                     f"{path} must be new, or a file that this command wrote, but holds something else: "
                     "move it away, or name another file"

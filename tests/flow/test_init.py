@@ -130,7 +130,9 @@ def test_a_spec_is_written_with_reasons_and_costs_and_never_over_another(parts, 
     assert preset.scenario.class_names == ("bolt", "nut", "screw")
     assert (preset.network.height, preset.network.width) == (6, 8)
     assert cli.main(["init", str(parts)]) == 1
-    assert "must be new" in capsys.readouterr().err
+    assert "must be new, but is there already, and this command replaces no file" in (
+        capsys.readouterr().err
+    )
     assert (tmp_path / "my-parts.toml").read_text() == text
 
 
