@@ -281,6 +281,11 @@ class ScenarioSpec:
             return np.array(self._labels())
         return np.random.default_rng(self.order_seed).permutation(self.classes)
 
+    @property
+    def base_labels(self) -> tuple[int, ...]:
+        """The data set's labels of the base classes, in order."""
+        return tuple(self.order[: self.base].tolist())
+
     def chip_classes(self, labels: np.ndarray) -> np.ndarray:
         """Chip class of each data-set label, -1 for a label outside the scenario; same shape.
 

@@ -68,8 +68,8 @@ def init(
     if vectors.are_at(path):
         found = vectors.listing(path)
         files.require_writable(target, None)  # a spec is edited: none is written over
-        vectors.look(found, progress)
         made = proposal.propose_for_features(found, place, name)
+        vectors.look(found, made.preset.scenario.base_labels, progress)
         what, about = "vectors", f"{found.features:,} features in each vector"
     else:
         found = own.listing(path)

@@ -184,8 +184,9 @@ def _own(preset: Preset, progress: Progress) -> Dataset:
         )
     if isinstance(source, FeatureSource):
         assert isinstance(found, vectors.VectorListing)
-        base = tuple(scenario.order[: scenario.base].tolist())
-        latents = vectors.prepare(found, source.features, preset.network.latent, base, progress)
+        latents = vectors.prepare(
+            found, source.features, preset.network.latent, scenario.base_labels, progress
+        )
         return Dataset(
             scenario.dataset,
             latents.packed,

@@ -123,11 +123,17 @@ def listing(path: Path, to_train: bool = True) -> VectorListing:
     return found
 
 
-def look(found: VectorListing, progress: Progress) -> None:
-    """Read every vector; FeatureError for the first that is damaged, of another length, or not finite."""
-    with progress.task(f"features of {found.name}", len(found.labels)) as task:
-        for _, block in _checked(found):
-            task.advance(len(block))
+def look(found: VectorListing, base: tuple[int, ...], progress: Progress) -> None:
+    """Read every vector, and refuse what `prepare` would refuse; see there.
+
+    Raises
+    ------
+    FeatureError
+        As `prepare`, also where no feature varies among the training samples of the base.
+    """
+    from xnoreplay.flow.datasets import binarise
+
+    binarise.values(_samples(found, base, progress)[0])
 
 
 def prepare(
@@ -225,6 +231,15 @@ def _train(
 ) -> Binariser:
     from xnoreplay.flow.datasets import binarise
 
+    return binarise.train(*_samples(found, base, progress), rule, latent)
+
+
+def _samples(
+    found: VectorListing, base: tuple[int, ...], progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read every vector, and keep those to train on: (n, d) float64, and their labels (n,)."""
+    from xnoreplay.flow.datasets import binarise
+
     chosen = np.flatnonzero(~found.is_test & np.isin(found.labels, base))
     chosen = chosen[:: ceil_div(len(chosen), binarise.most_samples(found.features))]
     if not len(chosen):
@@ -237,7 +252,7 @@ def _train(
             inside = chosen[(chosen >= start) & (chosen < start + len(block))]
             samples[np.searchsorted(chosen, inside)] = block[inside - start]
             task.advance(len(block))
-    return binarise.train(samples, found.labels[chosen], rule, latent)
+    return samples, found.labels[chosen]
 
 
 def _convert_all(

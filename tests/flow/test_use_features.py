@@ -83,6 +83,27 @@ def test_init_reads_every_vector_before_it_writes(tmp_path, capsys):
     assert not (tmp_path / "people.toml").exists()
 
 
+@pytest.mark.parametrize("varied", ["nothing", "later", "test"])
+def test_init_refuses_vectors_that_no_binarisation_can_be_trained_on(varied, tmp_path, capsys):
+    """What varies in test samples and in classes that come later alone is no more than nothing."""
+    labels, tests = np.repeat(np.arange(4), 8), np.arange(32) % 4 == 3
+    x = np.ones((32, D))
+    base = np.random.default_rng(0).permutation(4)[:2]  # of order_seed 0
+    if varied == "later":
+        x[~np.isin(labels, base)] += np.arange(16)[:, None]
+    if varied == "test":
+        x[tests] = 5
+    np.savez("flat.npz", features=x, labels=labels, is_test=tests)
+    assert cli.main(["init", "flat.npz"]) == 1
+    assert "features must vary among the training samples of the base classes, but all 12 are" in (
+        capsys.readouterr().err
+    )
+    assert not (tmp_path / "flat.toml").exists()
+    x[np.flatnonzero((labels == base[0]) & ~tests)[0], 2] = 3
+    np.savez("flat.npz", features=x, labels=labels, is_test=tests)
+    assert cli.main(["init", "flat.npz"]) == 0
+
+
 @pytest.mark.parametrize("classes", [2, 3, 11, 100, 1000])
 @pytest.mark.parametrize("samples", [20, 1000])
 @pytest.mark.parametrize("width", [1, 13, 512, 4096])
