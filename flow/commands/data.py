@@ -85,10 +85,9 @@ def init(
         f"{found.name}: {len(found.classes):,} classes, {len(found.labels) - tests:,} {what} to train and {tests:,} to test",
         about,
     ]
-    scenario = made.preset.scenario
-    if scenario.tasks:
-        price = session_cost.price_session(made.preset, None)
-        facts += session_text.summary(price)
+    learns = made.preset.scenario.tasks > 0
+    price = session_cost.price_session if learns else session_cost.price_inference
+    facts += session_text.summary(price(made.preset, None))
     text = specfile.to_toml(made.preset, made.reasons, facts)
     files.write_whole(target, text)
     typer.echo("\n".join(map(printable, facts)))

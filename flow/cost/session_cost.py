@@ -86,6 +86,30 @@ def price_session(
     }
 
 
+def price_inference(preset: Preset, bundle: Bundle | None) -> dict:
+    """Price a chip that never learns: its memory, and one inference.
+
+    Returns
+    -------
+    dict
+        technology, memory and runs as of `price_session`; of runs the inference of the chip itself alone.
+
+    Raises
+    ------
+    CostError
+        Where a cost is not in the tables.
+    """
+    plan = plans.compile(preset.network, preset.target)
+    run = workload.inference(preset, bundle)
+    own = replay_variants.memories(plan, replay_variants.LATENT)
+    price = estimate.price(plan, run.counters, run.cycles, own)
+    return {
+        "technology": estimate.technology(plan),
+        "memory": memory_map.memory_map(plan),
+        "runs": {replay_variants.LATENT: {"inference": price}},
+    }
+
+
 def slowest(plan: Plan) -> dict:
     """Find the SRAM that limits the clock: its name, and nanoseconds from address to word."""
     times = {m.name: tables.access_ns(m.depth, m.width, plan.target) for m in plan.memories}

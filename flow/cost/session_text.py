@@ -67,13 +67,15 @@ def new_classes(tree: dict) -> str:
 
 
 def summary(tree: dict) -> list[str]:
-    """Say what `session_cost.price_session` found in a few lines: bits, and cycles and joules of inference and session."""
+    """Say in a few lines what `session_cost.price_session`, or `price_inference`, found: bits, cycles and joules."""
     runs = tree["runs"][replay_variants.LATENT]
     where = tree["technology"]
     lines = [
         f"the chip has {tree['memory']['bits']:,} bits of memory ({kib(tree['memory']['bits'])} KiB)"
     ]
-    for name, what in (("inference", "one inference"), ("session", f"session {tree['task']}")):
+    for name, what in (("inference", "one inference"), ("session", f"session {tree.get('task')}")):
+        if name not in runs:
+            continue
         run = runs[name]
         low, nominal, high = (quantity(float(j), "J") for j in run["total"])
         lines.append(

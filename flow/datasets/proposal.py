@@ -165,8 +165,13 @@ def _scenario(
     if sessions:
         sizes = tuple(len(part) for part in np.array_split(np.arange(rest), sessions))
         step = sizes[0] if len(set(sizes)) == 1 else sizes
+    half = (
+        f"half of the {classes} classes" if base * 2 == classes else f"{base} of {classes} classes"
+    )
     reasons["base"] = (
-        f"half of the {classes} classes are trained off the chip, the others arrive later"
+        f"{half} are trained off the chip, the others arrive later"
+        if rest
+        else f"a base has at least 2 classes, so all {classes} are trained off the chip"
     )
     reasons["step"] = (
         f"{sessions} sessions" if sessions else "no session: all classes are trained off the chip"

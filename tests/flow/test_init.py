@@ -1,10 +1,13 @@
 """`xnoreplay init`: a spec that fits a user's own images, its reasons, and the run that it begins."""
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from xnoreplay.flow import cli
+from xnoreplay.flow.cost import session_cost
 from xnoreplay.flow.datasets import own, proposal, registry, splits
 from xnoreplay.flow.datasets.own import Listing
 from xnoreplay.flow.datasets.proposal import Look
@@ -102,6 +105,31 @@ def test_proposals_at_the_corners_are_sensible(classes, samples):
 def test_more_classes_than_a_chip_has_are_one_sentence(classes):
     with pytest.raises(SpecError, match=f"classes must be at most 1,024 .* not {classes}"):
         proposal.propose(listed(classes, 4), Look(8, 8, "grey", 9), "/it", "it")
+
+
+def test_a_chip_that_never_learns_is_told_so_and_priced(parts, capsys, tmp_path):
+    shutil.rmtree(parts / "screw")
+    assert cli.main(["init", str(parts)]) == 0
+    said, text = capsys.readouterr().out, (tmp_path / "my-parts.toml").read_text()
+    assert "# a base has at least 2 classes, so all 2 are trained off the chip\nbase = 2" in text
+    for line in ("bits of memory", "one inference: "):
+        assert line in said
+        assert line in text
+    assert "session 1" not in said
+    preset = presets.load("my-parts.toml")
+    priced = session_cost.price_inference(preset, None)["runs"]["latent"]["inference"]
+    assert priced["cycles"] == plan.compile(preset.network, preset.target).infer_cycles(2)
+    assert f"one inference: {priced['cycles']:,} cycles" in said
+
+
+@pytest.mark.parametrize(
+    ("classes", "sentence"),
+    [(3, "2 of 3 classes are trained"), (4, "half of the 4 classes are trained")],
+)
+def test_the_reason_of_the_base_counts_right(classes, sentence):
+    made = proposal.propose(listed(classes, 20), Look(8, 8, "grey", 9), "/it", "it")
+    assert made.preset.scenario.base == 2
+    assert made.reasons["base"].startswith(sentence)
 
 
 @pytest.mark.parametrize("seed", range(3))
