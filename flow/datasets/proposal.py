@@ -14,8 +14,9 @@ from xnoreplay.flow.datasets.listed import Labelled
 from xnoreplay.flow.datasets.own import Listing
 from xnoreplay.flow.datasets.vectors import VectorListing
 from xnoreplay.flow.run.progress import Progress, Silent
-from xnoreplay.spec import pixels, plan
+from xnoreplay.spec import limits, pixels, plan
 from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.presets import Preset
@@ -100,7 +101,7 @@ def propose(found: Listing, seen: Look, path: str, name: str) -> Proposal:
     SpecError
         Where no design of these rules can be built, as for more classes than a plan takes.
     """
-    classes = len(found.classes)
+    classes = _classes(found)
     train = np.bincount(found.labels[~found.is_test], minlength=classes)
     reasons: dict[str, str] = {}
     scenario = _scenario(found, ImageSource(path), name, reasons)
@@ -128,7 +129,7 @@ def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal
     SpecError
         As of `propose`.
     """
-    classes = len(found.classes)
+    classes = _classes(found)
     train = np.bincount(found.labels[~found.is_test], minlength=classes)
     reasons: dict[str, str] = {}
     source = FeatureSource(path)
@@ -152,6 +153,17 @@ def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal
     target = _target(network, scenario, train, channels, reasons)
     plan.compile(network, target)  # refuses what cannot be built
     return Proposal(Preset(name, network, target, scenario), reasons)
+
+
+def _classes(found: Labelled) -> int:
+    """Count the classes; SpecError for more than a chip has, which says how some are chosen."""
+    classes, bound = len(found.classes), limits.MOST["classes"]
+    if classes > bound.most:
+        raise SpecError(
+            f"classes must be at most {bound.most:,} ({bound.why}), not {classes}: give init a data set of those to learn, "
+            "or name them in class_order of a spec that you write; docs/own_images.md says how"
+        )
+    return classes
 
 
 def _scenario(

@@ -1,5 +1,6 @@
 """`xnoreplay init`: a spec that fits a user's own images, its reasons, and the run that it begins."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -103,7 +104,10 @@ def test_proposals_at_the_corners_are_sensible(classes, samples):
 
 @pytest.mark.parametrize("classes", [1025, 5000])
 def test_more_classes_than_a_chip_has_are_one_sentence(classes):
-    with pytest.raises(SpecError, match=f"classes must be at most 1,024 .* not {classes}"):
+    sentence = (
+        f"classes must be at most 1,024 .* not {classes}: give init a data set of those to learn"
+    )
+    with pytest.raises(SpecError, match=sentence):
         proposal.propose(listed(classes, 4), Look(8, 8, "grey", 9), "/it", "it")
 
 
@@ -130,6 +134,21 @@ def test_the_reason_of_the_base_counts_right(classes, sentence):
     made = proposal.propose(listed(classes, 20), Look(8, 8, "grey", 9), "/it", "it")
     assert made.preset.scenario.base == 2
     assert made.reasons["base"].startswith(sentence)
+
+
+def test_a_chip_learns_the_classes_that_class_order_names(parts):
+    """As docs/own_images.md says of data sets of more classes than a chip has."""
+    assert cli.main(["init", str(parts)]) == 0
+    preset = presets.load("my-parts.toml")
+    scenario = dataclasses.replace(
+        preset.scenario, classes=2, step=1, class_order=("screw", "bolt")
+    )
+    network = dataclasses.replace(preset.network, classes=2)
+    preset = dataclasses.replace(preset, network=network, scenario=scenario)
+    data = registry.of_preset(preset, Silent())
+    chip = preset.scenario.chip_classes(data.train_labels)
+    assert preset.scenario.names == ["screw", "bolt"]
+    assert [int((chip == c).sum()) for c in (-1, 0, 1)] == [9, 9, 9]
 
 
 @pytest.mark.parametrize("seed", range(3))

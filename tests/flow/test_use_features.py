@@ -104,6 +104,14 @@ def test_init_refuses_vectors_that_no_binarisation_can_be_trained_on(varied, tmp
     assert cli.main(["init", "flat.npz"]) == 0
 
 
+def test_more_vectors_classes_than_a_chip_has_are_one_sentence():
+    labels = np.repeat(np.arange(1100), 2)
+    names = tuple(f"c{i}" for i in range(1100))
+    found = VectorListing("it", names, labels, splits.split(labels), "", 5, lambda: iter(()), str)
+    with pytest.raises(SpecError, match=r"at most 1,024 .* not 1100: give init a data set of"):
+        proposal.propose_for_features(found, "/it", "it")
+
+
 @pytest.mark.parametrize("classes", [2, 3, 11, 100, 1000])
 @pytest.mark.parametrize("samples", [20, 1000])
 @pytest.mark.parametrize("width", [1, 13, 512, 4096])
