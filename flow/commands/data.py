@@ -78,7 +78,7 @@ def init(
         made = proposal.propose(found, seen, place, name)
         colour = "grey" if seen.colour == "grey" else "in colour"
         what, about = "images", f"images of {seen.height}x{seen.width} in the median, {colour}"
-    for note in found.notes:
+    for note in (*found.notes, *made.notes):
         progress.note(note)
     tests = int(found.is_test.sum())
     facts = [

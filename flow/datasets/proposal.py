@@ -26,6 +26,7 @@ from xnoreplay.spec.target import TargetSpec
 LOOKED_AT = 200  # images that are decoded to see sizes and colours
 SIDES = (8, 16, 32, 64, 128)
 LEAST_MAP = 4  # pixels of the shorter side of the last map, as far as the image allows
+MOST_CUT = 10  # percent of an image that is cut away without a note
 GREY_SPREAD = 6  # of a channel of colour difference, at most, where an image counts as grey
 REPLAY_BITS = 5_000_000
 """Bits of the replay memory of `3mb`: half of the chip's memory."""
@@ -55,10 +56,11 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Proposal:
-    """A spec, and the reason for its fields by name, as one line each."""
+    """A spec, the reason for its fields by name, as one line each, and what a user should know besides."""
 
     preset: Preset
     reasons: dict[str, str]
+    notes: tuple[str, ...] = ()
 
 
 def look(found: Listing, limit: int = LOOKED_AT, progress: Progress | None = None) -> Look:
@@ -104,15 +106,17 @@ def propose(found: Listing, seen: Look, path: str, name: str) -> Proposal:
     classes = _classes(found)
     train = np.bincount(found.labels[~found.is_test], minlength=classes)
     reasons: dict[str, str] = {}
-    scenario = _scenario(found, ImageSource(path), name, reasons)
+    source = ImageSource(path)
+    scenario = _scenario(found, source, name, reasons)
     network = _network(seen, classes, name, reasons)
+    notes = _cut(seen, network, source.pixels.fit, reasons)
     small = network.convs[0].filters == 32
     channels = SMALL_CHANNELS if small else LARGE_CHANNELS
     reasons["channels"] = "bits of one word of a feature map"
     target = _target(network, scenario, train, channels, reasons)
     preset = Preset(name, network, target, scenario)
     plan.compile(network, target)  # refuses what cannot be built
-    return Proposal(preset, reasons)
+    return Proposal(preset, reasons, notes)
 
 
 def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal:
@@ -201,8 +205,11 @@ def _network(seen: Look, classes: int, name: str, reasons: dict[str, str]) -> Ne
     unit = 1 << pools
     other = max(2 * unit, -(-side * shorter // longer) // unit * unit)
     height, width = (other, side) if seen.height < seen.width else (side, other)
+    sides = f"{', '.join(map(str, SIDES[:-1]))} and {SIDES[-1]}"
+    long = f"the greatest of {sides} that is at most theirs" if longer >= SIDES[0] else "the least"
     reasons["height"] = reasons["width"] = (
-        f"images are {seen.height}x{seen.width} (median); {pools} poolings need multiples of {unit}"
+        f"images are {seen.height}x{seen.width} (median); the longer side, {side}, is {long}; "
+        f"the other is in proportion, in multiples of {unit} for {pools} pooling{'s' * (pools > 1)}"
     )
     latent = min(1024, max(128, 1 << (10 * classes - 1).bit_length()))
     first = 32 if latent <= 128 and side <= 16 else 64 if latent < 1024 or side > 32 else 128
@@ -232,6 +239,21 @@ def _network(seen: Look, classes: int, name: str, reasons: dict[str, str]) -> Ne
         max(32, latent // 8),
         classes,
     )
+
+
+def _cut(seen: Look, network: NetworkSpec, fit: str, reasons: dict[str, str]) -> tuple[str, ...]:
+    """Give as a reason what is cut away of an image of the median size, and return a note where it is much."""
+    size = seen.height, seen.width
+    kept = [frame.size for frame in pixels.frames(fit, *size, network.height, network.width)]
+    area, left = size[0] * size[1], kept[0] * kept[1]
+    if fit != "crop" or left == area:
+        return ()
+    cut = (
+        f"fit = 'crop', the default, keeps {kept[0]}x{kept[1]} pixels of an image of {size[0]}x{size[1]} (median); "
+        "'pad' and 'stretch' keep all"
+    )
+    reasons["dataset"] = cut
+    return (cut,) if 100 * (area - left) > MOST_CUT * area else ()
 
 
 def _target(

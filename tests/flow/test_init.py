@@ -15,7 +15,7 @@ from xnoreplay.flow.datasets.proposal import Look
 from xnoreplay.flow.pipeline import steps as pipeline
 from xnoreplay.flow.pipeline.resolve import resolve
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.spec import learning_plan, limits, plan, presets, registers
+from xnoreplay.spec import learning_plan, limits, pixels, plan, presets, registers
 from xnoreplay.spec.errors import SpecError
 
 
@@ -134,6 +134,65 @@ def test_the_reason_of_the_base_counts_right(classes, sentence):
     made = proposal.propose(listed(classes, 20), Look(8, 8, "grey", 9), "/it", "it")
     assert made.preset.scenario.base == 2
     assert made.reasons["base"].startswith(sentence)
+
+
+@pytest.mark.parametrize(
+    ("size", "shape", "sentence"),
+    [
+        (
+            (28, 28),
+            (16, 16),
+            (
+                "16, is the greatest of 8, 16, 32, 64 and 128 that is at most theirs; "
+                "the other is in proportion, in multiples of 4 for 2 poolings"
+            ),
+        ),
+        (
+            (5, 3),
+            (8, 4),
+            "8, is the least; the other is in proportion, in multiples of 2 for 1 pooling",
+        ),
+    ],
+)
+def test_the_reason_of_a_shape_is_the_rule_that_chose_it(size, shape, sentence):
+    made = proposal.propose(listed(3, 20), Look(*size, "grey", 9), "/it", "it")
+    assert (made.preset.network.height, made.preset.network.width) == shape
+    told = f"images are {size[0]}x{size[1]} (median); the longer side, {sentence}"
+    assert made.reasons["height"] == made.reasons["width"] == told
+
+
+@pytest.mark.parametrize(
+    ("size", "kept", "noted"),
+    [
+        ((3, 200), "3x96 pixels of an image of 3x200", True),
+        ((200, 3), "96x3 pixels of an image of 200x3", True),
+        ((64, 48), "", False),
+        ((120, 128), "112x128 pixels of an image of 120x128", False),
+        ((30, 500), "30x480 pixels of an image of 30x500", False),
+    ],
+)
+def test_what_a_crop_cuts_away_is_said(size, kept, noted):
+    made = proposal.propose(listed(3, 20), Look(*size, "grey", 9), "/it", "it")
+    said = made.reasons.get("dataset", "")
+    assert (f"keeps {kept} (median)" in said) == bool(kept)
+    assert bool(said) == bool(kept)
+    assert made.notes == ((said,) if noted else ())
+    net = made.preset.network
+    whole = np.arange(size[0] * size[1]).reshape(*size)
+    rows, columns = pixels.frames("crop", *size, net.height, net.width)
+    inside = whole[-rows.start :, -columns.start :][: rows.size, : columns.size]
+    assert not kept or f"{inside.shape[0]}x{inside.shape[1]} pixels" in said
+
+
+def test_a_note_says_what_is_cut_away(tmp_path, capsys):
+    for name in ("a", "b"):
+        (tmp_path / "long" / name).mkdir(parents=True)
+        for i in range(4):
+            Image.new("L", (200, 3), 30 * i).save(tmp_path / "long" / name / f"{i}.png")
+    assert cli.main(["init", "long"]) == 0
+    said = capsys.readouterr()
+    assert "keeps 3x96 pixels of an image of 3x200 (median)" in said.out + said.err
+    assert "# fit = 'crop', the default, keeps 3x96 pixels" in (tmp_path / "long.toml").read_text()
 
 
 def test_a_chip_learns_the_classes_that_class_order_names(parts):
