@@ -13,12 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.spec import bundle, image, presets, registers
+from xnoreplay.spec import bundle, features, image, presets, reading, registers
+from xnoreplay.spec import interface as interfaces
 from xnoreplay.spec.bits import ceil_div, pack_bytes, to_int, unpack_bytes
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.errors import ReadError, SpecError, require
+from xnoreplay.spec.features import Binariser
 from xnoreplay.spec.generative import NONE, SHARE_BITS
 from xnoreplay.spec.generative_chip import GenerativeChip
+from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.lfsr import WIDE_BITS
 from xnoreplay.spec.memories import label_bits
 from xnoreplay.spec.plan import Plan
@@ -270,24 +273,66 @@ def _check_labels(plan: Plan, snapshot: Snapshot) -> None:
         )
 
 
-def write(plan: Plan, snapshot: Snapshot, path: Path) -> None:
-    """Write a snapshot to a safetensors file, whole or not at all."""
-    check(plan, snapshot)
-    tensors = {w.memory.name: pack_bytes(snapshot.memories[w.memory.name]) for w in windows(plan)}
-    values = [snapshot.registers[r] for r in registers.writable(plan.memories)]
-    tensors["registers"] = np.array(values, np.uint32)
-    bundle.write_tensors(Path(path), tensors, _metadata(plan) | {"digest": _digest(tensors)})
+def write(
+    plan: Plan,
+    snapshot: Snapshot,
+    path: Path,
+    interface: Interface | None = None,
+    binariser: Binariser | None = None,
+) -> None:
+    """Write a snapshot to a safetensors file, whole or not at all.
 
-
-def read(plan: Plan, path: Path) -> Snapshot:
-    """Read and verify a file of `write`; a file that cannot be read is an `XnoreplayError` of any kind.
-
-    XnoreplayError for a file that is missing, damaged or foreign, or of a state that no chip comes to.
+    Parameters
+    ----------
+    plan : Plan
+    snapshot : Snapshot
+    path : Path
+    interface : Interface, optional
+        Of the samples that the chip has learned, and of its classes; a host that does not know it leaves it out.
+    binariser : Binariser, optional
+        What made latents of them, where they are vectors of features.
 
     Raises
     ------
     SpecError
-        For a file that is altered, of another chip, or of a state that no chip comes to.
+        As `check`.
+    """
+    check(plan, snapshot)
+    tensors = {w.memory.name: pack_bytes(snapshot.memories[w.memory.name]) for w in windows(plan)}
+    values = [snapshot.registers[r] for r in registers.writable(plan.memories)]
+    tensors["registers"] = np.array(values, np.uint32)
+    metadata = _metadata(plan) | {"digest": _digest(tensors)}
+    if interface is not None:
+        metadata["interface"] = json.dumps(interfaces.to_dict(interface), sort_keys=True)
+    if binariser is not None:
+        metadata["binariser"] = _binariser_digest(binariser)
+    bundle.write_tensors(Path(path), tensors, metadata)
+
+
+def read(
+    plan: Plan,
+    path: Path,
+    interface: Interface | None = None,
+    binariser: Binariser | None = None,
+) -> Snapshot:
+    """Read and verify a file of `write`; a file that cannot be read is an `XnoreplayError` of any kind.
+
+    XnoreplayError for a file that is missing, damaged or foreign, or of a state that no chip comes to.
+
+    Parameters
+    ----------
+    plan : Plan
+    path : Path
+    interface : Interface, optional
+        Of the samples and classes that the state is to be used with; it is held to the file's, where that has one.
+    binariser : Binariser, optional
+        What makes latents of the samples; held to the file's in the same way.
+
+    Raises
+    ------
+    SpecError
+        For a file that is altered, of another chip, of other classes, another input rule or another binarisation, or of
+        a state that no chip comes to.
     """
     tensors, metadata = bundle.read_tensors(Path(path), "snapshot", FORMAT)
     for name, value in _metadata(plan).items():
@@ -295,6 +340,7 @@ def read(plan: Plan, path: Path) -> Snapshot:
             got = str(metadata.get(name))
             what = f"{value!r}, not {got[:40]!r}" if name == "version" else "this chip's"
             raise SpecError(f"snapshot {path}: field {name!r} must be {what}")
+    _check_use(path, metadata, interface, binariser)
     expected: dict[str, tuple[tuple[int, ...], str]] = {
         w.memory.name: ((w.memory.depth, ceil_div(w.memory.width, 8)), "uint8")
         for w in windows(plan)
@@ -335,6 +381,37 @@ def identity(plan: Plan) -> dict[str, str]:
 def _metadata(plan: Plan) -> dict[str, str]:
     """The header of a file, but for the digest of its content."""
     return {"format": FORMAT, "version": str(VERSION), **identity(plan)}
+
+
+def _check_use(
+    path: Path, metadata: dict[str, str], interface: Interface | None, binariser: Binariser | None
+) -> None:
+    """SpecError where a header says that the state is of other classes, another input rule or another binarisation."""
+    if interface is not None and "interface" in metadata:
+        what = f"snapshot {path}: field 'interface'"
+        try:
+            tree = reading.json_of(metadata["interface"], what)
+        except ReadError as error:
+            raise SpecError(str(error)) from None
+        try:
+            saved = interfaces.from_dict(tree)
+        except SpecError as error:
+            raise SpecError(f"{what}: {error}") from None
+        if different := interface.differences(saved):
+            raise SpecError(
+                f"snapshot {path} must be of the classes and the input rule of this bundle, but differs in "
+                f"{', '.join(different)}"
+            )
+    if binariser is not None and "binariser" in metadata:
+        if metadata["binariser"] != _binariser_digest(binariser):
+            raise SpecError(
+                f"snapshot {path} must be of latents that this bundle's binarisation makes, but another one made them"
+            )
+
+
+def _binariser_digest(binariser: Binariser) -> str:
+    """SHA-256 over the arrays of a binarisation, as `_digest` over the tensors that a bundle has of it."""
+    return _digest({bundle.PREFIX + n: getattr(binariser, n) for n in features.shapes(1, 1, 1)})
 
 
 def _digest(tensors: dict[str, np.ndarray]) -> str:

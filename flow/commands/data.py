@@ -223,7 +223,7 @@ def learn(  # noqa: PLR0913  a parameter an option
         if verilog
         else 0
     )
-    use.save(chip, save)
+    use.save(chip, chosen, save)
     names = ", ".join(chosen.scenario.name_of(c) for c in new) or "none"
     seconds = quantity(cycles / chosen.target.clock_hz, "s")
     what = "images" if chosen.network.takes_images else "vectors"

@@ -68,13 +68,13 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     preset : Preset
     bundle : Bundle
     state : Path, optional
-        A file of `save`.
+        A file of `save`, or of a host.
     progress : Progress
 
     Raises
     ------
     SpecError
-        For a state of another chip.
+        For a state of another chip, or of a bundle with other classes, another input rule or another binarisation.
     XnoreplayError
         Where the data set cannot be read.
     """
@@ -83,7 +83,7 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     plan = plans.compile(preset.network, preset.target)
     chip = Simulator(plan, bundle)
     if state is not None:
-        chip.resume(snapshot.read(plan, state))
+        chip.resume(snapshot.read(plan, state, preset.scenario.interface, bundle.binariser))
         return chip
     data = registry.of_preset(preset, progress)
     check_binariser(bundle, data)
@@ -301,9 +301,13 @@ def session(chip: "Simulator", preset: Preset, batch: Batch) -> list[Given]:
     return [*given, (Command.RETRAIN, 0, None), (Command.REBALANCE, 0, None)]
 
 
-def save(chip: "Simulator", path: Path) -> None:
-    """Write what a host restores into the chip, whole or not at all; see `xnoreplay.spec.snapshot.write`."""
-    snapshot.write(chip.plan, chip.snapshot(), path)
+def save(chip: "Simulator", preset: Preset, path: Path) -> None:
+    """Write what a host restores into the chip, and of which inputs and classes it is, whole or not at all.
+
+    See `xnoreplay.spec.snapshot.write`; `power_on` refuses the file with a bundle of other ones.
+    """
+    interface, binariser = preset.scenario.interface, chip.bundle.binariser
+    snapshot.write(chip.plan, chip.snapshot(), path, interface, binariser)
 
 
 def confusion(classes: np.ndarray, guesses: Guesses, seen: int) -> np.ndarray:

@@ -123,6 +123,11 @@ def test_the_command_writes_what_a_state_has_learned(tmp_path, capsys, monkeypat
     assert np.array_equal(sums, learned.logits(np.concatenate([latents, hidden], 1), 3))
     assert model != onnx_model.classifier(bundle, Classifier.load(bundle, TINY.target), 3)
     assert np.array_equal(classes, chip.predict(images))
+    other = presets.vary(TINY, "scenario", order_seed=TINY.scenario.order_seed + 1)
+    snapshot.write(compiled, chip.snapshot(), tmp_path / "s.state", other.scenario.interface)
+    assert cli.main(arguments) == cli.BAD_INPUT
+    assert "must be of the classes and the input rule of this bundle" in capsys.readouterr().err
+    snapshot.write(compiled, chip.snapshot(), tmp_path / "s.state", TINY.scenario.interface)
     (tmp_path / "models/classifier.onnx").write_text("precious")
     assert cli.main(arguments) == cli.BAD_INPUT
     assert "must be new, or a file that this command wrote" in capsys.readouterr().err

@@ -112,7 +112,7 @@ def test_learning_is_the_chips_own_session_and_its_state_goes_on(
         other.stage(image, 5)
     other.retrain()
     other.rebalance()
-    use.save(chip, tmp_path / "state")
+    use.save(chip, DIGITS, tmp_path / "state")
     kept = snapshot.read(chip.plan, tmp_path / "state")
     assert all(
         np.array_equal(kept.memories[n], bits) for n, bits in other.snapshot().memories.items()
@@ -223,6 +223,20 @@ def test_a_state_of_another_chip_is_refused(tmp_path, bundle):
         plan.compile(TINY.network, TINY.target),
         bundles.random(TINY.network, 0, TINY.scenario.max_pixel),
     )
-    use.save(small, tmp_path / "tiny.state")
+    use.save(small, TINY, tmp_path / "tiny.state")
     with pytest.raises(SpecError, match="snapshot"):
         use.power_on(DIGITS, bundle, tmp_path / "tiny.state", Silent())
+
+
+def test_a_state_of_other_classes_is_refused(tmp_path, chip, bundle):
+    """The same chip with the classes in another order: the state's answers would get the wrong names."""
+    use.save(chip, DIGITS, tmp_path / "it.state")
+    assert use.power_on(DIGITS, bundle, tmp_path / "it.state", Silent()).state.seen == 5
+    other = presets.vary(DIGITS, "scenario", order_seed=DIGITS.scenario.order_seed + 1)
+    first = DIGITS.scenario.name_of(0), other.scenario.name_of(0)
+    assert first[0] != first[1]
+    with pytest.raises(SpecError) as error:
+        use.power_on(other, bundle, tmp_path / "it.state", Silent())
+    assert f"class 0 ('{first[0]}', not '{first[1]}')" in str(error.value)
+    snapshot.write(chip.plan, chip.snapshot(), tmp_path / "host.state")
+    assert use.power_on(other, bundle, tmp_path / "host.state", Silent()).state.seen == 5

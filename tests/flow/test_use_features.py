@@ -17,6 +17,7 @@ from xnoreplay.flow.learning import cil, pretrain, use
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.step import Context
 from xnoreplay.model import latent_classifier
+from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 from xnoreplay.spec.bits import unpack_bytes
@@ -183,6 +184,19 @@ def test_a_session_learns_new_classes_and_leaves_a_state(preset, capsys):
     np.savez("test.npz", features=x[seen], labels=y[seen], class_names=NAMES)
     assert cli.main(["predict", "test.npz", *chosen, "--state", "it.state"]) == 0
     assert float(capsys.readouterr().out.split("accuracy ")[1].split(" %")[0]) > 70
+
+
+def test_a_state_of_another_binarisation_is_refused(preset, bundle, tmp_path):
+    chip = Simulator(plan.compile(preset.network, preset.target), bundle)
+    chip.arrive(2)
+    use.save(chip, preset, tmp_path / "it.state")
+    assert use.power_on(preset, bundle, tmp_path / "it.state", Silent()).state.seen == 2
+    rule = bundle.binariser
+    other = dataclasses.replace(rule, threshold=rule.threshold + 1)
+    with pytest.raises(SpecError, match="latents that this bundle's binarisation makes, but"):
+        use.power_on(
+            preset, dataclasses.replace(bundle, binariser=other), tmp_path / "it.state", Silent()
+        )
 
 
 def test_what_does_not_fit_the_chip_is_refused(preset, bundle, tmp_path):

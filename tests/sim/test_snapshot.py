@@ -14,6 +14,9 @@ from xnoreplay.spec import presets, reference, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError, XnoreplayError
+from xnoreplay.spec.features import Binariser, FeatureSpec
+from xnoreplay.spec.interface import Interface
+from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.registers import Register, Response
 from xnoreplay.spec.target import GENERATIVE
 
@@ -276,6 +279,63 @@ class TestFile:
                 snapshots.read(plan, path)
         other = {name: getattr(PLAN.target, name) + 1 for name in GENERATIVE}
         snapshots.read(plans.compile(TINY.network, replace(PLAN.target, **other)), path)
+
+    @pytest.mark.parametrize(
+        ("other", "sentence"),
+        [
+            (Interface(PixelSpec(), ("bolt", "nut")), r"class 0 \('nut', not 'bolt'\)"),
+            (Interface(PixelSpec(fit="pad"), ("nut", "bolt")), r"fit \('crop', not 'pad'\)"),
+            (Interface(FeatureSpec(), ("nut", "bolt")), r"kind \('image', not 'features'\)"),
+        ],
+    )
+    def test_of_other_classes_or_another_input_is_refused(self, other, sentence, tmp_path):
+        path, mine = tmp_path / "chip.state", Interface(PixelSpec(), ("nut", "bolt"))
+        saved = filled().snapshot()
+        snapshots.write(PLAN, saved, path, mine)
+        for asked in (None, mine):  # who does not say what it is for may read it
+            assert snapshots.read(PLAN, path, asked).registers == saved.registers
+        with pytest.raises(
+            SpecError, match=f"must be of the classes and the input rule of this .* in .*{sentence}"
+        ):
+            snapshots.read(PLAN, path, other)
+        snapshots.write(PLAN, saved, path)  # as a host writes it, which does not know them
+        assert snapshots.read(PLAN, path, other).registers == saved.registers
+
+    def test_of_another_binarisation_is_refused(self, tmp_path):
+        def binariser(**changed) -> Binariser:
+            arrays = {
+                "exponent": np.zeros(3, np.int16),
+                "offset": np.zeros(3, np.int32),
+                "tap": np.zeros((5, 2), np.uint16),
+                "weight": np.ones((5, 2), np.int8),
+                "threshold": np.zeros(5, np.int32),
+            }
+            return Binariser(**arrays | changed)
+
+        path, mine = tmp_path / "chip.state", Interface(FeatureSpec(), ("nut", "bolt"))
+        saved = filled().snapshot()
+        snapshots.write(PLAN, saved, path, mine, binariser())
+        assert snapshots.read(PLAN, path, mine, binariser()).registers == saved.registers
+        for changed in (
+            {"exponent": np.array([0, 1, 0], np.int16)},
+            {"offset": np.array([0, 1, 0], np.int32)},
+            {"tap": np.ones((5, 2), np.uint16)},
+            {"weight": -np.ones((5, 2), np.int8)},
+            {"threshold": np.array([0, 0, 0, 0, 1], np.int32)},
+        ):
+            with pytest.raises(SpecError, match="latents that this bundle's binarisation makes"):
+                snapshots.read(PLAN, path, mine, binariser(**changed))
+        snapshots.write(PLAN, saved, path)
+        assert snapshots.read(PLAN, path, mine, binariser()).registers == saved.registers
+
+    @pytest.mark.parametrize("text", ["{", "[]", '{"class_names": ["a"]}'])
+    def test_with_an_interface_that_is_none_is_refused(self, text, tmp_path):
+        path, mine = tmp_path / "chip.state", Interface(PixelSpec(), ("nut", "bolt"))
+        snapshots.write(PLAN, filled().snapshot(), path, mine)
+        tensors, metadata = bundles.read_tensors(path, "snapshot", snapshots.FORMAT)
+        bundles.write_tensors(path, tensors, metadata | {"interface": text})
+        with pytest.raises(SpecError, match=r"chip.state: field 'interface'"):
+            snapshots.read(PLAN, path, mine)
 
     def test_that_is_damaged_is_refused(self, tmp_path):
         path = tmp_path / "chip.safetensors"
