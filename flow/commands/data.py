@@ -131,12 +131,15 @@ def predict(  # noqa: PLR0913  a parameter an option
     )  # before the chip learns its base classes
     chip = power_on()
     verilog = _verilog(chosen) if rtl else None
-    guesses = use.classify(chip, batch.images, top)
+    guesses = use.classify(chip, batch.images, max(top, 2))  # a margin is between two classes
     scenario, seen = chosen.scenario, chip.state.seen
     rows = [
         [
             printable(name),
-            ", ".join(f"{scenario.name_of(c)} {s:,}" for c, s in zip(classes, sums, strict=True)),
+            ", ".join(
+                f"{scenario.name_of(c)} {s:,}"
+                for c, s in zip(classes[:top], sums[:top], strict=True)
+            ),
             f"{margin:,}",
         ]
         for name, classes, sums, margin in zip(

@@ -54,7 +54,7 @@ class Guesses(NamedTuple):
 
     @property
     def margins(self) -> np.ndarray:
-        """(n,) int64: by how much the first class's sum exceeds the second's; 0 where only one class is seen."""
+        """(n,) int64: by how much the first class's sum exceeds the second's; 0 where only one class is named."""
         if self.logits.shape[1] < 2:
             return np.zeros(len(self.logits), np.int64)
         return self.logits[:, 0] - self.logits[:, 1]

@@ -240,3 +240,17 @@ def test_a_state_of_other_classes_is_refused(tmp_path, chip, bundle):
     assert f"class 0 ('{first[0]}', not '{first[1]}')" in str(error.value)
     snapshot.write(chip.plan, chip.snapshot(), tmp_path / "host.state")
     assert use.power_on(other, bundle, tmp_path / "host.state", Silent()).state.seen == 5
+
+
+@pytest.mark.parametrize("top", [1, 2, 9])
+def test_the_margin_does_not_depend_on_how_many_classes_are_named(
+    tmp_path, chip, data, capsys, top
+):
+    use.save(chip, DIGITS, tmp_path / "it.state")
+    np.save(tmp_path / "a.npy", data.test_images[:6])
+    assert cli.main(["predict", "a.npy", "--state", "it.state", "--top", str(top)]) == 0
+    rows = capsys.readouterr().out.splitlines()[1:]
+    guesses = use.classify(chip, data.test_images[:6], 2)
+    assert [row.split()[-1] for row in rows] == [f"{m:,}" for m in guesses.margins]
+    assert [row.count(",") for row in rows] == [min(top, 5) - 1] * 6
+    assert guesses.margins.any()
