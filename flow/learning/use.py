@@ -122,12 +122,14 @@ def read(
     binariser : Binariser, optional
         The bundle's, for vectors.
     to_learn : bool
-        Whether test samples are left out, of a data set that says itself which they are.
+        What the samples are for, which decides which half of a data set with a split of its own is read: the training
+        samples to learn them, else the test samples. Of any other data set all are.
 
     Raises
     ------
     SpecError
-        Where there is no image, or an array of another shape or with greater values than pixels have.
+        Where there is no image, the half of a data set is empty, or an array is of another shape or has greater values than
+        pixels have.
     ImageError
         For an image that is damaged, or of other bits than the spec says.
     FeatureError
@@ -142,7 +144,7 @@ def read(
     if suffix in (".npz", ".parquet") or (len(paths) == 1 and _has_folders(paths[0])):
         found = own.listing(paths[0], to_train=False)
         made = own.prepare(found, rule, shape, progress)
-        kept = _kept(found, to_learn, "images", progress)
+        kept = _kept(found, to_learn, "image", progress)
         names = tuple(found.place(i) for i in kept.tolist())
         return Batch(Rows(made.images, kept), names, _chip_classes(preset, found)[kept])
     files = [file for path in paths for file in _image_files(path)]
@@ -176,7 +178,7 @@ def _vectors(
             f"vectors must be one data set, or .npy files, not {shown([str(p) for p in paths])}"
         )
     found = vectors.listing(paths[0], to_train=False)
-    kept = _kept(found, to_learn, "vectors", progress)
+    kept = _kept(found, to_learn, "vector", progress)
     names = tuple(found.place(i) for i in kept.tolist())
     packed = vectors.latents(found, rule, progress)[kept]
     for note in found.notes:
@@ -185,14 +187,32 @@ def _vectors(
 
 
 def _kept(found: Labelled, to_learn: bool, what: str, progress: Progress) -> np.ndarray:
-    """Numbers of the samples to use: without test samples where some are to be learned and the data set says which."""
-    if not (to_learn and found.has_split):
-        return np.arange(len(found.labels))
-    kept = np.flatnonzero(~found.is_test)
-    progress.note(
-        f"{len(found.labels) - len(kept):,} test {what} of {found.name} are not learned from"
-    )
+    """Numbers of the samples to use: of a data set with a split of its own one half; SpecError where that is empty."""
+    total = len(found.labels)
+    if not found.has_split:
+        return np.arange(total)
+    kept = np.flatnonzero(found.is_test != to_learn)
+    half, other = ("training", "test") if to_learn else ("test", "training")
+    if not len(kept):
+        raise SpecError(
+            f"{found.name} must have {half} {what}s to {'learn' if to_learn else 'classify'}, but says that all of its "
+            f"{total:,} are {other} {what}s"
+        )
+    if left := total - len(kept):
+        done = "learned from" if to_learn else "classified"
+        progress.note(
+            f"{left:,} {other} {plural(what, left)} of {found.name} {'is' if left == 1 else 'are'} not {done}"
+        )
     return kept
+
+
+def plural(word: str, count: int) -> str:
+    """Return a noun for so many things: with an s, but for one.
+
+    >>> plural("image", 1), plural("image", 0)
+    ('image', 'images')
+    """
+    return word if count == 1 else f"{word}s"
 
 
 def classify(chip: "Simulator", images: Images, most: int = 1) -> Guesses:

@@ -143,7 +143,7 @@ def test_a_data_set_is_listed_once_in_a_run(tmp_path):
 
 
 @pytest.mark.parametrize(("split", "learned"), [(True, 4), (False, 6)])
-def test_learning_leaves_out_the_test_images_of_a_split(tmp_path, split, learned):
+def test_learning_and_classifying_take_their_halves_of_a_split(tmp_path, split, learned):
     root = tmp_path / "new"
     folder_of(root / "train" if split else root, {"5": 3, "6": 1} if split else {"5": 4, "6": 2})
     if split:
@@ -153,7 +153,11 @@ def test_learning_leaves_out_the_test_images_of_a_split(tmp_path, split, learned
     assert len(batch.images) == len(batch.names) == len(batch.classes) == learned
     assert not any("/test/" in name for name in batch.names)
     assert told.notes == (["2 test images of new are not learned from"] if split else [])
-    assert len(use.read(presets.load("digits"), [root], Silent()).images) == 6
+    told = Told()
+    batch = use.read(presets.load("digits"), [root], told)
+    assert len(batch.images) == len(batch.names) == len(batch.classes) == (2 if split else 6)
+    assert not any("/train/" in name for name in batch.names)
+    assert told.notes == (["4 training images of new are not classified"] if split else [])
 
 
 def png_of_16_bits(samples: np.ndarray, key: tuple[int, int, int]) -> bytes:

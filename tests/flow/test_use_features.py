@@ -186,6 +186,29 @@ def test_a_session_learns_new_classes_and_leaves_a_state(preset, capsys):
     assert float(capsys.readouterr().out.split("accuracy ")[1].split(" %")[0]) > 70
 
 
+HALVES = [
+    (True, "1 test vector of it is not learned from", "training vectors to learn"),
+    (False, "19 training vectors of it are not classified", "test vectors to classify"),
+]
+"""Of a data set whose last of 20 vectors tests: whether vectors are read to learn, what is noted, what is needed."""
+
+
+@pytest.mark.parametrize(("to_learn", "note", "needed"), HALVES)
+def test_one_half_of_a_split_is_used(preset, bundle, tmp_path, monkeypatch, to_learn, note, needed):
+    (x, y), tests, notes = vectors(20), np.arange(20) >= 19, []
+    monkeypatch.setattr(Silent, "note", lambda _self, text: notes.append(text))
+    np.savez("it.npz", features=x, labels=y, is_test=tests, class_names=NAMES)
+    batch = use.read(preset, [tmp_path / "it.npz"], Silent(), bundle.binariser, to_learn)
+    kept = tests != to_learn
+    assert np.array_equal(batch.images, bundle.binariser.packed(x[kept]))
+    assert batch.classes.tolist() == preset.scenario.chip_classes(y[kept]).tolist()
+    assert len(batch.names) == kept.sum()
+    assert notes == [note]
+    np.savez("it.npz", features=x, labels=y, is_test=np.full(20, to_learn), class_names=NAMES)
+    with pytest.raises(SpecError, match=f"it must have {needed}, but says that all of its 20 are"):
+        use.read(preset, [tmp_path / "it.npz"], Silent(), bundle.binariser, to_learn)
+
+
 def test_a_state_of_another_binarisation_is_refused(preset, bundle, tmp_path):
     chip = Simulator(plan.compile(preset.network, preset.target), bundle)
     chip.arrive(2)
