@@ -111,10 +111,11 @@ def predict(  # noqa: PLR0913  a parameter an option
     rtl: RtlOption = False,
     data: DataOption = None,
 ) -> None:
-    """Classify images with a trained chip.
+    """Classify images, or vectors of features, with a trained chip.
 
     In the chip's integers, with the margin between the first two classes; of a data set with labels also the accuracy
-    and the confusion matrix, or for more than 32 classes the 20 most frequent confusions.
+    and the confusion matrix, or for more than 32 classes the 20 most frequent confusions. Of a data set with a split of
+    its own the test half alone.
     """
     import numpy as np
 
@@ -150,8 +151,7 @@ def predict(  # noqa: PLR0913  a parameter an option
             strict=True,
         )
     ]
-    what = "image" if chosen.network.takes_images else "vector"
-    typer.echo(columns([what, "class and sum", "margin"], rows))
+    typer.echo(columns([use.sample_word(chosen, 1), "class and sum", "margin"], rows))
     if verilog:
         cycles = bare.check_predictions(
             chosen, chip, np.asarray(batch.images), verilog[0], verilog[1], default(), verilog[2]
@@ -165,7 +165,7 @@ def predict(  # noqa: PLR0913  a parameter an option
     names = [scenario.name_of(c) for c in range(seen)]
     if seen > MOST_COLUMNS:
         pairs = [[names[c], names[d], f"{n:,}"] for c, d, n in use.confused(table, MOST_PAIRS)]
-        typer.echo("\n" + columns(["is", "said to be", "images"], pairs))
+        typer.echo("\n" + columns(["is", "said to be", use.sample_word(chosen, 2)], pairs))
     else:
         body = [
             [name, *(f"{n:,}" for n in row)]
@@ -175,10 +175,14 @@ def predict(  # noqa: PLR0913  a parameter an option
     known, right = int(table.sum()), int(table.trace())
     if known:
         typer.echo(f"\naccuracy {100 * right / known:.1f} %: {right:,} of {known:,}")
-    if known < len(batch.images):
-        typer.echo(
-            f"{len(batch.images) - known:,} {what}s are of classes that the chip has not seen"
-        )
+    strange = int((batch.classes < 0).sum())
+    for count, why in (
+        (len(batch.images) - known - strange, "that the chip has not seen"),
+        (strange, "that the scenario does not have"),
+    ):
+        if count:
+            are = "is of a class" if count == 1 else "are of classes"
+            typer.echo(f"{count:,} {use.sample_word(chosen, count)} {are} {why}")
 
 
 def learn(  # noqa: PLR0913  a parameter an option
@@ -199,9 +203,10 @@ def learn(  # noqa: PLR0913  a parameter an option
     rtl: RtlOption = False,
     data: DataOption = None,
 ) -> None:
-    """Learn new classes from images, in one session.
+    """Learn new classes from images, or vectors of features, in one session.
 
-    The state that is left can be learned on from, used by predict, and restored into the chip.
+    Of a data set with a split of its own from the training half alone. The state that is left can be learned on from, used
+    by predict, and restored into the chip.
     """
     from xnoreplay.flow.learning import use
     from xnoreplay.flow.output.quantities import quantity
@@ -229,8 +234,9 @@ def learn(  # noqa: PLR0913  a parameter an option
     use.save(chip, chosen, save)
     names = ", ".join(chosen.scenario.name_of(c) for c in new) or "none"
     seconds = quantity(cycles / chosen.target.clock_hz, "s")
-    what = "images" if chosen.network.takes_images else "vectors"
-    typer.echo(f"new classes: {names}; {len(batch.images):,} {what}, {cycles:,} cycles, {seconds}")
+    count = len(batch.images)
+    what = f"{count:,} {use.sample_word(chosen, count)}"
+    typer.echo(f"new classes: {names}; {what}, {cycles:,} cycles, {seconds}")
     if compared:
         typer.echo(f"the Verilog leaves the same state: {compared:,} words (Verilator)")
     typer.echo(f"state: {save}")

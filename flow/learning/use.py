@@ -90,7 +90,8 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     classes = preset.scenario.chip_classes(data.train_labels)
     base = (classes >= 0) & (classes < preset.scenario.base)
     chip.arrive(preset.scenario.base)
-    with progress.task("images of the base classes", int(base.sum())) as task:
+    what = f"{sample_word(preset, 2)} of the base classes"
+    with progress.task(what, int(base.sum())) as task:
         for image, label in zip(
             select(data.train_images, base), classes[base].tolist(), strict=True
         ):
@@ -215,6 +216,11 @@ def plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
 
 
+def sample_word(preset: Preset, count: int) -> str:
+    """Return what so many samples of a preset are called: images, or vectors where its network is given latents."""
+    return plural("image" if preset.network.takes_images else "vector", count)
+
+
 def classify(chip: "Simulator", images: Images, most: int = 1) -> Guesses:
     """Classify images by the integer sums of the chip's output layer; counts no cycles and changes nothing.
 
@@ -273,7 +279,8 @@ def learn(chip: "Simulator", preset: Preset, batch: Batch, progress: Progress) -
     """
     seen = chip.state.seen
     given = session(chip, preset, batch)
-    with progress.task("images to learn", len(batch.images)) as task:
+    what = f"{sample_word(preset, 2)} to learn"
+    with progress.task(what, len(batch.images)) as task:
         for command, argument, i in given:
             chip.carry_out(command, argument, None if i is None else batch.images[i])
             if i is not None:
@@ -294,26 +301,29 @@ def session(chip: "Simulator", preset: Preset, batch: Batch) -> list[Given]:
     Raises
     ------
     SpecError
-        Where images have no labels, a class is none of the scenario's, new classes are not the next to arrive, or there
-        are more images than the staging memory holds.
+        Where samples have no labels, a class is none of the scenario's, new classes are not the next to arrive, or there
+        are more samples than the staging memory holds.
     """
     scenario, seen = preset.scenario, chip.state.seen
+    one, many = sample_word(preset, 1), sample_word(preset, 2)
     if batch.classes is None:
-        raise SpecError("images to learn must lie in class folders, or have labels")
+        lie = "lie in class folders" if preset.network.takes_images else "lie in a file a class"
+        raise SpecError(f"{many} to learn must {lie}, or have labels")
     if (batch.classes < 0).any():
         wrong = batch.names[int(np.flatnonzero(batch.classes < 0)[0])]
-        raise SpecError(f"images to learn must be of the scenario's classes, but {wrong} is not")
+        raise SpecError(f"{many} to learn must be of the scenario's classes, but {wrong} is not")
     after = max(seen, int(batch.classes.max()) + 1)
     missing = [c for c in range(seen, after) if not (batch.classes == c).any()]
     if missing:
         raise SpecError(
             f"new classes must come in the order of the scenario: {shown(scenario.name_of(missing[0]))} is next, but has "
-            "no image"
+            f"no {one}"
         )
     staging = chip.plan.replay.staging
     if staging and len(batch.images) > staging:
         raise SpecError(
-            f"a session must bring at most {staging:,} images, which the staging memory holds, not {len(batch.images):,}"
+            f"a session must bring at most {staging:,} {sample_word(preset, staging)}, which the staging memory holds, "
+            f"not {len(batch.images):,}"
         )
     given: list[Given] = [] if staging else [(Command.ARRIVE, after, None)]
     enter = Command.STAGE if staging else Command.INSERT

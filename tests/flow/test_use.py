@@ -254,3 +254,19 @@ def test_the_margin_does_not_depend_on_how_many_classes_are_named(
     assert [row.split()[-1] for row in rows] == [f"{m:,}" for m in guesses.margins]
     assert [row.count(",") for row in rows] == [min(top, 5) - 1] * 6
     assert guesses.margins.any()
+
+
+def test_one_image_of_each_kind_of_unknown_class(tmp_path, chip, data, capsys):
+    """A class that is still to come, and one that the scenario does not have."""
+    use.save(chip, DIGITS, tmp_path / "it.state")
+    coming, any_label = int(DIGITS.scenario.order[5]), int(DIGITS.scenario.order[0])
+    root = folders(tmp_path / "some", data, (coming,), 1)
+    (folders(root, data, (any_label,), 2) / str(any_label)).rename(root / "eleven")
+    assert cli.main(["predict", "some", "--state", "it.state"]) == 0
+    said = capsys.readouterr().out
+    assert "1 image is of a class that the chip has not seen\n" in said
+    assert "2 images are of classes that the scenario does not have\n" in said
+    next((root / "eleven").iterdir()).unlink()
+    assert cli.main(["predict", "some", "--state", "it.state"]) == 0
+    said = capsys.readouterr().out
+    assert "1 image is of a class that the scenario does not have\n" in said

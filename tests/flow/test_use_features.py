@@ -222,6 +222,24 @@ def test_a_state_of_another_binarisation_is_refused(preset, bundle, tmp_path):
         )
 
 
+@pytest.mark.parametrize(
+    ("count", "chip_class", "sentence"),
+    [
+        (1, None, "vectors to learn must lie in a file a class, or have labels"),
+        (1, -1, "vectors to learn must be of the scenario's classes, but it is not"),
+        (1, 3, "is next, but has no vector"),
+        (1000, 2, "must bring at most {:,} vectors, which the staging memory holds, not 1,000"),
+    ],
+)
+def test_a_session_that_cannot_be_speaks_of_vectors(preset, bundle, count, chip_class, sentence):
+    chip = Simulator(plan.compile(preset.network, preset.target), bundle)
+    chip.arrive(2)
+    classes = None if chip_class is None else np.full(count, chip_class)
+    batch = use.Batch(np.zeros((count, 16), np.uint8), ("it",) * count, classes)
+    with pytest.raises(SpecError, match=sentence.format(preset.target.staging_capacity)):
+        use.session(chip, preset, batch)
+
+
 def test_what_does_not_fit_the_chip_is_refused(preset, bundle, tmp_path):
     np.save("wide.npy", np.ones((2, D + 1)))
     with pytest.raises(FeatureError, match="a vector must have 6 features, not"):
