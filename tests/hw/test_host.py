@@ -17,6 +17,7 @@ from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.registers import Register
 
 SEEN, CLASSES = 3, 4
+WEIGHT = Memory("table.weight", "tables", CLASSES, 7)  # has a row a class on every chip
 
 
 @dataclass(frozen=True)
@@ -218,7 +219,7 @@ def memory_sets(draw):
     names = draw(st.sets(st.sampled_from(others), min_size=1, max_size=4))
     sizes = st.tuples(st.integers(1, 20), st.integers(1, 150))
     memories = [Memory(name, "any", *draw(sizes)) for name in sorted(names)]
-    return (*memories, Memory("replay.count", "tables", CLASSES, 4))
+    return (*memories, Memory("replay.count", "tables", CLASSES, 4), WEIGHT)
 
 
 def random_transfers(memories, rng, n):
@@ -301,7 +302,7 @@ def test_status_is_busy_from_the_strobe_on():
 
 def test_a_write_past_the_last_row_leaves_the_row_register():
     """What is not mapped is refused, and the row that was begun before is not spoilt."""
-    memories = (Memory("weights.fe", "any", 5, 40), Memory("replay.count", "tables", CLASSES, 4))
+    memories = (Memory("weights.fe", "any", 5, 40), WEIGHT)
     window = registers.windows(memories)[0]
     low, other, high = 0x11111111, 0x22222222, 0x33
     answers, chip = drive(
@@ -336,20 +337,23 @@ LABELS = (
     Memory("replay.label", "replay", 6, 3),
     Memory("staging.label", "staging", 3, 2),
     Memory("replay.count", "tables", CLASSES, 3),
+    WEIGHT,
 )
+DRAWN = (Memory("replay.share", "replay", 6, 3), Memory("fit.open", "tables", 1, 3), WEIGHT)
 COMMANDS = {command: command.arguments(SEEN, CLASSES).start for command in Command}
 
 
 @pytest.mark.parametrize("what", registers.STALES)
 def test_commands_wait_for_a_restore_after_a_write_of(what):
     """Before the write all commands are taken, after it two, and after a restore all again."""
-    window = {w.memory.name: w for w in registers.windows(LABELS)}.get(what)
+    memories = DRAWN if what in {m.name for m in DRAWN} else LABELS
+    window = {w.memory.name: w for w in registers.windows(memories)}.get(what)
     address = window.address(0, 0) if window else int(what)
     asked = [Transfer(Register.COMMAND, c | argument << 16) for c, argument in COMMANDS.items()]
     before = asked[:-1]  # without the restore, which has the commands wait in any case
     transfers = [*before, Transfer(address, 1), Transfer(Register.STATUS), *asked, *asked]
     first, second = len(before) + 2, len(before) + 2 + len(asked)
-    answers, _ = drive(LABELS, transfers, restored=(second - 1,))
+    answers, _ = drive(memories, transfers, restored=(second - 1,))
     fine, waits = Response.OKAY, Response.SLVERR
     free = [fine if c in (Command.INFER, Command.RESTORE) else waits for c in COMMANDS]
     assert [r for r, _ in answers[: len(before)]] == [fine] * len(before)
