@@ -58,10 +58,17 @@ def _run_steps(first: str | None, last: str, request: Request, forget: Iterable[
     progress = default()
     run = steps.open_run(folder, settings, progress)
     is_training = settings.source.kind == "training"
+    whole = first is None
     if first is None:
         first = "pretrain" if is_training else steps.FIRST
     names = run.span(first, last)
-    forced = run.between(first, last) if request.force else []
+    if whole and not settings.preset.scenario.tasks:
+        names = [name for name in names if name not in steps.OF_SESSIONS]
+        progress.note(
+            "the base has all classes, so no session comes after it: "
+            f"{' and '.join(steps.OF_SESSIONS)} are left out"
+        )
+    forced = [n for n in run.between(first, last) if n in names] if request.force else []
     run.require_ready(names)
     tools.require(run.pending(names) + forced)
     steps.set_up(run, settings, names)

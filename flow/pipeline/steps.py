@@ -26,6 +26,8 @@ from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.presets import Preset
 
+OF_SESSIONS = ("cil", "estimate")
+"""Steps that need a session: `run` leaves them out of a scenario whose base has all classes."""
 FIRST = "export"
 """The step where a run starts that does not train."""
 PREDICTIONS = "predictions.safetensors"

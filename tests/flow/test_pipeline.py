@@ -7,6 +7,7 @@ import pytest
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.chip import families, synth
+from xnoreplay.flow.commands.specfile import to_toml
 from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.learning import pretrain
 from xnoreplay.flow.pipeline import steps as pipeline
@@ -15,7 +16,7 @@ from xnoreplay.flow.pipeline.resolve import resolve
 from xnoreplay.flow.pipeline.settings import SETTINGS, START, Settings, remembered
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.step import Context
+from xnoreplay.flow.run.step import Context, Run
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
@@ -231,3 +232,26 @@ def test_a_folder_remembers_only_what_is_remembered(tmp_path, kept):
     (tmp_path / SETTINGS).write_text(json.dumps({"preset": presets.to_dict(TINY)} | kept))
     with pytest.raises(XnoreplayError, match="is no setting"):
         resolve(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("base", "command", "expected"),
+    [(4, "run", False), (2, "run", True), (4, "cil", True)],
+)
+def test_a_run_whose_base_has_all_classes_leaves_out_what_needs_a_session(
+    tmp_path, monkeypatch, capsys, base, command, expected
+):
+    """A step that is asked for by its name is not left out: it says what it needs."""
+    brought = []
+    monkeypatch.setattr(Run, "update", lambda _run, names, _force=(): brought.extend(names) or [])
+    preset = presets.vary(presets.load("tiny"), "scenario", base=base, step=1)
+    spec = tmp_path / "own.toml"
+    spec.write_text(to_toml(preset), encoding="utf-8")
+    out = str(tmp_path / "run")
+    assert cli.main([command, "--preset", str(spec), "--untrained", "--out", out]) == 0
+    assert ("cil" in brought) == expected
+    assert ("estimate" in brought) == (expected and command == "run")
+    assert ("simulate" in brought) == (command == "run")
+    said = capsys.readouterr()
+    told = "no session comes after it: cil and estimate are left out" in said.err + said.out
+    assert told == (not expected)
