@@ -1,4 +1,4 @@
-"""An array file that is written row by row, and whose checksum is looked at before it is used."""
+"""Array files: a user's, and one of ours that is written row by row and whose checksum is looked at before it is used."""
 
 import zlib
 from collections.abc import Iterator
@@ -9,8 +9,12 @@ from typing import IO
 import numpy as np
 
 from xnoreplay.flow.datasets import listed
+from xnoreplay.spec import reading
+from xnoreplay.spec.errors import SpecError
 
 CHUNK = 1 << 24  # bytes that are read at once
+_checksums: dict[tuple, int] = {}
+"""Of files that this process has looked at, by path, node, size and time."""
 
 
 class Writer:
@@ -47,33 +51,50 @@ def written(path: Path, shape: tuple[int, ...]) -> Iterator[Writer]:
         yield Writer(file)
 
 
-def mapped(path: Path, checksum: int, checked: dict[tuple, int]) -> np.ndarray:
+def mapped(path: Path, shape: tuple[int, ...], checksum: int) -> np.ndarray:
     """Map a ``.npy`` file into memory, once its bytes have the checksum that `Writer` found.
+
+    A file is read for that once in a process, as long as its size and time stay.
 
     Parameters
     ----------
     path : Path
+    shape : tuple of int
     checksum : int
-    checked : dict
-        Checksums of files that were looked at before, by path, size and time: these are not read again.
 
     Returns
     -------
     ndarray
-        Read-only.
+        Of the shape, uint8, read-only.
 
     Raises
     ------
     ValueError
-        Where the file holds other bytes.
+        Where the file holds other bytes, or an array of another shape or type.
     """
+    reading.check_file(path)
     stat = path.stat()
     known = (str(path), stat.st_ino, stat.st_size, stat.st_mtime_ns)
-    if known not in checked:
-        checked[known] = _checksum(path)
-    if checked[known] != checksum:
+    if known not in _checksums:
+        _checksums[known] = _checksum(path)
+    if _checksums[known] != checksum:
         raise ValueError(f"{path} holds other bytes than were written")
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if array.shape != shape or array.dtype != np.uint8:
+        raise ValueError(f"{path} holds {array.dtype} of {array.shape}, not uint8 of {shape}")
+    return array
+
+
+def read(path: Path) -> np.ndarray:
+    """Read one array, without executing anything; SpecError where the file holds none."""
+    try:
+        reading.check_size(path)
+        values = np.load(path, allow_pickle=False)
+        if not isinstance(values, np.ndarray):
+            raise ValueError("it is an archive")
+        return values
+    except reading.DAMAGED_ARRAYS as error:
+        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
 
 
 def _checksum(path: Path) -> int:

@@ -5,7 +5,7 @@ import json
 import os
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -18,6 +18,8 @@ TRAIN, TEST = ("train", "training"), ("test", "testing", "val", "valid", "valida
 """Folders of a split, and first words of Parquet files, in the order in which they are looked for; in capitals, too."""
 NAMES = ("class_names", "classes", "label_names")
 """Arrays of an archive that name the classes."""
+IMAGE_COLUMNS = ("image", "img", "pixel_values")
+"""Columns of Parquet in which images are looked for, in this order."""
 
 
 class Labelled(Protocol):
@@ -40,6 +42,45 @@ class Labelled(Protocol):
     def is_test(self) -> np.ndarray: ...  # noqa: D102
     @property
     def has_split(self) -> bool: ...  # noqa: D102
+
+
+def is_folder(path: Path) -> bool:
+    """Tell whether a data set is a folder or a file; SpecError where nothing is there."""
+    try:
+        exists, folder = path.exists(), path.is_dir()
+    except (OSError, ValueError):
+        exists = folder = False
+    if not exists:
+        raise SpecError(
+            f"the data set must be a folder or a file that is there, not {shown(str(path))}"
+        )
+    return folder
+
+
+def place_in(sizes: Iterable[int], what: str, where: Sequence[object]) -> Callable[[int], str]:
+    """A function that says where sample i lies, for a sentence.
+
+    Parameters
+    ----------
+    sizes : iterable of int
+        Samples of each part of a data set, in order.
+    what : str
+        A sample: "row".
+    where : sequence
+        Each part, as a sentence calls it.
+
+    Examples
+    --------
+    >>> place_in([2, 0, 1], "row", ["a", "b", "c"])(2)
+    'row 0 of c'
+    """
+    starts = np.cumsum([0, *sizes])
+
+    def place(i: int) -> str:
+        part = int(np.searchsorted(starts, i, "right")) - 1
+        return f"{what} {i - starts[part]:,} of {where[part]}"
+
+    return place
 
 
 def check_classes(found: Labelled, what: str) -> None:

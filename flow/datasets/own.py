@@ -4,13 +4,12 @@
 by sample, into an array on disk that every later command maps into memory.
 """
 
-import hashlib
 import json
 import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from xnoreplay.flow.datasets import array_file, image_files, listed
+from xnoreplay.flow.datasets import array_file, cached, image_files, listed, parquet_file
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.splits import split
 from xnoreplay.flow.run.files import write_whole
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec import caches, pixels, reading, whole
-from xnoreplay.spec.errors import ImageError, SpecError, ToolError, shown
+from xnoreplay.spec import pixels, reading, whole
+from xnoreplay.spec.errors import ImageError, SpecError, shown
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.pixels import PixelSpec
 
@@ -32,16 +31,11 @@ CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
 ROWS = 16  # of a Parquet file that are read at once
 AHEAD = 4  # images that are decoded beside each other: a large one takes 50 MB, and as much while it is decoded
 FORMAT = 2  # of prepared arrays; another one is made anew
-IMAGE_COLUMNS, LABEL_COLUMNS = (
-    ("image", "img", "pixel_values"),
-    ("label", "labels", "fine_label", "class"),
-)
+LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 Samples = Iterator[tuple[np.ndarray, str]]
 _remembered: "dict[tuple[str, bool], Listing] | None" = None
 """Listings of this block of `remembered`, by path and whether they are to train; None outside of one."""
-_checked: dict[tuple, int] = {}
-"""Checksums of this process's prepared arrays; see `array_file.mapped`."""
 
 
 @dataclass(frozen=True)
@@ -132,16 +126,7 @@ def remembered() -> Iterator[None]:
 
 
 def _listing(path: Path, to_train: bool) -> Listing:
-    try:
-        is_folder = path.is_dir()
-        exists = path.exists()
-    except (OSError, ValueError):
-        exists = is_folder = False
-    if not exists:
-        raise SpecError(
-            f"the data set must be a folder or a file that is there, not {shown(str(path))}"
-        )
-    if is_folder:
+    if listed.is_folder(path):
         tables = listed.parquet_files(path)
         if tables:
             _check_alone(path, tables[0])
@@ -182,48 +167,29 @@ def prepare(
     ImageError
         For the first sample that is damaged or cannot be decoded.
     """
-    words = json.dumps([FORMAT, found.stamp, vars(rule), list(image_shape)], sort_keys=True)
-    key = hashlib.sha256(words.encode()).hexdigest()[:32]
     shape = (len(found.labels), *image_shape)
-    readable = caches.folder("datasets")  # a cache that cannot be written can be read
-    if readable is not None:
-        with suppress(*reading.DAMAGED_ARRAYS):
-            return _kept(found, readable, key, shape)
-    folder = caches.writable("datasets")
-    if folder != readable:
-        with suppress(*reading.DAMAGED_ARRAYS):
-            return _kept(found, folder, key, shape)
-    if (folder / f"{key}.npy").exists():
-        progress.note(f"{folder / key}.npy is damaged, and is made anew")
-    _make(found, rule, image_shape, progress, folder / f"{key}.npy", folder / f"{key}.json")
-    made = _kept(found, folder, key, shape)
-    for note in made.notes:
-        progress.note(note)
-    return made
+    return cached.brought(
+        [FORMAT, found.stamp, vars(rule), list(image_shape)],
+        lambda stem: _kept(found, stem, shape),
+        lambda stem: _make(found, rule, image_shape, progress, stem),
+        progress,
+    )
 
 
-def _kept(found: Listing, folder: Path, key: str, shape: tuple[int, ...]) -> Prepared:
+def _kept(found: Listing, stem: Path, shape: tuple[int, ...]) -> Prepared:
     """Map what `_make` left; raises one of `reading.DAMAGED_ARRAYS` where it is not whole."""
-    target = folder / f"{key}.npy"
-    reading.check_file(target)
-    about = reading.read_json(folder / f"{key}.json")
-    images = array_file.mapped(target, about["checksum"], _checked)
+    about = reading.read_json(stem.with_suffix(".json"))
+    images = array_file.mapped(stem.with_suffix(".npy"), shape, about["checksum"])
     notes = about["notes"]
-    if (
-        images.shape != shape
-        or images.dtype != np.uint8
-        or not all(isinstance(n, str) for n in notes)
-    ):
-        raise ValueError(f"{target} holds other images")
+    if not all(isinstance(n, str) for n in notes):
+        raise ValueError(f"{stem} holds notes that are no texts")
     return Prepared(found, images, (*found.notes, *notes))
 
 
-def _make(
-    found: Listing, rule: PixelSpec, image_shape, progress: Progress, target: Path, about: Path
-) -> None:
-    with whole.whole_file(target) as part:
+def _make(found: Listing, rule: PixelSpec, image_shape, progress: Progress, stem: Path) -> None:
+    with whole.whole_file(stem.with_suffix(".npy")) as part:
         notes, checksum = _convert_all(found, rule, image_shape, progress, part)
-    write_whole(about, json.dumps({"notes": notes, "checksum": checksum}))
+    write_whole(stem.with_suffix(".json"), json.dumps({"notes": notes, "checksum": checksum}))
 
 
 def _convert_all(
@@ -244,19 +210,13 @@ def _convert_all(
             check_bits(samples, layout, rule, found.place(i))
             images.write(pixels.convert(samples, layout, rule, image_shape).data)
             sizes.add(samples.shape[:2])
-            digests[i] = _digest(samples)
+            digests[i] = cached.digest(samples)
             task.advance()
     if read != count:
         raise ImageError(
             f"{found.name} must stay as it is while it is read, but no longer has {count:,} images"
         )
-    notes = []
-    number, one, other = twins(digests, found.is_test)
-    if number:
-        notes.append(
-            f"{number:,} test images are also training images, so their accuracy says little: "
-            f"{found.place(one)} is {found.place(other)}"
-        )
+    notes = cached.twin_notes(digests, found.is_test, found.place, "image")
     if len(sizes) > 1:
         heights, widths = zip(*sizes, strict=True)
         notes.append(
@@ -264,48 +224,6 @@ def _convert_all(
             f"{image_shape[0]}x{image_shape[1]} by fit = {rule.fit!r}"
         )
     return notes, images.checksum
-
-
-def _digest(samples: np.ndarray) -> np.ndarray:
-    """(2,) uint64 of an image's shape, type and samples: equal for equal images alone, but for chance."""
-    h = hashlib.blake2b(f"{samples.shape} {samples.dtype}".encode(), digest_size=16)
-    h.update(np.ascontiguousarray(samples).data)
-    return np.frombuffer(h.digest(), np.uint64)
-
-
-def twins(digests: np.ndarray, is_test: np.ndarray) -> tuple[int, int, int]:
-    """Look for test samples that are also training samples.
-
-    Parameters
-    ----------
-    digests : (n, 2) uint64
-        Of the samples.
-    is_test : (n,) bool
-
-    Returns
-    -------
-    number : int
-        How many there are.
-    train, test : int
-        Places of the first of them and of a training sample that is equal; 0 where there is none.
-
-    Examples
-    --------
-    >>> same = np.array([[1, 1], [2, 2], [1, 1], [1, 1]], np.uint64)
-    >>> twins(same, np.array([False, False, True, False]))
-    (1, 0, 2)
-    """
-    order = np.lexsort(
-        (is_test, digests[:, 1], digests[:, 0])
-    )  # equal ones: training samples first
-    found = digests[order]
-    begins = np.concatenate([[True], (found[1:] != found[:-1]).any(axis=1)])
-    first = order[np.flatnonzero(begins)][np.cumsum(begins) - 1]  # of its equals, for each
-    pairs = is_test[order] & ~is_test[first]
-    if not pairs.any():
-        return 0, 0, 0
-    test = int(order[pairs].min())
-    return int(pairs.sum()), int(first[order == test][0]), test
 
 
 def check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) -> None:
@@ -329,18 +247,6 @@ def check_bits(samples: np.ndarray, layout: str, rule: PixelSpec, place: str) ->
             f"sample_bits must be {pixels.MOST_BITS} where images have colours or 8 bits, not {rule.sample_bits}: "
             f"{place} has {layout} of 8 bits"
         )
-
-
-def array(path: Path) -> np.ndarray:
-    """Read one array, without executing anything; SpecError where the file holds none."""
-    try:
-        reading.check_size(path)
-        values = np.load(path, allow_pickle=False)
-        if not isinstance(values, np.ndarray):
-            raise ValueError("it is an archive")
-        return values
-    except reading.DAMAGED_ARRAYS as error:
-        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
 
 
 # --- a folder of class folders
@@ -532,53 +438,23 @@ def _stream(path: Path, members: list[str]) -> Samples:
 
 
 def _parquet(path: Path) -> Listing:
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ToolError(
-            f"a data set in Parquet must have pyarrow to read it (pip install 'xnoreplay[data]'), but: {error}"
-        ) from None
     files = listed.parquet_files(path) if path.is_dir() else [path]
     tables: list[tuple[Path, bool | None, str]] = []
     labels, names = [], None
-    try:
+    with parquet_file.reader(path) as parquet:
         for file in files:
             reading.check_file(file)
             schema = parquet.read_schema(file)
-            image = listed.column_of(schema.names, IMAGE_COLUMNS, file)
+            image = listed.column_of(schema.names, listed.IMAGE_COLUMNS, file)
             label = listed.column_of(schema.names, LABEL_COLUMNS, file)
             names = names or listed.hugging_names(schema.metadata, label)
-            found = parquet.read_table(file, columns=[label]).column(0)
-            if not pyarrow.types.is_integer(found.type) or found.null_count:
-                nulls = f" with {found.null_count:,} nulls" if found.null_count else ""
-                raise SpecError(
-                    f"column {label!r} of {file} must be integers, not {found.type}{nulls}"
-                )
-            if len(found):
-                labels.append(
-                    listed.labels_of(found.to_numpy(), f"column {label!r} of {file}", "an image")
-                )
-            else:
-                labels.append(np.zeros(0, np.int64))
+            labels.append(parquet_file.integers(parquet, file, label, "an image"))
             tables.append((file, listed.tests_by_name(file), image))
-    except pyarrow.ArrowException as error:
-        raise SpecError(f"{path} must be Parquet, but: {error}") from None
-    except OSError as error:
-        raise SpecError(
-            f"{path} must be Parquet that can be read, but: {error.strerror or error}"
-        ) from None
     sizes = [len(part) for part in labels]
     classes, numbered = listed.numbered(np.concatenate(labels), names, str(path), "images")
     halves = {t for _, t, _ in tables}
     given = True in halves and halves != {True}
     tests = np.repeat([bool(t) for _, t, _ in tables], sizes) if given else split(numbered)
-    starts = np.cumsum([0, *sizes])
-
-    def place(i: int) -> str:
-        table = int(np.searchsorted(starts, i, "right")) - 1
-        return f"row {i - starts[table]:,} of {tables[table][0]}"
-
     return Listing(
         path.resolve().name,
         classes,
@@ -586,23 +462,16 @@ def _parquet(path: Path) -> Listing:
         tests,
         listed.stamp(path, files),
         lambda k: _rows(tables, k),
-        place,
+        listed.place_in(sizes, "row", files),
         has_split=given,
     )
 
 
 def _rows(tables: list[tuple[Path, bool | None, str]], every: int) -> Samples:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
-    try:
+    with parquet_file.rows(ImageError) as parquet:
         for number, (content, name) in enumerate(_each_row(tables, parquet)):
             if number % every == 0:
                 yield image_files.decoded(content, name)
-    except (pyarrow.ArrowException, OSError) as error:
-        raise ImageError(
-            f"a data set in Parquet must be whole, but: {' '.join(str(error).split())}"
-        ) from None
 
 
 def _each_row(

@@ -6,7 +6,7 @@ from typing import IO
 
 import numpy as np
 
-from xnoreplay.flow.datasets import listed
+from xnoreplay.flow.datasets import array_file, listed
 from xnoreplay.flow.datasets.vector_listing import (
     TEST_COLUMN,
     Blocks,
@@ -206,7 +206,9 @@ def _pair(folder: Path, path: Path) -> VectorListing:
     files = _arrays_in(folder)
     wanted = _wanted(files, folder)
     small = {
-        n: read_array(files[n]) for n in (*wanted[1::2], TEST_COLUMN, *listed.NAMES) if n in files
+        n: array_file.read(files[n])
+        for n in (*wanted[1::2], TEST_COLUMN, *listed.NAMES)
+        if n in files
     }
     parts = [file_part(files[n]) for n in wanted[::2]]
     used = {files[n] for n in (*wanted, *small)}
@@ -230,18 +232,6 @@ def _whole(folder: Path, name: str) -> VectorListing:
             f"{name!r} is the array with the vectors of all classes, so no class may be called so"
         )
         raise SpecError(f"{error}; {rule}") from None
-
-
-def read_array(path: Path) -> np.ndarray:
-    """Read one array, without executing anything; SpecError where the file holds none."""
-    try:
-        reading.check_size(path)
-        values = np.load(path, allow_pickle=False)
-        if not isinstance(values, np.ndarray):
-            raise ValueError("it is an archive")
-        return values
-    except reading.DAMAGED_ARRAYS as error:
-        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
 
 
 def of_folder(path: Path) -> VectorListing:
@@ -278,19 +268,15 @@ def of_folder(path: Path) -> VectorListing:
     parts = [file_part(p) for _, p, _ in files]
     counts = [part.size for part in parts]
     labels = np.repeat([classes.index(name) for name, _, _ in files], counts)
-    starts = np.cumsum([0, *counts])
     given = roots[0][1] is not None
     tests = np.repeat([bool(t) for _, _, t in files], counts) if given else None
     notes = [f"{ignored:,} files in {path} are no vectors and are passed over"] if ignored else []
     notes += [f"folder {name} of {path} is passed over" for name in others]
     notes += listed.hidden_notes(path, [root for root, _ in roots])
 
-    def place(i: int) -> str:
-        file = int(np.searchsorted(starts, i, "right")) - 1
-        return f"vector {i - starts[file]:,} of {files[file][1]}"
-
     filled = {name for (name, _, _), count in zip(files, counts, strict=True) if count}
     if empty := [name for name in classes if name not in filled]:
         raise SpecError(f"class {empty[0]!r} of {path} must hold vectors, but holds none")
     paths = [p for _, p, _ in files]
+    place = listed.place_in(counts, "vector", paths)
     return joined(path, paths, parts, labels, classes, tests, place, tuple(notes))

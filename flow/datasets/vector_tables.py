@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xnoreplay.flow.datasets import listed
+from xnoreplay.flow.datasets import listed, parquet_file
 from xnoreplay.flow.datasets.vector_listing import (
     TEST_COLUMN,
     Blocks,
@@ -18,7 +18,7 @@ from xnoreplay.flow.datasets.vector_listing import (
     rows_at_once,
 )
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import FeatureError, SpecError, ToolError, shown
+from xnoreplay.spec.errors import FeatureError, SpecError, shown
 
 VECTOR_COLUMNS = ("features", "embedding", "embeddings", "vector", "x")
 """Columns that are looked for where several hold lists of numbers."""
@@ -54,18 +54,11 @@ def of_parquet(path: Path) -> VectorListing:
     ToolError
         Where the library that reads Parquet is missing.
     """
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ToolError(
-            f"a data set in Parquet must have pyarrow to read it (pip install 'xnoreplay[data]'), but: {error}"
-        ) from None
     files = listed.parquet_files(path) if path.is_dir() else [path]
     parts, labels, tests, names = [], [], [], None
     given = False
     filled: list[tuple[Path, Columns]] = []
-    try:
+    with parquet_file.reader(path) as parquet:
         for file in files:
             reading.check_file(file)
             schema = parquet.read_schema(file)
@@ -76,7 +69,7 @@ def of_parquet(path: Path) -> VectorListing:
                 continue
             filled.append((file, columns))
             _check_alike(*filled[0], *filled[-1])
-            labels.append(_integers(parquet, file, columns.label))
+            labels.append(parquet_file.integers(parquet, file, columns.label, "a vector"))
             flags = _tests(parquet, file, schema, labels[-1])
             given = given or flags is not None
             tests.append(np.zeros(count, bool) if flags is None else flags)
@@ -84,20 +77,10 @@ def of_parquet(path: Path) -> VectorListing:
             if width is None:
                 width = _first_width(parquet, file, columns.features[0])
             parts.append(_parquet_part(file, columns.features, count, width))
-    except pyarrow.ArrowException as error:
-        raise SpecError(f"{path} must be Parquet, but: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise SpecError(
-            f"{path} must be Parquet that can be read, but: {error.strerror or error}"
-        ) from None
     if not parts:
         raise SpecError(f"{path} must hold vectors, but holds none")
-    starts = np.cumsum([0, *(part.size for part in parts)])
-
-    def place(i: int) -> str:
-        table = int(np.searchsorted(starts, i, "right")) - 1
-        return f"row {i - starts[table]:,} of {filled[table][0]}"
-
+    sizes = [part.size for part in parts]
+    place = listed.place_in(sizes, "row", [file for file, _ in filled])
     is_test = np.concatenate(tests) if given else None
     if is_test is not None and is_test.all():
         is_test = None
@@ -146,16 +129,6 @@ def _notes(path: Path, found: list[Columns]) -> tuple[str, ...]:
     return (
         f"of {path}, labels are {shown(labels)}, features the {what} {shown(list(first.features))}{passed}",
     )
-
-
-def _integers(parquet: Any, file: Path, column: str) -> np.ndarray:
-    import pyarrow
-
-    found = parquet.read_table(file, columns=[column]).column(0)
-    if not pyarrow.types.is_integer(found.type) or found.null_count:
-        nulls = f" with {found.null_count:,} nulls" if found.null_count else ""
-        raise SpecError(f"column {column!r} of {file} must be integers, not {found.type}{nulls}")
-    return listed.labels_of(found.to_numpy(), f"column {column!r} of {file}", "a vector")
 
 
 def holds_bytes(kind: Any) -> bool:
@@ -227,20 +200,12 @@ def _first_width(parquet: Any, file: Path, column: str) -> int:
 
 
 def _parquet_part(file: Path, columns: tuple[str, ...], count: int, width: int) -> Part:
-    import pyarrow
-    import pyarrow.parquet as parquet
-
     def blocks() -> Blocks:
-        row, rows = 0, min(1 << 16, rows_at_once(8 * width))
-        try:
-            with parquet.ParquetFile(file) as table:
-                for batch in table.iter_batches(batch_size=rows, columns=list(columns)):
-                    yield _of_batch(batch, columns, width, file, row)
-                    row += len(batch)
-        except (pyarrow.ArrowException, OSError) as error:
-            raise FeatureError(
-                f"a data set in Parquet must be whole, but: {' '.join(str(error).split())}"
-            ) from None
+        row, at_once = 0, min(1 << 16, rows_at_once(8 * width))
+        with parquet_file.rows(FeatureError) as parquet, parquet.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=at_once, columns=list(columns)):
+                yield _of_batch(batch, columns, width, file, row)
+                row += len(batch)
 
     return Part(count, width, blocks)
 

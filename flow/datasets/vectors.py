@@ -5,8 +5,6 @@ samples of the base classes and applies it to every sample, once, into an array 
 memory.
 """
 
-import hashlib
-import json
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -15,17 +13,16 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.datasets import listed, vector_files, vector_tables
+from xnoreplay.flow.datasets import array_file, cached, listed, vector_files, vector_tables
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.vector_listing import VectorListing, joined, read_doubles
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec import caches, features, reading, whole
+from xnoreplay.spec import features, reading, whole
 from xnoreplay.spec.bits import ceil_div
-from xnoreplay.spec.errors import FeatureError, SpecError, shown
+from xnoreplay.spec.errors import FeatureError, SpecError
 from xnoreplay.spec.features import Binariser, FeatureSpec
 
-FORMAT = 2  # of prepared arrays; another one is made anew
-IMAGE_COLUMNS = ("image", "img", "pixel_values")
+FORMAT = 3  # of prepared arrays; another one is made anew
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,7 @@ def are_at(path: Path) -> bool:
 
             file = (listed.parquet_files(path) if path.is_dir() else [path])[0]
             schema = parquet.read_schema(file)
-            types = [schema.field(n).type for n in schema.names if n in IMAGE_COLUMNS]
+            types = [schema.field(n).type for n in schema.names if n in listed.IMAGE_COLUMNS]
             return not any(vector_tables.holds_bytes(t) for t in types)
     return False
 
@@ -98,14 +95,7 @@ def listing(path: Path, to_train: bool = True) -> VectorListing:
         Where the library that reads Parquet is missing.
     """
     path = Path(path)
-    try:
-        is_folder, exists = path.is_dir(), path.exists()
-    except (OSError, ValueError):
-        exists = is_folder = False
-    if not exists:
-        raise SpecError(
-            f"the data set must be a folder or a file that is there, not {shown(str(path))}"
-        )
+    is_folder = listed.is_folder(path)
     suffix = path.suffix.lower()
     if suffix == ".parquet" or (is_folder and listed.parquet_files(path)):
         found = vector_tables.of_parquet(path)
@@ -162,25 +152,12 @@ def prepare(
     FeatureError
         For the first vector that is damaged, of another length, or not finite.
     """
-    words = [FORMAT, "features", found.stamp, vars(rule), latent, sorted(base)]
-    key = hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()[:32]
-    readable = caches.folder("datasets")  # a cache that cannot be written can be read
-    if readable is not None:
-        with suppress(*reading.DAMAGED_ARRAYS):
-            return _kept(found, latent, readable / key)
-    folder = caches.writable("datasets")
-    if folder != readable:
-        with suppress(*reading.DAMAGED_ARRAYS):
-            return _kept(found, latent, folder / key)
-    trained = _train(found, rule, latent, base, progress)
-    notes = _convert_all(found, trained, progress, folder / key)
-    arrays = {name: getattr(trained, name) for name in features.shapes(1, 1, 1)}
-    with whole.whole_file((folder / key).with_suffix(".npz")) as part, open(part, "wb") as file:
-        np.savez(file, notes=np.array(notes, np.str_), **arrays)
-    made = _kept(found, latent, folder / key)
-    for note in made.notes:
-        progress.note(note)
-    return made
+    return cached.brought(
+        [FORMAT, "features", found.stamp, vars(rule), latent, sorted(base)],
+        lambda stem: _kept(found, latent, stem),
+        lambda stem: _make(found, rule, latent, base, progress, stem),
+        progress,
+    )
 
 
 def without_labels(paths: Sequence[Path]) -> VectorListing:
@@ -192,13 +169,9 @@ def without_labels(paths: Sequence[Path]) -> VectorListing:
         Where a file holds no vectors, or others than the first.
     """
     parts = [vector_files.file_part(path) for path in paths]
-    starts = np.cumsum([0, *(part.size for part in parts)])
-
-    def place(i: int) -> str:
-        file = int(np.searchsorted(starts, i, "right")) - 1
-        return f"vector {i - starts[file]:,} of {paths[file]}"
-
-    labels = np.zeros(starts[-1], np.int64)
+    sizes = [part.size for part in parts]
+    labels = np.zeros(sum(sizes), np.int64)
+    place = listed.place_in(sizes, "vector", paths)
     return joined(paths[0], list(paths), parts, labels, None, None, place)
 
 
@@ -213,17 +186,32 @@ def latents(found: VectorListing, rule: Binariser, progress: Progress) -> np.nda
 
 
 def _kept(found: VectorListing, latent: int, stem: Path) -> Latents:
-    """Map what `prepare` left; raises one of `reading.DAMAGED_ARRAYS` where it is not whole."""
-    target = stem.with_suffix(".npy")
-    reading.check_file(target)
-    packed = np.load(target, mmap_mode="r", allow_pickle=False)
+    """Map what `_make` left; raises one of `reading.DAMAGED_ARRAYS` where it is not whole."""
     with np.load(stem.with_suffix(".npz"), allow_pickle=False) as arrays:
         rule = Binariser(**{name: arrays[name] for name in features.shapes(1, 1, 1)})
         notes = tuple(map(str, arrays["notes"].tolist()))
+        checksum = int(arrays["checksum"])
+    if rule.latent != latent:
+        raise ValueError(f"{stem} holds other latents")
     shape = (len(found.labels), ceil_div(latent, 8))
-    if packed.shape != shape or packed.dtype != np.uint8 or rule.latent != latent:
-        raise ValueError(f"{target} holds other latents")
+    packed = array_file.mapped(stem.with_suffix(".npy"), shape, checksum)
     return Latents(found, packed, rule, (*found.notes, *notes))
+
+
+def _make(  # noqa: PLR0913  what decides the latents, and where they go
+    found: VectorListing,
+    rule: FeatureSpec,
+    latent: int,
+    base: tuple[int, ...],
+    progress: Progress,
+    stem: Path,
+) -> None:
+    trained = _train(found, rule, latent, base, progress)
+    with whole.whole_file(stem.with_suffix(".npy")) as part:
+        notes, checksum = _convert_all(found, trained, progress, part)
+    arrays = {name: getattr(trained, name) for name in features.shapes(1, 1, 1)}
+    with whole.whole_file(stem.with_suffix(".npz")) as part, open(part, "wb") as file:
+        np.savez(file, notes=np.array(notes, np.str_), checksum=np.array(checksum), **arrays)
 
 
 def _train(
@@ -256,35 +244,20 @@ def _samples(
 
 
 def _convert_all(
-    found: VectorListing, rule: Binariser, progress: Progress, stem: Path
-) -> list[str]:
-    """Write every latent into an array file; what a user should know of the vectors."""
+    found: VectorListing, rule: Binariser, progress: Progress, part: Path
+) -> tuple[list[str], int]:
+    """Write every latent into an array file; what a user should know of the vectors, and the file's checksum."""
     count = len(found.labels)
-    digests = np.empty(count, "S8")
-    with whole.whole_file(stem.with_suffix(".npy")) as part:
-        shape = (count, ceil_div(rule.latent, 8))
-        packed = np.lib.format.open_memmap(part, "w+", np.uint8, shape)
-        listed.reserve(part)
-        with progress.task(f"latents of {found.name}", count) as task:
-            for start, block in _checked(found):
-                packed[start : start + len(block)] = rule.packed(block)
-                digests[start : start + len(block)] = [
-                    hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in block
-                ]
-                task.advance(len(block))
-        packed.flush()
-        del packed
-    notes = []
-    twins = np.intersect1d(digests[found.is_test], digests[~found.is_test])
-    if len(twins):
-        here = np.isin(digests, twins)
-        one = int(np.flatnonzero(here & found.is_test)[0])
-        other = int(np.flatnonzero((digests == digests[one]) & ~found.is_test)[0])
-        notes.append(
-            f"{int((here & found.is_test).sum()):,} test vectors are also training vectors, so their accuracy says "
-            f"little: {found.place(one)} is {found.place(other)}"
-        )
-    return notes
+    digests = np.zeros((count, 2), np.uint64)
+    with (
+        array_file.written(part, (count, ceil_div(rule.latent, 8))) as latents,
+        progress.task(f"latents of {found.name}", count) as task,
+    ):
+        for start, block in _checked(found):
+            latents.write(rule.packed(block).data)
+            digests[start : start + len(block)] = [cached.digest(row) for row in block]
+            task.advance(len(block))
+    return cached.twin_notes(digests, found.is_test, found.place, "vector"), latents.checksum
 
 
 def _checked(found: VectorListing) -> Iterator[tuple[int, np.ndarray]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xnoreplay.flow.datasets import image_files, listed, own, registry, vectors
+from xnoreplay.flow.datasets import array_file, image_files, listed, own, registry, vectors
 from xnoreplay.flow.datasets.bundles import check_binariser
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.listed import Labelled
@@ -401,7 +401,7 @@ def _chip_classes(preset: Preset, found: Labelled) -> np.ndarray:
 
 def _array(preset: Preset, path: Path) -> Batch:
     shape, greatest = preset.network.image_shape, preset.scenario.max_pixel
-    images = own.array(path)
+    images = array_file.read(path)
     if images.dtype != np.uint8 or images.ndim != 4 or not len(images) or images.shape[1:] != shape:
         raise SpecError(
             f"{path} must hold uint8 images of the network's shape {('n', *shape)}, not {images.dtype} of "

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.flow.test_own import RGB, SHAPE, archive, encoded, folder_of, hugging
-from xnoreplay.flow.datasets import image_files, own, registry
+from xnoreplay.flow.datasets import cached, image_files, own, registry
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.learning import use
 from xnoreplay.flow.run.progress import Silent
@@ -242,11 +242,11 @@ def test_twins_are_those_of_a_slow_search(seed):
     is_test = rng.integers(0, 2, 40).astype(bool)
     train = {tuple(d) for d in digests[~is_test]}
     wanted = [i for i in np.flatnonzero(is_test) if tuple(digests[i]) in train]
-    number, one, other = own.twins(digests, is_test)
+    number, one, other = cached.twins(digests, is_test)
     assert (number, other) == (len(wanted), wanted[0])
     assert not is_test[one]
     assert np.array_equal(digests[one], digests[other])
-    assert own.twins(digests[is_test], is_test[is_test]) == (0, 0, 0)
+    assert cached.twins(digests[is_test], is_test[is_test]) == (0, 0, 0)
 
 
 def test_own_images_are_chosen_without_a_copy(tmp_path):

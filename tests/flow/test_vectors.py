@@ -394,6 +394,16 @@ def test_latents_are_kept_until_a_file_the_base_or_the_rule_changes(tmp_path, mo
         prepared(path)
 
 
+def test_a_flipped_bit_of_a_prepared_latent_is_noticed(tmp_path, cache):
+    path = npz(tmp_path / "a.npz", features=X, labels=Y)
+    first = np.array(prepared(path).packed)
+    (target,) = (cache / "datasets").glob("*.npy")
+    content = bytearray(target.read_bytes())
+    content[-9] ^= 4
+    target.write_bytes(content)
+    assert np.array_equal(prepared(path).packed, first)
+
+
 def test_training_vectors_among_the_test_vectors_are_told(tmp_path):
     x = X.copy()
     x[23] = x[4]
