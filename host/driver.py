@@ -1,6 +1,5 @@
 """`Driver`: what a host's program calls. Each call is a few words on the bus, as `docs/host.md` has them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,11 @@ from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import require
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import check_image
-from xnoreplay.spec.registers import Register, Response, Status, Window
+from xnoreplay.spec.registers import Register, Response, Status
 from xnoreplay.spec.snapshot import Snapshot
 
 POLLS = 10_000_000
 """Reads of STATUS after which a chip is said to hang."""
-WORD = (1 << 32) - 1
 
 
 class Driver:
@@ -152,8 +150,9 @@ class Driver:
     def write_memory(self, name: str, rows: np.ndarray) -> None:
         """Write a memory's first rows from (n, width) bits."""
         window = self.windows[name]
-        for address, data in _words(window, [to_int(row) for row in rows]):
-            self.write(address, data)
+        for row, bits in enumerate(rows):
+            for address, data in window.words(row, to_int(bits)):
+                self.write(address, data)
 
     # ---------------------------------------------------------------- what a chip is for
 
@@ -250,10 +249,3 @@ class Driver:
         status = self.wait()
         if Status.FINISHED not in status or Status.REFUSED in status:
             raise HostError("RESTORE must find labels of announced classes alone, but did not")
-
-
-def _words(window: Window, rows: list[int]) -> Iterator[tuple[int, int]]:
-    """Addresses and words that write a window's first rows."""
-    for row, value in enumerate(rows):
-        for chunk in range(window.chunks):
-            yield window.address(row, chunk), value >> 32 * chunk & WORD

@@ -64,26 +64,12 @@ class Bridge(wiring.Component):
             serial.tx_valid.eq(engine.tx_valid),
             engine.tx_ready.eq(serial.tx_ready),
         ]
-        if hasattr(serial, "ended"):
+        if "ended" in serial.signature.members:
             m.d.comb += engine.restart.eq(serial.ended)
         if self.top:
-            m.submodules.chip = self._chip()
+            transfer = engine.pixel, engine.pixel_valid, engine.pixel_ready
+            m.submodules.chip = _chip(self, engine, "m_axil_", transfer, self.busy)
         return m
-
-    def _chip(self) -> Instance:
-        """The chip's module, wired to the engine."""
-        engine, ports = self.engine, {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-        for name, member in axi.lite_members("m_axil_").items():
-            way = "i" if member.flow is In else "o"
-            ports[f"{way}_s_axil_{name.removeprefix('m_axil_')}"] = getattr(engine, name)
-        ports |= {
-            f"i_{self.stream}_tdata": engine.pixel,
-            f"i_{self.stream}_tvalid": engine.pixel_valid,
-            f"o_{self.stream}_tready": engine.pixel_ready,
-            "o_busy": self.busy,
-            "o_phase": Signal(range(self.phases), name="phase"),
-        }
-        return Instance(self.top, **ports)
 
 
 class AxiPorts(wiring.Component):
@@ -96,7 +82,7 @@ class AxiPorts(wiring.Component):
     pixels : int
         Transfers of a sample.
     top : str
-        The chip's module; "" leaves ``busy`` and ``taken`` to a test, in place of the chip.
+        The chip's module; "" leaves ``chip_busy`` and ``ready`` to a test, in place of the chip.
     phases : int
         Values of the chip's port ``phase``.
     stream : str
@@ -166,22 +152,33 @@ class AxiPorts(wiring.Component):
             with m.If(last != self.beat("tlast")):
                 m.d.sync += self.pixel_error.eq(1)
         if self.top:
-            m.submodules.chip = self._chip()
+            transfer = self.beat("tdata"), self.beat("tvalid"), self.ready
+            m.submodules.chip = _chip(self, self, "s_axil_", transfer, self.chip_busy)
         return m
 
-    def _chip(self) -> Instance:
-        """The chip's module, wired to the ports."""
-        ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
-        for name, member in axi.lite_members().items():
-            ports[f"{'i' if member.flow is In else 'o'}_{name}"] = getattr(self, name)
-        ports |= {
-            f"i_{self.stream}_tdata": self.beat("tdata"),
-            f"i_{self.stream}_tvalid": self.beat("tvalid"),
-            f"o_{self.stream}_tready": self.ready,
-            "o_busy": self.chip_busy,
-            "o_phase": Signal(range(self.phases), name="phase"),
-        }
-        return Instance(self.top, **ports)
+
+def _chip(bridge: Bridge | AxiPorts, lite, prefix: str, transfer: tuple, busy: Signal) -> Instance:
+    """The chip's module inside a bridge.
+
+    Parameters
+    ----------
+    bridge : Bridge or AxiPorts
+        Knows the module's name, its stream's, and how many values its port ``phase`` has.
+    lite : Component
+        Has the signals of its AXI4-Lite port, by names that begin with `prefix`.
+    prefix : str
+    transfer : tuple of Signal
+        Data, valid and ready of its stream.
+    busy : Signal
+        Is driven with its port ``busy``.
+    """
+    ports = {"i_clk": ClockSignal(), "i_rst": ResetSignal()}
+    for name, member in axi.lite_members("").items():
+        ports[f"{'i' if member.flow is In else 'o'}_s_axil_{name}"] = getattr(lite, prefix + name)
+    for name, way, signal in zip(("tdata", "tvalid", "tready"), "iio", transfer, strict=True):
+        ports[f"{way}_{bridge.stream}_{name}"] = signal
+    ports |= {"o_busy": busy, "o_phase": Signal(range(bridge.phases), name="phase")}
+    return Instance(bridge.top, **ports)
 
 
 def uart(

@@ -4,6 +4,7 @@ Addresses are in bytes, words are 32 bits. The window of memory i (see `windows`
 (i + 1) << 24; a row of it takes a power of two of words, low bits first.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import NamedTuple
@@ -300,6 +301,23 @@ class Window:
     def address(self, row: int, chunk: int) -> int:
         """Byte address of the 32-bit word that holds bits 32 `chunk` and up of a row."""
         return self.base + 4 * (row * self.stride + chunk)
+
+    def words(self, row: int, value: int) -> Iterator[tuple[int, int]]:
+        """The 32-bit words that write a row, in the order in which the chip takes them.
+
+        Parameters
+        ----------
+        row : int
+        value : int
+            The row's bits, bit i worth 2^i.
+
+        Yields
+        ------
+        tuple of int
+            Byte address and data, the row's low bits first.
+        """
+        for chunk in range(self.chunks):
+            yield self.address(row, chunk), value >> 32 * chunk & 0xFFFFFFFF
 
 
 def windows(memories: tuple[Memory, ...]) -> tuple[Window, ...]:

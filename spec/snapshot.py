@@ -99,8 +99,7 @@ def writes(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[int, int]]:
         if window.memory.name in registers.READ_ONLY:
             continue
         for row, value in enumerate(snapshot.ints(window.memory.name)):
-            for chunk in range(window.chunks):
-                yield window.address(row, chunk), value >> 32 * chunk & 0xFFFFFFFF
+            yield from window.words(row, value)
     for register, value in snapshot.registers.items():
         yield int(register), value
     yield int(Register.COMMAND), int(Command.RESTORE)

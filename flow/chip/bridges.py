@@ -60,20 +60,16 @@ def write(plan: Plan, out: Path, baud: int | None) -> dict:
     from xnoreplay.hw import verilog
     from xnoreplay.hw.host.spi import LEAST_CLOCKS
 
-    found: dict = {"uart": None}
-    if rate := clocks_of(plan.target.clock_hz, baud):
-        name = f"{verilog.UART}.v"
-        (out / name).write_text(verilog.uart(plan, rate[1]), encoding="utf-8")
-        found["uart"] = {
-            "verilog": name,
-            "top": verilog.UART,
-            "baud": rate[0],
-            "clocks": rate[1],
-        }
-    name = f"{verilog.SPI}.v"
-    (out / name).write_text(verilog.spi(plan), encoding="utf-8")
-    found["spi"] = {"verilog": name, "top": verilog.SPI, "clocks": LEAST_CLOCKS}
-    name = f"{verilog.AXI}.v"
-    (out / name).write_text(verilog.axi(plan), encoding="utf-8")
-    found["axi"] = {"verilog": name, "top": verilog.AXI}
+    rate = clocks_of(plan.target.clock_hz, baud)
+    found: dict = {
+        "uart": rate and {"top": verilog.UART, "baud": rate[0], "clocks": rate[1]},
+        "spi": {"top": verilog.SPI, "clocks": LEAST_CLOCKS},
+        "axi": {"top": verilog.AXI},
+    }
+    texts = {"spi": verilog.spi(plan), "axi": verilog.axi(plan)}
+    if rate:
+        texts["uart"] = verilog.uart(plan, rate[1])
+    for bridge, text in texts.items():
+        found[bridge]["verilog"] = f"{found[bridge]['top']}.v"
+        (out / found[bridge]["verilog"]).write_text(text, encoding="utf-8")
     return found

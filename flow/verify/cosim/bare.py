@@ -38,12 +38,11 @@ MAIN = Path(__file__).parent / "bare.cpp"
 def load_writes(plan: Plan, bundle: Bundle, seen: int) -> list[tuple[int, int]]:
     """Bus writes (address, data) that load a bundle and announce so many classes."""
     windows = {w.memory.name: w for w in registers.windows(plan.memories)}
-    writes = []
+    writes: list[tuple[int, int]] = []
     for name, bits in layouts.load(plan, bundle).items():
         window = windows[name]
         for row, value in enumerate(map(to_int, bits)):
-            for chunk in range(window.chunks):
-                writes.append((window.address(row, chunk), value >> 32 * chunk & 0xFFFFFFFF))
+            writes += window.words(row, value)
     writes.append((int(Register.COMMAND), Command.ARRIVE | seen << 16))
     return writes
 

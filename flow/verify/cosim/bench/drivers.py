@@ -142,9 +142,8 @@ class LiteMaster:
 
     async def write_row(self, window: Window, row: int, value: int) -> None:
         """Write a row of a memory, bit i worth 2^i, word by word from the lowest."""
-        for chunk in range(window.chunks):
-            data = value >> 32 * chunk & 0xFFFFFFFF
-            await self.write(window.address(row, chunk), data)
+        for address, data in window.words(row, value):
+            await self.write(address, data)
 
     async def read_row(self, window: Window, row: int) -> int:
         """Read a row of a memory, bit i worth 2^i."""
