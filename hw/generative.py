@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Const, Module, Mux, Signal, Value
+from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.epoch import EpochUnit
 from xnoreplay.hw.learning.fit import FitUnit
 from xnoreplay.hw.parts.arithmetic import times
 from xnoreplay.hw.parts.lfsr import walk_next
@@ -20,7 +21,6 @@ from xnoreplay.hw.parts.ports import (
 )
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.memories import label_bits
-from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import SEED_DRAWS
 
@@ -48,7 +48,7 @@ class State(enum.Enum):
     BALANCE = 17
 
 
-class GenerativeUnit(wiring.Component):
+class GenerativeUnit(EpochUnit):
     """Replay unit of generative replay: what components learn, and what is staged and drawn.
 
     It carries out the operations of `PHASES`; of balance the frequency of each class.
@@ -67,6 +67,7 @@ class GenerativeUnit(wiring.Component):
 
     PHASES = ("take", "stage", "quota", "empty", "epoch", "seed", "load", "balance", "restore")
     """Phases in which this unit works; a plan without staging memory lacks some."""
+    WALK = State.WALK
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -244,13 +245,7 @@ class GenerativeUnit(wiring.Component):
             self.counts.wen.eq(self.count_write),
             self.counts.waddr.eq(self.counts.raddr),
         ]
-        host = self.count_host
-        # No reset: an abort while idle must not take the word from a read under way.
-        word = Signal(memory.width, name="count_word", reset_less=True)
-        m.d.comb += host.rdata.eq(word)
-        with m.If(host.ren):
-            m.d.comb += self.counts.raddr.eq(host.addr)
-            m.d.sync += word.eq(self.counts.rdata)
+        self.build_host_count(m, self.counts, memory.width)
         with m.If(self.clearing & (self.cleared < memory.depth)):
             m.d.comb += [
                 self.counts.wen.eq(1),
@@ -265,6 +260,7 @@ class GenerativeUnit(wiring.Component):
         self.walk_mask, self.index = Signal(bits), Signal(bits)
         self.walk_first, self.walk_last = Signal(), Signal()
         self.walk_left, self.checked = Signal(bits), Signal(bits)
+        self.low = Const((1 << bits) - 1, bits)
         m.d.comb += [
             self.index.eq(self.walk_state ^ self.walk_mask),
             self.walk_last.eq(self.walk_left == 0),
@@ -335,17 +331,8 @@ class GenerativeUnit(wiring.Component):
                     data.eq(self.staging_read.data),
                     self.batch_label.data.eq(self.staging_label_read.data),
                 ]
-        slots = Array(w // TAPS for w in range(form.words))
-        taps = Array(1 << w % TAPS for w in range(form.words))
-        lane_bits = (target.lanes - 1).bit_length()
-        lane, group = self.samples[:lane_bits], self.samples[lane_bits:]
-        if target.batch < target.lanes:
-            lane, group = self.samples, Const(0, 1)
-        load = self.is_phase["load"]
+        lane, load = self.enter_lanes(m, placed, data), self.is_phase["load"]
         m.d.comb += [
-            self.file.slot.eq(times(group, self.plan.batch_slots) + slots[placed]),
-            self.file.taps.eq(taps[placed]),
-            self.file.data.eq(data.replicate(TAPS)),
             self.file.lanes.eq(Mux(self.gives, 1 << lane, 0)),
             self.bank.en.eq(Mux(self.gives & load, 1 << self.samples, 0)),
             self.bank.addr.eq(placed),
@@ -435,25 +422,6 @@ class GenerativeUnit(wiring.Component):
         ]
         m.d.sync += self.place.eq(self.place + 1)
 
-    def seed_cycle(self, m):
-        """Refresh the random register; its last state gives the walk's mask and start."""
-        bits = self.plan.replay.epoch_walk
-        low = (1 << bits) - 1
-        m.d.comb += self.step.eq(1)
-        m.d.sync += self.seeds.eq(self.seeds + 1)
-        with m.If(self.seeds == SEED_DRAWS - 1):
-            start = self.random[16 : 16 + bits]
-            m.d.sync += [
-                self.state.eq(State.WALK),
-                self.walk_state.eq(0),
-                self.walk_first.eq(1),
-                self.walk_left.eq(low),
-                self.walk_mask.eq(self.random[:bits]),
-                self.walk_start.eq(Mux(start == 0, 1, start)),
-                self.walked.eq(0),
-            ]
-            m.d.comb += self.done.eq(self.is_phase["seed"])
-
     def walk_cycle(self, m):
         """Visit one index: a draw of a class that is seen, a staged sample, or nothing."""
         form, op = self.plan.generative, self.plan.replay
@@ -492,11 +460,6 @@ class GenerativeUnit(wiring.Component):
             m.d.sync += self.state.eq(State.CHECK)
         with m.Else():
             m.d.comb += self.done.eq(self.walk_last)
-
-    def next_index(self, m):
-        """Go back to the walk, or end the operation after the last index."""
-        m.d.comb += self.done.eq(self.walked)
-        m.d.sync += self.state.eq(State.WALK)
 
     def found(self, m):
         """A sample of an epoch, or of a minibatch, was found."""

@@ -1,9 +1,10 @@
 """The replay memory's policy: insertion, eviction, admission, and the order of an epoch."""
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
+from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.epoch import EpochUnit
 from xnoreplay.hw.parts.arithmetic import times
 from xnoreplay.hw.parts.lfsr import walk_next
 from xnoreplay.hw.parts.memory import RegisterFile
@@ -15,7 +16,6 @@ from xnoreplay.hw.parts.ports import (
     read_port,
     write_port,
 )
-from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.replay import SEED_DRAWS
 
@@ -36,7 +36,7 @@ class State(enum.Enum):
     JUDGE = 10
 
 
-class ReplayUnit(wiring.Component):
+class ReplayUnit(EpochUnit):
     """Replay unit: what the replay and staging memories keep, evict and replay.
 
     It carries out the operations of `PHASES`.
@@ -55,6 +55,7 @@ class ReplayUnit(wiring.Component):
 
     PHASES = ("stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore")
     """Phases of the operations that this unit carries out."""
+    WALK = State.WALK
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -213,13 +214,7 @@ class ReplayUnit(wiring.Component):
             self.counts.raddr.eq(self.count_addr),
             self.count.eq(self.counts.rdata),
         ]
-        host = self.count_host
-        # No reset: an abort while idle must not take the word from a read under way.
-        word = Signal(memory.width, name="count_word", reset_less=True)
-        m.d.comb += host.rdata.eq(word)
-        with m.If(host.ren):
-            m.d.comb += self.counts.raddr.eq(host.addr)
-            m.d.sync += word.eq(self.counts.rdata)
+        self.build_host_count(m, self.counts, memory.width)
         has_class = Const(1)
         if 1 << len(self.cleared) > memory.depth:
             has_class = self.cleared < memory.depth
@@ -285,17 +280,7 @@ class ReplayUnit(wiring.Component):
         with m.If(self.of_epoch & ~from_staging):
             m.d.comb += data.eq(self.read.data)
 
-        slots = Array(w // TAPS for w in range(op.words))
-        taps = Array(1 << w % TAPS for w in range(op.words))
-        lane_bits = (target.lanes - 1).bit_length()
-        lane, group = self.samples[:lane_bits], self.samples[lane_bits:]
-        if target.batch < target.lanes:
-            lane, group = self.samples, Const(0, 1)
-        m.d.comb += [
-            self.file.slot.eq(times(group, self.plan.batch_slots) + slots[placed]),
-            self.file.taps.eq(taps[placed]),
-            self.file.data.eq(data.replicate(TAPS)),
-        ]
+        lane = self.enter_lanes(m, placed, data)
         self.file_lane = Signal(target.lanes)
         m.d.comb += [
             self.file_lane.eq(1 << lane),
@@ -317,23 +302,6 @@ class ReplayUnit(wiring.Component):
         with m.Else():
             m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(self.quota + 1)]
             m.d.sync += self.rest.eq(self.rest - self.seen)
-
-    def seed_cycle(self, m):
-        """Refresh the random register; its last state gives the walk's mask and start."""
-        m.d.comb += self.step.eq(1)
-        m.d.sync += self.seeds.eq(self.seeds + 1)
-        with m.If(self.seeds == SEED_DRAWS - 1):
-            start = self.random[16:] & self.low
-            m.d.sync += [
-                self.state.eq(State.WALK),
-                self.walk_state.eq(0),
-                self.walk_first.eq(1),
-                self.walk_left.eq(self.low),
-                self.walk_mask.eq(self.random & self.low),
-                self.walk_start.eq(Mux(start == 0, 1, start)),
-                self.walked.eq(0),
-            ]
-            m.d.comb += self.done.eq(self.is_phase["seed"])
 
     def walk_cycle(self, m):
         """Draw one index; a check follows where it is in range."""
@@ -368,11 +336,6 @@ class ReplayUnit(wiring.Component):
         with m.Else():
             m.d.comb += self.done.eq(self.walk_last)
         m.d.sync += self.walked.eq(self.walk_last)
-
-    def next_index(self, m):
-        """Go back to the walk, or end the operation after the last index."""
-        m.d.comb += self.done.eq(self.walked)
-        m.d.sync += self.state.eq(State.WALK)
 
     def check_cycle(self, m):
         """Evict, look for a slot, or copy, by the label that was read."""

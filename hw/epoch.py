@@ -1,0 +1,89 @@
+"""What the replay units of both ways share: how a walk begins and goes on, how a sample enters lanes, counts for the host."""
+
+from typing import Any, ClassVar
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+
+from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.memory import RegisterFile
+from xnoreplay.spec.network import TAPS
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.replay import SEED_DRAWS
+
+
+class EpochUnit(wiring.Component):
+    """A replay unit without the policy of its memories.
+
+    A subclass has the members that are used here, and sets before it builds cycles: ``is_phase``, ``state``, ``seeds``, the
+    registers ``walk_...`` of its walk, and ``low``, whose ones are the bits of the walk's register.
+    """
+
+    plan: Plan
+    WALK: ClassVar[Any]
+    """The subclass's state in which an index is looked at."""
+
+    def next_index(self, m: Module) -> None:
+        """Go back to the walk, or end the operation after the last index."""
+        m.d.comb += self.done.eq(self.walked)
+        m.d.sync += self.state.eq(self.WALK)
+
+    def seed_cycle(self, m: Module) -> None:
+        """Refresh the random register; its last state gives the walk's mask and start."""
+        m.d.comb += self.step.eq(1)
+        m.d.sync += self.seeds.eq(self.seeds + 1)
+        with m.If(self.seeds == SEED_DRAWS - 1):
+            start = self.random[16:] & self.low
+            m.d.sync += [
+                self.state.eq(self.WALK),
+                self.walk_state.eq(0),
+                self.walk_first.eq(1),
+                self.walk_left.eq(self.low),
+                self.walk_mask.eq(self.random & self.low),
+                self.walk_start.eq(Mux(start == 0, 1, start)),
+                self.walked.eq(0),
+            ]
+            m.d.comb += self.done.eq(self.is_phase["seed"])
+
+    def enter_lanes(self, m: Module, placed: Value, data: Value) -> Value:
+        """Wire the write port of the lane files to a word of the minibatch's next sample; its lane.
+
+        Parameters
+        ----------
+        m : Module
+        placed : Value
+            Number of the word.
+        data : Value
+            Its bits, for all nine taps; the port's ``lanes`` are left to the caller.
+        """
+        target, words = self.plan.target, self.plan.replay.words
+        slots = Array(w // TAPS for w in range(words))
+        taps = Array(1 << w % TAPS for w in range(words))
+        lane_bits = (target.lanes - 1).bit_length()
+        lane, group = self.samples[:lane_bits], self.samples[lane_bits:]
+        if target.batch < target.lanes:
+            lane, group = self.samples, Const(0, 1)
+        m.d.comb += [
+            self.file.slot.eq(times(group, self.plan.batch_slots) + slots[placed]),
+            self.file.taps.eq(taps[placed]),
+            self.file.data.eq(data.replicate(TAPS)),
+        ]
+        return lane
+
+    def build_host_count(self, m: Module, counts: RegisterFile, width: int) -> None:
+        """Give the host a word of the counts, one cycle after it asks.
+
+        Parameters
+        ----------
+        m : Module
+        counts : RegisterFile
+        width : int
+            Bits of a count.
+        """
+        host = self.count_host
+        # No reset: an abort while idle must not take the word from a read under way.
+        word = Signal(width, name="count_word", reset_less=True)
+        m.d.comb += host.rdata.eq(word)
+        with m.If(host.ren):
+            m.d.comb += counts.raddr.eq(host.addr)
+            m.d.sync += word.eq(counts.rdata)
