@@ -17,7 +17,8 @@ from xnoreplay.sim.common.generative import (
 )
 from xnoreplay.sim.common.jit import ZERO, kernel, part, popcount
 from xnoreplay.sim.common.state import Scalar
-from xnoreplay.sim.fast.replay import HIT, first_state, note, seed, step_walk
+from xnoreplay.sim.fast.images import put_word
+from xnoreplay.sim.fast.replay import HIT, first_state, load_sample, note, seed, step_walk
 from xnoreplay.spec.generative import MOST_SHARE, SHARE_BITS
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -277,10 +278,7 @@ def gather_phase(program, memory, counters, scalars, room, log):  # noqa: C901  
             counters.reads[Mem.STAGING_LATENT] += op.words
             label = memory.staging_label[place]
             note(log, counters.events[Event.CYCLES], HIT, index, label)
-            for w in range(op.words):
-                for u in range(room.given.shape[0]):
-                    room.given[u] = memory.staging_latent[place * op.words + w, u]
-                give(geometry, memory, room.given, hits % geometry.batch, w)
+            load_sample(replay, geometry, memory, counters, memory.staging_latent, place, hits)
             counters.events[Event.CYCLES] += 1 + replay.copy_cycles
         else:
             if label >= scalars[Scalar.SEEN]:
@@ -290,21 +288,13 @@ def gather_phase(program, memory, counters, scalars, room, log):  # noqa: C901  
             if chosen < 0:
                 continue
             note(log, counters.events[Event.CYCLES], HIT, index, label)
+            n = hits % geometry.batch
+            lane, first = n % geometry.lanes, n // geometry.lanes * geometry.batch_slots * TAPS
             for w in range(op.words):
                 row = component_row(op, label, chosen)
                 draw_word(op, memory, counters, room, row, w)
-                give(geometry, memory, room.given, hits % geometry.batch, w)
+                put_word(geometry, memory.lane_file[lane], first + w, room.given)
+            counters.events[Event.TAP_WRITES] += op.words
             counters.events[Event.CYCLES] += drawn_cycles(op, chosen)
-        counters.events[Event.TAP_WRITES] += op.words
         counters.events[Event.SAMPLES] += 1
         hits += 1
-
-
-@part
-def give(geometry, memory, word, n, w):
-    """Write word w of the minibatch's sample n to its lane."""
-    first = (n // geometry.lanes * geometry.batch_slots) * TAPS + w
-    for u in range(word.shape[0]):
-        memory.lane_file[n % geometry.lanes, first // TAPS, first % TAPS * geometry.units + u] = (
-            word[u]
-        )

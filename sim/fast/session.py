@@ -110,20 +110,9 @@ def load_phase(op, program, memory, learning, counters, scalars, work):
     """Load the next minibatch: the walk goes on until the minibatch is full or the walk ends."""
     geometry, replay = program.geometry, program.replay
     low = (1 << replay.epoch_bits) - 1
-    mask = scalars[Scalar.WALK] & low
-    start = scalars[Scalar.WALK] >> 16 & low
-    start = start if start else 1
     n = 0
     while n < geometry.batch and scalars[Scalar.VISITED] <= low:
-        i = scalars[Scalar.VISITED]
-        # The register holds the index to come, as in the clocks.
-        state = scalars[Scalar.WALK_STATE] if i else 0
-        index = state ^ mask
-        scalars[Scalar.WALK_STATE] = step_walk(
-            i + 1, state, start, replay.epoch_bits, replay.epoch_taps
-        )
-        scalars[Scalar.VISITED] = i + 1
-        counters.events[Event.CYCLES] += 1
+        index = _next_index(replay, counters, scalars)
         if index >= replay.capacity + scalars[Scalar.STAGED]:
             continue
         counters.events[Event.CYCLES] += 1
@@ -145,10 +134,30 @@ def load_phase(op, program, memory, learning, counters, scalars, work):
         learning.batch_label[n] = work.label[n] = label
         n += 1
         counters.events[Event.CYCLES] += replay.copy_cycles
+    _end_minibatch(replay.words, counters, scalars, n)
+
+
+@part
+def _next_index(replay, counters, scalars):
+    """The index that an epoch's walk stands at; the walk goes on to the next, whose state the register then holds."""
+    mask, start = first_state(scalars, replay.epoch_bits)
+    i = scalars[Scalar.VISITED]
+    state = scalars[Scalar.WALK_STATE] if i else 0
+    scalars[Scalar.WALK_STATE] = step_walk(
+        i + 1, state, start, replay.epoch_bits, replay.epoch_taps
+    )
+    scalars[Scalar.VISITED] = i + 1
+    counters.events[Event.CYCLES] += 1
+    return state ^ mask
+
+
+@part
+def _end_minibatch(words, counters, scalars, n):
+    """Note that a minibatch of n samples was loaded, and count their words, banks and labels."""
     scalars[Scalar.SAMPLES] = n
     counters.events[Event.LEARN_SAMPLES] += n
-    counters.events[Event.TAP_WRITES] += n * replay.words
-    counters.writes[Mem.BANK] += n * replay.words
+    counters.events[Event.TAP_WRITES] += n * words
+    counters.writes[Mem.BANK] += n * words
     counters.writes[Mem.BATCH_LABEL] += n
     if n:
         counters.events[Event.MINIBATCHES] += 1
@@ -185,17 +194,9 @@ def gather_minibatch_phase(op, program, memory, learning, counters, scalars, roo
     room, work = rooms
     geometry, replay, generative = program.geometry, program.replay, program.generative
     low = (1 << replay.epoch_bits) - 1
-    mask, start = first_state(scalars, replay.epoch_bits)
     n = 0
     while n < geometry.batch and scalars[Scalar.VISITED] <= low:
-        i = scalars[Scalar.VISITED]
-        state = scalars[Scalar.WALK_STATE] if i else 0
-        index = state ^ mask
-        scalars[Scalar.WALK_STATE] = step_walk(
-            i + 1, state, start, replay.epoch_bits, replay.epoch_taps
-        )
-        scalars[Scalar.VISITED] = i + 1
-        counters.events[Event.CYCLES] += 1
+        index = _next_index(replay, counters, scalars)
         place, label = index - replay.first_staged, index >> generative.slot_bits
         if place >= 0:
             if place >= scalars[Scalar.STAGED]:
@@ -220,13 +221,7 @@ def gather_minibatch_phase(op, program, memory, learning, counters, scalars, roo
             counters.events[Event.CYCLES] += drawn_cycles(generative, chosen)
         learning.batch_label[n] = work.label[n] = label
         n += 1
-    scalars[Scalar.SAMPLES] = n
-    counters.events[Event.LEARN_SAMPLES] += n
-    counters.events[Event.TAP_WRITES] += n * replay.words
-    counters.writes[Mem.BANK] += n * replay.words
-    counters.writes[Mem.BATCH_LABEL] += n
-    if n:
-        counters.events[Event.MINIBATCHES] += 1
+    _end_minibatch(replay.words, counters, scalars, n)
 
 
 @kernel
