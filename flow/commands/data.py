@@ -18,6 +18,7 @@ from xnoreplay.spec.errors import printable
 
 if TYPE_CHECKING:
     from xnoreplay.flow.datasets.bundles import BundleSource
+    from xnoreplay.flow.verify.cosim.bare import Design
     from xnoreplay.spec.presets import Preset
 
 MOST_COLUMNS = 32  # of a confusion matrix; of more classes the most frequent confusions are shown
@@ -117,8 +118,6 @@ def predict(  # noqa: PLR0913  a parameter an option
     and the confusion matrix, or for more than 32 classes the 20 most frequent confusions. Of a data set with a split of
     its own the test half alone.
     """
-    import numpy as np
-
     from xnoreplay.flow.cost.session_text import columns
     from xnoreplay.flow.learning import use
     from xnoreplay.flow.verify.cosim import bare
@@ -153,9 +152,7 @@ def predict(  # noqa: PLR0913  a parameter an option
     ]
     typer.echo(columns([use.sample_word(chosen, 1), "class and sum", "margin"], rows))
     if verilog:
-        cycles = bare.check_predictions(
-            chosen, chip, np.asarray(batch.images), verilog[0], verilog[1], default(), verilog[2]
-        )
+        cycles = bare.check_predictions(chosen, chip, batch.images, verilog, default())
         typer.echo(
             f"\nthe Verilog gives the same {len(rows):,} classes, in {cycles:,} cycles (Verilator)"
         )
@@ -225,11 +222,7 @@ def learn(  # noqa: PLR0913  a parameter an option
     new = use.learn(chip, chosen, batch, default())
     cycles = chip.counters["cycles"] - before
     compared = (
-        bare.check_session(
-            start, given, batch.images, chip, verilog[0], verilog[1], default(), verilog[2]
-        )
-        if verilog
-        else 0
+        bare.check_session(start, given, batch.images, chip, verilog, default()) if verilog else 0
     )
     use.save(chip, chosen, save)
     names = ", ".join(chosen.scenario.name_of(c) for c in new) or "none"
@@ -242,16 +235,17 @@ def learn(  # noqa: PLR0913  a parameter an option
     typer.echo(f"state: {save}")
 
 
-def _verilog(preset: "Preset") -> tuple[str, dict[str, str], str]:
-    """Return a preset's Verilog, the environment of Verilator, and the C++ compiler's option."""
+def _verilog(preset: "Preset") -> "Design":
+    """Return a preset's Verilog for bare Verilator."""
     from xnoreplay.flow.run.tools import verilator_env
     from xnoreplay.flow.verify import cosim
+    from xnoreplay.flow.verify.cosim.bare import Design
     from xnoreplay.hw import verilog
     from xnoreplay.spec import plan
 
     env = verilator_env()  # a missing tool is said before the work
     text = verilog.generate(plan.compile(preset.network, preset.target))
-    return text, env, cosim.optimisation(text)
+    return Design(text, env, cosim.optimisation(text))
 
 
 def trained(

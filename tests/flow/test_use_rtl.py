@@ -39,7 +39,7 @@ def chip(data):
 
 @pytest.fixture(scope="module")
 def verilog():
-    return api.generate(TINY).text, tools.verilator_env(), Silent(), "-O0"
+    return bare.Design(api.generate(TINY).text, tools.verilator_env(), "-O0"), Silent()
 
 
 def batch(data):

@@ -99,14 +99,25 @@ class Driven(NamedTuple):
     build_cpu: float
 
 
-def _drive(
-    script: np.ndarray, images: int, verilog: str, env: dict, progress: Progress, optimise: str
-) -> Driven:
+class Design(NamedTuple):
+    """A chip for bare Verilator.
+
+    verilog : its text
+    env : of the tools; see `flow.run.tools.verilator_env`
+    optimise : the C++ compiler's option
+    """
+
+    verilog: str
+    env: dict[str, str]
+    optimise: str = "-O2"
+
+
+def _drive(script: np.ndarray, images: int, design: Design, progress: Progress) -> Driven:
     """Compile Verilog with `bare.cpp`, and let it carry out a script of `_words`; raises CheckFailure where it stops."""
     before = children()
-    with programs.of_chip(MAIN, verilog) as main:
-        built = Verilate(env, optimise).build(
-            verilog, "bare", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
+    with programs.of_chip(MAIN, design.verilog) as main:
+        built = Verilate(design.env, design.optimise).build(
+            design.verilog, "bare", [], "`verilator_config\n", main, BARE_RUNTIME, [], progress
         )
     build_cpu = children() - before
     with temporary.folder("bare") as work:
@@ -168,7 +179,8 @@ def bare_verilator(
 
     plan = plans.compile(preset.network, preset.target)
     seen = preset.scenario.classes
-    found = _drive(words(plan, bundle, images, seen), len(images), verilog, env, progress, optimise)
+    design = Design(verilog, env, optimise)
+    found = _drive(words(plan, bundle, images, seen), len(images), design, progress)
     model = Simulator(plan, bundle)
     model.arrive(seen)
     _must_predict(preset, model.predict(images).tolist(), found.after_images)
@@ -187,10 +199,8 @@ def check_predictions(
     preset: Preset,
     chip: "Simulator",
     images: Images,
-    verilog: str,
-    env: dict[str, str],
+    design: Design,
     progress: Progress,
-    optimise: str = "-O2",
 ) -> int:
     """Classify images with the Verilog, in the state of a simulated chip, and hold its answers to the simulator's.
 
@@ -200,13 +210,8 @@ def check_predictions(
     chip : Simulator
         Idle; its state is written into the Verilog as a host restores it.
     images : (n, *`NetworkSpec.image_shape`) uint8
-    verilog : str
-        Text of the chip.
-    env : dict of str to str
-        Of the tools.
+    design : Design
     progress : Progress
-    optimise : str
-        The C++ compiler's option.
 
     Returns
     -------
@@ -221,21 +226,19 @@ def check_predictions(
     restored = list(snapshots.writes(chip.plan, chip.snapshot()))
     commands = [(int(Command.INFER), image) for image in images]
     script = _words(chip.plan, restored, commands, [], [])
-    found = _drive(script, len(images), verilog, env, progress, optimise)
+    found = _drive(script, len(images), design, progress)
     predicted = [c for part in chunks(images) for c in chip.predict(part).tolist()]
     _must_predict(preset, predicted, found.after_images)
     return found.cycles
 
 
-def check_session(  # noqa: PLR0913  a chip before and after, and what both simulators need
+def check_session(
     before: Snapshot,
     commands: Sequence[tuple[Command, int, int | None]],
     images: Images,
     chip: "Simulator",
-    verilog: str,
-    env: dict[str, str],
+    design: Design,
     progress: Progress,
-    optimise: str = "-O2",
 ) -> int:
     """Carry out a session with the Verilog, and hold all that a host reads of it then to a simulated chip.
 
@@ -249,8 +252,8 @@ def check_session(  # noqa: PLR0913  a chip before and after, and what both simu
     images : (n, *`NetworkSpec.image_shape`) uint8
     chip : Simulator
         After the same commands.
-    verilog, env, progress, optimise
-        As of `check_predictions`.
+    design : Design
+    progress : Progress
 
     Returns
     -------
@@ -273,7 +276,7 @@ def check_session(  # noqa: PLR0913  a chip before and after, and what both simu
     restored = [*snapshots.writes(plan, before), *early]
     reads = list(snapshots.reads(plan))
     script = _words(plan, restored, entered, late, reads)
-    found = _drive(script, len(entered), verilog, env, progress, optimise)
+    found = _drive(script, len(entered), design, progress)
     got, wanted = snapshots.of_words(plan, found.at_end), chip.snapshot()
     for name, rows in wanted.memories.items():
         wrong = np.flatnonzero((rows != got.memories[name]).any(axis=1))
