@@ -110,7 +110,8 @@ class AxiPorts(wiring.Component):
         stream: str = PIXELS,
     ) -> None:
         self.pixels, self.top, self.phases, self.stream = pixels, top, phases, stream
-        self.chip_busy, self.ready = Signal(), Signal()
+        self.chip_busy = Signal()
+        self.ready = Signal()
         super().__init__(
             {"aclk": In(1), "aresetn": In(1), "irq": Out(1), "pixel_error": Out(1), "busy": Out(1)}
             | axi.lite_members()
@@ -137,7 +138,8 @@ class AxiPorts(wiring.Component):
             self.busy.eq(self.chip_busy),
             self.beat("tready").eq(self.ready),
         ]
-        was_busy, count = Signal(), Signal(range(max(2, self.pixels)))
+        was_busy = Signal()
+        count = Signal(range(max(2, self.pixels)))
         last = count == self.pixels - 1
         looked = self.s_axil_arvalid & self.s_axil_arready
         m.d.sync += was_busy.eq(self.chip_busy)

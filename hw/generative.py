@@ -164,7 +164,8 @@ class GenerativeUnit(EpochUnit):
         self.state = Signal(State)
         self.seeds = Signal(range(SEED_DRAWS))
         self.component = Signal(range(form.components + 1))
-        self.word, self.plane = Signal(range(form.words + 1)), Signal(range(form.mean_bits + 1))
+        self.word = Signal(range(form.words + 1))
+        self.plane = Signal(range(form.mean_bits + 1))
         self.owner = Signal(self.label_bits)  # class of a draw, or of a share that restore looks at
         self.place = Signal(index_shape(max(form.share_rows + 1, form.staging, form.classes)))
         self.build_fit(m)
@@ -256,10 +257,14 @@ class GenerativeUnit(EpochUnit):
     def build_walk(self, m):
         """Build the walk: index 0 first, then the register's sequence, each XOR the mask."""
         bits = self.plan.replay.epoch_walk
-        self.walk_state, self.walk_start = Signal(bits), Signal(bits)
-        self.walk_mask, self.index = Signal(bits), Signal(bits)
-        self.walk_first, self.walk_last = Signal(), Signal()
-        self.walk_left, self.checked = Signal(bits), Signal(bits)
+        self.walk_state = Signal(bits)
+        self.walk_start = Signal(bits)
+        self.walk_mask = Signal(bits)
+        self.index = Signal(bits)
+        self.walk_first = Signal()
+        self.walk_last = Signal()
+        self.walk_left = Signal(bits)
+        self.checked = Signal(bits)
         self.low = Const((1 << bits) - 1, bits)
         m.d.comb += [
             self.index.eq(self.walk_state ^ self.walk_mask),
@@ -270,9 +275,12 @@ class GenerativeUnit(EpochUnit):
     def build_addresses(self, m):
         """Build the rows of shares and means that are read, and the words of staged samples."""
         form, op = self.plan.generative, self.plan.replay
-        row, chosen = Signal.like(self.share.addr, name="row"), Signal(index_shape(form.components))
-        self.chosen, self.read_component = chosen, Signal(index_shape(form.components))
-        self.read_owner, self.read_share = Signal(self.label_bits), Signal()
+        row = Signal.like(self.share.addr, name="row")
+        chosen = Signal(index_shape(form.components))
+        self.chosen = chosen
+        self.read_component = Signal(index_shape(form.components))
+        self.read_owner = Signal(self.label_bits)
+        self.read_share = Signal()
         self.read_mean = Signal()
         mean_row = Signal.like(self.mean.addr, name="mean_row")
         share_row = Signal.like(self.share.addr, name="share_row")
@@ -298,7 +306,8 @@ class GenerativeUnit(EpochUnit):
         with m.If(self.is_phase["restore"]):
             m.d.comb += self.share.addr.eq(self.place)
         if op.staging:
-            staged_index, placed = Signal(index_shape(op.staging)), self.placed()
+            staged_index = Signal(index_shape(op.staging))
+            placed = self.placed()
             m.d.comb += [
                 staged_index.eq(self.checked - op.first_staged),
                 self.staging_read.addr.eq(times(staged_index, op.words) + self.word),
@@ -315,7 +324,8 @@ class GenerativeUnit(EpochUnit):
     def build_gift(self, m):
         """Build what puts a word of a sample into its lane and bank; `gives` marks the cycles."""
         form, target = self.plan.generative, self.plan.target
-        self.gives, data = Signal(), Signal(target.channels)
+        self.gives = Signal()
+        data = Signal(target.channels)
         placed = Signal(range(form.words + 1))
         m.d.comb += placed.eq(self.placed())
         last = self.plan.network.latent - (form.words - 1) * target.channels
@@ -523,10 +533,12 @@ class GenerativeUnit(EpochUnit):
     def build_product(self, m):
         """Build the one multiplier: of a draw's number and the sum of shares, or of the class's draws and a share."""
         form = self.plan.generative
-        self.number, self.room = Signal(form.slot_bits), Signal(range(form.drawn_per_class + 1))
+        self.number = Signal(form.slot_bits)
+        self.room = Signal(range(form.drawn_per_class + 1))
         self.total = Signal(SHARE_BITS + form.components.bit_length())
         width = len(self.number) + len(self.total)
-        self.target, self.below = Signal(width), Signal(width + 1)
+        self.target = Signal(width)
+        self.below = Signal(width + 1)
         scales = self.state == State.SCALE
         left = Signal(max(len(self.number), len(self.room)))
         right = Signal.like(self.total, name="right")

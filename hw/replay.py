@@ -231,10 +231,14 @@ class ReplayUnit(EpochUnit):
         bits = {"evict": op.replay_walk, "admit": op.staging_walk, "epoch": op.epoch_walk}
         phases = self.is_phase | {"epoch": self.of_epoch}
         longest = max(bits.values())
-        self.walk_state, self.walk_start = Signal(longest), Signal(longest)
-        self.walk_mask, self.index = Signal(longest), Signal(longest)
-        self.walk_first, self.walk_last = Signal(), Signal()
-        self.walk_left, self.low = Signal(longest), Signal(longest)
+        self.walk_state = Signal(longest)
+        self.walk_start = Signal(longest)
+        self.walk_mask = Signal(longest)
+        self.index = Signal(longest)
+        self.walk_first = Signal()
+        self.walk_last = Signal()
+        self.walk_left = Signal(longest)
+        self.low = Signal(longest)
         self.checked = Signal(longest)
         step = Signal(longest)
         for name, k in bits.items():
@@ -306,7 +310,8 @@ class ReplayUnit(EpochUnit):
     def walk_cycle(self, m):
         """Draw one index; a check follows where it is in range."""
         op = self.plan.replay
-        in_replay, in_staging = Signal(), Signal()
+        in_replay = Signal()
+        in_staging = Signal()
         admits = self.is_phase["admit"]
         m.d.comb += in_replay.eq(~admits & (self.index < op.capacity))
         if op.staging:
@@ -388,7 +393,9 @@ class ReplayUnit(EpochUnit):
     def copy_cycle(self, m):
         """Read word `copied`, write the word before it; the last write commits the sample."""
         op = self.plan.replay
-        reading, writing, last = Signal(), Signal(), Signal()
+        reading = Signal()
+        writing = Signal()
+        last = Signal()
         m.d.comb += [
             reading.eq(self.copied < op.words),
             writing.eq(self.copied > 0),

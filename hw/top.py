@@ -133,7 +133,8 @@ class Chip(wiring.Component):
         phase = self.sequencer.phase
         active = {name: phase == n for name, n in number.items()}
         self.seen = Signal(range(self.plan.network.classes + 1))
-        self.refused, self.finished = Signal(), Signal()
+        self.refused = Signal()
+        self.finished = Signal()
         self.prediction = Signal.like(self.dense.candidate)
         # Generative replay has no quotas.
         self.quota = None if self.plan.generative else Signal.like(self.replay.quota)

@@ -86,8 +86,11 @@ class LiteSlave(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        address_taken, data_taken, read_taken = Signal(), Signal(), Signal()
-        whole, reads_next = Signal(), Signal()
+        address_taken = Signal()
+        data_taken = Signal()
+        read_taken = Signal()
+        whole = Signal()
+        reads_next = Signal()
         # No handshake in a cycle of reset, not even in the first, whose clock edge is yet to come.
         awake = Signal()
         m.d.comb += awake.eq(~ResetSignal())
@@ -98,7 +101,8 @@ class LiteSlave(wiring.Component):
         # A taken transfer is served once its own response channel is free.
         write_ready = Signal()
         read_ready = Signal()
-        write_answered, read_answered = Signal(), Signal()
+        write_answered = Signal()
+        read_answered = Signal()
         refuse = Signal()
         m.d.comb += [
             write_ready.eq(address_taken & data_taken & ~write_answered),

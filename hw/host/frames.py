@@ -69,12 +69,15 @@ class FrameEngine(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        self.kind, self.check = Signal(8), Signal(8)
+        self.kind = Signal(8)
+        self.check = Signal(8)
         self.left = Signal(range(MOST_BYTES + 1))
         self.payload = Signal(8 * (ADDRESS_BYTES + WORD_BYTES))
-        self.code, self.data = Signal(8), Signal(8 * WORD_BYTES)
+        self.code = Signal(8)
+        self.data = Signal(8 * WORD_BYTES)
         self.waiting = Signal()
-        silence, silent = Signal(range(self.gap + 1)), Signal()
+        silence = Signal(range(self.gap + 1))
+        silent = Signal()
         m.d.comb += silent.eq(silence == self.gap)
         with m.If(self.rx_valid):
             m.d.sync += [silence.eq(0), self.check.eq(crc_step(self.check, self.rx))]
@@ -169,9 +172,13 @@ class FrameEngine(wiring.Component):
     def _build_pixels(self, m: Module) -> None:
         """Build the buffer of pixels: a frame's bytes go in, and once the frame is right, out as pixels."""
         m.submodules.buffer = self.buffer = buffer = Ram(MOST_BYTES, 8)
-        self.place, self.index = Signal(range(MOST_BYTES)), Signal(range(MOST_BYTES))
-        self.incoming, self.held = Signal(8), Signal(range(MOST_BYTES + 1))
-        self.full, self.drop, fetched = Signal(), Signal(), Signal()
+        self.place = Signal(range(MOST_BYTES))
+        self.index = Signal(range(MOST_BYTES))
+        self.incoming = Signal(8)
+        self.held = Signal(range(MOST_BYTES + 1))
+        self.full = Signal()
+        self.drop = Signal()
+        fetched = Signal()
         part = Signal(range(max(2, self.channels)))
         m.d.comb += [
             buffer.waddr.eq(self.place),
@@ -200,7 +207,8 @@ class FrameEngine(wiring.Component):
 
     def _build_transfers(self, m: Module) -> None:
         """Build the states that carry out a word's frame; a transfer that has begun comes to its end."""
-        address_taken, data_taken = Signal(), Signal()
+        address_taken = Signal()
+        data_taken = Signal()
         low, high = self.payload[: 8 * ADDRESS_BYTES], self.payload[8 * ADDRESS_BYTES :]
         m.d.comb += [
             self.m_axil_awaddr.eq(low),

@@ -182,7 +182,8 @@ class Host(wiring.Component):
             value = self.counter(name)
             table[Register.COUNTERS + 8 * i] = value[:CHUNK]
             table[Register.COUNTERS + 8 * i + 4] = value[CHUNK:]
-        value_read, chosen = Signal(CHUNK), Signal(CHUNK)
+        value_read = Signal(CHUNK)
+        chosen = Signal(CHUNK)
         m.d.sync += value_read.eq(chosen)
         m.d.comb += [slave.done.eq(slave.write | looked_up), slave.read_data.eq(value_read)]
         with m.If(~slave.write & ~looked_up):
@@ -268,7 +269,7 @@ class Host(wiring.Component):
     def _gather(self, m: Module, slave, address, occupied) -> None:
         """Build the register that gathers a row, and the row and address that every window is given."""
         chunks = max(w.chunks for w in self.windows)
-        gathered = Signal((chunks - 1) * CHUNK) if chunks > 1 else Const(0, 0)
+        gathered = Signal((chunks - 1) * CHUNK, name="gathered") if chunks > 1 else Const(0, 0)
         for window in self.windows:
             port = self.port(window.memory.name)
             split = 2 + (window.stride - 1).bit_length()

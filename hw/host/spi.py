@@ -45,13 +45,18 @@ class SpiSlave(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        clock, away, data = Signal(), Signal(init=1), Signal()
+        clock = Signal()
+        away = Signal(init=1)
+        data = Signal()
         m.submodules.clock = cdc.FFSynchronizer(self.spi_sck, clock)
         m.submodules.select = cdc.FFSynchronizer(self.spi_cs_n, away, init=1)
         m.submodules.data = cdc.FFSynchronizer(self.spi_mosi, data)
-        before, was_away = Signal(), Signal(init=1)
+        before = Signal()
+        was_away = Signal(init=1)
         rises, falls = clock & ~before, ~clock & before
-        got, sent, count = Signal(8), Signal(8), Signal(3)
+        got = Signal(8)
+        sent = Signal(8)
+        count = Signal(3)
         # A byte is chosen right after the master's last falling edge or select, well before it reads the first bit.
         turn = Signal()
         m.d.comb += [

@@ -56,7 +56,8 @@ class Uart(wiring.Component):
     def _build_receiver(self, m: Module) -> None:
         level = Signal(init=1)
         m.submodules.settled = cdc.FFSynchronizer(self.uart_rx, level, init=1)
-        wait, left = Signal(range(self.clocks)), Signal(range(FRAME + 1))
+        wait = Signal(range(self.clocks))
+        left = Signal(range(FRAME + 1))
         got = Signal(FRAME - 1)  # data and stop
         m.d.sync += self.rx_valid.eq(0)
         with m.If(left == 0):
@@ -76,7 +77,8 @@ class Uart(wiring.Component):
                 m.d.sync += [self.rx.eq(got[1:]), self.rx_valid.eq(level)]
 
     def _build_transmitter(self, m: Module) -> None:
-        wait, left = Signal(range(self.clocks)), Signal(range(FRAME + 1))
+        wait = Signal(range(self.clocks))
+        left = Signal(range(FRAME + 1))
         bits = Signal(FRAME, init=(1 << FRAME) - 1)
         m.d.comb += [self.tx_ready.eq(left == 0)]
         m.d.sync += self.uart_tx.eq(bits[0])

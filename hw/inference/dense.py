@@ -114,10 +114,14 @@ class DenseUnit(wiring.Component):
         slot = Signal(range(plan.slots))
         row = Signal(range(max(plan.network.latent, plan.network.hidden, plan.network.classes) + 1))
         rows = Signal.like(row)
-        beat, copy = Signal.like(op["beats"]), Signal(range(COPIES))
+        beat = Signal.like(op["beats"])
+        copy = Signal(range(COPIES))
         drain = Signal(range(PIPE_LATENCY))
         issue = Signal()
-        last_beat, last_copy, last_row, more = Signal(), Signal(), Signal(), Signal()
+        last_beat = Signal()
+        last_copy = Signal()
+        last_row = Signal()
+        more = Signal()
         m.d.comb += [
             rows.eq(Mux(op["classify"], self.seen, op["rows"])),
             more.eq(Mux(op["minibatch"], first < self.samples, first == 0)),
@@ -156,7 +160,8 @@ class DenseUnit(wiring.Component):
 
         # d_: the word has come.
         d_valid, d_first, d_last = (Signal(name=f"d_{s}") for s in ("valid", "first", "last"))
-        d_fe, d_copy = Signal(), Signal()
+        d_fe = Signal()
+        d_copy = Signal()
         d_lanes = Signal(target.lanes)
         works = Cat(first + i < self.samples for i in range(group))
         d_slot = Signal(range(plan.slots))
@@ -189,7 +194,8 @@ class DenseUnit(wiring.Component):
         place = Signal(index_shape(word_bits))
         bits = Signal(word_bits)
         word = Signal(word_bits)
-        slot, tap = Signal(range(self.plan.slots)), Signal(range(TAPS))
+        slot = Signal(range(self.plan.slots))
+        tap = Signal(range(TAPS))
         index = Signal.like(self.latent.addr, name="index") if self.plan.latent else None
         started = Signal()
         sign = Signal()
@@ -203,7 +209,8 @@ class DenseUnit(wiring.Component):
             slot.eq(op["slot"]),
             tap.eq(op["tap"]),
         ]
-        here_slot, here_tap = Signal.like(slot), Signal.like(tap)
+        here_slot = Signal.like(slot)
+        here_tap = Signal.like(tap)
         with m.If(started):
             m.d.comb += [slot.eq(here_slot), tap.eq(here_tap)]
         with m.If(collect):

@@ -44,7 +44,8 @@ class LatentInput(wiring.Component):
         parts = word_bits // op.part
 
         count = Signal(index_shape(op.pixels))
-        last, step = Signal(), Signal()
+        last = Signal()
+        step = Signal()
         left = op.channels - (op.pixels - 1) * op.part  # bits of the last transfer
         bits = Signal(op.part)
         m.d.comb += [
@@ -57,7 +58,8 @@ class LatentInput(wiring.Component):
                 self.sample.payload[: op.part] & Mux(last, (1 << left) - 1, (1 << op.part) - 1)
             ),
         ]
-        word, full = Signal(word_bits), Signal()
+        word = Signal(word_bits)
+        full = Signal()
         index = Signal(index_shape(words))
         with m.If(step):
             m.d.sync += count.eq(Mux(last, 0, count + 1))

@@ -85,11 +85,9 @@ class ClassifierRam(wiring.Component):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         host = self.host
-        row, pair, copy = (
-            Signal(range(self.memory.depth)),
-            Signal(range(self.memory.depth)),
-            Signal(),
-        )
+        row = Signal(range(self.memory.depth))
+        pair = Signal(range(self.memory.depth))
+        copy = Signal()
         address = Signal(range(self.depth))
         # Row (2 class + copy) beats + beat is class beats + beat of its bank.
         m.d.comb += [

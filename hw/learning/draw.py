@@ -60,7 +60,8 @@ class DrawUnit(wiring.Component):
         """Wire the registers, their step and the planes' bits."""
         m = Module()
         steps = min(self.channels, WIDE_STEPS)
-        random, word = [], Signal(WIDE_BITS)
+        random = []
+        word = Signal(WIDE_BITS)
         m.d.comb += self.host.rdata.eq(word)
         for i in range(len(self.seeds)):
             new, following = wide_next(self.state(i), steps)

@@ -213,7 +213,8 @@ class ErrorUnit(wiring.Component):
             finish.eq(past + (DELTA_STAGE - 1)),
         ]
         reading = Signal(range(classes))
-        first, last = Signal(), Signal()
+        first = Signal()
+        last = Signal()
         second = Signal()
         last_group = Signal()
         m.d.comb += [
@@ -264,7 +265,8 @@ class ErrorUnit(wiring.Component):
         lane_bits, unit_bits = (lanes - 1).bit_length(), (units - 1).bit_length()
         group = self.sample[unit_bits:lane_bits] if lane_bits > unit_bits else Const(0, 1)
         logits = self.logit.data.word_select(group, units * self.logit_bits)
-        labelled, weighed = Signal(units), Signal(units)  # whose word comes in this cycle
+        labelled = Signal(units)
+        weighed = Signal(units)
         asked = Signal(units)
         m.d.comb += [
             self.logit.en.eq(self.active & reads),

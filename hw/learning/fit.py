@@ -76,7 +76,8 @@ class FitUnit(wiring.Component):
         form, channels = self.plan.generative, self.plan.target.channels
         self.parts, self.words, self.bits = form.components, form.words, form.mean_bits
         self.state = Signal(State)
-        self.component, self.word = Signal(range(self.parts + 1)), Signal(range(self.words + 1))
+        self.component = Signal(range(self.parts + 1))
+        self.word = Signal(range(self.words + 1))
         self.step = Signal(range(SHARE_BITS + 2 + self.bits))
         self.chosen = Signal(index_shape(self.parts))
         self.samples = Signal(SHARE_BITS)  # that the component stands for
@@ -107,7 +108,8 @@ class FitUnit(wiring.Component):
 
     def build_addresses(self, m):
         """Build the rows that a cycle reads and writes, of the component that is chosen or under way."""
-        place, of_chosen = Signal(index_shape(self.parts)), Signal()
+        place = Signal(index_shape(self.parts))
+        of_chosen = Signal()
         m.d.comb += [
             of_chosen.eq((self.state == State.FETCH) | (self.state == State.COUNT)),
             place.eq(Mux(of_chosen, self.chosen, self.component)),
@@ -219,9 +221,12 @@ class FitUnit(wiring.Component):
         """Read a word of one majority, and count where the word before differs from the sample's."""
         channels = self.plan.target.channels
         most = self.words * channels
-        distance, least = Signal(range(most + 1)), Signal(range(most + 1))
-        differ, summed = Signal(channels), Signal(range(most + 1))
-        reading, looks = Signal(), Signal()
+        distance = Signal(range(most + 1))
+        least = Signal(range(most + 1))
+        differ = Signal(channels)
+        summed = Signal(range(most + 1))
+        reading = Signal()
+        looks = Signal()
         m.d.comb += [
             looks.eq(self.step != 0),
             reading.eq(self.component != self.parts),
@@ -280,7 +285,9 @@ class FitUnit(wiring.Component):
     def count_cycle(self, m):
         """Add the sample to a plane of a word's counters and compare it, or write a plane of the word's means."""
         step, bits = self.step, self.bits
-        first, counting, last = Signal(), Signal(), Signal()
+        first = Signal()
+        counting = Signal()
+        last = Signal()
         m.d.comb += [
             first.eq(step == 1),
             counting.eq((step != 0) & (step <= SHARE_BITS)),

@@ -77,7 +77,8 @@ class ForwardRows(wiring.Component):
         """Collect hidden bits into words, and write the masks of the straight-through estimator."""
         plan, target = self.plan, self.plan.target
         hidden, word_bits = plan.network.hidden, target.channels
-        valid, full = Signal(), Signal()
+        valid = Signal()
+        full = Signal()
         place = self.row[: (word_bits - 1).bit_length()] if word_bits > 1 else Const(0, 1)
         index = self.row[(word_bits - 1).bit_length() :] if word_bits > 1 else self.row
         m.d.comb += [

@@ -132,10 +132,8 @@ class PlaneUnit(wiring.Component):
         self.sample = Signal(index_shape(target.batch))
         self.copy = Signal()
         self.begun = Signal()  # the sample has a sum
-        self.left, self.loaded = (
-            Signal(plan.rule.delta_bits),
-            Signal(range(plan.rule.delta_bits + 1)),
-        )
+        self.left = Signal(plan.rule.delta_bits)
+        self.loaded = Signal(range(plan.rule.delta_bits + 1))
         self.at = Signal(range(self.extra.latent_segments + self.extra.hidden_segments))
         self.group = Signal(index_shape(plan.slots))
         self.unit = Signal(range(plan.network.hidden + ROUND_DRAIN))
@@ -236,7 +234,8 @@ class PlaneUnit(wiring.Component):
     def beat_cycle(self, m):
         """Read a segment of all banks; groups of L planes follow each other."""
         plan, extra, lanes = self.plan, self.extra, self.plan.target.lanes
-        base, column = Signal.like(self.bank_addr), Signal.like(self.at)
+        base = Signal.like(self.bank_addr)
+        column = Signal.like(self.at)
         m.d.comb += column.eq(self.at)
         with m.If(self.back):
             m.d.comb += base.eq(
@@ -411,7 +410,8 @@ class PlaneUnit(wiring.Component):
         for lane in range(used):
             # x_: beside the operand. c_: beside the counts' register. n_: beside the nodes'.
             places = [i for i in self.loads() if i % lanes == lane]
-            worth, ones = Signal.like(self.worth[0]), Signal.like(self.ones[0])
+            worth = Signal.like(self.worth[0])
+            ones = Signal.like(self.ones[0])
             with m.Switch(self.stages[OPERAND_STAGE - 1].group):
                 for slot, i in enumerate(places):
                     with m.Case(slot):

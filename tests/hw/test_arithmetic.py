@@ -11,7 +11,8 @@ FACTORS = [*range(34), 63, 100, 255, 341, 1023]
 
 @pytest.mark.parametrize("bits", [1, 3, 6])
 def test_products_are_exact(bits):
-    m, value = Module(), Signal(bits)
+    m = Module()
+    value = Signal(bits)
     products = [times(value, factor) for factor in FACTORS]
     for factor, product in zip(FACTORS, products, strict=True):
         assert len(product) == (((1 << bits) - 1) * factor).bit_length()

@@ -210,7 +210,9 @@ LINES = pytest.mark.parametrize("kind", [UartLine, SpiLine])
 def test_the_check_of_the_logic_is_that_of_the_page():
     from amaranth.hdl import Const, Module, Signal
 
-    state, byte, out = Signal(8), Signal(8), Signal(8)
+    state = Signal(8)
+    byte = Signal(8)
+    out = Signal(8)
     m = Module()
     m.d.comb += out.eq(crc_step(state, byte))
     simulator = Simulator(m)
