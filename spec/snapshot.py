@@ -16,6 +16,7 @@ import numpy as np
 from xnoreplay.spec import bundle, features, image, presets, reading, registers
 from xnoreplay.spec import interface as interfaces
 from xnoreplay.spec.bits import ceil_div, pack_bytes, to_int, unpack_bytes
+from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ReadError, SpecError, require
 from xnoreplay.spec.features import Binariser
@@ -312,7 +313,7 @@ def read(
     plan: Plan,
     path: Path,
     interface: Interface | None = None,
-    binariser: Binariser | None = None,
+    trained: Bundle | None = None,
 ) -> Snapshot:
     """Read and verify a file of `write`; a file that cannot be read is an `XnoreplayError` of any kind.
 
@@ -324,14 +325,15 @@ def read(
     path : Path
     interface : Interface, optional
         Of the samples and classes that the state is to be used with; it is held to the file's, where that has one.
-    binariser : Binariser, optional
-        What makes latents of the samples; held to the file's in the same way.
+    trained : Bundle, optional
+        The bundle that the state is to be used with. Its binarisation is held to the file's, where that has one; what
+        learning never changes, the extractor and a frozen hidden layer, must be in the state as it is in the bundle.
 
     Raises
     ------
     SpecError
-        For a file that is altered, of another chip, of other classes, another input rule or another binarisation, or of
-        a state that no chip comes to.
+        For a file that is altered, of another chip, of other classes, another input rule, another binarisation or another
+        training, or of a state that no chip comes to.
     """
     tensors, metadata = bundle.read_tensors(Path(path), "snapshot", FORMAT)
     for name, value in _metadata(plan).items():
@@ -339,7 +341,7 @@ def read(
             got = str(metadata.get(name))
             what = f"{value!r}, not {got[:40]!r}" if name == "version" else "this chip's"
             raise SpecError(f"snapshot {path}: field {name!r} must be {what}")
-    _check_use(path, metadata, interface, binariser)
+    _check_use(path, metadata, interface, None if trained is None else trained.binariser)
     expected: dict[str, tuple[tuple[int, ...], str]] = {
         w.memory.name: ((w.memory.depth, ceil_div(w.memory.width, 8)), "uint8")
         for w in windows(plan)
@@ -357,6 +359,8 @@ def read(
         check(plan, snapshot)
     except SpecError as error:
         raise SpecError(f"snapshot {path}: {error}") from None
+    if trained is not None:
+        _check_training(plan, path, snapshot, trained)
     return snapshot
 
 
@@ -405,6 +409,17 @@ def _check_use(
         if metadata["binariser"] != _binariser_digest(binariser):
             raise SpecError(
                 f"snapshot {path} must be of latents that this bundle's binarisation makes, but another one made them"
+            )
+
+
+def _check_training(plan: Plan, path: Path, snapshot: Snapshot, trained: Bundle) -> None:
+    """SpecError where a state has other bits than the bundle in what learning never changes."""
+    hidden = 0 if plan.target.hidden_learns else plan.output.weight_base  # rows of cls.top
+    for name, bits in image.load(plan, trained).items():
+        frozen = {"cls.top": hidden, "cls.low": 0, "cls.hidden_low": 0}.get(name, len(bits))
+        if (snapshot.memories[name][:frozen] != bits[:frozen]).any():
+            raise SpecError(
+                f"snapshot {path} must be of the network of this bundle, but is of another training: its {name} differs"
             )
 
 

@@ -45,7 +45,7 @@ def onnx(
     if state is not None:
         compiled = plan.compile(chosen.network, chosen.target)
         chip = Simulator(compiled, read)
-        chip.resume(snapshot.read(compiled, state, chosen.scenario.interface, read.binariser))
+        chip.resume(snapshot.read(compiled, state, chosen.scenario.interface, read))
         learned = Classifier(compiled.rule, *chip.proxies())
         seen = chip.state.seen
     models = [

@@ -74,7 +74,8 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     Raises
     ------
     SpecError
-        For a state of another chip, or of a bundle with other classes, another input rule or another binarisation.
+        For a state of another chip, or of a bundle with other classes, another input rule, another binarisation or
+        another training.
     XnoreplayError
         Where the data set cannot be read.
     """
@@ -83,7 +84,7 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     plan = plans.compile(preset.network, preset.target)
     chip = Simulator(plan, bundle)
     if state is not None:
-        chip.resume(snapshot.read(plan, state, preset.scenario.interface, bundle.binariser))
+        chip.resume(snapshot.read(plan, state, preset.scenario.interface, bundle))
         return chip
     data = registry.of_preset(preset, progress)
     check_binariser(bundle, data)

@@ -1,5 +1,7 @@
 """A trained chip put to use: predict and learn, on the digits of the package as a user's image files."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -240,6 +242,28 @@ def test_a_state_of_other_classes_is_refused(tmp_path, chip, bundle):
     assert f"class 0 ('{first[0]}', not '{first[1]}')" in str(error.value)
     snapshot.write(chip.plan, chip.snapshot(), tmp_path / "host.state")
     assert use.power_on(other, bundle, tmp_path / "host.state", Silent()).state.seen == 5
+
+
+@pytest.mark.parametrize("what", ["conv", "thresholds", "hidden", "host"])
+def test_a_state_of_another_training_is_refused(tmp_path, chip, bundle, what):
+    """The same network and classes, trained again: of another extractor, or another frozen hidden layer."""
+    use.save(chip, DIGITS, tmp_path / "it.state")
+    changed = {
+        "conv": {"conv": (*bundle.conv[:-1], 1 - bundle.conv[-1])},
+        "thresholds": {"thresholds": bundle.thresholds[::-1].copy()},
+        "hidden": {"hidden": ~bundle.hidden},
+        "host": {"dense": 1 - bundle.dense},
+    }[what]
+    if what == "host":  # whose file says nothing of classes or rule
+        snapshot.write(chip.plan, chip.snapshot(), tmp_path / "it.state")
+    with pytest.raises(
+        SpecError, match="of the network of this bundle, but is of another training"
+    ):
+        use.power_on(
+            DIGITS, dataclasses.replace(bundle, **changed), tmp_path / "it.state", Silent()
+        )
+    trained_on = dataclasses.replace(bundle, output=~bundle.output)  # what learning changes
+    assert use.power_on(DIGITS, trained_on, tmp_path / "it.state", Silent()).state.seen == 5
 
 
 @pytest.mark.parametrize("top", [1, 2, 9])
