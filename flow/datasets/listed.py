@@ -7,7 +7,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ NAMES = ("class_names", "classes", "label_names")
 """Arrays of an archive that name the classes."""
 IMAGE_COLUMNS = ("image", "img", "pixel_values")
 """Columns of Parquet in which images are looked for, in this order."""
+
+T = TypeVar("T")
 
 
 class Labelled(Protocol):
@@ -200,6 +202,69 @@ def numbered(
             f"not {found[0] if found[0] < 0 else found[-1]}"
         )
     return tuple(str(names[v]) for v in found), labels
+
+
+def by_name(found: Iterable[tuple[str, T]], known: Iterable[str], where: Path) -> dict[str, T]:
+    """Arrays by name; one of the known names in capitals, too, by the name in small letters.
+
+    Parameters
+    ----------
+    found : iterable of (str, T)
+        Names, each with what has it.
+    known : iterable of str
+        In small letters.
+    where : Path
+        What holds them, for the sentence of an error.
+
+    Raises
+    ------
+    SpecError
+        Where two names differ in the case of their letters alone.
+
+    Examples
+    --------
+    >>> by_name([("X_train", 1), ("Z", 2)], ["x_train", "y_train"], Path("a.npz"))
+    {'x_train': 1, 'Z': 2}
+    """
+    made: dict[str, T] = {}
+    for name, value in found:
+        key = name.lower() if name.lower() in known else name
+        if key in made:
+            raise SpecError(f"{where} must have one array that is called {key!r}, not two")
+        made[key] = value
+    return made
+
+
+def members_of(archive: zipfile.ZipFile, known: Iterable[str], path: Path) -> dict[str, str]:
+    """Arrays of an archive, by name as in `by_name`: their files in it."""
+    files = ((Path(n).stem, n) for n in archive.namelist() if n.endswith(".npy"))
+    return by_name(files, known, path)
+
+
+def check_half(folder: Path, names: Iterable[str], what: str) -> None:
+    """Refuse a class folder in which halves of a split lie: all would count as samples of either half.
+
+    Parameters
+    ----------
+    folder : Path
+        Of a class.
+    names : iterable of str
+        Of the folders and files in it that may be halves.
+    what : str
+        Its samples, in the plural.
+
+    Raises
+    ------
+    SpecError
+        Names both halves.
+    """
+    inside = {name.lower(): name for name in names}
+    train, test = ([inside[n] for n in half if n in inside] for half in (TRAIN, TEST))
+    if train and test:
+        raise SpecError(
+            f"class folder {folder} must hold {what} of one half, not {train[0]!r} beside {test[0]!r}: halves are folders "
+            f"above those of the classes, 'train/{folder.name}' and 'test/{folder.name}'"
+        )
 
 
 def whole_member(archive: zipfile.ZipFile, member: str, path: Path) -> np.ndarray:

@@ -31,6 +31,8 @@ CHUNK = 1 << 24  # bytes of an array in an archive that are read at once
 ROWS = 16  # of a Parquet file that are read at once
 AHEAD = 4  # images that are decoded beside each other: a large one takes 50 MB, and as much while it is decoded
 FORMAT = 2  # of prepared arrays; another one is made anew
+ARRAYS = ("x_train", "y_train", "x_test", "y_test", "images", "labels", "is_test", *listed.NAMES)
+"""Of an archive; each may have capitals."""
 LABEL_COLUMNS = ("label", "labels", "fine_label", "class")
 
 Samples = Iterator[tuple[np.ndarray, str]]
@@ -279,6 +281,8 @@ def _folder(path: Path) -> Listing:
                 key=lambda p: listed.natural(p.relative_to(folder).as_posix()),
             )
             pictures = [p for p in inside if p.suffix.lower() in SUFFIXES]
+            below = (p.relative_to(folder).parts for p in pictures)
+            listed.check_half(folder, (parts[0] for parts in below if len(parts) > 1), "images")
             ignored += len(inside) - len(pictures)
             if not pictures and is_test is not True:
                 raise SpecError(
@@ -327,11 +331,11 @@ def _npz(path: Path) -> Listing:
     try:
         reading.check_file(path)
         with zipfile.ZipFile(path) as archive:
-            members = {Path(n).stem: n for n in archive.namelist() if n.endswith(".npy")}
+            members = listed.members_of(archive, ARRAYS, path)
             small = {
                 name: listed.whole_member(archive, members[name], path)
                 for name in members
-                if name in ("y_train", "y_test", "labels", "is_test", *listed.NAMES)
+                if name in ARRAYS and name not in ("x_train", "x_test", "images")
             }
             images = ["x_train", "x_test"] if "x_train" in members else ["images"]
             missing = [

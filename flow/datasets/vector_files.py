@@ -1,5 +1,6 @@
 """Vectors in NumPy files: an archive, files with known names, or a file or a folder for each class."""
 
+import re
 import zipfile
 from pathlib import Path
 from typing import IO
@@ -25,15 +26,14 @@ PAIRS = (("features", "labels", "is_test"), ("x", "y", "is_test"))
 """Files of a folder, and arrays of an archive: vectors, labels, and which test, where that is said."""
 HALVES = ("x_train", "y_train", "x_test", "y_test")
 KNOWN = {*HALVES, *PAIRS[0], *PAIRS[1], *listed.NAMES}
+LETTERS = {"x", "y"}
+"""Names that a class may have in capitals: signs are classes of letters."""
+LABELS = ("label", "labels", "target", "targets")
+"""Last words of files that hold labels, whatever is before."""
 LAYOUTS = (
     "a .npz file (features, labels and, if you like, is_test; or x_train, y_train, x_test, y_test), a folder of such .npy "
     "files, a folder with a .npy file or a folder of them for each class, or Parquet"
 )
-
-
-def members_of(archive: zipfile.ZipFile) -> dict[str, str]:
-    """Names of an archive's arrays, and of their files in it."""
-    return {Path(n).stem: n for n in archive.namelist() if n.endswith(".npy")}
 
 
 def of_archive(path: Path) -> VectorListing:
@@ -41,7 +41,7 @@ def of_archive(path: Path) -> VectorListing:
     try:
         reading.check_file(path)
         with zipfile.ZipFile(path) as archive:
-            members = members_of(archive)
+            members = listed.members_of(archive, KNOWN, path)
             wanted = _wanted(members, path)
             small = {
                 n: listed.whole_member(archive, members[n], path)
@@ -110,6 +110,8 @@ def _check_header(shape: tuple[int, ...], dtype: np.dtype, what: str) -> tuple[i
     """Vectors and their width of an array's header."""
     if len(shape) != 2 or dtype.kind not in "fiub" or dtype.itemsize > 8:
         ragged = " (vectors of several lengths)" if dtype.kind == "O" else ""
+        if len(shape) in (3, 4) and what.lower().endswith(".npy"):
+            ragged = " (arrays of images are read from a .npz file)"
         raise SpecError(
             f"{what} must be floats or integers of at most 64 bits and of shape (n, features), not {dtype} of shape "
             f"{shape}{ragged}"
@@ -187,23 +189,32 @@ def _stream(file: IO[bytes], what: str) -> Blocks:
 
 def of_file(path: Path) -> VectorListing:
     """The listing of a ``.npy`` file with vectors, whose labels lie beside it."""
-    pair = next((p for p in ((*HALVES,), *PAIRS) if path.stem in p[::2][: len(p) // 2]), None)
+    stem = path.stem.lower()
+    pair = next((p for p in ((*HALVES,), *PAIRS) if stem in p[::2][: len(p) // 2]), None)
     if pair is None:
         raise SpecError(
             f"a .npy file of a data set must be features.npy beside labels.npy, x.npy beside y.npy, or x_train.npy beside "
             f"y_train.npy, x_test.npy and y_test.npy, not {path}"
         )
-    return _pair(path.parent, path)
+    return _pair(path.parent, path, KNOWN)
 
 
-def _arrays_in(folder: Path) -> dict[str, Path]:
-    """The ``.npy`` files of a folder by their names without the ending."""
-    files = (p for p in sorted(folder.iterdir()) if p.suffix.lower() == ".npy" and p.is_file())
-    return {p.stem: p for p in files}
+def _arrays_in(folder: Path, known: set[str] | None = None) -> dict[str, Path]:
+    """The ``.npy`` files of a folder by their names without the ending, as `listed.by_name`.
+
+    known : names that are also found in capitals; without them those that no class has
+    """
+    files = [
+        p for p in sorted(listed.visible(folder)) if p.suffix.lower() == ".npy" and p.is_file()
+    ]
+    if known is None:
+        alone = {p.stem.lower() for p in files} <= KNOWN
+        known = KNOWN if alone else KNOWN - LETTERS
+    return listed.by_name(((p.stem, p) for p in files), known, folder)
 
 
-def _pair(folder: Path, path: Path) -> VectorListing:
-    files = _arrays_in(folder)
+def _pair(folder: Path, path: Path, known: set[str] | None = None) -> VectorListing:
+    files = _arrays_in(folder, known)
     wanted = _wanted(files, folder)
     small = {
         n: array_file.read(files[n])
@@ -234,6 +245,24 @@ def _whole(folder: Path, name: str) -> VectorListing:
         raise SpecError(f"{error}; {rule}") from None
 
 
+def _check_classes(root: Path) -> None:
+    """Refuse a folder of a file a class in which a file is called like a half of a data set, or like its labels."""
+    arrays = _arrays_in(root)
+    layout = "a folder has either x_train.npy, y_train.npy, x_test.npy and y_test.npy, or features.npy and labels.npy"
+    for name, file in arrays.items():
+        words = re.split(r"[-_. ]", name.lower())
+        if {words[0], words[-1]}.intersection((*listed.TRAIN, *listed.TEST)) or words[-1] in LABELS:
+            raise SpecError(
+                f"a file of a class must not be called like a half of a data set, or like its labels, as {file}: "
+                f"{layout}, or a file a class; rename {file.name!r} where it is a class"
+            )
+    if len(arrays) > 1 and arrays.keys() <= KNOWN:
+        raise SpecError(
+            f"{root} must hold a file a class, but holds {shown(sorted(p.name for p in arrays.values()))}: {layout}, or "
+            "folders 'train' and 'test' with a file a class; rename those that are classes"
+        )
+
+
 def of_folder(path: Path) -> VectorListing:
     """The listing of a folder: arrays with known names, else a file or a folder of files for each class."""
     arrays = _arrays_in(path)
@@ -244,12 +273,15 @@ def of_folder(path: Path) -> VectorListing:
     files: list[tuple[str, Path, bool | None]] = []
     ignored = 0
     for root, is_test in roots:
+        _check_classes(root)
         for entry in sorted(listed.visible(root), key=lambda p: listed.natural(p.name)):
             if entry.is_dir():
                 inside = sorted(
                     listed.files_below(entry), key=lambda p: listed.natural(p.as_posix())
                 )
                 own = [p for p in inside if p.suffix.lower() == ".npy"]
+                within = (p.relative_to(entry).with_suffix("").parts[0] for p in own)
+                listed.check_half(entry, within, "vectors")
                 ignored += len(inside) - len(own)
                 if not own and is_test is not True:
                     raise SpecError(

@@ -49,7 +49,7 @@ def are_at(path: Path) -> bool:
         if suffix == ".npz":
             reading.check_file(path)
             with zipfile.ZipFile(path) as archive:
-                members = vector_files.members_of(archive)
+                members = listed.members_of(archive, {*vector_files.KNOWN, "images"}, path)
                 known = next((n for n in ("features", "x", "x_train") if n in members), None)
                 if known is None:
                     return False

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.flow.test_own import RGB, SHAPE, archive, encoded, folder_of, hugging
-from xnoreplay.flow.datasets import cached, image_files, own, registry
+from xnoreplay.flow.datasets import cached, image_files, own, registry, vectors
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.learning import use
 from xnoreplay.flow.run.progress import Silent
@@ -64,6 +64,34 @@ def test_a_class_that_is_called_train_is_to_be_renamed(tmp_path):
         SpecError, match="not 'Train' beside 'car'; rename 'Train' where it is a class"
     ):
         own.listing(root)
+
+
+def test_halves_below_the_classes_are_refused(tmp_path):
+    """As MVTec AD and others lie: all images would count as of either half."""
+    root = folder_of(tmp_path / "own", {"nut/train": 2, "nut/Test": 2, "bolt/a": 2, "bolt/test": 1})
+    with pytest.raises(
+        SpecError,
+        match="nut must hold images of one half, not 'train' beside 'Test': .* above .* 'train/nut' and",
+    ):
+        own.listing(root)
+    (root / "nut" / "train").rename(root / "nut" / "left")
+    assert own.listing(root).classes == ("bolt", "nut")
+
+
+def test_names_of_arrays_are_found_in_capitals(tmp_path):
+    images = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
+    labels = np.array([0, 1, 0, 1])
+    path = tmp_path / "own.npz"
+    np.savez(path, X_train=images[:2], Y_train=labels[:2], X_test=images[2:], y_TEST=labels[2:])
+    assert not vectors.are_at(path)
+    found = own.listing(path)
+    assert found.is_test.tolist() == [False, False, True, True]
+    assert np.array_equal(np.stack([samples[..., 0] for samples, _ in found.samples(1)]), images)
+    np.savez(path, Images=images, LABELS=labels)
+    assert own.listing(path).labels.tolist() == labels.tolist()
+    np.savez(path, Images=images, images=images, labels=labels)
+    with pytest.raises(SpecError, match="must have one array that is called 'images', not two"):
+        own.listing(path)
 
 
 def test_hidden_class_folders_are_told(tmp_path):

@@ -123,6 +123,64 @@ def test_a_class_that_is_called_as_the_array_of_all_is_told(tmp_path):
         vectors.listing(tmp_path / "d")
 
 
+HALVES = {"x_train": X[:18], "y_train": Y[:18], "x_test": X[18:], "y_test": Y[18:]}
+
+
+def in_folder(arrays: dict, folder):
+    for name, array in arrays.items():
+        npy(folder / f"{name}.npy", array)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["folder", "file", "archive"])
+@pytest.mark.parametrize("letters", [str.upper, str.capitalize])
+def test_names_of_arrays_are_found_in_capitals(tmp_path, form, letters):
+    for arrays in (HALVES, {"x": X, "y": Y}):
+        called = {letters(name): array for name, array in arrays.items()}
+        path = tmp_path / f"{len(arrays)}"
+        if form == "archive":
+            path = npz(path.with_suffix(".npz"), **called)
+        else:
+            in_folder(called, path)
+            path = path if form == "folder" else path / f"{next(iter(called))}.npy"
+        assert vectors.are_at(path)
+        found = vectors.listing(path)
+        assert found.classes == ("-7", "0", "7")
+        assert found.has_split == (len(arrays) == 4)
+        assert np.array_equal(np.concatenate(list(found.blocks())), X)
+
+
+def test_classes_of_capital_letters_are_classes(tmp_path):
+    found = vectors.listing(in_folder({"W": X, "X": X, "Y": X}, tmp_path / "d"))
+    assert found.classes == ("W", "X", "Y")
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (("train", "test"), r"must not be called like a half .* as .*test.npy: .* x_train.npy"),
+        (("train", "Val"), "must not be called like a half"),
+        (("nut", "bolt_train", "bolt_test"), "rename 'bolt_test.npy' where it is a class"),
+        (("train_x", "train_y"), "must not be called like a half"),
+        (("data", "Labels"), "or like its labels, as .*Labels.npy"),
+        (("train/x", "train/y", "test/x", "test/y"), r"hold a file a class, but holds \['x.npy',"),
+        (("train/Features", "train/labels", "test/a"), "or like its labels"),
+        (("nut/train", "nut/test", "bolt/1"), "nut must hold vectors of one half, not 'train' be"),
+        (("nut/train/1", "nut/Test/1", "bolt/1"), "'train/nut' and 'test/nut'"),
+        (("X", "x", "y"), "must have one array that is called 'x', not two"),
+    ],
+)
+def test_halves_and_labels_are_no_classes(tmp_path, names, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        vectors.listing(in_folder(dict.fromkeys(names, X), tmp_path / "d"))
+
+
+def test_images_in_array_files_are_sent_to_an_archive(tmp_path):
+    folder = in_folder(HALVES | {"x_train": np.zeros((18, 8, 8), np.uint8)}, tmp_path / "d")
+    with pytest.raises(SpecError, match=r"\(arrays of images are read from a .npz file\)$"):
+        vectors.listing(folder)
+
+
 # --- arrays
 
 
