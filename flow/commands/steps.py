@@ -66,7 +66,7 @@ def _run_steps(first: str | None, last: str, request: Request, forget: Iterable[
         names = [name for name in names if name not in steps.OF_SESSIONS]
         progress.note(
             "the base has all classes, so no session comes after it: "
-            f"{' and '.join(steps.OF_SESSIONS)} are left out"
+            f"{' and '.join(steps.OF_SESSIONS)} is left out"
         )
     forced = [n for n in run.between(first, last) if n in names] if request.force else []
     run.require_ready(names)

@@ -16,12 +16,15 @@ RUNS = {
     "epoch": "one epoch",
     "session": "one session",
 }
+ALONE = "the chip"
+"""Title of the only variant of a chip that never learns."""
+NO_SESSION = "no session: the base has all classes, so the chip never learns"
 
 
 def price_session(
     preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | None = None
 ) -> dict:
-    """Price a session in memory, time and energy, latent beside native replay.
+    """Price a session in memory, time and energy, latent beside native replay; of a scenario without sessions, inference.
 
     Parameters
     ----------
@@ -40,7 +43,7 @@ def price_session(
         preset, origin (of weights and latents), task, new_classes, new_names, new_samples, remembered,
         technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
         gives it; refused: why a native variant has no price; phases: counters of each phase of
-        inference and session.
+        inference and session. Where the base has all classes, what `price_inference` returns.
 
     Raises
     ------
@@ -49,6 +52,8 @@ def price_session(
     CheckFailure
         Where the counters are not the expected ones.
     """
+    if not preset.scenario.tasks and task == 1:
+        return price_inference(preset, bundle)
     plan = plans.compile(preset.network, preset.target)
     learning_plan.check_cycles(plan)
     met = workload.samples(preset, bundle, task)
@@ -68,10 +73,9 @@ def price_session(
             if name == replay_variants.LATENT:
                 raise
             refused[name] = str(error)
-    weights = "random bits" if bundle is None else "the bundle's"
     return {
         "preset": preset.name,
-        "origin": f"weights: {weights}; latents: {met.origin}",
+        "origin": f"weights: {_weights(bundle)}; latents: {met.origin}",
         "task": task,
         "new_classes": workload.expected_new(preset.scenario, task),
         "new_names": [preset.scenario.name_of(c) for c in preset.scenario.task_classes(task)],
@@ -92,7 +96,8 @@ def price_inference(preset: Preset, bundle: Bundle | None) -> dict:
     Returns
     -------
     dict
-        technology, memory and runs as of `price_session`; of runs the inference of the chip itself alone.
+        As of `price_session`, with task None and without what a session brings; of runs, and of the variants of memory, the
+        inference of the chip itself alone.
 
     Raises
     ------
@@ -103,11 +108,23 @@ def price_inference(preset: Preset, bundle: Bundle | None) -> dict:
     run = workload.inference(preset, bundle)
     own = replay_variants.memories(plan, replay_variants.LATENT)
     price = estimate.price(plan, run.counters, run.cycles, own)
+    memory, name = memory_map.memory_map(plan), replay_variants.LATENT
+    memory["variants"] = {name: memory["variants"][name] | {"title": ALONE}}
     return {
-        "technology": estimate.technology(plan),
-        "memory": memory_map.memory_map(plan),
-        "runs": {replay_variants.LATENT: {"inference": price}},
+        "preset": preset.name,
+        "origin": f"weights: {_weights(bundle)}",
+        "task": None,
+        "technology": estimate.technology(plan) | {"slowest": slowest(plan)},
+        "memory": memory,
+        "area": gates.area(plan),
+        "runs": {name: {"inference": price}},
+        "refused": {},
+        "phases": {"inference": run.phases},
     }
+
+
+def _weights(bundle: Bundle | None) -> str:
+    return "random bits" if bundle is None else "the bundle's"
 
 
 def slowest(plan: Plan) -> dict:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from xnoreplay.flow.cost import replay_variants
-from xnoreplay.flow.cost.session_cost import RUNS
+from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
 from xnoreplay.flow.output.quantities import KIB, kib, quantity
 from xnoreplay.spec.errors import SpecError, printable, shown
 
@@ -37,11 +37,15 @@ def columns(head: list[str], rows: Iterable[list[str]]) -> str:
 def text(tree: dict) -> str:
     """Return what `xnoreplay estimate` prints of the result of `session_cost.price_session`."""
     where = tree["technology"]
+    session = NO_SESSION
+    if tree["task"] is not None:
+        session = (
+            f"session {tree['task']}: {new_classes(tree)}, {tree['new_samples']:,} new "
+            f"images, {tree['remembered']:,} latents remembered"
+        )
     head = (
         f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "
-        f"{quantity(float(where['clock_hz']), 'Hz')}; {tree['origin']}\n"
-        f"session {tree['task']}: {new_classes(tree)}, {tree['new_samples']:,} new "
-        f"images, {tree['remembered']:,} latents remembered"
+        f"{quantity(float(where['clock_hz']), 'Hz')}; {tree['origin']}\n{session}"
     )
     blocks = [
         head + _slowest(where),
@@ -131,8 +135,8 @@ def _area(area: dict) -> str:
 def _runs(priced: dict, refused: dict[str, str], variants: dict[str, dict]) -> str:
     rows = []
     for name, runs in priced.items():
-        for run, title in RUNS.items():
-            price = runs[run]
+        for run, price in runs.items():
+            title = RUNS[run]
             rows.append(
                 [
                     f"{variants[name]['title']}: {title}",
@@ -147,18 +151,22 @@ def _runs(priced: dict, refused: dict[str, str], variants: dict[str, dict]) -> s
 
 
 def _split(runs: dict) -> str:
-    session, inference = runs["session"]["split"], runs["inference"]["split"]
-    names = list(dict.fromkeys([*session, *inference]))
+    splits = {run: runs[run]["split"] for run in ("inference", "session") if run in runs}
+    last = list(splits.values())[-1]
+    names = dict.fromkeys(name for split in reversed(splits.values()) for name in split)
     rows = [
         [
             name,
-            *(quantity(float(v), "J") for v in inference.get(name, (0, 0, 0))),
-            *(quantity(float(v), "J") for v in session.get(name, (0, 0, 0))),
+            *(
+                quantity(float(v), "J")
+                for split in splits.values()
+                for v in split.get(name, (0, 0, 0))
+            ),
         ]
-        for name in sorted(names, key=lambda n: -session.get(n, (0, 0, 0))[1])
+        for name in sorted(names, key=lambda n: -last.get(n, (0, 0, 0))[1])
     ]
-    head = [f"{run}, {bound}" for run in ("inference", "session") for bound in BOUNDS]
-    return columns(["energy, latent replay", *head], rows)
+    head = [f"{run}, {bound}" for run in splits for bound in BOUNDS]
+    return columns(["energy" + ", latent replay" * ("session" in splits), *head], rows)
 
 
 def explain(tree: dict, figure: str = "") -> str:

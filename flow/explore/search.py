@@ -55,6 +55,7 @@ def search(
         sweep, seeds, accuracy (whether it was measured, and on what), points, refused; fronts: of
         each of `COSTS` the numbers of the points on its Pareto front with accuracy.
     """
+    preset.scenario.check_session()
     valid, refused = space.points(preset, sweep)
     limits.count(
         "runs", len(valid) * (seeds + 1), "runs of a sweep, of each design one a seed and one more,"

@@ -26,7 +26,7 @@ from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.presets import Preset
 
-OF_SESSIONS = ("cil", "estimate")
+OF_SESSIONS = ("cil",)
 """Steps that need a session: `run` leaves them out of a scenario whose base has all classes."""
 FIRST = "export"
 """The step where a run starts that does not train."""
@@ -170,9 +170,8 @@ def _estimate(context: Context) -> dict:
     simulated = context.result("simulate")
     runs = {name: simulated[name] for name in ("inference", "session") if name in simulated}
     priced = estimate.report(plan.compile(preset.network, preset.target), runs)
-    cost = session_cost.price_session(
-        preset, _bundle(context), expected=runs["session"]["counters"]
-    )
+    counted = runs["session"]["counters"] if "session" in runs else None
+    cost = session_cost.price_session(preset, _bundle(context), expected=counted)
     return priced | {"session_cost": cost}
 
 

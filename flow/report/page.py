@@ -61,7 +61,7 @@ def _write(
     plan = plans.compile(preset.network, preset.target)
     parts = [
         sections.chip(preset, plan, _images(inputs, results)),
-        sections.learning(results, failures),
+        sections.learning(results, failures, preset.scenario),
         sections.memory(plan),
         cost_sections.cycles(results, failures, plan),
         session_sections.use(results, failures, plan),
@@ -160,6 +160,11 @@ def cards(plan: Plan, results: dict[str, dict], failures: dict[str, str]) -> lis
                 "counted",
             )
         )
+    trained = bundles.entry_of(results.get("export", {}), "provenance", dict)
+    right = bundles.share(trained, "base_test_accuracy")
+    if not chip and right is not None:
+        what = "accuracy among the classes trained off the chip"
+        headline.append(Card(what, f"{100 * right:.1f} %", "of the test samples", "counted"))
     bits = sum(m.bits for m in plan.memories)
     headline.append(Card("memory on chip", f"{bits / KIB:,.1f} KiB", f"{bits:,} bits", "modelled"))
     for name, title in cost_sections.RUNS.items():
@@ -203,10 +208,11 @@ def render(preset: Preset, plan: Plan, results: dict, failures: dict, parts: lis
     source = resources.files(__package__).joinpath("templates", PAGE).read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     net, scenario = preset.network, preset.scenario
+    later = scenario.classes - scenario.base
     lead = (
         f"A fully-binarised network of {net.weight_bits:,} weight bits that recognises "
-        f"{scenario.dataset}, learns {scenario.base} classes off the chip and "
-        f"{scenario.classes - scenario.base} more on it. Numbers are counted by simulator or RTL, "
+        f"{scenario.dataset}, learns {scenario.base} classes off the chip"
+        f"{f' and {later} more on it' if later else ', and none on it'}. Numbers are counted by simulator or RTL, "
         "modelled from cost tables, or reported by a tool."
     )
     return environment.from_string(source).render(

@@ -12,6 +12,7 @@ from xnoreplay.flow.verify.equality import AMOUNTS, SIMULATORS, comparisons
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.scenario import ScenarioSpec
 
 SHOWN = 12  # images
 SHORT = 12  # characters of a class's name that fit below a session
@@ -136,8 +137,12 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
             [
                 "scenario",
                 (
-                    f"{scenario.dataset}: {scenario.base} classes, then {scenario.tasks} "
-                    f"sessions of {scenario.step_text}"
+                    f"{scenario.dataset}: {scenario.base} classes, then "
+                    + (
+                        f"{scenario.tasks} sessions of {scenario.step_text}"
+                        if scenario.tasks
+                        else "no session"
+                    )
                 ),
             ],
         ],
@@ -153,9 +158,12 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
     return section
 
 
-def learning(results: dict[str, dict], failures: dict[str, str]) -> Section:
+def learning(results: dict[str, dict], failures: dict[str, str], scenario: ScenarioSpec) -> Section:
     """Show the accuracy over the sessions, beside its baselines."""
     section = Section("learning", "Class-incremental learning")
+    if not scenario.tasks:
+        section.missing = "The base has all classes: no session comes after it, and no class is learned on the chip."
+        return section
     if "cil" not in results:
         section.absent("cil", failures)
         return section

@@ -1,7 +1,7 @@
 """Sections of the report on a session's cost beyond its total: native replay, use, search."""
 
 from xnoreplay.flow.cost import replay_variants, roofline, session_text, validate
-from xnoreplay.flow.cost.session_cost import RUNS
+from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
 from xnoreplay.flow.explore import pictures, text
 from xnoreplay.flow.explore.fronts import COSTS
 from xnoreplay.flow.output import plots
@@ -30,10 +30,14 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     )
     if len(variants) == 1:  # a chip that is given latents has no images to keep
         section.title, new, native = "Latent replay", "latents", ""
-    section.text(
-        f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
-        f"{new}, {cost['remembered']:,} latents remembered; {cost['origin']}.{native}"
-    )
+    if cost["task"] is None:
+        section.title = "Memory, and the cost of an inference"
+        section.text(f"{NO_SESSION[0].upper()}{NO_SESSION[1:]}; {cost['origin']}.")
+    else:
+        section.text(
+            f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
+            f"{new}, {cost['remembered']:,} latents remembered; {cost['origin']}.{native}"
+        )
     roles = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
     section.figure(
         plots.grouped(
@@ -53,8 +57,8 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     )
     rows = []
     for name, runs in cost["runs"].items():
-        for run, title in RUNS.items():
-            price = runs[run]
+        for run, price in runs.items():
+            title = RUNS[run]
             low, nominal, high = (quantity(float(j), "J") for j in price["total"])
             rows.append(
                 [
@@ -82,15 +86,19 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     )
     for name, why in cost["refused"].items():
         section.text(f"{variants[name]['title']} is not priced: {why}.")
-    split = cost["runs"][replay_variants.LATENT]["session"]["split"]
+    runs = cost["runs"][replay_variants.LATENT]
+    of, folded = (
+        ("session, latent replay", "a session") if "session" in runs else ("inference",) * 2
+    )
+    split = (runs.get("session") or runs["inference"])["split"]
     section.table(
-        ["part of a session, latent replay", "low", "nominal", "high"],
+        [f"part of a {of}", "low", "nominal", "high"],
         [
             [name, *(quantity(float(j), "J") for j in bounds)]
             for name, bounds in sorted(split.items(), key=lambda item: -item[1][1])
         ],
         ["", "n", "n", "n"],
-        folded="Energy of a session, part by part",
+        folded=f"Energy of {folded}, part by part",
     )
     for part, (low, nominal, high) in cost["area"].items():
         slug = part.replace(" ", "_")
@@ -107,6 +115,8 @@ def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Secti
         section.absent("estimate", failures)
         return section
     for run, title in cost_sections.RUNS.items():
+        if run not in cost["phases"]:
+            continue
         found = roofline.dots(plan, cost["phases"][run])
         working = {d.phase: (d.intensity, d.rate) for d in found if d.rate}
         section.heading(title[0].upper() + title[1:])

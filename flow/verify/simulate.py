@@ -160,8 +160,8 @@ def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progr
     -------
     dict
         inference and session: cycles, counters, phases (cycles by phase); speed: modelled
-        cycles/s of both modes; equality: what was compared. Of the session the first is reported;
-        sessions lists the cycles of all.
+        cycles/s of both modes; equality: what was compared. Of the session the first is reported, which a scenario
+        whose base has all classes has not; sessions lists the cycles of all.
     """
     from xnoreplay.sim.run import Simulator
 
@@ -211,12 +211,14 @@ def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progr
             )
     inference, busy = one_inference(plan, bundle, preset, dataset.test_images[0], out)
     what = "reference = fast mode = stepping mode, power-on and every session"
+    _, *later = costs
+    utilised = {"inference": busy} | ({"session": retraining} if later else {})
     return {
         "inference": inference,
-        "session": costs[-1] if len(costs) == 1 else costs[1],
-        "sessions": [c["cycles"] for c in costs[1:]],
+        **({"session": later[0]} if later else {}),
+        "sessions": [c["cycles"] for c in later],
         "speed": speed(plan, bundle, preset, dataset.images),
-        "utilisation": {"inference": busy, "session": retraining},
+        "utilisation": utilised,
         "equality": [tally.as_dict(what, fast.cycles)],
     }
 

@@ -25,7 +25,11 @@ SPEED_IMAGES = {"step": 10, "fast": 100}
 
 
 def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progress) -> dict:
-    """Simulate one session of a large network and compare; returns what `simulate.simulate_sessions` does."""
+    """Simulate one session of a large network and compare; returns what `simulate.simulate_sessions` does.
+
+    Of a scenario whose base has all classes it is a retraining on what is remembered of them, which is compared, and not
+    returned as a session.
+    """
     from xnoreplay.sim.run import Simulator
 
     plan = plans.compile(preset.network, preset.target)
@@ -77,12 +81,13 @@ def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progre
         "counters": {name: round(n) for name, n in moved.items()},
     }
     what = "fast mode = stepping mode, a whole session"
+    learns = preset.scenario.tasks > 0
     return {
         "inference": inference,
-        "session": session,
-        "sessions": [session["cycles"]],
+        **({"session": session} if learns else {}),
+        "sessions": [session["cycles"]] if learns else [],
         "speed": simulate.speed(plan, bundle, preset, dataset.images, SPEED_IMAGES),
-        "utilisation": {"inference": busy, "session": table},
+        "utilisation": {"inference": busy} | ({"session": table} if learns else {}),
         "equality": [tally.as_dict(what, fast.cycles)],
     }
 

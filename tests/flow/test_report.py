@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.flow import sample_run
+from xnoreplay.flow.cost import estimate, session_cost
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.output import plots as figures
 from xnoreplay.flow.output.quantities import Metric, quantity, spread
@@ -21,14 +22,14 @@ TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
 
 
-def make(tmp_path, steps=None, failed=None):
+def make(tmp_path, steps=None, failed=None, preset=TINY):
     steps = sample_run.results(PLAN) if steps is None else steps
-    inputs = sample_run.write(tmp_path, TINY, steps, failed or {})
+    inputs = sample_run.write(tmp_path, preset, steps, failed or {})
     if "export" in inputs:
         bundles.write(bundles.random(TINY.network, 0), inputs["export"] / BUNDLE)
     out = tmp_path / "report"
     out.mkdir()
-    report.write_report(TINY, inputs, out)
+    report.write_report(preset, inputs, out)
     return (out / report.PAGE).read_text(), files.read_json(out / report.NUMBERS)
 
 
@@ -158,6 +159,29 @@ def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
         assert "co-simulation has not run" in page
     elif missing != "export":
         assert f"Step {missing} has not run." in page
+
+
+def test_a_chip_that_never_learns_has_the_price_of_an_inference(tmp_path):
+    """Its base has all classes: `cil` has not run, no session was simulated, and none is priced."""
+    preset = presets.vary(TINY, "scenario", base=TINY.network.classes, step=1)
+    steps = sample_run.results(PLAN)
+    for name in ("cil", "explore"):
+        del steps[name]
+    del steps["simulate"]["session"]
+    priced = estimate.report(PLAN, {"inference": steps["simulate"]["inference"]})
+    steps["estimate"] = priced | {"session_cost": session_cost.price_session(preset, None)}
+    page, tree = make(tmp_path, steps, preset=preset)
+    assert "and none on it. Numbers are" in page
+    assert "The base has all classes: no session comes after it, and no class is learned" in page
+    assert "No session: the base has all classes, so the chip never learns" in page
+    assert "4 classes, then no session" in page
+    assert "accuracy among the classes trained off the chip" in page
+    text = " ".join(re.sub(r"<[^>]*>", " ", page.split("<body")[1]).split())
+    for word in ("one session", "retraining session", "and native replay", "part of a session"):
+        assert word not in text, word
+    names = {m["name"] for m in tree["metrics"]}
+    assert {"replay.latent.inference.energy.nominal", "energy.inference.nominal"} <= names
+    assert not [n for n in names if "session" in n]
 
 
 def test_nothing_has_run(tmp_path):

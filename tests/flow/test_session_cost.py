@@ -5,6 +5,7 @@ import json
 import pytest
 
 from xnoreplay.flow import cli
+from xnoreplay.flow.commands import specfile
 from xnoreplay.flow.cost import replay_variants as native
 from xnoreplay.flow.cost import session_cost, session_text
 from xnoreplay.spec import bundle as bundles
@@ -103,6 +104,30 @@ def test_the_command(capsys, tmp_path):
     assert "tiny, 22nm lstp at 0.8 V" in out
     assert "random bits" in out
     assert json.loads((tmp_path / "e.json").read_text())["technology"]["node"] == "22nm"
+
+
+def test_a_scenario_without_sessions_has_the_price_of_an_inference(capsys, tmp_path, tree):
+    preset = presets.vary(TINY, "scenario", base=TINY.network.classes, step=1)
+    (tmp_path / "own.toml").write_text(specfile.to_toml(preset))
+    given = ("--preset", tmp_path / "own.toml")
+    code, out, _ = run(capsys, *given, "--json", tmp_path / "e.json")
+    assert code == 0
+    assert "\nno session: the base has all classes, so the chip never learns\n" in out
+    assert f"\n{'all':<6}" in out
+    assert "the chip: one inference" in out
+    assert "one session" not in out
+    assert "replay, " not in out
+    found = json.loads((tmp_path / "e.json").read_text())["runs"]
+    assert found.keys() == {"latent"}
+    assert found["latent"].keys() == {"inference"}
+    counted = tree["runs"]["latent"]["inference"]
+    assert found["latent"]["inference"]["cycles"] == counted["cycles"]
+    assert found["latent"]["inference"]["total"] == pytest.approx(counted["total"])
+    assert cli.main(["estimate", *map(str, given), "--json", str(tmp_path / "e.json")]) == 0
+    assert run(capsys, *given, "--explain", "latent.inference.weights.fe.reads")[0] == 0
+    code, _, err = run(capsys, *given, "--task", "2")
+    assert code == cli.BAD_INPUT
+    assert "base must be less than the scenario's 4 classes for a session to learn" in err
 
 
 @pytest.mark.parametrize(
