@@ -30,6 +30,11 @@ SITE = "https://vlomonaco.github.io/core50"
 SIDE, CHANNELS = 128, 3
 BATCHES = (10, 5, 5, 5, 5, 5, 5, 5, 5)  # new classes of each training batch
 CLASSES = sum(BATCHES)
+OBJECTS = (
+    *("plug_adapter", "mobile_phone", "scissor", "light_bulb", "can"),
+    *("glass", "ball", "marker", "cup", "remote_control"),
+)
+"""What objects o1 to o50 are, five of each, as `core50_labels.txt` and `labels2names.pkl` of the official repository call them."""
 MOST_DIGITS = 9  # of a label; int() takes no more than some thousand
 
 
@@ -70,6 +75,38 @@ def read(run: int = 0, folder: Path | None = None) -> tuple[np.ndarray, np.ndarr
         raise XnoreplayError(f"{folder} must be the folder of CORe50, but is none; {_get()}")
     listed = _lists(folder, run)
     return _images(folder, listed.paths), _arrival(folder, run, listed), listed.batch < 0
+
+
+def names(run: int = 0, folder: Path | None = None) -> tuple[str, ...]:
+    """Names of the classes of one run, in order of arrival: "plug_adapter1" is object o1, "mobile_phone1" o6.
+
+    Parameters
+    ----------
+    run, folder
+        As of `read`; the file lists or tables are enough.
+
+    Raises
+    ------
+    XnoreplayError
+        As `read`, and for a list whose paths do not say which object a class is.
+    """
+    folder = user_files.folder(folder, "core50", FOLDER, _get())
+    listed = _lists(folder, run)
+    found: dict[int, str] = {}
+    labels = _arrival(folder, run, listed).tolist()
+    for path, label in zip(listed.paths, labels, strict=True):
+        part = path.split("/")[-2] if "/" in path else ""
+        number = int(part[1:]) - 1 if part[1:].isdecimal() and len(part) < MOST_DIGITS else -1
+        if not part.startswith("o") or not 0 <= number < CLASSES:
+            raise XnoreplayError(
+                f"images of CORe50 must lie in folders o1 to o{CLASSES}, not {path[:80]!r}; {_get()}"
+            )
+        name = f"{OBJECTS[number // 5]}{number % 5 + 1}"
+        if found.setdefault(label, name) != name:
+            raise XnoreplayError(
+                f"a class of run {run} in {folder} must be one object, not {found[label]} and {name}; {_get()}"
+            )
+    return tuple(found[label] for label in range(CLASSES))
 
 
 def _lists(folder: Path, run: int) -> Listed:

@@ -148,6 +148,10 @@ def of_preset(preset: Preset, progress: Progress | None = None) -> Dataset:
     if scenario.source is not None:
         dataset = _own(preset, progress or default())
     else:
+        if scenario.dataset == "core50" and scenario.class_names:
+            from xnoreplay.flow.datasets import core50
+
+            _check_names(scenario, core50.names(scenario.order_seed), "core50")
         dataset = load(scenario.dataset, preset.network.image_shape, scenario.order_seed)
     classes = int(dataset.labels.max()) + 1
     if scenario.classes > classes or int(scenario.order.max()) >= classes:
@@ -168,6 +172,17 @@ def _few_shots(scenario: ScenarioSpec, dataset: Dataset) -> Dataset:
     return dataset.some(kept)
 
 
+def _check_names(scenario: ScenarioSpec, classes: tuple[str, ...], where: str) -> None:
+    """SpecError where a scenario names classes otherwise than its data set."""
+    names = scenario.class_names
+    if names and names != classes[: len(names)]:
+        first = next(i for i, n in enumerate(names) if n != (*classes, *names)[i])
+        raise SpecError(
+            f"class_names must be the classes of {where} in their order, but number {first} is "
+            f"{names[first]!r} where the data set has {dict(enumerate(classes)).get(first)!r}"
+        )
+
+
 def _own(preset: Preset, progress: Progress) -> Dataset:
     """A user's own data set, converted once."""
     from xnoreplay.flow.datasets import own, vectors
@@ -175,13 +190,7 @@ def _own(preset: Preset, progress: Progress) -> Dataset:
     scenario, source = preset.scenario, preset.scenario.source
     assert source is not None
     found = listing(source)
-    names = scenario.class_names
-    if names and names != found.classes[: len(names)]:
-        first = next(i for i, n in enumerate(names) if n != (*found.classes, *names)[i])
-        raise SpecError(
-            f"class_names must be the classes of {source.path} in their order, but number {first} is "
-            f"{names[first]!r} where the data set has {dict(enumerate(found.classes)).get(first)!r}"
-        )
+    _check_names(scenario, found.classes, source.path)
     if isinstance(source, FeatureSource):
         assert isinstance(found, vectors.VectorListing)
         latents = vectors.prepare(

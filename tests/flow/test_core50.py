@@ -123,6 +123,38 @@ def test_a_scenario_takes_the_official_order(made, monkeypatch):
     assert sorted(chip[10:15]) == list(scenario.task_classes(1))
 
 
+def test_names_are_those_of_the_objects_in_order_of_arrival(made, tables, monkeypatch):
+    """Of each run others; a scenario may have them as its class names, and no others."""
+    _, order, parts, _ = made
+    arrival = [
+        o
+        for (a, b) in ((0, 10), *((k, k + 5) for k in range(10, 50, 5)))
+        for o in sorted(order[a:b])
+    ]
+    found = core50.names(RUN, made[0])
+    assert found == core50.names(RUN, tables)
+    assert (found[arrival.index(0)], found[arrival.index(49)]) == (
+        "plug_adapter1",
+        "remote_control5",
+    )
+    assert found[arrival.index(27)] == "glass3"
+    assert len(set(found)) == 50
+    monkeypatch.setenv(brought.VARIABLE, str(made[0]))
+    preset = presets.vary(presets.load("3mb-res"), "scenario", order_seed=RUN, class_names=found)
+    assert preset.scenario.name_of(0) == found[0]
+    assert data.of_preset(preset).images.shape == (100, 128, 128, 3)
+    wrong = presets.vary(preset, "scenario", class_names=(found[1], found[0], *found[2:]))
+    with pytest.raises(SpecError, match=f"but number 0 is '{found[1]}' where the data set has"):
+        data.of_preset(wrong)
+    first, _ = parts[0][0]
+    listed = made[0] / core50.FOLDER / core50.LISTS / f"run{RUN}" / NAMES[0]
+    text = listed.read_text()
+    listed.write_text(text.replace(first, "s1/o51/C.png", 1))
+    with pytest.raises(XnoreplayError, match="must lie in folders o1 to o50, not 's1/o51/C.png'"):
+        core50.names(RUN, made[0])
+    listed.write_text(text)
+
+
 def test_there_are_ten_orders():
     with pytest.raises(SpecError, match="order_seed must be an integer from 0 to 9, not 10"):
         ScenarioSpec("core50", classes=50, base=10, step=5, order_seed=10)
