@@ -147,6 +147,7 @@ def propose_for_features(found: VectorListing, path: str, name: str) -> Proposal
     reasons["convs"] = f"none: the data set has vectors of {found.features:,} features, not images"
     reasons["latent"] = (
         f"at least {BITS_A_CLASS} bits a class and {BITS_A_FEATURE} a feature, {LATENTS[0]} to {LATENTS[1]:,}"
+        + f"; {wanted:,} would be, which docs/own_features.md prices" * (wanted > LATENTS[1])
     )
     reasons["hidden"] = (
         f"a quarter of the latent of up to {FEW_CLASSES} classes, half of it of more: it tells apart what no sum of bits does"
