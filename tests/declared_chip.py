@@ -65,7 +65,7 @@ def simulated() -> dict:
 
 def viewed() -> dict:
     """Where a test bench looks, and what a line of a trace shows."""
-    view = ChipView(Handle("chip"), PLAN)
+    view = ChipView(Handle("chip"), PLAN, int)
     line = trace.line(7, "input", {"pad.word": 2}, {}, None, None)
     return {
         "row": view.memories["pad.word"].rows[1].path,

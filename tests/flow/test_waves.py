@@ -86,14 +86,14 @@ def test_a_vcd_as_simulators_write_it(tmp_path):
     (tmp_path / "a.vcd").write_text(
         f"$timescale 1ps $end\n$scope module $rootio $end\n$var wire 1 ! clk $end\n$upscope $end\n"
         f"$scope module {TOP} $end\n$var wire 4 # part [3:0] $end\n$var wire 1 % _made_up $end\n"
-        f"$scope module counters $end\n$var wire 8 $ cycles [7:0] $end\n$upscope $end\n"
+        f"$scope module {fst.RECORDER} $end\n$var wire 8 $ cycles [7:0] $end\n$upscope $end\n"
         "$upscope $end\n$enddefinitions $end\n#10\nb1 #\n1%\nb101 $\n#20\nbx #\n#25\nbz1 #\n#30\n"
         "b0 #\nb110 $\n#40\nb111 $\n"
     )
     wave = fst.convert(tmp_path / "a.vcd", tmp_path / "a.fst", 5, (), Silent())
     assert (wave.start, wave.stop, wave.first, wave.last) == (10, 30, 5, 5)
     read = FstChip(tmp_path / "a.fst", TOP)
-    assert set(read.signals) == {f"{TOP}.part", f"{TOP}.counters.cycles"}
+    assert set(read.signals) == {f"{TOP}.part", f"{TOP}.{fst.RECORDER}.cycles"}
     values = []
     for read.time in (10, 19, 20, 25, 29):
         values.append(read.part.text())
@@ -139,9 +139,14 @@ def expected(index: int) -> list[str]:
     return model.carry_out(replace(SCRIPT.steps[index], trace=True, windows=()))["trace"]
 
 
+def cycle_of(read: FstChip) -> int:
+    """The recorder's count of cycles."""
+    return int(read.waves_recorder.cycles.text(), 2)
+
+
 def traced(read: FstChip, stop: int) -> list[str]:
     """The same lines out of an FST: each cycle's values are those right before the next one begins."""
-    tracer, lines = Tracer(ChipView(read, PLAN)), []
+    tracer, lines = Tracer(ChipView(read, PLAN, lambda: cycle_of(read))), []
     for following in [*read.edges()[1:], stop]:
         read.time = following - 1
         if int(read.busy.text(), 2):
@@ -172,7 +177,7 @@ def test_a_window_begins_and_ends_with_its_cycles(record, spans):
     stop = result["stop"]
     for following in [*edges[1:], stop]:
         read.time = following - 1
-        cycles.append((int(read.busy.text(), 2), int(read.counters.cycles.text(), 2)))
+        cycles.append((int(read.busy.text(), 2), cycle_of(read)))
     busy = [cycle for is_busy, cycle in cycles if is_busy]
     assert busy == list(range(middle - 20, middle + 30))
     assert not all(is_busy for is_busy, _ in cycles)

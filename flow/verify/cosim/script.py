@@ -142,11 +142,6 @@ class Script:
     length: str = "part"
     """What it must reach: a name of `coverage.LENGTHS`."""
 
-    def uncounted(self) -> "Script":
-        """The same script without moves of counters, for a reader that takes cycles from the chip's counter."""
-        steps = (replace(s, argument=0) if s.command == "counters" else s for s in self.steps)
-        return replace(self, steps=tuple(steps))
-
     @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages on the host port."""

@@ -120,8 +120,6 @@ def compare(setup: Setup, script: Script, folder: Path, label: str, progress: Pr
     """
     folder.mkdir(parents=True, exist_ok=True)
     plan = setup.plan
-    if setup.waves:
-        script = script.uncounted()
     _write(setup, script, plan, folder)
     model = Model(plan, setup.bundle, script, setup.faults.sim)
     comparison = Comparison(plan, setup.bundle, model, counters(plan.memories))

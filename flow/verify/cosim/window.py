@@ -8,6 +8,7 @@ from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.kinds import carry_out, ends_in_reset
 from xnoreplay.flow.verify.cosim.script import BUS, Script
+from xnoreplay.flow.verify.cosim.waves.fst import RECORDER
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.plan import Plan
@@ -16,11 +17,13 @@ FIRST = "waves_first"  # plusarg: the cycle with which the VCD begins
 VCD = "waves.vcd"  # in the folder of the session
 FORMS = "FIRST:LAST, two cycles, or command:N, a whole command of the script"
 AROUND = 50  # cycles before and after a difference
-RECORDER = f"""
-module {TOP}_waves(input [63:0] cycles, input busy);
+MODULE = f"""
+module {TOP}_waves(input clk, input rst, input busy);
+  reg [63:0] cycles = 0;
   reg [63:0] first;
   reg begun = 0;
   wire reached = busy && cycles >= first;
+  always @(posedge clk) cycles <= rst ? 64'd0 : cycles + {{63'd0, busy}};
   initial if (!$value$plusargs("{FIRST}=%d", first)) first = 64'hffffffffffffffff;
   always @(posedge reached)
     if (!begun) begin
@@ -30,7 +33,7 @@ module {TOP}_waves(input [63:0] cycles, input busy);
     end
 endmodule
 """
-"""It opens the VCD in the cycle in which the chip's counter comes to the first of the window. Verilator
+"""It counts the cycles in which a command runs, and opens the VCD in the first one of the window. Verilator
 cannot close one again, so the run ends with the window instead."""
 
 
@@ -47,8 +50,8 @@ def recording(verilog: str) -> str:
     top = re.compile(rf"(^module {TOP}\s*\(.*?)^endmodule", re.MULTILINE | re.DOTALL)
     if not top.search(verilog):
         raise SpecError(f"the Verilog must have a module {TOP}, but has none")
-    instance = f"  {TOP}_waves waves_recorder(.cycles(counters.cycles), .busy(|phase));\nendmodule"
-    return re.sub(r"\\\$(?=\S)", r"\\_$", top.sub(rf"\g<1>{instance}", verilog, count=1)) + RECORDER
+    instance = f"  {TOP}_waves {RECORDER}(.clk(clk), .rst(rst), .busy(|phase));\nendmodule"
+    return re.sub(r"\\\$(?=\S)", r"\\_$", top.sub(rf"\g<1>{instance}", verilog, count=1)) + MODULE
 
 
 def parse(text: str) -> tuple[str, int, int]:

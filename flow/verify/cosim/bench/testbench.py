@@ -15,6 +15,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import (
     FallingEdge,
     ReadOnly,
+    RisingEdge,
     SimTimeoutError,
     Timer,
     select,
@@ -22,9 +23,10 @@ from cocotb.triggers import (
 )
 
 from xnoreplay.flow.verify.cosim import resets
+from xnoreplay.flow.verify.cosim.bench.cycles import Cycles
 from xnoreplay.flow.verify.cosim.bench.drivers import BusError, LiteMaster, PixelSource
 from xnoreplay.flow.verify.cosim.bench.hostport import PERIOD, HostPort
-from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
+from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer, number
 from xnoreplay.flow.verify.cosim.kinds import KINDS, SETTLE
 from xnoreplay.flow.verify.cosim.rows import event_rows, rows_text
 from xnoreplay.flow.verify.cosim.script import (
@@ -53,7 +55,8 @@ class Bench:
 
     def __init__(self, dut, plan, write) -> None:
         self.dut, self.plan, self.write = dut, plan, write
-        self.view = ChipView(dut, plan)
+        self.cycles = Cycles(dut.phase, PERIOD)
+        self.view = ChipView(dut, plan, self.cycles.now)
         self.tracer = Tracer(self.view)
         self.host = LiteMaster(dut)
         self.pixels = PixelSource(dut, plan.input.stream)
@@ -85,6 +88,7 @@ class Bench:
                 found["high"] += self.handshakes()
             await FallingEdge(self.dut.clk)
         self.dut.rst.value = 0
+        self.cycles.restart()
         self.host.take()
         empties = cocotb.start_soon(self.emptied())
         if step:
@@ -204,31 +208,41 @@ class Bench:
         await FallingEdge(self.dut.clk)
         return [view[i] for i in range(first, first + len(rows))]
 
-    async def watch(self, counter, kind: str) -> None:
-        """Note the slot that each event of a counter touches, and all that the replay memory holds then.
+    async def watch(self) -> None:
+        """Note the slot of each label that the chip writes, and all that the replay memory holds then.
 
-        The slot comes from the labels themselves: the one that changed since the last event.
+        The slot comes from the labels themselves: the one that changed since the last event. A label that becomes 0
+        is one of a sample that is evicted.
         """
-        labels = self.view.memories["replay.label"]
-        low = (1 << self.plan.memory("replay.label").width - 1) - 1
+        enable, clk = self.dut.replay_label.wen, self.dut.clk
         while True:
-            await counter.value_change
-            if self.clearing:
-                continue
+            await enable.value_change
+            await FallingEdge(clk)
             await ReadOnly()
-            now = labels.all()
-            for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
-                if before != after:
-                    self.events.append(
-                        {
-                            "cycle": self.view.cycles - 1,
-                            "kind": kind or self.kind,
-                            "slot": slot,
-                            "label": (after or before) & low,
-                            "memories": self.event_rows(slot),
-                        }
-                    )
-            self.labels = now
+            while number(enable):  # in the cycles that follow each other
+                await RisingEdge(clk)
+                await ReadOnly()
+                if not self.clearing:
+                    self.note_events()
+                await FallingEdge(clk)
+                await ReadOnly()
+
+    def note_events(self) -> None:
+        """Append an event for each label that is another one than at the last event."""
+        now = self.view.memories["replay.label"].all()
+        low = (1 << self.plan.memory("replay.label").width - 1) - 1
+        for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
+            if before != after:
+                self.events.append(
+                    {
+                        "cycle": self.view.cycles - 1,
+                        "kind": self.kind if after else "evict",
+                        "slot": slot,
+                        "label": (after or before) & low,
+                        "memories": self.event_rows(slot),
+                    }
+                )
+        self.labels = now
 
     async def trace(self, lines: list[str], windows: list) -> None:
         """Append the trace's lines of windows, which count cycles from the start of the command that comes next."""
@@ -468,6 +482,7 @@ async def carry_out(dut):
         Clock(dut.clk, PERIOD, "step", impl="gpi").start()
         try:
             await bench.reset()
+            cocotb.start_soon(bench.cycles.follow())
             await bench.load(bundle, script["bus_rows"])
         except BusError as error:
             write({"error": str(error)})
@@ -479,8 +494,7 @@ async def carry_out(dut):
         bench.faults = script["faults"]
         await FallingEdge(dut.clk)
         if not plan.generative:
-            cocotb.start_soon(bench.watch(dut.counters.replay_evictions, "evict"))
-            cocotb.start_soon(bench.watch(dut.counters.replay_insertions, ""))
+            cocotb.start_soon(bench.watch())
         start = time.monotonic()
         ends = [bench.commands(script["commands"], pictures, folder)]
         if "last" in script:

@@ -13,7 +13,8 @@ from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 TIMESCALE = "1ns"  # of the FST: a cycle of the test bench's ten units is 10 ns
-CYCLES = f"{TOP}.counters.cycles"
+RECORDER = "waves_recorder"  # instance of `cosim.window.MODULE` in the chip's top
+CYCLES = f"{TOP}.{RECORDER}.cycles"
 STEP = 1 << 16  # bytes of VCD between two reports of progress
 HIDDEN = ("$", "_")  # first letters of names that the generator made up
 
@@ -80,7 +81,7 @@ def convert(
     Raises
     ------
     CheckFailure
-        For a VCD that has no value of the chip's counter of cycles.
+        For a VCD that has no value of the recorder's count of cycles.
     ToolError
         Where the library that writes FST is missing.
     """  # noqa: DOC502  raised by `Writer`
@@ -108,7 +109,7 @@ class _Copier:
     ----------
     writer : Writer
     counter : bytes or None
-        The VCD's key of the chip's counter of cycles.
+        The VCD's key of the recorder's count of cycles.
     last : int
         The last cycle that is copied.
     """
