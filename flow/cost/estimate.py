@@ -136,7 +136,8 @@ def energy(
         rows.append(_row(memory.name, "leakage", memory.count, cost.leakage, seconds))
     leak = gates.leakage(plan.target)
     for part, n in gates.gates(plan).items():
-        rows.append(_row(f"{part}, logic", "leakage", round(n), leak, seconds))
+        if n:  # a hidden layer that is frozen has no way back
+            rows.append(_row(f"{part}, logic", "leakage", round(n), leak, seconds))
     rows += _logic_rows(plan, counters, memories)
     own = measured.logic()
     return rows if own is None else _measured_rows(plan, counters, seconds, rows, own)
@@ -241,6 +242,9 @@ def split(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
     """
     group_of = {part: group for group, parts in GROUPS.items() for part in parts}
     groups: dict[str, list[Row]] = {group: [] for group in GROUPS}
+    rows = list(rows)
+    if not any(row.part == "lgap" for row in rows):
+        group_of |= dict.fromkeys(("input", "control"), "input, control")
     for row in rows:
         if row.event == "leakage":
             logic = row.part.endswith(", logic")

@@ -40,7 +40,8 @@ def price_session(
     Returns
     -------
     dict
-        preset, origin (of weights and latents), task, new_classes, new_names, new_samples, remembered,
+        preset, origin (of weights and latents), task, new_classes, new_names, new_samples, samples (what they are),
+        remembered,
         technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
         gives it; refused: why a native variant has no price; phases: counters of each phase of
         inference and session. Where the base has all classes, what `price_inference` returns.
@@ -80,6 +81,7 @@ def price_session(
         "new_classes": workload.expected_new(preset.scenario, task),
         "new_names": [preset.scenario.name_of(c) for c in preset.scenario.task_classes(task)],
         "new_samples": len(met.arriving_class),
+        "samples": "images" if preset.network.takes_images else "latents",
         "remembered": len(met.remembered_class),
         "technology": estimate.technology(plan) | {"slowest": slowest(plan)},
         "memory": memory_map.memory_map(plan),

@@ -41,7 +41,7 @@ def text(tree: dict) -> str:
     if tree["task"] is not None:
         session = (
             f"session {tree['task']}: {new_classes(tree)}, {tree['new_samples']:,} new "
-            f"images, {tree['remembered']:,} latents remembered"
+            f"{tree['samples']}, {tree['remembered']:,} latents remembered"
         )
     head = (
         f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "

@@ -21,22 +21,19 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         section.absent("estimate", failures)
         return section
     variants = cost["memory"]["variants"]
-    new, native = (
-        "images",
-        (
-            " Of native replay the images are stored, and pass through the extractor at every visit; where the extractor "
-            "is retrained, its back-propagation is a closed form of a chip that is not generated."
-        ),
+    native = (
+        " Of native replay the images are stored, and pass through the extractor at every visit; where the extractor "
+        "is retrained, its back-propagation is a closed form of a chip that is not generated."
     )
-    if len(variants) == 1:  # a chip that is given latents has no images to keep
-        section.title, new, native = "Latent replay", "latents", ""
+    if len(variants) == 1:  # it is given latents, and has no images to keep, or draws its latents
+        section.title, native = variants[replay_variants.LATENT]["title"].capitalize(), ""
     if cost["task"] is None:
         section.title = "Memory, and the cost of an inference"
         section.text(f"{NO_SESSION[0].upper()}{NO_SESSION[1:]}; {cost['origin']}.")
     else:
         section.text(
             f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
-            f"{new}, {cost['remembered']:,} latents remembered; {cost['origin']}.{native}"
+            f"{cost['samples']}, {cost['remembered']:,} latents remembered; {cost['origin']}.{native}"
         )
     roles = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
     section.figure(

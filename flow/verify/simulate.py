@@ -195,7 +195,7 @@ def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progr
                     after = fast.counters
                     moved = {name: after[name] - before[name] for name in after}
                     events.update(moved)
-                    if command.verb == "retrain":
+                    if command.verb == "retrain" and number == 1:
                         retraining = utilisation.of_session(fast.ledger.phases)
                 if command.verb in ("retrain", "rebalance", "infer"):
                     compare_memories(fast, step, where, tally)

@@ -6,8 +6,9 @@ Table = dict[str, dict[str, int]]
 
 
 def of_image(plan: Plan, phases: Table) -> Table:
-    """Cycles and beats of one inference, by phase, with those of all convolutions together."""
-    return _table(phases, {"convolutions": [op.name for op in plan.convolutions]})
+    """Cycles and beats of one inference, by phase, with those of all convolutions together, where there are any."""
+    convolutions = [op.name for op in plan.convolutions]
+    return _table(phases, {"convolutions": convolutions} if convolutions else {})
 
 
 def of_session(phases: Table) -> Table:

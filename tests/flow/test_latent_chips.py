@@ -9,7 +9,8 @@ import pytest
 from tests.strategies import images
 from xnoreplay.flow import cli
 from xnoreplay.flow.chip import generate
-from xnoreplay.flow.cost import estimate, replay_variants, session_cost, workload
+from xnoreplay.flow.cost import estimate, replay_variants, session_cost, session_text, workload
+from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.explore import space
 from xnoreplay.flow.learning import trials
 from xnoreplay.flow.learning.systems import Variant
@@ -17,7 +18,7 @@ from xnoreplay.flow.output import diagram
 from xnoreplay.flow.report import sections, session_sections
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify import cosim
+from xnoreplay.flow.verify import cosim, simulate
 from xnoreplay.flow.verify.cosim import bare, chip, coverage
 from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
@@ -173,6 +174,26 @@ def test_a_snapshot_comes_back(tmp_path):
     assert first.infer(latents[7]).prediction == other.infer(latents[7]).prediction
 
 
+@pytest.mark.parametrize("base", [2, 4])
+def test_every_session_is_simulated_and_the_first_is_reported(tmp_path, monkeypatch, base):
+    """Where the base has all classes there is none to report."""
+    monkeypatch.setattr(simulate, "compile_kernels", lambda *_: None)
+    monkeypatch.setattr(simulate, "speed", lambda *_: {})
+    preset = presets.vary(SMALL, "scenario", base=base)
+    monkeypatch.setattr(registry, "RANDOM_IMAGES", 24)
+    result = simulate.simulate_sessions(preset, BUNDLE, tmp_path, Silent())
+    assert len(result["sessions"]) == 4 - base
+    assert "convolutions" not in result["utilisation"]["inference"]
+    assert ("session" in result) == ("session" in result["utilisation"]) == (base < 4)
+    if base < 4:
+        first = result["session"]
+        busy = result["utilisation"]["session"]
+        assert first["cycles"] == result["sessions"][0] != result["sessions"][1]
+        retraining = [n for n in busy if n in ("load", "hidden.forward", "output.update", "error")]
+        assert len(retraining) == 4
+        assert [busy[n]["cycles"] for n in retraining] == [first["phases"][n] for n in retraining]
+
+
 def test_costs_have_nothing_of_an_extractor():
     tree = session_cost.price_session(SMALL, BUNDLE)
     assert tree["runs"].keys() == {replay_variants.LATENT} == tree["memory"]["variants"].keys()
@@ -180,6 +201,11 @@ def test_costs_have_nothing_of_an_extractor():
     assert tree["memory"]["replay"]["latent_bits"] == tree["memory"]["replay"]["image_bits"] == 21
     parts = tree["runs"]["latent"]["session"]["parts"]
     assert not [p for p in parts if p in ("lgap", "window", "input") or p.startswith(EXTRACTOR)]
+    assert "back, logic" not in parts
+    assert "input, control" in tree["runs"]["latent"]["session"]["split"]
+    said = session_text.text(tree)
+    assert "LGAP" not in said
+    assert "new latents, " in said
     counted = workload.inference(SMALL, BUNDLE)
     priced = estimate.price(PLAN, counted.counters, counted.cycles)
     assert priced["cycles"] == PLAN.infer_cycles(4)
