@@ -1,11 +1,14 @@
-"""Measures the ways to binarise features on a data set: `python docs/feature_ways.py x.npz --latent 256 --hidden 64`.
+"""Measures the ways to binarise features: `python docs/feature_ways.py x.npz --latent 256 --hidden 64 --kept x.jsonl`.
 
-Prints rows like those of the table of `docs/features.md`, for vectors of your own; test samples are not looked at. Needs
-scikit-learn.
+Prints rows like those of the table of `docs/features.md`, for vectors of your own, or of several sets; test samples are not
+looked at. With `--kept` each measurement is written down when it is there, and a run that was stopped goes on where it was. The
+table itself is of `speakers.npz digits.npz letter.npz texture.npz`, which `docs/task_speakers.md` and `docs/feature_sets.py`
+make. Needs scikit-learn.
 """
 
 import argparse
 import dataclasses
+import json
 import tempfile
 from pathlib import Path
 
@@ -94,25 +97,44 @@ def shares(preset: Preset, x: np.ndarray, y: np.ndarray, way: str, seed: int) ->
     return [float_features, *found]
 
 
-def main() -> None:
-    """Print a row a way."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("path", type=Path)
-    parser.add_argument("--latent", type=int, default=256)
-    parser.add_argument("--hidden", type=int, default=64)
-    parser.add_argument("--seeds", type=int, default=3)
-    given = parser.parse_args()
-    found = vectors.listing(given.path)
-    preset = proposal.propose_for_features(found, str(given.path.absolute()), "it").preset
-    network = dataclasses.replace(preset.network, latent=given.latent, hidden=given.hidden)
+def measured(path: Path, latent: int, hidden: int, seeds: int, kept: Path | None) -> None:
+    """Print a row a way of one set, with what is written down in `kept`, where that has it."""
+    found = vectors.listing(path)
+    preset = proposal.propose_for_features(found, str(path.absolute()), "it").preset
+    network = dataclasses.replace(preset.network, latent=latent, hidden=hidden)
     preset = dataclasses.replace(preset, network=network)
     x = np.concatenate([np.asarray(block, np.float64) for block in found.blocks()])
     x, y = x[~found.is_test], found.labels[~found.is_test]
+    done = {}
+    if kept is not None and kept.exists():
+        done = dict((json.dumps(k), v) for k, v in map(json.loads, kept.read_text().splitlines()))
     for way in (*METHODS, ITQ):
-        rows = 100 * np.array([shares(preset, x, y, way, seed) for seed in range(given.seeds)])
-        means, spread = rows.mean(axis=0), rows.std(axis=0, ddof=min(1, given.seeds - 1))
-        cells = [f"{m:.1f} ± {s:.1f}" for m, s in zip(means, spread, strict=True)]
-        print(f"| {found.name} | `{way}` | " + " | ".join(cells) + " |")
+        rows = []
+        for seed in range(seeds):
+            key = [found.name, way, seed, latent, hidden]
+            if (row := done.get(json.dumps(key))) is None:
+                row = shares(preset, x, y, way, seed)
+                if kept is not None:
+                    with open(kept, "a", encoding="utf-8") as file:
+                        file.write(json.dumps([key, row]) + "\n")
+            rows.append(row)
+        means, spread = np.mean(rows, axis=0), np.std(rows, axis=0, ddof=min(1, seeds - 1))
+        cells = [f"{100 * m:.1f} ± {100 * s:.1f}" for m, s in zip(means, spread, strict=True)]
+        what = f"{found.name}, {found.features:,} features, {len(found.classes):,} classes"
+        print(f"| {what} | `{way}` | " + " | ".join(cells) + " |", flush=True)
+
+
+def main() -> None:
+    """Print a row a way and set."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("paths", type=Path, nargs="+")
+    parser.add_argument("--latent", type=int, default=256)
+    parser.add_argument("--hidden", type=int, default=64)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kept", type=Path, help="file of measurements, to go on from")
+    given = parser.parse_args()
+    for path in given.paths:
+        measured(path, given.latent, given.hidden, given.seeds, given.kept)
 
 
 if __name__ == "__main__":

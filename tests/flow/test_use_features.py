@@ -315,11 +315,15 @@ def test_the_ways_can_be_measured_on_vectors_of_ones_own(monkeypatch, capsys):
     x, y = vectors(160)
     np.savez("people.npz", features=x, labels=y)
     script = Path(__file__).parents[2] / "docs" / "feature_ways.py"
-    sizes = ["--latent", "40", "--hidden", "8", "--seeds", "1"]
+    sizes = ["--latent", "40", "--hidden", "8", "--seeds", "1", "--kept", "kept.jsonl"]
     monkeypatch.setattr(sys, "argv", [str(script), "people.npz", *sizes])
     runpy.run_path(str(script), run_name="__main__")
-    rows = [row.split(" | ") for row in capsys.readouterr().out.splitlines()]
+    printed = capsys.readouterr().out
+    rows = [row.split(" | ") for row in printed.splitlines()]
     assert [row[1] for row in rows] == [f"`{way}`" for way in (*METHODS, "PCA and ITQ")]
     shares = np.array([[float(cell.split(" ± ")[0]) for cell in row[2:]] for row in rows])
     assert len(set(shares[:, 0])) == 1  # the features are the same whatever the way
     assert (shares > 60).all()
+    monkeypatch.setattr(cil, "chip", None)  # a second run measures nothing again
+    runpy.run_path(str(script), run_name="__main__")
+    assert capsys.readouterr().out == printed
