@@ -176,7 +176,17 @@ def without_labels(paths: Sequence[Path]) -> VectorListing:
 
 
 def latents(found: VectorListing, rule: Binariser, progress: Progress) -> np.ndarray:
-    """Turn every vector into a packed latent: (n, bytes) uint8; raises as `prepare`."""
+    """Turn every vector into a packed latent: (n, bytes) uint8.
+
+    Raises
+    ------
+    FeatureError
+        As `prepare`, and for vectors of another number of features than the binarisation takes.
+    """
+    if found.features != rule.features:
+        raise FeatureError(
+            f"a vector must have {rule.features:,} features, not {found.features:,} as those of {found.name}"
+        )
     packed = np.empty((len(found.labels), ceil_div(rule.latent, 8)), np.uint8)
     with progress.task(f"latents of {found.name}", len(packed)) as task:
         for start, block in _checked(found):

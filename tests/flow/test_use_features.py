@@ -242,7 +242,7 @@ def test_a_session_that_cannot_be_speaks_of_vectors(preset, bundle, count, chip_
 
 def test_what_does_not_fit_the_chip_is_refused(preset, bundle, tmp_path):
     np.save("wide.npy", np.ones((2, D + 1)))
-    with pytest.raises(FeatureError, match="a vector must have 6 features, not"):
+    with pytest.raises(FeatureError, match="a vector must have 6 features, not 7 as those of wide"):
         use.read(preset, [tmp_path / "wide.npy"], Silent(), bundle.binariser)
     np.save("nan.npy", np.full((2, D), np.nan))
     with pytest.raises(FeatureError, match=r"vector 0 of .*nan.npy: .* not nan \(feature 0\)"):
