@@ -117,6 +117,28 @@ def check_classes(found: Labelled, what: str) -> None:
             )
 
 
+def check_depth(path: Path, classes: tuple[str, ...]) -> None:
+    """Refuse a data set whose only class is a folder of folders, as an archive unpacks: it begins a folder too high.
+
+    Parameters
+    ----------
+    path : Path
+        Of the data set, a folder or a file.
+    classes : tuple of str
+
+    Raises
+    ------
+    SpecError
+        Names the folder that may be meant.
+    """
+    only = path / classes[0]
+    if len(classes) == 1 and only.is_dir() and sum(p.is_dir() for p in visible(only)) > 1:
+        raise SpecError(
+            f"{path} must have at least two classes, not {classes[0]!r} alone; where the folders in it are classes, the data "
+            f"set is {only}"
+        )
+
+
 def check_names(path: Path, classes: tuple[str, ...]) -> None:
     """Refuse a path and names of classes that no UTF-8 can hold; raises SpecError."""
     for name in (str(path), *classes):

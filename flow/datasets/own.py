@@ -145,6 +145,7 @@ def _listing(path: Path, to_train: bool) -> Listing:
         )
     listed.check_names(path, found.classes)
     if to_train:
+        listed.check_depth(path, found.classes)
         listed.check_classes(found, "image")
     return found
 

@@ -109,6 +109,7 @@ def listing(path: Path, to_train: bool = True) -> VectorListing:
         raise SpecError(f"features must be {vector_files.LAYOUTS}, not {path}")
     listed.check_names(path, found.classes)
     if to_train:
+        listed.check_depth(path, found.classes)
         listed.check_classes(found, "vector")
     return found
 

@@ -78,6 +78,19 @@ def test_halves_below_the_classes_are_refused(tmp_path):
     assert own.listing(root).classes == ("bolt", "nut")
 
 
+@pytest.mark.parametrize("kind", [own, vectors])
+def test_a_folder_too_high_is_told(tmp_path, kind):
+    root = folder_of(tmp_path / "own" / "parts", {"a": 2, "b": 2}).parent
+    if kind is vectors:
+        for picture in sorted(root.rglob("*.png")):
+            np.save(picture.with_suffix(".npy"), np.arange(3.0))
+            picture.unlink()
+    with pytest.raises(SpecError, match="not 'parts' alone; where .* the data set is .*own/parts$"):
+        kind.listing(root)
+    assert kind.listing(root, to_train=False).classes == ("parts",)
+    assert kind.listing(root / "parts").classes == ("a", "b")
+
+
 def test_names_of_arrays_are_found_in_capitals(tmp_path):
     images = np.arange(4 * 64, dtype=np.uint8).reshape(4, 8, 8)
     labels = np.array([0, 1, 0, 1])
