@@ -14,6 +14,35 @@ from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Convolution, Plan
 from xnoreplay.spec.reference import Classifier
 
+WHOLE_LANE = 32
+"""Channels of a lane's file above which its halves have a read address each: one register for 576 bits is
+so far from most of them that its wires, and not the logic, set the array's clock."""
+
+
+def lane_columns(channels: int) -> list[list[int]]:
+    """Bits of a lane's word, by their place in it, that each part of the lane's file holds."""
+    size = channels // 2 if channels > WHOLE_LANE else channels
+    return [
+        [t * channels + c for t in range(TAPS) for c in range(start, start + size)]
+        for start in range(0, channels, size)
+    ]
+
+
+def bank_row(plan: Plan, row: int) -> tuple[int, int]:
+    """Bank, and row in it, that hold a row of cls.top of the memory map.
+
+    >>> from xnoreplay.spec import plan, presets
+    >>> digits = presets.load("digits")
+    >>> base = plan.compile(digits.network, digits.target).output.weight_base
+    >>> [bank_row(plan.compile(digits.network, digits.target), base + n) for n in (0, 2, 3, 4)]
+    [(0, 32), (1, 0), (1, 1), (0, 34)]
+    """
+    base, beats = plan.output.weight_base, plan.output.beats
+    if row < base:
+        return 0, row
+    pair, beat = divmod(row - base, beats)
+    return pair % COPIES, (0 if pair % COPIES else base) + pair // COPIES * beats + beat
+
 
 def vector_words(parts: list[np.ndarray], word: int) -> np.ndarray:
     """Lay parts (..., n_i) of bits end to end, each on a word boundary: (..., words, word)."""

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from xnoreplay.hw.parts.arithmetic import times, tree_sum
 from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape
+from xnoreplay.spec.image import lane_columns
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
 
@@ -28,11 +29,6 @@ def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
 def node_layout(channels: int, fold: int) -> data.ArrayLayout:
     """Layout of one lane's node counts: of each node the ones among its cells."""
     return data.ArrayLayout(range(TAPS * fold + 1), channels // fold)
-
-
-WHOLE = 32
-"""Channels of a lane's file above which its halves have a read address each: one register for 576 bits is
-so far from most of them that its wires, and not the logic, set the array's clock."""
 
 
 class LaneFile(wiring.Component):
@@ -79,15 +75,6 @@ class LaneFile(wiring.Component):
                 Cat(self.word[n] for n in columns).eq(part.rdata),
             ]
         return m
-
-
-def lane_columns(channels: int) -> list[list[int]]:
-    """Bits of a lane's word, by their place in it, that each part of the lane's file holds."""
-    size = channels // 2 if channels > WHOLE else channels
-    return [
-        [t * channels + c for t in range(TAPS) for c in range(start, start + size)]
-        for start in range(0, channels, size)
-    ]
 
 
 class Lane(wiring.Component):

@@ -27,22 +27,6 @@ def divide(value: Value, divisor: int) -> Value:
     raise AssertionError("a shift of twice the width always serves")
 
 
-def bank_row(plan: Plan, row: int) -> tuple[int, int]:
-    """Bank, and row in it, that hold a row of cls.top of the memory map.
-
-    >>> from xnoreplay.spec import plan, presets
-    >>> digits = presets.load("digits")
-    >>> base = plan.compile(digits.network, digits.target).output.weight_base
-    >>> [bank_row(plan.compile(digits.network, digits.target), base + n) for n in (0, 2, 3, 4)]
-    [(0, 32), (1, 0), (1, 1), (0, 34)]
-    """
-    base, beats = plan.output.weight_base, plan.output.beats
-    if row < base:
-        return 0, row
-    pair, beat = divmod(row - base, beats)
-    return pair % COPIES, (0 if pair % COPIES else base) + pair // COPIES * beats + beat
-
-
 class ClassifierRam(wiring.Component):
     """The memory cls.top: bank 0 holds the hidden rows and every class's first copy, bank 1 the second copies.
 

@@ -13,6 +13,7 @@ from xnoreplay.flow.run import tools, verilate
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import cosim
 from xnoreplay.flow.verify.cosim import again, chip, script, short, window
+from xnoreplay.flow.verify.cosim import step as comparison
 from xnoreplay.flow.verify.cosim import waveforms as waves
 from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
 from xnoreplay.flow.verify.cosim.model import Model
@@ -251,7 +252,7 @@ def test_values_have_names(record):
 @needs_verilator
 def test_a_difference_comes_with_its_window(tmp_path, source, capsys, monkeypatch):
     """The sentence's argument shows the cycle, and what the chip did in it."""
-    monkeypatch.setattr(cosim.step, "script_of", lambda *_: SCRIPT)
+    monkeypatch.setattr(comparison, "script_of", lambda *_: SCRIPT)
     with pytest.raises(CheckFailure) as failure:
         cosim.cosimulate(
             TINY,

@@ -6,11 +6,11 @@ import numpy as np
 from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
-from xnoreplay.hw.learning.classifier import bank_row
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import image
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.image import bank_row
 
 
 @dataclass

@@ -32,6 +32,8 @@ from xnoreplay.spec.registers import counters, windows
 
 BENCH = "xnoreplay.flow.verify.cosim.bench.testbench"
 ENDED = "Error: the simulator ended"
+ENVIRONMENT = {"COCOTB_ANSI_OUTPUT": "0", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+"""Of a test bench. cocotb has pytest prepare, which loads all of its plugins that are installed; none is needed."""
 POLL = 0.05  # seconds between two looks at the test bench's file
 BUS_BUDGET = 50_000  # 32-bit words of all memories; with more, few rows of each go through the bus
 ALL_ROWS, SOME_ROWS = 1 << 20, 64
@@ -241,7 +243,7 @@ def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], No
             results_xml=str(folder / "results.xml"),
             log_file=folder / "bench.log",
             plusargs=plusargs,
-            extra_env={VARIABLE: str(folder), "COCOTB_ANSI_OUTPUT": "0"},
+            extra_env=ENVIRONMENT | {VARIABLE: str(folder)},
         )
     except (SystemExit, OSError, RuntimeError) as error:
         # An interrupted command has removed the folder by now.

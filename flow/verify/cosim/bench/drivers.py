@@ -9,6 +9,7 @@ from cocotb.triggers import FallingEdge, Timer
 from xnoreplay.spec import registers
 from xnoreplay.spec.registers import Register, Response, Window
 
+PERIOD = 10  # time units of the simulator in a clock cycle; any even number does
 PATIENCE = 100  # cycles a transfer may take
 
 

@@ -12,6 +12,7 @@ import cocotb
 from cocotb.triggers import Combine, FallingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
 
+from xnoreplay.flow.verify.cosim.bench.drivers import PERIOD
 from xnoreplay.flow.verify.cosim.port_rules import PAYLOAD, SIGNALS
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.spec import registers
@@ -22,7 +23,6 @@ from xnoreplay.spec.registers import Register, Window
 
 CHANNELS = ("aw", "w", "b", "ar", "r")
 PAUSED = (0.0, 0.3, 0.7)  # shares of cycles in which a channel pauses
-PERIOD = 10  # time units of the simulator in a clock cycle; any even number does
 PATIENCE = 200_000  # clocks, and four for each busy cycle, after which a stage is given up
 LOOK = 16  # clocks between two looks at whether it has ended
 STUCK = 1_000  # clocks without a change after which it is given up, too

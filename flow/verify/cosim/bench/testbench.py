@@ -8,6 +8,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -24,8 +25,7 @@ from cocotb.triggers import (
 
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.bench.cycles import Cycles
-from xnoreplay.flow.verify.cosim.bench.drivers import BusError, LiteMaster, PixelSource
-from xnoreplay.flow.verify.cosim.bench.hostport import PERIOD, HostPort
+from xnoreplay.flow.verify.cosim.bench.drivers import PERIOD, BusError, LiteMaster, PixelSource
 from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer, number
 from xnoreplay.flow.verify.cosim.kinds import KINDS, SETTLE
 from xnoreplay.flow.verify.cosim.rows import event_rows, rows_text
@@ -60,7 +60,7 @@ class Bench:
         self.tracer = Tracer(self.view)
         self.host = LiteMaster(dut)
         self.pixels = PixelSource(dut, plan.input.stream)
-        self.port: HostPort | None = None
+        self.port: Any = None  # a `hostport.HostPort`, once a stage asks for it
         self.windows = {w.memory.name: w for w in registers.windows(plan.memories)}
         self.labels = [] if plan.generative else [0] * plan.replay.capacity
         self.events: list[dict] = []
@@ -370,6 +370,9 @@ class Bench:
         """Carry out a stage on the host port, and fill its cycles with an inference that waits for pixels; returns True."""
         stage, first = Stage(**step["stage"]), self.view.cycles
         if self.port is None:
+            # Here, because to load its masters takes as long as many a script.
+            from xnoreplay.flow.verify.cosim.bench.hostport import HostPort
+
             self.port = HostPort(self.dut, self.plan)
         size = self.plan.input.byte_lanes
         data = b"".join(pixel.to_bytes(size, "little") for pixel in image)

@@ -8,9 +8,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from xnoreplay.flow.verify.cosim.counting import Counting
-from xnoreplay.hw.inference.array import lane_columns
-from xnoreplay.hw.learning.classifier import bank_row
 from xnoreplay.spec import trace
+from xnoreplay.spec.image import bank_row, lane_columns
 from xnoreplay.spec.memories import Kind, Memory, identifier
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
