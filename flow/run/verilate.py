@@ -46,6 +46,7 @@ FLAGS = (
 OFTEN, ONCE = 250_000, 1_000_000
 """Bytes of C++ that take the compiler longer than the headers do: of what runs in every clock, and of what runs once."""
 MOST = 2_000_000  # bytes of C++ that one run of the compiler reads, so that it needs little memory
+MOST_PLAIN = 6_000_000  # the same of what is not optimised
 KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
 TRACER = ("verilated_vcd_c",)
@@ -168,6 +169,21 @@ class Verilate:
             for done in as_completed([pool.submit(one, source) for source in sources]):
                 yield done.result()
 
+    def _sources(self, generated: list[Path], main: Path) -> list[Source]:
+        """What the compiler reads of a design and its main program, the largest files after `main`.
+
+        What runs once is compiled without optimisation. Where nothing is optimised, all of it takes the compiler little
+        longer than the headers do, so that one file has it all.
+        """
+        if self.optimise == "-O0":
+            return _joined([*generated, main], main.with_name("all"), "-O0", MOST_PLAIN, MOST_PLAIN)
+        once = [p for p in generated if p.stem.endswith("Slow")]
+        often = [p for p in generated if p not in once]
+        sources = _joined(often, main.with_name("often"), self.optimise, OFTEN, MOST)
+        sources += _joined(once, main.with_name("once"), "-O0", ONCE, MOST)
+        sources.sort(key=lambda source: -source.size)
+        return [Source(main, "-O1", main.stat().st_size), *sources]
+
     def build(  # noqa: PLR0913  a build is text, options, two files, libraries and a link line
         self,
         verilog: str,
@@ -281,14 +297,8 @@ class Verilate:
                 folder,
             )
             generated = sorted(folder.glob("*.cpp"))
-            # What runs once is compiled without optimisation.
-            once = [p for p in generated if p.stem.endswith("Slow")]
-            often = [p for p in generated if p not in once]
-            sources = _joined(often, folder / "often", self.optimise, OFTEN)
-            sources += _joined(once, folder / "once", "-O0", ONCE)
-            sources.sort(key=lambda source: -source.size)
             shutil.copy(main, folder / "main.cpp")
-            sources.insert(0, Source(folder / "main.cpp", "-O1", main.stat().st_size))
+            sources = self._sources(generated, folder / "main.cpp")
             size = sum(source.size for source in sources)
             with progress.task(f"compiling {name}, bytes of C++", size) as task:
                 for done in self._compile(sources, folder):
@@ -301,11 +311,11 @@ class Verilate:
             _seal(folder)
 
 
-def _joined(generated: list[Path], stem: Path, level: str, least: int) -> list[Source]:
+def _joined(generated: list[Path], stem: Path, level: str, least: int, most: int) -> list[Source]:
     """Write files that include generated ones, each in one of them and each of them of about the same size.
 
     There are as many as cores, fewer where they would have less than `least` bytes, and more where they would have more
-    than `MOST`. Verilator's make file joins files likewise, for all names in them differ.
+    than `most`. Verilator's make file joins files likewise, for all names in them differ.
 
     Parameters
     ----------
@@ -315,11 +325,11 @@ def _joined(generated: list[Path], stem: Path, level: str, least: int) -> list[S
         Folder of the generated files, and what the names of the new ones begin with.
     level : str
         The compiler's option for the new files.
-    least : int
+    least, most : int
     """
     sizes = {p.name: p.stat().st_size for p in generated}
     total = sum(sizes.values())
-    count = max(min(cores(), total // least), -(-total // MOST), 1)
+    count = max(min(cores(), total // least), -(-total // most), 1)
     parts: list[list[str]] = [[] for _ in range(min(count, len(sizes)))]
     for name in sorted(sizes, key=lambda name: -sizes[name]):
         min(parts, key=lambda part: sum(sizes[n] for n in part)).append(name)

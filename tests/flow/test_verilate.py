@@ -74,8 +74,8 @@ def fake(monkeypatch, tmp_path):
     return made
 
 
-def build(tmp_path, progress=None, text="module xnoreplay; endmodule"):
-    made = Verilate({"VERILATOR_ROOT": str(tmp_path / "verilator")})
+def build(tmp_path, progress=None, text="module xnoreplay; endmodule", optimise="-O2"):
+    made = Verilate({"VERILATOR_ROOT": str(tmp_path / "verilator")}, optimise)
     return made.build(
         text, "bare", [], "", tmp_path / "main.cpp", verilate.BARE_RUNTIME, [], progress or Silent()
     )
@@ -123,6 +123,22 @@ def test_generated_files_are_compiled_together(fake, tmp_path, monkeypatch, case
         tuple(names.split()): "-O0" if "Slow" in names else "-O2" for names in expected
     }
     assert len(fake.compiled) == len(joined) + len(verilate.RUNTIME) + 1, "the library, and main"
+
+
+@pytest.mark.parametrize(("most", "files"), [(10_000, 1), (1300, 2)])
+def test_what_is_not_optimised_is_compiled_with_its_main_program(
+    fake, tmp_path, monkeypatch, most, files
+):
+    """In one file on any number of cores; in more only where the compiler would need too much memory."""
+    fake.generated = MIXED
+    monkeypatch.setattr(verilate, "cores", lambda: 9)
+    monkeypatch.setattr(verilate, "MOST_PLAIN", most)
+    build(tmp_path, optimise="-O0")
+    joined = [row for row in fake.compiled if row[2]]
+    assert {row[1] for row in joined} == {"-O0"}
+    assert sorted(n for row in joined for n in row[2]) == sorted([*MIXED, "main.cpp"])
+    assert len(joined) == files
+    assert len(fake.compiled) == files + len(verilate.RUNTIME)
 
 
 DAMAGES = {
