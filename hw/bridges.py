@@ -96,8 +96,8 @@ class AxiPorts(wiring.Component):
     irq : Out(1)
         1 from the end of a command, and of the work after a reset, until STATUS is read.
     pixel_error : Out(1)
-        1 from a transfer whose ``tlast`` is not that of its place in a sample, counted from the reset, until the
-        next reset.
+        1 from a transfer whose ``tlast`` is not that of its place in a sample until the next reset. The places are
+        counted from the reset, and anew after each command, for one that was aborted may have taken half a sample.
     busy : Out(1)
     """
 
@@ -153,6 +153,8 @@ class AxiPorts(wiring.Component):
                 m.d.sync += count.eq(0)
             with m.If(last != self.beat("tlast")):
                 m.d.sync += self.pixel_error.eq(1)
+        with m.If(was_busy & ~self.chip_busy):
+            m.d.sync += count.eq(0)
         if self.top:
             transfer = self.beat("tdata"), self.beat("tvalid"), self.ready
             m.submodules.chip = _chip(self, self, "s_axil_", transfer, self.chip_busy)

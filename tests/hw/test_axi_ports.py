@@ -85,6 +85,25 @@ def test_a_last_pixel_at_another_place_is_an_error(lasts, expected):
     run(bench)
 
 
+def test_a_command_that_was_aborted_in_a_sample_leaves_no_error():
+    """The sample of the next command begins anew."""
+
+    async def bench(ctx, ports, step):
+        for lasts in ([0, 0], [0, 0, 0, 0, 1]):
+            ctx.set(ports.chip_busy, 1)
+            ctx.set(ports.s_axis_pixel_tvalid, 1)
+            ctx.set(ports.ready, 1)
+            for last in lasts:
+                ctx.set(ports.s_axis_pixel_tlast, last)
+                await step()
+            ctx.set(ports.chip_busy, 0)
+            ctx.set(ports.ready, 0)
+            await step(2)
+        assert ctx.get(ports.pixel_error) == 0
+
+    run(bench)
+
+
 def test_a_reset_takes_the_error_away():
     async def bench(ctx, ports, step):
         ctx.set(ports.ready, 1)
