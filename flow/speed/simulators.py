@@ -21,7 +21,7 @@ from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import CheckFailure, unknown
+from xnoreplay.spec.errors import CheckFailure, SpecError, unknown
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -355,11 +355,21 @@ def measure(
     -------
     dict
         preset; dataset; figures; ratios to bare Verilator and to PyTorch; peak_bytes of this process.
+
+    Raises
+    ------
+    SpecError
+        For an unknown name, and for "torch" with a network that is given latents, which PyTorch has not.
     """  # noqa: DOC501  `unknown` makes a SpecError
     for name in only:
         if name not in MEASUREMENTS:
             raise unknown("measurement", name, MEASUREMENTS)
         tools.require(NEEDS.get(name, ()))
+    takes_images = preset.network.takes_images
+    if "torch" in only and not takes_images:
+        raise SpecError(
+            f"measurement 'torch' must be of a network with convolutions, but {preset.network.name} is given latents"
+        )
     compiled = plans.compile(preset.network, preset.target)
     learning_plan.check_cycles(plans.compile(preset.network, replace(preset.target, epochs=epochs)))
     images, labels, dataset = samples(preset, progress)
@@ -367,7 +377,9 @@ def measure(
     wanted = only or tuple(
         name
         for name in MEASUREMENTS
-        if (name != "icarus" or tools.icarus()) and not any(map(tools.missing, NEEDS.get(name, ())))
+        if (name != "icarus" or tools.icarus())
+        and (name != "torch" or takes_images)
+        and not any(map(tools.missing, NEEDS.get(name, ())))
     )
     text = _generated(common) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
     ways: dict[str, Callable[[], Figure]] = {

@@ -8,9 +8,12 @@ import pytest
 
 from tests.strategies import images
 from xnoreplay.flow import cli
-from xnoreplay.flow.chip import generate
+from xnoreplay.flow.chip import generate, place
+from xnoreplay.flow.commands import specfile
 from xnoreplay.flow.cost import estimate, replay_variants, session_cost, session_text, workload
+from xnoreplay.flow.cost.cells import activity
 from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.explore import space
 from xnoreplay.flow.learning import trials
 from xnoreplay.flow.learning.systems import Variant
@@ -18,6 +21,7 @@ from xnoreplay.flow.output import diagram
 from xnoreplay.flow.report import sections, session_sections
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.speed import scaling, simulators
 from xnoreplay.flow.verify import cosim, simulate
 from xnoreplay.flow.verify.cosim import bare, chip, coverage
 from xnoreplay.hw import verilog
@@ -27,6 +31,7 @@ from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.reference import Classifier
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import TargetSpec
 
@@ -246,8 +251,6 @@ def test_report_and_diagram_show_what_there_is():
 
 
 def test_the_command_line_estimates_one(tmp_path, capsys):
-    from xnoreplay.flow.commands import specfile
-
     path = tmp_path / "small.toml"
     path.write_text(specfile.to_toml(SMALL))
     assert presets.load(str(path)) == SMALL
@@ -255,6 +258,55 @@ def test_the_command_line_estimates_one(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "latent replay" in said
     assert "native" not in said
+
+
+def test_simulators_are_measured_but_for_pytorch(monkeypatch):
+    for name in ("FAST_CYCLES", "STEP_CYCLES"):
+        monkeypatch.setattr(simulators, name, 500)
+    monkeypatch.setattr(
+        simulators.tools, "missing", lambda step: step if step != "pretrain" else None
+    )
+    result = simulators.measure(SMALL, BUNDLE, Silent(), epochs=2)
+    assert list(result["figures"]) == ["fast", "step", "functional", "session"]
+    fast = result["figures"]["fast"]
+    assert fast["cycles"] == fast["images"] * PLAN.infer_cycles(4)
+    with pytest.raises(SpecError, match="'torch' must be of a network with conv.*, but small is"):
+        simulators.measure(SMALL, BUNDLE, Silent(), ("torch",))
+
+
+def test_cost_curves_vary_what_there_is():
+    subject = scaling.Subject(SMALL, images(SMALL.network, 1, 0), np.zeros(1, int))
+    words = PLAN.hidden.beats, PLAN.output.beats
+    assert words == (1, 1)  # 21 and 21 + 5 bits in words of 8, of which a beat has nine
+    rows = ((PLAN.hidden, 5), (PLAN.output, 2 * 4))
+    assert subject.inference == sum(n * op.last_taps for op, n in rows) * SMALL.target.channels
+    assert [v for v, _, _ in scaling.variants(SMALL, "lanes")] == [1, 2, 4, 8]
+
+
+def test_activity_and_placement_take_it():
+    cycles, beats = activity.traced(SMALL, None)
+    played = activity.lane_activity(PLAN, cycles)
+    assert sum(i["valid"] for i in played.inputs) == beats["xnor"] + beats["and"] > 0
+    text, top = place.verilog_of("array", PLAN)
+    assert f"module {top}(" in text
+
+
+def test_only_the_classifier_becomes_a_model(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(specfile.to_toml(SMALL))
+    assert cli.main(["onnx", "models", "--preset", "small.toml", "--untrained"]) == 0
+    assert capsys.readouterr().out == "classifier: models/classifier.onnx\n"
+    runtime = pytest.importorskip("onnxruntime")
+    model = runtime.InferenceSession((tmp_path / "models/classifier.onnx").read_bytes())
+    latents = np.unpackbits(images(SMALL.network, 20, 5), axis=1, bitorder="little")[:, :21]
+    sums, classes = model.run(None, {"latent": latents})
+    bundle_ = BundleSource("random").load(SMALL)
+    chip_ = Simulator(PLAN, bundle_)
+    chip_.arrive(4)
+    learned = Classifier.load(bundle_, SMALL.target)
+    hidden = (learned.hidden_sum(latents) >= 0).astype(np.uint8)
+    assert np.array_equal(sums, learned.logits(np.concatenate([latents, hidden], 1), 4))
+    assert np.array_equal(classes, chip_.predict(pack_bytes(latents)))
 
 
 def test_native_replay_of_a_network_that_is_given_latents_is_refused():
