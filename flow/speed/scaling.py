@@ -23,7 +23,9 @@ from xnoreplay.flow.run.records import own_folder
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
+from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -150,6 +152,14 @@ def variants(preset: Preset, dial: str) -> Iterator[tuple[float, Preset, Fractio
         yield float(value), other, Fraction(1)
 
 
+def fitting(images: np.ndarray, network: NetworkSpec) -> np.ndarray:
+    """Return samples for a widened network: images as they are, packed latents (n, bytes) with their bits repeated."""
+    if network.takes_images:
+        return images
+    bits = np.unpackbits(images, axis=1, bitorder="little")
+    return pack_bytes(bits[:, np.arange(network.latent) % bits.shape[1]])
+
+
 @dataclass(frozen=True)
 class Subject:
     """A preset to measure, its weights random, on samples: images, labels (n,) chip classes."""
@@ -254,7 +264,7 @@ def measure(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Pr
     with progress.task("scaling", length) as task:
         for dial, found in along.items():
             for value, other, share in found:
-                subject = Subject(other, images, labels)
+                subject = Subject(other, fitting(images, other.network), labels)
                 for name in SIMULATORS[dial]:
                     count, *measured = subject.measure(name, share)
                     at = count if dial == "samples" else value

@@ -274,13 +274,20 @@ def test_simulators_are_measured_but_for_pytorch(monkeypatch):
         simulators.measure(SMALL, BUNDLE, Silent(), ("torch",))
 
 
-def test_cost_curves_vary_what_there_is():
+def test_cost_curves_vary_what_there_is(monkeypatch):
     subject = scaling.Subject(SMALL, images(SMALL.network, 1, 0), np.zeros(1, int))
     words = PLAN.hidden.beats, PLAN.output.beats
     assert words == (1, 1)  # 21 and 21 + 5 bits in words of 8, of which a beat has nine
     rows = ((PLAN.hidden, 5), (PLAN.output, 2 * 4))
     assert subject.inference == sum(n * op.last_taps for op, n in rows) * SMALL.target.channels
     assert [v for v, _, _ in scaling.variants(SMALL, "lanes")] == [1, 2, 4, 8]
+    for name, value in {"WIDTHS": (1, 2), "OCTAVES": (0,), "SHARES": (1,), "REPEATS": 1}.items():
+        monkeypatch.setattr(scaling, name, value)
+    monkeypatch.setattr(scaling, "COUNTS", dict.fromkeys(scaling.COUNTS, 2))
+    result = scaling.measure(SMALL, images(SMALL.network, 4, 0), np.array([0, 1, 2, 3]), Silent())
+    wide = [c["points"] for c in result["curves"] if c["dial"] == "weight bits"]
+    assert [[p["value"] for p in points] for points in wide] == [[313, 836]] * 4
+    assert all(p["work"] > 0 for points in wide for p in points)
 
 
 def test_activity_and_placement_take_it():
