@@ -51,9 +51,9 @@ class SpiSlave(wiring.Component):
         m.submodules.clock = cdc.FFSynchronizer(self.spi_sck, clock)
         m.submodules.select = cdc.FFSynchronizer(self.spi_cs_n, away, init=1)
         m.submodules.data = cdc.FFSynchronizer(self.spi_mosi, data)
-        before = Signal()
+        was_high = Signal()
         was_away = Signal(init=1)
-        rises, falls = clock & ~before, ~clock & before
+        rises, falls = clock & ~was_high, ~clock & was_high
         got = Signal(8)
         sent = Signal(8)
         count = Signal(3)
@@ -65,7 +65,7 @@ class SpiSlave(wiring.Component):
             turn.eq(~away & (was_away | (falls & (count == 0)))),
             self.tx_ready.eq(turn),
         ]
-        m.d.sync += [before.eq(clock), was_away.eq(away), self.rx_valid.eq(0)]
+        m.d.sync += [was_high.eq(clock), was_away.eq(away), self.rx_valid.eq(0)]
         with m.If(away):
             m.d.sync += [count.eq(0), sent.eq(0)]
         with m.Else():

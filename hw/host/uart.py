@@ -56,18 +56,18 @@ class Uart(wiring.Component):
     def _build_receiver(self, m: Module) -> None:
         level = Signal(init=1)
         m.submodules.settled = cdc.FFSynchronizer(self.uart_rx, level, init=1)
-        wait = Signal(range(self.clocks))
+        pause = Signal(range(self.clocks))
         left = Signal(range(FRAME + 1))
         got = Signal(FRAME - 1)  # data and stop
         m.d.sync += self.rx_valid.eq(0)
         with m.If(left == 0):
             with m.If(~level):
-                m.d.sync += [left.eq(FRAME), wait.eq(self.clocks // 2 - 1)]
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+                m.d.sync += [left.eq(FRAME), pause.eq(self.clocks // 2 - 1)]
+        with m.Elif(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
         with m.Else():
             m.d.sync += [
-                wait.eq(self.clocks - 1),
+                pause.eq(self.clocks - 1),
                 left.eq(left - 1),
                 got.eq(Cat(got, level)[1:]),
             ]
@@ -77,7 +77,7 @@ class Uart(wiring.Component):
                 m.d.sync += [self.rx.eq(got[1:]), self.rx_valid.eq(level)]
 
     def _build_transmitter(self, m: Module) -> None:
-        wait = Signal(range(self.clocks))
+        pause = Signal(range(self.clocks))
         left = Signal(range(FRAME + 1))
         bits = Signal(FRAME, init=(1 << FRAME) - 1)
         m.d.comb += [self.tx_ready.eq(left == 0)]
@@ -87,13 +87,13 @@ class Uart(wiring.Component):
                 m.d.sync += [
                     bits.eq(Cat(Const(0, 1), self.tx, Const(1, 1))),
                     left.eq(FRAME),
-                    wait.eq(self.clocks - 1),
+                    pause.eq(self.clocks - 1),
                 ]
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
+        with m.Elif(pause != 0):
+            m.d.sync += pause.eq(pause - 1)
         with m.Else():
             m.d.sync += [
-                wait.eq(self.clocks - 1),
+                pause.eq(self.clocks - 1),
                 left.eq(left - 1),
                 bits.eq(Cat(bits[1:], Const(1, 1))),
             ]
