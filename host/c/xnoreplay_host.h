@@ -81,7 +81,7 @@ int xnoreplay_wait(struct xnoreplay *x, uint32_t *status);
  * command takes one, and is NULL elsewhere. XNOREPLAY_REFUSED where the sample found no room. */
 int xnoreplay_command(struct xnoreplay *x, uint8_t command, uint16_t argument, const uint8_t *image);
 
-/* Writes a trained network, the words of host.bin of the generated folder, and announces `classes` where that is
+/* Writes a trained network, the words of network.bin of the generated folder, and announces `classes` where that is
  * not 0. */
 int xnoreplay_load(struct xnoreplay *x, const uint32_t *words, size_t count, uint16_t classes);
 

@@ -8,6 +8,8 @@
 
 enum { KEPT = 2, NEW = 3 };
 
+static size_t missing; /* bytes that a sample lacks at its end */
+
 static void put(uint32_t word)
 {
     const uint8_t bytes[4] = {(uint8_t)word, (uint8_t)(word >> 8), (uint8_t)(word >> 16), (uint8_t)(word >> 24)};
@@ -51,6 +53,7 @@ static int bus_write(void *context, uint32_t address, uint32_t data)
 static int bus_stream(void *context, const uint8_t *bytes, size_t count)
 {
     (void)context;
+    count -= missing;
     putchar('P');
     put((uint32_t)count / xnoreplay_chip.channels);
     fwrite(bytes, 1, count, stdout);
@@ -63,6 +66,20 @@ static int bus_pause(void *context)
     putchar('T');
     put(1000);
     return answer();
+}
+
+/* Connections without a chip: one whose words are all 0, and one that fails. */
+static int read_zero(void *context, uint32_t address, uint32_t *data)
+{
+    (void)context, (void)address;
+    *data = 0;
+    return 0;
+}
+
+static int read_nothing(void *context, uint32_t address, uint32_t *data)
+{
+    (void)context, (void)address, (void)data;
+    return -1;
 }
 
 static void must(int error, const char *what)
@@ -141,6 +158,27 @@ int main(int argc, char **argv)
     must(xnoreplay_save(&x, again), "save");
     must(memcmp(saved, again, 4 * xnoreplay_state_words(chip)), "a second save");
     classify_all(&x, "restored", images, count, size);
+    /* A sample without its end, a look and a command meanwhile, and a whole sample after the abort. */
+    uint32_t word = 0;
+    uint16_t label = 0;
+    missing = chip->channels;
+    x.polls = 20;
+    fprintf(stderr, "cut %d", xnoreplay_classify(&x, images, &label));
+    fprintf(stderr, " %d", xnoreplay_read(&x, chip->windows[0].base, &word));
+    fprintf(stderr, " %d", xnoreplay_announce(&x, 3));
+    fprintf(stderr, " %d", xnoreplay_abort(&x));
+    missing = 0;
+    must(xnoreplay_wait(&x, &word), "wait");
+    must(xnoreplay_classify(&x, images, &label), "classify");
+    fprintf(stderr, " %u\n", label);
+    must(xnoreplay_write(&x, XNOREPLAY_REG_SEEN, 3), "write of SEEN"); /* which makes the counts of labels stale */
+    fprintf(stderr, "stale %d", xnoreplay_save(&x, again));
+    fprintf(stderr, " %d", xnoreplay_learn(&x));
+    fprintf(stderr, " %d\n", xnoreplay_command(&x, XNOREPLAY_RESTORE, 0, NULL));
+    struct xnoreplay none;
+    const struct xnoreplay_bus zero = {NULL, read_zero, bus_write, bus_stream, NULL};
+    const struct xnoreplay_bus gone = {NULL, read_nothing, bus_write, bus_stream, NULL};
+    fprintf(stderr, "dead %d %d\n", xnoreplay_open(&none, chip, &zero), xnoreplay_open(&none, chip, &gone));
     fprintf(stderr, "state");
     for (size_t i = 0; i < xnoreplay_state_words(chip); i++)
         fprintf(stderr, " %u", saved[i]);
