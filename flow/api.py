@@ -27,7 +27,7 @@ from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
+from xnoreplay.spec import presets, replay
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.plan import Plan
@@ -213,6 +213,8 @@ class Chip:
     def enrol(self, images: np.ndarray, classes: Iterable[int]) -> tuple[int, int]:
         """Put new samples aside for the next `learn`; a chip without a staging memory remembers them at once.
 
+        With generative replay the samples of a call are given class after class; give all of a class in one call.
+
         Parameters and result are those of `remember`.
         """
         if not self.plan.replay.staging:
@@ -254,9 +256,9 @@ class Chip:
             raise SpecError(f"classes must be one an image, {len(images)}, not {len(numbers)}")
         return numbers
 
-    @staticmethod
-    def _enter(put, images: np.ndarray, classes: list[int]) -> tuple[int, int]:
-        refused = sum(put(image, c).refused for image, c in zip(images, classes, strict=True))
+    def _enter(self, put, images: np.ndarray, classes: list[int]) -> tuple[int, int]:
+        order = replay.entry_order(self.preset.target, np.array(classes, int)).tolist()
+        refused = sum(put(images[i], classes[i]).refused for i in order)
         return len(classes) - refused, refused
 
 

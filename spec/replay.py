@@ -7,6 +7,8 @@ trimming a class to its quota in one pass gives up random entries, without a mul
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from xnoreplay.spec import generative
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.lfsr import draw, walk_next
@@ -60,6 +62,21 @@ def walk(mask: int, start: int, bits: int) -> Iterator[int]:
 def quota(capacity: int, seen: int) -> int:
     """Latents each class may keep: capacity is shared equally among the classes seen, if any."""
     return capacity // seen if seen else 0
+
+
+def entry_order(target: TargetSpec, labels: np.ndarray) -> np.ndarray:
+    """Order samples as a host gives them to a chip: as they come, or with generative replay class after class.
+
+    A chip that draws has the counters of one class at a time, and each change of class rounds them.
+
+    labels : (n,) int; returns (n,) int64 indices
+
+    >>> entry_order(TargetSpec(replay="generative"), np.array([1, 0, 1, 0])).tolist()
+    [1, 3, 0, 2]
+    """
+    if target.replay == "generative":
+        return np.argsort(labels, kind="stable")
+    return np.arange(len(labels))
 
 
 def check_way(what: str, way: str, target: TargetSpec) -> None:

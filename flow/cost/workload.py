@@ -14,6 +14,7 @@ from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.datasets.latent_files import LatentSet, packaged
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec import replay
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.presets import Preset
@@ -73,7 +74,7 @@ class Samples:
 def samples(
     preset: Preset, bundle: Bundle | None, task: int = 1, stored: LatentSet | None = None
 ) -> Samples:
-    """Return the latents that the replay memory holds before a task, and those that arrive with it.
+    """Return the latents that are remembered before a task, stored or by components, and those that arrive with it.
 
     They are those given in `stored`, else the packaged ones of the bundle, or made from the digits;
     of other data sets random bits stand for them, as many as the data set has training images.
@@ -83,8 +84,13 @@ def samples(
     SpecError
         For a task that the scenario has not.
     """
-    scenario = preset.scenario
+    scenario, target = preset.scenario, preset.target
     scenario.check_session(task)
+    draws = target.replay == "generative"
+    # Components learn from one sample more than an epoch draws, as the simulate step shows them.
+    quota = (
+        target.drawn_per_class + 1 if draws else target.replay_capacity // scenario.seen(task - 1)
+    )
     if stored is None and bundle is not None:
         stored = latents_of(preset, bundle)
     if stored is not None:
@@ -103,7 +109,7 @@ def samples(
         def draw(n: int) -> np.ndarray:
             return random.integers(0, 2, (n, preset.network.latent), dtype=np.uint8)
 
-        share = min(count, preset.target.replay_capacity // scenario.seen(task - 1))
+        share = min(count, quota)
         few = min(count, scenario.shots or count)
         old = {
             c: draw(share if c < scenario.base else min(share, few))
@@ -112,9 +118,7 @@ def samples(
         new = {c: draw(few) for c in scenario.task_classes(task)}
         real = False
         origin = "random bits: no latents of a trained extractor are at hand"
-    quota = preset.target.replay_capacity // scenario.seen(task - 1)
-    draws = preset.target.replay == "generative"
-    kept = old if draws else {c: z[:quota] for c, z in old.items()}
+    kept = {c: z if draws and c >= scenario.base else z[:quota] for c, z in old.items()}
     return Samples(*_flat(kept), *_flat(new), origin, real)
 
 
@@ -166,8 +170,7 @@ def session(preset: Preset, bundle: Bundle | None, met: Samples, task: int = 1) 
     simulator = chip(preset, bundle)
     simulator.arrive(scenario.seen(task - 1))
     if simulator.plan.generative:
-        order = np.argsort(met.remembered_class, kind="stable")  # one class after another
-        for i in order.tolist():
+        for i in replay.entry_order(preset.target, met.remembered_class).tolist():
             simulator.enter_latent(met.remembered[i], int(met.remembered_class[i]), stage=False)
     else:
         simulator.remember(met.remembered, met.remembered_class)
@@ -175,8 +178,8 @@ def session(preset: Preset, bundle: Bundle | None, met: Samples, task: int = 1) 
     simulator.ledger.clear()
     if not (simulator.plan.replay.staging or simulator.plan.generative):
         simulator.arrive(scenario.seen(task))
-    for latent, label in zip(met.arriving, met.arriving_class.tolist(), strict=True):
-        simulator.enter_latent(latent, label)
+    for i in replay.entry_order(preset.target, met.arriving_class).tolist():
+        simulator.enter_latent(met.arriving[i], int(met.arriving_class[i]))
     simulator.retrain()
     simulator.rebalance()
     one = inference(preset, bundle, seen=scenario.seen(task)).of(features)

@@ -14,7 +14,7 @@ from xnoreplay.flow.datasets.bundles import check_binariser
 from xnoreplay.flow.datasets.image_files import SUFFIXES
 from xnoreplay.flow.datasets.listed import Labelled
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec import limits, pixels, snapshot
+from xnoreplay.spec import limits, pixels, replay, snapshot
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import sign
 from xnoreplay.spec.bundle import Bundle
@@ -92,9 +92,11 @@ def power_on(preset: Preset, bundle: Bundle, state: Path | None, progress: Progr
     base = (classes >= 0) & (classes < preset.scenario.base)
     chip.arrive(preset.scenario.base)
     what = f"{sample_word(preset, 2)} of the base classes"
-    with progress.task(what, int(base.sum())) as task:
+    given = np.flatnonzero(base)
+    given = given[replay.entry_order(preset.target, classes[given])]
+    with progress.task(what, len(given)) as task:
         for image, label in zip(
-            select(data.train_images, base), classes[base].tolist(), strict=True
+            select(data.train_images, given), classes[given].tolist(), strict=True
         ):
             chip.insert(image, label)
             task.advance()
@@ -303,7 +305,7 @@ def session(chip: "Simulator", preset: Preset, batch: Batch) -> list[Given]:
     ------
     SpecError
         Where samples have no labels, a class is none of the scenario's, new classes are not the next to arrive, or there
-        are more samples than the staging memory holds.
+        are more samples than the staging memory of stored replay holds.
     """
     scenario, seen = preset.scenario, chip.state.seen
     one, many = sample_word(preset, 1), sample_word(preset, 2)
@@ -321,14 +323,15 @@ def session(chip: "Simulator", preset: Preset, batch: Batch) -> list[Given]:
             f"no {one}"
         )
     staging = chip.plan.replay.staging
-    if staging and len(batch.images) > staging:
+    if staging and len(batch.images) > staging and not chip.plan.generative:
         raise SpecError(
             f"a session must bring at most {staging:,} {sample_word(preset, staging)}, which the staging memory holds, "
             f"not {len(batch.images):,}"
         )
     given: list[Given] = [] if staging else [(Command.ARRIVE, after, None)]
     enter = Command.STAGE if staging else Command.INSERT
-    given += [(enter, label, i) for i, label in enumerate(batch.classes.tolist())]
+    order = replay.entry_order(preset.target, batch.classes).tolist()
+    given += [(enter, int(batch.classes[i]), i) for i in order]
     return [*given, (Command.RETRAIN, 0, None), (Command.REBALANCE, 0, None)]
 
 

@@ -14,6 +14,7 @@ from xnoreplay.flow.run.progress import Silent
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets, snapshot
+from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.reference import Classifier
@@ -122,6 +123,16 @@ def test_learning_is_the_chips_own_session_and_its_state_goes_on(
     again = use.power_on(DIGITS, bundle, tmp_path / "state", Silent())
     assert again.state.seen == 6
     assert np.array_equal(again.predict(data.test_images), other.predict(data.test_images))
+
+
+def test_a_chip_that_draws_is_given_class_after_class(bundle, data):
+    """It has the counters of one class. What staging has no room for is learnt all the same."""
+    drawn = presets.vary(DIGITS, "target", replay="generative", staging_capacity=2)
+    chip = Simulator(plan.compile(drawn.network, drawn.target), bundle)
+    chip.arrive(5)
+    batch = use.Batch(data.images[:4], tuple("abcd"), np.array([6, 5, 6, 5]))
+    entered = use.session(chip, drawn, batch)[:4]
+    assert entered == [(Command.STAGE, c, i) for c, i in ((5, 1), (5, 3), (6, 0), (6, 2))]
 
 
 def test_confusion_counts_what_is_seen():

@@ -37,7 +37,16 @@ def simulated(preset):
     return workload.Workload(chip.ledger.phases)
 
 
-@pytest.mark.parametrize("dials", [{}, {"staging_capacity": 0}, {"hidden_learns": True}])
+@pytest.mark.parametrize(
+    "dials",
+    [
+        {},
+        {"staging_capacity": 0},
+        {"hidden_learns": True},
+        {"replay": "generative"},
+        {"replay": "generative", "staging_capacity": 0, "drawn_per_class": 40},
+    ],
+)
 def test_a_session_from_latents_counts_what_images_count(dials):
     preset = dialled(**dials)
     met = workload.samples(preset, BUNDLE)
