@@ -10,6 +10,8 @@ plane is skipped, and every cell works in every cycle.
 from collections import Counter
 
 from xnoreplay.flow.cost.workload import Workload, feature_phases
+from xnoreplay.spec import counterparts
+from xnoreplay.spec import plan as plans
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
@@ -20,7 +22,7 @@ VARIANTS = {
     IMAGES: "native replay, extractor frozen",
     RETRAINED: "native replay, extractor retrained",
 }
-GENERATIVE = "generative replay"
+DRAWN = "generative replay"
 """Title of the first one where latents are drawn."""
 STORES = ("replay", "staging")
 BACKWARD = "extractor.backward"  # a phase that only the third variant has
@@ -29,10 +31,11 @@ BACKWARD = "extractor.backward"  # a phase that only the third variant has
 def variants(plan: Plan) -> dict[str, str]:
     """Titles of the variants that a chip can be compared with.
 
-    One that is given latents has no images to keep, one that draws latents has no samples.
+    One that is given latents has no images to keep, one that draws latents is compared with stored ones.
     """
     if plan.generative:
-        return {LATENT: GENERATIVE}
+        kept = counterparts.stored(plan)
+        return {LATENT: DRAWN} | {name: counterparts.title(target) for name, target in kept.items()}
     return VARIANTS if plan.network.takes_images else {LATENT: VARIANTS[LATENT]}
 
 
@@ -45,6 +48,8 @@ def memories(plan: Plan, variant: str) -> tuple[Memory, ...]:
     """List the memories of a chip of one variant."""
     if variant == LATENT:
         return plan.memories
+    if beside := counterparts.stored(plan).get(variant):
+        return plans.compile(plan.network, beside).memories
     word, words = plan.target.channels, image_words(plan)
     kept = []
     for m in plan.memories:

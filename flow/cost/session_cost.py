@@ -1,12 +1,14 @@
 """The cost of learning a task's classes: one preset, its counted workloads, and the tables."""
 
+from dataclasses import replace
+
 from xnoreplay.flow.cost import estimate, memory_map, replay_variants, tables, workload
 from xnoreplay.flow.cost.tables import gates
 from xnoreplay.flow.run import files
-from xnoreplay.spec import learning_plan
+from xnoreplay.spec import counterparts, learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
@@ -24,7 +26,9 @@ NO_SESSION = "no session: the base has all classes, so the chip never learns"
 def price_session(
     preset: Preset, bundle: Bundle | None, task: int = 1, expected: dict | None = None
 ) -> dict:
-    """Price a session in memory, time and energy, latent beside native replay; of a scenario without sessions, inference.
+    """Price a session in memory, time and energy, latent beside native replay, or generative beside stored.
+
+    Of a scenario without sessions an inference is priced.
 
     Parameters
     ----------
@@ -43,13 +47,15 @@ def price_session(
         preset, origin (of weights and latents), task, new_classes, new_names, new_samples, samples (what they are),
         remembered,
         technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
-        gives it; refused: why a native variant has no price; phases: counters of each phase of
+        gives it; refused: why another variant has no price; phases: counters of each phase of
         inference and session. Where the base has all classes, what `price_inference` returns.
 
     Raises
     ------
     CostError
         Where a cost of the chip itself is not in the tables.
+    SpecError
+        For a session that the scenario has not, or that takes too many cycles.
     CheckFailure
         Where the counters are not the expected ones.
     """
@@ -67,10 +73,14 @@ def price_session(
         )
     inference = workload.inference(preset, bundle)
     runs, refused = {}, {}
+    others = counterparts.stored(plan)
     for name in replay_variants.variants(plan):
         try:
-            runs[name] = variant(plan, inference, learned, name)
-        except tables.CostError as error:
+            if name in others:
+                runs[name] = _priced(replace(preset, target=others[name]), bundle, task)
+            else:
+                runs[name] = variant(plan, inference, learned, name)
+        except (tables.CostError, SpecError) as error:
             if name == replay_variants.LATENT:
                 raise
             refused[name] = str(error)
@@ -90,6 +100,14 @@ def price_session(
         "refused": refused,
         "phases": {"inference": inference.phases, "session": learned.phases},
     }
+
+
+def _priced(preset: Preset, bundle: Bundle | None, task: int) -> dict[str, dict]:
+    """Price `RUNS` on the chip of a preset."""
+    plan = plans.compile(preset.network, preset.target)
+    learning_plan.check_cycles(plan)
+    learned = workload.session(preset, bundle, workload.samples(preset, bundle, task), task)
+    return variant(plan, workload.inference(preset, bundle), learned, replay_variants.LATENT)
 
 
 def price_inference(preset: Preset, bundle: Bundle | None) -> dict:

@@ -41,7 +41,7 @@ def text(tree: dict) -> str:
     if tree["task"] is not None:
         session = (
             f"session {tree['task']}: {new_classes(tree)}, {tree['new_samples']:,} new "
-            f"{tree['samples']}, {tree['remembered']:,} latents remembered"
+            f"{tree['samples']}, {tree['remembered']:,} latents {remembered(tree)}"
         )
     head = (
         f"{tree['preset']}, {where['node']} {where['device_type']} at {where['supply_v']} V, "
@@ -53,10 +53,21 @@ def text(tree: dict) -> str:
         _roles(tree["memory"]),
         _area(tree["area"]),
         _runs(tree["runs"], tree["refused"], tree["memory"]["variants"]),
-        _split(tree["runs"][replay_variants.LATENT]),
+        _split(tree["runs"][replay_variants.LATENT], chip_title(tree)),
         NOT_COUNTED,
     ]
     return "\n\n".join(blocks)
+
+
+def chip_title(tree: dict) -> str:
+    """Say which replay the chip itself has."""
+    return tree["memory"]["variants"][replay_variants.LATENT]["title"]
+
+
+def remembered(tree: dict) -> str:
+    """Say what became of the samples of earlier sessions."""
+    draws = chip_title(tree) == replay_variants.DRAWN
+    return "learned by components before" if draws else "remembered"
 
 
 def new_classes(tree: dict) -> str:
@@ -150,7 +161,7 @@ def _runs(priced: dict, refused: dict[str, str], variants: dict[str, dict]) -> s
     return "\n".join(lines)
 
 
-def _split(runs: dict) -> str:
+def _split(runs: dict, title: str) -> str:
     splits = {run: runs[run]["split"] for run in ("inference", "session") if run in runs}
     last = list(splits.values())[-1]
     names = dict.fromkeys(name for split in reversed(splits.values()) for name in split)
@@ -166,7 +177,7 @@ def _split(runs: dict) -> str:
         for name in sorted(names, key=lambda n: -last.get(n, (0, 0, 0))[1])
     ]
     head = [f"{run}, {bound}" for run in splits for bound in BOUNDS]
-    return columns(["energy" + ", latent replay" * ("session" in splits), *head], rows)
+    return columns(["energy" + f", {title}" * ("session" in splits), *head], rows)
 
 
 def explain(tree: dict, figure: str = "") -> str:

@@ -18,6 +18,7 @@ from xnoreplay.flow.output.quantities import percent
 from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.flow.run.workers import side_by_side, still_wanted
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import counterparts, replay
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, XnoreplayError, shown
@@ -219,16 +220,14 @@ def chip(preset: Preset, bundle: Bundle, latents: Latents, seed: int) -> dict:
 def begin(learner, scenario: ScenarioSpec, latents: Latents, task: int) -> None:
     """Let a task's samples enter the learner: staged where there is staging, else inserted at once.
 
-    The base fills the replay memory at power-on. With generative replay the samples come class after class,
-    because the chip has one set of counters.
+    The base fills the replay memory at power-on.
     """
     direct = task == 0 or not learner.target.staging_capacity
     if direct:
         learner.arrive(scenario.seen(task))
     put = learner.insert if direct else learner.stage
     z, y = latents.of(scenario.task_classes(task))
-    generative = learner.target.replay == "generative"
-    for i in np.argsort(y, kind="stable") if generative else range(len(y)):
+    for i in replay.entry_order(learner.target, y):
         put(z[i], int(y[i]))
 
 
@@ -356,6 +355,17 @@ def float_sessions(  # noqa: PLR0913  each is a choice of the experiment
 METHODS = {"chip": chip, "float": floating, "cumulative": cumulative, "naive": naive}
 
 
+def methods_of(preset: Preset) -> dict[str, Callable[[Preset, Bundle, Latents, int], dict]]:
+    """Return `METHODS`, and with generative replay the chip with each of `counterparts.stored` besides."""
+    plan = plans.compile(preset.network, preset.target)
+
+    def beside(target: TargetSpec) -> Callable[[Preset, Bundle, Latents, int], dict]:
+        stored = dataclasses.replace(preset, target=target)
+        return lambda _preset, bundle, latents, seed: chip(stored, bundle, latents, seed)
+
+    return METHODS | {name: beside(t) for name, t in counterparts.stored(plan).items()}
+
+
 def compare_learners(
     preset: Preset,
     bundle: Bundle,
@@ -364,7 +374,7 @@ def compare_learners(
     dump: Path | None = None,
     workers: int = 1,
 ) -> dict:
-    """Score every method of `METHODS` over every seed.
+    """Score every method of `methods_of` over every seed.
 
     Parameters
     ----------
@@ -400,13 +410,14 @@ def compare_learners(
     scenario.check_session()
     latents = extract(preset, bundle, progress=progress)
     truth = latents.test_class
-    jobs = [(seed, name) for seed in seeds for name in METHODS]
+    methods = methods_of(preset)
+    jobs = [(seed, name) for seed in seeds for name in methods]
 
     def one(job: tuple[int, str]) -> dict:
         seed, name = job
-        return METHODS[name](preset, bundle, latents.shuffled(seed), seed)
+        return methods[name](preset, bundle, latents.shuffled(seed), seed)
 
-    scores: dict[str, dict[str, list]] = {name: {} for name in METHODS}
+    scores: dict[str, dict[str, list]] = {name: {} for name in methods}
     predicted = {}
     with progress.task("class-incremental learning", len(jobs)) as task:
         for (seed, name), result in zip(jobs, side_by_side(one, jobs, workers), strict=True):

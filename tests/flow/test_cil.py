@@ -1,6 +1,7 @@
 """The cil step: what is reported follows from the matrices, and bounds are bounds."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,9 +11,9 @@ from xnoreplay.flow.learning import cil, dials
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import counterparts, presets, reference
 from xnoreplay.spec import generative as generative_rule
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets, reference
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.generative_chip import GenerativeChip
 from xnoreplay.spec.registers import Register
@@ -133,6 +134,14 @@ def test_generative_replay_runs_every_method(bundle, result):
     for method in ("cumulative", "naive"):
         assert drawn[method] == stored[method]
     assert drawn["chip"]["matrix"] != stored["chip"]["matrix"]
+    plan = plans.compile(DIGITS.network, generative(DIGITS).target)
+    (one, target), (other, own) = counterparts.stored(plan).items()
+    assert drawn.keys() == stored.keys() | {one, other}
+    assert own == DIGITS.target
+    assert drawn[other] == stored["chip"]
+    beside = replace(DIGITS, target=target)
+    met = cil.extract(beside, bundle).shuffled(0)
+    assert drawn[one]["a_final"] == [cil.chip(beside, bundle, met, 0)["a_final"]]
     for method in ("chip", "float"):
         assert drawn[method]["a_old"][0] > stored["naive"]["a_old"][0] + 0.2
 

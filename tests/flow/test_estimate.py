@@ -11,8 +11,8 @@ from xnoreplay.flow.cost import tables as costs
 from xnoreplay.flow.cost.tables import gates
 from xnoreplay.hw.learning.error import ErrorPath
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import counterparts, presets, registers
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets, registers
 from xnoreplay.spec.errors import XnoreplayError
 
 DIGITS = presets.load("digits")
@@ -251,9 +251,25 @@ def test_gates_of_drawing_and_fitting_follow_the_dials():
     assert (draw["multiplier_bit"], draw["adder_bit"], draw["flip_flop"]) == (7 * 13, 40, 16 + 40)
 
 
-def test_a_chip_that_draws_is_priced_alone():
-    """There are no samples that native replay would keep as images."""
-    tree = footprint.memory_map(drawing(16))
-    (variant,) = tree["variants"].values()
-    assert variant["title"] == "generative replay"
+def test_a_chip_that_draws_stands_beside_stored_replay():
+    """Of as many latents as its bits would hold, and of those that its target says."""
+    plan = drawing(16)
+    tree = footprint.memory_map(plan)
     assert tree["roles"]["replay"] == 10 * 5 * 128 * 2 + 10 * 5 * 10 + 5 * 128 * 10
+    titles = {name: v["title"] for name, v in tree["variants"].items()}
+    assert titles == {
+        "latent": "generative replay",
+        "stored_bits": "stored replay of 148 latents",
+        "stored": "stored replay of 100 latents",
+    }
+    most, wanted = tree["bits"], counterparts.stored(plan)["stored_bits"].replay_capacity
+    bits = {n: v["bits"] for n, v in tree["variants"].items()}
+    assert bits["stored_bits"] <= most < bits["stored_bits"] + 128 + 5
+    assert wanted == 148
+
+
+def test_stored_replay_that_cannot_be_is_not_beside_it():
+    few = drawing(16, replay_capacity=9)
+    assert counterparts.stored(few).keys() == {"stored_bits"}
+    assert counterparts.stored(drawing(16, replay_capacity=148)).keys() == {"stored_bits"}
+    assert counterparts.stored(PLAN) == {}
