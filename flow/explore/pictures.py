@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from xnoreplay.flow.cost import replay_variants
+from xnoreplay.flow.explore import space
 from xnoreplay.flow.explore.fronts import COSTS, cost_of
 from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.plots import COLOURS, INK, Picture
@@ -19,6 +20,7 @@ SHORT = {
     replay_variants.LATENT: "latent",
     replay_variants.IMAGES: "native, frozen",
     replay_variants.RETRAINED: "native",
+    space.DRAWN: "generative",
 }
 
 
@@ -26,11 +28,11 @@ def front(result: dict, cost: str) -> Picture:
     """Draw every point's accuracy over a cost, and the front as a line."""
     points = [p for p in result["points"] if p["a_final"] is not None]
     title, unit = AXES[cost]
-    values = [_value(p, cost) for p in points]
+    values = [value(p, cost) for p in points]
     factor, prefix = si(max(values)) if unit else (1.0, "")
 
     def paint(axes) -> None:
-        for i, replay in enumerate(replay_variants.VARIANTS):
+        for i, replay in enumerate(SHORT):
             for staged, fill in ((True, COLOURS[i]), (False, "white")):
                 chosen = [
                     (v / factor, 100 * p["a_final"])
@@ -50,16 +52,22 @@ def front(result: dict, cost: str) -> Picture:
                         alpha=0.8,
                         label=f"{SHORT[replay]}, {where} staging",
                     )
-        best = [result["points"][i] for i in result["fronts"][cost]]
-        axes.plot(
-            [_value(p, cost) / factor for p in best],
-            [100 * p["a_final"] for p in best],
-            color=INK,
-            linewidth=1.1,
-            zorder=0,
-            drawstyle="steps-post",
-            label="Pareto front",
-        )
+        for fronts, name, style in (
+            (result["fronts"], "Pareto front", "-"),
+            (result.get("stored_fronts", {}), "without generative replay", "--"),
+        ):
+            best = [result["points"][i] for i in fronts.get(cost, ())]
+            if best:
+                axes.plot(
+                    [value(p, cost) / factor for p in best],
+                    [100 * p["a_final"] for p in best],
+                    color=INK,
+                    linewidth=1.1,
+                    linestyle=style,
+                    zorder=0,
+                    drawstyle="steps-post",
+                    label=name,
+                )
         if max(values) > DECADE * min(values):
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter("")
@@ -72,9 +80,10 @@ def front(result: dict, cost: str) -> Picture:
     return plots.draw(7.2, 3.4, paint)
 
 
-def _value(point: dict, cost: str) -> float:
-    value = cost_of(point, cost)
-    return value / KIB if cost == "memory" else value
+def value(point: dict, cost: str) -> float:
+    """Return a point's cost in the unit of its axis."""
+    found = cost_of(point, cost)
+    return found / KIB if cost == "memory" else found
 
 
 def _staged(point: dict) -> bool:

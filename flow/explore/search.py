@@ -75,6 +75,7 @@ def search(
         for point, (accuracy, counting) in zip(valid, table, strict=True)
     ]
     origin = "none: no latents of a trained extractor" if stored is None else f"{seeds} seeds"
+    both = len({p["replay"] == space.DRAWN for p in points}) > 1
     return {
         "preset": preset.name,
         "sweep": sweep,
@@ -84,7 +85,14 @@ def search(
         "refused": refused,
         "runs": len({job.name for job in jobs}),
         "fronts": {cost: front(points, cost) for cost in COSTS} if stored is not None else {},
+        "stored_fronts": stored_fronts(points) if stored is not None and both else {},
     }
+
+
+def stored_fronts(points: list[dict]) -> dict[str, list[int]]:
+    """Return the fronts of the points that have no generative replay, by cost."""
+    numbers = [i for i, p in enumerate(points) if p["replay"] != space.DRAWN]
+    return {c: [numbers[i] for i in front([points[i] for i in numbers], c)] for c in COSTS}
 
 
 def _latents(preset: Preset, bundle: Bundle, progress: Progress) -> latent_files.LatentSet | None:
@@ -126,15 +134,16 @@ def _priced(point: space.Point, scores: list[dict], counted: dict) -> dict:
     plan = plans.compile(point.preset.network, point.preset.target)
     inference = workload.Workload(counted["inference"])
     session = workload.Workload(counted["session"])
-    runs = session_cost.variant(plan, inference, session, point.replay)
-    instances = replay_variants.memories(plan, point.replay)
+    variant = space.variant(point.replay)
+    runs = session_cost.variant(plan, inference, session, variant)
+    instances = replay_variants.memories(plan, variant)
     areas = gates.area(plan, instances)
     a_final = [s["a_final"] for s in scores]
     measured = bool(a_final) and point.replay != replay_variants.RETRAINED
     return {
         "dials": point.dials,
         "replay": point.replay,
-        "samples": plan.target.replay_capacity,
+        "samples": plan.target.replay_slots,
         "a_final": mean(a_final) if measured else None,
         "a_final_spread": spread(a_final) if measured else None,
         "memory": sum(m.bits for m in instances),
@@ -162,7 +171,7 @@ def write(result: dict, out: Path) -> None:
     rows = csv.writer(text, lineterminator="\n")
     rows.writerow(head)
     for p in result["points"]:
-        cells = [p["dials"][d] for d in dials] + [p[n] for n in numbers]
+        cells = [p["dials"].get(d) for d in dials] + [p[n] for n in numbers]
         rows.writerow([*cells, *(v for r in ranges for v in p[r])])
     files.write_whole(out / "points.csv", text.getvalue())
     pictures.write(result, out)

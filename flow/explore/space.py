@@ -14,7 +14,12 @@ from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.replay import check_capacity
+from xnoreplay.spec.target import GENERATIVE
 
+DRAWN = "generative"
+"""Of the dial `replay`: latents are drawn. The other ways are `replay_variants.VARIANTS`, of which the first is stored
+latents."""
+WAYS = (*replay_variants.VARIANTS, DRAWN)
 DIALS = (
     "lanes",
     "window",
@@ -28,12 +33,13 @@ DIALS = (
     "replay_bits",
     "staging",
     "replay",
+    *GENERATIVE,
     "technology",
     "device_type",
     "clock_hz",
 )
-"""`window` is W, cells of a lane; `replay_bits` the replay memory without its labels; `staging` is
-true, false, or how many samples; `replay` one of `native.VARIANTS`; others are fields of TargetSpec."""
+"""`window` is W, cells of a lane; `replay_bits` the replay memory of stored samples without its
+labels; `staging` is true, false, or how many samples; `replay` one of `WAYS`; others are fields of TargetSpec."""
 PRICING = ("technology", "device_type", "clock_hz")
 """Of a target, what counters do not depend on."""
 
@@ -45,11 +51,11 @@ class Point:
     Parameters
     ----------
     dials : dict
-        Values by name.
+        Values by name, of those that have a meaning with this way of replay.
     preset : Preset
         With these values.
     replay : str
-        One of `replay_variants.VARIANTS`.
+        One of `WAYS`.
     """
 
     dials: dict
@@ -61,12 +67,16 @@ def default(preset: Preset) -> dict[str, list]:
     """Return a sweep that answers the usual questions in a minute or two on the digits."""
     target = preset.target
     bits = target.replay_capacity * preset.network.latent
+    images = [replay_variants.IMAGES] * preset.network.takes_images
     return {
         "lanes": [target.lanes, 2 * target.lanes],
         "proxy_bits": [4, 5, 6, 8],
         "replay_bits": [bits // 4, bits // 2, bits],
         "staging": [True, False],
-        "replay": [replay_variants.LATENT] + [replay_variants.IMAGES] * preset.network.takes_images,
+        "replay": [replay_variants.LATENT, *images, DRAWN],
+        "replay_components": sorted(
+            {max(1, target.replay_components // 2), target.replay_components}
+        ),
     }
 
 
@@ -127,16 +137,26 @@ def checked(sweep: dict[str, list]) -> dict[str, list]:
 def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[dict]]:
     """List every combination: the designs that can be built, and why the others cannot.
 
+    A dial that has no meaning with a combination's way of replay is left out of it, and combinations that are then
+    alike are one.
+
     Raises
     ------
     SpecError
         Where none can be built; the sentence has the first one's reason.
     """
     valid, refused = [], []
+    own = DRAWN if preset.target.replay == DRAWN else replay_variants.LATENT
+    met = set()
     for values in itertools.product(*sweep.values()):
         dials = dict(zip(sweep, values, strict=True))
+        for name in _without_meaning(dials.get("replay", own)):
+            dials.pop(name, None)
+        if (key := repr(dials)) in met:
+            continue
+        met.add(key)
         try:
-            valid.append(_point(preset, dials))
+            valid.append(_point(preset, dials, dials.get("replay", own)))
         except (SpecError, tables.CostError) as error:
             refused.append({"dials": dials, "reason": str(error)})
     if not valid:
@@ -147,16 +167,19 @@ def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[di
     return valid, refused
 
 
-def _point(preset: Preset, dials: dict) -> Point:
-    replay = dials.get("replay", replay_variants.LATENT)
-    require.choice("replay", replay, tuple(replay_variants.VARIANTS))
-    if replay != replay_variants.LATENT and not preset.network.takes_images:
+def _without_meaning(replay: object) -> tuple[str, ...]:
+    """Name the dials that say nothing about a design with this way of replay."""
+    return ("replay_bits",) if replay == DRAWN else GENERATIVE
+
+
+def _point(preset: Preset, dials: dict, replay: str) -> Point:
+    require.choice("replay", replay, WAYS)
+    if replay not in (replay_variants.LATENT, DRAWN) and not preset.network.takes_images:
         raise SpecError(
-            f"replay must be {replay_variants.LATENT!r} for a network that is given latents, not {replay!r}"
+            f"replay must be {replay_variants.LATENT!r} or {DRAWN!r} for a network that is given latents, not {replay!r}"
         )
-    changes = {
-        k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging", "replay")
-    }
+    changes = {k: v for k, v in dials.items() if k not in ("window", "replay_bits", "staging")}
+    changes["replay"] = "generative" if replay == DRAWN else "stored"
     if "window" in dials:
         channels, rest = divmod(require.whole("window", dials["window"]), TAPS)
         if rest:
@@ -179,8 +202,13 @@ def _point(preset: Preset, dials: dict) -> Point:
     check_capacity(preset.network, target)
     plan = plans.compile(preset.network, target)
     learning_plan.check_cycles(plan)
-    _check_clock(plan, replay_variants.memories(plan, replay))
+    _check_clock(plan, replay_variants.memories(plan, variant(replay)))
     return Point(dials, made, replay)
+
+
+def variant(replay: str) -> str:
+    """Return the one of `replay_variants.VARIANTS` by which a way of replay is priced: a chip that draws is itself."""
+    return replay_variants.LATENT if replay == DRAWN else replay
 
 
 def _check_clock(plan: plans.Plan, memories) -> None:

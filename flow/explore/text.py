@@ -2,10 +2,13 @@
 
 from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.cost.session_text import columns
+from xnoreplay.flow.explore import fronts, space
 from xnoreplay.flow.explore.fronts import COSTS, cost_of
 from xnoreplay.flow.output.quantities import KIB, quantity
 
+TITLES = {**replay_variants.VARIANTS, space.DRAWN: replay_variants.DRAWN}
 LOSS = 0.01  # of a_final, that a cheaper design may lose
+ROWS = 8  # of a table of accuracies
 
 
 def text(result: dict) -> str:
@@ -22,6 +25,9 @@ def text(result: dict) -> str:
     blocks = ["\n".join(lines)]
     for cost, numbers in result["fronts"].items():
         blocks.append(f"Pareto front of a_final and {cost} of a session\n" + table(result, numbers))
+    for cost, numbers in result.get("stored_fronts", {}).items():
+        title = f"Pareto front of a_final and {cost} of a session, without generative replay"
+        blocks.append(f"{title}\n{table(result, numbers)}")
     if not result["fronts"]:
         blocks.append(table(result, range(len(points))))
     blocks += [f"{title}\n{found}" for title, found in answers(result)]
@@ -43,7 +49,7 @@ def rows_of(result: dict, numbers) -> list[list[str]]:
         rows.append(
             [
                 str(i),
-                *(_dial(p["dials"][d]) for d in varied),
+                *(_dial(p["dials"].get(d, "–")) for d in varied),
                 _percent(p),
                 f"{p['memory'] / KIB:,.1f}",
                 f"{p['cycles']:,.0f}",
@@ -79,6 +85,7 @@ def answers(result: dict) -> list[tuple[str, str]]:
             "Latent against native replay",
             _against(result, replay_variants.LATENT, replay_variants.IMAGES),
         ),
+        ("Generative against stored replay", _ways(result)),
         ("Staging on or off", _staging(result)),
         ("How few proxy bits", _proxies(result)),
     ]
@@ -152,10 +159,43 @@ def _against(result: dict, one: str, other: str) -> str:
     groups = {v: [p for p in _measured(result) if p["replay"] == v] for v in (one, other)}
     if not all(groups.values()):
         return f"not asked: the sweep must have replay={one},{other}"
-    named = {replay_variants.VARIANTS[v]: group for v, group in groups.items()}
+    named = {TITLES[v]: group for v, group in groups.items()}
     return "\n".join(
         f"at the same {cost}:\n{_budget_table(named, cost)}" for cost in ("memory", "energy")
     )
+
+
+def _ways(result: dict) -> str:
+    """Compare drawn with stored latents, at the same costs and at the same accuracy."""
+    ways = (space.DRAWN, replay_variants.LATENT)
+    found = _against(result, *ways)
+    named = {TITLES[v]: [p for p in _measured(result) if p["replay"] == v] for v in ways}
+    if not all(named.values()):
+        return found
+    return f"{found}\nat the same a_final:\n{_accuracy_table(named)}"
+
+
+def _accuracy_table(groups: dict[str, list[dict]]) -> str:
+    """Return the least memory, cycles and energy of each group that reach an accuracy, a row each.
+
+    The accuracies are those of the points on the groups' own fronts of memory, at most a few.
+    """
+    levels = sorted(
+        {group[i]["a_final"] for group in groups.values() for i in fronts.front(group, "memory")}
+    )
+    costs = ("memory", "cycles", "energy")
+    rows = []
+    for level in levels[:: max(1, -(-len(levels) // ROWS))]:
+        row = [f"{100 * level:.1f}"]
+        for group in groups.values():
+            reach = [p for p in group if p["a_final"] >= level]
+            row += [
+                _amount(min(reach, key=lambda p: cost_of(p, c)), c) if reach else "none"
+                for c in costs
+            ]
+        rows.append(row)
+    head = [f"{name}, {cost}" for name in groups for cost in costs]
+    return columns(["at least, %", *head], rows)
 
 
 def _staging(result: dict) -> str:

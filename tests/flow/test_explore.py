@@ -19,9 +19,11 @@ from xnoreplay.flow.explore import pictures as explore_figures
 from xnoreplay.flow.explore import search as explore
 from xnoreplay.flow.explore import text as explore_text
 from xnoreplay.flow.learning import cil
+from xnoreplay.flow.output.quantities import KIB
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, ToolError, XnoreplayError
 
@@ -232,7 +234,8 @@ def made_up(*points):
         }
         for a, memory, energy, dials in points
     ]
-    sweep = {k: sorted({p["dials"][k] for p in table}) for k in table[0]["dials"]}
+    names = dict.fromkeys(name for p in table for name in p["dials"])
+    sweep = {k: sorted({p["dials"][k] for p in table if k in p["dials"]}) for k in names}
     on_fronts = {cost: fronts.front(table, cost) for cost in fronts.COSTS}
     return {
         "preset": "x",
@@ -257,6 +260,63 @@ POINTS = made_up(
 def test_a_front_has_what_no_other_beats():
     assert POINTS["fronts"]["memory"] == [2, 1, 0]
     assert POINTS["fronts"]["energy"] == [2, 0]
+
+
+WAYS = made_up(
+    (0.80, 100 * KIB, 5.0, {"replay": "latent", "replay_bits": 9}),
+    (0.70, 40 * KIB, 3.0, {"replay": "latent", "replay_bits": 4}),
+    (0.81, 60 * KIB, 6.0, {"replay": "generative", "mean_bits": 2}),
+)
+
+
+def test_fronts_with_and_without_generative_replay():
+    assert WAYS["fronts"]["memory"] == [1, 2]
+    assert explore.stored_fronts(WAYS["points"])["memory"] == [1, 0]
+    WAYS["stored_fronts"] = explore.stored_fronts(WAYS["points"])
+    assert "memory of a session, without generative replay" in explore_text.text(WAYS)
+    assert "without generative replay" in explore_figures.front(WAYS, "memory").svg
+
+
+def test_both_ways_at_equal_memory_and_at_equal_accuracy():
+    answer = dict(explore_text.answers(WAYS))["Generative against stored replay"]
+    rows = [[c.strip() for c in line.split("  ") if c.strip()] for line in answer.splitlines()]
+    assert ["40.0 KiB", "none fits", "70.0 ± 0.0"] in rows
+    assert ["60.0 KiB", "81.0 ± 0.0", "70.0 ± 0.0"] in rows
+    drawn = ["60.0 KiB", "10 cycles", "6 J"]
+    assert ["80.0", *drawn, "100.0 KiB", "10 cycles", "5 J"] in rows
+    assert ["81.0", *drawn, "none", "none", "none"] in rows
+
+
+def test_dials_without_meaning_are_left_out_of_a_point():
+    sweep = {"replay": ["latent", "generative"], "replay_bits": [6400, 12_800], "mean_bits": [1, 2]}
+    valid, _ = space.points(DIGITS, sweep)
+    assert [p.dials for p in valid] == [
+        {"replay": "latent", "replay_bits": 6400},
+        {"replay": "latent", "replay_bits": 12_800},
+        {"replay": "generative", "mean_bits": 1},
+        {"replay": "generative", "mean_bits": 2},
+    ]
+    assert [p.preset.target.replay for p in valid] == ["stored"] * 2 + ["generative"] * 2
+
+
+def test_a_preset_that_draws_is_explored_so(pool, tmp_path):
+    drawn = presets.vary(
+        DIGITS, "target", replay="generative", staging_capacity=0, drawn_per_class=16, epochs=1
+    )
+    sweep = {"mean_bits": [1, 2], "replay": ["generative", "latent"]}
+    found = explore.search(drawn, BUNDLE, sweep, 1, tmp_path, Silent())
+    assert pool.done == 2 * 3
+    bundle = BundleSource.choose(DIGITS).load(DIGITS)
+    one = presets.vary(drawn, "target", mean_bits=1)
+    expected = cil.chip(one, bundle, cil.extract(one, bundle).shuffled(0), 0)["a_final"]
+    point = found["points"][0]
+    assert (point["replay"], point["samples"], point["a_final"]) == ("generative", 0, expected)
+    assert point["memory"] == sum(m.bits for m in plans.compile(one.network, one.target).memories)
+    assert found["points"][1]["dials"] == {"replay": "latent"}
+    assert found["stored_fronts"]["memory"] == [1]
+    explore.write(found, tmp_path)
+    assert (tmp_path / "points.csv").read_text().splitlines()[2].startswith(",latent,")
+    assert space.points(drawn, {"lanes": [4]})[0][0].replay == "generative"
 
 
 def test_answers_by_hand():
@@ -298,7 +358,19 @@ def test_without_a_trained_extractor_there_is_no_accuracy(pool, tmp_path):
             "at least one valid point, but none of its 1 is; the first: lanes must be",
         ),
         ({"window": [100]}, "window must be nine taps of channels, not 100 cells"),
-        ({"replay": ["laten"]}, "replay must be 'latent' or 'images' or 'retrained', not 'laten'"),
+        (
+            {"replay": ["laten"]},
+            "replay must be 'latent' or 'images' or 'retrained' or 'generative', ",
+        ),
+        (
+            {"replay": ["generative"], "drawn_per_class": [4]},
+            "must be at most the 4 latents that are",
+        ),
+        ({"replay": ["generative"], "mean_bits": [0]}, "mean_bits must be .*, not 0"),
+        (
+            {"replay": ["generative"], "drawn_per_class": [1 << 13]},
+            "drawn_per_class must be .* 4,096",
+        ),
         ({"clock_hz": [-1]}, "clock_hz must be a positive integer, not -1"),
         ({"clock_hz": [10**10]}, "clock_hz must be at most .* ns to read, not 10,000,000,000"),
         ({"technology": ["7nm"]}, "technology must be '90nm'"),

@@ -225,11 +225,11 @@ def test_a_word_of_several_transfers_has_a_register_of_its_own():
 
 
 def test_a_sweep_does_not_try_native_replay():
-    assert space.default(SMALL)["replay"] == [replay_variants.LATENT]
+    assert space.default(SMALL)["replay"] == [replay_variants.LATENT, space.DRAWN]
     with pytest.raises(SpecError) as error:
         space.points(SMALL, {"replay": [replay_variants.IMAGES]})
     assert str(error.value).endswith(
-        "replay must be 'latent' for a network that is given latents, not 'images'"
+        "replay must be 'latent' or 'generative' for a network that is given latents, not 'images'"
     )
 
 
