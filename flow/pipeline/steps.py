@@ -6,7 +6,6 @@ pre-training needs PyTorch.
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 from xnoreplay.flow.cost.cells import liberty
@@ -20,7 +19,7 @@ from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.flow.run.records import RECORD
 from xnoreplay.flow.run.step import Context, Run, Step
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import learning_plan, plan, presets, replay
+from xnoreplay.spec import learning_plan, plan, presets
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.machine import cores
@@ -41,21 +40,6 @@ WAVES = tuple(f"waves/*-*/{name}" for name in ("waves.fst", "waves.gtkw", "waves
 
 def _preset(context: Context) -> Preset:
     return presets.from_dict(context.config["preset"])
-
-
-def _stored(context: Context) -> Preset:
-    """The run's preset, for a step that has stored replay alone.
-
-    Raises
-    ------
-    SpecError
-        With generative replay.
-    """
-    preset = _preset(context)
-    replay.check_way(
-        "an exploration, or the simulation of a large network", "stored", preset.target
-    )
-    return preset
 
 
 def _bundle(context: Context) -> Bundle:
@@ -79,8 +63,6 @@ def _simulate(context: Context) -> dict:
 
     preset = _preset(context)
     large = plan.compile(preset.network, preset.target).is_large(preset.scenario.base)
-    if large:
-        _stored(context)
     simulate = simulate_session if large else simulate_sessions
     return simulate(preset, _bundle(context), context.out, context.progress)
 
@@ -184,7 +166,7 @@ def _explore(context: Context) -> dict:
     if kept.is_dir():
         shutil.copytree(kept, jobs, dirs_exist_ok=True)
     result = search.search(
-        _stored(context),
+        _preset(context),
         context.inputs["export"] / BUNDLE,
         config["sweep"],
         config["seeds"],
@@ -292,9 +274,7 @@ def configs(settings: Settings) -> dict[str, dict]:
         For a design that cannot be built, or that takes more memory or cycles than is allowed.
     """
     preset, source = settings.preset, settings.source
-    # The steps that have no generative replay refuse it when they are run: here, what stored replay could not build.
-    target = replace(preset.target, replay="stored")
-    learning_plan.check_cycles(plan.compile(preset.network, target))
+    learning_plan.check_cycles(plan.compile(preset.network, preset.target))
     further: dict[str, dict] = {
         "pretrain": {"seed": 0},
         "export": {

@@ -1,8 +1,8 @@
 """The simulate step of a large network: a whole retraining session in both modes, few images.
 
-Both modes start from the same samples in the replay and staging memories, put there past the ports. The
-images of a session are counted once and multiplied: what one costs does not depend on it, which
-the first ones show.
+Both modes start from the same samples in the replay and staging memories, put there past the ports; with
+generative replay, from the components that fast mode makes of their latents. The images of a session are counted once
+and multiplied: what one costs on its way to the latent does not depend on it, which the first ones show.
 """
 
 from collections import Counter
@@ -41,31 +41,31 @@ def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progre
     with progress.task("latents of the session's samples"):
         latents = fast.latents(dataset.images[np.concatenate([old, new])])
     kept = len(new) - min(PROBES, len(new))
-    for chip in (fast, step):
-        chip.arrive(seen)
-        chip.preload(
-            latents[: len(old)], labels[old], latents[len(old) :][:kept], labels[new[:kept]]
-        )
+    moved = remember(
+        fast,
+        preset,
+        latents[: len(old) + kept],
+        labels[np.concatenate([old, new[:kept]])],
+        len(old),
+    )
+    step.put(fast.copied())
     commands = [simulate.Command("stage", dataset.images[i], int(labels[i])) for i in new[kept:]]
     commands += [simulate.Command("retrain"), simulate.Command("rebalance")]
     commands += [simulate.Command("infer", image) for image in dataset.test_images[:PROBES]]
-    cycles: Counter = Counter()
-    moved: Counter = Counter()
+    features = {op.name for op in plan.feature_ops}
     table: dict = {}
     with progress.task("simulate a session in both modes", len(commands)) as task:
         for command in commands:
-            before = fast.counters
             fast.ledger.clear()
             first, second = command.carry_out(fast), command.carry_out(step)
             simulate.compare_modes(fast, step, first, second, command.verb, tally)
             tally.commands += 1
             tally.images += command.image is not None
-            spent = simulate.phase_cycles(first.phases, fast.cycles)
-            after = fast.counters
-            counted = {name: after[name] - before[name] for name in after}
-            times = {"stage": len(new) / max(1, len(new) - kept), "infer": 0}.get(command.verb, 1)
-            cycles.update({name: n * times for name, n in spent.items()})
-            moved.update({name: n * times for name, n in counted.items()})
+            every = len(new) / max(1, len(new) - kept)
+            for name, events in fast.ledger.phases.items():
+                alone = plan.generative and name not in features  # a take depends on its sample
+                times = {"stage": 1 if alone else every, "infer": 0}.get(command.verb, 1)
+                moved.setdefault(name, Counter()).update({k: n * times for k, n in events.items()})
             if command.verb == "retrain":
                 table = utilisation.of_session(fast.ledger.phases)
             if command.verb != "stage":
@@ -75,10 +75,12 @@ def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progre
     for image in dataset.test_images[:REFERENCE_IMAGES]:
         expected = reference.latent(bundle, image)
         simulate.must_equal("latent of the reference", expected, fast.latents(image[None])[0])
+    phases = {name: round(events["cycles"]) for name, events in moved.items()}
+    counters: Counter = sum(moved.values(), Counter())
     session = {
-        "cycles": round(sum(cycles.values())),
-        "phases": {name: round(n) for name, n in cycles.items()},
-        "counters": {name: round(n) for name, n in moved.items()},
+        "cycles": round(counters["cycles"]),
+        "phases": {name: n for name, n in phases.items() if n},
+        "counters": {name: round(counters[name]) for name in fast.counters},
     }
     what = "fast mode = stepping mode, a whole session"
     learns = preset.scenario.tasks > 0
@@ -92,14 +94,42 @@ def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progre
     }
 
 
+def remember(
+    fast, preset: Preset, latents: np.ndarray, labels: np.ndarray, old: int
+) -> dict[str, Counter]:
+    """Put samples of a session into a chip: the first `old` of earlier classes, then new ones.
+
+    Returns
+    -------
+    dict
+        Counters by phase that the new ones moved: of generative replay, whose components take them one by one.
+    """
+    if fast.plan.generative is None:
+        fast.arrive(preset.scenario.seen(1) if preset.scenario.tasks else preset.scenario.base)
+        fast.preload(latents[:old], labels[:old], latents[old:], labels[old:])
+        return {}
+    fast.arrive(preset.scenario.base)
+    for n, (latent, label) in enumerate(zip(latents, labels.tolist(), strict=True)):
+        if n == old:
+            fast.ledger.clear()
+        fast.enter_latent(latent, label, stage=n >= old)
+    return (
+        {name: Counter(events) for name, events in fast.ledger.phases.items()}
+        if len(labels) > old
+        else {}
+    )
+
+
 def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
     """Samples of one session: classes seen, and indices of those remembered of the base and of those new in the first task.
 
     labels : (n,) chip classes, -1 of samples that are not for training
     """
     scenario, replay = preset.scenario, plan.replay
-    quota = replay.capacity // scenario.base
+    draws = plan.generative is not None
+    quota = plan.first_samples(scenario.base) // scenario.base + draws
     old = np.concatenate([np.flatnonzero(labels == k)[:quota] for k in range(scenario.base)])
     seen = scenario.seen(1) if scenario.tasks else scenario.base
     new = [np.flatnonzero(labels == k) for k in range(scenario.base, seen)]
-    return seen, old, np.concatenate([*new, np.zeros(0, int)])[: replay.staging].astype(int)
+    most = None if draws else replay.staging
+    return seen, old, np.concatenate([*new, np.zeros(0, int)])[:most].astype(int)

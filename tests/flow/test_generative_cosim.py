@@ -6,7 +6,16 @@ import pytest
 from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify.cosim import chip, coverage, edges, reset_steps, resets, session, short
+from xnoreplay.flow.verify.cosim import (
+    chip,
+    coverage,
+    edges,
+    large,
+    reset_steps,
+    resets,
+    session,
+    short,
+)
 from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import COMPONENTS, Script, Step, changing
@@ -15,6 +24,7 @@ from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.registers import Register
 
 TINY = presets.vary(
@@ -79,6 +89,19 @@ def test_a_chip_of_another_plan_is_found(tmp_path):
         setup = opened.setup("icarus")[0]
         run = session.compare(setup, Script(steps, DATA.images), tmp_path / "run", "", Silent())
     assert run.differences
+
+
+def test_the_script_of_a_large_network_begins_with_one_class_and_stages_another():
+    """So that an epoch draws few minibatches, of which every class with samples has as many as any."""
+    labels = large.remembered_labels(PLAN, TINY.scenario.base)
+    assert labels.tolist() == [0] * 3  # one more than its components
+    assert large.new_samples(PLAN, [np.array([7]), np.array([4, 5, 6])]) == [(1, 4), (1, 5)]
+    latents = np.random.default_rng(0).integers(0, 2, (3, PLAN.network.latent), dtype=np.uint8)
+    contents = large.replay_contents(PLAN, BUNDLE, latents, labels)
+    assert contents.keys() == {"replay.mean", "replay.share"}
+    shares = contents["replay.share"] @ (1 << np.arange(SHARE_BITS))
+    assert sorted(shares[:2]) == [1, 2]
+    assert not shares[2:].any()
 
 
 def test_the_short_script_reaches_what_it_must():

@@ -208,20 +208,17 @@ def test_a_synthesis_that_fails_leaves_no_netlist(tmp_path, monkeypatch):
     assert [p.name for p in out.iterdir()] == ["yosys.log"]
 
 
-def test_generative_replay_is_refused_by_the_step_that_has_none(tmp_path, capsys):
-    """Not by the settings: cil has it. What could be built with neither way of replay is refused at once."""
+def test_what_cannot_be_built_is_refused_at_once(tmp_path):
     preset = presets.vary(TINY, "target", replay="generative", drawn_per_class=5)
     run = pipeline.open_run(tmp_path, Settings(preset, BundleSource("random")), Silent())
     assert run.configs["cil"]["preset"]["target"]["replay"] == "generative"
-    spec = tmp_path / "drawn.toml"
-    spec.write_text('preset = "tiny"\n[target]\nreplay = "generative"\n')
-    assert (
-        cli.main(["explore", "--untrained", f"--preset={spec}", f"--out={tmp_path / 'run'}"]) == 1
-    )
-    assert "replay must be 'stored' for an exploration" in capsys.readouterr().err
-    wide = presets.vary(preset, "target", lanes=8, channels=8)
-    with pytest.raises(SpecError, match="multiple of the target's 8 lanes"):
-        pipeline.configs(Settings(wide, BundleSource("random")))
+    for dials, message in (
+        ({"lanes": 8, "channels": 8}, "multiple of the target's 8 lanes"),
+        ({"drawn_per_class": 4096, "staging_capacity": 60_000}, "at most 65536 indices"),
+    ):
+        wide = presets.vary(preset, "target", **dials)
+        with pytest.raises(SpecError, match=message):
+            pipeline.configs(Settings(wide, BundleSource("random")))
 
 
 @pytest.mark.parametrize(

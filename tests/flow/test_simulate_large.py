@@ -2,6 +2,7 @@
 
 import pytest
 
+from xnoreplay.flow.cost import workload
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify import simulate_large
 from xnoreplay.spec import bundle, plan, presets
@@ -23,6 +24,19 @@ def test_all_images_of_a_session_are_counted(result):
     assert counters["staging.label.writes"] == staged
     assert result["session"]["phases"]["input"] == staged * PLAN.input.cycles
     assert result["equality"][0]["memory_bits"] > 0
+
+
+def test_generative_replay_of_a_large_network_counts_what_the_estimate_counts(tmp_path):
+    """Components take the samples one by one, so the takes of a session are all carried out."""
+    preset = presets.vary(
+        TINY, "target", replay="generative", drawn_per_class=20, epochs=1, staging_capacity=3
+    )
+    given = bundle.random(TINY.network, 0)
+    found = simulate_large.simulate_session(preset, given, tmp_path, Silent())
+    expected = workload.session(preset, given, workload.samples(preset, given))
+    assert found["session"]["counters"] == expected.counters
+    assert found["session"]["cycles"] == expected.cycles
+    assert found["session"]["phases"]["take"] == expected.phases["take"]["cycles"]
 
 
 def test_beats_of_a_phase_are_within_it_and_add_up(result):

@@ -1,7 +1,8 @@
 """The script for a network whose whole comparison would take hours: the same checks on fewer samples.
 
-The replay memory starts with latents of real images, written by the test bench and by the model
-alike, so that a session has several whole minibatches without hundreds of images through the chip.
+The replay memory starts with latents of real images, or with the components that such latents make, written by
+the test bench and by the model alike, so that a session has several whole minibatches without hundreds of images
+through the chip.
 """
 
 from dataclasses import replace
@@ -40,12 +41,11 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     """
     base = preset.scenario.base
     classes = scenario.by_class(preset.scenario, data)
-    count = min(int(BATCHES * plan.target.batch), plan.replay.capacity - base)
-    labels = np.arange(count) % base
+    labels = remembered_labels(plan, base)
     contents = replay_contents(plan, bundle, remembered(preset, plan, data, bundle, labels), labels)
     some, whole = changing(plan, learning=False), memories(plan)
     seen = preset.scenario.seen(1) if preset.scenario.tasks else base
-    new = [(k, int(classes[k][0])) for k in range(seen)][-STAGED:]
+    new = new_samples(plan, classes[:seen])
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     rng = np.random.default_rng(0)
     stage = {"brief": True, "transfers": 40}
@@ -96,6 +96,27 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     return Script(placed, pictures[used], kinds=tuple(kinds), contents=contents, length="large")
 
 
+def remembered_labels(plan: Plan, base: int) -> np.ndarray:
+    """Base classes of the latents that are remembered at first: (n,) int.
+
+    Of generative replay one class, of which an epoch draws several minibatches.
+    """
+    if plan.generative:
+        return np.zeros(plan.generative.components + 1, int)
+    count = min(int(BATCHES * plan.target.batch), plan.replay.capacity - base)
+    return np.arange(count) % base
+
+
+def new_samples(plan: Plan, classes: list[np.ndarray]) -> list[tuple[int, int]]:
+    """Class and index of each of `STAGED` new samples: of the last classes, of generative replay of the last one.
+
+    classes : indices of the training samples of each class that the session has seen
+    """
+    if plan.generative:
+        return [(len(classes) - 1, int(i)) for i in classes[-1][:STAGED]]
+    return [(k, int(members[0])) for k, members in enumerate(classes)][-STAGED:]
+
+
 def remembered(
     preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, labels: np.ndarray
 ) -> np.ndarray:
@@ -129,10 +150,15 @@ def remembered(
 def replay_contents(
     plan: Plan, bundle: Bundle, stored: np.ndarray, labels: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """First rows of the replay memory that holds these latents: name -> (rows, width) bits."""
+    """First rows of the memories of a chip that remembers these latents: name -> (rows, width) bits."""
     from xnoreplay.sim.run import Simulator
 
     chip = Simulator(plan, bundle)
+    if plan.generative:
+        chip.arrive(int(labels.max()) + 1)
+        for latent, label in zip(stored, labels.tolist(), strict=True):
+            chip.enter_latent(latent, label, stage=False)
+        return {name: chip.memories()[name] for name in ("replay.mean", "replay.share")}
     chip.preload(stored, labels)
     rows = {
         "replay.latent": len(labels) * plan.replay.words,
