@@ -1,5 +1,6 @@
 """The blocks that a section of the report is made of."""
 
+import json
 from dataclasses import dataclass, field
 
 from xnoreplay.flow.output.plots import Picture
@@ -76,6 +77,35 @@ class Table:
             assert len(row) == len(self.classes), (row, self.classes)
 
 
+@dataclass(frozen=True)
+class Points:
+    """Designs as points that a reader can hover and filter; the page's own script draws them.
+
+    Parameters
+    ----------
+    axes : dict
+        Title of the axis of each cost.
+    dials : list of str
+        What can be filtered by.
+    ways : list of str
+        Kinds of points, a colour each.
+    points : list of dict
+        Of each number, way, a_final, dials, tip (what is told of it), and every cost of `axes`.
+    """
+
+    axes: dict[str, str]
+    dials: list[str]
+    ways: list[str]
+    points: list[dict]
+    kind: str = "points"
+
+    @property
+    def json(self) -> str:
+        """Everything as JSON that may stand inside a script element."""
+        tree = {n: getattr(self, n) for n in ("axes", "dials", "ways", "points")}
+        return json.dumps(tree, ensure_ascii=False).replace("<", "\\u003c")
+
+
 @dataclass
 class Section:
     """One section of the report: blocks to show, and the metrics that they show.
@@ -94,7 +124,9 @@ class Section:
 
     name: str
     title: str
-    blocks: list[Text | Heading | Preformatted | Figure | Table] = field(default_factory=list)
+    blocks: list[Text | Heading | Preformatted | Figure | Table | Points] = field(
+        default_factory=list
+    )
     metrics: list[Metric] = field(default_factory=list)
     missing: str = ""
 

@@ -10,7 +10,7 @@ import xnoreplay
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.output.quantities import KIB, mean, quantity, spread
 from xnoreplay.flow.report import cost_sections, sections, session_sections
-from xnoreplay.flow.report.blocks import Card, Figure, Section
+from xnoreplay.flow.report.blocks import Card, Figure, Points, Section
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import clock
 from xnoreplay.flow.run.records import RESULT, result_of, step_record
@@ -23,6 +23,8 @@ from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
 
 PAGE, NUMBERS, PICTURES = "report.html", "report.json", "pictures"
+SCRIPT = "points.js"
+"""Draws the blocks of points; on a page that has none it is left out."""
 
 
 def read(preset: Preset, inputs: dict[str, Path]) -> tuple[dict, dict, dict]:
@@ -205,7 +207,8 @@ def render(preset: Preset, plan: Plan, results: dict, failures: dict, parts: lis
     """Return the page as text; it needs no other file."""
     import jinja2
 
-    source = resources.files(__package__).joinpath("templates", PAGE).read_text(encoding="utf-8")
+    source = _template(PAGE)
+    points = any(isinstance(block, Points) for part in parts for block in part.blocks)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
     net, scenario = preset.network, preset.scenario
     later = scenario.classes - scenario.base
@@ -220,4 +223,9 @@ def render(preset: Preset, plan: Plan, results: dict, failures: dict, parts: lis
         lead=lead,
         cards=cards(plan, results, failures),
         sections=parts,
+        script=_template(SCRIPT) if points else "",
     )
+
+
+def _template(name: str) -> str:
+    return resources.files(__package__).joinpath("templates", name).read_text(encoding="utf-8")

@@ -4,11 +4,13 @@ import re
 
 import numpy as np
 
+from xnoreplay.flow.cost import replay_variants
 from xnoreplay.flow.cost.memory_map import memory_map
 from xnoreplay.flow.output import diagram, plots
 from xnoreplay.flow.output.quantities import KIB, Better, kib, mean, quantity, seen_curve, spread
 from xnoreplay.flow.report.blocks import Section
 from xnoreplay.flow.verify.equality import AMOUNTS, SIMULATORS, comparisons
+from xnoreplay.spec import counterparts
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -21,6 +23,8 @@ METHODS = {
     "float": "float classifier, Adam, same latents",
     "cumulative": "cumulative: all data kept",
     "naive": "naive: new classes only",
+    counterparts.STORED_BITS: "the chip's integers, stored replay of as many bits",
+    counterparts.STORED: "the chip's integers, stored replay of replay_capacity",
 }
 SCORES = {
     "a_final": "test accuracy after the last session on all classes",
@@ -125,13 +129,7 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
                 (f"{target.proxy_bits} bits, {proxies} a pair; {target.delta_bits} bits"),
             ],
             ["hidden layer", hidden],
-            [
-                "replay and staging memory",
-                (
-                    f"{target.replay_capacity:,} and "
-                    f"{target.staging_capacity:,} latents of {net.latent} bits"
-                ),
-            ],
+            _remembered(preset),
             ["clock", quantity(float(target.clock_hz), "Hz")],
             ["technology of the estimate", f"{target.technology}, {target.device_type}"],
             [
@@ -156,6 +154,21 @@ def chip(preset: Preset, plan: Plan, images: np.ndarray) -> Section:
         "plan.inference_cycles", plan.infer_cycles(net.classes), "cycle", "lower", "modelled"
     )
     return section
+
+
+def _remembered(preset: Preset) -> list[str]:
+    """Return the row of what is remembered, stored or by components."""
+    net, target = preset.network, preset.target
+    staged = f"{target.staging_capacity:,} latents of {net.latent} bits"
+    if target.replay == "stored":
+        return ["replay and staging memory", f"{target.replay_capacity:,} and {staged}"]
+    return [
+        "generative replay, and staging memory",
+        (
+            f"{target.replay_components} components a class with means of {target.mean_bits} bits, "
+            f"{target.drawn_per_class} draws a class and epoch; {staged}"
+        ),
+    ]
 
 
 def learning(results: dict[str, dict], failures: dict[str, str], scenario: ScenarioSpec) -> Section:
@@ -299,10 +312,23 @@ def memory(plan: Plan) -> Section:
         total=True,
         caption="KiB are of 1,024 bytes. Memories for learning alone are marked.",
     )
+    if plan.generative is None:
+        _of_samples(section, tree)
+    for role, bits in tree["roles"].items():
+        section.metric(f"memory.role.{role.replace(' ', '_')}", bits, "bit", "lower", "modelled")
+    for m in tree["instances"]:
+        section.metric(f"memory.{m['name']}", m["bits"], "bit", "lower", "modelled")
+    section.metric("memory.total", tree["bits"], "bit", "lower", "modelled")
+    section.metric("memory.learning", tree["learning_bits"], "bit", "lower", "modelled")
+    return section
+
+
+def _of_samples(section: Section, tree: dict) -> None:
+    """Show what stored samples take, as latents and, where the chip is given images, as images."""
     replay = tree["replay"]
     caption = f"For {replay['samples']:,} samples in replay and staging, labels left out."
     native = []
-    if len(tree["variants"]) > 1:
+    if replay_variants.IMAGES in tree["variants"]:
         native = [
             [
                 "native images",
@@ -330,16 +356,9 @@ def memory(plan: Plan) -> Section:
         ["", "n", "n", "n"],
         caption=caption,
     )
-    for role, bits in tree["roles"].items():
-        section.metric(f"memory.role.{role.replace(' ', '_')}", bits, "bit", "lower", "modelled")
-    for m in tree["instances"]:
-        section.metric(f"memory.{m['name']}", m["bits"], "bit", "lower", "modelled")
-    section.metric("memory.total", tree["bits"], "bit", "lower", "modelled")
-    section.metric("memory.learning", tree["learning_bits"], "bit", "lower", "modelled")
     section.metric("replay.latent", replay["latent_total"], "bit", "lower", "modelled")
     if native:
         section.metric("replay.native", replay["native_total"], "bit", "lower", "modelled")
-    return section
 
 
 def _by_size(table: dict[str, int]) -> dict[str, int]:

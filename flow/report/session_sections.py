@@ -5,9 +5,9 @@ from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
 from xnoreplay.flow.explore import pictures, text
 from xnoreplay.flow.explore.fronts import COSTS
 from xnoreplay.flow.output import plots
-from xnoreplay.flow.output.quantities import KIB, kib, quantity
+from xnoreplay.flow.output.quantities import KIB, kib, mean, quantity, si, spread
 from xnoreplay.flow.report import cost_sections
-from xnoreplay.flow.report.blocks import Section
+from xnoreplay.flow.report.blocks import Points, Section
 from xnoreplay.spec.plan import Plan
 
 SLUGS = {"energy": "J", "memory": "bit", "cycles": "cycle", "area": "mm2"}
@@ -21,20 +21,7 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         section.absent("estimate", failures)
         return section
     variants = cost["memory"]["variants"]
-    native = (
-        " Of native replay the images are stored, and pass through the extractor at every visit; where the extractor "
-        "is retrained, its back-propagation is a closed form of a chip that is not generated."
-    )
-    if len(variants) == 1:  # it is given latents, and has no images to keep, or draws its latents
-        section.title, native = variants[replay_variants.LATENT]["title"].capitalize(), ""
-    if cost["task"] is None:
-        section.title = "Memory, and the cost of an inference"
-        section.text(f"{NO_SESSION[0].upper()}{NO_SESSION[1:]}; {cost['origin']}.")
-    else:
-        section.text(
-            f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
-            f"{cost['samples']}, {cost['remembered']:,} latents remembered; {cost['origin']}.{native}"
-        )
+    _begin(section, cost, results.get("cil"))
     roles = list(dict.fromkeys(r for v in variants.values() for r in v["roles"]))
     section.figure(
         plots.grouped(
@@ -85,7 +72,9 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         section.text(f"{variants[name]['title']} is not priced: {why}.")
     runs = cost["runs"][replay_variants.LATENT]
     of, folded = (
-        ("session, latent replay", "a session") if "session" in runs else ("inference",) * 2
+        (f"session, {session_text.chip_title(cost)}", "a session")
+        if "session" in runs
+        else ("inference",) * 2
     )
     split = (runs.get("session") or runs["inference"])["split"]
     section.table(
@@ -102,6 +91,54 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         for bound, value in (("low", low), ("nominal", nominal), ("high", high)):
             section.metric(f"area.{slug}.{bound}", value, "mm2", "lower", "modelled")
     return section
+
+
+def _begin(section: Section, cost: dict, cil: dict | None) -> None:
+    """Give the section its title and say what is priced; of a chip that draws, show stored replay beside it."""
+    native = (
+        " Of native replay the images are stored, and pass through the extractor at every visit; where the extractor "
+        "is retrained, its back-propagation is a closed form of a chip that is not generated."
+    )
+    title = session_text.chip_title(cost)
+    if title == replay_variants.DRAWN:
+        section.title, native = "Generative and stored replay", ""
+    elif len(cost["memory"]["variants"]) == 1:  # it is given latents, and has no images to keep
+        section.title, native = title.capitalize(), ""
+    if cost["task"] is None:
+        section.title = "Memory, and the cost of an inference"
+        section.text(f"{NO_SESSION[0].upper()}{NO_SESSION[1:]}; {cost['origin']}.")
+    else:
+        section.text(
+            f"Session {cost['task']}: {session_text.new_classes(cost)}, {cost['new_samples']:,} new "
+            f"{cost['samples']}, {cost['remembered']:,} latents {session_text.remembered(cost)}; {cost['origin']}.{native}"
+        )
+        if title == replay_variants.DRAWN:
+            _both_ways(section, cost, cil)
+
+
+def _both_ways(section: Section, cost: dict, cil: dict | None) -> None:
+    """Show bits, cycles, joules and accuracy of the chip and of stored replay beside it."""
+    rows = []
+    for name, variant in cost["memory"]["variants"].items():
+        session = cost["runs"].get(name, {}).get("session")
+        own = "chip" if name == replay_variants.LATENT else name
+        a_final = (cil or {}).get("methods", {}).get(own, {}).get("a_final")
+        rows.append(
+            [
+                variant["title"],
+                f"{variant['bits']:,}",
+                f"{session['cycles']:,.0f}" if session else "–",
+                quantity(float(session["total"][1]), "J") if session else "–",
+                f"{100 * mean(a_final):.1f} ± {100 * spread(a_final):.1f}" if a_final else "–",
+            ]
+        )
+    section.table(
+        ["chip with", "bits of memory", "cycles of a session", "energy, nominal", "a_final, %"],
+        rows,
+        ["", "n", "n", "n", "n"],
+        caption="The same network, array and session. Stored replay of as many latents as make a chip of at most the same "
+        "bits, and of replay_capacity latents.",
+    )
 
 
 def use(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Section:
@@ -161,6 +198,8 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
         f"{len(result['points'])} designs, {len(result['refused'])} more that cannot be built; "
         f"accuracy: {result['accuracy']}."
     )
+    if result["fronts"]:
+        section.blocks.append(designs(result))
     for cost, numbers in result["fronts"].items():
         section.figure(
             pictures.front(result, cost),
@@ -168,6 +207,10 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
         )
         head, *rows = text.rows_of(result, numbers)
         section.table(head, rows, ["n"] * len(head), folded=f"The front of {cost}")
+        if others := result.get("stored_fronts", {}).get(cost):
+            _, *rows = text.rows_of(result, others)
+            folded = f"The front of {cost} without generative replay"
+            section.table(head, rows, ["n"] * len(head), folded=folded)
     for title, answer in text.answers(result):
         section.heading(title)
         section.preformatted(answer)
@@ -180,6 +223,27 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
         top = max(p["a_final"] for p in measured)
         section.metric("explore.best_a_final", top, "fraction", "higher", "counted")
     return section
+
+
+def designs(result: dict) -> Points:
+    """Return the measured designs of a sweep, to be hovered and filtered."""
+    measured = [i for i, p in enumerate(result["points"]) if p["a_final"] is not None]
+    head, *rows = text.rows_of(result, measured)
+    axes, factors = {}, {}
+    for cost, (title, unit) in pictures.AXES.items():
+        most = max((pictures.value(result["points"][i], cost) for i in measured), default=0)
+        factors[cost], prefix = si(most) if unit and most else (1.0, "")
+        axes[cost] = f"{title}, {prefix}{unit}" if unit else title
+    points = []
+    for i, row in zip(measured, rows, strict=True):
+        p = result["points"][i]
+        way = pictures.SHORT[p["replay"]]
+        told = ", ".join(f"{name} {cell}" for name, cell in zip(head, row, strict=True))
+        costs = {cost: pictures.value(p, cost) / factors[cost] for cost in COSTS}
+        point = {"number": i, "way": way, "a_final": p["a_final"], "dials": p["dials"], "tip": told}
+        points.append(point | costs)
+    varied = [d for d, values in result["sweep"].items() if len(values) > 1]
+    return Points(axes, varied, list(dict.fromkeys(p["way"] for p in points)), points)
 
 
 def validation() -> Section:

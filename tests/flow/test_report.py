@@ -1,22 +1,25 @@
 """The report: self-contained, complete, and honest about what has not run."""
 
+import json
 import re
+import shutil
+import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
 from tests.flow import sample_run
-from xnoreplay.flow.cost import estimate, session_cost
+from xnoreplay.flow.cost import estimate, session_cost, session_text
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.output import plots as figures
 from xnoreplay.flow.output.quantities import Metric, quantity, spread
-from xnoreplay.flow.report import blocks, cost_sections, sections
+from xnoreplay.flow.report import blocks, cost_sections, sections, session_sections
 from xnoreplay.flow.report import page as report
 from xnoreplay.flow.run import files
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import counterparts, presets
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets
 
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
@@ -107,6 +110,86 @@ def test_the_page_needs_no_other_file(full):
     assert not re.findall(r'(?:src|href)="(?!#)[^"]*"', page)
     assert "@import" not in page
     assert str(folder) not in page
+
+
+HAND = """<script>
+const box = document.querySelector(".points"), of = (name) => box.querySelector(`[name=${name}]`);
+const states = [], set = (name, value) => {
+  const control = of(name);
+  if (control.type === "checkbox") control.checked = value; else control.value = value;
+  control.dispatchEvent(new Event("change", { bubbles: true }));
+};
+const note = () => states.push([...box.querySelectorAll("circle")].map((c) => Number(c.dataset.point)));
+note(); set("cost", "memory"); set("front", true); note(); set("front", false); set("proxy_bits", "8"); note();
+set("staging", "false"); note(); box.querySelector("circle").dispatchEvent(new Event("mouseenter"));
+states.push(box.querySelector(".told").textContent); set("replay", "images"); note();
+document.title = JSON.stringify(states);
+</script>"""
+
+
+def test_designs_are_hovered_and_filtered_in_a_browser(full, tmp_path):
+    """From the disk, without a network; the front of what a filter leaves is drawn anew."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("no Chromium")
+    path = tmp_path / "page.html"
+    path.write_text(full[1].replace("</body>", f"{HAND}</body>"), encoding="utf-8")
+    options = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path / 'user'}",
+    ]
+    shown = subprocess.run(
+        [browser, *options, "--dump-dom", path.as_uri()],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    title = re.search(r"<title>(.*?)</title>", shown.stdout.decode()).group(1)
+    every, front, eight, unstaged, told, none = json.loads(title)
+    assert (every, front, eight, unstaged, none) == ([0, 1, 2, 3], [2, 1, 0], [0, 2, 3], [2], [])
+    assert told.startswith("point 2, staging no, replay latent, proxy_bits 8, a_final 70.0")
+
+
+def test_what_is_told_of_designs_cannot_end_the_script():
+    text = blocks.Points({}, [], [], [{"tip": "</script><b>"}]).json
+    assert "<" not in text
+    assert json.loads(text)["points"] == [{"tip": "</script><b>"}]
+
+
+def test_a_page_without_designs_has_no_script(tmp_path):
+    page, _ = make(tmp_path, {})
+    assert "<script" not in page
+
+
+def test_generative_and_stored_replay_stand_side_by_side():
+    drawn = presets.vary(
+        TINY, "target", replay="generative", replay_components=2, drawn_per_class=8, epochs=1
+    )
+    plan = plans.compile(drawn.network, drawn.target)
+    cost = session_cost.price_session(drawn, None)
+    methods = {"chip": {"a_final": [0.8, 0.9]}, "stored_bits": {"a_final": [0.5, 0.5]}}
+    steps = {"estimate": {"session_cost": cost}, "cil": {"methods": methods}}
+    section = session_sections.replay(steps, {})
+    assert section.title == "Generative and stored replay"
+    table = next(b for b in section.blocks if b.kind == "table")
+    ours, same, kept = table.rows
+    assert [row[0] for row in table.rows] == [
+        "generative replay",
+        *(counterparts.title(t) for t in counterparts.stored(plan).values()),
+    ]
+    assert (ours[-1], same[-1], kept[-1]) == ("85.0 ± 7.1", "50.0 ± 0.0", "–")
+    assert [int(row[1].replace(",", "")) for row in table.rows] == [
+        v["bits"] for v in cost["memory"]["variants"].values()
+    ]
+    assert len({row[2] for row in table.rows}) == 3
+    split = next(b for b in section.blocks if b.kind == "table" and b.folded)
+    assert split.head[0] == "part of a session, generative replay"
+    assert "components a class" in sections._remembered(drawn)[1]
+    assert "replay.latent" not in [m.name for m in sections.memory(plan).metrics if m.value == 0]
+    assert "generative replay: one session" in session_text.text(cost)
+    assert "energy, generative replay" in session_text.text(cost)
 
 
 def test_every_number_has_unit_direction_and_origin(full):
