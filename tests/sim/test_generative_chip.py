@@ -322,6 +322,15 @@ def test_a_snapshot_of_no_chip_is_refused():
             Simulator(SMALL, BUNDLES[0]).resume(saved)
 
 
+def test_a_snapshot_of_the_other_way_or_of_other_dials_is_refused(tmp_path):
+    path, stored = tmp_path / "chip.state", compile(TINY.network, TINY.target)
+    others = (stored, tiny_plan(replay_components=2, mean_bits=SMALL.target.mean_bits + 1))
+    for made, asked in ((stored, SMALL), *((SMALL, other) for other in others)):
+        snapshots.write(made, Simulator(made, BUNDLES[0]).snapshot(), path)
+        with pytest.raises(SpecError, match="field 'target' must be this chip's"):
+            snapshots.read(asked, path)
+
+
 def test_quota_is_only_read():
     assert Register.QUOTA not in registers.writable(SMALL.memories)
     port = HostPort(Simulator(SMALL, BUNDLES[0]))
