@@ -81,9 +81,9 @@ class FitUnit(wiring.Component):
         self.step = Signal(range(SHARE_BITS + 2 + self.bits))
         self.chosen = Signal(index_shape(self.parts))
         self.samples = Signal(SHARE_BITS)  # that the component stands for
-        self.planes = [Signal(channels, name=f"plane{p}") for p in range(self.bits)]
         self.carry = Signal(channels)
         self.reached = [Signal(channels, name=f"reached{v}") for v in range(1, 1 << self.bits)]
+        self.planes = self.reached[: self.bits]  # while a class is opened, those of a word's means
         self.build_addresses(m)
         cycles: dict[State, Callable] = {
             State.BEGIN: self.begin_cycle,
@@ -189,19 +189,17 @@ class FitUnit(wiring.Component):
         for p, plane in enumerate(self.planes):
             with m.If(step == p + 1):
                 m.d.sync += plane.eq(self.mean.data)
-        found = []
+        choices: list[Value] = []  # of each mean, the plane's bit of the count that it stands for
         for value in range(1 << bits):
             middle = times(self.samples, 2 * value + 1) + ((1 << bits) - 1)
             count = Signal(SHARE_BITS, name=f"count{value}")
             m.d.comb += count.eq(middle >> bits + 1)
-            match = Const((1 << len(self.carry)) - 1, len(self.carry))
-            for p, plane in enumerate(self.planes):
-                match = match & (plane if value >> p & 1 else ~plane)
-            found.append(match & count.bit_select(self.written_plane, 1).replicate(len(match)))
-        merged = found[0]
-        for more in found[1:]:
-            merged = merged | more
-        m.d.comb += self.count_write.data.eq(merged)
+            bit = count.bit_select(self.written_plane, 1)
+            choices.append(bit.replicate(len(self.carry)))
+        for plane in self.planes:
+            pairs = zip(choices[::2], choices[1::2], strict=True)
+            choices = [plane & one | ~plane & zero for zero, one in pairs]
+        m.d.comb += self.count_write.data.eq(choices[0])
         with m.If(step == bits + SHARE_BITS):
             self.next_place(m, State.OPEN, State.SHARE, State.SEEK)
 

@@ -38,7 +38,7 @@ def valid_entry(geometry, label):
 def opened(op, geometry, planes, u, share, plane):
     """Unit u of a plane of the counters that means stand for, as `spec.generative.count_from_mean`.
 
-    planes: (mean_bits, units) uint64, of the means, lowest first.
+    planes: (mean_bits or more, units) uint64, of the means, lowest first.
     """
     bits = ZERO
     for value in range(1 << op.mean_bits):

@@ -60,9 +60,9 @@ def _open(op, geometry, memory, counters, room, label):
         for w in range(op.words):
             for u in range(memory.mean.shape[1]):
                 for p in range(op.mean_bits):
-                    room.planes[p, u] = memory.mean[mean_row(op, row, w, p), u]
+                    room.reached[p, u] = memory.mean[mean_row(op, row, w, p), u]
                 for plane in range(SHARE_BITS):
-                    bits = opened(op, geometry, room.planes, u, memory.share[row], plane)
+                    bits = opened(op, geometry, room.reached, u, memory.share[row], plane)
                     memory.fit_count[count_row(op, k, w, plane), u] = bits
     places = op.components * op.words
     counters.reads[Mem.SHARE] += op.components

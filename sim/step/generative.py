@@ -150,11 +150,11 @@ def _open_clock(op, clock, label):
         _read_row(clock, Mem.MEAN, clock.memory.mean, row)
     if 1 <= j <= op.mean_bits:
         for u in range(clock.wide.feature.shape[0]):
-            clock.nxt_wide.planes[j - 1, u] = clock.wide.feature[u]
+            clock.nxt_wide.reached[j - 1, u] = clock.wide.feature[u]
     plane = j - op.mean_bits - 1
     if plane >= 0:
         for u in range(clock.wide.feature.shape[0]):
-            bits = opened(op, clock.geometry, clock.wide.planes, u, now[Flop.SHARE], plane)
+            bits = opened(op, clock.geometry, clock.wide.reached, u, now[Flop.SHARE], plane)
             _write_word(clock, Mem.FIT_COUNT, count_row(op, k, w, plane), u, bits)
     if plane == SHARE_BITS - 1:
         _next_place(op, nxt, OPEN, SHARE, SEEK)

@@ -115,11 +115,8 @@ class Wide(NamedTuple):
     held: np.ndarray  # (lane words,) uint64, a tile's bits of the even column
     ones: np.ndarray  # (G,) int64, LGAP's counters of ones
     agree: np.ndarray  # (G,) int64, LGAP's counters of pixels that agree with the kernel
-    planes: np.ndarray  # (mean_bits, units) uint64, planes of means
     carry: np.ndarray  # (units,) uint64, carries of counters
-    reached: (
-        np.ndarray
-    )  # (2^mean_bits - 1, units) uint64, channels whose counters reach a mean's threshold
+    reached: np.ndarray  # (2^mean_bits - 1, units) uint64, channels whose counters reach a mean's threshold; at first, planes of means
     draw: np.ndarray  # (units,) uint64, word that is drawn
     given: np.ndarray  # (units,) uint64, word that went into a lane last
 
@@ -166,7 +163,6 @@ def new_registers(geometry: Geometry, beats: int, flops: int = FLOPS) -> tuple[n
         "word": (units,),
         "average": (units,),
         "held": (ceil_div(lanes, WORD),),
-        "planes": (geometry.mean_bits, units),
         "carry": (units,),
         "reached": ((1 << geometry.mean_bits) - 1, units),
         "draw": (units,),

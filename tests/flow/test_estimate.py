@@ -245,7 +245,7 @@ def test_draws_and_fits_by_hand():
 
 def test_gates_of_drawing_and_fitting_follow_the_dials():
     two, four = (gates.elements(drawing(16, mean_bits=bits))["fit"] for bits in (2, 4))
-    assert (two["flip_flop"], four["flip_flop"]) == (16 * 6 + 10, 16 * 20 + 10)
+    assert (two["flip_flop"], four["flip_flop"]) == (16 * 4 + 10, 16 * 16 + 10)
     assert "fit" not in gates.elements(PLAN)
     draw = gates.elements(drawing(16))["draw"]  # a number of 7 bits by a sum of shares of 13
     assert (draw["multiplier_bit"], draw["adder_bit"], draw["flip_flop"]) == (7 * 13, 40, 16 + 40)

@@ -152,14 +152,15 @@ def _generative(plan: Plan, form: GenerativePlan) -> dict[str, dict[str, int]]:
             "adder_bit": 2 * product,
             "flip_flop": channels + 2 * product,
         },
-        # A channel has a carry, a threshold's comparison for each level above 0, the parity that is its mean, the match
-        # of each level when a class is opened, and its place in the distance.
+        # A channel has a carry; for each level above 0 a comparison, whose registers hold the planes of means while a
+        # class is opened, and a choice of its count; the parities that are its mean; its place in the distance; and the
+        # choice of what is written.
         "fit": {
-            "xnor": channels * (2 + levels),
-            "and": channels * (1 + 2 * levels),
-            "mux": channels * levels,
+            "xnor": channels * (2 + sum((levels >> bit) - 2 for bit in range(bits))),
+            "and": channels * (1 + 3 * (levels - 1)),
+            "mux": channels * (1 + 2 * (levels - 1) + bits - 1 + 2),
             "adder_bit": channels + levels * SHARE_BITS,
-            "flip_flop": channels * (bits + levels) + SHARE_BITS,
+            "flip_flop": channels * levels + SHARE_BITS,
         },
     }
 
