@@ -88,7 +88,8 @@ def init(
     ]
     learns = made.preset.scenario.tasks > 0
     price = session_cost.price_session if learns else session_cost.price_inference
-    facts += session_text.summary(price(made.preset, None))
+    with progress.task("cost of a session" if learns else "cost of an inference"):
+        facts += session_text.summary(price(made.preset, None))
     text = specfile.to_toml(made.preset, made.reasons, facts)
     files.write_whole(target, text)
     typer.echo("\n".join(map(printable, facts)))
