@@ -15,7 +15,9 @@ import pytest
 
 import xnoreplay as xr
 from xnoreplay.flow import api, cli, reference
-from xnoreplay.flow.verify.cosim import coverage
+from xnoreplay.flow.datasets.registry import Dataset
+from xnoreplay.flow.verify import simulate
+from xnoreplay.flow.verify.cosim import coverage, whole
 from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
@@ -30,8 +32,22 @@ BLOCK = re.compile(r'^```(\w+)(?: title="([^"]*)")?\n(.*?)^```$', re.MULTILINE |
 EXIT = re.compile(r"  # exit code (\d)$")
 
 
+def few(data: Dataset) -> Dataset:
+    """The first samples of a data set."""
+    images, labels, is_test = (part[:60] for part in (data.images, data.labels, data.is_test))
+    return dataclasses.replace(data, images=images, labels=labels, is_test=is_test)
+
+
 def test_the_tutorial_runs(tmp_path, monkeypatch, capfd):
-    """Files are written, commands end with the exit code that they name, Python runs as one script."""
+    """Files are written, commands end with the exit code that they name, Python runs as one script.
+
+    Co-simulations are of few samples. No process compiles kernels ahead: those of `tiny` are there before the tests.
+    """
+    build = whole.build
+    monkeypatch.setattr(
+        whole, "build", lambda preset, chip, data, bits, _: build(preset, chip, few(data), bits, 2)
+    )
+    monkeypatch.setattr(simulate, "compile_kernels", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     ran = []
