@@ -42,11 +42,6 @@ class Generated:
     def text(self) -> str:
         return (self.folder / generate.VERILOG).read_text()
 
-    @property
-    def optimise(self) -> str:
-        """A small chip is compiled faster than it gains by being fast."""
-        return "-O1" if self.preset is TINY else "-O0"
-
 
 def each_chip(*names: str):
     """Run a test on these chips, or on all."""

@@ -63,7 +63,7 @@ def test_the_program_of_all_buses_runs_through_the_pins_of_the_uart():
     bridge = verilog.uart(PLAN, CLOCKS).replace(f"  {TOP} chip (", "  inner chip (")
     bridge = bridge.replace(f"module {verilog.UART}(", f"module {TOP}(")
     assert "inner chip (" in bridge
-    built = Verilate(tools.verilator_env(), "-O1").build(
+    built = Verilate(tools.verilator_env(), "-O0").build(
         text + bridge,
         "served",
         [],

@@ -33,7 +33,7 @@ def expected(chip):
 
 @each_chip()
 def test_one_program_sees_the_same_on_the_simulator_and_on_the_verilog(chip):
-    with served.chip(chip.preset, chip.text, tools.verilator_env(), Silent(), chip.optimise) as bus:
+    with served.chip(chip.preset, chip.text, tools.verilator_env(), Silent(), "-O0") as bus:
         seen = program.life(Driver(bus, chip.preset), chip.bundle)
     own = expected(chip)
     waits = ("cycles", "input.stalls")
@@ -52,7 +52,7 @@ def test_the_c_driver_lives_the_same_life(chip, tmp_path):
     driver = Driver(SimulatedBus(Simulator(plan, chip.bundle)), chip.preset)
     pictures = program.images(driver, 12)
     np.stack([plan.input.transfers(x) for x in pictures]).tofile(tmp_path / "images")
-    built = served.build(chip.text, tools.verilator_env(), Silent(), chip.optimise)
+    built = served.build(chip.text, tools.verilator_env(), Silent(), "-O0")
     with subprocess.Popen(
         served.command(built, chip.preset), stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
@@ -92,7 +92,7 @@ def test_the_c_driver_lives_the_same_life(chip, tmp_path):
 
 @each_chip("tiny")
 def test_a_chip_that_is_gone_is_a_sentence(chip):
-    with served.chip(TINY, chip.text, tools.verilator_env(), Silent(), chip.optimise) as bus:
+    with served.chip(TINY, chip.text, tools.verilator_env(), Silent(), "-O0") as bus:
         driver = Driver(bus, TINY)
         bus._requests.write(b"?")
         with pytest.raises(HostError, match="its process has ended"):
