@@ -1,6 +1,6 @@
 """Draws the timing strips of the documents: `python docs/timing_strips.py` renews `docs/timing/*.svg`.
 
-What a strip shows comes from the chip: its memory is run in Amaranth's simulator, and the other strips are read from
+What a strip shows comes from the chip: its memory and its interrupt are run in Amaranth's simulator, and the other strips are read from
 the trace of a simulated `tiny` chip in stepping mode. Stages that the trace leaves out lie between two that it has;
 `_expect` refuses a strip whose trace disagrees with them. WaveDrom draws them, without a network.
 """
@@ -55,6 +55,7 @@ def strips() -> dict[str, str]:
         "tiles": _tiles(chip, shown),
         "memory": _memory(),
         "error": _error(session, chip.state.seen),
+        "interrupt": _interrupt(),
     }
 
 
@@ -198,6 +199,60 @@ def _memory() -> str:
         {"name": "wen", "wave": _levels(written)},
         _row("waddr", {c: str(script[c][3]) for c in cycles if written[c]}, len(script), COLD),
         _row("wdata", {c: f"{script[c][4]:X}" for c in cycles if written[c]}, len(script), PLAIN),
+    ]
+    return _svg(signals)
+
+
+def _interrupt() -> str:
+    """The pins of a chip on AXI: a sample of three transfers, the end of its command, a read of STATUS."""
+    from amaranth.sim import Simulator as Clocks
+
+    from xnoreplay.hw import bridges
+    from xnoreplay.spec.registers import Register
+
+    transfers, cycles = 3, range(12)
+    offered, wanted = (
+        {1, 2, 4, 5},
+        {2, 3, 4, 5},
+    )  # cycles; the chip takes a transfer in those of both
+    taken = sorted(offered & wanted)
+    busy, looks = range(1, 8), {10}
+    ports = bridges.AxiPorts(1, transfers)
+    shown: list[tuple[bool, bool]] = []
+
+    async def drive(clocks):
+        for cycle in (None, *cycles):  # first the reset
+            clocks.set(ports.aresetn, cycle is not None)
+            clocks.set(ports.chip_busy, cycle in busy)
+            clocks.set(ports.s_axis_pixel_tvalid, cycle in offered)
+            clocks.set(ports.s_axis_pixel_tlast, cycle == taken[-1])
+            clocks.set(ports.ready, cycle in wanted)
+            clocks.set(ports.s_axil_araddr, Register.STATUS)
+            clocks.set(ports.s_axil_arvalid, cycle in looks)
+            clocks.set(ports.s_axil_arready, 1)
+            clocks.set(ports.aclk, 0)
+            await clocks.delay(1e-6)
+            shown.append((bool(clocks.get(ports.irq)), bool(clocks.get(ports.pixel_error))))
+            clocks.set(ports.aclk, 1)
+            await clocks.delay(1e-6)
+
+    clocks = Clocks(ports)
+    clocks.add_testbench(drive)
+    clocks.run()
+    irq, error = zip(*shown[1:], strict=True)
+    _expect([cycle for cycle in cycles if irq[cycle]], range(busy.stop + 1, max(looks) + 1))
+    _expect([cycle for cycle in cycles if error[cycle]], [])
+    number = {cycle: str(i) for i, cycle in enumerate(taken)}
+    data = {c: number[next(t for t in taken if t >= c)] for c in offered}
+    signals = [
+        {"name": "aclk", "wave": [("p", None, 0)] * len(cycles)},
+        {"name": "tvalid", "wave": _levels(c in offered for c in cycles)},
+        {"name": "tready", "wave": _levels(c in wanted for c in cycles)},
+        _row("tdata", data, len(cycles), COLD),
+        {"name": "tlast", "wave": _levels(c == taken[-1] for c in cycles)},
+        {"name": "busy", "wave": _levels(c in busy for c in cycles)},
+        {"name": "irq", "wave": _levels(irq)},
+        _row("araddr", dict.fromkeys(looks, f"{int(Register.STATUS)}"), len(cycles), WARM),
     ]
     return _svg(signals)
 

