@@ -161,6 +161,9 @@ def _classifier(plan: Plan) -> list[str]:
 
 
 def _replay(plan: Plan) -> list[str]:
+    if form := plan.generative:
+        means = f"{form.components} components a class, {form.mean_bits}-bit means"
+        return [means, f"{form.drawn_per_class} draws a class and epoch"]
     return [f"latents of {plan.network.latent:,} bits", "quota a class, eviction, epoch order"]
 
 
@@ -199,7 +202,7 @@ UNITS = (
         (),
         lambda p: [f"{p.lgap.pixels} pixels a map"] if p.lgap else [],
     ),
-    Unit("replay", "Replay", 3, 2, ("replay", "staging"), _replay, kind="memory"),
+    Unit("replay", "Replay", 3, 2, ("replay", "staging", "fit", "draw"), _replay, kind="memory"),
     Unit("random", f"{len(LFSR_SEEDS)} random registers of 32 bits", 0, 3, (), _random),
     Unit(
         "update",

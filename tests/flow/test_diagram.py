@@ -20,8 +20,15 @@ DOCS = Path(__file__).parents[2] / "docs"
 SPACE = "{http://www.w3.org/2000/svg}"
 
 
+DRAWN = "3mb, generative"
+"""The largest chip with the other way of replay, which has more memories."""
+CHIPS = (*presets.PRESETS, DRAWN)
+
+
 def compiled(name):
-    preset = presets.load(name)
+    preset = presets.load(name.removesuffix(", generative"))
+    if name == DRAWN:
+        preset = presets.vary(preset, "target", replay="generative")
     return plans.compile(preset.network, preset.target)
 
 
@@ -30,14 +37,14 @@ def texts(svg):
     return [(e.text or "", float(e.get("x")), float(e.get("y"))) for e in root.iter(f"{SPACE}text")]
 
 
-@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize("name", CHIPS)
 def test_every_memory_stands_on_it_once(name):
     plan = compiled(name)
     lines = [text for text, _, _ in texts(chip_svg(plan, name))]
     assert [lines.count(shape(m)) for m in plan.memories] == [1] * len(plan.memories)
 
 
-@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize("name", CHIPS)
 def test_what_is_drawn_lies_inside_the_frame(name):
     svg = chip_svg(compiled(name), name)
     width, height = map(float, re.search(r'viewBox="0 0 (\S+) (\S+)"', svg).groups())
@@ -56,7 +63,7 @@ def test_what_is_drawn_lies_inside_the_frame(name):
         assert all(0 <= n <= max(width, height) for n in numbers)
 
 
-@pytest.mark.parametrize("name", presets.PRESETS)
+@pytest.mark.parametrize("name", CHIPS)
 def test_lines_fit_their_blocks(name):
     """Measured in DejaVu Sans, a wide one of the fonts that a reader's system may have."""
     font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 12)
@@ -83,6 +90,12 @@ def test_a_memory_that_no_unit_holds_is_listed():
     new = Memory("means.of_classes", "replay", 7, 11)
     plan.__dict__["memories"] = (*plan.memories, new)
     assert any(shape(new) in text for text, _, _ in texts(chip_svg(plan, "tiny")))
+
+
+def test_a_chip_that_draws_has_components_and_no_quota():
+    said = [text for text, _, _ in texts(chip_svg(compiled(DRAWN), DRAWN))]
+    assert {"5 components a class, 2-bit means", "96 draws a class and epoch"} <= set(said)
+    assert not [text for text in said if "quota" in text]
 
 
 def test_share_of_cycles_by_hand():

@@ -1,5 +1,7 @@
 """Co-simulation of a chip with generative replay: sessions, aborts, resets and power cycles over the host's port."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -15,10 +17,12 @@ from xnoreplay.flow.verify.cosim import (
     resets,
     session,
     short,
+    waveforms,
 )
 from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import COMPONENTS, Script, Step, changing
+from xnoreplay.flow.verify.cosim.waves import layout
 from xnoreplay.hw import verilog
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
@@ -171,6 +175,19 @@ def test_rounds_have_a_restore_that_refuses():
         result = carry_out(step, made, DATA.images)
         refused += [result.refused] if step.command == "restore" else []
     assert refused == [True, False]
+
+
+def test_waveforms_have_a_group_for_every_unit(design):
+    """But for the host, which has one of its own, and memories."""
+    text = (design[1] / chip.VERILOG).read_text(encoding="utf-8")
+    scopes = set(re.findall(r"^module \\xnoreplay\.([\w.]+) ?\(", text, re.MULTILINE))
+    assert {"draw", "open_class", "replay.fit"} <= scopes
+    grouped = {part for parts in layout.UNITS.values() for part in parts}
+    memories = {name.replace(".", "_") for name in (m.name for m in PLAN.memories)}
+    rest = {s for s in scopes if "." not in s} - grouped - memories
+    assert rest <= {"host", "clearing"}
+    for item in waveforms.enumerations(PLAN):
+        assert {end.lstrip(".").rpartition(".")[0] for end in item.ends} <= scopes | {""}
 
 
 def test_events_of_labels_are_not_watched_where_there_are_none():

@@ -25,7 +25,7 @@ UNITS = {
     "LGAP": ("lgap",),
     "dense": ("dense",),
     "learning": ("learning",),
-    "replay": ("replay", "random_walk", "random_error", "random_update"),
+    "replay": ("replay", "draw", "open_class", "random_walk", "random_error", "random_update"),
     "counters": ("counters",),
 }
 """Groups after chip and host, and the scopes below the top of each. What is inside a scope is a group inside."""
