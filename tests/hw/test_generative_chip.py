@@ -14,7 +14,7 @@ from tests.hw.chip_bench import (
     STAGE,
     run_chip,
 )
-from tests.sim.generative_chips import TINY, tiny_plan
+from tests.sim.generative_chips import TINY, latent_plan, tiny_plan
 from tests.strategies import images
 from xnoreplay.hw import generative as units
 from xnoreplay.hw.learning import draw, fit
@@ -32,18 +32,18 @@ LEARNS = [(RESTORE, 0, None), (EPOCH, 0, None), (RETRAIN, 0, None), (REBALANCE, 
 SESSION = [*TAKES, *NEW, *LEARNS, (INFER, 0, PICTURES[10])]
 
 
-def check(plan, commands, aborts=None, resets=None, contents=None):
+def check(plan, commands, aborts=None, resets=None, contents=None, bundle=BUNDLE):
     """The commands on both: phases, cycles, memories, registers and counters after each.
 
     aborts, resets : dict of int to int, cycles after which a command ends, by its number
     contents : dict of str to list of int, rows of memories before the first command
     """
-    chip = Simulator(plan, BUNDLE)
+    chip = Simulator(plan, bundle)
     for name, values in (contents or {}).items():
         width = plan.memory(name).width
         chip.write(name, np.array(values)[:, None] >> np.arange(width) & 1)
     ends = [[(cycles or {}).get(n) for n in range(len(commands))] for cycles in (aborts, resets)]
-    seen = run_chip(plan, BUNDLE, commands, aborts=ends[0], resets=ends[1], contents=contents)
+    seen = run_chip(plan, bundle, commands, aborts=ends[0], resets=ends[1], contents=contents)
     for n, ((command, argument, pixels), have) in enumerate(zip(commands, seen, strict=True)):
         start = chip.cycles
         if cycles := ends[0][n] or ends[1][n]:
@@ -78,6 +78,16 @@ def test_whole_sessions():
 )
 def test_samples_are_taken_and_drawn(dials):
     check(tiny_plan(**dials), [*TAKES, LEARNS[0], LEARNS[1]])
+
+
+def test_a_chip_that_is_given_latents():
+    plan = latent_plan()
+    given = images(plan.network, 12, 3)
+    commands = [
+        (command, argument, None if pixels is None else given[n])
+        for n, (command, argument, pixels) in enumerate(SESSION[:12])
+    ]
+    check(plan, commands, bundle=bundles.random(plan.network, 2))
 
 
 def test_commands_that_are_aborted():

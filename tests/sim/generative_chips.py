@@ -10,9 +10,19 @@ from xnoreplay.spec import image, presets
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.generative import NONE, SHARE_BITS
 from xnoreplay.spec.generative_chip import GenerativeChip
+from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan, compile
+from xnoreplay.spec.target import TargetSpec
 
 TINY = presets.load("tiny")
+
+
+def latent_plan() -> Plan:
+    """A chip that is given latents, of 21 bits in words of 8, and draws others."""
+    net = NetworkSpec("latents", latent=21, hidden=5, classes=4)
+    target = TargetSpec("latents", 2, 8, batch=4, replay="generative", epochs=1)
+    dials = {"drawn_per_class": 5, "replay_components": 2, "staging_capacity": 3}
+    return compile(net, replace(target, **dials))
 
 
 def tiny_plan(**dials) -> Plan:

@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.sim.chips import assert_same
-from tests.sim.generative_chips import TINY, GenerativeChips, tiny_plan
+from tests.sim.generative_chips import TINY, GenerativeChips, latent_plan, tiny_plan
 from tests.strategies import images
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
@@ -176,13 +176,28 @@ def test_a_session_is_the_reference_in_both_modes(plan, seed):
 SMALL = tiny_plan(
     drawn_per_class=4, replay_components=2, staging_capacity=3, staged_per_class=2, epochs=1
 )
-SCRIPT = (
-    [("arrive", 2)]
-    + [("insert", PICTURES[n], n // 3) for n in range(6)]
-    + [("stage", PICTURES[n], 2) for n in range(6, 10)]
-    + [("epoch",), ("retrain",), ("rebalance",), ("stage", PICTURES[10], 0), ("restore",)]
-    + [("retrain",), ("infer", PICTURES[11])]
-)
+
+
+def script(pictures: np.ndarray) -> list[tuple]:
+    """Commands of a session, with twelve samples."""
+    return (
+        [("arrive", 2)]
+        + [("insert", pictures[n], n // 3) for n in range(6)]
+        + [("stage", pictures[n], 2) for n in range(6, 10)]
+        + [("epoch",), ("retrain",), ("rebalance",), ("stage", pictures[10], 0), ("restore",)]
+        + [("retrain",), ("infer", pictures[11])]
+    )
+
+
+SCRIPT = script(PICTURES)
+
+
+def test_a_chip_that_is_given_latents_draws_others():
+    plan = latent_plan()
+    chips = GenerativeChips(plan, bundles.random(plan.network, 2))
+    for command, *arguments in script(images(plan.network, 12, 1)):
+        chips.do(command, *arguments)
+    assert chips.reference.components.share.any(axis=1).tolist() == [True] * 3 + [False]
 
 
 @pytest.mark.parametrize("mode", ["fast", "step"])
