@@ -32,6 +32,14 @@ LogicOption = Annotated[
         "--logic", metavar="FILE", help="Logic costs of your own, from characterize --liberty."
     ),
 ]
+WithoutOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--without",
+        metavar="CORRECTION",
+        help="Switch off node, supply, wires, 'long wires', glitches, counters or calibration; repeatable.",
+    ),
+]
 
 
 def dialled(preset, settings: list[str] | None):
@@ -109,6 +117,10 @@ def estimate(  # noqa: PLR0913  a parameter an option
     ] = None,
     sram: SramOption = None,
     logic: LogicOption = None,
+    without: WithoutOption = None,
+    pads: Annotated[
+        bool, typer.Option("--pads", help="Count the pins that the input comes by, too.")
+    ] = False,
 ) -> None:
     """Price a retraining session in bits, cycles and joules.
 
@@ -117,7 +129,7 @@ def estimate(  # noqa: PLR0913  a parameter an option
     bundle its bits are random, and the estimate says so.
     """
     from xnoreplay.flow.cost import session_cost, session_text, tables
-    from xnoreplay.flow.cost.tables import measured
+    from xnoreplay.flow.cost.tables import laws, measured
     from xnoreplay.flow.run import files
     from xnoreplay.spec import presets
 
@@ -127,7 +139,8 @@ def estimate(  # noqa: PLR0913  a parameter an option
     measured.use_logic(logic)
     if json is not None:
         files.require_writable(json, session_cost.WROTE)
-    tree = session_cost.price_session(chosen, chosen_bundle(chosen, bundle, untrained), task)
+    with laws.switched(without or (), pads):
+        tree = session_cost.price_session(chosen, chosen_bundle(chosen, bundle, untrained), task)
     if json is not None:
         files.write_whole(json, files.dumps(tree))
     if explain is None:
@@ -140,14 +153,18 @@ def validate(
     explain: Annotated[
         bool, typer.Option("--explain", help="Print every event with its cost and its mark.")
     ] = False,
+    without: WithoutOption = None,
 ) -> None:
-    """Predict published chips with the same tables.
+    """Predict published chips, each from the others.
 
-    XNE, ChewBaccaNN and BinarEye infer, TinyCL trains: predicted, published, ratio.
+    Predicted, published and ratio of chips that infer or learn; no figure of a chip is in the costs, laws
+    and factor that it is held against. Then what it takes them to learn a class.
     """
     from xnoreplay.flow.cost import validate as validation
+    from xnoreplay.flow.cost.tables import laws
 
-    typer.echo(validation.text(validation.predictions(), explain))
+    with laws.switched(without or ()):
+        typer.echo(validation.text(validation.predictions(), explain))
 
 
 def characterize(  # noqa: PLR0913  a parameter an option

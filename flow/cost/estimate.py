@@ -1,15 +1,16 @@
 """Energy of counted events, and the sums of a report: each event of the plan's chip times its cost.
 
-An estimate counts the accesses of every memory and the events of the datapath. What it leaves out is
-listed in `tables/README.md`, "Not counted".
+An estimate counts the accesses of every memory and the events of the datapath (`energy`), and adds what `corrected` says of
+wires, glitches and published chips (`price`). What it leaves out is listed in `tables/README.md`, "Not counted".
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
-from xnoreplay.flow.cost import tables
+from xnoreplay.flow.cost import chips, corrected, tables
+from xnoreplay.flow.cost.corrected import Row, row
 from xnoreplay.flow.cost.memory_map import memory_map
-from xnoreplay.flow.cost.tables import gates, measured
+from xnoreplay.flow.cost.tables import gates, laws, measured
 from xnoreplay.flow.cost.tables.gates import CONTROL_BITS, EXP_BITS, LFSR_BITS
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.events import Event
@@ -24,24 +25,6 @@ from xnoreplay.spec.timeline import RECIPROCAL_BITS
 UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
 FREE = {event.counter for event in Event if event.free}  # counters that need no row of events.csv
 OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of an energy estimate; costs and energies in J, low to high."""
-
-    part: str
-    event: str
-    count: float
-    cost: tuple[float, float, float]
-    joules: tuple[float, float, float]
-    source: str
-
-
-def _row(part: str, event: str, count: float, cost: tables.Cost, times: float = 1) -> Row:
-    each = (cost.low * times, cost.nominal * times, cost.high * times)
-    low, nominal, high = (count * c for c in each)
-    return Row(part, event, count, each, (low, nominal, high), cost.source)
 
 
 def units(plan: Plan) -> dict[str, int]:
@@ -129,15 +112,15 @@ def energy(
         for way, each in (("reads", cost.read), ("writes", cost.write)):
             count = counters.get(f"{memory.name}.{way}", 0)
             if count:
-                rows.append(_row(memory.name, way, count, each))
+                rows.append(row(memory.name, way, count, each))
         taps = counters.get(f"{memory.name}.tap_writes", 0)
         if taps:
-            rows.append(_row(memory.name, "tap_writes", taps, cost.write, 1 / TAPS))
-        rows.append(_row(memory.name, "leakage", memory.count, cost.leakage, seconds))
+            rows.append(row(memory.name, "tap_writes", taps, cost.write, 1 / TAPS))
+        rows.append(row(memory.name, "leakage", memory.count, cost.leakage, seconds))
     leak = gates.leakage(plan.target)
     for part, n in gates.gates(plan).items():
         if n:  # a hidden layer that is frozen has no way back
-            rows.append(_row(f"{part}, logic", "leakage", round(n), leak, seconds))
+            rows.append(row(f"{part}, logic", "leakage", round(n), leak, seconds))
     rows += _logic_rows(plan, counters, memories)
     own = measured.logic()
     return rows if own is None else _measured_rows(plan, counters, seconds, rows, own)
@@ -161,23 +144,23 @@ def _measured_rows(
     beats = counters.get("lane.file.reads", 0)
     updates = {n: counters.get(f"{n}.writes", 0) for n in UPDATED}
 
-    def replaced(row: Row) -> bool:
-        part = row.part.removesuffix(", logic")
+    def replaced(r: Row) -> bool:
+        part = r.part.removesuffix(", logic")
         if part in measured.LANE_PARTS:
             return True
         # The draw of the random register is not in the unit.
-        draw = row.event != "leakage" and "flip-flop clocked" in row.source
+        draw = r.event != "leakage" and "flip-flop clocked" in r.source
         return part in measured.UPDATE_PARTS and not draw
 
     found = [
-        _row("array", "lane.file.reads", beats, own.lane_beat),
-        _row("clock", "cycles, clock pins of lanes", cycles * lanes, own.lane_clock),
-        _row("clock", "cycles, clock pins of update unit", cycles, own.update_clock),
-        _row("lanes, logic", "leakage", lanes, own.lane_leakage, seconds),
-        _row("update units, logic", "leakage", 1, own.update_leakage, seconds),
+        row("array", "lane.file.reads", beats, own.lane_beat),
+        row("clock", "cycles, clock pins of lanes", cycles * lanes, own.lane_clock),
+        row("clock", "cycles, clock pins of update unit", cycles, own.update_clock),
+        row("lanes, logic", "leakage", lanes, own.lane_leakage, seconds),
+        row("update units, logic", "leakage", 1, own.update_leakage, seconds),
     ]
     found += [
-        _row("update units", f"{n}.writes", count, own.update_segment)
+        row("update units", f"{n}.writes", count, own.update_segment)
         for n, count in updates.items()
         if count
     ]
@@ -200,7 +183,7 @@ def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[st
                 count and worth[e["times"]]
             ):  # a chip that is given latents has no thermometer and no LGAP
                 cost = tables.logic(e["cost"], plan.target)
-                rows.append(_row(e["part"], counter, count, cost, worth[e["times"]]))
+                rows.append(row(e["part"], counter, count, cost, worth[e["times"]], e["cost"]))
     return rows
 
 
@@ -218,8 +201,8 @@ def total(rows: Iterable[Row]) -> tuple[float, float, float]:
 def by_part(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
     """Sum the energies of rows for each part, J, greatest nominal first."""
     parts: dict[str, list[Row]] = {}
-    for row in rows:
-        parts.setdefault(row.part, []).append(row)
+    for r in rows:
+        parts.setdefault(r.part, []).append(r)
     sums = {part: total(part_rows) for part, part_rows in parts.items()}
     return dict(sorted(sums.items(), key=lambda item: -item[1][1]))
 
@@ -231,6 +214,9 @@ GROUPS = {
     "error unit (softmax)": ("error unit",),
     "input, LGAP, control": ("input", "lgap", "control"),
     "clock tree": ("clock",),
+    "event counters": ("event counters",),
+    "pads": ("pads",),
+    "calibration to published chips": ("calibration",),
 }
 """Parts of the logic by what a reader asks for; memories are groups of their own."""
 
@@ -243,18 +229,50 @@ def split(rows: Iterable[Row]) -> dict[str, tuple[float, float, float]]:
     group_of = {part: group for group, parts in GROUPS.items() for part in parts}
     groups: dict[str, list[Row]] = {group: [] for group in GROUPS}
     rows = list(rows)
-    if not any(row.part == "lgap" for row in rows):
+    if not any(r.part == "lgap" for r in rows):
         group_of |= dict.fromkeys(("input", "control"), "input, control")
-    for row in rows:
-        if row.event == "leakage":
-            logic = row.part.endswith(", logic")
+    for r in rows:
+        if r.event == "leakage":
+            logic = r.part.endswith(", logic")
             name = "leakage, logic" if logic else "leakage, memories"
-        elif row.part in group_of:
-            name = group_of[row.part]
+        elif r.part in group_of:
+            name = group_of[r.part]
         else:
-            name = f"{row.part}, {'reads' if row.event == 'reads' else 'writes'}"
-        groups.setdefault(name, []).append(row)
+            name = f"{r.part}, {'reads' if r.event.startswith('reads') else 'writes'}"
+        groups.setdefault(name, []).append(r)
     return {name: total(group) for name, group in groups.items() if group}
+
+
+def by_correction(rows: Iterable[Row]) -> dict[str, float]:
+    """Sum the nominal energies of rows for each correction, J; those of what is counted come first, as "count"."""
+    sums: dict[str, float] = {"count": 0.0}
+    for r in rows:
+        name = r.correction or "count"
+        sums[name] = sums.get(name, 0.0) + r.joules[1]
+    return sums
+
+
+def interval(bounds: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Return the interval of an energy, J, by the error that published chips show; where that is off, as it is.
+
+    The error is one of the model as a whole, so that the ends of parts add to those of their sum.
+    """
+    if not laws.on(laws.CALIBRATION):
+        return bounds
+    spread = chips.whole().spread
+    return bounds[1] / spread, bounds[1], bounds[1] * spread
+
+
+def corrected_rows(
+    plan: Plan,
+    counters: Mapping[str, float],
+    cycles: float,
+    instances: Iterable[Memory] | None = None,
+) -> list[Row]:
+    """Return the rows of `energy`, and after them those of its corrections."""
+    memories = tuple(instances or plan.memories)
+    rows = energy(plan, counters, cycles, memories)
+    return rows + corrected.rows(plan, counters, cycles, memories, rows)
 
 
 def price(
@@ -263,15 +281,20 @@ def price(
     cycles: float,
     instances: Iterable[Memory] | None = None,
 ) -> dict:
-    """Return rows, sums by part and by `split`, time, power and energy an operation of one counted run."""
-    rows = energy(plan, counters, cycles, instances)
-    sums = total(rows)
+    """Return rows, sums by part, `split` and correction, time, power and energy an operation of one counted run.
+
+    Sums are low, nominal and high by the error that published chips show (`interval`); a row's low and high are those of
+    its sources.
+    """
+    rows = corrected_rows(plan, counters, cycles, instances)
+    sums = interval(total(rows))
     seconds = cycles / plan.target.clock_hz
     ops = OPS_PER_CELL * cell_operations(plan, counters)
     return {
         "rows": [asdict(r) for r in rows],
-        "parts": by_part(rows),
-        "split": split(rows),
+        "parts": {part: interval(bounds) for part, bounds in by_part(rows).items()},
+        "split": {name: interval(bounds) for name, bounds in split(rows).items()},
+        "corrections": by_correction(rows),
         "total": sums,
         "cycles": cycles,
         "seconds": seconds,

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from xnoreplay.flow.cost import estimate, memory_map, replay_variants, tables, workload
+from xnoreplay.flow.cost import estimate, memory_map, replay_variants, tables, tornado, workload
 from xnoreplay.flow.cost.tables import gates
 from xnoreplay.flow.run import files
 from xnoreplay.spec import counterparts, learning_plan
@@ -47,8 +47,9 @@ def price_session(
         preset, origin (of weights and latents), task, new_classes, new_names, new_samples, samples (what they are),
         remembered,
         technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
-        gives it; refused: why another variant has no price; phases: counters of each phase of
-        inference and session. Where the base has all classes, what `price_inference` returns.
+        gives it; refused: why another variant has no price; tornado: what each assumption moves a session's joules
+        by (`tornado.swings`); phases: counters of each phase of inference and session. Where the base has all
+        classes, what `price_inference` returns.
 
     Raises
     ------
@@ -98,6 +99,7 @@ def price_session(
         "area": gates.area(plan),
         "runs": runs,
         "refused": refused,
+        "tornado": tornado.swings(plan, learned.counters, learned.cycles),
         "phases": {"inference": inference.phases, "session": learned.phases},
     }
 
@@ -139,6 +141,7 @@ def price_inference(preset: Preset, bundle: Bundle | None) -> dict:
         "area": gates.area(plan),
         "runs": {name: {"inference": price}},
         "refused": {},
+        "tornado": tornado.swings(plan, run.counters, run.cycles),
         "phases": {"inference": run.phases},
     }
 

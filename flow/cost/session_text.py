@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 
-from xnoreplay.flow.cost import replay_variants
+from xnoreplay.flow.cost import replay_variants, tables
 from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
+from xnoreplay.flow.cost.tables import laws
 from xnoreplay.flow.output.quantities import KIB, kib, quantity
 from xnoreplay.spec.errors import SpecError, printable, shown
 
+INTERVAL = "Low to high holds 80 % of published chips, each predicted from the others: xnoreplay validate.\n"
 NOT_COUNTED = (
-    "Not counted: pads, the host, wires between blocks, glitches. Native replay that retrains its\n"
-    "extractor is a closed form of a chip that is not generated; see flow/cost/replay_variants.py. How far published\n"
-    "chips are from what the same tables predict: xnoreplay validate."
+    "Not counted: the host, and pads without --pads. Native replay that retrains its extractor is a closed form of a chip that is not\n"
+    "generated; see flow/cost/replay_variants.py."
 )
 NAMED = 10  # classes of a session whose names are shown
 BOUNDS = ("low", "nominal", "high")
@@ -54,7 +55,10 @@ def text(tree: dict) -> str:
         _area(tree["area"]),
         _runs(tree["runs"], tree["refused"], tree["memory"]["variants"]),
         _split(tree["runs"][replay_variants.LATENT], chip_title(tree)),
-        NOT_COUNTED,
+        _corrections(tree["runs"][replay_variants.LATENT], chip_title(tree)),
+        _tornado(tree),
+        anchors(tree),
+        INTERVAL * laws.on(laws.CALIBRATION) + NOT_COUNTED,
     ]
     return "\n\n".join(blocks)
 
@@ -180,6 +184,79 @@ def _split(runs: dict, title: str) -> str:
     return columns(["energy" + f", {title}" * ("session" in splits), *head], rows)
 
 
+def _corrections(runs: dict, title: str) -> str:
+    """Return what counting gives and each correction adds, of the run that a reader asks for."""
+    run = runs.get("session") or runs["inference"]
+    whole = run["total"][1]
+    titles = {"count": "counted events times costs", **laws.SWITCHES}
+    rows = [
+        [titles.get(name, name), quantity(float(j), "J"), f"{100 * j / whole:.1f} %"]
+        for name, j in run["corrections"].items()
+    ]
+    of = f"a session, {title}" if "session" in runs else "an inference"
+    return columns([f"of {of}", "nominal", "share"], rows)
+
+
+def _tornado(tree: dict) -> str:
+    rows = [
+        [s["assumption"], quantity(float(s["low"]), "J"), quantity(float(s["high"]), "J")]
+        for s in tree["tornado"]
+    ]
+    return columns(["with this assumption at its ends", "low", "high"], rows)
+
+
+def per_class(tree: dict) -> list[float]:
+    """Return low, nominal and high joules of learning one new class in the session."""
+    session = tree["runs"][replay_variants.LATENT]["session"]
+    return [j / tree["new_classes"] for j in session["total"]]
+
+
+def anchor_rows(tree: dict | None = None) -> list[list[str]]:
+    """Return what published systems take to learn, and before them the chip of a tree."""
+    rows = [
+        [
+            a["system"],
+            a["technology"],
+            quantity(float(a["joules"]), "J") if a["joules"] else "not published",
+            a["each"],
+            a["scope"],
+        ]
+        for a in tables.table("anchors.csv")
+    ]
+    if tree is None or tree["task"] is None:
+        return rows
+    where, session = tree["technology"], tree["runs"][replay_variants.LATENT]["session"]
+    low, nominal, high = (quantity(float(j), "J") for j in per_class(tree))
+    cycles = f"{session['cycles'] / tree['new_classes']:,.0f}"
+    samples = f"{tree['new_samples'] / tree['new_classes']:,.0f}"
+    images = tree["samples"] == "images"
+    own = [
+        f"{tree['preset']}, this chip",
+        f"{where['node']}, {where['supply_v']} V, modelled",
+        f"{nominal} ({low} to {high})",
+        "new class",
+        (
+            f"core with its memories: {samples} {tree['samples']} a class{' through the extractor' * images}, the classifier "
+            f"retrained by gradient with {tree['remembered']:,} {remembered(tree)}, {cycles} cycles"
+        ),
+    ]
+    return [own, *rows]
+
+
+ANCHORS = ["learning", "at", "energy", "each", "scope"]
+
+
+def anchors(tree: dict | None = None) -> str:
+    """Return the table of `anchor_rows`; its last column, which is words, is flush left."""
+    *rows, scopes = zip(*anchor_rows(tree), strict=True)
+    text = columns(ANCHORS[:-1], [list(r) for r in zip(*rows, strict=True)]).splitlines()
+    width = max(map(len, text))
+    return "\n".join(
+        f"{line.ljust(width)}  {scope}"
+        for line, scope in zip(text, (ANCHORS[-1], *scopes), strict=True)
+    )
+
+
 def explain(tree: dict, figure: str = "") -> str:
     """Return counter, cost and source of every figure, or of those whose name has `figure` in it.
 
@@ -197,8 +274,11 @@ def explain(tree: dict, figure: str = "") -> str:
                     continue
                 costs = " / ".join(quantity(float(c), "J") for c in row["cost"])
                 joules = " / ".join(quantity(float(j), "J") for j in row["joules"])
+                share = 100 * row["joules"][1] / price["total"][1]
+                what = f"correction: {row['correction']}; " if row["correction"] else ""
                 lines.append(
-                    f"{name}: {row['count']:,.6g} x {costs} = {joules}\n    {row['source']}"
+                    f"{name}: {row['count']:,.6g} x {costs} = {joules}, {share:.2f} % of the run\n"
+                    f"    {what}{row['source']}"
                 )
     for run, phases in tree["phases"].items():
         for phase, events in phases.items():

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xnoreplay.flow.output.quantities import quantity
 from xnoreplay.spec import whole
 
 INK, GREY, BAND = "#1f2933", "#9aa5b1", "#d9e2ec"
@@ -111,6 +112,27 @@ def bars(
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
 
     return draw(7.2, 0.6 + 0.24 * len(labels), paint)
+
+
+def tornado(swings: list[tuple[str, float, float]], nominal: float, unit: str) -> Picture:
+    """Draw bars from low to high about a nominal value on a logarithmic axis, the first on top."""
+    from matplotlib.ticker import NullFormatter
+
+    def paint(axes) -> None:
+        for i, (_, low, high) in enumerate(swings):
+            axes.barh([i], [nominal - low], left=[low], color=COLOURS[0], height=0.62)
+            axes.barh([i], [high - nominal], left=[nominal], color=COLOURS[1], height=0.62)
+        axes.axvline(nominal, color=INK, linewidth=0.9)
+        axes.set_yticks(range(len(swings)), [name for name, _, _ in swings])
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        low, high = min(s[1] for s in swings), max(s[2] for s in swings)
+        axes.set_xlim(low / 1.1, high * 1.1)
+        axes.set_xticks([low, nominal, high])
+        axes.xaxis.set_major_formatter(lambda v, _: quantity(float(v), unit))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+
+    return draw(7.2, 0.6 + 0.24 * len(swings), paint)
 
 
 def stacked(shares: dict[str, float], axis: str) -> Picture:

@@ -8,9 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xnoreplay.flow.cost import tables as costs
+from xnoreplay.flow.cost.tables import laws
 from xnoreplay.spec import presets
 from xnoreplay.spec.events import Event
 from xnoreplay.spec.target import DEVICE_TYPES, TECHNOLOGIES
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _counted_alone():
+    """Without corrections, so that figures can be reckoned by hand; `test_corrections` has those."""
+    with laws.switched(laws.SWITCHES):
+        yield
+
 
 TARGET = presets.load("digits").target
 KBIT = costs.KBIT

@@ -8,12 +8,20 @@ from amaranth.back import rtlil
 from xnoreplay.flow.cost import estimate
 from xnoreplay.flow.cost import memory_map as footprint
 from xnoreplay.flow.cost import tables as costs
-from xnoreplay.flow.cost.tables import gates
+from xnoreplay.flow.cost.tables import gates, laws
 from xnoreplay.hw.learning.error import ErrorPath
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import counterparts, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.errors import XnoreplayError
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _counted_alone():
+    """Without corrections, so that figures can be reckoned by hand; `test_corrections` has those."""
+    with laws.switched(laws.SWITCHES):
+        yield
+
 
 DIGITS = presets.load("digits")
 PLAN = plans.compile(DIGITS.network, DIGITS.target)

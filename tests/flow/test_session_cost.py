@@ -8,11 +8,17 @@ from xnoreplay.flow import cli
 from xnoreplay.flow.commands import specfile
 from xnoreplay.flow.cost import replay_variants as native
 from xnoreplay.flow.cost import session_cost, session_text
+from xnoreplay.flow.output import plots
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 
 TINY = presets.load("tiny")
+
+
+def near(value):
+    """Approximately: without the absolute tolerance of pytest, which is above every energy here."""
+    return pytest.approx(value, rel=1e-9, abs=0)
 
 
 @pytest.fixture(scope="module")
@@ -130,6 +136,51 @@ def test_a_scenario_without_sessions_has_the_price_of_an_inference(capsys, tmp_p
     assert "base must be less than the scenario's 4 classes for a session to learn" in err
 
 
+def test_the_tornado_is_of_the_session(tree):
+    nominal = tree["runs"]["latent"]["session"]["total"]
+    swings = tree["tornado"]
+    widths = [s["high"] - s["low"] for s in swings]
+    assert widths == sorted(widths, reverse=True)
+    assert all(
+        s["low"] <= nominal[1] * (1 + 1e-9) and s["high"] >= nominal[1] * (1 - 1e-9) for s in swings
+    )
+    first = swings[0]
+    assert first["assumption"].startswith("published chips")
+    assert (first["low"], first["high"]) == (near(nominal[0]), near(nominal[2]))
+
+
+def test_the_picture_has_every_assumption(tree):
+    swings = [(s["assumption"], s["low"], s["high"]) for s in tree["tornado"]]
+    svg = plots.tornado(swings, tree["runs"]["latent"]["session"]["total"][1], "J").svg
+    assert all(name in svg for name, _, _ in swings)
+
+
+def test_the_text_has_corrections_and_anchors(tree):
+    text = session_text.text(tree)
+    assert "what published chips take beyond the count" in text
+    assert "O-FSCIL on GAP9" in text
+    low, nominal, high = session_text.per_class(tree)
+    session = tree["runs"]["latent"]["session"]["total"]
+    assert (low, nominal, high) == near(tuple(j / tree["new_classes"] for j in session))
+    assert "not published" in text  # Chameleon
+
+
+def test_an_explanation_has_correction_and_share(tree):
+    text = session_text.explain(tree, "latent.session.array.array.taps, glitches")
+    assert "% of the run" in text
+    assert "correction: glitches; 0.64 of the event: " in text
+
+
+def test_corrections_are_switched_off(capsys, tmp_path, tree):
+    file = tmp_path / "less.json"
+    given = ("--preset", "tiny", "--json", file)
+    assert run(capsys, *given, "--without", "long wires", "--without", "glitches")[0] == 0
+    found = json.loads(file.read_text())["runs"]["latent"]["session"]["corrections"]
+    whole = tree["runs"]["latent"]["session"]["corrections"]
+    assert whole.keys() - found.keys() == {"long wires", "glitches"}
+    assert {"count", "wires", "counters", "calibration"} <= found.keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -140,6 +191,7 @@ def test_a_scenario_without_sessions_has_the_price_of_an_inference(capsys, tmp_p
         (["--set", "lanes"], "a dial must be set as NAME=VALUE, not 'lanes'"),
         (["--task", "9"], "task must be an integer from 1 to 2, not 9"),
         (["--sram", "none.csv"], "SRAM table none.csv must be readable"),
+        (["--without", "wirse"], "did you mean 'wires'[?]"),
         (["--explain", "nothing"], "a figure to explain must have 'nothing' in its name"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -12,6 +13,7 @@ from xnoreplay.spec.errors import SpecError, XnoreplayError, shown, unknown
 from xnoreplay.spec.target import DEVICE_TYPES, TargetSpec
 
 FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
+Place = tuple[int, str, float]  # node in nm, flavour of the scaling fit, supply in V
 KBIT = 1024
 FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
 LEAST_DEPTH = 32  # below, and below the table's capacities, memories are built of standard cells
@@ -75,6 +77,19 @@ def use_sram(path: Path | None) -> None:
     _own_sram = path
     for cached in (table, _grid, limits):
         cached.cache_clear()
+
+
+@contextmanager
+def packaged_sram():
+    """Take SRAM costs from the package's table for a block of code."""
+    own = _own_sram
+    if own is not None:
+        use_sram(None)
+    try:
+        yield
+    finally:
+        if own is not None:
+            use_sram(own)
 
 
 def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
@@ -181,33 +196,66 @@ def energy_factor(node: int, flavour: str) -> float:
 
 def scale(joules: float, row: dict[str, str], target: TargetSpec) -> float:
     """Scale a figure from a row's node, flavour and supply to a target's."""
-    node = node_of(target)
-    volts = supply(node, target.device_type)
-    return scale_to(joules, row, node, FLAVOUR[target.device_type], volts)
+    return scale_to(joules, row, place_of(target))
 
 
-def scale_to(joules: float, row: dict[str, str], node: int, flavour: str, volts: float) -> float:
-    """Scale a figure from a row's node, flavour and supply to others."""
-    capacitance = energy_factor(node, flavour) / energy_factor(int(row["node_nm"]), row["flavour"])
-    return joules * capacitance * (volts / float(row["supply_v"])) ** 2
+def place_of(target: TargetSpec) -> Place:
+    """Return the node, flavour and supply of a target."""
+    node, device = node_of(target), target.device_type
+    return node, FLAVOUR[device], supply(node, device)
+
+
+def scale_to(joules: float, row: dict[str, str], place: Place, without: str = "") -> float:
+    """Scale a figure from a row's node, flavour and supply to others, by laws without a chip's own figures."""
+    from xnoreplay.flow.cost.tables import laws
+
+    before = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
+    return laws.scale(joules, before, place, without)
 
 
 def _sources(name: str, target: TargetSpec) -> list[tuple[float, str]]:
-    node = node_of(target)
-    return _sources_at(name, node, FLAVOUR[target.device_type], supply(node, target.device_type))
+    return sources_at(name, place_of(target))
 
 
-def _sources_at(name: str, node: int, flavour: str, volts: float) -> list[tuple[float, str]]:
-    rows = [r for r in table("logic.csv") if r["cost"] == name]
+def sources_at(name: str, place: Place, without: str = "") -> list[tuple[float, str]]:
+    """Return what each source of a logic cost comes to at a node, flavour and supply, J, least first.
+
+    Parameters
+    ----------
+    name : str
+        Of `logic.csv`.
+    place : tuple of int, str and float
+        Node in nm, flavour and supply in V.
+    without : str
+        A chip whose own figure is no source, neither of the cost nor of the laws that scale it.
+
+    Raises
+    ------
+    CostError
+        For a cost that is not in the table.
+    """
+    return [
+        (joules, f"{r['source']} [{r['node_nm']} nm, {r['supply_v']} V, {r['mark']}]")
+        for joules, r in _scaled_rows(name, place, without)
+    ]
+
+
+def _scaled_rows(name: str, place: Place, without: str) -> list[tuple[float, dict[str, str]]]:
+    rows = [
+        r
+        for r in table("logic.csv")
+        if r["cost"] == name and (not r["chip"] or r["chip"] != without)
+    ]
     if not rows:
         raise CostError(f"logic.csv must have the cost {name!r}, but has none")
-    return sorted(
-        (
-            scale_to(float(r["femtojoule"]) * FEMTO, r, node, flavour, volts),
-            f"{r['source']} [{r['node_nm']} nm, {r['supply_v']} V, {r['mark']}]",
-        )
-        for r in rows
-    )
+    scaled = ((scale_to(float(r["femtojoule"]) * FEMTO, r, place, without), r) for r in rows)
+    return sorted(scaled, key=lambda pair: pair[0])
+
+
+def lacks(name: str, what: str, place: Place, without: str = "") -> bool:
+    """Tell whether the nominal source of a logic cost has no wires, or no glitches; of two sources, the greater."""
+    rows = _scaled_rows(name, place, without)
+    return what in rows[len(rows) // 2][1]["lacks"]
 
 
 def sorted_cost(sources: list[tuple[float, str]]) -> Cost:
@@ -221,13 +269,16 @@ def logic(name: str, target: TargetSpec) -> Cost:
     return sorted_cost(_sources(name, target))
 
 
-def logic_at(name: str, node: int, flavour: str, volts: float) -> Cost:
-    """Return the joules of one event of the logic at a node and supply; one source gives all three bounds."""
-    sources = _sources_at(name, node, flavour, volts)
-    if len(sources) == 1:
-        (joules, source) = sources[0]
-        return Cost(joules, joules, joules, source)
-    return sorted_cost(sources)
+def logic_at(name: str, node: int, flavour: str, volts: float, without: str = "") -> Cost:
+    """Return the joules of one event of the logic at a node and supply, without a chip's own figures.
+
+    One source gives all three bounds; of two, the geometric mean is nominal.
+    """
+    sources = sources_at(name, (node, flavour, volts), without)
+    if len(sources) == len(("low", "nominal", "high")):
+        return sorted_cost(sources)
+    (low, a), (high, b) = sources[0], sources[-1]
+    return Cost(low, math.sqrt(low * high), high, a if len(sources) == 1 else f"{a}; {b}")
 
 
 @cache
@@ -342,6 +393,13 @@ def access_ns(depth: int, width: int, target: TargetSpec) -> float:
 
 def _origin() -> str:
     return "CACTI 7" if _own_sram is None else f"SRAM table {_own_sram.name}"
+
+
+def gate_um2(node: int) -> float:
+    """Return the um2 of a gate at a node: the middle one of the sources, scaled by the square of the node."""
+    return sorted(
+        float(r["um2"]) * (node / int(r["node_nm"])) ** 2 for r in table("gate_area.csv")
+    )[1]
 
 
 def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:

@@ -1,0 +1,273 @@
+"""Published chips, priced with the tables that price this one, and what they take beyond the count.
+
+A chip's events are in `tables/chips.csv`: a cycle's of those that infer, a synaptic operation's or an image's of
+those that learn. What a paper says is marked `published`, what follows from it `derived`, the rest `assumed`. Of the
+quotients of published and counted energy the geometric mean is a factor of every estimate, and their spread its
+interval. A chip is held against a factor, laws and costs in which none of its own figures is.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from statistics import NormalDist, mean, stdev
+
+from xnoreplay.flow.cost import tables
+from xnoreplay.flow.cost.tables import KBIT, PICO, Cost, corrections, laws, wires
+
+TECHNOLOGY_OF = {28: 32, 10: 22}  # SRAM tables used for nodes without one, scaled like the logic
+IMAGES = 50_000  # an epoch's, of the chip that trains
+COVERAGE = 0.8  # share of chips that the interval is to hold
+
+
+@dataclass(frozen=True)
+class Event:
+    """One kind of event of a chip: how many there are, what each costs in J, and which correction it is, if one."""
+
+    name: str
+    count: float
+    cost: Cost
+    mark: str
+    why: str
+    correction: str = ""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What chips take beyond the count: a factor, and the factor of an interval that holds `COVERAGE` of chips.
+
+    Parameters
+    ----------
+    factor : float
+        Geometric mean of published over counted, each family of chips once.
+    spread : float
+        High over nominal, and nominal over low.
+    quotients : dict of str to float
+        Published over counted, by family.
+    """
+
+    factor: float
+    spread: float
+    quotients: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A published figure and ours, low to high, in the unit of the first."""
+
+    chip: str
+    figure: str
+    unit: str
+    published: float
+    predicted: tuple[float, float, float]
+    technology: str
+    source: str
+    scope: str
+    explanation: str
+    fitted: bool
+    events: tuple[Event, ...]
+    calibration: Calibration | None
+
+    @property
+    def ratio(self) -> float:
+        """Nominal prediction over the published figure."""
+        return self.predicted[1] / self.published
+
+    @property
+    def inside(self) -> bool:
+        """Whether the published figure lies in the interval."""
+        return self.predicted[0] <= self.published <= self.predicted[2]
+
+
+def rows() -> tuple[dict[str, str], ...]:
+    """Return the rows of `tables/published_chips.csv`."""
+    return tables.table("published_chips.csv")
+
+
+def predictions() -> list[Prediction]:
+    """Predict every chip from the others, where the law of nodes reaches it."""
+    return [predict(row) for row in rows() if laws.reaches(int(row["node_nm"]))]
+
+
+def predict(row: dict[str, str]) -> Prediction:
+    """Predict one chip of `rows` without a figure of its own."""
+    found = events(row, row["family"])
+    per = _per(row)
+    if laws.on(laws.CALIBRATION):
+        fit = calibration(row["family"])
+        nominal = sum(e.count * e.cost.nominal for e in found) * per * fit.factor
+        bounds = nominal / fit.spread, nominal, nominal * fit.spread
+    else:
+        fit = None
+        low, nominal, high = (
+            sum(e.count * getattr(e.cost, b) for e in found) * per
+            for b in ("low", "nominal", "high")
+        )
+        bounds = low, nominal, high
+    return Prediction(
+        row["chip"],
+        row["figure"],
+        row["unit"],
+        float(row["published"]),
+        bounds,
+        f"{row['node_nm']} nm, {row['supply_v']} V",
+        row["source"],
+        row["scope"],
+        row["explanation"],
+        row["in_fit"] == "yes",
+        tuple(found),
+        fit,
+    )
+
+
+def _per(row: dict[str, str]) -> float:
+    operations = float(row["operations"])
+    return 1 / operations if operations else IMAGES
+
+
+def counted(row: dict[str, str], without: str = "") -> float:
+    """Return the counted energy of a chip in the unit of its figure, with its corrections and without a factor."""
+    return sum(e.count * e.cost.nominal for e in events(row, without)) * _per(row)
+
+
+def calibration(without: str = "") -> Calibration:
+    """Return what chips take beyond the count, but for those of one family."""
+    return calibrated(without, lambda row: counted(row, without))
+
+
+def calibrated(without: str, count: Callable[[dict[str, str]], float]) -> Calibration:
+    """Return the factor and spread of chips, of which `count` gives the counted energy."""
+    quotients: dict[str, list[float]] = defaultdict(list)
+    for row in rows():
+        if row["in_fit"] == "yes" and row["family"] != without:
+            quotients[row["family"]].append(math.log(float(row["published"]) / count(row)))
+    families = {family: mean(values) for family, values in quotients.items()}
+    n = len(families)
+    width = student(COVERAGE, n - 1) * stdev(families.values()) * math.sqrt(1 + 1 / n)
+    return Calibration(
+        math.exp(mean(families.values())),
+        math.exp(width),
+        {family: math.exp(q) for family, q in families.items()},
+    )
+
+
+def student(share: float, freedom: int) -> float:
+    """Return how many deviations hold a share of Student's t with degrees of freedom from 5 on, within 0.3 %.
+
+    The expansion of Cornish and Fisher about the normal quantile.
+
+    >>> round(student(0.8, 10), 3)  # 1.372 in tables
+    1.372
+    """
+    z = NormalDist().inv_cdf((1 + share) / 2)
+    first = (z**3 + z) / 4
+    second = (5 * z**5 + 16 * z**3 + 3 * z) / 96
+    return z + first / freedom + second / freedom**2
+
+
+def events(row: dict[str, str], without: str = "") -> list[Event]:
+    """Return a chip's events and their corrections, from sources in which the chip `without` has no figure."""
+    place = node, flavour, volts = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
+    found = []
+    for e in tables.table("chips.csv"):
+        if e["chip"] != row["chip"]:
+            continue
+        name, count = e["event"], float(e["count"])
+        if name == "wire_um":
+            if laws.on(laws.LONG_WIRES):
+                cost = wires.bit_um(volts)
+                found.append(Event(name, count, cost, e["mark"], e["why"], laws.LONG_WIRES))
+            continue
+        if name.startswith("sram_"):
+            found.append(Event(name, count, _sram(e, row, without), e["mark"], e["why"]))
+            continue
+        cost = tables.logic_at(name, node, flavour, volts, without)
+        found.append(Event(name, count, cost, e["mark"], e["why"]))
+        for correction, extra in (
+            (laws.GLITCHES, corrections.glitches(name, cost.nominal, place, without)),
+            (laws.WIRES, corrections.local_wires(name, place, without)),
+        ):
+            if extra is not None:
+                event = Event(
+                    f"{name}, {correction}", count, extra, "derived", extra.source, correction
+                )
+                found.append(event)
+    return found
+
+
+def _sram(event: dict[str, str], chip: dict[str, str], without: str) -> Cost:
+    node, flavour, volts = int(chip["node_nm"]), chip["flavour"], float(chip["supply_v"])
+    table = TECHNOLOGY_OF.get(node, node)
+    device = chip["device_type"]
+    column = f"{event['event'].removeprefix('sram_')}_pj"
+    width, bits = int(event["width"]), int(event["kbit"]) * KBIT
+    joules = tables.sram_at(column, bits, width, table, device) * PICO
+    before = table, flavour, tables.supply(table, device)
+    joules = laws.scale(joules, before, (node, flavour, volts), without)
+    error = tables.MODEL_ERROR
+    return Cost(
+        joules * (1 - error),
+        joules,
+        joules * (1 + error),
+        f"CACTI 7, {table} nm {device}, scaled to {node} nm and {volts} V, +-30 % assumed",
+    )
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A published memory: joules of a word, ours and published, and whether ours is of the SRAM table."""
+
+    name: str
+    technology: str
+    predicted: float
+    published: float
+    kind: str
+    source: str
+
+    @property
+    def ratio(self) -> float:
+        """Prediction over the published figure."""
+        return self.predicted / self.published
+
+
+def memories() -> list[Memory]:
+    """Predict the words of published memories.
+
+    Those of standard cells by the sources of a small memory that no silicon is: the geometric mean of a flip-flop clocked
+    and a bit of the smallest SRAM.
+    """
+    found = []
+    for row in tables.table("memories.csv"):
+        node, flavour, volts = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
+        device, width = row["device_type"], int(row["width"])
+        bits = int(row["kbit"]) * KBIT
+        least = tables.limits(node, device)[0]
+        joules = tables.sram_at("read_pj", max(bits, least), width, node, device) * PICO
+        before = node, flavour, tables.supply(node, device)
+        joules = laws.scale(joules, before, (node, flavour, volts))
+        if row["kind"] != "sram":
+            flip_flop = tables.logic_at("register_bit", node, flavour, volts).low
+            joules = width * math.sqrt(joules / width * flip_flop)
+        found.append(
+            Memory(
+                row["memory"],
+                f"{node} nm, {volts} V",
+                joules,
+                float(row["picojoule"]) * PICO,
+                row["kind"],
+                row["source"],
+            )
+        )
+    return found
+
+
+@cache
+def _whole(state: tuple) -> Calibration:  # noqa: ARG001  the switches are read where costs are
+    with tables.packaged_sram():
+        return calibration()
+
+
+def whole() -> Calibration:
+    """Return what all chips take beyond the count, as an estimate of another chip applies it; SRAMs are the package's."""
+    return _whole(laws.state())

@@ -1,0 +1,174 @@
+"""An estimate's corrections as rows of their own: wires, glitches, event counters, pads, and the factor of published chips."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from xnoreplay.flow.cost import chips, tables
+from xnoreplay.flow.cost.tables import Cost, corrections, gates, laws, wires
+from xnoreplay.spec import registers
+from xnoreplay.spec.memories import Memory
+from xnoreplay.spec.plan import Plan
+
+PAD_FARADS, PAD_VOLTS = 10e-12, 1.8  # of a pin with its trace, assumed
+IN_LANES = "lane.file"  # a memory that lies in the lanes, whose wires are those of the unit
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of an energy estimate; costs and energies in J, low to high.
+
+    Parameters
+    ----------
+    part, event : str
+        What of the chip, and what happens there; an event of a correction ends in its name.
+    count : float
+        How often.
+    cost, joules : tuple of float
+        Of one event, and of all.
+    source : str
+        Where the cost comes from.
+    kind : str
+        Name of the cost in `tables/logic.csv`; "" where it is another.
+    correction : str
+        Name of the correction that the row is; "" for an event that is counted.
+    """
+
+    part: str
+    event: str
+    count: float
+    cost: tuple[float, float, float]
+    joules: tuple[float, float, float]
+    source: str
+    kind: str = ""
+    correction: str = ""
+
+
+def row(  # noqa: PLR0913, PLR0917  the fields of a row
+    part: str,
+    event: str,
+    count: float,
+    cost: Cost,
+    times: float = 1,
+    kind: str = "",
+    correction: str = "",
+) -> Row:
+    """Price so many events, each of which is worth a cost so many times."""
+    each = (cost.low * times, cost.nominal * times, cost.high * times)
+    low, nominal, high = (count * c for c in each)
+    return Row(part, event, count, each, (low, nominal, high), cost.source, kind, correction)
+
+
+def rows(
+    plan: Plan,
+    counters: Mapping[str, float],
+    cycles: float,
+    memories: Iterable[Memory],
+    priced: Iterable[Row],
+) -> list[Row]:
+    """Return the rows that corrections add to the priced rows of a run; of those switched off there is none."""
+    priced, memories = list(priced), tuple(memories)
+    found = _within_units(plan, priced)
+    if laws.on(laws.LONG_WIRES):
+        found += _between_blocks(plan, counters, memories)
+    if laws.on(laws.COUNTERS):
+        found += _counters(plan, counters, cycles)
+    if laws.on(laws.PADS):
+        found += _pads(plan, counters)
+    if laws.on(laws.CALIBRATION):
+        found.append(_calibration([*priced, *found]))
+    return found
+
+
+def _within_units(plan: Plan, priced: list[Row]) -> list[Row]:
+    place = tables.place_of(plan.target)
+    found = []
+    for r in priced:
+        if not r.kind:
+            continue
+        glitches = corrections.glitches(r.kind, r.cost[1], place)
+        if glitches is not None:
+            name = laws.GLITCHES
+            found.append(row(r.part, f"{r.event}, {name}", r.count, glitches, correction=name))
+        local = corrections.local_wires(r.kind, place)
+        if local is not None:
+            name, times = laws.WIRES, r.cost[1] / tables.logic(r.kind, plan.target).nominal
+            found.append(row(r.part, f"{r.event}, {name}", r.count, local, times, correction=name))
+    return found
+
+
+def _between_blocks(
+    plan: Plan, counters: Mapping[str, float], memories: tuple[Memory, ...]
+) -> list[Row]:
+    """Price the way of a memory's bits, half the side of the chip, and that of the array's operand to each lane."""
+    name, target = laws.LONG_WIRES, plan.target
+    bit = wires.bit_um(tables.place_of(target)[2])
+    areas = gates.area(plan, memories)
+    side = wires.side_um(1e6 * bounds[1] for bounds in areas.values())
+    found = []
+    for m in memories:
+        for way in ("reads", "writes"):
+            count = counters.get(f"{m.name}.{way}", 0)
+            if count and m.name != IN_LANES:
+                length = f"{m.width} bits over {side / 2:,.0f} um, half the side of the chip"
+                cost = Cost(bit.low, bit.nominal, bit.high, f"{length}: {bit.source}")
+                event = f"{way}, {name}"
+                found.append(row(m.name, event, count, cost, m.width * side / 2, correction=name))
+    beats = counters.get("array.beats", 0)
+    if beats:
+        lane = gates.gates(plan)["array"] / target.lanes * tables.gate_um2(tables.node_of(target))
+        pitch = wires.side_um([lane])
+        length = (
+            f"{target.window} bits to {target.lanes} lanes, {pitch:,.0f} um from one to the next"
+        )
+        cost = Cost(bit.low, bit.nominal, bit.high, f"{length}: {bit.source}")
+        times = target.window * target.lanes * pitch
+        found.append(
+            row("array operand", f"array.beats, {name}", beats, cost, times, correction=name)
+        )
+    return found
+
+
+def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[Row]:
+    """Price the event counters, a clock gate before each as synthesis sets it.
+
+    The gate is reached in every cycle. Where the event happens, the counter's flip-flops and their leaf of the tree are
+    clocked, most of them with data that stand still: low and nominal are of such, high of data that change.
+    """
+    name, part = laws.COUNTERS, "event counters"
+    counted = registers.counters(plan.memories)
+    events = sum(counters.get(counter, 0) for counter in counted)
+    clock, flip_flop = (tables.logic(cost, plan.target) for cost in ("clock_bit", "register_bit"))
+    each = Cost(
+        clock.low + flip_flop.low,
+        clock.nominal + flip_flop.low,
+        clock.high + flip_flop.nominal,
+        f"leaf of the clock tree and flip-flop of a counter: {flip_flop.source}",
+    )
+    return [
+        row(part, "cycles, clock gates", cycles, clock, len(counted), correction=name),
+        row(part, "events, registers", events, each, registers.COUNTER_BITS, correction=name),
+    ]
+
+
+def _pads(plan: Plan, counters: Mapping[str, float]) -> list[Row]:
+    net = plan.network
+    bits = net.native_image_bits if net.takes_images else net.latent
+    each = 0.25 * PAD_FARADS * PAD_VOLTS**2
+    why = "10 pF a pin at 1.8 V, assumed; every second bit changes, for half C V^2"
+    cost = Cost(each, each, each, why)
+    return [row("pads", "images", counters.get("images", 0), cost, bits, correction=laws.PADS)]
+
+
+def _calibration(priced: list[Row]) -> Row:
+    """Return what published chips take more, or less, than the same count gives, as one row."""
+    fit = chips.whole()
+    nominal = sum(r.joules[1] for r in priced) * (fit.factor - 1)
+    cost = Cost(
+        nominal,
+        nominal,
+        nominal,
+        f"{fit.factor:.3f} of the count: geometric mean of published over counted energy of {len(fit.quotients)} "
+        f"chips; the interval is a factor of {fit.spread:.2f} either way",
+    )
+    name = laws.CALIBRATION
+    return row(name, "published chips", 1, cost, correction=name)
