@@ -130,10 +130,10 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
     technology = estimate["technology"]
     section.text(
         f"Counted events times costs, scaled to {technology['node']} "
-        f"{technology['device_type']} at {technology['supply_v']} V. Each cost is low, nominal and "
-        "high: three figures in order of size, not always of three sources, or a table with an assumed allowance. "
-        "Not counted: pads, wires between blocks, glitches, and what flow/cost/tables/README.md lists of "
-        "retraining."
+        f"{technology['device_type']} at {technology['supply_v']} V, with wires, glitches and what published chips take "
+        "beyond the count. Low and high of a sum are those that hold 80 % of published chips, each predicted from the "
+        "others; of one row, those of its sources. Not counted: pads, the host, and what flow/cost/tables/README.md lists "
+        "of retraining."
     )
     for name, run in estimate["energy"].items():
         low, nominal, high = run["total"]

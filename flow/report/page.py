@@ -69,6 +69,7 @@ def _write(
         session_sections.use(results, failures, plan),
         cost_sections.energy(results, failures),
         session_sections.replay(results, failures),
+        session_sections.assumptions(results, failures),
         session_sections.search(results, failures),
         session_sections.validation(),
         sections.equality(results, failures),
