@@ -174,7 +174,7 @@ class Chip:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Every event counter since power-on, by name, in the order of the chip's registers."""
+        """How often every event came since power-on, by the name of its counter, whether the chip has that or not."""
         return self.simulator.counters
 
     @property

@@ -229,20 +229,25 @@ def host_map() -> str:
         lines.append(f"| `{base:#010x}` | `{memory}` | {access} | {' | '.join(sizes)} |")
     lines += ["", "## Counters", ""]
     lines += [
-        "In this order; a chip has none of a memory that it lacks, and those after it move up.",
+        (
+            "In this order; a chip has none of a memory that it lacks, and none of a group that `counters` of its "
+            "target leaves out, and those after it move up. Where `counter_bits` is 0 there are none."
+        ),
         "",
     ]
     lines += [
-        f"| counter | what it counts | {' | '.join(f'offset in {n}' for n in SHOWN)} |",
-        "|---|---|" + "---|" * len(SHOWN),
+        f"| counter | what it counts | {' | '.join(f'offset in {n}' for n in SHOWN)} | group |",
+        "|---|---|" + "---|" * len(SHOWN) + "---|",
     ]
-    names = [registers.counters(p.memories) for p in plans.values()]
+    names = [registers.counters(p.memories, p.target) for p in plans.values()]
     for counter in registers.COUNTERS:
         places = [
             f"`{Register.COUNTERS + 8 * own.index(counter):#x}`" if counter in own else "absent"
             for own in names
         ]
-        lines.append(f"| `{counter}` | {registers.meaning(counter)} | {' | '.join(places)} |")
+        lines.append(
+            f"| `{counter}` | {registers.meaning(counter)} | {' | '.join(places)} | {registers.group(counter)} |"
+        )
     return "\n".join([*lines, ""])
 
 

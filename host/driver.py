@@ -11,7 +11,7 @@ from xnoreplay.spec import registers, snapshot
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import require
+from xnoreplay.spec.errors import SpecError, require, unknown
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import check_image
 from xnoreplay.spec.registers import Register, Response, Status
@@ -43,6 +43,7 @@ class Driver:
         self.bus, self.preset, self.polls = bus, preset, polls
         self.plan = plans.compile(preset.network, preset.target)
         self.windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
+        self.counter_names = registers.counters(self.plan.memories, self.plan.target)
         found = self.read(Register.ID)
         if found != registers.ID:
             raise HostError(f"ID must be {registers.ID:#010x}, not {found:#010x}")
@@ -207,12 +208,27 @@ class Driver:
         self.write(Register.ABORT, 1)
 
     def counters(self) -> dict[str, int]:
-        """The event counters by name."""
-        found = {}
-        for i, name in enumerate(registers.counters(self.plan.memories)):
-            at = Register.COUNTERS + 8 * i
-            found[name] = self.read(at) | self.read(at + 4) << 32
-        return found
+        """The event counters that the chip has, by name; each wraps at 2 to the target's `counter_bits`."""
+        return {name: self.counter(name) for name in self.counter_names}
+
+    def counter(self, name: str) -> int:
+        """One event counter.
+
+        Raises
+        ------
+        SpecError
+            For a counter that the chip lacks: its target has no bits for counters, or leaves the counter's group out.
+        """  # noqa: DOC501  unknown() makes a SpecError
+        if name not in self.counter_names:
+            if name in registers.events(self.plan.memories):
+                there = ", ".join(self.plan.target.counted) or "none"
+                raise SpecError(
+                    f"counter must be of a group that the chip's target counts ({there}), not {name!r} of group "
+                    f"{registers.group(name)}"
+                )
+            raise unknown("counter", name, registers.events(self.plan.memories))
+        at = Register.COUNTERS + 8 * self.counter_names.index(name)
+        return self.read(at) | self.read(at + 4) << 32
 
     # ---------------------------------------------------------------- saved states
 

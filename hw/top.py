@@ -30,10 +30,10 @@ from xnoreplay.hw.parts.memory import Ram
 from xnoreplay.hw.parts.ports import connect
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.hw.sequencer import Sequencer
+from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import counters
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 
@@ -72,7 +72,7 @@ class Chip(wiring.Component):
         number = {name: n for n, name in enumerate(plan.phases)}
         acc_bits = plan.accumulator_bits
 
-        m.submodules.host = self.host = Host(plan.memories)
+        m.submodules.host = self.host = Host(plan.memories, plan.target)
         m.submodules.sequencer = self.sequencer = Sequencer(plan)
         self.images = plan.network.takes_images
         if self.images:
@@ -472,11 +472,17 @@ class Chip(wiring.Component):
         events[
             f"{self.plan.forgotten.name}.writes"
         ] &= ~self.clearing.active  # a reset's work counts nowhere
-        names = counters(self.plan.memories)
-        if missing := [name for name in names if name not in events]:
+        counted = registers.events(self.plan.memories)
+        if missing := [name for name in counted if name not in events]:
             raise ValueError(f"a unit of the chip must count {missing[0]!r}, but none does")
+        names = registers.counters(self.plan.memories, self.plan.target)
         widths = {name: len(Value.cast(events[name])) for name in names}
-        m.submodules.counters = self.counters = unit = Counters(widths)
+        self.counters = None
+        if not names:
+            return
+        m.submodules.counters = self.counters = unit = Counters(
+            widths, self.plan.target.counter_bits
+        )
         for name in names:
             m.d.comb += [
                 unit.add(name).eq(events[name]),

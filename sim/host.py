@@ -83,7 +83,7 @@ class HostPort:
         SpecError
             For COMMAND, which a simulator does not keep.
         """
-        state, names = self.chip.state, registers.counters(self.chip.plan.memories)
+        state = self.chip.state
         values = {r: getattr(state, r.name.lower()) for r in self.writable}
         values |= {
             Register.ID: ID,
@@ -100,8 +100,7 @@ class HostPort:
                 "a read of COMMAND must go to a chip, because a simulator does not keep it"
             )
         table = {int(register): value for register, value in values.items()}
-        for i, name in enumerate(names):
-            count = self.chip.counters[name]
+        for i, count in enumerate(self.chip.chip_counters.values()):
             table[Register.COUNTERS + 8 * i] = count & CHUNK
             table[Register.COUNTERS + 8 * i + 4] = count >> 32
         known = offset in table

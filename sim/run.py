@@ -286,8 +286,13 @@ class Simulator:
 
     @property
     def counters(self) -> dict[str, int]:
-        """Every counter of the chip, in the order of its registers."""
+        """How often every event came, modulo 2^48, whichever counters the chip has: what an estimate rests on."""
         return counters.named(self._state.counters, self.plan.memories)
+
+    @property
+    def chip_counters(self) -> dict[str, int]:
+        """What a host reads of the chip's counters: those that it has, in the order of their registers, in their bits."""
+        return counters.of_chip(self._state.counters, self.plan)
 
     def proxies(self) -> proxies.Integers:
         """The classifier's proxies.
@@ -300,7 +305,7 @@ class Simulator:
 
     @property
     def cycles(self) -> int:
-        """Clock cycles of commands so far; the chip's counter shows them modulo 2^48."""
+        """Clock cycles of commands so far; a counter of the chip shows them modulo 2 to its bits."""
         return int(self._state.counters.events[Event.CYCLES])
 
     def memories(self) -> dict[str, np.ndarray]:
@@ -330,7 +335,7 @@ class Simulator:
     def count_from(self, values: dict[str, int]) -> None:
         """Set counters, by name, to these values, as a test bench may set the chip's.
 
-        They wrap at 2^48. `ledger` begins anew.
+        They wrap as the chip's do. `ledger` begins anew.
         """
         counters.put(self._state.counters, values)
         self.ledger.clear()

@@ -10,7 +10,7 @@ from xnoreplay.spec import learning_plan, registers
 from xnoreplay.spec.commands import Command, Operand, Rule
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import COUNTER_BITS, Register, Response, Status
+from xnoreplay.spec.registers import Register, Response, Status
 
 PIXEL_ORDER = (
     "rows from the top, pixels of a row from the left; channel 0 of a pixel in the low byte"
@@ -33,11 +33,12 @@ def host_map(plan: Plan) -> dict[str, Any]:
         ``windows``: of each memory that the host reaches ``name``, ``base`` (byte address), ``stride``
         (words from a row to the next), ``chunks`` (words that a row takes), ``rows``, ``width`` (bits of a
         row), ``read_only``, ``scratch`` (no command hands it to a later one: a save leaves it out) and ``layout``
-        (what a row holds). ``counters``: names in the order of their registers. ``counter_bits``: of each, the low
-        32 in one word, the others in the next. ``stream``: see `stream`. ``pixels``: ``height``, ``width``,
+        (what a row holds). ``counters``: names in the order of their registers; none of a chip
+        without. ``counter_bits``: of each, the low 32 in one word, the others in the next; 0 of a chip without. ``stream``: see `stream`. ``pixels``: ``height``, ``width``,
         ``channels``, ``bits`` of a channel, and ``order``; not of a chip that is given latents. ``network``: ``classes`` and ``latent``.
         ``most_cycles``: see `most_cycles`.
     """
+    counters = registers.counters(plan.memories, plan.target)
     return {
         "id": registers.ID,
         "registers": {r.name: int(r) for r in Register},
@@ -63,8 +64,8 @@ def host_map(plan: Plan) -> dict[str, Any]:
             }
             for w in registers.windows(plan.memories)
         ],
-        "counters": list(registers.counters(plan.memories)),
-        "counter_bits": COUNTER_BITS,
+        "counters": list(counters),
+        "counter_bits": plan.target.counter_bits if counters else 0,
         "stream": stream(plan),
         **({"pixels": pixels(plan.network)} if plan.network.takes_images else {}),
         "network": {"classes": plan.network.classes, "latent": plan.network.latent},

@@ -132,7 +132,7 @@ class Declaration:
     scratch : bool
         Every command that uses the memory writes it first, so a snapshot leaves it out.
     counted : bool
-        The chip has a counter of its reads and one of its writes.
+        Its reads and its writes are counted; the chip has the two counters where its target has those of memories.
     traced : bool
         A trace shows its strobes.
     learning : bool

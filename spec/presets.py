@@ -241,7 +241,7 @@ def _build(kind, part: str, fields: dict, base):
             name == "source" and not isinstance(fields[name], ImageSource | FeatureSource | None)
         ):
             raise unknown(f"field of {part}", name, known - {"source"})
-    for name in ("levels", "step", "class_names", "class_order"):
+    for name in ("levels", "step", "class_names", "class_order", "counters"):
         if isinstance(fields.get(name), list):
             fields[name] = tuple(fields[name])
     if "convs" in fields:
@@ -361,11 +361,11 @@ def _scenario_to_dict(scenario: ScenarioSpec) -> dict:
 
 def target_to_dict(target: TargetSpec) -> dict:
     """Plain values of a target."""
-    # Generative replay is named only where there is some: files and digests without any stay as they were.
-    later = {
-        f.name: f.default for f in dataclasses.fields(target) if f.name in ("replay", *GENERATIVE)
-    }
-    return {k: v for k, v in _plain(target).items() if k not in later or v != later[k]}
+    # These fields are named only where they say something: files and digests without them stay as they were.
+    names = ("replay", *GENERATIVE, "counter_bits", "counters")
+    later = {f.name: f.default for f in dataclasses.fields(target) if f.name in names}
+    tree = {k: v for k, v in _plain(target).items() if k not in later or v != later[k]}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in tree.items()}
 
 
 def network_to_dict(network: NetworkSpec) -> dict:

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.events import Event
+from xnoreplay.spec.events import Event, Group
 from xnoreplay.spec.memories import DECLARATIONS, Memory
+from xnoreplay.spec.target import TargetSpec
 
 ID = 0x584E5250  # "XNRP"
 WINDOW_SHIFT = 24
-COUNTER_BITS = 48
 
 
 class Response(IntEnum):
@@ -161,7 +161,10 @@ class Register(IntEnum):
     COUNTERS = (
         0x400,
         (),
-        "counter i: bits 31:0 at 0x400 + 8 i, bits 47:32 in 15:0 at 0x404 + 8 i; see *Counters*",
+        (
+            "counter i: bits 31:0 at 0x400 + 8 i; at 0x404 + 8 i bits 47:32 in 15:0, or 0 where a counter has 32 bits; "
+            "see *Counters*"
+        ),
     )
 
     @property
@@ -254,7 +257,7 @@ COUNTERS = (
     *(event.counter for event in Event),
     *(f"{name}.{way}" for name in _COUNTED for way in ("reads", "writes")),
 )
-"""Names of the event counters of a chip that has every memory."""
+"""Names of the event counters of a chip that has every memory and every group."""
 
 
 def meaning(counter: str) -> str:
@@ -270,10 +273,27 @@ def meaning(counter: str) -> str:
     return DECLARATIONS[memory].strobes[("reads", "writes").index(way)]
 
 
-def counters(memories: tuple[Memory, ...]) -> tuple[str, ...]:
-    """Names of the chip's event counters in the order of their registers."""
+def group(counter: str) -> Group:
+    """The group of one of `COUNTERS`: that of its event, or `Group.MEMORIES` of reads and writes.
+
+    >>> group("images").value, group("cls.top.writes").value
+    ('cycles', 'memories')
+    """
+    return next((event.group for event in Event if event.counter == counter), Group.MEMORIES)
+
+
+def events(memories: tuple[Memory, ...]) -> tuple[str, ...]:
+    """Names of all that is counted with these memories, in the order of `COUNTERS`: what the simulator counts."""
     absent = set(_COUNTED) - {m.name for m in memories}
     return tuple(n for n in COUNTERS if n.rpartition(".")[0] not in absent)
+
+
+def counters(memories: tuple[Memory, ...], target: TargetSpec) -> tuple[str, ...]:
+    """Names of the chip's event counters in the order of their registers: of `events`, those of the target's groups.
+
+    Each has the target's `counter_bits`.
+    """
+    return tuple(name for name in events(memories) if group(name) in target.counted)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from xnoreplay.spec.target import GENERATIVE
 
 FORMAT = "xnoreplay-snapshot"
 VERSION = 1
-COSTS = ("name", "clock_hz", "technology", "device_type")
+COSTS = ("name", "clock_hz", "technology", "device_type", "counter_bits", "counters")
 """Fields of a target that decide neither memories nor the rule: chips that differ in them alone hold the
 same state."""
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from xnoreplay.spec import limits
 from xnoreplay.spec.bits import ceil_div
-from xnoreplay.spec.errors import SpecError, require
+from xnoreplay.spec.errors import SpecError, require, shown, unknown
+from xnoreplay.spec.events import Group
 from xnoreplay.spec.network import TAPS
 
 TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
@@ -12,6 +13,9 @@ DEVICE_TYPES = ("hp", "lop", "lstp")
 REPLAYS = ("stored", "generative")
 GENERATIVE = ("replay_components", "mean_bits", "drawn_per_class", "staged_per_class")
 """Fields that have a meaning with generative replay alone."""
+GROUPS = tuple(group.value for group in Group)
+"""Groups of event counters, as a spec file names them."""
+COUNTER_BITS = (0, 32, 48)
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 
@@ -70,6 +74,10 @@ class TargetSpec:
         Samples of a class in an epoch: its staged ones, and draws for the rest. 1 to 4,096.
     staged_per_class : int
         The most samples of one class that staging takes.
+    counter_bits : int
+        Bits of an event counter: 48, 32, or 0 for a chip without event counters, where `counters` has no meaning.
+    counters : tuple of str
+        Groups of event counters that the chip has: "cycles", "array", "memories", "learning".
     """
 
     name: str
@@ -93,6 +101,8 @@ class TargetSpec:
     mean_bits: int = 2
     drawn_per_class: int = 96
     staged_per_class: int = 10
+    counter_bits: int = 48
+    counters: tuple[str, ...] = GROUPS
 
     def __post_init__(self) -> None:
         require.name("name of a target", self.name)
@@ -122,6 +132,7 @@ class TargetSpec:
         require.choice("technology", self.technology, TECHNOLOGIES)
         require.choice("device_type", self.device_type, DEVICE_TYPES)
         self._check_generative()
+        self._check_counters()
         if self.node_fold > self.channels:
             raise SpecError(
                 f"batch must fit a node of the window, at most {TAPS * self.channels} samples, "
@@ -137,6 +148,24 @@ class TargetSpec:
                 f"replay_components must be at most the {self.drawn_per_class} latents that are drawn of a "
                 f"class in an epoch, not {self.replay_components}"
             )
+
+    def _check_counters(self) -> None:
+        require.choice("counter_bits", self.counter_bits, COUNTER_BITS)
+        given = self.counters
+        if not isinstance(given, tuple | list):
+            raise SpecError(f"counters must be a list of groups, not {shown(given)}")
+        for n, group in enumerate(given):
+            if group not in GROUPS:
+                raise unknown("group of counters", group, GROUPS)
+            if group in given[:n]:
+                raise SpecError(f"counters must name a group once, not {shown(group)} twice")
+        # In one order, so that targets with the same counters are equal.
+        object.__setattr__(self, "counters", tuple(g for g in GROUPS if g in given))
+
+    @property
+    def counted(self) -> tuple[str, ...]:
+        """Groups of event counters that the chip has: none where a counter has no bits."""
+        return self.counters if self.counter_bits else ()
 
     @property
     def replay_slots(self) -> int:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from xnoreplay.spec import bundle, plan
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import Conv, NetworkSpec
-from xnoreplay.spec.target import TargetSpec
+from xnoreplay.spec.target import COUNTER_BITS, GROUPS, TargetSpec
 
 
 @st.composite
@@ -36,6 +36,8 @@ def targets(draw, classes: int = 2, hidden_learns=None) -> TargetSpec:
         staging_capacity=draw(st.sampled_from((0, 1, 3, 5))),
         epochs=draw(st.integers(1, 3)),
         rate_shift=draw(st.integers(-1, 5)),
+        counter_bits=draw(st.sampled_from(COUNTER_BITS[::-1])),
+        counters=tuple(draw(st.sets(st.sampled_from(GROUPS)))),
     )
 
 

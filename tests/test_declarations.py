@@ -21,7 +21,7 @@ PACKAGE = Path(xnoreplay.__file__).parent
 MEMORY = """
     PAD = Declaration("pad.word", "buffers", lambda p: Size(3, 40), window=20, scratch=True)
 """
-EVENT = """    PADDED = "pad.rounds", "cycles before an operation", "nothing moves but the counter"
+EVENT = """    PADDED = "pad.rounds", Group.CYCLES, "cycles before an operation", "nothing moves but the counter"
 """
 EDITS = {
     "spec/memories.py": ("\n\nDECLARATIONS = ", f"{MEMORY}\n\nDECLARATIONS = "),

@@ -167,7 +167,7 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
         *(f"    XNOREPLAY_REG_{name}," for name in told["register_values"]),
         "};",
         f"static const char *const {prefix}_chip_counters[] = {{",
-        *(f'    "{name}",' for name in told["counters"]),
+        *([f'    "{name}",' for name in told["counters"]] or ["    0,"]),  # C has no empty list
         "};",
         f"static const struct xnoreplay_chip {prefix}_chip = {{",
         f"    {identity(plan):#x}ull,",
@@ -179,6 +179,7 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
         f"    {len(told['register_values'])},",
         f"    {prefix}_chip_counters,",
         f"    {len(told['counters'])},",
+        f"    {told['counter_bits']},",
         "};",
         "",
         "#endif",
@@ -207,13 +208,13 @@ def system_rdl(plan: Plan) -> str:
     for register in Register:
         if register is not Register.COUNTERS:
             lines += _rdl_register(register)
-    for i, name in enumerate(registers.counters(plan.memories)):
+    for i, name in enumerate(registers.counters(plan.memories, plan.target)):
         at = Register.COUNTERS + 8 * i
         lines += [
             "        reg {",
             "            regwidth = 64;",
             f'            desc = "{_text(registers.meaning(name))}";',
-            f"            field {{ sw = r; hw = w; }} count[{registers.COUNTER_BITS - 1}:0];",
+            f"            field {{ sw = r; hw = w; }} count[{plan.target.counter_bits - 1}:0];",
             f"        }} \\counter_{identifier(name)} @ {at:#x};",
         ]
     lines.append("    } control @ 0;")

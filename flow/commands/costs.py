@@ -86,6 +86,8 @@ def _value(name: str, text: str, kind: type) -> object:
             raise SpecError(f"{name} must be an integer, not {shown(text)}") from None
     if kind is str:
         return text
+    if kind is tuple:  # names, with commas between them
+        return tuple(word.strip() for word in text.split(",") if word.strip())
     raise SpecError(f"{name} must be true or false, not {shown(text)}")
 
 

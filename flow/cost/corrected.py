@@ -132,10 +132,13 @@ def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[
     """Price the event counters, a clock gate before each as synthesis sets it.
 
     The gate is reached in every cycle. Where the event happens, the counter's flip-flops and their leaf of the tree are
-    clocked, most of them with data that stand still: low and nominal are of such, high of data that change.
+    clocked, most of them with data that stand still: low and nominal are of such, high of data that change. A chip without
+    counters has no rows.
     """
     name, part = laws.COUNTERS, "event counters"
-    counted = registers.counters(plan.memories)
+    counted = registers.counters(plan.memories, plan.target)
+    if not counted:
+        return []
     events = sum(counters.get(counter, 0) for counter in counted)
     clock, flip_flop = (tables.logic(cost, plan.target) for cost in ("clock_bit", "register_bit"))
     each = Cost(
@@ -146,7 +149,7 @@ def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[
     )
     return [
         row(part, "cycles, clock gates", cycles, clock, len(counted), correction=name),
-        row(part, "events, registers", events, each, registers.COUNTER_BITS, correction=name),
+        row(part, "events, registers", events, each, plan.target.counter_bits, correction=name),
     ]
 
 

@@ -12,7 +12,7 @@ from html import escape
 from xnoreplay.flow.output.quantities import KIB
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import COUNTER_BITS, HOST_MEMORIES, counters
+from xnoreplay.spec.registers import HOST_MEMORIES, counters
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 COLUMN_WIDTH, COLUMN_GAP, ROW_GAP, MARGIN = 236, 70, 44, 24
@@ -442,9 +442,11 @@ class _Layout:
     def _host(self) -> list[tuple[str, str]]:
         """Return the lines of the host's block; memories that no unit holds are listed there."""
         memories = self.plan.memories
-        names = counters(memories)
+        target = self.plan.target
+        names = counters(memories, target)
         windows = sum(m.name in HOST_MEMORIES for m in memories)
-        words = f"{len(names)} event counters of {COUNTER_BITS} bits, windows on {windows} memories"
+        counted = f"{len(names)} event counters of {target.counter_bits} bits, " if names else ""
+        words = f"{counted}windows on {windows} memories"
         bits = sum(m.bits for m in memories)
         given = "pixels" if self.plan.network.takes_images else "latents"
         lines = [

@@ -46,6 +46,7 @@ struct xnoreplay_chip {
     size_t register_count;
     const char *const *counters;
     size_t counter_count;
+    uint32_t counter_bits; /* of each; it wraps at 2 to their power */
 };
 
 /* The connection. Each function returns the chip's answer, 0 (OKAY), 2 (SLVERR) or 3 (DECERR), or a negative number
@@ -93,7 +94,7 @@ int xnoreplay_enrol(struct xnoreplay *x, const uint8_t *image, uint16_t label);
 int xnoreplay_learn(struct xnoreplay *x);
 int xnoreplay_abort(struct xnoreplay *x);
 
-/* Counter `index` of the chip's `counters`. */
+/* Counter `index` of the chip's `counters`; XNOREPLAY_NO_SUCH where the chip has no such one. */
 int xnoreplay_counter(struct xnoreplay *x, size_t index, uint64_t *value);
 
 /* Words that a saved state has. */

@@ -5,23 +5,26 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.spec.memories import identifier
-from xnoreplay.spec.registers import COUNTER_BITS
 
 
 class Counters(wiring.Component):
     """The chip's event counters, a register each: ``add_<name>`` is added to ``<name>`` every cycle.
 
+    A counter wraps: after 2^bits - 1 comes 0.
+
     Parameters
     ----------
     widths : dict of str to int
         Bits of what one cycle may add, by counter name.
+    bits : int
+        Of each counter.
     """
 
-    def __init__(self, widths: dict[str, int]):
+    def __init__(self, widths: dict[str, int], bits: int):
         self.names = tuple(widths)
         super().__init__(
             {f"add_{identifier(n)}": In(unsigned(w)) for n, w in widths.items()}
-            | {identifier(n): Out(COUNTER_BITS) for n in widths}
+            | {identifier(n): Out(bits) for n in widths}
         )
 
     def add(self, name: str):

@@ -13,7 +13,6 @@ from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command, Operand
 from xnoreplay.spec.memories import Memory, identifier
 from xnoreplay.spec.registers import (
-    COUNTER_BITS,
     READ_ONLY,
     STALES,
     WINDOW_SHIFT,
@@ -22,6 +21,7 @@ from xnoreplay.spec.registers import (
     Status,
     Window,
 )
+from xnoreplay.spec.target import TargetSpec
 
 CHUNK = 32  # bits of a row that one bus word carries
 
@@ -50,6 +50,8 @@ class Host(wiring.Component):
     ----------
     memories : tuple of Memory
         A plan's memories.
+    target : TargetSpec
+        Says which counters there are, and how many bits they have.
 
     Members
     -------
@@ -64,16 +66,16 @@ class Host(wiring.Component):
     busy, refused, finished : In(1)
     prediction, seen : In(16), quota, staged : In(17), phase : In(8)
     lfsr_walk, lfsr_error, lfsr_update : In(32)
-    counters : one In(48) for each of `spec.registers.counters`; see `counter`
+    counters : one In of the target's `counter_bits` for each of `spec.registers.counters`; see `counter`
     memory_<name> : `ports.HostPort` of each of `spec.registers.windows`; see `port`
     """
 
-    def __init__(self, memories: tuple[Memory, ...]):
+    def __init__(self, memories: tuple[Memory, ...], target: TargetSpec):
         self.windows = registers.windows(memories)
-        self.counter_names = registers.counters(memories)
+        self.counter_names = registers.counters(memories, target)
         self.classes = next(m.depth for m in memories if m.name == "table.weight")
         self.writable = registers.writable(memories)
-        counters = {identifier(name): Out(COUNTER_BITS) for name in self.counter_names}
+        counters = {identifier(name): Out(target.counter_bits) for name in self.counter_names}
         super().__init__(
             axi.lite_members()
             | {

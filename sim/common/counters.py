@@ -1,4 +1,4 @@
-"""Every counter of the chip: reads and writes of each memory, and the events of `xnoreplay.spec.events`."""
+"""Every event that is counted: reads and writes of each memory, and the events of `xnoreplay.spec.events`."""
 
 from typing import NamedTuple
 
@@ -7,13 +7,18 @@ import numpy as np
 from xnoreplay.spec import registers
 from xnoreplay.spec.events import Event
 from xnoreplay.spec.memories import Mem
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.target import COUNTER_BITS
 
 MEMORY_NAMES = tuple(mem.declaration.name for mem in Mem)
 EVENT_NAMES = tuple(event.counter for event in Event)
 
 
+WIDEST = max(COUNTER_BITS)
+
+
 class Counters(NamedTuple):
-    """Every counter of the chip."""
+    """Counts of every event, whether the chip has a counter of it or not."""
 
     reads: np.ndarray  # (memories,) int64, read strobes by `Mem`
     writes: np.ndarray  # (memories,) int64, write strobes by `Mem`
@@ -31,21 +36,28 @@ def zeros() -> Counters:
 
 
 def named(counters: Counters, memories) -> dict[str, int]:
-    """Counter values by name, in the order of the chip's registers, whose bits they have."""
+    """Counts by name, in the order of the registers of a chip that has all counters; modulo 2^48."""
     values = dict(zip(EVENT_NAMES, counters.events.tolist(), strict=True))
     for i, name in enumerate(MEMORY_NAMES):
         values[f"{name}.reads"] = int(counters.reads[i])
         values[f"{name}.writes"] = int(counters.writes[i])
-    return {name: wrapped(values[name]) for name in registers.counters(memories)}
+    return {name: wrapped(values[name]) for name in registers.events(memories)}
 
 
-def wrapped(count: int) -> int:
-    """What a counter of the chip shows after so many events.
+def of_chip(counters: Counters, plan: Plan) -> dict[str, int]:
+    """What the counters that the plan's chip has show, by name, in the order of their registers."""
+    counted, bits = named(counters, plan.memories), plan.target.counter_bits
+    names = registers.counters(plan.memories, plan.target)
+    return {name: wrapped(counted[name], bits) for name in names}
 
-    >>> wrapped((1 << 48) + 2)
-    2
+
+def wrapped(count: int, bits: int = WIDEST) -> int:
+    """What a counter of so many bits shows after so many events.
+
+    >>> wrapped((1 << 48) + 2), wrapped((1 << 32) + 3, 32)
+    (2, 3)
     """
-    return count & (1 << registers.COUNTER_BITS) - 1
+    return count & (1 << bits) - 1
 
 
 def put(counters: Counters, values: dict[str, int]) -> None:

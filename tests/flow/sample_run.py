@@ -34,7 +34,7 @@ def method(level: float) -> dict:
 
 
 def counted(plan: Plan, scale: int) -> dict:
-    events = {name: scale * (i + 1) for i, name in enumerate(registers.counters(plan.memories))}
+    events = {name: scale * (i + 1) for i, name in enumerate(registers.events(plan.memories))}
     phases = {op.name: scale * op.cycles for op in plan.feature_ops}
     return {"cycles": sum(phases.values()), "counters": events, "phases": phases}
 

@@ -14,7 +14,7 @@ from xnoreplay.spec import presets, registers
 
 DIGITS = presets.load("digits")
 PLAN = plans.compile(DIGITS.network, DIGITS.target)
-COUNTERS = dict.fromkeys(registers.counters(PLAN.memories), 3)
+COUNTERS = dict.fromkeys(registers.counters(PLAN.memories, PLAN.target), 3)
 VOLTS = 1.1  # of 45 nm lstp
 
 

@@ -82,7 +82,7 @@ STEPS = (
 
 def first_difference(changed):
     model = Model(PLAN, BUNDLE, Script(STEPS, samples(20).images))
-    comparison = Comparison(PLAN, BUNDLE, model, counters(PLAN.memories))
+    comparison = Comparison(PLAN, BUNDLE, model, counters(PLAN.memories, PLAN.target))
     for seen in observations(STEPS, changed):
         found = comparison.observe(seen)
         if found:
@@ -313,11 +313,16 @@ def test_what_does_not_map_is_refused(tmp_path):
     "dials",
     [
         {"hidden_learns": True, "delta_bits": 2, "epochs": 12},
-        {"proxies_per_pair": 2, "delta_bits": 3},
+        {"proxies_per_pair": 2, "delta_bits": 3, "counter_bits": 0},
         {"batch": 16, "replay_capacity": 20, "staging_capacity": 8, "delta_bits": 8},
-        {"channels": 64},
+        {"channels": 64, "counter_bits": 32, "counters": ("array", "learning")},
     ],
-    ids=["every kind of minibatch", "two proxies a pair", "folded nodes", "lane files in parts"],
+    ids=[
+        "every kind of minibatch",
+        "two proxies a pair, no counters",
+        "folded nodes",
+        "lane files in parts, some counters of 32 bits",
+    ],
 )
 def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
     preset = replace(TINY, target=replace(TINY.target, **dials))

@@ -212,12 +212,11 @@ def test_counters_of_the_simulator_wrap():
 
 
 def test_counting_goes_back():
-    counting = Counting(2)
+    counting = Counting(2, 48)
     assert counting.moved([7, 9], 48) == [(1 << 48) - 1] * 2
-    assert counting.own(2) == 10  # three events later
     assert counting.moved([2, 0], 24) == [(1 << 24) - 1] * 2
     assert counting.moved([(1 << 24) - 1 + 5, (1 << 24) - 1], 0) == [15, 10]
-    assert counting.own(15) == 15
+    assert Counting(1, 32).moved([5], 32) == [(1 << 32) - 1]
 
 
 def test_cycles_go_on_where_counters_are_moved():
@@ -234,7 +233,7 @@ def test_cycles_go_on_where_counters_are_moved():
     same = [still.carry_out(one) for one in steps[::2]]
     for key in ("phases", "cycles", "trace"):
         assert ran[2][key] == same[1][key]
-    assert ran[1]["counters"] == [(1 << 48) - 1] * len(counters(PLAN.memories))
+    assert ran[1]["counters"] == [(1 << 48) - 1] * len(counters(PLAN.memories, PLAN.target))
     assert ran[2]["counters"][0] == same[1]["cycles"] - same[0]["cycles"] - 1
     assert ran[3]["counters"] == same[1]["counters"]
 

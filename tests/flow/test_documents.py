@@ -158,7 +158,7 @@ def test_all_that_a_host_addresses_is_on_its_page(name):
         assert f"`{window.base:#010x}`" in row
         assert f"{window.memory.depth:,} x {window.memory.width:,}" in row
     column = reference.SHOWN.index(name) + 3
-    for i, counter in enumerate(registers.counters(memories)):
+    for i, counter in enumerate(registers.counters(memories, preset.target)):
         row = next(r for r in page["Counters"].splitlines() if r.startswith(f"| `{counter}` |"))
         assert row.split("|")[column].strip() == f"`{0x400 + 8 * i:#x}`"
         assert row.split("|")[2].strip() == registers.meaning(counter) != ""

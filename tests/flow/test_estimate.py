@@ -25,7 +25,7 @@ def _counted_alone():
 
 DIGITS = presets.load("digits")
 PLAN = plans.compile(DIGITS.network, DIGITS.target)
-COUNTERS = dict.fromkeys(registers.counters(PLAN.memories), 0)
+COUNTERS = dict.fromkeys(registers.events(PLAN.memories), 0)
 
 
 def rows(**events):

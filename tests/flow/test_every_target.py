@@ -22,7 +22,7 @@ from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import Conv
 from xnoreplay.spec.plan import LEARNING_PHASES
 from xnoreplay.spec.presets import Preset
-from xnoreplay.spec.registers import counters
+from xnoreplay.spec.registers import events as event_names
 from xnoreplay.spec.scenario import ScenarioSpec
 from xnoreplay.spec.target import DEVICE_TYPES, MOST_LATENTS, TECHNOLOGIES, TargetSpec
 
@@ -69,7 +69,7 @@ def positive(joules):
 
 def counted(plan):
     """A run in which every event of the chip is counted, by phase."""
-    names = counters(plan.memories)
+    names = event_names(plan.memories)
     events = dict.fromkeys(names, 12)
     phases = {op.name: dict(events) for op in plan.feature_ops}
     return workload.Workload(phases | {name: dict(events) for name in ("output", *LEARNING_PHASES)})

@@ -116,7 +116,7 @@ def test_the_manifest_has_the_map_of_the_host(tmp_path):
     assert set(manifest["registers"]) == {r.name for r in registers.Register}
     assert manifest["commands"]["INFER"] == 1
     assert set(manifest["commands"]) == {c.name for c in Command}
-    assert manifest["counters"] == list(registers.counters(PLAN.memories))
+    assert manifest["counters"] == list(registers.counters(PLAN.memories, PLAN.target))
     windows = registers.windows(PLAN.memories)
     assert [w["name"] for w in manifest["windows"]] == [w.memory.name for w in windows]
     for told, window in zip(manifest["windows"], windows, strict=True):

@@ -1,18 +1,21 @@
 """The Python driver on the simulator: what it finds is what the simulator's own calls give."""
 
 import dataclasses
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.host import program
+from xnoreplay.flow.chip import host_files
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import host_map, presets, registers, snapshot
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import presets, registers, snapshot
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import NetworkSpec
@@ -82,6 +85,61 @@ def test_counters_have_both_their_words():
     chip.count_from(dict.fromkeys(chip.counters, (1 << 48) - 2))
     chip.arrive(2)
     assert Driver(SimulatedBus(chip), TINY).counters() == chip.counters
+
+
+def test_a_chip_of_few_counters_gives_those_alone():
+    """In 32 bits; a state of a chip with all counters goes in."""
+    preset = presets.vary(TINY, "target", counter_bits=32, counters=["learning", "cycles"])
+    plan = plans.compile(preset.network, preset.target)
+    chip = Simulator(plan, BUNDLE)
+    chip.count_from({"cycles": (1 << 32) - 2})
+    chip.arrive(2)
+    driver = Driver(SimulatedBus(chip), preset)
+    counted = driver.counters()
+    assert counted == chip.chip_counters
+    assert counted["cycles"] == chip.cycles - (1 << 32)
+    assert {registers.group(name).value for name in counted} == {"learning", "cycles"}
+    assert driver.bus.read(Register.COUNTERS + 8 * len(counted)) == (Response.DECERR, 0)
+    assert driver.bus.read(Register.COUNTERS + 4) == (Response.OKAY, 0)
+    with pytest.raises(
+        SpecError, match=r"\(cycles, learning\), not 'cls.top.reads' of group memories"
+    ):
+        driver.counter("cls.top.reads")
+    with pytest.raises(SpecError, match="did you mean 'cycles'"):
+        driver.counter("cycle")
+    driver.restore(connected().save())
+    bare = connected(presets.vary(TINY, "target", counter_bits=0))
+    assert bare.counters() == {}
+    told = [host_map.host_map(driver.plan) for driver in (driver, bare)]
+    assert [t["counter_bits"] for t in told] == [32, 0]
+    assert [t["counters"] for t in told] == [list(counted), []]
+    assert bare.bus.read(Register.COUNTERS) == (Response.DECERR, 0)
+    with pytest.raises(SpecError, match=r"counts \(none\), not 'cycles' of group cycles"):
+        bare.counter("cycles")
+
+
+def test_the_c_driver_says_that_a_chip_has_no_counters(tmp_path):
+    """The header of a chip without any is C99, and the driver answers NO_SUCH."""
+    bare = presets.vary(TINY, "target", counter_bits=0).target
+    plan = plans.compile(TINY.network, bare)
+    (tmp_path / "xnoreplay_chip.h").write_text(host_files.chip_header(plan))
+    (tmp_path / host_files.REGISTERS).write_text(host_files.registers_header())
+    (tmp_path / "main.c").write_text(
+        '#include "xnoreplay_chip.h"\nint main(void) { struct xnoreplay x; uint64_t value; x.chip = &xnoreplay_chip;\n'
+        "return xnoreplay_counter(&x, 0, &value) != XNOREPLAY_NO_SUCH || xnoreplay_chip.counter_bits; }\n"
+    )
+    source = Path(host_files.__file__).parents[2] / "host" / "c"
+    subprocess.run(
+        [
+            *"gcc -std=c99 -pedantic -Wall -Wextra -Werror -O0".split(),
+            f"-I{tmp_path}",
+            f"-I{source}",
+        ]
+        + ["main.c", str(source / "xnoreplay_host.c")],
+        cwd=tmp_path,
+        check=True,
+    )
+    subprocess.run(["./a.out"], cwd=tmp_path, check=True)
 
 
 def test_another_chip_is_refused():

@@ -28,9 +28,13 @@ class Heard(MessagePrinter):
         self.lines += lines
 
 
-@pytest.fixture(scope="module", params=["tiny", "digits"])
+FEW = presets.vary(presets.load("tiny"), "target", counter_bits=32, counters=("array",))
+DESCRIBED = {"tiny": presets.load("tiny"), "digits": presets.load("digits"), "few counters": FEW}
+
+
+@pytest.fixture(scope="module", params=DESCRIBED)
 def described(request, tmp_path_factory):
-    preset = presets.load(request.param)
+    preset = DESCRIBED[request.param]
     plan = plans.compile(preset.network, preset.target)
     path = tmp_path_factory.mktemp("rdl") / host_files.RDL
     path.write_text(host_files.system_rdl(plan), encoding="ascii")
@@ -47,7 +51,7 @@ def test_every_word_of_the_map_is_there(described):
     nodes = {node.inst_name: node for node in root.top.children()}
     nodes |= {node.inst_name: node for node in nodes["control"].children()}
     found = {n.inst_name: n.absolute_address for n in nodes.values() if isinstance(n, RegNode)}
-    counters = registers.counters(plan.memories)
+    counters = registers.counters(plan.memories, plan.target)
     expected = {r.name: int(r) for r in Register if r is not Register.COUNTERS}
     expected |= {
         f"counter_{identifier(n)}": Register.COUNTERS + 8 * i for i, n in enumerate(counters)
@@ -83,7 +87,7 @@ def test_a_c_header_made_of_it_has_the_offsets_of_ours(described, tmp_path):
         )
         for name in names
     ]
-    counters = registers.counters(plan.memories)
+    counters = registers.counters(plan.memories, plan.target)
     asserts += [
         f'_Static_assert(offsetof(xnoreplay_t, control.counter_{identifier(n)}) == XNOREPLAY_REG_COUNTERS + {8 * i}, "");'
         for i, n in enumerate(counters)

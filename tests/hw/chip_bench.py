@@ -34,7 +34,7 @@ class Observation:
 
 
 def run_chip(
-    plan, bundle, commands, gaps=None, aborts=None, resets=None, contents=None
+    plan, bundle, commands, gaps=None, aborts=None, resets=None, contents=None, counters=None
 ) -> list[Observation]:
     """Run commands on a freshly loaded chip.
 
@@ -43,6 +43,7 @@ def run_chip(
     aborts : None, or for each command None or the number of its cycles, the last one's included
     resets : the same, of commands that a reset ends in the last of these cycles
     contents : None, or rows as integers of memories, by name, as a host writes them before the first command
+    counters : None, or what the chip's counters hold before it, by name
     """
     chip = Chip(plan)
     top, domain = Module(), ClockDomain("sync")
@@ -63,6 +64,8 @@ def run_chip(
         for name, values in (contents or {}).items():
             for cell, value in zip(cells_of(chip, plan, name), values, strict=False):
                 ctx.set(cell, value)
+        for name, value in (counters or {}).items():
+            ctx.set(chip.counters.value(name), value)
         for i, (command, argument, pixels) in enumerate(commands):
             abort = aborts[i] if aborts else None
             reset = (domain.rst, resets[i]) if resets and resets[i] else None
@@ -189,7 +192,7 @@ def _observe(ctx, chip, plan, phases, cycles) -> Observation:
         ctx.get(chip.staged),
         bool(ctx.get(chip.finished)),
         memories,
-        {name: ctx.get(unit.value(name)) for name in unit.names},
+        {name: ctx.get(unit.value(name)) for name in unit.names} if unit else {},
         *(ctx.get(chip.lfsrs[name].state) for name in ("walk", "error", "update")),
         ctx.get(chip.host.stale),
     )

@@ -17,6 +17,8 @@ from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.registers import Register
 
 SEEN, CLASSES = 3, 4
+TINY = presets.load("tiny")
+TARGET = TINY.target
 WEIGHT = Memory("table.weight", "tables", CLASSES, 7)  # has a row a class on every chip
 
 
@@ -42,12 +44,12 @@ class Chip:
     aborts: int = 0
 
 
-def drive(memories, transfers, busy=False, restored=()):
+def drive(memories, transfers, busy=False, restored=(), target=TARGET):
     """Transfers through the hardware: [(response, read data or None)], and the chip they left.
 
     restored : numbers of the transfers after which a restore comes to its end
     """
-    host = Host(memories)
+    host = Host(memories, target)
     chip = Chip({w.memory.name: [0] * w.memory.depth for w in host.windows}, busy)
     answers = []
 
@@ -55,7 +57,7 @@ def drive(memories, transfers, busy=False, restored=()):
         ctx.set(host.busy, busy)
         ctx.set(host.seen, SEEN)
         for i, name in enumerate(host.counter_names):
-            ctx.set(host.counter(name), (i + 1) << 32 | i)
+            ctx.set(host.counter(name), ((i + 1) << 32 | i) % (1 << target.counter_bits))
         async for _ in ctx.tick():
             if ctx.get(host.start):
                 chip.started.append((ctx.get(host.command), ctx.get(host.argument)))
@@ -134,7 +136,7 @@ def drive(memories, transfers, busy=False, restored=()):
 class Model:
     """The address map in plain Python."""
 
-    def __init__(self, memories, busy=False, restored=()):
+    def __init__(self, memories, busy=False, restored=(), target=TARGET):
         self.writable, self.written = registers.writable(memories), []
         self.stale, self.count, self.restored = False, -1, restored
         self.windows = {w.base >> registers.WINDOW_SHIFT: w for w in registers.windows(memories)}
@@ -143,8 +145,9 @@ class Model:
         self.busy, self.started, self.command, self.aborts = busy, [], 0, 0
         self.fixed = {Register.ID: registers.ID, Register.STATUS: int(busy), Register.SEEN: SEEN}
         self.fixed |= dict.fromkeys(set(Register) - self.fixed.keys() - {Register.COUNTERS}, 0)
-        for i, _ in enumerate(registers.counters(memories)):
-            self.fixed |= {0x400 + 8 * i: i, 0x404 + 8 * i: i + 1}
+        for i, _ in enumerate(registers.counters(memories, target)):
+            high = i + 1 if target.counter_bits == 48 else 0
+            self.fixed |= {0x400 + 8 * i: i, 0x404 + 8 * i: high}
 
     def __call__(self, t: Transfer):
         self.stale = self.stale and self.count not in self.restored
@@ -274,7 +277,7 @@ def test_address_map(memories, seed, busy):
 
 def test_status_is_busy_from_the_strobe_on():
     """A read that waits behind the command's write must not find the chip idle."""
-    host = Host(plan.compile(presets.load("tiny").network, presets.load("tiny").target).memories)
+    host = Host(plan.compile(TINY.network, TINY.target).memories, TINY.target)
     found = {}
 
     async def sequencer(ctx):

@@ -77,7 +77,7 @@ def infer_counters(plan: Plan, seen: int, stalls: int) -> dict[str, int]:
         ]
     else:
         parts.append({"lane.file.tap_writes": -(-plan.network.latent // word)})
-    total = dict.fromkeys(registers.counters(plan.memories), 0)
+    total = dict.fromkeys(registers.events(plan.memories), 0)
     for part in parts:
         for name, n in part.items():
             total[name] += n

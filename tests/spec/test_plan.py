@@ -93,6 +93,13 @@ def test_a_network_that_does_not_fit_is_refused(network, target, message):
     ("change", "message"),
     [
         ({"lanes": 3}, "lanes must be a power of two, not 3"),
+        ({"counter_bits": 16}, "counter_bits must be 0 or 32 or 48, not 16"),
+        ({"counters": "array"}, "counters must be a list of groups, not 'array'"),
+        (
+            {"counters": ["aray"]},
+            "group of counters must be one of array, cycles, learning, memories, not 'aray'; did you mean 'array'?",
+        ),
+        ({"counters": ["array", "array"]}, "counters must name a group once, not 'array' twice"),
         ({"lanes": 32}, "lanes must divide the window's 16 channels, not 32"),
         ({"proxy_bits": 13}, "proxy_bits must be an integer from 2 to 12, not 13"),
         ({"delta_bits": 1}, "delta_bits must be an integer from 2 to 8, not 1"),

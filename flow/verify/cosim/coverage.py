@@ -20,13 +20,16 @@ from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.learning import EXP_ENTRIES, P_BITS
 from xnoreplay.spec.learning_plan import most_cycles, most_samples
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
-from xnoreplay.spec.registers import COUNTER_BITS, counters
+from xnoreplay.spec.registers import counters
 from xnoreplay.spec.scenario import BYTE
 
 LENGTHS = ("whole", "large", "short", "part")
 """Kinds of scripts: the whole comparison; that of a large network; that for a slow simulator; and
 steps of another script, carried out again, which have nothing to reach."""
-CARRIES = (24, 32, COUNTER_BITS)  # powers of two that every counter passes
+CARRIES = {
+    48: (24, 32, 48),
+    32: (24, 31, 32),
+}  # by bits of a counter: powers of two that every one passes
 LATENTS = 8  # distinct ones that a whole script must show, where the network tells so many apart
 FEW_LATENTS = 4  # and one of few images
 LOOKED_AT = 400  # images of a script by which that is judged
@@ -86,10 +89,11 @@ POINTS = {
 def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str, ...]]:
     """Members of each point that a script of this length must reach on this design."""
     net, target, length = plan.network, plan.target, script.length
-    names = counters(plan.memories)
+    names = counters(plan.memories, plan.target)
     staging = can_fill_staging(plan)
     learning = ("output", "hidden") if target.hidden_learns else ("output",)
-    moved = [n for n in names if can_move(plan, n)] if length == "whole" else ["cycles", "images"]
+    some = names if length == "whole" else ("cycles", "images")
+    moved = [n for n in names if n in some and can_move(plan, n)]
     latents = LATENTS if length == "whole" else FEW_LATENTS
     members: dict[str, list[str]] = {
         "corner images": list(
@@ -123,7 +127,7 @@ def required(plan: Plan, bundle: Bundle, script: Script) -> dict[str, tuple[str,
         ],
         "updates past the ends": [f"output {end}" for end in ENDS] * _pushes(plan),
         "counters moved": moved,
-        "counters' carries": [f"{n} at 2^{bits}" for n in moved for bits in CARRIES],
+        "counters' carries": [f"{n} at 2^{bits}" for n in moved for bits in carries(plan)],
         "resets in mid-work": [str(n + 1) for n in range(RESETS)],
         "restores": [str(n + 1) for n in range(RESTORES)],
         "host's writes": list(resets.writes(plan)),
@@ -196,6 +200,11 @@ def _pushes(plan: Plan) -> bool:
     """Whether a single clamped delta moves a proxy for certain."""
     rule = plan.rule
     return decisive(plan) and (1 << rule.delta_bits - 1) - 1 >= 1 << max(0, rule.update_shift)
+
+
+def carries(plan: Plan) -> tuple[int, ...]:
+    """Exponents of the powers of two that every counter of the plan's chip passes; none where it has no counters."""
+    return CARRIES[plan.target.counter_bits] if counters(plan.memories, plan.target) else ()
 
 
 def can_fill_staging(plan: Plan) -> bool:
@@ -281,7 +290,7 @@ class Coverage:
         self._latents: set[bytes] = set()
         self._images: set[int] = set()
         self._proxies: np.ndarray | None = None
-        self._before = chip.counters
+        self._before = chip.chip_counters
         self._stale = chip.state.stale
         chip.watch(self._phase)
 
@@ -300,7 +309,7 @@ class Coverage:
 
     def passed(self) -> None:
         """Take the counters as they are: what a stage on the host port did has points of its own, in `port_points`."""
-        self._before = self.chip.counters
+        self._before = self.chip.chip_counters
         self._stale = self.chip.state.stale
 
     def step(self, step: Step, result, images: np.ndarray) -> None:
@@ -318,7 +327,7 @@ class Coverage:
             self.passed()
             return
         kind = KINDS.get(step.command)
-        now = self.chip.counters
+        now = self.chip.chip_counters
         if not step.reset and (kind is None or kind.counted):
             self._counted(now)
         self._before = now
@@ -356,8 +365,8 @@ class Coverage:
             before = self._before[name]
             if value != before:
                 self.hit("counters moved", name)
-            value += (value < before) << COUNTER_BITS
-            for bits in CARRIES:
+            value += (value < before) << self.plan.target.counter_bits
+            for bits in carries(self.plan):
                 if before < 1 << bits <= value:
                     self.hit("counters' carries", f"{name} at 2^{bits}")
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from xnoreplay.flow.verify.cosim.building import within
 from xnoreplay.flow.verify.cosim.coverage import (
-    CARRIES,
     Coverage,
     can_fill_staging,
+    carries,
     corner_latents,
     corners,
 )
@@ -236,12 +236,14 @@ def rounds(
     """
     made = _Round(plan, chip, pictures, coverage, rng, [])
     _abort(made, coverage.missing(needed).get("phases aborted", []))
+    powers = carries(plan)
     for n in range(MOST_ROUNDS):
-        bits = CARRIES[n] if n < len(CARRIES) else 0
+        bits = powers[n] if n < len(powers) else 0
         if not bits and not _open(coverage, needed):
             break
         _round(made, bits, n == 0 and can_fill_staging(plan))
-    made.do(Step("counters", 0, bus=True))
+    if powers:
+        made.do(Step("counters", 0, bus=True))
     return made.steps
 
 

@@ -13,7 +13,7 @@ from xnoreplay.flow.datasets.registry import RANDOM, Dataset
 from xnoreplay.flow.verify import scenario
 from xnoreplay.flow.verify.cosim import edges, minibatches
 from xnoreplay.flow.verify.cosim.building import merged, others, port, prepared
-from xnoreplay.flow.verify.cosim.coverage import CARRIES
+from xnoreplay.flow.verify.cosim.coverage import carries
 from xnoreplay.flow.verify.cosim.script import Script, Step, changing, low_bits, memories
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.plan import Plan
@@ -63,8 +63,9 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         traced = n == 0
         windows = boundaries(plan) if traced else ()
         steps.append(Step("infer", 0, i, gaps, some, trace=traced, windows=windows, bus=traced))
+    powers = (0, *carries(plan))
     for n in range(len(corner)):
-        bits = (0, *CARRIES)[n % (len(CARRIES) + 1)]
+        bits = powers[n % len(powers)]
         steps += [Step("counters", bits), Step("infer", 0, len(data.images) + n, bus=True)]
     steps.append(Step("counters", 0))
     steps += [Step("stage", k, i, memories=some) for k, i in new]

@@ -33,7 +33,8 @@ class Model:
         self.plan, self.script = plan, script
         self.word = 0  # what COMMAND reads as
         self.fast = Simulator(plan, bundle)
-        self.counting = Counting(len(self.fast.counters))
+        self.counting = Counting(len(self.fast.chip_counters), plan.target.counter_bits)
+        self.shift = 0  # by which a script has moved the counter of cycles
         self.coverage = Coverage(plan, bundle, self.fast)
         self.stepping = None
         if any(s.trace for s in script.steps):
@@ -85,7 +86,7 @@ class Model:
         self.coverage.step(step, result, self.script.images)
         number = {name: n for n, name in enumerate(self.plan.phases)}
         return self._state(step) | {
-            "phases": [[number[name], self.counting.own(cycle)] for name, cycle in result.phases],
+            "phases": [[number[name], cycle - self.shift] for name, cycle in result.phases],
             # Of a command that a reset ends the memory that events show is empty by then.
             "events": [] if step.reset else self._events(result.events, before, step),
             "trace": lines,
@@ -129,19 +130,21 @@ class Model:
         return {
             "cycles": self.cycles,
             "registers": self.registers(),
-            "counters": list(self.fast.counters.values()),
+            "counters": list(self.fast.chip_counters.values()),
             "memories": {name: self.memory(name) for name in step.memories},
         }
 
     @property
     def cycles(self) -> int:
         """Cycles so far, as if nobody had moved the counter."""
-        return self.counting.own(self.fast.cycles)
+        return self.fast.cycles - self.shift
 
     def move_counters(self, bits: int) -> None:
         """Move every event counter to 2^bits - 1, or with 0 bits back to where it would be without a script's moves."""
-        names, values = zip(*self.fast.counters.items(), strict=True)
-        self.fast.count_from(dict(zip(names, self.counting.moved(list(values), bits), strict=True)))
+        held, cycles = self.fast.chip_counters, self.cycles
+        moved = self.counting.moved(list(held.values()), bits)
+        self.fast.count_from(dict(zip(held, moved, strict=True)))
+        self.shift = self.fast.cycles - cycles
 
     def _command(self, simulator, step: Step, abort: int):
         if abort > 0:
@@ -183,7 +186,7 @@ class Model:
                 now["replay.latent"][own] = after["replay.latent"][own]
             rows.append(
                 {
-                    "cycle": self.counting.own(int(cycle)),
+                    "cycle": int(cycle) - self.shift,
                     "kind": kind,
                     "slot": int(slot),
                     "label": int(label),

@@ -94,7 +94,7 @@ def _transfers() -> Iterator[str]:
 
 def _all_numbers(plan: Plan) -> Iterator[str]:
     """Every half of a counter read and written, and every number that is no command."""
-    for name in registers.counters(plan.memories):
+    for name in registers.counters(plan.memories, plan.target):
         for half in ("low", "high"):
             yield f"read counter {name} {half} OKAY"
             yield f"write counter {name} {half} SLVERR"

@@ -131,7 +131,7 @@ class Judge:
         self.plan, self.chip, self.word, self.clocks = plan, chip, word, clocks
         self.windows = {w.base >> WINDOW_SHIFT: w for w in registers.windows(plan.memories)}
         self.writable = registers.writable(plan.memories)
-        self.names = registers.counters(plan.memories)
+        self.names = registers.counters(plan.memories, plan.target)
         self.number = {name: n for n, name in enumerate(plan.phases)}
         self.port, self.rules = Port(), Rules()
         self.running: Running | None = None
@@ -500,7 +500,7 @@ class Judge:
         saved = self.chip.copied()
         before = self.chip.cycles
         self.old = self.chip.state
-        self.old_counters = self.chip.counters
+        self.old_counters = self.chip.chip_counters
         result = self._carry_out(self.chip, command, argument, clock + 1)
         self.running = Running(
             command,
@@ -529,7 +529,7 @@ class Judge:
         """Registers and counters of the chip in a clock."""
         run = self.running
         if run is None:
-            return self.chip.state, self.chip.counters
+            return self.chip.state, self.chip.chip_counters
         if clock <= run.start:
             return self.old, self.old_counters
         done = clock - run.start - 1
@@ -542,7 +542,7 @@ class Judge:
             other = self.chip.twin()
             other.put(run.saved)
             self._carry_out(other, run.command, run.argument, run.start, done)
-            self.at_clock[done] = other.state, other.counters
+            self.at_clock[done] = other.state, other.chip_counters
         return self.at_clock[done]
 
     def _state(self, clock: int):

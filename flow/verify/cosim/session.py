@@ -124,7 +124,7 @@ def compare(setup: Setup, script: Script, folder: Path, label: str, progress: Pr
     plan = setup.plan
     _write(setup, script, plan, folder)
     model = Model(plan, setup.bundle, script, setup.faults.sim)
-    comparison = Comparison(plan, setup.bundle, model, counters(plan.memories))
+    comparison = Comparison(plan, setup.bundle, model, counters(plan.memories, plan.target))
     outcome = Outcome()
     start = time.monotonic()
     rest = len(script.steps)

@@ -154,7 +154,7 @@ class LiteMaster:
         return value
 
     async def read_counter(self, index: int) -> int:
-        """Read a counter of 48 bits by its place in `spec.registers.counters`."""
+        """Read a counter by its place in `spec.registers.counters`."""
         address = Register.COUNTERS + 8 * index
         return await self.read(address) | await self.read(address + 4) << 32
 

@@ -284,9 +284,9 @@ class ChipView:
                 )
             else:
                 self.memories[memory.name] = MemoryView(self._rows(memory))
-        self.counter_names = counters(plan.memories)
+        self.counter_names = counters(plan.memories, plan.target)
         self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
-        self.counting = Counting(len(self.counters))
+        self.counting = Counting(len(self.counters), plan.target.counter_bits)
         # The host's inputs, so that names do not depend on where a register lives.
         self.registers = {name: getattr(dut.host, name) for name in SEEN_REGISTERS}
 
