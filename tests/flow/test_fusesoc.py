@@ -1,5 +1,6 @@
 """The core file, by FuseSoC itself: it lints, builds and runs; and two chips in one design."""
 
+import functools
 import os
 import re
 import subprocess
@@ -21,11 +22,18 @@ PLAN = plan.compile(TINY.network, TINY.target)
 MAKE = r"CFG_CXXFLAGS_PCH_I=-include"
 
 
-def made(folder, prefix):
-    folder.mkdir()
-    names = generate.Names(prefix)
-    generate.write_verilog(TINY, bundle.random(TINY.network, 0), folder, Silent(), names)
-    return folder
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """`made(prefix)`: the folder of a chip with that prefix, generated once."""
+
+    @functools.cache
+    def of(prefix: str) -> Path:
+        folder = tmp_path_factory.mktemp(prefix)
+        names = generate.Names(prefix)
+        generate.write_verilog(TINY, bundle.random(TINY.network, 0), folder, Silent(), names)
+        return folder
+
+    return of
 
 
 def fusesoc(folder, target):
@@ -40,8 +48,8 @@ def fusesoc(folder, target):
     )
 
 
-def test_fusesoc_lints_builds_and_runs_the_core(tmp_path):
-    folder = made(tmp_path / "eye", "eye")
+def test_fusesoc_lints_builds_and_runs_the_core(made):
+    folder = made("eye")
     linted = fusesoc(folder, "lint")
     assert linted.returncode == 0, linted.stderr
     assert "%Warning" not in linted.stdout + linted.stderr
@@ -50,8 +58,9 @@ def test_fusesoc_lints_builds_and_runs_the_core(tmp_path):
     assert "ID 0x584e5250, STATUS 0" in ran.stdout + ran.stderr
 
 
-def test_two_chips_with_prefixes_fit_one_design(tmp_path):
-    texts = [(made(tmp_path / n, n) / f"{n}.v").read_text() for n in ("left", "right")]
+def test_two_chips_with_prefixes_fit_one_design(tmp_path, made):
+    """Without a complaint; `tests/host/test_cocotb.py` runs such a design."""
+    texts = [(made(n) / f"{n}.v").read_text() for n in ("left", "right")]
     modules = re.findall(r"^module (\S+?) ?\(", "".join(texts), re.MULTILINE)
     assert len(modules) == len(set(modules))
     assert {m.lstrip("\\")[: len("right")] for m in modules} == {"right", "left_", "left.", "left"}
@@ -63,10 +72,10 @@ def test_two_chips_with_prefixes_fit_one_design(tmp_path):
     assert found == []
 
 
-def test_headers_of_two_chips_fit_one_program(tmp_path):
+def test_headers_of_two_chips_fit_one_program(tmp_path, made):
     lines = []
     for name in ("left", "right"):
-        folder = made(tmp_path / name, name)
+        folder = made(name)
         lines.append(f'#include "{folder / "host" / name}_chip.h"')
     lines.append("int main(void) { return left_chip.identity != right_chip.identity; }")
     (tmp_path / "main.c").write_text("\n".join([*lines, ""]))

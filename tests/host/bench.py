@@ -7,8 +7,8 @@ from pathlib import Path
 import cocotb
 from cocotb.task import bridge
 
-from tests.host import program
-from xnoreplay.host.cocotb_bus import CocotbBus
+from tests.host import lines, program
+from xnoreplay.host import cocotb_bus
 from xnoreplay.host.driver import Driver
 from xnoreplay.spec import bundle, presets
 
@@ -16,8 +16,11 @@ from xnoreplay.spec import bundle, presets
 @cocotb.test()
 async def host(dut):
     """From power-on to the end of the program; what it has seen goes into a file."""
-    bus = CocotbBus(dut)
+    cocotb_bus.PERIOD = lines.PERIOD
+    serial = lines.make(dut) if hasattr(dut, "uart_rx") else {}
+    bus = cocotb_bus.CocotbBus(dut)
     await bus.reset()
+    others = {name: cocotb.start_soon(lines.live(line)) for name, line in serial.items()}
     tiny = presets.load("tiny")
 
     def lived():
@@ -26,4 +29,6 @@ async def host(dut):
     seen = await bridge(lived)()
     if hasattr(dut, "irq"):  # it has not been looked at since the last command's end
         seen["pins"] = [int(dut.pixel_error.value), int(dut.irq.value)]
+    for name, task in others.items():
+        seen[name] = await task
     Path(os.environ["SEEN"]).write_bytes(pickle.dumps(seen))
