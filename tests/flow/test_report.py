@@ -82,6 +82,7 @@ def test_a_page_with_every_section_and_pictures(full):
         "Utilisation and roofline",
         "Energy",
         "Latent and native replay",
+        "What the energy rests on",
         "Design space",
         "Validation of the energy model",
         "Equality",
