@@ -10,6 +10,8 @@ from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
 
 PAD_FARADS, PAD_VOLTS = 10e-12, 1.8  # of a pin with its trace, assumed
+OF_A_BEAT = ("array.taps", "array.nodes", "lane.file.reads")
+"""Counters to which a beat of the array adds several at once."""
 IN_LANES = "lane.file"  # a memory that lies in the lanes, whose wires are those of the unit
 
 
@@ -131,15 +133,19 @@ def _between_blocks(
 def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[Row]:
     """Price the event counters, a clock gate before each as synthesis sets it.
 
-    The gate is reached in every cycle. Where the event happens, the counter's flip-flops and their leaf of the tree are
-    clocked, most of them with data that stand still: low and nominal are of such, high of data that change. A chip without
-    counters has no rows.
+    The gate is reached in every cycle. Where events happen, be they one or several in a cycle, the counter's flip-flops
+    and their leaf of the tree are clocked, most of them with data that stand still: low and nominal are of such, high of
+    data that change. A chip without counters has no rows.
     """
     name, part = laws.COUNTERS, "event counters"
     counted = registers.counters(plan.memories, plan.target)
     if not counted:
         return []
-    events = sum(counters.get(counter, 0) for counter in counted)
+    beats = counters.get("array.beats", 0)
+    events = sum(
+        min(counters.get(counter, 0), beats if counter in OF_A_BEAT else cycles)
+        for counter in counted
+    )
     clock, flip_flop = (tables.logic(cost, plan.target) for cost in ("clock_bit", "register_bit"))
     each = Cost(
         clock.low + flip_flop.low,

@@ -71,6 +71,14 @@ def test_event_counters_by_hand(rows):
     assert events.joules[1] == near(3 * len(COUNTERS) * 48 * (clock + still))
 
 
+def test_a_beat_adds_to_a_counter_once():
+    """A beat of 144 cells has 36 taps, and no counter is clocked more often than there are cycles."""
+    counted = COUNTERS | {"array.beats": 5, "array.taps": 180, "cycles": 300}
+    found = estimate.corrected_rows(PLAN, counted, 100)
+    events = next(r for r in found if r.event == "events, registers")
+    assert events.count == 3 * (len(COUNTERS) - 3) + 5 + 5 + 100
+
+
 def test_the_factor_of_published_chips_is_one_row(rows):
     calibration = rows["calibration", "published chips"]
     others = sum(r.joules[1] for r in PRICED) - calibration.joules[1]
