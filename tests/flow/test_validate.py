@@ -1,6 +1,7 @@
 """Predictions of published chips: each from the others, re-derived by hand, printed whatever they are."""
 
 import math
+from importlib import resources
 from statistics import mean, stdev
 
 import pytest
@@ -9,6 +10,7 @@ from xnoreplay.flow import cli
 from xnoreplay.flow.cost import chips, validate
 from xnoreplay.flow.cost import tables as costs
 from xnoreplay.flow.cost.tables import laws, wires
+from xnoreplay.flow.output.quantities import quantity
 from xnoreplay.spec.errors import SpecError
 
 FOUND = {p.chip: p for p in chips.predictions()}
@@ -199,6 +201,20 @@ def test_large_ratios_are_explained(capsys):
 
 def test_large_ratios_have_a_reason():
     assert all(p.explanation for p in FOUND.values() if validate.large(p))
+
+
+def test_the_table_in_the_readme_is_what_is_predicted():
+    text = resources.files(costs).joinpath("README.md").read_text(encoding="utf-8")
+    for p in FOUND.values():
+        line = next(line for line in text.splitlines() if line.startswith(f"| {p.chip} |"))
+        cells = [cell.strip() for cell in line.split("|")[1:-1]]
+        assert cells[4] == f"{p.ratio:.2f}"
+        assert cells[5] == ("yes" if p.inside else "no")
+        assert cells[3] == quantity(p.published, p.unit)
+    fitted = [p for p in FOUND.values() if p.fitted]
+    near_two, near_one = (sum(1 / f <= p.ratio <= f for p in fitted) for f in (2, 1.4))
+    said = f"{near_two} are within a factor of 2 and {near_one} within 1.4"
+    assert said in " ".join(text.split())
 
 
 def test_published_memories():
