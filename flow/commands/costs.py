@@ -37,7 +37,7 @@ WithoutOption = Annotated[
     typer.Option(
         "--without",
         metavar="CORRECTION",
-        help="Switch off node, supply, wires, 'long wires', glitches, counters or calibration; repeatable.",
+        help="Switch off node, supply, wires, 'long wires', glitches, counters, retraining or calibration; repeatable.",
     ),
 ]
 

@@ -1,13 +1,16 @@
-"""An estimate's corrections as rows of their own: wires, glitches, event counters, pads, and the factor of published chips."""
+"""An estimate's corrections as rows of their own: wires, glitches, event counters and others."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from xnoreplay.flow.cost import chips, tables
 from xnoreplay.flow.cost.tables import Cost, corrections, gates, laws, wires
+from xnoreplay.flow.cost.tables.gates import LFSR_BITS
 from xnoreplay.spec import registers
+from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import INVERSE_CYCLES, weight_cycles
 
 PAD_FARADS, PAD_VOLTS = 10e-12, 1.8  # of a pin with its trace, assumed
 OF_A_BEAT = ("array.taps", "array.nodes", "lane.file.reads")
@@ -74,6 +77,8 @@ def rows(
         found += _between_blocks(plan, counters, memories)
     if laws.on(laws.COUNTERS):
         found += _counters(plan, counters, cycles)
+    if laws.on(laws.RETRAINING):
+        found += _retraining(plan, counters)
     if laws.on(laws.PADS):
         found += _pads(plan, counters)
     if laws.on(laws.CALIBRATION):
@@ -157,6 +162,34 @@ def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[
         row(part, "cycles, clock gates", cycles, clock, len(counted), correction=name),
         row(part, "events, registers", events, each, plan.target.counter_bits, correction=name),
     ]
+
+
+def _retraining(plan: Plan, counters: Mapping[str, float]) -> list[Row]:
+    """Price the divisions of `balance`, the rounding of `back`, and the draws that choose samples.
+
+    Each class weight is two serial divisions, a bit a cycle: `hw/learning/balance.py` has the registers that move and the
+    differences formed in each. Of each sample `back` rounds and draws once a hidden unit, and a load draws once.
+    """
+    name, net = laws.RETRAINING, plan.network
+    add, flip_flop = (tables.logic(cost, plan.target) for cost in ("add_bit", "register_bit"))
+    division = weight_cycles(net.classes)
+    total = (net.classes << BALANCE_BITS).bit_length()
+    bits = 2 * division + 2 * total  # numerator and quotient, remainder and product
+    steps = counters.get("table.weight.writes", 0) * (INVERSE_CYCLES + division)
+    samples = counters.get("learn.samples", 0)
+    found = [
+        row("class weights", "division steps, registers", steps, flip_flop, bits, correction=name),
+        row("class weights", "division steps, sums", steps, add, 2 * total, correction=name),
+        row("walk", "samples, draws", samples, flip_flop, LFSR_BITS, correction=name),
+    ]
+    if plan.target.hidden_learns:
+        rounds, width = samples * net.hidden, gates.Sizes.of(plan).gradient
+        event = "rounds of hidden units"
+        found += [
+            row("back", f"{event}, sums", rounds, add, width, correction=name),
+            row("back", f"{event}, draws", rounds, flip_flop, LFSR_BITS, correction=name),
+        ]
+    return [r for r in found if r.count]
 
 
 def _pads(plan: Plan, counters: Mapping[str, float]) -> list[Row]:

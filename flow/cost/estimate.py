@@ -214,6 +214,7 @@ GROUPS = {
     "error unit (softmax)": ("error unit",),
     "input, LGAP, control": ("input", "lgap", "control"),
     "clock tree": ("clock",),
+    "class weights, back, walk": ("class weights", "back", "walk"),
     "event counters": ("event counters",),
     "pads": ("pads",),
     "calibration to published chips": ("calibration",),

@@ -71,6 +71,19 @@ def test_event_counters_by_hand(rows):
     assert events.joules[1] == near(3 * len(COUNTERS) * 48 * (clock + still))
 
 
+def test_divisions_by_hand(rows):
+    """Ten classes: 22 and 33 cycles, a sum of 24 bits; two registers of 33 bits and two of 24."""
+    steps = 3 * (22 + 33)
+    registers_, sums = (
+        rows["class weights", f"division steps, {what}"] for what in ("registers", "sums")
+    )
+    assert (registers_.count, sums.count) == (steps, steps)
+    flip_flop, add = (costs.logic(n, DIGITS.target).nominal for n in ("register_bit", "add_bit"))
+    assert registers_.cost[1] == near((2 * 33 + 2 * 24) * flip_flop)
+    assert sums.cost[1] == near(2 * 24 * add)
+    assert rows["walk", "samples, draws"].joules[1] == near(3 * 32 * flip_flop)
+
+
 def test_a_beat_adds_to_a_counter_once():
     """A beat of 144 cells has 36 taps, and no counter is clocked more often than there are cycles."""
     counted = COUNTERS | {"array.beats": 5, "array.taps": 180, "cycles": 300}

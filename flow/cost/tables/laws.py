@@ -21,6 +21,7 @@ from xnoreplay.spec.errors import unknown
 
 NODE, SUPPLY, CALIBRATION = "node", "supply", "calibration"
 GLITCHES, WIRES, LONG_WIRES, COUNTERS = "glitches", "wires", "long wires", "counters"
+RETRAINING = "retraining"
 SWITCHES = {
     NODE: "node law of published pairs, in place of Stillmaker and Baas",
     SUPPLY: "supply law of published pairs, in place of the square",
@@ -28,6 +29,7 @@ SWITCHES = {
     LONG_WIRES: "wires between memories and lanes",
     GLITCHES: "transitions of adders and multipliers before they settle",
     COUNTERS: "event counters",
+    RETRAINING: "divisions, rounding and draws of retraining",
     CALIBRATION: "what published chips take beyond the count",
 }
 """Corrections of an estimate, by the name that switches one off."""
