@@ -36,7 +36,7 @@ def test_at_least_twelve_chips_with_marks():
     for r in ROWS.values():
         assert r["mark"] in MARKS
         assert r["read"] in ("yes", "partly", "no")
-        assert all(r[c] for c in ("source", "scope", "memory", "node_nm", "supply_v"))
+        assert all(r[c] for c in ("source", "scope", "memory", "weights", "node_nm", "supply_v"))
 
 
 @pytest.mark.parametrize(
