@@ -25,24 +25,19 @@ from tests.hw.test_chip import cases
 from tests.strategies import CORNERS, LATENTS, RESIDUAL, designs
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
+from xnoreplay.spec import image, reference
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.target import TargetSpec
 
 
-def simulate(chip: Simulator, command, argument, pixels):
-    """One command on the simulator."""
-    verbs = {
-        ARRIVE: lambda: chip.arrive(argument),
-        INSERT: lambda: chip.insert(pixels, argument),
-        STAGE: lambda: chip.stage(pixels, argument),
-        REBALANCE: chip.rebalance,
-        EPOCH: chip.epoch,
-        RETRAIN: chip.retrain,
-        RESTORE: chip.restore,
-        INFER: lambda: chip.infer(pixels),
-    }
-    return verbs[command]()
+def simulate(chip: Simulator | reference.Chip, command, argument, pixels):
+    """One command on the simulator, or on the reference."""
+    given = [pixels] if command.image else []
+    if command in (ARRIVE, INSERT, STAGE):
+        given.append(argument)
+    return getattr(chip, command.name.lower())(*given)
 
 
 def state_of(chip: Simulator) -> dict:
@@ -74,7 +69,7 @@ def check(result, start: int, cycles: int, state: dict, observed) -> None:
         assert state[name] == getattr(observed, name), name
 
 
-@settings(max_examples=10, deadline=None, derandomize=True, phases=[Phase.generate])
+@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.generate])
 @given(plan=cases(), seed=st.integers(0, 2**32 - 1))
 def test_hardware_equals_both_modes(plan, seed):
     hold_sessions(plan, seed)
@@ -98,7 +93,7 @@ def test_hardware_of_drawn_latents_equals_both_modes(design, seed):
 
 
 def hold_sessions(plan, seed: int) -> None:
-    """Sessions of nothing and of few samples, images and an epoch, through the hardware and both modes."""
+    """Sessions of nothing and of few samples, images and an epoch, through the hardware, both modes and the reference."""
     rng = np.random.default_rng(seed)
     bundle = bundles.random(plan.network, seed)
     base = plan.network.classes - 1
@@ -117,6 +112,40 @@ def hold_sessions(plan, seed: int) -> None:
             start = chip.cycles
             result = simulate(chip, command, argument, pixels)
             check(result, start, chip.cycles - start, state_of(chip), observed)
+    hold_reference(plan, bundle, commands, hardware)
+
+
+def hold_reference(plan, bundle, commands, hardware) -> None:
+    """Predictions, what is remembered, and the walk's register are the reference's; cycles the plan's closed forms."""
+    chip = reference.Chip(bundle, plan.target)
+    for (command, argument, pixels), seen in zip(commands, hardware, strict=True):
+        if command == INFER:
+            result = chip.infer(pixels)
+            assert seen.cycles == plan.infer_cycles(chip.seen)
+            assert seen.prediction == result.prediction
+            assert seen.memories["act.latent"] == words(plan, result.latent)
+        elif command == EPOCH:
+            samples = sum(1 for _ in chip.epoch_order())
+            assert seen.cycles == plan.replay.epoch_cycles(len(chip.staged), samples)
+            assert seen.counters["epoch.samples"] == samples
+        else:
+            simulate(chip, command, argument, pixels)
+            if command == ARRIVE:
+                assert seen.cycles == plan.replay.quota_cycles(argument) + plan.replay.evict_cycles
+        valid = 1 << plan.memory("replay.label").width - 1
+        labels = [w - valid if w >= valid else -1 for w in seen.memories["replay.label"]]
+        assert labels == chip.labels.tolist()
+        for slot, label in enumerate(labels):
+            if label >= 0:
+                first = slot * plan.replay.words
+                stored = seen.memories["replay.latent"][first : first + plan.replay.words]
+                assert stored == words(plan, chip.latents[slot])
+        assert seen.lfsr_walk == chip.random.walk
+
+
+def words(plan, bits) -> list[int]:
+    """A latent as the chip stores it."""
+    return [to_int(w) for w in image.vector_words([bits], plan.target.channels)]
 
 
 def test_a_folded_minibatch_of_a_learning_hidden_layer():

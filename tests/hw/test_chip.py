@@ -2,22 +2,17 @@
 
 import numpy as np
 import pytest
-from hypothesis import Phase, given, reject, settings
+from hypothesis import reject
 from hypothesis import strategies as st
 
 from tests.hw.chip_bench import (
     ARRIVE,
-    EPOCH,
     INFER,
-    INSERT,
-    REBALANCE,
-    STAGE,
     random_image,
     run_chip,
 )
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import image, presets, reference
-from xnoreplay.spec.bits import to_int
+from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.plan import compile
@@ -75,54 +70,6 @@ def cases(draw, residual: bool = False):
         return plan
     except SpecError:
         reject()
-
-
-def words(plan, bits) -> list[int]:
-    """A latent as the chip stores it."""
-    return [to_int(w) for w in image.vector_words([bits], plan.target.channels)]
-
-
-@settings(max_examples=12, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
-@given(plan=cases(), seed=st.integers(0, 2**32 - 1))
-def test_a_session_of_commands(plan, seed):
-    rng = np.random.default_rng(seed)
-    bundle = bundles.random(plan.network, seed)
-    chip = reference.Chip(bundle, plan.target)
-    base = plan.network.classes - 1
-    commands = [(ARRIVE, base, None)]
-    commands += [(INSERT, n % base, random_image(rng, plan)) for n in range(4)]
-    commands += [(STAGE, base, random_image(rng, plan)) for _ in range(3)]
-    commands += [(REBALANCE, 0, None), (EPOCH, 0, None), (INFER, 0, random_image(rng, plan))]
-    observed = run_chip(plan, bundle, commands)
-
-    for (command, argument, pixels), seen in zip(commands, observed, strict=True):
-        if command == ARRIVE:
-            chip.arrive(argument)
-            assert seen.cycles == plan.replay.quota_cycles(base) + plan.replay.evict_cycles
-        elif command == INSERT:
-            chip.insert(pixels, argument)
-        elif command == STAGE:
-            chip.stage(pixels, argument)
-        elif command == REBALANCE:
-            chip.rebalance()
-        elif command == EPOCH:
-            samples = sum(1 for _ in chip.epoch_order())
-            assert seen.cycles == plan.replay.epoch_cycles(0, samples)
-            assert seen.counters["epoch.samples"] == samples
-        else:
-            result = chip.infer(pixels)
-            assert seen.cycles == plan.infer_cycles(chip.seen)
-            assert seen.prediction == result.prediction
-        valid = 1 << plan.memory("replay.label").width - 1
-        labels = [w - valid if w >= valid else -1 for w in seen.memories["replay.label"]]
-        assert labels == chip.labels.tolist()
-        for slot, label in enumerate(labels):
-            if label >= 0:
-                first = slot * plan.replay.words
-                stored = seen.memories["replay.latent"][first : first + plan.replay.words]
-                assert stored == words(plan, chip.latents[slot])
-        assert seen.lfsr_walk == chip.random.walk
-    assert observed[-1].memories["act.latent"] == words(plan, result.latent)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
