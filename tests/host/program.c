@@ -127,8 +127,11 @@ int main(int argc, char **argv)
 
     must(xnoreplay_open(&x, chip, &bus), "open");
     network[7] ^= 1; /* one bit of the content */
-    fprintf(stderr, "damaged %d\n", xnoreplay_load(&x, network, bytes / 4, 2));
+    fprintf(stderr, "damaged %d", xnoreplay_load(&x, network, bytes / 4, 2));
     network[7] ^= 1;
+    network[1] ^= 1; /* one bit of the chip's identity */
+    fprintf(stderr, " %d\n", xnoreplay_load(&x, network, bytes / 4, 2));
+    network[1] ^= 1;
     must(xnoreplay_load(&x, network, bytes / 4, 2), "load");
     fprintf(stderr, "remembered");
     for (int i = 0; i < 2 * KEPT; i++)

@@ -78,7 +78,7 @@ def test_the_c_driver_lives_the_same_life(chip, tmp_path):
     assert {n: v for n, v in counters.items() if n not in waited} == {
         n: v for n, v in own["counters"].items() if n not in waited
     }
-    assert (found["damaged"], found["foreign"]) == ([FOREIGN], [FOREIGN])
+    assert (found["damaged"], found["foreign"]) == ([FOREIGN] * 2, [FOREIGN])
     assert found["refused"] == [NOT_NOW, NO_SUCH]
     assert found["cut"] == [HANGS, NOT_NOW, NOT_NOW, 0, found["restored"][0]]
     assert found["stale"] == [STALE, NOT_NOW, 0]
