@@ -228,7 +228,7 @@ def test_no_net_of_the_array_widens_with_the_lanes(tmp_path):
     widest = {}
     for lanes in (2, 8):
         (tmp_path / str(lanes)).mkdir()
-        preset = presets.vary(presets.PRESETS["digits"], "target", lanes=lanes)
+        preset = presets.vary(presets.PRESETS["digits"], "target", lanes=lanes, channels=8)
         text, top = place.verilog_of("array", plans.compile(preset.network, preset.target))
         netlist = place.mapped(text, top, tmp_path / str(lanes), Silent())
         driven = place.fan_out(netlist, top)
