@@ -296,7 +296,8 @@ def test_the_netlist_equals_the_simulator(tmp_path, text, gates, monkeypatch):
 
 
 @needs_verilator
-def test_one_wrong_gate_is_found(tmp_path, gates):
+def test_one_wrong_gate_is_found(tmp_path, gates, monkeypatch):
+    monkeypatch.setattr(short, "build", lambda *a: Script(short_steps(*a[:3]), a[2].images))
     gate = re.search(r"assign _\d+_ = _\d+_ \^ _\d+_;", gates.verilog).group()
     inverted = gate.replace("= ", "= ~(").replace(";", ");")
     with pytest.raises(CheckFailure):
