@@ -228,9 +228,9 @@ LATENTS = {
     "a bit of everything": _latents(1, 1, 2, lanes=1, channels=1, batch=1, staging_capacity=0),
     "words narrower than a byte": _latents(11, 5, 3, lanes=2, channels=4, batch=4),
     "two transfers a word, the last one short": _latents(
-        129, 9, 3, channels=64, batch=8, hidden_learns=True
+        129, 9, 3, channels=64, batch=8, hidden_learns=True, epochs=1
     ),
-    "four transfers a word, the last word of one": _latents(150, 5, 2, channels=128),
+    "four transfers a word, the last word of one": _latents(150, 5, 2, channels=128, epochs=1),
     "more than nine words": _latents(83, 9, 2, lanes=2, channels=8, proxies_per_pair=2),
 }
 """Corners of how a latent enters a chip without convolutions."""
