@@ -1,6 +1,6 @@
 """An estimate as text: tables for a terminal, and the way from each figure to its counter."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from xnoreplay.flow.cost import replay_variants, tables
 from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
@@ -184,15 +184,18 @@ def _split(runs: dict, title: str) -> str:
     return columns(["energy" + f", {title}" * ("session" in splits), *head], rows)
 
 
-def _corrections(runs: dict, title: str) -> str:
-    """Return what counting gives and each correction adds, of the run that a reader asks for."""
-    run = runs.get("session") or runs["inference"]
-    whole = run["total"][1]
+def correction_rows(run: dict, share: Callable[[float], str]) -> list[list[str]]:
+    """Return what counting gives and each correction adds of a priced run: title, joules and share, which `share` writes."""
     titles = {"count": "counted events times costs", **laws.SWITCHES}
-    rows = [
-        [titles.get(name, name), quantity(float(j), "J"), f"{100 * j / whole:.1f} %"]
+    return [
+        [titles.get(name, name), quantity(float(j), "J"), share(j / run["total"][1])]
         for name, j in run["corrections"].items()
     ]
+
+
+def _corrections(runs: dict, title: str) -> str:
+    run = runs.get("session") or runs["inference"]
+    rows = correction_rows(run, lambda part: f"{100 * part:.1f} %")
     of = f"a session, {title}" if "session" in runs else "an inference"
     return columns([f"of {of}", "nominal", "share"], rows)
 

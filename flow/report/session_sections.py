@@ -2,7 +2,6 @@
 
 from xnoreplay.flow.cost import replay_variants, roofline, session_text, validate
 from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
-from xnoreplay.flow.cost.tables import laws
 from xnoreplay.flow.explore import pictures, text
 from xnoreplay.flow.explore.fronts import COSTS
 from xnoreplay.flow.output import plots
@@ -258,14 +257,10 @@ def assumptions(results: dict[str, dict], failures: dict[str, str]) -> Section:
     run, of = (
         (runs["session"], "a session") if "session" in runs else (runs["inference"], "an inference")
     )
-    titles = {"count": "counted events times costs", **laws.SWITCHES}
     nominal = run["total"][1]
     section.table(
         [f"of {of}", "nominal", "share"],
-        [
-            [titles.get(name, name), quantity(float(j), "J"), quantity(j / nominal, "fraction")]
-            for name, j in run["corrections"].items()
-        ],
+        session_text.correction_rows(run, lambda part: quantity(part, "fraction")),
         ["", "n", "n"],
         caption="What is counted, and what each correction adds; estimate --without switches one off.",
     )
