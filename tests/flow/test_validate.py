@@ -9,7 +9,7 @@ import pytest
 from xnoreplay.flow import cli
 from xnoreplay.flow.cost import chips, validate
 from xnoreplay.flow.cost import tables as costs
-from xnoreplay.flow.cost.tables import laws, wires
+from xnoreplay.flow.cost.tables import laws, stored, wires
 from xnoreplay.flow.output.quantities import quantity
 from xnoreplay.spec.errors import SpecError
 
@@ -130,7 +130,7 @@ def test_the_laws_by_hand():
 
 def hundredfold(monkeypatch, chip):
     """Make every figure of a chip a hundred times what it is, in all tables that have one."""
-    table = costs.table
+    table = stored.packaged
 
     def changed(name):
         rows = []
@@ -144,7 +144,9 @@ def hundredfold(monkeypatch, chip):
             )
         return tuple(rows)
 
-    monkeypatch.setattr(costs, "table", changed)
+    for module in (costs, stored, laws):
+        monkeypatch.setattr(module, "packaged", changed)
+    costs.table.cache_clear()
     laws.law.cache_clear()
 
 
@@ -161,7 +163,8 @@ def test_no_figure_of_a_chip_is_in_its_own_prediction(monkeypatch, family):
             assert chips.predict(row).predicted == near(predicted)
         assert chips.predict(ROWS[other]).predicted != near(FOUND[other].predicted)
     finally:
-        laws.law.cache_clear()
+        for cached in (costs.table, laws.law):
+            cached.cache_clear()
 
 
 def test_the_factor_is_the_mean_of_the_others():

@@ -5,15 +5,17 @@ import math
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
+from xnoreplay.flow.cost.tables import laws
+from xnoreplay.flow.cost.tables.stored import CostError, Place, energy_factor, packaged
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import SpecError, XnoreplayError, shown, unknown
+from xnoreplay.spec.errors import SpecError, shown, unknown
 from xnoreplay.spec.target import DEVICE_TYPES, TargetSpec
 
+__all__ = ["CostError", "Place", "energy_factor"]  # of `stored`, for those who price
+
 FEMTO, PICO, MILLI = 1e-15, 1e-12, 1e-3
-Place = tuple[int, str, float]  # node in nm, flavour of the scaling fit, supply in V
 KBIT = 1024
 FLAVOUR = {"hp": "hp", "lop": "hp", "lstp": "lp"}  # of the scaling fit, by ITRS device type
 LEAST_DEPTH = 32  # below, and below the table's capacities, memories are built of standard cells
@@ -30,10 +32,6 @@ SRAM_COLUMNS = (
     "cycle_ns",
 )
 MODEL_ERROR = 0.3  # assumed allowance for CACTI's error, see README.md
-
-
-class CostError(XnoreplayError):
-    """A cost that is not in the tables."""
 
 
 @dataclass(frozen=True)
@@ -141,8 +139,7 @@ def table(name: str) -> tuple[dict[str, str], ...]:
     """Return the rows of a table of this folder, or of the user's SRAM table in place of ours."""
     if name == "sram.csv" and _own_sram is not None:
         return _rows_of(_own_sram)
-    text = resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
-    return tuple(csv.DictReader(text.splitlines()))
+    return packaged(name)
 
 
 def node_of(target: TargetSpec) -> int:
@@ -165,35 +162,6 @@ def supply(node: int, device_type: str) -> float:
     raise CostError(f"supply.csv must have a supply for {node} nm {device_type}, but has none")
 
 
-@cache
-def energy_factor(node: int, flavour: str) -> float:
-    """Return c(n), Stillmaker and Baas's energy factor at 1 V, between nodes by logarithms.
-
-    Raises
-    ------
-    CostError
-        For a node outside the table.
-
-    >>> round(energy_factor(65, "hp"), 3)
-    1.332
-    """
-    known = {
-        int(r["node_nm"]): float(r["a2"]) + float(r["a1"]) + float(r["a0"])
-        for r in table("scaling.csv")
-        if r["flavour"] == flavour
-    }
-    if node in known:
-        return known[node]
-    below = max((n for n in known if n < node), default=None)
-    above = min((n for n in known if n > node), default=None)
-    if below is None or above is None:
-        raise CostError(
-            f"a node must be from {min(known)} to {max(known)} nm to be scaled to, not {node}"
-        )
-    t = math.log(node / below) / math.log(above / below)
-    return known[below] ** (1 - t) * known[above] ** t
-
-
 def scale(joules: float, row: dict[str, str], target: TargetSpec) -> float:
     """Scale a figure from a row's node, flavour and supply to a target's."""
     return scale_to(joules, row, place_of(target))
@@ -207,8 +175,6 @@ def place_of(target: TargetSpec) -> Place:
 
 def scale_to(joules: float, row: dict[str, str], place: Place, without: str = "") -> float:
     """Scale a figure from a row's node, flavour and supply to others, by laws without a chip's own figures."""
-    from xnoreplay.flow.cost.tables import laws
-
     before = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
     return laws.scale(joules, before, place, without)
 

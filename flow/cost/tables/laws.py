@@ -6,7 +6,7 @@ at node n0 and supply V0 is at n and V
     E = E0 (n / n0)^p (V / V0)^q
 
 with p and q the means over groups of what each of them shows. Either law can be switched off: then capacitance follows
-Stillmaker and Baas (`tables.energy_factor`), or energy the square of the supply.
+Stillmaker and Baas (`stored.energy_factor`), or energy the square of the supply.
 """
 
 import math
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import mean, stdev
 
-from xnoreplay.flow.cost import tables
+from xnoreplay.flow.cost.tables.stored import CostError, Place, energy_factor, packaged
 from xnoreplay.spec.errors import unknown
 
 NODE, SUPPLY, CALIBRATION = "node", "supply", "calibration"
@@ -108,7 +108,7 @@ def law(name: str, without: str = "") -> Law:
     1.8
     """
     shown = _supply_exponent if name == SUPPLY else _node_exponent(law(SUPPLY, without).exponent)
-    return fitted((r for r in tables.table("pairs.csv") if r["law"] == name), shown, without)
+    return fitted((r for r in packaged("pairs.csv") if r["law"] == name), shown, without)
 
 
 def fitted(
@@ -139,9 +139,7 @@ def _node_exponent(supply: float) -> Callable[[dict[str, str]], float]:
     return shown
 
 
-def scale(
-    joules: float, before: tuple[int, str, float], after: tuple[int, str, float], without: str = ""
-) -> float:
+def scale(joules: float, before: Place, after: Place, without: str = "") -> float:
     """Scale a figure from a node, flavour and supply to others.
 
     Parameters
@@ -162,18 +160,18 @@ def scale(
     if on(NODE):
         for node in (n0, n):
             if not NODES[0] <= node <= NODES[1]:
-                raise tables.CostError(
+                raise CostError(
                     f"a node must be from {NODES[0]} to {NODES[1]} nm to be scaled to, not {node}"
                 )
         capacitance = (n / n0) ** exponent(NODE, without)
     else:
-        capacitance = tables.energy_factor(n, flavour) / tables.energy_factor(n0, flavour0)
+        capacitance = energy_factor(n, flavour) / energy_factor(n0, flavour0)
     return joules * capacitance * (v / v0) ** (exponent(SUPPLY, without) if on(SUPPLY) else 2)
 
 
 def reaches(node: int) -> bool:
     """Tell whether figures can be scaled to a node: by the law, or where it is off by Stillmaker and Baas."""
-    least = NODES[0] if on(NODE) else min(int(r["node_nm"]) for r in tables.table("scaling.csv"))
+    least = NODES[0] if on(NODE) else min(int(r["node_nm"]) for r in packaged("scaling.csv"))
     return least <= node <= NODES[1]
 
 
