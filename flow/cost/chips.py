@@ -54,7 +54,10 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A published figure and ours, low to high, in the unit of the first."""
+    """A published figure and ours, low to high, in the unit of the first.
+
+    The sum of the events over `operations`, times the factor of `calibration`, is the nominal prediction.
+    """
 
     chip: str
     figure: str
@@ -66,6 +69,7 @@ class Prediction:
     scope: str
     explanation: str
     fitted: bool
+    operations: float
     events: tuple[Event, ...]
     calibration: Calibration | None
 
@@ -116,6 +120,7 @@ def predict(row: dict[str, str]) -> Prediction:
         row["scope"],
         row["explanation"],
         row["in_fit"] == "yes",
+        1 / per,
         tuple(found),
         fit,
     )

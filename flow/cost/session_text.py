@@ -17,8 +17,8 @@ NAMED = 10  # classes of a session whose names are shown
 BOUNDS = ("low", "nominal", "high")
 
 
-def columns(head: list[str], rows: Iterable[list[str]]) -> str:
-    """Return a table whose first column is flush left and whose others are flush right.
+def columns(head: list[str], rows: Iterable[list[str]], words: bool = False) -> str:
+    """Return a table whose first column is flush left and whose others are flush right, the last one left if it is words.
 
     >>> print(columns(["a", "b"], [["x", "10"], ["yy", "2"]]))
     a    b
@@ -27,10 +27,14 @@ def columns(head: list[str], rows: Iterable[list[str]]) -> str:
     """
     table = [head, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    last = len(head) - 1
     lines = []
     for row in table:
         cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
+        cells += [
+            cell if words and i == last else cell.rjust(widths[i])
+            for i, cell in enumerate(row[1:], 1)
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
 
@@ -250,14 +254,8 @@ ANCHORS = ["learning", "at", "energy", "each", "scope"]
 
 
 def anchors(tree: dict | None = None) -> str:
-    """Return the table of `anchor_rows`; its last column, which is words, is flush left."""
-    *rows, scopes = zip(*anchor_rows(tree), strict=True)
-    text = columns(ANCHORS[:-1], [list(r) for r in zip(*rows, strict=True)]).splitlines()
-    width = max(map(len, text))
-    return "\n".join(
-        f"{line.ljust(width)}  {scope}"
-        for line, scope in zip(text, (ANCHORS[-1], *scopes), strict=True)
-    )
+    """Return the table of `anchor_rows`."""
+    return columns(ANCHORS, anchor_rows(tree), words=True)
 
 
 def explain(tree: dict, figure: str = "") -> str:

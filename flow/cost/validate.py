@@ -91,5 +91,8 @@ def _events(p: Prediction) -> str:
     ]
     head = [f"{p.chip}, event", "count", "nominal each", "nominal", "mark and reason"]
     fit = p.calibration
-    factor = "" if fit is None else f"times {fit.factor:.3f}, as the others take\n"
-    return f"{columns(head, rows)}\n{factor}{p.scope}; {p.source}"
+    total = sum(e.count * e.cost.nominal for e in p.events)
+    factor = f"{quantity(total, 'J')} over {p.operations:,.6g} operations"
+    if fit is not None:
+        factor += f", times {fit.factor:.3f} as the others take: {quantity(p.predicted[1], p.unit)}"
+    return f"{columns(head, rows, words=True)}\n{factor}\n{p.scope}; {p.source}"

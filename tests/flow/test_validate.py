@@ -198,6 +198,9 @@ def test_large_ratios_are_explained(capsys):
         assert f"{p.ratio:.2f}" in out
         assert not validate.large(p) or f"\n{p.chip}: {p.explanation}" in out
         assert p.source in out
+        joules = sum(e.count * e.cost.nominal for e in p.events)
+        assert p.predicted[1] == near(joules / p.operations * p.calibration.factor)
+        assert f"times {p.calibration.factor:.3f} as the others take" in out
     assert "exponent of the node: " in out
     assert "O-FSCIL on GAP9" in out
 
