@@ -2,6 +2,7 @@
 
 import math
 from importlib import resources
+from pathlib import Path
 from statistics import mean, stdev
 
 import pytest
@@ -13,6 +14,7 @@ from xnoreplay.flow.cost.tables import laws, stored, wires
 from xnoreplay.flow.output.quantities import quantity
 from xnoreplay.spec.errors import SpecError
 
+ROOT = Path(__file__).parents[2]
 FOUND = {p.chip: p for p in chips.predictions()}
 ROWS = {r["chip"]: r for r in chips.rows()}
 
@@ -221,6 +223,13 @@ def test_the_table_in_the_readme_is_what_is_predicted():
     near_two, near_one = (sum(1 / f <= p.ratio <= f for p in fitted) for f in (2, 1.4))
     said = f"{near_two} are within a factor of 2 and {near_one} within 1.4"
     assert said in " ".join(text.split())
+    inside = sum(p.inside for p in fitted)
+    front = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"of {len(fitted)} configurations" in front
+    assert f"{near_two} are within a factor of 2 and {inside} within the printed" in front
+    status = " ".join((ROOT / "docs/status.md").read_text(encoding="utf-8").split())
+    assert f"{near_two} of {len(fitted)} configurations are within a factor of 2" in status
+    assert f"{near_one} within 1.4, and {inside} lie in the interval" in status
 
 
 def test_published_memories():
