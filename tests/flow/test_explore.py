@@ -436,3 +436,9 @@ def test_the_command(capsys, tmp_path, pool, monkeypatch):
         == 0
     )
     assert pool.done == done + 1, "a wider sweep runs what is new: counters of two lanes"
+
+
+def test_a_scenario_without_sessions_is_refused_at_once(tmp_path):
+    preset = presets.vary(presets.load("tiny"), "scenario", base=4, step=1)
+    with pytest.raises(SpecError, match="base must be less than the scenario's 4 classes for a se"):
+        explore.search(preset, tmp_path / "no.bundle", {}, 1, tmp_path, Silent())
