@@ -42,20 +42,38 @@ def compiled(tmp_path_factory):
         yield
 
 
+@pytest.fixture(scope="session")
+def verilog_of_tiny():
+    """The Verilog of the preset `tiny`, which takes a few seconds to generate."""
+    from xnoreplay.hw import verilog
+    from xnoreplay.spec import plan, presets
+
+    tiny = presets.load("tiny")
+    return verilog.generate(plan.compile(tiny.network, tiny.target))
+
+
 LONGEST = (
-    "flow/test_documents.py",
     "flow/test_packaged_3mb.py",
+    "flow/test_documents.py",
     "flow/test_cosim.py",
+    "flow/test_waves.py",
     "test_equivalence.py",
-    "hw/test_chip.py",
+    "flow/test_characterize.py",
+    "flow/test_host_port.py",
+    "flow/test_coverage.py",
+    "flow/test_resets.py",
+    "flow/test_latent_chips.py",
+    "hw/test_language.py",
     "test_resets.py",
     "flow/test_bench.py",
-    "flow/test_characterize.py",
     "flow/test_place.py",
+    "flow/test_many_classes.py",
+    "flow/test_fusesoc.py",
     "model/test_teacher.py",
     "model/test_distributed.py",
 )
-"""Files with tests of half a minute or more: they run first, so that no worker begins one when the others are done."""
+"""Files with tests of some twenty seconds or more, and those whose tests share what takes long to make. They run first:
+no worker begins such a test when the others are done, nor takes half of such a file from another one."""
 
 
 def pytest_collection_modifyitems(items):

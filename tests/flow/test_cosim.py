@@ -221,8 +221,8 @@ needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no 
 
 
 @pytest.fixture(scope="session")
-def text():
-    return verilog.generate(PLAN)
+def text(verilog_of_tiny):
+    return verilog_of_tiny
 
 
 def compare(folder: Path, text: str, images: int = 2, preset=TINY, weights=BUNDLE, **more) -> dict:

