@@ -1,6 +1,7 @@
 """The program of all buses in an HDL simulator under cocotb, with cocotbext-axi's masters."""
 
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,10 @@ def three_chips(chips) -> str:
                 pins.append(f"{pin['direction']} {bits}{pin['name']}")
         inner = outer.replace(TOP, prefix)
         instances.append(f"  {inner} {prefix}_chip ({', '.join(connections)});\n")
+    modules = re.findall(r"^module (\S+?) ?\(", "".join(texts), re.MULTILINE)
+    assert len(modules) == len(set(modules)), (
+        "Verilator takes the first of two that are called alike"
+    )
     return "".join([*texts, f"module {TOP}({', '.join(pins)});\n", *instances, "endmodule\n"])
 
 
