@@ -1,7 +1,9 @@
 """Serial lines under cocotb to chips that are given latents, and what a host meets on them when it errs.
 
-The UART's ends are cocotbext-uart's. The SPI master is our own.
+The UART's ends are cocotbext-uart's, the SPI master is cocotbext-spi's.
 """
+
+from types import SimpleNamespace
 
 from xnoreplay.spec import frames, registers
 from xnoreplay.spec.commands import Command
@@ -10,7 +12,8 @@ from xnoreplay.spec.registers import Register, Status
 
 PERIOD = 500  # picoseconds of a clock: the UART's model counts whole nanoseconds, and halves a bit
 CLOCKS = 4  # of a bit of the UART
-SPI_CLOCKS = 16  # of a period of the serial clock
+SPI_CLOCKS = 12  # of a period of the serial clock: cocotbext-spi halves it in seconds, which must give whole picoseconds
+ANSWERED = 3  # bytes' time at most, from a frame's end to its answer on SPI
 PATIENCE = 10_000  # clocks
 BUSY, FINISHED = 1 << Status.BUSY, 1 << Status.FINISHED
 LATENT = bytes(range(1, 20))  # 75 bits, four a byte
@@ -49,47 +52,63 @@ class Uart:
 
 
 class Spi:
-    """A master in mode 0, high bit first."""
+    """A line to a chip whose master is cocotbext-spi's, in mode 0.
+
+    That master holds its select for as long as it has bytes, so a frame waits for the zeros under which its answer comes.
+    """
 
     def __init__(self, dut) -> None:
-        self.dut = dut
-        dut.spi_cs_n.value, dut.spi_sck.value, dut.spi_mosi.value = 1, 0, 0
-
-    async def half(self) -> None:
-        from cocotb.triggers import Timer
-
-        await Timer(SPI_CLOCKS // 2 * PERIOD, "ps")
-
-    async def byte(self, value: int) -> int:
-        got = 0
-        for bit in range(7, -1, -1):
-            self.dut.spi_mosi.value = value >> bit & 1
-            await self.half()
-            got = got << 1 | int(self.dut.spi_miso.value)
-            self.dut.spi_sck.value = 1
-            await self.half()
-            self.dut.spi_sck.value = 0
-        return got
+        model = spi_model()
+        bus = SimpleNamespace(
+            sclk=dut.spi_sck, mosi=dut.spi_mosi, miso=Bit(dut.spi_miso), cs=dut.spi_cs_n
+        )
+        period = PERIOD * SPI_CLOCKS
+        config = model.SpiConfig(
+            sclk_freq=1e12 / period, data_output_idle=0, frame_spacing_ns=period // 1000
+        )
+        self.master = model.SpiMaster(bus, config)
+        self.waiting = b""
 
     async def send(self, data: bytes) -> None:
-        self.dut.spi_cs_n.value = 0
-        await self.half()
-        for value in data:
-            assert await self.byte(value) == 0, "a byte came before the frame was whole"
+        self.waiting += data
 
     async def answer(self, size: int) -> bytes:
-        got: list[int] = []
-        while len(got) < size:
-            value = await self.byte(0)
-            if got or value:
-                got.append(value)
-        await self.silence()
-        return bytes(got)
+        sent = self.waiting
+        got = await self.exchange(sent + bytes(ANSWERED + size))
+        assert not any(got[: len(sent)]), "a byte came before the frame was whole"
+        return got[len(sent) :].lstrip(b"\0")[:size]
 
     async def silence(self) -> None:
-        """The end of the select."""
-        self.dut.spi_cs_n.value = 1
-        await self.half()
+        """The end of the select, in the middle of a frame."""
+        await self.exchange(self.waiting)
+
+    async def exchange(self, data: bytes) -> bytes:
+        """Send bytes in one select; those that came."""
+        self.waiting = b""
+        await self.master.write(data, burst=True)
+        return bytes(self.master.read_nowait())
+
+
+class Bit:
+    """A pin of one bit whose value has ``integer``, as in cocotb 1."""
+
+    def __init__(self, pin) -> None:
+        self.pin = pin
+
+    @property
+    def value(self) -> SimpleNamespace:
+        return SimpleNamespace(integer=int(self.pin.value))
+
+
+def spi_model():
+    """cocotbext-spi, which asks cocotb 2 for a class of cocotb 1: the base of its clock, which holds a signal."""
+    import cocotb.clock
+
+    if not hasattr(cocotb.clock, "BaseClock"):
+        vars(cocotb.clock)["BaseClock"] = type("BaseClock", (), {"__init__": lambda *_: None})
+    from cocotbext import spi
+
+    return spi
 
 
 async def ask(line, frame: bytes) -> tuple[Code, int]:
