@@ -11,7 +11,7 @@ from xnoreplay.spec import registers, snapshot
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import SpecError, require, unknown
+from xnoreplay.spec.errors import ImageError, SpecError, require, unknown
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import check_image
 from xnoreplay.spec.registers import Register, Response, Status
@@ -119,10 +119,13 @@ class Driver:
         ------
         HostError
             Where the chip does not take the command, and where it was aborted.
+        ImageError
+            Where a command that takes an image is given none, or one of another shape or type.
         """
         pixels = b""
         if command.image:
-            assert image is not None, f"{command.name} needs an image"
+            if image is None:
+                raise ImageError(f"{command.name} must be given an image, not None")
             sample = check_image(self.plan.network, image)
             pixels = self.plan.input.transfers(sample).tobytes()
         argument = require.whole("an argument", argument)
@@ -187,13 +190,14 @@ class Driver:
         return self.read(Register.PREDICTION)
 
     def remember(self, image: np.ndarray, label: int) -> bool:
-        """Keep an image's latent in the replay memory; False where its class is full."""
+        """Keep an image's latent in the replay memory; False where its class is full, or the memory."""
         return self.command(Command.INSERT, label, image)
 
     def enrol(self, image: np.ndarray, label: int) -> bool:
         """Give the chip a sample of the next session; False where there is no room for it.
 
-        A chip without staging memory remembers it at once, and its class must have been announced.
+        The class, and all below it, are announced by this, also by a sample that is refused. A chip without staging
+        memory remembers a sample at once instead, and its class must have been announced.
         """
         staged = self.plan.replay.staging > 0
         return self.command(Command.STAGE if staged else Command.INSERT, label, image)

@@ -17,7 +17,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, presets, registers, snapshot
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import ImageError, SpecError
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.registers import Register, Response, Status
 
@@ -178,6 +178,15 @@ def test_an_image_that_stops_is_a_sentence_and_abort_ends_it():
     expected = Simulator(PLAN, BUNDLE)
     expected.arrive(2)
     assert driver.classify(picture) == expected.infer(picture).prediction
+
+
+def test_a_command_without_its_image_is_a_sentence_and_an_argument_for_nothing_is_passed_over():
+    driver = connected()
+    with pytest.raises(ImageError, match="INFER must be given an image, not None"):
+        driver.command(Command.INFER)
+    assert driver.status() == set()
+    assert driver.command(Command.REBALANCE, 7)
+    assert driver.read(Register.COMMAND) == Command.REBALANCE | 7 << 16
 
 
 def test_labels_that_a_host_wrote_make_a_save_wait_for_a_restore():
