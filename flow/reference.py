@@ -201,7 +201,12 @@ def host_map() -> str:
         lines.append(f"| {' | '.join(cells)} |")
     waits = ", ".join(c.name for c in Command if c.counted)
     images = ", ".join(c.name for c in Command if c.image)
-    lines += ["", f"While STALE is 1, these are refused: {waits}.", ""]
+    lines += [
+        "",
+        "Where the argument is none, any is taken and ignored; COMMAND reads back with it.",
+        "",
+    ]
+    lines += [f"While STALE is 1, these are refused: {waits}.", ""]
     lines += [
         f"These take an image from the pixel stream: {images}. Those of a chip without convolutions"
     ]

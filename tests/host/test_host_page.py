@@ -24,7 +24,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import frames
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.frames import Code, Frame
-from xnoreplay.spec.registers import Response, Status
+from xnoreplay.spec.registers import Register, Response, Status
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "host.md").read_text(encoding="utf-8")
@@ -136,8 +136,7 @@ def test_its_names_and_codes_are_those_of_the_map():
     assert f"n at most {frames.MOST_BYTES}" in PAGE
     assert hex(frames.crc(b"123456789")) in PAGE
     rows = re.findall(r"^\| (\w+) \| [^|]*\|$", PAGE.split("## How long it takes")[1], re.M)
-    # EPOCH trains nothing: it is for those who check the chip.
-    assert {c.name for c in Command} - {"EPOCH"} <= set(rows)
+    assert {c.name for c in Command} <= set(rows)
 
 
 def test_all_that_the_manifest_has_for_a_host_is_named(chips):
@@ -161,9 +160,14 @@ def test_commands_take_the_cycles_of_the_table(chips, name):
         "W": rows["quota"]["words"],
         "C": manifest["network"]["classes"],
     }
-    staging = rows["quota"]["staging"]
-    known |= {"r": max(1, (known["R"] - 1).bit_length()), "s": max(1, (staging - 1).bit_length())}
-    table = PAGE.split("## How long it takes")[1]
+    known["S"] = staging = rows["quota"]["staging"]
+    for letter, size in {"r": known["R"], "s": staging, "e": known["R"] + staging}.items():
+        known[letter] = max(1, (size - 1).bit_length())
+    table = PAGE.split("## How long it takes")[1].split("## The interrupt")[0]
+    letters = re.findall(r"^\| `(\w)` \| .* \| (\d+) \|$", table, re.M)
+    assert {letter for letter, _ in letters} == known.keys()
+    if name == "tiny":
+        assert {letter: int(value) for letter, value in letters} == known
     forms = {
         row[0]: re.findall(r"`(.*?)`", row[1])
         for row in re.findall(r"^\| (\w+) \| (.*) \|$", table, re.M)
@@ -171,26 +175,53 @@ def test_commands_take_the_cycles_of_the_table(chips, name):
     simulated = Simulator(chip.plan, chip.bundle)
     samples = pictures(chip)
 
-    def took(command, *arguments):
+    def kept():
+        return sum(label > 0 for label in simulated.memory_ints("replay.label"))
+
+    def took(command, argument=0, sample=None):
         before = simulated.counters["cycles"]
-        getattr(simulated, command.lower())(*arguments)
+        simulated.carry_out(Command[command], argument, sample)
         spent = simulated.counters["cycles"] - before
         assert spent <= manifest["most_cycles"][command]
         return spent
 
     def told(command, form=0, **more):
-        registers = {"SEEN": simulated.state.seen, "STAGED": simulated.state.staged}
+        registers = {
+            "SEEN": simulated.state.seen,
+            "STAGED": simulated.state.staged,
+            "K": kept(),
+        }
         return eval(forms[command][form], {}, known | registers | more)
 
+    # With SEEN 0 a quotient by it counts as 0, as one by what is above R is.
+    above = known["R"] + 1
+    assert took("INFER", 0, samples[0]) == told("INFER")
+    assert simulated.state.prediction == 0
+    assert took("ARRIVE", 0) == told("ARRIVE", n=above)
+    assert took("REBALANCE") == told("REBALANCE", SEEN=above)
     assert took("ARRIVE", 2) == told("ARRIVE", n=2)
-    assert took("INFER", samples[0]) == told("INFER")
-    for i in range(known["R"] // 2):
-        assert took("INSERT", samples[i], 1) == told("INSERT", i=i)
-    assert took("INSERT", samples[0], 1) == told("INSERT", 1)
+    example, cycles = re.search(r"INFER takes `(.*?)` = (\d+) cycles", table).groups()
+    assert took("INFER", 0, samples[0]) == told("INFER")
+    if name == "tiny":
+        assert eval(example) == int(cycles) == told("INFER")
+    half = known["R"] // 2
+    for i in range(half):
+        assert took("INSERT", 1, samples[i]) == told("INSERT", i=i)
+    assert took("INSERT", 1, samples[0]) == told("INSERT", 1)
+    # STAGE announces class 2, and leaves QUOTA, so that the slots end before class 2 has so many.
     for i in range(staging):
-        assert took("STAGE", samples[i], 2) == told("STAGE")
-    assert took("STAGE", samples[0], 2) == told("STAGE", 1)
+        assert took("STAGE", 2, samples[i]) == told("STAGE")
+    for i in range(half, known["R"]):
+        assert took("INSERT", 0 if i < 2 * half else 2, samples[i]) == told("INSERT", i=i)
+    assert took("INSERT", 2, samples[0]) == told("INSERT", 2)
+    assert took("STAGE", 3, samples[0]) == told("STAGE", 1)
+    assert simulated.state.seen == 4, "a refused sample has announced its class"
+    assert took("EPOCH") == told("EPOCH")
     assert took("RESTORE") == told("RESTORE")
     took("RETRAIN")
     least, more = told("REBALANCE"), told("REBALANCE", 1)
     assert least < took("REBALANCE") <= least + more
+    SimulatedBus(simulated).write(Register.SEEN, 1)
+    labels = [*simulated.memory_ints("replay.label"), *simulated.memory_ints("staging.label")]
+    foreign = next(k for k, label in enumerate(labels) if label & 3)
+    assert took("RESTORE") == told("RESTORE", 1, k=foreign)
