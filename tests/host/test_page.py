@@ -6,15 +6,27 @@ import subprocess
 from pathlib import Path
 
 from xnoreplay.flow.chip import host_files
+from xnoreplay.flow.commands.specfile import to_toml
 from xnoreplay.host import driver
 from xnoreplay.spec import bundle, plan, presets
 
+HOST = Path(__file__).parents[2] / "docs" / "host.md"
 PAGE = Path(__file__).parents[2] / "docs" / "drivers.md"
 
 
-def test_its_python_runs():
+def test_its_python_runs(tmp_path, monkeypatch):
+    """In a folder with what the commands of the page leave."""
+    monkeypatch.chdir(tmp_path)
+    tiny = presets.load("tiny")
+    (tmp_path / "runs/tiny/export").mkdir(parents=True)
+    bundle.write(bundle.random(tiny.network, 0), tmp_path / "runs/tiny/export/bundle.safetensors")
+    # The two keys as docs/host.md has them.
+    keys = re.search(r"put `(counter_bits = .*?)` and `(counters = .*?)`", HOST.read_text())
+    (tmp_path / "mine.toml").write_text(
+        to_toml(tiny).replace("[target]", "\n".join(["[target]", *keys.groups()]))
+    )
     found = doctest.testfile(str(PAGE), module_relative=False)
-    assert found.attempted > 15
+    assert found.attempted > 25
     assert found.failed == 0
 
 
@@ -29,6 +41,13 @@ def test_its_c_compiles(tmp_path):
     subprocess.run(["gcc", *options, f"-I{host}", tmp_path / "main.c"], check=True)
     rows = re.findall(r"^\| `?([\w.]+)`?(?:, `([\w.]+)`)? \|", PAGE.read_text(), re.MULTILINE)
     assert {p.name for p in host.iterdir()} <= {name for row in rows for name in row}
+
+
+def test_its_time_outs_are_the_drivers():
+    source = (Path(host_files.__file__).parents[2] / "host/c/xnoreplay_host.c").read_text()
+    (c,) = re.findall(r"DEFAULT_POLLS = (\d+)u", source)
+    assert f"in C {int(c):,}, a field" in PAGE.read_text()
+    assert f"in Python {driver.POLLS:,}, an argument" in PAGE.read_text()
 
 
 def test_every_call_of_the_driver_is_in_its_table():
