@@ -20,13 +20,13 @@ FOLDER = "host"  # of the generated folder
 HEAD = 5  # words before the content of a file of the C driver
 DRIVER = ("xnoreplay_host.h", "xnoreplay_host.c")
 SOURCES = Path(__file__).parents[2] / "host" / "c"
-REGISTERS, NETWORK, RDL = "xnoreplay_registers.h", "network.bin", "xnoreplay.rdl"
+REGISTERS, NETWORK = "xnoreplay_registers.h", "network.bin"
 KINDS = {"NETWORK": 0x4E4E5258, "STATE": 0x53535258}
 """First words of files of the C driver: XRNN and XRSS in ASCII, low byte first."""
 
 
 def write(plan: Plan, bundle: Bundle, out: Path, prefix: str = "xnoreplay") -> list[str]:
-    """Write the files into a new folder below `out`; their names, sorted. See `chip_header` for the prefix."""
+    """Write the files into a new folder below `out`; their names, sorted. See `chip_header` and `system_rdl` for the prefix."""
     folder = out / FOLDER
     folder.mkdir()
     for name in DRIVER:
@@ -34,7 +34,7 @@ def write(plan: Plan, bundle: Bundle, out: Path, prefix: str = "xnoreplay") -> l
     texts = {
         REGISTERS: registers_header(),
         f"{prefix}_chip.h": chip_header(plan, prefix),
-        RDL: system_rdl(plan),
+        f"{prefix}.rdl": system_rdl(plan, prefix),
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="ascii")
@@ -188,14 +188,14 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
     return "\n".join(lines)
 
 
-def system_rdl(plan: Plan) -> str:
+def system_rdl(plan: Plan, prefix: str = "xnoreplay") -> str:
     """The address map in SystemRDL 2.0: control registers, counters, and a memory for each window.
 
     A memory has an entry for each 32-bit word of the window, `stride` a row. A counter is a register of 64 bits that is
-    read in two halves.
+    read in two halves. The map is called as the prefix, so that one description can have several chips.
     """
     lines = [
-        "addrmap xnoreplay {",
+        f"addrmap \\{prefix} {{",
         f'    name = "xnoreplay chip of network {plan.network.name}";',
         "    default regwidth = 32;",
         "    default accesswidth = 32;",

@@ -12,6 +12,7 @@ from systemrdl.messages import MessagePrinter
 from systemrdl.node import MemNode, RegNode
 
 from xnoreplay.flow.chip import host_files
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.memories import identifier
@@ -36,7 +37,7 @@ DESCRIBED = {"tiny": presets.load("tiny"), "digits": presets.load("digits"), "fe
 def described(request, tmp_path_factory):
     preset = DESCRIBED[request.param]
     plan = plans.compile(preset.network, preset.target)
-    path = tmp_path_factory.mktemp("rdl") / host_files.RDL
+    path = tmp_path_factory.mktemp("rdl") / "xnoreplay.rdl"
     path.write_text(host_files.system_rdl(plan), encoding="ascii")
     heard = Heard()
     compiler = RDLCompiler(message_printer=heard)
@@ -103,3 +104,25 @@ def test_ip_xact_made_of_it_has_every_window(described, tmp_path):
     text = ElementTree.parse(tmp_path / "map.xml").getroot()
     names = {e.text for e in text.iter() if re.fullmatch(r"\{.*\}name", e.tag)}
     assert {identifier(w.memory.name) for w in registers.windows(plan.memories)} <= names
+
+
+def test_one_description_has_two_chips(tmp_path):
+    """Their prefixes are the maps' names; one that SystemRDL knows as a keyword is a name, too."""
+    preset = DESCRIBED["tiny"]
+    plan = plans.compile(preset.network, preset.target)
+    heard = Heard()
+    compiler = RDLCompiler(message_printer=heard)
+    for name in ("left", "mem"):
+        (tmp_path / name).mkdir()
+        bundle = bundles.random(preset.network, 0)
+        written = host_files.write(plan, bundle, tmp_path / name, name)
+        assert [n for n in written if n.endswith(".rdl")] == [f"{name}.rdl"]
+        compiler.compile_file(str(tmp_path / name / host_files.FOLDER / f"{name}.rdl"))
+    both = tmp_path / "both.rdl"
+    both.write_text("addrmap both { left first @ 0; \\mem second @ 0x10000000; };\n")
+    compiler.compile_file(str(both))
+    chips = list(compiler.elaborate("both").top.children())
+    assert heard.lines == []
+    assert [c.type_name for c in chips] == ["left", "mem"]
+    maps = [[(n.inst_name, n.raw_address_offset) for n in c.children()] for c in chips]
+    assert maps[0] == maps[1]
