@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.flow.chip import bridges, fusesoc, host_files
+from xnoreplay.flow.chip import bridges, fusesoc, host_files, naming
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import image, plan
@@ -75,13 +75,22 @@ class Names:
     Parameters
     ----------
     prefix : str
-        What the names of modules begin with in the file for designs of several chips, and those of the C header.
+        What the names of modules begin with in the file for designs of several chips, those of the C header, and what
+        the address map is called. `naming.checked` says what it may be.
     baud : int, optional
         Bits a second of the UART; see `bridges.clocks_of`.
+
+    Raises
+    ------
+    SpecError
+        Where `naming.checked` refuses the prefix.
     """
 
     prefix: str = "xnoreplay"
     baud: int | None = None
+
+    def __post_init__(self) -> None:
+        naming.checked(self.prefix)
 
 
 DEFAULT_NAMES = Names()

@@ -3,7 +3,6 @@
 To add an option, add a field to `Settings`.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -154,7 +153,7 @@ class Settings:
     )
     prefix: str = option(
         "xnoreplay",
-        "What the names of the Verilog's modules begin with in PREFIX.v, so that two chips fit one design.",
+        "What the names of the Verilog's modules begin with in PREFIX.v, in small letters, so that two chips fit one design.",
         "NAME",
         steps=("generate",),
         memory=Memory.FOLDER,
@@ -261,15 +260,13 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
+        from xnoreplay.flow.chip import naming
         from xnoreplay.flow.explore import space
         from xnoreplay.model.training.recipe import recipe_of
 
         for name, declared in options.of_fields(type(self)).items():
             declared.check(name, getattr(self, name))
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,31}", self.prefix):
-            raise SpecError(
-                f"prefix must be a letter and up to 31 letters, digits and '_', not {shown(self.prefix)}"
-            )
+        naming.checked(self.prefix)
         if self.sweep is not None:
             if not isinstance(self.sweep, dict) or not all(
                 isinstance(v, list) for v in self.sweep.values()

@@ -12,9 +12,11 @@ from collections import Counter
 import pytest
 
 from tests.hw import readers
-from xnoreplay.flow.chip import bridges, generate
+from xnoreplay.flow import cli
+from xnoreplay.flow.chip import bridges, generate, naming
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
+from xnoreplay.hw.parts.macros import Macro
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, image, plan, presets, registers
 from xnoreplay.spec.commands import Command
@@ -32,6 +34,7 @@ print(hashlib.sha256(text.encode()).hexdigest())
 """
 
 
+BRIDGES = ("xnoreplay_axi", "xnoreplay_spi", "xnoreplay_uart")
 BUNDLE = bundles.random(TINY.network, 0)
 
 
@@ -200,3 +203,38 @@ def test_the_rate_of_a_uart_is_one_that_the_clock_makes(hertz, baud, expected):
 def test_a_rate_that_the_clock_does_not_make_is_a_sentence():
     with pytest.raises(SpecError, match="baud must be at most a 4th of the clock of 400,000 Hz"):
         bridges.clocks_of(400_000, 115_200)
+
+
+REFUSED = {
+    "module": "be a reserved word of Verilog, as is 'module'",
+    "std": "be a reserved word of Verilog, as is 'std'",
+    "entity": "be a reserved word of VHDL, as is 'entity'",
+    "inline": "be a reserved word of C, as is 'inline'",
+    "template": "be a reserved word of C++, as is 'template'",
+    "xnoreplay_uart": "end in '_uart', as a module beside the chip does, but 'xnoreplay_uart' does",
+}
+NO_NAMES = ["Eye", "a__b", "a_", "_a", "2a", "a.b", "a" * 33]
+
+
+@pytest.mark.parametrize("prefix", [*REFUSED, *NO_NAMES])
+def test_a_prefix_that_some_tool_does_not_read_is_a_sentence(tmp_path, capsys, prefix):
+    out = tmp_path / "run"
+    arguments = ["generate", "--preset", "tiny", "--untrained", "--out", str(out)]
+    assert cli.main([*arguments, f"--prefix={prefix}"]) == cli.BAD_INPUT
+    why = "be a small letter and up to 31 small letters and digits, with a single '_' between any two, not"
+    expected = f"must not {REFUSED[prefix]}" if prefix in REFUSED else f"must {why} '{prefix}'"
+    assert capsys.readouterr().err == f"error: prefix {expected}\n"
+    assert not out.exists()
+
+
+def test_no_prefix_is_a_module_of_another_chip(folder):
+    """Chips called `eye` and `eye_uart` would both have a module `eye_uart`, and their files one name."""
+    texts = [(folder / f"{name}.v").read_text() for name in ("xnoreplay", *BRIDGES)]
+    found = re.findall(r"^module (\w+) ?\(", "".join(texts), re.MULTILINE)
+    parts = Macro(depth=4, width=16, granule=8, latency=1)
+    others = {*found, parts.name} - {"xnoreplay"}
+    assert {*BRIDGES, parts.name} < others
+    for name in others:
+        with pytest.raises(SpecError, match="prefix must not end in"):
+            naming.checked(name.replace("xnoreplay", "eye"))
+    assert naming.checked("eye_uart2") == "eye_uart2"
