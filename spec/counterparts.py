@@ -39,7 +39,7 @@ def stored(plan: Plan) -> dict[str, TargetSpec]:
 def title(target: TargetSpec) -> str:
     """Say what such a target remembers.
 
-    >>> title(TargetSpec(replay_capacity=1200))
+    >>> title(TargetSpec("chip", lanes=1, channels=8, batch=4, replay_capacity=1200))
     'stored replay of 1,200 latents'
     """
     return f"stored replay of {target.replay_capacity:,} latents"

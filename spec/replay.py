@@ -71,7 +71,8 @@ def entry_order(target: TargetSpec, labels: np.ndarray) -> np.ndarray:
 
     labels : (n,) int; returns (n,) int64 indices
 
-    >>> entry_order(TargetSpec(replay="generative"), np.array([1, 0, 1, 0])).tolist()
+    >>> draws = TargetSpec("chip", lanes=1, channels=8, batch=4, replay="generative")
+    >>> entry_order(draws, np.array([1, 0, 1, 0])).tolist()
     [1, 3, 0, 2]
     """
     if target.replay == "generative":

@@ -33,6 +33,7 @@ CONSTANTS = [
         "network",
         "plan",
         "replay",
+        "target",
         "timeline",
     )
 ]

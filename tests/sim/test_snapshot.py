@@ -312,10 +312,13 @@ class TestFile:
             }
             return Binariser(**arrays | changed)
 
+        def bundle(**changed) -> bundles.Bundle:
+            return replace(BUNDLE, binariser=binariser(**changed))
+
         path, mine = tmp_path / "chip.state", Interface(FeatureSpec(), ("nut", "bolt"))
         saved = filled().snapshot()
         snapshots.write(PLAN, saved, path, mine, binariser())
-        assert snapshots.read(PLAN, path, mine, binariser()).registers == saved.registers
+        assert snapshots.read(PLAN, path, mine, bundle()).registers == saved.registers
         for changed in (
             {"exponent": np.array([0, 1, 0], np.int16)},
             {"offset": np.array([0, 1, 0], np.int32)},
@@ -324,9 +327,9 @@ class TestFile:
             {"threshold": np.array([0, 0, 0, 0, 1], np.int32)},
         ):
             with pytest.raises(SpecError, match="latents that this bundle's binarisation makes"):
-                snapshots.read(PLAN, path, mine, binariser(**changed))
+                snapshots.read(PLAN, path, mine, bundle(**changed))
         snapshots.write(PLAN, saved, path)
-        assert snapshots.read(PLAN, path, mine, binariser()).registers == saved.registers
+        assert snapshots.read(PLAN, path, mine, bundle()).registers == saved.registers
 
     @pytest.mark.parametrize("text", ["{", "[]", '{"class_names": ["a"]}'])
     def test_with_an_interface_that_is_none_is_refused(self, text, tmp_path):
