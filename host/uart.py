@@ -1,17 +1,36 @@
 """A chip behind its UART bridge, as a bus for `Driver`."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from xnoreplay.host.bus import HostError
-from xnoreplay.spec import frames
+from xnoreplay.spec import frames, registers
 from xnoreplay.spec.errors import require
 from xnoreplay.spec.frames import MOST_BYTES, Code, Frame
 from xnoreplay.spec.registers import Register, Response
 
-TRIES = 3  # of a frame that arrives damaged
-TIMEOUT = 1.0  # seconds without an answer
+try:
+    from termios import error as TermiosError
+except ImportError:  # no POSIX system
+    TermiosError = OSError  # type: ignore[misc, assignment]
+
+TRIES = 3  # of a frame that arrives damaged, and of finding the line's place again
+TIMEOUT = 1.0  # seconds without an answer, beside the time of the bytes
 REFUSALS = 100_000  # of pixels that the chip does not take
+BIT_TIMES = 10  # of a byte: start, 8 bits of data, stop
+LONGEST = len(frames.pixels(bytes(MOST_BYTES))) + frames.answer_bytes(Frame.PIXELS, Code.OKAY)
+"""Bytes of a frame of pixels and its answer; no other frame has more."""
+SILENT_READS = 16  # after which a line that still brings bytes is given up
+_WORD = {Code.OKAY, Code.SLVERR, Code.DECERR}
+_DROPPED = {Code.DAMAGED, Code.UNKNOWN}
+ANSWERS = {
+    Frame.READ: _WORD | _DROPPED,
+    Frame.WRITE: _WORD | _DROPPED,
+    Frame.PIXELS: {Code.OKAY, Code.FULL} | _DROPPED,
+}
+"""Codes with which the bridge answers a frame."""
 
 
 class Port(Protocol):
@@ -30,10 +49,15 @@ class Port(Protocol):
 class UartBus:
     """A `host.bus.Bus` over frames of `xnoreplay.spec.frames`.
 
+    An answer has no number, so one that comes late would be taken for that of the frame after. After a frame without a
+    right answer the next one therefore waits until the line is silent, and first asks for the chip's ID; that takes twice
+    the port's time-out. A transfer either has its own answer or raises `HostError`.
+
     Parameters
     ----------
     port : Port
-        As pyserial's `Serial`, with a time-out.
+        As pyserial's `Serial`, with a time-out that is longer than the longest frame and its answer take, `LONGEST`
+        bytes.
     byte_lanes : int
         Bytes of a transfer of the chip's stream, which is a pixel or a part of a latent: `xnoreplay.spec.plan.Input.byte_lanes`
         of the chip's plan, an eighth of ``stream.data_bits`` of its ``manifest.json``. A frame holds whole transfers.
@@ -48,7 +72,7 @@ class UartBus:
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
         self._port = port
         self._part = MOST_BYTES // byte_lanes * byte_lanes
-        port.reset_input_buffer()
+        self._lost = False  # bytes of an earlier answer may still come
 
     @classmethod
     def open(cls, name: str, baud: int, byte_lanes: int) -> "UartBus":
@@ -68,9 +92,10 @@ class UartBus:
         HostError
             Where pyserial is not installed, or does not open the port.
         SpecError
-            As of `UartBus`.
+            As of `UartBus`, and for a rate that is no positive integer.
         """
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
+        require.positive("baud", baud)
         try:
             import serial
         except ImportError:
@@ -78,9 +103,11 @@ class UartBus:
                 "pyserial must be installed for a serial port, but is not: pip install 'xnoreplay[host]'"
             ) from None
         try:
-            return cls(serial.Serial(name, baud, timeout=TIMEOUT), byte_lanes)
-        except (OSError, ValueError) as error:  # SerialException is an OSError
+            port = serial.Serial(name, baud, timeout=timeout(baud))
+            port.reset_input_buffer()  # fails where pyserial made a port that is not open
+        except (OSError, ValueError, TermiosError) as error:  # SerialException is an OSError
             raise HostError(f"serial port {name} must open, but: {error}") from None
+        return cls(port, byte_lanes)
 
     def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""
@@ -122,34 +149,105 @@ class UartBus:
         HostError
             Where no whole answer comes in time, or none that is right.
         """
+        if self._lost:
+            self._find_place()
         for _ in range(TRIES):
-            self._port.write(frame)
-            answer = self._port.read(2)
-            if len(answer) == 2:
-                answer += self._port.read(frames.answer_bytes(kind, answer[0]) - 2)
-            code = self._checked(kind, answer)
+            code, data = self._exchange(kind, frame)
             if code is not Code.DAMAGED:
-                return code, answer[1:-1]
+                return code, data
         raise HostError(f"a frame must arrive undamaged once in {TRIES} times, but did not")
 
-    def _checked(self, kind: Frame, answer: bytes) -> Code:
-        """The code of a whole answer.
+    def _exchange(self, kind: Frame, frame: bytes) -> tuple[Code, bytes]:
+        """Send a frame once and take its answer, as `_ask`.
 
         Raises
         ------
         HostError
-            For one that is damaged, too short or of no known code.
+            For an answer that is damaged, too short or of a code that the frame never has.
         """
-        known = bool(answer) and answer[0] in set(Code)
-        if (
-            not known
-            or len(answer) != frames.answer_bytes(kind, answer[0])
-            or frames.crc(answer[:-1]) != answer[-1]
-        ):
-            self._port.reset_input_buffer()
+        self._lost = True
+        with _failures():
+            self._port.reset_input_buffer()  # what came since the last answer is noise
+            self._port.write(frame)
+            answer = self._port.read(2)
+            if len(answer) == 2:
+                answer += self._port.read(frames.answer_bytes(kind, answer[0]) - 2)
+        if not _whole(kind, answer):
             got = answer.hex(" ") if answer else "nothing"
             raise HostError(f"the serial line must bring a whole answer, but brought {got}")
         code = Code(answer[0])
         if code is Code.UNKNOWN:
             raise HostError("the chip's bridge must know the frame, but does not")
-        return code
+        self._lost = False
+        return code, answer[1:-1]
+
+    def _find_place(self) -> None:
+        """Drop all answers of earlier frames: wait for silence, then until the answer to a read of ID is the last.
+
+        A line is silent that brings fewer than `LONGEST` bytes within the port's time-out, in which more of them would fit.
+        That is longer than the time of 16 bytes, after which the chip forgets a frame that has not come whole.
+
+        Raises
+        ------
+        HostError
+            Where the line is never silent, or no read of ID is answered.
+        """
+        wanted = bytes([Code.OKAY]) + registers.ID.to_bytes(4, "little")
+        wanted += bytes([frames.crc(wanted)])
+        self._until_silent()
+        for _ in range(TRIES):
+            with _failures():
+                self._port.write(frames.read(Register.ID))
+            if self._until_silent().endswith(wanted):
+                self._lost = False
+                return
+        raise HostError(
+            f"the chip must answer a read of ID once in {TRIES} times after an error of the line, but does not"
+        )
+
+    def _until_silent(self) -> bytes:
+        """All bytes that come until the line is silent."""
+        came = b""
+        for _ in range(SILENT_READS):
+            with _failures():
+                part = self._port.read(LONGEST)
+            came += part
+            if len(part) < LONGEST:
+                return came
+        raise HostError(
+            f"the serial line must be silent when the chip is not asked, but brought {came[:8].hex(' ')} and more"
+        )
+
+
+def timeout(baud: int) -> float:
+    """Seconds that an answer is waited for: `TIMEOUT`, and the time of `LONGEST` bytes.
+
+    >>> timeout(115_200) < 1.01, timeout(300) > 3
+    (True, True)
+    """
+    return TIMEOUT + LONGEST * BIT_TIMES / baud
+
+
+def _whole(kind: Frame, answer: bytes) -> bool:
+    """Whether bytes are an undamaged answer of a code that a frame of this kind has."""
+    return (
+        bool(answer)
+        and answer[0] in ANSWERS[kind]
+        and len(answer) == frames.answer_bytes(kind, answer[0])
+        and frames.crc(answer[:-1]) == answer[-1]
+    )
+
+
+@contextmanager
+def _failures() -> Iterator[None]:
+    """A port that fails, as one that was unplugged, as a sentence.
+
+    Raises
+    ------
+    HostError
+        With the reason that the system gives.
+    """
+    try:
+        yield
+    except (OSError, TermiosError) as error:  # pyserial's errors are OSErrors
+        raise HostError(f"the serial port must work, but failed: {error}") from None

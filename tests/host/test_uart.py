@@ -16,7 +16,7 @@ from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
-from xnoreplay.host.uart import UartBus
+from xnoreplay.host.uart import LONGEST, UartBus
 from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
@@ -27,7 +27,7 @@ from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.frames import Code
 from xnoreplay.spec.network import NetworkSpec
-from xnoreplay.spec.registers import Response
+from xnoreplay.spec.registers import Register, Response
 from xnoreplay.spec.target import TargetSpec
 
 TINY = presets.load("tiny")
@@ -202,3 +202,132 @@ def test_a_port_that_is_not_there_is_a_sentence():
     pytest.importorskip("serial")
     with pytest.raises(HostError, match="serial port /dev/nowhere must open, but"):
         UartBus.open("/dev/nowhere", 115_200, 1)
+
+
+class Line:
+    """A serial port with a chip's bridge at its end, whose next answer can be hurt."""
+
+    def __init__(self):
+        self.bus = SimulatedBus(Simulator(PLAN, BUNDLE))
+        self.sent, self.left, self.late, self.hurt = [], b"", b"", None
+
+    def write(self, frame):
+        self.sent.append(frame)
+        late, self.late = self.late, b""
+        came = self.answer(frame)
+        if self.hurt:
+            (came, self.late), self.hurt = self.hurt(came), None
+        self.left += late + came
+
+    def answer(self, frame):
+        address, data = (int.from_bytes(frame[i : i + 4], "little") for i in (1, 5))
+        if frame[0] == frames.Frame.READ:
+            told, word = self.bus.read(address)
+            return answer(0xA0 | told, word.to_bytes(4, "little"))
+        assert frame[0] == frames.Frame.WRITE
+        return answer(0xA0 | self.bus.write(address, data & 0xFFFFFFFF))
+
+    def read(self, size):
+        got, self.left = self.left[:size], self.left[size:]
+        return got
+
+    def reset_input_buffer(self):
+        self.left = b""
+
+
+HURTS = {
+    "noise before": lambda came: (b"\0" + came, b""),
+    "noise that is a code": lambda came: (b"\xa0" + came, b""),
+    "late": lambda came: (b"", came),
+    "half of it late": lambda came: (came[:3], came[3:]),
+    "none": lambda came: (came[:0], b""),
+}
+
+
+@pytest.mark.parametrize("hurt", HURTS.values(), ids=HURTS)
+@pytest.mark.parametrize("asked", [Register.ID, Register.SEEN])
+def test_no_word_is_taken_for_that_of_another_address(hurt, asked):
+    """An answer that is damaged or late is a sentence, and those after it are each its own frame's."""
+    line = Line()
+    bus = UartBus(line, 1)
+    line.bus.chip.arrive(3)
+    wanted = {r: line.bus.read(r) for r in (Register.ID, Register.SEEN, Register.LFSR_WALK)}
+    line.hurt = hurt
+    with pytest.raises(HostError, match="the serial line must bring a whole answer, but brought"):
+        bus.read(asked)
+    for _ in range(2):
+        assert {r: bus.read(r) for r in wanted} == wanted
+
+
+def test_bytes_that_follow_an_answer_are_dropped_before_the_next_frame():
+    line = Line()
+    bus = UartBus(line, 1)
+    line.hurt = lambda came: (came + b"\xa0noise", b"")
+    assert bus.read(Register.SEEN) == (Response.OKAY, 0)
+    assert bus.read(Register.ID) == (Response.OKAY, registers.ID)
+    assert line.sent == [frames.read(Register.SEEN), frames.read(Register.ID)], "no frame more"
+
+
+def test_a_line_that_does_not_recover_is_a_sentence():
+    noisy = Script(b"\0", *[b""] * 9)
+    bus = UartBus(noisy, 1)
+    with pytest.raises(HostError, match="but brought 00"):
+        bus.read(0)
+    with pytest.raises(HostError, match="must answer a read of ID once in 3 times after an error"):
+        bus.read(4)
+    assert noisy.sent == [frames.read(0)] * 4, "the word at 4 was not asked for"
+    noisy.read = bytes
+    with pytest.raises(
+        HostError, match="must be silent when the chip is not asked, but brought 00"
+    ):
+        bus.read(4)
+
+
+@pytest.mark.parametrize("name", ["write", "read", "reset_input_buffer"])
+def test_a_port_that_fails_is_a_sentence_with_its_reason(name):
+    serial = pytest.importorskip("serial")
+    termios = pytest.importorskip("termios")
+    errors = [serial.SerialException, serial.SerialTimeoutException, OSError, termios.error]
+    for error in errors:
+
+        def fail(*_, error=error):
+            raise error("it was unplugged")
+
+        line = Line()
+        bus = UartBus(line, 1)
+        setattr(line, name, fail)
+        for _ in range(2):
+            with pytest.raises(HostError, match="serial port must work, but failed: it was unplug"):
+                bus.read(0)
+
+
+@pytest.mark.parametrize(
+    ("call", "code"),
+    [
+        (lambda bus: bus.read(0), Code.FULL),
+        (lambda bus: bus.write(0, 0), Code.FULL),
+        (lambda bus: bus.stream(b"1"), Code.SLVERR),
+    ],
+    ids=["read", "write", "pixels"],
+)
+def test_a_code_that_the_frame_never_has_is_a_sentence(call, code):
+    with pytest.raises(HostError, match=f"but brought {code:02x}"):
+        call(UartBus(Script(answer(code)), 1))
+
+
+def test_a_slow_line_is_given_the_time_of_the_longest_frame(monkeypatch):
+    serial = pytest.importorskip("serial")
+    opened = {}
+
+    def port(_, baud, timeout):
+        opened[baud] = timeout
+        return Line()
+
+    monkeypatch.setattr(serial, "Serial", port)
+    for baud in (300, 115_200):
+        UartBus.open("/dev/port", baud, 1)
+    assert LONGEST == len(frames.pixels(bytes(64))) + 2
+    assert opened == {baud: 1 + 10 * LONGEST / baud for baud in (300, 115_200)}
+    for baud in (0, "x", 1.5, None):
+        with pytest.raises(SpecError, match="baud must be a positive integer, not"):
+            UartBus.open("/dev/port", baud, 1)
