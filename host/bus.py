@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.errors import XnoreplayError, require
 from xnoreplay.spec.registers import Response
 
 
@@ -10,10 +10,30 @@ class HostError(XnoreplayError):
     """A chip, or the connection to it, that answers something else than a driver's call needs."""
 
 
+def word(what: str, value: int) -> int:
+    """An address or the data of a transfer, as a Python integer.
+
+    Parameters
+    ----------
+    what : str
+        "an address" or "data", for the sentence.
+    value : int
+        Of Python or NumPy.
+
+    Raises
+    ------
+    SpecError
+        For what is no integer of 0 to 2^32 - 1.
+    """
+    number = require.whole(what, value)
+    require.between(what, number, 0, (1 << 32) - 1)
+    return number
+
+
 class Bus(Protocol):
     """A connection to a chip's register port and to its pixel stream.
 
-    A connection that fails raises `HostError`.
+    A connection that fails raises `HostError`; an address or data that is no word of 32 bits raises `SpecError`.
     """
 
     def read(self, address: int) -> tuple[Response, int]:

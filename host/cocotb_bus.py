@@ -14,6 +14,7 @@ from cocotb.task import resume
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
 
+from xnoreplay.host.bus import word
 from xnoreplay.spec.registers import Response
 
 PERIOD = 10  # time steps of the simulator in a clock cycle
@@ -55,12 +56,13 @@ class CocotbBus:
     @resume
     async def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""
-        got = await self._lite.read(address, 4)
+        got = await self._lite.read(word("an address", address), 4)
         return Response(int(got.resp)), int.from_bytes(got.data, "little")
 
     @resume
     async def write(self, address: int, data: int) -> Response:
         """Write a word."""
+        address, data = word("an address", address), word("data", data)
         return Response(int((await self._lite.write(address, data.to_bytes(4, "little"))).resp))
 
     @resume

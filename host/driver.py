@@ -1,17 +1,18 @@
 """`Driver`: what a host's program calls. Each call is a few words on the bus, as `docs/host.md` has them."""
 
+import os
 from pathlib import Path
 
 import numpy as np
 
-from xnoreplay.host.bus import Bus, HostError
+from xnoreplay.host.bus import Bus, HostError, word
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import registers, snapshot
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import ImageError, SpecError, require, unknown
+from xnoreplay.spec.commands import Command, bits_of
+from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError, require, shown, unknown
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.reference import check_image
 from xnoreplay.spec.registers import Register, Response, Status
@@ -37,10 +38,16 @@ class Driver:
     ------
     HostError
         Where the chip's ID is not an xnoreplay chip's, or where it does not become idle.
+    SpecError
+        For what is no preset, and for `polls` that are no positive integer.
     """
 
     def __init__(self, bus: Bus, preset: Preset, polls: int = POLLS) -> None:
-        self.bus, self.preset, self.polls = bus, preset, polls
+        if not isinstance(preset, Preset):
+            raise SpecError(f"preset must be a Preset, not {shown(preset)}")
+        self.bus, self.preset = bus, preset
+        self.polls = require.whole("polls", polls)
+        require.positive("polls", self.polls)
         self.plan = plans.compile(preset.network, preset.target)
         self.windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
         self.counter_names = registers.counters(self.plan.memories, self.plan.target)
@@ -58,8 +65,11 @@ class Driver:
         ------
         HostError
             Where the chip does not answer OKAY.
+        SpecError
+            For an address that is no integer of 0 to 2^32 - 1.
         """
-        answer, data = self.bus.read(int(address))
+        address = word("an address", address)
+        answer, data = self.bus.read(address)
         if answer is not Response.OKAY:
             raise HostError(f"a read of {address:#010x} must be answered OKAY, not {answer.name}")
         return data
@@ -71,8 +81,11 @@ class Driver:
         ------
         HostError
             Where the chip does not answer OKAY; then nothing has changed.
+        SpecError
+            For an address or data that is no integer of 0 to 2^32 - 1.
         """
-        answer = self.bus.write(int(address), int(data))
+        address, data = word("an address", address), word("data", data)
+        answer = self.bus.write(address, data)
         if answer is not Response.OKAY:
             raise HostError(
                 f"a write of {data:#x} to {address:#010x} must be answered OKAY, not {answer.name}"
@@ -121,7 +134,11 @@ class Driver:
             Where the chip does not take the command, and where it was aborted.
         ImageError
             Where a command that takes an image is given none, or one of another shape or type.
-        """
+        SpecError
+            For what is no `Command`, and for an argument that is no integer of 16 bits.
+        """  # noqa: DOC501  unknown() makes a SpecError
+        if not isinstance(command, Command):
+            raise unknown("command", command, (f"Command.{c.name}" for c in Command))
         pixels = b""
         if command.image:
             if image is None:
@@ -144,19 +161,52 @@ class Driver:
     # ---------------------------------------------------------------- memories
 
     def read_memory(self, name: str) -> list[int]:
-        """Every row of a memory, as integers whose bit i is bit i of the row."""
-        window = self.windows[name]
+        """Every row of a memory, as integers whose bit i is bit i of the row.
+
+        Raises
+        ------
+        SpecError
+            For a memory that the chip lacks, or that no host reaches.
+        """
+        window = self._window(name)
         return [
             sum(self.read(window.address(row, c)) << 32 * c for c in range(window.chunks))
             for row in range(window.memory.depth)
         ]
 
     def write_memory(self, name: str, rows: np.ndarray) -> None:
-        """Write a memory's first rows from (n, width) bits."""
-        window = self.windows[name]
-        for row, bits in enumerate(rows):
+        """Write a memory's first rows.
+
+        Parameters
+        ----------
+        name : str
+        rows : ndarray
+            (n, width) bits, 0 and 1 in integers; n is at most the memory's rows.
+
+        Raises
+        ------
+        SpecError
+            For a memory that the chip lacks, or that no host reaches, and for other rows; then nothing is written.
+        """
+        window = self._window(name)
+        depth = window.memory.depth
+        try:
+            checked = bits_of(f"rows of {name}", rows, (None, window.memory.width))
+        except SpecError:
+            raise
+        except ValueError:  # lists of several lengths
+            raise SpecError(f"rows of {name} must have one length, but have several") from None
+        if len(checked) > depth:
+            raise SpecError(f"rows of {name} must be at most {depth}, not {len(checked)}")
+        for row, bits in enumerate(checked):
             for address, data in window.words(row, to_int(bits)):
                 self.write(address, data)
+
+    def _window(self, name: str) -> registers.Window:
+        """The window of a memory; SpecError for one that the chip lacks, or that no host reaches."""
+        if not isinstance(name, str) or name not in self.windows:
+            raise unknown("memory", name, self.windows)
+        return self.windows[name]
 
     # ---------------------------------------------------------------- what a chip is for
 
@@ -175,6 +225,8 @@ class Driver:
         SpecError
             Where the bundle is of another network.
         """
+        if not isinstance(bundle, Bundle):
+            raise SpecError(f"what is loaded must be a Bundle, not {shown(bundle)}")
         for name, rows in images_of.load(self.plan, bundle).items():
             self.write_memory(name, rows)
         if classes:
@@ -237,18 +289,27 @@ class Driver:
     # ---------------------------------------------------------------- saved states
 
     def save(self, path: Path | None = None) -> Snapshot:
-        """What the idle chip holds; also written to a file where a path is given.
+        """What the chip holds, once it is idle; also written to a file where a path is given.
 
         Raises
         ------
         HostError
             Where the counts of labels are stale, because the host has written labels and no restore came after.
+        XnoreplayError
+            Where no file can be written at the path.
         """
-        if Status.STALE in self.status():
+        if path is not None:
+            path = _path("the place of a saved state must be a file's path", path)
+            if path.is_dir():
+                raise XnoreplayError(f"a state must be saved to a file, not to folder {path}")
+        if Status.STALE in self.wait():
             raise HostError("a chip whose STATUS shows STALE must be restored before it is saved")
         taken = snapshot.of_words(self.plan, (self.read(a) for a in snapshot.reads(self.plan)))
         if path is not None:
-            snapshot.write(self.plan, taken, path)
+            try:
+                snapshot.write(self.plan, taken, path)
+            except OSError as error:
+                raise XnoreplayError(f"a state must be saved to {path}, but: {error}") from None
         return taken
 
     def restore(self, saved: Snapshot | Path) -> None:
@@ -262,10 +323,19 @@ class Driver:
             Where the chip does not take it.
         """
         if not isinstance(saved, Snapshot):
-            saved = snapshot.read(self.plan, saved)
+            saved = snapshot.read(
+                self.plan, _path("a saved state must be a Snapshot or a file's path", saved)
+            )
         snapshot.check(self.plan, saved)
         for address, data in snapshot.writes(self.plan, saved):
             self.write(address, data)
         status = self.wait()
         if Status.FINISHED not in status or Status.REFUSED in status:
             raise HostError("RESTORE must find labels of announced classes alone, but did not")
+
+
+def _path(rule: str, value: object) -> Path:
+    """A value as a path; SpecError with the rule for what is none."""
+    if not isinstance(value, str | os.PathLike):
+        raise SpecError(f"{rule}, not {shown(value)}")
+    return Path(value)

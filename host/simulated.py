@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from xnoreplay.host.bus import HostError
+from xnoreplay.host.bus import HostError, word
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.commands import Command
@@ -31,7 +31,7 @@ class SimulatedBus:
 
     def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""
-        address &= ~3
+        address = word("an address", address) & ~3
         if address == Register.COMMAND:
             return Response.OKAY, self._taken
         if not self._waiting:
@@ -40,7 +40,7 @@ class SimulatedBus:
 
     def write(self, address: int, data: int) -> Response:
         """Write a word; a command that needs no more pixels has come to its end when this returns."""
-        address &= ~3
+        address, data = word("an address", address) & ~3, word("data", data)
         if self._waiting and address == Register.ABORT:
             self._abort()
             return Response.OKAY
@@ -119,12 +119,12 @@ class SimulatedBus:
         """Read a word while the chip waits for pixels: no window, and BUSY is 1."""
         if self._port.window_at(address):
             return Response.SLVERR, 0
-        answer, word = self._port.transfer(address)
+        answer, data = self._port.transfer(address)
         if address == Register.STATUS:
-            word = 1 << Status.BUSY | word & 1 << Status.STALE
+            data = 1 << Status.BUSY | data & 1 << Status.STALE
         if address == Register.PHASE:
-            word = self.chip.plan.phases.index(self.chip.plan.input.name)
-        return answer, word
+            data = self.chip.plan.phases.index(self.chip.plan.input.name)
+        return answer, data
 
     def _write_waiting(self, address: int, data: int) -> Response:
         """Refuse a write while the chip waits for pixels."""

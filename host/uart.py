@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from xnoreplay.host.bus import HostError
+from xnoreplay.host.bus import HostError, word
 from xnoreplay.spec import frames, registers
 from xnoreplay.spec.errors import require
 from xnoreplay.spec.frames import MOST_BYTES, Code, Frame
@@ -111,12 +111,13 @@ class UartBus:
 
     def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""
-        code, data = self._ask(Frame.READ, frames.read(address))
+        code, data = self._ask(Frame.READ, frames.read(word("an address", address)))
         return Response(code & 3), int.from_bytes(data, "little")
 
     def write(self, address: int, data: int) -> Response:
         """Write a word; one of ABORT also drops the transfers that wait in the bridge."""
-        answer = Response(self._ask(Frame.WRITE, frames.write(address, data))[0] & 3)
+        frame = frames.write(word("an address", address), word("data", data))
+        answer = Response(self._ask(Frame.WRITE, frame)[0] & 3)
         if address == Register.ABORT:
             self._ask(Frame.PIXELS, frames.pixels(b""))
         return answer

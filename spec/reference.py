@@ -24,8 +24,13 @@ from xnoreplay.spec.target import TargetSpec
 
 def check_image(net: NetworkSpec, image: np.ndarray) -> np.ndarray:
     """The image, or the packed latent, if it is uint8 of the network's shape; ImageError otherwise."""
-    image = np.asarray(image)
     what = "an image" if net.takes_images else "a packed latent"
+    try:
+        image = np.asarray(image)
+    except ValueError:  # lists of several lengths
+        raise ImageError(
+            f"{what} of {net.name} must have shape {net.image_shape}, not rows of several lengths"
+        ) from None
     if image.dtype != np.uint8:
         raise ImageError(f"{what} must be of type uint8, not {image.dtype}")
     if image.shape != net.image_shape:

@@ -15,7 +15,7 @@ from xnoreplay.flow.run import processes
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Built, Verilate
 from xnoreplay.flow.verify import programs
-from xnoreplay.host.bus import HostError
+from xnoreplay.host.bus import HostError, word
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Response
@@ -90,12 +90,13 @@ class ServedBus:
 
     def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""
-        answer, data = self._ask(b"R" + struct.pack("<I", address), 2)
+        answer, data = self._ask(b"R" + struct.pack("<I", word("an address", address)), 2)
         return Response(answer), data
 
     def write(self, address: int, data: int) -> Response:
         """Write a word."""
-        return Response(self._ask(b"W" + struct.pack("<II", address, data), 1)[0])
+        words = word("an address", address), word("data", data)
+        return Response(self._ask(b"W" + struct.pack("<II", *words), 1)[0])
 
     def stream(self, pixels: bytes) -> None:
         """Leave pixels with the process, which offers them to the chip."""

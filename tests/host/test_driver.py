@@ -9,15 +9,17 @@ import pytest
 
 from tests.host import program
 from xnoreplay.flow.chip import host_files
+from xnoreplay.flow.verify import served
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
+from xnoreplay.host.uart import UartBus
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, presets, registers, snapshot
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import ImageError, SpecError
+from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.registers import Register, Response, Status
 
@@ -248,3 +250,83 @@ def test_a_latent_that_stops_is_a_sentence_and_abort_ends_it():
     assert driver.status() == {Status.BUSY}
     driver.abort()
     assert driver.status() == set()
+
+
+WORDS = "must be an integer from 0 to 4294967295, not"
+WRONG_CALLS = [
+    (lambda d: d.classify([[1], [1, 2]]), "must have shape .4, 4, 1., not rows of several lengths"),
+    (lambda d: d.command(3), "command must be one of Command.ARRIVE, .*, not 3"),
+    (lambda d: d.command(None), "command must be one of Command.ARRIVE, .*, not None"),
+    (lambda d: d.load(None), "what is loaded must be a Bundle, not None"),
+    (lambda d: d.read_memory("cls.tip"), "memory must be one of .* did you mean 'cls.top'"),
+    (lambda d: d.read_memory(None), "memory must be one of .*, not None"),
+    (lambda d: d.write_memory("nosuch", BITS), "memory must be one of .*, not 'nosuch'"),
+    (lambda d: d.write_memory("replay.label", BITS[:, :2]), r"must have shape \(n, 3\), not"),
+    (lambda d: d.write_memory("replay.label", BITS + 7), "must be bits, 0 and 1, not 7 to 7"),
+    (lambda d: d.write_memory("replay.label", BITS / 2), "must be bits in integers"),
+    (lambda d: d.write_memory("replay.label", [[1], [1, 2]]), "must have one length, but have"),
+    (lambda d: d.write_memory("replay.label", [[0] * 3] * 10), "must be at most 9, not 10"),
+    (lambda d: d.save(Path()), "a state must be saved to a file, not to folder ."),
+    (lambda d: d.save(Path("/dev/null/state")), "a state must be saved to /dev/null/state, but: "),
+    (lambda d: d.save(3), "the place of a saved state must be a file's path, not 3"),
+    (lambda d: d.restore(None), "must be a Snapshot or a file's path, not None"),
+    (lambda d: d.write(Register.SEEN, 1.7), "data must be an integer, not 1.7"),
+    (lambda d: d.write(Register.SEEN, 1 << 32), f"data {WORDS} 4294967296"),
+    (lambda d: d.read("x"), "an address must be an integer, not 'x'"),
+    (lambda d: d.read(-1), f"an address {WORDS} -1"),
+    (lambda d: Driver(d.bus, TINY, polls=1.5), "polls must be an integer, not 1.5"),
+    (lambda d: Driver(d.bus, TINY, polls=0), "polls must be a positive integer, not 0"),
+    (lambda d: Driver(d.bus, None), "preset must be a Preset, not None"),
+]
+BITS = np.zeros((1, 3), np.uint8)
+
+
+def test_what_no_call_takes_is_a_sentence_and_changes_nothing():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    driver.remember(program.images(driver, 1)[0], 1)
+    before = driver.save()
+    for call, sentence in WRONG_CALLS:
+        with pytest.raises(XnoreplayError, match=sentence):
+            call(driver)
+    after = driver.save()
+    assert after.registers == before.registers
+    assert all((after.memories[n] == bits).all() for n, bits in before.memories.items())
+
+
+class Mute:
+    """Pipes and ports that must not be used."""
+
+    reset_input_buffer = write = read = None
+
+
+@pytest.mark.parametrize(
+    "bus",
+    [
+        SimulatedBus(Simulator(PLAN, BUNDLE)),
+        UartBus(Mute(), 1),
+        served.ServedBus(Mute(), Mute(), 1),
+    ],
+    ids=["simulated", "uart", "served"],
+)
+def test_what_is_no_word_is_the_same_sentence_on_every_bus(bus):
+    for value, said in [
+        (-1, f"{WORDS} -1"),
+        (1 << 32, WORDS),
+        ("x", "must be an integer, not 'x'"),
+    ]:
+        with pytest.raises(SpecError, match=f"an address {said}"):
+            bus.read(value)
+        with pytest.raises(SpecError, match=f"an address {said}"):
+            bus.write(value, 0)
+        with pytest.raises(SpecError, match=f"data {said}"):
+            bus.write(Register.SEEN, value)
+
+
+def test_a_save_waits_until_the_chip_is_idle():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    picture = program.images(driver, 1)[0]
+    driver.write(Register.COMMAND, Command.INSERT | 1 << 16)
+    driver.bus.pause = lambda: driver.bus.stream(picture.tobytes())  # the image ends meanwhile
+    assert sum(driver.save().ints("replay.count")) == 1
