@@ -218,19 +218,43 @@ class Driver:
         bundle : Bundle
             Of the chip's network.
         classes : int
-            What it was trained on; the chip predicts none that was not announced.
+            What it was trained on; the chip predicts none that was not announced. 0 announces none.
 
         Raises
         ------
+        HostError
+            Where classes are to be announced while STATUS shows STALE; then nothing is written.
         SpecError
-            Where the bundle is of another network.
+            Where the bundle is of another network, or where the chip would not take so many classes: fewer than were
+            announced before, or more than the network has. Then nothing is written.
         """
         if not isinstance(bundle, Bundle):
             raise SpecError(f"what is loaded must be a Bundle, not {shown(bundle)}")
-        for name, rows in images_of.load(self.plan, bundle).items():
-            self.write_memory(name, rows)
+        rows = images_of.load(self.plan, bundle)
+        classes = require.whole("classes", classes)
+        if classes:
+            self._check_classes(classes)
+        for name, bits in rows.items():
+            self.write_memory(name, bits)
         if classes:
             self.announce(classes)
+
+    def _check_classes(self, classes: int) -> None:
+        """Refuse to announce what the chip would not take, before anything is written.
+
+        Raises
+        ------
+        HostError
+            As `load`.
+        SpecError
+            As `load`.
+        """
+        if Status.STALE in self.wait():
+            raise HostError(
+                "a chip whose STATUS shows STALE must be restored before classes are announced"
+            )
+        taken = Command.ARRIVE.arguments(self.read(Register.SEEN), self.plan.network.classes)
+        require.between("classes", classes, taken.start, taken.stop - 1)
 
     def announce(self, classes: int) -> None:
         """Say how many classes there are now, at least as many as before; makes room in the replay memory."""

@@ -122,10 +122,31 @@ static size_t window_words(const struct xnoreplay_window *w)
     return (size_t)w->rows * w->chunks;
 }
 
+/* Whether the chip would take so many classes, as an error; nothing is written. */
+static int announceable(struct xnoreplay *x, uint16_t classes)
+{
+    uint32_t status = 0, seen = 0;
+    int error = xnoreplay_read(x, XNOREPLAY_REG_STATUS, &status);
+    if (!error)
+        error = xnoreplay_read(x, XNOREPLAY_REG_SEEN, &seen);
+    if (error)
+        return error;
+    if (status & XNOREPLAY_STATUS_STALE)
+        return XNOREPLAY_STALE;
+    if (status & XNOREPLAY_STATUS_BUSY || classes < seen || classes > x->chip->classes)
+        return XNOREPLAY_NOT_NOW;
+    return XNOREPLAY_OK;
+}
+
 int xnoreplay_load(struct xnoreplay *x, const uint32_t *words, size_t count, uint16_t classes)
 {
     if (!genuine(x->chip, XNOREPLAY_KIND_NETWORK, words, count))
         return XNOREPLAY_FOREIGN;
+    if (classes) {
+        int error = announceable(x, classes);
+        if (error)
+            return error;
+    }
     /* Each memory: its window's number, then its rows. */
     for (size_t at = HEAD; at < count;) {
         if (words[at] >= x->chip->window_count)

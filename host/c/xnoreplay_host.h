@@ -83,7 +83,8 @@ int xnoreplay_wait(struct xnoreplay *x, uint32_t *status);
 int xnoreplay_command(struct xnoreplay *x, uint8_t command, uint16_t argument, const uint8_t *image);
 
 /* Writes a trained network, the words of network.bin of the generated folder, and announces `classes` where that is
- * not 0. */
+ * not 0. Before anything is written: XNOREPLAY_FOREIGN for other words; XNOREPLAY_STALE where classes cannot be announced
+ * before a restore; XNOREPLAY_NOT_NOW for fewer classes than were announced, or more than the network has. */
 int xnoreplay_load(struct xnoreplay *x, const uint32_t *words, size_t count, uint16_t classes);
 
 int xnoreplay_announce(struct xnoreplay *x, uint16_t classes);

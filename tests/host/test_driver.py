@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.host import program
+from tests.host.chips import C99
 from xnoreplay.flow.chip import host_files
 from xnoreplay.flow.verify import served
 from xnoreplay.host.bus import HostError
@@ -17,6 +18,7 @@ from xnoreplay.host.uart import UartBus
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, presets, registers, snapshot
+from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError
@@ -330,3 +332,88 @@ def test_a_save_waits_until_the_chip_is_idle():
     driver.write(Register.COMMAND, Command.INSERT | 1 << 16)
     driver.bus.pause = lambda: driver.bus.stream(picture.tobytes())  # the image ends meanwhile
     assert sum(driver.save().ints("replay.count")) == 1
+
+
+def test_classes_that_the_chip_would_not_take_are_refused_before_a_word_is_written():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    other, before = bundles.random(TINY.network, 7), driver.save()
+    writes, write = [], driver.bus.write
+    driver.bus.write = lambda *word: writes.append(word) or write(*word)
+    for classes in (1, 5, 1 << 20, -1):
+        with pytest.raises(
+            SpecError, match=f"classes must be an integer from 2 to 4, not {classes}"
+        ):
+            driver.load(other, classes)
+    for classes in (None, 2.0, "2", True):
+        with pytest.raises(SpecError, match="classes must be an integer, not"):
+            driver.load(other, classes)
+    assert not writes
+    after = driver.save()
+    assert all((after.memories[n] == bits).all() for n, bits in before.memories.items())
+    driver.write(Register.STAGED, 0)
+    with pytest.raises(HostError, match="must be restored before classes are announced"):
+        driver.load(other, 2)
+    assert len(writes) == 1
+    driver.load(other)  # which announces none
+    driver.command(Command.RESTORE)
+    driver.load(other, np.uint8(3))
+    assert driver.read(Register.SEEN) == 3
+
+
+LOADS = """
+#include "xnoreplay_chip.h"
+#include <stdio.h>
+static uint32_t status, writes, words[1 << 12];
+static int rd(void *c, uint32_t a, uint32_t *d)
+{
+    (void)c;
+    *d = a == XNOREPLAY_REG_ID ? XNOREPLAY_ID : a == XNOREPLAY_REG_SEEN ? 2 : status;
+    return 0;
+}
+static int wr(void *c, uint32_t a, uint32_t d) { (void)c, (void)a, (void)d, writes++; return 0; }
+int main(int count, char **names)
+{
+    const struct xnoreplay_bus bus = {NULL, rd, wr, NULL, NULL};
+    struct xnoreplay x;
+    size_t n = fread(words, 4, 1 << 12, fopen(names[count - 1], "rb"));
+    int e = xnoreplay_open(&x, &xnoreplay_chip, &bus);
+    printf("%d", e);
+    for (uint16_t classes = 0; classes < 6; classes++) {
+        writes = 0, status = 1u << 2;
+        e = xnoreplay_load(&x, words, n, classes);
+        printf(" %d %u", e, writes);
+    }
+    static const uint32_t held[] = {XNOREPLAY_STATUS_BUSY, XNOREPLAY_STATUS_STALE};
+    for (int i = 0; i < 2; i++) {
+        writes = 0, status = held[i];
+        e = xnoreplay_load(&x, words, n, 2);
+        printf(" %d %u", e, writes);
+    }
+    return 0;
+}
+"""
+
+
+def test_the_c_driver_refuses_classes_before_a_word_is_written(tmp_path):
+    host_files.write(PLAN, BUNDLE, tmp_path)
+    folder = tmp_path / host_files.FOLDER
+    (folder / "main.c").write_text(LOADS)
+    subprocess.run([*C99, "-o", "loads", "main.c", "xnoreplay_host.c"], cwd=folder, check=True)
+    told = subprocess.check_output(["./loads", host_files.NETWORK], cwd=folder, text=True)
+    opened, *found = map(int, told.split())
+    all_of_it = len(list(words_of_the_network()))
+    ok, not_now, stale = 0, 2, 7
+    expected = {0: (ok, all_of_it), 1: (not_now, 0), 5: (not_now, 0)}
+    expected |= dict.fromkeys((2, 3, 4), (ok, all_of_it + 1))
+    assert opened == ok
+    assert found[:12] == [number for classes in range(6) for number in expected[classes]]
+    assert found[12:] == [not_now, 0, stale, 0]
+
+
+def words_of_the_network():
+    """Addresses that a load writes."""
+    windows = {w.memory.name: w for w in registers.windows(PLAN.memories)}
+    for name, rows in images_of.load(PLAN, BUNDLE).items():
+        for row in range(len(rows)):
+            yield from (windows[name].address(row, c) for c in range(windows[name].chunks))
