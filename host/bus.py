@@ -33,6 +33,9 @@ def word(what: str, value: int) -> int:
 class Bus(Protocol):
     """A connection to a chip's register port and to its pixel stream.
 
+    A bus to a chip whose clock runs in real time may have an attribute `seconds`: the longest time of one transfer, from
+    which `Driver` derives how long it waits. Without it, or where it is None, the driver counts its reads alone.
+
     A connection that fails raises `HostError`; an address or data that is no word of 32 bits raises `SpecError`.
     """
 

@@ -1,14 +1,16 @@
 """`Driver`: what a host's program calls. Each call is a few words on the bus, as `docs/host.md` has them."""
 
+import math
 import os
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
 
 from xnoreplay.host.bus import Bus, HostError, word
+from xnoreplay.spec import host_map, registers, snapshot
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import registers, snapshot
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command, bits_of
@@ -20,6 +22,8 @@ from xnoreplay.spec.snapshot import Snapshot
 
 POLLS = 10_000_000
 """Reads of STATUS after which a chip is said to hang."""
+SLOWER = 2
+"""Times as long as its cycles take at the target's clock that a command is given, for a chip with a slower one."""
 
 
 class Driver:
@@ -32,25 +36,38 @@ class Driver:
         The chip's network and target.
     polls : int
         Reads of STATUS, with a pause of the bus after each, after which a command that has not ended raises
-        `HostError`.
+        `HostError`. It bounds the wait on a bus that knows no time, such as that of the simulator.
+    timeout : float, optional
+        Seconds after which a command that has not ended raises `HostError`, whatever the number of reads. Without it
+        a bus that has `seconds` (see `host.bus.Bus`), such as a serial port, gets `SLOWER` times the command's
+        `xnoreplay.spec.host_map.most_cycles` at the target's ``clock_hz``, and `seconds`; another bus has no bound in
+        time. A wait that is of no one command is given the time of the longest.
 
     Raises
     ------
     HostError
         Where the chip's ID is not an xnoreplay chip's, or where it does not become idle.
     SpecError
-        For what is no preset, and for `polls` that are no positive integer.
+        For what is no preset, for `polls` that are no positive integer, and for a `timeout` that is no number above 0.
     """
 
-    def __init__(self, bus: Bus, preset: Preset, polls: int = POLLS) -> None:
+    def __init__(
+        self, bus: Bus, preset: Preset, polls: int = POLLS, timeout: float | None = None
+    ) -> None:
         if not isinstance(preset, Preset):
             raise SpecError(f"preset must be a Preset, not {shown(preset)}")
         self.bus, self.preset = bus, preset
         self.polls = require.whole("polls", polls)
         require.positive("polls", self.polls)
+        if timeout is not None and not (
+            isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
+        ):
+            raise SpecError(f"timeout must be a number of seconds above 0, not {shown(timeout)}")
+        self.timeout = timeout
         self.plan = plans.compile(preset.network, preset.target)
         self.windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
         self.counter_names = registers.counters(self.plan.memories, self.plan.target)
+        self._most_cycles = host_map.most_cycles(self.plan)
         found = self.read(Register.ID)
         if found != registers.ID:
             raise HostError(f"ID must be {registers.ID:#010x}, not {found:#010x}")
@@ -96,22 +113,43 @@ class Driver:
         word = self.read(Register.STATUS)
         return {bit for bit in Status if word >> bit & 1}
 
-    def wait(self) -> set[Status]:
+    def wait(self, command: Command | None = None) -> set[Status]:
         """Wait until the chip is idle; the bits of STATUS that are 1 then.
+
+        Parameters
+        ----------
+        command : Command, optional
+            The one that runs, where that is known: how long it may take.
 
         Raises
         ------
         HostError
-            Where it is still busy after `polls` reads.
+            Where it is still busy after the driver's `timeout`, or after `polls` reads.
         """
+        seconds = self._patience(command)
+        end = monotonic() + seconds
         for _ in range(self.polls):
+            # Before the read: a program that was held up itself looks once more.
+            late = monotonic() >= end
             status = self.status()
             if Status.BUSY not in status:
                 return status
+            if late:
+                raise HostError(f"the chip must become idle within {seconds:.3g} s, but did not")
             self.bus.pause()
         raise HostError(
             f"the chip must become idle within {self.polls:,} reads of STATUS, but did not"
         )
+
+    def _patience(self, command: Command | None) -> float:
+        """Seconds that a command is waited for; infinite where `polls` alone bound the wait."""
+        if self.timeout is not None:
+            return self.timeout
+        line = getattr(self.bus, "seconds", None)
+        if line is None:
+            return math.inf
+        cycles = self._most_cycles[command.name] if command else max(self._most_cycles.values())
+        return SLOWER * cycles / self.plan.target.clock_hz + line
 
     def command(self, command: Command, argument: int = 0, image: np.ndarray | None = None) -> bool:
         """Carry out a command, and wait for its end.
@@ -153,7 +191,7 @@ class Driver:
             )
         if command.image:
             self.bus.stream(pixels)
-        status = self.wait()
+        status = self.wait(command)
         if Status.FINISHED not in status:
             raise HostError(f"{command.name} must come to its end, but was aborted")
         return Status.REFUSED not in status
@@ -353,7 +391,7 @@ class Driver:
         snapshot.check(self.plan, saved)
         for address, data in snapshot.writes(self.plan, saved):
             self.write(address, data)
-        status = self.wait()
+        status = self.wait(Command.RESTORE)
         if Status.FINISHED not in status or Status.REFUSED in status:
             raise HostError("RESTORE must find labels of announced classes alone, but did not")
 

@@ -61,6 +61,8 @@ class UartBus:
     byte_lanes : int
         Bytes of a transfer of the chip's stream, which is a pixel or a part of a latent: `xnoreplay.spec.plan.Input.byte_lanes`
         of the chip's plan, an eighth of ``stream.data_bits`` of its ``manifest.json``. A frame holds whole transfers.
+    seconds : float, optional
+        As of `host.bus.Bus`; none of a port whose chip is simulated.
 
     Raises
     ------
@@ -68,9 +70,9 @@ class UartBus:
         Where no transfer of so many bytes fits a frame.
     """
 
-    def __init__(self, port: Port, byte_lanes: int) -> None:
+    def __init__(self, port: Port, byte_lanes: int, seconds: float | None = None) -> None:
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
-        self._port = port
+        self._port, self.seconds = port, seconds
         self._part = MOST_BYTES // byte_lanes * byte_lanes
         self._lost = False  # bytes of an earlier answer may still come
 
@@ -107,7 +109,7 @@ class UartBus:
             port.reset_input_buffer()  # fails where pyserial made a port that is not open
         except (OSError, ValueError, TermiosError) as error:  # SerialException is an OSError
             raise HostError(f"serial port {name} must open, but: {error}") from None
-        return cls(port, byte_lanes)
+        return cls(port, byte_lanes, timeout(baud))
 
     def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""

@@ -1,6 +1,7 @@
 """The Python driver on the simulator: what it finds is what the simulator's own calls give."""
 
 import dataclasses
+import re
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from tests.host import program
 from tests.host.chips import C99
 from xnoreplay.flow.chip import host_files
 from xnoreplay.flow.verify import served
+from xnoreplay.host import driver as drivers
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
@@ -278,6 +280,10 @@ WRONG_CALLS = [
     (lambda d: d.read(-1), f"an address {WORDS} -1"),
     (lambda d: Driver(d.bus, TINY, polls=1.5), "polls must be an integer, not 1.5"),
     (lambda d: Driver(d.bus, TINY, polls=0), "polls must be a positive integer, not 0"),
+    *[
+        (lambda d, value=value: Driver(d.bus, TINY, timeout=value), "timeout must be a number of s")
+        for value in (0, -1, "1", float("nan"), True)
+    ],
     (lambda d: Driver(d.bus, None), "preset must be a Preset, not None"),
 ]
 BITS = np.zeros((1, 3), np.uint8)
@@ -417,3 +423,53 @@ def words_of_the_network():
     for name, rows in images_of.load(PLAN, BUNDLE).items():
         for row in range(len(rows)):
             yield from (windows[name].address(row, c) for c in range(windows[name].chunks))
+
+
+class Hanging(SimulatedBus):
+    """A chip whose command never ends, and a clock on the wall that a pause sets on by `step` seconds."""
+
+    step, now, seconds = 0.5, 0.0, None
+
+    def pause(self):
+        self.now += self.step
+
+
+@pytest.mark.parametrize("given", [None, 7])
+def test_a_command_is_given_the_time_of_its_cycles(monkeypatch, given):
+    """A wait ends with the first read that began after the time was over."""
+    bus = Hanging(Simulator(PLAN, BUNDLE))
+    monkeypatch.setattr(drivers, "monotonic", lambda: bus.now)
+    driver = Driver(bus, presets.vary(TINY, "target", clock_hz=1000), 1000, given)
+    bus.seconds = 3.25
+    picture, most = program.images(driver, 1)[0], host_map.most_cycles(PLAN)
+    bus.stream = lambda _: None
+    for wait, cycles in [
+        (lambda: driver.classify(picture), most["INFER"]),
+        (driver.wait, most["RETRAIN"]),
+    ]:
+        bus.now, seconds = 0.0, given or 2 * cycles / 1000 + 3.25
+        with pytest.raises(HostError, match=re.escape(f"idle within {seconds:.3g} s, but did not")):
+            wait()
+        assert seconds <= bus.now < seconds + bus.step
+        driver.abort()
+        driver.write(Register.COMMAND, Command.INFER)
+    bus.seconds, bus.now = None, 0.0
+    sentence = "7 s" if given else "1,000 reads of STATUS"
+    with pytest.raises(HostError, match=f"must become idle within {sentence}, but did not"):
+        driver.wait()
+
+
+def test_a_program_that_was_held_up_looks_once_more(monkeypatch):
+    bus = Hanging(Simulator(PLAN, BUNDLE))
+    monkeypatch.setattr(drivers, "monotonic", lambda: bus.now)
+    driver = Driver(bus, TINY, 1000, 1)
+    picture = program.images(driver, 1)[0]
+    whole, bus.stream = bus.stream, lambda _: None
+    bus.step = 1000
+
+    def pause():
+        Hanging.pause(bus)
+        whole(picture.tobytes())
+
+    bus.pause = pause
+    assert driver.classify(picture) == Simulator(PLAN, BUNDLE).infer(picture).prediction

@@ -325,7 +325,7 @@ def test_a_slow_line_is_given_the_time_of_the_longest_frame(monkeypatch):
 
     monkeypatch.setattr(serial, "Serial", port)
     for baud in (300, 115_200):
-        UartBus.open("/dev/port", baud, 1)
+        assert UartBus.open("/dev/port", baud, 1).seconds == opened[baud]
     assert LONGEST == len(frames.pixels(bytes(64))) + 2
     assert opened == {baud: 1 + 10 * LONGEST / baud for baud in (300, 115_200)}
     for baud in (0, "x", 1.5, None):
