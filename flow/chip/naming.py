@@ -2,7 +2,6 @@
 
 import re
 
-from xnoreplay.hw import language
 from xnoreplay.spec.errors import SpecError, shown
 
 MOST = 32  # characters
@@ -28,14 +27,19 @@ wchar_t while xor xor_eq
 )
 """Keywords of ISO/IEC 14882:2020, 5.11, with alternative tokens and identifiers of special meaning."""
 
-RESERVED = {
-    # std is a package of SystemVerilog
-    "Verilog": language.SYSTEMVERILOG | language.VERILOG_AMS | {"std"},
-    "VHDL": language.VHDL,
-    "C": C,
-    "C++": CPP,
-}
-"""By language, the words that no module, header or model of a simulator can be called."""
+
+def reserved() -> dict[str, frozenset[str]]:
+    """By language, the words that no module, header or model of a simulator can be called."""
+    from xnoreplay.hw import language
+
+    return {
+        # std is a package of SystemVerilog
+        "Verilog": language.SYSTEMVERILOG | language.VERILOG_AMS | {"std"},
+        "VHDL": language.VHDL,
+        "C": C,
+        "C++": CPP,
+    }
+
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 _ENDS = re.compile(r"_(uart|spi|axi|(ram|file)_[0-9]+x[0-9]+(_g[0-9]+)?)$")
@@ -45,7 +49,7 @@ def checked(prefix: str) -> str:
     """Return a prefix that the names of files, modules, macros of C and of the address map can begin with.
 
     It is one word, or several with an underscore between them: Verilator writes two underscores in a row as others. It
-    is no word of `RESERVED`. Its letters are small: macros of C have them large, and some file systems do not tell them
+    is no word of `reserved`. Its letters are small: macros of C have them large, and some file systems do not tell them
     apart. It does not end as modules beside the chip's own do, or the modules of two chips could have one name, as
     could files of a folder.
 
@@ -62,7 +66,7 @@ def checked(prefix: str) -> str:
             f"prefix must be a small letter and up to {MOST - 1} small letters and digits, with a single '_' between any "
             f"two, not {shown(prefix)}"
         )
-    for name, words in RESERVED.items():
+    for name, words in reserved().items():
         if prefix in words:
             raise SpecError(f"prefix must not be a reserved word of {name}, as is {shown(prefix)}")
     if end := _ENDS.search(prefix):
