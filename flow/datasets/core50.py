@@ -34,7 +34,7 @@ OBJECTS = (
     *("plug_adapter", "mobile_phone", "scissor", "light_bulb", "can"),
     *("glass", "ball", "marker", "cup", "remote_control"),
 )
-"""What objects o1 to o50 are, five of each, as `core50_labels.txt` and `labels2names.pkl` of the official repository call them."""
+"""What objects o1 to o50 are, five of each, spelt as in public code that reads the data set's `core50_labels.txt`."""
 MOST_DIGITS = 9  # of a label; int() takes no more than some thousand
 
 
