@@ -137,7 +137,6 @@ def test_bad_specs(capsys, tmp_path, text, message):
 @pytest.mark.parametrize(
     "command",
     [
-        ["estimate"],
         ["cil", "--untrained"],
         ["systems", "--bundle", "{}"],
         ["dials", "--bundle", "{}"],
