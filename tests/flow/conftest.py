@@ -1,4 +1,4 @@
-"""What tests of compiled chips share."""
+"""What tests of compiled chips and of their costs share."""
 
 import pytest
 
@@ -15,4 +15,13 @@ def quick_to_compile():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(chip, "optimisation", lambda _text: "-O0")
         patch.setattr(verilate, "KEEP", 200)
+        yield
+
+
+@pytest.fixture(scope="module")
+def counted_alone():
+    """Estimate without corrections, so that figures can be reckoned by hand; `test_corrections` has those."""
+    from xnoreplay.flow.cost.tables import laws
+
+    with laws.switched(laws.SWITCHES):
         yield

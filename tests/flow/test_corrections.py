@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from tests.flow.energies import near
 from xnoreplay.flow.cost import chips, estimate, tornado
 from xnoreplay.flow.cost import tables as costs
 from xnoreplay.flow.cost.cells import glitches
@@ -18,17 +19,15 @@ COUNTERS = dict.fromkeys(registers.counters(PLAN.memories, PLAN.target), 3)
 VOLTS = 1.1  # of 45 nm lstp
 
 
-def near(value, rel=1e-9):
-    """Approximately: without the absolute tolerance of pytest, which is above every energy here."""
-    return pytest.approx(value, rel=rel, abs=0)
-
-
-PRICED = estimate.corrected_rows(PLAN, COUNTERS, 100)
+@pytest.fixture(scope="module")
+def priced():
+    return estimate.corrected_rows(PLAN, COUNTERS, 100)
 
 
 @pytest.fixture(scope="module")
-def rows():
-    return {(r.part, r.event): r for r in PRICED}
+def rows(priced):
+    """By part and event; those that several rows share have the last one."""
+    return {(r.part, r.event): r for r in priced}
 
 
 def test_glitches_are_a_share_of_what_lacks_them(rows):
@@ -92,9 +91,9 @@ def test_a_beat_adds_to_a_counter_once():
     assert events.count == 3 * (len(COUNTERS) - 3) + 5 + 5 + 100
 
 
-def test_the_factor_of_published_chips_is_one_row(rows):
-    calibration = rows["calibration", "published chips"]
-    others = sum(r.joules[1] for r in PRICED) - calibration.joules[1]
+def test_the_factor_of_published_chips_is_one_row(priced):
+    (calibration,) = (r for r in priced if r.part == "calibration")
+    others = sum(r.joules[1] for r in priced) - calibration.joules[1]
     assert calibration.joules[1] == near((chips.whole().factor - 1) * others)
 
 

@@ -7,25 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.flow.energies import near
 from xnoreplay.flow.cost import tables as costs
-from xnoreplay.flow.cost.tables import laws
 from xnoreplay.spec import presets
 from xnoreplay.spec.events import Event
 from xnoreplay.spec.target import DEVICE_TYPES, TECHNOLOGIES
 
-
-def near(value, rel=1e-6):
-    """Approximately: without the absolute tolerance of pytest, which is above most energies here."""
-    return pytest.approx(value, rel=rel, abs=0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _counted_alone():
-    """Without corrections, so that figures can be reckoned by hand; `test_corrections` has those."""
-    with laws.switched(laws.SWITCHES):
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("counted_alone")
 TARGET = presets.load("digits").target
 KBIT = costs.KBIT
 

@@ -5,29 +5,18 @@ import re
 import pytest
 from amaranth.back import rtlil
 
+from tests.flow.energies import near
 from xnoreplay.flow.cost import estimate
 from xnoreplay.flow.cost import memory_map as footprint
 from xnoreplay.flow.cost import tables as costs
-from xnoreplay.flow.cost.tables import gates, laws
+from xnoreplay.flow.cost.tables import gates
 from xnoreplay.hw.learning.error import ErrorPath
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import counterparts, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.errors import XnoreplayError
 
-
-def near(value, rel=1e-6):
-    """Approximately: without the absolute tolerance of pytest, which is above most energies here."""
-    return pytest.approx(value, rel=rel, abs=0)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _counted_alone():
-    """Without corrections, so that figures can be reckoned by hand; `test_corrections` has those."""
-    with laws.switched(laws.SWITCHES):
-        yield
-
-
+pytestmark = pytest.mark.usefixtures("counted_alone")
 DIGITS = presets.load("digits")
 PLAN = plans.compile(DIGITS.network, DIGITS.target)
 COUNTERS = dict.fromkeys(registers.events(PLAN.memories), 0)

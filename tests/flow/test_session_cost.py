@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.flow.energies import near
 from xnoreplay.flow import cli
 from xnoreplay.flow.commands import specfile
 from xnoreplay.flow.cost import replay_variants as native
@@ -14,11 +15,6 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 
 TINY = presets.load("tiny")
-
-
-def near(value):
-    """Approximately: without the absolute tolerance of pytest, which is above every energy here."""
-    return pytest.approx(value, rel=1e-9, abs=0)
 
 
 @pytest.fixture(scope="module")

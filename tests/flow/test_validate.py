@@ -7,6 +7,7 @@ from statistics import mean, stdev
 
 import pytest
 
+from tests.flow.energies import near
 from xnoreplay.flow import cli
 from xnoreplay.flow.cost import chips, validate
 from xnoreplay.flow.cost import tables as costs
@@ -17,11 +18,6 @@ from xnoreplay.spec.errors import SpecError
 ROOT = Path(__file__).parents[2]
 FOUND = {p.chip: p for p in chips.predictions()}
 ROWS = {r["chip"]: r for r in chips.rows()}
-
-
-def near(value, rel=1e-6):
-    """Approximately: without the absolute tolerance of pytest, which is above every energy here."""
-    return pytest.approx(value, rel=rel, abs=0)
 
 
 MARKS = ("published", "derived", "assumed")
