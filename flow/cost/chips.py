@@ -8,13 +8,12 @@ interval. A chip is held against a factor, laws and costs in which none of its o
 
 import math
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist, mean, stdev
 
 from xnoreplay.flow.cost import tables
-from xnoreplay.flow.cost.tables import KBIT, PICO, Cost, corrections, laws, wires
+from xnoreplay.flow.cost.tables import KBIT, PICO, Cost, Place, corrections, laws, wires
 
 TECHNOLOGY_OF = {28: 32, 10: 22}  # SRAM tables used for nodes without one, scaled like the logic
 IMAGES = 50_000  # an epoch's, of the chip that trains
@@ -138,15 +137,11 @@ def counted(row: dict[str, str], without: str = "") -> float:
 
 def calibration(without: str = "") -> Calibration:
     """Return what chips take beyond the count, but for those of one family."""
-    return calibrated(without, lambda row: counted(row, without))
-
-
-def calibrated(without: str, count: Callable[[dict[str, str]], float]) -> Calibration:
-    """Return the factor and spread of chips, of which `count` gives the counted energy."""
     quotients: dict[str, list[float]] = defaultdict(list)
     for row in rows():
         if row["in_fit"] == "yes" and row["family"] != without:
-            quotients[row["family"]].append(math.log(float(row["published"]) / count(row)))
+            quotient = float(row["published"]) / counted(row, without)
+            quotients[row["family"]].append(math.log(quotient))
     families = {family: mean(values) for family, values in quotients.items()}
     n = len(families)
     width = student(COVERAGE, n - 1) * stdev(families.values()) * math.sqrt(1 + 1 / n)
@@ -173,7 +168,7 @@ def student(share: float, freedom: int) -> float:
 
 def events(row: dict[str, str], without: str = "") -> list[Event]:
     """Return a chip's events and their corrections, from sources in which the chip `without` has no figure."""
-    place = node, flavour, volts = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
+    place = tables.place_in(row)
     found = []
     for e in tables.table("chips.csv"):
         if e["chip"] != row["chip"]:
@@ -181,13 +176,13 @@ def events(row: dict[str, str], without: str = "") -> list[Event]:
         name, count = e["event"], float(e["count"])
         if name == "wire_um":
             if laws.on(laws.LONG_WIRES):
-                cost = wires.bit_um(volts)
+                cost = wires.bit_um(place.volts)
                 found.append(Event(name, count, cost, e["mark"], e["why"], laws.LONG_WIRES))
             continue
         if name.startswith("sram_"):
             found.append(Event(name, count, _sram(e, row, without), e["mark"], e["why"]))
             continue
-        cost = tables.logic_at(name, node, flavour, volts, without)
+        cost = tables.logic_at(name, place, without)
         found.append(Event(name, count, cost, e["mark"], e["why"]))
         for correction, extra in (
             (laws.GLITCHES, corrections.glitches(name, cost.nominal, place, without)),
@@ -202,21 +197,29 @@ def events(row: dict[str, str], without: str = "") -> list[Event]:
 
 
 def _sram(event: dict[str, str], chip: dict[str, str], without: str) -> Cost:
-    node, flavour, volts = int(chip["node_nm"]), chip["flavour"], float(chip["supply_v"])
-    table = TECHNOLOGY_OF.get(node, node)
-    device = chip["device_type"]
     column = f"{event['event'].removeprefix('sram_')}_pj"
-    width, bits = int(event["width"]), int(event["kbit"]) * KBIT
-    joules = tables.sram_at(column, bits, width, table, device) * PICO
-    before = table, flavour, tables.supply(table, device)
-    joules = laws.scale(joules, before, (node, flavour, volts), without)
+    joules = _word(column, int(event["kbit"]) * KBIT, int(event["width"]), chip, without)
+    node, _, volts = tables.place_in(chip)
     error = tables.MODEL_ERROR
     return Cost(
         joules * (1 - error),
         joules,
         joules * (1 + error),
-        f"CACTI 7, {table} nm {device}, scaled to {node} nm and {volts} V, +-30 % assumed",
+        f"CACTI 7, {_table(node)} nm {chip['device_type']}, scaled to {node} nm and {volts} V, +-30 % assumed",
     )
+
+
+def _table(node: int) -> int:
+    return TECHNOLOGY_OF.get(node, node)
+
+
+def _word(column: str, bits: int, width: int, row: dict[str, str], without: str = "") -> float:
+    """Return the joules of a word of an SRAM, a column of `sram.csv`, at the node and supply of a row."""
+    place, device = tables.place_in(row), row["device_type"]
+    node = _table(place.node)
+    joules = tables.sram_at(column, bits, width, node, device) * PICO
+    before = Place(node, place.flavour, tables.supply(node, device))
+    return laws.scale(joules, before, place, without)
 
 
 @dataclass(frozen=True)
@@ -239,25 +242,21 @@ class Memory:
 def memories() -> list[Memory]:
     """Predict the words of published memories.
 
-    Those of standard cells by the sources of a small memory that no silicon is: the geometric mean of a flip-flop clocked
-    and a bit of the smallest SRAM.
+    One of standard cells is predicted by the sources of a small memory that are not silicon: the geometric mean of a
+    clocked flip-flop and a bit of the smallest SRAM.
     """
     found = []
     for row in tables.table("memories.csv"):
-        node, flavour, volts = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
-        device, width = row["device_type"], int(row["width"])
-        bits = int(row["kbit"]) * KBIT
-        least = tables.limits(node, device)[0]
-        joules = tables.sram_at("read_pj", max(bits, least), width, node, device) * PICO
-        before = node, flavour, tables.supply(node, device)
-        joules = laws.scale(joules, before, (node, flavour, volts))
+        place, width = tables.place_in(row), int(row["width"])
+        least = tables.limits(place.node, row["device_type"])[0]
+        joules = _word("read_pj", max(int(row["kbit"]) * KBIT, least), width, row)
         if row["kind"] != "sram":
-            flip_flop = tables.logic_at("register_bit", node, flavour, volts).low
+            flip_flop = tables.logic_at("register_bit", place).low
             joules = width * math.sqrt(joules / width * flip_flop)
         found.append(
             Memory(
                 row["memory"],
-                f"{node} nm, {volts} V",
+                f"{place.node} nm, {place.volts} V",
                 joules,
                 float(row["picojoule"]) * PICO,
                 row["kind"],
@@ -274,5 +273,5 @@ def _whole(state: tuple) -> Calibration:  # noqa: ARG001  the switches are read 
 
 
 def whole() -> Calibration:
-    """Return what all chips take beyond the count, as an estimate of another chip applies it; SRAMs are the package's."""
+    """Return what all chips take beyond the count, for an estimate of another chip; SRAMs are the package's."""
     return _whole(laws.state())

@@ -108,7 +108,7 @@ def _between_blocks(
 ) -> list[Row]:
     """Price the way of a memory's bits, half the side of the chip, and that of the array's operand to each lane."""
     name, target = laws.LONG_WIRES, plan.target
-    bit = wires.bit_um(tables.place_of(target)[2])
+    bit = wires.bit_um(tables.place_of(target).volts)
     areas = gates.area(plan, memories)
     side = wires.side_um(1e6 * bounds[1] for bounds in areas.values())
     found = []
@@ -122,7 +122,8 @@ def _between_blocks(
                 found.append(row(m.name, event, count, cost, m.width * side / 2, correction=name))
     beats = counters.get("array.beats", 0)
     if beats:
-        lane = gates.gates(plan)["array"] / target.lanes * tables.gate_um2(tables.node_of(target))
+        gate = tables.gate_um2(tables.node_of(target)).nominal
+        lane = gates.gates(plan)["array"] / target.lanes * gate
         pitch = wires.side_um([lane])
         length = (
             f"{target.window} bits to {target.lanes} lanes, {pitch:,.0f} um from one to the next"

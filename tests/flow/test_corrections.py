@@ -52,7 +52,7 @@ def test_long_wires_by_hand(rows):
     half = 1000 * (area / wires.FILL) ** 0.5 / 2
     bit = 0.25 * 0.2e-15 * VOLTS**2
     assert rows["weights.fe", "reads, long wires"].cost[1] == near(144 * half * bit)
-    lane = gates.gates(PLAN)["array"] / 4 * costs.gate_um2(45)
+    lane = gates.gates(PLAN)["array"] / 4 * costs.gate_um2(45).nominal
     pitch = (lane / wires.FILL) ** 0.5
     assert rows["array operand", "array.beats, long wires"].cost[1] == near(144 * 4 * pitch * bit)
     assert ("lane.file", "reads, long wires") not in rows

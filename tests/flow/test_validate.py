@@ -71,7 +71,7 @@ def test_without_corrections_chips_are_as_far_off_as_ever(chip, ratio):
 def test_chewbaccann_by_hand():
     """784 cells, 112 memory bits, 784 register bits, 16 sums and 1,312 clocked bits: 1,568 operations."""
     names = {"cell": 784, "scm_bit": 112, "register_bit": 784, "add_bit": 16, "clock_bit": 1312}
-    joules = sum(n * costs.logic_at(name, 22, "lp", 0.4).nominal for name, n in names.items())
+    joules = sum(n * costs.logic_at(name, (22, "lp", 0.4)).nominal for name, n in names.items())
     with laws.switched(("wires", "long wires", "glitches", "calibration")):
         assert chips.predict(ROWS["ChewBaccaNN"]).predicted[1] == near(joules / 1568)
     # 241 GOPS at 154 MHz.
@@ -107,7 +107,7 @@ def test_one_cell_is_scaled_by_node_and_supply():
     with laws.switched(laws.SWITCHES):
         factor = costs.energy_factor(22, "lp") / costs.energy_factor(45, "hp")
         by_hand = 5.6e-15 * factor * (0.4 / 0.9) ** 2
-        cost = costs.logic_at("cell", 22, "lp", 0.4)
+        cost = costs.logic_at("cell", (22, "lp", 0.4))
         assert by_hand in (near(c) for c in (cost.low, cost.nominal, cost.high))
 
 

@@ -164,34 +164,29 @@ def supply(node: int, device_type: str) -> float:
 
 def scale(joules: float, row: dict[str, str], target: TargetSpec) -> float:
     """Scale a figure from a row's node, flavour and supply to a target's."""
-    return scale_to(joules, row, place_of(target))
+    return laws.scale(joules, place_in(row), place_of(target))
 
 
 def place_of(target: TargetSpec) -> Place:
     """Return the node, flavour and supply of a target."""
     node, device = node_of(target), target.device_type
-    return node, FLAVOUR[device], supply(node, device)
+    return Place(node, FLAVOUR[device], supply(node, device))
 
 
-def scale_to(joules: float, row: dict[str, str], place: Place, without: str = "") -> float:
-    """Scale a figure from a row's node, flavour and supply to others, by laws without a chip's own figures."""
-    before = int(row["node_nm"]), row["flavour"], float(row["supply_v"])
-    return laws.scale(joules, before, place, without)
+def place_in(row: dict[str, str]) -> Place:
+    """Return the node, flavour and supply of a table's row."""
+    return Place(int(row["node_nm"]), row["flavour"], float(row["supply_v"]))
 
 
-def _sources(name: str, target: TargetSpec) -> list[tuple[float, str]]:
-    return sources_at(name, place_of(target))
-
-
-def sources_at(name: str, place: Place, without: str = "") -> list[tuple[float, str]]:
+def _sources(name: str, place: Place, without: str = "") -> list[tuple[float, str]]:
     """Return what each source of a logic cost comes to at a node, flavour and supply, J, least first.
 
     Parameters
     ----------
     name : str
         Of `logic.csv`.
-    place : tuple of int, str and float
-        Node in nm, flavour and supply in V.
+    place : Place
+        Of the design that is priced.
     without : str
         A chip whose own figure is no source, neither of the cost nor of the laws that scale it.
 
@@ -214,7 +209,9 @@ def _scaled_rows(name: str, place: Place, without: str) -> list[tuple[float, dic
     ]
     if not rows:
         raise CostError(f"logic.csv must have the cost {name!r}, but has none")
-    scaled = ((scale_to(float(r["femtojoule"]) * FEMTO, r, place, without), r) for r in rows)
+    scaled = (
+        (laws.scale(float(r["femtojoule"]) * FEMTO, place_in(r), place, without), r) for r in rows
+    )
     return sorted(scaled, key=lambda pair: pair[0])
 
 
@@ -232,15 +229,15 @@ def sorted_cost(sources: list[tuple[float, str]]) -> Cost:
 
 def logic(name: str, target: TargetSpec) -> Cost:
     """Return the joules of one event of the logic on a target."""
-    return sorted_cost(_sources(name, target))
+    return sorted_cost(_sources(name, place_of(target)))
 
 
-def logic_at(name: str, node: int, flavour: str, volts: float, without: str = "") -> Cost:
-    """Return the joules of one event of the logic at a node and supply, without a chip's own figures.
+def logic_at(name: str, place: Place, without: str = "") -> Cost:
+    """Return the joules of one event of the logic at a node, flavour and supply, without a chip's own figures.
 
     One source gives all three bounds; of two, the geometric mean is nominal.
     """
-    sources = sources_at(name, (node, flavour, volts), without)
+    sources = _sources(name, place, without)
     if len(sources) == len(("low", "nominal", "high")):
         return sorted_cost(sources)
     (low, a), (high, b) = sources[0], sources[-1]
@@ -361,16 +358,20 @@ def _origin() -> str:
     return "CACTI 7" if _own_sram is None else f"SRAM table {_own_sram.name}"
 
 
-def gate_um2(node: int) -> float:
-    """Return the um2 of a gate at a node: the middle one of the sources, scaled by the square of the node."""
-    return sorted(
-        float(r["um2"]) * (node / int(r["node_nm"])) ** 2 for r in table("gate_area.csv")
-    )[1]
+def gate_um2(node: int) -> Cost:
+    """Return the um2 of a gate at a node, scaled by the square of the node; placement is not counted."""
+    return sorted_cost(
+        [
+            (float(r["um2"]) * (node / int(r["node_nm"])) ** 2, r["source"])
+            for r in table("gate_area.csv")
+        ]
+    )
 
 
 def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
+    place = place_of(target)
     flip_flop = logic("register_bit", target).low
-    measured, source = _sources("scm_bit", target)[0]
+    measured, source = _sources("scm_bit", place)[0]
     least, _, narrow, wide = limits(node_of(target), target.device_type)
     word = min(max(width, narrow), wide)
     size = max(least, LEAST_DEPTH * word)
@@ -382,7 +383,7 @@ def _standard_cells(depth: int, width: int, target: TargetSpec) -> MemoryCost:
             f"a bit of the smallest SRAM of its width, {size // KBIT} kbit, {_origin()}",
         )
         if column == "read_pj" and depth < LEAST_DEPTH:
-            mux, cell = _sources("mux_bit", target)[0]
+            mux, cell = _sources("mux_bit", place)[0]
             # Of a new word half the bits differ, at each of its multiplexers.
             inputs = max(1, depth - 1)
             third = (mux * inputs / 2, f"{inputs} multiplexers a bit, half switch: {cell}")

@@ -40,7 +40,7 @@ def local_wires(cost: str, place: Place, without: str = "") -> Cost | None:
     transitions, why = found[1], found[3]
     shorter = _lacking(cost, laws.GLITCHES, place, without)
     times = transitions * (1 + (shorter[1] if shorter else 0))
-    each = wires.transition(place[0], place[2]) * times
+    each = wires.transition(place.node, place.volts) * times
     return Cost(
         each.low,
         each.nominal,

@@ -214,14 +214,8 @@ def leakage(target: TargetSpec) -> tables.Cost:
 
 
 def gate_area(target: TargetSpec) -> tables.Cost:
-    """Return the mm2 of one gate, scaled by the square of the node; placement is not counted."""
-    node = tables.node_of(target)
-    return tables.sorted_cost(
-        [
-            (float(r["um2"]) * 1e-6 * (node / int(r["node_nm"])) ** 2, r["source"])
-            for r in tables.table("gate_area.csv")
-        ]
-    )
+    """Return the mm2 of one gate on a target."""
+    return tables.gate_um2(tables.node_of(target)) * 1e-6
 
 
 def area(

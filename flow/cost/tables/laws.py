@@ -102,22 +102,17 @@ class Law:
 
 @cache
 def law(name: str, without: str = "") -> Law:
-    """Return the law of `NODE` or `SUPPLY` from the pairs in which a chip has no part.
+    """Return the law of `NODE` or `SUPPLY`: the mean over groups of the mean exponent of a group's pairs.
+
+    Pairs of the chip `without` are left out.
 
     >>> round(law(SUPPLY).exponent, 2)
     1.8
     """
     shown = _supply_exponent if name == SUPPLY else _node_exponent(law(SUPPLY, without).exponent)
-    return fitted((r for r in packaged("pairs.csv") if r["law"] == name), shown, without)
-
-
-def fitted(
-    rows: Iterable[dict[str, str]], shown: Callable[[dict[str, str]], float], without: str
-) -> Law:
-    """Average what pairs show, first within a group, then over groups; pairs of the chip `without` are left out."""
     groups: dict[str, list[float]] = {}
-    for row in rows:
-        if without not in (row["chip"], row["other"]):
+    for row in packaged("pairs.csv"):
+        if row["law"] == name and without not in (row["chip"], row["other"]):
             groups.setdefault(row["group"], []).append(shown(row))
     means = {group: mean(values) for group, values in groups.items()}
     return Law(mean(means.values()), stdev(means.values()), means)
@@ -146,8 +141,8 @@ def scale(joules: float, before: Place, after: Place, without: str = "") -> floa
     ----------
     joules : float
         The figure.
-    before, after : tuple of int, str and float
-        Node in nm, "hp" or "lp", and supply in V.
+    before, after : Place
+        Where the figure is from, and where it is wanted.
     without : str
         A chip whose own figures the laws may not use.
 

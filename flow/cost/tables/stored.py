@@ -4,10 +4,17 @@ import csv
 import math
 from functools import cache
 from importlib import resources
+from typing import NamedTuple
 
 from xnoreplay.spec.errors import XnoreplayError
 
-Place = tuple[int, str, float]  # node in nm, flavour of the scaling fit, supply in V
+
+class Place(NamedTuple):
+    """Where a figure is from, or is scaled to: node in nm, flavour of the scaling fit ("hp" or "lp"), supply in V."""
+
+    node: int
+    flavour: str
+    volts: float
 
 
 class CostError(XnoreplayError):

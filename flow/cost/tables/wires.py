@@ -35,7 +35,7 @@ def pitches(cells: float, rent: float) -> float:
 
 def pitch_um(node: int) -> float:
     """Return the micrometres from one placed cell to the next."""
-    return math.sqrt(gate_um2(node) * GATES_A_CELL / FILL)
+    return math.sqrt(gate_um2(node).nominal * GATES_A_CELL / FILL)
 
 
 def transition(node: int, volts: float) -> Cost:
