@@ -1,7 +1,6 @@
 """Which assumption moves a run's joules most: each at its low and its high, the others nominal."""
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Mapping
 
 from xnoreplay.flow.cost import chips, estimate
 from xnoreplay.flow.cost.corrected import Row
@@ -17,14 +16,6 @@ COSTS = {
 }
 
 
-def _is_kind(kind: str, row: Row) -> bool:
-    return row.kind == kind
-
-
-def _is_correction(name: str, row: Row) -> bool:
-    return row.correction == name
-
-
 def swings(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[dict]:
     """Return what a run takes with each assumption at its ends, the widest swing first.
 
@@ -37,23 +28,21 @@ def swings(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[dic
         assumption, low and high, the last two in J.
     """
     rows = estimate.corrected_rows(plan, counters, cycles)
-    nominal = sum(r.joules[1] for r in rows)
+    nominal = estimate.total(rows)[1]
     calibrated = laws.on(laws.CALIBRATION)
     factor = chips.whole().factor if calibrated else 1.0
     counted = [r for r in rows if r.correction != laws.CALIBRATION]
-    found = {}
 
-    def swing(name: str, belongs: Callable[[Row], bool]) -> None:
-        chosen = [r for r in counted if belongs(r)]
-        ends = [factor * sum(r.joules[i] - r.joules[1] for r in chosen) for i in (0, 2)]
-        found[name] = (nominal + ends[0], nominal + ends[1])
+    def ends(chosen: list[Row]) -> tuple[float, float]:
+        low, mid, high = estimate.total(chosen)
+        return nominal + factor * (low - mid), nominal + factor * (high - mid)
 
-    for kind, title in COSTS.items():
-        swing(title, partial(_is_kind, kind))
-    swing("memories", lambda r: not r.kind and not r.correction and r.event != "leakage")
-    swing("leakage", lambda r: r.event == "leakage")
+    leaking = [r for r in counted if r.event == "leakage"]
+    memories = [r for r in counted if not (r.kind or r.correction or r.event == "leakage")]
+    found = {title: ends([r for r in counted if r.kind == kind]) for kind, title in COSTS.items()}
+    found |= {"memories": ends(memories), "leakage": ends(leaking)}
     for name in (laws.GLITCHES, laws.WIRES, laws.LONG_WIRES):
-        swing(laws.SWITCHES[name], partial(_is_correction, name))
+        found[laws.SWITCHES[name]] = ends([r for r in counted if r.correction == name])
     for name, title in (
         (laws.NODE, "exponent of the node"),
         (laws.SUPPLY, "exponent of the supply"),
