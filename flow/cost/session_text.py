@@ -58,8 +58,8 @@ def text(tree: dict) -> str:
         _roles(tree["memory"]),
         _area(tree["area"]),
         _runs(tree["runs"], tree["refused"], tree["memory"]["variants"]),
-        _split(tree["runs"][replay_variants.LATENT], chip_title(tree)),
-        _corrections(tree["runs"][replay_variants.LATENT], chip_title(tree)),
+        _split(tree),
+        _corrections(tree),
         _tornado(tree),
         anchors(tree),
         INTERVAL * laws.on(laws.CALIBRATION) + NOT_COUNTED,
@@ -70,6 +70,19 @@ def text(tree: dict) -> str:
 def chip_title(tree: dict) -> str:
     """Say which replay the chip itself has."""
     return tree["memory"]["variants"][replay_variants.LATENT]["title"]
+
+
+def own_run(tree: dict) -> tuple[str, dict]:
+    """Return name and price of the chip's own run that a tree is about: its session, or its inference if it never learns."""
+    runs = tree["runs"][replay_variants.LATENT]
+    if "session" in runs:
+        return "a session", runs["session"]
+    return "an inference", runs["inference"]
+
+
+def own_title(tree: dict) -> str:
+    """Name the run of `own_run` and, of a session, the replay that the chip has."""
+    return own_run(tree)[0] + f", {chip_title(tree)}" * (tree["task"] is not None)
 
 
 def remembered(tree: dict) -> str:
@@ -169,7 +182,8 @@ def _runs(priced: dict, refused: dict[str, str], variants: dict[str, dict]) -> s
     return "\n".join(lines)
 
 
-def _split(runs: dict, title: str) -> str:
+def _split(tree: dict) -> str:
+    runs = tree["runs"][replay_variants.LATENT]
     splits = {run: runs[run]["split"] for run in ("inference", "session") if run in runs}
     last = list(splits.values())[-1]
     names = dict.fromkeys(name for split in reversed(splits.values()) for name in split)
@@ -185,7 +199,8 @@ def _split(runs: dict, title: str) -> str:
         for name in sorted(names, key=lambda n: -last.get(n, (0, 0, 0))[1])
     ]
     head = [f"{run}, {bound}" for run in splits for bound in BOUNDS]
-    return columns(["energy" + f", {title}" * ("session" in splits), *head], rows)
+    title = "energy" + f", {chip_title(tree)}" * (tree["task"] is not None)
+    return columns([title, *head], rows)
 
 
 def correction_rows(run: dict, share: Callable[[float], str]) -> list[list[str]]:
@@ -197,11 +212,9 @@ def correction_rows(run: dict, share: Callable[[float], str]) -> list[list[str]]
     ]
 
 
-def _corrections(runs: dict, title: str) -> str:
-    run = runs.get("session") or runs["inference"]
-    rows = correction_rows(run, lambda part: f"{100 * part:.1f} %")
-    of = f"a session, {title}" if "session" in runs else "an inference"
-    return columns([f"of {of}", "nominal", "share"], rows)
+def _corrections(tree: dict) -> str:
+    rows = correction_rows(own_run(tree)[1], lambda part: f"{100 * part:.1f} %")
+    return columns([f"of {own_title(tree)}", "nominal", "share"], rows)
 
 
 def _tornado(tree: dict) -> str:

@@ -70,21 +70,15 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     )
     for name, why in cost["refused"].items():
         section.text(f"{variants[name]['title']} is not priced: {why}.")
-    runs = cost["runs"][replay_variants.LATENT]
-    of, folded = (
-        (f"session, {session_text.chip_title(cost)}", "a session")
-        if "session" in runs
-        else ("inference",) * 2
-    )
-    split = (runs.get("session") or runs["inference"])["split"]
+    of, own = session_text.own_run(cost)
     section.table(
-        [f"part of a {of}", "low", "nominal", "high"],
+        [f"part of {session_text.own_title(cost)}", "low", "nominal", "high"],
         [
             [name, *(quantity(float(j), "J") for j in bounds)]
-            for name, bounds in sorted(split.items(), key=lambda item: -item[1][1])
+            for name, bounds in sorted(own["split"].items(), key=lambda item: -item[1][1])
         ],
         ["", "n", "n", "n"],
-        folded=f"Energy of {folded}, part by part",
+        folded=f"Energy of {of}, part by part",
     )
     for part, (low, nominal, high) in cost["area"].items():
         slug = part.replace(" ", "_")
@@ -253,10 +247,7 @@ def assumptions(results: dict[str, dict], failures: dict[str, str]) -> Section:
     if cost is None:
         section.absent("estimate", failures)
         return section
-    runs = cost["runs"][replay_variants.LATENT]
-    run, of = (
-        (runs["session"], "a session") if "session" in runs else (runs["inference"], "an inference")
-    )
+    of, run = session_text.own_run(cost)
     nominal = run["total"][1]
     section.table(
         [f"of {of}", "nominal", "share"],

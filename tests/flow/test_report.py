@@ -263,6 +263,7 @@ def test_a_chip_that_never_learns_has_the_price_of_an_inference(tmp_path):
     text = " ".join(re.sub(r"<[^>]*>", " ", page.split("<body")[1]).split())
     for word in ("one session", "retraining session", "and native replay", "part of a session"):
         assert word not in text, word
+    assert "part of an inference" in text
     names = {m["name"] for m in tree["metrics"]}
     assert {"replay.latent.inference.energy.nominal", "energy.inference.nominal"} <= names
     assert not [n for n in names if "session" in n]
