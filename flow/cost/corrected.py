@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from xnoreplay.flow.cost import chips, tables
-from xnoreplay.flow.cost.tables import Cost, corrections, gates, laws, wires
+from xnoreplay.flow.cost.tables import PICO, Cost, corrections, gates, laws, wires
 from xnoreplay.flow.cost.tables.gates import LFSR_BITS
 from xnoreplay.spec import registers
 from xnoreplay.spec.learning import BALANCE_BITS
@@ -197,7 +197,7 @@ def _pads(plan: Plan, counters: Mapping[str, float]) -> list[Row]:
     net = plan.network
     bits = net.native_image_bits if net.takes_images else net.latent
     each = 0.25 * PAD_FARADS * PAD_VOLTS**2
-    why = "10 pF a pin at 1.8 V, assumed; every second bit changes, for half C V^2"
+    why = f"{PAD_FARADS / PICO:g} pF a pin at {PAD_VOLTS} V, assumed; every second bit changes, for half C V^2"
     cost = Cost(each, each, each, why)
     return [row("pads", "images", counters.get("images", 0), cost, bits, correction=laws.PADS)]
 

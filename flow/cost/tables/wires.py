@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from xnoreplay.flow.cost.tables import FEMTO, Cost, gate_um2
 
 FARADS_PER_UM = (0.15 * FEMTO, 0.2 * FEMTO, 0.3 * FEMTO)
-"""Low, nominal and high: assumed, round figures in use for CMOS nodes of a decade (0.2 fF a micrometre)."""
+"""Low, nominal and high: assumed, round figures in use for CMOS nodes of a decade."""
+ASSUMED = f"{FARADS_PER_UM[1] / FEMTO:g} fF/um assumed"
 RENT = (0.55, 0.6, 0.7)
 """Rent's exponent, low, nominal and high: assumed, of regular to random logic (Landman and Russo, 1971)."""
 UNIT_GATES = 10_000
@@ -49,7 +50,7 @@ def transition(node: int, volts: float) -> Cost:
         nominal,
         high,
         f"a wire of {PLACED * pitches(UNIT_GATES, RENT[1]):.1f} cell pitches of {pitch_um(node):.2f} um (half of Donath's "
-        f"bound, Rent's exponent {RENT[1]}), 0.2 fF/um assumed, half C V^2 at {volts:.3g} V",
+        f"bound, Rent's exponent {RENT[1]}), {ASSUMED}, half C V^2 at {volts:.3g} V",
     )
 
 
@@ -60,7 +61,7 @@ def bit_um(volts: float) -> Cost:
         low,
         nominal,
         high,
-        f"0.2 fF/um assumed, half C V^2 at {volts:.3g} V, every second bit changes",
+        f"{ASSUMED}, half C V^2 at {volts:.3g} V, every second bit changes",
     )
 
 
