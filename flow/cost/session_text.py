@@ -3,15 +3,16 @@
 from collections.abc import Callable, Iterable
 
 from xnoreplay.flow.cost import replay_variants, tables
+from xnoreplay.flow.cost.chips import COVERAGE
 from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
 from xnoreplay.flow.cost.tables import laws
 from xnoreplay.flow.output.quantities import KIB, kib, quantity
 from xnoreplay.spec.errors import SpecError, printable, shown
 
-INTERVAL = "Low to high holds 80 % of published chips, each predicted from the others: xnoreplay validate.\n"
+INTERVAL = f"Low to high holds {100 * COVERAGE:.0f} % of published chips, each predicted from the others: xnoreplay validate.\n"
 NOT_COUNTED = (
-    "Not counted: the host, and pads without --pads. Native replay that retrains its extractor is a closed form of a chip that is not\n"
-    "generated; see flow/cost/replay_variants.py."
+    "Not counted: the host, and pads without --pads. Native replay that retrains its extractor is a closed form of a\n"
+    "chip that is not generated; see flow/cost/replay_variants.py."
 )
 NAMED = 10  # classes of a session whose names are shown
 BOUNDS = ("low", "nominal", "high")
@@ -62,7 +63,7 @@ def text(tree: dict) -> str:
         _corrections(tree),
         _tornado(tree),
         anchors(tree),
-        INTERVAL * laws.on(laws.CALIBRATION) + NOT_COUNTED,
+        INTERVAL * (laws.CALIBRATION in own_run(tree)[1]["corrections"]) + NOT_COUNTED,
     ]
     return "\n\n".join(blocks)
 

@@ -1,6 +1,7 @@
 """Sections on what the chip costs: cycles, joules, and cells."""
 
 from xnoreplay.flow.chip.families import KINDS, TITLES
+from xnoreplay.flow.cost.chips import COVERAGE
 from xnoreplay.flow.cost.estimate import cell_operations
 from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.quantities import quantity, si
@@ -130,10 +131,10 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
     technology = estimate["technology"]
     section.text(
         f"Counted events times costs, scaled to {technology['node']} "
-        f"{technology['device_type']} at {technology['supply_v']} V, with wires, glitches and what published chips take "
-        "beyond the count. Low and high of a sum are those that hold 80 % of published chips, each predicted from the "
-        "others; of one row, those of its sources. Not counted: pads, the host, and what flow/cost/tables/README.md lists "
-        "of retraining."
+        f"{technology['device_type']} at {technology['supply_v']} V, with wires, glitches, event counters and what "
+        f"published chips take beyond the count. Low and high of a sum are those that hold {100 * COVERAGE:.0f} % of "
+        "published chips, each predicted from the others; of one row, those of its sources. Not counted: pads, the host, "
+        "and what flow/cost/tables/README.md lists."
     )
     for name, run in estimate["energy"].items():
         low, nominal, high = run["total"]

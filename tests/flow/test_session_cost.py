@@ -1,5 +1,6 @@
 """The estimate of a session: complete, traceable, and printed."""
 
+import copy
 import json
 
 import pytest
@@ -159,6 +160,14 @@ def test_the_text_has_corrections_and_anchors(tree):
     session = tree["runs"]["latent"]["session"]["total"]
     assert (low, nominal, high) == near(tuple(j / tree["new_classes"] for j in session))
     assert "not published" in text  # Chameleon
+
+
+def test_the_interval_of_published_chips_is_named_where_an_estimate_has_it(tree):
+    """The estimate says so, whatever is switched when its text is written."""
+    less = copy.deepcopy(tree)
+    del less["runs"]["latent"]["session"]["corrections"]["calibration"]
+    sentence = "Low to high holds 80 % of published chips"
+    assert [sentence in session_text.text(t) for t in (tree, less)] == [True, False]
 
 
 def test_an_explanation_has_correction_and_share(tree):
