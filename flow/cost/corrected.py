@@ -139,9 +139,9 @@ def _between_blocks(
 def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[Row]:
     """Price the event counters, a clock gate before each as synthesis sets it.
 
-    The gate is reached in every cycle. Where events happen, be they one or several in a cycle, the counter's flip-flops
-    and their leaf of the tree are clocked, most of them with data that stand still: low and nominal are of such, high of
-    data that change. A chip without counters has no rows.
+    The clock reaches every gate in every cycle. In a cycle with events, be they one or several, it also reaches the
+    counter's flip-flops through their leaf of the tree. Most of these keep their data: low and nominal are of data
+    that stand still, high of data that change. A chip without counters has no rows.
     """
     name, part = laws.COUNTERS, "event counters"
     counted = registers.counters(plan.memories, plan.target)
@@ -168,8 +168,8 @@ def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[
 def _retraining(plan: Plan, counters: Mapping[str, float]) -> list[Row]:
     """Price the divisions of `balance`, the rounding of `back`, and the draws that choose samples.
 
-    Each class weight is two serial divisions, a bit a cycle: `hw/learning/balance.py` has the registers that move and the
-    differences formed in each. Of each sample `back` rounds and draws once a hidden unit, and a load draws once.
+    Each class weight is two serial divisions, a bit a cycle: `hw/learning/balance.py` has the registers that move and
+    the differences formed in each. Of each sample `back` rounds and draws once a hidden unit, and a load draws once.
     """
     name, net = laws.RETRAINING, plan.network
     add, flip_flop = (tables.logic(cost, plan.target) for cost in ("add_bit", "register_bit"))

@@ -1,7 +1,7 @@
 """Energy of counted events, and the sums of a report: each event of the plan's chip times its cost.
 
-An estimate counts the accesses of every memory and the events of the datapath (`energy`), and adds what `corrected` says of
-wires, glitches and published chips (`price`). What it leaves out is listed in `tables/README.md`, "Not counted".
+An estimate counts the accesses of every memory and the events of the datapath (`energy`), and adds what `corrected`
+says of wires, glitches and published chips (`price`). What it leaves out is listed in `tables/README.md`, "Not counted".
 """
 
 from collections.abc import Iterable, Mapping
@@ -284,8 +284,8 @@ def price(
 ) -> dict:
     """Return rows, sums by part, `split` and correction, time, power and energy an operation of one counted run.
 
-    Sums are low, nominal and high by the error that published chips show (`interval`); a row's low and high are those of
-    its sources.
+    Sums are low, nominal and high by the error that published chips show (`interval`); a row's low and high are those
+    of its sources.
     """
     rows = corrected_rows(plan, counters, cycles, instances)
     sums = interval(total(rows))

@@ -44,12 +44,11 @@ def price_session(
     Returns
     -------
     dict
-        preset, origin (of weights and latents), task, new_classes, new_names, new_samples, samples (what they are),
-        remembered,
-        technology, memory, area, runs: of `replay_variants.variants` and `RUNS`, each as `estimate.price`
-        gives it; refused: why another variant has no price; tornado: what each assumption moves a session's joules
-        by (`tornado.swings`); phases: counters of each phase of inference and session. Where the base has all
-        classes, what `price_inference` returns.
+        preset, origin (of weights and latents), task, new_classes, new_names, new_samples, samples ("images" or
+        "latents"), remembered (how many latents), technology, memory (as `memory_map`), area (mm2); runs: of
+        `replay_variants.variants` and `RUNS`, each as `estimate.price` gives it; refused: why another variant has no
+        price; tornado: a session's joules with each assumption at its ends (`tornado.swings`); phases: counters of
+        each phase of inference and session. Where the base has all classes, what `price_inference` returns.
 
     Raises
     ------
@@ -118,8 +117,8 @@ def price_inference(preset: Preset, bundle: Bundle | None) -> dict:
     Returns
     -------
     dict
-        As of `price_session`, with task None and without what a session brings; of runs, and of the variants of memory, the
-        inference of the chip itself alone.
+        As of `price_session`, with task None and without what a session brings; runs and the variants of memory have
+        the chip itself alone, and of its runs the inference.
 
     Raises
     ------

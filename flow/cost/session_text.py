@@ -19,7 +19,7 @@ BOUNDS = ("low", "nominal", "high")
 
 
 def columns(head: list[str], rows: Iterable[list[str]], words: bool = False) -> str:
-    """Return a table whose first column is flush left and whose others are flush right, the last one left if it is words.
+    """Return a table: the first column flush left, the others flush right; with `words` the last one flush left, too.
 
     >>> print(columns(["a", "b"], [["x", "10"], ["yy", "2"]]))
     a    b
@@ -74,7 +74,7 @@ def chip_title(tree: dict) -> str:
 
 
 def own_run(tree: dict) -> tuple[str, dict]:
-    """Return name and price of the chip's own run that a tree is about: its session, or its inference if it never learns."""
+    """Return name and price of the run that a tree is about: the chip's session, or its inference if it never learns."""
     runs = tree["runs"][replay_variants.LATENT]
     if "session" in runs:
         return "a session", runs["session"]
@@ -205,7 +205,10 @@ def _split(tree: dict) -> str:
 
 
 def correction_rows(run: dict, share: Callable[[float], str]) -> list[list[str]]:
-    """Return what counting gives and each correction adds of a priced run: title, joules and share, which `share` writes."""
+    """Return a row for what is counted of a priced run, and one a correction: title, joules, and share of the total.
+
+    `share` writes a share in [0, 1] as text.
+    """
     titles = {"count": "counted events times costs", **laws.SWITCHES}
     return [
         [titles.get(name, name), quantity(float(j), "J"), share(j / run["total"][1])]

@@ -12,7 +12,10 @@ CLOSE = 1.4
 
 
 def text(found: list[Prediction], detail: bool = False) -> str:
-    """Return the table of predictions, the shares within a factor, the laws and the anchors; with `detail` every event."""
+    """Return the table of predictions, the shares within a factor, the laws and the anchors.
+
+    With `detail` every event of each chip follows.
+    """
     rows = [
         [
             p.chip,

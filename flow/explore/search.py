@@ -52,8 +52,9 @@ def search(
     Returns
     -------
     dict
-        sweep, seeds, accuracy (whether it was measured, and on what), points, refused; fronts: of
-        each of `COSTS` the numbers of the points on its Pareto front with accuracy.
+        preset, sweep, seeds, accuracy (whether it was measured, and on what), points, refused, runs; fronts: of
+        each of `COSTS` the numbers of the points on its Pareto front with accuracy; stored_fronts: the same without
+        generative replay, where the sweep has other replay beside it.
     """
     preset.scenario.check_session()
     valid, refused = space.points(preset, sweep)

@@ -90,7 +90,8 @@ class Points:
     ways : list of str
         Kinds of points, a colour each.
     points : list of dict
-        Of each number, way, a_final, dials, tip (what is told of it), and every cost of `axes`.
+        Of each number, way, a_final in [0, 1], dials, tip (the text shown when it is hovered), and every cost of
+        `axes` in the unit of the axis.
     """
 
     axes: dict[str, str]

@@ -59,7 +59,7 @@ def test_long_wires_by_hand(rows):
 
 
 def test_event_counters_by_hand(rows):
-    """The clock reaches the gate of each in every cycle, and its 48 flip-flops with their leaf where its event happens."""
+    """The clock reaches the gate of each in every cycle, its 48 flip-flops and their leaf where its event happens."""
     clock, still = (
         costs.logic("clock_bit", DIGITS.target).nominal,
         costs.logic("register_bit", DIGITS.target).low,

@@ -79,7 +79,7 @@ def test_chewbaccann_by_hand():
 
 
 def test_chewbaccann_corrected_by_hand():
-    """Its cell is the one of 130 nm, 22.9 fJ at 1.2 V, which lacks wires and glitches: six gates, 0.64 more transitions."""
+    """Its cell is that of 130 nm, 22.9 fJ at 1.2 V, without wires and glitches: six gates, 0.64 more transitions."""
     node, supply = laws.law(laws.NODE).exponent, laws.law(laws.SUPPLY).exponent
     cell = 22.9e-15 * (22 / 130) ** node * (0.4 / 1.2) ** supply
     pitch = math.sqrt(0.798 * (22 / 45) ** 2 * 2 / 0.7)
