@@ -150,13 +150,14 @@ def points(preset: Preset, sweep: dict[str, list]) -> tuple[list[Point], list[di
     met = set()
     for values in itertools.product(*sweep.values()):
         dials = dict(zip(sweep, values, strict=True))
-        for name in _without_meaning(dials.get("replay", own)):
+        way = dials.get("replay", own)
+        for name in _without_meaning(way):
             dials.pop(name, None)
         if (key := repr(dials)) in met:
             continue
         met.add(key)
         try:
-            valid.append(_point(preset, dials, dials.get("replay", own)))
+            valid.append(_point(preset, dials, way))
         except (SpecError, tables.CostError) as error:
             refused.append({"dials": dials, "reason": str(error)})
     if not valid:

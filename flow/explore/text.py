@@ -74,8 +74,7 @@ def _percent(p: dict) -> str:
 
 def answers(result: dict) -> list[tuple[str, str]]:
     """Return (question, answer) of all that the sweep can answer."""
-    points = [p for p in result["points"] if p["a_final"] is not None]
-    if not points:
+    if not _measured(result):
         return [
             ("No question of accuracy is answered", "no latents of a trained extractor are at hand")
         ]
@@ -85,7 +84,10 @@ def answers(result: dict) -> list[tuple[str, str]]:
             "Latent against native replay",
             _against(result, replay_variants.LATENT, replay_variants.IMAGES),
         ),
-        ("Generative against stored replay", _ways(result)),
+        (
+            "Generative against stored replay",
+            _against(result, space.DRAWN, replay_variants.LATENT, accuracy=True),
+        ),
         ("Staging on or off", _staging(result)),
         ("How few proxy bits", _proxies(result)),
     ]
@@ -155,24 +157,18 @@ def budgets(points: list[dict], cost: str) -> list[float]:
     return [values[round(i * (len(values) - 1) / 3)] for i in range(4)] if values else []
 
 
-def _against(result: dict, one: str, other: str) -> str:
-    groups = {v: [p for p in _measured(result) if p["replay"] == v] for v in (one, other)}
+def _against(result: dict, one: str, other: str, accuracy: bool = False) -> str:
+    """Compare two ways of replay at the same memory and energy and, if asked for, at the same accuracy."""
+    points = _measured(result)
+    groups = {TITLES[way]: [p for p in points if p["replay"] == way] for way in (one, other)}
     if not all(groups.values()):
         return f"not asked: the sweep must have replay={one},{other}"
-    named = {TITLES[v]: group for v, group in groups.items()}
-    return "\n".join(
-        f"at the same {cost}:\n{_budget_table(named, cost)}" for cost in ("memory", "energy")
-    )
-
-
-def _ways(result: dict) -> str:
-    """Compare drawn with stored latents, at the same costs and at the same accuracy."""
-    ways = (space.DRAWN, replay_variants.LATENT)
-    found = _against(result, *ways)
-    named = {TITLES[v]: [p for p in _measured(result) if p["replay"] == v] for v in ways}
-    if not all(named.values()):
-        return found
-    return f"{found}\nat the same a_final:\n{_accuracy_table(named)}"
+    tables = [
+        f"at the same {cost}:\n{_budget_table(groups, cost)}" for cost in ("memory", "energy")
+    ]
+    if accuracy:
+        tables.append(f"at the same a_final:\n{_accuracy_table(groups)}")
+    return "\n".join(tables)
 
 
 def _accuracy_table(groups: dict[str, list[dict]]) -> str:
