@@ -27,9 +27,8 @@ SHORT = {
 def front(result: dict, cost: str) -> Picture:
     """Draw every point's accuracy over a cost, and the front as a line."""
     points = [p for p in result["points"] if p["a_final"] is not None]
-    title, unit = AXES[cost]
     values = [value(p, cost) for p in points]
-    factor, prefix = si(max(values)) if unit else (1.0, "")
+    factor, title = axis(points, cost)
 
     def paint(axes) -> None:
         for i, replay in enumerate(SHORT):
@@ -71,7 +70,7 @@ def front(result: dict, cost: str) -> Picture:
         if max(values) > DECADE * min(values):
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter("")
-        axes.set_xlabel(f"{title}, {prefix}{unit}" if unit else title)
+        axes.set_xlabel(title)
         axes.set_ylabel("a_final, %")
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:,g}")
         axes.grid(color=plots.BAND, linewidth=0.5)
@@ -80,8 +79,16 @@ def front(result: dict, cost: str) -> Picture:
     return plots.draw(7.2, 3.4, paint)
 
 
+def axis(points: list[dict], cost: str) -> tuple[float, str]:
+    """Return what an axis divides a cost by, and its title with the unit, whose SI prefix suits the dearest point."""
+    title, unit = AXES[cost]
+    most = max((value(p, cost) for p in points), default=0)
+    factor, prefix = si(most) if unit and most else (1.0, "")
+    return factor, f"{title}, {prefix}{unit}" if unit else title
+
+
 def value(point: dict, cost: str) -> float:
-    """Return a point's cost in the unit of its axis."""
+    """Return a point's cost as `AXES` has it: bits as KiB."""
     found = cost_of(point, cost)
     return found / KIB if cost == "memory" else found
 

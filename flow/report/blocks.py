@@ -1,6 +1,7 @@
 """The blocks that a section of the report is made of."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from xnoreplay.flow.output.plots import Picture
@@ -161,6 +162,11 @@ class Section:
     ) -> None:
         """Add a number; arguments are those of `Metric`."""
         self.metrics.append(Metric(name, value, unit, better, origin))
+
+    def interval(self, name: str, bounds: Iterable[float], unit: str) -> None:
+        """Add a modelled cost as three numbers: NAME.low, NAME.nominal and NAME.high."""
+        for bound, value in zip(("low", "nominal", "high"), bounds, strict=True):
+            self.metric(f"{name}.{bound}", value, unit, "lower", "modelled")
 
 
 @dataclass(frozen=True)

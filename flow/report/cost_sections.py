@@ -175,14 +175,10 @@ def energy(results: dict[str, dict], failures: dict[str, str]) -> Section:
             ["code", "code", "n", "n", "n", "n", "n", "source"],
             folded=f"All {len(run['rows'])} rows, with unit costs and sources",
         )
-        for bound, joules, watts in zip(
-            ("low", "nominal", "high"), run["total"], run["watts"], strict=True
-        ):
-            section.metric(f"energy.{name}.{bound}", joules, "J", "lower", "modelled")
-            section.metric(f"power.{name}.{bound}", watts, "W", "lower", "modelled")
+        section.interval(f"energy.{name}", run["total"], "J")
+        section.interval(f"power.{name}", run["watts"], "W")
         for part, joules in run["parts"].items():
-            for bound, value in zip(("low", "nominal", "high"), joules, strict=True):
-                section.metric(f"energy.{name}.{part}.{bound}", value, "J", "lower", "modelled")
+            section.interval(f"energy.{name}.{part}", joules, "J")
     _published(section, estimate)
     return section
 

@@ -5,7 +5,7 @@ from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
 from xnoreplay.flow.explore import pictures, text
 from xnoreplay.flow.explore.fronts import COSTS
 from xnoreplay.flow.output import plots
-from xnoreplay.flow.output.quantities import KIB, kib, mean, quantity, si, spread
+from xnoreplay.flow.output.quantities import KIB, kib, mean, quantity, spread
 from xnoreplay.flow.report import cost_sections
 from xnoreplay.flow.report.blocks import Points, Section
 from xnoreplay.spec.plan import Plan
@@ -42,23 +42,16 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
     rows = []
     for name, runs in cost["runs"].items():
         for run, price in runs.items():
-            title = RUNS[run]
-            low, nominal, high = (quantity(float(j), "J") for j in price["total"])
             rows.append(
                 [
                     variants[name]["title"],
-                    title,
+                    RUNS[run],
                     f"{price['cycles']:,.0f}",
                     quantity(float(price["seconds"]), "s"),
-                    low,
-                    nominal,
-                    high,
+                    *(quantity(float(j), "J") for j in price["total"]),
                 ]
             )
-            for bound, joules in zip(("low", "nominal", "high"), price["total"], strict=True):
-                section.metric(
-                    f"replay.{name}.{run}.energy.{bound}", joules, "J", "lower", "modelled"
-                )
+            section.interval(f"replay.{name}.{run}.energy", price["total"], "J")
             section.metric(
                 f"replay.{name}.{run}.seconds", price["seconds"], "s", "lower", "modelled"
             )
@@ -80,10 +73,8 @@ def replay(results: dict[str, dict], failures: dict[str, str]) -> Section:
         ["", "n", "n", "n"],
         folded=f"Energy of {of}, part by part",
     )
-    for part, (low, nominal, high) in cost["area"].items():
-        slug = part.replace(" ", "_")
-        for bound, value in (("low", low), ("nominal", nominal), ("high", high)):
-            section.metric(f"area.{slug}.{bound}", value, "mm2", "lower", "modelled")
+    for part, bounds in cost["area"].items():
+        section.interval(f"area.{part.replace(' ', '_')}", bounds, "mm2")
     return section
 
 
@@ -223,21 +214,18 @@ def designs(result: dict) -> Points:
     """Return the measured designs of a sweep, to be hovered and filtered."""
     measured = [i for i, p in enumerate(result["points"]) if p["a_final"] is not None]
     head, *rows = text.rows_of(result, measured)
-    axes, factors = {}, {}
-    for cost, (title, unit) in pictures.AXES.items():
-        most = max((pictures.value(result["points"][i], cost) for i in measured), default=0)
-        factors[cost], prefix = si(most) if unit and most else (1.0, "")
-        axes[cost] = f"{title}, {prefix}{unit}" if unit else title
+    axes = {cost: pictures.axis([result["points"][i] for i in measured], cost) for cost in COSTS}
     points = []
     for i, row in zip(measured, rows, strict=True):
         p = result["points"][i]
         way = pictures.SHORT[p["replay"]]
         told = ", ".join(f"{name} {cell}" for name, cell in zip(head, row, strict=True))
-        costs = {cost: pictures.value(p, cost) / factors[cost] for cost in COSTS}
+        costs = {cost: pictures.value(p, cost) / factor for cost, (factor, _) in axes.items()}
         point = {"number": i, "way": way, "a_final": p["a_final"], "dials": p["dials"], "tip": told}
         points.append(point | costs)
     varied = [d for d, values in result["sweep"].items() if len(values) > 1]
-    return Points(axes, varied, list(dict.fromkeys(p["way"] for p in points)), points)
+    titles = {cost: title for cost, (_, title) in axes.items()}
+    return Points(titles, varied, list(dict.fromkeys(p["way"] for p in points)), points)
 
 
 def assumptions(results: dict[str, dict], failures: dict[str, str]) -> Section:
