@@ -1,5 +1,6 @@
 """Published chips, each predicted from the others: the table that tells how far to trust an estimate."""
 
+from xnoreplay.flow.cost import chips
 from xnoreplay.flow.cost.chips import Prediction, memories, predictions
 from xnoreplay.flow.cost.session_text import anchors, columns
 from xnoreplay.flow.cost.tables import laws
@@ -54,9 +55,10 @@ def reached(found: list[Prediction]) -> str:
 
 def _laws() -> str:
     lines = []
+    least = min(float(row["supply_v"]) for row in chips.rows() if row["in_fit"] == "yes")
     for name, where in (
         (laws.NODE, f"from {laws.NODES[0]} to {laws.NODES[1]} nm"),
-        (laws.SUPPLY, f"from {laws.LEAST_VOLTS} V"),
+        (laws.SUPPLY, f"from {least} V"),
     ):
         if laws.on(name):
             law = laws.law(name)

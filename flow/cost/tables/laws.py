@@ -35,8 +35,6 @@ SWITCHES = {
 """Corrections of an estimate, by the name that switches one off."""
 PADS = "pads"
 """The only correction that is off unless it is asked for."""
-LEAST_VOLTS = 0.4
-"""Least supply of the pairs and of the chips that an interval is taken from, V."""
 NODES = (7, 130)
 """Least and greatest node of the figures that the law has carried, nm."""
 
