@@ -209,12 +209,22 @@ def test_large_ratios_have_a_reason():
 
 def test_the_table_in_the_readme_is_what_is_predicted():
     text = resources.files(costs).joinpath("README.md").read_text(encoding="utf-8")
+    with laws.switched(laws.SWITCHES):
+        alone = {p.chip: f"{p.ratio:.2f}" for p in chips.predictions()}
     for p in FOUND.values():
         line = next(line for line in text.splitlines() if line.startswith(f"| {p.chip} |"))
         cells = [cell.strip() for cell in line.split("|")[1:-1]]
         assert cells[4] == f"{p.ratio:.2f}"
         assert cells[5] == ("yes" if p.inside else "no")
+        low, nominal, high = (quantity(float(v), p.unit) for v in p.predicted)
+        assert cells[1:3] == [p.technology, f"{nominal} ({low} to {high})"]
         assert cells[3] == quantity(p.published, p.unit)
+        assert cells[6] == alone.get(p.chip, "beyond it")
+    for law in map(laws.law, (laws.SUPPLY, laws.NODE)):
+        assert f"| {law.exponent:.2f} ± {law.error:.2f} |" in text
+    fit = chips.whole()
+    assert f"({fit.factor:.2f} of all eleven)" in text
+    assert f"({fit.spread:.2f} either way)" in text
     fitted = [p for p in FOUND.values() if p.fitted]
     near_two, near_one = (sum(1 / f <= p.ratio <= f for p in fitted) for f in (2, 1.4))
     said = f"{near_two} are within a factor of 2 and {near_one} within 1.4"
@@ -226,6 +236,7 @@ def test_the_table_in_the_readme_is_what_is_predicted():
     status = " ".join((ROOT / "docs/status.md").read_text(encoding="utf-8").split())
     assert f"{near_two} of {len(fitted)} configurations are within a factor of 2" in status
     assert f"{near_one} within 1.4, and {inside} lie in the interval" in status
+    assert f"{fit.spread:.2f} times either way" in status
 
 
 def test_published_memories():
