@@ -50,6 +50,10 @@ class Calibration:
     spread: float
     quotients: dict[str, float]
 
+    def interval(self, nominal: float) -> tuple[float, float, float]:
+        """Return low, nominal and high of a nominal energy."""
+        return nominal / self.spread, nominal, nominal * self.spread
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -99,8 +103,7 @@ def predict(row: dict[str, str]) -> Prediction:
     per = _per(row)
     if laws.on(laws.CALIBRATION):
         fit = calibration(row["family"])
-        nominal = sum(e.count * e.cost.nominal for e in found) * per * fit.factor
-        bounds = nominal / fit.spread, nominal, nominal * fit.spread
+        bounds = fit.interval(sum(e.count * e.cost.nominal for e in found) * per * fit.factor)
     else:
         fit = None
         low, nominal, high = (

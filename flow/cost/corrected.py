@@ -1,7 +1,7 @@
 """An estimate's corrections as rows of their own: wires, glitches, event counters and others."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xnoreplay.flow.cost import chips, tables
 from xnoreplay.flow.cost.tables import PICO, Cost, corrections, gates, laws, wires
@@ -117,7 +117,7 @@ def _between_blocks(
             count = counters.get(f"{m.name}.{way}", 0)
             if count and m.name != IN_LANES:
                 length = f"{m.width} bits over {side / 2:,.0f} um, half the side of the chip"
-                cost = Cost(bit.low, bit.nominal, bit.high, f"{length}: {bit.source}")
+                cost = replace(bit, source=f"{length}: {bit.source}")
                 event = f"{way}, {name}"
                 found.append(row(m.name, event, count, cost, m.width * side / 2, correction=name))
     beats = counters.get("array.beats", 0)
@@ -128,7 +128,7 @@ def _between_blocks(
         length = (
             f"{target.window} bits to {target.lanes} lanes, {pitch:,.0f} um from one to the next"
         )
-        cost = Cost(bit.low, bit.nominal, bit.high, f"{length}: {bit.source}")
+        cost = replace(bit, source=f"{length}: {bit.source}")
         times = target.window * target.lanes * pitch
         found.append(
             row("array operand", f"array.beats, {name}", beats, cost, times, correction=name)

@@ -258,10 +258,7 @@ def interval(bounds: tuple[float, float, float]) -> tuple[float, float, float]:
 
     The error is one of the model as a whole, so that the ends of parts add to those of their sum.
     """
-    if not laws.on(laws.CALIBRATION):
-        return bounds
-    spread = chips.whole().spread
-    return bounds[1] / spread, bounds[1], bounds[1] * spread
+    return chips.whole().interval(bounds[1]) if laws.on(laws.CALIBRATION) else bounds
 
 
 def corrected_rows(

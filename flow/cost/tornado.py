@@ -29,8 +29,8 @@ def swings(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[dic
     """
     rows = estimate.corrected_rows(plan, counters, cycles)
     nominal = estimate.total(rows)[1]
-    calibrated = laws.on(laws.CALIBRATION)
-    factor = chips.whole().factor if calibrated else 1.0
+    fit = chips.whole() if laws.on(laws.CALIBRATION) else None
+    factor = fit.factor if fit else 1.0
     counted = [r for r in rows if r.correction != laws.CALIBRATION]
 
     def ends(chosen: list[Row]) -> tuple[float, float]:
@@ -54,9 +54,8 @@ def swings(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[dic
                 with laws.shifted(name, by):
                     sums.append(estimate.total(estimate.corrected_rows(plan, counters, cycles))[1])
             found[title] = (min(sums), max(sums))
-    if calibrated:
-        spread = chips.whole().spread
-        found["published chips, all that is not known"] = (nominal / spread, nominal * spread)
+    if fit:
+        found["published chips, all that is not known"] = fit.interval(nominal)[::2]
     listed = [
         {"assumption": name, "low": low, "high": high}
         for name, (low, high) in found.items()

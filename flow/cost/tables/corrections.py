@@ -1,13 +1,16 @@
 """Corrections of a logic cost: glitches and wires, of `corrections.csv`, at a node and supply."""
 
+from dataclasses import replace
 from functools import cache
 
 from xnoreplay.flow.cost import tables
 from xnoreplay.flow.cost.tables import Cost, Place, laws, wires
 
+Bounds = tuple[float, float, float, str]  # low, nominal and high of a row, and its reason
+
 
 @cache
-def _bounds(cost: str, correction: str) -> tuple[float, float, float, str] | None:
+def _bounds(cost: str, correction: str) -> Bounds | None:
     for row in tables.table("corrections.csv"):
         if (row["cost"], row["correction"]) == (cost, correction):
             low, nominal, high = (float(row[name]) for name in ("low", "nominal", "high"))
@@ -15,7 +18,7 @@ def _bounds(cost: str, correction: str) -> tuple[float, float, float, str] | Non
     return None
 
 
-def _lacking(cost: str, correction: str, place: Place, without: str):
+def _lacking(cost: str, correction: str, place: Place, without: str) -> Bounds | None:
     """Return the bounds of a correction where it counts: it is on, and the cost's nominal source has not got it yet."""
     found = _bounds(cost, correction)
     if found is None or not laws.on(correction):
@@ -41,9 +44,5 @@ def local_wires(cost: str, place: Place, without: str = "") -> Cost | None:
     shorter = _lacking(cost, laws.GLITCHES, place, without)
     times = transitions * (1 + (shorter[1] if shorter else 0))
     each = wires.transition(place.node, place.volts) * times
-    return Cost(
-        each.low,
-        each.nominal,
-        each.high,
-        f"{times:.3g} transitions ({why}{', with glitches' if shorter else ''}): {each.source}",
-    )
+    what = f"{times:.3g} transitions ({why}{', with glitches' if shorter else ''})"
+    return replace(each, source=f"{what}: {each.source}")
