@@ -100,12 +100,8 @@ def product(width: int) -> Net:
     net = Net()
     a, b = net.operand(width), net.operand(width)
     rest: list[int] = []
-    for i, y in enumerate(b):
+    for y in b:
         row = [net.conjunction(x, y) for x in a]
-        if not i:
-            rest = row
-            net.results.append(rest[0])
-            continue
         held = rest[1:]
         out: list[int] = []
         carry: list[int] = []
@@ -132,10 +128,11 @@ def share(net: Net, seed: int = 1) -> float:
     values = [0] * len(net.gates)
     ends = []
     for _ in range(2):
-        for i, gate in enumerate(net.gates):
-            if gate is None:
-                values[i] = draw.getrandbits(SAMPLES)
-        values, transitions = net.settle(list(values))
+        values = [
+            draw.getrandbits(SAMPLES) if gate is None else value
+            for gate, value in zip(net.gates, values, strict=True)
+        ]
+        values, transitions = net.settle(values)
         ends.append(values)
     gates = [i for i, gate in enumerate(net.gates) if gate is not None]
     least = sum((ends[0][i] ^ ends[1][i]).bit_count() for i in gates)
