@@ -22,6 +22,8 @@ SHORT = {
     replay_variants.RETRAINED: "native",
     space.DRAWN: "generative",
 }
+COLOUR = dict(zip(SHORT, COLOURS, strict=False))
+"""Of a way of replay, in the pictures and on the report's page."""
 
 
 def front(result: dict, cost: str) -> Picture:
@@ -31,8 +33,8 @@ def front(result: dict, cost: str) -> Picture:
     factor, title = axis(points, cost)
 
     def paint(axes) -> None:
-        for i, replay in enumerate(SHORT):
-            for staged, fill in ((True, COLOURS[i]), (False, "white")):
+        for replay, colour in COLOUR.items():
+            for staged, fill in ((True, colour), (False, "white")):
                 chosen = [
                     (v / factor, 100 * p["a_final"])
                     for v, p in zip(values, points, strict=True)
@@ -46,7 +48,7 @@ def front(result: dict, cost: str) -> Picture:
                         y,
                         s=18,
                         color=fill,
-                        edgecolors=COLOURS[i],
+                        edgecolors=colour,
                         linewidths=0.9,
                         alpha=0.8,
                         label=f"{SHORT[replay]}, {where} staging",

@@ -88,8 +88,8 @@ class Points:
         Title of the axis of each cost.
     dials : list of str
         What can be filtered by.
-    ways : list of str
-        Kinds of points, a colour each.
+    ways : dict of str
+        Kinds of points, and the colour of each.
     points : list of dict
         Of each number, way, a_final in [0, 1], dials, tip (the text shown when it is hovered), and every cost of
         `axes` in the unit of the axis.
@@ -97,7 +97,7 @@ class Points:
 
     axes: dict[str, str]
     dials: list[str]
-    ways: list[str]
+    ways: dict[str, str]
     points: list[dict]
     kind: str = "points"
 

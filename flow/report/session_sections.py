@@ -225,7 +225,9 @@ def designs(result: dict) -> Points:
         points.append(point | costs)
     varied = [d for d, values in result["sweep"].items() if len(values) > 1]
     titles = {cost: title for cost, (_, title) in axes.items()}
-    return Points(titles, varied, list(dict.fromkeys(p["way"] for p in points)), points)
+    met = {result["points"][i]["replay"] for i in measured}
+    ways = {pictures.SHORT[replay]: c for replay, c in pictures.COLOUR.items() if replay in met}
+    return Points(titles, varied, ways, points)
 
 
 def assumptions(results: dict[str, dict], failures: dict[str, str]) -> Section:

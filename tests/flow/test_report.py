@@ -12,6 +12,7 @@ import pytest
 from tests.flow import sample_run
 from xnoreplay.flow.cost import estimate, session_cost, session_text
 from xnoreplay.flow.datasets.bundles import BUNDLE
+from xnoreplay.flow.explore import pictures
 from xnoreplay.flow.output import plots as figures
 from xnoreplay.flow.output.quantities import Metric, quantity, spread
 from xnoreplay.flow.report import blocks, cost_sections, sections, session_sections
@@ -120,6 +121,7 @@ const states = [], set = (name, value) => {
   if (control.type === "checkbox") control.checked = value; else control.value = value;
   control.dispatchEvent(new Event("change", { bubbles: true }));
 };
+states.push(box.querySelector("circle").getAttribute("fill"));
 const note = () => states.push([...box.querySelectorAll("circle")].map((c) => Number(c.dataset.point)));
 note(); set("cost", "memory"); set("front", true); note(); set("front", false); set("proxy_bits", "8"); note();
 set("staging", "false"); note(); box.querySelector("circle").dispatchEvent(new Event("mouseenter"));
@@ -148,13 +150,14 @@ def test_designs_are_hovered_and_filtered_in_a_browser(full, tmp_path):
         timeout=60,
     )
     title = re.search(r"<title>(.*?)</title>", shown.stdout.decode()).group(1)
-    every, front, eight, unstaged, told, none = json.loads(title)
+    colour, every, front, eight, unstaged, told, none = json.loads(title)
+    assert colour == pictures.COLOUR["latent"]
     assert (every, front, eight, unstaged, none) == ([0, 1, 2, 3], [2, 1, 0], [0, 2, 3], [2], [])
     assert told.startswith("point 2, staging no, replay latent, proxy_bits 8, a_final 70.0")
 
 
 def test_what_is_told_of_designs_cannot_end_the_script():
-    text = blocks.Points({}, [], [], [{"tip": "</script><b>"}]).json
+    text = blocks.Points({}, [], {}, [{"tip": "</script><b>"}]).json
     assert "<" not in text
     assert json.loads(text)["points"] == [{"tip": "</script><b>"}]
 

@@ -1,8 +1,8 @@
 // The designs of a sweep as points that a reader hovers and filters. Each .points box holds its own data as JSON:
-// axes {cost: title}, dials [name], points [{a_final, KINDS..., dials, tip}]. No other file is needed.
+// axes {cost: title}, dials [name], ways {way: colour}, points [{number, way, a_final, dials, tip, a value a cost}].
+// Other colours are the page's. No other file is needed.
 "use strict";
 const SVG = "http://www.w3.org/2000/svg", WIDE = 720, HIGH = 360, LEFT = 56, RIGHT = 14, TOP = 12, FOOT = 44;
-const COLOURS = ["#1d4e89", "#c8553d", "#2f7d4f", "#8d6a9f", "#b08900"];
 const DECADE = 10;
 
 const make = (parent, tag, attributes = {}, text = "") => {
@@ -51,7 +51,7 @@ const draw = (box, data, controls) => {
   const costs = shown.map((p) => p[cost.value]);
   const x = scale(costs, LEFT, WIDE - RIGHT, Math.max(...costs) > DECADE * Math.min(...costs));
   const y = scale(shown.map((p) => 100 * p.a_final), HIGH - FOOT, TOP, false);
-  const line = { stroke: "#d9e2ec" }, small = { "font-size": 11, fill: "#52606d" };
+  const line = { stroke: "var(--line)" }, small = { "font-size": 11, fill: "var(--soft)" };
   for (const v of x.ticks) {
     make(plot, "line", { ...line, x1: x.at(v), x2: x.at(v), y1: TOP, y2: HIGH - FOOT });
     const text = Number(v.toPrecision(3)).toLocaleString("en", { maximumSignificantDigits: 3 });
@@ -64,11 +64,11 @@ const draw = (box, data, controls) => {
   make(plot, "text", { ...small, x: (LEFT + WIDE) / 2, y: HIGH - 6, "text-anchor": "middle" }, data.axes[cost.value]);
   make(plot, "text", { ...small, x: 12, y: TOP + 2, transform: `rotate(-90 12 ${TOP})`, "text-anchor": "end" }, "a_final, %");
   const steps = front.map((p, i) => `${i ? `H${x.at(p[cost.value])}V` : `M${x.at(p[cost.value])} `}${y.at(100 * p.a_final)}`);
-  make(plot, "path", { d: steps.join(""), fill: "none", stroke: "#1f2933", "stroke-width": 1.1 });
+  make(plot, "path", { d: steps.join(""), fill: "none", stroke: "var(--ink)", "stroke-width": 1.1 });
   for (const p of shown) {
     const dot = make(plot, "circle", {
       cx: x.at(p[cost.value]), cy: y.at(100 * p.a_final), r: front.includes(p) ? 5.5 : 4, tabindex: 0,
-      fill: COLOURS[data.ways.indexOf(p.way) % COLOURS.length], "fill-opacity": front.includes(p) ? 1 : 0.45,
+      fill: data.ways[p.way], "fill-opacity": front.includes(p) ? 1 : 0.45,
       "data-point": p.number,
     });
     make(dot, "title", {}, p.tip);
@@ -86,7 +86,7 @@ for (const box of document.querySelectorAll(".points")) {
   });
   const only = make(make(bar, "label", {}, "front only "), "input", { type: "checkbox", name: "front" });
   const legend = make(box, "p", { class: "caption" });
-  data.ways.forEach((way, i) => make(legend, "span", { style: `color: ${COLOURS[i % COLOURS.length]}` }, `● ${way}  `));
+  for (const [way, colour] of Object.entries(data.ways)) make(legend, "span", { style: `color: ${colour}` }, `● ${way}  `);
   const plot = make(box, "svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": "designs of the sweep" });
   const count = make(box, "p", { class: "caption count" });
   const told = make(box, "p", { class: "told", "aria-live": "polite" });
