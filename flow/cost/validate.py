@@ -10,6 +10,7 @@ __all__ = ["Prediction", "predictions", "reached", "text"]
 
 LARGE = 2.0  # ratios beyond it, or below its inverse, are explained
 CLOSE = 1.4
+HEAD = ["at", "low", "predicted", "high", "published", "ratio", "inside"]
 
 
 def text(found: list[Prediction], detail: bool = False) -> str:
@@ -17,23 +18,23 @@ def text(found: list[Prediction], detail: bool = False) -> str:
 
     With `detail` every event of each chip follows.
     """
-    rows = [
-        [
-            p.chip,
-            p.technology,
-            *(quantity(float(v), p.unit) for v in p.predicted),
-            quantity(p.published, p.unit),
-            f"{p.ratio:.2f}",
-            "yes" if p.inside else "no",
-        ]
-        for p in found
-    ]
-    head = ["chip", "at", "low", "predicted", "high", "published", "ratio", "inside"]
-    blocks = [columns(head, rows), reached(found), _laws(), _memories(), anchors()]
+    rows = [[p.chip, *cells(p)] for p in found]
+    blocks = [columns(["chip", *HEAD], rows), reached(found), _laws(), _memories(), anchors()]
     blocks += [f"{p.chip}: {p.explanation}" for p in found if large(p) and p.explanation]
     if detail:
         blocks += [_events(p) for p in found]
     return "\n\n".join(blocks)
+
+
+def cells(p: Prediction) -> list[str]:
+    """Return a prediction as text, a cell for each of `HEAD`."""
+    return [
+        p.technology,
+        *(quantity(float(v), p.unit) for v in p.predicted),
+        quantity(p.published, p.unit),
+        f"{p.ratio:.2f}",
+        "yes" if p.inside else "no",
+    ]
 
 
 def large(p: Prediction) -> bool:

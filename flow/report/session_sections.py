@@ -266,19 +266,8 @@ def validation() -> Section:
     section = Section("validation", "Validation of the energy model")
     found = validate.predictions()
     section.table(
-        ["chip", "figure", "at", "low", "predicted", "high", "published", "ratio", "inside"],
-        [
-            [
-                p.chip,
-                p.figure,
-                p.technology,
-                *(quantity(float(v), p.unit) for v in p.predicted),
-                quantity(p.published, p.unit),
-                f"{p.ratio:.2f}",
-                "yes" if p.inside else "no",
-            ]
-            for p in found
-        ],
+        ["chip", "figure", *validate.HEAD],
+        [[p.chip, p.figure, *validate.cells(p)] for p in found],
         ["", "", "", "n", "n", "n", "n", "n", ""],
         caption="Each chip is predicted from the others: no figure of its own is in costs, laws or factor. "
         + validate.reached(found),
