@@ -1,8 +1,8 @@
 """Draws the timing strips of the documents: `python docs/timing_strips.py` renews `docs/timing/*.svg`.
 
-What a strip shows comes from the chip: its memory and its interrupt are run in Amaranth's simulator, and the other strips are read from
-the trace of a simulated `tiny` chip in stepping mode. Stages that the trace leaves out lie between two that it has;
-`_expect` refuses a strip whose trace disagrees with them. WaveDrom draws them, without a network.
+What a strip shows comes from the chip: its memory and its interrupt are run in Amaranth's simulator, and the other
+strips are read from the trace of a simulated `tiny` chip in stepping mode. Stages that the trace leaves out lie between
+two that it has; `_expect` refuses a strip whose trace disagrees with them. WaveDrom draws them, without a network.
 """
 
 import json
@@ -211,10 +211,9 @@ def _interrupt() -> str:
     from xnoreplay.spec.registers import Register
 
     transfers, cycles = 3, range(12)
-    offered, wanted = (
-        {1, 2, 4, 5},
-        {2, 3, 4, 5},
-    )  # cycles; the chip takes a transfer in those of both
+    # The chip takes a transfer in the cycles of both.
+    offered = {1, 2, 4, 5}
+    wanted = {2, 3, 4, 5}
     taken = sorted(offered & wanted)
     busy, looks = range(1, 8), {10}
     ports = bridges.AxiPorts(1, transfers)

@@ -46,7 +46,9 @@ class Bus(Protocol):
         """Write a 32-bit word at a byte address."""
 
     def stream(self, pixels: bytes) -> None:
-        """Offer the bytes of pixels, or of a latent's transfers, to the stream, in the order of `xnoreplay.spec.host_map`.
+        """Offer the bytes of pixels, or of a latent's transfers, to the stream.
+
+        Their order is that of `xnoreplay.spec.host_map`.
 
         Returns when the chip has taken all, or will take them without this program.
         """

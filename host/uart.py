@@ -59,8 +59,9 @@ class UartBus:
         As pyserial's `Serial`, with a time-out that is longer than the longest frame and its answer take, `LONGEST`
         bytes.
     byte_lanes : int
-        Bytes of a transfer of the chip's stream, which is a pixel or a part of a latent: `xnoreplay.spec.plan.Input.byte_lanes`
-        of the chip's plan, an eighth of ``stream.data_bits`` of its ``manifest.json``. A frame holds whole transfers.
+        Bytes of a transfer of the chip's stream, which is a pixel or a part of a latent:
+        `xnoreplay.spec.plan.Input.byte_lanes` of the chip's plan, an eighth of ``stream.data_bits`` of its
+        ``manifest.json``. A frame holds whole transfers.
     seconds : float, optional
         As of `host.bus.Bus`; none of a port whose chip is simulated.
 
@@ -187,8 +188,8 @@ class UartBus:
     def _find_place(self) -> None:
         """Drop all answers of earlier frames: wait for silence, then until the answer to a read of ID is the last.
 
-        A line is silent that brings fewer than `LONGEST` bytes within the port's time-out, in which more of them would fit.
-        That is longer than the time of 16 bytes, after which the chip forgets a frame that has not come whole.
+        A line is silent that brings fewer than `LONGEST` bytes within the port's time-out, in which more of them would
+        fit. That is longer than the time of 16 bytes, after which the chip forgets a frame that has not come whole.
 
         Raises
         ------

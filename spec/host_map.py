@@ -33,10 +33,11 @@ def host_map(plan: Plan) -> dict[str, Any]:
         ``windows``: of each memory that the host reaches ``name``, ``base`` (byte address), ``stride``
         (words from a row to the next), ``chunks`` (words that a row takes), ``rows``, ``width`` (bits of a
         row), ``read_only``, ``scratch`` (no command hands it to a later one: a save leaves it out) and ``layout``
-        (what a row holds). ``counters``: names in the order of their registers; none of a chip
-        without. ``counter_bits``: of each, the low 32 in one word, the others in the next; 0 of a chip without. ``stream``: see `stream`. ``pixels``: ``height``, ``width``,
-        ``channels``, ``bits`` of a channel, and ``order``; not of a chip that is given latents. ``network``: ``classes`` and ``latent``.
-        ``most_cycles``: see `most_cycles`.
+        (what a row holds). ``counters``: names in the order of their registers; empty where the chip counts nothing.
+        ``counter_bits``: of each counter, the low 32 in one word, the others in the next; 0 where the chip counts
+        nothing. ``stream``: see `stream`. ``pixels``: ``height``, ``width``, ``channels``, ``bits`` of a channel, and
+        ``order``; absent where the chip is given latents. ``network``: ``classes`` and ``latent``. ``most_cycles``: see
+        `most_cycles`.
     """
     counters = registers.counters(plan.memories, plan.target)
     return {
@@ -76,7 +77,8 @@ def host_map(plan: Plan) -> dict[str, Any]:
 def most_cycles(plan: Plan) -> dict[str, int]:
     """The most cycles of each command by name, from its first to its last, without waits for the stream.
 
-    That of RETRAIN holds for a REBALANCE after it, too. A host that waits for so long does not give up too early.
+    That of RETRAIN is of a whole session, the REBALANCE after it included. A host that waits for so long does not give
+    up too early.
     """
     phases = learning_plan.most_cycles(plan)
     most = {c.name: sum(phases[n] for n in c.phases(plan)) for c in Command}

@@ -114,7 +114,8 @@ def write_verilog(
         Receives ``xnoreplay.v``, ``memories/NAME.hex``, and ``manifest.json``: ports, program,
         memories, the macros that hold them (`hw.parts.macros`), and the host's map (`spec.host_map`); ``host/``,
         the files of `host_files`; ``xnoreplay_uart.v``, ``xnoreplay_spi.v`` and ``xnoreplay_axi.v``, see `bridges`;
-        ``PREFIX.core`` and ``smoke.cpp`` for FuseSoC and, of a prefix other than ``xnoreplay``, ``PREFIX.v`` with all modules.
+        ``PREFIX.core`` and ``smoke.cpp`` for FuseSoC and, of a prefix other than ``xnoreplay``, ``PREFIX.v`` with all
+        modules.
     progress : Progress
         Shows the time that the Verilog takes.
     names : Names

@@ -26,7 +26,10 @@ KINDS = {"NETWORK": 0x4E4E5258, "STATE": 0x53535258}
 
 
 def write(plan: Plan, bundle: Bundle, out: Path, prefix: str = "xnoreplay") -> list[str]:
-    """Write the files into a new folder below `out`; their names, sorted. See `chip_header` and `system_rdl` for the prefix."""
+    """Write the files into a new folder below `out`; their names, sorted.
+
+    See `chip_header` and `system_rdl` for the prefix.
+    """
     folder = out / FOLDER
     folder.mkdir()
     for name in DRIVER:

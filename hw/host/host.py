@@ -161,7 +161,10 @@ class Host(wiring.Component):
         return m
 
     def _control(self, m: Module, slave, offset, occupied, looked_up) -> None:
-        """Answer a request to a control register or counter; a read takes a second cycle, for there are many to choose from."""
+        """Answer a request to a control register or counter.
+
+        A read takes a second cycle, for there are many to choose from.
+        """
         values = {
             Register.ID: Const(registers.ID, 32),
             Register.COMMAND: self.command | self.argument << 16,

@@ -16,8 +16,9 @@ class SpiSlave(wiring.Component):
     Members
     -------
     spi_sck, spi_cs_n, spi_mosi : In(1), spi_miso : Out(1)
-        Wires of the master, which may change at any time, but an edge of ``spi_sck``
-        comes at least `LEAST_CLOCKS` / 2 cycles after another one or after the select. ``spi_miso`` is driven while the chip is not selected, too.
+        Wires of the master, which may change at any time, but an edge of ``spi_sck`` comes at least
+        `LEAST_CLOCKS` / 2 cycles after another one or after the select. ``spi_miso`` is driven while the chip is not
+        selected, too.
     rx : Out(8), rx_valid : Out(1)
         A received byte, for one cycle.
     ended : Out(1)

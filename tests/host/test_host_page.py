@@ -1,4 +1,4 @@
-"""docs/host.md: its programs run in Python and C and print the same, its diagrams and its table of times are the chip's."""
+"""docs/host.md: its programs run in Python and C and print the same; its diagrams and table of times are the chip's."""
 
 import functools
 import json
@@ -38,7 +38,7 @@ def drawing():
 
 @pytest.fixture(scope="module")
 def told(chips, drawing, tmp_path_factory):
-    """`told(name)`: what the page's Python prints of a chip on the simulator, in a folder with what both programs read."""
+    """`told(name)`: a folder with what both programs read, and what the page's Python prints of a simulated chip."""
     folder = tmp_path_factory.mktemp("page")
 
     @functools.cache
