@@ -93,15 +93,12 @@ class Names:
         naming.checked(self.prefix)
 
 
-DEFAULT_NAMES = Names()
-
-
 def write_verilog(
     preset: Preset,
     bundle: Bundle,
     out: Path,
     progress: Progress,
-    names: Names = DEFAULT_NAMES,
+    names: Names | None = None,
 ) -> dict:
     """Write the Verilog and the memory images.
 
@@ -118,10 +115,12 @@ def write_verilog(
         modules.
     progress : Progress
         Shows the time that the Verilog takes.
-    names : Names
+    names : Names, optional
+        Without it, the defaults of `Names`.
     """
     from xnoreplay.hw import verilog
 
+    names = names or Names()
     compiled = plan.compile(preset.network, preset.target)
     with progress.task("Verilog"):
         text, macros = verilog.with_macros(compiled)
