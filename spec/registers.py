@@ -252,9 +252,10 @@ def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
     return found
 
 
+_EVENTS = {event.counter: event for event in Event}
 _COUNTED = tuple(d.name for d in DECLARATIONS.values() if d.counted)
 COUNTERS = (
-    *(event.counter for event in Event),
+    *_EVENTS,
     *(f"{name}.{way}" for name in _COUNTED for way in ("reads", "writes")),
 )
 """Names of the event counters of a chip that has every memory and every group."""
@@ -266,9 +267,8 @@ def meaning(counter: str) -> str:
     >>> meaning("images"), meaning("cls.top.writes")
     ('samples whose input was completed: images, or latents of a chip without convolutions', 'rows written')
     """
-    for event in Event:
-        if event.counter == counter:
-            return event.meaning
+    if counter in _EVENTS:
+        return _EVENTS[counter].meaning
     memory, _, way = counter.rpartition(".")
     return DECLARATIONS[memory].strobes[("reads", "writes").index(way)]
 
@@ -279,7 +279,7 @@ def group(counter: str) -> Group:
     >>> group("images").value, group("cls.top.writes").value
     ('cycles', 'memories')
     """
-    return next((event.group for event in Event if event.counter == counter), Group.MEMORIES)
+    return _EVENTS[counter].group if counter in _EVENTS else Group.MEMORIES
 
 
 def events(memories: tuple[Memory, ...]) -> tuple[str, ...]:
