@@ -228,12 +228,7 @@ class Driver:
         """
         window = self._window(name)
         depth = window.memory.depth
-        try:
-            checked = bits_of(f"rows of {name}", rows, (None, window.memory.width))
-        except SpecError:
-            raise
-        except ValueError:  # lists of several lengths
-            raise SpecError(f"rows of {name} must have one length, but have several") from None
+        checked = bits_of(f"rows of {name}", rows, (None, window.memory.width))
         if len(checked) > depth:
             raise SpecError(f"rows of {name} must be at most {depth}, not {len(checked)}")
         for row, bits in enumerate(checked):

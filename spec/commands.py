@@ -434,8 +434,11 @@ def bits_of(what: str, bits: object, shape: Sequence[int | None]) -> np.ndarray:
     SpecError
         For another shape, for numbers that are no integers, and for values other than 0 and 1.
     """
-    array = np.asarray(bits)
     said = str(tuple("n" if n is None else n for n in shape)).replace("'", "")
+    try:
+        array = np.asarray(bits)
+    except ValueError:  # lists of several lengths
+        raise SpecError(f"{what} must have shape {said}, not rows of several lengths") from None
     fits = array.ndim == len(shape) and all(
         n in (None, m) for n, m in zip(shape, array.shape, strict=True)
     )

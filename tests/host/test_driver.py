@@ -268,7 +268,10 @@ WRONG_CALLS = [
     (lambda d: d.write_memory("replay.label", BITS[:, :2]), r"must have shape \(n, 3\), not"),
     (lambda d: d.write_memory("replay.label", BITS + 7), "must be bits, 0 and 1, not 7 to 7"),
     (lambda d: d.write_memory("replay.label", BITS / 2), "must be bits in integers"),
-    (lambda d: d.write_memory("replay.label", [[1], [1, 2]]), "must have one length, but have"),
+    (
+        lambda d: d.write_memory("replay.label", [[1], [1, 2]]),
+        r"must have shape \(n, 3\), not rows of several lengths",
+    ),
     (lambda d: d.write_memory("replay.label", [[0] * 3] * 10), "must be at most 9, not 10"),
     (lambda d: d.save(Path()), "a state must be saved to a file, not to folder ."),
     (lambda d: d.save(Path("/dev/null/state")), "a state must be saved to /dev/null/state, but: "),

@@ -219,8 +219,9 @@ def test_a_latent_enters_as_its_image_would():
             f"labels must be from 0 to {CLASSES - 1}, not -1 to 0",
         ),
         (np.zeros((2, 12), np.uint8), [0.0, 1.0], "labels must be integers, not float64"),
+        ([[1], [1, 0]], [0, 1], r"latents must have shape \(n, 12\), not rows of several lengths"),
     ],
-    ids=range(6),
+    ids=range(7),
 )
 def test_samples_that_a_memory_cannot_hold(latents, labels, message):
     *_, chip = models(6, False)
