@@ -7,7 +7,7 @@ from time import monotonic
 
 import numpy as np
 
-from xnoreplay.host.bus import Bus, HostError, word
+from xnoreplay.host.bus import Bus, HostError
 from xnoreplay.spec import host_map, registers, snapshot
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
@@ -85,7 +85,6 @@ class Driver:
         SpecError
             For an address that is no integer of 0 to 2^32 - 1.
         """
-        address = word("an address", address)
         answer, data = self.bus.read(address)
         if answer is not Response.OKAY:
             raise HostError(f"a read of {address:#010x} must be answered OKAY, not {answer.name}")
@@ -101,7 +100,6 @@ class Driver:
         SpecError
             For an address or data that is no integer of 0 to 2^32 - 1.
         """
-        address, data = word("an address", address), word("data", data)
         answer = self.bus.write(address, data)
         if answer is not Response.OKAY:
             raise HostError(
