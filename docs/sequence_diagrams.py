@@ -239,19 +239,16 @@ def _interrupted(arrows: list[Arrow]) -> list[Arrow]:
 def _frames(sample: bytes) -> list[Arrow]:
     """A command behind a serial line, byte by byte."""
 
-    def answer(code: Code, data: bytes = b"") -> str:
-        body = bytes([code]) + data
-        return (body + bytes([frames.crc(body)])).hex(" ")
-
     def word(value: int) -> str:
-        return answer(Code.OKAY, value.to_bytes(4, "little"))
+        return frames.answer(Code.OKAY, value.to_bytes(4, "little")).hex(" ")
 
+    taken = frames.answer(Code.OKAY).hex(" ")
     start = frames.write(Register.COMMAND, Command.INFER)
     status = frames.read(Register.STATUS)
     return [
         Arrow(f"read ID: {frames.read(Register.ID).hex(' ')}", word(registers.ID)),
-        Arrow(f"write COMMAND: {start.hex(' ')}", answer(Code.OKAY), begins=True),
-        Arrow(f"pixels: {frames.pixels(sample[:4]).hex(' ')}", answer(Code.OKAY)),
+        Arrow(f"write COMMAND: {start.hex(' ')}", taken, begins=True),
+        Arrow(f"pixels: {frames.pixels(sample[:4]).hex(' ')}", taken),
         Arrow(f"read STATUS: {status.hex(' ')}", word(1 << Status.BUSY)),
         Arrow("the other pixels, STATUS until BUSY is 0", word(1 << Status.FINISHED), busy=-1),
     ]

@@ -196,8 +196,7 @@ class UartBus:
         HostError
             Where the line is never silent, or no read of ID is answered.
         """
-        wanted = bytes([Code.OKAY]) + registers.ID.to_bytes(4, "little")
-        wanted += bytes([frames.crc(wanted)])
+        wanted = frames.answer(Code.OKAY, registers.ID.to_bytes(4, "little"))
         self._until_silent()
         for _ in range(TRIES):
             with _failures():

@@ -88,6 +88,11 @@ def pixels(data: bytes) -> bytes:
     return _checked(bytes([Frame.PIXELS, len(data)]) + data)
 
 
+def answer(code: int, data: bytes = b"") -> bytes:
+    """The answer of a code, with the bytes of the word where one was read."""
+    return _checked(bytes([code]) + data)
+
+
 def _checked(body: bytes) -> bytes:
     return body + bytes([crc(body)])
 

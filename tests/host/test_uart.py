@@ -25,7 +25,7 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
-from xnoreplay.spec.frames import Code
+from xnoreplay.spec.frames import Code, answer
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.registers import Register, Response
 from xnoreplay.spec.target import TargetSpec
@@ -101,11 +101,6 @@ class Script:
 
     def reset_input_buffer(self):
         self.left = b""
-
-
-def answer(code, data=b""):
-    body = bytes([code]) + data
-    return body + bytes([frames.crc(body)])
 
 
 def test_a_damaged_frame_is_sent_again():
