@@ -1,5 +1,6 @@
 """Presets as TOML text, the inverse of `spec.presets.from_file`."""
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 
@@ -11,7 +12,9 @@ from xnoreplay.spec.presets import Preset
 def to_toml(
     preset: Preset, reasons: Mapping[str, str] | None = None, head: Iterable[str] = ()
 ) -> str:
-    """Return a preset as a spec file that gives every field: `presets.from_dict(tomllib.loads(text))` is the preset.
+    """Return a preset as a spec file: `presets.from_dict(tomllib.loads(text))` is the preset.
+
+    It gives every field of the target; of network and scenario those that have a meaning with it.
 
     Parameters
     ----------
@@ -22,7 +25,8 @@ def to_toml(
     head : iterable of str
         Comments at the top, a line each.
     """
-    tree = presets.to_dict(preset)
+    # Of a target, `to_dict` leaves out what was added later and is as by default.
+    tree = presets.to_dict(preset) | {"target": dataclasses.asdict(preset.target)}
     lines = [*(f"# {printable(line)}" for line in head), f"name = {_value(tree.pop('name'))}"]
     for section, fields in tree.items():
         lines += ["", f"[{section}]"]

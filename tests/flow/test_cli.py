@@ -1,5 +1,6 @@
 """The command line: help everywhere, one sentence and the right exit code for every mistake."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -20,6 +21,7 @@ from xnoreplay.flow.pipeline.settings import SETTINGS
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.target import TargetSpec
 
 TINY = presets.load("tiny")
 GROUP = typer.main.get_command(cli.app)
@@ -75,7 +77,9 @@ def test_presets_list(capsys):
 @pytest.mark.parametrize("name", presets.PRESETS)
 def test_presets_show_is_a_spec_file(capsys, tmp_path, name):
     _, out, _ = run(capsys, "presets", "show", name)
-    assert presets.from_dict(tomllib.loads(out)) == presets.load(name)
+    tree = tomllib.loads(out)
+    assert presets.from_dict(tree) == presets.load(name)
+    assert list(tree["target"]) == [f.name for f in dataclasses.fields(TargetSpec)]
     (tmp_path / "spec.toml").write_text(out)
     assert to_toml(presets.load(str(tmp_path / "spec.toml"))) == out
 

@@ -20,11 +20,14 @@ def test_its_python_runs(tmp_path, monkeypatch):
     tiny = presets.load("tiny")
     (tmp_path / "runs/tiny/export").mkdir(parents=True)
     bundle.write(bundle.random(tiny.network, 0), tmp_path / "runs/tiny/export/bundle.safetensors")
-    # The two keys as docs/host.md has them.
-    keys = re.search(r"put `(counter_bits = .*?)` and `(counters = .*?)`", HOST.read_text())
-    (tmp_path / "mine.toml").write_text(
-        to_toml(tiny).replace("[target]", "\n".join(["[target]", *keys.groups()]))
-    )
+    text = to_toml(tiny)
+    # The two fields as docs/host.md has them.
+    told = re.search(r"set its `(counter_bits = .*?)` and `(counters = .*?)`", HOST.read_text())
+    for field in told.groups():
+        name = field.split(" ")[0]
+        text, count = re.subn(rf"^{name} = .*$", field, text, flags=re.MULTILINE)
+        assert count == 1
+    (tmp_path / "mine.toml").write_text(text)
     found = doctest.testfile(str(PAGE), module_relative=False)
     assert found.attempted > 25
     assert found.failed == 0
