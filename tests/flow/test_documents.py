@@ -196,13 +196,17 @@ def test_a_menu_lists_every_page():
     assert sorted(pages) == sorted(re.findall(r"- (\S+\.md)$", menu, re.MULTILINE))
 
 
-def test_the_timing_strips_are_what_the_chip_does():
-    """Each committed strip is the one drawn from the chip as it is now."""
-    drawn = runpy.run_path(str(DOCS / "timing_strips.py"))["strips"]()
-    committed = {p.stem: p.read_text(encoding="utf-8") for p in DOCS.glob("timing/*.svg")}
+@pytest.mark.parametrize(
+    ("script", "draws", "folder"),
+    [("timing_strips", "strips", "timing"), ("sequence_diagrams", "sequences", "sequences")],
+)
+def test_the_pictures_are_what_the_chip_does(script, draws, folder):
+    """Each committed one is the one drawn from the chip as it is now."""
+    drawn = runpy.run_path(str(DOCS / f"{script}.py"))[draws]()
+    committed = {p.stem: p.read_text(encoding="utf-8") for p in DOCS.glob(f"{folder}/*.svg")}
     assert sorted(committed) == sorted(drawn)
     stale = [name for name, text in drawn.items() if committed[name] != text]
-    assert not stale, f"python docs/timing_strips.py must renew {stale}"
+    assert not stale, f"python docs/{script}.py must renew {stale}"
 
 
 NAMED = re.compile(

@@ -5,6 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
+from tests.host.chips import C99
 from xnoreplay.flow.chip import host_files
 from xnoreplay.flow.commands.specfile import to_toml
 from xnoreplay.host import driver
@@ -39,9 +40,8 @@ def test_its_c_compiles(tmp_path):
     host_files.write(compiled, bundle.random(tiny.network, 0), tmp_path)
     (listing,) = re.findall(r"^```c\n(.*?)^```", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "main.c").write_text(listing)
-    options = ["-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-fsyntax-only"]
     host = tmp_path / host_files.FOLDER
-    subprocess.run(["gcc", *options, f"-I{host}", tmp_path / "main.c"], check=True)
+    subprocess.run([*C99, "-fsyntax-only", f"-I{host}", tmp_path / "main.c"], check=True)
     rows = re.findall(r"^\| `?([\w.]+)`?(?:, `([\w.]+)`)? \|", PAGE.read_text(), re.MULTILINE)
     assert {p.name for p in host.iterdir()} <= {name for row in rows for name in row}
 
