@@ -10,62 +10,35 @@ enum { KEPT = 2, NEW = 3 };
 
 static size_t missing; /* bytes that a sample lacks at its end */
 
-static void put(uint32_t word)
+/* The connection, which served_bus.c has. */
+int bus_read(uint32_t address, uint32_t *word);
+int bus_write(uint32_t address, uint32_t word);
+int bus_stream(const uint8_t *bytes, size_t count);
+void bus_pause(void);
+
+static int read_word(void *context, uint32_t address, uint32_t *data)
 {
-    const uint8_t bytes[4] = {(uint8_t)word, (uint8_t)(word >> 8), (uint8_t)(word >> 16), (uint8_t)(word >> 24)};
-    fwrite(bytes, 1, 4, stdout);
+    (void)context;
+    return bus_read(address, data);
 }
 
-static int get(uint32_t *word)
+static int write_word(void *context, uint32_t address, uint32_t data)
 {
-    uint8_t b[4];
-    if (fread(b, 1, 4, stdin) != 4)
-        return -1;
-    *word = b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
+    (void)context;
+    return bus_write(address, data);
+}
+
+static int stream(void *context, const uint8_t *bytes, size_t count)
+{
+    (void)context;
+    return bus_stream(bytes, count - missing);
+}
+
+static int let_work(void *context)
+{
+    (void)context;
+    bus_pause();
     return 0;
-}
-
-static int answer(void)
-{
-    uint32_t word;
-    fflush(stdout);
-    return get(&word) ? -1 : (int)word;
-}
-
-static int bus_read(void *context, uint32_t address, uint32_t *data)
-{
-    (void)context;
-    putchar('R');
-    put(address);
-    int told = answer();
-    return told < 0 || get(data) ? -1 : told;
-}
-
-static int bus_write(void *context, uint32_t address, uint32_t data)
-{
-    (void)context;
-    putchar('W');
-    put(address);
-    put(data);
-    return answer();
-}
-
-static int bus_stream(void *context, const uint8_t *bytes, size_t count)
-{
-    (void)context;
-    count -= missing;
-    putchar('P');
-    put((uint32_t)count / xnoreplay_chip.channels);
-    fwrite(bytes, 1, count, stdout);
-    return answer();
-}
-
-static int bus_pause(void *context)
-{
-    (void)context;
-    putchar('T');
-    put(1000);
-    return answer();
 }
 
 /* Connections without a chip: one whose words are all 0, and one that fails. */
@@ -117,7 +90,7 @@ int main(int argc, char **argv)
 {
     static uint32_t saved[1 << 20], again[1 << 20];
     struct xnoreplay x;
-    const struct xnoreplay_bus bus = {NULL, bus_read, bus_write, bus_stream, bus_pause};
+    const struct xnoreplay_bus bus = {NULL, read_word, write_word, stream, let_work};
     const struct xnoreplay_chip *chip = &xnoreplay_chip;
     size_t size = (size_t)chip->height * chip->width * chip->channels, bytes, image_bytes;
     must(argc != 3, "number of arguments");
@@ -179,8 +152,8 @@ int main(int argc, char **argv)
     fprintf(stderr, " %d", xnoreplay_learn(&x));
     fprintf(stderr, " %d\n", xnoreplay_command(&x, XNOREPLAY_RESTORE, 0, NULL));
     struct xnoreplay none;
-    const struct xnoreplay_bus zero = {NULL, read_zero, bus_write, bus_stream, NULL};
-    const struct xnoreplay_bus gone = {NULL, read_nothing, bus_write, bus_stream, NULL};
+    const struct xnoreplay_bus zero = {NULL, read_zero, write_word, stream, NULL};
+    const struct xnoreplay_bus gone = {NULL, read_nothing, write_word, stream, NULL};
     fprintf(stderr, "dead %d %d\n", xnoreplay_open(&none, chip, &zero), xnoreplay_open(&none, chip, &gone));
     fprintf(stderr, "state");
     for (size_t i = 0; i < xnoreplay_state_words(chip); i++)

@@ -86,7 +86,7 @@ def test_the_pages_python_finds_what_our_driver_finds(chips, told, name):
 def test_the_pages_c_on_the_verilog_prints_what_its_python_prints(chips, told, name, tmp_path):
     chip, (here, python) = chips(name), told(name)
     (tmp_path / "page.c").write_text("".join(re.findall(r"^```c\n(.*?)^```", PAGE, re.M | re.S)))
-    sources = [tmp_path / "page.c", Path(__file__).with_name("page_bus.c")]
+    sources = [tmp_path / "page.c", Path(__file__).with_name("served_bus.c")]
     binary = tmp_path / "page"
     subprocess.run(
         [*C99, f"-I{chip.folder / host_files.FOLDER}", *sources, "-o", binary], check=True

