@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.host import program
-from tests.host.chips import C99
+from tests.host.chips import C99, GIVEN, TINY
 from xnoreplay.flow.chip import host_files
 from xnoreplay.flow.verify import served
 from xnoreplay.host import driver as drivers
@@ -24,13 +24,10 @@ from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError
-from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.registers import Register, Response, Status
 
-TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
 BUNDLE = bundles.random(TINY.network, 0)
-RANDOM = dataclasses.replace(TINY.scenario, dataset="random")
 
 
 def connected(preset=TINY):
@@ -66,8 +63,7 @@ def test_a_program_sees_what_the_simulator_does():
 
 
 def test_a_chip_without_staging_remembers_what_it_is_given():
-    target = dataclasses.replace(TINY.target, staging_capacity=0)
-    driver = connected(dataclasses.replace(TINY, target=target))
+    driver = connected(presets.vary(TINY, "target", staging_capacity=0))
     driver.load(BUNDLE, classes=2)
     picture = program.images(driver, 1)[0]
     assert driver.enrol(picture, 1)
@@ -213,10 +209,8 @@ def test_a_state_of_a_class_not_announced_is_refused():
 @pytest.mark.parametrize("channels", [4, 16, 64])
 def test_a_program_of_latents_sees_what_the_simulator_does(channels):
     """Words narrower than a byte, of two bytes, and of two transfers."""
-    network = NetworkSpec("features", latent=75, hidden=5, classes=4)
-    target = dataclasses.replace(TINY.target, channels=channels)
-    preset = dataclasses.replace(TINY, network=network, target=target, scenario=RANDOM)
-    bundle = bundles.random(network, 0)
+    preset = presets.vary(GIVEN, "target", channels=channels)
+    bundle = bundles.random(preset.network, 0)
     driver = connected(preset)
     seen = program.life(driver, bundle)
     chip = Simulator(driver.plan, bundle)
@@ -235,10 +229,8 @@ def test_a_program_of_latents_sees_what_the_simulator_does(channels):
 
 
 def test_a_latent_that_stops_is_a_sentence_and_abort_ends_it():
-    network = NetworkSpec("features", latent=75, hidden=5, classes=4)
-    preset = dataclasses.replace(TINY, network=network, scenario=RANDOM)
-    driver = connected(preset)
-    driver.load(bundles.random(network, 0), classes=2)
+    driver = connected(GIVEN)
+    driver.load(bundles.random(GIVEN.network, 0), classes=2)
     whole = driver.bus.stream
     driver.bus.stream = lambda data: whole(data[:-1])
     with pytest.raises(HostError, match="an image must have 19 bytes, but the chip was offered 18"):
