@@ -1,4 +1,4 @@
-"""What the replay units of both ways share: how a walk begins and goes on, how a sample enters lanes, counts for the host."""
+"""What the replay units of both ways share: a walk, how a sample enters lanes, counts for the host."""
 
 from typing import Any, ClassVar
 
@@ -15,13 +15,39 @@ from xnoreplay.spec.replay import SEED_DRAWS
 class EpochUnit(wiring.Component):
     """A replay unit without the policy of its memories.
 
-    A subclass has the members that are used here, and sets before it builds cycles: ``is_phase``, ``state``, ``seeds``, the
-    registers ``walk_...`` of its walk, and ``low``, whose ones are the bits of the walk's register.
+    A subclass has the members that are used here, and sets before it builds cycles: ``is_phase``, ``state``, ``seeds``,
+    and ``low``, whose ones are the bits of the walk's register. It calls `declare_walk` before it uses the walk.
     """
 
     plan: Plan
     WALK: ClassVar[Any]
     """The subclass's state in which an index is looked at."""
+
+    def declare_walk(self, bits: int) -> None:
+        """Declare the registers of a walk of 2^bits indices; ``index`` and ``walk_last`` are wires."""
+        self.walk_state = Signal(bits)
+        self.walk_start = Signal(bits)
+        self.walk_mask = Signal(bits)
+        self.index = Signal(bits)
+        self.walk_first = Signal()
+        self.walk_last = Signal()
+        self.walk_left = Signal(bits)
+        self.checked = Signal(bits)  # the index before, which is looked at
+
+    def build_walk(self, m: Module, following: Value) -> None:
+        """Build the walk: index 0 first, then the register's sequence, each XOR the mask.
+
+        Parameters
+        ----------
+        m : Module
+        following : Value
+            State of the walk's register after ``walk_state``.
+        """
+        m.d.comb += [
+            self.index.eq(self.walk_state ^ self.walk_mask),
+            self.walk_last.eq(self.walk_left == 0),
+        ]
+        self.walk_step = Mux(self.walk_first, self.walk_start, following)
 
     def next_index(self, m: Module) -> None:
         """Go back to the walk, or end the operation after the last index."""

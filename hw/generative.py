@@ -61,8 +61,8 @@ class GenerativeUnit(EpochUnit):
     ``staged`` outlives operations, so it lives outside: where ``set_staged`` is high it becomes ``new_staged``.
     ``samples`` are those that the last load found, ``loaded`` that there are some at the cycle's end, and
     ``walked`` that the epoch's walk has ended. While ``counting`` is high, ``count`` is the frequency of class
-    ``count_addr`` in cycles of ``count_valid``. Through ``count_host`` the host reads staging.count. Where ``clearing`` is high, the count
-    of class ``cleared``, if there is such a class, becomes 0.
+    ``count_addr`` in cycles of ``count_valid``. Through ``count_host`` the host reads staging.count. Where ``clearing``
+    is high, the count of class ``cleared``, if there is such a class, becomes 0.
     """
 
     PHASES = ("take", "stage", "quota", "empty", "epoch", "seed", "load", "balance", "restore")
@@ -171,7 +171,10 @@ class GenerativeUnit(EpochUnit):
         self.build_fit(m)
         if form.staging:
             self.build_counts(m)
-        self.build_walk(m)
+        bits = plan.replay.epoch_walk
+        self.declare_walk(bits)
+        self.low = Const((1 << bits) - 1, bits)
+        self.build_walk(m, walk_next(self.walk_state, bits))
         self.build_addresses(m)
         self.build_gift(m)
         self.build_product(m)
@@ -253,24 +256,6 @@ class GenerativeUnit(EpochUnit):
                 self.counts.waddr.eq(self.cleared),
                 self.counts.wdata.eq(0),
             ]
-
-    def build_walk(self, m):
-        """Build the walk: index 0 first, then the register's sequence, each XOR the mask."""
-        bits = self.plan.replay.epoch_walk
-        self.walk_state = Signal(bits)
-        self.walk_start = Signal(bits)
-        self.walk_mask = Signal(bits)
-        self.index = Signal(bits)
-        self.walk_first = Signal()
-        self.walk_last = Signal()
-        self.walk_left = Signal(bits)
-        self.checked = Signal(bits)
-        self.low = Const((1 << bits) - 1, bits)
-        m.d.comb += [
-            self.index.eq(self.walk_state ^ self.walk_mask),
-            self.walk_last.eq(self.walk_left == 0),
-        ]
-        self.walk_step = Mux(self.walk_first, self.walk_start, walk_next(self.walk_state, bits))
 
     def build_addresses(self, m):
         """Build the rows of shares and means that are read, and the words of staged samples."""

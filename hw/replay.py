@@ -142,7 +142,7 @@ class ReplayUnit(EpochUnit):
         # Of restore: a class whose count becomes 0, then a slot, replay slots first.
         self.place = Signal(range(max(2, self.plan.network.classes, op.capacity + op.staging)))
         self.build_counts(m)
-        self.build_walk(m)
+        self.build_walks(m)
         self.build_copy(m)
         with m.If(self.active):
             with m.Switch(state):
@@ -225,30 +225,19 @@ class ReplayUnit(EpochUnit):
                 self.counts.wdata.eq(0),
             ]
 
-    def build_walk(self, m):
-        """Build the walk: index 0 first, then the register's sequence, each XOR the mask."""
+    def build_walks(self, m):
+        """Build the walk, whose register has as many bits as the indices of eviction, admission or an epoch take."""
         op = self.plan.replay
         bits = {"evict": op.replay_walk, "admit": op.staging_walk, "epoch": op.epoch_walk}
         phases = self.is_phase | {"epoch": self.of_epoch}
         longest = max(bits.values())
-        self.walk_state = Signal(longest)
-        self.walk_start = Signal(longest)
-        self.walk_mask = Signal(longest)
-        self.index = Signal(longest)
-        self.walk_first = Signal()
-        self.walk_last = Signal()
-        self.walk_left = Signal(longest)
+        self.declare_walk(longest)
         self.low = Signal(longest)
-        self.checked = Signal(longest)
         step = Signal(longest)
         for name, k in bits.items():
             with m.If(phases[name]):
                 m.d.comb += [self.low.eq((1 << k) - 1), step.eq(walk_next(self.walk_state, k))]
-        m.d.comb += [
-            self.index.eq(self.walk_state ^ self.walk_mask),
-            self.walk_last.eq(self.walk_left == 0),
-        ]
-        self.walk_step = Mux(self.walk_first, self.walk_start, step)
+        self.build_walk(m, step)
 
     def build_copy(self, m):
         """Build the copy of a latent: word `copied` is read while the word before it is written."""
