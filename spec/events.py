@@ -8,6 +8,9 @@ own, and the lines that count it: in the kernels of both modes of the simulator,
 
 from enum import IntEnum, StrEnum
 
+COUNTER_BITS = (0, 32, 48)
+"""Bits that the counters of a chip may have; 0 is a chip without any."""
+
 
 class Group(StrEnum):
     """Event counters that a chip has together or not at all; `meaning` says of what."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from xnoreplay.spec import limits
 from xnoreplay.spec.bits import ceil_div
 from xnoreplay.spec.errors import SpecError, require, shown, unknown
-from xnoreplay.spec.events import Group
+from xnoreplay.spec.events import COUNTER_BITS, Group
 from xnoreplay.spec.network import TAPS
 
 TECHNOLOGIES = ("90nm", "65nm", "45nm", "32nm", "22nm")
@@ -15,7 +15,6 @@ GENERATIVE = ("replay_components", "mean_bits", "drawn_per_class", "staged_per_c
 """Fields that have a meaning with generative replay alone."""
 GROUPS = tuple(group.value for group in Group)
 """Groups of event counters, as a spec file names them."""
-COUNTER_BITS = (0, 32, 48)
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from xnoreplay.spec import bundle, plan
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.events import COUNTER_BITS
 from xnoreplay.spec.network import Conv, NetworkSpec
-from xnoreplay.spec.target import COUNTER_BITS, GROUPS, TargetSpec
+from xnoreplay.spec.target import GROUPS, TargetSpec
 
 
 @st.composite

@@ -5,16 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.spec import registers
-from xnoreplay.spec.events import Event
+from xnoreplay.spec.events import COUNTER_BITS, Event
 from xnoreplay.spec.memories import Mem
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.target import COUNTER_BITS
 
 MEMORY_NAMES = tuple(mem.declaration.name for mem in Mem)
 EVENT_NAMES = tuple(event.counter for event in Event)
-
-
 WIDEST = max(COUNTER_BITS)
+"""Bits in which the simulator's own counts wrap."""
 
 
 class Counters(NamedTuple):

@@ -33,7 +33,6 @@ CONSTANTS = [
         "network",
         "plan",
         "replay",
-        "target",
         "timeline",
     )
 ]
