@@ -47,10 +47,10 @@ def thermometer(net: NetworkSpec, thresholds: np.ndarray, image: np.ndarray) -> 
 
 
 def sums(x: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Sums of products of integers: (..., k) and (n, k) -> (..., n) int64.
+    """Sums of products of signs: (..., k) and (n, k) of +1 and -1 -> (..., n) int64.
 
-    In floating point on the way, because NumPy multiplies matrices of integers seven times slower. It is exact: of
-    products of +1 and -1, no sum comes near to 2^53, below which float64 has every integer.
+    In float64 on the way, because NumPy has no fast product of matrices of integers. It is exact: a sum lies in -k to k,
+    k is at most 2^16 (`limits.VECTORS`), and float64 has every integer up to 2^53.
     """
     return (x.astype(np.float64) @ weight.astype(np.float64).T).astype(np.int64)
 

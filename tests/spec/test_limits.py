@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xnoreplay.sim.learner import Learner
 from xnoreplay.sim.run import Simulator
-from xnoreplay.spec import bundle, learning_plan, limits, plan, presets
+from xnoreplay.spec import bundle, learning_plan, limits, plan, presets, reference
 from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.scenario import ScenarioSpec
@@ -231,3 +231,11 @@ def test_every_bound_is_in_the_page():
 )
 def test_a_value_in_a_sentence_is_short(value, text):
     assert shown(value) == text
+
+
+def test_sums_of_the_longest_vectors_are_exact():
+    """Of signs, in the reference's float64, and in the single precision of training."""
+    most = limits.VECTORS.most
+    signs = np.ones((1, most - 1), np.int64)
+    assert reference.sums(signs, -signs).tolist() == [[1 - most]]
+    assert int(np.float32(most - 1)) == most - 1
