@@ -416,7 +416,9 @@ def _check_training(plan: Plan, path: Path, snapshot: Snapshot, trained: Bundle)
     """SpecError where a state has other bits than the bundle in what learning never changes."""
     hidden = 0 if plan.target.hidden_learns else plan.output.weight_base  # rows of cls.top
     for name, bits in image.load(plan, trained).items():
-        frozen = {"cls.top": hidden, "cls.low": 0, "cls.hidden_low": 0}.get(name, len(bits))
+        if plan.memory(name).learning:
+            continue
+        frozen = hidden if name == "cls.top" else len(bits)
         if (snapshot.memories[name][:frozen] != bits[:frozen]).any():
             raise SpecError(
                 f"snapshot {path} must be of the network of this bundle, but is of another training: its {name} differs"
