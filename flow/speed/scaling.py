@@ -23,7 +23,7 @@ from xnoreplay.flow.run.records import own_folder
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
-from xnoreplay.spec.bits import pack_bytes
+from xnoreplay.spec.bits import pack_bytes, unpack_bytes
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
@@ -156,7 +156,7 @@ def fitting(images: np.ndarray, network: NetworkSpec) -> np.ndarray:
     """Return samples for a widened network: images as they are, packed latents (n, bytes) with their bits repeated."""
     if network.takes_images:
         return images
-    bits = np.unpackbits(images, axis=1, bitorder="little")
+    bits = unpack_bytes(images, 8 * images.shape[1])
     return pack_bytes(bits[:, np.arange(network.latent) % bits.shape[1]])
 
 
