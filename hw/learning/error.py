@@ -265,8 +265,8 @@ class ErrorUnit(wiring.Component):
         lane_bits, unit_bits = (lanes - 1).bit_length(), (units - 1).bit_length()
         group = self.sample[unit_bits:lane_bits] if lane_bits > unit_bits else Const(0, 1)
         logits = self.logit.data.word_select(group, units * self.logit_bits)
-        labelled = Signal(units)
-        weighed = Signal(units)
+        labelled = Signal(units)  # whose label comes in this cycle
+        weighed = Signal(units)  # and whose weight
         asked = Signal(units)
         m.d.comb += [
             self.logit.en.eq(self.active & reads),

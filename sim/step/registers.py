@@ -116,7 +116,9 @@ class Wide(NamedTuple):
     ones: np.ndarray  # (G,) int64, LGAP's counters of ones
     agree: np.ndarray  # (G,) int64, LGAP's counters of pixels that agree with the kernel
     carry: np.ndarray  # (units,) uint64, carries of counters
-    reached: np.ndarray  # (2^mean_bits - 1, units) uint64, channels whose counters reach a mean's threshold; at first, planes of means
+    # (2^mean_bits - 1, units) uint64, channels whose counters reach a mean's threshold; while a class is opened, planes of
+    # means
+    reached: np.ndarray
     draw: np.ndarray  # (units,) uint64, word that is drawn
     given: np.ndarray  # (units,) uint64, word that went into a lane last
 

@@ -26,10 +26,8 @@ from xnoreplay.spec.scenario import BYTE
 LENGTHS = ("whole", "large", "short", "part")
 """Kinds of scripts: the whole comparison; that of a large network; that for a slow simulator; and
 steps of another script, carried out again, which have nothing to reach."""
-CARRIES = {
-    48: (24, 32, 48),
-    32: (24, 31, 32),
-}  # by bits of a counter: powers of two that every one passes
+CARRIES = {48: (24, 32, 48), 32: (24, 31, 32)}
+"""By the bits of a counter: exponents of the powers of two that every one passes."""
 LATENTS = 8  # distinct ones that a whole script must show, where the network tells so many apart
 FEW_LATENTS = 4  # and one of few images
 LOOKED_AT = 400  # images of a script by which that is judged
@@ -221,8 +219,8 @@ def can_move(plan: Plan, name: str) -> bool:
     """Whether a command can move a counter of a chip of this plan.
 
     Not the writes of weights.fe and weights.lgap, which the host alone does, not evictions with generative replay, and
-    not what belongs to a hidden layer that learns where it does not. A block of classes, B of them for a minibatch of B, is skipped where all its
-    deltas are 0: that needs a second block, so fewer samples in a minibatch than classes.
+    not what belongs to a hidden layer that learns where it does not. A block of classes, B of them for a minibatch of
+    B, is skipped where all its deltas are 0: that needs a second block, so fewer samples in a minibatch than classes.
 
     Parameters
     ----------
