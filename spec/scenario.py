@@ -311,6 +311,11 @@ class ScenarioSpec:
         """Classes seen once a task has arrived."""
         return self.task_classes(task).stop
 
+    @property
+    def seen_first(self) -> int:
+        """Classes seen once the first session has brought its own; where there is none, those of the base."""
+        return self.seen(min(1, self.tasks))
+
     def seen_in_training(self, classes: np.ndarray) -> np.ndarray:
         """Which training samples the sessions see: all, or the first `shots` of each new class.
 

@@ -284,12 +284,12 @@ def _filler(common: Common) -> Callable:
     """
     from xnoreplay.flow.verify import simulate_large
 
-    seen, old, new = simulate_large.chosen(common.preset, common.plan, common.labels)
+    old, new = simulate_large.chosen(common.preset, common.plan, common.labels)
     chip = common.chip()
     kept, staged = chip.latents(common.images[old]), chip.latents(common.images[new])
 
     def fill(chip):
-        chip.arrive(seen)
+        chip.arrive(common.preset.scenario.seen_first)
         chip.preload(kept, common.labels[old], staged, common.labels[new])
         return chip
 

@@ -35,7 +35,7 @@ def simulate_session(preset: Preset, bundle: Bundle, out: Path, progress: Progre
     plan = plans.compile(preset.network, preset.target)
     dataset = registry.of_preset(preset)
     labels = preset.scenario.chip_classes(dataset.labels)
-    seen, old, new = chosen(preset, plan, np.where(dataset.is_test, -1, labels))
+    old, new = chosen(preset, plan, np.where(dataset.is_test, -1, labels))
     fast, step = Simulator(plan, bundle), Simulator(plan, bundle, "step")
     tally = simulate.Tally()
     with progress.task("latents of the session's samples"):
@@ -105,7 +105,7 @@ def remember(
         Counters by phase that the new ones moved: of generative replay, whose components take them one by one.
     """
     if fast.plan.generative is None:
-        fast.arrive(preset.scenario.seen(1) if preset.scenario.tasks else preset.scenario.base)
+        fast.arrive(preset.scenario.seen_first)
         fast.preload(latents[:old], labels[:old], latents[old:], labels[old:])
         return {}
     fast.arrive(preset.scenario.base)
@@ -120,8 +120,8 @@ def remember(
     )
 
 
-def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[int, np.ndarray, np.ndarray]:
-    """Samples of one session: classes seen, and indices of those remembered of the base and of those new in the first task.
+def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the samples of one session: those remembered of the base, and those new in the first task.
 
     labels : (n,) chip classes, -1 of samples that are not for training
     """
@@ -129,7 +129,6 @@ def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[int, np.ndar
     draws = plan.generative is not None
     quota = plan.first_samples(scenario.base) // scenario.base + draws
     old = np.concatenate([np.flatnonzero(labels == k)[:quota] for k in range(scenario.base)])
-    seen = scenario.seen(1) if scenario.tasks else scenario.base
-    new = [np.flatnonzero(labels == k) for k in range(scenario.base, seen)]
+    new = [np.flatnonzero(labels == k) for k in range(scenario.base, scenario.seen_first)]
     most = None if draws else replay.staging
-    return seen, old, np.concatenate([*new, np.zeros(0, int)])[:most].astype(int)
+    return old, np.concatenate([*new, np.zeros(0, int)])[:most].astype(int)

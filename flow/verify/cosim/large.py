@@ -44,7 +44,7 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     labels = remembered_labels(plan, base)
     contents = replay_contents(plan, bundle, remembered(preset, plan, data, bundle, labels), labels)
     some, whole = changing(plan, learning=False), memories(plan)
-    seen = preset.scenario.seen(1) if preset.scenario.tasks else base
+    seen = preset.scenario.seen_first
     new = new_samples(plan, classes[:seen])
     chosen = np.linspace(0, len(data.images) - 1, images).round().astype(int).tolist()
     rng = np.random.default_rng(0)

@@ -20,7 +20,8 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
     whole = memories(plan)
     classes = scenario.by_class(preset.scenario, data)
     base = preset.scenario.base
-    new = preset.scenario.seen(1) - 1 if preset.scenario.tasks else base - 1
+    classes_seen = preset.scenario.seen_first
+    new = classes_seen - 1
     stage = {"brief": True, "transfers": 40}
     plain = [
         *edges.refused(plan.network.classes, 0),
@@ -34,7 +35,6 @@ def build(preset: Preset, plan: Plan, data: Dataset, bundle: Bundle, images: int
         Step("rebalance"),
         Step("restore"),
     ]
-    classes_seen = preset.scenario.seen(1) if preset.scenario.tasks else base
     plain += others([*plain, Step("infer")], 0, classes_seen, plan.network.classes)
     plain += [Step("infer", 0, i) for i in range(images)]
     learns = next(n for n, s in enumerate(plain) if s.command == "retrain")
