@@ -109,15 +109,13 @@ def remember(
         fast.preload(latents[:old], labels[:old], latents[old:], labels[old:])
         return {}
     fast.arrive(preset.scenario.base)
-    for n, (latent, label) in enumerate(zip(latents, labels.tolist(), strict=True)):
-        if n == old:
-            fast.ledger.clear()
-        fast.enter_latent(latent, label, stage=n >= old)
-    return (
-        {name: Counter(events) for name, events in fast.ledger.phases.items()}
-        if len(labels) > old
-        else {}
-    )
+    samples = list(zip(latents, labels.tolist(), strict=True))
+    for latent, label in samples[:old]:
+        fast.enter_latent(latent, label, stage=False)
+    fast.ledger.clear()
+    for latent, label in samples[old:]:
+        fast.enter_latent(latent, label, stage=True)
+    return {name: Counter(events) for name, events in fast.ledger.phases.items()}
 
 
 def chosen(preset: Preset, plan: Plan, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
