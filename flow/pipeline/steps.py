@@ -79,7 +79,7 @@ def _generate(context: Context) -> dict:
 def _cosim(context: Context) -> dict:
     from xnoreplay.flow.run.tools import verilator_env
     from xnoreplay.flow.verify import cosim
-    from xnoreplay.flow.verify.cosim.bare import bare_verilator
+    from xnoreplay.flow.verify.cosim.bare import Design, bare_verilator
 
     preset, bundle, env = _preset(context), _bundle(context), verilator_env()
     simulator, folder = context.config["simulator"], context.inputs["generate"]
@@ -103,15 +103,8 @@ def _cosim(context: Context) -> dict:
         images = registry.of_preset_or_random(preset, Silent()).images
         generated = folder / context.result("generate")["verilog"]
         verilog = cosim.read_verilog(generated, context.config["trust"])
-        result["bare"] = bare_verilator(
-            preset,
-            bundle,
-            images[:count],
-            verilog,
-            env,
-            context.progress,
-            optimise=cosim.optimisation(verilog),
-        )
+        design = Design(verilog, env, cosim.optimisation(verilog))
+        result["bare"] = bare_verilator(preset, bundle, images[:count], design, context.progress)
     return result
 
 

@@ -148,18 +148,11 @@ def torch_float(common: Common) -> Figure:
 def bare(common: Common, verilog: str) -> Figure:
     """Measure Verilator with a C++ program."""
     from xnoreplay.flow.verify import cosim
-    from xnoreplay.flow.verify.cosim.bare import bare_verilator
+    from xnoreplay.flow.verify.cosim.bare import Design, bare_verilator
 
     n = common.count(BARE_CYCLES)
-    found = bare_verilator(
-        common.preset,
-        common.bundle,
-        common.images[:n],
-        verilog,
-        tools.verilator_env(),
-        common.progress,
-        optimise=cosim.optimisation(verilog),
-    )
+    design = Design(verilog, tools.verilator_env(), cosim.optimisation(verilog))
+    found = bare_verilator(common.preset, common.bundle, common.images[:n], design, common.progress)
     return Figure(
         "Verilator, bare C++",
         found["seconds"],

@@ -514,8 +514,8 @@ def short_steps(preset, compiled, dataset):
 @needs_verilator
 def test_bare_verilator_predicts_the_same(text):
     images = samples(30).images
-    env = tools.verilator_env()
-    result = bare.bare_verilator(TINY, BUNDLE, images, text, env, Silent(), optimise="-O0")
+    design = bare.Design(text, tools.verilator_env(), "-O0")
+    result = bare.bare_verilator(TINY, BUNDLE, images, design, Silent())
     least = 30 * PLAN.infer_cycles(TINY.scenario.classes)
     assert least < result["cycles"] < 1.2 * least
 

@@ -96,8 +96,8 @@ def test_another_order_of_bits_is_found_where_it_enters(tmp_path, text):
 @needs_verilator
 def test_bare_verilator_predicts_the_same(text):
     latents = images(SMALL.network, 12, 3)
-    env = tools.verilator_env()
-    result = bare.bare_verilator(SMALL, BUNDLE, latents, text, env, Silent(), optimise="-O0")
+    design = bare.Design(text, tools.verilator_env(), "-O0")
+    result = bare.bare_verilator(SMALL, BUNDLE, latents, design, Silent())
     assert result["images"] == 12
 
 

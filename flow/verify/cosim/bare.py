@@ -109,7 +109,7 @@ class Design(NamedTuple):
 
     verilog: str
     env: dict[str, str]
-    optimise: str = "-O2"
+    optimise: str
 
 
 def _drive(script: np.ndarray, images: int, design: Design, progress: Progress) -> Driven:
@@ -153,10 +153,8 @@ def bare_verilator(
     preset: Preset,
     bundle: Bundle,
     images: np.ndarray,
-    verilog: str,
-    env: dict[str, str],
+    design: Design,
     progress: Progress,
-    optimise: str = "-O2",
 ) -> dict:
     """Recognise images in bare Verilator and time it.
 
@@ -179,7 +177,6 @@ def bare_verilator(
 
     plan = plans.compile(preset.network, preset.target)
     seen = preset.scenario.classes
-    design = Design(verilog, env, optimise)
     found = _drive(words(plan, bundle, images, seen), len(images), design, progress)
     model = Simulator(plan, bundle)
     model.arrive(seen)
