@@ -5,7 +5,6 @@ says of wires, glitches and published chips (`price`). What it leaves out is lis
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 
 from xnoreplay.flow.cost import chips, corrected, tables
 from xnoreplay.flow.cost.corrected import Row, row
@@ -289,7 +288,7 @@ def price(
     seconds = cycles / plan.target.clock_hz
     ops = OPS_PER_CELL * cell_operations(plan, counters)
     return {
-        "rows": [asdict(r) for r in rows],
+        "rows": [dict(vars(r)) for r in rows],
         "parts": {part: interval(bounds) for part, bounds in by_part(rows).items()},
         "split": {name: interval(bounds) for name, bounds in split(rows).items()},
         "corrections": by_correction(rows),

@@ -4,7 +4,7 @@ import csv
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from xnoreplay.flow.cost.tables import laws
@@ -73,7 +73,7 @@ def use_sram(path: Path | None) -> None:
     if path is not None:
         _rows_of(path)
     _own_sram = path
-    for cached in (table, _grid, limits):
+    for cached in (table, _grid, limits, sram_at):
         cached.cache_clear()
 
 
@@ -285,6 +285,7 @@ def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
     return sram_at(column, bits, width, node_of(target), target.device_type)
 
 
+@lru_cache(maxsize=4096)  # a design's few memories are priced again for each phase, variant and session
 def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float:
     """Return a figure of one SRAM between the entries of the table, in the table's unit.
 
