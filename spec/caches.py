@@ -138,7 +138,10 @@ def note(text: str) -> None:
     """Print one line to standard error, if it is open."""
     with suppress(OSError, ValueError):
         if sys.stderr is not None:
-            print(f"note: {text}", file=sys.stderr, flush=True)
+            sys.stderr.write(
+                f"note: {text}\n"
+            )  # in one piece, because other threads write there too
+            sys.stderr.flush()
 
 
 class KernelCache:

@@ -7,7 +7,8 @@ Every long function takes a `Progress` and opens a task on it::
             ...
             task.advance(note=f"a_final {a:.3f}")
 
-Where nothing is said for `QUIET` seconds, `heartbeat` says that the work goes on.
+Where nothing is said for `QUIET` seconds, `heartbeat` says that the work goes on. It speaks from a thread of its own, so a
+line is written in one piece, by one thread at a time.
 """
 
 import sys
@@ -20,6 +21,7 @@ from typing import Protocol, TextIO
 LOG_INTERVAL = 5.0  # seconds between two lines of a log
 QUIET = 7.0  # seconds without a line, after which there is one in any case
 LEAST_SHARE = 0.02  # of a task, below which its pace says nothing about its end
+_turn = threading.RLock()  # of the thread that writes a line
 
 
 class Task(Protocol):
@@ -92,16 +94,21 @@ class Log:
 
     def note(self, text: str) -> None:
         """Print one line."""
-        self.lines, self.last = self.lines + 1, text
-        print(text, file=self.stream, flush=True)
+        with _turn:
+            self.lines, self.last = self.lines + 1, text
+            self._write(text)
+
+    def _write(self, line: str) -> None:
+        self.stream.write(f"{line}\n")  # in one piece, which `print` does not do
+        self.stream.flush()
 
     def remind(self, seconds: float) -> None:
         """Print that work goes on, so many seconds after the last line: how far the task is, if one is open."""
         if self.tasks:
             task = self.tasks[-1]
-            print(task.line(time.monotonic(), task.said), file=self.stream, flush=True)
+            self._write(task.line(time.monotonic(), task.said))
         else:
-            print(reminder(seconds, self.last), file=self.stream, flush=True)
+            self._write(reminder(seconds, self.last))
 
     @contextmanager
     def task(self, label: str, total: int | None = None) -> Iterator[_LogTask]:
@@ -164,8 +171,9 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Print one line above the bars."""
-        self.lines, self.last = self.lines + 1, text
-        self.console.print(text, highlight=False, markup=False)
+        with _turn:
+            self.lines, self.last = self.lines + 1, text
+            self.console.print(text, highlight=False, markup=False)
 
     def remind(self, seconds: float) -> None:
         """Print that work goes on, where no bar shows the time that it takes."""
@@ -241,9 +249,10 @@ def _beat(ended: threading.Event, every: float) -> None:
     word = said = time.monotonic()  # of the last line, and of the last one that was no reminder
     seen: tuple | None = None
     while not ended.wait(every):
-        now, speaker = time.monotonic(), _speaker
-        if speaker is not None and (key := (id(speaker), speaker.lines)) != seen:
-            seen, word, said = key, now, now
-        elif now - word >= QUIET:
-            word = now
-            (speaker or Log()).remind(now - said)
+        with _turn:  # from the look to the reminder, so that no other line comes between
+            now, speaker = time.monotonic(), _speaker
+            if speaker is not None and (key := (id(speaker), speaker.lines)) != seen:
+                seen, word, said = key, now, now
+            elif now - word >= QUIET:
+                word = now
+                (speaker or Log()).remind(now - said)

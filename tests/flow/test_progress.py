@@ -91,6 +91,37 @@ def test_a_task_that_says_nothing_is_reported_with_what_it_said_last(impatient):
             waited(impatient, "inner | 0.")
 
 
+class Slow(io.StringIO):
+    """A stream that takes long to write, and knows whether two threads wrote at once."""
+
+    writers, pieces, met = 0, (), False
+
+    def write(self, text):
+        self.writers += 1
+        self.met |= self.writers > 1
+        time.sleep(0.1)
+        self.pieces += (text,)
+        self.writers -= 1
+        return super().write(text)
+
+
+def test_a_reminder_and_a_line_are_written_one_after_the_other(monkeypatch):
+    """Each in one piece: where two threads wrote pieces of lines, those of one would come into the other's."""
+    stream = Slow()
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(progress, "QUIET", 0.05)
+    with progress.heartbeat(every=0.01):
+        log = progress.default()
+        log.note("[cil] started")
+        waited(stream, "ago, at work")
+        with log.task("images", total=4) as task:
+            task.advance(1, "image 0")
+            waited(stream, "images | 1/4 |  25 % | image 0")
+    assert not stream.met
+    assert len(stream.pieces) >= 4
+    assert all(re.fullmatch(r".+\n", piece) for piece in stream.pieces)
+
+
 def test_nothing_is_added_to_what_speaks_often():
     stream = io.StringIO()
     log = progress.Log(stream)
