@@ -410,8 +410,8 @@ class Simulator:
             if name not in registers.READ_ONLY:
                 self._state.write(name, bits)
                 self._written(name)
-        for register, value in snapshot.registers.items():
-            self.write_register(register, value)
+        for register in registers.writable(self.plan.memories):
+            self.write_register(register, snapshot.registers[register])
         return self.restore()
 
     def read_row(self, memory: str, row: int) -> int:

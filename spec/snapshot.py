@@ -7,9 +7,10 @@ command RESTORE, which counts the labels. A snapshot is taken while the chip is 
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,14 +18,14 @@ from xnoreplay.spec import bundle, features, image, presets, reading, registers
 from xnoreplay.spec import interface as interfaces
 from xnoreplay.spec.bits import ceil_div, pack_bytes, to_int, unpack_bytes
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import ReadError, SpecError, require
+from xnoreplay.spec.commands import Command, bits_of
+from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.features import Binariser
 from xnoreplay.spec.generative import NONE, SHARE_BITS
 from xnoreplay.spec.generative_chip import GenerativeChip
 from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.lfsr import WIDE_BITS
-from xnoreplay.spec.memories import label_bits
+from xnoreplay.spec.memories import Memory, label_bits
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reference import Chip, Random
 from xnoreplay.spec.registers import Register, Window
@@ -101,8 +102,8 @@ def writes(plan: Plan, snapshot: Snapshot) -> Iterator[tuple[int, int]]:
             continue
         for row, value in enumerate(snapshot.ints(window.memory.name)):
             yield from window.words(row, value)
-    for register, value in snapshot.registers.items():
-        yield int(register), value
+    for register in registers.writable(plan.memories):
+        yield int(register), snapshot.registers[register]
     yield int(Register.COMMAND), int(Command.RESTORE)
 
 
@@ -216,28 +217,50 @@ def check(plan: Plan, snapshot: Snapshot) -> None:
     Raises
     ------
     SpecError
-        Where a register of `spec.registers.writable` is missing or has a value that the chip does not take;
-        where a memory of `windows` is missing or has not its (depth, width) bits; where a label in an occupied
+        For what is no `Snapshot`, or has no mappings for parts; where a register of `spec.registers.writable` is missing
+        or has a value that the chip does not take; where a memory of `windows` is missing or has not its (depth, width)
+        bits, 0 and 1 in uint8; where there are other registers or memories; where a label in an occupied
         replay slot, or of one of the first STAGED staging places, is not below SEEN; and where replay.count
         is not how often each class is among the labels of replay.label. With generative replay, where a class that
         is not below SEEN has a share or is the open one, where staging.count is not how often each class is among the
         staged labels, and where a wide register is 0.
     """
+    if not isinstance(snapshot, Snapshot):
+        raise SpecError(f"a saved state must be a Snapshot, not {shown(snapshot)}")
     legal = registers.writable(plan.memories)
+    _check_names("register", snapshot.registers, {r: f"Register.{r.name}" for r in legal})
     for register, values in legal.items():
         if register not in snapshot.registers:
             raise SpecError(f"a snapshot must give register {register.name}, but does not")
         value = snapshot.registers[register]
         require.between(f"{register.name} of a snapshot", value, values.start, values.stop - 1)
-    for window in windows(plan):
-        memory = window.memory
-        shape = getattr(snapshot.memories.get(memory.name), "shape", None)
-        if shape != (memory.depth, memory.width):
-            raise SpecError(
-                f"memory {memory.name} of a snapshot must have {memory.depth} rows of {memory.width} "
-                f"bits, not the shape {shape}"
-            )
+    memories = {w.memory.name: w.memory for w in windows(plan)}
+    _check_names("memory", snapshot.memories, {name: name for name in memories})
+    for name, memory in memories.items():
+        _check_bits(memory, snapshot.memories.get(name))
     _check_labels(plan, snapshot)
+
+
+def _check_names(kind: str, held: object, known: Mapping[Any, str]) -> None:
+    """SpecError where a snapshot's registers or memories are no mapping, or have a key that is not known."""
+    if not isinstance(held, Mapping):
+        raise SpecError(f"what a snapshot has of each {kind} must be in a dict, not {shown(held)}")
+    for key in held:
+        if key not in known:
+            raise unknown(f"{kind} of a snapshot", key, known.values())
+
+
+def _check_bits(memory: Memory, bits: object) -> None:
+    """SpecError for what are not a memory's (depth, width) bits, 0 and 1 in uint8."""
+    what, size = f"memory {memory.name} of a snapshot", (memory.depth, memory.width)
+    shape = bits.shape if isinstance(bits, np.ndarray) else None
+    if not isinstance(bits, np.ndarray) or shape != size:
+        raise SpecError(
+            f"{what} must have {memory.depth} rows of {memory.width} bits, not the shape {shape}"
+        )
+    if bits.dtype != np.uint8:
+        raise SpecError(f"{what} must have bits in uint8, not {bits.dtype}")
+    bits_of(what, bits, size)
 
 
 def _check_labels(plan: Plan, snapshot: Snapshot) -> None:

@@ -84,7 +84,7 @@ def network(plan: Plan, bundle: Bundle) -> np.ndarray:
 def state(plan: Plan, saved: snapshot.Snapshot) -> np.ndarray:
     """A snapshot as the words of `xnoreplay_save`, (n,) uint32; `of_state` is the other way."""
     parts = [_words(w, saved.memories[w.memory.name]) for w in snapshot.windows(plan)]
-    parts.append(np.array(list(saved.registers.values())))
+    parts.append(np.array([saved.registers[r] for r in registers.writable(plan.memories)]))
     return _file(plan, "STATE", np.concatenate(parts))
 
 

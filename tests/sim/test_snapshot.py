@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.strategies import images
+from xnoreplay.flow.chip import host_files
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
@@ -18,6 +19,7 @@ from xnoreplay.spec.features import Binariser, FeatureSpec
 from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.pixels import PixelSpec
 from xnoreplay.spec.registers import Register, Response
+from xnoreplay.spec.snapshot import Snapshot
 from xnoreplay.spec.target import GENERATIVE
 
 TINY = presets.load("tiny")
@@ -370,6 +372,31 @@ class TestFile:
             ),
             (lambda s: s.registers.pop(Register.QUOTA), "must give register QUOTA"),
             (lambda s: s.memories.pop("cls.top"), "memory cls.top of a snapshot must have"),
+            (
+                lambda s: s.memories.update({"cls.top": s.memories["cls.top"][:, :-1]}),
+                "cls.top of a snapshot must have 13 rows of 36 bits, not the shape .13, 35.",
+            ),
+            (lambda s: s.memories.update({"cls.top": [[0]]}), "not the shape None"),
+            (
+                lambda s: s.memories.update({"cls.top": s.memories["cls.top"].astype(np.int64)}),
+                "cls.top of a snapshot must have bits in uint8, not int64",
+            ),
+            (
+                lambda s: s.memories["cls.top"].__setitem__((0, 0), 2),
+                "cls.top of a snapshot must be bits, 0 and 1, not 0 to 2",
+            ),
+            (
+                lambda s: s.memories.update({"cls.tip": s.memories["cls.top"]}),
+                "memory of a snapshot must be one of .* did you mean 'cls.top'",
+            ),
+            (
+                lambda s: s.registers.update({"SEEN": 2}),
+                "register of a snapshot must be one of .* not 'SEEN'",
+            ),
+            (
+                lambda s: s.registers.update({Register.SEEN: 2.0}),
+                "SEEN of a snapshot must be an integer from 0 to 4, not 2.0",
+            ),
         ],
     )
     def test_of_a_state_that_no_chip_comes_to_is_refused(self, change, message, tmp_path):
@@ -385,6 +412,28 @@ class TestFile:
                 attempt()
         assert not list(tmp_path.iterdir())
         assert all((chip.memories()[name] == bits).all() for name, bits in before.items())
+
+
+@pytest.mark.parametrize(
+    ("state", "sentence"),
+    [
+        (None, "a saved state must be a Snapshot, not None"),
+        (Snapshot(None, None), "what a snapshot has of each register must be in a dict, not None"),
+        (Snapshot(None, filled().snapshot().registers), "each memory must be in a dict, not None"),
+    ],
+)
+def test_what_is_no_snapshot_is_a_sentence(state, sentence):
+    with pytest.raises(SpecError, match=sentence):
+        filled().resume(state)
+
+
+def test_the_order_of_a_snapshots_parts_says_nothing():
+    saved = filled().snapshot()
+    parts = ({n: held[n] for n in reversed(held)} for held in (saved.memories, saved.registers))
+    other = Snapshot(*parts)
+    assert list(other.registers) != list(saved.registers)
+    assert list(snapshots.writes(PLAN, other)) == list(snapshots.writes(PLAN, saved))
+    assert (host_files.state(PLAN, other) == host_files.state(PLAN, saved)).all()
 
 
 def test_a_chip_without_staging_memory_is_saved_too():
