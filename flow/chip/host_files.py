@@ -101,6 +101,11 @@ def _defines(values: dict[str, int], prefix: str = "xnoreplay") -> list[str]:
 
 def registers_header() -> str:
     """C header of what is the same on every chip: registers, bits of STATUS, answers, commands, kinds of files."""
+    taking = {
+        "COMMANDS": list(Command),
+        "TAKES_IMAGE": [c for c in Command if c.image],
+        "TAKES_ARGUMENT": [c for c in Command if c.argument],
+    }
     lines = [
         "/* Registers and commands of every xnoreplay chip, as byte addresses and numbers. */",
         "#ifndef XNOREPLAY_REGISTERS_H",
@@ -119,6 +124,9 @@ def registers_header() -> str:
                 _defines({c.name: int(c) for c in Command}), Command, strict=True
             )
         ),
+        "",
+        "/* Bit n is 1 for command n: those that there are, and those that take an image or an argument. */",
+        *_defines({name: sum(1 << c for c in which) for name, which in taking.items()}),
         "",
         *_defines({f"KIND_{name}": value for name, value in KINDS.items()}),
         "",
@@ -143,6 +151,8 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
         f"{w['read_only']:d}, {w['scratch']:d}}},"
         for w in told["windows"]
     ]
+    numbered = {0: max(told["most_cycles"].values())}
+    numbered |= {told["commands"][name]: cycles for name, cycles in told["most_cycles"].items()}
     lines = [
         f"/* The chip of network {plan.network.name}: what the driver must know of it. */",
         f"#ifndef {prefix.upper()}_CHIP_H",
@@ -172,6 +182,9 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
         f"static const char *const {prefix}_chip_counters[] = {{",
         *([f'    "{name}",' for name in told["counters"]] or ["    0,"]),  # C has no empty list
         "};",
+        f"static const uint64_t {prefix}_chip_most_cycles[] = {{",
+        *(f"    {numbered.get(n, 0)}ull," for n in range(max(numbered) + 1)),
+        "};",
         f"static const struct xnoreplay_chip {prefix}_chip = {{",
         f"    {identity(plan):#x}ull,",
         f"    {sent['height']}, {sent['width']}, {sent['channels']}, {told['network']['classes']},",
@@ -183,6 +196,8 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
         f"    {prefix}_chip_counters,",
         f"    {len(told['counters'])},",
         f"    {told['counter_bits']},",
+        f"    {plan.target.clock_hz}ull,",
+        f"    {prefix}_chip_most_cycles,",
         "};",
         "",
         "#endif",

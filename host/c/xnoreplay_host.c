@@ -5,6 +5,7 @@
 enum { KIND, IDENTITY_LOW, IDENTITY_HIGH, COUNT, CHECK, HEAD };
 
 static const uint32_t DEFAULT_POLLS = 1000000000u;
+static const uint64_t SLOWER = 2; /* times as long as its cycles take that a command is given, for a slower clock */
 
 /* A callback's answer as an error of ours. */
 static int told(int answer)
@@ -16,36 +17,76 @@ static int told(int answer)
     return answer == XNOREPLAY_DECERR ? XNOREPLAY_NO_SUCH : XNOREPLAY_BUS;
 }
 
+/* Whether there is an open chip. */
+static int usable(const struct xnoreplay *x)
+{
+    return x && x->chip && x->bus.read && x->bus.write;
+}
+
 int xnoreplay_read(struct xnoreplay *x, uint32_t address, uint32_t *data)
 {
+    if (!usable(x) || !data)
+        return XNOREPLAY_ARGUMENT;
     return told(x->bus.read(x->bus.context, address, data));
 }
 
 int xnoreplay_write(struct xnoreplay *x, uint32_t address, uint32_t data)
 {
+    if (!usable(x))
+        return XNOREPLAY_ARGUMENT;
     return told(x->bus.write(x->bus.context, address, data));
 }
 
-int xnoreplay_wait(struct xnoreplay *x, uint32_t *status)
+static uint32_t now(const struct xnoreplay *x)
 {
+    return x->bus.milliseconds ? x->bus.milliseconds(x->bus.context) : 0;
+}
+
+/* Milliseconds that a command is given; 0 is the longest. */
+static uint32_t patience(const struct xnoreplay *x, uint8_t command)
+{
+    if (x->timeout)
+        return x->timeout;
+    uint64_t most = SLOWER * 1000u * x->chip->most_cycles[command] / x->chip->clock_hz + XNOREPLAY_SLACK;
+    return most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+}
+
+static int wait_for(struct xnoreplay *x, uint8_t command, uint32_t *status)
+{
+    const uint32_t start = now(x), most = patience(x, command);
     for (uint32_t i = 0; i < x->polls; i++) {
+        /* Before the read: a program that was held up itself looks once more. */
+        int late = now(x) - start >= most;
         int error = xnoreplay_read(x, XNOREPLAY_REG_STATUS, status);
         if (error)
             return error;
         if (!(*status & XNOREPLAY_STATUS_BUSY))
             return XNOREPLAY_OK;
-        if (x->bus.pause && x->bus.pause(x->bus.context) < 0)
-            return XNOREPLAY_BUS;
+        if (late)
+            return XNOREPLAY_HANGS;
+        if (x->bus.pause && (error = told(x->bus.pause(x->bus.context))))
+            return error;
     }
     return XNOREPLAY_HANGS;
+}
+
+int xnoreplay_wait(struct xnoreplay *x, uint32_t *status)
+{
+    return usable(x) && status ? wait_for(x, 0, status) : XNOREPLAY_ARGUMENT;
 }
 
 int xnoreplay_open(struct xnoreplay *x, const struct xnoreplay_chip *chip, const struct xnoreplay_bus *bus)
 {
     uint32_t word = 0;
+    if (!x)
+        return XNOREPLAY_ARGUMENT;
+    x->chip = NULL; /* which every call refuses */
+    if (!chip || !bus || !bus->read || !bus->write)
+        return XNOREPLAY_ARGUMENT;
     x->chip = chip;
     x->bus = *bus;
     x->polls = DEFAULT_POLLS;
+    x->timeout = 0;
     int error = xnoreplay_read(x, XNOREPLAY_REG_ID, &word);
     if (error)
         return error;
@@ -55,10 +96,10 @@ int xnoreplay_open(struct xnoreplay *x, const struct xnoreplay_chip *chip, const
 }
 
 /* The end of a command that was taken: STATUS as an error. */
-static int ended(struct xnoreplay *x)
+static int ended(struct xnoreplay *x, uint8_t command)
 {
     uint32_t status = 0;
-    int error = xnoreplay_wait(x, &status);
+    int error = wait_for(x, command, &status);
     if (error)
         return error;
     if (!(status & XNOREPLAY_STATUS_FINISHED))
@@ -68,15 +109,29 @@ static int ended(struct xnoreplay *x)
 
 int xnoreplay_command(struct xnoreplay *x, uint8_t command, uint16_t argument, const uint8_t *image)
 {
-    int error = xnoreplay_write(x, XNOREPLAY_REG_COMMAND, command | (uint32_t)argument << 16);
+    const uint32_t bit = command < 32 ? 1u << command : 0, word = command | (uint32_t)argument << 16;
+    uint32_t taken = 0;
+    if (!usable(x) || !(bit & XNOREPLAY_COMMANDS))
+        return XNOREPLAY_ARGUMENT;
+    if ((bit & XNOREPLAY_TAKES_IMAGE) ? !image || !x->bus.stream : image != NULL)
+        return XNOREPLAY_ARGUMENT;
+    if (argument && !(bit & XNOREPLAY_TAKES_ARGUMENT))
+        return XNOREPLAY_ARGUMENT;
+    int error = xnoreplay_write(x, XNOREPLAY_REG_COMMAND, word);
+    /* A bus that tells no answers says OKAY to a command that the chip refused, which COMMAND does not read as. */
+    if (!error)
+        error = xnoreplay_read(x, XNOREPLAY_REG_COMMAND, &taken);
     if (error)
         return error;
+    if (taken != word)
+        return XNOREPLAY_NOT_NOW;
     if (image) {
         size_t count = (size_t)x->chip->height * x->chip->width * x->chip->channels;
-        if (x->bus.stream(x->bus.context, image, count) < 0)
-            return XNOREPLAY_BUS;
+        error = told(x->bus.stream(x->bus.context, image, count));
+        if (error)
+            return error;
     }
-    return ended(x);
+    return ended(x, command);
 }
 
 /* CRC-32 of IEEE 802.3 over words, low bytes first; begins with 0. */
@@ -122,6 +177,20 @@ static size_t window_words(const struct xnoreplay_window *w)
     return (size_t)w->rows * w->chunks;
 }
 
+/* Whether words are memories of this chip one after another, each the number of its window and then its rows. */
+static int fits(const struct xnoreplay_chip *chip, const uint32_t *words, size_t count)
+{
+    for (size_t at = 0; at < count;) {
+        if (words[at] >= chip->window_count)
+            return 0;
+        size_t rows = window_words(&chip->windows[words[at++]]);
+        if (rows > count - at)
+            return 0;
+        at += rows;
+    }
+    return 1;
+}
+
 /* Whether the chip would take so many classes, as an error; nothing is written. */
 static int announceable(struct xnoreplay *x, uint16_t classes)
 {
@@ -140,20 +209,17 @@ static int announceable(struct xnoreplay *x, uint16_t classes)
 
 int xnoreplay_load(struct xnoreplay *x, const uint32_t *words, size_t count, uint16_t classes)
 {
-    if (!genuine(x->chip, XNOREPLAY_KIND_NETWORK, words, count))
+    if (!usable(x) || !words)
+        return XNOREPLAY_ARGUMENT;
+    if (!genuine(x->chip, XNOREPLAY_KIND_NETWORK, words, count) || !fits(x->chip, words + HEAD, count - HEAD))
         return XNOREPLAY_FOREIGN;
     if (classes) {
         int error = announceable(x, classes);
         if (error)
             return error;
     }
-    /* Each memory: its window's number, then its rows. */
     for (size_t at = HEAD; at < count;) {
-        if (words[at] >= x->chip->window_count)
-            return XNOREPLAY_FOREIGN;
         const struct xnoreplay_window *w = &x->chip->windows[words[at++]];
-        if (window_words(w) > count - at)
-            return XNOREPLAY_FOREIGN;
         int error = write_window(x, w, words + at);
         if (error)
             return error;
@@ -170,6 +236,8 @@ int xnoreplay_announce(struct xnoreplay *x, uint16_t classes)
 int xnoreplay_classify(struct xnoreplay *x, const uint8_t *image, uint16_t *label)
 {
     uint32_t word = 0;
+    if (!label)
+        return XNOREPLAY_ARGUMENT;
     int error = xnoreplay_command(x, XNOREPLAY_INFER, 0, image);
     if (!error)
         error = xnoreplay_read(x, XNOREPLAY_REG_PREDICTION, &word);
@@ -184,6 +252,8 @@ int xnoreplay_remember(struct xnoreplay *x, const uint8_t *image, uint16_t label
 
 int xnoreplay_enrol(struct xnoreplay *x, const uint8_t *image, uint16_t label)
 {
+    if (!usable(x))
+        return XNOREPLAY_ARGUMENT;
     return xnoreplay_command(x, x->chip->staging ? XNOREPLAY_STAGE : XNOREPLAY_INSERT, label, image);
 }
 
@@ -201,6 +271,8 @@ int xnoreplay_abort(struct xnoreplay *x)
 int xnoreplay_counter(struct xnoreplay *x, size_t index, uint64_t *value)
 {
     uint32_t low = 0, high = 0;
+    if (!x || !x->chip || !value)
+        return XNOREPLAY_ARGUMENT;
     if (index >= x->chip->counter_count)
         return XNOREPLAY_NO_SUCH;
     uint32_t at = XNOREPLAY_REG_COUNTERS + 8 * (uint32_t)index;
@@ -213,6 +285,8 @@ int xnoreplay_counter(struct xnoreplay *x, size_t index, uint64_t *value)
 
 size_t xnoreplay_state_words(const struct xnoreplay_chip *chip)
 {
+    if (!chip)
+        return 0;
     size_t count = HEAD + chip->register_count;
     for (size_t i = 0; i < chip->window_count; i++)
         if (!chip->windows[i].scratch)
@@ -220,8 +294,10 @@ size_t xnoreplay_state_words(const struct xnoreplay_chip *chip)
     return count;
 }
 
-int xnoreplay_save(struct xnoreplay *x, uint32_t *words)
+int xnoreplay_save(struct xnoreplay *x, uint32_t *words, size_t count)
 {
+    if (!usable(x) || !words || count < xnoreplay_state_words(x->chip))
+        return XNOREPLAY_ARGUMENT;
     const struct xnoreplay_chip *chip = x->chip;
     uint32_t status = 0, *to = words + HEAD;
     int error = xnoreplay_wait(x, &status);
@@ -253,6 +329,8 @@ int xnoreplay_save(struct xnoreplay *x, uint32_t *words)
 
 int xnoreplay_restore(struct xnoreplay *x, const uint32_t *words, size_t count)
 {
+    if (!usable(x) || !words)
+        return XNOREPLAY_ARGUMENT;
     const struct xnoreplay_chip *chip = x->chip;
     if (count != xnoreplay_state_words(chip) || !genuine(chip, XNOREPLAY_KIND_STATE, words, count))
         return XNOREPLAY_FOREIGN;

@@ -19,12 +19,17 @@ enum xnoreplay_error {
     XNOREPLAY_NOT_NOW = 2,  /* SLVERR: not in this state, or not with this value; nothing has changed */
     XNOREPLAY_NO_SUCH = 3,  /* DECERR: nothing lies at this address */
     XNOREPLAY_NO_CHIP = 4,  /* ID is not that of an xnoreplay chip */
-    XNOREPLAY_HANGS = 5,    /* still busy after `polls` reads of STATUS */
+    XNOREPLAY_HANGS = 5,    /* still busy after the time that it was given, or after `polls` reads of STATUS */
     XNOREPLAY_ABORTED = 6,  /* the command did not come to its end */
     XNOREPLAY_STALE = 7,    /* the counts of labels are stale: restore first */
     XNOREPLAY_FOREIGN = 8,  /* words of another chip, or damaged, or none of a file of this kind */
-    XNOREPLAY_BUS = 9       /* the connection failed: a callback returned a negative number */
+    XNOREPLAY_BUS = 9,      /* the connection failed: a callback returned another number than 0, 2 and 3 */
+    XNOREPLAY_ARGUMENT = 10 /* the call is wrong: see below; nothing was sent */
 };
+
+/* XNOREPLAY_ARGUMENT is the answer to a pointer that is NULL, where nothing says that it may be; to a chip that was not
+ * opened, where `struct xnoreplay` began as zeros; to a command that there is not; to an image or an argument for a
+ * command that takes none; and to room for a state that is too small. */
 
 /* One memory that the host reaches. Word c of row r lies at base + 4 * (r * stride + c). */
 struct xnoreplay_window {
@@ -47,28 +52,39 @@ struct xnoreplay_chip {
     const char *const *counters;
     size_t counter_count;
     uint32_t counter_bits; /* of each; it wraps at 2 to their power */
+    uint64_t clock_hz;     /* of the target, cycles a second */
+    const uint64_t *most_cycles; /* that a command takes, by its number; the most of all at number 0 */
 };
 
-/* The connection. Each function returns the chip's answer, 0 (OKAY), 2 (SLVERR) or 3 (DECERR), or a negative number
- * where the connection failed. */
+/* The connection. Each function but the last returns the chip's answer, 0 (OKAY), 2 (SLVERR) or 3 (DECERR), or a negative
+ * number where the connection failed. */
 struct xnoreplay_bus {
     void *context; /* passed to the functions */
     int (*read)(void *context, uint32_t address, uint32_t *data);
     int (*write)(void *context, uint32_t address, uint32_t data);
     /* Offers the bytes of an image: rows from the top, pixels from the left, channel 0 of a pixel first. Where latents
-     * are given, those of the latent's transfers, the low byte of each first. */
+     * are given, those of the latent's transfers, the low byte of each first. May be NULL where no call has an image. */
     int (*stream)(void *context, const uint8_t *bytes, size_t count);
     /* Lets the chip work; called where STATUS has shown BUSY. May be NULL. */
     int (*pause)(void *context);
+    /* Milliseconds since any moment, modulo 2^32: what a command's time is measured by. May be NULL; then `polls` alone
+     * ends a wait. */
+    uint32_t (*milliseconds)(void *context);
 };
 
 struct xnoreplay {
     const struct xnoreplay_chip *chip;
     struct xnoreplay_bus bus;
     uint32_t polls; /* reads of STATUS after which a command is said to hang */
+    /* Milliseconds after which a command is said to hang. 0: twice what its `most_cycles` take at `clock_hz`, and
+     * XNOREPLAY_SLACK. */
+    uint32_t timeout;
 };
 
-/* Looks at ID, and waits until the chip is idle. */
+#define XNOREPLAY_SLACK 1000u
+
+/* Looks at ID, and waits until the chip is idle. After XNOREPLAY_HANGS the chip is open: it waits for the rest of a sample
+ * of an earlier program, most likely, which xnoreplay_abort ends. */
 int xnoreplay_open(struct xnoreplay *x, const struct xnoreplay_chip *chip, const struct xnoreplay_bus *bus);
 
 /* A word at a byte address. */
@@ -79,7 +95,8 @@ int xnoreplay_write(struct xnoreplay *x, uint32_t address, uint32_t data);
 int xnoreplay_wait(struct xnoreplay *x, uint32_t *status);
 
 /* Carries out a command of xnoreplay_chip.h and waits for its end. `image` has height * width * channels bytes where the
- * command takes one, and is NULL elsewhere. XNOREPLAY_REFUSED where the sample found no room. */
+ * command takes one, and is NULL elsewhere; `argument` is 0 where it takes none. XNOREPLAY_REFUSED where the sample found
+ * no room. XNOREPLAY_NOT_NOW also where the bus tells no answers and COMMAND does not read as the command that was written. */
 int xnoreplay_command(struct xnoreplay *x, uint8_t command, uint16_t argument, const uint8_t *image);
 
 /* Writes a trained network, the words of network.bin of the generated folder, and announces `classes` where that is
@@ -95,13 +112,14 @@ int xnoreplay_enrol(struct xnoreplay *x, const uint8_t *image, uint16_t label);
 int xnoreplay_learn(struct xnoreplay *x);
 int xnoreplay_abort(struct xnoreplay *x);
 
-/* Counter `index` of the chip's `counters`; XNOREPLAY_NO_SUCH where the chip has no such one. */
+/* Counter `index` of the idle chip's `counters`; XNOREPLAY_NO_SUCH where the chip has no such one. */
 int xnoreplay_counter(struct xnoreplay *x, size_t index, uint64_t *value);
 
-/* Words that a saved state has. */
+/* Words that a saved state has; 0 where `chip` is NULL. */
 size_t xnoreplay_state_words(const struct xnoreplay_chip *chip);
-/* Saves the idle chip into, or restores it from, `xnoreplay_state_words` words. */
-int xnoreplay_save(struct xnoreplay *x, uint32_t *words);
+/* Saves the idle chip into `words`, which has room for `count`, `xnoreplay_state_words` at least; or restores it from so
+ * many. A restore that fails on its way leaves parts of both states in the chip: restore again. */
+int xnoreplay_save(struct xnoreplay *x, uint32_t *words, size_t count);
 int xnoreplay_restore(struct xnoreplay *x, const uint32_t *words, size_t count);
 
 #ifdef __cplusplus

@@ -90,7 +90,7 @@ int main(int argc, char **argv)
 {
     static uint32_t saved[1 << 20], again[1 << 20];
     struct xnoreplay x;
-    const struct xnoreplay_bus bus = {NULL, read_word, write_word, stream, let_work};
+    const struct xnoreplay_bus bus = {NULL, read_word, write_word, stream, let_work, NULL};
     const struct xnoreplay_chip *chip = &xnoreplay_chip;
     size_t size = (size_t)chip->height * chip->width * chip->channels, bytes, image_bytes;
     must(argc != 3, "number of arguments");
@@ -119,7 +119,7 @@ int main(int argc, char **argv)
         must(xnoreplay_announce(&x, 3), "announce");
     classify_all(&x, "ready", images, count, size);
     must(xnoreplay_state_words(chip) > sizeof saved / 4, "room for the state");
-    must(xnoreplay_save(&x, saved), "save");
+    must(xnoreplay_save(&x, saved, sizeof saved / 4), "save");
     must(xnoreplay_learn(&x), "learn");
     classify_all(&x, "learned", images, count, size);
     fprintf(stderr, "counters");
@@ -131,7 +131,7 @@ int main(int argc, char **argv)
     fprintf(stderr, "\nrefused %d %d\n", xnoreplay_announce(&x, 1), xnoreplay_write(&x, 0xFF000000u, 0));
     fprintf(stderr, "foreign %d\n", xnoreplay_restore(&x, network, bytes / 4));
     must(xnoreplay_restore(&x, saved, xnoreplay_state_words(chip)), "restore");
-    must(xnoreplay_save(&x, again), "save");
+    must(xnoreplay_save(&x, again, sizeof again / 4), "save");
     must(memcmp(saved, again, 4 * xnoreplay_state_words(chip)), "a second save");
     classify_all(&x, "restored", images, count, size);
     /* A sample without its end, a look and a command meanwhile, and a whole sample after the abort. */
@@ -148,12 +148,12 @@ int main(int argc, char **argv)
     must(xnoreplay_classify(&x, images, &label), "classify");
     fprintf(stderr, " %u\n", label);
     must(xnoreplay_write(&x, XNOREPLAY_REG_SEEN, 3), "write of SEEN"); /* which makes the counts of labels stale */
-    fprintf(stderr, "stale %d", xnoreplay_save(&x, again));
+    fprintf(stderr, "stale %d", xnoreplay_save(&x, again, sizeof again / 4));
     fprintf(stderr, " %d", xnoreplay_learn(&x));
     fprintf(stderr, " %d\n", xnoreplay_command(&x, XNOREPLAY_RESTORE, 0, NULL));
     struct xnoreplay none;
-    const struct xnoreplay_bus zero = {NULL, read_zero, write_word, stream, NULL};
-    const struct xnoreplay_bus gone = {NULL, read_nothing, write_word, stream, NULL};
+    const struct xnoreplay_bus zero = {NULL, read_zero, write_word, stream, NULL, NULL};
+    const struct xnoreplay_bus gone = {NULL, read_nothing, write_word, stream, NULL, NULL};
     fprintf(stderr, "dead %d %d\n", xnoreplay_open(&none, chip, &zero), xnoreplay_open(&none, chip, &gone));
     fprintf(stderr, "state");
     for (size_t i = 0; i < xnoreplay_state_words(chip); i++)

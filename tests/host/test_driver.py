@@ -357,17 +357,23 @@ def test_classes_that_the_chip_would_not_take_are_refused_before_a_word_is_writt
 LOADS = """
 #include "xnoreplay_chip.h"
 #include <stdio.h>
-static uint32_t status, writes, words[1 << 12];
+static uint32_t status, taken, writes, words[1 << 12];
 static int rd(void *c, uint32_t a, uint32_t *d)
 {
     (void)c;
-    *d = a == XNOREPLAY_REG_ID ? XNOREPLAY_ID : a == XNOREPLAY_REG_SEEN ? 2 : status;
+    *d = a == XNOREPLAY_REG_ID ? XNOREPLAY_ID : a == XNOREPLAY_REG_SEEN ? 2 : a == XNOREPLAY_REG_COMMAND ? taken : status;
     return 0;
 }
-static int wr(void *c, uint32_t a, uint32_t d) { (void)c, (void)a, (void)d, writes++; return 0; }
+static int wr(void *c, uint32_t a, uint32_t d)
+{
+    (void)c, writes++;
+    if (a == XNOREPLAY_REG_COMMAND)
+        taken = d;
+    return 0;
+}
 int main(int count, char **names)
 {
-    const struct xnoreplay_bus bus = {NULL, rd, wr, NULL, NULL};
+    const struct xnoreplay_bus bus = {NULL, rd, wr, NULL, NULL, NULL};
     struct xnoreplay x;
     size_t n = fread(words, 4, 1 << 12, fopen(names[count - 1], "rb"));
     int e = xnoreplay_open(&x, &xnoreplay_chip, &bus);
@@ -404,6 +410,126 @@ def test_the_c_driver_refuses_classes_before_a_word_is_written(tmp_path):
     assert opened == ok
     assert found[:12] == [number for classes in range(6) for number in expected[classes]]
     assert found[12:] == [not_now, 0, stale, 0]
+
+
+CALLS = """
+#include "xnoreplay_chip.h"
+#include <stdio.h>
+static uint32_t sent, status, taken, deaf, ticks;
+static int streamed, paused;
+static int rd(void *c, uint32_t a, uint32_t *d)
+{
+    (void)c, sent++, ticks++;
+    *d = a == XNOREPLAY_REG_ID ? XNOREPLAY_ID : a == XNOREPLAY_REG_COMMAND ? taken : status;
+    return 0;
+}
+static int wr(void *c, uint32_t a, uint32_t d)
+{
+    (void)c, sent++;
+    if (a == XNOREPLAY_REG_COMMAND && !deaf)
+        taken = d;
+    return 0;
+}
+static int stream(void *c, const uint8_t *b, size_t n) { (void)c, (void)b, (void)n, sent++; return streamed; }
+static int let_work(void *c) { (void)c; return paused; }
+static uint32_t milliseconds(void *c) { (void)c; return ticks; }
+
+static uint32_t words[1 << 12];
+static const uint8_t image[1 << 10];
+static uint16_t label;
+static size_t room;
+
+static void each_call(struct xnoreplay *x)
+{
+    uint32_t word;
+    uint64_t value;
+    int answers[] = {
+        xnoreplay_read(x, 0, &word), xnoreplay_write(x, 0, 0), xnoreplay_wait(x, &word),
+        xnoreplay_command(x, XNOREPLAY_EPOCH, 0, NULL), xnoreplay_load(x, words, room, 2), xnoreplay_announce(x, 2),
+        xnoreplay_classify(x, image, &label), xnoreplay_remember(x, image, 0), xnoreplay_enrol(x, image, 0),
+        xnoreplay_learn(x), xnoreplay_abort(x), xnoreplay_counter(x, 0, &value), xnoreplay_save(x, words, room),
+        xnoreplay_restore(x, words, room)};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
+        printf("%d ", answers[i]);
+}
+
+int main(void)
+{
+    static struct xnoreplay x;
+    const struct xnoreplay_chip *chip = &xnoreplay_chip;
+    struct xnoreplay_bus bus = {NULL, rd, NULL, NULL, let_work, milliseconds};
+    room = xnoreplay_state_words(chip);
+    each_call(NULL);
+    each_call(&x);
+    printf("%d %d %d ", xnoreplay_open(NULL, chip, &bus), xnoreplay_open(&x, chip, NULL), xnoreplay_open(&x, chip, &bus));
+    bus.read = NULL, bus.write = wr;
+    printf("%d ", xnoreplay_open(&x, chip, &bus));
+    bus.read = rd;
+    printf("%d ", xnoreplay_open(&x, NULL, &bus));
+    each_call(&x);
+    printf("| %u %d ", sent, (int)xnoreplay_state_words(NULL));
+    printf("%d ", xnoreplay_open(&x, chip, &bus));
+    sent = 0;
+    printf("| %d ", xnoreplay_classify(&x, image, &label)); /* with nothing to send it by */
+    x.bus.stream = stream;
+    printf("%d %d %d ", xnoreplay_read(&x, 0, NULL), xnoreplay_wait(&x, NULL), xnoreplay_load(&x, NULL, 9, 0));
+    printf("%d %d ", xnoreplay_classify(&x, NULL, &label), xnoreplay_classify(&x, image, NULL));
+    printf("%d %d ", xnoreplay_remember(&x, NULL, 0), xnoreplay_enrol(&x, NULL, 0));
+    printf("%d %d ", xnoreplay_counter(&x, 0, NULL), xnoreplay_restore(&x, NULL, room));
+    printf("%d %d ", xnoreplay_save(&x, NULL, room), xnoreplay_save(&x, words, room - 1));
+    printf("%d ", xnoreplay_command(&x, XNOREPLAY_RETRAIN, 0, image));
+    printf("%d ", xnoreplay_command(&x, XNOREPLAY_RETRAIN, 1, NULL));
+    printf("%d ", xnoreplay_command(&x, XNOREPLAY_INFER, 1, image));
+    for (int n = 0; n < 256; n++)
+        if (n == 0 || n == 31 || n == 32 || n == 255)
+            printf("%d ", xnoreplay_command(&x, (uint8_t)n, 0, NULL));
+    printf("| %u ", sent);
+    deaf = 1; /* the chip refuses, and the bus does not tell */
+    printf("| %d ", xnoreplay_announce(&x, 2));
+    deaf = 0, streamed = 7;
+    printf("%d ", xnoreplay_classify(&x, image, &label));
+    streamed = XNOREPLAY_SLVERR;
+    printf("%d ", xnoreplay_classify(&x, image, &label));
+    streamed = 0, status = XNOREPLAY_STATUS_BUSY, paused = 1;
+    printf("%d ", xnoreplay_wait(&x, &taken));
+    paused = 0, ticks = 0xFFFFFFF0u; /* which wraps meanwhile */
+    uint32_t from = ticks;
+    printf("| %d ", xnoreplay_classify(&x, image, &label));
+    printf("%u ", ticks - from), from = ticks;
+    printf("%d ", xnoreplay_wait(&x, &taken));
+    printf("%u ", ticks - from), from = ticks;
+    x.timeout = 7;
+    printf("%d ", xnoreplay_wait(&x, &taken));
+    printf("%u ", ticks - from);
+    x.timeout = 0, x.bus.milliseconds = NULL, x.polls = 20, sent = 0;
+    printf("%d ", xnoreplay_wait(&x, &taken));
+    printf("%u\\n", sent);
+    return 0;
+}
+"""
+OK, NOT_NOW, HANGS, BUS, ARGUMENT = 0, 2, 5, 9, 10
+
+
+def test_the_c_driver_refuses_wrong_calls_at_once_and_waits_a_bounded_time(tmp_path):
+    """On a clock that goes on by a millisecond with each read."""
+    preset = presets.vary(TINY, "target", clock_hz=100)
+    plan, most = plans.compile(preset.network, preset.target), host_map.most_cycles(PLAN)
+    host_files.write(plan, BUNDLE, tmp_path)
+    folder = tmp_path / host_files.FOLDER
+    (folder / "main.c").write_text(CALLS)
+    subprocess.run([*C99, "-o", "calls", "main.c", "xnoreplay_host.c"], cwd=folder, check=True)
+    told = subprocess.check_output(["./calls"], cwd=folder, text=True)
+    unopened, opened, wrong, sent, lines, waits = (
+        list(map(int, t.split())) for t in told.split("|")
+    )
+    assert unopened == [ARGUMENT] * (3 * 14 + 5)
+    assert opened == [0, 0, OK]
+    assert wrong == [ARGUMENT] * 19
+    assert sent == [0]
+    assert lines == [NOT_NOW, BUS, NOT_NOW, BUS]
+    given = [2000 * cycles // 100 + 1000 for cycles in (most["INFER"], max(most.values()))]
+    # Reads: COMMAND, then STATUS until one that began when the time was over.
+    assert waits == [HANGS, 1 + given[0] + 1, HANGS, given[1] + 1, HANGS, 7 + 1, HANGS, 20]
 
 
 class Hanging(SimulatedBus):
