@@ -46,9 +46,10 @@ class Driver:
     Raises
     ------
     HostError
-        Where the chip's ID is not an xnoreplay chip's, or where it does not become idle.
+        Where the chip's ID is not an xnoreplay chip's, or where it does not become idle: an earlier program left it
+        waiting for the rest of a sample, most likely, which a write of `Register.ABORT` to the bus ends.
     SpecError
-        For what is no preset, for `polls` that are no positive integer, and for a `timeout` that is no number above 0.
+        For what is no bus, for what is no preset, for `polls` that are no positive integer, and for a `timeout` that is no number above 0.
     """
 
     def __init__(
@@ -56,6 +57,9 @@ class Driver:
     ) -> None:
         if not isinstance(preset, Preset):
             raise SpecError(f"preset must be a Preset, not {shown(preset)}")
+        for call in ("read", "write", "stream", "pause"):
+            if not callable(getattr(bus, call, None)):
+                raise SpecError(f"bus must have a method {call!r}, which {shown(bus)} has not")
         self.bus, self.preset = bus, preset
         self.polls = require.whole("polls", polls)
         require.positive("polls", self.polls)
@@ -123,7 +127,11 @@ class Driver:
         ------
         HostError
             Where it is still busy after the driver's `timeout`, or after `polls` reads.
+        SpecError
+            For what is no `Command`.
         """
+        if command is not None:
+            _check_command(command)
         seconds = self._patience(command)
         end = monotonic() + seconds
         for _ in range(self.polls):
@@ -167,22 +175,27 @@ class Driver:
         Raises
         ------
         HostError
-            Where the chip does not take the command, and where it was aborted.
+            Where the chip does not take the command, where it does not take the image, and where it was aborted.
         ImageError
-            Where a command that takes an image is given none, or one of another shape or type.
+            Where a command that takes an image is given none, or one of another shape or type, and where one that takes
+            none is given one.
         SpecError
-            For what is no `Command`, and for an argument that is no integer of 16 bits.
-        """  # noqa: DOC501  unknown() makes a SpecError
-        if not isinstance(command, Command):
-            raise unknown("command", command, (f"Command.{c.name}" for c in Command))
+            For what is no `Command`, for an argument that is no integer of 16 bits, and for one other than 0 of a command
+            that takes none.
+        """
+        _check_command(command)
         pixels = b""
         if command.image:
             if image is None:
                 raise ImageError(f"{command.name} must be given an image, not None")
             sample = check_image(self.plan.network, image)
             pixels = self.plan.input.transfers(sample).tobytes()
+        elif image is not None:
+            raise ImageError(f"{command.name} must be given no image, but was")
         argument = require.whole("an argument", argument)
         require.between("an argument", argument, 0, (1 << 16) - 1)
+        if argument and not command.argument:
+            raise SpecError(f"{command.name} must be given no argument, not {argument}")
         if self.bus.write(Register.COMMAND, command | argument << 16) is not Response.OKAY:
             raise HostError(
                 f"the chip must take {command.name} with argument {argument}, but refused it"
@@ -191,6 +204,8 @@ class Driver:
             self.bus.stream(pixels)
         status = self.wait(command)
         if Status.FINISHED not in status:
+            if command.image:
+                self.abort()  # which drops what came of the image after the first one
             raise HostError(f"{command.name} must come to its end, but was aborted")
         return Status.REFUSED not in status
 
@@ -319,11 +334,11 @@ class Driver:
         self.write(Register.ABORT, 1)
 
     def counters(self) -> dict[str, int]:
-        """The event counters that the chip has, by name; each wraps at 2 to the target's `counter_bits`."""
+        """The event counters that the idle chip has, by name; each wraps at 2 to the target's `counter_bits`."""
         return {name: self.counter(name) for name in self.counter_names}
 
     def counter(self, name: str) -> int:
-        """One event counter.
+        """One event counter of the idle chip; of a busy one its two words may be of different times.
 
         Raises
         ------
@@ -373,20 +388,29 @@ class Driver:
         Raises
         ------
         SpecError
-            Where it is of another chip, damaged, or of a state that no chip comes to.
+            Where it is of another chip, damaged, or of a state that no chip comes to; then nothing is written.
         HostError
-            Where the chip does not take it.
+            Where the chip is busy; then nothing is written. Where the chip does not take it, or the connection fails; then
+            the chip may hold parts of two states, and must be restored again.
         """
         if not isinstance(saved, Snapshot):
             saved = snapshot.read(
                 self.plan, _path("a saved state must be a Snapshot or a file's path", saved)
             )
         snapshot.check(self.plan, saved)
+        if Status.BUSY in self.status():
+            raise HostError("the chip must be idle before it is restored, but is busy")
         for address, data in snapshot.writes(self.plan, saved):
             self.write(address, data)
         status = self.wait(Command.RESTORE)
         if Status.FINISHED not in status or Status.REFUSED in status:
             raise HostError("RESTORE must find labels of announced classes alone, but did not")
+
+
+def _check_command(command: object) -> None:
+    """SpecError for what is no command."""
+    if not isinstance(command, Command):
+        raise unknown("command", command, (f"Command.{c.name}" for c in Command))
 
 
 def _path(rule: str, value: object) -> Path:

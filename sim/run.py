@@ -34,7 +34,7 @@ from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import pack_bytes
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.errors import SpecError, require, unknown
+from xnoreplay.spec.errors import ImageError, SpecError, require, unknown
 from xnoreplay.spec.image import vector_words
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import Plan
@@ -253,12 +253,19 @@ class Simulator:
         ----------
         command : Command
         argument : int
-            As the host writes it; passed over where the command has no use for one.
+            As the host writes it; passed over where the command has no use for one, as by the chip.
         image : ndarray, optional
             uint8 of the network's `image_shape`, of a command that takes an image.
         gaps : ndarray, optional
             (transfers,) cycles by which each transfer of the image is offered late.
+
+        Raises
+        ------
+        ImageError
+            Where a command that takes an image is given none, or one that takes none is given one.
         """
+        if image is not None and not command.image:
+            raise ImageError(f"{command.name} must be given no image, but was")
         verb = getattr(self, command.name.lower(), None)
         if verb is None:
             return self._walk(command, argument, image, gaps)

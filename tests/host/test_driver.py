@@ -25,6 +25,7 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError
 from xnoreplay.spec.registers import Register, Response, Status
+from xnoreplay.spec.snapshot import Snapshot
 
 PLAN = plans.compile(TINY.network, TINY.target)
 BUNDLE = bundles.random(TINY.network, 0)
@@ -174,13 +175,50 @@ def test_an_image_that_stops_is_a_sentence_and_abort_ends_it():
     assert driver.classify(picture) == expected.infer(picture).prediction
 
 
-def test_a_command_without_its_image_is_a_sentence_and_an_argument_for_nothing_is_passed_over():
+def test_an_image_or_an_argument_that_a_command_lacks_or_does_not_take_is_a_sentence():
     driver = connected()
+    driver.load(BUNDLE, classes=2)
+    (picture,) = program.images(driver, 1)
+    driver.bus.write = None  # nothing is written
     with pytest.raises(ImageError, match="INFER must be given an image, not None"):
         driver.command(Command.INFER)
-    assert driver.status() == set()
-    assert driver.command(Command.REBALANCE, 7)
-    assert driver.read(Register.COMMAND) == Command.REBALANCE | 7 << 16
+    with pytest.raises(ImageError, match="RETRAIN must be given no image, but was"):
+        driver.command(Command.RETRAIN, image=picture)
+    with pytest.raises(SpecError, match="REBALANCE must be given no argument, not 7"):
+        driver.command(Command.REBALANCE, 7)
+    with pytest.raises(SpecError, match="INFER must be given no argument, not 1"):
+        driver.command(Command.INFER, 1, picture)
+    chip = driver.bus.chip
+    with pytest.raises(ImageError, match="RETRAIN must be given no image, but was"):
+        chip.carry_out(Command.RETRAIN, 0, picture)
+    with pytest.raises(ImageError, match="an image must be of type uint8, not object"):
+        chip.carry_out(Command.INFER)
+
+
+def test_an_image_that_comes_after_an_abort_is_dropped():
+    """The bridge of a serial line keeps what comes late; a write of ABORT drops it there."""
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    aborts, write = [], driver.bus.write
+
+    def heard(address, data):
+        aborts.append(address == Register.ABORT)
+        return write(address, data)
+
+    driver.bus.write = heard
+    driver.bus.stream = lambda *_: driver.abort()  # of another thread
+    with pytest.raises(HostError, match="INFER must come to its end, but was aborted"):
+        driver.classify(program.images(driver, 1)[0])
+    assert aborts == [False, True, True]
+
+
+def test_a_busy_chip_is_not_restored():
+    driver = connected()
+    driver.load(BUNDLE, classes=2)
+    saved = driver.save()
+    driver.write(Register.COMMAND, Command.INFER)
+    with pytest.raises(HostError, match="must be idle before it is restored, but is busy"):
+        driver.restore(saved)
 
 
 def test_labels_that_a_host_wrote_make_a_save_wait_for_a_restore():
@@ -261,6 +299,10 @@ WRONG_CALLS = [
     (lambda d: d.save(Path("/dev/null/state")), "a state must be saved to /dev/null/state, but: "),
     (lambda d: d.save(3), "the place of a saved state must be a file's path, not 3"),
     (lambda d: d.restore(None), "must be a Snapshot or a file's path, not None"),
+    (lambda d: d.restore(Snapshot(None, None)), "must be in a dict, not None"),
+    (lambda d: d.restore(Snapshot({}, {})), "a snapshot must give register SEEN, but does not"),
+    (lambda d: d.wait(3), "command must be one of Command.ARRIVE, .*, not 3"),
+    (lambda d: d.counter([]), r"counter must be one of .*, not \[\]"),
     (lambda d: d.write(Register.SEEN, 1.7), "data must be an integer, not 1.7"),
     (lambda d: d.write(Register.SEEN, 1 << 32), f"data {WORDS} 4294967296"),
     (lambda d: d.read("x"), "an address must be an integer, not 'x'"),
@@ -272,6 +314,7 @@ WRONG_CALLS = [
         for value in (0, -1, "1", float("nan"), True)
     ],
     (lambda d: Driver(d.bus, None), "preset must be a Preset, not None"),
+    (lambda _: Driver(None, TINY), "bus must have a method 'read', which None has not"),
 ]
 BITS = np.zeros((1, 3), np.uint8)
 
