@@ -13,6 +13,7 @@ import re
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -152,26 +153,35 @@ class KernelCache:
     its digest is right and its key is asked for; else the function is compiled anew, with a note where the
     file was damaged. Numba calls `load_overload` before it compiles and `save_overload` after it.
 
+    Runs side by side share the files: each is written whole and renamed into place, and its name tells all that it
+    depends on. Of a function's files those that were used last are kept, `KERNEL_VERSIONS` of them.
+
     Parameters
     ----------
     function : callable
         What is compiled.
-    stamp : str
-        Digest of all that the compiled code depends on beside the function itself; see `stamp_of`.
+    depends : callable
+        A signature -> digest of all that the compiled code depends on beside signature and processor: sources,
+        versions of the compilers. It is called when the function is.
     dumps, rebuild : callable
         Numba's own: a value -> bytes; a target context and the parts of a result -> the result.
     """
 
     def __init__(
-        self, function: Any, stamp: str, dumps: Callable, rebuild: Callable, given: str = ""
+        self,
+        function: Any,
+        depends: Callable[[Any], str],
+        dumps: Callable,
+        rebuild: Callable,
+        given: str = "",
     ) -> None:
         """Keep what is compiled of a function.
 
         given : NUMBA_CACHE_DIR, a folder before all others; empty for none
         """
-        self.function, self.dumps, self.rebuild = function, dumps, rebuild
-        self.name = function.__qualname__
-        self.inner = f"kernels-{stamp}"
+        self.function, self.depends = function, depends
+        self.dumps, self.rebuild = dumps, rebuild
+        self.name = function.__qualname__.replace("<", "").replace(">", "")
         self.beside = (
             Path(given) if given else Path(function.__code__.co_filename).parent / "__pycache__"
         )
@@ -179,7 +189,7 @@ class KernelCache:
     @property
     def cache_path(self) -> str:
         """The first place that is looked at."""
-        return str(self.beside / self.inner)
+        return str(self.beside / KERNELS)
 
     def enable(self) -> None:
         """Do nothing: this cache is always in use."""
@@ -195,20 +205,26 @@ class KernelCache:
         target_context.refresh()
         key = self._key(signature, target_context.codegen())
         for place in _places(self.beside):
-            data = self._read(place / self.inner / self._file(key), key)
+            path = place / KERNELS / self._file(key)
+            data = self._read(path, key)
             if data is not None:
+                with suppress(OSError):  # a cache that can only be read
+                    os.utime(path)
                 return self.rebuild(target_context, *data)
         return None
+
+    def holds(self, signature, codegen) -> bool:
+        """Whether there is a file for a signature; it may be damaged."""
+        name = self._file(self._key(signature, codegen))
+        return any((place / KERNELS / name).is_file() for place in _places(self.beside))
 
     def save_overload(self, signature, result) -> None:
         """Keep a compiled function where that is possible."""
         key = self._key(signature, result.library.codegen)
         payload = self.dumps((key, result._reduce()))
         with suppress(OSError):  # a full disk: it is compiled again the next time
-            target = _place_to_write(self.beside) / self.inner / self._file(key)
-            if not target.parent.is_dir():
-                target.parent.mkdir(exist_ok=True)
-                prune(target.parent.parent, r"kernels-[0-9a-f]{20}", KERNEL_VERSIONS)
+            target = _place_to_write(self.beside) / KERNELS / self._file(key)
+            target.parent.mkdir(exist_ok=True)
             if target.is_dir():
                 return
             handle, part = tempfile.mkstemp(prefix=f".{target.name[:40]}.part-", dir=target.parent)
@@ -220,22 +236,25 @@ class KernelCache:
                 with suppress(OSError):
                     os.unlink(part)
                 raise
+            self._prune(target.parent)
+
+    def _prune(self, folder: Path) -> None:
+        """Remove the function's files that were not used for longest, and what killed processes left half-written."""
+        ours = re.compile(rf"{re.escape(self.name)}-[0-9a-f]{{20}}\.kernel")
+        used = {p: p.stat().st_mtime for p in folder.iterdir() if p.is_file()}
+        whole = sorted((p for p in used if ours.fullmatch(p.name)), key=lambda p: -used[p])
+        left = [p for p in used if ".part-" in p.name and used[p] < time.time() - ABANDONED]
+        for path in [*whole[KERNEL_VERSIONS:], *left]:
+            path.unlink(missing_ok=True)
 
     def _key(self, signature, codegen) -> tuple:
-        """As numba's own cache: signature, processor, and what the function is."""
-        code = self.function.__code__.co_code
-        cells = [c.cell_contents for c in self.function.__closure__ or ()]
-        return (
-            signature,
-            codegen.magic_tuple(),
-            hashlib.sha256(code).hexdigest(),
-            hashlib.sha256(self.dumps(cells)).hexdigest(),
-        )
+        """Signature, processor, which function, and what it depends on."""
+        which = f"{self.function.__module__}.{self.name}"
+        return signature, codegen.magic_tuple(), which, self.depends(signature)
 
     def _file(self, key: tuple) -> str:
         """Name of the file of a key."""
-        digest = hashlib.sha256(repr(key).encode()).hexdigest()[:20]
-        return f"{self.name.replace('<', '').replace('>', '')}-{digest}.kernel"
+        return f"{self.name}-{hashlib.sha256(repr(key).encode()).hexdigest()[:20]}.kernel"
 
     def _read(self, path: Path, key: tuple) -> tuple | None:
         """What a file holds for a key; None where there is no whole file of that key."""
@@ -256,7 +275,10 @@ class KernelCache:
         return data if found == key else None
 
 
-KERNEL_VERSIONS = 9  # of kernels that are kept in one folder: three of each room of the simulator
+KERNELS = "kernels"
+"""Folder of compiled kernels in each place that may hold them."""
+KERNEL_VERSIONS = 8  # of a function that are kept in one folder: few have two signatures
+ABANDONED = 3600.0  # seconds after which nobody goes on writing a file
 
 
 def stamp_of(sources: Iterable[Path], versions: Iterable[str]) -> str:

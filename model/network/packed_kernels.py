@@ -28,7 +28,11 @@ def kernel(function):
     compiled = numba.njit(nogil=True)(function)
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at import
         compiled._cache = caches.KernelCache(
-            function, STAMP, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
+            function,
+            lambda _signature: STAMP,
+            dumps,
+            CompileResult._rebuild,
+            numba.config.CACHE_DIR,
         )
     return compiled
 

@@ -1,55 +1,33 @@
 """How the simulator's kernels are compiled.
 
 What is compiled is kept: beside this file, in the user's cache, or for the time of a process; see
-`spec.caches`. Its name carries a digest of every source it depends on, callees' files too, so a change of
-any of them compiles it anew, and a change elsewhere does not.
+`spec.caches`. It is compiled anew where a function that it calls or a constant has changed; see `sources`.
 """
 
 from functools import cache
 from pathlib import Path
 
+import llvmlite
 import numba
 import numpy as np
-from numba.core import cgutils, types
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
-from numba.extending import intrinsic
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from xnoreplay.sim.common import inlined
+from xnoreplay.sim.common import inlined, sources
+from xnoreplay.sim.common.ctpop import ctpop
 from xnoreplay.spec import bits, caches
 
-ROOT = Path(__file__).parents[1]
 COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set at import
-CONSTANTS = [
-    ROOT.parent / "spec" / f"{name}.py"
-    for name in (
-        "bits",
-        "events",
-        "generative",
-        "learning",
-        "lfsr",
-        "memories",
-        "network",
-        "plan",
-        "replay",
-        "timeline",
-    )
-]
-ROOMS = {
-    "fast": ("common", "fast"),
-    "functional": ("common", "functional"),
-    "step": ("common", "fast", "step"),
-}
-"""Rooms of the simulator whose sources the kernels of a room are made of."""
 
 
 @cache
-def stamp(room: str) -> str:
-    """Digest of the sources of a room's kernels; of any other kernel's, as a test's, all of the simulator's."""
-    folders = [ROOT / name for name in ROOMS.get(room, ())]
-    sources = [p for f in folders for p in sorted(f.glob("*.py"))] or sorted(ROOT.rglob("*.py"))
-    return caches.stamp_of([*sources, *CONSTANTS], [numba.__version__, np.__version__])
+def _compilers() -> str:
+    """Digest of what turns functions into machine code: versions, numba's options, and how parts are compiled."""
+    config = numba.config
+    options = [f"{name}={getattr(config, name)}" for name in ("OPT", "BOUNDSCHECK")]
+    versions = [numba.__version__, llvmlite.__version__, np.__version__]
+    return caches.stamp_of([Path(inlined.__file__)], [*versions, *options])
 
 
 def kernel(function):
@@ -59,10 +37,14 @@ def kernel(function):
     """
     compiled = numba.njit(nogil=True, _nrt=False)(function)
     if COMPILED:
-        folder = Path(function.__code__.co_filename).parent
-        room = folder.name if folder.parent == ROOT else ""
+
+        def depends(signature) -> str:
+            kinds = map(sources.fields, getattr(signature, "args", signature))
+            options = sorted(map(repr, compiled.targetoptions.items()))
+            return " ".join([_compilers(), *options, sources.digest(function), *kinds])
+
         compiled._cache = caches.KernelCache(
-            function, stamp(room), dumps, CompileResult._rebuild, numba.config.CACHE_DIR
+            function, depends, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
         )
     return compiled
 
@@ -79,27 +61,12 @@ part = numba.njit(  # type: ignore[call-overload]  # options that its types do n
 of the time to compile, and no cache of its own."""
 
 
-@intrinsic
-def _ctpop(_context, _word):
-    """LLVM's population count: numba compiles neither int.bit_count nor np.bitwise_count."""
-
-    def build(_ctx, builder, _signature, arguments):
-        count = cgutils.get_or_insert_function(
-            builder.module,
-            cgutils.ir.FunctionType(cgutils.ir.IntType(64), [cgutils.ir.IntType(64)]),
-            "llvm.ctpop.i64",
-        )
-        return builder.call(count, arguments)
-
-    return types.int64(types.uint64), build
-
-
 if COMPILED:
 
     @part
     def popcount(word):
         """Number of ones of a uint64 word, as int64."""
-        return _ctpop(np.uint64(word))
+        return ctpop(np.uint64(word))
 
     fixed_tuple = to_fixed_tuple
 

@@ -23,7 +23,9 @@ def fresh(folder: Path, stamp: str = "0" * 20):
         return 2 * x
 
     compiled = numba.njit(double)
-    compiled._cache = caches.KernelCache(double, stamp, dumps, CompileResult._rebuild, str(folder))
+    compiled._cache = caches.KernelCache(
+        double, lambda _signature: stamp, dumps, CompileResult._rebuild, str(folder)
+    )
     return compiled
 
 
@@ -122,16 +124,35 @@ def test_where_nothing_can_be_written_a_temporary_folder_is_used(tmp_path, monke
 
 
 def test_what_does_not_carry_our_mark_stays(tmp_path):
-    for name in ("kernels-mine", "kernels-" + "g" * 20, "notes"):
-        (tmp_path / name).mkdir()
-    stamps = [f"{i:x}" * 20 for i in range(caches.KERNEL_VERSIONS + 3)]
-    for i, stamp in enumerate(stamps):
-        hits(fresh(tmp_path, stamp))
-        os.utime(tmp_path / f"kernels-{stamp}", (i, i))
-    left = {p.name for p in tmp_path.iterdir() if p.name != "user"}
-    assert {"kernels-mine", "kernels-" + "g" * 20, "notes"} <= left
-    assert len(left) == 3 + caches.KERNEL_VERSIONS
-    assert f"kernels-{stamps[-1]}" in left
+    """Of a function's kernels those that were used last stay; half-written ones of dead processes go."""
+    hits(fresh(tmp_path))
+    folder = kept(tmp_path).parent
+    mine = [folder / name for name in ("double-mine.kernel", "triple-" + "0" * 20 + ".kernel")]
+    old, new = folder / ".double.part-old", folder / ".double.part-new"
+    for path in (*mine, old, new):
+        path.write_text("")
+    for path in (*mine, old):
+        os.utime(path, (0, 0))
+    first = kept_of_double(folder)
+    for i in range(caches.KERNEL_VERSIONS + 2):
+        for path in kept_of_double(folder):
+            os.utime(path, (i, i) if path not in first else (1000, 1000))
+        hits(fresh(tmp_path, f"{i}"))
+    assert all(path.exists() for path in (*mine, new, *first))
+    assert not old.exists()
+    assert len(kept_of_double(folder)) == caches.KERNEL_VERSIONS
+
+
+def kept_of_double(folder: Path) -> list[Path]:
+    return [p for p in folder.glob("*.kernel") if "double" in p.name and "mine" not in p.name]
+
+
+def test_a_use_keeps_a_kernel(tmp_path):
+    hits(fresh(tmp_path))
+    path = kept(tmp_path)
+    os.utime(path, (1, 1))
+    assert hits(fresh(tmp_path)) == 1
+    assert path.stat().st_mtime > 1
 
 
 PROGRAM = """
