@@ -6,9 +6,8 @@ A message is one sentence that states the rule and the value.
 import difflib
 import operator
 import re
+import sys
 from collections.abc import Iterable
-
-import numpy as np
 
 
 class XnoreplayError(Exception):
@@ -117,7 +116,9 @@ class require:
     @staticmethod
     def whole(name: str, value: object) -> int:
         """Check a Python or NumPy integer, and return it as a Python integer."""
-        if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+        numpy = sys.modules.get("numpy")  # nobody has a Boolean of NumPy before someone imports it
+        flag = isinstance(value, bool) or (numpy and isinstance(value, numpy.bool_))
+        if flag or not hasattr(value, "__index__"):
             raise SpecError(f"{name} must be an integer, not {shown(value)}")
         try:
             return operator.index(value)

@@ -18,10 +18,9 @@ from xnoreplay.flow.commands.options import (
     WorkersOption,
     find_data,
 )
-from xnoreplay.flow.datasets.bundles import BundleSource, load_checked
 from xnoreplay.flow.run import files, locks
 from xnoreplay.flow.run.records import require_own
-from xnoreplay.spec import limits, presets
+from xnoreplay.spec import limits
 from xnoreplay.spec.errors import SpecError, unknown
 from xnoreplay.spec.machine import cores
 
@@ -46,8 +45,10 @@ def dials(
 
     One at a time around the preset, on validation samples; prints a table.
     """
+    from xnoreplay.flow.datasets.bundles import load_checked
     from xnoreplay.flow.learning import dials as measuring
     from xnoreplay.flow.run.progress import default
+    from xnoreplay.spec import presets
 
     count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
@@ -106,9 +107,11 @@ def systems(  # noqa: PLR0913  a parameter an option
 
     Prints their scores; every value of an option that repeats is tried.
     """  # noqa: DOC501  the text is the command's help
+    from xnoreplay.flow.datasets.bundles import load_checked
     from xnoreplay.flow.learning import predictions, trials
     from xnoreplay.flow.learning import systems as learning
     from xnoreplay.flow.run.progress import default
+    from xnoreplay.spec import presets
 
     count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
@@ -198,9 +201,11 @@ def reproduce(  # noqa: PLR0913  a parameter an option
 
     Writes tables, the paper's numbers beside ours, and figures; a stopped run goes on row by row.
     """  # noqa: DOC501  the text is the command's help
+    from xnoreplay.flow.datasets.bundles import load_checked
     from xnoreplay.flow.learning.paper import reproduce as experiments
     from xnoreplay.flow.learning.paper import tables
     from xnoreplay.flow.run.progress import default
+    from xnoreplay.spec import presets
 
     count, side_by_side = _count(seeds), _workers(workers)
     find_data(data)
@@ -248,8 +253,10 @@ def latents(
     Through the simulator's feature extractor, for a package or another program.
     """
     from xnoreplay.flow.datasets import latent_files
+    from xnoreplay.flow.datasets.bundles import load_checked
     from xnoreplay.flow.learning import cil as learning
     from xnoreplay.flow.run.progress import default
+    from xnoreplay.spec import presets
 
     find_data(data)
     files.require_writable(file, files.tensors_of(latent_files.FORMAT))
@@ -320,9 +327,11 @@ def bench(  # noqa: PLR0913  a parameter an option
     Same design and work, one thread each, processor time; prints a table. With --scaling, random
     weights of the preset's shape; leaves a figure in the run folder's `scaling`.
     """  # noqa: DOC501  the text is the command's help
+    from xnoreplay.flow.datasets.bundles import BundleSource
     from xnoreplay.flow.run.progress import default
     from xnoreplay.flow.speed import scaling as growing
     from xnoreplay.flow.speed import simulators as measuring
+    from xnoreplay.spec import presets
 
     find_data(data)
     chosen = presets.load(preset or "digits")

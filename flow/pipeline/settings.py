@@ -7,14 +7,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xnoreplay.flow.datasets.bundles import BundleSource
 from xnoreplay.flow.pipeline import options
 from xnoreplay.flow.pipeline.options import COMMANDS, Memory, Option, option
-from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError, shown
-from xnoreplay.spec.presets import Preset
+
+if TYPE_CHECKING:  # the command line's help needs neither, and no NumPy
+    from xnoreplay.flow.datasets.bundles import BundleSource
+    from xnoreplay.spec.presets import Preset
 
 SETTINGS = "run.json"
 """File of a run folder with the settings that it remembers."""
@@ -115,8 +116,8 @@ class Settings:
         Where a setting breaks a rule; the message states the rule and the value.
     """
 
-    preset: Preset
-    source: BundleSource
+    preset: "Preset"
+    source: "BundleSource"
     seeds: int = option(
         3,
         "Seeds an accuracy is a mean over.",
@@ -285,6 +286,8 @@ class Settings:
 
     def remembered(self) -> dict:
         """Return what `run.json` holds: plain values by name; of `start` whether the folder has a copy."""
+        from xnoreplay.spec import presets
+
         kept = {name: table()[name].plain(getattr(self, name)) for name in remembered()}
         return {"preset": presets.to_dict(self.preset), **kept, "start": self.start is not None}
 

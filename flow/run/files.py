@@ -7,9 +7,6 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
-from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import XnoreplayError
 from xnoreplay.spec.reading import read_json
@@ -35,6 +32,8 @@ HEAD = 1000  # characters in which a text says what it is
 
 
 def _plain(value):
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
@@ -122,6 +121,8 @@ def json_with(*keys: str) -> Callable[[Path], bool]:
 
 def tensors_of(form: str) -> Callable[[Path], bool]:
     """Make the check of `require_writable` that a file is of safetensors and has this format in its metadata."""
+    from xnoreplay.spec import bundle as bundles
+
     return lambda path: bundles.metadata_of(path).get("format") == form
 
 

@@ -52,8 +52,10 @@ def test_names_are_those_of_the_interface():
         _ = xr.Chop
 
 
-def test_import_loads_nothing():
-    code = "import sys, xnoreplay; print([m for m in ('numpy', 'numba', 'amaranth') if m in sys.modules])"
+@pytest.mark.parametrize("module", ["xnoreplay", "xnoreplay.flow.cli"])
+def test_import_loads_nothing(module):
+    """Neither the package nor its command line, whose help is there at once."""
+    code = f"import sys, {module}; print([m for m in ('numpy', 'numba', 'amaranth') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
