@@ -453,6 +453,12 @@ def test_the_c_driver_refuses_classes_before_a_word_is_written(tmp_path):
     assert opened == ok
     assert found[:12] == [number for classes in range(6) for number in expected[classes]]
     assert found[12:] == [not_now, 0, stale, 0]
+    # Files whose check is right: of a window that is not there, and of one that ends too early.
+    content = host_files.network(PLAN, BUNDLE)[host_files.HEAD :]
+    for wrong in (np.concatenate([[99], content[1:]]), content[:-1]):
+        host_files._file(PLAN, "NETWORK", wrong).tofile(folder / "wrong.bin")
+        told = subprocess.check_output(["./loads", "wrong.bin"], cwd=folder, text=True)
+        assert list(map(int, told.split()))[:3] == [ok, 8, 0]
 
 
 CALLS = """
@@ -508,6 +514,7 @@ int main(void)
     bus.read = NULL, bus.write = wr;
     printf("%d ", xnoreplay_open(&x, chip, &bus));
     bus.read = rd;
+    x.chip = chip, x.bus = bus; /* of a chip that was open before */
     printf("%d ", xnoreplay_open(&x, NULL, &bus));
     each_call(&x);
     printf("| %u %d ", sent, (int)xnoreplay_state_words(NULL));
