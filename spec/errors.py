@@ -42,9 +42,21 @@ class CheckFailure(Exception):
     """A design that failed a check. The command line prints it and exits with code 2."""
 
 
+TOLD = 200  # characters of another library's message that a sentence repeats
+OBJECT = re.compile(r"<([\w.]+) object at 0x[0-9a-f]+>")
 SHOWN = 60  # characters of a user's value that a sentence repeats
 NEAR = 0.6  # least likeness, 0 to 1, of a name that is suggested: difflib's own
 LONGEST_NAME = 100  # characters; it is a folder's name with more around it, and those end at 255
+
+
+def told(error: Exception) -> str:
+    r"""What an error of another library says, as a sentence repeats it: one line, its first `TOLD` characters.
+
+    >>> told(ValueError("not a table:\n  no rows"))
+    'not a table: no rows'
+    """
+    text = OBJECT.sub(r"\1", " ".join(str(error).split()))
+    return text if len(text) <= TOLD else text[:TOLD] + "..."
 
 
 def shown(value: object) -> str:

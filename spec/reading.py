@@ -20,7 +20,7 @@ import zlib
 from io import BufferedReader
 from pathlib import Path
 
-from xnoreplay.spec.errors import ReadError, shown
+from xnoreplay.spec.errors import ReadError, shown, told
 
 MOST = 1 << 30
 """Bytes of a file that is read whole."""
@@ -186,7 +186,7 @@ def _told(error: Exception) -> str:
     """An error of a reader in one sentence, without Python's own words for it."""
     if found := LONG.search(str(error)):
         return f"a number in it has more than {int(found[1]):,} digits"
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or told(error)
 
 
 def read_json(path: Path):

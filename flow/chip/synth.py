@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec.errors import CheckFailure, ToolError
+from xnoreplay.spec.errors import CheckFailure, ToolError, told
 
 SOURCE, NETLIST = "design.v", "netlist.json"
 CHECKED, MAPPED = "checked.json", "mapped.json"
@@ -191,7 +191,7 @@ def load(path: Path) -> dict:
     try:
         return files.read_json(path)
     except (OSError, ValueError) as error:
-        raise ToolError(f"{path.name} must be a tool's report, but is not: {error}") from None
+        raise ToolError(f"{path.name} must be a tool's report, but is not: {told(error)}") from None
 
 
 def _version(log: str) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xnoreplay.flow.datasets import listed
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.errors import SpecError, told
 
 CHUNK = 1 << 24  # bytes that are read at once
 _checksums: dict[tuple, int] = {}
@@ -94,7 +94,7 @@ def read(path: Path) -> np.ndarray:
             raise ValueError("it is an archive")
         return values
     except reading.DAMAGED_ARRAYS as error:
-        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
+        raise SpecError(f"{path} must be a NumPy array, but: {told(error)}") from None
 
 
 def _checksum(path: Path) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 
 from xnoreplay.flow.datasets import user_files
 from xnoreplay.spec import pixels, reading
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.errors import XnoreplayError, told
 
 FOLDER = "cifar-100-python"
 SITE = "https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz"
@@ -72,7 +72,7 @@ def _split(path: Path, size: int) -> tuple[np.ndarray, np.ndarray]:
             f"{path} must be a file of CIFAR-100, but: {error.strerror}; {_get()}"
         ) from None
     except Exception as error:  # noqa: BLE001 - a damaged pickle raises almost anything
-        raise _damaged(path, f"cannot be read ({type(error).__name__}: {error})") from None
+        raise _damaged(path, f"cannot be read ({type(error).__name__}: {told(error)})") from None
     shape = (size, CHANNELS * SIDE * SIDE)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.shape != shape:
         got = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__

@@ -22,7 +22,7 @@ import numpy as np
 from xnoreplay.flow.datasets import user_files
 from xnoreplay.flow.datasets.cifar100 import to_ycbcr
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import ToolError, XnoreplayError, shown
+from xnoreplay.spec.errors import ToolError, XnoreplayError, shown, told
 
 FOLDER, IMAGES, ARRAY = "core50", "core50_128x128", "core50_imgs.npz"
 LISTS = "batches_filelists/NC_inc"
@@ -130,7 +130,7 @@ def _list(path: Path) -> tuple[list[str], list[int]]:
         lines = reading.text(path).split("\n")
     except (OSError, ValueError) as error:
         raise XnoreplayError(
-            f"{path} must be a file list of CORe50, but: {error}; {_get()}"
+            f"{path} must be a file list of CORe50, but: {told(error)}; {_get()}"
         ) from None
     paths, labels = [], []
     for number, line in enumerate(lines, start=1):
@@ -252,7 +252,7 @@ def _images(folder: Path, paths: list[str]) -> np.ndarray:
                     images[i] = to_ycbcr(np.asarray(image.convert("RGB")))
         except Exception as error:  # noqa: BLE001 - a damaged image raises almost anything
             raise XnoreplayError(
-                f"{path} must be an image of CORe50, but: {error}; {_get()}"
+                f"{path} must be an image of CORe50, but: {told(error)}; {_get()}"
             ) from None
         if size != (SIDE, SIDE):
             raise XnoreplayError(

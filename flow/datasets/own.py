@@ -23,7 +23,7 @@ from xnoreplay.flow.datasets.splits import split
 from xnoreplay.flow.run.files import write_whole
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec import pixels, reading, whole
-from xnoreplay.spec.errors import ImageError, SpecError, shown
+from xnoreplay.spec.errors import ImageError, SpecError, shown, told
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.pixels import PixelSpec
 
@@ -353,7 +353,7 @@ def _npz(path: Path) -> Listing:
     except reading.DAMAGED_ARRAYS as error:
         if isinstance(error, SpecError):
             raise
-        raise SpecError(f"{path} must be an archive of NumPy arrays, but: {error}") from None
+        raise SpecError(f"{path} must be an archive of NumPy arrays, but: {told(error)}") from None
     if len(images) == 2:
         parts = [
             listed.labels_of(small[n], f"{n} of {path}", "an image") for n in ("y_train", "y_test")
@@ -429,7 +429,7 @@ def _stream(path: Path, members: list[str]) -> Samples:
                         content = file.read(count * size)
                     except reading.DAMAGED_ARRAYS as error:
                         raise ImageError(
-                            f"{member} of {path} must be whole, but: {error}"
+                            f"{member} of {path} must be whole, but: {told(error)}"
                         ) from None
                     if len(content) < count * size:
                         raise ImageError(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from xnoreplay.flow.datasets import listed
-from xnoreplay.spec.errors import FeatureError, ImageError, SpecError, ToolError
+from xnoreplay.spec.errors import FeatureError, ImageError, SpecError, ToolError, told
 
 
 @contextmanager
@@ -42,10 +42,10 @@ def reader(path: Path) -> Iterator[Any]:
     try:
         yield parquet
     except pyarrow.ArrowException as error:
-        raise SpecError(f"{path} must be Parquet, but: {' '.join(str(error).split())}") from None
+        raise SpecError(f"{path} must be Parquet, but: {told(error)}") from None
     except OSError as error:
         raise SpecError(
-            f"{path} must be Parquet that can be read, but: {error.strerror or error}"
+            f"{path} must be Parquet that can be read, but: {error.strerror or told(error)}"
         ) from None
 
 
@@ -74,9 +74,7 @@ def rows(kind: type[FeatureError] | type[ImageError]) -> Iterator[Any]:
     try:
         yield parquet
     except (pyarrow.ArrowException, OSError) as error:
-        raise kind(
-            f"a data set in Parquet must be whole, but: {' '.join(str(error).split())}"
-        ) from None
+        raise kind(f"a data set in Parquet must be whole, but: {told(error)}") from None
 
 
 def integers(parquet: Any, file: Path, column: str, what: str) -> np.ndarray:

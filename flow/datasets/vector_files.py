@@ -17,7 +17,7 @@ from xnoreplay.flow.datasets.vector_listing import (
     rows_at_once,
 )
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import FeatureError, SpecError, shown
+from xnoreplay.spec.errors import FeatureError, SpecError, shown, told
 
 MOST_TURNED = (
     1 << 29
@@ -52,7 +52,7 @@ def of_archive(path: Path) -> VectorListing:
     except reading.DAMAGED_ARRAYS as error:
         if isinstance(error, SpecError):
             raise
-        raise SpecError(f"{path} must be an archive of NumPy arrays, but: {error}") from None
+        raise SpecError(f"{path} must be an archive of NumPy arrays, but: {told(error)}") from None
     return _halves(path, [path], wanted, parts, small)
 
 
@@ -147,7 +147,7 @@ def file_part(path: Path) -> Part:
         with reading.opened(path) as file:
             shape, fortran, dtype = listed.header(file)
     except reading.DAMAGED_ARRAYS as error:
-        raise SpecError(f"{path} must be a NumPy array, but: {error}") from None
+        raise SpecError(f"{path} must be a NumPy array, but: {told(error)}") from None
     one = len(shape) == 1
     count, width = _check_header((1, *shape) if one else shape, dtype, str(path))
 
@@ -156,7 +156,7 @@ def file_part(path: Path) -> Part:
             try:
                 array = np.load(path, mmap_mode="r", allow_pickle=False)
             except reading.DAMAGED_ARRAYS as error:
-                raise FeatureError(f"{path} must be whole, but: {error}") from None
+                raise FeatureError(f"{path} must be whole, but: {told(error)}") from None
             yield from rows_of(array.reshape(1, -1) if one else array)
             return
         with reading.opened(path) as file:
@@ -181,7 +181,7 @@ def _stream(file: IO[bytes], what: str) -> Blocks:
         try:
             content = file.read(count * size)
         except reading.DAMAGED_ARRAYS as error:
-            raise FeatureError(f"{what} must be whole, but: {error}") from None
+            raise FeatureError(f"{what} must be whole, but: {told(error)}") from None
         if len(content) < count * size:
             raise FeatureError(f"{what} must be whole, but ends at {file.tell():,} bytes")
         yield np.frombuffer(content, dtype).reshape(count, shape[1])

@@ -114,7 +114,9 @@ def from_file(path: Path) -> dict[str, list]:
     except ReadError as error:
         raise SpecError(str(error)) from None
     if tree.keys() != {"sweep"} or not isinstance(tree["sweep"], dict):
-        raise SpecError(f"sweep file {path} must have one section, [sweep], not {sorted(tree)}")
+        raise SpecError(
+            f"sweep file {path} must have one section, [sweep], not {shown(sorted(tree))}"
+        )
     values = {k: v if isinstance(v, list) else [v] for k, v in tree["sweep"].items()}
     return checked(values)
 

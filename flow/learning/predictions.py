@@ -14,7 +14,7 @@ import numpy as np
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import reading
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import XnoreplayError, shown
+from xnoreplay.spec.errors import XnoreplayError, shown, told
 from xnoreplay.spec.presets import Preset
 
 FORMAT = "xnoreplay-predictions-1"
@@ -61,7 +61,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray], dic
         )
     except (KeyError, ValueError) as error:
         raise XnoreplayError(
-            f"prediction file {path} must have tensors 'label' and 'task' and a field 'about', but: {error}"
+            f"prediction file {path} must have tensors 'label' and 'task' and a field 'about', but: {told(error)}"
         ) from None
     for name, rows in {"task": task[None], **tensors}.items():
         if labels.ndim != 1 or rows.ndim != 2 or rows.shape[1] != len(labels):

@@ -23,9 +23,8 @@ BUNDLE = bundle.random(TINY.network, 0)
 WIDTH = PLAN.memory("replay.latent").width
 
 
-@pytest.fixture
-def folder(tmp_path) -> Path:
-    """A record with a little of everything."""
+def written(out: Path) -> Path:
+    """A record with a little of everything, below a folder."""
     images = np.zeros((3, *TINY.network.image_shape), np.uint8)
     steps = (
         Step("arrive", 2),
@@ -38,11 +37,14 @@ def folder(tmp_path) -> Path:
     contents = {"replay.latent": np.zeros((2, WIDTH), np.uint8)}
     faults = Faults(rtl=(("cls.low", 0, 1),))
     text = "module xnoreplay; endmodule\n"
-    design = DesignUnderTest(TINY, BUNDLE, text, faults, {}, tmp_path, "-O2", Silent())
-    setup = Setup(TINY, BUNDLE, "verilator", tmp_path, faults)
-    return again.record(
-        design, setup, Script(steps, images, contents=contents), Outcome(), tmp_path
-    )
+    design = DesignUnderTest(TINY, BUNDLE, text, faults, {}, out, "-O2", Silent())
+    setup = Setup(TINY, BUNDLE, "verilator", out, faults)
+    return again.record(design, setup, Script(steps, images, contents=contents), Outcome(), out)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    return written(tmp_path)
 
 
 def test_what_is_recorded_is_read(folder):

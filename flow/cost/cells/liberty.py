@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import XnoreplayError, shown
+from xnoreplay.spec.errors import XnoreplayError, shown, told
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9_.+*\-\[\]!&|^\'/<>%]+|[(){}:;,=]', re.DOTALL)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
@@ -108,7 +108,7 @@ def text_of(path: Path) -> str:
     try:
         return reading.unpacked(path, reading.MOST_TEXT).decode("utf-8")
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise LibertyError(f"Liberty file {path} must be readable, but: {error}") from None
+        raise LibertyError(f"Liberty file {path} must be readable, but: {told(error)}") from None
 
 
 def read(path: Path) -> Library:

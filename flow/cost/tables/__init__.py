@@ -10,7 +10,7 @@ from pathlib import Path
 from xnoreplay.flow.cost.tables import laws
 from xnoreplay.flow.cost.tables.stored import CostError, Place, energy_factor, packaged
 from xnoreplay.spec import reading
-from xnoreplay.spec.errors import SpecError, shown, unknown
+from xnoreplay.spec.errors import SpecError, shown, told, unknown
 from xnoreplay.spec.target import DEVICE_TYPES, TargetSpec
 
 __all__ = ["CostError", "Place", "energy_factor"]  # of `stored`, for those who price
@@ -94,7 +94,7 @@ def _rows_of(path: Path) -> tuple[dict[str, str], ...]:
     try:
         rows = tuple(csv.DictReader(reading.text(path, reading.MOST_SPEC).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
-        raise CostError(f"SRAM table {path} must be readable, but: {error}") from None
+        raise CostError(f"SRAM table {path} must be readable, but: {told(error)}") from None
     if not rows:
         raise CostError(f"SRAM table {path} must have at least one row, not none")
     known: set[tuple[str, ...]] = set()
@@ -285,7 +285,9 @@ def sram(column: str, bits: int, width: int, target: TargetSpec) -> float:
     return sram_at(column, bits, width, node_of(target), target.device_type)
 
 
-@lru_cache(maxsize=4096)  # a design's few memories are priced again for each phase, variant and session
+@lru_cache(
+    maxsize=4096
+)  # a design's few memories are priced again for each phase, variant and session
 def sram_at(column: str, bits: int, width: int, node: int, device: str) -> float:
     """Return a figure of one SRAM between the entries of the table, in the table's unit.
 
