@@ -210,6 +210,14 @@ def require_scratch(folder: Path) -> None:
         )
 
 
+def clear_scratch(folder: Path) -> None:
+    """Clear a marked scratch folder, and the folder of them all where it is empty then; leave any other."""
+    if whole.is_marked(folder):
+        with suppress(OSError):
+            whole.clear(folder)
+            folder.parent.rmdir()
+
+
 @contextmanager
 def own_scratch(folder: Path) -> Iterator[Path]:
     """Make a marked scratch folder; it is cleared when the block succeeds, and where nothing is in it."""

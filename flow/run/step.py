@@ -19,6 +19,7 @@ from xnoreplay.flow.run.records import (
     RECORD,
     RESULT,
     SCRATCH,
+    clear_scratch,
     is_added_later,
     own_scratch,
     require_own,
@@ -293,6 +294,9 @@ class Run:
             require_whole(folder)
         recipe = self._recipe(step)
         if not force and self._up_to_date(step.name, recipe):
+            clear_scratch(
+                self.folder / SCRATCH / step.name
+            )  # one that was interrupted while it was cleared
             self.progress.note(f"[{step.name}] up to date")
             return Outcome(step.name, "kept", self.record(step.name)["seconds"])
         self.progress.note(f"[{step.name}] started")
