@@ -1,8 +1,9 @@
 """What a driver needs of the connection to a chip."""
 
+import math
 from typing import Protocol
 
-from xnoreplay.spec.errors import XnoreplayError, require
+from xnoreplay.spec.errors import SpecError, XnoreplayError, require, shown
 from xnoreplay.spec.registers import Response
 
 
@@ -30,13 +31,38 @@ def word(what: str, value: int) -> int:
     return number
 
 
+def whole_transfers(pixels: bytes, byte_lanes: int) -> bytes:
+    """What a stream is offered, as Python's bytes.
+
+    Parameters
+    ----------
+    pixels : bytes, bytearray or memoryview
+    byte_lanes : int
+        Bytes of a transfer of the chip's stream.
+
+    Raises
+    ------
+    SpecError
+        For what is no bytes, and for bytes that end inside a transfer.
+    """
+    if not isinstance(pixels, bytes | bytearray | memoryview):
+        raise SpecError(f"pixels must be bytes, not {shown(pixels)}")
+    sent = bytes(pixels)
+    if len(sent) % byte_lanes:
+        raise SpecError(
+            f"pixels must be whole transfers of {byte_lanes} bytes, not {len(sent)} bytes"
+        )
+    return sent
+
+
 class Bus(Protocol):
     """A connection to a chip's register port and to its pixel stream.
 
     A bus to a chip whose clock runs in real time may have an attribute `seconds`: the longest time of one transfer, from
     which `Driver` derives how long it waits. Without it, or where it is None, the driver counts its reads alone.
 
-    A connection that fails raises `HostError`; an address or data that is no word of 32 bits raises `SpecError`.
+    A connection that fails raises `HostError`; an address or data that is no word of 32 bits, and pixels that are no whole
+    transfers, raise `SpecError`.
     """
 
     def read(self, address: int) -> tuple[Response, int]:
@@ -45,12 +71,13 @@ class Bus(Protocol):
     def write(self, address: int, data: int) -> Response:
         """Write a 32-bit word at a byte address."""
 
-    def stream(self, pixels: bytes) -> None:
+    def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:
         """Offer the bytes of pixels, or of a latent's transfers, to the stream.
 
         Their order is that of `xnoreplay.spec.host_map`.
 
-        Returns when the chip has taken all, or will take them without this program.
+        Returns when the chip has taken all, or will take them without this program. Where it must wait for the chip, it
+        raises `HostError` once the chip has taken nothing for so many seconds.
         """
 
     def pause(self) -> None:

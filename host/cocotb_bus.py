@@ -9,12 +9,14 @@ A driver's calls wait, and a test of cocotb must not: run the host's program in 
         await cocotb.task.bridge(program)(bus)
 """
 
+import math
+
 from cocotb.clock import Clock
 from cocotb.task import resume
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
 
-from xnoreplay.host.bus import word
+from xnoreplay.host.bus import whole_transfers, word
 from xnoreplay.spec.registers import Response
 
 PERIOD = 10  # time steps of the simulator in a clock cycle
@@ -41,7 +43,7 @@ class CocotbBus:
         pins = self._clk, self._rst, not self._low
         self._lite = AxiLiteMaster(AxiLiteBus.from_prefix(dut, "s_axil"), *pins)
         named = next(n for n in ("s_axis_pixel", "s_axis_latent") if hasattr(dut, f"{n}_tdata"))
-        byte_lanes = len(getattr(dut, f"{named}_tdata")) // 8
+        self._byte_lanes = byte_lanes = len(getattr(dut, f"{named}_tdata")) // 8
         stream = AxiStreamBus.from_prefix(dut, named)
         self._pixels = AxiStreamSource(stream, *pins, byte_lanes=byte_lanes)
 
@@ -66,9 +68,9 @@ class CocotbBus:
         return Response(int((await self._lite.write(address, data.to_bytes(4, "little"))).resp))
 
     @resume
-    async def stream(self, pixels: bytes) -> None:
+    async def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:  # noqa: ARG002
         """Queue pixels, which the master offers one after another."""
-        await self._pixels.send(pixels)
+        await self._pixels.send(whole_transfers(pixels, self._byte_lanes))
 
     @resume
     async def pause(self) -> None:

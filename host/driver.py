@@ -201,7 +201,7 @@ class Driver:
                 f"the chip must take {command.name} with argument {argument}, but refused it"
             )
         if command.image:
-            self.bus.stream(pixels)
+            self.bus.stream(pixels, self._patience(command))
         status = self.wait(command)
         if Status.FINISHED not in status:
             if command.image:

@@ -1,8 +1,10 @@
 """The simulator in place of a chip: a bus for `Driver`."""
 
+import math
+
 import numpy as np
 
-from xnoreplay.host.bus import HostError, word
+from xnoreplay.host.bus import HostError, whole_transfers, word
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.commands import Command
@@ -54,9 +56,9 @@ class SimulatedBus:
             self._run()
         return answer
 
-    def stream(self, pixels: bytes) -> None:
-        """Queue pixels; those that no command has asked for yet wait."""
-        self._pixels += pixels
+    def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:  # noqa: ARG002
+        """Queue pixels, which takes no time; those that no command has asked for yet wait."""
+        self._pixels += whole_transfers(pixels, self.chip.plan.input.byte_lanes)
         self._run()
 
     def pause(self) -> None:

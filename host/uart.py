@@ -1,13 +1,15 @@
 """A chip behind its UART bridge, as a bus for `Driver`."""
 
-import time
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
+from time import monotonic, sleep
 from typing import Protocol
 
-from xnoreplay.host.bus import HostError, word
+from xnoreplay.host.bus import HostError, whole_transfers, word
 from xnoreplay.spec import frames, registers
-from xnoreplay.spec.errors import require
+from xnoreplay.spec.errors import SpecError, require, shown
 from xnoreplay.spec.frames import MOST_BYTES, Code, Frame
 from xnoreplay.spec.registers import Register, Response
 
@@ -18,7 +20,7 @@ except ImportError:  # no POSIX system
 
 TRIES = 3  # of a frame that arrives damaged, and of finding the line's place again
 TIMEOUT = 1.0  # seconds without an answer, beside the time of the bytes
-REFUSALS = 100_000  # of pixels that the chip does not take
+REFUSALS = 100_000  # of a frame of pixels that the chip does not take, on a line that knows no time
 BIT_TIMES = 10  # of a byte: start, 8 bits of data, stop
 LONGEST = len(frames.pixels(bytes(MOST_BYTES))) + frames.answer_bytes(Frame.PIXELS, Code.OKAY)
 """Bytes of a frame of pixels and its answer; no other frame has more."""
@@ -45,6 +47,9 @@ class Port(Protocol):
     def reset_input_buffer(self) -> None:
         """Forget what was received."""
 
+    def close(self) -> None:
+        """Give the port back."""
+
 
 class UartBus:
     """A `host.bus.Bus` over frames of `xnoreplay.spec.frames`.
@@ -53,27 +58,38 @@ class UartBus:
     right answer the next one therefore waits until the line is silent, and first asks for the chip's ID; that takes twice
     the port's time-out. A transfer either has its own answer or raises `HostError`.
 
+    Threads may share a bus: a frame and its answer are one. Two buses must not share a line.
+
     Parameters
     ----------
     port : Port
         As pyserial's `Serial`, with a time-out that is longer than the longest frame and its answer take, `LONGEST`
-        bytes.
+        bytes, in an attribute `timeout` where it has one.
     byte_lanes : int
         Bytes of a transfer of the chip's stream, which is a pixel or a part of a latent:
         `xnoreplay.spec.plan.Input.byte_lanes` of the chip's plan, an eighth of ``stream.data_bits`` of its
         ``manifest.json``. A frame holds whole transfers.
     seconds : float, optional
-        As of `host.bus.Bus`; none of a port whose chip is simulated.
+        As of `host.bus.Bus`; without it the port's `timeout`. A port whose chip is simulated has none.
 
     Raises
     ------
     SpecError
-        Where no transfer of so many bytes fits a frame.
+        Where no transfer of so many bytes fits a frame, and for a port whose `timeout` is no number above 0: a dead line
+        would be waited for for ever, or never.
     """
 
     def __init__(self, port: Port, byte_lanes: int, seconds: float | None = None) -> None:
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
-        self._port, self.seconds = port, seconds
+        given = getattr(port, "timeout", seconds)
+        if hasattr(port, "timeout") and not (isinstance(given, int | float) and given > 0):
+            raise SpecError(
+                f"timeout of a port must be a number of seconds above 0, not {shown(given)}"
+            )
+        self._port, self.seconds = port, given if seconds is None else seconds
+        self._byte_lanes = byte_lanes
+        # A signal's routine may come into a frame of its own thread, which then loses its answer.
+        self._line = RLock()
         self._part = MOST_BYTES // byte_lanes * byte_lanes
         self._lost = False  # bytes of an earlier answer may still come
 
@@ -93,7 +109,7 @@ class UartBus:
         Raises
         ------
         HostError
-            Where pyserial is not installed, or does not open the port.
+            Where pyserial is not installed, or does not open the port: because it is not there, or another driver has it.
         SpecError
             As of `UartBus`, and for a rate that is no positive integer.
         """
@@ -106,11 +122,17 @@ class UartBus:
                 "pyserial must be installed for a serial port, but is not: pip install 'xnoreplay[host]'"
             ) from None
         try:
-            port = serial.Serial(name, baud, timeout=timeout(baud))
+            most = timeout(baud)
+            port = serial.Serial(name, baud, timeout=most, write_timeout=most, exclusive=True)
             port.reset_input_buffer()  # fails where pyserial made a port that is not open
         except (OSError, ValueError, TermiosError) as error:  # SerialException is an OSError
             raise HostError(f"serial port {name} must open, but: {error}") from None
         return cls(port, byte_lanes, timeout(baud))
+
+    def close(self) -> None:
+        """Give the port back, so that another driver may open it."""
+        with _failures():
+            self._port.close()
 
     def read(self, address: int) -> tuple[Response, int]:
         """Read a word."""
@@ -122,28 +144,48 @@ class UartBus:
         frame = frames.write(word("an address", address), word("data", data))
         answer = Response(self._ask(Frame.WRITE, frame)[0] & 3)
         if address == Register.ABORT:
-            self._ask(Frame.PIXELS, frames.pixels(b""))
+            self._drop()
         return answer
 
-    def stream(self, pixels: bytes) -> None:
+    def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:
         """Send transfers, pixels or parts of latents, a frame at a time; the last frame waits in the bridge.
 
         Raises
         ------
         HostError
-            Where the chip does not take them.
+            Where the chip takes none for so many seconds, and for `REFUSALS` frames at most; those that wait in the bridge
+            are dropped.
         """
-        for start in range(0, len(pixels), self._part):
-            frame = frames.pixels(pixels[start : start + self._part])
-            for _ in range(REFUSALS):
-                if self._ask(Frame.PIXELS, frame)[0] is Code.OKAY:
-                    break
-            else:
-                raise HostError("the chip must take the pixels that it is offered, but does not")
+        sent = whole_transfers(pixels, self._byte_lanes)
+        for start in range(0, len(sent), self._part):
+            self._offer(frames.pixels(sent[start : start + self._part]), seconds)
+
+    def _offer(self, frame: bytes, seconds: float) -> None:
+        """Send a frame of pixels until the bridge has room for it.
+
+        Raises
+        ------
+        HostError
+            As `stream`.
+        """
+        end = monotonic() + seconds
+        for _ in range(REFUSALS):
+            # Before the frame: a program that was held up itself sends it once more.
+            late = monotonic() >= end
+            if self._ask(Frame.PIXELS, frame)[0] is Code.OKAY:
+                return
+            if late:
+                break
+        self._drop()
+        raise HostError("the chip must take the pixels that it is offered, but does not")
+
+    def _drop(self) -> None:
+        """Have the bridge forget the transfers that wait in it."""
+        self._ask(Frame.PIXELS, frames.pixels(b""))
 
     def pause(self) -> None:
         """Let other programs of this machine run: a read of STATUS over the line takes long enough for the chip."""
-        time.sleep(0)
+        sleep(0)
 
     def _ask(self, kind: Frame, frame: bytes) -> tuple[Code, bytes]:
         """Send a frame and take its answer: its code, and the data of a word that was read.
@@ -153,12 +195,13 @@ class UartBus:
         HostError
             Where no whole answer comes in time, or none that is right.
         """
-        if self._lost:
-            self._find_place()
-        for _ in range(TRIES):
-            code, data = self._exchange(kind, frame)
-            if code is not Code.DAMAGED:
-                return code, data
+        with self._line:
+            if self._lost:
+                self._find_place()
+            for _ in range(TRIES):
+                code, data = self._exchange(kind, frame)
+                if code is not Code.DAMAGED:
+                    return code, data
         raise HostError(f"a frame must arrive undamaged once in {TRIES} times, but did not")
 
     def _exchange(self, kind: Frame, frame: bytes) -> tuple[Code, bytes]:

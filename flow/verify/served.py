@@ -4,6 +4,7 @@
 >>> #     driver = Driver(bus, preset)
 """
 
+import math
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from xnoreplay.flow.run import processes
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Built, Verilate
 from xnoreplay.flow.verify import programs
-from xnoreplay.host.bus import HostError, word
+from xnoreplay.host.bus import HostError, whole_transfers, word
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Response
@@ -98,9 +99,10 @@ class ServedBus:
         words = word("an address", address), word("data", data)
         return Response(self._ask(b"W" + struct.pack("<II", *words), 1)[0])
 
-    def stream(self, pixels: bytes) -> None:
+    def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:  # noqa: ARG002
         """Leave pixels with the process, which offers them to the chip."""
-        self._ask(b"P" + struct.pack("<I", len(pixels) // self._channels) + pixels, 1)
+        sent = whole_transfers(pixels, self._channels)
+        self._ask(b"P" + struct.pack("<I", len(sent) // self._channels) + sent, 1)
 
     def pause(self) -> None:
         """Let the chip work for `PAUSE` clocks."""

@@ -159,7 +159,7 @@ def test_an_image_that_stops_is_a_sentence_and_abort_ends_it():
     driver = connected()
     driver.load(BUNDLE, classes=2)
     whole = driver.bus.stream
-    driver.bus.stream = lambda pixels: whole(pixels[:-1])
+    driver.bus.stream = lambda pixels, _: whole(pixels[:-1])
     picture = program.images(driver, 1)[0]
     with pytest.raises(HostError, match="an image must have 16 bytes, but the chip was offered 15"):
         driver.classify(picture)
@@ -270,7 +270,7 @@ def test_a_latent_that_stops_is_a_sentence_and_abort_ends_it():
     driver = connected(GIVEN)
     driver.load(bundles.random(GIVEN.network, 0), classes=2)
     whole = driver.bus.stream
-    driver.bus.stream = lambda data: whole(data[:-1])
+    driver.bus.stream = lambda data, _: whole(data[:-1])
     with pytest.raises(HostError, match="an image must have 19 bytes, but the chip was offered 18"):
         driver.classify(program.images(driver, 1)[0])
     assert driver.status() == {Status.BUSY}
@@ -359,6 +359,27 @@ def test_what_is_no_word_is_the_same_sentence_on_every_bus(bus):
             bus.write(value, 0)
         with pytest.raises(SpecError, match=f"data {said}"):
             bus.write(Register.SEEN, value)
+
+
+WIDE = presets.vary(GIVEN, "target", channels=16)  # two bytes a transfer
+WIDE_PLAN = plans.compile(WIDE.network, WIDE.target)
+
+
+@pytest.mark.parametrize(
+    "bus",
+    [
+        SimulatedBus(Simulator(WIDE_PLAN, bundles.random(WIDE.network, 0))),
+        UartBus(Mute(), 2),
+        served.ServedBus(Mute(), Mute(), 2),
+    ],
+    ids=["simulated", "uart", "served"],
+)
+def test_what_are_no_whole_transfers_is_the_same_sentence_on_every_bus(bus):
+    with pytest.raises(SpecError, match="pixels must be whole transfers of 2 bytes, not 3 bytes"):
+        bus.stream(b"123")
+    for value in ("12", 2, [1, 2], None):
+        with pytest.raises(SpecError, match="pixels must be bytes, not"):
+            bus.stream(value)
 
 
 def test_a_save_waits_until_the_chip_is_idle():
@@ -599,7 +620,8 @@ def test_a_command_is_given_the_time_of_its_cycles(monkeypatch, given):
     driver = Driver(bus, presets.vary(TINY, "target", clock_hz=1000), 1000, given)
     bus.seconds = 3.25
     picture, most = program.images(driver, 1)[0], host_map.most_cycles(PLAN)
-    bus.stream = lambda _: None
+    given_to_stream = []
+    bus.stream = lambda _, seconds: given_to_stream.append(seconds)
     for wait, cycles in [
         (lambda: driver.classify(picture), most["INFER"]),
         (driver.wait, most["RETRAIN"]),
@@ -610,6 +632,7 @@ def test_a_command_is_given_the_time_of_its_cycles(monkeypatch, given):
         assert seconds <= bus.now < seconds + bus.step
         driver.abort()
         driver.write(Register.COMMAND, Command.INFER)
+    assert given_to_stream == [given or 2 * most["INFER"] / 1000 + 3.25]
     bus.seconds, bus.now = None, 0.0
     sentence = "7 s" if given else "1,000 reads of STATUS"
     with pytest.raises(HostError, match=f"must become idle within {sentence}, but did not"):
@@ -621,7 +644,7 @@ def test_a_program_that_was_held_up_looks_once_more(monkeypatch):
     monkeypatch.setattr(drivers, "monotonic", lambda: bus.now)
     driver = Driver(bus, TINY, 1000, 1)
     picture = program.images(driver, 1)[0]
-    whole, bus.stream = bus.stream, lambda _: None
+    whole, bus.stream = bus.stream, lambda *_: None
     bus.step = 1000
 
     def pause():

@@ -1,9 +1,13 @@
 """The Python driver over a UART: the program of all buses, and a line that fails."""
 
 import dataclasses
+import os
 import struct
 import subprocess
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread, get_ident
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from tests.strategies import LATENTS, images
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
+from xnoreplay.host import uart
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
@@ -199,6 +204,102 @@ def test_a_port_that_is_not_there_is_a_sentence():
         UartBus.open("/dev/nowhere", 115_200, 1)
 
 
+@pytest.mark.parametrize("taken", [False, True])
+def test_pixels_are_offered_for_the_time_that_is_given(monkeypatch, taken):
+    """The last offer begins when the time is over: a program that was held up itself looks once more."""
+    answers = [answer(Code.FULL)] * 4 + [answer(Code.OKAY if taken else Code.FULL)]
+    port = Script(*answers, answer(Code.OKAY))
+    monkeypatch.setattr(uart, "monotonic", lambda: len(port.sent) / 2)
+    bus, frame = UartBus(port, 1), frames.pixels(b"12")
+    if taken:
+        bus.stream(b"12", 2.0)
+        assert port.sent == [frame] * 5
+    else:
+        with pytest.raises(HostError, match="must take the pixels that it is offered, but does"):
+            bus.stream(b"12", 2.0)
+        assert port.sent == [frame] * 5 + [frames.pixels(b"")], "those that wait are dropped"
+
+
+def test_a_port_must_have_a_time_out_and_a_bus_has_its_time():
+    port = Script()
+    for port.timeout in (0.5, 2):
+        assert UartBus(port, 1).seconds == port.timeout
+        assert UartBus(port, 1, 7.5).seconds == 7.5
+    for port.timeout in (None, 0, -1, "1"):
+        with pytest.raises(SpecError, match="timeout of a port must be a number of seconds above"):
+            UartBus(port, 1)
+
+
+def test_frames_of_two_threads_do_not_mix():
+    class Shared(Line):
+        """A line on which a frame takes long, and which belongs to the thread that sent it until its answer is read."""
+
+        owner, mixed = None, False
+
+        def used(self):
+            self.mixed |= self.owner not in (None, get_ident())
+            self.owner = get_ident()
+
+        def write(self, frame):
+            self.used()
+            time.sleep(0.002)
+            super().write(frame)
+
+        def read(self, size):
+            self.used()
+            got = super().read(size)
+            self.owner = get_ident() if self.left else None
+            return got
+
+    line = Shared()
+    bus = UartBus(line, 1)
+    with ThreadPoolExecutor(2) as pool:
+        asked = [Register.ID, Register.SEEN] * 20
+        found = list(pool.map(bus.read, asked))
+    assert not line.mixed
+    assert found == [line.bus.read(address) for address in asked]
+
+
+def test_a_signals_routine_may_abort_in_the_midst_of_a_frame():
+    """The frame that it comes into loses its answer; the write of ABORT has its own."""
+    line, aborted, told = Line(), [], []
+    bus, read = UartBus(line, 1), line.read
+
+    def interrupted(size):
+        line.read = read
+        aborted.append(bus.write(Register.ABORT, 1))
+        return read(size)
+
+    def asks():
+        try:
+            bus.read(Register.SEEN)
+        except HostError as error:
+            told.append(str(error))
+
+    line.read = interrupted
+    thread = Thread(target=asks, daemon=True)
+    thread.start()
+    thread.join(timeout=5)
+    assert not thread.is_alive(), "the routine waits for the frame that it came into"
+    assert told == ["the serial line must bring a whole answer, but brought nothing"]
+    assert aborted == [Response.OKAY]
+    assert bus.read(Register.ID) == (Response.OKAY, registers.ID)
+
+
+def test_a_second_driver_does_not_get_the_line():
+    pytest.importorskip("termios")
+    pytest.importorskip("serial")
+    ends = os.openpty()
+    name = os.ttyname(ends[1])
+    first = UartBus.open(name, 115_200, 1)
+    with pytest.raises(HostError, match=f"serial port {name} must open, but: .*lock"):
+        UartBus.open(name, 115_200, 1)
+    first.close()
+    UartBus.open(name, 115_200, 1).close()
+    for end in ends:
+        os.close(end)
+
+
 class Line:
     """A serial port with a chip's bridge at its end, whose next answer can be hurt."""
 
@@ -219,6 +320,8 @@ class Line:
         if frame[0] == frames.Frame.READ:
             told, word = self.bus.read(address)
             return answer(0xA0 | told, word.to_bytes(4, "little"))
+        if frame == frames.pixels(b""):
+            return answer(Code.OKAY)
         assert frame[0] == frames.Frame.WRITE
         return answer(0xA0 | self.bus.write(address, data & 0xFFFFFFFF))
 
@@ -314,7 +417,9 @@ def test_a_slow_line_is_given_the_time_of_the_longest_frame(monkeypatch):
     serial = pytest.importorskip("serial")
     opened = {}
 
-    def port(_, baud, timeout):
+    def port(_, baud, timeout, write_timeout, exclusive):
+        assert exclusive
+        assert write_timeout == timeout
         opened[baud] = timeout
         return Line()
 
