@@ -8,6 +8,7 @@ from time import monotonic
 import numpy as np
 
 from xnoreplay.host.bus import Bus, HostError
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, registers, snapshot
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
@@ -271,11 +272,12 @@ class Driver:
         HostError
             Where classes are to be announced while STATUS shows STALE; then nothing is written.
         SpecError
-            Where the bundle is of another network, or where the chip would not take so many classes: fewer than were
+            Where the bundle is of another network or has other arrays than its network, or where the chip would not take so many classes: fewer than were
             announced before, or more than the network has. Then nothing is written.
         """
         if not isinstance(bundle, Bundle):
             raise SpecError(f"what is loaded must be a Bundle, not {shown(bundle)}")
+        bundles.check(bundle)
         rows = images_of.load(self.plan, bundle)
         classes = require.whole("classes", classes)
         if classes:

@@ -142,6 +142,54 @@ def _expected(
     return spec
 
 
+def check(bundle: Bundle) -> None:
+    """Refuse a bundle made by hand whose arrays are not those of its network; one that `read` gives is right.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of any origin.
+
+    Raises
+    ------
+    SpecError
+        Where `conv`, `lgap`, `dense`, `hidden`, `output` or `thresholds` has another shape or dtype than `Bundle` says, or
+        bits other than 0 and 1.
+    """
+    net = bundle.network
+    if not isinstance(net, NetworkSpec):
+        raise SpecError(f"network of a bundle must be a NetworkSpec, not {shown(net)}")
+    bits, given = _bits_of_arrays(net), {"hidden": bundle.hidden, "output": bundle.output}
+    expected = {name: (shape, "uint8") for name, shape in bits.items()}
+    expected["hidden"] = ((net.hidden, net.latent), "int16")
+    expected["output"] = ((net.classes, COPIES, net.output_inputs), "int16")
+    if net.takes_images:
+        layers = bundle.conv if isinstance(bundle.conv, tuple) else ()
+        given |= {f"conv[{i}]": weight for i, weight in enumerate(layers)}
+        given |= {"lgap": bundle.lgap, "dense": bundle.dense, "thresholds": bundle.thresholds}
+        expected["thresholds"] = ((net.thermometer_bits,), "uint8")
+    for name, array in given.items():
+        if not isinstance(array, np.ndarray):
+            raise SpecError(f"{name} of a bundle must be an array, not {shown(array)}")
+    if wrong := mismatch(given, expected):
+        raise SpecError(f"bundle: {wrong}")
+    for name in bits:
+        if given[name].max() > 1:
+            raise SpecError(f"{name} of a bundle must be bits, 0 and 1, not {given[name].max()}")
+
+
+def _bits_of_arrays(net: NetworkSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of each array of bits of a `Bundle`, by name; none without convolutions."""
+    if not net.takes_images:
+        return {}
+    shapes: dict[str, tuple[int, ...]] = {
+        f"conv[{i}]": (c.filters, 3, 3, net.conv_fan_in(i) // TAPS) for i, c in enumerate(net.convs)
+    }
+    shapes["lgap"] = (net.lgap_map.channels, net.lgap_map.height, net.lgap_map.width)
+    shapes["dense"] = (net.latent, net.lgap_bits)
+    return shapes
+
+
 def digest(bundle: Bundle) -> str:
     """SHA-256 over the network, the provenance, the interface if there is one, and every tensor in name order."""
     return _digest(bundle.network, bundle.provenance, _tensors(bundle), bundle.interface)

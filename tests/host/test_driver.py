@@ -284,6 +284,25 @@ WRONG_CALLS = [
     (lambda d: d.command(3), "command must be one of Command.ARRIVE, .*, not 3"),
     (lambda d: d.command(None), "command must be one of Command.ARRIVE, .*, not None"),
     (lambda d: d.load(None), "what is loaded must be a Bundle, not None"),
+    *[
+        (lambda d, part=part: d.load(dataclasses.replace(BUNDLE, **part)), sentence)
+        for part, sentence in [
+            ({"network": None}, "network of a bundle must be a NetworkSpec, not None"),
+            ({"hidden": None}, "hidden of a bundle must be an array, not None"),
+            (
+                {"hidden": BUNDLE.hidden * 0.5},
+                "bundle: tensor 'hidden' must be int16 of shape .*, not",
+            ),
+            ({"output": BUNDLE.output[:-1]}, "bundle: tensor 'output' must be int16 of shape"),
+            ({"conv": BUNDLE.conv[:-1]}, "bundle: tensor 'conv.1.' must be present, but is not"),
+            ({"conv": BUNDLE.conv[0]}, "bundle: tensor 'conv.0.' must be present, but is not"),
+            ({"lgap": 2 * BUNDLE.lgap}, "lgap of a bundle must be bits, 0 and 1, not 2"),
+            (
+                {"thresholds": BUNDLE.thresholds[1:]},
+                "bundle: tensor 'thresholds' must be uint8 of s",
+            ),
+        ]
+    ],
     (lambda d: d.read_memory("cls.tip"), "memory must be one of .* did you mean 'cls.top'"),
     (lambda d: d.read_memory(None), "memory must be one of .*, not None"),
     (lambda d: d.write_memory("nosuch", BITS), "memory must be one of .*, not 'nosuch'"),
