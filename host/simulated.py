@@ -8,6 +8,7 @@ from xnoreplay.host.bus import HostError, whole_transfers, word
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.errors import SpecError, shown
 from xnoreplay.spec.registers import Register, Response, Status
 
 _WAITS = 1 << 40  # cycles by which a pixel is late that never came
@@ -22,9 +23,16 @@ class SimulatedBus:
     ----------
     chip : Simulator
         In either mode, from power-on.
+
+    Raises
+    ------
+    SpecError
+        For what is no simulator.
     """
 
     def __init__(self, chip: Simulator) -> None:
+        if not isinstance(chip, Simulator):
+            raise SpecError(f"chip must be a Simulator, not {shown(chip)}")
         self.chip = chip
         self._port = HostPort(chip)
         self._taken = 0  # what COMMAND reads as

@@ -75,17 +75,20 @@ class UartBus:
     Raises
     ------
     SpecError
-        Where no transfer of so many bytes fits a frame, and for a port whose `timeout` is no number above 0: a dead line
-        would be waited for for ever, or never.
+        Where no transfer of so many bytes fits a frame, for what is no port, for `seconds` that are no number above 0, and
+        for a port whose `timeout` is none: a dead line would be waited for for ever, or never.
     """
 
     def __init__(self, port: Port, byte_lanes: int, seconds: float | None = None) -> None:
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
+        for part in ("write", "read", "reset_input_buffer"):
+            if not hasattr(port, part):
+                raise SpecError(f"port must have a method {part!r}, which {shown(port)} has not")
         given = getattr(port, "timeout", seconds)
-        if hasattr(port, "timeout") and not (isinstance(given, int | float) and given > 0):
-            raise SpecError(
-                f"timeout of a port must be a number of seconds above 0, not {shown(given)}"
-            )
+        if hasattr(port, "timeout"):
+            _check_seconds("timeout of a port", given)
+        if seconds is not None:
+            _check_seconds("seconds", seconds)
         self._port, self.seconds = port, given if seconds is None else seconds
         self._byte_lanes = byte_lanes
         # A signal's routine may come into a frame of its own thread, which then loses its answer.
@@ -272,6 +275,12 @@ def timeout(baud: int) -> float:
     (True, True)
     """
     return TIMEOUT + LONGEST * BIT_TIMES / baud
+
+
+def _check_seconds(what: str, value: object) -> None:
+    """SpecError for what is no number above 0."""
+    if not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        raise SpecError(f"{what} must be a number of seconds above 0, not {shown(value)}")
 
 
 def _whole(kind: Frame, answer: bytes) -> bool:

@@ -333,6 +333,7 @@ WRONG_CALLS = [
         for value in (0, -1, "1", float("nan"), True)
     ],
     (lambda d: Driver(d.bus, None), "preset must be a Preset, not None"),
+    (lambda _: SimulatedBus(None), "chip must be a Simulator, not None"),
     (lambda _: Driver(None, TINY), "bus must have a method 'read', which None has not"),
 ]
 BITS = np.zeros((1, 3), np.uint8)

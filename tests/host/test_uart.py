@@ -228,6 +228,11 @@ def test_a_port_must_have_a_time_out_and_a_bus_has_its_time():
     for port.timeout in (None, 0, -1, "1"):
         with pytest.raises(SpecError, match="timeout of a port must be a number of seconds above"):
             UartBus(port, 1)
+    for seconds in (0, "1", float("nan")):
+        with pytest.raises(SpecError, match="^seconds must be a number of seconds above 0, not"):
+            UartBus(Script(), 1, seconds)
+    with pytest.raises(SpecError, match="port must have a method 'write', which None has not"):
+        UartBus(None, 1)
 
 
 def test_frames_of_two_threads_do_not_mix():
