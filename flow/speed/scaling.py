@@ -252,7 +252,17 @@ def measure(preset: Preset, images: np.ndarray, labels: np.ndarray, progress: Pr
     -------
     dict
         preset; machine; load, of the last minute, before; curves, as `Curve.plain` has them.
+
+    Raises
+    ------
+    SpecError
+        For a design with generative replay, which has no memory of samples to vary.
     """
+    if preset.target.replay == "generative":
+        raise SpecError(
+            f"replay must be 'stored' for --scaling, which varies samples in the replay memory, not "
+            f"{preset.target.replay!r}"
+        )
     from xnoreplay.model.training.hardware import processor
 
     load = os.getloadavg()[0]

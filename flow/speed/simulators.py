@@ -271,19 +271,19 @@ def session(common: Common) -> Figure:
 
 
 def _filler(common: Common) -> Callable:
-    """Return samples that fill a chip, as far as there are images.
+    """Return what fills a chip, as far as there are images: with samples of the base classes, and of the first task's.
 
-    The replay memory is filled with base classes, the staging memory with the first task's.
+    They lie in replay and staging memory, or are taken by components where replay is generative.
     """
     from xnoreplay.flow.verify import simulate_large
 
     old, new = simulate_large.chosen(common.preset, common.plan, common.labels)
     chip = common.chip()
-    kept, staged = chip.latents(common.images[old]), chip.latents(common.images[new])
+    both = np.concatenate([old, new])
+    latents = chip.latents(common.images[both])
 
     def fill(chip):
-        chip.arrive(common.preset.scenario.seen_first)
-        chip.preload(kept, common.labels[old], staged, common.labels[new])
+        simulate_large.remember(chip, common.preset, latents, common.labels[both], len(old))
         return chip
 
     return fill

@@ -42,6 +42,16 @@ def test_figures_are_of_the_work_they_name(monkeypatch):
     assert "peak memory" in text
 
 
+def test_a_session_of_drawn_latents():
+    """Of every class its `drawn_per_class` samples."""
+    drawn = presets.vary(
+        TINY, "target", replay="generative", drawn_per_class=6, replay_components=2
+    )
+    result = bench.measure(drawn, BUNDLE, Silent(), ("session",), epochs=2)
+    session = result["figures"]["session"]
+    assert session["samples"] == 6 * TINY.scenario.seen_first
+
+
 def test_ratios():
     figures = {
         "step": {"cycles_per_second": 50.0},

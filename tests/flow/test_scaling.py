@@ -14,7 +14,7 @@ from xnoreplay.spec import plan, presets
 from xnoreplay.spec.errors import SpecError
 
 TINY = presets.load("tiny")
-FULL = presets.load("3mb")
+FULL = presets.load("3mb-stored")
 
 
 def curve(dial, *points):
@@ -67,6 +67,12 @@ def test_what_is_varied():
     ]
     assert [v for v, _, _ in scaling.variants(TINY, "lanes")] == [1, 2, 4]  # 4 channels
     assert [share for _, _, share in scaling.variants(TINY, "samples")] == list(scaling.SHARES)
+
+
+def test_drawn_latents_are_no_memory_to_vary():
+    drawn = presets.load("3mb")
+    with pytest.raises(SpecError, match="replay must be 'stored' for --scaling"):
+        scaling.measure(drawn, np.zeros((1, 32, 32, 3), np.uint8), np.zeros(1, int), Silent())
 
 
 def test_a_width_must_stay_whole():
