@@ -153,7 +153,9 @@ def reproduce(  # noqa: PLR0913  a parameter an option
     preset: Annotated[
         str | None,
         typer.Option(
-            "--preset", metavar="NAME|FILE", help="A preset's name, or a TOML file. [default: 3mb]"
+            "--preset",
+            metavar="NAME|FILE",
+            help="A preset's name, or a TOML file. [default: 3mb-stored]",
         ),
     ] = None,
     bundle: BundleOption = None,
@@ -224,7 +226,7 @@ def reproduce(  # noqa: PLR0913  a parameter an option
             )
     for megabits in buffer or ():
         limits.number("megabits", megabits, "--buffer")
-    chosen = presets.load(preset or "3mb")
+    chosen = presets.load(preset or "3mb-stored")
     sources = [experiments.Source(load_checked(chosen, bundle), checkpoint, latents)]
     sources += [experiments.Source(load_checked(chosen, file)) for file in also or []]
     folder = out or Path("runs") / f"reproduce-{chosen.name}"

@@ -20,15 +20,11 @@ DOCS = Path(__file__).parents[2] / "docs"
 SPACE = "{http://www.w3.org/2000/svg}"
 
 
-DRAWN = "3mb, generative"
-"""The largest chip with the other way of replay, which has more memories."""
-CHIPS = (*presets.PRESETS, DRAWN)
+CHIPS = tuple(presets.PRESETS)
 
 
 def compiled(name):
-    preset = presets.load(name.removesuffix(", generative"))
-    if name == DRAWN:
-        preset = presets.vary(preset, "target", replay="generative")
+    preset = presets.load(name)
     return plans.compile(preset.network, preset.target)
 
 
@@ -93,7 +89,7 @@ def test_a_memory_that_no_unit_holds_is_listed():
 
 
 def test_a_chip_that_draws_has_components_and_no_quota():
-    said = [text for text, _, _ in texts(chip_svg(compiled(DRAWN), DRAWN))]
+    said = [text for text, _, _ in texts(chip_svg(compiled("3mb"), "3mb"))]
     assert {"5 components a class, 2-bit means", "96 draws a class and epoch"} <= set(said)
     assert not [text for text in said if "quota" in text]
 

@@ -127,8 +127,8 @@ def test_the_memory_map_adds_up(name):
 
 
 def test_latent_beside_native_replay():
-    """3mb: an image is 13 latents, which is the paper's 13 times more samples."""
-    preset = presets.load("3mb")
+    """3mb-stored: an image is 13 latents, which is the paper's 13 times more samples."""
+    preset = presets.load("3mb-stored")
     replay = footprint.memory_map(plans.compile(preset.network, preset.target))["replay"]
     assert replay["native_total"] == 13 * replay["latent_total"]
     assert replay["latent_total"] == (4882 + 5000) * 1024

@@ -1,4 +1,4 @@
-"""The packaged 3mb bundle and latents: what `xnoreplay cil --preset 3mb` starts from."""
+"""The packaged 3mb bundle and latents: what `xnoreplay cil --preset 3mb-stored` starts from."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from xnoreplay.model import float_classifier as adam
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan, presets
 
-FULL = presets.load("3mb")
+FULL = presets.load("3mb-stored")
 EXTRACTORS = Path(__file__).parents[2] / "extractors"
 
 
@@ -66,7 +66,7 @@ def test_the_five_sessions_need_neither_pytorch_nor_images(tmp_path):
     """Integers are those of docs/cifar100.md, of seed 0, to the last image."""
     code = (
         "import sys; sys.modules['torch'] = None; from xnoreplay.flow.cli import main; "
-        "sys.exit(main(['cil', '--preset', '3mb', '--seeds', '1', '--out', sys.argv[1]]))"
+        "sys.exit(main(['cil', '--preset', '3mb-stored', '--seeds', '1', '--out', sys.argv[1]]))"
     )
     env = {name: value for name, value in os.environ.items() if name != brought.VARIABLE}
     done = subprocess.run(

@@ -25,7 +25,7 @@ from xnoreplay.spec import presets, whole
 from xnoreplay.spec.errors import SpecError, XnoreplayError
 from xnoreplay.spec.target import GENERATIVE
 
-DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
+DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb-stored", "tiny"))
 
 
 def source(**provenance):

@@ -16,7 +16,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.target import MOST_LATENTS
 
-DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb", "tiny"))
+DIGITS, FULL, TINY = (presets.load(n) for n in ("digits", "3mb-stored", "tiny"))
 
 
 @pytest.fixture(scope="module")

@@ -102,7 +102,7 @@ def test_a_scenario_without_sessions():
 
 
 def test_native_memories_by_hand():
-    preset = presets.load("3mb")
+    preset = presets.load("3mb-stored")
     plan = plans.compile(preset.network, preset.target)
     latent, images, retrained = (
         {m.name: m for m in native.memories(plan, v)} for v in native.VARIANTS
@@ -144,9 +144,10 @@ def test_products_of_3mb():
 
 def test_a_session_of_few_shots_meets_no_more_new_samples():
     """Without latents at hand the samples are random bits, as many as the data set and `shots` bring."""
-    preset = presets.vary(presets.load("3mb"), "scenario", shots=5)
+    full = presets.load("3mb-stored")
+    preset = presets.vary(full, "scenario", shots=5)
     met = workload.samples(preset, None, 2)
     assert np.bincount(met.arriving_class).tolist() == [0] * 60 + [5] * 10
     assert np.bincount(met.remembered_class).tolist() == [4882 // 60] * 50 + [5] * 10
-    every = workload.samples(presets.load("3mb"), None, 2)
+    every = workload.samples(full, None, 2)
     assert np.bincount(every.arriving_class)[60:].tolist() == [500] * 10

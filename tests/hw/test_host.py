@@ -328,7 +328,7 @@ def test_a_memory_larger_than_its_window_is_refused():
         registers.windows((latents,))
 
 
-@pytest.mark.parametrize("preset", ["tiny", "digits", "3mb"])
+@pytest.mark.parametrize("preset", presets.PRESETS)
 def test_presets_have_room_for_their_rows(preset):
     """The windows of a preset's memories fit the address map."""
     p = presets.load(preset)

@@ -122,13 +122,13 @@ LARGE = {
     "latent": ({"latent": 16384}, {"replay_capacity": 1 << 13, "staging_capacity": 0}),
     "slots": ({}, {"replay_capacity": 1 << 16, "staging_capacity": 0}),
     "lanes": ({"convs": (Conv(1024), Conv(1024, pool=True))}, {"lanes": 1024, "channels": 1024}),
-    "classes": ({"classes": 1024}, {"replay_capacity": 1024}),
+    "classes": ({"classes": 1024}, {"replay_capacity": 1024, "drawn_per_class": 64}),
 }
 
 
 @pytest.mark.parametrize(("network", "target"), LARGE.values(), ids=LARGE)
 def test_what_is_sensible_is_allowed(network, target):
-    for name in ("digits", "3mb"):
+    for name in ("digits", "3mb", "3mb-stored"):
         base = presets.load(name)
         made = dataclasses.replace(base.network, **network)
         compiled = plan.compile(made, dataclasses.replace(base.target, **target))

@@ -16,9 +16,7 @@ def test_round_trip(name):
 def test_an_unknown_preset_suggests_the_nearest():
     with pytest.raises(SpecError) as error:
         presets.load("digit")
-    expected = (
-        "preset must be one of 3mb, 3mb-res, digits, tiny, not 'digit'; did you mean 'digits'?"
-    )
+    expected = "preset must be one of 3mb, 3mb-res, 3mb-stored, digits, tiny, not 'digit'; did you mean 'digits'?"
     assert str(error.value) == expected
 
 
@@ -34,14 +32,20 @@ def test_a_file_overrides_fields_of_a_preset(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('preset = "digts"', "preset must be one of 3mb, 3mb-res, digits, tiny, not 'digts'"),
+        (
+            'preset = "digts"',
+            "preset must be one of 3mb, 3mb-res, 3mb-stored, digits, tiny, not 'digts'",
+        ),
         ('preset = "digits"\n[targets]\n', "section must be one of"),
         ('preset = "digits"\n[target]\nlane = 2\n', "did you mean 'lanes'?"),
         ("[network]\nheight = 8\n", "section 'network' must give classes, colour, convs"),
         ('preset = "digits"\ntarget = 3\n', "section 'target' must be a table of fields, not 3"),
         ('preset = "digits"\n[network]\nconvs = [{groups = 2}]\n', "convs[0] must give filters"),
         ("preset = ", "must be readable TOML"),
-        ('preset = ["digits"]\n', "preset must be one of 3mb, 3mb-res, digits, tiny, not"),
+        (
+            'preset = ["digits"]\n',
+            "preset must be one of 3mb, 3mb-res, 3mb-stored, digits, tiny, not",
+        ),
         ('preset = "digits"\nname = "../x"\n', "name must be a word of letters, digits"),
         ('preset = "digits"\nname = 3\n', "name must be a word of letters, digits"),
         ('preset = "digits"\n[scenario]\norder_seed = -1\n', "order_seed must be an integer"),
