@@ -25,6 +25,7 @@ from xnoreplay.flow.verify.cosim import (
     script,
     session,
     short,
+    step,
     whole,
 )
 from xnoreplay.flow.verify.cosim.compare import Comparison
@@ -272,6 +273,21 @@ def test_the_script_of_a_large_network(tmp_path, text, monkeypatch):
     )
     assert {"load", "error", "output.update"} <= set(result["minibatches"])
     assert compared["trace.lines"] > 500
+
+
+def test_icarus_is_left_out_of_a_large_network_unless_it_is_asked_for():
+    class Noted(Silent):
+        said = ""
+
+        def note(self, text):
+            self.said += text
+
+    progress, full = Noted(), presets.load("3mb")
+    assert step.wanted_of("both", TINY, progress) == step.SIMULATORS
+    assert step.wanted_of("icarus", full, progress) == ("icarus",)
+    assert progress.said == ""
+    assert step.wanted_of("both", full, progress) == ("verilator",)
+    assert "Icarus is left out" in progress.said
 
 
 @pytest.fixture(scope="module")

@@ -40,7 +40,8 @@ class Options:
     Parameters
     ----------
     simulator : str
-        "verilator" carries out the whole script; "icarus" a short one; "both" does both.
+        "verilator" carries out the whole script; "icarus" a short one; "both" does both, but for a large network
+        Verilator alone.
     dataset : Dataset, optional
         Images and labels; the scenario's without it, random ones where the user does not have them.
     """
@@ -83,7 +84,7 @@ def cosimulate(
     """  # noqa: DOC502  raised by `check`
     own = {name: options.pop(name) for name in Options.__annotations__ if name in options}
     chosen = Options(**own)
-    wanted = SIMULATORS if chosen.simulator == "both" else (chosen.simulator,)
+    wanted = wanted_of(chosen.simulator, preset, progress)
     with progress.task("images"):
         whole_set = chosen.dataset or registry.of_preset_or_random(preset, progress)
         data = registry.first_of_each(whole_set)
@@ -99,6 +100,19 @@ def cosimulate(
             outcome = check(design, setup, script, out)
             result[name] = _figures(outcome, built) | {"minibatches": list(script.kinds)}
     return result
+
+
+def wanted_of(simulator: str, preset: Preset, progress: Progress) -> tuple[str, ...]:
+    """The simulators that a choice asks for: of "both" not Icarus where it would take days, which is noted."""
+    if simulator != "both":
+        return (simulator,)
+    if not plans.compile(preset.network, preset.target).is_large(preset.scenario.base):
+        return SIMULATORS
+    progress.note(
+        "Icarus is left out, because the script of a network of this size takes it days; "
+        "--simulator icarus asks for it"
+    )
+    return SIMULATORS[:1]
 
 
 def script_of(preset: Preset, bundle: Bundle, data: Dataset, images: int, simulator: str) -> Script:
