@@ -19,6 +19,8 @@ from xnoreplay.sim.common.ctpop import ctpop
 from xnoreplay.spec import bits, caches
 
 COMPILED = not numba.config.DISABLE_JIT  # type: ignore[attr-defined]  # set at import
+KERNELS: list = []
+"""Every kernel of the modules that are imported."""
 
 
 @cache
@@ -35,7 +37,9 @@ def kernel(function):
 
     It does not hold the interpreter's lock, so that threads can share the work on a data set.
     """
-    compiled = numba.njit(nogil=True, _nrt=False)(function)
+    compiled = numba.njit(  # type: ignore[call-overload]  # as below
+        nogil=True, no_cfunc_wrapper=True, _nrt=False, pipeline_class=inlined.KernelCompiler
+    )(function)
     if COMPILED:
 
         def depends(signature) -> str:
@@ -46,6 +50,7 @@ def kernel(function):
         compiled._cache = caches.KernelCache(
             function, depends, dumps, CompileResult._rebuild, numba.config.CACHE_DIR
         )
+        KERNELS.append(compiled)
     return compiled
 
 
