@@ -8,7 +8,9 @@
 [(236, 'insert', 0, 1)]
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +30,7 @@ from xnoreplay.sim.functional import data_sets as functional
 from xnoreplay.sim.session import Session, Watch
 from xnoreplay.sim.step import trace as recording
 from xnoreplay.sim.step.registers import new_clock, new_image_ports
-from xnoreplay.sim.step.sequencer import Kind, Operation, run_operation
+from xnoreplay.sim.step.sequencer import Kind, Operation, kernel_of
 from xnoreplay.spec import commands, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import pack_bytes
@@ -37,7 +39,7 @@ from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError, require, unknown
 from xnoreplay.spec.image import vector_words
 from xnoreplay.spec.memories import Memory
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.reference import Classifier, Random, check_image
 from xnoreplay.spec.registers import Register
 from xnoreplay.spec.snapshot import Snapshot
@@ -139,6 +141,20 @@ class Simulator:
         most = plan.replay.first_staged + plan.replay.staging + 1
         self._abort: int | None = None
         self._log = Log(np.zeros((most, 4), np.int64), np.zeros(1, np.int64))
+
+    def kernels(self) -> dict[str, Callable[[], object]]:
+        """What has numba compile the kernels of stepping mode that this chip needs: calls that carry out no clock, by name."""
+        drawn = self.plan.generative is not None
+        kinds = {
+            self._kind(name)[0]
+            for phases in self._phases.values()
+            for name in phases
+            if name not in LEARNING_PHASES
+        }
+        still = Operation(0, 0, 0, np.zeros((1, 1), np.uint8), np.zeros(1, np.int64))
+        given = self._program, self._clock, still, self._log, self._trace, 0
+        runs = {kernel_of(kind, drawn) for kind in kinds}
+        return {r.__qualname__: partial(r, *given) for r in runs} | self._session.kernels()
 
     def trace_cycles(self) -> None:
         """Have results hold a `spec.trace.Cycle` of each traced cycle in place of its line."""
@@ -530,19 +546,17 @@ class Simulator:
             return self.mode, NEVER
         return "step", self.cycles + abort
 
-    def _step(
-        self, _kind: Kind, name: str, operation: Operation, result: Result, stop: int
-    ) -> bool:
+    def _step(self, kind: Kind, name: str, operation: Operation, result: Result, stop: int) -> bool:
         """Carry out an operation clock by clock; whether it came to its end before `cycles` is `stop`."""
         clock = self._clock
         clock.wide.block[:] = 0
         clock.now[:SCALARS] = self._state.scalars
         clock.nxt_wide.block[:] = clock.wide.block
-        done = False
+        run, done = kernel_of(kind, self.plan.generative is not None), False
         while not done and self.cycles < stop:
             first = self.cycles
             self._trace.count[0] = 0
-            done = run_operation(self._program, clock, operation, self._log, self._trace, stop)
+            done = run(self._program, clock, operation, self._log, self._trace, stop)
             result.trace += self._session.form(self._trace, self._program.geometry, first, name)
         self._state.scalars[:] = clock.now[:SCALARS]
         return done

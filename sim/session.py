@@ -1,6 +1,7 @@
 """One retraining session of a simulated chip, in either mode."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from xnoreplay.sim.fast import arithmetic as learn_kernels
 from xnoreplay.sim.fast import session as fast_learn
 from xnoreplay.sim.step import trace as recording
 from xnoreplay.sim.step.learn_registers import LEARN_FLOPS, new_learn_clock, new_session_ports
-from xnoreplay.sim.step.learn_sequencer import Phase, run_phase
+from xnoreplay.sim.step.learn_sequencer import Phase, kernel_of
 from xnoreplay.sim.step.registers import Flop, new_clock
 from xnoreplay.sim.step.replay import WALK
 from xnoreplay.spec.learning import class_weights
@@ -54,6 +55,13 @@ class Session:
         self._constants = learn_kernels.new_constants(plan.network, plan.target)
         self._work = learn_kernels.new_work(plan.network, plan.target.batch)
         self.watch: Watch | None = None
+
+    def kernels(self) -> dict[str, Callable[[], object]]:
+        """The same as `run.Simulator.kernels`, of a session."""
+        given = self.program, self._clock, self._learning, 0, 0, self._trace, 0
+        drawn = self.plan.generative is not None
+        runs = {kernel_of(p, drawn) for p in Phase if LEARNING_PHASES[p] in self.plan.phases}
+        return {run.__qualname__: partial(run, *given) for run in runs}
 
     @property
     def cycles(self) -> int:
@@ -162,11 +170,11 @@ class _Step:
         clock.nxt_wide.block[:] = clock.wide.block
         learning.wide.block[:] = 0
         learning.nxt_wide.block[:] = 0
-        done = False
+        run, done = kernel_of(kind, session.plan.generative is not None), False
         while not done and session.cycles < self.stop:
             first = session.cycles
             session._trace.count[0] = 0
-            done = run_phase(
+            done = run(
                 session.program, clock, learning, int(kind), shift, session._trace, self.stop
             )
             name = LEARNING_PHASES[kind]

@@ -181,6 +181,7 @@ class KernelCache:
         """
         self.function, self.depends = function, depends
         self.dumps, self.rebuild = dumps, rebuild
+        self.used: list[Path] = []  # files that this process read or wrote
         self.name = function.__qualname__.replace("<", "").replace(">", "")
         self.beside = (
             Path(given) if given else Path(function.__code__.co_filename).parent / "__pycache__"
@@ -204,39 +205,29 @@ class KernelCache:
         """The compiled function; None where no whole file holds it."""
         target_context.refresh()
         key = self._key(signature, target_context.codegen())
-        for place in _places(self.beside):
-            path = place / KERNELS / self._file(key)
+        for folder in kernels_to_read(self.beside):
+            path = folder / self._file(key)
             data = self._read(path, key)
             if data is not None:
                 with suppress(OSError):  # a cache that can only be read
                     os.utime(path)
+                self.used.append(path)
                 return self.rebuild(target_context, *data)
         return None
-
-    def holds(self, signature, codegen) -> bool:
-        """Whether there is a file for a signature; it may be damaged."""
-        name = self._file(self._key(signature, codegen))
-        return any((place / KERNELS / name).is_file() for place in _places(self.beside))
 
     def save_overload(self, signature, result) -> None:
         """Keep a compiled function where that is possible."""
         key = self._key(signature, result.library.codegen)
         payload = self.dumps((key, result._reduce()))
+        name = self._file(key)
         with suppress(OSError):  # a full disk: it is compiled again the next time
-            target = _place_to_write(self.beside) / KERNELS / self._file(key)
-            target.parent.mkdir(exist_ok=True)
-            if target.is_dir():
+            folder = kernels_to_write(self.beside)
+            folder.mkdir(exist_ok=True)
+            if (folder / name).is_dir():
                 return
-            handle, part = tempfile.mkstemp(prefix=f".{target.name[:40]}.part-", dir=target.parent)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(payload).digest() + payload)
-                os.replace(part, target)
-            except BaseException:
-                with suppress(OSError):
-                    os.unlink(part)
-                raise
-            self._prune(target.parent)
+            write_renamed(folder / name, hashlib.sha256(payload).digest() + payload)
+            self.used.append(folder / name)
+            self._prune(folder)
 
     def _prune(self, folder: Path) -> None:
         """Remove the function's files that were not used for longest, and what killed processes left half-written."""
@@ -289,21 +280,34 @@ def stamp_of(sources: Iterable[Path], versions: Iterable[str]) -> str:
     return digest.hexdigest()[:20]
 
 
-def _places(beside: Path) -> list[Path]:
-    """Folders that compiled kernels may lie in, beside their source first."""
+def kernels_to_read(beside: Path) -> list[Path]:
+    """Folders that compiled kernels may lie in, that beside their source first."""
     given = os.environ.get(TEMPORARY)
     places = [beside, folder("kernels"), Path(given) / "kernels" if given else None]
-    return [place for place in places if place is not None]
+    return [place / KERNELS for place in places if place is not None]
 
 
 _chosen: dict[Path, Path] = {}
 
 
-def _place_to_write(beside: Path) -> Path:
-    """The folder that compiled kernels are written to; tried once in a process."""
+def kernels_to_write(beside: Path) -> Path:
+    """The folder that compiled kernels are written to, which may have to be made; tried once in a process."""
     if beside not in _chosen:
         _chosen[beside] = writable("kernels") if unusable(beside) else beside
-    return _chosen[beside]
+    return _chosen[beside] / KERNELS
+
+
+def write_renamed(target: Path, data: bytes) -> None:
+    """Write a file whole, so that a process beside this one sees all of it or none."""
+    handle, part = tempfile.mkstemp(prefix=f".{target.name[:40]}.part-", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(part, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 def prune(parent: Path, pattern: str, keep: int) -> None:

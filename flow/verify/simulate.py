@@ -5,21 +5,20 @@ images staged, the classifier retrained, the replay memory rebalanced, and test 
 Every memory bit, counter, phase boundary, event and register must be the same.
 """
 
-import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from xnoreplay.flow.datasets import registry
-from xnoreplay.flow.run import processes
+from xnoreplay.flow.run.kernels import Work, compile_ahead
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.verify import scenario, utilisation
+from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import reference, trace
+from xnoreplay.spec import presets, reference, trace
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure
@@ -223,63 +222,86 @@ def simulate_sessions(preset: Preset, bundle: Bundle, out: Path, progress: Progr
     }
 
 
+SECONDS = {
+    "run_image": 11,
+    "run_replay": 7,
+    "run_generative": 10,
+    "run_load": 6,
+    "run_gather": 5,
+    "run_forward": 7,
+    "run_back": 7,
+    "run_update": 9,
+    "fast": 12,
+    "session": 12,
+}
+"""Seconds of a processor that kernels take to compile, roughly: those of stepping mode, and what fast mode calls."""
+
+
 def compile_kernels(
     plan: Plan, bundle: Bundle, sessions: list[list[Command]], progress: Progress
 ) -> None:
-    """Have numba compile both modes into the cache on disk, in processes of about as much work each.
-
-    A process that fails costs only its time: this one compiles what the cache lacks.
-    """
-    first = {command.verb: command for session in sessions for command in reversed(session)}
-    commands = [first[verb] for verb in VERBS if verb in first]
-    spawn = multiprocessing.get_context("spawn")
-    others = [command for command in commands if command.verb != "retrain"]
-    targets: list[tuple[Callable[..., None], tuple]] = [
-        (learn_alone, (plan, bundle)),
-        (carry_out_alone, (plan, bundle, "step", others)),
-        (carry_out_alone, (plan, bundle, "fast", commands)),
-    ]
-    workers = [spawn.Process(target=t, args=given, daemon=True) for t, given in targets]
-    with progress.task("compile the simulator's kernels") as task:
-        try:
-            with processes.without_sigint():
-                for worker in workers:
-                    worker.start()
-            while alive := [worker for worker in workers if worker.is_alive()]:
-                alive[0].join(1.0)
-                task.advance(0, "only the first time")
-        finally:
-            for worker in workers:
-                if worker.pid is not None:
-                    worker.terminate()
-                    worker.join()
+    """Have numba compile what both modes need for a script into the cache on disk."""
+    compile_ahead(works(plan, bundle, sessions), progress)
 
 
-def carry_out_alone(plan: Plan, bundle: Bundle, mode: str, commands: list[Command]) -> None:
-    """Carry out commands on a new chip: what each process of `compile_kernels` does."""
+def compile_everything(progress: Progress) -> None:
+    """Have numba compile what chips of every kind need, so that a test finds all of it."""
+    tiny = presets.load("tiny")
+    found: dict[str, Work] = {}
+    drawn = {"replay": "generative", "drawn_per_class": 3, "replay_components": 2}
+    for dials in ({}, {"hidden_learns": True}, drawn):
+        preset = presets.vary(tiny, "target", epochs=1, **dials)
+        plan, bundle = plans.compile(preset.network, preset.target), bundles.random(tiny.network, 0)
+        found |= works(plan, bundle, script(preset, plan, registry.of_preset(preset)))
+    compile_ahead(found, progress)
+
+
+def works(plan: Plan, bundle: Bundle, sessions: list[list[Command]]) -> dict[str, Work]:
+    """Work that has numba compile the kernels of a script, by name."""
     from xnoreplay.sim.run import Simulator
 
-    processes.die_with_parent()
+    first = {command.verb: command for session in sessions for command in reversed(session)}
+    commands = [first[verb] for verb in VERBS if verb in first]
+    without = [command for command in commands if command.verb != "retrain"]
+    kind = f"{plan.generative is not None} {plan.network.takes_images} {plan.target.hidden_learns}"
+    verbs = " ".join(command.verb for command in commands)
+    found = {
+        f"step {name}": Work(compile_step, (plan, bundle, name), SECONDS[name])
+        for name in Simulator(plan, bundle, "step").kernels()
+    }
+    found[f"fast {kind} {verbs}"] = Work(carry_out_fast, (plan, bundle, without), SECONDS["fast"])
+    if len(without) < len(commands):
+        seconds = SECONDS["session"]
+        stored = Work(learn_fast, (plan, bundle), seconds)
+        drawn = Work(carry_out_fast, (plan, bundle, commands), seconds)
+        found[f"session {kind}"] = stored if plan.generative is None else drawn
+    return found
 
-    chip = Simulator(plan, bundle, mode)
+
+def carry_out_fast(plan: Plan, bundle: Bundle, commands: list[Command]) -> None:
+    """Carry out commands on a new chip in fast mode."""
+    from xnoreplay.sim.run import Simulator
+
+    chip = Simulator(plan, bundle)
     for command in commands:
         command.carry_out(chip)
 
 
-def learn_alone(plan: Plan, bundle: Bundle) -> None:
-    """Carry out the first clock of a retraining, for which stepping mode compiles all that it needs to retrain."""
+def learn_fast(plan: Plan, bundle: Bundle) -> None:
+    """Carry out a session of two remembered samples in fast mode, which no image brings there."""
     from xnoreplay.sim.run import Simulator
 
-    processes.die_with_parent()
-
-    announced = Simulator(
-        plan, bundle
-    )  # in fast mode: in stepping mode another process compiles that
-    announced.arrive(plan.network.classes)
-    chip = Simulator(plan, bundle, "step")
-    chip.put(announced.copied())
-    chip.abort(1)
+    chip = Simulator(plan, bundle)
+    chip.arrive(2)
+    chip.preload(np.zeros((2, plan.network.latent), np.uint8), [0, 1])
     chip.retrain()
+
+
+def compile_step(plan: Plan, bundle: Bundle, name: str) -> None:
+    """Have numba compile one kernel of stepping mode."""
+    from xnoreplay.sim.run import Simulator
+
+    Simulator(plan, bundle, "step").kernels()[name]()
 
 
 def phase_cycles(phases: list[tuple[str, int]], end: int) -> Counter:

@@ -1,4 +1,8 @@
-"""Stepping mode: the sequencer. Runs an operation clock by clock."""
+"""Stepping mode: the sequencer. Runs an operation clock by clock.
+
+Each group of operations is a kernel of its own: nobody waits for one to be compiled that a chip does not carry out,
+several are compiled side by side, and an edit of one leaves the others.
+"""
 
 from enum import IntEnum
 from typing import NamedTuple
@@ -6,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common.counters import Event
-from xnoreplay.sim.common.jit import kernel
+from xnoreplay.sim.common.jit import kernel, part
 from xnoreplay.sim.common.program import conv_of
 from xnoreplay.sim.step.conv import conv_clock
 from xnoreplay.sim.step.dense import (
@@ -68,61 +72,94 @@ class Operation(NamedTuple):
     gaps: np.ndarray  # (transfers,) int64, cycles by which each is offered late
 
 
-@kernel
-def run_operation(program, clock, operation, log, trace, stop):  # noqa: C901  a branch a kind
-    """Clock one operation until it is done, `cycles` is `stop` or the recording is full.
+def running(advance):
+    """The kernel that clocks an operation with `advance` until it is done, `cycles` is `stop` or the recording is full.
 
-    True when done. log: what happens to samples; trace: records each cycle, if it has rows.
+    It is true when done. log: what happens to samples; trace: records each cycle, if it has rows.
     """
-    kind, label, replay = operation.kind, operation.label, program.replay
-    generative = program.generative
-    is_generative = generative.components > 0
-    conv = conv_of(program.convs, operation.index)
-    limit = trace.writes.shape[0]
-    while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
-        idle(clock.ports)
-        if kind == Kind.CONV:
-            conv_clock(conv, clock)
-        elif kind == Kind.INPUT:
-            if program.input.part:
-                latent_clock(program.input, clock, operation.pixels, operation.gaps)
-            else:
-                input_clock(program.input, clock, operation.pixels, operation.gaps)
-        elif kind == Kind.LGAP:
-            lgap_clock(program.lgap, clock)
-        elif kind == Kind.LATENT:
-            dense_clock(program.latent, clock)
-        elif kind == Kind.HIDDEN:
-            dense_clock(program.hidden, clock)
-        elif kind == Kind.OUTPUT:
-            output_clock(program.output, clock)
-        elif kind == Kind.TAKE:
-            take_clock(generative, clock, label)
-        elif kind == Kind.EMPTY:
-            empty_clock(generative, clock)
-        elif kind == Kind.STAGE and is_generative:
-            keep_clock(replay, generative, clock, label)
-        elif kind == Kind.STAGE:
-            stage_clock(replay, clock, label)
-        elif kind == Kind.INSERT:
-            insert_clock(replay, clock, label, log)
-        elif kind == Kind.QUOTA:
-            quota_clock(replay, clock.now, clock.nxt)
-        elif kind == Kind.EVICT:
-            evict_clock(replay, clock, log)
-        elif kind == Kind.ADMIT:
-            admit_clock(replay, clock, log)
-        elif kind == Kind.RESTORE and is_generative:
-            check_clock(generative, clock)
-        elif kind == Kind.RESTORE:
-            restore_clock(replay, clock)
-        elif is_generative:
-            gather_clock(replay, generative, clock, log)
+
+    def run(program, clock, operation, log, trace, stop):
+        limit = trace.writes.shape[0]
+        while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
+            idle(clock.ports)
+            advance(program, clock, operation, log)
+            if limit:
+                record(trace, clock)
+            edge(clock)
+            if limit and trace.count[0] == limit:
+                break
+        return clock.now[Flop.DONE] == 1
+
+    run.__qualname__ = f"run_{advance.__name__.lstrip('_')}"
+    return kernel(run)
+
+
+@part
+def _image(program, clock, operation, _log):
+    """Advance an operation of an image by a clock."""
+    kind = operation.kind
+    if kind == Kind.CONV:
+        conv_clock(conv_of(program.convs, operation.index), clock)
+    elif kind == Kind.INPUT:
+        if program.input.part:
+            latent_clock(program.input, clock, operation.pixels, operation.gaps)
         else:
-            epoch_clock(replay, clock, log)
-        if limit:
-            record(trace, clock)
-        edge(clock)
-        if limit and trace.count[0] == limit:
-            break
-    return clock.now[Flop.DONE] == 1
+            input_clock(program.input, clock, operation.pixels, operation.gaps)
+    elif kind == Kind.LGAP:
+        lgap_clock(program.lgap, clock)
+    elif kind == Kind.LATENT:
+        dense_clock(program.latent, clock)
+    elif kind == Kind.HIDDEN:
+        dense_clock(program.hidden, clock)
+    else:
+        output_clock(program.output, clock)
+
+
+@part
+def _replay(program, clock, operation, log):
+    """Advance an operation of the replay memory by a clock."""
+    kind, label, replay = operation.kind, operation.label, program.replay
+    if kind == Kind.STAGE:
+        stage_clock(replay, clock, label)
+    elif kind == Kind.INSERT:
+        insert_clock(replay, clock, label, log)
+    elif kind == Kind.QUOTA:
+        quota_clock(replay, clock.now, clock.nxt)
+    elif kind == Kind.EVICT:
+        evict_clock(replay, clock, log)
+    elif kind == Kind.ADMIT:
+        admit_clock(replay, clock, log)
+    elif kind == Kind.RESTORE:
+        restore_clock(replay, clock)
+    else:
+        epoch_clock(replay, clock, log)
+
+
+@part
+def _generative(program, clock, operation, log):
+    """Advance an operation of generative replay by a clock."""
+    kind, generative = operation.kind, program.generative
+    if kind == Kind.TAKE:
+        take_clock(generative, clock, operation.label)
+    elif kind == Kind.EMPTY:
+        empty_clock(generative, clock)
+    elif kind == Kind.STAGE:
+        keep_clock(program.replay, generative, clock, operation.label)
+    elif kind == Kind.RESTORE:
+        check_clock(generative, clock)
+    else:
+        gather_clock(program.replay, generative, clock, log)
+
+
+run_image, run_replay, run_generative = map(running, (_image, _replay, _generative))
+IMAGE = (Kind.INPUT, Kind.CONV, Kind.LGAP, Kind.LATENT, Kind.HIDDEN, Kind.OUTPUT)
+DRAWN = (Kind.TAKE, Kind.EMPTY)
+"""Operations that generative replay alone has; STAGE, RESTORE and EPOCH are in both replay units."""
+
+
+def kernel_of(kind: Kind, is_generative: bool):
+    """The kernel that carries out a kind of operation on a chip."""
+    if kind in IMAGE:
+        return run_image
+    drawn = is_generative and kind in (*DRAWN, Kind.STAGE, Kind.RESTORE, Kind.EPOCH)
+    return run_generative if drawn else run_replay

@@ -151,7 +151,7 @@ def test_every_kernel_of_the_simulator_has_a_digest_of_its_own():
 @pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
 @pytest.mark.parametrize(
     ("module", "edited", "touched"),
-    [(conv, "_result", {"run_operation"}), (arithmetic, "pair_sum", {"binarise", "update"})],
+    [(conv, "_result", {"run_image"}), (arithmetic, "pair_sum", {"binarise", "update"})],
     ids=["step", "fast"],
 )
 def test_a_part_of_the_simulator_is_of_its_kernels(monkeypatch, module, edited, touched):
