@@ -301,7 +301,7 @@ def bench(  # noqa: PLR0913  a parameter an option
         typer.Option(
             "--only",
             metavar="NAME",
-            help="fast, step, functional, session, torch, bare, cocotb, amaranth or icarus; "
+            help="help, kernels, fast, step, functional, session, torch, bare, cocotb, amaranth or icarus; "
             "repeatable. [default: all that are installed]",
         ),
     ] = None,

@@ -1,5 +1,7 @@
 """Speed, measured: the same design and work in every simulator, one thread each, processor time.
 
+Before them how long a person waits for anything; see `starts`.
+
 An inference of all classes is the work. Slow simulators do fewer images, and Amaranth's own only the
 first cycles of one: rates are per modelled cycle. Predictions of the simulator's modes and of bare
 Verilator are held to the functional ones, cocotb's registers, counters and phases to fast mode.
@@ -17,6 +19,7 @@ import numpy as np
 from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run import files, temporary, tools
 from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.speed import starts
 from xnoreplay.spec import learning_plan
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
@@ -120,6 +123,18 @@ def simulator(common: Common, mode: str, cycles: int) -> Figure:
     _same(mode, common.expected(n), found)
     name = {"fast": "simulator, fast mode", "step": "simulator, stepping mode"}[mode]
     return Figure(name, spent, chip.cycles - first, n, build)
+
+
+def command_line(_common: Common) -> Figure:
+    """Measure `xnoreplay --help`."""
+    spent, clock = starts.command_line()
+    return Figure("xnoreplay --help", spent, notes={"clock": clock})
+
+
+def kernels(common: Common) -> Figure:
+    """Measure what `simulate` waits for where no kernel is compiled; it is all build."""
+    spent, clock = starts.kernels(common.progress)
+    return Figure("kernels, from an empty cache", 0.0, build=spent, notes={"clock": clock})
 
 
 def functional(common: Common) -> Figure:
@@ -302,6 +317,8 @@ def _generated(common: Common) -> str:
 
 
 MEASUREMENTS = (
+    "help",
+    "kernels",
     "fast",
     "step",
     "functional",
@@ -376,6 +393,8 @@ def measure(
     )
     text = _generated(common) if {"bare", "cocotb", "icarus"} & set(wanted) else ""
     ways: dict[str, Callable[[], Figure]] = {
+        "help": lambda: command_line(common),
+        "kernels": lambda: kernels(common),
         "fast": lambda: simulator(common, "fast", FAST_CYCLES),
         "step": lambda: simulator(common, "step", STEP_CYCLES),
         "functional": lambda: functional(common),
@@ -446,6 +465,9 @@ def markdown(result: dict) -> str:
     ]
     lines += [row(figure) for figure in result["figures"].values()]
     lines += ["", f"images: {result['dataset']}"]
+    for name in ("help", "kernels"):
+        if found := result["figures"].get(name):
+            lines.append(f"{found['name']}: {found['clock']:.2f} s by the clock")
     lines += [f"{name}: {value:,.1f} times" for name, value in result["ratios"].items()]
     if found := result["figures"].get("session"):
         lines.append(

@@ -1,5 +1,10 @@
 """Speed as a table: what is measured, and what the figures are of."""
 
+import multiprocessing
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 from xnoreplay.flow.cli import main
@@ -7,6 +12,7 @@ from xnoreplay.flow.datasets import user_files as brought
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.speed import simulators as bench
+from xnoreplay.flow.speed import starts
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import XnoreplayError
 
@@ -72,8 +78,52 @@ def test_what_is_not_installed_is_not_measured(monkeypatch):
     monkeypatch.setattr(bench.tools, "missing", lambda step: step if step in missing else None)
     monkeypatch.setattr(bench, "FAST_CYCLES", 5_000)
     monkeypatch.setattr(bench, "STEP_CYCLES", 500)
+    monkeypatch.setattr(starts, "kernels", lambda _progress: (9.0, 5.0))
+    monkeypatch.setattr(starts, "command_line", lambda: (0.25, 0.125))
     result = bench.measure(TINY, BUNDLE, Silent(), epochs=2)
-    assert list(result["figures"]) == ["fast", "step", "functional", "session"]
+    assert list(result["figures"]) == ["help", "kernels", "fast", "step", "functional", "session"]
+    text = bench.markdown(result)
+    assert "| kernels, from an empty cache |  |  | 0.00 | 9.0 |" in text
+    assert "xnoreplay --help: 0.12 s by the clock" in text
+
+
+def test_the_command_line_is_started():
+    spent, clock = starts.command_line()
+    assert spent > 0
+    assert clock > 0
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_kernels_are_compiled_into_a_cache_of_their_own(monkeypatch, code):
+    """The process that does so is a stand-in: it writes a file where numba would."""
+    folders = []
+
+    class Process:
+        exitcode = code
+
+        def __init__(self, target):
+            assert target is starts._compile
+
+        def start(self):
+            folders.append(Path(os.environ["NUMBA_CACHE_DIR"]))
+            (folders[0] / "one.kernel").write_text("")
+
+        def join(self):
+            pass
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "as before")
+    monkeypatch.setattr(
+        multiprocessing, "get_context", lambda _way: SimpleNamespace(Process=Process)
+    )
+    if code:
+        with pytest.raises(
+            XnoreplayError, match="must be compiled, but their process ended with 1"
+        ):
+            starts.kernels(Silent())
+    else:
+        assert min(starts.kernels(Silent())) >= 0
+    assert os.environ["NUMBA_CACHE_DIR"] == "as before"
+    assert not folders[0].exists()
 
 
 def test_an_unknown_measurement_suggests_the_nearest():
