@@ -255,8 +255,22 @@ def compute(
         progress.note(f"explore: {len(results)} of {len(unique)} runs are there already")
     if left:
         with engine.executor() as pool, progress.task("explore", len(left)) as task:
-            _finish(pool, left, sources, folder, results, task)
+            _finish(pool, staggered(left), sources, folder, results, task)
     return results
+
+
+def staggered(jobs: list[Job]) -> list[Job]:
+    """Order jobs so that processes which begin side by side compile different kernels: one of each function first.
+
+    The others follow function by function, those of the first one while another process still compiles for the second.
+
+    >>> [f"{j.function}{j.stamp}" for j in staggered([Job(f, {}, s) for s in "abc" for f in ("accuracy", "counting")])]
+    ['accuracya', 'countinga', 'accuracyb', 'accuracyc', 'countingb', 'countingc']
+    """
+    groups: dict[str, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault(job.function, []).append(job)
+    return [g[0] for g in groups.values()] + [job for g in groups.values() for job in g[1:]]
 
 
 def _kept(path: Path, function: str) -> dict | None:
