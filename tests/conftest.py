@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from xnoreplay.flow.run import progress
 from xnoreplay.spec import caches
 
 FOLDER = Path(__file__).parent
@@ -39,6 +40,14 @@ def compiled(tmp_path_factory):
     shared = base.parent if base.name.startswith("popen") else base
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(caches.CACHE, str(shared / "cache"))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patient():
+    """Let a command be silent at its start as long as later: a busy machine adds no line to what a test compares."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(progress, "FIRST", progress.QUIET)
         yield
 
 

@@ -20,6 +20,9 @@ from typing import Protocol, TextIO
 
 LOG_INTERVAL = 5.0  # seconds between two lines of a log
 QUIET = 7.0  # seconds without a line, after which there is one in any case
+FIRST = (
+    1.5  # the same at the start of a command, so that something is on the screen within two seconds
+)
 LEAST_SHARE = 0.02  # of a task, below which its pace says nothing about its end
 _turn = threading.RLock()  # of the thread that writes a line
 
@@ -224,10 +227,10 @@ def default() -> Progress:
 
 
 @contextmanager
-def heartbeat(every: float = 1.0) -> Iterator[None]:
+def heartbeat(every: float = 0.25) -> Iterator[None]:
     """Print a line during the block where the latest progress of `default` was silent for long.
 
-    Long is much more than `QUIET` seconds.
+    Long is `QUIET` seconds, and `FIRST` before the first line.
 
     Parameters
     ----------
@@ -248,11 +251,13 @@ def heartbeat(every: float = 1.0) -> Iterator[None]:
 def _beat(ended: threading.Event, every: float) -> None:
     word = said = time.monotonic()  # of the last line, and of the last one that was no reminder
     seen: tuple | None = None
+    patience = FIRST
     while not ended.wait(every):
         with _turn:  # from the look to the reminder, so that no other line comes between
             now, speaker = time.monotonic(), _speaker
-            if speaker is not None and (key := (id(speaker), speaker.lines)) != seen:
-                seen, word, said = key, now, now
-            elif now - word >= QUIET:
-                word = now
+            if speaker is not None and speaker.lines and (id(speaker), speaker.lines) != seen:
+                seen, word, said = (id(speaker), speaker.lines), now, now
+                patience = QUIET
+            elif now - word >= patience:
+                word, patience = now, QUIET
                 (speaker or Log()).remind(now - said)

@@ -69,8 +69,24 @@ def impatient(monkeypatch):
     stream = io.StringIO()
     monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
     monkeypatch.setattr(progress, "QUIET", 0.05)
+    monkeypatch.setattr(progress, "FIRST", 0.05)
     with progress.heartbeat(every=0.01):
         yield stream
+
+
+@pytest.mark.parametrize("created", [False, True])
+def test_the_first_word_does_not_wait_as_long_as_the_others(monkeypatch, created):
+    """Also where a progress is there that has said nothing."""
+    stream = io.StringIO()
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=stream))
+    monkeypatch.setattr(progress, "QUIET", 1000.0)
+    monkeypatch.setattr(progress, "FIRST", 0.05)
+    with progress.heartbeat(every=0.01):
+        if created:
+            progress.default()
+        assert len(waited(stream, "at work for")) == 1
+        progress.default().note("[cil] started")
+    assert stream.getvalue().endswith("s\n[cil] started\n")
 
 
 def test_a_command_that_says_nothing_is_reported_at_work(impatient):
