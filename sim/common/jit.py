@@ -4,7 +4,6 @@ What is compiled is kept: beside this file, in the user's cache, or for the time
 `spec.caches`. It is compiled anew where a function that it calls or a constant has changed; see `sources`.
 """
 
-from functools import cache
 from pathlib import Path
 
 import llvmlite
@@ -23,13 +22,16 @@ KERNELS: list = []
 """Every kernel of the modules that are imported."""
 
 
-@cache
 def _compilers() -> str:
     """Digest of what turns functions into machine code: versions, numba's options, and how parts are compiled."""
     config = numba.config
     options = [f"{name}={getattr(config, name)}" for name in ("OPT", "BOUNDSCHECK")]
     versions = [numba.__version__, llvmlite.__version__, np.__version__]
     return caches.stamp_of([Path(inlined.__file__)], [*versions, *options])
+
+
+COMPILERS = _compilers()
+"""As they were when this process began: what is edited later is not what it compiles with."""
 
 
 def kernel(function):
@@ -45,7 +47,7 @@ def kernel(function):
         def depends(signature) -> str:
             kinds = map(sources.fields, getattr(signature, "args", signature))
             options = sorted(map(repr, compiled.targetoptions.items()))
-            return " ".join([_compilers(), *options, sources.digest(function), *kinds])
+            return " ".join([COMPILERS, *options, sources.digest(function), *kinds])
 
         compiled._cache = caches.KernelCache(
             function, depends, dumps, CompileResult._rebuild, numba.config.CACHE_DIR

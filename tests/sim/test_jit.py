@@ -2,6 +2,7 @@
 
 import pytest
 
+from xnoreplay.sim.common import inlined
 from xnoreplay.sim.common.inlined import PartLibrary
 from xnoreplay.sim.common.jit import COMPILED, kernel, part
 
@@ -32,6 +33,16 @@ def test_a_part_becomes_no_machine_code_of_its_own():
         assert not library.codegen._engine.is_symbol_defined(result.fndesc.llvm_func_name)
     (whole,) = hypotenuse.overloads.values()
     assert whole.library.codegen._engine.is_symbol_defined(whole.fndesc.llvm_func_name)
+
+
+@pytest.mark.skipif(not COMPILED, reason="nothing is compiled")
+def test_an_edit_after_the_start_is_no_part_of_what_this_process_compiles_with(
+    monkeypatch, tmp_path
+):
+    before = hypotenuse._cache.depends(())
+    (tmp_path / "edited.py").write_text("")
+    monkeypatch.setattr(inlined, "__file__", str(tmp_path / "edited.py"))
+    assert hypotenuse._cache.depends(()) == before
 
 
 @kernel
