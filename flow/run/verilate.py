@@ -118,7 +118,7 @@ class Verilate:
         traced: bool = False,
     ) -> None:
         self.env, self.optimise, self.traced = env, optimise, traced
-        self.flags = [*FLAGS, f"-DVM_TRACE={traced:d}", f"-DVM_TRACE_VCD={traced:d}"]
+        self.flags = [*FLAGS, *tracing(traced)]
         self.names = RUNTIME + TRACER if traced else RUNTIME
         self.cache = cache or caches.folder(KIND) or caches.writable(KIND)
         self.root = verilator_root(env)
@@ -127,31 +127,42 @@ class Verilate:
         self.version = execute(["verilator", "--version"], env).strip()
         self.include = [f"-I{self.root}/include", f"-I{self.root}/include/vltstd"]
 
-    def runtime(self, progress: Progress) -> Path:
-        """Return the run-time library, compiled once for each version of Verilator and the compiler."""
+    def runtime(self, names: tuple[str, ...], progress: Progress) -> Path:
+        """Return a folder with files of the run-time library, compiled once for each version of Verilator and the compiler.
+
+        Designs with a waveform and without have them in common: the library does not ask whether there is one.
+
+        Parameters
+        ----------
+        names : tuple of str
+            `RUNTIME` or `TRACER`.
+        progress : Progress
+            Told where the folder was damaged.
+        """
         compiler = execute(["g++", "--version"], self.env).splitlines()[0]
-        digest = _digest([self.version, compiler, self.origin, *self.flags])
+        flags = [*FLAGS, *tracing(False)]
+        digest = _digest([self.version, compiler, self.origin, *flags, *names])
         target = self.cache / f"runtime-{digest}"
         if whole(target):
             _touch(target)
         else:
             _tell_of_damage(target, progress)
             with files.whole_folder(_free(target)) as folder:
-                paths = [self.root / "include" / f"{n}.cpp" for n in self.names]
+                paths = [self.root / "include" / f"{n}.cpp" for n in names]
                 sources = [Source(p, "-O1", p.stat().st_size) for p in paths]
-                for _ in self._compile(sources, folder):
+                for _ in self._compile(sources, folder, flags):
                     pass
                 _seal(folder)
         return target
 
-    def _compile(self, sources: list[Source], folder: Path) -> Iterator[int]:
+    def _compile(self, sources: list[Source], folder: Path, flags: list[str]) -> Iterator[int]:
         """Compile files side by side; yield the size in bytes of each that is done."""
 
         def one(source: Source) -> int:
             execute(
                 [
                     "g++",
-                    *self.flags,
+                    *flags,
                     "-I.",
                     *self.include,
                     source.level,
@@ -263,7 +274,9 @@ class Verilate:
     def _build(  # noqa: PLR0913  what `build` takes
         self, target, verilog, options, control, main, libraries, link, progress
     ) -> None:
-        runtime = self.runtime(progress)
+        groups = [group for group in (RUNTIME, TRACER) if set(group) & set(libraries)]
+        folders = [(self.runtime(group, progress), group) for group in groups]
+        library = {name: place / f"{name}.o" for place, group in folders for name in group}
         with files.whole_folder(_free(target)) as folder:
             (folder / "top.v").write_text(verilog, encoding="utf-8")
             (folder / "public.vlt").write_text(control, encoding="utf-8")
@@ -301,14 +314,19 @@ class Verilate:
             sources = self._sources(generated, folder / "main.cpp")
             size = sum(source.size for source in sources)
             with progress.task(f"compiling {name}, bytes of C++", size) as task:
-                for done in self._compile(sources, folder):
+                for done in self._compile(sources, folder, self.flags):
                     task.advance(done)
-            objects = sorted(folder.glob("*.o")) + [runtime / f"{n}.o" for n in libraries]
+            objects = sorted(folder.glob("*.o")) + [library[n] for n in libraries]
             execute(["g++", "-o", TOP, *objects, "-pthread", *link], self.env, folder)
             for path in folder.iterdir():
                 if path.name != TOP and path.suffix not in (".v", ".vlt"):
                     path.unlink()
             _seal(folder)
+
+
+def tracing(traced: bool) -> list[str]:
+    """Options of the compiler that say whether a waveform is written."""
+    return [f"-DVM_TRACE={traced:d}", f"-DVM_TRACE_VCD={traced:d}"]
 
 
 def _joined(generated: list[Path], stem: Path, level: str, least: int, most: int) -> list[Source]:

@@ -88,6 +88,17 @@ def test_a_build_is_kept(fake, tmp_path):
     assert build(tmp_path, text="module xnoreplay; wire a; endmodule").folder != first.folder
 
 
+def test_a_design_with_a_waveform_has_the_library_of_those_without(fake, tmp_path):
+    build(tmp_path)
+    assert {name for name, *_ in fake.compiled} >= set(verilate.RUNTIME)
+    fake.compiled.clear()
+    made = Verilate({"VERILATOR_ROOT": str(tmp_path / "verilator")}, traced=True)
+    text, main = "module xnoreplay; endmodule", tmp_path / "main.cpp"
+    made.build(text, "traced", [], "", main, made.names, [], Silent())
+    names = {name for name, *_ in fake.compiled}
+    assert names & {*verilate.RUNTIME, *verilate.TRACER} == set(verilate.TRACER)
+
+
 def truncate(folder: Path) -> None:
     os.truncate(folder / TOP, 3)
 
