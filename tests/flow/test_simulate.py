@@ -190,3 +190,13 @@ def test_a_kernel_is_compiled_without_a_clock(monkeypatch):
     simulate.compile_step(PLAN, BUNDLE, "run_image")
     assert chips[0].cycles == 0
     assert sequencer.run_image.signatures
+
+
+def test_what_the_tests_begin_with_has_every_kernel_of_stepping_mode(monkeypatch):
+    found: dict[str, kernels.Work] = {}
+    monkeypatch.setattr(simulate, "compile_ahead", lambda works, _progress: found.update(works))
+    simulate.compile_everything(Silent())
+    steps = {name.removeprefix("step ") for name in found if name.startswith("step ")}
+    assert steps == simulate.SECONDS.keys() - {"fast", "session"}
+    made = {kernel.__qualname__ for kernel in KERNELS if "run_" in kernel.__qualname__}
+    assert steps == made or not COMPILED
