@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -183,6 +183,7 @@ def against(
     horizontal: str,
     vertical: str,
     dashed: Container[str] = (),
+    ticks: Iterable[float] | None = None,
 ) -> Picture:
     """Draw fractions with whiskers of one spread over a logarithmic axis: (x, mean, spread) each.
 
@@ -194,7 +195,10 @@ def against(
         Names of the axes.
     dashed : iterable of str
         Names of series that are not ours.
+    ticks : iterable of float, optional
+        Numbers to stand on the horizontal axis; every x of a point if not given.
     """
+    known = {v for x, _, _ in series.values() for v in x} if ticks is None else set(ticks)
 
     def paint(axes) -> None:
         for i, (name, (x, middle, width)) in enumerate(series.items()):
@@ -212,7 +216,7 @@ def against(
                 label=name,
             )
         axes.set_xscale("log")
-        axes.set_xticks(sorted({v for x, _, _ in series.values() for v in x}))
+        axes.set_xticks(sorted(known))
         axes.xaxis.set_major_formatter(lambda v, _: f"{v:g}")
         axes.xaxis.set_minor_formatter("")
         axes.set_xlabel(horizontal)
