@@ -88,11 +88,21 @@ int xnoreplay_open(struct xnoreplay *x, const struct xnoreplay_chip *chip, const
     x->polls = DEFAULT_POLLS;
     x->timeout = 0;
     int error = xnoreplay_read(x, XNOREPLAY_REG_ID, &word);
+    if (!error)
+        error = word == XNOREPLAY_ID ? xnoreplay_wait(x, &word) : XNOREPLAY_NO_CHIP;
+    if (error && error != XNOREPLAY_HANGS)
+        x->chip = NULL;
+    return error;
+}
+
+/* Whether the chip is idle, as an error: what a bus that tells no answers would not say of a write. */
+static int idle(struct xnoreplay *x)
+{
+    uint32_t status = 0;
+    int error = xnoreplay_read(x, XNOREPLAY_REG_STATUS, &status);
     if (error)
         return error;
-    if (word != XNOREPLAY_ID)
-        return XNOREPLAY_NO_CHIP;
-    return xnoreplay_wait(x, &word);
+    return status & XNOREPLAY_STATUS_BUSY ? XNOREPLAY_NOT_NOW : XNOREPLAY_OK;
 }
 
 /* The end of a command that was taken: STATUS as an error. */
@@ -117,7 +127,9 @@ int xnoreplay_command(struct xnoreplay *x, uint8_t command, uint16_t argument, c
         return XNOREPLAY_ARGUMENT;
     if (argument && !(bit & XNOREPLAY_TAKES_ARGUMENT))
         return XNOREPLAY_ARGUMENT;
-    int error = xnoreplay_write(x, XNOREPLAY_REG_COMMAND, word);
+    int error = idle(x);
+    if (!error)
+        error = xnoreplay_write(x, XNOREPLAY_REG_COMMAND, word);
     /* A bus that tells no answers says OKAY to a command that the chip refused, which COMMAND does not read as. */
     if (!error)
         error = xnoreplay_read(x, XNOREPLAY_REG_COMMAND, &taken);
@@ -213,14 +225,12 @@ int xnoreplay_load(struct xnoreplay *x, const uint32_t *words, size_t count, uin
         return XNOREPLAY_ARGUMENT;
     if (!genuine(x->chip, XNOREPLAY_KIND_NETWORK, words, count) || !fits(x->chip, words + HEAD, count - HEAD))
         return XNOREPLAY_FOREIGN;
-    if (classes) {
-        int error = announceable(x, classes);
-        if (error)
-            return error;
-    }
+    int error = classes ? announceable(x, classes) : idle(x);
+    if (error)
+        return error;
     for (size_t at = HEAD; at < count;) {
         const struct xnoreplay_window *w = &x->chip->windows[words[at++]];
-        int error = write_window(x, w, words + at);
+        error = write_window(x, w, words + at);
         if (error)
             return error;
         at += window_words(w);
@@ -334,18 +344,21 @@ int xnoreplay_restore(struct xnoreplay *x, const uint32_t *words, size_t count)
     const struct xnoreplay_chip *chip = x->chip;
     if (count != xnoreplay_state_words(chip) || !genuine(chip, XNOREPLAY_KIND_STATE, words, count))
         return XNOREPLAY_FOREIGN;
+    int error = idle(x);
+    if (error)
+        return error;
     words += HEAD;
     for (size_t i = 0; i < chip->window_count; i++) {
         const struct xnoreplay_window *w = &chip->windows[i];
         if (w->scratch)
             continue;
-        int error = w->read_only ? XNOREPLAY_OK : write_window(x, w, words);
+        error = w->read_only ? XNOREPLAY_OK : write_window(x, w, words);
         if (error)
             return error;
         words += window_words(w);
     }
     for (size_t i = 0; i < chip->register_count; i++) {
-        int error = xnoreplay_write(x, chip->registers[i], *words++);
+        error = xnoreplay_write(x, chip->registers[i], *words++);
         if (error)
             return error;
     }

@@ -83,8 +83,9 @@ struct xnoreplay {
 
 #define XNOREPLAY_SLACK 1000u
 
-/* Looks at ID, and waits until the chip is idle. After XNOREPLAY_HANGS the chip is open: it waits for the rest of a sample
- * of an earlier program, most likely, which xnoreplay_abort ends. */
+/* Looks at ID, and waits until the chip is idle. After another error it is not open, and every call refuses it with
+ * XNOREPLAY_ARGUMENT. After XNOREPLAY_HANGS it is open: it waits for the rest of a sample of an earlier program, most
+ * likely, which xnoreplay_abort ends. */
 int xnoreplay_open(struct xnoreplay *x, const struct xnoreplay_chip *chip, const struct xnoreplay_bus *bus);
 
 /* A word at a byte address. */

@@ -28,6 +28,13 @@ static int write_word(void *context, uint32_t address, uint32_t data)
     return bus_write(address, data);
 }
 
+/* A write on a bus that tells no answers. */
+static int write_mute(void *context, uint32_t address, uint32_t data)
+{
+    (void)write_word(context, address, data);
+    return 0;
+}
+
 static int stream(void *context, const uint8_t *bytes, size_t count)
 {
     (void)context;
@@ -142,11 +149,18 @@ int main(int argc, char **argv)
     fprintf(stderr, "cut %d", xnoreplay_classify(&x, images, &label));
     fprintf(stderr, " %d", xnoreplay_read(&x, chip->windows[0].base, &word));
     fprintf(stderr, " %d", xnoreplay_announce(&x, 3));
+    struct xnoreplay mute = x; /* its bus tells no answers */
+    mute.bus.write = write_mute;
+    const int unheard[] = {
+        xnoreplay_classify(&mute, images, &label),
+        xnoreplay_load(&mute, network, bytes / 4, 0),
+        xnoreplay_restore(&mute, saved, xnoreplay_state_words(chip)),
+    };
     fprintf(stderr, " %d", xnoreplay_abort(&x));
     missing = 0;
     must(xnoreplay_wait(&x, &word), "wait");
     must(xnoreplay_classify(&x, images, &label), "classify");
-    fprintf(stderr, " %u\n", label);
+    fprintf(stderr, " %u\nunheard %d %d %d\n", label, unheard[0], unheard[1], unheard[2]);
     must(xnoreplay_write(&x, XNOREPLAY_REG_SEEN, 3), "write of SEEN"); /* which makes the counts of labels stale */
     fprintf(stderr, "stale %d", xnoreplay_save(&x, again, sizeof again / 4));
     fprintf(stderr, " %d", xnoreplay_learn(&x));
@@ -154,7 +168,10 @@ int main(int argc, char **argv)
     struct xnoreplay none;
     const struct xnoreplay_bus zero = {NULL, read_zero, write_word, stream, NULL, NULL};
     const struct xnoreplay_bus gone = {NULL, read_nothing, write_word, stream, NULL, NULL};
-    fprintf(stderr, "dead %d %d\n", xnoreplay_open(&none, chip, &zero), xnoreplay_open(&none, chip, &gone));
+    fprintf(stderr, "dead %d", xnoreplay_open(&none, chip, &zero));
+    fprintf(stderr, " %d", xnoreplay_load(&none, network, bytes / 4, 0));
+    fprintf(stderr, " %d", xnoreplay_open(&none, chip, &gone));
+    fprintf(stderr, " %d\n", xnoreplay_learn(&none));
     fprintf(stderr, "state");
     for (size_t i = 0; i < xnoreplay_state_words(chip); i++)
         fprintf(stderr, " %u", saved[i]);

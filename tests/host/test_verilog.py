@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(tools.verilator_root() is None, reason="no Veril
 PLAN = plans.compile(TINY.network, TINY.target)
 BUNDLE = bundles.random(TINY.network, 0)
 HERE = Path(__file__).parent
-NOT_NOW, NO_SUCH, NO_CHIP, HANGS, STALE, FOREIGN, BUS = 2, 3, 4, 5, 7, 8, 9
+NOT_NOW, NO_SUCH, NO_CHIP, HANGS, STALE, FOREIGN, BUS, ARGUMENT = 2, 3, 4, 5, 7, 8, 9, 10
 
 
 def expected(chip):
@@ -84,7 +84,8 @@ def test_the_c_driver_lives_the_same_life(chip, tmp_path):
     assert found["refused"] == [NOT_NOW, NO_SUCH]
     assert found["cut"] == [HANGS, NOT_NOW, NOT_NOW, 0, found["restored"][0]]
     assert found["stale"] == [STALE, NOT_NOW, 0]
-    assert found["dead"] == [NO_CHIP, BUS]
+    assert found["unheard"] == [NOT_NOW] * 3
+    assert found["dead"] == [NO_CHIP, ARGUMENT, BUS, ARGUMENT]
     words = found["state"]
     saved = snapshot.of_words(plan, words[host_files.HEAD :])
     assert host_files.state(plan, saved).tolist() == words
