@@ -37,7 +37,7 @@ def host_map(plan: Plan) -> dict[str, Any]:
         ``counter_bits``: of each counter, the low 32 in one word, the others in the next; 0 where the chip counts
         nothing. ``stream``: see `stream`. ``pixels``: ``height``, ``width``, ``channels``, ``bits`` of a channel, and
         ``order``; absent where the chip is given latents. ``network``: ``classes`` and ``latent``. ``most_cycles``: see
-        `most_cycles`.
+        `most_cycles`. ``reset_cycles``: for which the chip is busy after a reset.
     """
     counters = registers.counters(plan.memories, plan.target)
     return {
@@ -71,6 +71,7 @@ def host_map(plan: Plan) -> dict[str, Any]:
         **({"pixels": pixels(plan.network)} if plan.network.takes_images else {}),
         "network": {"classes": plan.network.classes, "latent": plan.network.latent},
         "most_cycles": most_cycles(plan),
+        "reset_cycles": plan.forgotten.depth,
     }
 
 

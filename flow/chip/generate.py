@@ -131,6 +131,9 @@ def write_verilog(
         whole = "\n".join((out / name).read_text(encoding="utf-8") for name in sources)
         sources = [f"{names.prefix}.v"]
         (out / sources[0]).write_text(verilog.prefixed(whole, names.prefix), encoding="utf-8")
+        for bus in filter(None, buses.values()):
+            top = names.prefix + bus["top"].removeprefix(verilog.TOP)
+            bus |= {"top": top, "verilog": sources[0]}
     core = f"{names.prefix}.core"
     (out / core).write_text(fusesoc.core(names.prefix, sources), encoding="ascii")
     (out / fusesoc.SMOKE).write_text(fusesoc.smoke(names.prefix), encoding="ascii")

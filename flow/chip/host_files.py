@@ -172,6 +172,8 @@ def chip_header(plan: Plan, prefix: str = "xnoreplay") -> str:
         "",
         "/* The most cycles of each command, without waits for the stream. */",
         *_defines({f"MOST_CYCLES_{name}": n for name, n in told["most_cycles"].items()}, prefix),
+        "/* For which the chip is busy after a reset. */",
+        *_defines({"RESET_CYCLES": told["reset_cycles"]}, prefix),
         "",
         f"static const struct xnoreplay_window {prefix}_chip_windows[] = {{",
         *windows,

@@ -1,6 +1,7 @@
 """The core file, by FuseSoC itself: it lints, builds and runs; and two chips in one design."""
 
 import functools
+import json
 import os
 import re
 import subprocess
@@ -63,6 +64,10 @@ def test_two_chips_with_prefixes_fit_one_design(tmp_path, made):
     texts = [(made(n) / f"{n}.v").read_text() for n in ("left", "right")]
     modules = re.findall(r"^module (\S+?) ?\(", "".join(texts), re.MULTILINE)
     assert len(modules) == len(set(modules))
+    told = json.loads((made("left") / "manifest.json").read_text())["bridges"]
+    assert {bus["verilog"] for bus in told.values()} == {"left.v"}
+    assert {bus["top"] for bus in told.values()} <= set(modules)
+    assert told["axi"]["top"] == "left_axi"
     assert {m.lstrip("\\")[: len("right")] for m in modules} == {"right", "left_", "left.", "left"}
     both = "module both(input clk, input rst, output [1:0] busy);\n"
     both += "left l(.clk(clk), .rst(rst), .busy(busy[0]));\n"
