@@ -6,16 +6,19 @@ fitted on these, carries over the means of classes whose images are not there.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from xnoreplay.flow.learning import cil
 from xnoreplay.flow.learning.cil import Latents
-from xnoreplay.sim.generative import GenerativeLearner
 from xnoreplay.spec import commands, replay
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, require
 from xnoreplay.spec.presets import Preset
+
+if TYPE_CHECKING:
+    from xnoreplay.sim.generative import GenerativeLearner
 
 RIDGE = 0.05
 """Of a fit: from 0.05 to 2 the accuracies of one seed differed by a tenth of a point."""
@@ -108,13 +111,13 @@ class Side:
 
 
 def exchanged(  # noqa: PLR0913  each is a choice of the experiment
-    learner: GenerativeLearner,
+    learner: "GenerativeLearner",
     preset: Preset,
     new: Side,
     seed: int,
     way: str,
     carry: LatentMap | None = None,
-) -> GenerativeLearner:
+) -> "GenerativeLearner":
     """Make the chip with the new extractor from what the old one remembers.
 
     Network and base classifier are the new bundle's. Means of the base classes, whose images the maker of the
