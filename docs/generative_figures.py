@@ -132,7 +132,7 @@ def sessions(rows: list[dict]) -> plots.Picture:
     chosen = {
         "generative, 5 components": rows[COMPONENTS.index((5, 2, 96))],
         "generative, 7 components, 128 drawn": rows[COMPONENTS.index((7, 2, 128))],
-        "stored, as many bits as 5 components": rows[len(COMPONENTS) + LATENTS.index(1045)],
+        "stored, 1,045 latents": rows[len(COMPONENTS) + LATENTS.index(1045)],
         "stored, as preset": rows[-1],
     }
     bands = {}
