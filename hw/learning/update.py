@@ -21,7 +21,8 @@ class UpdateUnit(wiring.Component):
 
     It has stages five to seven of a beat that ends a segment's gradient; stages one to four are in
     `planes.PlaneUnit`. The fifth reads the proxies, the sixth steps them with a draw of ``random``, the seventh writes them.
-    ``top_*`` are ports of cls.top, whose rows are those of bank 0.
+    ``top_*`` are ports of cls.top, whose rows are those of bank 0: a row is read with its first segment and holds for the
+    others, so that none is read in the cycle in which a segment of it is written.
     """
 
     def __init__(self, plan: Plan, sum_bits: int):
@@ -71,7 +72,7 @@ class UpdateUnit(wiring.Component):
         both = Cat(1, self.of_output)
         m.d.comb += [
             self.draw.eq(steps),
-            self.top_read.eq(Mux(reads, both, 0)),
+            self.top_read.eq(Mux(reads & (self.granule_of(self.read) == 0), both, 0)),
             self.top_raddr.eq(self.row_of(self.read)),
             self.top_waddr.eq(self.row_of(self.write)),
         ]

@@ -393,6 +393,7 @@ def update_phase(op, geometry, counters, batch, output, planes):
     rows = batch.seen if output else op.hidden
     delta = batch.work.q if output else batch.work.d
     segments = op.latent_segments + (op.hidden_segments if output else 0)
+    top_rows = op.output_beats if output else op.hidden_beats
     all_loaded = all_beats = 0
     for row in range(rows):
         used = 0
@@ -403,9 +404,10 @@ def update_phase(op, geometry, counters, batch, output, planes):
         loaded = _load_planes(geometry, planes, phase, first, used, batch.samples)
         all_beats += _count_beats(op, geometry, counters, loaded, segments, batch.samples)
         all_loaded += loaded
-        copies = (COPIES if output else 1) * (segments if used else 0)
-        counters.reads[Mem.CLS_TOP] += copies
-        counters.writes[Mem.CLS_TOP] += copies
+        if used:
+            copies = COPIES if output else 1
+            counters.reads[Mem.CLS_TOP] += copies * top_rows
+            counters.writes[Mem.CLS_TOP] += copies * segments
         if used and (not output or op.low):
             mem = Mem.CLS_LOW if output else Mem.HIDDEN_LOW
             counters.reads[mem] += segments

@@ -133,7 +133,7 @@ def _top_bit(geometry, row, bit):
 
 @part
 def _read_proxies(clock, learning, stage, phase):
-    """Read the top bits of all copies and the low bits of a segment, and keep its gradient."""
+    """Read the low bits of a segment, with the first of a row the top bits of all copies, and keep its gradient."""
     geometry = clock.geometry
     memory = clock.memory
     ports = clock.ports
@@ -145,8 +145,9 @@ def _read_proxies(clock, learning, stage, phase):
     rows = COPIES if phase == OUTPUT else 1
     copies = _copies(op, phase)
     low = op.low if phase == OUTPUT else op.proxy_bits - 1
-    present(ports, Mem.CLS_TOP, row)
-    clock.counters.reads[Mem.CLS_TOP] += rows - 1
+    if bit == 0:  # what was read of a row holds for its other segments
+        present(ports, Mem.CLS_TOP, row)
+        clock.counters.reads[Mem.CLS_TOP] += rows - 1
     if low:
         present(ports, Mem.CLS_LOW if phase == OUTPUT else Mem.HIDDEN_LOW, low_row)
     for node in range(op.segment):
