@@ -152,7 +152,7 @@ def _nth(cycle: int, op: plan.Convolution) -> int:
 
 
 def _memory() -> str:
-    """A read, a read beside a write of the same row, and a word that is held."""
+    """A read, a read beside a write of another row, which is read next, and a word that is held."""
     from amaranth.sim import Simulator as Clocks
 
     from xnoreplay.hw.parts.memory import Ram
@@ -161,11 +161,11 @@ def _memory() -> str:
     script = [
         (0, 0, 1, 3, 0xA),
         (1, 3, 0, 0, 0),
-        (1, 3, 1, 3, 0xB),
-        (1, 3, 0, 0, 0),
-        (0, 0, 1, 3, 0xC),
+        (1, 3, 1, 5, 0xB),
+        (1, 5, 0, 0, 0),
+        (0, 0, 1, 5, 0xC),
         (0, 0, 0, 0, 0),
-        (1, 3, 0, 0, 0),
+        (1, 5, 0, 0, 0),
         (0, 0, 0, 0, 0),
     ]
     ram = Ram(8, 4)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +27,23 @@ Plan = Any  # `spec.plan.Plan`, which has the memories from here: an import woul
 def identifier(name: str) -> str:
     """A memory's or counter's name as instances and signals are called: with underscores for dots."""
     return name.replace(".", "_")
+
+
+class Apart(StrEnum):
+    """Why no clock cycle reads a row of a memory that it writes.
+
+    The host is not spoken of: it reads or writes, never both in a cycle, and only where the chip does neither.
+    Nothing is under way from one phase into the next, see `spec.timeline`: a phase ends with its last write.
+    """
+
+    UNWRITTEN = "the chip never writes it"
+    PHASES = "no phase that reads it writes it"
+    STATES = "a phase that reads and writes it does so in different cycles"
+    ROWS = "a cycle that reads and writes it does so in different rows"
+
+
+MET = "met"
+"""Register of a memory in the Verilog that tells of a cycle which read the row that it wrote, against its `Apart`."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,8 @@ class Memory:
         Bits one write enable covers; it divides the width.
     learning : bool
         Only on-chip retraining touches it.
+    apart : Apart, optional
+        Why no cycle reads a row that it writes; None where a read has no clock, which gives what was there before.
     """
 
     name: str
@@ -56,6 +75,7 @@ class Memory:
     count: int = 1
     granule: int = 0
     learning: bool = False
+    apart: Apart | None = None
 
     @property
     def bits(self) -> int:
@@ -137,6 +157,9 @@ class Declaration:
         A trace shows its strobes.
     learning : bool
         Only on-chip retraining touches it.
+    apart : Apart, or function of Plan
+        Why no cycle reads a row that it writes, of every memory whose read has a clock; of some the plan decides.
+        Synthesis builds nothing for what cannot happen; in simulation each memory in the Verilog looks whether it does.
     strobes : tuple of str
         What its counters of reads and of writes count.
     """
@@ -156,6 +179,7 @@ class Declaration:
     counted: bool = True
     traced: bool = True
     learning: bool = False
+    apart: Apart | Callable[[Plan], Apart | None] | None = None
     strobes: tuple[str, str] = ("rows read", "rows written")
 
     @property
@@ -169,8 +193,16 @@ class Declaration:
         size = self.size(plan)
         if size is None:
             return None
+        apart = self.apart(plan) if callable(self.apart) else self.apart
         return Memory(
-            self.name, self.role, size.depth, size.width, size.count, size.granule, self.learning
+            self.name,
+            self.role,
+            size.depth,
+            size.width,
+            size.count,
+            size.granule,
+            self.learning,
+            apart,
         )
 
 
@@ -195,7 +227,13 @@ def _feature_map(side: int) -> Callable[[Plan], Size]:
 
 
 def _line(plan: Plan) -> Size:
+    """Its longest row; a row has two words at least, for a map is two pixels wide, and is read a word ahead of a write."""
     return Size(max(op.row for op in plan.convolutions), plan.target.channels)
+
+
+def _map_apart(plan: Plan) -> Apart:
+    """Convolutions read one map and write the other; a skip reads ahead of what is written, by less than a map."""
+    return Apart.ROWS if plan.has_skips else Apart.PHASES
 
 
 _MOVES = ("cycles in which the line buffer moves",) * 2
@@ -288,6 +326,7 @@ class Mem(IntEnum):
             "for each convolution, then the latent layer: row = base of the layer + (tile *"
             " lanes + lane) * beats + beat; bit = tap * channels + channel"
         ),
+        apart=Apart.UNWRITTEN,
     )
     WEIGHTS_LGAP = Declaration(
         "weights.lgap",
@@ -295,6 +334,7 @@ class Mem(IntEnum):
         _of_images(lambda p: Size(p.lgap.words * p.lgap.pixels, p.target.channels)),
         window=1,
         layout="row = group of channels * pixels + pixel; bit = channel of the group",
+        apart=Apart.UNWRITTEN,
     )
     CLS_TOP = Declaration(
         "cls.top",
@@ -311,6 +351,7 @@ class Mem(IntEnum):
             "hidden rows, row * beats + beat, then output rows, (class * 2 + copy) * beats "
             "+ beat; top bits of proxies in offset binary"
         ),
+        apart=Apart.ROWS,  # an update reads a row with its first segment, which it writes later
     )
     PING = Declaration(
         "act.ping",
@@ -319,6 +360,7 @@ class Mem(IntEnum):
         window=3,
         layout="row = pixel * words + word; bit = channel of the word",
         scratch=True,
+        apart=_map_apart,
     )
     PONG = Declaration(
         "act.pong",
@@ -327,6 +369,7 @@ class Mem(IntEnum):
         window=4,
         layout="row = pixel * words + word; bit = channel of the word",
         scratch=True,
+        apart=_map_apart,
     )
     LATENT = Declaration(
         "act.latent",
@@ -335,6 +378,7 @@ class Mem(IntEnum):
         window=5,
         layout="row = word of the latent; bit i of word w is bit w * channels + i",
         scratch=True,
+        apart=Apart.PHASES,
     )
     ROW0 = Declaration(
         "line.row0",
@@ -342,6 +386,7 @@ class Mem(IntEnum):
         _of_images(_line),
         unit="front.line_buffer",
         traced=False,
+        apart=Apart.ROWS,
         strobes=_MOVES,
     )
     ROW1 = Declaration(
@@ -350,6 +395,7 @@ class Mem(IntEnum):
         _of_images(_line),
         unit="front.line_buffer",
         traced=False,
+        apart=Apart.ROWS,
         strobes=_MOVES,
     )
     LANE_FILE = Declaration(
@@ -369,6 +415,7 @@ class Mem(IntEnum):
         _of_stored(lambda p: Size(p.replay.capacity * p.replay.words, p.target.channels)),
         window=6,
         layout="row = slot * words + word; bit i of word w is bit w * channels + i",
+        apart=Apart.PHASES,
     )
     REPLAY_LABEL = Declaration(
         "replay.label",
@@ -378,6 +425,7 @@ class Mem(IntEnum):
         window=7,
         layout="row = slot: the label in the low bits, 1 in the top bit; 0 for a free slot",
         stales=True,
+        apart=Apart.STATES,
     )
     REPLAY_COUNT = Declaration(
         "replay.count",
@@ -397,6 +445,7 @@ class Mem(IntEnum):
         lambda p: _staged(p.replay.staging * p.replay.words, p.target.channels),
         window=8,
         layout="row = place * words + word; bit i of word w is bit w * channels + i",
+        apart=Apart.PHASES,
     )
     STAGING_LABEL = Declaration(
         "staging.label",
@@ -406,6 +455,7 @@ class Mem(IntEnum):
         window=9,
         layout="row = place: the label",
         stales=True,
+        apart=Apart.PHASES,
     )
     THRESHOLD = Declaration(
         "thermometer.threshold",
@@ -432,6 +482,7 @@ class Mem(IntEnum):
             "columns of a segment from the low bits, copies of a column together"
         ),
         learning=True,
+        apart=Apart.ROWS,
     )
     HIDDEN_LOW = Declaration(
         "cls.hidden_low",
@@ -448,6 +499,7 @@ class Mem(IntEnum):
             " columns of a segment from the low bits"
         ),
         learning=True,
+        apart=Apart.ROWS,
     )
     BANK = Declaration(
         "batch.bank",
@@ -457,6 +509,7 @@ class Mem(IntEnum):
         kind=Kind.BANKS,
         banked=True,
         learning=True,
+        apart=Apart.STATES,
         strobes=("rows read, one in each bank that takes part", "rows written"),
     )
     BATCH_LABEL = Declaration(
@@ -466,6 +519,7 @@ class Mem(IntEnum):
         unit="learning",
         storage=Storage.INTEGER,
         learning=True,
+        apart=Apart.PHASES,
     )
     MASK = Declaration(
         "batch.mask",
@@ -477,6 +531,7 @@ class Mem(IntEnum):
         ),
         unit="learning",
         learning=True,
+        apart=Apart.PHASES,
     )
     LOGIT = Declaration(
         "batch.logit",
@@ -487,6 +542,7 @@ class Mem(IntEnum):
         ),
         unit="learning",
         learning=True,
+        apart=Apart.PHASES,
     )
     DELTA = Declaration(
         "batch.delta",
@@ -495,6 +551,7 @@ class Mem(IntEnum):
         unit="learning",
         kind=Kind.PLANES,
         learning=True,
+        apart=Apart.PHASES,
     )
     CLASS_DELTA = Declaration(
         "batch.class_delta",
@@ -503,6 +560,7 @@ class Mem(IntEnum):
         unit="learning",
         kind=Kind.PLANE_BANKS,
         learning=True,
+        apart=Apart.PHASES,
     )
     HIDDEN_DELTA = Declaration(
         "batch.hidden_delta",
@@ -511,6 +569,7 @@ class Mem(IntEnum):
         unit="learning",
         kind=Kind.PLANES,
         learning=True,
+        apart=Apart.PHASES,
     )
     INVERSE = Declaration(
         "table.inverse",
@@ -528,12 +587,14 @@ class Mem(IntEnum):
         unit="learning",
         storage=Storage.INTEGER,
         learning=True,
+        apart=Apart.PHASES,
     )
     MEAN = Declaration(
         "replay.mean",
         "replay",
         _of_generative(lambda p: Size(p.generative.mean_rows, p.target.channels)),
         window=14,
+        apart=Apart.STATES,
     )
     SHARE = Declaration(
         "replay.share",
@@ -542,12 +603,14 @@ class Mem(IntEnum):
         storage=Storage.INTEGER,
         window=15,
         stales=True,
+        apart=Apart.STATES,
     )
     FIT_COUNT = Declaration(
         "fit.count",
         "replay",
         _of_generative(lambda p: Size(p.generative.count_rows, p.target.channels)),
         window=16,
+        apart=Apart.ROWS,
     )
     STAGING_COUNT = Declaration(
         "staging.count",

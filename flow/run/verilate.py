@@ -408,6 +408,7 @@ def _digest(parts: list[str]) -> str:
 PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
     ("flat_rw", "xnoreplay_*", ("rows",)),
+    ("flat_rd", "xnoreplay_ram_*", ("met",)),
     ("flat_rw", "*thermometer", ("threshold*",)),
     ("flat_rw", "*open_class", ("open0",)),
     ("flat_rw", "*draw", ("state*",)),

@@ -11,8 +11,16 @@ from dataclasses import dataclass
 from amaranth.hdl import ClockSignal, Instance
 from amaranth.lib.memory import Memory
 
+from xnoreplay.spec import memories
+from xnoreplay.spec.memories import MET, Kind
+from xnoreplay.spec.plan import Plan
+
 GUARD = "XNOREPLAY_MACROS"  # a user who defines it gives modules of the same names and ports
 ROWS = "rows"  # the variable that holds a macro's words
+MODULES = ("xnoreplay_ram_", "xnoreplay_file_")
+"""What the names of macros begin with."""
+APART = '(* no_rw_check, ramstyle = "no_rw_check", rw_addr_collision = "no" *)'
+"""Tells yosys, Quartus and Vivado that no cycle reads the row that it writes: none builds anything for that case."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,8 @@ class Macro:
 
     depth, width : words, and bits of a word
     granule : bits that one write enable covers
-    latency : cycles from an address to its word, 0 or 1; with 1 ``ren`` holds the word while low
+    latency : cycles from an address to its word, 0 or 1; with 1 ``ren`` holds the word while low, and no cycle reads
+        the row that it writes, see `spec.memories.Apart`
     """
 
     depth: int
@@ -60,11 +69,12 @@ class Macro:
         ]
         return [{"name": n, "direction": d, "bits": b} for n, d, b in table if b]
 
-    def verilog(self) -> str:
-        """The module's text; a read returns what was there before a write of the same cycle.
+    def verilog(self, started: bool = True) -> str:
+        """The module's text; a read without a clock returns what was there before a write of the same cycle.
 
-        Synthesis does not see the start value: a loop over thousands of words takes it minutes, and
-        memories of FPGAs start at 0 by themselves.
+        With a clock no cycle reads the row that it writes: synthesis is told so, and in simulation the register `MET`
+        becomes 1 with a cycle that does. Synthesis does not see the start value: a loop over thousands of words takes
+        it minutes, and memories of FPGAs start at 0 by themselves. Without ``started`` there is none.
         """
         addressed = bool(self.address_bits)
         lines = [f"module {self.name}({', '.join(p['name'] for p in self.ports())});"]
@@ -74,19 +84,23 @@ class Macro:
         span = f" [{self.width - 1}:0]" if self.width > 1 else ""
         read = f"{ROWS}[{'raddr' if addressed else 0}]"
         written = f"{ROWS}[{'waddr' if addressed else 0}]"
-        lines += [
-            f"  reg{span} {ROWS} [0:{self.depth - 1}];",
-        ]
+        if self.latency:
+            lines.append(f"  {APART}")
+        lines.append(f"  reg{span} {ROWS} [0:{self.depth - 1}];")
         if self.latency:
             lines.append(f"  reg{span} rdata;")
-        lines += [
-            "`ifndef SYNTHESIS",
+        begins = [
             "  integer i;",
             "  initial begin",
             *([f"    rdata = {self.width}'d0;"] if self.latency else []),
             f"    for (i = 0; i < {self.depth}; i = i + 1)",
             f"      {ROWS}[i] = {self.width}'d0;",
             "  end",
+        ]
+        lines += [
+            "`ifndef SYNTHESIS",
+            *(begins if started else []),
+            *(self._watch() if self.latency else []),
             "`endif",
         ]
         if self.latency:
@@ -103,6 +117,18 @@ class Macro:
             enable = f"wen[{i}]" if self.enables > 1 else "wen"
             lines += [f"    if ({enable})", f"      {written}{part} <= wdata{part};"]
         return "\n".join([*lines, "  end", "endmodule", ""])
+
+    def _watch(self) -> list[str]:
+        """Lines of what tells that a cycle has read a row that it wrote."""
+        same = "raddr == waddr" if self.address_bits else "1'b1"
+        written = "|wen" if self.enables > 1 else "wen"
+        return [
+            f"  reg {MET};",
+            f"  initial {MET} = 1'b0;",
+            "  always @(posedge clk)",
+            f"    if (ren && {written} && {same})",
+            f"      {MET} <= 1'b1;",
+        ]
 
 
 class Macros:
@@ -150,3 +176,23 @@ class Macros:
             }
             for macro, count in sorted(self.used.items(), key=lambda item: item[0].name)
         ]
+
+
+def macros_of(plan: Plan, memory: memories.Memory) -> list[Macro]:
+    """Return the macros, one an instance, that hold a memory with a clocked read; none of another."""
+    bits, units = plan.rule.delta_bits, plan.target.error_units
+    depths, granule = [memory.depth] * memory.count, memory.granule or memory.width
+    match memory.declaration.kind:
+        case Kind.RAM:
+            pass
+        case Kind.BANKS:
+            granule = memory.width
+        case Kind.CLASSIFIER:
+            depths = [plan.classifier_rows, plan.network.classes * plan.output.beats]
+        case Kind.PLANES:
+            depths, granule = [memory.depth // bits] * bits, 1
+        case Kind.PLANE_BANKS:
+            depths, granule = [memory.depth // (bits * units)] * (bits * units), 1
+        case _:
+            return []
+    return [Macro(depth, memory.width, granule, 1) for depth in depths]

@@ -10,9 +10,8 @@ from xnoreplay.hw.parts.ports import HostPort, index_shape
 class Ram(wiring.Component):
     """A synchronous memory that synthesis tools infer.
 
-    ``rdata`` is the word at ``raddr`` one cycle after ``ren``, as it was before a write of the same
-    cycle, and holds otherwise. ``wen`` has one bit for each granule. While the host strobes, the
-    chip must not.
+    ``rdata`` is the word at ``raddr`` one cycle after ``ren``, and holds otherwise. ``wen`` has one bit for each
+    granule. No cycle reads the row that it writes, see `spec.memories.Apart`; while the host strobes, the chip must not.
 
     Parameters
     ----------

@@ -34,7 +34,8 @@ from xnoreplay.flow.verify.cosim.rows import rows_text
 from xnoreplay.flow.verify.cosim.script import Script, Step
 from xnoreplay.hw import verilog
 from xnoreplay.hw.learning import planes
-from xnoreplay.hw.parts import lfsr
+from xnoreplay.hw.parts import lfsr, memory
+from xnoreplay.hw.parts.macros import macros_of
 from xnoreplay.spec import bundle, image, plan, presets
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import CheckFailure, SpecError, XnoreplayError
@@ -122,6 +123,7 @@ def put(*path, value):
         (0, put("phases", 1, 1, value=99), "phase boundary"),
         (0, lambda seen: seen["phases"].pop(), "phases"),
         (0, put("registers", "quota", value=9), "register quota"),
+        (0, put("met", value=["act.ping"]), "cycles that read the row of act.ping that they write"),
         (1, put("counters", 5, value=0), "counter lane.file.tap_writes"),
         (1, put("bus", "counters", 0, value=0), "bus counter cycles"),
         (1, put("bus", "registers", "seen", value=1), "bus register seen"),
@@ -255,6 +257,8 @@ def test_the_chip_equals_the_simulator(tmp_path, text):
     assert compared["replay.events"] >= 10
     assert compared["trace.lines"] > 500
     assert compared["cycles"] == result["cycles"]
+    apart = [macros_of(PLAN, memory) for memory in PLAN.memories if memory.apart]
+    assert compared["memories.watched"] == sum(map(len, apart))
 
 
 @needs_verilator
@@ -387,14 +391,33 @@ def first_plane_skipped(unit, m):
         m.d.sync += [unit.state.eq(planes.State.PLANES), unit.loaded.eq(0)]
 
 
+def ram_of_shape(depth: int, width: int):
+    """`hw.parts.memory.Ram.elaborate` that, of one shape, also reads each row that it writes."""
+    built = memory.Ram.elaborate
+
+    def elaborate(self, platform):
+        m = built(self, platform)
+        if (self.depth, self.width) == (depth, width):
+            (read,), (write,) = self.array.read_ports, self.array.write_ports
+            with m.If(write.en.any()):
+                m.d.comb += [read.en.eq(1), read.addr.eq(write.addr)]
+        return m
+
+    return elaborate
+
+
+WATCHED = "cycles that read the row of weights.lgap that they write"
+
+
 @needs_verilator
 @pytest.mark.parametrize(
     ("where", "name", "other", "phase", "signals"),
     [
         (lfsr, "draw", other_taps, "evict", ("replay.label.r",)),
         (planes.PlaneUnit, "check_cycle", first_plane_skipped, "output.update", ("batch.delta.r",)),
+        (memory.Ram, "elaborate", ram_of_shape(8, 4), "idle", (WATCHED,)),
     ],
-    ids=["LFSR tap", "skipped plane"],
+    ids=["LFSR tap", "skipped plane", "collision"],
 )
 def test_a_wrong_design_is_found_where_it_acts(
     tmp_path, monkeypatch, where, name, other, phase, signals

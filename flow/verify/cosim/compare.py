@@ -66,6 +66,7 @@ class Comparison:
         """Compare one line of the test bench; returns its differences, none where all is equal."""
         if "end" in seen:
             self.ended = True
+            self.compared["memories.watched"] = seen["watched"]
             return []
         if "readback" in seen:
             return list(self._readback(seen["readback"]))
@@ -139,6 +140,14 @@ class Comparison:
             yield ScriptDifference.of(first, index, step.command)
         self.compared["trace.lines"] += len(expected["trace"])
         yield from self._responses(differ, expected, seen)
+        for name in seen["met"]:
+            yield differ(
+                seen["cycles"],
+                "idle",
+                f"cycles that read the row of {name} that they write",
+                "none",
+                "some",
+            )
         if not seen["finished"]:
             yield self._stuck(differ, step, expected, seen)
             return

@@ -130,6 +130,7 @@ class Model:
         return {
             "cycles": self.cycles,
             "registers": self.registers(),
+            "met": [],  # what `spec.memories.Apart` promises
             "counters": list(self.fast.chip_counters.values()),
             "memories": {name: self.memory(name) for name in step.memories},
         }

@@ -413,6 +413,7 @@ class Bench:
             "cpu": time.process_time(),
             "counters": self.view.counter_values(),
             "registers": self.view.register_values(),
+            "met": self.view.met(),
             "memories": self.rows(step.get("memories", ())),
         }
 
@@ -505,4 +506,11 @@ async def carry_out(dut):
         if not (await select(*ends))[1]:
             return
         spent = time.monotonic() - start
-        write({"end": True, "cycles": bench.view.cycles, "seconds": spent})
+        write(
+            {
+                "end": True,
+                "cycles": bench.view.cycles,
+                "seconds": spent,
+                "watched": bench.view.watched,
+            }
+        )

@@ -10,7 +10,7 @@ from dataclasses import replace
 from xnoreplay.flow.verify.cosim.counting import Counting
 from xnoreplay.spec import trace
 from xnoreplay.spec.image import bank_row, lane_columns
-from xnoreplay.spec.memories import Kind, Memory, identifier
+from xnoreplay.spec.memories import MET, Kind, Memory, identifier
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import SEEN_REGISTERS, counters
@@ -284,6 +284,11 @@ class ChipView:
                 )
             else:
                 self.memories[memory.name] = MemoryView(self._rows(memory))
+        self.watches = {
+            memory.name: found
+            for memory in plan.memories
+            if memory.apart is not None and (found := self._watches(memory))
+        }
         self.counter_names = counters(plan.memories, plan.target)
         self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
         self.counting = Counting(len(self.counters), plan.target.counter_bits)
@@ -321,6 +326,32 @@ class ChipView:
                 arrays = [getattr(instance, f"plane{k}").array.rows for k in range(bits)]
                 return [array[row] for row in range(memory.depth // bits) for array in arrays]
         return [instance.array.rows[row] for row in range(memory.depth)]
+
+    def _watches(self, memory: Memory) -> list:
+        """Handles of what tells that a cycle has read the row that it wrote; a netlist has none."""
+        declared, target = memory.declaration, self.plan.target
+        unit = _descend(self.dut, declared.unit)
+        if declared.kind is Kind.BANKS:
+            rams = [getattr(unit, f"bank{n}") for n in range(memory.count)]
+        else:
+            rams = [_descend(self.dut, declared.path)]
+        if declared.kind in (Kind.CLASSIFIER, Kind.PLANE_BANKS):
+            banks = COPIES if declared.kind is Kind.CLASSIFIER else target.error_units
+            rams = [getattr(rams[0], f"bank{i}") for i in range(banks)]
+        if declared.kind in (Kind.PLANES, Kind.PLANE_BANKS):
+            planes = range(self.plan.rule.delta_bits)
+            rams = [getattr(ram, f"plane{k}") for ram in rams for k in planes]
+        found = [getattr(ram.array, MET, None) for ram in rams]
+        return [handle for handle in found if handle is not None]
+
+    @property
+    def watched(self) -> int:
+        """Instances that tell of a cycle that reads the row that it writes."""
+        return sum(map(len, self.watches.values()))
+
+    def met(self) -> list[str]:
+        """Memories of which a cycle has read the row that it wrote, against their declaration."""
+        return [name for name, found in self.watches.items() if any(map(number, found))]
 
     def _class_rows(self, instance, memory: Memory) -> list:
         """Rows of batch.class_delta out of its banks and planes."""

@@ -1,0 +1,109 @@
+"""What memories promise of reads and writes in one cycle, held to every cycle of the stepping simulator."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle, plan, presets
+from xnoreplay.spec.memories import Apart
+from xnoreplay.spec.network import Conv
+
+TINY = presets.load("tiny")
+CHIPS = {
+    "stored": TINY,
+    "skips": replace(
+        TINY,
+        network=replace(
+            TINY.network,
+            convs=(Conv(8), Conv(4, skip=True), Conv(8), Conv(4, pool=True, skip=True)),
+        ),
+    ),
+    "hidden": presets.vary(TINY, "target", hidden_learns=True),
+    "generative": presets.vary(
+        TINY,
+        "target",
+        replay="generative",
+        drawn_per_class=6,
+        replay_components=2,
+        staged_per_class=4,
+        epochs=1,
+    ),
+}
+
+
+NEEDED = {
+    "stored": {
+        "cls.low": Apart.STATES,
+        "cls.top": Apart.PHASES,
+        "replay.label": Apart.PHASES,
+    },
+    "skips": {"act.ping": Apart.PHASES},
+    "hidden": {"batch.bank": Apart.PHASES, "cls.hidden_low": Apart.STATES},
+    "generative": {"fit.count": Apart.STATES, "replay.mean": Apart.PHASES},
+}
+"""Reasons that do not hold of some memories, which therefore have weaker ones."""
+
+
+def seen_apart(cycles, depths: dict[str, int]) -> dict[str, set[Apart]]:
+    """What is true of each memory in some cycles, of `Apart`; a memory's words are its rows modulo its depth."""
+    reading, writing = defaultdict(set), defaultdict(set)
+    both, met = set(), set()
+    for cycle in cycles:
+        for name, row in cycle.reads.items():
+            reading[name].add(cycle.phase)
+            written = {write.address % depths[name] for write in cycle.writes.get(name, ())}
+            if written:
+                both.add(name)
+            if row % depths[name] in written:
+                met.add(name)
+        for name, writes in cycle.writes.items():
+            if writes:
+                writing[name].add(cycle.phase)
+    found = {}
+    for name in depths:
+        held = {
+            Apart.UNWRITTEN: not writing[name],
+            Apart.PHASES: not reading[name] & writing[name],
+            Apart.STATES: name not in both,
+            Apart.ROWS: name not in met,
+        }
+        found[name] = {apart for apart, true in held.items() if true}
+    return found
+
+
+def cycles_of(preset):
+    """Every cycle of samples that come, a session, its end, and of an image."""
+    compiled = plan.compile(preset.network, preset.target)
+    weights = bundle.random(preset.network, 0, preset.scenario.max_pixel)
+    chip = Simulator(compiled, weights, "step", trace=True)
+    chip.trace_cycles()
+    shape = preset.network.image_shape
+    pictures = np.random.default_rng(3).integers(0, 17, (10, *shape)).astype(np.uint8)
+    results = [chip.arrive(2)]
+    results += [chip.insert(picture, n % 2) for n, picture in enumerate(pictures[:6])]
+    results += [chip.arrive(3)]
+    results += [chip.stage(picture, 2) for picture in pictures[6:9]]
+    results += [chip.epoch(), chip.retrain(), chip.rebalance(), chip.restore()]
+    results += [chip.infer(pictures[9])]
+    return compiled, [cycle for result in results for cycle in result.trace]
+
+
+@pytest.mark.parametrize("name", CHIPS)
+def test_reads_and_writes_are_apart_as_declared(name):
+    compiled, cycles = cycles_of(CHIPS[name])
+    depths = {memory.name: memory.depth for memory in compiled.memories}
+    found = seen_apart(cycles, depths)
+    declared = {m.name: m.apart for m in compiled.memories if m.declaration.traced and m.apart}
+    assert {n: apart for n, apart in declared.items() if apart not in found[n]} == {}
+    # Who has a weaker reason than others needs it.
+    assert [n for n, stronger in NEEDED[name].items() if stronger in found[n]] == []
+
+
+def test_no_memory_with_a_clocked_read_may_meet():
+    compiled = plan.compile(TINY.network, TINY.target)
+    kinds = ("RAM", "BANKS", "PLANES", "PLANE_BANKS", "CLASSIFIER")
+    clocked = [m for m in compiled.memories if m.declaration.kind.name in kinds]
+    assert [m.name for m in clocked if m.apart is None] == []
