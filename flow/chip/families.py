@@ -7,8 +7,9 @@ whole design is mapped with them for the sums.
 import re
 from pathlib import Path
 
-from xnoreplay.flow.chip import synth
-from xnoreplay.flow.cost.cells.liberty import LibertyError, check_cells, text_of
+from xnoreplay.flow.chip import mapping, synth
+from xnoreplay.flow.cost.cells.liberty import LibertyError, check_cells, clock_gates, text_of
+from xnoreplay.flow.cost.cells.liberty import read as read_liberty
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec.errors import CheckFailure, ToolError
@@ -27,6 +28,7 @@ KINDS = {
     "distributed memories": r"TRELLIS_DPR16X4|RAM\d+\w+",
     "multipliers": r"MULT18X18D|SB_MAC16|DSP48E\w*",
 }
+GATED = "gated.json"
 LARGE = 4096  # bits above which a memory must be RAM
 
 
@@ -117,12 +119,14 @@ def resources(family: str, top: str, out: Path, progress: Progress) -> dict[str,
 
 
 def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progress) -> dict:
-    """Map the logic to the cells of a Liberty file; memories are macros, left out of the area.
+    """Map the logic to the cells of a Liberty file, then with its clock gates; memories are macros, left out of the area.
 
     Returns
     -------
     dict
-        library; area in the file's unit; cells by type.
+        library; area in the file's unit; cells by type; and, where the file has a clock gate, gated: gate, its name;
+        area; cells; flip_flops, how many are behind a gate; clock_energy, J a cycle at the clock pins, where the file
+        says it: before, and at most and at least with gates, all of them open or all shut.
 
     Raises
     ------
@@ -134,6 +138,7 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
     from xnoreplay.hw.parts.macros import GUARD
 
     check_cells(liberty)
+    gates = clock_gates(liberty)
     library = out / "cells.lib"
     library.write_text(text_of(liberty), encoding="utf-8")
     boxes = [
@@ -148,34 +153,107 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
             "read_verilog -lib boxes.v",
             f"read_verilog -D{GUARD} {synth.SOURCE}",
             f"synth -flatten -top {top}",
-            "dfflibmap -liberty cells.lib",
-            "abc -liberty cells.lib",
-            "opt_clean",
-            "tee -o area.json stat -json -liberty cells.lib",
+            *(["design -save logic"] if gates else []),
+            *_to_cells("area.json"),
+            *(["design -load logic", *mapping.gating(gates[0])] if gates else []),
+            *(_to_cells(GATED) if gates else []),
             "",
         ]
     )
     (out / "area.ys").write_text(script, encoding="utf-8")
     with progress.task("yosys: map to the Liberty file's cells"):
         try:
-            synth.yosys(out, "area", "be mapped to the file's cells")
+            log = synth.yosys(out, "area", "be mapped to the file's cells")
         except CheckFailure as error:  # the design itself has passed yosys in every family
             raise LibertyError(
                 f"Liberty file {liberty} must have the cells that a mapping needs: {error}"
             ) from None
         finally:
             library.unlink()  # a library may be licensed: no copy of it stays
-    report = files.read_json(out / "area.json")
+    names = {macro["name"] for macro in macros}
+    found = {"library": liberty.name, **_area(out / "area.json", names)}
+    if gates:
+        gated = _area(out / GATED, names)
+        count = mapping.gated_flip_flops(log)
+        energy = clock_energy(liberty, gates[0].name, found["cells"], gated["cells"], count)
+        found["gated"] = {
+            "gate": gates[0].name,
+            "flip_flops": count,
+            **gated,
+            **({"clock_energy": energy} if energy else {}),
+        }
+    return found
+
+
+def _to_cells(report: str) -> list[str]:
+    """Lines of a yosys script that map flip-flops and logic to the cells of a Liberty file, and count them."""
+    return [
+        "dfflibmap -liberty cells.lib",
+        "abc -liberty cells.lib",
+        "opt_clean",
+        f"tee -o {report} stat -json -liberty cells.lib",
+    ]
+
+
+def _area(path: Path, macros: set[str]) -> dict:
+    """Area, and cells by type, of a report of yosys."""
+    report = files.read_json(path)
     try:
         total = float(report["design"]["area"])
     except (KeyError, TypeError, ValueError):
-        raise ToolError("area.json must have design.area, but has none") from None
-    cells = synth.cells(report, "area.json")
-    names = {macro["name"] for macro in macros}
+        raise ToolError(f"{path.name} must have design.area, but has none") from None
+    cells = synth.cells(report, path.name)
+    return {"area": total, "cells": {k: n for k, n in cells.items() if k not in macros}}
+
+
+def clock_energy(
+    path: Path, gate: str, before: dict[str, int], after: dict[str, int], gated: int
+) -> dict[str, float] | None:
+    """Energy of a clock cycle at the clock pins of a design, without its wires and the buffers of a clock tree.
+
+    A clock pin rises and falls once a cycle, which takes its internal energy at no load, and C V^2 for its capacitance.
+
+    Parameters
+    ----------
+    path : Path
+        A Liberty file.
+    gate : str
+        Its clock gate.
+    before, after : dict of str to int
+        Cells by type, without and with clock gates.
+    gated : int
+        Flip-flops that are behind a gate.
+
+    Returns
+    -------
+    dict of str to float, optional
+        In J: before; open, with all gates open; shut, with all gates shut. None where the file has no energies.
+    """
+    try:
+        library = read_liberty(path)
+    except LibertyError:  # a mapping needs no energies
+        return None
+    pin = {
+        name: sum(
+            2 * p.joules(0.0) + p.capacitance * library.volts**2
+            for p in cell.pins.values()
+            if p.clock
+        )
+        for name, cell in library.cells.items()
+    }
+
+    def total(cells: dict[str, int], but: str = "") -> float:
+        return sum(n * pin.get(name, 0.0) for name, n in cells.items() if name != but)
+
+    if not total(before):
+        return None
+    flip_flops = {n: k for n, k in after.items() if pin.get(n) and n != gate}
+    share = gated / max(1, sum(flip_flops.values()))
+    gates = after.get(gate, 0) * pin.get(gate, 0.0)
     return {
-        "library": liberty.name,
-        "area": total,
-        "cells": {k: n for k, n in cells.items() if k not in names},
+        "before": total(before),
+        "open": total(after),
+        "shut": (1 - share) * total(flip_flops) + gates,
     }
 
 

