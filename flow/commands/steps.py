@@ -156,9 +156,66 @@ def simulate(request: Request) -> None:
 
 
 @step_command
-def generate(request: Request) -> None:
-    """Write the chip's Verilog."""
-    run_steps("generate", "generate", request)
+def generate(
+    request: Request,
+    asic: Annotated[
+        Path | None,
+        typer.Option(
+            "--asic",
+            metavar="FOLDER",
+            help="Also leave a folder for an ASIC flow: RTL with SRAM macros, constraints, a table of macros, "
+            "LibreLane's configuration.",
+        ),
+    ] = None,
+    liberty: Annotated[
+        Path | None,
+        typer.Option(
+            "--liberty",
+            metavar="FILE",
+            help="With --asic: map the logic to this library's cells, clock gates among them.",
+        ),
+    ] = None,
+    macros: Annotated[
+        Path | None,
+        typer.Option(
+            "--macros",
+            metavar="FILE",
+            help="With --asic: make these memories macros, by an edited macros.csv. "
+            "[default: those of more than 1,024 bits]",
+        ),
+    ] = None,
+) -> None:
+    """Write the chip's Verilog."""  # noqa: DOC501  the text is the command's help
+    if asic is None:
+        for name, given in (("liberty", liberty), ("macros", macros)):
+            if given is not None:
+                raise XnoreplayError(
+                    f"--{name} must be given to generate with --asic, but is alone"
+                )
+        run_steps("generate", "generate", request)
+        return
+    _hand_over(request, asic.absolute(), liberty, macros)
+
+
+def _hand_over(request: Request, target: Path, liberty: Path | None, macros: Path | None) -> None:
+    """Write the Verilog, then the folder for an ASIC flow."""
+    from xnoreplay.flow.chip import asic
+    from xnoreplay.flow.pipeline import resolve
+    from xnoreplay.flow.run import files, locks, tools
+    from xnoreplay.flow.run.records import own_folder
+    from xnoreplay.spec import plan
+
+    preset = resolve.resolve(request.out, request.chosen)[1].preset
+    compiled = plan.compile(preset.network, preset.target)
+    asic.check(target, compiled, liberty, macros)
+    if liberty is not None:
+        tools.require(["synth"])
+    folder = run_steps("generate", "generate", request)
+    with locks.interruptible():
+        files.sweep(target.parent, target.name.__eq__)
+        with own_folder(target, asic.STEP) as part:
+            manifest = asic.write(compiled, folder / "generate", part, liberty, macros, default())
+    typer.echo(asic.text(manifest, target))
 
 
 @step_command

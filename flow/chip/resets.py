@@ -1,0 +1,123 @@
+"""What a reset leaves as it was: registers of the Verilog that an ASIC may power up with any value.
+
+An FPGA's registers begin at the values of their declarations, those of an ASIC do not. So here is a table of the
+registers without a reset, with the reason why none needs one; `unreset` finds in a text which there are.
+"""
+
+import re
+from dataclasses import dataclass
+
+from xnoreplay.spec.errors import CheckFailure
+
+_NAME = r"(\\\S+|\w+)"
+_MODULE = re.compile(rf"^module {_NAME} ?\(.*?^endmodule", re.MULTILINE | re.DOTALL)
+_CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {_NAME} +<= (.*?) *;$", re.MULTILINE)
+_RESET = re.compile(
+    rf"^    if \(rst\) begin\n      {_NAME} +=[^;]*;\n    end\n  end$", re.MULTILINE
+)
+_START = re.compile(
+    rf"^(  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{_NAME}) +=[^;]*;$", re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Unreset:
+    """Registers without a reset.
+
+    Parameters
+    ----------
+    module, registers : str
+        Patterns of the names of modules, and of their registers, that are matched whole.
+    why : str
+        Why nothing reads what is in them at power-up.
+    """
+
+    module: str
+    registers: str
+    why: str
+
+    def __contains__(self, place: tuple[str, str]) -> bool:
+        """Whether a register, the pair of its module and its name, is one of these."""
+        module, name = place
+        return bool(re.fullmatch(self.module, module) and re.fullmatch(self.registers, name))
+
+
+LANE = r"xnoreplay\.array\.lane\d+"
+TABLE = (
+    Unreset(LANE, r"enabled|conjoin|x_first", "the beat that x_valid marks has loaded them"),
+    Unreset(LANE, r"c_first|n_first", "they follow x_first as c_valid and n_valid follow x_valid"),
+    Unreset(
+        LANE, r"count\d+|pair\d+|sums", "the beat that c_valid or n_valid marks has loaded them"
+    ),
+    Unreset(LANE, r"total", "the first beat of a sum loads it"),
+    Unreset(rf"{LANE}\.file", r"slot\d+", "the beat that reads the file has loaded them"),
+    Unreset(
+        r"xnoreplay\.learning\.error_unit",
+        r"again|past|finish",
+        "they follow the number of classes seen within three cycles, and an error phase is later than that",
+    ),
+    Unreset(
+        r"xnoreplay\.thermometer", r"threshold\d+", "the host writes them, as it does a memory"
+    ),
+    Unreset(
+        r"xnoreplay\.replay", r"count_host__rdata", "a read of the host loads it, and then answers"
+    ),
+)
+
+
+def unreset(text: str) -> list[tuple[str, str]]:
+    r"""List module and name of each register that a clock sets and `rst` does not.
+
+    Parameters
+    ----------
+    text : str
+        The logic of a generated text, as `hw.verilog` writes it: without its memories.
+
+    >>> unreset("module a (clk);\n  always @(posedge clk)\n    b <= c;\nendmodule\n")
+    [('a', 'b')]
+    """
+    places = []
+    for module in _MODULE.finditer(text):
+        reset = set(_RESET.findall(module[0]))
+        places += [
+            (module[1].removeprefix("\\"), name.removeprefix("\\"))
+            for name, source in _CLOCKED.findall(module[0])
+            if source not in reset
+        ]
+    return places
+
+
+def check(text: str) -> dict[str, int]:
+    """Return how many registers of a generated text have no reset, by the reason why they need none.
+
+    Raises
+    ------
+    CheckFailure
+        For a register without a reset that is not in `TABLE`, and for a text whose registers are written otherwise.
+    """
+    clocked, clocks = len(_CLOCKED.findall(text)), len(re.findall(r"@\(posedge ", text))
+    if clocked != clocks:
+        raise CheckFailure(
+            f"each of the {clocks} clocked blocks must set a register in one line, but {clocks - clocked} do otherwise"
+        )
+    counted: dict[str, int] = {}
+    for place in unreset(text):
+        why = next((row.why for row in TABLE if place in row), None)
+        if why is None:
+            raise CheckFailure(
+                f"a register must have a reset, or stand in the table of those that need none, but "
+                f"{place[1]} of {place[0]} does neither"
+            )
+        counted[why] = counted.get(why, 0) + 1
+    return counted
+
+
+def unstarted(text: str) -> str:
+    r"""Return a text whose declarations start no register, so that a simulation begins with unknown values.
+
+    >>> print(unstarted("  reg [3:0] a = 4'h0;\n  reg \\b$1  = 1'h1;\n  reg c;"))
+      reg [3:0] a;
+      reg \b$1 ;
+      reg c;
+    """
+    return _START.sub(lambda m: f"{m[1]} ;" if "\\" in m[1] else f"{m[1]};", text)
