@@ -1,6 +1,6 @@
 """A design as a netlist of the cells of a Liberty file, module by module, with clock gates and its memories as macros.
 
-`generate --asic` leaves it.
+What `generate --asic` leaves and what `cosim --netlist --liberty` compares come from the one script of `script`.
 """
 
 import re

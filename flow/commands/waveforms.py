@@ -67,6 +67,7 @@ class Recording:
                 self.progress,
                 faults=settings.faults,
                 netlist=settings.netlist,
+                liberty=settings.liberty,
                 trust=settings.trust,
             ) as bench,
         ):

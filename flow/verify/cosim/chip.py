@@ -54,7 +54,8 @@ class DesignUnderTest:
         The C++ compiler's option.
     progress : Progress
     netlist : dict, optional
-        How many gates, flip-flops and memories the Verilog has, if it is a netlist of yosys.
+        How many gates, flip-flops and memories the Verilog has, if it is a netlist of yosys; of a library's cells
+        also clock_gates, and library, the file's name.
     """
 
     preset: Preset
@@ -65,7 +66,7 @@ class DesignUnderTest:
     work: Path
     optimise: str
     progress: Progress
-    netlist: dict | None = None
+    netlist: dict[str, Any] | None = None
 
     def setup(self, simulator: str, waves: tuple[int, int] | None = None) -> tuple[Setup, Built]:
         """Compile the Verilog for a simulator.
@@ -101,6 +102,8 @@ class Options:
         The C++ compiler's option for Verilator's output; `optimisation` without it.
     netlist : bool
         Compare what yosys makes of the Verilog, a netlist of gates; see `netlist`.
+    liberty : Path, optional
+        With `netlist`, a file whose cells the netlist has in place of gates.
     trust : bool
         Run Verilog that reaches out of its simulation, too; see `trust`.
     """
@@ -109,6 +112,7 @@ class Options:
     faults: Sequence[str] | None = None
     optimise: str | None = None
     netlist: bool = False
+    liberty: Path | None = None
     trust: bool = False
 
 
@@ -136,18 +140,26 @@ def opened(
     chosen = Options(**options)
     plan = plans.compile(preset.network, preset.target)
     found = fault_texts.parse(list(chosen.faults or ()), plan)
-    verilog, counted = read_verilog(source, chosen.trust), None
+    verilog = read_verilog(source, chosen.trust)
+    counted: dict[str, Any] | None = None
     if found.plan:
         verilog = _modified(plan, found)
     with temporary.folder("cosim") as work:
         if chosen.netlist:
-            mapped = netlists.build(verilog, work / "netlist", progress)
+            folder = work / "netlist"
+            mapped = (
+                netlists.build_of_cells(verilog, chosen.liberty, folder, progress)
+                if chosen.liberty
+                else netlists.build(verilog, folder, progress)
+            )
             verilog = mapped.verilog
             counted = {
                 "gates": mapped.gates,
                 "flip_flops": mapped.flip_flops,
                 "memories": mapped.memories,
             }
+            if chosen.liberty:
+                counted |= {"clock_gates": mapped.clock_gates, "library": chosen.liberty.name}
         yield DesignUnderTest(
             preset,
             bundle,

@@ -45,6 +45,8 @@ class LiteMaster:
             )
         }
         self.transfers = self.asked = 0
+        for name in ("awaddr", "wdata", "araddr"):
+            self.pins[name].value = 0
         self.take()
 
     def take(self) -> None:
@@ -179,7 +181,7 @@ class PixelSource:
         self.clk, self.phase = dut.clk, dut.phase
         pins = (getattr(dut, f"{stream}_{name}") for name in ("tdata", "tvalid", "tready"))
         self.data, self.valid, self.ready = pins
-        self.valid.value = 0
+        self.data.value = self.valid.value = 0
 
     async def send(self, pixels: list[int], gaps: list[int] | None, phase: int) -> None:
         """Send one sample.

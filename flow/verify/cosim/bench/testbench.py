@@ -481,8 +481,10 @@ async def carry_out(dut):
             out.write(json.dumps(line) + "\n")
             out.flush()
 
-        dut.clk.value = 0
+        dut.clk.value, dut.rst.value = 0, 1
         bench = Bench(dut, plan, write)
+        # Every pin has a value before the first edge: gates may keep an unknown one for good that a reset takes away.
+        await Timer(PERIOD, "step")
         Clock(dut.clk, PERIOD, "step", impl="gpi").start()
         try:
             await bench.reset()
