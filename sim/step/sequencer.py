@@ -80,9 +80,10 @@ def running(advance):
 
     def run(program, clock, operation, log, trace, stop):
         limit = trace.writes.shape[0]
+        conv = conv_of(program.convs, operation.index)
         while not clock.now[Flop.DONE] and clock.counters.events[Event.CYCLES] < stop:
             idle(clock.ports)
-            advance(program, clock, operation, log)
+            advance(program, clock, operation, conv, log)
             if limit:
                 record(trace, clock)
             edge(clock)
@@ -95,11 +96,11 @@ def running(advance):
 
 
 @part
-def _image(program, clock, operation, _log):
+def _image(program, clock, operation, conv, _log):
     """Advance an operation of an image by a clock."""
     kind = operation.kind
     if kind == Kind.CONV:
-        conv_clock(conv_of(program.convs, operation.index), clock)
+        conv_clock(conv, clock)
     elif kind == Kind.INPUT:
         if program.input.part:
             latent_clock(program.input, clock, operation.pixels, operation.gaps)
@@ -116,7 +117,7 @@ def _image(program, clock, operation, _log):
 
 
 @part
-def _replay(program, clock, operation, log):
+def _replay(program, clock, operation, _conv, log):
     """Advance an operation of the replay memory by a clock."""
     kind, label, replay = operation.kind, operation.label, program.replay
     if kind == Kind.STAGE:
@@ -136,7 +137,7 @@ def _replay(program, clock, operation, log):
 
 
 @part
-def _generative(program, clock, operation, log):
+def _generative(program, clock, operation, _conv, log):
     """Advance an operation of generative replay by a clock."""
     kind, generative = operation.kind, program.generative
     if kind == Kind.TAKE:
