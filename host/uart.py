@@ -33,6 +33,13 @@ ANSWERS = {
     Frame.PIXELS: {Code.OKAY, Code.FULL} | _DROPPED,
 }
 """Codes with which the bridge answers a frame."""
+NOWHERE = 0xFFFF_FFFC  # an address that no chip has
+START = frames.read(Register.ID), frames.answer(Code.OKAY, registers.ID.to_bytes(4, "little"))
+DIGITS = (
+    (frames.read(NOWHERE), frames.answer(Code.DECERR, bytes(4))),
+    (bytes([*START[0][:-1], START[0][-1] ^ 0xFF]), frames.answer(Code.DAMAGED)),
+)
+"""Frames that change nothing, and their answers: those of the digits 0 and 1, and of `START`, all differ."""
 
 
 class Port(Protocol):
@@ -55,8 +62,9 @@ class UartBus:
     """A `host.bus.Bus` over frames of `xnoreplay.spec.frames`.
 
     An answer has no number, so one that comes late would be taken for that of the frame after. After a frame without a
-    right answer the next one therefore waits until the line is silent, and first asks for the chip's ID; that takes twice
-    the port's time-out. A transfer either has its own answer or raises `HostError`.
+    right answer the next one therefore waits until the line is silent, and first asks for what tells one ask from those
+    before it, see `_find_place`; that takes twice the port's time-out. A transfer either has its own answer or raises
+    `HostError`, however late answers come, as long as the line brings them in their order.
 
     Threads may share a bus: a frame and its answer are one. Two buses must not share a line.
 
@@ -95,6 +103,7 @@ class UartBus:
         self._line = RLock()
         self._part = MOST_BYTES // byte_lanes * byte_lanes
         self._lost = False  # bytes of an earlier answer may still come
+        self._tries = 0  # to find the line's place, since it was known last
 
     @classmethod
     def open(cls, name: str, baud: int, byte_lanes: int) -> "UartBus":
@@ -232,27 +241,48 @@ class UartBus:
         return code, answer[1:-1]
 
     def _find_place(self) -> None:
-        """Drop all answers of earlier frames: wait for silence, then until the answer to a read of ID is the last.
+        """Drop all answers of earlier frames: wait for silence, then until the chip answers what only this try asks.
 
         A line is silent that brings fewer than `LONGEST` bytes within the port's time-out, in which more of them would
         fit. That is longer than the time of 16 bytes, after which the chip forgets a frame that has not come whole.
 
+        A try asks `START` and then, one after another, the binary digits of its number, lowest first. Tries are counted
+        from the last right answer. Where each is answered as it must be, the last answer is that of the last ask: were the
+        answers those of earlier frames, they would be of one earlier try, because each try begins with a `START` and no
+        digit is one; but an earlier try has another number, and ends or differs before these digits do.
+
         Raises
         ------
         HostError
-            Where the line is never silent, or no read of ID is answered.
+            Where the line is never silent, or no try is answered.
         """
-        wanted = frames.answer(Code.OKAY, registers.ID.to_bytes(4, "little"))
         self._until_silent()
         for _ in range(TRIES):
-            with _failures():
-                self._port.write(frames.read(Register.ID))
-            if self._until_silent().endswith(wanted):
-                self._lost = False
+            self._tries += 1
+            if self._answers(self._tries):
+                self._lost, self._tries = False, 0
                 return
         raise HostError(
             f"the chip must answer a read of ID once in {TRIES} times after an error of the line, but does not"
         )
+
+    def _answers(self, number: int) -> bool:
+        """Whether the chip answers `START` and then the binary digits of a number, lowest first."""
+        ask, wanted = START
+        with _failures():
+            self._port.write(ask)
+        if not self._until_silent().endswith(wanted):
+            return False
+        while number:
+            ask, wanted = DIGITS[number & 1]
+            with _failures():
+                self._port.write(ask)
+                came = self._port.read(len(wanted))
+            if came != wanted:
+                self._until_silent()
+                return False
+            number >>= 1
+        return True
 
     def _until_silent(self) -> bytes:
         """All bytes that come until the line is silent."""

@@ -6,7 +6,9 @@ import struct
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from random import Random
 from threading import Thread, get_ident
 
 import numpy as np
@@ -321,6 +323,8 @@ class Line:
         self.left += late + came
 
     def answer(self, frame):
+        if frames.crc(frame[:-1]) != frame[-1]:
+            return answer(Code.DAMAGED)
         address, data = (int.from_bytes(frame[i : i + 4], "little") for i in (1, 5))
         if frame[0] == frames.Frame.READ:
             told, word = self.bus.read(address)
@@ -360,6 +364,93 @@ def test_no_word_is_taken_for_that_of_another_address(hurt, asked):
         bus.read(asked)
     for _ in range(2):
         assert {r: bus.read(r) for r in wanted} == wanted
+
+
+class SlowLine(Line):
+    """A line whose answers come in their order, each so many seconds late, in a time of its own."""
+
+    timeout = 1.0
+
+    def __init__(self, lateness):
+        super().__init__()
+        self.lateness, self.now, self.due = lateness, 0.0, []
+
+    def write(self, frame):
+        at = self.now + self.lateness()
+        self.due.append((max([at, *(when for when, _ in self.due)]), self.answer(frame)))
+
+    def come(self):
+        while self.due and self.due[0][0] <= self.now:
+            self.left += self.due.pop(0)[1]
+
+    def read(self, size):
+        end = self.now + self.timeout
+        self.come()
+        while len(self.left) < size and self.now < end:
+            self.now = min([end, *(when for when, _ in self.due[:1])])
+            self.come()
+        return super().read(size)
+
+    def reset_input_buffer(self):
+        self.come()
+        super().reset_input_buffer()
+
+
+def walked(lateness, calls=40):
+    """Words read over a slow line, those that are their own address's and others; then the line is quick again."""
+    line = SlowLine(lateness)
+    bus = UartBus(line, 1)
+    line.bus.chip.arrive(3)
+    asked = [Register.SEEN, Register.LFSR_WALK, Register.QUOTA, Register.ID]
+    wanted = {r: line.bus.read(r) for r in asked}
+    own, others = 0, []
+    for register in asked * (calls // 4):
+        try:
+            got = bus.read(register)
+        except HostError:
+            continue
+        own += got == wanted[register]
+        others += [register.name] * (got != wanted[register])
+    line.lateness = lambda: 0.01
+    while line.due:
+        line.read(1)
+    assert {r: bus.read(r) for r in wanted} == wanted
+    return own, others
+
+
+@pytest.mark.parametrize("late", [0.5, 0.99, 1.01, 1.3, 1.9, 2.0, 2.5, 2.9, 4.5])
+def test_no_answer_of_a_line_that_is_always_late_is_taken_for_another(late):
+    """Answers that are later than the time-out of the port are errors, all of them."""
+    assert walked(lambda: late) == (40 if late < SlowLine.timeout else 0, [])
+
+
+def stalled(draw, most):
+    """Up to so many seconds for three answers of ten."""
+    return draw() * most if draw() < 0.3 else 0.01
+
+
+@pytest.mark.parametrize("most", [1.5, 3, 12])
+def test_no_answer_of_a_line_that_stalls_is_taken_for_another(most):
+    """Now and then an answer waits for seconds, and those after it behind it."""
+    for seed in range(8):
+        draw = Random(seed).random
+        own, others = walked(partial(stalled, draw, most), 80)
+        assert (bool(own), others) == (True, [])
+
+
+def test_tries_to_find_the_place_differ():
+    """Answers of a whole earlier try, all late, are not those of the next one."""
+    line = SlowLine(lambda: 0.01)
+    bus = UartBus(line, 1)
+    told = [bus._answers(number) for number in range(1, 9)]
+    assert told == [True] * 8
+    for number in range(2, 9):
+        # What an earlier try has asked still comes, as soon as this one asks.
+        for earlier in range(1, number):
+            bits = [earlier >> i & 1 for i in range(earlier.bit_length())]
+            old = [uart.START[1], *(uart.DIGITS[bit][1] for bit in bits)]
+            port = Script(*old, *[b""] * 40)
+            assert not UartBus(port, 1)._answers(number)
 
 
 def test_bytes_that_follow_an_answer_are_dropped_before_the_next_frame():
