@@ -4,7 +4,7 @@ import math
 from typing import Protocol
 
 from xnoreplay.spec.errors import SpecError, XnoreplayError, require, shown
-from xnoreplay.spec.registers import Response
+from xnoreplay.spec.registers import Register, Response
 
 
 class HostError(XnoreplayError):
@@ -55,6 +55,11 @@ def whole_transfers(pixels: bytes, byte_lanes: int) -> bytes:
     return sent
 
 
+def drops(address: int) -> bool:
+    """Whether a write to a byte address, whose lowest two bits the chip ignores, is one of ABORT, see `Bus.write`."""
+    return address & ~3 == Register.ABORT
+
+
 class Bus(Protocol):
     """A connection to a chip's register port and to its pixel stream.
 
@@ -69,7 +74,11 @@ class Bus(Protocol):
         """Read the 32-bit word at a byte address: the answer, and the word, 0 where that is not OKAY."""
 
     def write(self, address: int, data: int) -> Response:
-        """Write a 32-bit word at a byte address."""
+        """Write a 32-bit word at a byte address.
+
+        A write of ABORT (`drops`) also drops what `stream` was given and the chip has not taken: it would be taken for
+        the beginning of the next sample.
+        """
 
     def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:
         """Offer the bytes of pixels, or of a latent's transfers, to the stream.

@@ -16,7 +16,7 @@ from cocotb.task import resume
 from cocotb.triggers import ClockCycles, FallingEdge, First, RisingEdge
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
 
-from xnoreplay.host.bus import whole_transfers, word
+from xnoreplay.host.bus import drops, whole_transfers, word
 from xnoreplay.spec.registers import Response
 
 PERIOD = 10  # time steps of the simulator in a clock cycle
@@ -63,9 +63,13 @@ class CocotbBus:
 
     @resume
     async def write(self, address: int, data: int) -> Response:
-        """Write a word."""
+        """Write a word; one of ABORT also drops the pixels that wait, that on the pins among them."""
         address, data = word("an address", address), word("data", data)
-        return Response(int((await self._lite.write(address, data.to_bytes(4, "little"))).resp))
+        answer = Response(int((await self._lite.write(address, data.to_bytes(4, "little"))).resp))
+        if drops(address):
+            self._pixels.clear()
+            self._pixels.assert_reset()  # of the master alone, which forgets the pixels that it is about
+        return answer
 
     @resume
     async def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:  # noqa: ARG002

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from xnoreplay.host.bus import HostError, whole_transfers, word
+from xnoreplay.host.bus import HostError, drops, whole_transfers, word
 from xnoreplay.sim.host import HostPort
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec.commands import Command
@@ -49,10 +49,15 @@ class SimulatedBus:
         return self._read_waiting(address)
 
     def write(self, address: int, data: int) -> Response:
-        """Write a word; a command that needs no more pixels has come to its end when this returns."""
+        """Write a word; a command that needs no more pixels has come to its end when this returns.
+
+        One of ABORT also drops the pixels that wait.
+        """
         address, data = word("an address", address) & ~3, word("data", data)
-        if self._waiting and address == Register.ABORT:
-            self._abort()
+        if drops(address):
+            if self._waiting:
+                self._abort()
+            self._pixels.clear()
             return Response.OKAY
         if self._waiting:
             return self._write_waiting(address, data)
@@ -119,7 +124,6 @@ class SimulatedBus:
         whole = taken * entry.byte_lanes
         sent = np.zeros(self._size, np.uint8)
         sent[:whole] = np.frombuffer(bytes(self._pixels[:whole]), np.uint8)
-        del self._pixels[:whole]
         gaps = np.zeros(entry.pixels, np.int64)
         gaps[taken] = _WAITS
         self.chip.abort(taken * entry.words + 1)

@@ -7,7 +7,7 @@ from threading import RLock
 from time import monotonic, sleep
 from typing import Protocol
 
-from xnoreplay.host.bus import HostError, whole_transfers, word
+from xnoreplay.host.bus import HostError, drops, whole_transfers, word
 from xnoreplay.spec import frames, registers
 from xnoreplay.spec.errors import SpecError, require, shown
 from xnoreplay.spec.frames import MOST_BYTES, Code, Frame
@@ -155,7 +155,7 @@ class UartBus:
         """Write a word; one of ABORT also drops the transfers that wait in the bridge."""
         frame = frames.write(word("an address", address), word("data", data))
         answer = Response(self._ask(Frame.WRITE, frame)[0] & 3)
-        if address == Register.ABORT:
+        if drops(address):
             self._drop()
         return answer
 

@@ -1,9 +1,9 @@
 // The chip's Verilog as a process that answers a host's transfers: what `served.py` and a C program speak to.
 //
 // Requests on standard input: 'R' and an address, 'W' with address and data, 'P' with a number and as many pixels
-// of PIXEL_BYTES bytes, 'T' with a number of clocks; numbers are 32-bit words, low byte first. A request is answered
-// by one word: AXI's response of 'R' and 'W', or 0; an 'R' by a second one with its data. Pixels wait in the process
-// until the chip takes them.
+// of PIXEL_BYTES bytes, 'D' to drop those that wait, 'T' with a number of clocks; numbers are 32-bit words, low byte
+// first. A request is answered by one word: AXI's response of 'R' and 'W', or 0; an 'R' by a second one with its data.
+// Pixels wait in the process until the chip takes them.
 
 #include <cstdint>
 #include <cstdio>
@@ -94,6 +94,9 @@ int main(int argc, char **argv) {
                 for (int i = 0; i < bytes; i++) pixel |= static_cast<uint32_t>(std::getchar() & 255) << 8 * i;
                 pixels.push_back(pixel);
             }
+            answer(0);
+        } else if (kind == 'D') {
+            pixels.clear();
             answer(0);
         } else if (kind == 'T') {
             for (uint32_t n = word(); n; n--) tick();

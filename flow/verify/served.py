@@ -16,7 +16,7 @@ from xnoreplay.flow.run import processes
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Built, Verilate
 from xnoreplay.flow.verify import programs
-from xnoreplay.host.bus import HostError, whole_transfers, word
+from xnoreplay.host.bus import HostError, drops, whole_transfers, word
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Response
@@ -95,9 +95,12 @@ class ServedBus:
         return Response(answer), data
 
     def write(self, address: int, data: int) -> Response:
-        """Write a word."""
+        """Write a word; one of ABORT also drops the pixels that wait with the process."""
         words = word("an address", address), word("data", data)
-        return Response(self._ask(b"W" + struct.pack("<II", *words), 1)[0])
+        answer = Response(self._ask(b"W" + struct.pack("<II", *words), 1)[0])
+        if drops(address):
+            self._ask(b"D", 1)
+        return answer
 
     def stream(self, pixels: bytes, seconds: float = math.inf, /) -> None:  # noqa: ARG002
         """Leave pixels with the process, which offers them to the chip."""

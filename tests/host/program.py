@@ -8,7 +8,7 @@ from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.registers import Response
+from xnoreplay.spec.registers import Register, Response
 
 KEPT = 2  # remembered samples of each class of the base
 NEW = 3  # enrolled samples of the new class
@@ -18,6 +18,18 @@ def images(driver: Driver, count: int, seed: int = 0) -> np.ndarray:
     """Images of random pixels."""
     shape = driver.plan.network.image_shape
     return np.random.default_rng(seed).integers(0, 17, (count, *shape), np.uint8)
+
+
+def cut(driver: Driver, picture: np.ndarray) -> None:
+    """Leave pixels in front of the chip, of a sample that no command takes and of one that is aborted."""
+    entry = driver.plan.input
+    sample = entry.transfers(picture).tobytes()
+    driver.bus.stream(sample)
+    driver.abort()
+    driver.write(Register.COMMAND, Command.INFER)
+    driver.bus.stream(sample[: -entry.byte_lanes])
+    driver.abort()
+    assert driver.wait() == set()
 
 
 def life(driver: Driver, bundle: Bundle) -> dict[str, Any]:
@@ -46,6 +58,7 @@ def life(driver: Driver, bundle: Bundle) -> dict[str, Any]:
     again = driver.save()
     assert again.registers == saved.registers
     assert all((again.memories[n] == bits).all() for n, bits in saved.memories.items())
+    cut(driver, pictures[0])
     seen["restored"] = [driver.classify(x) for x in pictures]
     assert seen["refused"] is Response.SLVERR
     assert seen["unmapped"] == (Response.DECERR, 0)

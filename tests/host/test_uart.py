@@ -194,10 +194,12 @@ def test_bytes_of_a_transfer_that_fit_no_frame_are_a_sentence(lanes):
         UartBus.open("/dev/nowhere", 115_200, lanes)
 
 
-def test_an_abort_drops_the_pixels_that_wait():
+@pytest.mark.parametrize("address", [0x2C, 0x2F])
+def test_an_abort_drops_the_pixels_that_wait(address):
+    """The chip ignores the lowest two bits of an address."""
     port = Script(answer(Code.OKAY), answer(Code.OKAY))
-    UartBus(port, 1).write(0x2C, 1)
-    assert port.sent == [frames.write(0x2C, 1), frames.pixels(b"")]
+    UartBus(port, 1).write(address, 1)
+    assert port.sent == [frames.write(address, 1), frames.pixels(b"")]
 
 
 def test_a_port_that_is_not_there_is_a_sentence():
