@@ -60,7 +60,7 @@ class SimulatedBus:
             self._pixels.clear()
             return Response.OKAY
         if self._waiting:
-            return self._write_waiting(address, data)
+            return self._refuse(address)
         if address != Register.COMMAND:
             return self._port.transfer(address, data)[0]
         answer = self._start(data & 255, data >> 16)
@@ -140,8 +140,6 @@ class SimulatedBus:
             data = self.chip.plan.phases.index(self.chip.plan.input.name)
         return answer, data
 
-    def _write_waiting(self, address: int, data: int) -> Response:
-        """Refuse a write while the chip waits for pixels."""
-        if self._port.window_at(address) or address in set(Register):
-            return Response.SLVERR
-        return self._port.transfer(address, data)[0]
+    def _refuse(self, address: int) -> Response:
+        """The answer to a write while the chip waits for pixels: DECERR where this chip has nothing, else SLVERR."""
+        return Response.DECERR if self.read(address)[0] is Response.DECERR else Response.SLVERR

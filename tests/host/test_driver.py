@@ -175,6 +175,25 @@ def test_an_image_that_stops_is_a_sentence_and_abort_ends_it():
     assert driver.classify(picture) == expected.infer(picture).prediction
 
 
+@pytest.mark.parametrize(
+    "changed", [{}, {"counter_bits": 0, "counters": ()}], ids=["all counters", "none"]
+)
+def test_a_chip_that_waits_refuses_what_it_has_and_knows_no_other_address(changed):
+    """What it lacks is DECERR in both states, the counters that its target leaves out too."""
+    driver = connected(presets.vary(TINY, "target", **changed))
+    bus, port = driver.bus, range(0, Register.COUNTERS + 0x200, 4)
+    addresses = [*port, *(i << registers.WINDOW_SHIFT | 4 * j for i in range(32) for j in (0, 99))]
+    there = {a for a in addresses if bus.read(a)[0] is not Response.DECERR}
+    assert {Register.ABORT, Register.SEEN} < there
+    assert set(Register) - there == ({Register.COUNTERS} if changed else set())
+    driver.write(Register.COMMAND, Command.INFER)
+    for address in addresses:
+        if address != Register.ABORT:
+            refused = Response.SLVERR if address in there else Response.DECERR
+            assert bus.write(address, 0) is refused
+    assert driver.status() == {Status.BUSY}
+
+
 def test_an_image_or_an_argument_that_a_command_lacks_or_does_not_take_is_a_sentence():
     driver = connected()
     driver.load(BUNDLE, classes=2)
