@@ -2,6 +2,7 @@
 
 import math
 import os
+import stat
 from pathlib import Path
 from time import monotonic
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from xnoreplay.host.bus import Bus, HostError
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import host_map, registers, snapshot
+from xnoreplay.spec import host_map, reading, registers, snapshot
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import to_int
@@ -368,12 +369,11 @@ class Driver:
         HostError
             Where the counts of labels are stale, because the host has written labels and no restore came after.
         XnoreplayError
-            Where no file can be written at the path.
+            Where no file can be written at the path, and where a folder, a link or a device is: it would be replaced.
         """
         if path is not None:
             path = _path("the place of a saved state must be a file's path", path)
-            if path.is_dir():
-                raise XnoreplayError(f"a state must be saved to a file, not to folder {path}")
+            _check_place(path)
         if Status.STALE in self.wait():
             raise HostError("a chip whose STATUS shows STALE must be restored before it is saved")
         taken = snapshot.of_words(self.plan, (self.read(a) for a in snapshot.reads(self.plan)))
@@ -413,6 +413,18 @@ def _check_command(command: object) -> None:
     """SpecError for what is no command."""
     if not isinstance(command, Command):
         raise unknown("command", command, (f"Command.{c.name}" for c in Command))
+
+
+def _check_place(path: Path) -> None:
+    """XnoreplayError for what is there and no regular file: a state would take its place, not go through it."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise XnoreplayError(f"a state must be saved to {path}, but: {error}") from None
+    if not stat.S_ISREG(mode):
+        raise XnoreplayError(f"a state must be saved to a file, but {path} is {reading.kind(mode)}")
 
 
 def _path(rule: str, value: object) -> Path:

@@ -1,6 +1,7 @@
 """The Python driver on the simulator: what it finds is what the simulator's own calls give."""
 
 import dataclasses
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -81,6 +82,24 @@ def test_a_state_goes_through_a_file(tmp_path):
     again = other.save()
     assert again.registers == saved.registers
     assert all((again.memories[n] == bits).all() for n, bits in saved.memories.items())
+
+
+def test_a_state_takes_the_place_of_a_file_alone(tmp_path):
+    """A link or a pipe that is there stays what it is."""
+    driver = connected()
+    file, link, pipe, dangling = (tmp_path / name for name in ("file", "link", "pipe", "dangling"))
+    file.write_text("kept")
+    link.symlink_to(file)
+    dangling.symlink_to(tmp_path / "nothing")
+    os.mkfifo(pipe)
+    for path, kind in ((link, "a symbolic link"), (dangling, "a sym"), (pipe, "a named pipe")):
+        with pytest.raises(XnoreplayError, match=f"must be saved to a file, but {path} is {kind}"):
+            driver.save(path)
+    assert link.is_symlink()
+    assert pipe.is_fifo()
+    assert file.read_text() == "kept"
+    driver.save(file)
+    assert file.read_bytes()[:4] != b"kept"
 
 
 def test_counters_have_both_their_words():
@@ -333,7 +352,7 @@ WRONG_CALLS = [
         r"must have shape \(n, 3\), not rows of several lengths",
     ),
     (lambda d: d.write_memory("replay.label", [[0] * 3] * 10), "must be at most 9, not 10"),
-    (lambda d: d.save(Path()), "a state must be saved to a file, not to folder ."),
+    (lambda d: d.save(Path()), "a state must be saved to a file, but . is a folder"),
     (lambda d: d.save(Path("/dev/null/state")), "a state must be saved to /dev/null/state, but: "),
     (lambda d: d.save(3), "the place of a saved state must be a file's path, not 3"),
     (lambda d: d.restore(None), "must be a Snapshot or a file's path, not None"),
