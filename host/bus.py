@@ -1,6 +1,8 @@
 """What a driver needs of the connection to a chip."""
 
 import math
+import sys
+from collections.abc import Iterable
 from typing import Protocol
 
 from xnoreplay.spec.errors import SpecError, XnoreplayError, require, shown
@@ -9,6 +11,52 @@ from xnoreplay.spec.registers import Register, Response
 
 class HostError(XnoreplayError):
     """A chip, or the connection to it, that answers something else than a driver's call needs."""
+
+
+def check_object(what: str, value: object, methods: Iterable[str]) -> None:
+    """Check that a value has methods to call.
+
+    Parameters
+    ----------
+    what : str
+        What the sentence calls it.
+    value : object
+    methods : iterable of str
+
+    Raises
+    ------
+    SpecError
+        For a value without one of them, and for a class, whose methods have no object yet.
+    """
+    if isinstance(value, type):
+        raise SpecError(f"{what} must be an object, not the class {value.__name__}")
+    for name in methods:
+        if not callable(getattr(value, name, None)):
+            raise SpecError(f"{what} must have a method {name!r}, which {shown(value)} has not")
+
+
+def seconds_of(what: str, value: object) -> float:
+    """A time that a user gives, in seconds.
+
+    Parameters
+    ----------
+    what : str
+        What the sentence calls it.
+    value : int or float
+
+    Raises
+    ------
+    SpecError
+        For what is no number above 0, and for an integer above all numbers of Python's `float`.
+    """
+    if not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
+        raise SpecError(f"{what} must be a number of seconds above 0, not {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise SpecError(
+            f"{what} must be at most {sys.float_info.max:.3g} seconds, not {shown(value)}"
+        ) from None
 
 
 def word(what: str, value: int) -> int:

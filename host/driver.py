@@ -8,7 +8,7 @@ from time import monotonic
 
 import numpy as np
 
-from xnoreplay.host.bus import Bus, HostError
+from xnoreplay.host.bus import Bus, HostError, check_object, seconds_of
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, reading, registers, snapshot
 from xnoreplay.spec import image as images_of
@@ -59,17 +59,11 @@ class Driver:
     ) -> None:
         if not isinstance(preset, Preset):
             raise SpecError(f"preset must be a Preset, not {shown(preset)}")
-        for call in ("read", "write", "stream", "pause"):
-            if not callable(getattr(bus, call, None)):
-                raise SpecError(f"bus must have a method {call!r}, which {shown(bus)} has not")
+        check_object("bus", bus, ("read", "write", "stream", "pause"))
         self.bus, self.preset = bus, preset
         self.polls = require.whole("polls", polls)
         require.positive("polls", self.polls)
-        if timeout is not None and not (
-            isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0
-        ):
-            raise SpecError(f"timeout must be a number of seconds above 0, not {shown(timeout)}")
-        self.timeout = timeout
+        self.timeout = None if timeout is None else seconds_of("timeout", timeout)
         self.plan = plans.compile(preset.network, preset.target)
         self.windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
         self.counter_names = registers.counters(self.plan.memories, self.plan.target)
@@ -422,13 +416,23 @@ def _check_place(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise XnoreplayError(f"a state must be saved to {path}, but: {error}") from None
+        raise XnoreplayError(f"a state must be saved to {path}, but: {error.strerror}") from None
     if not stat.S_ISREG(mode):
         raise XnoreplayError(f"a state must be saved to a file, but {path} is {reading.kind(mode)}")
 
 
 def _path(rule: str, value: object) -> Path:
-    """A value as a path; SpecError with the rule for what is none."""
-    if not isinstance(value, str | os.PathLike):
+    """A value as a path; SpecError with the rule for what is none, and for a text that no file system takes."""
+    try:
+        text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
+    except TypeError:  # one whose __fspath__ gives no path
+        text = None
+    if not isinstance(text, str):
         raise SpecError(f"{rule}, not {shown(value)}")
-    return Path(value)
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        encoded = b"\0"
+    if 0 in encoded:
+        raise SpecError(f"{rule}, not {shown(text)}")
+    return Path(text)

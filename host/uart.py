@@ -7,9 +7,16 @@ from threading import RLock
 from time import monotonic, sleep
 from typing import Protocol
 
-from xnoreplay.host.bus import HostError, drops, whole_transfers, word
-from xnoreplay.spec import frames, registers
-from xnoreplay.spec.errors import SpecError, require, shown
+from xnoreplay.host.bus import (
+    HostError,
+    check_object,
+    drops,
+    seconds_of,
+    whole_transfers,
+    word,
+)
+from xnoreplay.spec import frames, limits, registers
+from xnoreplay.spec.errors import require
 from xnoreplay.spec.frames import MOST_BYTES, Code, Frame
 from xnoreplay.spec.registers import Register, Response
 
@@ -89,15 +96,12 @@ class UartBus:
 
     def __init__(self, port: Port, byte_lanes: int, seconds: float | None = None) -> None:
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
-        for part in ("write", "read", "reset_input_buffer"):
-            if not hasattr(port, part):
-                raise SpecError(f"port must have a method {part!r}, which {shown(port)} has not")
-        given = getattr(port, "timeout", seconds)
+        check_object("port", port, ("write", "read", "reset_input_buffer"))
+        self._port, self.seconds = port, None
         if hasattr(port, "timeout"):
-            _check_seconds("timeout of a port", given)
+            self.seconds = seconds_of("timeout of a port", port.timeout)
         if seconds is not None:
-            _check_seconds("seconds", seconds)
-        self._port, self.seconds = port, given if seconds is None else seconds
+            self.seconds = seconds_of("seconds", seconds)
         self._byte_lanes = byte_lanes
         # A signal's routine may come into a frame of its own thread, which then loses its answer.
         self._line = RLock()
@@ -123,10 +127,10 @@ class UartBus:
         HostError
             Where pyserial is not installed, or does not open the port: because it is not there, or another driver has it.
         SpecError
-            As of `UartBus`, and for a rate that is no positive integer.
+            As of `UartBus`, and for a rate that is no integer from 1 to the most of `xnoreplay.spec.limits`.
         """
         require.between("byte_lanes", byte_lanes, 1, MOST_BYTES)
-        require.positive("baud", baud)
+        limits.count("baud", baud)
         try:
             import serial
         except ImportError:
@@ -139,7 +143,7 @@ class UartBus:
             port.reset_input_buffer()  # fails where pyserial made a port that is not open
         except (OSError, ValueError, TermiosError) as error:  # SerialException is an OSError
             raise HostError(f"serial port {name} must open, but: {error}") from None
-        return cls(port, byte_lanes, timeout(baud))
+        return cls(port, byte_lanes, most)
 
     def close(self) -> None:
         """Give the port back, so that another driver may open it."""
@@ -305,12 +309,6 @@ def timeout(baud: int) -> float:
     (True, True)
     """
     return TIMEOUT + LONGEST * BIT_TIMES / baud
-
-
-def _check_seconds(what: str, value: object) -> None:
-    """SpecError for what is no number above 0."""
-    if not (isinstance(value, int | float) and not isinstance(value, bool) and value > 0):
-        raise SpecError(f"{what} must be a number of seconds above 0, not {shown(value)}")
 
 
 def _whole(kind: Frame, answer: bytes) -> bool:

@@ -266,9 +266,9 @@ def read_tensors(
     XnoreplayError
         For a file that is missing, damaged or foreign.
     """
-    if Path(path).is_dir():
-        raise XnoreplayError(f"{what} {path} must be a file, not a folder")
     try:
+        if Path(path).is_dir():
+            raise XnoreplayError(f"{what} {path} must be a file, not a folder")
         _check_tensors(Path(path), what)
         with safetensors.safe_open(path, framework=framework) as f:
             metadata = f.metadata() or {}
@@ -359,9 +359,9 @@ def read(path: Path) -> Bundle:
         For a file that is missing, damaged, truncated, altered or foreign; names the field.
     """
     path = Path(path)
-    if path.is_dir():
-        raise BundleError(f"bundle {path} must be a file, not a folder")
     try:
+        if path.is_dir():  # fails for a name that is too long
+            raise BundleError(f"bundle {path} must be a file, not a folder")
         _check_tensors(path, "bundle")
         with safetensors.safe_open(path, framework="numpy") as f:
             metadata = f.metadata() or {}

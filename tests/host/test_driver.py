@@ -317,6 +317,18 @@ def test_a_latent_that_stops_is_a_sentence_and_abort_ends_it():
 
 
 WORDS = "must be an integer from 0 to 4294967295, not"
+
+
+@dataclasses.dataclass(frozen=True)
+class PathOf:
+    """What `os.fspath` gives a value of."""
+
+    value: object
+
+    def __fspath__(self):
+        return self.value
+
+
 WRONG_CALLS = [
     (lambda d: d.classify([[1], [1, 2]]), "must have shape .4, 4, 1., not rows of several lengths"),
     (lambda d: d.command(3), "command must be one of Command.ARRIVE, .*, not 3"),
@@ -355,6 +367,20 @@ WRONG_CALLS = [
     (lambda d: d.save(Path()), "a state must be saved to a file, but . is a folder"),
     (lambda d: d.save(Path("/dev/null/state")), "a state must be saved to /dev/null/state, but: "),
     (lambda d: d.save(3), "the place of a saved state must be a file's path, not 3"),
+    *[
+        (lambda d, save=save, value=value: (d.save if save else d.restore)(value), sentence)
+        for save, start in ((True, "the place of a saved state"), (False, "a saved state"))
+        for value, sentence in (
+            ("a\0b", rf"{start} must be .*file's path, not 'a\\x00b'"),
+            ("/tmp/\ud800", rf"{start} must be .*file's path, not '/tmp/\\ud800'"),
+            (PathOf(b"x"), f"{start} must be .*file's path, not PathOf"),
+            (PathOf(7), f"{start} must be .*file's path, not PathOf"),
+            (
+                "/tmp/" + "a" * 5000,
+                "(a state must be saved|must be a whole file).*: .*File name too long",
+            ),
+        )
+    ],
     (lambda d: d.restore(None), "must be a Snapshot or a file's path, not None"),
     (lambda d: d.restore(Snapshot(None, None)), "must be in a dict, not None"),
     (lambda d: d.restore(Snapshot({}, {})), "a snapshot must give register SEEN, but does not"),
@@ -370,6 +396,8 @@ WRONG_CALLS = [
         (lambda d, value=value: Driver(d.bus, TINY, timeout=value), "timeout must be a number of s")
         for value in (0, -1, "1", float("nan"), True)
     ],
+    (lambda d: Driver(d.bus, TINY, timeout=10**400), r"timeout must be at most 1.8e\+308 seconds"),
+    (lambda _: Driver(SimulatedBus, TINY), "bus must be an object, not the class SimulatedBus"),
     (lambda d: Driver(d.bus, None), "preset must be a Preset, not None"),
     (lambda _: SimulatedBus(None), "chip must be a Simulator, not None"),
     (lambda _: Driver(None, TINY), "bus must have a method 'read', which None has not"),
@@ -393,7 +421,10 @@ def test_what_no_call_takes_is_a_sentence_and_changes_nothing():
 class Mute:
     """Pipes and ports that must not be used."""
 
-    reset_input_buffer = write = read = None
+    def used(self, *_):
+        raise AssertionError("it was used")
+
+    reset_input_buffer = write = read = used
 
 
 @pytest.mark.parametrize(

@@ -235,8 +235,12 @@ def test_a_port_must_have_a_time_out_and_a_bus_has_its_time():
     for seconds in (0, "1", float("nan")):
         with pytest.raises(SpecError, match="^seconds must be a number of seconds above 0, not"):
             UartBus(Script(), 1, seconds)
+    with pytest.raises(SpecError, match=r"^seconds must be at most 1.8e\+308 seconds, not"):
+        UartBus(Script(), 1, 10**400)
     with pytest.raises(SpecError, match="port must have a method 'write', which None has not"):
         UartBus(None, 1)
+    with pytest.raises(SpecError, match="port must be an object, not the class Script"):
+        UartBus(Script, 1)
 
 
 def test_frames_of_two_threads_do_not_mix():
@@ -526,6 +530,9 @@ def test_a_slow_line_is_given_the_time_of_the_longest_frame(monkeypatch):
         assert UartBus.open("/dev/port", baud, 1).seconds == opened[baud]
     assert LONGEST == len(frames.pixels(bytes(64))) + 2
     assert opened == {baud: 1 + 10 * LONGEST / baud for baud in (300, 115_200)}
+    for baud in (2**31, 2**40, 10**400):
+        with pytest.raises(SpecError, match="baud must be at most 100,000,000 "):
+            UartBus.open("/dev/port", baud, 1)
     for baud in (0, "x", 1.5, None):
         with pytest.raises(SpecError, match="baud must be a positive integer, not"):
             UartBus.open("/dev/port", baud, 1)

@@ -124,6 +124,7 @@ def test_equal_bundles_are_equal_files(saved, tmp_path):
 
 def test_a_missing_file(tmp_path):
     assert "must be a readable file" in refusal(tmp_path / "absent.safetensors")
+    assert "must be a readable file" in refusal(tmp_path / ("a" * 5000))
     assert "must be a file, not a folder" in refusal(tmp_path)
     with pytest.raises(XnoreplayError, match="record .* must be a file, not a folder"):
         bundles.read_tensors(tmp_path, "record", "a-format")
