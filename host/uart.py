@@ -107,7 +107,9 @@ class UartBus:
         self._line = RLock()
         self._part = MOST_BYTES // byte_lanes * byte_lanes
         self._lost = False  # bytes of an earlier answer may still come
-        self._tries = 0  # to find the line's place, since it was known last
+        self._tries = (
+            0  # to find the line's place that came to their digits, since it was known last
+        )
 
     @classmethod
     def open(cls, name: str, baud: int, byte_lanes: int) -> "UartBus":
@@ -250,10 +252,11 @@ class UartBus:
         A line is silent that brings fewer than `LONGEST` bytes within the port's time-out, in which more of them would
         fit. That is longer than the time of 16 bytes, after which the chip forgets a frame that has not come whole.
 
-        A try asks `START` and then, one after another, the binary digits of its number, lowest first. Tries are counted
-        from the last right answer. Where each is answered as it must be, the last answer is that of the last ask: were the
-        answers those of earlier frames, they would be of one earlier try, because each try begins with a `START` and no
-        digit is one; but an earlier try has another number, and ends or differs before these digits do.
+        A try asks `START` and then, one after another, the binary digits of its number, lowest first. Tries that come to
+        their digits are counted, from the last right answer on. Where each is answered as it must be, the last answer is
+        that of the last ask: were the answers those of earlier frames, they would be of one earlier try, because each try
+        begins with a `START` and no digit is one; but an earlier try has another number or no digits, and ends or differs
+        before these digits do.
 
         Raises
         ------
@@ -262,8 +265,7 @@ class UartBus:
         """
         self._until_silent()
         for _ in range(TRIES):
-            self._tries += 1
-            if self._answers(self._tries):
+            if self._answers(self._tries + 1):
                 self._lost, self._tries = False, 0
                 return
         raise HostError(
@@ -277,6 +279,7 @@ class UartBus:
             self._port.write(ask)
         if not self._until_silent().endswith(wanted):
             return False
+        self._tries += 1
         while number:
             ask, wanted = DIGITS[number & 1]
             with _failures():
