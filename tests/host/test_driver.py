@@ -575,18 +575,18 @@ CALLS = """
 #include "xnoreplay_chip.h"
 #include <stdio.h>
 static uint32_t sent, status, taken, deaf, ticks;
-static int streamed, paused;
+static int streamed, paused, started; /* a chip that was given no command is idle */
 static int rd(void *c, uint32_t a, uint32_t *d)
 {
     (void)c, sent++, ticks++;
-    *d = a == XNOREPLAY_REG_ID ? XNOREPLAY_ID : a == XNOREPLAY_REG_COMMAND ? taken : status;
+    *d = a == XNOREPLAY_REG_ID ? XNOREPLAY_ID : a == XNOREPLAY_REG_COMMAND ? taken : started ? status : 0;
     return 0;
 }
 static int wr(void *c, uint32_t a, uint32_t d)
 {
     (void)c, sent++;
     if (a == XNOREPLAY_REG_COMMAND && !deaf)
-        taken = d;
+        taken = d, started = 1;
     return 0;
 }
 static int stream(void *c, const uint8_t *b, size_t n) { (void)c, (void)b, (void)n, sent++; return streamed; }
@@ -652,7 +652,7 @@ int main(void)
     printf("%d ", xnoreplay_classify(&x, image, &label));
     streamed = 0, status = XNOREPLAY_STATUS_BUSY, paused = 1;
     printf("%d ", xnoreplay_wait(&x, &taken));
-    paused = 0, ticks = 0xFFFFFFF0u; /* which wraps meanwhile */
+    paused = 0, started = 0, ticks = 0xFFFFFFF0u; /* which wraps meanwhile */
     uint32_t from = ticks;
     printf("| %d ", xnoreplay_classify(&x, image, &label));
     printf("%u ", ticks - from), from = ticks;
@@ -688,8 +688,8 @@ def test_the_c_driver_refuses_wrong_calls_at_once_and_waits_a_bounded_time(tmp_p
     assert sent == [0]
     assert lines == [NOT_NOW, BUS, NOT_NOW, BUS]
     given = [2000 * cycles // 100 + 1000 for cycles in (most["INFER"], max(most.values()))]
-    # Reads: COMMAND, then STATUS until one that began when the time was over.
-    assert waits == [HANGS, 1 + given[0] + 1, HANGS, given[1] + 1, HANGS, 7 + 1, HANGS, 20]
+    # Reads: STATUS and COMMAND, then STATUS until one that began when the time was over.
+    assert waits == [HANGS, 2 + given[0] + 1, HANGS, given[1] + 1, HANGS, 7 + 1, HANGS, 20]
 
 
 class Hanging(SimulatedBus):
