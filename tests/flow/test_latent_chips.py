@@ -268,8 +268,11 @@ def test_simulators_are_measured_but_for_pytorch(monkeypatch):
     monkeypatch.setattr(
         simulators.tools, "missing", lambda step: step if step != "pretrain" else None
     )
+    monkeypatch.setattr(simulators.starts, "kernels", lambda _progress: (9.0, 5.0))
+    monkeypatch.setattr(simulators.starts, "command_line", lambda: (0.25, 0.125))
     result = simulators.measure(SMALL, BUNDLE, Silent(), epochs=2)
-    assert list(result["figures"]) == ["fast", "step", "functional", "session"]
+    of_the_network = ["fast", "step", "functional", "session"]
+    assert list(result["figures"]) == ["help", "kernels", *of_the_network]
     fast = result["figures"]["fast"]
     assert fast["cycles"] == fast["images"] * PLAN.infer_cycles(4)
     with pytest.raises(SpecError, match="'torch' must be of a network with conv.*, but small is"):
