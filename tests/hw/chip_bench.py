@@ -10,6 +10,7 @@ from xnoreplay.hw.top import Chip
 from xnoreplay.spec import image
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.host_map import host_map
 from xnoreplay.spec.image import bank_row
 
 
@@ -73,7 +74,8 @@ def run_chip(
                 ctx, chip, plan, command, argument, pixels, gaps, abort, reset
             )
             if reset:
-                assert await emptied(ctx, chip) == plan.forgotten.depth
+                told = host_map(plan)["reset_cycles"]
+                assert await emptied(ctx, chip) == plan.forgotten.depth == told
             seen.append(_observe(ctx, chip, plan, phases, cycles))
 
     simulator = Simulator(top)
