@@ -56,9 +56,11 @@ def fuzz(name: str, content_kept: Path) -> tuple[int, str]:
         smallest = content  # Hypothesis ends with the smallest that fails
         content_kept.write_bytes(content)
         faulthandler.dump_traceback_later(HANG, exit=True)
-        with TemporaryDirectory() as folder:
-            wrong = complaint(sentence := read(name, content, Path(folder), signed))
-        faulthandler.cancel_dump_traceback_later()
+        try:
+            with TemporaryDirectory() as folder:
+                wrong = complaint(sentence := read(name, content, Path(folder), signed))
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         assert not wrong, f"{wrong}: {sentence}"
         done += 1
 
