@@ -13,6 +13,15 @@ from xnoreplay.spec.events import COUNTER_BITS
 from xnoreplay.spec.network import Conv, NetworkSpec
 from xnoreplay.spec.target import GROUPS, TargetSpec
 
+DRAWING = {
+    "replay": "generative",
+    "drawn_per_class": 6,
+    "replay_components": 2,
+    "staged_per_class": 4,
+    "epochs": 1,
+}
+"""Dials that give `tiny` short sessions of drawn and of staged latents."""
+
 
 @st.composite
 def targets(draw, classes: int = 2, hidden_learns=None) -> TargetSpec:

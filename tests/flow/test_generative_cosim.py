@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from tests.strategies import DRAWING
 from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
@@ -31,15 +32,7 @@ from xnoreplay.spec.commands import Command
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.registers import Register
 
-TINY = presets.vary(
-    presets.load("tiny"),
-    "target",
-    replay="generative",
-    drawn_per_class=6,
-    replay_components=2,
-    staged_per_class=4,
-    epochs=1,
-)
+TINY = presets.vary(presets.load("tiny"), "target", **DRAWING)
 PLAN = plan.compile(TINY.network, TINY.target)
 BUNDLE = bundle.random(TINY.network, 0, TINY.scenario.max_pixel)
 DATA = registry.of_preset_or_random(TINY, Silent())

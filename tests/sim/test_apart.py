@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from tests.strategies import DRAWING
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.memories import Apart
@@ -22,15 +23,7 @@ CHIPS = {
         ),
     ),
     "hidden": presets.vary(TINY, "target", hidden_learns=True),
-    "generative": presets.vary(
-        TINY,
-        "target",
-        replay="generative",
-        drawn_per_class=6,
-        replay_components=2,
-        staged_per_class=4,
-        epochs=1,
-    ),
+    "generative": presets.vary(TINY, "target", **DRAWING),
 }
 
 
