@@ -462,9 +462,12 @@ class GenerativeUnit(EpochUnit):
         m.d.comb += [self.loading.eq(load), self.hit.eq(~load)]
 
     def check_cycle(self, m):
-        """A staged sample was found."""
-        self.found(m)
-        m.d.sync += self.state.eq(State.COPY)
+        """A staged sample was found; after a fault its label may be of no class seen, and it is passed over."""
+        with m.If(self.staging_label_read.data < self.seen):
+            self.found(m)
+            m.d.sync += self.state.eq(State.COPY)
+        with m.Else():
+            self.next_index(m)
 
     def copy_cycle(self, m):
         """Read a word of a staged latent, and give the word before it."""

@@ -137,6 +137,9 @@ class ReplayUnit(EpochUnit):
         self.state = state = Signal(State)
         op = self.plan.replay
         self.slot = Signal(range(op.capacity))
+        self.last_slot = Signal()
+        self.all_taken = Signal()  # of admit: no slot is free from `slot` on
+        m.d.comb += self.last_slot.eq(self.slot == op.capacity - 1)
         self.rest = Signal(range(op.capacity + 1))
         self.seeds = Signal(range(SEED_DRAWS))
         # Of restore: a class whose count becomes 0, then a slot, replay slots first.
@@ -185,7 +188,12 @@ class ReplayUnit(EpochUnit):
         """
         op = self.plan.replay
         with m.If(self.enter):
-            m.d.sync += [self.slot.eq(0), self.seeds.eq(0), self.samples.eq(0), self.place.eq(0)]
+            m.d.sync += [
+                *(
+                    r.eq(0)
+                    for r in (self.slot, self.all_taken, self.seeds, self.samples, self.place)
+                )
+            ]
             with m.Switch(self.next_phase):
                 with m.Case(numbers["stage"]):
                     m.d.sync += self.state.eq(
@@ -288,6 +296,14 @@ class ReplayUnit(EpochUnit):
 
     # ------------------------------------------------------------------------ what a cycle does
 
+    def known(self, label):
+        """Whether a label is of a class seen: after a fault it may be of none, and its sample is passed over."""
+        return label[: self.label_bits] < self.seen
+
+    def holds(self, entry):
+        """Whether an entry of replay.label is of a sample of a class seen: its slot is free otherwise."""
+        return entry[-1] & self.known(entry)
+
     def quota_cycle(self, m):
         """Subtract the classes seen once more: quota = capacity // seen."""
         with m.If((self.seen == 0) | (self.rest < self.seen)):
@@ -334,8 +350,9 @@ class ReplayUnit(EpochUnit):
     def check_cycle(self, m):
         """Evict, look for a slot, or copy, by the label that was read."""
         label = Signal(self.label_bits, name="checked_label")
-        valid = self.label_read.data[-1]
+        held = Signal(name="checked_held")
         below = Signal()
+        m.d.comb += held.eq(self.holds(self.label_read.data))
         m.d.comb += [
             self.counts.raddr.eq(label),
             below.eq(self.counts.rdata < self.quota),
@@ -348,8 +365,8 @@ class ReplayUnit(EpochUnit):
                 m.d.comb += [self.refused.eq(1), self.done.eq(1)]
         with m.If(self.is_phase["evict"]):
             self.next_index(m)
-            m.d.comb += self.count_read.eq(valid)
-            with m.If(valid & (self.counts.rdata > self.quota)):
+            m.d.comb += self.count_read.eq(held)
+            with m.If(held & (self.counts.rdata > self.quota)):
                 m.d.comb += [
                     self.evicted.eq(1),
                     self.label_write.en.eq(1),
@@ -358,7 +375,10 @@ class ReplayUnit(EpochUnit):
                     self.counts.wdata.eq(self.counts.rdata - 1),
                 ]
         with m.If(self.of_epoch):
-            with m.If(valid | self.from_staging):
+            found = held
+            if self.plan.replay.staging:
+                found = Mux(self.from_staging, self.known(self.staging_label_read.data), held)
+            with m.If(found):
                 load = self.is_phase["load"]
                 m.d.comb += [self.loading.eq(load), self.hit.eq(~load)]
                 m.d.sync += self.state.eq(State.COPY)
@@ -366,18 +386,25 @@ class ReplayUnit(EpochUnit):
                 self.next_index(m)
         if self.plan.replay.staging:
             with m.If(self.is_phase["admit"]):
-                m.d.comb += [label.eq(self.staging_label_read.data), self.count_read.eq(1)]
+                known = self.known(self.staging_label_read.data)
+                m.d.comb += [label.eq(self.staging_label_read.data), self.count_read.eq(known)]
                 m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
-                with m.If(~below):
+                with m.If(~known | ~below | self.all_taken):
                     self.next_index(m)
 
     def look_cycle(self, m):
-        """Take the slot whose label was read if it is free, else seek on, to the last."""
+        """Take the slot whose label was read if it is free, else seek on, to the last.
+
+        An admission comes to the last only where a fault made labels and counts disagree.
+        """
         m.d.sync += self.state.eq(State.COPY)
-        with m.If(self.label_read.data[-1]):
+        with m.If(self.holds(self.label_read.data)):
             m.d.sync += [self.slot.eq(self.slot + 1), self.state.eq(State.SEEK)]
-            with m.If(self.slot == self.plan.replay.capacity - 1):
+            with m.If(self.last_slot & self.is_phase["insert"]):
                 m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+            with m.Elif(self.last_slot):
+                m.d.sync += self.all_taken.eq(1)
+                self.next_index(m)
 
     def copy_cycle(self, m):
         """Read word `copied`, write the word before it; the last write commits the sample."""
@@ -415,7 +442,7 @@ class ReplayUnit(EpochUnit):
                 self.count_write.eq(1),
                 self.counts.wdata.eq(self.counts.rdata + 1),
             ]
-            m.d.sync += self.slot.eq(self.slot + 1)
+            m.d.sync += [self.slot.eq(self.slot + 1), self.all_taken.eq(self.last_slot)]
         with m.If(epoch & writing):
             m.d.comb += self.file.lanes.eq(self.file_lane)
         with m.If(load & writing):

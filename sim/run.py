@@ -8,7 +8,7 @@
 [(236, 'insert', 0, 1)]
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.phase_counters import Ledger
 from xnoreplay.sim.common.program import Conv, compile_program
 from xnoreplay.sim.common.state import SCALARS, Scalar, State
+from xnoreplay.sim.common.upsets import NEVER, SCALAR_OF, Upsets
 from xnoreplay.sim.fast import generative as fast_generative
 from xnoreplay.sim.fast import images as fast
 from xnoreplay.sim.fast import replay as fast_replay
@@ -38,11 +39,13 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError, require, unknown
 from xnoreplay.spec.image import vector_words
+from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.reference import Classifier, Random, check_image
 from xnoreplay.spec.registers import Register
 from xnoreplay.spec.snapshot import Snapshot
+from xnoreplay.spec.upset import Upset, checked
 
 
 class HostView(NamedTuple):
@@ -58,18 +61,6 @@ class HostView(NamedTuple):
     lfsr_update: int
     finished: int
     stale: int
-
-
-SCALAR_OF = {
-    Register.SEEN: Scalar.SEEN,
-    Register.QUOTA: Scalar.QUOTA,
-    Register.STAGED: Scalar.STAGED,
-    Register.LFSR_WALK: Scalar.WALK,
-    Register.LFSR_ERROR: Scalar.ERROR,
-    Register.LFSR_UPDATE: Scalar.UPDATE,
-}
-"""The simulator's number of each register that a host writes."""
-NEVER = (1 << 63) - 1  # a cycle number that no simulation reaches
 
 
 @dataclass
@@ -132,9 +123,11 @@ class Simulator:
         self._clock = new_clock(self._state, self._program, ports, beats)
         self._trace = recording.buffer(recording.CHUNK if trace else 0, geometry, ports)
         self.ledger = Ledger(self._state.counters, plan.memories)
+        self._upsets = Upsets(self._state)
         self._session = Session(
-            plan, self._program, self._state, len(self._trace.writes), self.ledger
+            plan, self._program, self._upsets, len(self._trace.writes), self.ledger
         )
+        self._most = most_cycles(plan)
         self._convs = {op.name: op.index for op in plan.convolutions}
         self._phases = {command: command.phases(plan) for command in Command}
         self._imported = Classifier.load(bundle, plan.target).hidden
@@ -367,6 +360,20 @@ class Simulator:
         """Change one bit of a memory, as a fault does."""
         self._state.flip(memory, row, bit)
 
+    def upset(self, upsets: Iterable[Upset]) -> None:
+        """Have bits change while the commands that follow run; those of an earlier call that have not come are dropped.
+
+        Their cycles count from now. In the cycles between two commands, which are not counted, nothing changes: what is
+        due by then comes in the first cycle of the next one. Fast mode carries out clock by clock what an upset falls
+        into, so that both modes leave the same.
+
+        Raises
+        ------
+        SpecError
+            For a place, row, bit or cycle that there is not.
+        """  # noqa: DOC502  raised by `checked`
+        self._upsets.plan(checked(self.plan, upsets), self.cycles)
+
     def copied(self) -> dict[str, np.ndarray]:
         """A copy of all that the chip remembers, counters too, which `put` brings back. See `dump` for a file."""
         return self._state.copied()
@@ -514,20 +521,23 @@ class Simulator:
         """Run phases of the plan, by name, one after another."""
         pixels = np.zeros((1, 1), np.uint8)
         if image is not None:
-            # Numba compiles a kernel anew for an array that cannot be written, or whose rows lie apart.
-            pixels = np.require(self.plan.input.transfers(image), requirements="CW")
-        late = np.zeros(len(pixels), np.int64) if gaps is None else np.array(gaps, np.int64)
+            pixels = self.plan.input.transfers(image)
+        late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
         if late.shape != (len(pixels),) or (late < 0).any():
             raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a transfer")
         mode, stop = self._begin()
         self._log.count[0] = 0
         result = Result()
-        operate = self._fast if mode == "fast" else self._step
+        most = self._most
         for name in phases:
             kind, index = self._kind(name)
             if self.cycles < stop:
                 result.phases.append((name, self.cycles))
                 operation = Operation(int(kind), index, label, pixels, late)
+                step = mode == "step" or self._upsets.cycle < self.cycles + most[name] + int(
+                    late.sum()
+                )
+                operate = self._step if step else self._fast
                 result.finished = operate(kind, name, operation, result, stop)
                 self.ledger.close_phase(name)
             else:
@@ -556,8 +566,10 @@ class Simulator:
         run, done = kernel_of(kind, self.plan.generative is not None), False
         while not done and self.cycles < stop:
             first = self.cycles
+            self._upsets.come(first, clock.now, clock.nxt)
             self._trace.count[0] = 0
-            done = run(self._program, clock, operation, self._log, self._trace, stop)
+            until = min(stop, self._upsets.cycle)
+            done = run(self._program, clock, operation, self._log, self._trace, until)
             result.trace += self._session.form(self._trace, self._program.geometry, first, name)
         self._state.scalars[:] = clock.now[:SCALARS]
         return done

@@ -10,7 +10,8 @@ from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.learn_program import compile_learning
 from xnoreplay.sim.common.phase_counters import Ledger
 from xnoreplay.sim.common.program import Program
-from xnoreplay.sim.common.state import SCALARS, Scalar, State
+from xnoreplay.sim.common.state import SCALARS, Scalar
+from xnoreplay.sim.common.upsets import Upsets
 from xnoreplay.sim.fast import arithmetic as learn_kernels
 from xnoreplay.sim.fast import session as fast_learn
 from xnoreplay.sim.step import trace as recording
@@ -19,8 +20,11 @@ from xnoreplay.sim.step.learn_sequencer import Phase, kernel_of
 from xnoreplay.sim.step.registers import Flop, new_clock
 from xnoreplay.sim.step.replay import WALK
 from xnoreplay.spec.learning import class_weights
+from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 
+BEGINS = (Phase.BALANCE, Phase.SEED, Phase.LOAD)
+"""Phases before which fast mode has all that a session knows in the chip's memories and registers."""
 Watch = Callable[[str, int, learn_kernels.Proxies, learn_kernels.Work, int, int], object]
 """Hears of each phase of a session in fast mode: its name, the shift of its deltas, proxies and
 minibatch after it, how many samples that has, and how many classes were seen."""
@@ -31,7 +35,9 @@ class Session:
 
     Parameters
     ----------
-    plan, program, state : Plan, Program, State
+    plan, program : Plan, Program
+    upsets : Upsets
+        Of the chip, whose state they have.
     trace : int
         Cycles that stepping mode records between two conversions to text, or 0.
     ledger : Ledger
@@ -39,9 +45,11 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, program: Program, state: State, trace: int, ledger: Ledger
+        self, plan: Plan, program: Program, upsets: Upsets, trace: int, ledger: Ledger
     ) -> None:
+        state = upsets.state
         self.plan, self.program, self.state, self.ledger = plan, program, state, ledger
+        self.upsets, self._most = upsets, most_cycles(plan)
         self.op = compile_learning(plan)
         geometry = program.geometry
         beats = max([op.beats for op in plan.convolutions], default=0)
@@ -83,13 +91,18 @@ class Session:
         `cycles` reaches `stop` the session ends early, which takes stepping mode. `done` is called with 1 after
         each epoch.
         """
-        chip = (
-            _Fast(self, class_weights(frequencies)) if mode == "fast" else _Step(self, lines, stop)
-        )
+        weights = self.state.learning.weight
+        if not self.upsets.came:
+            weights = np.array(class_weights(frequencies), np.int64)
+        chip: _Fast | _Step
+        chip = _Fast(self, weights) if mode == "fast" else _Step(self, lines, stop)
 
         def phase(kind: Phase, shift: int = 0) -> None:
+            nonlocal chip
             if self.cycles >= stop:
                 raise _Stopped
+            if mode == "fast" and kind in BEGINS:
+                chip = self._chosen(chip, kind, lines, stop)
             phases.append((LEARNING_PHASES[kind], self.cycles))
             finished = chip.phase(kind, shift)
             self.ledger.close_phase(LEARNING_PHASES[kind])
@@ -106,6 +119,22 @@ class Session:
         finally:
             chip.finish()
         return True
+
+    def _chosen(
+        self, chip: "_Fast | _Step", kind: Phase, lines: list[str], stop: int
+    ) -> "_Fast | _Step":
+        """How fast mode carries out a phase of `BEGINS` and those up to the next: by clocks, if an upset falls into them.
+
+        After any upset the chip's labels and counts may disagree, and only its own clocks tell what weights follow.
+        """
+        minibatch = [n for n in LEARNING_PHASES[Phase.LOAD :] if n in self._most]
+        span = [LEARNING_PHASES[kind]] if kind is not Phase.LOAD else minibatch
+        steps = self.upsets.cycle < self.cycles + sum(self._most[n] for n in span)
+        steps |= kind is Phase.BALANCE and self.upsets.came
+        if steps == isinstance(chip, _Step):
+            return chip
+        chip.finish()
+        return _Step(self, lines, stop) if steps else _Fast(self, self.state.learning.weight)
 
     def _phases(self, phase, done) -> None:
         """Call `phase` with every phase of a session, in order."""
@@ -173,10 +202,10 @@ class _Step:
         run, done = kernel_of(kind, session.plan.generative is not None), False
         while not done and session.cycles < self.stop:
             first = session.cycles
+            session.upsets.come(first, now, clock.nxt)
             session._trace.count[0] = 0
-            done = run(
-                session.program, clock, learning, int(kind), shift, session._trace, self.stop
-            )
+            until = min(self.stop, session.upsets.cycle)
+            done = run(session.program, clock, learning, int(kind), shift, session._trace, until)
             name = LEARNING_PHASES[kind]
             self.lines += session.form(session._trace, session.program.geometry, first, name)
         state.scalars[:] = now[:SCALARS]
@@ -192,9 +221,8 @@ class _Fast:
     Proxies are written to the memories at the end, except where a phase reads them there.
     """
 
-    def __init__(self, session: Session, weights: list[int]) -> None:
-        self.session = session
-        self.weights = np.array(weights, np.int64)
+    def __init__(self, session: Session, weights: np.ndarray) -> None:
+        self.session, self.weights = session, weights
         self.proxies = self._read()
         self.changed = tuple(
             np.zeros(len(p), bool) for p in (self.proxies.output, self.proxies.hidden)

@@ -407,6 +407,8 @@ def _digest(parts: list[str]) -> str:
 
 PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
+    ("flat_rw", "xnoreplay", ("quota",)),
+    ("flat_rw", "*random_*", ("state",)),
     ("flat_rw", "xnoreplay_*", ("rows",)),
     ("flat_rd", "xnoreplay_ram_*", ("met",)),
     ("flat_rw", "*thermometer", ("threshold*",)),

@@ -105,7 +105,8 @@ class Balance(wiring.Component):
         place = Signal.like(self.staged)
         some = Signal()
         m.d.comb += [
-            some.eq(place != 0),
+            # After a fault a label may be of no class seen; its sample is not learned from.
+            some.eq((place != 0) & (self.staging_label.data < self.seen)),
             self.staging_label.en.eq(place < self.staged),
             self.staging_label.addr.eq(place),
             self.inverse.raddr.eq(self.staging_label.data),

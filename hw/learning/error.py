@@ -275,7 +275,8 @@ class ErrorUnit(wiring.Component):
             self.label.en.eq(asked.any()),
             self.label.addr.eq(self.sample + t),
             self.weight.en.eq(self.active & labelled.any()),
-            self.weight.addr.eq(self.label.data),
+            # After a fault a label may be of no class seen, which has no weight.
+            self.weight.addr.eq(Mux(self.label.data < self.seen, self.label.data, 0)),
         ]
         m.d.sync += [labelled.eq(asked), weighed.eq(labelled)]
         for i, path in enumerate(self.paths):

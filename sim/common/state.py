@@ -38,6 +38,7 @@ class Scalar(IntEnum):
     SAMPLES = 10
     FINISHED = 11
     STALE = 12  # the host has written what the counts follow from
+    DRAWN = 13  # what the register `walk` held as the walk began: its mask and its start are bits of that
 
 
 SCALARS = len(Scalar)

@@ -275,8 +275,11 @@ def gather_phase(program, memory, counters, scalars, room, log):  # noqa: C901  
             if place >= scalars[Scalar.STAGED]:
                 continue
             counters.reads[Mem.STAGING_LABEL] += 1
-            counters.reads[Mem.STAGING_LATENT] += op.words
             label = memory.staging_label[place]
+            if label >= scalars[Scalar.SEEN]:  # after a fault
+                counters.events[Event.CYCLES] += 1
+                continue
+            counters.reads[Mem.STAGING_LATENT] += op.words
             note(log, counters.events[Event.CYCLES], HIT, index, label)
             load_sample(replay, geometry, memory, counters, memory.staging_latent, place, hits)
             counters.events[Event.CYCLES] += 1 + replay.copy_cycles

@@ -37,14 +37,15 @@ def seed(scalars):
     """Refresh the walk's 32-bit register with `SEED_DRAWS` draws."""
     for _ in range(SEED_DRAWS):
         scalars[Scalar.WALK] = draw(scalars[Scalar.WALK])
+    scalars[Scalar.DRAWN] = scalars[Scalar.WALK]
 
 
 @part
 def first_state(scalars, bits):
-    """(mask, start) of a walk of 2^bits indices, from the 32-bit register."""
+    """(mask, start) of a walk of 2^bits indices, from what the 32-bit register held as it began."""
     low = (1 << bits) - 1
-    start = scalars[Scalar.WALK] >> 16 & low
-    return scalars[Scalar.WALK] & low, start if start else 1
+    start = scalars[Scalar.DRAWN] >> 16 & low
+    return scalars[Scalar.DRAWN] & low, start if start else 1
 
 
 @part
@@ -67,6 +68,12 @@ def copy_latent(words, source, i, target, j):
 def label_of(geometry, entry):
     """Class of an entry of replay.label."""
     return entry & (1 << geometry.label_bits) - 1
+
+
+@part
+def holds(geometry, entry, seen):
+    """Whether an entry of replay.label is of a sample of a class seen: its slot is free otherwise, as after a fault."""
+    return entry >> geometry.label_bits == 1 and label_of(geometry, entry) < seen
 
 
 @part
@@ -100,12 +107,12 @@ def stage_phase(op, memory, counters, scalars, label):
 
 
 @part
-def free_slot(op, geometry, memory, counters, first):
+def free_slot(op, geometry, memory, counters, first, seen):
     """The lowest free slot from `first` on, or the capacity where none is free."""
     for slot in range(first, op.capacity):
         counters.reads[Mem.REPLAY_LABEL] += 1
         counters.events[Event.CYCLES] += 2
-        if not memory.replay_label[slot] >> geometry.label_bits:
+        if not holds(geometry, memory.replay_label[slot], seen):
             return slot
     return op.capacity
 
@@ -117,7 +124,7 @@ def insert_phase(op, geometry, memory, counters, scalars, label, log):
     counters.events[Event.CYCLES] += 1
     slot = op.capacity
     if memory.replay_count[label] < scalars[Scalar.QUOTA]:
-        slot = free_slot(op, geometry, memory, counters, 0)
+        slot = free_slot(op, geometry, memory, counters, 0, scalars[Scalar.SEEN])
     if slot == op.capacity:
         scalars[Scalar.REFUSED] = 1
         counters.events[Event.REFUSALS] += 1
@@ -153,7 +160,7 @@ def evict_phase(op, geometry, memory, counters, scalars, log):
         counters.reads[Mem.REPLAY_LABEL] += 1
         entry = memory.replay_label[slot]
         label = label_of(geometry, entry)
-        if entry >> geometry.label_bits:
+        if holds(geometry, entry, scalars[Scalar.SEEN]):
             counters.reads[Mem.REPLAY_COUNT] += 1
             if memory.replay_count[label] > scalars[Scalar.QUOTA]:
                 note(log, counters.events[Event.CYCLES], EVICT, slot, label)
@@ -180,10 +187,12 @@ def admit_phase(op, geometry, memory, counters, scalars, log):
             continue
         label = memory.staging_label[index]
         counters.reads[Mem.STAGING_LABEL] += 1
-        counters.reads[Mem.REPLAY_COUNT] += 1
         counters.events[Event.CYCLES] += 1
+        if label >= scalars[Scalar.SEEN]:  # after a fault
+            continue
+        counters.reads[Mem.REPLAY_COUNT] += 1
         if memory.replay_count[label] < scalars[Scalar.QUOTA]:
-            slot = free_slot(op, geometry, memory, counters, free)
+            slot = free_slot(op, geometry, memory, counters, free, scalars[Scalar.SEEN])
             free = min(slot + 1, op.capacity)
             if slot == op.capacity:  # only where a fault made labels and counts disagree
                 continue
@@ -211,14 +220,16 @@ def epoch_phase(op, geometry, memory, counters, scalars, log):
         counters.events[Event.CYCLES] += 1
         if index < op.capacity:
             counters.reads[Mem.REPLAY_LABEL] += 1
-            if not memory.replay_label[index] >> geometry.label_bits:
-                continue
             label = label_of(geometry, memory.replay_label[index])
+            if not holds(geometry, memory.replay_label[index], scalars[Scalar.SEEN]):
+                continue
             load_sample(op, geometry, memory, counters, memory.replay_latent, index, hits)
             counters.reads[Mem.REPLAY_LATENT] += op.words
         else:
             counters.reads[Mem.STAGING_LABEL] += 1
             label = memory.staging_label[index - op.capacity]
+            if label >= scalars[Scalar.SEEN]:  # after a fault
+                continue
             load_sample(
                 op, geometry, memory, counters, memory.staging_latent, index - op.capacity, hits
             )

@@ -16,7 +16,7 @@ from xnoreplay.sim.common.state import Scalar
 from xnoreplay.sim.fast.arithmetic import Work
 from xnoreplay.sim.fast.generative import draw_word, drawn_cycles, find_draw
 from xnoreplay.sim.fast.images import put_word
-from xnoreplay.sim.fast.replay import first_state, label_of, seed, step_walk
+from xnoreplay.sim.fast.replay import first_state, holds, label_of, seed, step_walk
 from xnoreplay.spec import timeline
 from xnoreplay.spec.learning import BALANCE_BITS
 from xnoreplay.spec.network import COPIES, TAPS
@@ -70,7 +70,10 @@ def balance_phase(op, program, memory, learning, counters, scalars, weights):
         for row in range(seen):
             learning.inverse[row] = memory.replay_count[row]
         for i in range(staged):
-            learning.inverse[memory.staging_label[i]] += 1
+            if memory.staging_label[i] < seen:  # it is not below after a fault
+                learning.inverse[memory.staging_label[i]] += 1
+                counters.reads[Mem.INVERSE] += 1
+                counters.writes[Mem.INVERSE] += 1
         counters.reads[Mem.REPLAY_COUNT] += seen
     for row in range(seen):
         learning.inverse[row] = (
@@ -78,8 +81,8 @@ def balance_phase(op, program, memory, learning, counters, scalars, weights):
         )
         learning.weight[row] = weights[row]
     counters.reads[Mem.STAGING_LABEL] += staged
-    counters.reads[Mem.INVERSE] += staged + 2 * seen
-    counters.writes[Mem.INVERSE] += 2 * seen + staged
+    counters.reads[Mem.INVERSE] += 2 * seen
+    counters.writes[Mem.INVERSE] += 2 * seen
     counters.writes[Mem.WEIGHT] += seen
 
 
@@ -118,9 +121,9 @@ def load_phase(op, program, memory, learning, counters, scalars, work):
         counters.events[Event.CYCLES] += 1
         if index < replay.capacity:
             counters.reads[Mem.REPLAY_LABEL] += 1
-            if not memory.replay_label[index] >> geometry.label_bits:
-                continue
             label = label_of(geometry, memory.replay_label[index])
+            if not holds(geometry, memory.replay_label[index], scalars[Scalar.SEEN]):
+                continue
             rows = memory.replay_latent[index * op.latent_words : (index + 1) * op.latent_words]
             _load(op, geometry, memory, learning, rows, n, work)
             counters.reads[Mem.REPLAY_LATENT] += replay.words
@@ -128,6 +131,8 @@ def load_phase(op, program, memory, learning, counters, scalars, work):
             counters.reads[Mem.STAGING_LABEL] += 1
             place = index - replay.capacity
             label = memory.staging_label[place]
+            if label >= scalars[Scalar.SEEN]:  # after a fault
+                continue
             rows = memory.staging_latent[place * op.latent_words : (place + 1) * op.latent_words]
             _load(op, geometry, memory, learning, rows, n, work)
             counters.reads[Mem.STAGING_LATENT] += replay.words
@@ -202,8 +207,11 @@ def gather_minibatch_phase(op, program, memory, learning, counters, scalars, roo
             if place >= scalars[Scalar.STAGED]:
                 continue
             counters.reads[Mem.STAGING_LABEL] += 1
-            counters.reads[Mem.STAGING_LATENT] += op.latent_words
             label = memory.staging_label[place]
+            if label >= scalars[Scalar.SEEN]:  # after a fault
+                counters.events[Event.CYCLES] += 1
+                continue
+            counters.reads[Mem.STAGING_LATENT] += op.latent_words
             rows = memory.staging_latent[place * op.latent_words : (place + 1) * op.latent_words]
             _load(op, geometry, memory, learning, rows, n, work)
             counters.events[Event.CYCLES] += 1 + replay.copy_cycles

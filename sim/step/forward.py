@@ -208,7 +208,7 @@ def _read_targets(clock, learning, first, count, t):
 
     first, count: the group's first sample, and how many it has.
     """
-    ports = clock.ports
+    now, ports = clock.now, clock.ports
     learn_memory = learning.memory
     nxt_wide = learning.nxt_wide
     if t < count:
@@ -216,6 +216,7 @@ def _read_targets(clock, learning, first, count, t):
         nxt_wide.unit[t, UnitFlop.LABEL] = learn_memory.batch_label[first + t]
     if READ_LATENCY <= t < count + READ_LATENCY:
         label = learning.wide.unit[t - READ_LATENCY, UnitFlop.LABEL]
+        label = label if label < now[Scalar.SEEN] else 0  # it is not after a fault
         present(ports, Mem.WEIGHT, label)
         nxt_wide.unit[t - READ_LATENCY, UnitFlop.CLASS_WEIGHT] = learn_memory.weight[label]
 

@@ -469,6 +469,14 @@ def copy_clock(replay, op, clock):
 
 
 @part
+def check_staged(replay, clock):
+    """Copy the staged sample that was found, or pass it over where a fault made it one of no class seen."""
+    clock.nxt[Flop.STATE] = COPY
+    if clock.now[Flop.LABEL] >= clock.now[Scalar.SEEN]:
+        next_index(clock.nxt, replay.epoch_bits)
+
+
+@part
 def gather_clock(replay, op, clock, log):
     """Advance the walk of an epoch by a clock: every sample that it finds, drawn or staged, goes into the lanes."""
     now, nxt = clock.now, clock.nxt
@@ -480,7 +488,7 @@ def gather_clock(replay, op, clock, log):
         walk_clock(replay, op, clock)
         nxt[Flop.WORD] = 0
     elif state == CHECK:
-        nxt[Flop.STATE] = COPY
+        check_staged(replay, clock)
     elif state == COPY:
         give_word(op, clock)
         last = copy_clock(replay, op, clock)
@@ -488,7 +496,7 @@ def gather_clock(replay, op, clock, log):
         if state == DRAW:
             give_word(op, clock)
         last = draw_clock(replay, op, clock)
-    if state in (CHECK, SCALE):
+    if state in (CHECK, SCALE) and now[Flop.LABEL] < now[Scalar.SEEN]:
         cycle = clock.counters.events[Event.CYCLES]
         note(log, cycle, HIT, now[Flop.INDEX], now[Flop.LABEL])
         clock.counters.events[Event.SAMPLES] += 1

@@ -4,9 +4,11 @@ from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.generative import component_row
 from xnoreplay.sim.common.jit import part
 from xnoreplay.sim.common.state import Scalar
+from xnoreplay.sim.fast.replay import holds
 from xnoreplay.sim.step.generative import (
     DRAW,
     SCALE,
+    check_staged,
     copy_clock,
     draw_clock,
     give_word,
@@ -58,8 +60,9 @@ def balance_clock(program, clock, learning):
             nxt[Flop.LABEL] = memory.staging_label[step]
         if step > 0:
             label = now[Flop.LABEL]
-            present(ports, Mem.INVERSE, label)
-            write_value(ports, Mem.INVERSE, label, learning.memory.inverse[label] + 1)
+            if label < seen:  # it is not after a fault
+                present(ports, Mem.INVERSE, label)
+                write_value(ports, Mem.INVERSE, label, learning.memory.inverse[label] + 1)
         nxt[LearnFlop.STEP] = step + 1
         if step == now[Scalar.STAGED]:
             nxt[LearnFlop.STATE] = INVERT
@@ -166,7 +169,7 @@ def load_clock(replay, clock, learning):
         else:
             next_index(nxt, replay.epoch_bits)
     elif now[Flop.STATE] == CHECK:
-        if now[Flop.LABEL] >> geometry.label_bits:
+        if holds(geometry, now[Flop.LABEL], now[Scalar.SEEN]):
             counters.events[Event.LEARN_SAMPLES] += 1
             nxt[Flop.STATE] = COPY
         else:
@@ -193,7 +196,7 @@ def gather_minibatch_clock(replay, op, clock, learning):
         walk_clock(replay, op, clock)
         nxt[Flop.WORD] = 0
     elif state == CHECK:
-        nxt[Flop.STATE] = COPY
+        check_staged(replay, clock)
     elif state == COPY:
         given = give_word(op, clock)
         last = copy_clock(replay, op, clock)
@@ -201,7 +204,7 @@ def gather_minibatch_clock(replay, op, clock, learning):
         if state == DRAW:
             given = give_word(op, clock)
         last = draw_clock(replay, op, clock)
-    if state in (CHECK, SCALE):
+    if state in (CHECK, SCALE) and now[Flop.LABEL] < now[Scalar.SEEN]:
         clock.counters.events[Event.LEARN_SAMPLES] += 1
     if given >= 0:
         n = now[Flop.HITS]

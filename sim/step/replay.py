@@ -3,7 +3,7 @@
 from xnoreplay.sim.common.counters import Event, Mem
 from xnoreplay.sim.common.jit import draw, part, walk_next
 from xnoreplay.sim.common.state import Scalar
-from xnoreplay.sim.fast.replay import ADMIT, EVICT, HIT, INSERT, label_of, note
+from xnoreplay.sim.fast.replay import ADMIT, EVICT, HIT, INSERT, holds, label_of, note
 from xnoreplay.sim.step.registers import Flop, present, write_row, write_tap, write_value
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
@@ -29,7 +29,7 @@ def quota_clock(op, now, nxt):
 @part
 def seed_walk(now, nxt):
     """Draw from the register `walk` once; after `SEED_DRAWS` draws the walk begins."""
-    nxt[Scalar.WALK] = draw(now[Scalar.WALK])
+    nxt[Scalar.WALK] = nxt[Scalar.DRAWN] = draw(now[Scalar.WALK])
     if now[Flop.K] == SEED_DRAWS - 1:
         nxt[Flop.STATE] = WALK
 
@@ -39,13 +39,13 @@ def walk_index(now, bits):
     """The index that the walk visits in this cycle, of a walk of 2^bits indices."""
     low = (1 << bits) - 1
     state = now[Flop.WALK_STATE] if now[Flop.VISITED] else 0
-    return state ^ now[Scalar.WALK] & low
+    return state ^ now[Scalar.DRAWN] & low
 
 
 @part
 def advance_walk(now, nxt, bits, taps):
     """Step the short register of a walk to the index that comes next; taps: those of `spec.lfsr.WALK_TAPS` as bits."""
-    start = now[Scalar.WALK] >> 16 & (1 << bits) - 1
+    start = now[Scalar.DRAWN] >> 16 & (1 << bits) - 1
     start = start if start else 1
     nxt[Flop.WALK_STATE] = (
         walk_next(now[Flop.WALK_STATE], bits, taps) if now[Flop.VISITED] else start
@@ -88,7 +88,7 @@ def evict_clock(op, clock, log):
             next_index(nxt, op.replay_bits)
     else:
         label = label_of(geometry, now[Flop.LABEL])
-        if now[Flop.LABEL] >> geometry.label_bits:
+        if holds(geometry, now[Flop.LABEL], now[Scalar.SEEN]):
             count = _count(clock, label)
             if count > now[Scalar.QUOTA]:
                 write_value(ports, Mem.REPLAY_LABEL, now[Flop.INDEX], 0)
@@ -112,7 +112,7 @@ def _look(geometry, now, nxt):
     """Take the slot that was read if it is free; else go on to the next."""
     nxt[Flop.SEEK] = now[Flop.SEEK] + 1
     nxt[Flop.STATE] = SEEK
-    if not now[Flop.ARRIVED] >> geometry.label_bits:
+    if not holds(geometry, now[Flop.ARRIVED], now[Scalar.SEEN]):
         nxt[Flop.SLOT] = now[Flop.SEEK]
         nxt[Flop.STATE] = COPY
 
@@ -232,7 +232,10 @@ def admit_clock(op, clock, log):  # noqa: C901  a branch a state
         else:
             next_index(nxt, op.staging_bits)
     elif now[Flop.STATE] == CHECK:
-        if _count(clock, now[Flop.LABEL]) < now[Scalar.QUOTA] and now[Flop.SEEK] < op.capacity:
+        below = False
+        if now[Flop.LABEL] < now[Scalar.SEEN]:  # it is not after a fault
+            below = _count(clock, now[Flop.LABEL]) < now[Scalar.QUOTA]
+        if below and now[Flop.SEEK] < op.capacity:
             nxt[Flop.STATE] = SEEK
         else:
             next_index(nxt, op.staging_bits)
@@ -273,7 +276,7 @@ def epoch_clock(op, clock, log):
         else:
             next_index(nxt, op.epoch_bits)
     elif now[Flop.STATE] == CHECK:
-        if now[Flop.LABEL] >> geometry.label_bits:
+        if holds(geometry, now[Flop.LABEL], now[Scalar.SEEN]):
             note(
                 log,
                 counters.events[Event.CYCLES],

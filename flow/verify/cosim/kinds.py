@@ -12,9 +12,9 @@ import numpy as np
 
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.rows import rows_text
-from xnoreplay.flow.verify.cosim.script import COMPONENTS, PORT, REPLAY, Step
+from xnoreplay.flow.verify.cosim.script import PORT, Step
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.registers import Register
+from xnoreplay.spec.registers import READ_ONLY, STALES, Register
 from xnoreplay.spec.snapshot import Snapshot
 
 SETTLE = 8  # cycles in which a transfer on the bus ends
@@ -138,11 +138,8 @@ class Write(Kind):
     async def drive(self, bench, step: dict) -> dict:
         """Write over the bus where there is a window, past every port elsewhere."""
         rows, memory = [int(row, 16) for row in step["rows"]], step["memory"]
-        counts = memory in (
-            *REPLAY[1:],
-            *COMPONENTS[1:],
-        )  # a write over the bus would make them stale
-        window = None if counts else bench.windows.get(memory)
+        past = memory in (*STALES, *READ_ONLY)
+        window = None if past else bench.windows.get(memory)
         if window:
             for i, value in enumerate(rows):
                 await bench.host.write_row(window, i, value)

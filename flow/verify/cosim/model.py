@@ -13,6 +13,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.memories import label_bits
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import SEEN_REGISTERS, Response
+from xnoreplay.spec.upset import Upset
 
 
 class Model:
@@ -75,9 +76,11 @@ class Model:
             assert self.stepping is not None
             self.stepping.put(self.fast.copied())
             self.stepping.count_from({"cycles": start})
+            self.stepping.upset(Upset(*upset) for upset in step.upsets)
             lines = self._command(self.stepping, step, abort).trace
             if step.windows:
                 lines = [line for first, last in step.windows for line in lines[first:last]]
+        self.fast.upset(Upset(*upset) for upset in step.upsets)
         result = self._command(self.fast, step, abort)
         if kind is not None:
             beside = kind.expected(self, step, result)
@@ -87,8 +90,10 @@ class Model:
         number = {name: n for n, name in enumerate(self.plan.phases)}
         return self._state(step) | {
             "phases": [[number[name], cycle - self.shift] for name, cycle in result.phases],
-            # Of a command that a reset ends the memory that events show is empty by then.
-            "events": [] if step.reset else self._events(result.events, before, step),
+            # Of a command that a reset ends the memory that events show is empty by then; upsets change it, too.
+            "events": []
+            if step.reset or step.upsets
+            else self._events(result.events, before, step),
             "trace": lines,
             "before": held,
             "responses": [int(Response.SLVERR)] * (kind.refused if kind else step.intrude),

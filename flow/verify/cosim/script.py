@@ -61,6 +61,9 @@ class Step:
         What is done at the host port.
     intrude : bool
         While the command runs, another one is written, which must be refused with SLVERR.
+    upsets : tuple of (int, str, int, int)
+        Cycle of the command, place, row and bit of each bit that changes by itself meanwhile, see `spec.upset`. What
+        happens to samples in such a command is not reported.
     memory : str
         Name of the memory that is written.
     rows : tuple of str
@@ -81,6 +84,7 @@ class Step:
     transfers: tuple[tuple[int, int | None], ...] = ()
     stage: Stage | None = None
     intrude: bool = False
+    upsets: tuple[tuple[int, str, int, int], ...] = ()
     memory: str = ""
     rows: tuple[str, ...] = ()
 
@@ -98,7 +102,7 @@ class Step:
             k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()
         }
         fields.pop("limits", None)
-        for name in ("windows", "transfers"):
+        for name in ("windows", "transfers", "upsets"):
             fields[name] = tuple(tuple(w) for w in fields.get(name, ()))
         if fields.get("stage"):
             fields["stage"] = Stage(**fields["stage"])

@@ -4,6 +4,7 @@ It runs inside the HDL simulator and judges nothing: `compare` does, outside, li
 this runs. The script is a JSON file named by the environment; see `script.Script`.
 """
 
+import itertools
 import json
 import os
 import time
@@ -272,6 +273,28 @@ class Bench:
         await FallingEdge(self.dut.clk)
         await self.host.write(registers.Register.ABORT, 1)
 
+    async def upset(self, upsets: list) -> None:
+        """Change bits, each in its cycle of the command that comes next: after the edge that begins the cycle.
+
+        upsets : (cycle, place, row, bit) of each, see `spec.upset`.
+        """
+        first = self.view.cycles
+        while int(self.dut.phase.value) == IDLE:
+            await FallingEdge(self.dut.clk)
+        for cycle, group in itertools.groupby(sorted(upsets), key=lambda upset: upset[0]):
+            while (ahead := first + cycle - self.view.cycles) > 0:
+                await Timer(max(1, (ahead - 1) * PERIOD), "step")
+                await FallingEdge(self.dut.clk)
+            if (
+                int(self.dut.phase.value) == IDLE
+            ):  # the command has ended: this bit and later ones keep their values
+                return
+            changed: dict[tuple[str, int], int] = {}
+            for _, place, row, bit in group:
+                changed[place, row] = changed.get((place, row), 0) ^ 1 << bit
+            for (place, row), mask in changed.items():
+                self.view.place(place)[row] ^= mask
+
     async def settle(self) -> None:
         """Withdraw the pixel that is offered, and wait until a transfer under way has ended."""
         self.pixels.valid.value = 0
@@ -329,6 +352,8 @@ class Bench:
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
         reset = cocotb.start_soon(self.interrupt(step)) if step.get("reset") else None
+        if step.get("upsets"):
+            tasks.append(cocotb.start_soon(self.upset(step["upsets"])))
         number = Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
         responses = []
@@ -340,6 +365,8 @@ class Bench:
         quiet = {}
         if reset is not None:
             quiet = await reset
+        if reset is not None or step.get("upsets"):
+            self.look_at_labels()
             self.events = []
         await FallingEdge(self.dut.clk)
         for task in tasks:

@@ -13,8 +13,17 @@ from xnoreplay.spec.image import bank_row, lane_columns
 from xnoreplay.spec.memories import MET, Kind, Memory, identifier
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import SEEN_REGISTERS, counters
+from xnoreplay.spec.registers import SEEN_REGISTERS, Register, counters
 from xnoreplay.spec.timeline import OPERAND_STAGE, PIPE_LATENCY
+from xnoreplay.spec.upset import register_of
+
+REGISTER_PATHS = {
+    Register.QUOTA: "quota",
+    Register.LFSR_WALK: "random_walk.state",
+    Register.LFSR_ERROR: "random_error.state",
+    Register.LFSR_UPDATE: "random_update.state",
+}
+"""Where the flip-flops of a register that outlasts a command are, as a dotted path below the chip's top."""
 
 
 def number(handle) -> int:
@@ -294,6 +303,13 @@ class ChipView:
         self.counting = Counting(len(self.counters), plan.target.counter_bits)
         # The host's inputs, so that names do not depend on where a register lives.
         self.registers = {name: getattr(dut.host, name) for name in SEEN_REGISTERS}
+
+    def place(self, name: str) -> MemoryView:
+        """The rows of a place of `spec.upset`: those of a memory, or the one of a register."""
+        register = register_of(name)
+        if register is None:
+            return self.memories[name]
+        return MemoryView([_descend(self.dut, REGISTER_PATHS[register])])
 
     def _lane_rows(self, depth: int, columns: list) -> list:
         """Rows of lane.file out of its parts."""
