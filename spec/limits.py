@@ -55,6 +55,8 @@ MOST: dict[str, Bound] = {
     "order_seed": Bound((1 << 32) - 1, "seeds have 32 bits"),
     # Options
     "seeds": REPEATS,
+    "sessions": Bound(1_000_000, "sessions of one memory and rate take weeks then"),
+    "replays": Bound(10_000, "co-simulation of as many sessions takes days"),
     "images": Bound(1_000_000, "co-simulation of as many takes months"),
     "training epochs": Bound(100_000, "a training of as many takes months"),
     "task": CLASSES,

@@ -359,6 +359,43 @@ def explore(
 
 
 @step_command
+def upset(
+    request: Request,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs", metavar="N", help="Number of worker processes. [default: all cores]"
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Run on the workers of a Dask scheduler; local starts some here.",
+        ),
+    ] = None,
+) -> None:
+    """Flip bits of the running chip and see what becomes of its learning.
+
+    Bits of each memory change in drawn cycles of the last session; what a_final comes to, which memory to
+    protect first, and some of the sessions again in the Verilog. It goes on where it was stopped.
+    """
+    from xnoreplay.flow.explore import jobs as engines
+    from xnoreplay.flow.pipeline import resolve
+    from xnoreplay.flow.run.records import result_of
+    from xnoreplay.flow.upset import text as tables
+    from xnoreplay.spec import plan
+
+    engines.engine = engines.Engine(jobs, scheduler)
+    folder = run_steps("upset", "upset", request)
+    preset = resolve.resolve(folder, {})[1].preset
+    compiled = plan.compile(preset.network, preset.target)
+    typer.echo(tables.text(result_of(folder / "upset"), compiled))
+    typer.echo(f"\ncurves and sessions: {folder / 'upset'}")
+
+
+@step_command
 def report(request: Request) -> None:
     """Write report.html and report.json.
 
@@ -367,4 +404,4 @@ def report(request: Request) -> None:
     run_steps("report", "report", request)
 
 
-COMMANDS = (run, pretrain, export, cil, simulate, generate, cosim, synth, explore, report)
+COMMANDS = (run, pretrain, export, cil, simulate, generate, cosim, synth, explore, upset, report)

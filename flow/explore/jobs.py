@@ -55,10 +55,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Sources:
-    """Files that jobs read: the bundle, and the data set's latents where there are any."""
+    """Files that jobs read: the bundle, the data set's latents where there are any, and a snapshot of upsets' start."""
 
     bundle: str
-    latents: str | None
+    latents: str | None = None
+    state: str | None = None
 
 
 def run_job(function: str, arguments: dict, sources: Sources) -> dict:
@@ -113,8 +114,23 @@ def counting(preset: dict, sources: Sources) -> dict:
     }
 
 
-FUNCTIONS: dict[str, Callable[..., dict]] = {"accuracy": accuracy, "counting": counting}
-WHOLE = {"accuracy": set(SCORES), "counting": {"inference", "session"}}
+def upsets(sources: Sources, **arguments) -> dict:
+    """Return what sessions with upsets come to; see `xnoreplay.flow.upset.sessions.upsets`."""
+    from xnoreplay.flow.upset import sessions
+
+    return sessions.upsets(sources=sources, **arguments)
+
+
+FUNCTIONS: dict[str, Callable[..., dict]] = {
+    "accuracy": accuracy,
+    "counting": counting,
+    "upsets": upsets,
+}
+WHOLE = {
+    "accuracy": set(SCORES),
+    "counting": {"inference", "session"},
+    "upsets": {"sessions", "quiet"},
+}
 """What a whole result of each function has."""
 
 
@@ -243,19 +259,23 @@ engine = Engine()
 
 
 def compute(
-    jobs: Iterable[Job], sources: Sources, folder: Path, progress: Progress
+    jobs: Iterable[Job],
+    sources: Sources,
+    folder: Path,
+    progress: Progress,
+    label: str = "explore",
 ) -> dict[str, dict]:
-    """Return results by job name; those that `folder` has are not computed again."""
+    """Return results by job name; those that `folder` has are not computed again. label: of the work, for its progress."""
     unique = {job.name: job for job in jobs}
     folder.mkdir(parents=True, exist_ok=True)
     kept = {name: _kept(folder / f"{name}.json", job.function) for name, job in unique.items()}
     results = {name: result for name, result in kept.items() if result is not None}
     left = [job for name, job in unique.items() if name not in results]
     if results:
-        progress.note(f"explore: {len(results)} of {len(unique)} runs are there already")
+        progress.note(f"{label}: {len(results)} of {len(unique)} runs are there already")
     if left:
-        with engine.executor() as pool, progress.task("explore", len(left)) as task:
-            _finish(pool, staggered(left), sources, folder, results, task)
+        with engine.executor() as pool, progress.task(label, len(left)) as task:
+            _finish(pool, staggered(left), sources, folder, results, task, label)
     return results
 
 
@@ -293,7 +313,7 @@ def _digest(result: dict) -> str:
 
 
 def _finish(
-    pool: Executor, jobs: list[Job], sources: Sources, folder: Path, results: dict, task
+    pool: Executor, jobs: list[Job], sources: Sources, folder: Path, results: dict, task, label: str
 ) -> None:
     futures: dict[Future, Job] = {}
 
@@ -319,7 +339,7 @@ def _finish(
         if isinstance(error, BrokenProcessPool) and isinstance(pool, _Pool):
             told = "; ".join(pool.killed()) or "for an unknown reason"
             raise XnoreplayError(
-                f"a process of explore must not end before its work, but one did: {told}; "
+                f"a process of {label} must not end before its work, but one did: {told}; "
                 "what was finished is kept, and the same command goes on"
             ) from None
         raise

@@ -26,6 +26,7 @@ COMMANDS = (
     "cosim",
     "synth",
     "explore",
+    "upset",
     "report",
 )
 """Commands that bring steps of a run folder up to date: `run` for all of them, the others named as their step."""

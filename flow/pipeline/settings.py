@@ -257,6 +257,38 @@ class Settings:
         commands=(),  # explore makes it of --sweep or --spec
         memory=Memory.FOLDER,
     )
+    sessions: int = option(
+        100,
+        "Sessions with upsets, of each memory and rate.",
+        "N",
+        steps=("upset",),
+        memory=Memory.FOLDER,
+    )
+    rates: tuple[str, ...] = option(
+        (),
+        "Probability that a bit changes in a session; repeatable.",
+        "P",
+        steps=("upset",),
+        memory=Memory.FOLDER,
+        flag="--rate",
+        default_text="1e-9 to 1e-3",
+    )
+    memories: tuple[str, ...] = option(
+        (),
+        "Change bits of this memory or register alone; repeatable.",
+        "NAME",
+        steps=("upset",),
+        memory=Memory.FOLDER,
+        flag="--memory",
+        default_text="each by itself, then all together",
+    )
+    replays: int = option(
+        20,
+        "Sessions that are repeated in the Verilog.",
+        "N",
+        steps=("upset",),
+        memory=Memory.FOLDER,
+    )
     own_training: bool = option(
         False,
         "True once `--from pretrain` was given and no bundle since.",
@@ -266,11 +298,17 @@ class Settings:
     def __post_init__(self) -> None:
         from xnoreplay.flow.chip import naming
         from xnoreplay.flow.explore import space
+        from xnoreplay.flow.upset import campaign
         from xnoreplay.model.training.recipe import recipe_of
+        from xnoreplay.spec import plan
 
         for name, declared in options.of_fields(type(self)).items():
             declared.check(name, getattr(self, name))
         naming.checked(self.prefix)
+        campaign.checked_rates(self.rates)
+        if self.memories:
+            compiled = plan.compile(self.preset.network, self.preset.target)
+            campaign.checked_places(compiled, self.memories)
         if self.sweep is not None:
             if not isinstance(self.sweep, dict) or not all(
                 isinstance(v, list) for v in self.sweep.values()

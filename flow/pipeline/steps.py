@@ -172,6 +172,36 @@ def _explore(context: Context) -> dict:
     return result
 
 
+def _upset(context: Context) -> dict:
+    from xnoreplay.flow.upset import campaign, pictures, replayed
+
+    preset, bundle, config = _preset(context), _bundle(context), context.config
+    # Jobs of an earlier campaign, and of one that was stopped.
+    kept, jobs = context.out.parent / "upset" / campaign.JOBS, context.scratch / campaign.JOBS
+    if kept.is_dir():
+        shutil.copytree(kept, jobs, dirs_exist_ok=True)
+    names = campaign.checked_places(
+        plan.compile(preset.network, preset.target), tuple(config["memories"])
+    )
+    rates = campaign.checked_rates(tuple(config["rates"]))
+    tried = campaign.Campaign(names, rates, config["sessions"])
+    path = context.inputs["export"] / BUNDLE
+    result = campaign.run(preset, bundle, path, tried, context.scratch, context.progress)
+    result["replayed"] = replayed.repeat(
+        preset,
+        bundle,
+        context.inputs["generate"],
+        context.scratch / campaign.START,
+        result,
+        config["replays"],
+        context,
+    )
+    pictures.write(result, context.out)
+    shutil.copytree(jobs, context.out / campaign.JOBS)
+    campaign.check(result)
+    return result
+
+
 def _report(context: Context) -> dict:
     from xnoreplay.flow.report import page
 
@@ -241,6 +271,18 @@ def steps(train: bool) -> dict[str, Step]:
             _explore,
             ("export",),
             code=("flow/explore/search.py", *ESTIMATE, LATENTS),
+            only_by_name=True,
+        ),
+        Step(
+            "upset",
+            _upset,
+            ("export", "generate"),
+            code=(
+                "flow/upset/campaign.py",
+                "flow/upset/replayed.py",
+                "flow/verify/cosim/bench/testbench.py",
+                LATENTS,
+            ),
             only_by_name=True,
         ),
     ]

@@ -71,6 +71,7 @@ def _write(
         session_sections.replay(results, failures),
         session_sections.assumptions(results, failures),
         session_sections.search(results, failures),
+        session_sections.upsets(results, failures, plan),
         session_sections.validation(),
         sections.equality(results, failures),
         cost_sections.synthesis(results, failures),

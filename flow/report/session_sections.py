@@ -8,6 +8,8 @@ from xnoreplay.flow.output import plots
 from xnoreplay.flow.output.quantities import KIB, kib, mean, quantity, spread
 from xnoreplay.flow.report import cost_sections
 from xnoreplay.flow.report.blocks import Points, Section
+from xnoreplay.flow.upset import pictures as upset_pictures
+from xnoreplay.flow.upset import text as upset_text
 from xnoreplay.spec.plan import Plan
 
 SLUGS = {"energy": "J", "memory": "bit", "cycles": "cycle", "area": "mm2"}
@@ -207,6 +209,28 @@ def search(results: dict[str, dict], failures: dict[str, str]) -> Section:
             section.metric(name, text.cost_of(best, cost), SLUGS[cost], "lower", "modelled")
         top = max(p["a_final"] for p in measured)
         section.metric("explore.best_a_final", top, "fraction", "higher", "counted")
+    return section
+
+
+def upsets(results: dict[str, dict], failures: dict[str, str], plan: Plan) -> Section:
+    """Show what bits that change by themselves do to a session, and which memory to protect first."""
+    section = Section("upsets", "Soft errors")
+    if "upset" not in results:
+        section.absent("upset", failures)
+        return section
+    result = results["upset"]
+    section.preformatted(upset_text.text(result, plan))
+    section.text(
+        f"{upset_text.BEARS}. {'; '.join(f'{n}: {m}' for n, m in result['outcomes'].items())}."
+    )
+    for field, title in upset_pictures.PICTURES.values():
+        caption = f"{title[0].upper()}{title[1:]}: over the sessions of each memory and rate."
+        section.figure(upset_pictures.curves(result, field, title), caption)
+    for place in result["places"]:
+        name = f"upset.{place['name']}"
+        section.metric(
+            f"{name}.harmed_by_one", place["one"]["harmed"], "fraction", "lower", "counted"
+        )
     return section
 
 

