@@ -359,12 +359,13 @@ class Coverage:
 
     def _counted(self, now: dict[str, int]) -> None:
         """What each counter moved by, and which powers of two it passed."""
+        powers = carries(self.plan)
         for name, value in now.items():
             before = self._before[name]
             if value != before:
                 self.hit("counters moved", name)
             value += (value < before) << self.plan.target.counter_bits
-            for bits in carries(self.plan):
+            for bits in powers:
                 if before < 1 << bits <= value:
                     self.hit("counters' carries", f"{name} at 2^{bits}")
 

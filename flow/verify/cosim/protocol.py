@@ -9,6 +9,7 @@ rules of AXI to the outputs beside it. The meaning is that of docs/microarchitec
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -539,11 +540,16 @@ class Judge:
             now = self.old._replace(seen=seen, refused=0, finished=0, stale=int(stale))
             return now, self.old_counters
         if done not in self.at_clock:
-            other = self.chip.twin()
+            other = self._twin
             other.put(run.saved)
             self._carry_out(other, run.command, run.argument, run.start, done)
             self.at_clock[done] = other.state, other.chip_counters
         return self.at_clock[done]
+
+    @cached_property
+    def _twin(self):
+        """A chip for what the judged one holds in mid-command: to load it takes longer than what it is asked for."""
+        return self.chip.twin()
 
     def _state(self, clock: int):
         return self._at(clock)[0]
