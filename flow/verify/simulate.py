@@ -233,6 +233,7 @@ SECONDS = {
     "run_update": 9,
     "fast": 12,
     "session": 12,
+    "rest": 7,
 }
 """Seconds of a processor that kernels take to compile, roughly: those of stepping mode, and what fast mode calls."""
 
@@ -252,7 +253,10 @@ def compile_everything(progress: Progress) -> None:
     for dials in ({}, {"hidden_learns": True}, drawn):
         preset = presets.vary(tiny, "target", epochs=1, **dials)
         plan, bundle = plans.compile(preset.network, preset.target), bundles.random(tiny.network, 0)
-        found |= works(plan, bundle, script(preset, plan, registry.of_preset(preset)))
+        dataset = registry.of_preset(preset)
+        found |= works(plan, bundle, script(preset, plan, dataset))
+        kind = f"rest {plan.generative is not None}"
+        found[kind] = Work(carry_out_rest, (plan, bundle, dataset.images[:2]), SECONDS["rest"])
     compile_ahead(found, progress)
 
 
@@ -295,6 +299,17 @@ def learn_fast(plan: Plan, bundle: Bundle) -> None:
     chip.arrive(2)
     chip.preload(np.zeros((2, plan.network.latent), np.uint8), [0, 1])
     chip.retrain()
+
+
+def carry_out_rest(plan: Plan, bundle: Bundle, images: np.ndarray) -> None:
+    """Carry out in fast mode what no script has: an epoch and a restore alone, and images classified as a data set."""
+    from xnoreplay.sim.run import Simulator
+
+    chip = Simulator(plan, bundle)
+    chip.arrive(2)
+    chip.epoch()
+    chip.restore()
+    chip.predict(images)
 
 
 def compile_step(plan: Plan, bundle: Bundle, name: str) -> None:

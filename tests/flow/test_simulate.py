@@ -158,18 +158,24 @@ def test_stepping_mode_calls_only_kernels_that_are_compiled_ahead(monkeypatch, p
     assert called == expected
 
 
+def noted(monkeypatch, *modules) -> set[str]:
+    """Names of the kernels of some modules that are called from here on."""
+    called = set()
+
+    def noting(name, real):
+        return lambda *given: called.add(name) or real(*given)
+
+    for module in modules:
+        for name, real in list(vars(module).items()):
+            if hasattr(real, "py_func") and real in KERNELS:
+                monkeypatch.setattr(module, name, noting(name, real))
+    return called
+
+
 @pytest.mark.skipif(not COMPILED, reason="minutes where kernels run as plain Python")
 def test_a_session_of_two_samples_calls_all_that_a_session_calls(monkeypatch):
     """In fast mode, without an image."""
-    called = set()
-
-    def noted(name, real):
-        return lambda *given: called.add(name) or real(*given)
-
-    for module in (session.fast_learn, session.learn_kernels, run.fast):
-        for name, real in list(vars(module).items()):
-            if hasattr(real, "py_func") and real in KERNELS:
-                monkeypatch.setattr(module, name, noted(name, real))
+    called = noted(monkeypatch, session.fast_learn, session.learn_kernels, run.fast)
     simulate.learn_fast(PLAN, BUNDLE)
     alone = set(called)
     called.clear()
@@ -197,6 +203,11 @@ def test_what_the_tests_begin_with_has_every_kernel_of_stepping_mode(monkeypatch
     monkeypatch.setattr(simulate, "compile_ahead", lambda works, _progress: found.update(works))
     simulate.compile_everything(Silent())
     steps = {name.removeprefix("step ") for name in found if name.startswith("step ")}
-    assert steps == simulate.SECONDS.keys() - {"fast", "session"}
+    assert steps == simulate.SECONDS.keys() - {"fast", "session", "rest"}
     made = {kernel.__qualname__ for kernel in KERNELS if "run_" in kernel.__qualname__}
     assert steps == made or not COMPILED
+    called = noted(monkeypatch, run.fast_replay, run.fast_generative, run.functional)
+    for name in {name for name in found if name.startswith("rest")}:
+        found[name].function(*found[name].arguments)
+    wanted = {"epoch_phase", "restore_phase", "gather_phase", "check_phase", "classify"}
+    assert called >= wanted or not COMPILED
