@@ -521,8 +521,9 @@ class Simulator:
         """Run phases of the plan, by name, one after another."""
         pixels = np.zeros((1, 1), np.uint8)
         if image is not None:
-            pixels = self.plan.input.transfers(image)
-        late = np.zeros(len(pixels), np.int64) if gaps is None else np.asarray(gaps, np.int64)
+            # Numba compiles a kernel anew for an array that cannot be written, or whose rows lie apart.
+            pixels = np.require(self.plan.input.transfers(image), requirements=("C", "W"))
+        late = np.zeros(len(pixels), np.int64) if gaps is None else np.array(gaps, np.int64)
         if late.shape != (len(pixels),) or (late < 0).any():
             raise SpecError(f"gaps must be {len(pixels)} numbers of cycles, one a transfer")
         mode, stop = self._begin()

@@ -5,6 +5,7 @@ import pytest
 
 from tests.sim.chips import assert_same
 from tests.strategies import images
+from xnoreplay.sim.common import jit
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
@@ -141,6 +142,20 @@ def test_a_file_that_is_no_state(tmp_path):
     path.write_bytes(b"nonsense")
     with pytest.raises(SpecError, match="must be a whole file that save wrote"):
         fresh.load(path)
+
+
+@pytest.mark.skipif(not jit.COMPILED, reason="nothing is compiled")
+@pytest.mark.parametrize("mode", ["fast", "step"])
+def test_how_an_array_lies_compiles_no_kernel_anew(mode):
+    """Images and gaps that cannot be written, and an image whose rows lie apart: run_image takes twelve seconds."""
+    made = Simulator(PLAN, BUNDLE, mode)
+    made.infer(IMAGES[0], np.zeros(PLAN.input.pixels, np.int64))
+    known = [len(kernel.signatures) for kernel in jit.KERNELS]
+    gaps = np.zeros(PLAN.input.pixels, np.int64)
+    for image in (IMAGES[0].copy(), np.asfortranarray(IMAGES[0]), IMAGES[0][:, ::-1]):
+        image.flags.writeable = gaps.flags.writeable = False
+        made.infer(image, gaps)
+    assert [len(kernel.signatures) for kernel in jit.KERNELS] == known
 
 
 @pytest.mark.parametrize("mode", ["fast", "step"])
