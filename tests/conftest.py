@@ -1,5 +1,6 @@
 """Settings every test shares."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -16,6 +17,18 @@ collect_ignore = ["by_avalanche.py"]  # a command; its library is not one of the
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+NEW_OBJECTS = 200_000  # between two searches for garbage; 700 is Python's own
+
+
+def pytest_collection_finish():
+    """Look for garbage seldom, and not among the modules and tests, which stay.
+
+    Amaranth makes millions of small objects of a chip: a third of what it takes to write the Verilog was such a search.
+    """
+    gc.freeze()
+    gc.set_threshold(NEW_OBJECTS, 10, 5)
 
 
 def pytest_addoption(parser):
