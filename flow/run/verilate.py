@@ -16,7 +16,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import as_completed
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,8 +51,10 @@ KEEP = 20  # compiled designs in the cache, 1 to 2 MB each
 RUNTIME = ("verilated", "verilated_threads", "verilated_dpi", "verilated_vpi")
 TRACER = ("verilated_vcd_c",)
 BARE_RUNTIME = ("verilated", "verilated_threads")
+HEADERS = ("verilated.h", "verilated_dpi.h", "verilated_vpi.h")
+"""Of the run-time library: what a design and its main program include."""
 DIGESTS = "digests.json"  # in each folder of the cache: SHA-256 of its other files, by name
-OURS = r"(cocotb|traced|bare|served|runtime)-[0-9a-f]{20}"  # names of the cache's folders
+OURS = r"(cocotb|traced|bare|served|runtime|headers)-[0-9a-f]{20}"  # names of the cache's folders
 
 
 @dataclass(frozen=True)
@@ -142,16 +144,42 @@ class Verilate:
         compiler = execute(["g++", "--version"], self.env).splitlines()[0]
         flags = [*FLAGS, *tracing(False)]
         digest = _digest([self.version, compiler, self.origin, *flags, *names])
-        target = self.cache / f"runtime-{digest}"
+
+        def make(folder: Path) -> None:
+            paths = [self.root / "include" / f"{n}.cpp" for n in names]
+            sources = [Source(p, "-O1", p.stat().st_size) for p in paths]
+            for _ in self._compile(sources, folder, flags):
+                pass
+
+        return self._kept(f"runtime-{digest}", make, progress)
+
+    def _headers(self, progress: Progress) -> list[str]:
+        """Options that have the compiler read the run-time library's headers as it compiled them once.
+
+        For designs without optimisation and waveform alone: of theirs the headers are a quarter, and the file has 70 MB.
+        """
+        if self.optimise != "-O0" or self.traced:
+            return []
+        compiler = execute(["g++", "--version"], self.env).splitlines()[0]
+        digest = _digest([self.version, compiler, self.origin, *self.flags, *HEADERS])
+
+        def make(folder: Path) -> None:
+            text = "".join(f"#include <{name}>\n" for name in HEADERS)
+            (folder / "all.h").write_text(text, encoding="utf-8")
+            given = [*self.flags, *self.include, "-x", "c++-header", self.optimise]
+            execute(["g++", *given, "-c", "all.h", "-o", "all.h.gch"], self.env, folder)
+
+        return ["-include", str(self._kept(f"headers-{digest}", make, progress) / "all.h")]
+
+    def _kept(self, name: str, make: Callable[[Path], None], progress: Progress) -> Path:
+        """Return the cache's folder of a name; what `make` writes, where it is not there whole."""
+        target = self.cache / name
         if whole(target):
             _touch(target)
         else:
             _tell_of_damage(target, progress)
             with files.whole_folder(_free(target)) as folder:
-                paths = [self.root / "include" / f"{n}.cpp" for n in names]
-                sources = [Source(p, "-O1", p.stat().st_size) for p in paths]
-                for _ in self._compile(sources, folder, flags):
-                    pass
+                make(folder)
                 _seal(folder)
         return target
 
@@ -274,6 +302,7 @@ class Verilate:
     def _build(  # noqa: PLR0913  what `build` takes
         self, target, verilog, options, control, main, libraries, link, progress
     ) -> None:
+        flags = [*self.flags, *self._headers(progress)]
         groups = [group for group in (RUNTIME, TRACER) if set(group) & set(libraries)]
         folders = [(self.runtime(group, progress), group) for group in groups]
         library = {name: place / f"{name}.o" for place, group in folders for name in group}
@@ -314,7 +343,7 @@ class Verilate:
             sources = self._sources(generated, folder / "main.cpp")
             size = sum(source.size for source in sources)
             with progress.task(f"compiling {name}, bytes of C++", size) as task:
-                for done in self._compile(sources, folder, self.flags):
+                for done in self._compile(sources, folder, flags):
                     task.advance(done)
             objects = sorted(folder.glob("*.o")) + [library[n] for n in libraries]
             execute(["g++", "-o", TOP, *objects, "-pthread", *link], self.env, folder)

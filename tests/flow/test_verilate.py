@@ -35,6 +35,7 @@ class Tools:
         self.before_link = lambda: None
         self.generated = {"Vtop.cpp": 9}  # bytes of each file that Verilator writes
         self.compiled: list[tuple[str, str, list[str]]] = []  # name, option, files included
+        self.included: list[list[Path]] = []  # arguments of the compiler that name headers
 
     def execute(self, arguments, _env, cwd=None) -> str:
         words = [str(a) for a in arguments]
@@ -44,6 +45,8 @@ class Tools:
             for name, size in self.generated.items():
                 (cwd / name).write_text("/" * size)
         elif "-c" in words:
+            if "-include" in words:
+                self.included.append([Path(w) for w in words])
             source = Path(words[words.index("-c") + 1])
             text = (cwd / source).read_text()
             option = words[words.index("-c") - 1]
@@ -149,7 +152,16 @@ def test_what_is_not_optimised_is_compiled_with_its_main_program(
     assert {row[1] for row in joined} == {"-O0"}
     assert sorted(n for row in joined for n in row[2]) == sorted([*MIXED, "main.cpp"])
     assert len(joined) == files
-    assert len(fake.compiled) == files + len(verilate.RUNTIME)
+    assert len(fake.compiled) == files + len(verilate.RUNTIME) + 1, "the library, and its headers"
+
+
+def test_headers_are_compiled_once_for_what_is_not_optimised(fake, tmp_path):
+    for optimise, text in (("-O2", "c"), ("-O0", "a"), ("-O0", "b")):
+        build(tmp_path, text=f"module xnoreplay; wire {text}; endmodule", optimise=optimise)
+        assert [name for name, *_ in fake.compiled].count("all") == (optimise == "-O0")
+    (place,) = (tmp_path / "cache" / "cosim").glob("headers-*")
+    assert sorted(p.name for p in place.iterdir()) == ["all.h", "all.h.gch", DIGESTS]
+    assert [arguments.count(place / "all.h") for arguments in fake.included] == [1, 1]
 
 
 DAMAGES = {
