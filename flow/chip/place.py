@@ -66,6 +66,64 @@ def placement(report: dict, name: str) -> dict:
     return {"utilization": used, "clock_hz": min(clocks.values())}
 
 
+def critical(report: dict) -> dict:
+    """Return the longest path between two registers of a clock, from nextpnr's report, in names of the Verilog.
+
+    Returns
+    -------
+    dict
+        ns, logic_ns and routing_ns; start, end: registers; through: signals on the way, in order; units: what part of the
+        delay lies behind signals of each instance, in ns, most first. Empty where the report has no such path.
+    """
+    paths = [
+        path["path"]
+        for path in report.get("critical_paths", [])
+        if path["from"] == path["to"] and path["from"].startswith("posedge")
+    ]
+    if not paths:
+        return {}
+    steps = max(paths, key=lambda path: sum(step["delay"] for step in path))
+    routed = sum(step["delay"] for step in steps if step["type"] == "routing")
+    whole = sum(step["delay"] for step in steps)
+    names = [own_name(step.get("net", "")) for step in steps]
+    named = [name for name in names if name]
+    through = [name for i, name in enumerate(named) if not i or name != named[i - 1]]
+    units: Counter[str] = Counter()
+    unit = _scope(through[0]) if through else "top"
+    for step, name in zip(steps, names, strict=True):
+        unit = _scope(name) if name else unit
+        units[unit] += step["delay"]
+    end = own_name(steps[-1]["to"]["cell"])
+    return {
+        "ns": round(whole, 2),
+        "logic_ns": round(whole - routed, 2),
+        "routing_ns": round(routed, 2),
+        "start": through[0] if through else own_name(steps[0]["to"]["cell"]),
+        "end": end,
+        "through": through[1:],
+        "units": {name: round(ns, 2) for name, ns in units.most_common()},
+    }
+
+
+_MADE = re.compile(r"_(LUT4|TRELLIS_FF|CCU2C|PFUMX|L6MUX21|TRELLIS_DPR16X4|DP16KD|MULT18X18D)_.*")
+_MACRO = re.compile(r"\.array\..*")
+
+
+def _scope(name: str) -> str:
+    return name.rpartition(".")[0] or "top"
+
+
+def own_name(net: str) -> str:
+    """Return the signal of the Verilog that a net of the mapped design is named after; '' for one that only the tools name.
+
+    >>> own_name("host.slave.reads_next_LUT4_C_D[2]"), own_name("replay_label.array.rows.0.4_WRE"), own_name("$nextpnr_7")
+    ('host.slave.reads_next', 'replay_label', '')
+    """
+    if net.startswith("$"):
+        return ""
+    return re.sub(r"\[\d+\]$|\$\d+$", "", _MACRO.sub("", _MADE.sub("", net)))
+
+
 def place_unit(
     unit: str,
     plan: Plan,
@@ -188,7 +246,7 @@ def seeds(
     -------
     dict
         device; asked; minutes; seeds: one clock in Hz each, None where it was given up; least, median
-        and most of them; utilization.
+        and most of them; utilization; critical: what `critical` returns of the slowest seed, with that seed.
 
     Raises
     ------
@@ -196,6 +254,7 @@ def seeds(
         Where the design does not fit, or no seed is routed.
     """
     found: list[dict | None] = []
+    paths: list[dict] = []
     with progress.task(f"nextpnr: place and route, seeds 0 to {count - 1}", count) as task:
         for seed in range(count):
             try:
@@ -207,6 +266,7 @@ def seeds(
                 task.advance(1, f"seed {seed}: not routed in {minutes:g} minutes")
                 continue
             found.append(placement(synth.load(report), report.name))
+            paths.append(critical(synth.load(report)) | {"seed": seed})
             _collect(work, out, report.name, log.name)
             task.advance(1, f"seed {seed}")
     routed = [p for p in found if p]
@@ -225,6 +285,7 @@ def seeds(
         "median": statistics.median(clocks),
         "most": max(clocks),
         "utilization": routed[0]["utilization"],
+        "critical": max(paths, key=lambda path: path.get("ns", 0)),
     }
 
 
@@ -355,6 +416,7 @@ def text(result: dict) -> str:
             *lines,
             f"median {result['median'] / 1e6:.2f} MHz"
             + ("" if all(clocks) else " of those routed"),
+            *path_lines(result["critical"]),
             f"widest net but for the clock: {result['widest']['net']}, {result['widest']['loads']:,} inputs",
             *(
                 f"{kind}: {n['used']:,} of {n['available']:,}"
@@ -362,3 +424,17 @@ def text(result: dict) -> str:
             ),
         ]
     )
+
+
+def path_lines(path: dict) -> list[str]:
+    """Lines about the longest path; none where the report had none."""
+    if "ns" not in path:
+        return []
+    (owner, most), *others = path["units"].items()
+    whole = f"{path['ns']:.2f} ns, {path['logic_ns']:.2f} of logic and {path['routing_ns']:.2f} of routing"
+    return [
+        f"longest path, seed {path['seed']}: {whole}",
+        "  " + " > ".join([path["start"], *path["through"], path["end"]]),
+        "  "
+        + "; ".join([f"owned by {owner}, {most:.2f} ns", *(f"{n} {ns:.2f}" for n, ns in others)]),
+    ]

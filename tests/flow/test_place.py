@@ -56,6 +56,54 @@ def test_placement():
     assert placed["utilization"] == {"DP16KD": {"available": 208, "used": 13}}
 
 
+CLOCK = "posedge $glbnet$clk"
+STEPS = (
+    ("clk-to-q", "", 0.5, "host.slave.write_TRELLIS_FF_Q"),
+    ("routing", "host.slave.write", 1.0, "replay.slot_TRELLIS_FF_Q_LSR_LUT4_Z"),
+    ("logic", "", 0.25, "replay.slot_TRELLIS_FF_Q_LSR_LUT4_Z"),
+    ("routing", "$nextpnr_7", 0.5, "replay.replay_count.array.rows.0.0$DPRAM_COMB0"),
+    ("logic", "", 0.25, "replay.replay_count.array.rows.0.0$DPRAM_COMB0"),
+    ("routing", "replay.replay_count.array.rows.0.0_DO_2", 2.0, "finished$458_LUT4_C"),
+    ("logic", "", 0.25, "finished$458_LUT4_C"),
+    ("routing", "finished$458", 0.25, "busy_TRELLIS_FF_Q"),
+    ("setup", "", 0.0, "busy_TRELLIS_FF_Q"),
+)
+"""Type, net, delay and cell of each step of a path, as nextpnr's report has them."""
+
+
+def reported(*paths: tuple[str, str, tuple]) -> dict:
+    """A report of paths: from, to, steps."""
+    return {
+        "critical_paths": [
+            {
+                "from": start,
+                "to": end,
+                "path": [
+                    {"type": kind, "delay": delay, "to": {"cell": cell, "port": "D"}}
+                    | ({"net": net} if net else {})
+                    for kind, net, delay, cell in steps
+                ],
+            }
+            for start, end, steps in paths
+        ]
+    }
+
+
+def test_the_longest_path_has_our_names_and_an_owner():
+    longer = (("routing", "pin", 99.0, "x"),)  # from a pin: no clock's path
+    found = place.critical(reported(("<async>", CLOCK, longer), (CLOCK, CLOCK, STEPS)))
+    assert (found["ns"], found["logic_ns"], found["routing_ns"]) == (5.0, 1.25, 3.75)
+    assert (found["start"], found["end"]) == ("host.slave.write", "busy")
+    assert found["through"] == ["replay.replay_count", "finished"]
+    assert found["units"] == {"host.slave": 2.5, "replay": 2.25, "top": 0.25}
+    assert place.critical(reported(("<async>", CLOCK, longer))) == {}
+    assert place.path_lines(found | {"seed": 2}) == [
+        "longest path, seed 2: 5.00 ns, 1.25 of logic and 3.75 of routing",
+        "  host.slave.write > replay.replay_count > finished > busy",
+        "  owned by host.slave, 2.50 ns; replay 2.25; top 0.25",
+    ]
+
+
 def test_a_missing_key_names_the_file():
     with pytest.raises(ToolError, match="odd.json must have fmax"):
         place.placement({}, "odd.json")
