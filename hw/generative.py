@@ -95,7 +95,7 @@ class GenerativeUnit(EpochUnit):
             {
                 "active": In(1),
                 "enter": In(1),
-                "phase": In(range(len(plan.phases))),
+                "at": In(len(plan.phases)),
                 "next_phase": In(range(len(plan.phases))),
                 "done": Out(1),
                 "label": In(self.label_bits),
@@ -141,7 +141,7 @@ class GenerativeUnit(EpochUnit):
 
     def events(self) -> dict[str, Value]:
         """What this unit adds to counters in a cycle, by the counter's name."""
-        load = self.phase == self.plan.phases.index("load")
+        load = self.at[self.plan.phases.index("load")]
         found: dict[str, Value] = {
             "learn.samples": self.loading,
             "learn.minibatches": self.done & self.loaded & load,
@@ -160,7 +160,7 @@ class GenerativeUnit(EpochUnit):
         m = Module()
         plan, form = self.plan, self.plan.generative
         numbers = {name: n for n, name in enumerate(plan.phases)}
-        self.is_phase = {n: self.phase == numbers[n] for n in self.PHASES if n in numbers}
+        self.is_phase = {n: self.at[numbers[n]] for n in self.PHASES if n in numbers}
         self.state = Signal(State)
         self.seeds = Signal(range(SEED_DRAWS))
         self.component = Signal(range(form.components + 1))

@@ -34,6 +34,8 @@ class State(enum.Enum):
     ZERO = 8
     READ = 9
     JUDGE = 10
+    BEGIN = 11
+    """The first cycle of every operation, which does what the state does that the operation begins in."""
 
 
 class ReplayUnit(EpochUnit):
@@ -41,8 +43,7 @@ class ReplayUnit(EpochUnit):
 
     It carries out the operations of `PHASES`.
 
-    ``enter`` marks the cycle before an operation of this unit begins and ``next_phase`` names it;
-    ``active`` spans it and ``done`` marks its last cycle. ``evicted`` and ``inserted`` strobe in
+    ``active`` spans an operation and ``done`` marks its last cycle; the next one may follow at once. ``evicted`` and ``inserted`` strobe in
     the cycle of an eviction and of an insertion's last word, ``hit`` and ``loading`` in the check of a
     sample that epoch, or load, is about to copy.
 
@@ -73,9 +74,7 @@ class ReplayUnit(EpochUnit):
         super().__init__(
             {
                 "active": In(1),
-                "enter": In(1),
-                "phase": In(range(len(plan.phases))),
-                "next_phase": In(range(len(plan.phases))),
+                "at": In(len(plan.phases)),
                 "done": Out(1),
                 "label": In(self.label_bits),
                 "seen": In(range(plan.network.classes + 1)),
@@ -116,7 +115,7 @@ class ReplayUnit(EpochUnit):
 
     def events(self) -> dict[str, Value]:
         """What this unit adds to counters in a cycle, by the counter's name."""
-        load = self.phase == self.plan.phases.index("load")
+        load = self.at[self.plan.phases.index("load")]
         return {
             "learn.samples": self.loading,
             "learn.minibatches": self.done & self.loaded & load,
@@ -132,84 +131,96 @@ class ReplayUnit(EpochUnit):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
-        self.is_phase = {name: self.phase == numbers[name] for name in self.PHASES}
+        self.is_phase = {name: self.at[numbers[name]] for name in self.PHASES}
         self.of_epoch = self.is_phase["epoch"] | self.is_phase["seed"] | self.is_phase["load"]
-        self.state = state = Signal(State)
+        self.state = Signal(State, init=State.BEGIN)
         op = self.plan.replay
         self.slot = Signal(range(op.capacity))
         self.last_slot = Signal()
         self.all_taken = Signal()  # of admit: no slot is free from `slot` on
         m.d.comb += self.last_slot.eq(self.slot == op.capacity - 1)
-        self.rest = Signal(range(op.capacity + 1))
+        self.rest = Signal(range(op.capacity + 1), init=op.capacity)
         self.seeds = Signal(range(SEED_DRAWS))
         # Of restore: a class whose count becomes 0, then a slot, replay slots first.
         self.place = Signal(range(max(2, self.plan.network.classes, op.capacity + op.staging)))
         self.build_counts(m)
         self.build_walks(m)
         self.build_copy(m)
-        with m.If(self.active):
-            with m.Switch(state):
-                with m.Case(State.REFUSE):
-                    m.d.comb += [self.refused.eq(1), self.done.eq(1)]
-                with m.Case(State.QUOTA):
-                    self.quota_cycle(m)
-                with m.Case(State.SEED):
-                    self.seed_cycle(m)
-                with m.Case(State.WALK):
-                    self.walk_cycle(m)
-                with m.Case(State.CHECK):
-                    self.check_cycle(m)
-                with m.Case(State.SEEK):
-                    m.d.comb += [self.label_read.en.eq(1), self.label_read.addr.eq(self.slot)]
-                    m.d.sync += state.eq(State.LOOK)
-                with m.Case(State.LOOK):
-                    self.look_cycle(m)
-                with m.Case(State.COPY):
-                    self.copy_cycle(m)
-                with m.Case(State.ZERO):
-                    self.zero_cycle(m)
-                with m.Case(State.READ):
-                    self.read_cycle(m)
-                with m.Case(State.JUDGE):
-                    self.judge_cycle(m)
-        with m.If(self.samples != 0):
+        now = self.build_begin(m)
+        cycles = {
+            State.REFUSE: self.refuse_cycle,
+            State.QUOTA: self.quota_cycle,
+            State.SEED: self.seed_cycle,
+            State.WALK: self.walk_cycle,
+            State.CHECK: self.check_cycle,
+            State.SEEK: self.seek_cycle,
+            State.LOOK: self.look_cycle,
+            State.COPY: self.copy_cycle,
+            State.ZERO: self.zero_cycle,
+            State.READ: self.read_cycle,
+            State.JUDGE: self.judge_cycle,
+        }
+        for state, cycle in cycles.items():
+            with m.If(now[state]):
+                cycle(m)
+        with m.If((self.samples != 0) & ~self.begins):
             m.d.comb += self.loaded.eq(1)
         with m.If(self.done & self.is_phase["admit"]):
             m.d.comb += self.set_staged.eq(1)
-        self.build_entry(m, numbers)
+        with m.If(self.done):
+            m.d.sync += [
+                self.state.eq(State.BEGIN),
+                self.slot.eq(0),
+                self.all_taken.eq(0),
+                self.seeds.eq(0),
+                self.place.eq(0),
+                self.rest.eq(op.capacity),
+            ]
         return m
 
     # ----------------------------------------------------------------- registers and data
 
-    def build_entry(self, m, numbers):
-        """Begin an operation in the state of its first cycle, with its counters at 0.
+    def build_begin(self, m) -> dict[State, Signal]:
+        """One signal a state, high in its cycles; the first cycle of an operation is of a state that the phase chooses.
 
-        These assignments come last, for the operation before may end in the same cycle.
+        So no operation's end decides what the next one begins with: it would be the chip's longest path. The first cycle
+        forgets the samples of the last load.
         """
-        op = self.plan.replay
-        with m.If(self.enter):
-            m.d.sync += [
-                *(
-                    r.eq(0)
-                    for r in (self.slot, self.all_taken, self.seeds, self.samples, self.place)
+        self.begins = Signal()
+        m.d.comb += self.begins.eq(self.active & (self.state == State.BEGIN))
+        with m.If(self.begins):
+            m.d.sync += self.samples.eq(0)
+        phase = self.is_phase
+        full = self.staged == self.plan.replay.staging
+        first = {
+            State.REFUSE: phase["stage"] & full,
+            State.COPY: phase["stage"] & ~full,
+            State.CHECK: phase["insert"],
+            State.QUOTA: phase["quota"],
+            State.WALK: phase["load"],
+            State.ZERO: phase["restore"],
+            State.SEED: phase["evict"] | phase["admit"] | phase["epoch"] | phase["seed"],
+        }
+        now = {state: Signal(name=f"in_{state.name.lower()}") for state in list(State)}
+        for state, signal in now.items():
+            m.d.comb += signal.eq(self.active & (self.state == state))
+            if state in first:
+                m.d.comb += signal.eq(
+                    self.active
+                    & ((self.state == state) | (self.state == State.BEGIN) & first[state])
                 )
-            ]
-            with m.Switch(self.next_phase):
-                with m.Case(numbers["stage"]):
-                    m.d.sync += self.state.eq(
-                        Mux(self.staged == op.staging, State.REFUSE, State.COPY)
-                    )
-                with m.Case(numbers["insert"]):
-                    m.d.sync += self.state.eq(State.CHECK)
-                with m.Case(numbers["quota"]):
-                    m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(0)]
-                    m.d.sync += [self.state.eq(State.QUOTA), self.rest.eq(op.capacity)]
-                with m.Case(numbers["load"]):
-                    m.d.sync += self.state.eq(State.WALK)
-                with m.Case(numbers["restore"]):
-                    m.d.sync += self.state.eq(State.ZERO)
-                with m.Default():
-                    m.d.sync += self.state.eq(State.SEED)
+                with m.If(self.begins & first[state]):
+                    m.d.sync += self.state.eq(state)
+        return now
+
+    def refuse_cycle(self, m):
+        """Refuse a sample."""
+        m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+
+    def seek_cycle(self, m):
+        """Read the label of a slot that may be free."""
+        m.d.comb += [self.label_read.en.eq(1), self.label_read.addr.eq(self.slot)]
+        m.d.sync += self.state.eq(State.LOOK)
 
     def build_counts(self, m):
         """Build replay.count, the latents of each class in the replay memory."""
@@ -306,10 +317,12 @@ class ReplayUnit(EpochUnit):
 
     def quota_cycle(self, m):
         """Subtract the classes seen once more: quota = capacity // seen."""
+        quota = Mux(self.begins, 0, self.quota)
+        m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(quota)]
         with m.If((self.seen == 0) | (self.rest < self.seen)):
             m.d.comb += self.done.eq(1)
         with m.Else():
-            m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(self.quota + 1)]
+            m.d.comb += self.new_quota.eq(quota + 1)
             m.d.sync += self.rest.eq(self.rest - self.seen)
 
     def walk_cycle(self, m):

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -17,8 +17,8 @@ class Sequencer(wiring.Component):
     """The order of a command's operations, as the plan has them.
 
     A command taken by ``start`` begins its first operation in the next cycle; an operation ends in
-    a cycle of ``done`` and the next begins right after. ``next_phase`` is the phase of the next
-    cycle, and ``enter`` marks a cycle before an operation's first. ``abort`` makes its cycle the
+    a cycle of ``done`` and the next begins right after. ``at`` has a bit for each phase, which is a register: that of
+    ``phase`` is high. ``next_phase`` is the phase of the next cycle, and ``enter`` marks a cycle before an operation's first. ``abort`` makes its cycle the
     command's last; ``finished`` marks the last cycle of a command that came to its end.
 
     A session's epochs and minibatches follow from ``loaded``, whether a load found samples, and
@@ -39,6 +39,7 @@ class Sequencer(wiring.Component):
                 "finished": Out(1),
                 "decay": Out(range(DECAYS + 1)),
                 "phase": Out(phases),
+                "at": Out(len(phases), init=1),
                 "next_phase": Out(phases),
                 "enter": Out(1),
                 "busy": Out(1),
@@ -63,38 +64,65 @@ class Sequencer(wiring.Component):
                 with m.If(self.epoch >= epoch):
                     m.d.comb += self.decay.eq(rule.decay(epoch))
 
-        m.d.comb += [
-            self.busy.eq(self.phase != idle),
-            self.next_phase.eq(self.phase),
-            self.enter.eq(Mux(self.busy, self.done & ~self.abort, self.start)),
-            self.finished.eq(self.busy & self.done & (self.next_phase == idle)),
+        # Of every phase, what leads to it, one condition a way: nothing is decoded behind `done`, which comes late.
+        ways: dict[str, list[Value]] = {name: [] for name in number}
+        starts = Const(0)
+        for first, commands in self.starts().items():
+            given = reduce(or_, (self.command == command for command in commands)) & self.start
+            ways[first].append(self.at[idle] & given)
+            starts |= given
+        ends = {name: self.at[n] & self.done for name, n in number.items() if n != idle}
+        chosen = self.successors()
+        sessions = {
+            "load": self.loaded,
+            "hidden.update" if "hidden.update" in number else "output.update": ~self.walked,
+        }
+        names = [*number, "idle"]
+        for name, end in ends.items():
+            if name in sessions:
+                after = {"load": "hidden.forward"}.get(name, "load")
+                ways[after].append(end & sessions[name])
+                leaves = end & ~sessions[name]
+                last = self.epoch == rule.epochs - 1
+                ways["idle"].append(leaves & last)
+                ways["seed"].append(leaves & ~last)
+                with m.If(leaves & ~last):
+                    m.d.sync += self.epoch.eq(self.epoch + 1)
+            elif name in chosen:
+                usual, *others = chosen[name]
+                taken = Const(0)
+                for other in others:
+                    given = reduce(or_, (kind == command for command in chosen[name][other]))
+                    ways[other].append(end & given)
+                    taken |= given
+                ways[usual].append(end & ~taken)
+            else:
+                ways[names[number[name] + 1]].append(end)
+        following = Signal(len(number))
+        going = Mux(self.at[idle], starts, self.done)
+        for name, n in number.items():
+            come = reduce(or_, ways[name]) if ways[name] else Const(0)
+            m.d.comb += following[n].eq(come | self.at[n] & ~going)
+        encoded = [
+            reduce(or_, (following[n] for n in number.values() if n >> bit & 1))
+            for bit in range(len(self.phase))
         ]
-        m.d.sync += self.phase.eq(Mux(self.busy & self.abort, idle, self.next_phase))
-        with m.If(~self.busy):
-            with m.If(self.start):
-                m.d.sync += kind.eq(self.command)
-                with m.Switch(self.command):
-                    for first, commands in self.starts().items():
-                        with m.Case(*commands):
-                            m.d.comb += self.next_phase.eq(number[first])
-                            if first == "balance":
-                                m.d.sync += self.epoch.eq(0)
-        with m.Elif(self.done):
-            with m.Switch(self.phase):
-                for name, following in self.successors().items():
-                    with m.Case(number[name]):
-                        self.follow(m, kind, {number[n]: c for n, c in following.items()})
-                with m.Case(number["load"]):
-                    with m.If(self.loaded):
-                        m.d.comb += self.next_phase.eq(number["hidden.forward"])
-                    with m.Else():
-                        self.next_epoch(m, number)
-                with m.Case(number.get("hidden.update", number["output.update"])):
-                    m.d.comb += self.next_phase.eq(number["load"])
-                    with m.If(self.walked):
-                        self.next_epoch(m, number)
-                with m.Default():
-                    m.d.comb += self.next_phase.eq(self.phase + 1)
+        aborted = ~self.at[idle] & self.abort
+        m.d.comb += [
+            self.busy.eq(~self.at[idle]),
+            self.next_phase.eq(Cat(encoded)),
+            self.enter.eq(Mux(self.busy, self.done & ~self.abort, self.start)),
+            self.finished.eq(reduce(or_, ways["idle"])),
+        ]
+        m.d.sync += [
+            self.phase.eq(Mux(aborted, idle, self.next_phase)),
+            self.at.eq(Mux(aborted, 1 << idle, following)),
+        ]
+        with m.If(self.at[idle] & self.start):
+            m.d.sync += kind.eq(self.command)
+            balance = self.starts()["balance"]
+            with m.If(reduce(or_, (self.command == command for command in balance))):
+                m.d.sync += self.epoch.eq(0)
         return m
 
     def starts(self) -> dict[str, list[Command]]:
@@ -123,27 +151,3 @@ class Sequencer(wiring.Component):
         after = dict(zip(names, names[1:], strict=False))
         chosen = {name: f for name, f in found.items() if list(f) != [after.get(name)]}
         return dict(sorted(chosen.items(), key=lambda item: len(item[1]) > 1))
-
-    def follow(self, m: Module, kind: Signal, following: dict[int, list[Command]]) -> None:
-        """Go to the phase that follows for the command that runs: to the first one for what is in no other's list."""
-        usual, *others = following
-        if len(others) > 1:
-            with m.Switch(kind):
-                for other in others:
-                    with m.Case(*following[other]):
-                        m.d.comb += self.next_phase.eq(other)
-                with m.Default():
-                    m.d.comb += self.next_phase.eq(usual)
-            return
-        m.d.comb += self.next_phase.eq(usual)
-        for other in others:
-            with m.If(reduce(or_, (kind == command for command in following[other]))):
-                m.d.comb += self.next_phase.eq(other)
-
-    def next_epoch(self, m, number):
-        """Begin the next epoch with its seed, or end the session."""
-        with m.If(self.epoch == self.plan.rule.epochs - 1):
-            m.d.comb += self.next_phase.eq(number["idle"])
-        with m.Else():
-            m.d.comb += self.next_phase.eq(number["seed"])
-            m.d.sync += self.epoch.eq(self.epoch + 1)

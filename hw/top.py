@@ -131,7 +131,8 @@ class Chip(wiring.Component):
     def build_control(self, m, number):
         """Wire phases, which start units, and units, which end phases; build the registers that outlive commands."""
         phase = self.sequencer.phase
-        active = {name: phase == n for name, n in number.items()}
+        at = self.sequencer.at
+        active = {name: at[n] for name, n in number.items()}
         self.seen = Signal(range(self.plan.network.classes + 1))
         self.refused = Signal()
         self.finished = Signal()
@@ -149,9 +150,9 @@ class Chip(wiring.Component):
             first, convs = number["conv0"], len(self.plan.convolutions)
             m.d.comb += [
                 self.thermometer.active.eq(active["input"]),
-                self.conv_front.active.eq((phase >= first) & (phase < first + convs)),
-                self.conv_front.phase.eq(phase),
-                self.conv_back.phase.eq(phase),
+                self.conv_front.active.eq(at[first : first + convs].any()),
+                self.conv_front.at.eq(at),
+                self.conv_back.at.eq(at),
                 self.lgap.active.eq(active["lgap"]),
             ]
             features = [self.thermometer, self.conv_front, self.lgap]
@@ -161,12 +162,10 @@ class Chip(wiring.Component):
         m.d.comb += [
             self.dense.active.eq(any_of(active[n] for n in DenseUnit.PHASES if n in active)),
             self.dense.samples.eq(self.replay.samples),
-            self.dense.phase.eq(phase),
+            self.dense.at.eq(at),
             self.dense.seen.eq(self.seen),
-            self.replay.active.eq(in_replay(phase)),
-            self.replay.phase.eq(phase),
-            self.replay.next_phase.eq(self.sequencer.next_phase),
-            self.replay.enter.eq(self.sequencer.enter & in_replay(self.sequencer.next_phase)),
+            self.replay.active.eq(any_of(active[n] for n in self.replay.PHASES if n in active)),
+            self.replay.at.eq(at),
             self.replay.label.eq(argument),
             self.replay.seen.eq(self.seen),
             *([] if self.quota is None else [self.replay.quota.eq(self.quota)]),
@@ -186,6 +185,12 @@ class Chip(wiring.Component):
             self.replay.clearing.eq(self.clearing.active),
             self.replay.cleared.eq(self.clearing.slot),
         ]
+        if self.plan.generative:
+            following = self.sequencer.next_phase
+            m.d.comb += [
+                self.replay.next_phase.eq(following),
+                self.replay.enter.eq(self.sequencer.enter & in_replay(following)),
+            ]
         with m.If(self.host.start):
             m.d.sync += [self.refused.eq(0), self.finished.eq(0)]
             with m.If(self.host.command == Command.ARRIVE):
@@ -267,10 +272,9 @@ class Chip(wiring.Component):
     def build_maps(self, m, number):
         """Wire act.ping and act.pong, which take turns as source and destination."""
         ping, pong = self.rams["act.ping"], self.rams["act.pong"]
-        phase = self.sequencer.phase
-        index = Signal.like(phase)
+        at, first = self.sequencer.at, number["conv0"]
         from_pong = Signal()
-        m.d.comb += [index.eq(phase - number["conv0"]), from_pong.eq(index[0])]
+        m.d.comb += from_pong.eq(at[first + 1 : number["lgap"] + 1 : 2].any())
         lgap, front, back = self.lgap.source, self.conv_front.source, self.conv_back.write
         for ram, chosen in ((ping, ~from_pong), (pong, from_pong)):
             m.d.comb += [
@@ -361,7 +365,7 @@ class Chip(wiring.Component):
         """Wire the learning unit to what a session shares with the rest of the chip."""
         learning, replay = self.learning, self.replay
         m.d.comb += [
-            learning.phase.eq(self.sequencer.phase),
+            learning.at.eq(self.sequencer.at),
             learning.seen.eq(self.seen),
             learning.staged.eq(self.staged),
             learning.samples.eq(replay.samples),
@@ -481,10 +485,11 @@ class Chip(wiring.Component):
         if not names:
             return
         m.submodules.counters = self.counters = unit = Counters(
-            widths, self.plan.target.counter_bits
+            widths, self.plan.target.counter_bits, axi.LiteSlave.LATENCY
         )
-        for name in names:
-            m.d.comb += [
-                unit.add(name).eq(events[name]),
-                self.host.counter(name).eq(unit.value(name)),
-            ]
+        m.d.comb += [unit.add(name).eq(events[name]) for name in names]
+        m.d.comb += [
+            unit.look.eq(self.host.look),
+            unit.index.eq(self.host.index),
+            self.host.count.eq(unit.value),
+        ]

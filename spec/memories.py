@@ -160,6 +160,9 @@ class Declaration:
     apart : Apart, or function of Plan
         Why no cycle reads a row that it writes, of every memory whose read has a clock; of some the plan decides.
         Synthesis builds nothing for what cannot happen; in simulation each memory in the Verilog looks whether it does.
+    late : bool
+        The write port is a register, so that a row has its word one cycle later than it is given. No cycle reads a row
+        that was given a word in the cycle before.
     strobes : tuple of str
         What its counters of reads and of writes count.
     """
@@ -180,6 +183,7 @@ class Declaration:
     traced: bool = True
     learning: bool = False
     apart: Apart | Callable[[Plan], Apart | None] | None = None
+    late: bool = False
     strobes: tuple[str, str] = ("rows read", "rows written")
 
     @property
@@ -345,6 +349,7 @@ class Mem(IntEnum):
             granule=p.target.segment,
         ),
         kind=Kind.CLASSIFIER,
+        late=True,
         storage=Storage.TAPS,
         window=2,
         layout=(
@@ -404,6 +409,7 @@ class Mem(IntEnum):
         lambda p: Size(p.slots, p.target.window, p.target.lanes, granule=p.target.channels),
         unit="array",
         kind=Kind.LANES,
+        late=True,
         storage=Storage.TAPS,
         banked=True,
         strobes=("lanes enabled, summed over the beats of both modes", "whole words written"),
@@ -507,6 +513,7 @@ class Mem(IntEnum):
         _bank,
         unit="learning",
         kind=Kind.BANKS,
+        late=True,
         banked=True,
         learning=True,
         apart=Apart.STATES,
@@ -550,6 +557,7 @@ class Mem(IntEnum):
         _deltas(lambda p: p.network.classes),
         unit="learning",
         kind=Kind.PLANES,
+        late=True,
         learning=True,
         apart=Apart.PHASES,
     )
@@ -559,6 +567,7 @@ class Mem(IntEnum):
         _of_hidden(_deltas(lambda p: p.target.batch * ceil_div(p.network.classes, p.target.batch))),
         unit="learning",
         kind=Kind.PLANE_BANKS,
+        late=True,
         learning=True,
         apart=Apart.PHASES,
     )
@@ -568,6 +577,7 @@ class Mem(IntEnum):
         _of_hidden(_deltas(lambda p: p.network.hidden)),
         unit="learning",
         kind=Kind.PLANES,
+        late=True,
         learning=True,
         apart=Apart.PHASES,
     )

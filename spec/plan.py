@@ -20,7 +20,13 @@ from xnoreplay.spec.memories import Memory, memory_map
 from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
-from xnoreplay.spec.timeline import LGAP_LATENCY, PIPE_LATENCY, READ_LATENCY, stream_cycles
+from xnoreplay.spec.timeline import (
+    FILE_LATENCY,
+    LGAP_LATENCY,
+    PIPE_LATENCY,
+    READ_LATENCY,
+    stream_cycles,
+)
 
 MANY_CYCLES = 12_000_000  # of a check clock by clock; a larger network gets fewer samples
 MOST_PART = 32  # bits of a latent in a transfer of the stream, or G where that is less
@@ -140,8 +146,9 @@ class Convolution:
 
     @property
     def period(self) -> int:
-        """Cycles from one tile's first window to the next tile's."""
-        return self.beats * max(self.pixels, self.lanes)
+        """Cycles from one tile's first window to the next tile's: the next one's weights have come into the lane files."""
+        loaded = self.load - self.beats + FILE_LATENCY
+        return max(self.beats * max(self.pixels, self.lanes), loaded)
 
     @property
     def window_delay(self) -> int:

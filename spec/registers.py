@@ -17,6 +17,8 @@ from xnoreplay.spec.target import TargetSpec
 
 ID = 0x584E5250  # "XNRP"
 WINDOW_SHIFT = 24
+TRANSFER_CYCLES = 3
+"""Cycles of a transfer beside its service: it is taken, chosen, and its response holds. Two are chosen so far apart at least."""
 
 
 class Response(IntEnum):
@@ -294,6 +296,46 @@ def counters(memories: tuple[Memory, ...], target: TargetSpec) -> tuple[str, ...
     Each has the target's `counter_bits`.
     """
     return tuple(name for name in events(memories) if group(name) in target.counted)
+
+
+def most_behind(counters: int, apart: int = TRANSFER_CYCLES) -> int:
+    """Cycles of which a row of the counters' memory may lack the events where it is read, at most.
+
+    Between two visits of the sweep to a row lie one to each other row, and looks of the host; what a visit writes can be
+    read two cycles after it has read.
+
+    Parameters
+    ----------
+    counters : int
+        Rows of the memory.
+    apart : int
+        Cycles from one look of the host to the next, at least.
+
+    >>> most_behind(67, 3)
+    102
+    """
+    looks = (counters - 1) // (apart - 1) + 1
+    return counters + looks + 1
+
+
+def counted(row: int, low: int, pending: int, low_bits: int, bits: int) -> int:
+    """What a counter of the chip has counted, from what it keeps in two places: see docs/microarchitecture.md.
+
+    Parameters
+    ----------
+    row : int
+        Its row of the counters' memory, which is behind by less than 2^low_bits.
+    low, low_bits : int
+        Its register of the lowest bits, which counts always, and how many they are.
+    pending : int
+        What the cycle before has added.
+    bits : int
+        Of the counter.
+
+    >>> counted(row=0xFE, low=0x1, pending=1, low_bits=8, bits=48)
+    258
+    """
+    return row + ((low - row) % (1 << low_bits)) + pending & (1 << bits) - 1
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ them, the simulator compiles them as they stand, and the hardware calls them wit
 from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
 
 READ_LATENCY = 1  # cycles from an address to a memory's word
+FILE_LATENCY = 2  # cycles from a write strobe of the lane files to a read of the new word
 
 # The array, from the address of a beat's word.
 OPERAND_STAGE = READ_LATENCY + 1  # the word is in the operand register

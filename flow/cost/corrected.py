@@ -137,11 +137,13 @@ def _between_blocks(
 
 
 def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[Row]:
-    """Price the event counters, a clock gate before each as synthesis sets it.
+    """Price the event counters, a clock gate before each as synthesis sets it, and the sweep of their memory.
 
     The clock reaches every gate in every cycle. In a cycle with events, be they one or several, it also reaches the
-    counter's flip-flops through their leaf of the tree. Most of these keep their data: low and nominal are of data
-    that stand still, high of data that change. A chip without counters has no rows.
+    counter's register of low bits, as long as that of an event that is one at most, and the one for what a cycle adds, through
+    their leaf of the tree. Most of these flip-flops keep their data: low and nominal are of data
+    that stand still, high of data that change. In every cycle a row of the memory is read and one is written. A chip without
+    counters has no rows.
     """
     name, part = laws.COUNTERS, "event counters"
     counted = registers.counters(plan.memories, plan.target)
@@ -159,9 +161,13 @@ def _counters(plan: Plan, counters: Mapping[str, float], cycles: float) -> list[
         clock.high + flip_flop.nominal,
         f"leaf of the clock tree and flip-flop of a counter: {flip_flop.source}",
     )
+    low = registers.most_behind(len(counted)).bit_length() + 1
+    swept = tables.memory(len(counted), plan.target.counter_bits, plan.target)
     return [
         row(part, "cycles, clock gates", cycles, clock, len(counted), correction=name),
-        row(part, "events, registers", events, each, plan.target.counter_bits, correction=name),
+        row(part, "events, registers", events, each, low, correction=name),
+        row(part, "cycles, sweep reads", cycles, swept.read, correction=name),
+        row(part, "cycles, sweep writes", cycles, swept.write, correction=name),
     ]
 
 

@@ -443,11 +443,12 @@ PUBLIC = (
     ("flat_rw", "*thermometer", ("threshold*",)),
     ("flat_rw", "*open_class", ("open0",)),
     ("flat_rw", "*draw", ("state*",)),
-    ("flat_rw", "*counters", tuple(map(identifier, COUNTERS))),
+    ("flat_rw", "*counters", (*map(identifier, COUNTERS), "pending_*", "fresh", "writing")),
     ("flat_rd", "*host", SEEN_REGISTERS),
     ("flat_rd", "*", ("ren", "raddr", "rbank", "rplane", "wen", "waddr", "wdata", "wvalue")),
     ("flat_rd", "*balance", ("inverse_read",)),
     ("flat_rd", "*array", ("x_valid", "x", "done", "acc")),
+    ("flat_rd", "*array", ("wlanes", "wtaps", "wslot", "wown", "wwords")),
 )
 """What the test bench looks at: access, modules, variables. All else is Verilator's to optimise."""
 

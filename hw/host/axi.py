@@ -1,10 +1,10 @@
 """AXI4-Lite: the members of a port, and a slave that turns transfers into requests."""
 
-from amaranth.hdl import Module, ResetSignal, Signal
+from amaranth.hdl import Module, Mux, ResetSignal, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from xnoreplay.spec.registers import Response
+from xnoreplay.spec.registers import TRANSFER_CYCLES, Response
 
 DATA_BITS = 32
 ADDRESS_BITS = 32
@@ -47,13 +47,13 @@ def forward(m: Module, outer, inner, prefix: str = "s_axil_") -> None:
 class LiteSlave(wiring.Component):
     """AXI4-Lite transfers as requests, one at a time.
 
-    A request holds `valid`, `write`, `address` and `data` until the cycle in which `done` is high;
-    `response` and (of a read) `read_data` are taken in that cycle. Writes and reads that wait
-    together take turns: the read goes first where the last request served was a write. Address and
-    data of a write may come in any order and distance. A write that does not strobe all four bytes
-    gets SLVERR and makes no request. A transfer takes ``LATENCY`` cycles and the request's own. Data
-    and responses come from registers. Each ready and valid is a register's value AND NOT ``rst``: low
-    in every cycle of reset, so that a transfer offered then waits for its end.
+    A request is chosen in one cycle, and from the next holds `valid`, `write`, `address` and `data`, which come from
+    registers, until the cycle in which `done` is high; `response` and (of a read) `read_data` are taken in that
+    cycle. Writes and reads that wait together take turns: the read goes first where the last request served was a
+    write. Address and data of a write may come in any order and distance. A write that does not strobe all four
+    bytes gets SLVERR and makes no request. A transfer takes ``LATENCY`` cycles and the request's own, and requests
+    are chosen at least so many cycles apart. Data and responses come from registers. Each ready and valid is a register's
+    value AND NOT ``rst``: low in every cycle of reset, so that a transfer offered then waits for its end.
 
     Members
     -------
@@ -61,13 +61,15 @@ class LiteSlave(wiring.Component):
     valid, write : Out(1)
     address : Out(30)
         In words: the low two bits of a byte address are ignored.
+    reading : Out(1), read_address : Out(30)
+        ``reading`` is high in the cycle in which a read of that address is chosen.
     data : Out(32)
     done : In(1)
     response : In(2)
     read_data : In(32)
     """
 
-    LATENCY = 2  # accepting the transfer, holding the response
+    LATENCY = TRANSFER_CYCLES
 
     def __init__(self):
         super().__init__(
@@ -76,6 +78,8 @@ class LiteSlave(wiring.Component):
                 "valid": Out(1),
                 "write": Out(1),
                 "address": Out(ADDRESS_BITS - 2),
+                "reading": Out(1),
+                "read_address": Out(ADDRESS_BITS - 2),
                 "data": Out(DATA_BITS),
                 "done": In(1),
                 "response": In(2),
@@ -98,7 +102,8 @@ class LiteSlave(wiring.Component):
             m, awake, address_taken, data_taken, read_taken, whole
         )
 
-        # A taken transfer is served once its own response channel is free.
+        # A taken transfer is chosen once its own response channel is free and no other is being served.
+        serving = Signal()
         write_ready = Signal()
         read_ready = Signal()
         write_answered = Signal()
@@ -107,13 +112,17 @@ class LiteSlave(wiring.Component):
         m.d.comb += [
             write_ready.eq(address_taken & data_taken & ~write_answered),
             read_ready.eq(read_taken & ~read_answered),
-            self.write.eq(write_ready & ~(read_ready & reads_next)),
-            refuse.eq(self.write & ~whole),
-            self.valid.eq((write_ready | read_ready) & ~refuse),
-            self.address.eq(read_address),
+            self.read_address.eq(read_address),
+            refuse.eq(serving & self.write & ~whole),
+            self.valid.eq(serving & ~refuse),
         ]
-        with m.If(self.write):
-            m.d.comb += self.address.eq(write_address)
+        with m.If(~serving):
+            m.d.comb += self.reading.eq(read_ready & ~(write_ready & ~reads_next))
+            m.d.sync += [
+                serving.eq(write_ready | read_ready),
+                self.write.eq(~self.reading),
+                self.address.eq(Mux(self.reading, read_address, write_address)),
+            ]
 
         m.d.comb += [
             self.s_axil_bvalid.eq(awake & write_answered),
@@ -124,7 +133,7 @@ class LiteSlave(wiring.Component):
         with m.If(self.s_axil_rready):
             m.d.sync += read_answered.eq(0)
         with m.If((self.valid & self.done) | refuse):
-            m.d.sync += reads_next.eq(self.write)
+            m.d.sync += [serving.eq(0), reads_next.eq(self.write)]
             with m.If(self.write):
                 m.d.sync += [
                     address_taken.eq(0),

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.host import axi
-from xnoreplay.hw.parts.ports import HostPort
+from xnoreplay.hw.parts.ports import HostPort, index_shape
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command, Operand
 from xnoreplay.spec.memories import Memory, identifier
@@ -66,7 +66,9 @@ class Host(wiring.Component):
     busy, refused, finished : In(1)
     prediction, seen : In(16), quota, staged : In(17), phase : In(8)
     lfsr_walk, lfsr_error, lfsr_update : In(32)
-    counters : one In of the target's `counter_bits` for each of `spec.registers.counters`; see `counter`
+    look : Out(1), index : Out, count : In, of the target's `counter_bits`; where there are counters
+        `count` is the value of counter `index` of `spec.registers.counters` of two cycles before, if `look` was high then; see
+        `counters.Counters`. It need not be one that there is: every read looks.
     memory_<name> : `ports.HostPort` of each of `spec.registers.windows`; see `port`
     """
 
@@ -75,7 +77,13 @@ class Host(wiring.Component):
         self.counter_names = registers.counters(memories, target)
         self.classes = next(m.depth for m in memories if m.name == "table.weight")
         self.writable = registers.writable(memories)
-        counters = {identifier(name): Out(target.counter_bits) for name in self.counter_names}
+        counters = {}
+        if self.counter_names:
+            counters = {
+                "look": Out(1),
+                "index": Out(index_shape(len(self.counter_names))),
+                "count": In(target.counter_bits),
+            }
         super().__init__(
             axi.lite_members()
             | {
@@ -97,8 +105,8 @@ class Host(wiring.Component):
                 "lfsr_walk": In(32),
                 "lfsr_error": In(32),
                 "lfsr_update": In(32),
-                "counters": In(wiring.Signature(counters)),
             }
+            | counters
             | {f"set_{register.name.lower()}": Out(1) for register in self.writable}
             | {
                 f"memory_{identifier(w.memory.name)}": Out(HostPort(w.memory.depth, w.memory.width))
@@ -114,19 +122,24 @@ class Host(wiring.Component):
         """High where the host writes a register, by the register's name in lower case."""
         return getattr(self, f"set_{name}")
 
-    def counter(self, name: str) -> Signal:
-        """The input for a counter, by its name."""
-        return getattr(self.counters, identifier(name))
-
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.slave = slave = axi.LiteSlave()
         axi.forward(m, self, slave)
 
-        # The chip is busy from the strobe on, one cycle before the sequencer says so.
-        occupied = Signal()
+        # A counter is looked up from the cycle on in which the read is chosen.
+        if self.counter_names:
+            m.d.comb += [
+                self.look.eq(slave.reading),
+                self.index.eq(slave.read_address[1:] - Register.COUNTERS // 8),
+            ]
+
+        # The chip is busy from the strobe on, one cycle before the sequencer says so. A request is refused by what
+        # was in the cycle in which it was chosen: no decoding waits for the end of a command.
+        occupied, closed = Signal(), Signal()
         m.d.comb += occupied.eq(self.busy | self.start)
+        m.d.sync += closed.eq(occupied)
 
         address = Signal(axi.ADDRESS_BITS)
         region = Signal(axi.ADDRESS_BITS - WINDOW_SHIFT)
@@ -145,13 +158,13 @@ class Host(wiring.Component):
         with m.If(slave.valid):
             with m.Switch(region):
                 with m.Case(0):
-                    self._control(m, slave, address[:WINDOW_SHIFT], occupied, looked_up)
+                    self._control(m, slave, address[:WINDOW_SHIFT], occupied, closed, looked_up)
                 for window in self.windows:
                     with m.Case(window.base >> WINDOW_SHIFT):
-                        self._window(m, slave, window, address[:WINDOW_SHIFT], occupied, looked_up)
+                        self._window(m, slave, window, address[:WINDOW_SHIFT], closed, looked_up)
                 with m.Default():
                     m.d.comb += slave.done.eq(1)
-        self._gather(m, slave, address, occupied)
+        self._gather(m, slave, address, closed)
         ports = {w.memory.name: self.port(w.memory.name).wen for w in self.windows}
         strobes = {register: self.strobe(register.name.lower()) for register in self.writable}
         for what, write in (ports | strobes).items():
@@ -160,7 +173,7 @@ class Host(wiring.Component):
                     m.d.sync += self.stale.eq(1)
         return m
 
-    def _control(self, m: Module, slave, offset, occupied, looked_up) -> None:
+    def _control(self, m: Module, slave, offset, occupied, closed, looked_up) -> None:
         """Answer a request to a control register or counter.
 
         A read takes a second cycle, for there are many to choose from.
@@ -182,11 +195,6 @@ class Host(wiring.Component):
             Register.LFSR_UPDATE: self.lfsr_update,
             Register.ABORT: Const(0, 32),
         }
-        table = {int(register): value for register, value in values.items()}
-        for i, name in enumerate(self.counter_names):
-            value = self.counter(name)
-            table[Register.COUNTERS + 8 * i] = value[:CHUNK]
-            table[Register.COUNTERS + 8 * i + 4] = value[CHUNK:]
         value_read = Signal(CHUNK)
         chosen = Signal(CHUNK)
         m.d.sync += value_read.eq(chosen)
@@ -194,23 +202,35 @@ class Host(wiring.Component):
         with m.If(~slave.write & ~looked_up):
             m.d.sync += looked_up.eq(1)
         with m.Switch(offset):
-            for at, value in table.items():
+            for at, value in values.items():
                 with m.Case(at):
                     m.d.comb += chosen.eq(value)
                     if at == Register.COMMAND:
-                        self._command(m, slave, occupied)
+                        self._command(m, slave, closed)
                     elif at == Register.ABORT:
                         m.d.comb += slave.response.eq(Response.OKAY)
                         with m.If(slave.write):
                             m.d.sync += self.abort.eq(1)
                     elif at in self.writable:
-                        self._register(m, slave, Register(at), occupied)
+                        self._register(m, slave, at, closed)
                     else:
                         m.d.comb += slave.response.eq(
                             Mux(slave.write, Response.SLVERR, Response.OKAY)
                         )
 
-    def _register(self, m: Module, slave, register: Register, occupied) -> None:
+        if self.counter_names:
+            self._counters(m, slave, offset)
+
+    def _counters(self, m: Module, slave, offset) -> None:
+        """Answer a request to a counter's half."""
+        end = Register.COUNTERS + 8 * len(self.counter_names)
+        with m.If((offset >= Register.COUNTERS) & (offset < end)):
+            m.d.comb += [
+                slave.response.eq(Mux(slave.write, Response.SLVERR, Response.OKAY)),
+                slave.read_data.eq(Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK])),
+            ]
+
+    def _register(self, m: Module, slave, register: Register, closed) -> None:
         """Strobe a write of a register where its value is legal and the chip idle; answer SLVERR otherwise."""
         legal = self.writable[register]
         fits = Const(1)  # a comparison that always holds is one that tools complain of
@@ -220,12 +240,12 @@ class Host(wiring.Component):
             fits &= slave.data < legal.stop
         m.d.comb += slave.response.eq(Response.OKAY)
         with m.If(slave.write):
-            with m.If(fits & ~occupied):
+            with m.If(fits & ~closed):
                 m.d.comb += self.strobe(register.name.lower()).eq(1)
             with m.Else():
                 m.d.comb += slave.response.eq(Response.SLVERR)
 
-    def _command(self, m: Module, slave, occupied) -> None:
+    def _command(self, m: Module, slave, closed) -> None:
         """Start a command where its argument is legal and the chip idle; answer SLVERR otherwise."""
         number, argument = slave.data[:8], slave.data[16:]
         values = {
@@ -244,19 +264,19 @@ class Host(wiring.Component):
                             m.d.comb += valid.eq(0)
         m.d.comb += slave.response.eq(Response.OKAY)
         with m.If(slave.write):
-            with m.If(valid & ~occupied):
+            with m.If(valid & ~closed):
                 m.d.sync += [self.start.eq(1), self.command.eq(number), self.argument.eq(argument)]
             with m.Else():
                 m.d.comb += slave.response.eq(Response.SLVERR)
 
-    def _window(self, m: Module, slave, window: Window, offset, occupied, looked_up) -> None:
+    def _window(self, m: Module, slave, window: Window, offset, closed, looked_up) -> None:
         """Answer a request to one memory's window: a write of the last chunk commits, a read takes a second cycle."""
         port = self.port(window.memory.name)
         split = 2 + (window.stride - 1).bit_length()
         chunk, row = offset[2:split], offset[split:]
         mapped = (chunk < window.chunks) & (row < window.memory.depth)
         m.d.comb += slave.done.eq(1)
-        with m.If(mapped & occupied):
+        with m.If(mapped & closed):
             m.d.comb += slave.response.eq(Response.SLVERR)
         with m.Elif(mapped):
             m.d.comb += slave.response.eq(Response.OKAY)
@@ -271,7 +291,7 @@ class Host(wiring.Component):
             with m.Else():
                 m.d.comb += slave.read_data.eq(port.rdata.word_select(chunk, CHUNK))
 
-    def _gather(self, m: Module, slave, address, occupied) -> None:
+    def _gather(self, m: Module, slave, address, closed) -> None:
         """Build the register that gathers a row, and the row and address that every window is given."""
         chunks = max(w.chunks for w in self.windows)
         gathered = Signal((chunks - 1) * CHUNK, name="gathered") if chunks > 1 else Const(0, 0)
@@ -287,7 +307,7 @@ class Host(wiring.Component):
                     address[split:WINDOW_SHIFT] < window.memory.depth
                 )
                 chunk = address[2:split]
-                with m.If(slave.valid & slave.write & ~occupied & chosen):
+                with m.If(slave.valid & slave.write & ~closed & chosen):
                     for c in range(window.chunks - 1):
                         with m.If(chunk == c):
                             m.d.sync += gathered.word_select(c, CHUNK).eq(slave.data)

@@ -10,6 +10,7 @@ from xnoreplay.hw.parts.ports import index_shape
 from xnoreplay.spec.image import lane_columns
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.timeline import FILE_LATENCY
 
 
 def operand_layout(window: int, slots: int, lanes: int) -> data.StructLayout:
@@ -187,10 +188,12 @@ class Array(wiring.Component):
     ``nodes`` of a beat are there two cycles after it was in ``x``.
 
     The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``: with ``wdata``, or a
-    lane of ``wown`` with its own word of G bits, `wwords`, in every tap written.
+    lane of ``wown`` with its own word of G bits, `wwords`, in every tap written. It is a register: the files have what it
+    was given ``WRITE_LATENCY`` cycles later, and an operand that is valid from that cycle on reads it.
     """
 
     LATENCY = 4
+    WRITE_LATENCY = FILE_LATENCY
 
     def __init__(
         self, lanes: int, channels: int, slots: int, fold: int, acc_bits: int, early: bool = False
@@ -252,6 +255,25 @@ class Array(wiring.Component):
         if self.has_early:
             m.d.comb += self.early.eq(n_last)
 
+        # No reset: an abort's cycle, like a reset's, writes what it has begun. Masks of lanes alone decide whether.
+        w_lanes, w_taps = (
+            Signal.like(s, name=n, reset_less=True)
+            for s, n in ((self.wlanes, "w_lanes"), (self.wtaps, "w_taps"))
+        )
+        w_slot, w_data = (
+            Signal.like(s, name=n, reset_less=True)
+            for s, n in ((self.wslot, "w_slot"), (self.wdata, "w_data"))
+        )
+        w_own = Signal.like(self.wown, name="w_own", reset_less=True)
+        w_words = Signal.like(self.wwords, name="w_words", reset_less=True)
+        m.d.sync += [
+            w_lanes.eq(self.wlanes),
+            w_taps.eq(self.wtaps),
+            w_slot.eq(self.wslot),
+            w_data.eq(self.wdata),
+            w_own.eq(self.wown),
+            w_words.eq(self.wwords),
+        ]
         self.units = [
             Lane(self.channels, self.slots, self.fold, self.acc_bits) for _ in range(self.lanes)
         ]
@@ -266,10 +288,10 @@ class Array(wiring.Component):
                 lane.x.eq(self.x.x),
                 self.acc[i].eq(lane.acc),
                 self.nodes[i].eq(lane.nodes),
-                lane.wen.eq(Mux(self.wlanes[i], self.wtaps, 0)),
+                lane.wen.eq(Mux(w_lanes[i], w_taps, 0)),
                 # Zero elsewhere, so that the address drives a gate a lane, not every memory.
-                lane.waddr.eq(Mux(self.wlanes[i], self.wslot, 0)),
-                lane.wdata.eq(Mux(self.wown[i], self.wwords[i].replicate(TAPS), self.wdata)),
+                lane.waddr.eq(Mux(w_lanes[i], w_slot, 0)),
+                lane.wdata.eq(Mux(w_own[i], w_words[i].replicate(TAPS), w_data)),
             ]
         return m
 

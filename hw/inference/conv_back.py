@@ -54,7 +54,7 @@ class ConvolutionBack(wiring.Component):
             skip = {"early": In(1), "skip": Out(ReadPort(depth, target.channels))}
         super().__init__(
             {
-                "phase": In(range(len(plan.phases))),
+                "at": In(len(plan.phases)),
                 "restart": In(1),
                 "valid": In(1),
                 "acc": In(data.ArrayLayout(acc_bits, target.lanes)),
@@ -74,7 +74,7 @@ class ConvolutionBack(wiring.Component):
         m = Module()
         lanes, word = self.plan.target.lanes, self.plan.target.channels
         ops = self.plan.convolutions
-        op = fields(m, self.phase, {self.first_phase + c.index: program(c) for c in ops})
+        op = fields(m, self.at, {self.first_phase + c.index: program(c) for c in ops})
 
         x, y = Signal.like(op["out_width"], name="x"), Signal.like(op["out_height"], name="y")
         part = Signal(index_shape(word // lanes))
@@ -84,7 +84,7 @@ class ConvolutionBack(wiring.Component):
         end_of_tile = Signal()
         thresholds = [op["threshold"]] * lanes
         if self.plan.has_skips:
-            op |= fields(m, self.phase, {self.first_phase + c.index: skip_program(c) for c in ops})
+            op |= fields(m, self.at, {self.first_phase + c.index: skip_program(c) for c in ops})
             added = self.skip.data.word_select(part, lanes)
             thresholds = [Mux(bit, op["threshold_of_1"], op["threshold_of_0"]) for bit in added]
         m.d.comb += [

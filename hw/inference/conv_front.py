@@ -15,7 +15,7 @@ from xnoreplay.spec.plan import Convolution, Plan
 def program(op: Convolution) -> dict[str, int]:
     """Fields of one convolution that the side before the array reads, as `hw.parts.program.fields` takes them."""
     return {
-        "cycles": op.cycles - 1,
+        "before_last": op.cycles - 2,
         "load": op.load,
         "window_start": op.load + 1 + op.window_delay,
         "height": op.height - 1,
@@ -35,7 +35,7 @@ def program(op: Convolution) -> dict[str, int]:
 class ConvolutionFront(wiring.Component):
     """What a convolution does before the array: loads of weights, reads of the map, the window.
 
-    ``phase`` numbers the plan's convolutions from ``first_phase``; ``active`` says that one runs.
+    Bits of ``at`` from ``first_phase`` on are the plan's convolutions; ``active`` says that one runs.
     ``done`` marks its last cycle. See the page `docs/microarchitecture.md`, steps 1 to 5.
     """
 
@@ -47,7 +47,7 @@ class ConvolutionFront(wiring.Component):
         super().__init__(
             {
                 "active": In(1),
-                "phase": In(range(len(plan.phases))),
+                "at": In(len(plan.phases)),
                 "done": Out(1),
                 "weights": Out(read_port(plan.memory("weights.fe"))),
                 "source": Out(ReadPort(depth, target.channels)),
@@ -67,11 +67,13 @@ class ConvolutionFront(wiring.Component):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         target, ops = self.plan.target, self.plan.convolutions
-        op = fields(m, self.phase, {self.first_phase + c.index: program(c) for c in ops})
+        op = fields(m, self.at, {self.first_phase + c.index: program(c) for c in ops})
         k = Signal(range(max(c.cycles for c in ops)))  # cycle of the convolution
         idle = Signal()
+        last = Signal()
+        m.d.sync += last.eq(self.active & (k == op["before_last"]))
         m.d.comb += [
-            self.done.eq(self.active & (k == op["cycles"])),
+            self.done.eq(last),
             idle.eq(~self.active | self.done),
         ]
         m.d.sync += k.eq(Mux(idle, 0, k + 1))

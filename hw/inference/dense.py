@@ -38,7 +38,7 @@ class DenseUnit(wiring.Component):
         super().__init__(
             {
                 "active": In(1),
-                "phase": In(range(len(plan.phases))),
+                "at": In(len(plan.phases)),
                 "done": Out(1),
                 "seen": In(range(classes + 1)),
                 "samples": In(range(target.batch + 1)),
@@ -99,7 +99,7 @@ class DenseUnit(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        op = fields(m, self.phase, self.program())
+        op = fields(m, self.at, self.program())
         self.build_issue(m, op)
         self.build_rows(m, op)
         return m
@@ -129,7 +129,9 @@ class DenseUnit(wiring.Component):
             last_beat.eq(beat == op["beats"]),
             last_copy.eq(copy == op["copies"]),
             last_row.eq(row + 1 == rows),
-            self.done.eq(self.active & ~issue & (drain == PIPE_LATENCY - 1)),
+            self.done.eq(
+                self.active & (drain == PIPE_LATENCY - 1)
+            ),  # which counts once nothing is issued
         ]
         if plan.latent:
             m.d.comb += self.fe.en.eq(issue & op["to_latent"])

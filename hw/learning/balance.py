@@ -148,7 +148,7 @@ class Balance(wiring.Component):
             rest.eq(remainder << 1 | numerator[-1]),
             fits.eq((divisor != 0) & (rest >= divisor)),
             complete.eq(quotient << 1 | fits),
-            multiple.eq((product << 1) + Mux(fits, self.seen, 0)),
+            multiple.eq(Mux(fits, (product << 1) + self.seen, product << 1)),
             self.inverse_read.eq(first),
             self.inverse_write.eq(last & invert),
             self.inverse.wdata.eq(multiple),
@@ -176,7 +176,9 @@ class Balance(wiring.Component):
         with m.If(last):
             m.d.sync += step.eq(0)
             with m.If(invert):
-                m.d.sync += total.eq(total + complete)
+                # Two sums, of which the last comparison chooses: it comes late.
+                some, more = total + (quotient << 1), total + (quotient << 1 | 1)
+                m.d.sync += total.eq(Mux(fits, more, some))
             with m.Elif(self.last_row):
                 m.d.comb += self.done.eq(1)
                 m.d.sync += total.eq(0)

@@ -32,7 +32,7 @@ class ClassifierRam(wiring.Component):
 
     The chip addresses by the row of bank 0: hidden rows as in the memory map, then
     ``output_base`` + class * beats + beat for either copy. ``rdata`` holds what each bank read last.
-    A write covers granules of the banks of ``wen``. The host sees the rows of the memory map.
+    A write covers granules of the banks of ``wen``, and is there a cycle later. The host sees the rows of the memory map.
     """
 
     def __init__(self, plan: Plan):
@@ -41,9 +41,10 @@ class ClassifierRam(wiring.Component):
         self.rows = plan.network.classes * self.beats
         self.depth = plan.classifier_rows
         granules = memory.width // memory.granule
+        late = memory.declaration.late
         self.banks = [
-            Ram(self.depth, memory.width, memory.granule),
-            Ram(self.rows, memory.width, memory.granule),
+            Ram(self.depth, memory.width, memory.granule, late),
+            Ram(self.rows, memory.width, memory.granule, late),
         ]
         super().__init__(
             {

@@ -108,7 +108,7 @@ class ErrorPath(wiring.Component):
         share = probability - (is_target << P_BITS)
         m.d.sync += [
             exponential.eq(Array(Const(e, 8) for e in EXP_TABLE)[entry]),
-            probability.eq(Mux(scaled > 1 << P_BITS, 1 << P_BITS, scaled)),
+            probability.eq(Mux(scaled[P_BITS:].any(), 1 << P_BITS, scaled[:P_BITS])),
             self.error.eq(share * weight >> WEIGHT_BITS),
         ]
         with m.If(self.clear):

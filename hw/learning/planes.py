@@ -401,14 +401,19 @@ class PlaneUnit(wiring.Component):
         return range(self.plan.rule.delta_bits)
 
     def build_sums(self, m):
-        """Add the node counts, weighted by the worth w of their planes: sum of w (2 node - ones)."""
+        """Add the node counts, weighted by the worth w of their planes: sum of w (2 node - ones).
+
+        The highest plane's worth is negative. Minus a term is its complement and 1; of a node's term and of its lane's term of
+        ones, the 1 is the same, and their difference is that of the complements.
+        """
         plan, lanes = self.plan, self.plan.target.lanes
         bits = plan.rule.delta_bits
         used = min(lanes, bits)
         terms: list[list] = [[] for _ in range(self.segment)]
         offsets: list = []
+        # x_: beside the operand. c_: beside the counts' register. n_: beside the nodes'.
+        c_lanes = self.stages[NODE_STAGE - 2].lanes
         for lane in range(used):
-            # x_: beside the operand. c_: beside the counts' register. n_: beside the nodes'.
             places = [i for i in self.loads() if i % lanes == lane]
             worth = Signal.like(self.worth[0])
             ones = Signal.like(self.ones[0])
@@ -416,29 +421,32 @@ class PlaneUnit(wiring.Component):
                 for slot, i in enumerate(places):
                     with m.Case(slot):
                         m.d.comb += [worth.eq(self.worth[i]), ones.eq(self.ones[i])]
-            c_worth, c_ones, n_worth, n_ones = (
+            c_worth, c_ones, n_worth = (
                 Signal.like(like, name=f"{name}{lane}")
-                for name, like in (
-                    ("c_worth", worth),
-                    ("c_ones", ones),
-                    ("n_worth", worth),
-                    ("n_ones", ones),
-                )
+                for name, like in (("c_worth", worth), ("c_ones", ones), ("n_worth", worth))
             )
-            m.d.sync += [c_worth.eq(worth), c_ones.eq(ones), n_worth.eq(c_worth), n_ones.eq(c_ones)]
+            c_negative, n_negative = (Signal(name=f"{name}_negative{lane}") for name in "cn")
+            m.d.comb += c_negative.eq((c_worth == bits - 1) & c_lanes[lane])
+            m.d.sync += [
+                c_worth.eq(worth),
+                c_ones.eq(ones),
+                n_worth.eq(c_worth),
+                n_negative.eq(c_negative),
+            ]
+            offsets.append(self.term(c_ones, c_worth, c_lanes[lane], c_negative))
             works = self.stages[NODE_STAGE - 1].lanes[lane]
-            negative = n_worth == bits - 1
-
-            counts = [n_ones, *(self.nodes[lane][node] << 1 for node in range(self.segment))]
-            for count, into in zip(counts, [offsets, *terms], strict=True):
-                term = Signal(signed(self.sum_bits), name=f"term{lane}")
-                scaled = count << n_worth
-                m.d.comb += term.eq(Mux(works, Mux(negative, -scaled, scaled), 0))
-                into.append(term)
+            for node in range(self.segment):
+                count = self.nodes[lane][node] << 1
+                terms[node].append(self.term(count, n_worth, works, n_negative))
         stage = self.stages[NODE_STAGE - 1]
-        offset = Signal(signed(self.sum_bits))
-        m.d.comb += offset.eq(tree_sum(offsets))
+        n_offset = Signal(self.sum_bits)
+        m.d.sync += n_offset.eq(tree_sum(offsets))
         for node in range(self.segment):
-            before = Mux(stage.group == 0, 0, self.gradient[node])
+            before = Mux(stage.group == 0, 0, self.gradient[node]) - n_offset
             with m.If(stage.beat):
-                m.d.sync += self.gradient[node].eq(before + tree_sum(terms[node]) - offset)
+                m.d.sync += self.gradient[node].eq(before + tree_sum(terms[node]))
+
+    def term(self, count, worth, works, negative):
+        """A count shifted by its worth, or its complement, in the bits of a sum; 0 of a lane that does not work."""
+        scaled = ((count << worth) & works.replicate(self.sum_bits))[: self.sum_bits]
+        return scaled ^ negative.replicate(self.sum_bits)

@@ -56,7 +56,7 @@ class LearningUnit(wiring.Component):
         ports |= self.update.low_ports
         super().__init__(
             {
-                "phase": In(range(len(plan.phases))),
+                "at": In(len(plan.phases)),
                 "done": Out(1),
                 "seen": In(range(plan.network.classes + 1)),
                 "staged": In(index_shape(plan.replay.staging + 1)),
@@ -108,7 +108,7 @@ class LearningUnit(wiring.Component):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         numbers = {name: n for n, name in enumerate(self.plan.phases)}
-        self.is_phase = {name: self.phase == n for name, n in numbers.items()}
+        self.is_phase = {name: self.at[n] for name, n in numbers.items()}
         if not self.hidden_learns:
             self.is_phase |= {"back": 0, "hidden.update": 0}
         m.submodules.balance = self.balance
@@ -141,13 +141,22 @@ class LearningUnit(wiring.Component):
             if memory.declaration.unit == "learning" and memory.declaration.kind is Kind.RAM
         }
         units = self.plan.target.error_units
-        self.plane_rams = {"batch.delta": PlaneRam(plan.network.classes, batch, bits, units)}
+        late = {name: memory.declaration.late for name, memory in present.items()}
+        self.plane_rams = {
+            "batch.delta": PlaneRam(plan.network.classes, batch, bits, units, late["batch.delta"])
+        }
         if self.hidden_learns:
             rows = present["batch.class_delta"].depth // (bits * units)
-            self.plane_rams["batch.class_delta"] = PlaneBanks(rows, batch, bits, units)
-            self.plane_rams["batch.hidden_delta"] = PlaneRam(plan.network.hidden, batch, bits)
+            self.plane_rams["batch.class_delta"] = PlaneBanks(
+                rows, batch, bits, units, late["batch.class_delta"]
+            )
+            self.plane_rams["batch.hidden_delta"] = PlaneRam(
+                plan.network.hidden, batch, bits, late=late["batch.hidden_delta"]
+            )
         bank = present["batch.bank"]
-        self.banks = [Ram(bank.depth, bank.width) for _ in range(bank.count)]
+        self.banks = [
+            Ram(bank.depth, bank.width, late=late["batch.bank"]) for _ in range(bank.count)
+        ]
 
     def wire(self, m, name, read=None, write=None):
         """Wire a memory to its one reader and its one writer, by the memory's name."""

@@ -172,7 +172,10 @@ class UpdateUnit(wiring.Component):
         return Mux(self.of_output, code, Cat(own, tops[0][node]))
 
     def stepped(self, m, code, gradient, copy: int):
-        """A register that takes the proxy minus its rounded gradient, saturated, in offset binary."""
+        """The proxy minus its rounded gradient, saturated, in offset binary, of registers that take both in the cycle before.
+
+        The memories' words are late in that cycle: nothing is subtracted there.
+        """
         rule = self.plan.rule
         n, t = rule.proxy_bits, rule.update_shift
         if t > 0:
@@ -180,9 +183,9 @@ class UpdateUnit(wiring.Component):
             step = (gradient + (~offset if copy else offset)) >> t
         else:
             step = gradient << -t
-        theta = Signal(signed(n))
-        m.d.comb += theta.eq(code ^ Const(1 << n - 1, n))
+        theta, rounded = Signal(signed(n)), Signal.like(step)
+        m.d.sync += [theta.eq(code ^ Const(1 << n - 1, n)), rounded.eq(step)]
         stepped = Signal(n)
         low, high = -(1 << n - 1), (1 << n - 1) - 1
-        m.d.sync += stepped.eq(clamp(theta - step, low, high) + (1 << n - 1))
+        m.d.comb += stepped.eq(clamp(theta - rounded, low, high) + (1 << n - 1))
         return stepped

@@ -1,5 +1,7 @@
 """Memories: one read port and one write port, shared with the host while the chip is idle."""
 
+from types import SimpleNamespace
+
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -18,10 +20,13 @@ class Ram(wiring.Component):
     depth, width : int
     granule : int
         Bits of one write enable; 0 for the whole width.
+    late : bool
+        The write port is a register: the array has a word one cycle later than it was given. No cycle reads the row that it was
+        given, nor the one before.
     """
 
-    def __init__(self, depth: int, width: int, granule: int = 0):
-        self.depth, self.width, self.granule = depth, width, granule or width
+    def __init__(self, depth: int, width: int, granule: int = 0, late: bool = False):
+        self.depth, self.width, self.granule, self.late = depth, width, granule or width, late
         if width % self.granule:
             raise ValueError(f"granule must divide the width {width}, not {granule}")
         self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
@@ -43,33 +48,46 @@ class Ram(wiring.Component):
         m.submodules.array = self.array
         write = self.array.write_port(granularity=self.granule)
         read = self.array.read_port(transparent_for=())
+        given = self.given(m, write) if self.late else write
         m.d.comb += [
             read.en.eq(self.ren | self.host.ren),
-            write.en.eq(self.wen),
-            write.data.eq(self.wdata),
+            given.en.eq(self.wen),
+            given.data.eq(self.wdata),
             self.rdata.eq(read.data),
             self.host.rdata.eq(read.data),
         ]
         with m.If(self.host.wen):
-            m.d.comb += [write.en.eq(~0), write.data.eq(self.host.wdata)]
+            m.d.comb += [given.en.eq(~0), given.data.eq(self.host.wdata)]
         if self.depth > 1:
             m.d.comb += [
                 read.addr.eq(Mux(self.host.ren, self.host.addr, self.raddr)),
-                write.addr.eq(Mux(self.host.wen, self.host.addr, self.waddr)),
+                given.addr.eq(Mux(self.host.wen, self.host.addr, self.waddr)),
             ]
         return m
+
+    def given(self, m: Module, write) -> SimpleNamespace:
+        """What a port is given one cycle before it, without a reset: what an abort's cycle writes is written."""
+        found = SimpleNamespace()
+        for name in ("en", "addr", "data"):
+            port = getattr(write, name)
+            before = Signal.like(port, name=f"given_{name}")
+            after = Signal.like(port, name=f"late_{name}", reset_less=True)
+            m.d.sync += after.eq(before)
+            m.d.comb += port.eq(after)
+            setattr(found, name, before)
+        return found
 
 
 class PlaneRam(wiring.Component):
     """Rows of bit-planes: one memory a plane, so that all bits of a value are written at once.
 
     A write puts bit k of a value into plane k, at the columns of ``wen``; column n takes value
-    n % ``group`` of ``wvalue``. A read gives one plane of a row.
+    n % ``group`` of ``wvalue``. A read gives one plane of a row. ``late``: see `Ram`.
     """
 
-    def __init__(self, depth: int, width: int, planes: int, group: int = 1):
+    def __init__(self, depth: int, width: int, planes: int, group: int = 1, late: bool = False):
         self.depth, self.width, self.planes, self.group = depth, width, planes, group
-        self.rams = [Ram(depth, width, 1) for _ in range(planes)]
+        self.rams = [Ram(depth, width, 1, late) for _ in range(planes)]
         super().__init__(
             {
                 "wen": In(width),
@@ -105,8 +123,8 @@ class PlaneRam(wiring.Component):
 class PlaneBanks(wiring.Component):
     """Banks of bit-planes: one row and column of several banks is written at once, one bank is read."""
 
-    def __init__(self, depth: int, width: int, planes: int, banks: int):
-        self.banks = [PlaneRam(depth, width, planes) for _ in range(banks)]
+    def __init__(self, depth: int, width: int, planes: int, banks: int, late: bool = False):
+        self.banks = [PlaneRam(depth, width, planes, late=late) for _ in range(banks)]
         super().__init__(
             {
                 "wbanks": In(banks),

@@ -59,7 +59,10 @@ def test_long_wires_by_hand(rows):
 
 
 def test_event_counters_by_hand(rows):
-    """The clock reaches the gate of each in every cycle, its 48 flip-flops and their leaf where its event happens."""
+    """The clock reaches the gate of each in every cycle, its 8 flip-flops and their leaf where its event happens.
+
+    Seven bits are more than the 102 cycles that a row is behind at most. A row of 48 bits is read and written in every cycle.
+    """
     clock, still = (
         costs.logic("clock_bit", DIGITS.target).nominal,
         costs.logic("register_bit", DIGITS.target).low,
@@ -67,7 +70,10 @@ def test_event_counters_by_hand(rows):
     gates_of = rows["event counters", "cycles, clock gates"]
     assert gates_of.joules[1] == near(100 * len(COUNTERS) * clock)
     events = rows["event counters", "events, registers"]
-    assert events.joules[1] == near(3 * len(COUNTERS) * 48 * (clock + still))
+    assert events.joules[1] == near(3 * len(COUNTERS) * 8 * (clock + still))
+    swept = costs.memory(67, 48, DIGITS.target)
+    for way, each in (("reads", swept.read), ("writes", swept.write)):
+        assert rows["event counters", f"cycles, sweep {way}"].joules[1] == near(100 * each.nominal)
 
 
 def test_divisions_by_hand(rows):

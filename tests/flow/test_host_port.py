@@ -194,8 +194,8 @@ SOURCES = {
         "with m.If(mapped & occupied & slave.write):",
     ),
     "counter's halves swapped": (
-        "value = self.counter(name)\n",
-        "value = self.counter(name) << CHUNK | self.counter(name)[CHUNK:]\n",
+        "Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK])",
+        "Mux(offset[2], self.count[:CHUNK], self.count[CHUNK:])",
     ),
     "refused write in the row register": (
         "& (\n                    address[split:WINDOW_SHIFT] < window.memory.depth\n                )",

@@ -7,7 +7,7 @@ from amaranth.hdl import ClockDomain, Module
 from amaranth.sim import Simulator
 
 from xnoreplay.hw.top import Chip
-from xnoreplay.spec import image
+from xnoreplay.spec import image, registers
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.host_map import host_map
@@ -65,8 +65,8 @@ def run_chip(
         for name, values in (contents or {}).items():
             for cell, value in zip(cells_of(chip, plan, name), values, strict=False):
                 ctx.set(cell, value)
-        for name, value in (counters or {}).items():
-            ctx.set(chip.counters.value(name), value)
+        if counters:
+            put_counters(ctx, chip.counters, counters)
         for i, (command, argument, pixels) in enumerate(commands):
             abort = aborts[i] if aborts else None
             reset = (domain.rst, resets[i]) if resets and resets[i] else None
@@ -76,6 +76,7 @@ def run_chip(
             if reset:
                 told = host_map(plan)["reset_cycles"]
                 assert await emptied(ctx, chip) == plan.forgotten.depth == told
+            await ctx.tick()  # the lane files have what the last cycle wrote
             seen.append(_observe(ctx, chip, plan, phases, cycles))
 
     simulator = Simulator(top)
@@ -194,10 +195,35 @@ def _observe(ctx, chip, plan, phases, cycles) -> Observation:
         ctx.get(chip.staged),
         bool(ctx.get(chip.finished)),
         memories,
-        {name: ctx.get(unit.value(name)) for name in unit.names} if unit else {},
+        held_counters(ctx, unit) if unit else {},
         *(ctx.get(chip.lfsrs[name].state) for name in ("walk", "error", "update")),
         ctx.get(chip.host.stale),
     )
+
+
+def put_counters(ctx, unit, values: dict[str, int]) -> None:
+    """Let all counters have counted so many, by name; what the sweep is about to write is dropped."""
+    ctx.set(unit.fresh, 0)
+    ctx.set(unit.writing, 0)
+    for i, name in enumerate(unit.names):
+        before = values[name] - ctx.get(unit.pending[name]) & (1 << unit.bits) - 1
+        ctx.set(unit.rows.array.data[i], before)
+        ctx.set(unit.low[name], before & (1 << unit.low_bits[name]) - 1)
+
+
+def held_counters(ctx, unit) -> dict[str, int]:
+    """What each counter has counted, by name."""
+    fresh = ctx.get(unit.fresh)
+    return {
+        name: registers.counted(
+            0 if fresh else ctx.get(unit.rows.array.data[i]),
+            ctx.get(unit.low[name]),
+            ctx.get(unit.pending[name]),
+            unit.low_bits[name],
+            unit.bits,
+        )
+        for i, name in enumerate(unit.names)
+    }
 
 
 def random_image(rng: np.random.Generator, plan) -> np.ndarray:

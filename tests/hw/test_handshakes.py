@@ -80,8 +80,8 @@ def test_no_handshake_in_reset(cold, warm_at, warm):
     assert {request[1:] for request in requests} == {(1, 1, 8), (0, 3, 8)}
     cycles = [cycle for cycle, *_ in requests]
     for end in (cold, warm_at + warm):
-        # Taken in the first cycle without reset, served in the second.
-        assert min(cycle for cycle in cycles if cycle >= end) == end + 1
+        # Taken in the first cycle without reset, chosen in the second, served in the third.
+        assert min(cycle for cycle in cycles if cycle >= end) == end + 2
     assert not [cycle for cycle in cycles if cycle < cold or warm_at < cycle < warm_at + warm]
 
 

@@ -56,9 +56,13 @@ def drive(memories, transfers, busy=False, restored=(), target=TARGET):
     async def surroundings(ctx):
         ctx.set(host.busy, busy)
         ctx.set(host.seen, SEEN)
-        for i, name in enumerate(host.counter_names):
-            ctx.set(host.counter(name), ((i + 1) << 32 | i) % (1 << target.counter_bits))
+        looked = [None, None]  # at which counter, two cycles ago and one
         async for _ in ctx.tick():
+            if host.counter_names:
+                i = looked.pop(0)
+                count = 0 if i is None else (i + 1) << 32 | i
+                ctx.set(host.count, count % (1 << target.counter_bits))
+                looked.append(ctx.get(host.index) if ctx.get(host.look) else None)
             if ctx.get(host.start):
                 chip.started.append((ctx.get(host.command), ctx.get(host.argument)))
             chip.aborts += ctx.get(host.abort)

@@ -109,6 +109,10 @@ class Port:
     rresp: int = 0
     rdata: int = 0
     reads_next: bool = False
+    serving: str = ""
+    """"write" or "read": what was chosen, and is being served."""
+    closed: bool = False
+    """Whether the chip was busy when that was chosen."""
     looked_up: int | None = None
     """Data of a read that takes a second cycle."""
     gathered: dict[int, int] = field(default_factory=dict)
@@ -236,15 +240,18 @@ class Judge:
         strobe_abort, self.abort = self.abort, False
         if strobe_abort:
             self._aborted(clock)
-        looked_up, port.looked_up = port.looked_up, None
         if now["bready"]:
             port.bvalid = 0
         if now["rready"]:
             port.rvalid = 0
-        if write_ready and not (read_ready and port.reads_next):
+        if port.serving == "write":
             self._serve_write(clock)
-        elif read_ready:
-            self._serve_read(clock, looked_up)
+        elif port.serving == "read":
+            self._serve_read(clock)
+        elif write_ready or read_ready:
+            first = write_ready and not (read_ready and port.reads_next)
+            port.serving = "write" if first else "read"
+            port.closed = self.running is not None
         self._take(clock, now, free)
 
     def _serve_write(self, clock: int) -> None:
@@ -255,17 +262,19 @@ class Judge:
         self.serving = f"{port.aw:#010x}"
         port.bresp, port.bvalid = self._write(clock, port.aw, *port.w), 1
         port.aw = port.w = None
-        port.reads_next = True
+        port.serving, port.reads_next = "", True
 
-    def _serve_read(self, clock: int, looked_up: int | None) -> None:
+    def _serve_read(self, clock: int) -> None:
         """Answer the read whose address is there, if this is the last cycle of its service."""
         port = self.port
         assert port.ar is not None
         self.serving = f"{port.ar:#010x}"
+        looked_up, port.looked_up = port.looked_up, None
         answer = self._read(clock, port.ar, looked_up)
         if answer is not None:
             port.rresp, port.rdata = answer
-            port.rvalid, port.ar, port.reads_next = 1, None, False
+            port.rvalid, port.ar = 1, None
+            port.serving, port.reads_next = "", False
 
     def _take(self, clock: int, now: dict, free: dict[str, bool]) -> None:
         """Take what the master offers a register that was free at the cycle's beginning."""
@@ -315,7 +324,7 @@ class Judge:
             self._note("write unmapped window", DECERR, clock)
             return DECERR
         place = self._place(window, offset)
-        closed = self.running or window.memory.name in READ_ONLY
+        closed = self.port.closed or window.memory.name in READ_ONLY
         response = DECERR if place is None else SLVERR if closed else OKAY
         self._note(f"write {window.memory.name}", response, clock)
         if response == OKAY and place:
@@ -364,11 +373,11 @@ class Judge:
             response = OKAY
         elif offset in self.writable:
             register = Register(offset)
-            taken = not self.running and data in self.writable[register]
+            taken = not self.port.closed and data in self.writable[register]
             response = OKAY if taken else SLVERR
             if taken:
                 self.chip.write_register(register, data)
-            elif not self.running:
+            elif not self.port.closed:
                 self.reached[f"write {register.name} of a wrong value"] += 1
         else:
             response = DECERR if self._register(offset) is None else SLVERR
@@ -391,8 +400,8 @@ class Judge:
             self.reached[f"unknown command {number}"] += 1
             return SLVERR
         command = Command(number)
-        why = "busy" if self.running else ""
-        if not self.running:
+        why = "busy" if self.port.closed else ""
+        if not self.port.closed:
             state, classes = self.chip.state, self.plan.network.classes
             if argument not in command.arguments(state.seen, classes):
                 why = "illegal"
@@ -427,7 +436,7 @@ class Judge:
         if place is None:
             self._note(f"read {window.memory.name}", DECERR, clock)
             return DECERR, 0
-        if self.running:
+        if self.port.closed:
             self._note(f"read {window.memory.name}", SLVERR, clock)
             return SLVERR, 0
         if looked_up is None:

@@ -10,7 +10,7 @@ from xnoreplay.spec.bits import to_int, unpack_bytes
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import HOST_MEMORIES
+from xnoreplay.spec.registers import HOST_MEMORIES, TRANSFER_CYCLES
 
 VARIABLE = "XNOREPLAY_COSIM_SCRIPT"  # environment variable: the folder of the script
 CONTENTS = "contents.npz"  # in that folder: what memories hold before the first command
@@ -21,7 +21,7 @@ LOW_BITS = ("cls.low", "cls.hidden_low")
 """Of proxies: only a retraining reads them. A wrong one may vanish again, where a proxy saturates, so they
 are looked at before the first."""
 PORT = "port"  # of a step: no command, but a stage on the host port
-BUS = 3  # cycles from when the test bench writes ABORT to the one that it ends
+BUS = TRANSFER_CYCLES + 1  # cycles from when the test bench writes ABORT to the one that it ends
 SLACK = 64  # cycles past the most that the plan allows a phase before it counts as stalled
 
 

@@ -390,8 +390,8 @@ class HostPort:
     async def stalled(self, after: int = 0) -> None:
         """Begin an inference without offering a pixel, so that it stays busy; try a window as it begins.
 
-        The last word of a random window's row 0 is written in the inference's first busy cycle, and read in its
-        start cycle or later. Returns when all three transfers are answered; the inference still runs.
+        The last word of a random window's row 0 is written in one of the inference's first busy cycles, and read
+        in its first or later. Returns when all three transfers are answered; the inference still runs.
 
         Parameters
         ----------

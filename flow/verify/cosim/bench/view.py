@@ -11,9 +11,9 @@ from xnoreplay.flow.verify.cosim.counting import Counting
 from xnoreplay.spec import trace
 from xnoreplay.spec.image import bank_row, lane_columns
 from xnoreplay.spec.memories import MET, Kind, Memory, identifier
-from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import SEEN_REGISTERS, Register, counters
+from xnoreplay.spec.registers import SEEN_REGISTERS, Register, counted, counters
 from xnoreplay.spec.timeline import OPERAND_STAGE, PIPE_LATENCY
 from xnoreplay.spec.upset import register_of
 
@@ -135,7 +135,7 @@ class Strobes:
 class Banked:
     """Banks of one memory: a read strobes banks at one address, each may be written."""
 
-    def __init__(self, banks: list[Strobes]) -> None:
+    def __init__(self, banks: list) -> None:
         self.banks = banks
 
     def read(self) -> int | None:
@@ -234,6 +234,31 @@ class PlaneBanks:
         )
 
 
+class LaneStrobes:
+    """Writes to one lane's file, at the array's port: they are there a cycle later."""
+
+    def __init__(self, array, lane: int, plan: Plan, base: int) -> None:
+        self.array, self.lane, self.base = array, lane, base
+        self.channels = plan.target.channels
+
+    def read(self) -> int | None:
+        """None: the operand shows the reads."""
+        return None
+
+    def writes(self) -> tuple[trace.Write, ...]:
+        """The writes of one cycle, at rows of the memory map."""
+        array, bits = self.array, self.channels
+        if not number(array.wlanes) >> self.lane & 1:
+            return ()
+        mask = number(array.wtaps)
+        word = number(array.wdata)
+        if number(array.wown) >> self.lane & 1:
+            own = number(array.wwords) >> self.lane * bits & (1 << bits) - 1
+            word = sum(own << tap * bits for tap in range(TAPS))
+        keep = sum((1 << bits) - 1 << tap * bits for tap in range(TAPS) if mask >> tap & 1)
+        return (trace.Write(self.base + number(array.wslot), word & keep, mask),)
+
+
 class FileStrobes:
     """A register file, which is read in every cycle: its unit has a strobe for the reads that count.
 
@@ -270,6 +295,32 @@ class Lanes(Banked):
         return None
 
 
+class CountersView:
+    """The event counters, in the order of their registers; `hw.host.counters` has what they consist of."""
+
+    def __init__(self, unit, names: tuple[str, ...], bits: int) -> None:
+        self.unit, self.bits = unit, bits
+        self.low = [getattr(unit, identifier(n)) for n in names]
+        self.pending = [getattr(unit, f"pending_{identifier(n)}") for n in names]
+        rows = unit.values.array.rows
+        self.rows = [rows[i] for i in range(len(names))]
+
+    def all(self) -> list[int]:
+        """What each has counted."""
+        fresh = number(self.unit.fresh)
+        return [
+            counted(0 if fresh else number(row), number(low), number(pending), len(low), self.bits)
+            for row, low, pending in zip(self.rows, self.low, self.pending, strict=True)
+        ]
+
+    def put(self, values: list[int]) -> None:
+        """Let each have counted so many; what the sweep is about to write is dropped."""
+        self.unit.fresh.value = self.unit.writing.value = 0
+        for value, row, low, pending in zip(values, self.rows, self.low, self.pending, strict=True):
+            before = value - number(pending) & (1 << self.bits) - 1
+            row.value, low.value = before, before & (1 << len(low)) - 1
+
+
 class ChipView:
     """Memories, counters and registers of a running chip.
 
@@ -299,8 +350,11 @@ class ChipView:
             if memory.apart is not None and (found := self._watches(memory))
         }
         self.counter_names = counters(plan.memories, plan.target)
-        self.counters = [getattr(dut.counters, identifier(n)) for n in self.counter_names]
-        self.counting = Counting(len(self.counters), plan.target.counter_bits)
+        bits = plan.target.counter_bits
+        self.counters = None
+        if self.counter_names:
+            self.counters = CountersView(dut.counters, self.counter_names, bits)
+        self.counting = Counting(len(self.counter_names), bits)
         # The host's inputs, so that names do not depend on where a register lives.
         self.registers = {name: getattr(dut.host, name) for name in SEEN_REGISTERS}
 
@@ -391,14 +445,12 @@ class ChipView:
 
     def move_counters(self, bits: int) -> None:
         """See `Counting.moved`."""
-        for handle, value in zip(
-            self.counters, self.counting.moved(self.counter_values(), bits), strict=True
-        ):
-            handle.value = value
+        if self.counters:
+            self.counters.put(self.counting.moved(self.counters.all(), bits))
 
     def counter_values(self) -> list[int]:
         """Counters in the order of their registers."""
-        return [number(handle) for handle in self.counters]
+        return self.counters.all() if self.counters else []
 
     def register_values(self) -> dict[str, int]:
         """Registers by the names of `spec.registers.SEEN_REGISTERS`."""
@@ -431,8 +483,8 @@ class Tracer:
         unit = _descend(self.view.dut, declared.unit)
         match declared.kind:
             case Kind.LANES:
-                lanes = enumerate(self.view.lanes)
-                return Lanes([Strobes(lane, granule, i * self.slots) for i, lane in lanes])
+                lanes, array = range(self.plan.target.lanes), self.view.dut.array
+                return Lanes([LaneStrobes(array, i, self.plan, i * self.slots) for i in lanes])
             case Kind.BANKS:
                 banks = [getattr(unit, f"bank{n}") for n in range(memory.count)]
                 depth = memory.depth
