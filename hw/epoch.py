@@ -110,6 +110,8 @@ class EpochUnit(wiring.Component):
         # No reset: an abort while idle must not take the word from a read under way.
         word = Signal(width, name="count_word", reset_less=True)
         m.d.comb += host.rdata.eq(word)
-        with m.If(host.ren):
+        # The host asks while the chip is idle: by the phase, or its decoding would stand before every look at a count.
+        with m.If(self.at[self.plan.phases.index("idle")]):
             m.d.comb += counts.raddr.eq(host.addr)
+        with m.If(host.ren):
             m.d.sync += word.eq(counts.rdata)

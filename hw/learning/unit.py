@@ -376,6 +376,12 @@ class LearningUnit(wiring.Component):
             events[f"{name}.writes"] = most_writes.bit_length()
         return events
 
+    def bank_writes(self) -> Value:
+        """How many banks are written in a cycle: by a load or the fill one, by a pass those of its samples that exist."""
+        one = [self.load_bank.en.any()]
+        one += [self.planes.fill_write.en.any()] if self.hidden_learns else []
+        return tree_sum([*one, *self.forward.file.lanes])
+
     def build_events(self, m):
         """Wire what each counter of `event_bits` adds in a cycle."""
         planes, balance = self.planes, self.balance
@@ -387,7 +393,7 @@ class LearningUnit(wiring.Component):
             "learn.blocks": planes.checked & planes.back & ~empty,
             "learn.blocks_skipped": planes.checked & planes.back & empty,
             "batch.bank.reads": tree_sum(list(planes.bank_en)),
-            "batch.bank.writes": tree_sum([bank.wen for bank in self.banks]),
+            "batch.bank.writes": self.bank_writes(),
             "table.inverse.reads": balance.inverse_read,
             "table.inverse.writes": balance.inverse_write,
         }

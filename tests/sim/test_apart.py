@@ -67,6 +67,26 @@ def seen_apart(cycles, depths: dict[str, int]) -> dict[str, set[Apart]]:
     return found
 
 
+def early(cycles, late: dict[str, int], slots: int) -> set[str]:
+    """Memories of late writes of which a cycle reads a row that was given a word in the cycle before.
+
+    late : words of each; slots : of a lane's file, whose reads show in the operand: enabled taps of the lanes at work
+    """
+    found = set()
+    for before, cycle in zip(cycles, cycles[1:], strict=False):
+        for name, depth in late.items():
+            written = {write.address % depth for write in before.writes.get(name, ())}
+            if name in cycle.reads and cycle.reads[name] % depth in written:
+                found.add(name)
+        stream = cycle.stream
+        for write in before.writes.get("lane.file", ()) if stream else ():
+            lane, slot = divmod(write.address, slots)
+            enabled = (1 << stream.taps) - 1
+            if slot == stream.slot and stream.lanes >> lane & 1 and write.mask & enabled:
+                found.add("lane.file")
+    return found
+
+
 def cycles_of(preset):
     """Every cycle of samples that come, a session, its end, and of an image."""
     compiled = plan.compile(preset.network, preset.target)
@@ -91,6 +111,12 @@ def test_reads_and_writes_are_apart_as_declared(name):
     found = seen_apart(cycles, depths)
     declared = {m.name: m.apart for m in compiled.memories if m.declaration.traced and m.apart}
     assert {n: apart for n, apart in declared.items() if apart not in found[n]} == {}
+    late = {m.name: m.depth for m in compiled.memories if m.declaration.late and m.apart}
+    slots = compiled.memory("lane.file").depth
+    assert len(late) > 2
+    assert early(cycles, late, slots) == set()
+    # One that is not late is read where it was just written: the search finds that.
+    assert early(cycles, depths, slots) > set()
     # Who has a weaker reason than others needs it.
     assert [n for n, stronger in NEEDED[name].items() if stronger in found[n]] == []
 
