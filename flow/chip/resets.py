@@ -52,6 +52,16 @@ TABLE = (
     Unreset(LANE, r"total", "the first beat of a sum loads it"),
     Unreset(rf"{LANE}\.file", r"slot\d+", "the beat that reads the file has loaded them"),
     Unreset(
+        r"xnoreplay\.array",
+        r"w_(lanes|taps|slot|data|own|words)",
+        "a cycle of reset gives them no lane; what they hold before it is written where no word counts yet",
+    ),
+    Unreset(
+        r"xnoreplay\..*",
+        r"late_(en|addr|data)",
+        "a cycle of reset gives them no enable; what they hold before it is written where no word counts yet",
+    ),
+    Unreset(
         r"xnoreplay\.learning\.error_unit",
         r"again|past|finish",
         "they follow the number of classes seen within three cycles, and an error phase is later than that",

@@ -225,10 +225,11 @@ class Host(wiring.Component):
         """Answer a request to a counter's half."""
         end = Register.COUNTERS + 8 * len(self.counter_names)
         with m.If((offset >= Register.COUNTERS) & (offset < end)):
-            m.d.comb += [
-                slave.response.eq(Mux(slave.write, Response.SLVERR, Response.OKAY)),
-                slave.read_data.eq(Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK])),
-            ]
+            m.d.comb += slave.read_data.eq(Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK]))
+            with m.If(slave.write):
+                m.d.comb += slave.response.eq(Response.SLVERR)
+            with m.Else():
+                m.d.comb += slave.response.eq(Response.OKAY)
 
     def _register(self, m: Module, slave, register: Register, closed) -> None:
         """Strobe a write of a register where its value is legal and the chip idle; answer SLVERR otherwise."""

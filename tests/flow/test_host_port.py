@@ -125,8 +125,8 @@ WRONG = {
         None,
     ),
     "ARRIVE of classes + 1": (r"(value\[31:16\] <= 3'h)4;", r"\g<1>5;", "BRESP"),
-    "window open in the start cycle": (r"occupied = busy \| start;", "occupied = busy;", None),
-    "everything open while busy": (r"occupied = busy \| start;", "occupied = start;", None),
+    "window open in the start cycle": (r"= busy \| start;", "= busy;", None),
+    "everything open while busy": (r"= busy \| start;", "= start;", None),
     "pixel taken outside the input": (
         r"assign pixel__ready = active & last;",
         "assign pixel__ready = last;",
@@ -176,7 +176,7 @@ SOURCES = {
         "Mux(slave.write, Response.SLVERR, Response.OKAY)",
         "Response.OKAY",
     ),
-    "COMMAND taken while busy": ("with m.If(valid & ~occupied):", "with m.If(valid):"),
+    "COMMAND taken while busy": ("with m.If(valid & ~closed):", "with m.If(valid):"),
     "unknown command taken": (
         "valid = Signal()\n        with m.Switch(number)",
         "valid = Signal(init=1)\n        with m.Switch(number)",
@@ -190,8 +190,8 @@ SOURCES = {
         "port.wen.eq(1)",
     ),
     "window read while busy": (
-        "with m.If(mapped & occupied):",
-        "with m.If(mapped & occupied & slave.write):",
+        "with m.If(mapped & closed):",
+        "with m.If(mapped & closed & slave.write):",
     ),
     "counter's halves swapped": (
         "Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK])",
