@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from tests.flow import sample_run
 from xnoreplay.flow.cost import estimate, session_cost, session_text
@@ -233,6 +234,16 @@ def test_energy_and_its_bounds_are_numbers(full):
     assert "energy.session.array.nominal" in metrics
 
 
+@pytest.fixture
+def unrendered(monkeypatch):
+    """Pictures are laid out, but files of them are empty: those of `full` are rendered, which takes as long again."""
+    empty = {"svg": "<svg></svg>", "pdf": b""}
+    monkeypatch.setattr(
+        Figure, "savefig", lambda _self, file, format, **_: file.write(empty[format])
+    )
+
+
+@pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
     "missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "export"]
 )
@@ -248,6 +259,7 @@ def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
         assert f"Step {missing} has not run." in page
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_chip_that_never_learns_has_the_price_of_an_inference(tmp_path):
     """Its base has all classes: `cil` has not run, no session was simulated, and none is priced."""
     preset = presets.vary(TINY, "scenario", base=TINY.network.classes, step=1)
@@ -272,12 +284,14 @@ def test_a_chip_that_never_learns_has_the_price_of_an_inference(tmp_path):
     assert not [n for n in names if "session" in n]
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_nothing_has_run(tmp_path):
     page, tree = make(tmp_path, {})
     assert tree["steps"] == []
     assert "Memory map" in page, "the plan alone gives the memory map"
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_failed_check_is_at_the_top(tmp_path):
     steps = sample_run.results(PLAN)
     steps["cosim"] = {"failure": "x"}
