@@ -1,6 +1,7 @@
 """Data sets: shapes, the fixed split, and clear refusals."""
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,8 +59,21 @@ def test_unknown_data_sets_suggest_the_nearest():
 
 
 def test_a_missing_library_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(ToolError, match="must have scikit-learn installed"):
+        data.load("digits")
+
+
+def test_digits_are_read_without_their_library(monkeypatch, digits):
+    for name in ("sklearn.datasets", "sklearn.base", "scipy", "scipy.stats"):
+        monkeypatch.setitem(sys.modules, name, None)  # what imports one of them fails
+    np.testing.assert_array_equal(data.load("digits").images, digits.images)
+
+
+def test_a_library_without_its_file_is_named(monkeypatch, tmp_path):
+    library = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(data.importlib.util, "find_spec", lambda _name: library)
+    with pytest.raises(ToolError, match=r"must be scikit-learn's .*digits.csv.gz, but: .*No such"):
         data.load("digits")
 
 
