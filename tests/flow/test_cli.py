@@ -1,6 +1,7 @@
 """The command line: help everywhere, one sentence and the right exit code for every mistake."""
 
 import dataclasses
+import gc
 import json
 import re
 import subprocess
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import typer
 
-from xnoreplay.flow import cli
+from xnoreplay.flow import cli, entry
 from xnoreplay.flow.commands.specfile import to_toml
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.learning import pretrain
@@ -455,3 +456,10 @@ def test_the_function_behind_the_console_script():
     assert done.returncode == cli.BAD_INPUT
     assert done.stderr.startswith("error: preset must be one of")
     assert done.stdout == ""
+
+
+def test_the_program_looks_for_garbage_seldom(monkeypatch):
+    found = []
+    monkeypatch.setattr(gc, "set_threshold", lambda *numbers: found.append(numbers))
+    assert entry._main() is cli.main
+    assert found == [entry.GARBAGE]
