@@ -8,6 +8,7 @@ before anything reads it, by the host or by the chip.
 import csv
 import dataclasses
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,8 +94,10 @@ def table(plan: Plan) -> list[Row]:
     return sorted(rows, key=lambda row: (-row.bits, row.macro))
 
 
-def chosen(plan: Plan, wanted: Path | None) -> list[Row]:
+def chosen(plan: Plan, wanted: Path | None, prefix: str = TOP) -> list[Row]:
     """Return the rows of `table` that are macros: those of a file's column ``macro``, or those above `LEAST_BITS`.
+
+    Names in the file may begin with `prefix` in place of `TOP`, as those of a folder with a prefix do.
 
     Raises
     ------
@@ -106,7 +109,7 @@ def chosen(plan: Plan, wanted: Path | None) -> list[Row]:
         return [row for row in rows.values() if row.bits > LEAST_BITS]
     try:
         found = list(csv.DictReader(io.StringIO(reading.text(wanted, reading.MOST_TEXT))))
-        names = [line["macro"] for line in found]
+        names = [re.sub(rf"^{prefix}(?=_)", TOP, line["macro"]) for line in found]
     except (OSError, ValueError, KeyError, csv.Error):
         raise SpecError(
             f"--macros must be a CSV file with a column 'macro', as {TABLE} is, but {wanted} is not"
@@ -119,7 +122,9 @@ def chosen(plan: Plan, wanted: Path | None) -> list[Row]:
     return [row for row in rows.values() if row.macro in names]
 
 
-def check(folder: Path, plan: Plan, liberty: Path | None, wanted: Path | None) -> None:
+def check(
+    folder: Path, plan: Plan, liberty: Path | None, wanted: Path | None, prefix: str = TOP
+) -> None:
     """Refuse, before any work, a folder of somebody else's, a library without clock gates, and a macro of no chip.
 
     Raises
@@ -134,7 +139,7 @@ def check(folder: Path, plan: Plan, liberty: Path | None, wanted: Path | None) -
     if liberty is not None:
         libraries.check_cells(liberty)
         libraries.clock_gate(liberty)
-    chosen(plan, wanted)
+    chosen(plan, wanted, prefix)
 
 
 def sdc(period: float, ports: list[dict]) -> str:
@@ -188,13 +193,14 @@ def split(text: str) -> tuple[str, dict[str, str]]:
     return logic, mapping.modules(rest, MODULES)
 
 
-def write(
+def write(  # noqa: PLR0913  the inputs of a folder, and how its modules are called
     plan: Plan,
     generated: Path,
     out: Path,
     liberty: Path | None,
     wanted: Path | None,
     progress: Progress,
+    prefix: str = TOP,
 ) -> dict:
     """Write the folder.
 
@@ -212,6 +218,8 @@ def write(
         See `chosen`.
     progress : Progress
         Shows what yosys does.
+    prefix : str
+        What the names of modules, and of the files that have `TOP` in theirs, begin with in place of it.
 
     Returns
     -------
@@ -223,7 +231,7 @@ def write(
     CheckFailure
         Where the Verilog's memories are not those of the table, or yosys refuses the design.
     """
-    rows = chosen(plan, wanted)
+    rows = chosen(plan, wanted, prefix)
     names = [row.macro for row in rows]
     logic, memories = split((generated / VERILOG).read_text(encoding="utf-8"))
     generation = files.read_json(generated / MANIFEST)
@@ -270,7 +278,18 @@ def write(
     if liberty is not None:
         manifest["netlist"] = _mapped(out, f"{logic}\n{small}\n{boxes}", names, liberty, progress)
     files.write_json(out / MANIFEST, manifest)
-    return manifest
+    return _prefixed(out, prefix) if prefix != TOP else manifest
+
+
+def _prefixed(out: Path, prefix: str) -> dict:
+    """Begin the names of modules and files with a prefix in place of `TOP`; returns the manifest."""
+    from xnoreplay.hw import verilog
+
+    for path in [p for p in out.rglob("*") if p.is_file()]:
+        text = verilog.prefixed(path.read_text(encoding="utf-8"), prefix)
+        path.unlink()
+        path.with_name(path.name.replace(TOP, prefix, 1)).write_text(text, encoding="utf-8")
+    return files.read_json(out / MANIFEST)
 
 
 def model(shape: dict) -> str:

@@ -205,16 +205,19 @@ def _hand_over(request: Request, target: Path, liberty: Path | None, macros: Pat
     from xnoreplay.flow.run.records import own_folder
     from xnoreplay.spec import plan
 
-    preset = resolve.resolve(request.out, request.chosen)[1].preset
+    settings = resolve.resolve(request.out, request.chosen)[1]
+    preset, prefix = settings.preset, settings.prefix
     compiled = plan.compile(preset.network, preset.target)
-    asic.check(target, compiled, liberty, macros)
+    asic.check(target, compiled, liberty, macros, prefix)
     if liberty is not None:
         tools.require(["synth"])
     folder = run_steps("generate", "generate", request)
     with locks.interruptible():
         files.sweep(target.parent, target.name.__eq__)
         with own_folder(target, asic.STEP) as part:
-            manifest = asic.write(compiled, folder / "generate", part, liberty, macros, default())
+            manifest = asic.write(
+                compiled, folder / "generate", part, liberty, macros, default(), prefix
+            )
     typer.echo(asic.text(manifest, target))
 
 

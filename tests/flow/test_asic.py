@@ -158,6 +158,24 @@ def test_constraints_and_librelane_name_what_is_there(folder):
     assert all((folder / path).is_file() for path in paths)
 
 
+def test_a_prefix_is_in_every_name_and_changes_nothing_else(generated, folder, wanted, tmp_path):
+    """Its own table of macros may be given back."""
+    eye = tmp_path / "eye.csv"
+    eye.write_text(wanted.read_text().replace("xnoreplay_", "eye_"))
+    for chosen in (wanted, eye):
+        out = tmp_path / chosen.stem
+        out.mkdir()
+        manifest = asic.write(PLAN, generated, out, None, chosen, Silent(), "eye")
+        assert manifest["top"] == "eye"
+        found = {p.relative_to(out).as_posix(): p.read_text() for p in out.rglob("*.*")}
+        plain = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*.*")}
+        assert {name.replace("eye", "xnoreplay") for name in found} == set(plain)
+        assert not any("xnoreplay" in name + text for name, text in found.items())
+        for name, text in found.items():
+            same = re.sub(r"\beye(?=\b|_)", "xnoreplay", text)
+            assert same == plain[name.replace("eye", "xnoreplay")]
+
+
 def test_a_verilog_of_other_memories_is_found(generated, tmp_path):
     manifest = json.loads((generated / generate.MANIFEST).read_text())
     manifest["macros"][-1]["instances"] += 1
