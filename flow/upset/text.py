@@ -21,7 +21,7 @@ def text(result: dict, plan: Plan) -> str:
     order = protect(result, plan)
     if order:
         blocks.append(
-            "What to protect first: share of the harm that single upsets do to the chip, and what protection takes\n"
+            "What to protect first: share of the sessions that one upset anywhere changes, and what protection takes\n"
             + columns(["memory", "share", "parity bits", "code bits", "code gates"], order)
         )
     hangs = sum(r["shares"][HANG] > 0 for p in result["places"] for r in (p["one"], *p["rates"]))
@@ -64,11 +64,15 @@ BEARS = f"bears: the highest rate up to which at most {100 * SHARE:g} % of sessi
 
 
 def protect(result: dict, plan: Plan) -> list[list[str]]:
-    """Return the rows of memories whose single upsets did harm, those first that do most of the chip's harm."""
-    harm = {p["name"]: p["bits"] * p["one"]["harmed"] for p in result["places"] if p["name"] != ALL}
-    total = sum(harm.values())
+    """Return the rows of memories in which one upset changed predictions, those first that change most sessions."""
+    changed = {
+        p["name"]: p["bits"] * (1 - p["one"]["shares"][SAME])
+        for p in result["places"]
+        if p["name"] != ALL
+    }
+    total = sum(changed.values())
     rows = []
-    for name, part in sorted(harm.items(), key=lambda item: -item[1]):
+    for name, part in sorted(changed.items(), key=lambda item: -item[1]):
         if not part:
             continue
         cost = protection.cost(plan, name)

@@ -7,6 +7,7 @@ from xnoreplay.flow.cost import estimate, session_cost
 from xnoreplay.flow.cost import replay_variants as native
 from xnoreplay.flow.explore import fronts
 from xnoreplay.flow.run import files
+from xnoreplay.flow.upset.sessions import ALL, ONE, OUTCOMES, SAME, WRONG
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -102,6 +103,7 @@ def results(plan: Plan) -> dict[str, dict]:
         },
         "estimate": estimate.report(plan, simulated) | {"session_cost": priced()},
         "explore": explored(),
+        "upset": upset(),
     }
 
 
@@ -109,6 +111,39 @@ def results(plan: Plan) -> dict[str, dict]:
 def priced() -> dict:
     """A session of tiny with random bits."""
     return session_cost.price_session(presets.load("tiny"), None)
+
+
+def upset() -> dict:
+    """A campaign of upsets of two places, with made-up numbers."""
+    made = []
+    for name, harmed in (("cls.top", 0.5), ("replay.label", 0.25), (ALL, 0.4)):
+        records = [
+            {"number": n, "upsets": 2, "outcome": outcome, "a_final": a_final, "digest": "0"}
+            for n, outcome, a_final in ((4, WRONG, 0.1), (5, SAME, 0.5))
+        ]
+        rate = {
+            "rate": 1e-3,
+            "quiet": 7,
+            "upsets": 2.0,
+            "shares": dict.fromkeys(OUTCOMES, 0.0) | {SAME: 1 - harmed, WRONG: harmed},
+            "harmed": harmed,
+            "a_final": 0.6,
+            "records": records,
+        }
+        one = rate | {"rate": ONE}
+        place = {"name": name, "role": "", "bits": 100, "one": one, "rates": [rate], "bears": None}
+        made.append(place)
+    return {
+        "preset": "tiny",
+        "sessions": 9,
+        "seed": 0,
+        "a_final": 0.6,
+        "cycles": 9,
+        "images": 3,
+        "outcomes": OUTCOMES,
+        "places": made,
+        "replayed": {"sessions": 2, "upsets": 4, "cycles": 99, "places": {"cls.top": 2}},
+    }
 
 
 def explored() -> dict:

@@ -15,6 +15,7 @@ from xnoreplay.flow.learning.paper import reproduce
 from xnoreplay.flow.pipeline import steps as pipeline
 from xnoreplay.flow.run import code
 from xnoreplay.flow.run.code import PACKAGE
+from xnoreplay.flow.upset import campaign
 
 HOW = {
     "flow/run/code.py",
@@ -50,6 +51,8 @@ LISTS = {
     ),
     "estimate": (STEPS["estimate"].code, ("flow/cost/estimate.py", "flow/cost/session_cost.py")),
     "explore": (STEPS["explore"].code, ("flow/explore/search.py",)),
+    "upset": (STEPS["upset"].code, ("flow/upset/campaign.py", "flow/upset/replayed.py")),
+    "sessions of upset": (campaign.CODE, ("flow/upset/sessions.py",)),
     "points of explore": (explore.CODE, ("flow/explore/jobs.py",)),
     "rows of reproduce": (reproduce.CODE, ("flow/learning/systems.py",)),
     "rows of native replay": (

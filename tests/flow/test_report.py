@@ -245,7 +245,7 @@ def unrendered(monkeypatch):
 
 @pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
-    "missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "export"]
+    "missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "upset", "export"]
 )
 def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
     steps = sample_run.results(PLAN)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from amaranth.hdl import Const
 
+from tests.flow.sample_run import upset
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.upset import campaign, pictures, protection, replayed, sessions, text
@@ -125,40 +126,8 @@ def test_a_place_bears_the_rates_below_the_first_that_harms():
     assert campaign.bears(rates[2:]) is None
 
 
-def result() -> dict:
-    """A campaign of two places with made-up numbers."""
-    made = []
-    for name, harmed in (("cls.top", 0.5), ("replay.label", 0.25), (ALL, 0.4)):
-        rate = {
-            "rate": 1e-3,
-            "shares": dict.fromkeys(sessions.OUTCOMES, 0.0) | {SAME: 1 - harmed},
-            "harmed": harmed,
-            "a_final": 0.6,
-            "records": [record(4, WRONG, 0.1), record(5, SAME, 0.5)],
-        }
-        made.append(
-            {
-                "name": name,
-                "role": "",
-                "bits": 100,
-                "one": rate | {"rate": ONE},
-                "rates": [rate],
-                "bears": None,
-            }
-        )
-    return {
-        "preset": "tiny",
-        "sessions": 9,
-        "seed": 0,
-        "a_final": 0.6,
-        "cycles": 9,
-        "images": 3,
-        "places": made,
-    }
-
-
 def test_a_session_that_hangs_fails_the_check():
-    found = result()
+    found = upset()
     campaign.check(found)
     found["places"][1]["rates"][0]["records"][0]["outcome"] = HANG
     with pytest.raises(CheckFailure, match="session 4 with replay.label at rate 0.001"):
@@ -166,19 +135,19 @@ def test_a_session_that_hangs_fails_the_check():
 
 
 def test_text_and_pictures_show_what_to_protect_first(tmp_path):
-    shown = text.text(result(), PLAN)
+    shown = text.text(upset(), PLAN)
     order = [
         line.split()[:2] for line in shown.splitlines() if "66.7 %" in line or "33.3 %" in line
     ]
     assert order == [["cls.top", "66.7"], ["replay.label", "33.3"]]
-    pictures.write(result(), tmp_path)
+    pictures.write(upset(), tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
         f"{n}.{s}" for n in pictures.PICTURES for s in ("svg", "pdf")
     }
 
 
 def test_repeated_sessions_come_from_every_place():
-    places_of = [place for place, _ in replayed.chosen(result(), 4)]
+    places_of = [place for place, _ in replayed.chosen(upset(), 4)]
     assert places_of == ["cls.top", "replay.label", ALL, "cls.top"]
 
 

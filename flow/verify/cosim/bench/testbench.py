@@ -4,7 +4,6 @@ It runs inside the HDL simulator and judges nothing: `compare` does, outside, li
 this runs. The script is a JSON file named by the environment; see `script.Script`.
 """
 
-import itertools
 import json
 import os
 import time
@@ -276,24 +275,43 @@ class Bench:
     async def upset(self, upsets: list) -> None:
         """Change bits, each in its cycle of the command that comes next: after the edge that begins the cycle.
 
-        upsets : (cycle, place, row, bit) of each, see `spec.upset`.
+        upsets : (cycle, place, row, bit) of each, see `spec.upset`. A bit that was given to a late memory in the cycle
+            before gets there with the edge that ends the cycle, and is changed then: nobody reads it in between.
         """
-        first = self.view.cycles
+        first, late, given = self.view.cycles, [], []
         while int(self.dut.phase.value) == IDLE:
             await FallingEdge(self.dut.clk)
-        for cycle, group in itertools.groupby(sorted(upsets), key=lambda upset: upset[0]):
+        looks = {cycle - 1 for cycle, *_ in upsets if cycle}
+        for cycle in sorted({u[0] for u in upsets} | {u[0] + 1 for u in upsets} | looks):
             while (ahead := first + cycle - self.view.cycles) > 0:
                 await Timer(max(1, (ahead - 1) * PERIOD), "step")
                 await FallingEdge(self.dut.clk)
+            self.change(late)
             if (
                 int(self.dut.phase.value) == IDLE
-            ):  # the command has ended: this bit and later ones keep their values
+            ):  # the command has ended: other bits keep their values
                 return
-            changed: dict[tuple[str, int], int] = {}
-            for _, place, row, bit in group:
-                changed[place, row] = changed.get((place, row), 0) ^ 1 << bit
-            for (place, row), mask in changed.items():
-                self.view.place(place)[row] ^= mask
+            now = [tuple(upset[1:]) for upset in upsets if upset[0] == cycle]
+            self.change([upset for upset in now if upset not in given])
+            late = [upset for upset in now if upset in given]
+            given = [tuple(u[1:]) for u in upsets if u[0] == cycle + 1 and self.is_given(*u[1:])]
+
+    def change(self, upsets: list) -> None:
+        """Change bits now; (place, row, bit) of each, of which an even number changes nothing."""
+        changed: dict[tuple[str, int], int] = {}
+        for place, row, bit in upsets:
+            changed[place, row] = changed.get((place, row), 0) ^ 1 << bit
+        for (place, row), mask in changed.items():
+            self.view.place(place)[row] ^= mask
+
+    def is_given(self, place: str, row: int, bit: int) -> bool:
+        """Whether a late memory is given a bit in this cycle, so that a row has it after the next."""
+        memory = next((m for m in self.plan.memories if m.name == place), None)
+        if memory is None or not memory.declaration.late:
+            return False
+        granule = memory.granule or memory.width
+        writes = self.tracer.strobes[place].writes()
+        return any(w.address == row and w.mask >> bit // granule & 1 for w in writes)
 
     async def settle(self) -> None:
         """Withdraw the pixel that is offered, and wait until a transfer under way has ended."""
