@@ -233,6 +233,16 @@ class ReplayUnit(EpochUnit):
             self.counts.raddr.eq(self.count_addr),
             self.count.eq(self.counts.rdata),
         ]
+        # The label that a check asks for is there by the phase alone, whatever the state: the count that it leads to comes late.
+        self.label_checked = Signal(self.label_bits, name="checked_label")
+        m.d.comb += self.label_checked.eq(self.label_read.data)
+        if self.plan.replay.staging:
+            with m.If(self.is_phase["admit"]):
+                m.d.comb += self.label_checked.eq(self.staging_label_read.data)
+        with m.If(self.is_phase["insert"]):
+            m.d.comb += self.label_checked.eq(self.label)
+        with m.If(self.active):
+            m.d.comb += self.counts.raddr.eq(self.label_checked)
         self.build_host_count(m, self.counts, memory.width)
         has_class = Const(1)
         if 1 << len(self.cleared) > memory.depth:
@@ -362,17 +372,15 @@ class ReplayUnit(EpochUnit):
 
     def check_cycle(self, m):
         """Evict, look for a slot, or copy, by the label that was read."""
-        label = Signal(self.label_bits, name="checked_label")
+        label = self.label_checked
         held = Signal(name="checked_held")
         below = Signal()
-        m.d.comb += held.eq(self.holds(self.label_read.data))
         m.d.comb += [
-            self.counts.raddr.eq(label),
+            held.eq(self.holds(self.label_read.data)),
             below.eq(self.counts.rdata < self.quota),
-            label.eq(self.label_read.data),
         ]
         with m.If(self.is_phase["insert"]):
-            m.d.comb += [label.eq(self.label), self.count_read.eq(1)]
+            m.d.comb += self.count_read.eq(1)
             m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
             with m.If(~below):
                 m.d.comb += [self.refused.eq(1), self.done.eq(1)]
@@ -400,7 +408,7 @@ class ReplayUnit(EpochUnit):
         if self.plan.replay.staging:
             with m.If(self.is_phase["admit"]):
                 known = self.known(self.staging_label_read.data)
-                m.d.comb += [label.eq(self.staging_label_read.data), self.count_read.eq(known)]
+                m.d.comb += self.count_read.eq(known)
                 m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
                 with m.If(~known | ~below | self.all_taken):
                     self.next_index(m)

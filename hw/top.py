@@ -24,6 +24,7 @@ from xnoreplay.hw.learning.draw import DrawUnit
 from xnoreplay.hw.learning.open_class import OpenClass
 from xnoreplay.hw.learning.unit import LearningUnit
 from xnoreplay.hw.learning.update import LOW_BITS
+from xnoreplay.hw.parts.arithmetic import tree_sum
 from xnoreplay.hw.parts.clear import Clearing
 from xnoreplay.hw.parts.lfsr import DrawRegister
 from xnoreplay.hw.parts.memory import Ram
@@ -269,6 +270,20 @@ class Chip(wiring.Component):
                     array.wdata.eq(port.data),
                 ]
 
+    def file_events(self) -> dict[str, Value]:
+        """Writes of the lane files: of whole words by who loads weights and planes, of single taps by the others.
+
+        Each unit writes one lane, but for a minibatch's hidden bits; no two of them write in a cycle.
+        """
+        whole = [self.learning.plane_file] + ([self.conv_front.file] if self.images else [])
+        single = [self.dense.file, self.replay.file]
+        single.append(self.lgap.file if self.images else self.latent_input.file)
+        taps = [port.lanes.any() for port in single]
+        return {
+            "lane.file.writes": any_of(port.lanes.any() for port in whole),
+            "lane.file.tap_writes": tree_sum([*taps, *self.learning.forward_file.lanes]),
+        }
+
     def build_maps(self, m, number):
         """Wire act.ping and act.pong, which take turns as source and destination."""
         ping, pong = self.rams["act.ping"], self.rams["act.pong"]
@@ -469,6 +484,7 @@ class Chip(wiring.Component):
             self.cls,
         ):
             events |= unit.events()
+        events |= self.file_events()
         for name, ram in self.rams.items():
             events |= {f"{name}.reads": ram.ren, f"{name}.writes": ram.wen.any()}
         if not self.plan.generative:

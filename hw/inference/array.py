@@ -227,15 +227,11 @@ class Array(wiring.Component):
         # Lanes times taps, as shifted words.
         taps = tree_sum([Mux(b, self.x.taps << i, 0) for i, b in enumerate(Value.cast(works))])
         xnor, conjoin = self.x_valid & ~self.conjoin, self.x_valid & self.conjoin
-        whole = self.wtaps == (1 << TAPS) - 1
-        written = tree_sum(list(self.wlanes)) if self.lanes > 1 else self.wlanes
         return {
             "array.beats": self.x_valid,
             "array.taps": Mux(xnor, taps, 0),
             "array.nodes": Mux(conjoin, times(works, self.channels // self.fold), 0),
-            "lane.file.tap_writes": Mux(whole, 0, written),
             "lane.file.reads": Mux(self.x_valid, works, 0),
-            "lane.file.writes": self.wlanes.any() & whole,
         }
 
     def elaborate(self, _platform):

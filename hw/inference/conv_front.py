@@ -17,7 +17,8 @@ def program(op: Convolution) -> dict[str, int]:
     return {
         "before_last": op.cycles - 2,
         "load": op.load,
-        "window_start": op.load + 1 + op.window_delay,
+        "before_issue": op.load - 1,
+        "before_window": op.load + op.window_delay,
         "height": op.height - 1,
         "width": op.width - 1,
         "row": op.row,
@@ -27,7 +28,6 @@ def program(op: Convolution) -> dict[str, int]:
         "source_words": op.source_words,
         "group_tiles": op.group_tiles - 1,
         "tiles": op.tiles,
-        "weight_base": op.weight_base,
         "last_mask": (1 << op.last_channels) - 1,
     }
 
@@ -70,8 +70,15 @@ class ConvolutionFront(wiring.Component):
         op = fields(m, self.at, {self.first_phase + c.index: program(c) for c in ops})
         k = Signal(range(max(c.cycles for c in ops)))  # cycle of the convolution
         idle = Signal()
-        last = Signal()
-        m.d.sync += last.eq(self.active & (k == op["before_last"]))
+        # Cycles that begin something, known one before: no comparison stands on the way to a memory's address.
+        first, last = Signal(init=1), Signal()
+        self.issue_starts, self.window_starts = Signal(), Signal()
+        m.d.sync += [
+            first.eq(idle),
+            last.eq(self.active & (k == op["before_last"])),
+            self.issue_starts.eq(self.active & ~self.done & (k == op["before_issue"])),
+            self.window_starts.eq(self.active & (k == op["before_window"])),
+        ]
         m.d.comb += [
             self.done.eq(last),
             idle.eq(~self.active | self.done),
@@ -79,12 +86,15 @@ class ConvolutionFront(wiring.Component):
         m.d.sync += k.eq(Mux(idle, 0, k + 1))
 
         window_tile = self.build_window(m, op, k, idle)
-        self.build_loads(m, op, k, idle, window_tile, target.lanes)
-        self.build_issue(m, op, k, idle)
+        self.build_loads(m, op, k, first, idle, window_tile, target.lanes)
+        self.build_issue(m, op, idle)
         return m
 
-    def build_loads(self, m, op, k, idle, window, lanes):
-        """Load the weights of tile 0 from cycle 0, those of tile t + 1 from the window's first step of tile t."""
+    def build_loads(self, m, op, k, first, idle, window, lanes):
+        """Load the weights of tile 0 from cycle 0, those of tile t + 1 from the window's first step of tile t.
+
+        Tile follows tile in the memory, convolution after convolution: the address only counts.
+        """
         loading = Signal()
         again = Signal()
         lane = Signal(index_shape(lanes))
@@ -93,8 +103,8 @@ class ConvolutionFront(wiring.Component):
         parity = Signal()
         m.d.comb += [
             again.eq(window["first_step"] & (window["tile"] + 1 < op["tiles"])),
-            self.weights.en.eq(self.active & ((k == 0) | again | loading)),
-            self.weights.addr.eq(op["weight_base"] + offset),
+            self.weights.en.eq(self.active & (first | again | loading)),
+            self.weights.addr.eq(offset),
             parity.eq((k >= op["load"]) & ~window["tile"][0]),
         ]
         with m.If(self.weights.en):
@@ -105,7 +115,9 @@ class ConvolutionFront(wiring.Component):
                 with m.If(lane == lanes - 1):
                     m.d.sync += [lane.eq(0), loading.eq(0)]
         with m.If(idle):
-            m.d.sync += [offset.eq(0), loading.eq(0), lane.eq(0), beat.eq(0)]
+            m.d.sync += [loading.eq(0), lane.eq(0), beat.eq(0)]
+        with m.If(~self.active):
+            m.d.sync += offset.eq(0)
 
         # One cycle later the word has come and is written to its lane's file.
         d_lanes = Signal(lanes)
@@ -121,7 +133,7 @@ class ConvolutionFront(wiring.Component):
             self.file.data.eq(self.weights.data),
         ]
 
-    def build_issue(self, m, op, k, idle):
+    def build_issue(self, m, op, idle):
         """Read the source map's words, one a cycle; steps past the map's end read nothing."""
         running = Signal()
         issue = Signal()
@@ -132,7 +144,7 @@ class ConvolutionFront(wiring.Component):
         pixel_base = Signal.like(self.source.addr)
         group_base = Signal.like(self.source.addr)
         m.d.comb += [
-            issue.eq(self.active & ((k == op["load"]) | running)),
+            issue.eq(self.active & (self.issue_starts | running)),
             self.source.en.eq(issue & (pixel < op["pixels"])),
             self.source.addr.eq(pixel_base + group_base + beat),
         ]
@@ -190,7 +202,7 @@ class ConvolutionFront(wiring.Component):
         tile = Signal.like(op["tiles"], name="window_tile")
         last_beat = Signal(name="window_last_beat")
         m.d.comb += [
-            step.eq(self.active & ((k == op["window_start"]) | running)),
+            step.eq(self.active & (self.window_starts | running)),
             last_beat.eq(beat == op["beats"] - 1),
         ]
         with m.If(step):
