@@ -230,7 +230,6 @@ class ReplayUnit(EpochUnit):
         m.d.comb += [
             self.counts.wen.eq(self.count_write),
             self.counts.waddr.eq(self.counts.raddr),
-            self.counts.raddr.eq(self.count_addr),
             self.count.eq(self.counts.rdata),
         ]
         # The label that a check asks for is there by the phase alone, whatever the state: the count that it leads to comes late.
@@ -241,8 +240,18 @@ class ReplayUnit(EpochUnit):
                 m.d.comb += self.label_checked.eq(self.staging_label_read.data)
         with m.If(self.is_phase["insert"]):
             m.d.comb += self.label_checked.eq(self.label)
-        with m.If(self.active):
-            m.d.comb += self.counts.raddr.eq(self.label_checked)
+        # Of which class the count is: by phases and states in registers, for what is compared with it comes late.
+        self.label_judged = Signal(self.label_bits, name="judged_label")
+        balance = self.at[self.plan.phases.index("balance")]
+        address = self.counts.raddr
+        m.d.comb += address.eq(self.label_checked)
+        with m.If(self.state == State.COPY):
+            m.d.comb += address.eq(self.copied_label)
+        with m.If(self.is_phase["restore"]):
+            judges = self.state == State.JUDGE
+            m.d.comb += address.eq(Mux(judges, self.label_judged, self.place))
+        with m.If(balance):
+            m.d.comb += address.eq(self.count_addr)
         self.build_host_count(m, self.counts, memory.width)
         has_class = Const(1)
         if 1 << len(self.cleared) > memory.depth:
@@ -459,7 +468,6 @@ class ReplayUnit(EpochUnit):
                 self.label_write.en.eq(1),
                 self.label_write.addr.eq(self.slot),
                 self.label_write.data.eq(Cat(self.copied_label, Const(1, 1))),
-                self.counts.raddr.eq(self.copied_label),
                 self.count_write.eq(1),
                 self.counts.wdata.eq(self.counts.rdata + 1),
             ]
@@ -490,7 +498,6 @@ class ReplayUnit(EpochUnit):
     def zero_cycle(self, m):
         """Of restore: set a class's count to 0."""
         m.d.comb += [
-            self.counts.raddr.eq(self.place),
             self.count_write.eq(1),
             self.counts.wdata.eq(0),
         ]
@@ -517,12 +524,12 @@ class ReplayUnit(EpochUnit):
     def judge_cycle(self, m):
         """Of restore: count the label that was read, or refuse one that is of no class seen."""
         op, remembered = self.plan.replay, self.of_replay()
-        label, held = Signal(self.label_bits, name="judged_label"), Signal(name="judged_held")
+        label, held = self.label_judged, Signal(name="judged_held")
         m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]
         if op.staging:
             with m.If(~remembered):
                 m.d.comb += [label.eq(self.staging_label_read.data), held.eq(1)]
-        m.d.comb += [self.counts.raddr.eq(label), self.counts.wdata.eq(self.counts.rdata + 1)]
+        m.d.comb += self.counts.wdata.eq(self.counts.rdata + 1)
         m.d.sync += [self.place.eq(self.place + 1), self.state.eq(State.READ)]
         with m.If(held & (label >= self.seen)):
             m.d.comb += [self.refused.eq(1), self.done.eq(1)]
