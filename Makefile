@@ -91,10 +91,11 @@ $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth]'
 	@touch $@
 
-# The kernels and yosys are compiled meanwhile, because pip takes one core.
+# The kernels and yosys are compiled meanwhile, because pip takes one core. It leaves the compilation of Python to the
+# first import: of what these packages have, the tests import a small part.
 $(VENV)/test.stamp: $(VENV)/demo.stamp
 	@echo "installing the pinned packages of training and tests into $(VENV)"
-	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,data,host,onnx,docs,dev]'
+	$(PIP) install --no-compile --no-build-isolation -c constraints.txt -e '.[cosim,synth,train,cluster,data,host,onnx,docs,dev]'
 	@touch $@
 
 clean:
