@@ -9,7 +9,7 @@ from amaranth.back import verilog
 from amaranth.back.verilog import YosysError
 from amaranth.hdl import Elaboratable, UnusedElaboratable
 
-from xnoreplay.hw import bridges, language
+from xnoreplay.hw import board, bridges, language
 from xnoreplay.hw.parts.macros import Macros
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import caches
@@ -19,6 +19,7 @@ from xnoreplay.spec.reasons import reason
 
 TOP = "xnoreplay"
 AXI, UART, SPI = f"{TOP}_axi", f"{TOP}_uart", f"{TOP}_spi"
+BOARD = f"{TOP}_board"
 LINT_WAIVERS = {
     "DECLFILENAME": "one file holds every module",
     "UNUSEDSIGNAL": "submodules have reset pins and whole buses of which some bits are used",
@@ -90,6 +91,14 @@ def axi(plan: Plan) -> str:
     Errors are those of `with_macros`.
     """
     return _bridge(bridges.AxiPorts(plan.input.byte_lanes, plan.input.pixels, *_chip(plan)), AXI)
+
+
+def on_board(wires: board.Wiring) -> str:
+    """The module `xnoreplay_board`: that of `uart`, which is in another file, with a clock and a reset of its own.
+
+    Errors are those of `with_macros`.
+    """
+    return _bridge(board.Board(wires, UART), BOARD)
 
 
 def prefixed(text: str, prefix: str) -> str:
