@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 import xnoreplay
-from xnoreplay.flow.commands import costs, data, exchange, experiments, steps
+from xnoreplay.flow.commands import board, costs, data, exchange, experiments, steps
 from xnoreplay.flow.commands.options import PresetOption
 from xnoreplay.flow.run import interrupts
 from xnoreplay.flow.run.progress import heartbeat
@@ -41,6 +41,7 @@ for command in (
     *costs.COMMANDS,
     *experiments.COMMANDS,
     *exchange.COMMANDS,
+    *board.COMMANDS,
 ):
     app.command()(command)
 

@@ -67,9 +67,10 @@ MOST: dict[str, Bound] = {
     "baud": Bound(10**8, "no serial port is faster"),
     "minutes": Bound(10_080, "a week"),
     "megabits": Bound(1_000_000, "10^12 bits"),
+    "megahertz": Bound(10_000, "the most of `clock_hz`"),
 }
 """By the name of a field or an option. Each is an integer from 1 on (`count`), but for `order_seed`, which may be
-0, and `minutes` and `megabits`, which are any numbers above 0 (`number`)."""
+0, and `minutes`, `megabits` and `megahertz`, which are any numbers above 0 (`number`)."""
 
 MEMORY, CYCLES = "XNOREPLAY_MEMORY", "XNOREPLAY_CYCLES"
 ALLOWED = {MEMORY: 8.0, CYCLES: 1e12}

