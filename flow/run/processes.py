@@ -272,10 +272,10 @@ def die_with_parent() -> None:
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
-    _die_on_linux(parent.pid)
+    die_on_linux(parent.pid)
 
 
-def _die_on_linux(parent: int | None) -> None:
+def die_on_linux(parent: int | None) -> None:
     """Ask the kernel to end this process with its parent, which does not need a free interpreter."""
     if not sys.platform.startswith("linux"):
         return

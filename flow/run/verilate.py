@@ -453,8 +453,13 @@ PUBLIC = (
 """What the test bench looks at: access, modules, variables. All else is Verilator's to optimise."""
 
 
-def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
-    """Build a design with cocotb's main program; where `verilate` is traced, one that writes a waveform."""
+def cocotb_build(
+    verilate: Verilate, verilog: str, progress: Progress, inputs: tuple[str, ...] = ()
+) -> Built:
+    """Build a design with cocotb's main program; where `verilate` is traced, one that writes a waveform.
+
+    `inputs` are names of further inputs that the test bench sets.
+    """
     import cocotb_tools.config as config
 
     libs = config.libs_dir
@@ -464,15 +469,15 @@ def cocotb_build(verilate: Verilate, verilog: str, progress: Progress) -> Built:
     link = ["-Xlinker", "-rpath", "-Xlinker", str(libs), f"-L{libs}", "-lcocotbvpi_verilator"]
     name = "traced" if verilate.traced else "cocotb"
     return verilate.build(
-        verilog, name, options, configuration(), main, verilate.names, link, progress
+        verilog, name, options, configuration(inputs), main, verilate.names, link, progress
     )
 
 
-def configuration() -> str:
-    """Return Verilator's control file that makes `PUBLIC` visible."""
+def configuration(inputs: tuple[str, ...] = ()) -> str:
+    """Return Verilator's control file that makes `PUBLIC`, and further inputs of the top, visible."""
     lines = [
         f'public_{access} -module "{module}" -var "{variable}"'
-        for access, module, variables in PUBLIC
+        for access, module, variables in (*PUBLIC, ("flat_rw", TOP, inputs))
         for variable in variables
     ]
     return "\n".join(["`verilator_config", *lines, ""])

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,6 +82,8 @@ class Outcome:
         How many of each kind were equal.
     cycles : int
         Of the chip; where it differs from the model, those that both have.
+    clocks : int
+        From power-on to the end of the script, also those in which no command runs.
     seconds : float
         Of the simulation without its start, by the clock.
     ends : list of (int, float)
@@ -101,6 +103,7 @@ class Outcome:
     differences: list[ScriptDifference] = field(default_factory=list)
     compared: dict[str, int] = field(default_factory=dict)
     cycles: int = 0
+    clocks: int = 0
     seconds: float = 0.0
     ends: list[tuple[int, float]] = field(default_factory=list)
     observed: list[str] = field(default_factory=list)
@@ -119,17 +122,56 @@ def compare(setup: Setup, script: Script, folder: Path, label: str, progress: Pr
     CheckFailure
         Where the test bench cannot go on: the bus does not answer, or the design lacks what the
         test bench looks at.
-    """
+    """  # noqa: DOC502  raised by `follow`
     folder.mkdir(parents=True, exist_ok=True)
+    write(setup, script, folder)
+    with _simulation(setup, folder) as lines:
+        outcome, ended = follow(setup, script, lines, label, progress)
+    if outcome.differences:
+        return outcome
+    if ended is None:
+        raise CheckFailure(f"the test bench must come to its end, but: {last_error(folder)}")
+    needed = required(setup.plan, setup.bundle, script)
+    outcome.coverage = ended.model.coverage.table(needed)
+    outcome.missing = ended.model.coverage.missing(needed)
+    return outcome
+
+
+def follow(
+    setup: Setup, script: Script, lines: Iterable[dict], label: str, progress: Progress
+) -> tuple[Outcome, Comparison | None]:
+    """Compare what a test bench writes down with the model, line by line, up to the first command that differs.
+
+    Parameters
+    ----------
+    setup : Setup
+    script : Script
+    lines : iterable of dict
+        Of the test bench.
+    label : str
+        Of the task that `progress` shows.
+    progress : Progress
+
+    Returns
+    -------
+    outcome : Outcome
+        Without coverage.
+    ended : Comparison or None
+        With the model, where the test bench came to its end.
+
+    Raises
+    ------
+    CheckFailure
+        Where the chip does not answer on its bus.
+    """
     plan = setup.plan
-    _write(setup, script, plan, folder)
     model = Model(plan, setup.bundle, script, setup.faults.sim)
     comparison = Comparison(plan, setup.bundle, model, counters(plan.memories, plan.target))
     outcome = Outcome()
     start = time.monotonic()
     rest = len(script.steps)
-    with progress.task(label, total=rest) as task, _simulation(setup, folder) as seen_by_it:
-        for seen in seen_by_it:
+    with progress.task(label, total=rest) as task:
+        for seen in lines:
             if "error" in seen:
                 raise CheckFailure(f"the chip must answer on its bus, but: {seen['error']}")
             found = comparison.observe(seen)
@@ -142,7 +184,7 @@ def compare(setup: Setup, script: Script, folder: Path, label: str, progress: Pr
                 break
             if "end" in seen:
                 outcome.cycles = comparison.passed + seen["cycles"]
-                outcome.seconds = seen["seconds"]
+                outcome.clocks, outcome.seconds = seen["clocks"], seen["seconds"]
                 if setup.waves:  # the command that the window ends in is not carried to its own end
                     task.advance(rest)
             elif "index" in seen:
@@ -153,16 +195,12 @@ def compare(setup: Setup, script: Script, folder: Path, label: str, progress: Pr
                 task.advance(note=f"{cycles:,} cycles, {rate:,.0f} a second")
     outcome.compared = dict(sorted(comparison.compared.items()))
     outcome.reached = comparison.reached
-    if not outcome.differences and not comparison.ended:
-        raise CheckFailure(f"the test bench must come to its end, but: {_last_error(folder)}")
-    if not outcome.differences:
-        needed = required(plan, setup.bundle, script)
-        outcome.coverage = model.coverage.table(needed)
-        outcome.missing = model.coverage.missing(needed)
-    return outcome
+    return outcome, comparison if comparison.ended else None
 
 
-def _write(setup: Setup, script: Script, plan, folder: Path) -> None:
+def write(setup: Setup, script: Script, folder: Path) -> None:
+    """Write what the test bench reads into a folder: script, images, contents of memories, bundle."""
+    plan = setup.plan
     bundles.write(setup.bundle, folder / "bundle.safetensors")
     np.save(folder / "images.npy", script.images)
     np.savez_compressed(folder / CONTENTS, **script.contents)  # type: ignore[arg-type]
@@ -202,7 +240,7 @@ def _simulation(setup: Setup, folder: Path) -> Iterator[Iterator[dict]]:
     worker = threading.Thread(target=_simulate, args=(setup, folder, began.append), daemon=True)
     worker.start()
     try:
-        yield _observations(observed, worker)
+        yield observations(observed, worker.is_alive)
         stop.touch()
         worker.join()
     except BaseException:
@@ -211,15 +249,16 @@ def _simulation(setup: Setup, folder: Path) -> Iterator[Iterator[dict]]:
         raise
 
 
-def _observations(observed: Path, worker: threading.Thread) -> Iterator[dict]:
-    while not observed.exists() and worker.is_alive():
+def observations(observed: Path, running: Callable[[], bool]) -> Iterator[dict]:
+    """Yield the lines that a test bench writes into a file, as they come, as long as it is running."""
+    while not observed.exists() and running():
         time.sleep(POLL)
     if not observed.exists():
         return
     with observed.open(encoding="utf-8") as lines:
         part = ""
         while True:
-            alive = worker.is_alive()
+            alive = running()
             part += lines.readline()
             if part.endswith("\n"):
                 yield json.loads(part)
@@ -251,7 +290,7 @@ def _simulate(setup: Setup, folder: Path, began: Callable[[subprocess.Popen], No
             print(f"{ENDED} with {error}", file=log)
 
 
-def _last_error(folder: Path) -> str:
+def last_error(folder: Path) -> str:
     """The last error of the test bench's log; where it has none, how the HDL simulator ended."""
     try:
         lines = (folder / "bench.log").read_text(encoding="utf-8", errors="replace").splitlines()

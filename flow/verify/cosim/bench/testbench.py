@@ -22,6 +22,7 @@ from cocotb.triggers import (
     select,
     with_timeout,
 )
+from cocotb.utils import get_sim_time
 
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.bench.cycles import Cycles
@@ -511,15 +512,48 @@ class Bench:
         }
 
 
-@cocotb.test()
-async def carry_out(dut):
-    """Carry out the script that the environment names: the one test that cocotb runs."""
-    folder = Path(os.environ[VARIABLE])
-    script = json.loads((folder / "script.json").read_text(encoding="utf-8"))
-    preset = presets.from_dict(script["preset"])
-    plan = plans.compile(preset.network, preset.target)
-    bundle = bundles.read(Path(script["bundle"]))
-    pictures = np.load(folder / "images.npy")
+class Loaded:
+    """What the test bench reads before it begins.
+
+    Parameters
+    ----------
+    folder : Path
+        What `session.write` wrote.
+
+    Attributes
+    ----------
+    script : dict
+        The tree of `script.json`.
+    plan : Plan
+    bundle : Bundle
+    pictures : numpy.ndarray
+        (n, height, width, channels) uint8
+    contents : dict of str to list of int
+        First rows of memories, as numbers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.script = json.loads((folder / "script.json").read_text(encoding="utf-8"))
+        preset = presets.from_dict(self.script["preset"])
+        self.plan = plans.compile(preset.network, preset.target)
+        self.bundle = bundles.read(Path(self.script["bundle"]))
+        self.pictures = np.load(folder / "images.npy")
+        contents = np.load(folder / CONTENTS, allow_pickle=False)
+        self.contents = {name: [to_int(row) for row in rows] for name, rows in contents.items()}
+
+
+async def run(dut, loaded: Loaded, folder: Path) -> None:
+    """Carry out a script from power-on, and write down what is seen.
+
+    Parameters
+    ----------
+    dut : handle
+        The chip.
+    loaded : Loaded
+    folder : Path
+        For `observed.jsonl`; a file `stop` in it ends the script before its next command.
+    """
+    script, plan = loaded.script, loaded.plan
     with (folder / "observed.jsonl").open("w", encoding="utf-8") as out:
 
         def write(line: dict) -> None:
@@ -534,20 +568,19 @@ async def carry_out(dut):
         try:
             await bench.reset()
             cocotb.start_soon(bench.cycles.follow())
-            await bench.load(bundle, script["bus_rows"])
+            await bench.load(loaded.bundle, script["bus_rows"])
         except BusError as error:
             write({"error": str(error)})
             return
-        contents = np.load(folder / CONTENTS, allow_pickle=False)
-        for name, rows in contents.items():
-            await bench.put(name, [to_int(row) for row in rows])
+        for name, rows in loaded.contents.items():
+            await bench.put(name, rows)
         bench.look_at_labels()
         bench.faults = script["faults"]
         await FallingEdge(dut.clk)
         if not plan.generative:
             cocotb.start_soon(bench.watch())
         start = time.monotonic()
-        ends = [bench.commands(script["commands"], pictures, folder)]
+        ends = [bench.commands(script["commands"], loaded.pictures, folder)]
         if "last" in script:
             ends.append(bench.past(script["last"]))
         if not (await select(*ends))[1]:
@@ -557,7 +590,15 @@ async def carry_out(dut):
             {
                 "end": True,
                 "cycles": bench.view.cycles,
+                "clocks": int(get_sim_time("step")) // PERIOD,
                 "seconds": spent,
                 "watched": bench.view.watched,
             }
         )
+
+
+@cocotb.test()
+async def carry_out(dut):
+    """Carry out the script that the environment names: the one test that cocotb runs."""
+    folder = Path(os.environ[VARIABLE])
+    await run(dut, Loaded(folder), folder)
