@@ -59,6 +59,8 @@ MOST: dict[str, Bound] = {
     "replays": Bound(10_000, "co-simulation of as many sessions takes days"),
     "images": Bound(1_000_000, "co-simulation of as many takes months"),
     "training epochs": Bound(100_000, "a training of as many takes months"),
+    "mutants": Bound(10_000, "more than a chip has lines and bits for that tell something new"),
+    "mutant_seed": Bound((1 << 31) - 1, "yosys takes seeds of 31 bits"),
     "task": CLASSES,
     "jobs": Bound(1024, "each is a process with memory of its own"),
     "workers": Bound(1024, "each is a thread with memory of its own"),

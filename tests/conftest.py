@@ -81,6 +81,7 @@ LONGEST = (
     "flow/test_waves.py",
     "test_equivalence.py",
     "flow/test_characterize.py",
+    "flow/test_mutate.py",
     "flow/test_host_port.py",
     "flow/test_coverage.py",
     "flow/test_resets.py",

@@ -56,6 +56,14 @@ ROOMS: dict[str, set[str]] = {
         "flow/verify/cosim/waves",
     },
     "flow/verify/cosim/bench": {"flow/run", "flow/verify/cosim"},
+    "flow/verify/mutation": {
+        "flow/run",
+        "flow/datasets",
+        "flow/cost",
+        "flow/chip",
+        "flow/verify/cosim",
+        "flow/verify/cosim/bench",
+    },
     "flow/explore": {
         "flow/run",
         "flow/output",
@@ -79,6 +87,7 @@ ROOMS: dict[str, set[str]] = {
         "flow/cost",
         "flow/chip",
         "flow/verify",
+        "flow/verify/mutation",
         "flow/explore",
     },
 }

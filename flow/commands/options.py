@@ -113,6 +113,18 @@ UntrainedOption = Annotated[bool, shared("untrained")]
 DataOption = Annotated[Path | None, shared("data")]
 OrderSeedOption = Annotated[int | None, shared("order_seed")]
 StepOption = Annotated[int | None, shared("step")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", help="Number of worker processes. [default: all cores]"),
+]
+SchedulerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="Run on the workers of a Dask scheduler; local starts some here.",
+    ),
+]
 SeedsOption = Annotated[int | None, shared("seeds", str(table()["seeds"].default))]
 CheckpointOption = Annotated[
     Path | None,

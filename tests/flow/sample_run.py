@@ -8,6 +8,7 @@ from xnoreplay.flow.cost import replay_variants as native
 from xnoreplay.flow.explore import fronts
 from xnoreplay.flow.run import files
 from xnoreplay.flow.upset.sessions import ALL, ONE, OUTCOMES, SAME, WRONG
+from xnoreplay.flow.verify.mutation import design, score
 from xnoreplay.spec import presets, registers
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
@@ -93,6 +94,7 @@ def results(plan: Plan) -> dict[str, dict]:
             },
             "bare": {"cycles_per_second": 8e5},
         },
+        "mutate": mutated(),
         "synth": {
             "tool": "Yosys 0.70",
             "latches": 0,
@@ -144,6 +146,23 @@ def upset() -> dict:
         "places": made,
         "replayed": {"sessions": 2, "upsets": 4, "cycles": 99, "places": {"cls.top": 2}},
     }
+
+
+def mutated() -> dict:
+    """Three mutants: one is killed, one equivalent, and one survives."""
+    drawn = tuple(design.Mutant(n, "catalogue", "end", "m", f"line {n}") for n in range(1, 4))
+    verdicts = {
+        1: {
+            "number": 1,
+            "script": "short",
+            "verdict": "killed",
+            "reason": "memory",
+            "first": "command 3",
+        },
+        2: {"number": 2, "script": "proof", "verdict": "equivalent", "proof": "equal"},
+        3: {"number": 3, "script": "whole", "verdict": "survived"},
+    }
+    return {"preset": "tiny", "seed": 1} | score.summary(design.Mutants("", "", 2, drawn), verdicts)
 
 
 def explored() -> dict:

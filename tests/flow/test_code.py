@@ -45,6 +45,10 @@ LISTS = {
     ),
     "generate": (STEPS["generate"].code, ("flow/chip/generate.py",)),
     "cosim": (STEPS["cosim"].code, COSIM),
+    "mutate": (
+        STEPS["mutate"].code,
+        ("flow/verify/mutation/measure.py", "flow/verify/cosim/bench/mutants.py"),
+    ),
     "synth": (
         STEPS["synth"].code,
         ("flow/chip/synth.py", "flow/chip/families.py", "flow/chip/place.py"),

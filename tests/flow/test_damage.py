@@ -101,7 +101,18 @@ def test_a_result_of_another_shape_is_one_sentence(sample, tmp_path, monkeypatch
     rng = random.Random(seed)
     inputs = copied(sample, tmp_path)
     name = rng.choice(
-        ["export", "cil", "simulate", "generate", "cosim", "synth", "estimate", "explore", "upset"]
+        [
+            "export",
+            "cil",
+            "simulate",
+            "generate",
+            "cosim",
+            "mutate",
+            "synth",
+            "estimate",
+            "explore",
+            "upset",
+        ]
     )
     tree = files.read_json(inputs[name] / RESULT)
     for _ in range(3):

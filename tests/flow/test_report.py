@@ -88,6 +88,7 @@ def test_a_page_with_every_section_and_pictures(full):
         "Design space",
         "Validation of the energy model",
         "Equality",
+        "Mutation score",
         "Verilog and synthesis",
         "Provenance",
     ]
@@ -227,6 +228,14 @@ def test_numbers(full, name, value, unit, origin):
     assert (m["value"], m["unit"], m["origin"]) == (value, unit, origin)
 
 
+def test_the_mutation_score_names_what_survives(full):
+    _, page, tree = full
+    metrics = {m["name"]: m["value"] for m in tree["metrics"]}
+    assert metrics["mutation.score"] == 1 / 2
+    assert (metrics["mutation.killed"], metrics["mutation.survived"]) == (1, 1)
+    assert "3 end in m: line 3" in page
+
+
 def test_energy_and_its_bounds_are_numbers(full):
     metrics = {m["name"]: m["value"] for m in full[2]["metrics"]}
     low, nominal, high = (metrics[f"energy.session.{b}"] for b in ("low", "nominal", "high"))
@@ -245,7 +254,8 @@ def unrendered(monkeypatch):
 
 @pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
-    "missing", ["cil", "simulate", "cosim", "synth", "estimate", "explore", "upset", "export"]
+    "missing",
+    ["cil", "simulate", "cosim", "mutate", "synth", "estimate", "explore", "upset", "export"],
 )
 def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
     steps = sample_run.results(PLAN)

