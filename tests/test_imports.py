@@ -64,6 +64,11 @@ ROOMS: dict[str, set[str]] = {
         "flow/verify/cosim",
         "flow/verify/cosim/bench",
     },
+    "flow/verify/prove": {
+        "flow/run",
+        "flow/chip",
+        "flow/cost/cells",
+    },
     "flow/explore": {
         "flow/run",
         "flow/output",
@@ -88,6 +93,7 @@ ROOMS: dict[str, set[str]] = {
         "flow/chip",
         "flow/verify",
         "flow/verify/mutation",
+        "flow/verify/prove",
         "flow/explore",
     },
 }

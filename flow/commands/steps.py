@@ -342,6 +342,20 @@ def mutate(
 
 
 @step_command
+def prove(request: Request) -> None:
+    """Prove properties of the Verilog for all inputs.
+
+    The host's bus, the sequencer, an abort, the replay memory, the memories' ports and the update; with
+    --equivalence also that each module is its netlist. It goes on where it was stopped.
+    """
+    from xnoreplay.flow.run.records import result_of
+    from xnoreplay.flow.verify.prove import text as tables
+
+    folder = run_steps("prove", "prove", request)
+    typer.echo(tables.text(result_of(folder / "prove")))
+
+
+@step_command
 def synth(request: Request) -> None:
     """Check and synthesise the Verilog.
 
@@ -439,6 +453,7 @@ COMMANDS = (
     generate,
     cosim,
     mutate,
+    prove,
     synth,
     explore,
     upset,

@@ -25,6 +25,7 @@ COMMANDS = (
     "generate",
     "cosim",
     "mutate",
+    "prove",
     "synth",
     "explore",
     "upset",

@@ -25,7 +25,7 @@ which the export replaces, or be gone when a later step asks whether the trainin
 SIMULATORS = ("verilator", "icarus", "both")
 
 _BUNDLE = tuple(c for c in COMMANDS if c != "pretrain")
-_IMAGES = tuple(c for c in COMMANDS if c not in ("generate", "synth", "report"))
+_IMAGES = tuple(c for c in COMMANDS if c not in ("generate", "prove", "synth", "report"))
 
 
 @dataclass(frozen=True)
@@ -254,9 +254,30 @@ class Settings:
     )
     liberty: Path | None = option(
         None,
-        "Map to this library's cells: synth also does, for area; cosim --netlist compares them.",
+        "Map to this library's cells: synth also does, for area; cosim --netlist compares them, "
+        "prove --equivalence proves them.",
         "FILE",
-        steps=("cosim", "synth"),
+        steps=("cosim", "prove", "synth"),
+    )
+    properties: tuple[str, ...] = option(
+        (),
+        "Prove this property, or those whose names begin so; repeatable.",
+        "NAME",
+        steps=("prove",),
+        default_text="all",
+        flag="--property",
+    )
+    planted: bool = option(
+        False,
+        "Also plant the faults of each property, and see them found.",
+        steps=("prove",),
+        switch=True,
+    )
+    equivalence: bool = option(
+        False,
+        "Also prove each module equal to its netlist: of gates, or of --liberty's cells.",
+        steps=("prove",),
+        switch=True,
     )
     sweep: dict[str, list] | None = option(
         None,

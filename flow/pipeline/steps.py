@@ -130,6 +130,22 @@ def _mutate(context: Context) -> dict:
         )
 
 
+def _prove(context: Context) -> dict:
+    from xnoreplay.flow.verify.prove import run as proofs
+
+    preset, config = _preset(context), context.config
+    folder = context.inputs["generate"]
+    verilog = (folder / context.result("generate")["verilog"]).read_text(encoding="utf-8")
+    choice = proofs.Choice(
+        tuple(config["properties"]),
+        config["planted"],
+        config["equivalence"],
+        Path(config["liberty"]) if config["liberty"] else None,
+    )
+    compiled = plan.compile(preset.network, preset.target)
+    return proofs.prove(compiled, verilog, choice, context.out, context.scratch, context.progress)
+
+
 def _synth(context: Context) -> dict:
     from xnoreplay.flow.chip import families, place, synth
     from xnoreplay.flow.chip.generate import MANIFEST
@@ -292,6 +308,14 @@ def steps(train: bool) -> dict[str, Step]:
             only_by_name=True,
         ),
         Step(
+            "prove",
+            _prove,
+            ("generate",),
+            files=("liberty",),
+            code=("flow/verify/prove/run.py",),
+            only_by_name=True,
+        ),
+        Step(
             "synth",
             _synth,
             ("generate",),
@@ -393,10 +417,7 @@ def set_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
                 f"{own} must be new, or the bundle that this folder's training went on from, but the folder's "
                 f"{SETTINGS} knows of none; move it away"
             )
-    if settings.liberty is not None:
-        if "cosim" in names and not settings.netlist:
-            raise SpecError("--liberty must be given to cosim with --netlist, but is alone")
-        liberty.check_cells(settings.liberty)
+    _check_choices(settings, names)
     if "explore" in names and settings.sweep is not None:
         space.points(settings.preset, settings.sweep)
     if "export" in names and settings.source.kind in ("file", "packaged"):
@@ -409,6 +430,29 @@ def set_up(run: Run, settings: Settings, names: Iterable[str]) -> None:
                 raise locks.disk_error("set-up", error) from error
         run.configs["pretrain"]["start"] = str(own)
     run.write_settings(SETTINGS, settings.remembered())
+
+
+def _check_choices(settings: Settings, names: Iterable[str]) -> None:
+    """Refuse a library that no step maps to, and a property that the chip has not.
+
+    Raises
+    ------
+    SpecError
+        Names what is missing.
+    """
+    if settings.liberty is not None:
+        for step, switch, given in (
+            ("cosim", "--netlist", settings.netlist),
+            ("prove", "--equivalence", settings.equivalence),
+        ):
+            if step in names and not given:
+                raise SpecError(f"--liberty must be given to {step} with {switch}, but is alone")
+        liberty.check_cells(settings.liberty)
+    if "prove" in names and settings.properties:
+        from xnoreplay.flow.verify.prove import catalogue
+
+        compiled = plan.compile(settings.preset.network, settings.preset.target)
+        catalogue.chosen(compiled, settings.properties)
 
 
 def _has_start(folder: Path) -> bool:

@@ -9,7 +9,13 @@ import numpy as np
 import xnoreplay
 from xnoreplay.flow.datasets.bundles import BUNDLE
 from xnoreplay.flow.output.quantities import KIB, mean, quantity, spread
-from xnoreplay.flow.report import cost_sections, mutation_section, sections, session_sections
+from xnoreplay.flow.report import (
+    cost_sections,
+    mutation_section,
+    proof_section,
+    sections,
+    session_sections,
+)
 from xnoreplay.flow.report.blocks import Card, Figure, Points, Section
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import clock
@@ -75,6 +81,7 @@ def _write(
         session_sections.validation(),
         sections.equality(results, failures),
         mutation_section.mutation(results, failures),
+        proof_section.proof(results, failures),
         cost_sections.synthesis(results, failures),
         provenance(results, records),
     ]

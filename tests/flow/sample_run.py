@@ -95,6 +95,7 @@ def results(plan: Plan) -> dict[str, dict]:
             "bare": {"cycles_per_second": 8e5},
         },
         "mutate": mutated(),
+        "prove": proved(),
         "synth": {
             "tool": "Yosys 0.70",
             "latches": 0,
@@ -163,6 +164,18 @@ def mutated() -> dict:
         3: {"number": 3, "script": "whole", "verdict": "survived"},
     }
     return {"preset": "tiny", "seed": 1} | score.summary(design.Mutants("", "", 2, drawn), verdicts)
+
+
+def proved() -> dict:
+    """One property that holds in every cycle, one within a bound, and a planted fault that is found."""
+    row = {"sentence": "It holds.", "units": ["host"], "method": "pdr", "seconds": 1.0}
+    rows = [
+        row | {"name": "axi.one", "status": "proved", "cycles": 0, "reached": 3},
+        row | {"name": "axi.two", "status": "bounded", "cycles": 40, "reached": 4},
+    ]
+    fault = {"unit": "host", "signal": "start", "value": "1"}
+    planted = [{"name": "axi.one", "fault": fault, "found": True, "cycles": 5, "seconds": 1.0}]
+    return {"depth": 2, "properties": rows, "planted": planted, "modules": []}
 
 
 def explored() -> dict:

@@ -49,6 +49,7 @@ LISTS = {
         STEPS["mutate"].code,
         ("flow/verify/mutation/measure.py", "flow/verify/cosim/bench/mutants.py"),
     ),
+    "prove": (STEPS["prove"].code, ("flow/verify/prove/run.py",)),
     "synth": (
         STEPS["synth"].code,
         ("flow/chip/synth.py", "flow/chip/families.py", "flow/chip/place.py"),

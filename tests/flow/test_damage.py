@@ -108,6 +108,7 @@ def test_a_result_of_another_shape_is_one_sentence(sample, tmp_path, monkeypatch
             "generate",
             "cosim",
             "mutate",
+            "prove",
             "synth",
             "estimate",
             "explore",

@@ -86,9 +86,11 @@ def test_a_page_with_every_section_and_pictures(full):
         "Latent and native replay",
         "What the energy rests on",
         "Design space",
+        "Soft errors",
         "Validation of the energy model",
         "Equality",
         "Mutation score",
+        "Proof",
         "Verilog and synthesis",
         "Provenance",
     ]
@@ -255,7 +257,18 @@ def unrendered(monkeypatch):
 @pytest.mark.usefixtures("unrendered")
 @pytest.mark.parametrize(
     "missing",
-    ["cil", "simulate", "cosim", "mutate", "synth", "estimate", "explore", "upset", "export"],
+    [
+        "cil",
+        "simulate",
+        "cosim",
+        "mutate",
+        "prove",
+        "synth",
+        "estimate",
+        "explore",
+        "upset",
+        "export",
+    ],
 )
 def test_a_step_that_has_not_run_is_said_to(tmp_path, missing):
     steps = sample_run.results(PLAN)
@@ -398,3 +411,14 @@ def test_cycles_of_a_minibatch_and_of_a_sample():
         "cycles.session.per_sample": 5.0,
     }
     assert section.blocks[-1].rows == [["a minibatch", "4", "25.0"], ["a sample", "20", "5.0"]]
+
+
+def test_the_proof_says_how_far_each_property_holds(full):
+    _, page, tree = full
+    metrics = {m["name"]: m["value"] for m in tree["metrics"]}
+    assert (metrics["proof.proved"], metrics["proof.bounded"]) == (1, 1)
+    assert (
+        "1 of 2 properties hold in every cycle; 1 within a bound; 1 of 1 planted faults are found"
+        in page
+    )
+    assert "bounded, 40 cycles" in page

@@ -279,7 +279,9 @@ class Bench:
         upsets : (cycle, place, row, bit) of each, see `spec.upset`. A bit that was given to a late memory in the cycle
             before gets there with the edge that ends the cycle, and is changed then: nobody reads it in between.
         """
-        first, late, given = self.view.cycles, [], []
+        first = self.view.cycles
+        late: list = []
+        given: list = []
         while int(self.dut.phase.value) == IDLE:
             await FallingEdge(self.dut.clk)
         looks = {cycle - 1 for cycle, *_ in upsets if cycle}

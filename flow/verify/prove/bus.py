@@ -1,0 +1,263 @@
+"""Properties of the host's port and of the stream."""
+
+from xnoreplay.flow.verify.prove import control
+from xnoreplay.flow.verify.prove.design import Statement
+from xnoreplay.flow.verify.prove.engine import Method
+from xnoreplay.flow.verify.prove.property import Fault, Property
+from xnoreplay.flow.verify.prove.words import (
+    CONTROL,
+    all_of,
+    any_of,
+    commands,
+    implies,
+    most_one,
+    phase,
+    remembered,
+)
+from xnoreplay.spec import registers
+from xnoreplay.spec.commands import Command, Operand
+from xnoreplay.spec.memories import identifier
+from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.registers import READ_ONLY
+
+SLAVE = "host.slave"
+OCCUPIED = "$signal#0"
+"""Whether the chip is busy or starts, in the host: Amaranth has no name for it."""
+LONGEST = 16
+"""Cycles in which the port answers a write that it has taken whole; it takes fewer, and how many is not the bus's matter."""
+OUTSTANDING = """\
+  // Transfers that were taken and whose answer is not.
+  reg [2:0] addresses, writes, reads;
+  always @(posedge clk)
+    if (rst) begin
+      addresses <= 0;
+      writes <= 0;
+      reads <= 0;
+    end else begin
+      addresses <= addresses + (s_axil_awvalid & s_axil_awready) - (s_axil_bvalid & s_axil_bready);
+      writes <= writes + (s_axil_wvalid & s_axil_wready) - (s_axil_bvalid & s_axil_bready);
+      reads <= reads + (s_axil_arvalid & s_axil_arready) - (s_axil_rvalid & s_axil_rready);
+    end
+"""
+
+
+def properties(plan: Plan) -> list[Property]:
+    """Properties of a plan's bus."""
+    return [*_axi(), *_host(plan), *_stream(plan)]
+
+
+def _axi() -> list[Property]:
+    held_b = remembered(was=(1, "s_axil_bvalid & ~s_axil_bready"), response=(2, "s_axil_bresp"))
+    held_r = remembered(
+        was=(1, "s_axil_rvalid & ~s_axil_rready"),
+        response=(2, "s_axil_rresp"),
+        data=(32, "s_axil_rdata"),
+    )
+    waiting = f"""{OUTSTANDING}
+  reg [5:0] waited;
+  wire owed = addresses != 0 & writes != 0 & ~s_axil_bvalid;
+  always @(posedge clk) waited <= rst | ~owed ? 0 : waited + (waited != 63);
+"""
+    reading = f"""{OUTSTANDING}
+  reg [5:0] waited;
+  wire owed = reads != 0 & ~s_axil_rvalid;
+  always @(posedge clk) waited <= rst | ~owed ? 0 : waited + (waited != 63);
+"""
+    keep = ("host",)
+    return [
+        Property(
+            "axi.write-response-waits",
+            "BVALID stays 1, and BRESP as it is, until BREADY or a reset.",
+            Statement("was & ~rst", "s_axil_bvalid & s_axil_bresp == response", held_b, keep=keep),
+            Method.PDR,
+            (Fault(SLAVE, "write_answered", "@ & ~write_answered"),),
+        ),
+        Property(
+            "axi.read-data-waits",
+            "RVALID stays 1, and RDATA and RRESP as they are, until RREADY or a reset.",
+            Statement(
+                "was & ~rst",
+                "s_axil_rvalid & s_axil_rresp == response & s_axil_rdata == data",
+                held_r,
+                keep=keep,
+            ),
+            Method.PDR,
+            (
+                Fault(SLAVE, "read_answered", "@ & ~read_answered"),
+                Fault(SLAVE, "s_axil_rdata", "read_data"),
+            ),
+        ),
+        Property(
+            "axi.write-response-has-cause",
+            "A write is answered once, and only after its address and its data were taken.",
+            Statement("s_axil_bvalid", "addresses != 0 & writes != 0", OUTSTANDING, keep=keep),
+            Method.PDR,
+            (Fault(SLAVE, "write_answered", "@ | address_taken"),),
+        ),
+        Property(
+            "axi.read-data-has-cause",
+            "A read is answered once, and only after its address was taken.",
+            Statement("s_axil_rvalid", "reads != 0", OUTSTANDING, keep=keep),
+            Method.PDR,
+            (Fault(SLAVE, "read_answered", "@ | s_axil_rready"),),
+        ),
+        Property(
+            "axi.nothing-in-reset",
+            "In a cycle of reset no READY and no VALID of the chip is 1, so that nothing is handed over.",
+            Statement(
+                "rst",
+                "~(s_axil_awready | s_axil_wready | s_axil_arready | s_axil_bvalid | s_axil_rvalid)",
+                keep=keep,
+            ),
+            Method.PDR,
+            (Fault(SLAVE, "awake", "1'b1"),),
+        ),
+        Property(
+            "axi.write-ends",
+            f"A write whose address and data were taken is answered within {LONGEST} cycles, whatever reads do meanwhile.",
+            Statement("owed", f"waited < {LONGEST}", waiting, keep=keep),
+            Method.PDR,
+            (Fault(SLAVE, "write", "@ & ~read_answered"),),
+        ),
+        Property(
+            "axi.read-ends",
+            f"A read whose address was taken is answered within {LONGEST} cycles, whatever writes do meanwhile.",
+            Statement("owed", f"waited < {LONGEST}", reading, keep=keep),
+            Method.PDR,
+            (Fault(SLAVE, "reads_next", "1'b0"),),
+        ),
+    ]
+
+
+def _host(plan: Plan) -> list[Property]:
+    keep = CONTROL
+    windows = registers.windows(plan.memories)
+    ports = [f"@host.memory_{identifier(w.memory.name)}" for w in windows]
+    lines = [f"{port}__ren" for port in ports]
+    lines += [
+        f"{port}__wen"
+        for port, w in zip(ports, windows, strict=True)
+        if w.memory.name not in READ_ONLY
+    ]
+    strobes = any_of(lines)
+    writes = any_of(f"@host.set_{r.name.lower()}" for r in registers.writable(plan.memories))
+    counted = [command for command in Command if not command.counted]
+    return [
+        Property(
+            "host.starts-idle-chip",
+            "A command starts only while the chip is idle and empties no memory.",
+            Statement("@host.start", "~@busy", keep=keep),
+            Method.PDR,
+            (Fault("host", OCCUPIED, "start"),),
+        ),
+        Property(
+            "host.busy-follows-start",
+            "The cycle after a start the chip is busy, but for a reset.",
+            Statement("was & ~rst", "@busy", remembered(was=(1, "@host.start & ~rst")), keep=keep),
+            Method.PDR,
+            (Fault("sequencer", "phase", "start ? 0 : @"),),
+        ),
+        Property(
+            "host.leaves-busy-chip",
+            "While the chip is busy or starts, no window's strobe and no write of a register reaches it.",
+            Statement("@busy | @host.start", f"~({strobes} | {writes})", keep=keep),
+            Method.PDR,
+            (Fault("host", OCCUPIED, "start"), Fault("host", OCCUPIED, "busy")),
+        ),
+        Property(
+            "host.one-window",
+            "In a cycle at most one memory's window has a strobe, and it reads or writes.",
+            Statement(
+                strobes,
+                most_one(lines),
+                keep=("host",),
+            ),
+            Method.PDR,
+            (
+                Fault(
+                    "host",
+                    ports[-1].split(".")[1] + "__ren",
+                    "@ | " + ports[0].split(".")[1] + "__ren",
+                ),
+            ),
+        ),
+        Property(
+            "host.refuses-broken-rules",
+            "A command that starts is one of the table, and every rule of its row holds.",
+            Statement("@host.start", _legal(plan), keep=keep),
+            Method.PDR,
+            (
+                Fault("host", "start", "@ | s_axil_wvalid"),
+                Fault("host", "argument", "@ | 16'h8000"),
+            ),
+        ),
+        Property(
+            "host.refuses-stale",
+            "While counts are stale only commands start that do not need them.",
+            Statement(
+                "@host.start & @host.stale", commands("@host.command", counted), keep=("host",)
+            ),
+            Method.PDR,
+            (Fault("host", "start", "@ | stale"),),
+        ),
+    ]
+
+
+def _legal(plan: Plan) -> str:
+    """That the command that starts is taken by its rules."""
+    names = {
+        Operand.ARGUMENT: "@host.argument",
+        Operand.SEEN: "@host.seen",
+        Operand.CLASSES: str(plan.network.classes),
+    }
+    rows = []
+    for command in Command:
+        rules = [
+            f"{names[r.left]} {r.relation} {r.right if isinstance(r.right, int) else names[r.right]}"
+            for r in command.rules
+        ]
+        rows.append(implies(commands("@host.command", [command]), all_of(rules)))
+    return all_of([commands("@host.command", Command), *rows])
+
+
+def _stream(plan: Plan) -> list[Property]:
+    stream = plan.input.stream
+    unit = "thermometer" if plan.network.takes_images else "latent_input"
+    taken = f"({stream}_tvalid & {stream}_tready)"
+    count = f"""\
+  // Transfers of the sample that comes in.
+  reg [31:0] count;
+  always @(posedge clk)
+    if (rst | @host.abort | ~{phase(plan, "input")}) count <= 0;
+    else count <= count + {taken};
+"""
+    return [
+        Property(
+            "stream.taken-as-input",
+            "TREADY is 1 in phase input alone, and in no cycle of reset.",
+            Statement(f"{stream}_tready", f"{phase(plan, 'input')} & ~rst", keep=(*CONTROL, unit)),
+            Method.PDR,
+            (Fault(unit, "done", "@ | ~active"),)
+            if not plan.network.takes_images
+            else (Fault(unit, "pixel__ready", "@ | ~active"),),
+        ),
+        Property(
+            "stream.whole-sample",
+            "Phase input ends with the sample's last transfer: not one fewer, not one more.",
+            Statement(
+                f"@{unit}.done & ~rst & ~@host.abort",
+                f"{phase(plan, 'input')} & count == {plan.input.pixels - 1} & {taken}",
+                count,
+                keep=("sequencer", unit, "host", "clearing"),
+            ),
+            Method.PDR,
+            (
+                Fault(
+                    unit,
+                    "done",
+                    "@ & ~abort | pixel__valid" if unit == "thermometer" else "@ | active",
+                ),
+            ),
+            given=tuple(n for n in control.given_done(plan) if n != f"done.{unit}"),
+        ),
+    ]

@@ -1,0 +1,143 @@
+"""Proofs: properties of the Verilog for all inputs, planted faults that break them, and equality with the netlist."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from xnoreplay.flow.run import files
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.verify.prove import aiger, catalogue, design, equivalence, run, text
+from xnoreplay.flow.verify.prove.design import Chip
+from xnoreplay.spec import plan as plans
+from xnoreplay.spec import presets
+from xnoreplay.spec.errors import CheckFailure, SpecError
+
+TINY = presets.load("tiny")
+PLAN = plans.compile(TINY.network, TINY.target)
+CELLS = Path(__file__).parent / "data" / "cells.lib"
+SAMPLE = ("axi.write-response-has-cause", "host.starts-idle-chip", "abort.idle")
+"""Small properties of three subjects; `xnoreplay prove --planted` has all."""
+
+
+@pytest.fixture(scope="module")
+def proved(verilog_of_tiny, tmp_path_factory):
+    """The sample with its planted faults, and one module's equality with its gates."""
+    folder = tmp_path_factory.mktemp("proof")
+    choice = run.Choice(SAMPLE, planted=True)
+    result = run.prove(PLAN, verilog_of_tiny, choice, folder, folder, Silent())
+    return folder, result
+
+
+def test_properties_hold_in_every_cycle_and_say_something(proved):
+    _, result = proved
+    assert [row["name"] for row in result["properties"]] == list(SAMPLE)
+    assert {row["status"] for row in result["properties"]} == {"proved"}
+    assert all(row["reached"] for row in result["properties"])
+
+
+def test_every_planted_fault_breaks_its_property(proved):
+    _, result = proved
+    assert {row["name"] for row in result["planted"]} == set(SAMPLE)
+    assert all(row["found"] for row in result["planted"])
+    assert text.headline(result).startswith("3 of 3 properties hold in every cycle; 3 of 3 planted")
+
+
+def test_what_was_decided_is_not_decided_again(proved, verilog_of_tiny, tmp_path, monkeypatch):
+    folder, result = proved
+    monkeypatch.setattr(run, "decided", None)
+    monkeypatch.setattr(run, "planted", None)
+    choice = run.Choice(SAMPLE, planted=True)
+    assert run.prove(PLAN, verilog_of_tiny, choice, tmp_path, folder, Silent()) == result
+
+
+def test_a_broken_property_leaves_a_waveform(verilog_of_tiny, tmp_path):
+    (p,) = catalogue.chosen(PLAN, ("abort.idle",))
+    verilog = p.faults[0].planted(verilog_of_tiny)
+    choice = run.Choice(("abort.idle",))
+    with pytest.raises(CheckFailure, match=r"abort\.idle must hold, but is broken \d+ cycles") as e:
+        run.prove(PLAN, verilog, choice, tmp_path, tmp_path, Silent())
+    assert e.value.args[1]["properties"][0]["status"] == "broken"
+    waves = (tmp_path / "abort.idle.vcd").read_text()
+    assert "$var" in waves
+    assert "sequencer" in waves
+
+
+def test_a_precondition_that_is_never_met_fails(verilog_of_tiny, tmp_path, monkeypatch):
+    """A property that cannot be broken because it asks nothing is a fault of its own."""
+    (p,) = catalogue.chosen(PLAN, ("abort.idle",))
+    empty = replace(p, statement=replace(p.statement, when="1'b0", holds="1'b0"))
+    monkeypatch.setattr(run.catalogue, "chosen", lambda *_: [empty])
+    with pytest.raises(CheckFailure, match="must say something, but its precondition is never met"):
+        run.prove(PLAN, verilog_of_tiny, run.Choice(), tmp_path, tmp_path, Silent())
+
+
+def test_a_fault_that_breaks_nothing_fails():
+    row = {"name": "p", "found": False, "fault": {"unit": "u", "signal": "s", "value": "@"}}
+    result = {"properties": [], "planted": [row], "modules": []}
+    assert "a planted fault must break property p, but" in run.verdict(result)
+
+
+def test_every_fault_of_the_catalogue_can_be_planted(verilog_of_tiny):
+    """No signal that a property or a fault names has gone from the Verilog."""
+    known = catalogue.properties(PLAN)
+    assert len(known) >= 20
+    for p in known.values():
+        design.problem(Chip(verilog_of_tiny), run.given(p, known))
+        for fault in p.faults:
+            assert fault.planted(verilog_of_tiny) != verilog_of_tiny
+
+
+def test_names_of_properties_are_checked():
+    names = [p.name for p in catalogue.chosen(PLAN, ("axi",))]
+    assert names
+    assert all(name.startswith("axi.") for name in names)
+    with pytest.raises(SpecError, match="property must be one of"):
+        catalogue.chosen(PLAN, ("axi.rule",))
+
+
+def test_missing_signals_are_named(verilog_of_tiny):
+    chip = Chip(verilog_of_tiny)
+    with pytest.raises(SpecError, match="unit host.none must be in the Verilog"):
+        chip.module_of("host.none")
+    with pytest.raises(SpecError, match="signal host.none must be in the Verilog"):
+        chip.signal("host.none")
+
+
+def test_a_module_equals_its_gates_and_a_changed_gate_is_found(verilog_of_tiny, tmp_path):
+    chip, name = Chip(verilog_of_tiny), "xnoreplay.sequencer"
+    assert name in equivalence.names(chip)
+    equal = equivalence.compare(chip, name, tmp_path / "gates")
+    assert equal.equal
+    assert equal.pairs > 20
+    changed = equivalence.Fault("$_AND_", "$_OR_")
+    assert not equivalence.compare(chip, name, tmp_path / "changed", fault=changed).equal
+
+
+def test_a_module_equals_its_cells_and_a_changed_cell_is_found(verilog_of_tiny, tmp_path):
+    chip, name = Chip(verilog_of_tiny), "xnoreplay.random_walk"
+    assert equivalence.compare(chip, name, tmp_path / "cells", CELLS).equal
+    changed = equivalence.Fault("NAND2", "NOR2")
+    assert not equivalence.compare(chip, name, tmp_path / "changed", CELLS, changed).equal
+
+
+def test_a_model_is_read_and_simulated(tmp_path):
+    """A toggling latch, and an output that is its AND with the input: by hand from the format's page."""
+    # variables: 1 input, 2 latch (next state: not itself), 3 = 1 AND 2
+    (tmp_path / "m.aig").write_bytes(b"aig 3 1 1 1 1\n5\n6\n\x02\x02")
+    model = aiger.read(tmp_path / "m.aig")
+    assert (model.inputs, model.latches, model.outputs, model.gates) == (1, [5], [6], [(4, 2)])
+    frames = model.frames(["1", "1", "0", "1"])
+    assert [aiger.value(frame, 6) for frame in frames] == [False, True, False, True]
+
+
+def test_damaged_jobs_are_done_again(proved, verilog_of_tiny, tmp_path, monkeypatch):
+    folder, result = proved
+    file = folder / run.JOBS / f"properties-{SAMPLE[0]}.json"
+    whole = files.read_json(file)
+    file.write_text("{")
+    monkeypatch.setattr(run, "decided", lambda *_: whole["row"])
+    choice = run.Choice(SAMPLE[:1])
+    again = run.prove(PLAN, verilog_of_tiny, choice, tmp_path, folder, Silent())
+    assert again["properties"] == result["properties"][:1]
+    assert files.read_json(file) == whole
