@@ -77,6 +77,15 @@ ROOMS: dict[str, set[str]] = {
         "flow/cost",
         "flow/cost/tables",
     },
+    "flow/upset": {
+        "flow/run",
+        "flow/output",
+        "flow/datasets",
+        "flow/learning",
+        "flow/cost",
+        "flow/explore",
+        "flow/verify/cosim",
+    },
     "flow/speed": {
         "flow/run",
         "flow/output",
@@ -95,6 +104,7 @@ ROOMS: dict[str, set[str]] = {
         "flow/verify/mutation",
         "flow/verify/prove",
         "flow/explore",
+        "flow/upset",
     },
 }
 """Folders that a folder may import, of its own package. Those of `flow` that join all others are `JOINING`."""

@@ -6,6 +6,7 @@ of a cluster must see the same files.
 """
 
 import hashlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -36,7 +37,7 @@ EXTRA = "pip install 'xnoreplay[cluster]'"
 
 @dataclass(frozen=True)
 class Job:
-    """A function of this module by name, its plain arguments, and a stamp of all else it reads."""
+    """A function as `function_of` names it, its plain arguments, and a stamp of all else it reads."""
 
     function: str
     arguments: dict
@@ -50,7 +51,7 @@ class Job:
 
     def __str__(self) -> str:
         seed = f" of seed {self.arguments['seed']}" if "seed" in self.arguments else ""
-        return f"{self.function}{seed}"
+        return f"{self.function.rpartition(':')[2]}{seed}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class Sources:
 def run_job(function: str, arguments: dict, sources: Sources) -> dict:
     """Carry a job out in a worker, and return its result."""
     with one_thread(), _noted(Job(function, arguments, "")):
-        return FUNCTIONS[function](sources=sources, **arguments)
+        return function_of(function)(sources=sources, **arguments)
 
 
 _notes: Path | None = None  # folder in which a worker of `Engine` notes its job
@@ -114,24 +115,19 @@ def counting(preset: dict, sources: Sources) -> dict:
     }
 
 
-def upsets(sources: Sources, **arguments) -> dict:
-    """Return what sessions with upsets come to; see `xnoreplay.flow.upset.sessions.upsets`."""
-    from xnoreplay.flow.upset import sessions
-
-    return sessions.upsets(sources=sources, **arguments)
+FUNCTIONS: dict[str, Callable[..., dict]] = {"accuracy": accuracy, "counting": counting}
+WHOLE = {"accuracy": set(SCORES), "counting": {"inference", "session"}}
+"""What a whole result of each function of this module has."""
 
 
-FUNCTIONS: dict[str, Callable[..., dict]] = {
-    "accuracy": accuracy,
-    "counting": counting,
-    "upsets": upsets,
-}
-WHOLE = {
-    "accuracy": set(SCORES),
-    "counting": {"inference", "session"},
-    "upsets": {"sessions", "quiet"},
-}
-"""What a whole result of each function has."""
+def function_of(name: str) -> Callable[..., dict]:
+    """Return the function of a job: one of `FUNCTIONS`, or MODULE:NAME of another module.
+
+    >>> function_of("xnoreplay.flow.explore.jobs:accuracy") is accuracy
+    True
+    """
+    module, _, other = name.partition(":")
+    return getattr(importlib.import_module(module), other) if other else FUNCTIONS[name]
 
 
 @dataclass
@@ -301,7 +297,7 @@ def _kept(path: Path, function: str) -> dict | None:
         tree = files.read_json(path)
         whole = (
             tree["sha256"] == _digest(tree["result"])
-            and not WHOLE[function] - tree["result"].keys()
+            and not WHOLE.get(function, set()) - tree["result"].keys()
         )
         return tree["result"] if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -323,7 +319,7 @@ def _finish(
         plain = files.plain(results[job.name])
         tree = {"sha256": _digest(plain), "result": plain}
         files.write_whole(folder / f"{job.name}.json", files.dumps(tree))
-        task.advance(1, job.function)
+        task.advance(1, job.function.rpartition(":")[2])
 
     try:
         for job in jobs:

@@ -26,6 +26,7 @@ RATES = (1e-9, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3)
 """Probabilities that a bit changes in a session, of a campaign that names none."""
 HIGHEST = 0.5
 CHUNK = 25  # sessions of a job
+FUNCTION = f"{sessions.upsets.__module__}:{sessions.upsets.__name__}"
 START, JOBS = "start.safetensors", "jobs"
 SHARE = 0.01
 """Of sessions that may end wrong: the rate at which a place comes to it is how much the place bears."""
@@ -132,7 +133,7 @@ def run(
     table = {
         (place, rate): [
             Job(
-                "upsets",
+                FUNCTION,
                 {"preset": tree, "place": place, "rate": rate, "seed": campaign.seed} | chunk,
                 stamp,
             )
