@@ -15,6 +15,8 @@ from xnoreplay.flow.verify.prove.words import (
 from xnoreplay.spec.commands import SESSION, Command
 from xnoreplay.spec.plan import Plan
 
+FRONT = 90
+"""Cycles within which unit `front` is proved to end no other's operation; it ends its first after some 70."""
 STORED = ("stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore")
 GENERATED = ("take", "stage", "quota", "empty", "epoch", "seed", "load", "restore")
 """Phases that the replay unit ends, of stored and of generative replay."""
@@ -131,16 +133,21 @@ def _done(plan: Plan) -> list[Property]:
         "learning": learning,
         "replay": GENERATED if plan.generative else STORED,
     }
+    enders = [unit for unit in units(plan) if unit in own]
     return [
         Property(
             f"done.{unit}",
             f"Unit {unit} ends no operation but its own: {', '.join(n for n in own[unit] if n in plan.phases)}.",
             Statement(f"@{unit}.done", phase(plan, *own[unit]), keep=("sequencer", unit, "host")),
-            Method.PDR,
+            Method.BOUNDED if unit == "front" else Method.PDR,
             (Fault(unit, "done", "@ | ~abort"),),
+            depth=FRONT if unit == "front" else 0,
+            why="its counters of a whole convolution decide it" if unit == "front" else "",
+            given_before=tuple(f"done.{other}" for other in enders if other != unit)
+            if unit == "front"
+            else (),
         )
-        for unit in units(plan)
-        if unit in own
+        for unit in enders
     ]
 
 

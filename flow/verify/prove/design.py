@@ -26,7 +26,7 @@ _PORT = re.compile(r"^  (input|output)(?: \[(\d+):0\])? (\\\S+ |\w+) ?;$", re.MU
 class Statement:
     """One property of a design, in Verilog.
 
-    In ``text``, ``when``, ``holds`` and ``assume``, ``@unit.signal`` is a signal of the chip by its dotted path; the chip's own
+    In the expressions and in ``text``, ``@unit.signal`` is a signal of the chip by its dotted path; the chip's own
     signals have no unit, as in ``@host.seen``. A memory's word 3 is ``@replay_label.array.row3``, where the memory is kept.
 
     Parameters
@@ -37,6 +37,8 @@ class Statement:
         Declarations that they use, such as registers that remember the cycle before.
     assume : str
         Expression that holds in every cycle; traces in which it does not are left out.
+    before : str
+        Expression that holds in every earlier cycle than one that is looked at.
     keep : tuple of str
         Units, as dotted paths below the top, that stay; what is inside of them stays with them. Others are cut.
     memories : tuple of str
@@ -47,6 +49,7 @@ class Statement:
     holds: str
     text: str = ""
     assume: str = "1"
+    before: str = "1"
     keep: tuple[str, ...] = ()
     memories: tuple[str, ...] = ()
 
@@ -196,9 +199,15 @@ def problem(chip: Chip, statement: Statement) -> Problem:
     def probe(found: re.Match) -> str:
         return probes.setdefault(found[1], f"probe{len(probes)}")
 
-    text, when, holds, assume = (
+    text, when, holds, assume, before = (
         _PROBE.sub(probe, part)
-        for part in (statement.text, statement.when, statement.holds, statement.assume)
+        for part in (
+            statement.text,
+            statement.when,
+            statement.holds,
+            statement.assume,
+            statement.before,
+        )
     )
     signals = {wire: _signal(chip, statement, name) for name, wire in probes.items()}
     inputs = [(n, w) for way, n, w in chip.ports() if way == "input"]
@@ -217,20 +226,21 @@ def problem(chip: Chip, statement: Statement) -> Problem:
         text,
         # Wires of one bit: an expression may have more, in which only the lowest counts.
         f"  wire allowed = {assume};",
+        f"  wire usual = {before};",
         f"  wire asked = {when};",
         f"  wire right = {holds};",
         "  wire assumed = (begun | rst) & allowed & ~spoilt;",
         "  always @(posedge clk) begin",
         "    begun <= 1'b1;",
         "    started <= 1'b1;",
-        "    spoilt <= ~assumed;",
+        "    spoilt <= ~(assumed & usual);",
         "  end",
         "  assign reached = assumed & started & asked;",
         "  assign bad = reached & ~right;",
         "  wire broken = asked & ~right;",
         f"  reg [{DEPTH - 1}:0] held;",
         f"  initial held = {DEPTH}'d0;",
-        f"  always @(posedge clk) held <= {{held[{DEPTH - 2}:0], ~broken & allowed}};",
+        f"  always @(posedge clk) held <= {{held[{DEPTH - 2}:0], ~broken & allowed & usual}};",
         "  assign step = (&held) & allowed & broken;",
         "endmodule",
         "",

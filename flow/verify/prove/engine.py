@@ -19,7 +19,7 @@ from xnoreplay.flow.verify.prove import aiger, design
 from xnoreplay.flow.verify.prove.design import DEPTH, Problem
 from xnoreplay.spec.errors import ToolError
 
-COVERED = 60  # cycles in which a precondition must be reached
+COVERED = 100  # cycles in which a precondition must be reached
 SCRIPT, STATUS, TRACE = "abc.ys", "status.txt", "trace.aiw"
 WAVES = "counterexample.vcd"
 

@@ -91,6 +91,9 @@ class Property:
     given : tuple of str
         Names of properties that the proof assumes of units that are cut; each of them is proved by itself, without this
         one, and has no ``text``.
+    given_before : tuple of str
+        Names of properties, without ``text``, that the proof assumes in earlier cycles than the one that it looks at. They
+        may assume this one alike: what holds in all earlier cycles holds in the next, so all hold in every cycle.
     why : str
         Of a bounded one, why it is not proved for all cycles.
     """
@@ -102,6 +105,7 @@ class Property:
     faults: tuple[Fault, ...]
     depth: int = 0
     given: tuple[str, ...] = ()
+    given_before: tuple[str, ...] = ()
     why: str = ""
 
     def __post_init__(self) -> None:

@@ -131,7 +131,9 @@ def _jobs(
         key = _digest(code, problem.chip, problem.proof, problem.script())
         yield Job(
             f"properties/{p.name}",
-            lambda folder, p=p, problem=problem: decided(p, problem, folder, out),  # type: ignore[misc]
+            lambda folder, p=p, problem=problem: within(  # type: ignore[misc]
+                p, known, decided(p, problem, folder, out)
+            ),
             key,
         )
     for p in chosen if choice.planted else ():
@@ -153,12 +155,31 @@ def _jobs(
 
 def given(p: Property, known: dict[str, Property]) -> Statement:
     """Return a property's statement with the properties that it assumes."""
-    assumed = [p.statement.assume]
-    for name in p.given:
-        other = known[name].statement
-        assert not other.text, f"{name} must have no declarations, for {p.name} assumes it"
-        assumed.append(f"~({other.when}) | ({other.holds})")
-    return replace(p.statement, assume=" & ".join(f"({part})" for part in assumed))
+
+    def of(own: str, names: tuple[str, ...]) -> str:
+        assumed = [own]
+        for name in names:
+            other = known[name].statement
+            assert not other.text, f"{name} must have no declarations, for {p.name} assumes it"
+            assumed.append(f"~({other.when}) | ({other.holds})")
+        return " & ".join(f"({part})" for part in assumed)
+
+    statement = p.statement
+    return replace(
+        statement,
+        assume=of(statement.assume, p.given),
+        before=of(statement.before, p.given_before),
+    )
+
+
+def within(p: Property, known: dict[str, Property], row: dict) -> dict:
+    """Return a property's row, bounded where it is proved with the help of one that is."""
+    weak = [known[n] for n in (*p.given, *p.given_before) if known[n].method is Method.BOUNDED]
+    if row["status"] != PROVED or not weak:
+        return row
+    least = min(weak, key=lambda other: other.depth)
+    why = f"it assumes {least.name}, which is"
+    return row | {"status": BOUNDED, "cycles": least.depth, "why": why}
 
 
 def decided(p: Property, problem: design.Problem, folder: Path, out: Path) -> dict:
@@ -173,7 +194,7 @@ def decided(p: Property, problem: design.Problem, folder: Path, out: Path) -> di
         "units": list(p.statement.keep),
         "memories": list(p.statement.memories),
         "method": p.method.value,
-        "given": list(p.given),
+        "given": [*p.given, *p.given_before],
         "status": status,
         "cycles": found.cycles,
         "why": p.why,
