@@ -63,7 +63,8 @@ class Board(wiring.Component):
 
     def __init__(self, wires: Wiring, top: str) -> None:
         self.wires, self.top = wires, top
-        self.reset, self.working = Signal(init=1, reset_less=True), Signal()
+        self.reset = Signal(init=1, reset_less=True)
+        self.working = Signal()
         ports = {name: In(1) for name in ("clk", "button", "uart_rx")}
         ports |= {name: Out(1) for name in ("uart_tx", "busy")}
         if wires.high:
@@ -104,7 +105,8 @@ class Board(wiring.Component):
         if not self.wires.parameters:
             m.d.comb += locked.eq(1)
             return self.clk
-        back, made = Signal(), Signal()
+        back = Signal()
+        made = Signal()
         m.submodules.pll = Instance(
             "EHXPLLL",
             *(("a", name, value) for name, value in self.wires.attributes.items()),

@@ -70,7 +70,7 @@ def viewed() -> dict:
     return {
         "row": view.memories["pad.word"].rows[1].path,
         "ren": Tracer(view).strobes["pad.word"].ren.path,
-        "counter": view.counters[view.counter_names.index("pad.rounds")].path,
+        "counter": view.counters.low[view.counter_names.index("pad.rounds")].path,
         "line": line,
     }
 

@@ -74,7 +74,8 @@ class Counters(wiring.Component):
         last = len(self.names) - 1
 
         # The row that is read in the next cycle: the host's, or the sweep's.
-        row, read = Signal.like(self.index), Signal.like(self.index)
+        row = Signal.like(self.index)
+        read = Signal.like(self.index)
         sweeping = Signal()
         m.d.sync += [read.eq(self.index), sweeping.eq(0)]
         with m.If(~self.look):
@@ -94,7 +95,9 @@ class Counters(wiring.Component):
 
         # Row, register and the register's bits go on together.
         longest = max(self.low_bits.values())
-        word, low, mask = Signal(self.bits), Signal(longest), Signal(longest)
+        word = Signal(self.bits)
+        low = Signal(longest)
+        mask = Signal(longest)
         place = Signal.like(row)
         m.d.comb += rows.raddr.eq(read)
         # Gates, not a reset: with that, synthesis would make this the register of a block RAM, which is late.

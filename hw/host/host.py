@@ -137,7 +137,8 @@ class Host(wiring.Component):
 
         # The chip is busy from the strobe on, one cycle before the sequencer says so. A request is refused by what
         # was in the cycle in which it was chosen: no decoding waits for the end of a command.
-        occupied, closed = Signal(), Signal()
+        occupied = Signal()
+        closed = Signal()
         m.d.comb += occupied.eq(self.busy | self.start)
         m.d.sync += closed.eq(occupied)
 

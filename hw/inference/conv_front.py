@@ -71,8 +71,10 @@ class ConvolutionFront(wiring.Component):
         k = Signal(range(max(c.cycles for c in ops)))  # cycle of the convolution
         idle = Signal()
         # Cycles that begin something, known one before: no comparison stands on the way to a memory's address.
-        first, last = Signal(init=1), Signal()
-        self.issue_starts, self.window_starts = Signal(), Signal()
+        first = Signal(init=1)
+        last = Signal()
+        self.issue_starts = Signal()
+        self.window_starts = Signal()
         m.d.sync += [
             first.eq(idle),
             last.eq(self.active & (k == op["before_last"])),

@@ -183,7 +183,8 @@ class UpdateUnit(wiring.Component):
             step = (gradient + (~offset if copy else offset)) >> t
         else:
             step = gradient << -t
-        theta, rounded = Signal(signed(n)), Signal.like(step)
+        theta = Signal(signed(n))
+        rounded = Signal.like(step)
         m.d.sync += [theta.eq(code ^ Const(1 << n - 1, n)), rounded.eq(step)]
         stepped = Signal(n)
         low, high = -(1 << n - 1), (1 << n - 1) - 1

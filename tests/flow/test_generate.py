@@ -21,6 +21,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, image, plan, presets, registers
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import SpecError
+from xnoreplay.spec.registers import counters
 
 TINY = presets.load("tiny")
 PLAN = plan.compile(TINY.network, TINY.target)
@@ -113,12 +114,13 @@ def test_the_manifest_names_every_memory_macro(folder, manifest):
     found = Counter(re.findall(r"^  (xnoreplay_(?:ram|file)_\w+) ", text, re.MULTILINE))
     assert found == {name: macro["instances"] for name, macro in macros.items()}
     held = sum(macro["bits"] * macro["instances"] for macro in macros.values())
-    # Thresholds are registers; what finds non-empty planes and the largest logit is no memory.
+    # Thresholds are registers; what finds non-empty planes and the largest logit, and what counts events, is no memory.
     mapped = sum(m.bits for m in PLAN.memories if m.name != "thermometer.threshold")
     classes, batch, bits = TINY.network.classes, TINY.target.batch, PLAN.rule.delta_bits
     planes = (classes + batch * -(-classes // batch)) * bits
     logit = PLAN.memory("batch.logit").width // TINY.target.lanes
-    assert held == mapped + planes + batch * logit
+    counted = len(counters(PLAN.memories, TINY.target)) * TINY.target.counter_bits
+    assert held == mapped + planes + batch * logit + counted
     for name, macro in macros.items():
         assert generate.ports(text, name) == macro["ports"]
 

@@ -29,7 +29,8 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
     names = [*_memories(plan), *_registers(plan), *_commands(plan), *_transfers()]
     names.append("command INFER aborted")
     if any(s.infers for s in stages):
-        names += ["command INFER to its end", "wait on T"]
+        # An abort's own write is served in the command's last cycle, so that no read is.
+        names += ["command INFER to its end", "read at last busy", "wait on T"]
         if plan.input.words == 1:  # else the chip is ready only for a pixel that is offered already
             names.append("pause before T")
     if any(s.commands for s in stages):
@@ -88,7 +89,7 @@ def _transfers() -> Iterator[str]:
     yield from (f"write {order}" for order in ("together", "address first", "data first"))
     yield from (f"wait on {channel}" for channel in ("AW", "W", "AR", "B", "R"))
     # What is chosen in a command's start cycle is served in its first busy one.
-    moments = ("first busy", "busy", "last busy", "first idle", "idle")
+    moments = ("first busy", "busy", "first idle", "idle")
     yield from (f"read at {moment}" for moment in moments)
     yield from (f"write at {moment}" for moment in ("busy", "idle"))
 

@@ -21,8 +21,8 @@ from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import READ_ONLY
 
 SLAVE = "host.slave"
-OCCUPIED = "$signal#0"
-"""Whether the chip is busy or starts, in the host: Amaranth has no name for it."""
+OCCUPIED = "occupied"
+"""Whether the chip is busy or starts, in the host."""
 LONGEST = 16
 """Cycles in which the port answers a write that it has taken whole; it takes fewer, and how many is not the bus's matter."""
 OUTSTANDING = """\

@@ -6,8 +6,8 @@ from xnoreplay.flow.verify.prove.property import Fault, Property
 from xnoreplay.spec.plan import Plan
 
 UNIT = "learning.update_unit"
-PROXY = "$signal"
-"""Register of a column's proxy in the unit: Amaranth has no name for it."""
+PROXY = "theta"
+"""Register of a column's proxy in the unit."""
 
 
 def properties(plan: Plan) -> list[Property]:

@@ -389,7 +389,7 @@ class Bench:
         if reset is not None or step.get("upsets"):
             self.look_at_labels()
             self.events = []
-        await FallingEdge(self.dut.clk)
+        await self.clocks(2)  # a late memory has the last word of a command a cycle after its end
         for task in tasks:
             task.cancel()
         if step.get("abort") or reset is not None:
