@@ -195,7 +195,7 @@ def test_slang_sees_an_error(tiny):
 
 @needs_icarus
 def test_a_ready_that_is_high_in_reset_is_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr(axi, "ResetSignal", lambda: Const(0, 1))
+    monkeypatch.setattr(axi, "ResetSignal", lambda: Const(0))
     text = verilog.generate(CORNERS["one of everything"])
     with pytest.raises(AssertionError, match="awready"):
         answers(text, tmp_path)
