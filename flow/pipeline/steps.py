@@ -228,7 +228,7 @@ def _upset(context: Context) -> dict:
         preset,
         bundle,
         context.inputs["generate"],
-        context.scratch / campaign.START,
+        campaign.sources_of(path, context.scratch),
         result,
         config["replays"],
         context,

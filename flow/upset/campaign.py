@@ -125,9 +125,9 @@ def run(
     plan = plans.compile(preset.network, preset.target)
     scratch.mkdir(parents=True, exist_ok=True)
     start = scratch / START
+    sources = sources_of(bundle_path, scratch)
     with progress.task("the chip before its last session"):
         snapshot.write(plan, sessions.prepared(preset, bundle), start)
-    sources = Sources(str(bundle_path), None, str(start))
     stamp = f"{bundles.digest(bundle)} {code.digest(CODE)}"
     tree = presets.to_dict(preset)
     table = {
@@ -145,7 +145,7 @@ def run(
     results = engine.compute(
         [job for jobs in table.values() for job in jobs], sources, scratch / JOBS, progress, "upset"
     )
-    bench = sessions.Bench.of(preset, bundle, snapshot.read(plan, start))
+    bench = sessions.bench(tree, sources)
     known = places(plan)
     bits = {name: place.rows * place.bits for name, place in known.items()}
     found = []
@@ -177,6 +177,11 @@ def run(
     }
 
 
+def sources_of(bundle: Path, scratch: Path) -> Sources:
+    """Where the jobs of a campaign read its bundle, and its snapshot in `scratch`."""
+    return Sources(str(bundle), state=str(scratch / START))
+
+
 def _chunks(count: int) -> list[dict]:
     return [{"first": n, "count": min(CHUNK, count - n)} for n in range(0, count, CHUNK)]
 
@@ -196,7 +201,8 @@ def share_of(results: list[dict], rate: float, a_final: float) -> dict:
     -------
     dict
         rate, quiet (sessions without an upset), upsets (mean of the others), shares (of all sessions, by outcome), a_final
-        (mean over all sessions), harmed (share of all sessions whose outcome is of `sessions.HARMED`), (number, upsets, outcome, a_final and digest of each session with upsets).
+        (mean over all sessions), harmed (share of all sessions whose outcome is of `sessions.HARMED`), records
+        (number, upsets, outcome, a_final and digest of each session with upsets).
     """
     quiet = sum(r["quiet"] for r in results)
     records = [s for r in results for s in r["sessions"]]
@@ -249,7 +255,7 @@ def hung(result: dict) -> list[tuple[str, float, int]]:
     return [
         (place["name"], rate["rate"], record["number"])
         for place in result["places"]
-        for rate in place["rates"]
+        for rate in (place["one"], *place["rates"])
         for record in rate["records"]
         if record["outcome"] == HANG
     ]

@@ -3,6 +3,7 @@
 from collections import Counter
 from pathlib import Path
 
+from xnoreplay.flow.explore.jobs import Sources
 from xnoreplay.flow.run.step import Context
 from xnoreplay.flow.upset import sessions
 from xnoreplay.flow.upset.sessions import COMMANDS, Bench
@@ -11,8 +12,9 @@ from xnoreplay.flow.verify.cosim.resets import HOST
 from xnoreplay.flow.verify.cosim.script import Script, Step, changing, write
 from xnoreplay.flow.verify.cosim.step import check
 from xnoreplay.spec import plan as plans
-from xnoreplay.spec import registers, snapshot
+from xnoreplay.spec import presets, registers, snapshot
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import READ_ONLY
 from xnoreplay.spec.snapshot import Snapshot
@@ -53,6 +55,11 @@ def script(bench: Bench, start: Snapshot, seed: int, found: Chosen) -> tuple[Scr
         Of the campaign.
     found : list
         As `chosen` returns it.
+
+    Raises
+    ------
+    CheckFailure
+        Where a session leaves another chip than the campaign's.
     """
     plan = bench.plan
     windows = {w.memory.name for w in snapshot.windows(plan)} - set(READ_ONLY)
@@ -65,8 +72,13 @@ def script(bench: Bench, start: Snapshot, seed: int, found: Chosen) -> tuple[Scr
         rate = record["rate"]
         named = sessions.seed_of(seed, place, rate, record["number"])
         upsets = sessions.drawn(plan, place, rate, bench.cycles, named)
-        count += len(upsets)
         parts = bench.split(upsets)
+        count += sum(map(len, parts))
+        if bench.digest() != record["digest"]:
+            raise CheckFailure(
+                f"a session must come out again as the campaign recorded it, but number {record['number']} with {place} "
+                f"at rate {rate:g} does not"
+            )
         steps += begin
         steps += [
             Step(command, upsets=part, memories=looked, bus=True)
@@ -80,7 +92,7 @@ def repeat(
     preset: Preset,
     bundle: Bundle,
     verilog: Path,
-    start: Path,
+    sources: Sources,
     result: dict,
     count: int,
     context: Context,
@@ -93,8 +105,8 @@ def repeat(
     bundle : Bundle
     verilog : Path
         Folder of the generated Verilog.
-    start : Path
-        File of the snapshot of `sessions.prepared`.
+    sources : Sources
+        Of the campaign; see `campaign.sources_of`.
     result : dict
         Of `campaign.run`.
     count : int
@@ -110,13 +122,14 @@ def repeat(
     Raises
     ------
     CheckFailure
-        Where the Verilog differs from the simulator.
-    """  # noqa: DOC502  raised by `check`
+        Where the Verilog differs from the simulator, or a session from the campaign's.
+    """  # noqa: DOC502  raised by `check` and `script`
     found = chosen(result, count)
     plan = plans.compile(preset.network, preset.target)
     with context.progress.task("sessions to repeat"):
-        begin = snapshot.read(plan, start)
-        made, upsets = script(Bench.of(preset, bundle, begin), begin, result["seed"], found)
+        begin = snapshot.read(plan, Path(str(sources.state)))
+        bench = sessions.bench(presets.to_dict(preset), sources)
+        made, upsets = script(bench, begin, result["seed"], found)
     with opened(preset, bundle, verilog, context.progress) as design:
         setup, _ = design.setup("verilator")
         outcome = check(design, setup, made, context.out)

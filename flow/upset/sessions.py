@@ -1,6 +1,8 @@
 """Sessions with upsets in the fast simulator: the work of one job of `campaign`."""
 
 import hashlib
+import itertools
+import json
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from xnoreplay.flow.datasets import registry
+from xnoreplay.flow.explore.jobs import Sources
 from xnoreplay.flow.learning import cil
+from xnoreplay.flow.run import files
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets, registers, snapshot
@@ -73,41 +77,47 @@ class Bench:
         classes = preset.scenario.chip_classes(data.labels)
         test = (classes >= 0) & data.is_test
         bench = cls(plan, chip, chip.copied(), data.images[test], classes[test])
-        first = chip.cycles
-        bench.carry_out([])
-        bench.cycles = chip.cycles - first
+        bench.cycles = bench.carry_out([])[-1]
         bench.predictions = chip.predict(bench.images)
         bench.a_final = float((bench.predictions == bench.classes).mean())
         return bench
 
-    def carry_out(self, upsets: list[Upset]) -> bool:
-        """Carry out the session from its start with upsets, whose cycles count from there; whether no command hung."""
-        chip = self.chip
-        chip.put(self.start)
-        first, most = chip.cycles, session_cycles(self.plan)
-        chip.upset(upsets)
-        for command in COMMANDS:
-            getattr(chip, command)()
-        return chip.cycles - first <= most
+    def carry_out(self, upsets: list[Upset]) -> list[int]:
+        """Carry out the session from its start with upsets, whose cycles count from there; the cycle in which each command ends.
 
-    def split(self, upsets: list[Upset]) -> list[tuple[tuple[int, str, int, int], ...]]:
-        """The upsets of a session by its commands: cycle of the command, place, row and bit of each."""
-        chip, found = self.chip, []
+        Upsets that come later than that are dropped.
+        """
+        chip = self.chip
         chip.put(self.start)
         first = chip.cycles
         chip.upset(upsets)
-        for command in COMMANDS:
-            begins = chip.cycles - first
-            getattr(chip, command)()
-            ends = chip.cycles - first
-            own = [u for u in upsets if begins <= u.cycle < ends]
-            found.append(tuple((u.cycle - begins, u.place, u.row, u.bit) for u in own))
-        return found
+        ends = [self._after(command) - first for command in COMMANDS]
+        chip.upset([])
+        return ends
+
+    def _after(self, command: str) -> int:
+        """Carry out a command, and return the chip's cycles after it."""
+        getattr(self.chip, command)()
+        return self.chip.cycles
+
+    def split(self, upsets: list[Upset]) -> list[tuple[tuple[int, str, int, int], ...]]:
+        """Carry out the session; its upsets by its commands: cycle of the command, place, row and bit of each."""
+        ends = self.carry_out(upsets)
+        return [
+            tuple(
+                (u.cycle - begin, u.place, u.row, u.bit) for u in upsets if begin <= u.cycle < end
+            )
+            for begin, end in itertools.pairwise((0, *ends))
+        ]
+
+    def digest(self) -> str:
+        """The digest of all that the chip holds; see the function."""
+        return digest(self.plan, self.chip.memories(), self.chip.state)
 
     def judge(self, upsets: list[Upset]) -> dict:
         """What a session with these upsets comes to: outcome, a_final, and a digest of all that the chip then holds."""
-        finished = self.carry_out(upsets)
-        held = digest(self.plan, self.chip.memories(), self.chip.state)
+        finished = self.carry_out(upsets)[-1] <= session_cycles(self.plan)
+        held = self.digest()
         found = self.chip.predict(self.images)
         a_final = float((found == self.classes).mean())
         if not finished:
@@ -118,7 +128,7 @@ class Bench:
             outcome = GOOD
         else:
             for command in COMMANDS:
-                getattr(self.chip, command)()
+                self._after(command)
             again = float((self.chip.predict(self.images) == self.classes).mean())
             outcome = RECOVERED if again >= self.a_final - LOSS else WRONG
         return {"outcome": outcome, "a_final": a_final, "digest": held}
@@ -196,14 +206,26 @@ def drawn(plan: Plan, place: str, rate: float, cycles: int, seed: list[int]) -> 
     return sorted(found)
 
 
-@cache
-def _bench(preset: str, bundle: str, start: str) -> Bench:
-    """The bench of a worker, by the text of its preset and the paths of its files."""
-    import json
+def bench(preset: dict, sources: Sources) -> Bench:
+    """The bench of a campaign's chip; one process makes it once.
 
+    Parameters
+    ----------
+    preset : dict
+    sources : Sources
+        Paths of the bundle and of the snapshot of `prepared`.
+    """
+    start = Path(str(sources.state))
+    text = json.dumps(preset, sort_keys=True)
+    return _bench(text, sources.bundle, start, files.file_digest(start))
+
+
+@cache
+def _bench(preset: str, bundle: str, start: Path, _digest: str) -> Bench:
+    """The bench by the text of its preset, and by the files' paths and the snapshot's digest: another one may lie there."""
     chosen, read = presets.from_dict(json.loads(preset)), bundles.read(Path(bundle))
     plan = plans.compile(chosen.network, chosen.target)
-    return Bench.of(chosen, read, snapshot.read(plan, Path(start)))
+    return Bench.of(chosen, read, snapshot.read(plan, start))
 
 
 def upsets(
@@ -231,14 +253,12 @@ def upsets(
         sessions: number, outcome, a_final, digest, and upsets, the number of them, of each session that had any; quiet:
         how many had none, and are therefore the session without upsets.
     """
-    import json
-
-    bench = _bench(json.dumps(preset, sort_keys=True), sources.bundle, sources.state)
+    chip = bench(preset, sources)
     found = []
     for number in range(first, first + count):
-        changed = drawn(bench.plan, place, rate, bench.cycles, seed_of(seed, place, rate, number))
+        changed = drawn(chip.plan, place, rate, chip.cycles, seed_of(seed, place, rate, number))
         if changed:
-            found.append({"number": number, "upsets": len(changed), **bench.judge(changed)})
+            found.append({"number": number, "upsets": len(changed), **chip.judge(changed)})
     return {"sessions": found, "quiet": count - len(found)}
 
 

@@ -133,7 +133,7 @@ def upset() -> dict:
             "a_final": 0.6,
             "records": records,
         }
-        one = rate | {"rate": ONE}
+        one = rate | {"rate": ONE, "records": [dict(r) for r in records]}
         place = {"name": name, "role": "", "bits": 100, "one": one, "rates": [rate], "bears": None}
         made.append(place)
     return {

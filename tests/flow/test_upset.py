@@ -16,7 +16,7 @@ from xnoreplay.flow.verify.cosim.script import Script, Step
 from xnoreplay.hw import verilog
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.sim.common.upsets import Upsets
-from xnoreplay.spec import bundle, plan, presets, snapshot
+from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.upset import Upset, places
 
@@ -132,6 +132,10 @@ def test_a_session_that_hangs_fails_the_check():
     found["places"][1]["rates"][0]["records"][0]["outcome"] = HANG
     with pytest.raises(CheckFailure, match="session 4 with replay.label at rate 0.001"):
         campaign.check(found)
+    found = upset()
+    found["places"][0]["one"]["records"][0]["outcome"] = HANG
+    with pytest.raises(CheckFailure, match=r"session 4 with cls.top .* and 0 more"):
+        campaign.check(found)
 
 
 def test_text_and_pictures_show_what_to_protect_first(tmp_path):
@@ -206,9 +210,38 @@ def test_a_session_begins_from_its_snapshot_and_splits(chip_of_tiny):
     learned, trimmed = bench.split(upsets)
     assert learned == ((5, "cls.top", 0, 0),)
     assert [u[1:] for u in trimmed] == [("replay.label", 0, 0)]
-    held = sessions.digest(PLAN, chip_of_tiny.memories(), chip_of_tiny.state)
+    held = bench.digest()
     bench.carry_out(upsets)
-    assert sessions.digest(PLAN, chip_of_tiny.memories(), chip_of_tiny.state) == held
+    assert bench.digest() == held
     bench.carry_out([])
-    assert sessions.digest(PLAN, chip_of_tiny.memories(), chip_of_tiny.state) != held
-    assert snapshot.windows(PLAN)
+    assert bench.digest() != held
+
+
+def test_an_upset_after_the_session_is_dropped(chip_of_tiny):
+    bench = sessions.Bench(PLAN, chip_of_tiny, chip_of_tiny.copied(), IMAGES, np.zeros(8, int))
+    found = []
+    for late in ([], [Upset(bench.carry_out([])[-1] + 1, "lfsr_walk", 0, 0)]):
+        bench.carry_out(late)
+        bench.chip.rebalance()
+        found.append(bench.digest())
+    assert found[0] == found[1]
+
+
+def test_a_command_beyond_the_watchdog_hangs(chip_of_tiny, monkeypatch):
+    bench = sessions.Bench(PLAN, chip_of_tiny, chip_of_tiny.copied(), IMAGES, np.zeros(8, int))
+    bench.predictions = bench.chip.predict(IMAGES)
+    assert bench.judge([Upset(1, "lfsr_error", 0, 0)])["outcome"] != HANG
+    monkeypatch.setattr(sessions, "session_cycles", lambda _plan: 1)
+    assert bench.judge([Upset(1, "lfsr_error", 0, 0)])["outcome"] == HANG
+
+
+def test_a_session_that_comes_out_otherwise_is_not_repeated(chip_of_tiny):
+    bench = sessions.Bench(PLAN, chip_of_tiny, chip_of_tiny.copied(), IMAGES, np.zeros(8, int), 99)
+    bench.predictions = bench.chip.predict(IMAGES)
+    start = chip_of_tiny.snapshot()
+    upsets = sessions.drawn(PLAN, "cls.top", 0.2, 99, sessions.seed_of(0, "cls.top", 0.2, 3))
+    found = record(3, SAME, 0.5) | {"rate": 0.2, "digest": bench.judge(upsets)["digest"]}
+    made, count = replayed.script(bench, start, 0, [("cls.top", found)])
+    assert count == len(upsets) == sum(len(step.upsets) for step in made.steps)
+    with pytest.raises(CheckFailure, match="number 3 with cls.top at rate 0.2"):
+        replayed.script(bench, start, 0, [("cls.top", found | {"digest": "0"})])
