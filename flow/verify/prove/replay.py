@@ -11,32 +11,18 @@ from xnoreplay.flow.verify.prove.words import (
     CONTROL,
     all_of,
     any_of,
-    commands,
     implies,
     phase,
     remembered,
     total,
     word,
 )
-from xnoreplay.spec.commands import Command
 from xnoreplay.spec.plan import Plan
 
 LARGEST = 16
 """Slots of the replay memory, and places of the staging memory, that are proved about."""
 KEEP = (*CONTROL, "replay", "replay_label")
 MEMORIES = ("replay.replay_count.array", "replay_label.array")
-STATES = {
-    "stage": ("REFUSE", "COPY"),
-    "insert": ("CHECK", "SEEK", "LOOK", "COPY"),
-    "quota": ("QUOTA",),
-    "evict": ("SEED", "WALK", "CHECK"),
-    "admit": ("SEED", "WALK", "CHECK", "SEEK", "LOOK", "COPY"),
-    "epoch": ("SEED", "WALK", "CHECK", "COPY"),
-    "seed": ("SEED",),
-    "load": ("WALK", "CHECK", "COPY"),
-    "restore": ("ZERO", "READ", "JUDGE"),
-}
-"""States of the unit, of `hw.replay.State`, by phase."""
 
 
 def properties(plan: Plan) -> list[Property]:
@@ -69,15 +55,10 @@ class Labels:
         """Whether a word is of a slot that is taken."""
         return f"({row} >= {1 << self.bits})"
 
-    def equal(self, below: str = "") -> str:
-        """That each count is the number of labels of its class, in the slots below one."""
-        part = f" & {below} > " if below else ""
+    def equal(self) -> str:
+        """That each count is the number of labels of its class."""
         return all_of(
-            f"{count} == "
-            + total(
-                f"({self.is_of(row, c)}{part}{s if below else ''})"
-                for s, row in enumerate(self.rows)
-            )
+            f"{count} == " + total(self.is_of(row, c) for row in self.rows)
             for c, count in enumerate(self.counts)
         )
 
@@ -86,80 +67,6 @@ class Labels:
         from xnoreplay.hw.replay import State
 
         return any_of(f"@replay.state == {getattr(State, name).value}" for name in states)
-
-    def invariants(self) -> list[str]:
-        """What holds in every cycle and is proved together with the counts: how states and registers belong together."""
-        plan, restore = self.plan, phase(self.plan, "restore")
-        busy = "@sequencer.phase != 0"
-        found = [
-            implies(f"@sequencer.phase == {n}", commands("@sequencer.kind", own))
-            for n, name in enumerate(plan.phases)
-            if (own := [c for c in Command if name in c.phases(plan)])
-        ]
-        found += [
-            implies(phase(plan, name), self.in_state(*states))
-            for name, states in STATES.items()
-            if name in plan.phases
-        ]
-        free = [c for c in Command if not c.counted]
-        counting = f"{restore} & {self.in_state('READ', 'JUDGE')}"
-        zeroing = f"{restore} & {self.in_state('ZERO')}"
-        found += [
-            implies(f"{busy} & @host.stale", commands("@sequencer.kind", free)),
-            implies("@host.start & @host.stale", commands("@host.command", free)),
-            implies("@host.start", commands("@host.command", Command)),
-            f"~({busy} & @host.start)",
-            implies(restore, "@host.stale"),
-            # The word that was read is the one that is looked at.
-            implies(
-                f"{phase(plan, 'evict')} & {self.in_state('CHECK')}",
-                f"@replay.label_read__data == {self.at('@replay.checked')}",
-            ),
-            implies(
-                f"{self.seeks} & {self.in_state('LOOK')}",
-                f"@replay.label_read__data == {self.at('@replay.slot')}",
-            ),
-            implies(
-                f"{restore} & {self.in_state('JUDGE')} & @replay.place < {self.slots}",
-                f"@replay.label_read__data == {self.at('@replay.place')}",
-            ),
-            # A sample is copied into a slot that is free.
-            implies(
-                f"{self.seeks} & {self.in_state('COPY')}",
-                f"~{self.valid(self.at('@replay.slot'))}",
-            ),
-            # Restore has counted the slots before its place.
-            implies(counting, self.equal("@replay.place")),
-            implies(counting, f"@replay.place < 16'd{self.slots} + @host.staged"),
-            implies(zeroing, f"@replay.place < {self.classes}"),
-            implies(
-                zeroing,
-                all_of(f"{n} == 0 | @replay.place <= {c}" for c, n in enumerate(self.counts)),
-            ),
-            # A reset has emptied the slots before its place.
-            implies("@clearing.active", f"@clearing.slot < {self.slots}"),
-            implies(
-                "@clearing.active",
-                "@sequencer.phase == 0 & ~@host.start & ~@host.stale & @host.seen == 0",
-            ),
-            implies(
-                "@clearing.active",
-                all_of(
-                    f"{row} == 0 | @clearing.slot <= {k}"
-                    for rows in (self.rows, self.counts)
-                    for k, row in enumerate(rows)
-                ),
-            ),
-        ]
-        if plan.replay.staging:
-            found += [
-                f"@host.staged <= {plan.replay.staging}",
-                implies(
-                    f"{phase(plan, 'stage')} & {self.in_state('COPY')}",
-                    f"@host.staged < {plan.replay.staging}",
-                ),
-            ]
-        return found
 
     def properties(self) -> list[Property]:
         """All of them."""
@@ -203,7 +110,7 @@ class Labels:
                 Method.BOUNDED,
                 (Fault("host", "stale", "1'b0"),),
                 depth=30,
-                why="the invariants that make it inductive do not know the sequencer's registered strobes",
+                why="what makes it inductive, how states and registers belong together, is not stated",
                 given=(*done, "replay.slot-exists"),
             ),
             Property(
