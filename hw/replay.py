@@ -21,20 +21,21 @@ from xnoreplay.spec.replay import SEED_DRAWS
 
 
 class State(enum.Enum):
-    """What the replay unit does in a cycle."""
+    """What the replay unit does in a cycle: a bit each, so that no state is decoded."""
 
-    REFUSE = 0
-    QUOTA = 1
-    SEED = 2
-    WALK = 3
-    CHECK = 4
-    SEEK = 5
-    LOOK = 6
-    COPY = 7
-    ZERO = 8
-    READ = 9
-    JUDGE = 10
-    BEGIN = 11
+    REFUSE = 1 << 0
+    QUOTA = 1 << 1
+    SEED = 1 << 2
+    WALK = 1 << 3
+    CHECK = 1 << 4
+    SEEK = 1 << 5
+    LOOK = 1 << 6
+    COPY = 1 << 7
+    ZERO = 1 << 8
+    READ = 1 << 9
+    JUDGE = 1 << 10
+    WEIGH = 1 << 11
+    BEGIN = 1 << 12
     """The first cycle of every operation, which does what the state does that the operation begins in."""
 
 
@@ -143,6 +144,8 @@ class ReplayUnit(EpochUnit):
         self.seeds = Signal(range(SEED_DRAWS))
         # Of restore: a class whose count becomes 0, then a slot, replay slots first.
         self.place = Signal(range(max(2, self.plan.network.classes, op.capacity + op.staging)))
+        self.judged_slot = Signal()  # whether it is a replay slot
+        self.judged_last = Signal()
         self.build_counts(m)
         self.build_walks(m)
         self.build_copy(m)
@@ -153,6 +156,7 @@ class ReplayUnit(EpochUnit):
             State.SEED: self.seed_cycle,
             State.WALK: self.walk_cycle,
             State.CHECK: self.check_cycle,
+            State.WEIGH: self.weigh_cycle,
             State.SEEK: self.seek_cycle,
             State.LOOK: self.look_cycle,
             State.COPY: self.copy_cycle,
@@ -163,7 +167,7 @@ class ReplayUnit(EpochUnit):
         for state, cycle in cycles.items():
             with m.If(now[state]):
                 cycle(m)
-        with m.If((self.samples != 0) & ~self.begins):
+        with m.If((self.samples != 0) & ~self.in_state(State.BEGIN)):
             m.d.comb += self.loaded.eq(1)
         with m.If(self.done & self.is_phase["admit"]):
             m.d.comb += self.set_staged.eq(1)
@@ -172,6 +176,7 @@ class ReplayUnit(EpochUnit):
                 self.state.eq(State.BEGIN),
                 self.slot.eq(0),
                 self.all_taken.eq(0),
+                self.from_staging.eq(0),
                 self.seeds.eq(0),
                 self.place.eq(0),
                 self.rest.eq(op.capacity),
@@ -186,12 +191,12 @@ class ReplayUnit(EpochUnit):
         So no operation's end decides what the next one begins with: it would be the chip's longest path. The first cycle
         forgets the samples of the last load.
         """
-        self.begins = Signal()
-        m.d.comb += self.begins.eq(self.active & (self.state == State.BEGIN))
-        with m.If(self.begins):
+        waits = self.in_state(State.BEGIN)
+        with m.If(self.active & waits):
             m.d.sync += self.samples.eq(0)
         phase = self.is_phase
-        full = self.staged == self.plan.replay.staging
+        full = Signal()  # an image comes in between a sample staged and the next
+        m.d.sync += full.eq(self.staged == self.plan.replay.staging)
         first = {
             State.REFUSE: phase["stage"] & full,
             State.COPY: phase["stage"] & ~full,
@@ -202,20 +207,27 @@ class ReplayUnit(EpochUnit):
             State.SEED: phase["evict"] | phase["admit"] | phase["epoch"] | phase["seed"],
         }
         now = {state: Signal(name=f"in_{state.name.lower()}") for state in list(State)}
+        # In any other state than BEGIN the unit is active.
         for state, signal in now.items():
-            m.d.comb += signal.eq(self.active & (self.state == state))
-            if state in first:
-                m.d.comb += signal.eq(
-                    self.active
-                    & ((self.state == state) | (self.state == State.BEGIN) & first[state])
-                )
-                with m.If(self.begins & first[state]):
-                    m.d.sync += self.state.eq(state)
+            begins = waits & first[state] if state in first else Const(0)
+            m.d.comb += signal.eq(self.in_state(state) | begins)
+            with m.If(begins):
+                m.d.sync += self.state.eq(state)
         return now
 
+    def in_state(self, state):
+        """Whether the unit's register holds a state."""
+        return self.state[state.value.bit_length() - 1]
+
     def refuse_cycle(self, m):
-        """Refuse a sample."""
-        m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+        """Refuse a sample; of admit, pass over it.
+
+        A cycle of its own: no comparison stands before the end of an operation.
+        """
+        with m.If(self.is_phase["admit"]):
+            self.next_index(m)
+        with m.Else():
+            m.d.comb += [self.refused.eq(1), self.done.eq(1)]
 
     def seek_cycle(self, m):
         """Read the label of a slot that may be free."""
@@ -227,31 +239,27 @@ class ReplayUnit(EpochUnit):
         memory = self.plan.memory("replay.count")
         m.submodules.replay_count = self.counts = RegisterFile(memory.depth, memory.width)
         self.copied_label = Signal(self.label_bits)
-        m.d.comb += [
-            self.counts.wen.eq(self.count_write),
-            self.counts.waddr.eq(self.counts.raddr),
-            self.count.eq(self.counts.rdata),
-        ]
-        # The label that a check asks for is there by the phase alone, whatever the state: the count that it leads to comes late.
+        self.weighed = Signal(memory.width)  # the count that a check has read
+        self.known_checked = Signal()  # whether that is the count of a class seen
+        # Every address is chosen by phases, which are registers: the count that it leads to comes late.
         self.label_checked = Signal(self.label_bits, name="checked_label")
-        m.d.comb += self.label_checked.eq(self.label_read.data)
+        address = self.counts.raddr
+        m.d.comb += [self.label_checked.eq(self.label_read.data), address.eq(self.label_checked)]
         if self.plan.replay.staging:
             with m.If(self.is_phase["admit"]):
                 m.d.comb += self.label_checked.eq(self.staging_label_read.data)
         with m.If(self.is_phase["insert"]):
             m.d.comb += self.label_checked.eq(self.label)
-        # Of which class the count is: by phases and states in registers, for what is compared with it comes late.
-        self.label_judged = Signal(self.label_bits, name="judged_label")
-        balance = self.at[self.plan.phases.index("balance")]
-        address = self.counts.raddr
-        m.d.comb += address.eq(self.label_checked)
-        with m.If(self.state == State.COPY):
-            m.d.comb += address.eq(self.copied_label)
-        with m.If(self.is_phase["restore"]):
-            judges = self.state == State.JUDGE
-            m.d.comb += address.eq(Mux(judges, self.label_judged, self.place))
-        with m.If(balance):
+        with m.If(self.at[self.plan.phases.index("balance")]):
             m.d.comb += address.eq(self.count_addr)
+        m.d.comb += [
+            self.counts.wen.eq(self.count_write),
+            self.counts.waddr.eq(self.copied_label),
+            self.count.eq(self.counts.rdata),
+        ]
+        with m.If(self.is_phase["restore"]):
+            judges = self.in_state(State.JUDGE)
+            m.d.comb += self.counts.waddr.eq(Mux(judges, self.label_checked, self.place))
         self.build_host_count(m, self.counts, memory.width)
         has_class = Const(1)
         if 1 << len(self.cleared) > memory.depth:
@@ -276,6 +284,27 @@ class ReplayUnit(EpochUnit):
             with m.If(phases[name]):
                 m.d.comb += [self.low.eq((1 << k) - 1), step.eq(walk_next(self.walk_state, k))]
         self.build_walk(m, step)
+        # Whether the walk's index names a replay slot, or a staging place, and which; and the place of the index before.
+        self.names_slot = Signal()
+        self.names_staged = Signal()
+        self.named = Signal(longest)
+        self.from_staging = Signal()
+        self.checked_place = Signal(longest)
+
+    def name_next(self, m, index):
+        """Note what the next index names: comparisons and a sum, which would be late in its own cycle."""
+        op, admits = self.plan.replay, self.is_phase["admit"]
+        m.d.sync += self.names_slot.eq(~admits & (index < op.capacity))
+        if op.staging:
+            m.d.sync += [
+                self.names_staged.eq(admits | (self.of_epoch & (index >= op.capacity))),
+                self.named.eq(index - Mux(admits, 0, op.capacity)),
+            ]
+
+    def seed_cycle(self, m):
+        """Refresh the random register, as `EpochUnit` does; the mask is the walk's first index."""
+        super().seed_cycle(m)
+        self.name_next(m, self.random & self.low)
 
     def build_copy(self, m):
         """Build the copy of a latent: word `copied` is read while the word before it is written."""
@@ -283,24 +312,18 @@ class ReplayUnit(EpochUnit):
         self.copied = copied = Signal(range(op.words + 1))
         placed = Signal(range(op.words + 1))
         m.d.comb += placed.eq(copied - 1)
-        staged_index = Signal(index_shape(op.staging))
         data = Signal(target.channels)
-        from_staging = Signal()
-        m.d.comb += from_staging.eq(
-            self.is_phase["admit"] | (self.of_epoch & (self.checked >= op.capacity))
-        )
+        from_staging = self.from_staging
         m.d.comb += [
-            staged_index.eq(self.checked - Mux(self.of_epoch, op.capacity, 0)),
             self.latent.addr.eq(copied),
             self.read.addr.eq(times(self.checked, op.words) + copied),
             self.write.addr.eq(times(self.slot, op.words) + placed),
             self.write.data.eq(data),
             data.eq(self.latent.data),
         ]
-        self.from_staging = from_staging
         if op.staging:
             m.d.comb += [
-                self.staging_read.addr.eq(times(staged_index, op.words) + copied),
+                self.staging_read.addr.eq(times(self.checked_place, op.words) + copied),
                 self.staging_write.addr.eq(times(self.staged, op.words) + placed),
                 self.staging_write.data.eq(data),
                 self.staging_label_write.addr.eq(self.staged),
@@ -336,7 +359,7 @@ class ReplayUnit(EpochUnit):
 
     def quota_cycle(self, m):
         """Subtract the classes seen once more: quota = capacity // seen."""
-        quota = Mux(self.begins, 0, self.quota)
+        quota = Mux(self.in_state(State.BEGIN), 0, self.quota)
         m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(quota)]
         with m.If((self.seen == 0) | (self.rest < self.seen)):
             m.d.comb += self.done.eq(1)
@@ -347,25 +370,19 @@ class ReplayUnit(EpochUnit):
     def walk_cycle(self, m):
         """Draw one index; a check follows where it is in range."""
         op = self.plan.replay
-        in_replay = Signal()
         in_staging = Signal()
-        admits = self.is_phase["admit"]
-        m.d.comb += in_replay.eq(~admits & (self.index < op.capacity))
         if op.staging:
-            past = self.of_epoch & (self.index >= op.capacity)
-            m.d.comb += in_staging.eq(
-                Mux(
-                    admits,
-                    self.index < self.staged,
-                    past & (self.index - op.capacity < self.staged),
-                )
-            )
-        m.d.comb += [self.label_read.en.eq(in_replay), self.label_read.addr.eq(self.index)]
+            m.d.comb += in_staging.eq(self.names_staged & (self.named < self.staged))
+        m.d.comb += [self.label_read.en.eq(self.names_slot), self.label_read.addr.eq(self.index)]
+        self.name_next(m, self.walk_step ^ self.walk_mask)
         if op.staging:
-            offset = Mux(self.is_phase["admit"], 0, op.capacity)
             m.d.comb += [
                 self.staging_label_read.en.eq(in_staging),
-                self.staging_label_read.addr.eq(self.index - offset),
+                self.staging_label_read.addr.eq(self.named),
+            ]
+            m.d.sync += [
+                self.from_staging.eq(self.names_staged),
+                self.checked_place.eq(self.named),
             ]
         m.d.sync += [
             self.checked.eq(self.index),
@@ -373,37 +390,32 @@ class ReplayUnit(EpochUnit):
             self.walk_first.eq(0),
             self.walk_left.eq(self.walk_left - 1),
         ]
-        with m.If(in_replay | in_staging):
+        with m.If(self.names_slot | in_staging):
             m.d.sync += self.state.eq(State.CHECK)
         with m.Else():
             m.d.comb += self.done.eq(self.walk_last)
         m.d.sync += self.walked.eq(self.walk_last)
 
     def check_cycle(self, m):
-        """Evict, look for a slot, or copy, by the label that was read."""
-        label = self.label_checked
+        """Read the count of the label that was read; in an epoch, copy its sample."""
         held = Signal(name="checked_held")
-        below = Signal()
-        m.d.comb += [
-            held.eq(self.holds(self.label_read.data)),
-            below.eq(self.counts.rdata < self.quota),
+        m.d.comb += held.eq(self.holds(self.label_read.data))
+        m.d.sync += [
+            self.copied_label.eq(self.label_checked),
+            self.weighed.eq(self.counts.rdata),
+            self.state.eq(State.WEIGH),
         ]
         with m.If(self.is_phase["insert"]):
             m.d.comb += self.count_read.eq(1)
-            m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
-            with m.If(~below):
-                m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+            m.d.sync += self.known_checked.eq(1)
         with m.If(self.is_phase["evict"]):
-            self.next_index(m)
             m.d.comb += self.count_read.eq(held)
-            with m.If(held & (self.counts.rdata > self.quota)):
-                m.d.comb += [
-                    self.evicted.eq(1),
-                    self.label_write.en.eq(1),
-                    self.label_write.addr.eq(self.checked),
-                    self.count_write.eq(1),
-                    self.counts.wdata.eq(self.counts.rdata - 1),
-                ]
+            m.d.sync += self.known_checked.eq(held)
+        if self.plan.replay.staging:
+            with m.If(self.is_phase["admit"]):
+                known = self.known(self.staging_label_read.data)
+                m.d.comb += self.count_read.eq(known)
+                m.d.sync += self.known_checked.eq(known)
         with m.If(self.of_epoch):
             found = held
             if self.plan.replay.staging:
@@ -414,13 +426,25 @@ class ReplayUnit(EpochUnit):
                 m.d.sync += self.state.eq(State.COPY)
             with m.Else():
                 self.next_index(m)
-        if self.plan.replay.staging:
-            with m.If(self.is_phase["admit"]):
-                known = self.known(self.staging_label_read.data)
-                m.d.comb += self.count_read.eq(known)
-                m.d.sync += [self.copied_label.eq(label), self.state.eq(State.SEEK)]
-                with m.If(~known | ~below | self.all_taken):
-                    self.next_index(m)
+
+    def weigh_cycle(self, m):
+        """Compare the count that was read with the quota: evict, or look for a slot where the class is below it."""
+        below = Signal()
+        m.d.comb += below.eq(self.weighed < self.quota)
+        with m.If(self.is_phase["evict"]):
+            self.next_index(m)
+            with m.If(self.known_checked & (self.weighed > self.quota)):
+                m.d.comb += [
+                    self.evicted.eq(1),
+                    self.label_write.en.eq(1),
+                    self.label_write.addr.eq(self.checked),
+                    self.count_write.eq(1),
+                    self.counts.wdata.eq(self.weighed - 1),
+                ]
+        with m.Elif(self.known_checked & below & ~self.all_taken):
+            m.d.sync += self.state.eq(State.SEEK)
+        with m.Else():
+            m.d.sync += self.state.eq(State.REFUSE)
 
     def look_cycle(self, m):
         """Take the slot whose label was read if it is free, else seek on, to the last.
@@ -430,11 +454,8 @@ class ReplayUnit(EpochUnit):
         m.d.sync += self.state.eq(State.COPY)
         with m.If(self.holds(self.label_read.data)):
             m.d.sync += [self.slot.eq(self.slot + 1), self.state.eq(State.SEEK)]
-            with m.If(self.last_slot & self.is_phase["insert"]):
-                m.d.comb += [self.refused.eq(1), self.done.eq(1)]
-            with m.Elif(self.last_slot):
-                m.d.sync += self.all_taken.eq(1)
-                self.next_index(m)
+            with m.If(self.last_slot):
+                m.d.sync += [self.all_taken.eq(1), self.state.eq(State.REFUSE)]
 
     def copy_cycle(self, m):
         """Read word `copied`, write the word before it; the last write commits the sample."""
@@ -469,7 +490,7 @@ class ReplayUnit(EpochUnit):
                 self.label_write.addr.eq(self.slot),
                 self.label_write.data.eq(Cat(self.copied_label, Const(1, 1))),
                 self.count_write.eq(1),
-                self.counts.wdata.eq(self.counts.rdata + 1),
+                self.counts.wdata.eq(self.weighed + 1),
             ]
             m.d.sync += [self.slot.eq(self.slot + 1), self.all_taken.eq(self.last_slot)]
         with m.If(epoch & writing):
@@ -519,12 +540,17 @@ class ReplayUnit(EpochUnit):
                 self.staging_label_read.en.eq(~remembered),
                 self.staging_label_read.addr.eq(self.place - op.capacity),
             ]
-        m.d.sync += self.state.eq(State.JUDGE)
+        m.d.sync += [
+            self.state.eq(State.JUDGE),
+            self.judged_slot.eq(remembered),
+            self.judged_last.eq(self.place == op.capacity + self.staged - 1),
+        ]
 
     def judge_cycle(self, m):
         """Of restore: count the label that was read, or refuse one that is of no class seen."""
-        op, remembered = self.plan.replay, self.of_replay()
-        label, held = self.label_judged, Signal(name="judged_held")
+        op, remembered = self.plan.replay, self.judged_slot
+        label = Signal(self.label_bits, name="judged_label")
+        held = Signal(name="judged_held")
         m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]
         if op.staging:
             with m.If(~remembered):
@@ -538,5 +564,5 @@ class ReplayUnit(EpochUnit):
                 self.count_read.eq(held & remembered),
                 self.count_write.eq(held & remembered),
             ]
-            with m.If(self.place == op.capacity + self.staged - 1):
+            with m.If(self.judged_last):
                 m.d.comb += self.done.eq(1)

@@ -21,10 +21,12 @@ from xnoreplay.spec.network import COPIES, TAPS, NetworkSpec
 from xnoreplay.spec.replay import SEED_DRAWS, check_capacity, index_bits
 from xnoreplay.spec.target import TargetSpec
 from xnoreplay.spec.timeline import (
+    COUNT_CYCLES,
     FILE_LATENCY,
     LGAP_LATENCY,
     PIPE_LATENCY,
     READ_LATENCY,
+    REFUSE_CYCLES,
     stream_cycles,
 )
 
@@ -275,17 +277,19 @@ class ReplayPlan:
 
     @property
     def evict_cycles(self) -> int:
-        """Cycles of an eviction: the seed, an index a cycle, and a second cycle for each slot."""
-        return SEED_DRAWS + (1 << self.replay_walk) + self.capacity
+        """Cycles of an eviction: the seed, an index a cycle, and for each slot the look at its class's count."""
+        return SEED_DRAWS + (1 << self.replay_walk) + COUNT_CYCLES * self.capacity
 
     def insert_cycles(self, slot: int | None) -> int:
         """Cycles of an insertion; slot: where the sample went, or None where its class was full."""
-        return 1 if slot is None else 1 + 2 * (slot + 1) + self.copy_cycles
+        found = REFUSE_CYCLES if slot is None else 2 * (slot + 1) + self.copy_cycles
+        return COUNT_CYCLES + found
 
     def admit_cycles(self, staged: int, admitted: int, seeks: int) -> int:
         """Cycles of an admission; seeks: slots looked at in search of free ones, those found included."""
-        walk = SEED_DRAWS + (1 << self.staging_walk) + staged
-        return walk + 2 * seeks + admitted * self.copy_cycles
+        walk = SEED_DRAWS + (1 << self.staging_walk) + COUNT_CYCLES * staged
+        refused = (staged - admitted) * REFUSE_CYCLES
+        return walk + refused + 2 * seeks + admitted * self.copy_cycles
 
     def epoch_cycles(self, staged: int, hits: int) -> int:
         """Cycles of an epoch's walk; hits: samples found, every occupied replay slot and every staged latent."""

@@ -30,6 +30,10 @@ DELTA_STAGE = ERROR_STAGE + 1  # errors are rounded to deltas, which are written
 RECIPROCAL_BITS = 5  # quotient bits of the softmax's reciprocal, one a cycle
 RECIPROCAL_CYCLES = 1 + RECIPROCAL_BITS  # the sum's exponent, and the quotient
 
+# The replay unit, once it has a sample's label.
+COUNT_CYCLES = 2  # its class's count is read, and compared with the quota
+REFUSE_CYCLES = 1  # the end of a sample that finds no place
+
 # Serial divisions of the loss balance.
 INVERSE_CYCLES = READ_LATENCY + BALANCE_BITS + 1  # reading a frequency, and the bits of 2^20 / f
 LEAST_DIVIDEND = 32  # bits of a class weight's dividend, where more are not needed

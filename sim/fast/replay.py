@@ -9,6 +9,7 @@ from xnoreplay.sim.common.jit import draw, kernel, part, walk_next
 from xnoreplay.sim.common.state import Scalar
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
+from xnoreplay.spec.timeline import COUNT_CYCLES, REFUSE_CYCLES
 
 EVICT, INSERT, ADMIT, HIT = 0, 1, 2, 3
 KINDS = ("evict", "insert", "admit", "hit")
@@ -121,13 +122,14 @@ def free_slot(op, geometry, memory, counters, first, seen):
 def insert_phase(op, geometry, memory, counters, scalars, label, log):
     """Remember the latent of act.latent, or refuse it where its class is at its quota or no slot is free."""
     counters.reads[Mem.REPLAY_COUNT] += 1
-    counters.events[Event.CYCLES] += 1
+    counters.events[Event.CYCLES] += COUNT_CYCLES
     slot = op.capacity
     if memory.replay_count[label] < scalars[Scalar.QUOTA]:
         slot = free_slot(op, geometry, memory, counters, 0, scalars[Scalar.SEEN])
     if slot == op.capacity:
         scalars[Scalar.REFUSED] = 1
         counters.events[Event.REFUSALS] += 1
+        counters.events[Event.CYCLES] += REFUSE_CYCLES
         return
     copy_latent(op.words, memory.latent, 0, memory.replay_latent, slot)
     counters.reads[Mem.LATENT] += op.words
@@ -158,18 +160,18 @@ def evict_phase(op, geometry, memory, counters, scalars, log):
         if slot >= op.capacity:
             continue
         counters.reads[Mem.REPLAY_LABEL] += 1
+        counters.events[Event.CYCLES] += COUNT_CYCLES
         entry = memory.replay_label[slot]
         label = label_of(geometry, entry)
         if holds(geometry, entry, scalars[Scalar.SEEN]):
             counters.reads[Mem.REPLAY_COUNT] += 1
             if memory.replay_count[label] > scalars[Scalar.QUOTA]:
-                note(log, counters.events[Event.CYCLES], EVICT, slot, label)
+                note(log, counters.events[Event.CYCLES] - 1, EVICT, slot, label)
                 memory.replay_label[slot] = 0
                 memory.replay_count[label] -= 1
                 counters.writes[Mem.REPLAY_LABEL] += 1
                 counters.writes[Mem.REPLAY_COUNT] += 1
                 counters.events[Event.EVICTIONS] += 1
-        counters.events[Event.CYCLES] += 1
 
 
 @kernel
@@ -187,15 +189,16 @@ def admit_phase(op, geometry, memory, counters, scalars, log):
             continue
         label = memory.staging_label[index]
         counters.reads[Mem.STAGING_LABEL] += 1
-        counters.events[Event.CYCLES] += 1
-        if label >= scalars[Scalar.SEEN]:  # after a fault
-            continue
-        counters.reads[Mem.REPLAY_COUNT] += 1
-        if memory.replay_count[label] < scalars[Scalar.QUOTA]:
-            slot = free_slot(op, geometry, memory, counters, free, scalars[Scalar.SEEN])
-            free = min(slot + 1, op.capacity)
-            if slot == op.capacity:  # only where a fault made labels and counts disagree
-                continue
+        counters.events[Event.CYCLES] += COUNT_CYCLES
+        slot = op.capacity
+        if label < scalars[Scalar.SEEN]:  # it is not after a fault
+            counters.reads[Mem.REPLAY_COUNT] += 1
+            if memory.replay_count[label] < scalars[Scalar.QUOTA]:
+                slot = free_slot(op, geometry, memory, counters, free, scalars[Scalar.SEEN])
+                free = min(slot + 1, op.capacity)
+        if slot == op.capacity:
+            counters.events[Event.CYCLES] += REFUSE_CYCLES
+        else:
             copy_latent(op.words, memory.staging_latent, index, memory.replay_latent, slot)
             counters.reads[Mem.STAGING_LATENT] += op.words
             counters.events[Event.CYCLES] += op.copy_cycles

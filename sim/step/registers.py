@@ -91,6 +91,7 @@ class Flop(IntEnum):
     TOTAL = SCALARS + 61
     PRODUCT = SCALARS + 62
     BELOW = SCALARS + 63
+    COUNT = SCALARS + 64  # of a class, that a check has read
 
 
 FLOPS = SCALARS + len(Flop)

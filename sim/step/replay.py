@@ -9,6 +9,7 @@ from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.replay import SEED_DRAWS
 
 SEED, WALK, CHECK, SEEK, LOOK, COPY = 0, 1, 2, 3, 4, 5  # states of the unit; 0 begins a walk
+WEIGH, REFUSE = 6, 7  # after a check that read a count, and before the end of what comes to nothing
 FROM_LATENT, FROM_REPLAY, FROM_STAGING = 0, 1, 2
 
 
@@ -64,6 +65,7 @@ def next_index(nxt, bits):
 def _count(clock, label):
     """Read how many samples of a class are remembered; replay.count is read without latency."""
     present(clock.ports, Mem.REPLAY_COUNT, label)
+    clock.nxt[Flop.COUNT] = clock.memory.replay_count[label]
     return clock.memory.replay_count[label]
 
 
@@ -86,15 +88,17 @@ def evict_clock(op, clock, log):
             nxt[Flop.STATE] = CHECK
         else:
             next_index(nxt, op.replay_bits)
-    else:
-        label = label_of(geometry, now[Flop.LABEL])
+    elif now[Flop.STATE] == CHECK:
         if holds(geometry, now[Flop.LABEL], now[Scalar.SEEN]):
-            count = _count(clock, label)
-            if count > now[Scalar.QUOTA]:
-                write_value(ports, Mem.REPLAY_LABEL, now[Flop.INDEX], 0)
-                write_value(ports, Mem.REPLAY_COUNT, label, count - 1)
-                counters.events[Event.EVICTIONS] += 1
-                note(log, counters.events[Event.CYCLES], EVICT, now[Flop.INDEX], label)
+            _count(clock, label_of(geometry, now[Flop.LABEL]))
+        nxt[Flop.STATE] = WEIGH
+    else:
+        label, count = label_of(geometry, now[Flop.LABEL]), now[Flop.COUNT]
+        if holds(geometry, now[Flop.LABEL], now[Scalar.SEEN]) and count > now[Scalar.QUOTA]:
+            write_value(ports, Mem.REPLAY_LABEL, now[Flop.INDEX], 0)
+            write_value(ports, Mem.REPLAY_COUNT, label, count - 1)
+            counters.events[Event.EVICTIONS] += 1
+            note(log, counters.events[Event.CYCLES], EVICT, now[Flop.INDEX], label)
         next_index(nxt, op.replay_bits)
 
 
@@ -108,10 +112,10 @@ def _seek(clock):
 
 
 @part
-def _look(geometry, now, nxt):
-    """Take the slot that was read if it is free; else go on to the next."""
+def _look(op, geometry, now, nxt):
+    """Take the slot that was read if it is free; else go on to the next, or after the last give up."""
     nxt[Flop.SEEK] = now[Flop.SEEK] + 1
-    nxt[Flop.STATE] = SEEK
+    nxt[Flop.STATE] = SEEK if nxt[Flop.SEEK] < op.capacity else REFUSE
     if not holds(geometry, now[Flop.ARRIVED], now[Scalar.SEEN]):
         nxt[Flop.SLOT] = now[Flop.SEEK]
         nxt[Flop.STATE] = COPY
@@ -160,7 +164,7 @@ def _copy(op, clock, source, index):
     if w == op.words:
         label = now[Flop.LABEL]
         write_value(ports, Mem.REPLAY_LABEL, now[Flop.SLOT], label | 1 << clock.geometry.label_bits)
-        write_value(ports, Mem.REPLAY_COUNT, label, clock.memory.replay_count[label] + 1)
+        write_value(ports, Mem.REPLAY_COUNT, label, now[Flop.COUNT] + 1)
         clock.counters.events[Event.INSERTIONS] += 1
     return w == op.words
 
@@ -193,22 +197,22 @@ def insert_clock(op, clock, label, log):
     """Advance the insertion of a sample by a clock; it is refused where its class is full or no slot is free."""
     now, nxt = clock.now, clock.nxt
     counters = clock.counters
-    refused = False
     if now[Flop.K] == 0:
         nxt[Flop.LABEL] = label
-        refused = _count(clock, label) >= now[Scalar.QUOTA]
-        nxt[Flop.STATE] = SEEK
+        _count(clock, label)
+        nxt[Flop.STATE] = WEIGH
+    elif now[Flop.STATE] == WEIGH:
+        nxt[Flop.STATE] = SEEK if now[Flop.COUNT] < now[Scalar.QUOTA] else REFUSE
+    elif now[Flop.STATE] == REFUSE:
+        nxt[Scalar.REFUSED] = 1
+        counters.events[Event.REFUSALS] += 1
+        nxt[Flop.DONE] = 1
     elif now[Flop.STATE] == SEEK:
         _seek(clock)
     elif now[Flop.STATE] == LOOK:
-        _look(clock.geometry, now, nxt)
-        refused = nxt[Flop.STATE] == SEEK and nxt[Flop.SEEK] == op.capacity
+        _look(op, clock.geometry, now, nxt)
     elif _copy(op, clock, FROM_LATENT, 0):
         note(log, counters.events[Event.CYCLES], INSERT, now[Flop.SLOT], label)
-        nxt[Flop.DONE] = 1
-    if refused:
-        nxt[Scalar.REFUSED] = 1
-        counters.events[Event.REFUSALS] += 1
         nxt[Flop.DONE] = 1
 
 
@@ -232,19 +236,19 @@ def admit_clock(op, clock, log):  # noqa: C901  a branch a state
         else:
             next_index(nxt, op.staging_bits)
     elif now[Flop.STATE] == CHECK:
-        below = False
         if now[Flop.LABEL] < now[Scalar.SEEN]:  # it is not after a fault
-            below = _count(clock, now[Flop.LABEL]) < now[Scalar.QUOTA]
-        if below and now[Flop.SEEK] < op.capacity:
-            nxt[Flop.STATE] = SEEK
-        else:
-            next_index(nxt, op.staging_bits)
+            _count(clock, now[Flop.LABEL])
+        nxt[Flop.STATE] = WEIGH
+    elif now[Flop.STATE] == WEIGH:
+        known = now[Flop.LABEL] < now[Scalar.SEEN]
+        below = now[Flop.COUNT] < now[Scalar.QUOTA]
+        nxt[Flop.STATE] = SEEK if known and below and now[Flop.SEEK] < op.capacity else REFUSE
+    elif now[Flop.STATE] == REFUSE:
+        next_index(nxt, op.staging_bits)
     elif now[Flop.STATE] == SEEK:
         _seek(clock)
     elif now[Flop.STATE] == LOOK:
-        _look(clock.geometry, now, nxt)
-        if nxt[Flop.STATE] == SEEK and nxt[Flop.SEEK] == op.capacity:  # after a fault only
-            next_index(nxt, op.staging_bits)
+        _look(op, clock.geometry, now, nxt)
     elif _copy(op, clock, FROM_STAGING, now[Flop.INDEX]):
         note(log, clock.counters.events[Event.CYCLES], ADMIT, now[Flop.SLOT], now[Flop.LABEL])
         next_index(nxt, op.staging_bits)

@@ -16,7 +16,7 @@ from xnoreplay.flow.verify.cosim.script import BUS, Script, Step
 from xnoreplay.hw import top, verilog
 from xnoreplay.hw.host import host
 from xnoreplay.hw.parts.clear import Clearing
-from xnoreplay.hw.replay import ReplayUnit
+from xnoreplay.hw.replay import ReplayUnit, State
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets, registers
 from xnoreplay.spec import snapshot as snapshots
@@ -119,7 +119,7 @@ def uncounted(unit, m):
     """`ReplayUnit.zero_cycle` that leaves the counts."""
     m.d.sync += unit.place.eq(unit.place + 1)
     with m.If(unit.place == unit.plan.network.classes - 1):
-        m.d.sync += [unit.place.eq(0), unit.state.eq(9)]
+        m.d.sync += [unit.place.eq(0), unit.state.eq(State.READ)]
 
 
 def taken(judge):
