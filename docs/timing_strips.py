@@ -258,13 +258,13 @@ def _interrupt() -> str:
 
 def _error(session: Result, classes: int) -> str:
     """The errors of one sample: its logits are read twice."""
-    length = 2 * classes + 12
+    length = 2 * classes + 13
     lines = _phase(session, "error")[: length + 1]
     logits = list(_cycles(lines, r" batch\.logit\.r@(\d+)"))
     errors = list(_cycles(lines, r" batch\.delta\.w@(\d+)"))
     first, second = range(classes), range(classes + 8, 2 * classes + 8)
     _expect(logits, [*first, *second, length])  # the last is the next sample's
-    _expect(errors, [cycle + 4 for cycle in second])
+    _expect(errors, [cycle + 5 for cycle in second])
     label = _cycles(lines, r" batch\.label\.r@(\d+)")
     weight = _cycles(lines, r" table\.weight\.r@(\d+)")
     _expect([*label, *weight], [0, length, 1])
@@ -288,9 +288,10 @@ def _error(session: Result, classes: int) -> str:
             length,
             PLAIN,
         ),
-        stage("probability", later(second, 2)),
-        stage("error (p - [c = y]) w", later(second, 3)),
-        stage("rounded, and written", later(second, 4), ground=WARM),
+        stage("product with it", later(second, 2)),
+        stage("probability", later(second, 3)),
+        stage("error (p - [c = y]) w", later(second, 4)),
+        stage("rounded, and written", later(second, 5), ground=WARM),
     ]
     return _svg(signals)
 

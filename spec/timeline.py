@@ -24,7 +24,8 @@ LGAP_LATENCY = READ_LATENCY + 2
 # The error unit, from the address of a class's logits, in either of its two readings.
 EXPONENTIAL_STAGE = READ_LATENCY  # the logits are there, and exponentials are looked up
 TOTAL_STAGE = EXPONENTIAL_STAGE + 1  # first reading: exponentials are added
-PROBABILITY_STAGE = EXPONENTIAL_STAGE + 1  # second reading: exponentials are multiplied
+PRODUCT_STAGE = EXPONENTIAL_STAGE + 1  # second reading: exponentials are multiplied
+PROBABILITY_STAGE = PRODUCT_STAGE + 1  # products are shifted to probabilities
 ERROR_STAGE = PROBABILITY_STAGE + 1  # probabilities become errors
 DELTA_STAGE = ERROR_STAGE + 1  # errors are rounded to deltas, which are written
 RECIPROCAL_BITS = 5  # quotient bits of the softmax's reciprocal, one a cycle
@@ -106,7 +107,7 @@ def error_cycles(seen: int, groups: int) -> int:
     """Cycles of so many groups in the error unit, each from its first logits' address to its last class's deltas.
 
     >>> error_cycles(10, 1)
-    32
+    33
     """
     return groups * (2 * seen + TOTAL_STAGE + RECIPROCAL_CYCLES + DELTA_STAGE)
 

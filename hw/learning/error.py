@@ -13,7 +13,7 @@ from xnoreplay.spec.learning import DECAYS, EXP_ENTRIES, EXP_TABLE, P_BITS, WEIG
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.timeline import (
     DELTA_STAGE,
-    ERROR_STAGE,
+    PROBABILITY_STAGE,
     RECIPROCAL_BITS,
     TOTAL_STAGE,
     reciprocal_begins,
@@ -24,7 +24,8 @@ from xnoreplay.spec.timeline import (
 class ErrorPath(wiring.Component):
     """The way of one sample from its logits to deltas: exponential, sum and reciprocal, probability, error.
 
-    Each has a register, in step with those of the other samples of `ErrorUnit`. ``start`` is the
+    Each has a register, in step with those of the other samples of `ErrorUnit`. ``row`` is the class whose
+    exponential is being shifted to a probability. ``start`` is the
     register `error` when the group begins; while ``walk`` is high the path goes on ``place`` draws a
     cycle, so that after K cycles it stands where its sample's draws begin.
     """
@@ -92,7 +93,9 @@ class ErrorPath(wiring.Component):
         probability = Signal(range((1 << P_BITS) + 1))
         self.error = Signal(signed(P_BITS + 2 + len(weight) - WEIGHT_BITS))
 
-        distance = (self.largest - self.logit) >> self.plan.rule.logit_shift
+        largest = Signal.like(self.largest, name="largest_logit")
+        # The group's largest logits stay the same from its first cycle on, one before its first logit.
+        distance = (largest - self.logit) >> self.plan.rule.logit_shift
         entry = Signal(range(EXP_ENTRIES))
         product = Signal(len(exponential) + len(quotient))
         scaled = Signal(len(product) + 8)
@@ -101,12 +104,13 @@ class ErrorPath(wiring.Component):
         terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
         m.d.comb += [
             entry.eq(Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))),
-            product.eq(tree_sum(terms)),
             scaled.eq((product << 8) >> exponent),
-            is_target.eq(self.row == self.target),
         ]
         share = probability - (is_target << P_BITS)
         m.d.sync += [
+            largest.eq(self.largest),
+            product.eq(tree_sum(terms)),
+            is_target.eq(self.row == self.target),
             exponential.eq(Array(Const(e, 8) for e in EXP_TABLE)[entry]),
             probability.eq(Mux(scaled[P_BITS:].any(), 1 << P_BITS, scaled[:P_BITS])),
             self.error.eq(share * weight >> WEIGHT_BITS),
@@ -221,12 +225,15 @@ class ErrorUnit(wiring.Component):
             first.eq(t < self.seen),
             second.eq((t >= again) & (t < past)),
             reading.eq(Mux(first, t, t - again)),
-            self.valid.eq(self.active & (t >= again + DELTA_STAGE)),
-            self.row.eq(t - again - DELTA_STAGE),
             last.eq(self.active & (t == finish)),
             last_group.eq(self.sample + units >= self.samples),
             self.done.eq(last & last_group),
             self.load.eq(last),
+        ]
+        # Known one cycle before, for deltas are written by them.
+        m.d.sync += [
+            self.valid.eq(self.active & (t >= again + (DELTA_STAGE - 1)) & ~last),
+            self.row.eq(t - again - (DELTA_STAGE - 1)),
         ]
         for i in range(units):
             m.d.comb += self.present[i].eq(self.sample + i < self.samples)
@@ -251,7 +258,7 @@ class ErrorUnit(wiring.Component):
                 path.add.eq((t >= TOTAL_STAGE) & (t < reciprocal_begins(self.seen))),
                 path.normalise.eq(t == reciprocal_begins(self.seen)),
                 path.divide.eq((t > reciprocal_begins(self.seen)) & (t < again)),
-                path.row.eq(t - again - ERROR_STAGE),
+                path.row.eq(t - again - PROBABILITY_STAGE),
                 self.delta[i].eq(path.delta),
             ]
         self.build_reads(m, t, first | second, reading)
@@ -300,7 +307,7 @@ class ErrorUnit(wiring.Component):
             found = found | Mux(self.present[i], self.delta[i].as_unsigned(), 0)
         m.d.comb += [
             self.block.eq(times(self.sample[unit_bits:], self.blocks) + block),
-            rows.raddr.eq(Mux(self.valid, self.row, self.planes_row)),
+            rows.raddr.eq(Mux(self.active, self.row, self.planes_row)),
             rows.waddr.eq(self.row),
             rows.wen.eq(self.valid),
             rows.wdata.eq(found | Mux(self.sample == 0, 0, rows.rdata)),
@@ -309,7 +316,7 @@ class ErrorUnit(wiring.Component):
         for i in range(units):
             m.submodules[f"block_file{i}"] = file = RegisterFile(self.rows, bits)
             m.d.comb += [
-                file.raddr.eq(Mux(self.valid, self.block, self.planes_block)),
+                file.raddr.eq(Mux(self.active, self.block, self.planes_block)),
                 file.waddr.eq(self.block),
                 file.wen.eq(self.valid & self.present[i]),
                 file.wdata.eq(self.delta[i].as_unsigned() | Mux(begins, 0, file.rdata)),

@@ -181,6 +181,7 @@ def error_clock(clock, learning, shift):
             following[UnitFlop.TOTAL] = unit[UnitFlop.TOTAL] + unit[UnitFlop.EXPONENTIAL]
         if whole <= t < again:
             _reciprocal(unit, following, t - whole)
+        following[UnitFlop.PRODUCT] = unit[UnitFlop.EXPONENTIAL] * unit[UnitFlop.QUOTIENT]
         following[UnitFlop.PROBABILITY] = _probability(unit)
         target = 1 if t - again - ERROR_STAGE == unit[UnitFlop.LABEL] else 0
         share = unit[UnitFlop.PROBABILITY] - (target << P_BITS)
@@ -260,11 +261,8 @@ def _reciprocal(unit, following, step):
 
 @part
 def _probability(unit):
-    """Probability in 1/4096 of an exponential: `spec.learning.probability` of the unit's registers."""
-    product, exponent = (
-        unit[UnitFlop.EXPONENTIAL] * unit[UnitFlop.QUOTIENT],
-        unit[UnitFlop.EXPONENT],
-    )
+    """Probability in 1/4096 of a product: `spec.learning.probability` of the unit's registers."""
+    product, exponent = unit[UnitFlop.PRODUCT], unit[UnitFlop.EXPONENT]
     p = product >> (exponent - 8) if exponent >= 8 else product << (8 - exponent)
     return min(1 << P_BITS, p)
 

@@ -63,6 +63,7 @@ class UnitFlop(IntEnum):
     PROBABILITY = 8
     ERROR = 9
     RANDOM = 10
+    PRODUCT = 11
 
 
 class Pipe(IntEnum):

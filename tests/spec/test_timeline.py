@@ -15,7 +15,7 @@ TINY = presets.load("tiny")
 def test_cycles_follow_the_page(seen):
     assert timeline.balance_cycles(seen, 7, staging=9, division=33) == 56 * seen + 7 + 1
     assert timeline.balance_cycles(seen, 0, staging=0, division=36) == 59 * seen
-    assert timeline.error_cycles(seen, groups=3) == 3 * (2 * seen + 12)
+    assert timeline.error_cycles(seen, groups=3) == 3 * (2 * seen + 13)
     assert timeline.update_cycles(seen, 1, 5, 6) == seen + 5 + 6 + 7
     assert timeline.stream_cycles(seen) == seen + 5
     words, hidden, blocks = 2 * seen * 3, 32, 2
@@ -48,7 +48,7 @@ def test_a_group_is_worked_on_when_the_timeline_says():
     for line in result.trace:
         cycle, phase, *items = line.split()
         t = int(cycle) - start
-        if phase != "error" or not 0 <= t < 2 * seen + 12:
+        if phase != "error" or not 0 <= t < 2 * seen + 13:
             continue
         for item in items:
             memory, _, address = re.fullmatch(r"([a-z.]+)\.([rw])@(\d+).*", item).groups()
@@ -58,5 +58,5 @@ def test_a_group_is_worked_on_when_the_timeline_says():
     readings = [*range(seen), *range(seen + 8, 2 * seen + 8)]
     assert reads["batch.logit"] == readings
     assert (reads["batch.label"], reads["table.weight"]) == ([0], [1])
-    assert writes == {(seen + 12 + c, c) for c in range(seen)}
+    assert writes == {(seen + 13 + c, c) for c in range(seen)}
     assert timeline.second_reading(seen) == seen + 8
