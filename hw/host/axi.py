@@ -48,8 +48,8 @@ class LiteSlave(wiring.Component):
     """AXI4-Lite transfers as requests, one at a time.
 
     A request is chosen in one cycle, and from the next holds `valid`, `write`, `address` and `data`, which come from
-    registers, until the cycle in which `done` is high; `response` and (of a read) `read_data` are taken in that
-    cycle. Writes and reads that wait together take turns: the read goes first where the last request served was a
+    registers, until the cycle in which `done` is high; `response` is taken in the first cycle, and (of a read)
+    `read_data` in the last. Writes and reads that wait together take turns: the read goes first where the last request served was a
     write. Address and data of a write may come in any order and distance. A write that does not strobe all four
     bytes gets SLVERR and makes no request. A transfer takes ``LATENCY`` cycles and the request's own, and requests
     are chosen at least so many cycles apart. Data and responses come from registers. Each ready and valid is a register's
@@ -65,6 +65,7 @@ class LiteSlave(wiring.Component):
         ``reading`` is high in the cycle in which a read of that address is chosen.
     data : Out(32)
     done : In(1)
+        Of a write, high in its first cycle.
     response : In(2)
     read_data : In(32)
     """
@@ -135,21 +136,18 @@ class LiteSlave(wiring.Component):
         with m.If((self.valid & self.done) | refuse):
             m.d.sync += [serving.eq(0), reads_next.eq(self.write)]
             with m.If(self.write):
-                m.d.sync += [
-                    address_taken.eq(0),
-                    data_taken.eq(0),
-                    write_answered.eq(1),
-                    self.s_axil_bresp.eq(self.response),
-                ]
-                with m.If(refuse):
-                    m.d.sync += self.s_axil_bresp.eq(Response.SLVERR)
+                m.d.sync += [address_taken.eq(0), data_taken.eq(0), write_answered.eq(1)]
             with m.Else():
-                m.d.sync += [
-                    read_taken.eq(0),
-                    read_answered.eq(1),
-                    self.s_axil_rresp.eq(self.response),
-                    self.s_axil_rdata.eq(self.read_data),
-                ]
+                m.d.sync += [read_taken.eq(0), read_answered.eq(1)]
+        # No answer is offered while a request of its kind is served: the registers need not wait for `done`.
+        first = Signal()
+        m.d.sync += first.eq(~serving)
+        with m.If(serving & self.write):
+            m.d.sync += self.s_axil_bresp.eq(Mux(whole, self.response, Response.SLVERR))
+        with m.If(serving & ~self.write):
+            m.d.sync += self.s_axil_rdata.eq(self.read_data)
+            with m.If(first):
+                m.d.sync += self.s_axil_rresp.eq(self.response)
         return m
 
     def _accept(

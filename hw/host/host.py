@@ -1,9 +1,9 @@
 """The host's side of the chip: control registers, counters and windows on the memories."""
 
 from functools import reduce
-from operator import and_
+from operator import and_, or_
 
-from amaranth.hdl import Const, Module, Mux, Signal, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -24,13 +24,14 @@ from xnoreplay.spec.registers import (
 from xnoreplay.spec.target import TargetSpec
 
 CHUNK = 32  # bits of a row that one bus word carries
+TOGETHER = 8  # words that a read chooses from in one cycle
 
 
 class Host(wiring.Component):
     """Commands, control registers, counters and memory windows behind an AXI4-Lite port.
 
     The address map is `spec.registers`. One transfer is served at a time, in
-    ``axi.LiteSlave.LATENCY`` + 1 cycles, a read of what is there in one more.
+    ``axi.LiteSlave.LATENCY`` + 1 cycles, a read in two more: its first cycle decodes and looks up, its second and third choose.
 
     - A row wider than a bus word is written low words first: its words gather in one register,
       shared by all windows, and the write of the last one commits the row. Reads leave that
@@ -138,20 +139,33 @@ class Host(wiring.Component):
         # The chip is busy from the strobe on, one cycle before the sequencer says so. A request is refused by what
         # was in the cycle in which it was chosen: no decoding waits for the end of a command.
         occupied = Signal()
-        closed = Signal()
+        closed = Signal(init=1)  # in the first cycle after a reset no window is open
         m.d.comb += occupied.eq(self.busy | self.start)
         m.d.sync += closed.eq(occupied)
 
         address = Signal(axi.ADDRESS_BITS)
         region = Signal(axi.ADDRESS_BITS - WINDOW_SHIFT)
-        looked_up = Signal()
+        looked_up = Signal()  # in the second cycle of a read
+        joins = Signal()  # and in its third
         m.d.comb += [
             address[2:].eq(slave.address),
             region.eq(address[WINDOW_SHIFT:]),
             slave.response.eq(Response.DECERR),
+            slave.done.eq(slave.write | joins),
         ]
         m.d.comb += self.value.eq(slave.data)
-        m.d.sync += [self.start.eq(0), self.abort.eq(0), looked_up.eq(0)]
+        m.d.sync += [
+            self.start.eq(0),
+            self.abort.eq(0),
+            looked_up.eq(slave.valid & ~slave.write & ~looked_up & ~joins),
+            joins.eq(looked_up),
+        ]
+        # What a read may find, and 0 where it is not what was asked for: nothing is decoded behind a memory.
+        value_read = Signal(CHUNK)
+        self.chosen = Signal(CHUNK)  # of the control registers
+        self.found: list[Value] = [value_read]
+        self.offered = Signal(1 + 2 + sum(window.chunks for window in self.windows))
+        m.d.sync += [self.offered.eq(0), value_read.eq(self.chosen)]
         with m.If(self.start & (self.command == Command.RESTORE)):
             m.d.sync += self.stale.eq(1)
         with m.If(self.restored):
@@ -159,12 +173,18 @@ class Host(wiring.Component):
         with m.If(slave.valid):
             with m.Switch(region):
                 with m.Case(0):
-                    self._control(m, slave, address[:WINDOW_SHIFT], occupied, closed, looked_up)
+                    self._control(m, slave, address[:WINDOW_SHIFT], occupied, closed)
                 for window in self.windows:
                     with m.Case(window.base >> WINDOW_SHIFT):
-                        self._window(m, slave, window, address[:WINDOW_SHIFT], closed, looked_up)
-                with m.Default():
-                    m.d.comb += slave.done.eq(1)
+                        asks = ~looked_up & ~joins
+                        self._window(m, slave, window, address[:WINDOW_SHIFT], closed, asks)
+        # A block RAM's word comes late, and may pass few others.
+        parts = []
+        for first in range(0, len(self.found), TOGETHER):
+            part = Signal(CHUNK, name=f"part{first // TOGETHER}")
+            m.d.sync += part.eq(reduce(or_, self.found[first : first + TOGETHER]))
+            parts.append(part)
+        m.d.comb += slave.read_data.eq(reduce(or_, parts))
         self._gather(m, slave, address, closed)
         ports = {w.memory.name: self.port(w.memory.name).wen for w in self.windows}
         strobes = {register: self.strobe(register.name.lower()) for register in self.writable}
@@ -174,11 +194,8 @@ class Host(wiring.Component):
                     m.d.sync += self.stale.eq(1)
         return m
 
-    def _control(self, m: Module, slave, offset, occupied, closed, looked_up) -> None:
-        """Answer a request to a control register or counter.
-
-        A read takes a second cycle, for there are many to choose from.
-        """
+    def _control(self, m: Module, slave, offset, occupied, closed) -> None:
+        """Answer a request to a control register or counter."""
         values = {
             Register.ID: Const(registers.ID, 32),
             Register.COMMAND: self.command | self.argument << 16,
@@ -196,16 +213,10 @@ class Host(wiring.Component):
             Register.LFSR_UPDATE: self.lfsr_update,
             Register.ABORT: Const(0, 32),
         }
-        value_read = Signal(CHUNK)
-        chosen = Signal(CHUNK)
-        m.d.sync += value_read.eq(chosen)
-        m.d.comb += [slave.done.eq(slave.write | looked_up), slave.read_data.eq(value_read)]
-        with m.If(~slave.write & ~looked_up):
-            m.d.sync += looked_up.eq(1)
         with m.Switch(offset):
             for at, value in values.items():
                 with m.Case(at):
-                    m.d.comb += chosen.eq(value)
+                    m.d.comb += self.chosen.eq(value)
                     if at == Register.COMMAND:
                         self._command(m, slave, closed)
                     elif at == Register.ABORT:
@@ -226,7 +237,8 @@ class Host(wiring.Component):
         """Answer a request to a counter's half."""
         end = Register.COUNTERS + 8 * len(self.counter_names)
         with m.If((offset >= Register.COUNTERS) & (offset < end)):
-            m.d.comb += slave.read_data.eq(Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK]))
+            self._offer(m, self.count[:CHUNK], ~offset[2])
+            self._offer(m, self.count[CHUNK:], offset[2])
             with m.If(slave.write):
                 m.d.comb += slave.response.eq(Response.SLVERR)
             with m.Else():
@@ -271,13 +283,12 @@ class Host(wiring.Component):
             with m.Else():
                 m.d.comb += slave.response.eq(Response.SLVERR)
 
-    def _window(self, m: Module, slave, window: Window, offset, closed, looked_up) -> None:
-        """Answer a request to one memory's window: a write of the last chunk commits, a read takes a second cycle."""
+    def _window(self, m: Module, slave, window: Window, offset, closed, asks) -> None:
+        """Answer a request to one memory's window: a write of the last chunk commits, a read ``asks`` in its first cycle."""
         port = self.port(window.memory.name)
         split = 2 + (window.stride - 1).bit_length()
         chunk, row = offset[2:split], offset[split:]
         mapped = (chunk < window.chunks) & (row < window.memory.depth)
-        m.d.comb += slave.done.eq(1)
         with m.If(mapped & closed):
             m.d.comb += slave.response.eq(Response.SLVERR)
         with m.Elif(mapped):
@@ -287,11 +298,16 @@ class Host(wiring.Component):
                     m.d.comb += slave.response.eq(Response.SLVERR)
                 else:
                     m.d.comb += port.wen.eq(chunk == window.chunks - 1)
-            with m.Elif(~looked_up):
-                m.d.comb += [port.ren.eq(1), slave.done.eq(0)]
-                m.d.sync += looked_up.eq(1)
             with m.Else():
-                m.d.comb += slave.read_data.eq(port.rdata.word_select(chunk, CHUNK))
+                m.d.comb += port.ren.eq(asks)
+                for c in range(window.chunks):
+                    self._offer(m, port.rdata.word_select(c, CHUNK), chunk == c)
+
+    def _offer(self, m: Module, word: Value, asked: Value) -> None:
+        """Offer a word to a read that has its second cycle next, if that is the word ``asked`` for."""
+        place = len(self.found)
+        self.found.append(Mux(self.offered[place], word, 0))
+        m.d.sync += self.offered[place].eq(asked)
 
     def _gather(self, m: Module, slave, address, closed) -> None:
         """Build the register that gathers a row, and the row and address that every window is given."""
@@ -300,7 +316,7 @@ class Host(wiring.Component):
         for window in self.windows:
             port = self.port(window.memory.name)
             split = 2 + (window.stride - 1).bit_length()
-            m.d.comb += port.addr.eq(address[split:WINDOW_SHIFT])
+            m.d.comb += [port.addr.eq(address[split:WINDOW_SHIFT]), port.open.eq(~closed)]
             low = (window.chunks - 1) * CHUNK
             m.d.comb += port.wdata[low:].eq(slave.data)
             if low:

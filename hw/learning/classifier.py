@@ -94,6 +94,7 @@ class ClassifierRam(wiring.Component):
                 bank.wen.eq(self.wen[i]),
                 bank.waddr.eq(self.waddr - first),
                 bank.wdata.eq(self.wdata[i]),
+                bank.host.open.eq(host.open),
                 bank.host.ren.eq(host.ren & (copy == i)),
                 bank.host.wen.eq(host.wen & (copy == i)),
                 bank.host.addr.eq(address - first),

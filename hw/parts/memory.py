@@ -13,7 +13,7 @@ class Ram(wiring.Component):
     """A synchronous memory that synthesis tools infer.
 
     ``rdata`` is the word at ``raddr`` one cycle after ``ren``, and holds otherwise. ``wen`` has one bit for each
-    granule. No cycle reads the row that it writes, see `spec.memories.Apart`; while the host strobes, the chip must not.
+    granule. No cycle reads the row that it writes, see `spec.memories.Apart`; while ``host.open`` is high, the chip must not strobe.
 
     Parameters
     ----------
@@ -51,17 +51,15 @@ class Ram(wiring.Component):
         given = self.given(m, write) if self.late else write
         m.d.comb += [
             read.en.eq(self.ren | self.host.ren),
-            given.en.eq(self.wen),
-            given.data.eq(self.wdata),
+            given.en.eq(self.wen | self.host.wen.replicate(len(self.wen))),
+            given.data.eq(Mux(self.host.open, self.host.wdata, self.wdata)),
             self.rdata.eq(read.data),
             self.host.rdata.eq(read.data),
         ]
-        with m.If(self.host.wen):
-            m.d.comb += [given.en.eq(~0), given.data.eq(self.host.wdata)]
         if self.depth > 1:
             m.d.comb += [
-                read.addr.eq(Mux(self.host.ren, self.host.addr, self.raddr)),
-                given.addr.eq(Mux(self.host.wen, self.host.addr, self.waddr)),
+                read.addr.eq(Mux(self.host.open, self.host.addr, self.raddr)),
+                given.addr.eq(Mux(self.host.open, self.host.addr, self.waddr)),
             ]
         return m
 

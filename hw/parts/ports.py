@@ -95,12 +95,14 @@ def write_port(memory) -> WritePort:
 class HostPort(wiring.Signature):
     """The host's access to one memory: `rdata` is valid one cycle after `ren`.
 
-    A write replaces the whole row. `ren` and `wen` are never high together.
+    A write replaces the whole row. `ren` and `wen` are never high together, and neither is but while `open` is: the chip
+    is idle then, and the address is the host's. A strobe is decoded from the bus, and comes too late to choose an address.
     """
 
     def __init__(self, depth: int, width: int):
         super().__init__(
             {
+                "open": Out(1),
                 "ren": Out(1),
                 "wen": Out(1),
                 "addr": Out(index_shape(depth)),

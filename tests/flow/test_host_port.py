@@ -194,8 +194,8 @@ SOURCES = {
         "with m.If(mapped & closed & slave.write):",
     ),
     "counter's halves swapped": (
-        "Mux(offset[2], self.count[CHUNK:], self.count[:CHUNK])",
-        "Mux(offset[2], self.count[:CHUNK], self.count[CHUNK:])",
+        "self.count[:CHUNK], ~offset[2])",
+        "self.count[:CHUNK], offset[2])",
     ),
     "refused write in the row register": (
         "& (\n                    address[split:WINDOW_SHIFT] < window.memory.depth\n                )",

@@ -74,11 +74,11 @@ def drive(memories, transfers, busy=False, restored=(), target=TARGET):
         port, rows = host.port(window.memory.name), chip.rows[window.memory.name]
 
         async def serve(ctx):
-            async for *_, ren, wen, addr, wdata in ctx.tick().sample(
-                port.ren, port.wen, port.addr, port.wdata
+            async for *_, ren, wen, addr, wdata, is_open in ctx.tick().sample(
+                port.ren, port.wen, port.addr, port.wdata, port.open
             ):
                 chip.touched += ren + wen
-                assert not (ren and wen)
+                assert ren + wen <= is_open
                 # A word that nobody asked for must not be looked at.
                 ctx.set(port.rdata, rows[addr] if ren else (1 << len(port.rdata)) - 1)
                 if wen:

@@ -113,8 +113,10 @@ class Port:
     """"write" or "read": what was chosen, and is being served."""
     closed: bool = False
     """Whether the chip was busy when that was chosen."""
-    looked_up: int | None = None
-    """Data of a read that takes a second cycle."""
+    looked_up: tuple[int, int] | None = None
+    """Response and data of a read that is past its first cycle."""
+    chosen: bool = False
+    """Whether it is past its second, too."""
     gathered: dict[int, int] = field(default_factory=dict)
 
 
@@ -269,12 +271,15 @@ class Judge:
         port = self.port
         assert port.ar is not None
         self.serving = f"{port.ar:#010x}"
-        looked_up, port.looked_up = port.looked_up, None
-        answer = self._read(clock, port.ar, looked_up)
-        if answer is not None:
-            port.rresp, port.rdata = answer
-            port.rvalid, port.ar = 1, None
-            port.serving, port.reads_next = "", False
+        if port.looked_up is None:
+            port.looked_up = self._read(clock, port.ar)
+            return
+        if not port.chosen:
+            port.chosen = True
+            return
+        port.rresp, port.rdata = port.looked_up
+        port.rvalid, port.ar, port.looked_up, port.chosen = 1, None, None, False
+        port.serving, port.reads_next = "", False
 
     def _take(self, clock: int, now: dict, free: dict[str, bool]) -> None:
         """Take what the master offers a register that was free at the cycle's beginning."""
@@ -414,20 +419,17 @@ class Judge:
         self._begin(clock, command, argument)
         return OKAY
 
-    def _read(self, clock: int, address: int, looked_up: int | None) -> tuple[int, int] | None:
-        """Serve a read in a clock; returns response and data, None where it takes a second cycle."""
+    def _read(self, clock: int, address: int) -> tuple[int, int]:
+        """Look up response and data of a read in a clock, the first of its service."""
         region, offset = address >> WINDOW_SHIFT, address & (1 << WINDOW_SHIFT) - 4
         if region == 0:
             name = self._register(offset)
-            if looked_up is None:
-                self.port.looked_up = 0 if name is None else self._control(clock, offset)
-                kind = "counter" if name and name.startswith("counter") else "register"
-                self.reached[f"read of a {kind} at {self._moment(clock)}"] += name is not None
-                return None
+            kind = "counter" if name and name.startswith("counter") else "register"
+            self.reached[f"read of a {kind} at {self._moment(clock)}"] += name is not None
             response = DECERR if name is None else OKAY
             self.reached[f"read {name or 'unmapped register'} {ANSWERS[response]}"] += 1
             self.reached["unaligned read"] += bool(address & 3)
-            return response, looked_up
+            return response, 0 if name is None else self._control(clock, offset)
         window = self.windows.get(region)
         if window is None:
             self._note("read unmapped window", DECERR, clock)
@@ -439,12 +441,9 @@ class Judge:
         if self.port.closed:
             self._note(f"read {window.memory.name}", SLVERR, clock)
             return SLVERR, 0
-        if looked_up is None:
-            row, chunk = place
-            self.port.looked_up = self._memory(window.memory.name)[row] >> 32 * chunk & CHUNK
-            self._note(f"read {window.memory.name}", OKAY, clock)
-            return None
-        return OKAY, looked_up
+        row, chunk = place
+        self._note(f"read {window.memory.name}", OKAY, clock)
+        return OKAY, self._memory(window.memory.name)[row] >> 32 * chunk & CHUNK
 
     def _control(self, clock: int, offset: int) -> int:
         """Value of a control register or of a counter's half in a clock."""
