@@ -103,21 +103,23 @@ class Sequencer(wiring.Component):
         for name, n in number.items():
             come = reduce(or_, ways[name]) if ways[name] else Const(0)
             m.d.comb += following[n].eq(come | self.at[n] & ~going)
-        encoded = [
-            reduce(or_, (following[n] for n in number.values() if n >> bit & 1))
-            for bit in range(len(self.phase))
-        ]
+
+        def encoded(bits: Value) -> Value:
+            """The number of the phase whose bit is high."""
+            return Cat(
+                reduce(or_, (bits[n] for n in number.values() if n >> bit & 1))
+                for bit in range(len(self.phase))
+            )
+
         aborted = ~self.at[idle] & self.abort
         m.d.comb += [
             self.busy.eq(~self.at[idle]),
-            self.next_phase.eq(Cat(encoded)),
+            self.phase.eq(encoded(self.at)),
+            self.next_phase.eq(encoded(following)),
             self.enter.eq(Mux(self.busy, self.done & ~self.abort, self.start)),
             self.finished.eq(reduce(or_, ways["idle"])),
         ]
-        m.d.sync += [
-            self.phase.eq(Mux(aborted, idle, self.next_phase)),
-            self.at.eq(Mux(aborted, 1 << idle, following)),
-        ]
+        m.d.sync += self.at.eq(Mux(aborted, 1 << idle, following))
         with m.If(self.at[idle] & self.start):
             m.d.sync += kind.eq(self.command)
             balance = self.starts()["balance"]

@@ -120,7 +120,7 @@ class Chip(wiring.Component):
             m.submodules[identifier(name)] = ram
 
         self.build_control(m, number)
-        self.build_array(m)
+        self.build_array(m, number)
         if self.images:
             self.build_maps(m, number)
         self.build_memories(m)
@@ -222,9 +222,10 @@ class Chip(wiring.Component):
             self.sequencer.finished & active["restore"] & ~self.replay.refused
         )
 
-    def build_array(self, m):
+    def build_array(self, m, number):
         """Wire the array to the units that offer the operand, write the lane files, or take the sums."""
         dense, array, learning = self.dense, self.array, self.learning
+        at = self.sequencer.at
         if self.images:
             front = self.conv_front
             m.d.comb += [
@@ -240,8 +241,11 @@ class Chip(wiring.Component):
             learning.nodes.eq(array.nodes),
         ]
         if self.images:
+            # Of the cycle before: a convolution has no sum in its first cycle, and no other operation has one right after it.
+            of_convs = Signal()
+            m.d.sync += of_convs.eq(front.active)
             m.d.comb += [
-                self.conv_back.valid.eq(array.done & front.active),
+                self.conv_back.valid.eq(array.done & of_convs),
                 self.conv_back.restart.eq(~front.active | front.done),
             ]
         m.d.comb += [
@@ -249,26 +253,40 @@ class Chip(wiring.Component):
             dense.sum.eq(array.acc[0]),
         ]
         if self.plan.has_skips:
-            m.d.comb += self.conv_back.early.eq(array.early & front.active)
+            m.d.comb += self.conv_back.early.eq(array.early & of_convs)
         if self.images:
             for i in range(self.plan.target.lanes):
                 m.d.comb += self.conv_back.acc[i].eq(array.acc[i])
         for unit in (dense, learning):
             with m.If(unit.valid):
                 m.d.comb += array.i.eq(unit.operand)
-        # At most one unit writes the files in a cycle.
         forward = learning.forward_file
         m.d.comb += [array.wown.eq(forward.lanes), array.wwords.eq(learning.forward_words)]
-        entering = [front.file, self.lgap.file] if self.images else [self.latent_input.file]
-        ports = (*entering, dense.file, self.replay.file, learning.plane_file)
-        for port in (*ports, forward):
-            with m.If(port.lanes.any()):
-                m.d.comb += [
-                    array.wlanes.eq(port.lanes),
-                    array.wtaps.eq(port.taps),
-                    array.wslot.eq(port.slot),
-                    array.wdata.eq(port.data),
-                ]
+        ports = {
+            ("latent", "hidden"): dense.file,
+            ("epoch", "load"): self.replay.file,
+            ("hidden.forward",): forward,
+            ("back", "output.update", "hidden.update"): learning.plane_file,
+        }
+        if self.images:
+            convs = tuple(operation.name for operation in self.plan.convolutions)
+            ports |= {convs: front.file, ("lgap",): self.lgap.file}
+        else:
+            ports |= {("input",): self.latent_input.file}
+        # Whose file it is the phase says, a register: who writes is known late.
+        given = []
+        for phases, port in ports.items():
+            chosen = Signal(name=f"file_of_{identifier(phases[0])}")
+            m.d.comb += chosen.eq(any_of(at[number[name]] for name in phases if name in number))
+            given.append(
+                [Mux(chosen, field, 0) for field in (port.lanes, port.taps, port.slot, port.data)]
+            )
+        for field, values in zip(
+            (array.wlanes, array.wtaps, array.wslot, array.wdata),
+            zip(*given, strict=True),
+            strict=True,
+        ):
+            m.d.comb += field.eq(reduce(or_, values))
 
     def file_events(self) -> dict[str, Value]:
         """Writes of the lane files: of whole words by who loads weights and planes, of single taps by the others.
@@ -352,10 +370,15 @@ class Chip(wiring.Component):
                 )
         for name, (readers, writers) in ports.items():
             ram = self.rams[name]
-            for reader in readers:
-                m.d.comb += reader.data.eq(ram.rdata)
+            # The first reader's address is there, whether it reads or not: when it reads may be known late.
+            m.d.comb += [
+                ram.ren.eq(any_of(reader.en for reader in readers)),
+                ram.raddr.eq(readers[0].addr),
+                *(reader.data.eq(ram.rdata) for reader in readers),
+            ]
+            for reader in readers[1:]:
                 with m.If(reader.en):
-                    m.d.comb += [ram.ren.eq(1), ram.raddr.eq(reader.addr)]
+                    m.d.comb += ram.raddr.eq(reader.addr)
             for writer in writers:
                 m.d.comb += [
                     ram.wen.eq(writer.en.replicate(len(ram.wen))),
@@ -366,9 +389,14 @@ class Chip(wiring.Component):
         with m.If(self.clearing.active):
             m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
         dense, learning, cls = self.dense.cls, self.learning, self.cls
+        updates = any_of(
+            self.sequencer.at[n]
+            for n, name in enumerate(self.plan.phases)
+            if name in ("back", "output.update", "hidden.update")
+        )
         m.d.comb += [
             cls.ren.eq(dense.en | learning.top_read),
-            cls.raddr.eq(Mux(dense.en.any(), dense.addr, learning.top_raddr)),
+            cls.raddr.eq(Mux(updates, learning.top_raddr, dense.addr)),
             dense.data.eq(cls.rdata),
             learning.top_rdata.eq(cls.rdata),
             cls.wen.eq(learning.top_write),

@@ -110,6 +110,10 @@ class Counters(wiring.Component):
             for i, name in enumerate(self.names):
                 with m.Case(i):
                     m.d.sync += [low.eq(counted[name]), mask.eq((1 << self.low_bits[name]) - 1)]
+            with (
+                m.Default()
+            ):  # a look at no counter: what it finds is not used, and nothing is decoded to hold
+                m.d.sync += [low.eq(0), mask.eq(0)]
         m.d.comb += [
             self.value.eq(word + ((low - word[:longest]) & mask)),
             rows.wen.eq(self.writing),

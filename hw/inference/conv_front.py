@@ -146,7 +146,7 @@ class ConvolutionFront(wiring.Component):
         pixel_base = Signal.like(self.source.addr)
         group_base = Signal.like(self.source.addr)
         m.d.comb += [
-            issue.eq(self.active & (self.issue_starts | running)),
+            issue.eq(self.issue_starts | running),
             self.source.en.eq(issue & (pixel < op["pixels"])),
             self.source.addr.eq(pixel_base + group_base + beat),
         ]
@@ -204,7 +204,7 @@ class ConvolutionFront(wiring.Component):
         tile = Signal.like(op["tiles"], name="window_tile")
         last_beat = Signal(name="window_last_beat")
         m.d.comb += [
-            step.eq(self.active & (self.window_starts | running)),
+            step.eq(self.window_starts | running),
             last_beat.eq(beat == op["beats"] - 1),
         ]
         with m.If(step):

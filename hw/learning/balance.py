@@ -68,15 +68,15 @@ class Balance(wiring.Component):
             self.inverse.wen.eq(self.inverse_write),
             self.weight.addr.eq(self.row),
         ]
-        with m.If(self.active):
-            with m.Switch(self.state):
-                with m.Case(State.COUNT):
-                    self.count_cycle(m)
-                if self.scans:
-                    with m.Case(State.SCAN):
-                        self.scan_cycle(m)
-                with m.Default():
-                    self.divide_cycle(m)
+        # In another state than the first the unit is active.
+        with m.Switch(self.state):
+            with m.Case(State.COUNT), m.If(self.active):
+                self.count_cycle(m)
+            if self.scans:
+                with m.Case(State.SCAN):
+                    self.scan_cycle(m)
+            with m.Default():
+                self.divide_cycle(m)
         return m
 
     def next_row(self, m, following: State):
@@ -144,7 +144,6 @@ class Balance(wiring.Component):
         m.d.comb += [
             invert.eq(self.state == State.INVERT),
             first.eq(step == 0),
-            last.eq(step == Mux(invert, INVERSE_CYCLES - 1, division - 1)),
             rest.eq(remainder << 1 | numerator[-1]),
             fits.eq((divisor != 0) & (rest >= divisor)),
             complete.eq(quotient << 1 | fits),
@@ -155,6 +154,8 @@ class Balance(wiring.Component):
             self.weight.en.eq(last & ~invert),
             self.weight.data.eq(Mux(complete == 0, 1, complete)),
         ]
+        # A register, for much waits for the last cycle.
+        m.d.sync += last.eq(step == Mux(invert, INVERSE_CYCLES - 2, division - 2))
         scaled = (self.inverse.rdata << WEIGHT_BITS) + (total >> 1)
         with m.If(first):
             m.d.sync += [

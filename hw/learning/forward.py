@@ -121,12 +121,11 @@ class ForwardRows(wiring.Component):
         plan, bits = self.plan, self.logit_bits
         m.submodules.largest_file = file = RegisterFile(self.passes, self.group * bits, bits)
         valid = Signal()
-        logits = [
-            Mux(self.works[i], 2 * self.acc[i] - plan.output.offset, 0)[:bits]
-            for i in range(plan.target.lanes)
-        ]
+        sums = [(2 * self.acc[i] - plan.output.offset)[:bits] for i in range(plan.target.lanes)]
+        logits = [Mux(self.works[i], value, 0) for i, value in enumerate(sums)]
+        # Of lanes that do not work, too: they write none.
         larger = [
-            (self.row == 0) | (logits[i].as_signed() > file.rdata.word_select(i, bits).as_signed())
+            (self.row == 0) | (sums[i].as_signed() > file.rdata.word_select(i, bits).as_signed())
             for i in range(self.group)
         ]
         m.d.comb += [
@@ -136,7 +135,7 @@ class ForwardRows(wiring.Component):
             self.logit.data.eq(Cat(logits)),
             file.wen.eq(Mux(valid, Cat(larger) & self.works, 0)),
             file.waddr.eq(self.index),
-            file.wdata.eq(Cat(logits)),
+            file.wdata.eq(Cat(sums)),
             file.raddr.eq(self.index),
         ]
         lane_bits = (self.group - 1).bit_length()

@@ -440,9 +440,13 @@ class PlaneUnit(wiring.Component):
                 terms[node].append(self.term(count, n_worth, works, n_negative))
         stage = self.stages[NODE_STAGE - 1]
         n_offset = Signal(self.sum_bits)
-        m.d.sync += n_offset.eq(tree_sum(offsets))
+        n_first = Signal()  # beats of a segment's first group begin its sums
+        m.d.sync += [
+            n_offset.eq(tree_sum(offsets)),
+            n_first.eq(self.stages[NODE_STAGE - 2].group == 0),
+        ]
         for node in range(self.segment):
-            before = Mux(stage.group == 0, 0, self.gradient[node]) - n_offset
+            before = Mux(n_first, 0, self.gradient[node]) - n_offset
             with m.If(stage.beat):
                 m.d.sync += self.gradient[node].eq(before + tree_sum(terms[node]))
 

@@ -1,5 +1,7 @@
 """Memories: one read port and one write port, shared with the host while the chip is idle."""
 
+from functools import reduce
+from operator import or_
 from types import SimpleNamespace
 
 from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
@@ -103,9 +105,11 @@ class PlaneRam(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        chosen = Signal.like(self.rplane)
+        chosen = Signal(self.planes)  # a bit a plane
         with m.If(self.ren):
-            m.d.sync += chosen.eq(self.rplane)
+            m.d.sync += chosen.eq(Cat(self.rplane == k for k in range(self.planes)))
+        given = [ram.rdata & chosen[k].replicate(self.width) for k, ram in enumerate(self.rams)]
+        m.d.comb += self.rdata.eq(reduce(or_, given))
         for k, ram in enumerate(self.rams):
             m.submodules[f"plane{k}"] = ram
             m.d.comb += [
@@ -115,8 +119,6 @@ class PlaneRam(wiring.Component):
                 ram.ren.eq(self.ren & (self.rplane == k)),
                 ram.raddr.eq(self.raddr),
             ]
-            with m.If(chosen == k):
-                m.d.comb += self.rdata.eq(ram.rdata)
         return m
 
 
@@ -142,9 +144,13 @@ class PlaneBanks(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        chosen = Signal.like(self.rbank)
+        chosen = Signal(len(self.banks))  # a bit a bank
         with m.If(self.ren):
-            m.d.sync += chosen.eq(self.rbank)
+            m.d.sync += chosen.eq(Cat(self.rbank == i for i in range(len(self.banks))))
+        given = [
+            bank.rdata & chosen[i].replicate(len(self.rdata)) for i, bank in enumerate(self.banks)
+        ]
+        m.d.comb += self.rdata.eq(reduce(or_, given))
         for i, bank in enumerate(self.banks):
             m.submodules[f"bank{i}"] = bank
             m.d.comb += [
@@ -155,8 +161,6 @@ class PlaneBanks(wiring.Component):
                 bank.raddr.eq(self.raddr),
                 bank.rplane.eq(self.rplane),
             ]
-            with m.If(chosen == i):
-                m.d.comb += self.rdata.eq(bank.rdata)
         return m
 
 
