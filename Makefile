@@ -95,7 +95,7 @@ $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 # first import: of what these packages have, the tests import a small part.
 $(VENV)/test.stamp: $(VENV)/demo.stamp
 	@echo "installing the pinned packages of training and tests into $(VENV)"
-	$(PIP) install --no-compile --no-build-isolation -c constraints.txt -e '.[cosim,synth,boards,train,cluster,data,host,onnx,docs,dev]'
+	$(PIP) install --no-compile --no-build-isolation -c constraints.txt -e '.[cosim,synth,boards,gowin,train,cluster,data,host,onnx,docs,dev]'
 	@touch $@
 
 clean:

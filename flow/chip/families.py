@@ -18,15 +18,21 @@ COMMANDS = {
     "ecp5": "synth_ecp5",
     "ice40": "synth_ice40",
     "xcup": "synth_xilinx -family xcup",
+    "gowin": "synth_gowin -family gw5a",
 }
-TITLES = {"ecp5": "Lattice ECP5", "ice40": "Lattice iCE40", "xcup": "Xilinx UltraScale+"}
+TITLES = {
+    "ecp5": "Lattice ECP5",
+    "ice40": "Lattice iCE40",
+    "xcup": "Xilinx UltraScale+",
+    "gowin": "Gowin GW5A",
+}
 KINDS = {
     "look-up tables": r"LUT\d|SB_LUT4",
-    "carry cells": r"CCU2C|SB_CARRY|CARRY\d",
-    "flip-flops": r"TRELLIS_FF|SB_DFF\w*|FD[RCPS]E",
-    "block memories": r"DP16KD|PDPW16KD|SB_RAM40_4K\w*|SB_SPRAM256KA|RAMB\w+|URAM\w+",
+    "carry cells": r"CCU2C|SB_CARRY|CARRY\d|ALU",
+    "flip-flops": r"TRELLIS_FF|SB_DFF\w*|FD[RCPS]E|DFF\w*",
+    "block memories": r"DP16KD|PDPW16KD|SB_RAM40_4K\w*|SB_SPRAM256KA|RAMB\w+|URAM\w+|SDPX?9?B|DPX?9?B",
     "distributed memories": r"TRELLIS_DPR16X4|RAM\d+\w+",
-    "multipliers": r"MULT18X18D|SB_MAC16|DSP48E\w*",
+    "multipliers": r"MULT18X18D|SB_MAC16|DSP48E\w*|MULT\d+X\d+",
 }
 GATED = "gated.json"
 LARGE = 4096  # bits above which a memory must be RAM

