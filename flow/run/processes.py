@@ -275,6 +275,19 @@ def die_with_parent() -> None:
     die_on_linux(parent.pid)
 
 
+def exit_without_cleanup() -> None:
+    """Have ``exit``, of the C library, end this process at once, with code 1 and without the clean-up of others.
+
+    For a copy that a program of several threads makes of itself with `os.fork`: it has none of the other threads, and
+    a clean-up that waits for them never ends.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    ends = ctypes.cast(libc._exit, ctypes.c_void_p)
+    libc.__cxa_atexit(ends, ctypes.c_void_p(1), None)
+
+
 def die_on_linux(parent: int | None) -> None:
     """Ask the kernel to end this process with its parent, which does not need a free interpreter."""
     if not sys.platform.startswith("linux"):

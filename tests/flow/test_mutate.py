@@ -1,6 +1,8 @@
 """The mutation score: which faults are planted, how each is judged, and that a stopped run goes on."""
 
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -456,3 +458,14 @@ def test_a_known_fault_is_seen_at_its_command(server, trial):
     server.setup = trial.setup
     found = server.compare(0, "faulty")[0].differences[0]
     assert (found.command, found.signal, score.reason_of(found)) == (0, "replay.count", "memory")
+
+
+def test_a_copy_that_the_simulator_ends_waits_for_no_thread_of_its_parent():
+    """As at a failed assertion of the Verilog: its clean-up joins threads that a copy has not, and never ends."""
+    code = (
+        "import ctypes; from xnoreplay.flow.run import processes;"
+        "libc = ctypes.CDLL(None);"
+        "libc.__cxa_atexit(ctypes.cast(libc.pause, ctypes.c_void_p), None, None);"
+        "processes.exit_without_cleanup(); libc.exit(0)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 1
