@@ -205,11 +205,18 @@ def test_mutants_that_say_nothing_are_left_out(module, cell, port, source, kept)
     assert bool(design._kept([line], {7})) == kept
 
 
+@contextmanager
+def pool():
+    """One worker, in this process."""
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
 def test_what_does_nothing_is_proved_and_what_does_something_is_not(small, tmp_path):
     unused = [m.number for m in small.mutants if m.kind in ("condition", "gate")]
     ends = [m.number for m in small.mutants if m.kind == "end"]
     chosen = [n for n in (*unused, *ends) if "count & y" in small.mutants[n - 1].where or n in ends]
-    found = dict(proofs.prove(small, chosen, tmp_path / "proofs", Silent()))
+    found = dict(proofs.prove(small, chosen, tmp_path / "proofs", pool, Silent()))
     assert found == {n: "" if n in ends else proofs.PROVED[0] for n in chosen}
     assert len(chosen) > len(ends) > 0
 
@@ -324,11 +331,6 @@ def run_of(monkeypatch, record, stop_at=None):
             if number % 2
             else {"number": number, "script": script, "verdict": "survived"}
         )
-
-    @contextmanager
-    def pool():
-        with ThreadPoolExecutor(1) as executor:
-            yield executor
 
     monkeypatch.setattr(score, "judged", judge)
     return asked, lambda: score.judge_all(TRIAL, "short", list(range(1, 7)), record, pool, Silent())

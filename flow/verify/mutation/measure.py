@@ -101,13 +101,11 @@ def measure(  # noqa: PLR0913  a design, how many mutants of which seed, two fol
     verdicts: dict[int, dict] = {}
     left = [m.number for m in mutants.mutants]
     random.Random(seed).shuffle(left)  # so that what is judged at any time is a fair sample
-    for place, name in enumerate(scripts):
+    for name in scripts:
         trial = _bounded(trial, name, left, record, progress)
         verdicts |= score.judge_all(trial, name, left, record, pool, progress)
         left = [n for n in left if verdicts[n]["verdict"] == SURVIVED]
-        if not place:  # a proof takes less time than a long script
-            verdicts |= _proved(mutants, left, work / "proofs", record, progress)
-            left = [n for n in left if verdicts[n]["verdict"] == SURVIVED]
+    verdicts |= _proved(mutants, left, work / "proofs", record, pool, progress)
     found = {"preset": preset.name, "seed": seed} | score.summary(mutants, verdicts)
     return files.plain(found)
 
@@ -126,14 +124,19 @@ def _bounded(
         score.close()
 
 
-def _proved(
-    mutants: design.Mutants, numbers: list[int], folder: Path, record: Record, progress: Progress
+def _proved(  # noqa: PLR0913  mutants, a folder, where verdicts are kept, and the workers
+    mutants: design.Mutants,
+    numbers: list[int],
+    folder: Path,
+    record: Record,
+    pool: Pool,
+    progress: Progress,
 ) -> dict[int, dict]:
     """Verdicts of mutants after the attempt to prove them equivalent; those of the record are not tried again."""
     known = record.read()
     verdicts = {n: known[n, PROOF] for n in numbers if (n, PROOF) in known}
     left = [n for n in numbers if n not in verdicts]
-    for number, proof in proofs.prove(mutants, left, folder, progress):
+    for number, proof in proofs.prove(mutants, left, folder, pool, progress):
         verdict = {"number": number, "script": PROOF, "verdict": SURVIVED}
         if proof:
             verdict |= {"verdict": EQUIVALENT, "proof": proof}

@@ -12,7 +12,7 @@ import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from xnoreplay.flow.run import tools
@@ -20,6 +20,7 @@ from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim.bench.requests import SELECT
 from xnoreplay.flow.verify.mutation.design import Mutant, Mutants
+from xnoreplay.flow.verify.mutation.score import Pool, finished
 from xnoreplay.spec.errors import ToolError
 
 PROVED = ("equal in its module", "equal in the module around it", "equal two modules around it")
@@ -73,10 +74,13 @@ class Hierarchy:
                 yield prefix, scope
 
 
+DESIGN = "design.il"
+
+
 def prove(
-    mutants: Mutants, numbers: list[int], folder: Path, progress: Progress
+    mutants: Mutants, numbers: list[int], folder: Path, pool: Pool, progress: Progress
 ) -> Iterator[tuple[int, str]]:
-    """Try to prove that mutants do the same as the design.
+    """Try to prove that mutants do the same as the design, side by side.
 
     Parameters
     ----------
@@ -84,7 +88,9 @@ def prove(
     numbers : list of int
         Of those that are tried.
     folder : Path
-        For the tool's files; it must not be there yet.
+        For the tool's files, which all workers see; it must not be there yet.
+    pool : Pool
+        Opens the executor that proves.
     progress : Progress
 
     Yields
@@ -92,18 +98,47 @@ def prove(
     number : int
     proof : str
         How it was proved, of `PROVED`, or nothing.
-    """
+
+    Raises
+    ------
+    XnoreplayError
+        Where a process ends before its work.
+    """  # noqa: DOC502  raised by `finished`
+    if not numbers:
+        return
     folder.mkdir(parents=True)
-    by_number = {m.number: m for m in mutants.mutants}
-    hierarchy, found = Hierarchy(mutants.rtlil), 0
-    with progress.task("yosys: equivalence", len(numbers)) as task:
-        for number in numbers:
-            mutant = by_number[number]
-            tried = Attempt(hierarchy, mutant, mutants.bits, folder, time.monotonic() + SECONDS)
-            level = _level(tried, mutant.module)
-            found += level is not None
-            yield number, "" if level is None else PROVED[level]
+    (folder / DESIGN).write_text(mutants.rtlil, encoding="utf-8")
+    chosen, found = set(numbers), 0
+    with pool() as executor, progress.task("yosys: equivalence", len(numbers)) as task:
+        futures = [
+            executor.submit(proof_of, mutant, mutants.bits, folder)
+            for mutant in mutants.mutants
+            if mutant.number in chosen
+        ]
+        for number, proof in finished(futures):
+            found += bool(proof)
+            yield number, proof
             task.advance(1, f"{found} equivalent")
+
+
+def proof_of(mutant: Mutant, bits: int, folder: Path) -> tuple[int, str]:
+    """Try to prove one mutant of the design in a folder; see `prove`.
+
+    Parameters
+    ----------
+    mutant : Mutant
+    bits : int
+        Of the input that chooses it.
+    folder : Path
+    """
+    tried = Attempt(_hierarchy(folder), mutant, bits, folder, time.monotonic() + SECONDS)
+    level = _level(tried, mutant.module)
+    return mutant.number, "" if level is None else PROVED[level]
+
+
+@cache
+def _hierarchy(folder: Path) -> Hierarchy:
+    return Hierarchy((folder / DESIGN).read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, as_completed
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -211,6 +211,24 @@ Pool = Callable[[], AbstractContextManager[Executor]]
 """Opens an executor of processes, as `flow.explore.jobs.Engine.executor` does: of this machine, or of a Dask cluster."""
 
 
+def finished(futures: list[Future]) -> Iterator:
+    """Yield what jobs return, in the order in which they end.
+
+    Raises
+    ------
+    XnoreplayError
+        Where a process ends before its work.
+    """
+    try:
+        for future in as_completed(futures):
+            yield future.result()
+    except BrokenProcessPool:
+        raise XnoreplayError(
+            "a process of mutate must not end before its work, but one did; what was judged is kept, and the "
+            "same command goes on"
+        ) from None
+
+
 def judge_all(
     trial: Trial, script: str, numbers: list[int], record: Record, pool: Pool, progress: Progress
 ) -> dict[int, dict]:
@@ -225,7 +243,7 @@ def judge_all(
     ------
     XnoreplayError
         Where a process ends before its work.
-    """
+    """  # noqa: DOC502  raised by `finished`
     known = record.read()
     verdicts = {n: known[n, script] for n in numbers if (n, script) in known}
     left = [n for n in numbers if n not in verdicts]
@@ -238,18 +256,11 @@ def judge_all(
     label = f"mutants, script {script}"
     with pool() as executor, progress.task(label, len(left)) as task:
         futures = [executor.submit(judged, trial, script, number) for number in left]
-        try:
-            for future in as_completed(futures):
-                verdict = future.result()
-                record.add(verdict)
-                verdicts[verdict["number"]] = verdict
-                killed += verdict["verdict"] == KILLED
-                task.advance(1, f"{killed} of {len(verdicts)} killed")
-        except BrokenProcessPool:
-            raise XnoreplayError(
-                "a process of mutate must not end before its work, but one did; what was judged is kept, and the "
-                "same command goes on"
-            ) from None
+        for verdict in finished(futures):
+            record.add(verdict)
+            verdicts[verdict["number"]] = verdict
+            killed += verdict["verdict"] == KILLED
+            task.advance(1, f"{killed} of {len(verdicts)} killed")
     return verdicts
 
 
