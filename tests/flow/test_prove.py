@@ -9,6 +9,7 @@ from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify.prove import aiger, catalogue, design, equivalence, run, text
 from xnoreplay.flow.verify.prove.design import Chip
+from xnoreplay.hw import verilog
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
@@ -78,14 +79,21 @@ def test_a_fault_that_breaks_nothing_fails():
     assert "a planted fault must break property p, but" in run.verdict(result)
 
 
-def test_every_fault_of_the_catalogue_can_be_planted(verilog_of_tiny):
+@pytest.mark.parametrize("replay", ["latent", "generative"])
+def test_every_fault_of_the_catalogue_can_be_planted(replay, verilog_of_tiny):
     """No signal that a property or a fault names has gone from the Verilog."""
-    known = catalogue.properties(PLAN)
+    plan, text_of = PLAN, verilog_of_tiny
+    if replay != "latent":
+        target = replace(TINY.target, replay=replay, replay_components=3, drawn_per_class=6)
+        plan = plans.compile(TINY.network, target)
+        text_of = verilog.generate(plan)
+    known = catalogue.properties(plan)
+    assert any(name.startswith("generative.") for name in known) == (replay == "generative")
     assert len(known) >= 20
     for p in known.values():
-        design.problem(Chip(verilog_of_tiny), run.given(p, known))
+        design.problem(Chip(text_of), run.given(p, known))
         for fault in p.faults:
-            assert fault.planted(verilog_of_tiny) != verilog_of_tiny
+            assert fault.planted(text_of) != text_of
 
 
 def test_names_of_properties_are_checked():
