@@ -137,7 +137,8 @@ def draw(verilog: str, count: int, seed: int, folder: Path, progress: Progress) 
         yosys(folder, "list", "be read")
     left_out = catalogue.hidden(text.splitlines()) | {site.line for site in sites}
     lines = (folder / LISTED).read_text(encoding="utf-8").splitlines()
-    drawn = _kept(lines, left_out)[:wanted]
+    base = (folder / BASE).read_text(encoding="utf-8")
+    drawn = _kept(lines, left_out, starts_of_memories(base))[:wanted]
     if len(drawn) < wanted:
         raise SpecError(
             f"mutants must be at most {len(sites) + len(drawn)} of this design, not {count}"
@@ -158,12 +159,20 @@ def draw(verilog: str, count: int, seed: int, folder: Path, progress: Progress) 
     return Mutants(read[VERILOG], read[MUTATED], bits, tuple(mutants))
 
 
-def _kept(lines: list[str], left_out: set[int]) -> list[tuple[str, dict[str, str]]]:
+def starts_of_memories(rtlil: str) -> set[str]:
+    """Names of the cells that say what a memory starts with, in yosys's own text of a design."""
+    return set(re.findall(r"^  cell \$meminit\S* (\S+)$", rtlil, re.MULTILINE))
+
+
+def _kept(
+    lines: list[str], left_out: set[int], starts: set[str]
+) -> list[tuple[str, dict[str, str]]]:
     """Return (what `mutate` is told, its options by name) of each drawn mutant that is of use.
 
     Left out are those of a clock, for the design has one and each register would stand still; of what a memory
     starts with; of ports of a memory's read that have no use there; of what a register gives that the test bench
-    writes, which a mutant would hide from it; and of lines `left_out`, which are no hardware or the catalogue's own.
+    writes, which a mutant would hide from it; and of lines `left_out`, which are no hardware or the catalogue's own. `starts`
+    is what `starts_of_memories` returns.
     """
     found = []
     for line in lines:
@@ -174,7 +183,7 @@ def _kept(lines: list[str], left_out: set[int]) -> list[tuple[str, dict[str, str
         if (
             fields["port"].removeprefix("\\") in (*CLOCKS, *IDLE, SELECT)
             or (fields["port"] == "\\EN" and "memwr" not in fields["cell"])
-            or fields["cell"].startswith("$meminit")
+            or fields["cell"] in starts
             or (fields["port"] == "\\Q" and any(fnmatch(fields["module"], w) for w in WRITTEN))
             or fields.get("wire", "").startswith(SELECT)
             or places & left_out
