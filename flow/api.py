@@ -350,7 +350,7 @@ def estimate(preset: Preset, bundle: Bundle | None = None, task: int = 1) -> Est
     --------
     >>> price = estimate(load_preset("digits"), load_bundle(load_preset("digits")))
     >>> price.memory_bits, price.cycles()
-    (128586, 442873)
+    (128586, 444653)
     """
     from xnoreplay.flow.cost import session_cost
 
