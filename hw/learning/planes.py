@@ -136,6 +136,7 @@ class PlaneUnit(wiring.Component):
         self.loaded = Signal(range(plan.rule.delta_bits + 1))
         self.at = Signal(range(self.extra.latent_segments + self.extra.hidden_segments))
         self.group = Signal(index_shape(plan.slots))
+        self.last_group = Signal()  # of a segment
         self.unit = Signal(range(plan.network.hidden + ROUND_DRAIN))
         self.drained = Signal(range(UPDATE_LATENCY))
         self.fill_row = Signal(range(plan.network.classes + 1))
@@ -227,7 +228,11 @@ class PlaneUnit(wiring.Component):
             self.issued.worth.eq(self.plane),
             self.issued.banks.eq(self.banks),
         ]
-        m.d.sync += [self.left.eq(rest), self.loaded.eq(self.loaded + 1)]
+        m.d.sync += [
+            self.left.eq(rest),
+            self.loaded.eq(self.loaded + 1),
+            self.last_group.eq(self.loaded < self.plan.target.lanes),
+        ]
         with m.If(rest == 0):
             m.d.sync += self.state.eq(State.BEATS)
 
@@ -259,7 +264,7 @@ class PlaneUnit(wiring.Component):
             self.issued.beat.eq(1),
             self.issued.index.eq(self.at),
             self.issued.group.eq(self.group),
-            self.issued.last.eq(done + lanes >= self.loaded),
+            self.issued.last.eq(self.last_group),
             self.issued.lanes.eq(Cat(done + i < self.loaded for i in range(lanes))),
             self.issued.word.eq(self.bank_addr),
             self.issued.part.eq(column[:shift] if shift else 0),
@@ -268,7 +273,12 @@ class PlaneUnit(wiring.Component):
             self.issued.banks.eq(self.banks),
             ended.eq(self.issued.last & (self.at + 1 == segments)),
         ]
-        m.d.sync += self.group.eq(Mux(self.issued.last, 0, self.group + 1))
+        # Known one beat before: the next row, and the end of the operation, wait for it.
+        following = Mux(self.last_group, 0, self.group + 1)
+        m.d.sync += [
+            self.group.eq(following),
+            self.last_group.eq(times(following, lanes) + lanes >= self.loaded),
+        ]
         with m.If(self.issued.last):
             m.d.sync += self.at.eq(self.at + 1)
         with m.If(ended):
