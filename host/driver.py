@@ -15,6 +15,7 @@ from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.codes import Verdict
 from xnoreplay.spec.commands import Command, bits_of
 from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError, require, shown, unknown
 from xnoreplay.spec.presets import Preset
@@ -352,6 +353,35 @@ class Driver:
             raise unknown("counter", name, registers.events(self.plan.memories))
         at = Register.COUNTERS + 8 * self.counter_names.index(name)
         return self.read(at) | self.read(at + 4) << 32
+
+    def errors(self, clear: bool = False) -> dict[str, set[Verdict]]:
+        """Memories of which a read has found wrong bits since ERRORS was cleared, with what its code has made of them.
+
+        Parameters
+        ----------
+        clear : bool
+            Clear the bits that are returned: what is found from then on is told anew.
+
+        Raises
+        ------
+        SpecError
+            For a chip none of whose memories has parity or a code.
+        """
+        there = registers.coded(self.plan.memories)
+        if not there:
+            raise SpecError(
+                "errors must be asked of a chip with parity or ecc, but its target names none"
+            )
+        word = self.read(Register.ERRORS)
+        if clear:
+            self.write(Register.ERRORS, word)
+        found: dict[str, set[Verdict]] = {}
+        for memory in there:
+            for verdict in (Verdict.CORRECTED, Verdict.WRONG):
+                bit = registers.error_bit(memory.name, verdict is Verdict.CORRECTED)
+                if word >> bit & 1:
+                    found.setdefault(memory.name, set()).add(verdict)
+        return found
 
     # ---------------------------------------------------------------- saved states
 

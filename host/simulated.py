@@ -59,7 +59,7 @@ class SimulatedBus:
                 self._abort()
             self._pixels.clear()
             return Response.OKAY
-        if self._waiting:
+        if self._waiting and address != Register.ERRORS:
             return self._refuse(address)
         if address != Register.COMMAND:
             return self._port.transfer(address, data)[0]

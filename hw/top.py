@@ -111,7 +111,7 @@ class Chip(wiring.Component):
         for name, register in self.lfsrs.items():
             m.submodules[f"random_{name}"] = register
         self.rams = {
-            memory.name: Ram(memory.depth, memory.width, memory.granule)
+            memory.name: Ram(memory.depth, memory.width, memory.granule, code=memory.coded)
             for memory in plan.memories
             if not memory.declaration.unit and memory.declaration.kind is Kind.RAM
         }
@@ -470,6 +470,10 @@ class Chip(wiring.Component):
             ports[counted] = self.replay.count_host
         for name, port in ports.items():
             connect(m, host.port(name), port)
+        for memory in registers.coded(self.plan.memories):
+            ram = self.rams[memory.name]
+            m.d.comb += host.corrected(memory.name).eq(ram.corrected)
+            m.d.comb += host.wrong(memory.name).eq(ram.wrong)
         sample = self.thermometer.pixel if self.images else self.latent_input.sample
         tdata, tvalid, tready = (
             getattr(self, f"{self.plan.input.stream}_{n}") for n in ("tdata", "tvalid", "tready")

@@ -95,6 +95,8 @@ class HostPort:
             Register.PHASE: 0,
             Register.ABORT: 0,
         }
+        if Register.ERRORS in registers.present(self.chip.plan.memories):
+            values[Register.ERRORS] = state.errors
         if offset == Register.COMMAND:
             raise SpecError(
                 "a read of COMMAND must go to a chip, because a simulator does not keep it"
@@ -116,6 +118,9 @@ class HostPort:
         if offset == Register.COMMAND:
             return self._command(data & 255, data >> 16)
         if offset == Register.ABORT:
+            return Response.OKAY
+        if offset == Register.ERRORS and self._read(offset)[0] is Response.OKAY:
+            self.chip.clear_errors(data)
             return Response.OKAY
         return Response.DECERR if self._read(offset)[0] is Response.DECERR else Response.SLVERR
 

@@ -20,6 +20,7 @@ def fill_replay(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarra
     memories.replay_count[:] = 0
     memories.replay_label[: len(labels)] = labels | 1 << plan.memory("replay.label").width - 1
     memories.replay_count[:classes] = np.bincount(labels, minlength=classes)
+    state.codes.wrote("replay.label")
     _put(plan, state, "replay.latent", latents)
 
 
@@ -33,6 +34,7 @@ def fill_staging(plan: Plan, state: State, latents: np.ndarray, labels: np.ndarr
     if not len(labels):
         return
     state.memories.staging_label[: len(labels)] = labels
+    state.codes.wrote("staging.label", 0, len(labels))
     state.scalars[Scalar.SEEN] = max(int(state.scalars[Scalar.SEEN]), int(np.max(labels)) + 1)
     _put(plan, state, "staging.latent", latents)
 
@@ -59,4 +61,4 @@ def _put(plan: Plan, state: State, name: str, latents: np.ndarray) -> None:
     padded = np.pad(latents, ((0, 0), (0, words * width - latents.shape[1])))
     rows = state.bits(name)
     rows[: len(latents) * words] = padded.reshape(-1, width)
-    state.write(name, rows)
+    state.write(name, rows, 0, len(latents) * words)

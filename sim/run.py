@@ -61,6 +61,7 @@ class HostView(NamedTuple):
     lfsr_update: int
     finished: int
     stale: int
+    errors: int
 
 
 @dataclass
@@ -130,6 +131,7 @@ class Simulator:
         self._most = most_cycles(plan)
         self._convs = {op.name: op.index for op in plan.convolutions}
         self._phases = {command: command.phases(plan) for command in Command}
+        self._features = {op.name for op in plan.feature_ops}
         self._imported = Classifier.load(bundle, plan.target).hidden
         most = plan.replay.first_staged + plan.replay.staging + 1
         self._abort: int | None = None
@@ -297,7 +299,7 @@ class Simulator:
         """The chip's architectural registers and flags, as a host reads them now."""
         scalars = self._state.scalars
         first = scalars[: Scalar.VISITED].tolist()
-        flags = scalars[[Scalar.FINISHED, Scalar.STALE]].tolist()
+        flags = scalars[[Scalar.FINISHED, Scalar.STALE, Scalar.ERRORS]].tolist()
         return HostView(*first, *flags)
 
     @property
@@ -325,7 +327,7 @@ class Simulator:
         return int(self._state.counters.events[Event.CYCLES])
 
     def memories(self) -> dict[str, np.ndarray]:
-        """(depth * count, width) uint8 bits by name; lane.file's row is lane * slots + slot."""
+        """(depth * count, width) uint8 bits by name, as the chip reads them; lane.file's row is lane * slots + slot."""
         return {name: self._state.bits(name) for name in self._state.names()}
 
     def memory_ints(self, name: str) -> list[int]:
@@ -333,11 +335,26 @@ class Simulator:
         rows = pack_bytes(self._state.bits(name))
         return [int.from_bytes(row.tobytes(), "little") for row in rows]
 
+    def stored_ints(self, name: str) -> list[int]:
+        """What a memory's rows hold, as integers: the words, and above them the check bits of a memory with a code.
+
+        They differ from `memory_ints` in these bits, and in wrong bits that a read corrects.
+        """
+        words, codes = self.memory_ints(name), self._state.codes
+        return codes.stored(name, words) if name in codes.codes else words
+
+    def wrong_rows(self) -> dict[str, dict[str, int]]:
+        """Rows of memories with a code whose bits are not as written: how many a read of them finds to be what.
+
+        By memory: ``corrected``, ``wrong`` (found, and not corrected) and ``unnoticed``.
+        """
+        return self._state.codes.verdicts()
+
     def write(self, memory: str, rows: np.ndarray) -> None:
         """Replace a memory's first rows by (n, width) bits, past every port."""
         bits = self._state.bits(memory)
         bits[: len(rows)] = rows
-        self._state.write(memory, bits)
+        self._state.write(memory, bits, 0, len(rows))
 
     def preload(self, latents, labels, new=None, new_labels=()) -> None:
         """Write samples into the replay memory, and new ones into the staging memory, past every port.
@@ -357,7 +374,7 @@ class Simulator:
         self.ledger.clear()
 
     def flip(self, memory: str, row: int, bit: int) -> None:
-        """Change one bit of a memory, as a fault does."""
+        """Change one bit of a memory, as a fault does; check bits lie above those of the word."""
         self._state.flip(memory, row, bit)
 
     def upset(self, upsets: Iterable[Upset]) -> None:
@@ -416,6 +433,14 @@ class Simulator:
         self._state.scalars[SCALAR_OF[register]] = value
         self._written(register)
 
+    def clear_errors(self, bits: int) -> None:
+        """Write ERRORS as the host does: bits that are 1 are cleared.
+
+        SpecError for a chip none of whose memories has a code.
+        """
+        require.choice("register", Register.ERRORS, registers.present(self.plan.memories))
+        self._state.scalars[Scalar.ERRORS] &= ~require.whole("ERRORS", bits)
+
     def snapshot(self) -> Snapshot:
         """What a host reads of the idle chip, to restore it after power-off.
 
@@ -424,6 +449,8 @@ class Simulator:
         self._counted("a snapshot")
         names = [w.memory.name for w in snapshots.windows(self.plan)]
         scalars = self._state.scalars
+        for name in names:
+            scalars[Scalar.ERRORS] |= self._state.codes.read(name)
         return Snapshot(
             {name: self._state.bits(name) for name in names},
             {r: int(scalars[SCALAR_OF[r]]) for r in registers.writable(self.plan.memories)},
@@ -447,6 +474,7 @@ class Simulator:
     def read_row(self, memory: str, row: int) -> int:
         """A row of a memory through the host's window, bit i worth 2^i."""
         self._window(memory, row)
+        self._state.scalars[Scalar.ERRORS] |= self._state.codes.read(memory, row, 1)
         return int.from_bytes(pack_bytes(self._state.bits(memory)[row]).tobytes(), "little")
 
     def write_row(self, memory: str, row: int, value: int) -> None:
@@ -462,7 +490,7 @@ class Simulator:
             raise SpecError(f"memory must be one that the host writes, not {memory!r}")
         bits = self._state.bits(memory)
         bits[row] = int(value) >> np.arange(width, dtype=object) & 1
-        self._state.write(memory, bits)
+        self._state.write(memory, bits, row, 1)
         self._written(memory)
 
     def _window(self, memory: str, row: int) -> Memory:
@@ -538,6 +566,7 @@ class Simulator:
                 step = mode == "step" or self._upsets.cycle < self.cycles + most[name] + int(
                     late.sum()
                 )
+                step = step or self._state.codes.touched(name in self._features)
                 operate = self._step if step else self._fast
                 result.finished = operate(kind, name, operation, result, stop)
                 self.ledger.close_phase(name)

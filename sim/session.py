@@ -125,12 +125,14 @@ class Session:
     ) -> "_Fast | _Step":
         """How fast mode carries out a phase of `BEGINS` and those up to the next: by clocks, if an upset falls into them.
 
+        So it does where a memory of samples has wrong bits, because a read of them shows in ERRORS.
         After any upset the chip's labels and counts may disagree, and only its own clocks tell what weights follow.
         """
         minibatch = [n for n in LEARNING_PHASES[Phase.LOAD :] if n in self._most]
         span = [LEARNING_PHASES[kind]] if kind is not Phase.LOAD else minibatch
         steps = self.upsets.cycle < self.cycles + sum(self._most[n] for n in span)
         steps |= kind is Phase.BALANCE and self.upsets.came
+        steps |= self.state.codes.touched(features=False)
         if steps == isinstance(chip, _Step):
             return chip
         chip.finish()

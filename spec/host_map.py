@@ -10,7 +10,7 @@ from xnoreplay.spec import learning_plan, registers
 from xnoreplay.spec.commands import Command, Operand, Rule
 from xnoreplay.spec.network import NetworkSpec
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import Register, Response, Status
+from xnoreplay.spec.registers import Response, Status
 
 PIXEL_ORDER = (
     "rows from the top, pixels of a row from the left; channel 0 of a pixel in the low byte"
@@ -42,7 +42,7 @@ def host_map(plan: Plan) -> dict[str, Any]:
     counters = registers.counters(plan.memories, plan.target)
     return {
         "id": registers.ID,
-        "registers": {r.name: int(r) for r in Register},
+        "registers": {r.name: int(r) for r in registers.present(plan.memories)},
         "register_values": {
             r.name: [values.start, values.stop - 1]
             for r, values in registers.writable(plan.memories).items()

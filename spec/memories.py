@@ -14,6 +14,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.codes import KINDS, PROTECTED, Code
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.generative import SHARE_BITS, registers
 from xnoreplay.spec.generative_plan import GenerativePlan
 from xnoreplay.spec.learning import BALANCE_BITS
@@ -66,6 +68,8 @@ class Memory:
         Only on-chip retraining touches it.
     apart : Apart, optional
         Why no cycle reads a row that it writes; None where a read has no clock, which gives what was there before.
+    code : str
+        Of `spec.codes.KINDS`, or "" where its words have no check bits.
     """
 
     name: str
@@ -76,11 +80,22 @@ class Memory:
     granule: int = 0
     learning: bool = False
     apart: Apart | None = None
+    code: str = ""
+
+    @property
+    def coded(self) -> Code | None:
+        """The code of the memory's words, or None."""
+        return Code(self.code, self.width) if self.code else None
+
+    @property
+    def stored(self) -> int:
+        """Bits of a row: those of the word, and above them its check bits, if it has any."""
+        return self.width + (self.coded.checks if self.coded else 0)
 
     @property
     def bits(self) -> int:
-        """Bits of all instances."""
-        return self.depth * self.width * self.count
+        """Bits of all instances, check bits included."""
+        return self.depth * self.stored * self.count
 
     @property
     def declaration(self) -> Declaration:
@@ -207,6 +222,7 @@ class Declaration:
             size.granule,
             self.learning,
             apart,
+            plan.target.code_of(self.name),
         )
 
 
@@ -663,9 +679,24 @@ DECLARATIONS = {mem.declaration.name: mem.declaration for mem in Mem}
 
 
 def memory_map(plan: Plan) -> tuple[Memory, ...]:
-    """All memories of a plan, in the order of `Mem`."""
+    """All memories of a plan, in the order of `Mem`.
+
+    Raises
+    ------
+    SpecError
+        Where the target names a code for a memory that the plan lacks.
+    """
     found = (declaration.memory(plan) for declaration in DECLARATIONS.values())
-    return tuple(memory for memory in found if memory is not None)
+    there = tuple(memory for memory in found if memory is not None)
+    names = [memory.name for memory in there]
+    for kind in KINDS:
+        for name in getattr(plan.target, kind):
+            if name not in names:
+                can = ", ".join(known for known in PROTECTED if known in names)
+                raise SpecError(
+                    f"{kind} must name memories that this chip has, of {can}, not {name!r}"
+                )
+    return there
 
 
 def remembered(net: NetworkSpec, target: TargetSpec) -> list[Memory]:

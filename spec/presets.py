@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.spec import reading
+from xnoreplay.spec.codes import KINDS
 from xnoreplay.spec.errors import LONGEST_NAME, ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.features import FeatureSpec
 from xnoreplay.spec.network import IMAGE_FIELDS, Conv, NetworkSpec
@@ -249,7 +250,7 @@ def _build(kind, part: str, fields: dict, base):
             name == "source" and not isinstance(fields[name], ImageSource | FeatureSource | None)
         ):
             raise unknown(f"field of {part}", name, known - {"source"})
-    for name in ("levels", "step", "class_names", "class_order", "counters"):
+    for name in ("levels", "step", "class_names", "class_order", "counters", *KINDS):
         if isinstance(fields.get(name), list):
             fields[name] = tuple(fields[name])
     if "convs" in fields:
@@ -370,7 +371,7 @@ def _scenario_to_dict(scenario: ScenarioSpec) -> dict:
 def target_to_dict(target: TargetSpec) -> dict:
     """Plain values of a target."""
     # These fields are named only where they say something: files and digests without them stay as they were.
-    names = ("replay", *GENERATIVE, "counter_bits", "counters")
+    names = ("replay", *GENERATIVE, "counter_bits", "counters", *KINDS)
     later = {f.name: f.default for f in dataclasses.fields(target) if f.name in names}
     tree = {k: v for k, v in _plain(target).items() if k not in later or v != later[k]}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in tree.items()}

@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.codes import ECC
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.events import Event, Group
 from xnoreplay.spec.memories import DECLARATIONS, Memory
@@ -160,6 +161,29 @@ class Register(IntEnum):
         _ANY_BUT_0,
     )
     ABORT = 0x2C, (), "a write of any value ends the running command; reads as 0", None, True
+    ERRORS = (
+        0x30,
+        (
+            Field(
+                15,
+                0,
+                "corrected",
+                "bit i: a read of the memory whose window is at (i + 1) << 24 was corrected",
+            ),
+            Field(
+                31,
+                16,
+                "wrong",
+                "bit 16 + i: a read of it found wrong bits that its code does not correct",
+            ),
+        ),
+        (
+            ". A bit stays 1 until a 1 is written to it, at any time, or a reset. A chip none of whose memories has parity "
+            "or a code does not have the register"
+        ),
+        None,
+        True,
+    )
     COUNTERS = (
         0x400,
         (),
@@ -233,6 +257,39 @@ STALES = (
 )
 """Memories, by name, and registers whose write by the host sets STALE of STATUS: replay.count may then be
 other than the labels say. A RESTORE clears it when it comes to its end without refusing a label."""
+
+
+WRONG_BIT = 16
+"""Bit of ERRORS that tells of wrong bits in window 0 that are not corrected; bit 0 tells of those that are."""
+
+
+def error_bit(memory: str, corrected: bool) -> int:
+    """The bit of ERRORS that a read of a memory sets.
+
+    >>> error_bit("replay.label", corrected=True), error_bit("replay.label", corrected=False)
+    (7, 23)
+    """
+    return HOST_MEMORIES.index(memory) + (0 if corrected else WRONG_BIT)
+
+
+def coded(memories: tuple[Memory, ...]) -> tuple[Memory, ...]:
+    """Those of a plan's memories whose words have parity or a code."""
+    return tuple(m for m in memories if m.code)
+
+
+def present(memories: tuple[Memory, ...]) -> tuple[Register, ...]:
+    """Registers of a chip with these memories: ERRORS only where a code can set one of its bits."""
+    return tuple(r for r in Register if r is not Register.ERRORS or coded(memories))
+
+
+def errors_mask(memories: tuple[Memory, ...]) -> int:
+    """Bits of ERRORS that a chip has: parity corrects nothing."""
+    found = 0
+    for memory in coded(memories):
+        found |= 1 << error_bit(memory.name, corrected=False)
+        if memory.code == ECC:
+            found |= 1 << error_bit(memory.name, corrected=True)
+    return found
 
 
 def writable(memories: tuple[Memory, ...]) -> dict[Register, range]:
@@ -415,6 +472,13 @@ SEEN_REGISTERS = (
     "lfsr_update",
     "finished",
     "stale",
+    "errors",
 )
 """Registers that every command is held to in co-simulation, and that a waveform's view shows: names of `Register`,
 in lower case, and of the sequencer's own signals."""
+
+
+def seen_registers(memories: tuple[Memory, ...]) -> tuple[str, ...]:
+    """Those of `SEEN_REGISTERS` that a chip with these memories has."""
+    absent = {r.name.lower() for r in set(Register) - set(present(memories))}
+    return tuple(name for name in SEEN_REGISTERS if name not in absent)

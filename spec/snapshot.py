@@ -18,6 +18,7 @@ from xnoreplay.spec import bundle, features, image, presets, reading, registers
 from xnoreplay.spec import interface as interfaces
 from xnoreplay.spec.bits import ceil_div, pack_bytes, to_int, unpack_bytes
 from xnoreplay.spec.bundle import Bundle
+from xnoreplay.spec.codes import KINDS
 from xnoreplay.spec.commands import Command, bits_of
 from xnoreplay.spec.errors import ReadError, SpecError, require, shown, unknown
 from xnoreplay.spec.features import Binariser
@@ -33,9 +34,9 @@ from xnoreplay.spec.target import GENERATIVE
 
 FORMAT = "xnoreplay-snapshot"
 VERSION = 1
-COSTS = ("name", "clock_hz", "technology", "device_type", "counter_bits", "counters")
-"""Fields of a target that decide neither memories nor the rule: chips that differ in them alone hold the
-same state."""
+COSTS = ("name", "clock_hz", "technology", "device_type", "counter_bits", "counters", *KINDS)
+"""Fields of a target that decide neither what memories say nor the rule: chips that differ in them alone hold the
+same state. A host reads and writes words without their check bits."""
 
 
 @dataclass(frozen=True)

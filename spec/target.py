@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from xnoreplay.spec import limits
 from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.codes import KINDS, PARITY, PROTECTED
 from xnoreplay.spec.errors import SpecError, require, shown, unknown
 from xnoreplay.spec.events import COUNTER_BITS, Group
 from xnoreplay.spec.network import TAPS
@@ -77,6 +78,11 @@ class TargetSpec:
         Bits of an event counter: 48, 32, or 0 for a chip without event counters, where `counters` has no meaning.
     counters : tuple of str
         Groups of event counters that the chip has: "cycles", "array", "memories", "learning".
+    parity : tuple of str
+        Memories whose words have a parity bit, which finds a wrong bit: of "weights.fe", "weights.lgap", "replay.latent",
+        "replay.label", "staging.latent", "staging.label".
+    ecc : tuple of str
+        Memories, of the same, whose words have a code that corrects one wrong bit and finds two.
     """
 
     name: str
@@ -102,6 +108,8 @@ class TargetSpec:
     staged_per_class: int = 10
     counter_bits: int = 48
     counters: tuple[str, ...] = GROUPS
+    parity: tuple[str, ...] = ()
+    ecc: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require.name("name of a target", self.name)
@@ -132,6 +140,8 @@ class TargetSpec:
         require.choice("device_type", self.device_type, DEVICE_TYPES)
         self._check_generative()
         self._check_counters()
+        for kind in KINDS:
+            self._check_code(kind)
         if self.node_fold > self.channels:
             raise SpecError(
                 f"batch must fit a node of the window, at most {TAPS * self.channels} samples, "
@@ -160,6 +170,24 @@ class TargetSpec:
                 raise SpecError(f"counters must name a group once, not {shown(group)} twice")
         # In one order, so that targets with the same counters are equal.
         object.__setattr__(self, "counters", tuple(g for g in GROUPS if g in given))
+
+    def _check_code(self, kind: str) -> None:
+        given = getattr(self, kind)
+        if not isinstance(given, tuple | list):
+            raise SpecError(f"{kind} must be a list of memories, not {shown(given)}")
+        for n, name in enumerate(given):
+            if name not in PROTECTED:
+                raise unknown(f"memory of {kind}", name, PROTECTED)
+            if name in given[:n]:
+                raise SpecError(f"{kind} must name a memory once, not {shown(name)} twice")
+            if kind != PARITY and name in self.parity:
+                raise SpecError(f"a memory must have parity or {kind}, not both as {shown(name)}")
+        # In one order, so that targets with the same codes are equal.
+        object.__setattr__(self, kind, tuple(name for name in PROTECTED if name in given))
+
+    def code_of(self, memory: str) -> str:
+        """The code of a memory: of `spec.codes.KINDS`, or "" for none."""
+        return next((kind for kind in KINDS if memory in getattr(self, kind)), "")
 
     @property
     def counted(self) -> tuple[str, ...]:

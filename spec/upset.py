@@ -51,12 +51,12 @@ class Place(NamedTuple):
 
 
 def places(plan: Plan) -> dict[str, Place]:
-    """Every place of a chip, by name: its memories in the order of their map, then its registers.
+    """Every place of a chip, by name: its memories in the order of their map, check bits included, then its registers.
 
     The registers are those that outlast a command and that the host writes, by the names of `Register` in lower case, but
     for `BOUNDS`.
     """
-    found = {m.name: Place(m.depth * m.count, m.width, m.role) for m in plan.memories}
+    found = {m.name: Place(m.depth * m.count, m.stored, m.role) for m in plan.memories}
     for register, values in registers.writable(plan.memories).items():
         bits = (values.stop - 1).bit_length()
         if register in BOUNDS:

@@ -225,7 +225,7 @@ def system_rdl(plan: Plan, prefix: str = "xnoreplay") -> str:
         "    addrmap {",
         '        desc = "Control registers and event counters.";',
     ]
-    for register in Register:
+    for register in registers.present(plan.memories):
         if register is not Register.COUNTERS:
             lines += _rdl_register(register)
     for i, name in enumerate(registers.counters(plan.memories, plan.target)):
@@ -266,6 +266,8 @@ def _rdl_register(register: Register) -> list[str]:
         fields = [(f.high, f.low, f.name, "rw", f.meaning) for f in register.fields]
     if register is Register.ABORT:
         fields = [(31, 0, "any", "w", "a write of any value ends the running command")]
+    if register is Register.ERRORS:
+        fields = [(f.high, f.low, f.name, "rw", f.meaning) for f in register.fields]
     if register is Register.ID:
         fields = [(31, 0, "value", "r", "XNRP in ASCII")]
     lines = ["        reg {", f'            desc = "{_text(register.bits)}";']

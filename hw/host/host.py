@@ -70,6 +70,8 @@ class Host(wiring.Component):
     look : Out(1), index : Out, count : In, of the target's `counter_bits`; where there are counters
         `count` is the value of counter `index` of `spec.registers.counters` of two cycles before, if `look` was high then; see
         `counters.Counters`. It need not be one that there is: every read looks.
+    corrected_<name>, wrong_<name> : In(1), for each of `spec.registers.coded`
+        A word was read that its code has corrected, or found wrong: sets the memory's bit of `errors`, which is ERRORS.
     memory_<name> : `ports.HostPort` of each of `spec.registers.windows`; see `port`
     """
 
@@ -78,6 +80,7 @@ class Host(wiring.Component):
         self.counter_names = registers.counters(memories, target)
         self.classes = next(m.depth for m in memories if m.name == "table.weight")
         self.writable = registers.writable(memories)
+        self.coded = registers.coded(memories)
         counters = {}
         if self.counter_names:
             counters = {
@@ -108,6 +111,11 @@ class Host(wiring.Component):
                 "lfsr_update": In(32),
             }
             | counters
+            | {
+                f"{what}_{identifier(memory.name)}": In(1)
+                for memory in self.coded
+                for what in ("corrected", "wrong")
+            }
             | {f"set_{register.name.lower()}": Out(1) for register in self.writable}
             | {
                 f"memory_{identifier(w.memory.name)}": Out(HostPort(w.memory.depth, w.memory.width))
@@ -118,6 +126,14 @@ class Host(wiring.Component):
     def port(self, name: str):
         """The host's port on a memory, by the memory's name."""
         return getattr(self, f"memory_{identifier(name)}")
+
+    def corrected(self, name: str) -> Signal:
+        """High where a word of a memory with a code comes corrected, by the memory's name."""
+        return getattr(self, f"corrected_{identifier(name)}")
+
+    def wrong(self, name: str) -> Signal:
+        """High where a word of a memory with a code comes with wrong bits, by the memory's name."""
+        return getattr(self, f"wrong_{identifier(name)}")
 
     def strobe(self, name: str) -> Signal:
         """High where the host writes a register, by the register's name in lower case."""
@@ -154,6 +170,7 @@ class Host(wiring.Component):
             slave.done.eq(slave.write | joins),
         ]
         m.d.comb += self.value.eq(slave.data)
+        self.errors = self._errors(m) if self.coded else None
         m.d.sync += [
             self.start.eq(0),
             self.abort.eq(0),
@@ -194,6 +211,19 @@ class Host(wiring.Component):
                     m.d.sync += self.stale.eq(1)
         return m
 
+    def _errors(self, m: Module) -> Signal:
+        """Build ERRORS: a bit is set by what a decoder tells, and cleared by a write of 1 to it in another cycle."""
+        errors = Signal(CHUNK, name="errors")
+        self.cleared = Signal(CHUNK, name="cleared")
+        for memory in self.coded:
+            for strobe, corrected in ((self.corrected, True), (self.wrong, False)):
+                bit = registers.error_bit(memory.name, corrected)
+                if registers.errors_mask(self.coded) >> bit & 1:
+                    held = Signal(name=f"error{bit}")
+                    m.d.comb += errors[bit].eq(held)
+                    m.d.sync += held.eq(held & ~self.cleared[bit] | strobe(memory.name))
+        return errors
+
     def _control(self, m: Module, slave, offset, occupied, closed) -> None:
         """Answer a request to a control register or counter."""
         values = {
@@ -213,6 +243,8 @@ class Host(wiring.Component):
             Register.LFSR_UPDATE: self.lfsr_update,
             Register.ABORT: Const(0, 32),
         }
+        if self.errors is not None:
+            values[Register.ERRORS] = self.errors
         with m.Switch(offset):
             for at, value in values.items():
                 with m.Case(at):
@@ -223,6 +255,10 @@ class Host(wiring.Component):
                         m.d.comb += slave.response.eq(Response.OKAY)
                         with m.If(slave.write):
                             m.d.sync += self.abort.eq(1)
+                    elif at == Register.ERRORS:
+                        m.d.comb += slave.response.eq(Response.OKAY)
+                        with m.If(slave.write):
+                            m.d.comb += self.cleared.eq(slave.data)
                     elif at in self.writable:
                         self._register(m, slave, at, closed)
                     else:

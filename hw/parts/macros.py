@@ -195,4 +195,6 @@ def macros_of(plan: Plan, memory: memories.Memory) -> list[Macro]:
             depths, granule = [memory.depth // (bits * units)] * (bits * units), 1
         case _:
             return []
-    return [Macro(depth, memory.width, granule, 1) for depth in depths]
+    if memory.code:  # a word is written as a whole, with its check bits
+        granule = memory.stored
+    return [Macro(depth, memory.stored, granule, 1) for depth in depths]

@@ -8,7 +8,9 @@ from amaranth.hdl import Cat, Module, Mux, Signal, unsigned
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.parts.code import Checks, Decoder
 from xnoreplay.hw.parts.ports import HostPort, index_shape
+from xnoreplay.spec.codes import Code
 
 
 class Ram(wiring.Component):
@@ -25,13 +27,31 @@ class Ram(wiring.Component):
     late : bool
         The write port is a register: the array has a word one cycle later than it was given. No cycle reads the row that it was
         given, nor the one before.
+    code : Code, optional
+        Of the words, which are written as a whole. A row then has their check bits above, and ``rdata`` is the corrected
+        word. ``corrected`` and ``wrong`` are high in the cycle in which a word comes, where the decoder has corrected it, or
+        found wrong bits that it does not correct.
     """
 
-    def __init__(self, depth: int, width: int, granule: int = 0, late: bool = False):
+    def __init__(
+        self,
+        depth: int,
+        width: int,
+        granule: int = 0,
+        late: bool = False,
+        code: Code | None = None,
+    ):
         self.depth, self.width, self.granule, self.late = depth, width, granule or width, late
+        self.code = code
         if width % self.granule:
             raise ValueError(f"granule must divide the width {width}, not {granule}")
-        self.array = memory.Memory(shape=unsigned(width), depth=depth, init=[])
+        if code and self.granule < width:
+            raise ValueError(
+                f"granule of words with a code must be the width {width}, not {granule}"
+            )
+        stored = width + (code.checks if code else 0)
+        self.array = memory.Memory(shape=unsigned(stored), depth=depth, init=[])
+        told = {"corrected": Out(1), "wrong": Out(1)} if code else {}
         super().__init__(
             {
                 "ren": In(1),
@@ -42,21 +62,25 @@ class Ram(wiring.Component):
                 "wdata": In(width),
                 "host": In(HostPort(depth, width)),
             }
+            | told
         )
 
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         m.submodules.array = self.array
-        write = self.array.write_port(granularity=self.granule)
+        write = self.array.write_port(granularity=None if self.code else self.granule)
+        if self.code:
+            write = self.coded_write(m, write, self.code)
         read = self.array.read_port(transparent_for=())
+        word = self.decoded(m, read, self.code) if self.code else read.data
         given = self.given(m, write) if self.late else write
         m.d.comb += [
             read.en.eq(self.ren | self.host.ren),
             given.en.eq(self.wen | self.host.wen.replicate(len(self.wen))),
             given.data.eq(Mux(self.host.open, self.host.wdata, self.wdata)),
-            self.rdata.eq(read.data),
-            self.host.rdata.eq(read.data),
+            self.rdata.eq(word),
+            self.host.rdata.eq(word),
         ]
         if self.depth > 1:
             m.d.comb += [
@@ -64,6 +88,30 @@ class Ram(wiring.Component):
                 given.addr.eq(Mux(self.host.open, self.host.addr, self.waddr)),
             ]
         return m
+
+    def coded_write(self, m: Module, write, code: Code) -> SimpleNamespace:
+        """What a write port of rows takes of a word: the check bits follow from it."""
+        data = Signal(self.width, name="word")
+        m.submodules.checks = checks = Checks(code)
+        whole = Signal(name="write")
+        m.d.comb += [
+            checks.word.eq(data),
+            write.en.eq(whole.replicate(len(write.en))),
+            write.data.eq(Cat(data, checks.bits)),
+        ]
+        return SimpleNamespace(en=whole, addr=write.addr, data=data)
+
+    def decoded(self, m: Module, read, code: Code):
+        """The word of a row that is read, and what is told of it in the cycle in which it comes."""
+        m.submodules.decoder = decoder = Decoder(code)
+        came = Signal()
+        m.d.sync += came.eq(read.en)
+        m.d.comb += [
+            decoder.row.eq(read.data),
+            self.corrected.eq(decoder.corrected & came),
+            self.wrong.eq(decoder.wrong & came),
+        ]
+        return decoder.word
 
     def given(self, m: Module, write) -> SimpleNamespace:
         """What a port is given one cycle before it, without a reset: what an abort's cycle writes is written."""

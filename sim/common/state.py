@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xnoreplay.sim.common import counters
+from xnoreplay.sim.common.codes import Codes
 from xnoreplay.spec import image, reading, whole
 from xnoreplay.spec.bits import WORD, ceil_div, pack_words, unpack_words
 from xnoreplay.spec.bundle import Bundle
@@ -39,9 +40,12 @@ class Scalar(IntEnum):
     FINISHED = 11
     STALE = 12  # the host has written what the counts follow from
     DRAWN = 13  # what the register `walk` held as the walk began: its mask and its start are bits of that
+    ERRORS = 14  # what decoders have told of
 
 
 SCALARS = len(Scalar)
+CODES = "codes.flips"
+"""What a copy of a state calls the wrong bits of its memories with codes."""
 
 
 def _fields(learning: bool) -> list[str]:
@@ -172,6 +176,7 @@ class State:
         )
         self.scalars = np.zeros(SCALARS, np.int64)
         self.counters = counters.zeros()
+        self.codes = Codes(plan)
         self.reset()
 
     def reset(self) -> None:
@@ -185,6 +190,7 @@ class State:
         for array in (memories.replay_label, memories.replay_count, memories.staging_count):
             array[:] = 0
         memories.share[:] = memories.fit_open[:] = 0
+        self.codes.wrote(self.plan.forgotten.name)
         memories.draw_state[:] = power_on(self.plan.target.channels)[: len(memories.draw_state)]
 
     def load(self, bundle: Bundle) -> None:
@@ -201,24 +207,31 @@ class State:
         """(depth * count, width) uint8; the lane file's row is lane * slots + slot."""
         return self.layouts[name].to_bits(self.arrays[name])
 
-    def write(self, name: str, bits: np.ndarray) -> None:
-        """Replace a memory's content by (depth * count, width) bits."""
+    def write(self, name: str, bits: np.ndarray, first: int = 0, count: int | None = None) -> None:
+        """Replace a memory's content by (depth * count, width) bits.
+
+        first, count : the rows that are written, where the others are given as they were; all without `count`
+        """
         array = self.arrays[name]
         array[...] = self.layouts[name].from_bits(bits).reshape(array.shape)
+        self.codes.wrote(name, first, count)
 
     def flip(self, name: str, row: int, bit: int) -> None:
-        """Change one bit of a memory."""
+        """Change one bit of a memory; the check bits of a memory with a code lie above those of its word."""
         if name not in self.names():
             raise SpecError(
                 f"a fault's memory must be one of {', '.join(self.names())}, not {shown(name)}"
             )
         memory = self.layouts[name].memory
-        if not (0 <= row < memory.depth * memory.count and 0 <= bit < memory.width):
+        if not (0 <= row < memory.depth * memory.count and 0 <= bit < memory.stored):
             raise SpecError(
                 f"a fault in {name} must be in {memory.depth * memory.count} rows of "
-                f"{memory.width} bits, not row {row}, bit {bit}"
+                f"{memory.stored} bits, not row {row}, bit {bit}"
             )
-        self.layouts[name].flip(self.arrays[name], row, bit)
+        changed = self.codes.flip(name, row, bit) if memory.code else 1 << bit
+        for i in range(changed.bit_length()):
+            if changed >> i & 1:
+                self.layouts[name].flip(self.arrays[name], row, i)
 
     def _plain(self) -> dict[str, np.ndarray]:
         return self.arrays | {
@@ -228,17 +241,20 @@ class State:
 
     def copied(self) -> dict[str, np.ndarray]:
         """A copy of every memory, register and counter, by name, in the form in which `State` keeps them."""
-        return {name: array.copy() for name, array in self._plain().items()}
+        copies = {name: array.copy() for name, array in self._plain().items()}
+        return copies | {CODES: self.codes.copied()}
 
     def put(self, copied: dict[str, np.ndarray]) -> None:
         """Take over what `copied` of a state of the same plan returned."""
         for name, array in self._plain().items():
             array[...] = copied[name]
+        self.codes.put(copied[CODES])
 
     def save(self, path: Path) -> None:
         """Write everything to one npz file, whole or not at all."""
         with whole.whole_file(Path(path)) as part, part.open("wb") as f:
             arrays: dict[str, Any] = {"plan": np.array(_identity(self.plan))} | self._plain()
+            arrays[CODES] = self.codes.copied()
             np.savez_compressed(f, **arrays)
 
     def restore(self, path: Path) -> None:
@@ -249,8 +265,10 @@ class State:
         except reading.DAMAGED_ARRAYS as error:
             raise SpecError(f"state {path} must be a whole file that save wrote: {error}") from None
         plain = self._plain()
-        if str(tree.get("plan")) != _identity(self.plan) or not plain.keys() <= tree.keys():
+        if str(tree.get("plan")) != _identity(self.plan) or not {*plain, CODES} <= tree.keys():
             raise SpecError(f"state {path} must come from the same network and target")
+        if not self.codes.fits(tree[CODES]):
+            raise SpecError(f"state {path}: {CODES} must name wrong bits of rows with a code")
         for name, array in plain.items():
             if (tree[name].shape, tree[name].dtype) != (array.shape, array.dtype):
                 raise SpecError(

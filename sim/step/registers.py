@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from xnoreplay.sim.common.codes import Wrong, note_reads, note_writes
 from xnoreplay.sim.common.counters import Counters, Event, Mem
 from xnoreplay.sim.common.jit import FULL, ZERO, low_bits, part
 from xnoreplay.sim.common.program import Geometry, Program
-from xnoreplay.sim.common.state import SCALARS, Memories, Rows, State
+from xnoreplay.sim.common.state import SCALARS, Memories, Rows, Scalar, State
 from xnoreplay.spec.bits import WORD, ceil_div
 from xnoreplay.spec.generative import registers as wide_registers
 from xnoreplay.spec.network import TAPS
@@ -225,6 +226,7 @@ class Clock(NamedTuple):
     nxt: np.ndarray  # the same in the next cycle, as the clock's edge will make them
     wide: Wide  # the other registers
     nxt_wide: Wide  # the same in the next cycle
+    wrong: Wrong  # rows of memories with a code whose bits are not as written
 
 
 def new_clock(
@@ -234,7 +236,16 @@ def new_clock(
     geometry = program.geometry
     (now, wide), (nxt, nxt_wide) = (new_registers(geometry, beats, flops) for _ in range(2))
     return Clock(
-        geometry, state.memories, state.rows, state.counters, ports, now, nxt, wide, nxt_wide
+        geometry,
+        state.memories,
+        state.rows,
+        state.counters,
+        ports,
+        now,
+        nxt,
+        wide,
+        nxt_wide,
+        state.codes.wrong,
     )
 
 
@@ -326,7 +337,9 @@ def apply_writes(rows, ports):
 @part
 def edge(clock):
     """Step the chip at the clock's edge: apply the writes, make the next values of the registers the present ones."""
+    clock.nxt[Scalar.ERRORS] |= note_reads(clock.wrong, clock.ports.read)
     apply_writes(clock.rows, clock.ports)
+    note_writes(clock.wrong, clock.ports)
     clock.counters.events[Event.CYCLES] += 1
     clock.nxt[Flop.K] = clock.now[Flop.K] + 1
     now, nxt = clock.wide.block, clock.nxt_wide.block

@@ -23,6 +23,7 @@ from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import host_map, presets, registers, snapshot
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
+from xnoreplay.spec.codes import Verdict
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.errors import ImageError, SpecError, XnoreplayError
 from xnoreplay.spec.registers import Register, Response, Status
@@ -204,13 +205,34 @@ def test_a_chip_that_waits_refuses_what_it_has_and_knows_no_other_address(change
     addresses = [*port, *(i << registers.WINDOW_SHIFT | 4 * j for i in range(32) for j in (0, 99))]
     there = {a for a in addresses if bus.read(a)[0] is not Response.DECERR}
     assert {Register.ABORT, Register.SEEN} < there
-    assert set(Register) - there == ({Register.COUNTERS} if changed else set())
+    known = set(registers.present(driver.plan.memories))
+    assert known - there == ({Register.COUNTERS} if changed else set())
     driver.write(Register.COMMAND, Command.INFER)
     for address in addresses:
         if address != Register.ABORT:
             refused = Response.SLVERR if address in there else Response.DECERR
             assert bus.write(address, 0) is refused
     assert driver.status() == {Status.BUSY}
+
+
+def test_a_host_hears_of_wrong_bits_and_clears_what_it_heard():
+    coded = presets.vary(TINY, "target", ecc=("weights.fe",), parity=("replay.label",))
+    driver = connected(coded)
+    driver.load(BUNDLE, classes=2)
+    assert driver.errors() == {}
+    driver.bus.chip.flip("weights.fe", 0, 3)
+    driver.classify(program.images(driver, 1)[0])
+    assert driver.errors() == driver.errors(clear=True) == {"weights.fe": {Verdict.CORRECTED}}
+    assert driver.errors() == {}
+    driver.bus.chip.flip("weights.fe", 0, 4)
+    driver.bus.chip.flip("replay.label", 3, 3)  # its parity bit
+    driver.save()
+    found = {"weights.fe": {Verdict.WRONG}, "replay.label": {Verdict.WRONG}}
+    driver.write(Register.COMMAND, Command.INFER)  # waits for its image
+    assert driver.errors(clear=True) == found
+    assert driver.errors() == {}
+    with pytest.raises(SpecError, match="errors must be asked of a chip with parity or ecc"):
+        connected().errors()
 
 
 def test_an_image_or_an_argument_that_a_command_lacks_or_does_not_take_is_a_sentence():

@@ -44,10 +44,11 @@ class Chip:
     aborts: int = 0
 
 
-def drive(memories, transfers, busy=False, restored=(), target=TARGET):
+def drive(memories, transfers, busy=False, restored=(), target=TARGET, told=None):
     """Transfers through the hardware: [(response, read data or None)], and the chip they left.
 
     restored : numbers of the transfers after which a restore comes to its end
+    told : by the number of a transfer, the strobe of a decoder that is high for a cycle before it
     """
     host = Host(memories, target)
     chip = Chip({w.memory.name: [0] * w.memory.depth for w in host.windows}, busy)
@@ -113,6 +114,11 @@ def drive(memories, transfers, busy=False, restored=(), target=TARGET):
                 ctx.set(host.restored, 1)
                 await ctx.tick()
                 ctx.set(host.restored, 0)
+            if told and n in told:
+                strobe = getattr(host, told[n])
+                ctx.set(strobe, 1)
+                await ctx.tick()
+                ctx.set(strobe, 0)
             if t.data is None:
                 await send(ctx, "ar", t.gaps[0], araddr=t.address)
                 data, response = await receive(ctx, "r", t.gaps[2], "rdata", "rresp")
@@ -148,7 +154,9 @@ class Model:
         self.gathered = {}
         self.busy, self.started, self.command, self.aborts = busy, [], 0, 0
         self.fixed = {Register.ID: registers.ID, Register.STATUS: int(busy), Register.SEEN: SEEN}
-        self.fixed |= dict.fromkeys(set(Register) - self.fixed.keys() - {Register.COUNTERS}, 0)
+        self.fixed |= dict.fromkeys(
+            set(registers.present(memories)) - self.fixed.keys() - {Register.COUNTERS}, 0
+        )
         for i, _ in enumerate(registers.counters(memories, target)):
             high = i + 1 if target.counter_bits == 48 else 0
             self.fixed |= {0x400 + 8 * i: i, 0x404 + 8 * i: high}
@@ -217,6 +225,40 @@ class Model:
         self.started.append((number, argument))
         self.command = argument << 16 | number
         return Response.OKAY, None
+
+
+@pytest.mark.parametrize("busy", [False, True])
+def test_errors_stay_until_a_one_is_written_to_them(busy):
+    """Bits 0 and 16 are of window 0, 7 and 23 of window 7; what else is written to is not there."""
+    coded = [
+        Memory("weights.fe", "weights", 4, 40, code="parity"),
+        Memory("replay.label", "replay", 4, 5, code="ecc"),
+    ]
+    look = Transfer(Register.ERRORS)
+    told = {1: "wrong_weights_fe", 2: "corrected_replay_label", 4: "wrong_replay_label"}
+    transfers = [
+        *(look for _ in range(5)),
+        Transfer(Register.ERRORS, 0),
+        look,
+        Transfer(Register.ERRORS, 1 << 7 | 1),
+        look,
+        Transfer(Register.ERRORS, 0xFFFFFFFF),
+        look,
+    ]
+    answers, _ = drive((*coded, WEIGHT), transfers, busy, told=told)
+    assert {answer for answer, _ in answers} == {Response.OKAY}
+    bits = [0, 1 << 16, 1 << 16 | 1 << 7, 1 << 16 | 1 << 7, 1 << 23 | 1 << 16 | 1 << 7]
+    assert [data for _, data in answers] == [
+        *bits,
+        None,
+        bits[-1],
+        None,
+        1 << 23 | 1 << 16,
+        None,
+        0,
+    ]
+    (answer,), _ = drive((Memory("weights.fe", "weights", 4, 40), WEIGHT), [look])
+    assert answer == (Response.DECERR, 0)
 
 
 @st.composite

@@ -111,15 +111,15 @@ class Comparison:
     def _readback(self, back: dict[str, str]):
         for name, bits in images.load(self.plan, self.bundle).items():
             memory = self.plan.memory(name)
-            text = rows_text([to_int(row) for row in bits], memory.width)
+            text = rows_text([to_int(row) for row in bits], memory.stored)
             yield from self._rows(-1, "power-on", 0, name, text, back[name])
-            self.compared["readback.bits"] += memory.bits
+            self.compared["readback.bits"] += bits.size
 
     def _rows(self, index, what, cycle, name, expected: str, got: str, first: int = 0):
         """The first row of one memory that differs, and how many do; the texts begin with row `first`."""
         if expected == got:
             return
-        digits = -(-self.plan.memory(name).width // 4)
+        digits = -(-self.plan.memory(name).stored // 4)
         rows = range(0, max(len(expected), len(got)), digits)
         differing = [i // digits for i in rows if expected[i : i + digits] != got[i : i + digits]]
         at = differing[0] * digits
@@ -245,7 +245,8 @@ class Comparison:
             self.compared["transfers"] += 1
         for name, rows in expected.get("saved", {}).items():
             yield from self._rows(index, "save", end, name, rows, seen["saved"][name])
-            self.compared["saved.bits"] += self.plan.memory(name).bits
+            memory = self.plan.memory(name)
+            self.compared["saved.bits"] += memory.depth * memory.count * memory.width
         for want, got in zip(
             expected.get("saved_registers", ()), seen.get("saved_registers", ()), strict=True
         ):

@@ -88,8 +88,8 @@ def _check_bit(plan: Plan, name: str, row: int, bit: int) -> None:
         raise unknown("memory", name, names)
     memory = plan.memory(name)
     rows = memory.depth * memory.count
-    if not (0 <= row < rows and 0 <= bit < memory.width):
+    if not (0 <= row < rows and 0 <= bit < memory.stored):
         raise SpecError(
-            f"a fault in {name} must be in its {rows} rows of {memory.width} bits, "
+            f"a fault in {name} must be in its {rows} rows of {memory.stored} bits, "
             f"not in row {row}, bit {bit}"
         )

@@ -230,7 +230,7 @@ class Power(Kind):
         assert done.saved is not None
         saved = resets.rows(model.plan, done.saved).items()
         return {
-            "saved": {n: rows_text(rows, model.plan.memory(n).width) for n, rows in saved},
+            "saved": {n: rows_text(rows, model.plan.memory(n).stored) for n, rows in saved},
             "saved_registers": list(done.saved.registers.values()),
             **resets.quiet(model.plan, step),
         }

@@ -12,7 +12,7 @@ from xnoreplay.flow.verify.cosim.script import BUS, REPLAY, Script, Step
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.memories import label_bits
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import SEEN_REGISTERS, Response
+from xnoreplay.spec.registers import Response, seen_registers
 from xnoreplay.spec.upset import Upset
 
 
@@ -158,12 +158,13 @@ class Model:
         return carry_out(step, simulator, self.script.images)
 
     def registers(self) -> dict[str, int]:
-        """Registers of the simulated chip, by the names of `SEEN_REGISTERS`."""
-        return {name: int(getattr(self.fast.state, name)) for name in SEEN_REGISTERS}
+        """Registers of the simulated chip, by the names of `seen_registers`."""
+        names = seen_registers(self.plan.memories)
+        return {name: int(getattr(self.fast.state, name)) for name in names}
 
     def memory(self, name: str) -> str:
-        """Every row of a memory of the simulated chip, as `rows_text` writes rows."""
-        return rows_text(self.fast.memory_ints(name), self.plan.memory(name).width)
+        """Every row of a memory of the simulated chip with its check bits, as `rows_text` writes rows."""
+        return rows_text(self.fast.stored_ints(name), self.plan.memory(name).stored)
 
     def _replay_state(self, step: Step) -> dict[str, list[int]]:
         """The replay memory, where the command may change it."""
@@ -199,7 +200,7 @@ class Model:
                     "memories": {
                         name: rows_text(
                             [now[name][r] for r in event_rows(self.plan, name, slot)],
-                            self.plan.memory(name).width,
+                            self.plan.memory(name).stored,
                         )
                         for name in REPLAY
                     },

@@ -58,7 +58,7 @@ def _memories(plan: Plan) -> Iterator[str]:
 def _registers(plan: Plan) -> Iterator[str]:
     """Each register read, and written with every answer that it can give."""
     writable = registers.writable(plan.memories)
-    for register in control_registers():
+    for register in control_registers(plan):
         yield f"read {register.name} OKAY"
         if register in writable:
             yield f"write {register.name} OKAY"

@@ -42,13 +42,14 @@ STATES = {
     Register.LFSR_WALK: "lfsr_walk",
     Register.LFSR_ERROR: "lfsr_error",
     Register.LFSR_UPDATE: "lfsr_update",
+    Register.ERRORS: "errors",
 }
 """Registers that show what the simulator calls so."""
 
 
-def control_registers() -> list[Register]:
+def control_registers(plan: Plan) -> list[Register]:
     """Registers of the host port, without the counters."""
-    return [r for r in Register if r != Register.COUNTERS]
+    return [r for r in registers.present(plan.memories) if r != Register.COUNTERS]
 
 
 @dataclass(frozen=True)
@@ -352,8 +353,9 @@ class Judge:
         for c in range(chunk):
             value |= port.gathered.get(c, 0) << 32 * c  # a stage writes a whole row before others
         self._memory(memory.name)[row] = value & (1 << memory.width) - 1
-        self.dirty.add(memory.name)
-        if memory.name in STALES:
+        if not memory.code:
+            self.dirty.add(memory.name)
+        if memory.name in STALES or memory.code:  # other rows keep their wrong bits
             self.chip.write_row(memory.name, row, self._memory(memory.name)[row])
         self.reached[f"row of {memory.name} written"] += 1
 
@@ -376,6 +378,9 @@ class Judge:
         if offset == Register.ABORT:
             self.abort = True
             response = OKAY
+        elif offset == Register.ERRORS and self._register(offset):
+            self.chip.clear_errors(data)
+            response = OKAY
         elif offset in self.writable:
             register = Register(offset)
             taken = not self.port.closed and data in self.writable[register]
@@ -391,7 +396,7 @@ class Judge:
 
     def _register(self, offset: int) -> str | None:
         """Name of a control register or a counter's half; None where there is none."""
-        if offset in [int(r) for r in control_registers()]:
+        if offset in [int(r) for r in control_registers(self.plan)]:
             return Register(offset).name
         half = (offset - Register.COUNTERS) // 4
         if 0 <= half < 2 * len(self.names):
@@ -442,6 +447,8 @@ class Judge:
             self._note(f"read {window.memory.name}", SLVERR, clock)
             return SLVERR, 0
         row, chunk = place
+        if window.memory.code:
+            self.chip.read_row(window.memory.name, row)  # ERRORS shows what its decoder finds
         self._note(f"read {window.memory.name}", OKAY, clock)
         return OKAY, self._memory(window.memory.name)[row] >> 32 * chunk & CHUNK
 

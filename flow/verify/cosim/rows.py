@@ -6,7 +6,10 @@ EVENT_ROWS = 4096  # rows of latents that every event of the replay memory shows
 
 
 def rows_text(rows: list[int], width: int) -> str:
-    """Rows of `width` bits as one hexadecimal text, a fixed number of digits each."""
+    """Rows of `width` bits as one hexadecimal text, a fixed number of digits each.
+
+    The width is `Memory.stored` in every text, whether its rows are what the memory holds or the words that it gives.
+    """
     digits = -(-width // 4)
     return "".join(f"{row:0{digits}x}" for row in rows)
 

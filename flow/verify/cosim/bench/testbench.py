@@ -45,7 +45,6 @@ from xnoreplay.spec import presets, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.commands import Command
-from xnoreplay.spec.registers import SEEN_REGISTERS
 
 IDLE = 0
 NEVER = 1 << 62  # a cycle that does not come
@@ -109,7 +108,7 @@ class Bench:
         """Take the labels that the replay memory holds as those before the next event; without labels there is none."""
         if self.plan.generative:
             return
-        self.labels = self.view.memories["replay.label"].all()
+        self.labels = self.view.words("replay.label")
 
     async def clocks(self, count: int) -> None:
         """Wait for so many falling edges of the clock."""
@@ -153,14 +152,12 @@ class Bench:
             name, depth = window.memory.name, window.memory.depth
             by_bus = min(depth, self.most)
             rows[name] = [await host.read_row(window, i) for i in range(by_bus)]
-            rows[name] += [self.view.memories[name][i] for i in range(by_bus, depth)]
+            rows[name] += self.view.words(name, range(by_bus, depth))
         values = {r: await host.read(r) for r in registers.writable(plan.memories)}
         quiet = await self.reset(step, resets.LEAD)
         for memory in plan.memories:
             whole = (1 << memory.width) - 1
-            await self.put(
-                memory.name, [whole ^ row for row in self.view.memories[memory.name].all()]
-            )
+            await self.put(memory.name, [whole ^ row for row in self.view.words(memory.name)])
         for window in snapshots.windows(plan):
             name = window.memory.name
             if name in registers.READ_ONLY:
@@ -176,7 +173,7 @@ class Bench:
         finished = await boundary
         await FallingEdge(self.dut.clk)
         self.look_at_labels()
-        widths = {name: plan.memory(name).width for name in rows}
+        widths = {name: plan.memory(name).stored for name in rows}
         return {
             "phases": phases,
             "finished": finished,
@@ -198,16 +195,14 @@ class Bench:
                 await self.host.write_row(windows[name], i, value)
             read = [await self.host.read_row(windows[name], i) for i in range(len(rows[:most]))]
             read += await self.put(name, rows[most:], most)
-            back[name] = rows_text(read, self.plan.memory(name).width)
+            back[name] = rows_text(read, self.plan.memory(name).stored)
         self.write({"readback": back, "transfers": self.host.transfers})
 
     async def put(self, name: str, rows: list[int], first: int = 0) -> list[int]:
         """Write rows of a memory past every port; returns what is there then."""
-        view = self.view.memories[name]
-        for i, value in enumerate(rows, first):
-            view[i] = value
+        self.view.put(name, rows, first)
         await FallingEdge(self.dut.clk)
-        return [view[i] for i in range(first, first + len(rows))]
+        return self.view.words(name, range(first, first + len(rows)))
 
     async def watch(self) -> None:
         """Note the slot of each label that the chip writes, and all that the replay memory holds then.
@@ -230,7 +225,7 @@ class Bench:
 
     def note_events(self) -> None:
         """Append an event for each label that is another one than at the last event."""
-        now = self.view.memories["replay.label"].all()
+        now = self.view.words("replay.label")
         low = (1 << self.plan.memory("replay.label").width - 1) - 1
         for slot, (before, after) in enumerate(zip(self.labels, now, strict=True)):
             if before != after:
@@ -466,19 +461,18 @@ class Bench:
         }
 
     def rows(self, names) -> dict[str, str]:
-        """Every row of some memories, as text by name."""
+        """Every row of some memories with its check bits, as text by name."""
         return {
-            name: rows_text(self.view.memories[name].all(), self.plan.memory(name).width)
+            name: rows_text(self.view.memories[name].all(), self.plan.memory(name).stored)
             for name in names
         }
 
     def event_rows(self, slot: int) -> dict[str, str]:
         """What the replay memory holds, as text by name, right after an event at a slot."""
-        views = self.view.memories
         return {
             name: rows_text(
-                [views[name][row] for row in event_rows(self.plan, name, slot)],
-                self.plan.memory(name).width,
+                self.view.words(name, event_rows(self.plan, name, slot)),
+                self.plan.memory(name).stored,
             )
             for name in REPLAY
         }
@@ -502,10 +496,11 @@ class Bench:
 
     async def bus_registers(self) -> dict:
         """Read control registers and counters over the bus."""
-        names = [n for n in SEEN_REGISTERS if n.upper() not in registers.Status.__members__]
+        seen = registers.seen_registers(self.plan.memories)
+        names = [n for n in seen if n.upper() not in registers.Status.__members__]
         values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
         status = await self.host.read(registers.Register.STATUS)
-        bits = [bit for bit in registers.Status if bit.name.lower() in SEEN_REGISTERS]
+        bits = [bit for bit in registers.Status if bit.name.lower() in seen]
         values |= {bit.name.lower(): status >> bit & 1 for bit in bits}
         count = len(self.view.counter_names)
         return {

@@ -4,7 +4,7 @@ Where a memory's instance is, `spec.memories` declares; what is inside it follow
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from xnoreplay.flow.verify.cosim.counting import Counting
@@ -13,7 +13,7 @@ from xnoreplay.spec.image import bank_row, lane_columns
 from xnoreplay.spec.memories import MET, Kind, Memory, identifier
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import SEEN_REGISTERS, Register, counted, counters
+from xnoreplay.spec.registers import Register, counted, counters, seen_registers
 from xnoreplay.spec.timeline import OPERAND_STAGE, PIPE_LATENCY
 from xnoreplay.spec.upset import register_of
 
@@ -356,7 +356,20 @@ class ChipView:
             self.counters = CountersView(dut.counters, self.counter_names, bits)
         self.counting = Counting(len(self.counter_names), bits)
         # The host's inputs, so that names do not depend on where a register lives.
-        self.registers = {name: getattr(dut.host, name) for name in SEEN_REGISTERS}
+        self.registers = {name: getattr(dut.host, name) for name in seen_registers(plan.memories)}
+
+    def words(self, name: str, rows: Iterable[int] | None = None) -> list[int]:
+        """What a reader is given of a memory's rows: of all, or of those that are named."""
+        view = self.memories[name]
+        found = view.all() if rows is None else [view[row] for row in rows]
+        code = self.plan.memory(name).coded
+        return [code.decode(row)[0] for row in found] if code else found
+
+    def put(self, name: str, rows: list[int], first: int = 0) -> None:
+        """Write words into a memory past every port, from a row on, with their check bits."""
+        view, code = self.memories[name], self.plan.memory(name).coded
+        for i, word in enumerate(rows, first):
+            view[i] = code.encode(word) if code else word
 
     def place(self, name: str) -> MemoryView:
         """The rows of a place of `spec.upset`: those of a memory, or the one of a register."""
@@ -453,7 +466,7 @@ class ChipView:
         return self.counters.all() if self.counters else []
 
     def register_values(self) -> dict[str, int]:
-        """Registers by the names of `spec.registers.SEEN_REGISTERS`."""
+        """Registers by the names of `spec.registers.seen_registers`."""
         return {name: number(handle) for name, handle in self.registers.items()}
 
 
