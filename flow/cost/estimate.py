@@ -24,6 +24,7 @@ from xnoreplay.spec.timeline import RECIPROCAL_BITS
 UPDATED = ("cls.low", "cls.hidden_low", "fe.low")  # memories whose writes are segments updated
 FREE = {event.counter for event in Event if event.free}  # counters that need no row of events.csv
 OPS_PER_CELL = 2  # an XNOR and its addition, as published chips count
+XORS_OF_ADDED_BIT = 2  # in a full adder, whose NANDs are worth less than one of them
 
 
 def units(plan: Plan) -> dict[str, int]:
@@ -107,7 +108,7 @@ def energy(
     seconds = cycles / plan.target.clock_hz
     rows = []
     for memory in memories.values():
-        cost = tables.memory(memory.depth, memory.width, plan.target)
+        cost = tables.memory(memory.depth, memory.stored, plan.target)
         for way, each in (("reads", cost.read), ("writes", cost.write)):
             count = counters.get(f"{memory.name}.{way}", 0)
             if count:
@@ -116,6 +117,7 @@ def energy(
         if taps:
             rows.append(row(memory.name, "tap_writes", taps, cost.write, 1 / TAPS))
         rows.append(row(memory.name, "leakage", memory.count, cost.leakage, seconds))
+        rows += _code_rows(plan, memory, counters)
     leak = gates.leakage(plan.target)
     for part, n in gates.gates(plan).items():
         if n:  # a hidden layer that is frozen has no way back
@@ -123,6 +125,20 @@ def energy(
     rows += _logic_rows(plan, counters, memories)
     own = measured.logic()
     return rows if own is None else _measured_rows(plan, counters, seconds, rows, own)
+
+
+def _code_rows(plan: Plan, memory: Memory, counters: Mapping[str, float]) -> list[Row]:
+    """Price the check bits of a memory's words: gates of two inputs, of which an added bit has two that are XORs."""
+    code = memory.coded
+    if code is None:
+        return []
+    cost = tables.logic("add_bit", plan.target)
+    gates_of = {"reads": code.xors + code.checks + code.corrects, "writes": code.xors}
+    return [
+        row("codes", f"{memory.name}.{way}", count, cost, n / XORS_OF_ADDED_BIT)
+        for way, n in gates_of.items()
+        if (count := counters.get(f"{memory.name}.{way}", 0))
+    ]
 
 
 def _updated_segments(counters: Mapping[str, float]) -> float:
@@ -215,6 +231,7 @@ GROUPS = {
     "clock tree": ("clock",),
     "class weights, back, walk": ("class weights", "back", "walk"),
     "event counters": ("event counters",),
+    "codes of memories": ("codes",),
     "pads": ("pads",),
     "calibration to published chips": ("calibration",),
 }

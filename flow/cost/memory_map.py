@@ -55,4 +55,4 @@ def memory_map(plan: Plan) -> dict:
 
 
 def _instance(m: Memory) -> dict:
-    return asdict(m) | {"bits": m.bits, "kib": m.bits / KIB}
+    return asdict(m) | {"stored": m.stored, "bits": m.bits, "kib": m.bits / KIB}

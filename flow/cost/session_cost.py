@@ -151,7 +151,7 @@ def _weights(bundle: Bundle | None) -> str:
 
 def slowest(plan: Plan) -> dict:
     """Find the SRAM that limits the clock: its name, and nanoseconds from address to word."""
-    times = {m.name: tables.access_ns(m.depth, m.width, plan.target) for m in plan.memories}
+    times = {m.name: tables.access_ns(m.depth, m.stored, plan.target) for m in plan.memories}
     name = max(times, key=lambda n: times[n])
     return {"memory": name, "ns": times[name]}
 

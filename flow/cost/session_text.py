@@ -136,7 +136,7 @@ def _instances(memory: dict) -> str:
         [
             m["name"],
             m["role"],
-            f"{m['depth']:,}x{m['width']}",
+            f"{m['depth']:,}x{m['stored']}",
             str(m["count"]),
             f"{m['bits']:,}",
             f"{m['kib']:,.3f}",

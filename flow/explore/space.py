@@ -218,7 +218,7 @@ def _check_clock(plan: plans.Plan, memories) -> None:
     """Raise SpecError where an SRAM is slower than the clock."""
     period = 1e9 / plan.target.clock_hz
     for m in memories:
-        needed = tables.access_ns(m.depth, m.width, plan.target)
+        needed = tables.access_ns(m.depth, m.stored, plan.target)
         if needed > period:
             raise SpecError(
                 f"clock_hz must be at most {1e9 / needed:,.0f}, because {m.name} takes {needed:.2f} ns "

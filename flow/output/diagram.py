@@ -249,7 +249,7 @@ def convolution_use(plan: Plan) -> float:
 def shape(memory: Memory) -> str:
     """Return a memory as one line: name, instances, depth, width."""
     count = f"{memory.count} × " if memory.count > 1 else ""
-    return f"{memory.name}  {count}{memory.depth:,} × {memory.width:,}"
+    return f"{memory.name}  {count}{memory.depth:,} × {memory.stored:,}"
 
 
 def chip_svg(plan: Plan, title: str, dark: bool = True) -> str:

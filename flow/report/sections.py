@@ -296,7 +296,7 @@ def memory(plan: Plan) -> Section:
         [
             m["name"],
             m["role"],
-            f"{m['depth']:,} × {m['width']:,}",
+            f"{m['depth']:,} × {m['stored']:,}",
             str(m["count"]),
             f"{m['bits']:,}",
             kib(m["bits"]),

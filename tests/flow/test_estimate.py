@@ -38,6 +38,24 @@ def test_memory_reads_by_hand():
     assert row.joules == near((10 * cost.low, 10 * cost.nominal, 10 * cost.high))
 
 
+def test_check_bits_by_hand():
+    """144 bits have 9 check bits: 84 columns of 3 of them and 60 of 5, so 552 inputs of XORs."""
+    coded = presets.vary(DIGITS, "target", ecc=("weights.fe",))
+    plan = plans.compile(coded.network, coded.target)
+    counted = COUNTERS | {"weights.fe.reads": 10, "weights.fe.writes": 1}
+    read, write, *gates_of = (
+        r for r in estimate.energy(plan, counted, cycles=0) if r.joules[2] and r.event != "leakage"
+    )
+    assert read.joules[1] == near(10 * costs.memory(416, 153, DIGITS.target).read.nominal)
+    assert (write.part, write.count) == ("weights.fe", 1)
+    xors, corrects = 84 * 3 + 60 * 5 - 9, 144 * 9
+    bit = costs.logic("add_bit", DIGITS.target).nominal
+    expected = [("codes", 10 * (xors + 9 + corrects) / 2 * bit), ("codes", xors / 2 * bit)]
+    assert [(r.part, r.joules[1]) for r in gates_of] == [(n, near(j)) for n, j in expected]
+    assert gates.elements(plan)["codes"]["flip_flop"] == 3
+    assert "codes" not in gates.elements(PLAN)
+
+
 def test_array_by_hand():
     """One tap is G = 16 cells; the nominal cell is Horowitz's 5.6 fJ at 45 nm hp and 0.9 V."""
     (row,) = rows(array__taps=1)

@@ -17,6 +17,7 @@ from xnoreplay.spec.learning import EXP_TABLE, P_BITS, WEIGHT_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.registers import coded, errors_mask
 from xnoreplay.spec.target import TargetSpec
 from xnoreplay.spec.timeline import RECIPROCAL_BITS
 
@@ -123,12 +124,25 @@ def elements(plan: Plan) -> dict[str, Counter]:
     }
     if plan.generative:
         parts |= _generative(plan, plan.generative)
+    if coded(plan.memories):
+        parts["codes"] = _codes(plan)
     if not net.takes_images:
         # The bits of a word of which not all parts are there yet.
         gathered = target.channels if plan.input.part < target.channels else 0
         own = {"input": {"flip_flop": gathered}} if gathered else {}
         parts = {n: p for n, p in parts.items() if n not in ("window", "input", "lgap")} | own
     return {name: Counter(part) for name, part in parts.items()}
+
+
+def _codes(plan: Plan) -> dict[str, int]:
+    """Count the elements that make check bits, find wrong bits and correct them; an XOR counts as an XNOR."""
+    codes = [m.coded for m in plan.memories if m.coded]
+    corrected = [code.width if code.corrects else 0 for code in codes]
+    return {
+        "xnor": sum(2 * code.xors + code.checks for code in codes) + sum(corrected),
+        "and": sum(code.corrects for code in codes) - sum(corrected),
+        "flip_flop": len(codes) + errors_mask(plan.memories).bit_count(),
+    }
 
 
 def product_bits(form: GenerativePlan) -> int:
@@ -235,10 +249,10 @@ def area(
     bounds = (one.low, one.nominal, one.high)
     logic = sum(gates(plan).values())
     small = sum(
-        m.bits for m in memories if tables.memory(m.depth, m.width, plan.target).area is None
+        m.bits for m in memories if tables.memory(m.depth, m.stored, plan.target).area is None
     )
     sram = sum(
-        tables.memory(m.depth, m.width, plan.target).area or 0.0
+        tables.memory(m.depth, m.stored, plan.target).area or 0.0
         for m in memories
         for _ in range(m.count)
     )
