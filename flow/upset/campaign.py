@@ -18,6 +18,7 @@ from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import CheckFailure, SpecError, unknown
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.presets import Preset
+from xnoreplay.spec.registers import WRONG_BIT
 from xnoreplay.spec.upset import places
 
 CODE = ("flow/upset/sessions.py",)
@@ -201,8 +202,9 @@ def share_of(results: list[dict], rate: float, a_final: float) -> dict:
     -------
     dict
         rate, quiet (sessions without an upset), upsets (mean of the others), shares (of all sessions, by outcome), a_final
-        (mean over all sessions), harmed (share of all sessions whose outcome is of `sessions.HARMED`), records
-        (number, upsets, outcome, a_final and digest of each session with upsets).
+        (mean over all sessions), harmed (share of all sessions whose outcome is of `sessions.HARMED`), told (of sessions
+        with upsets how many ERRORS tells of as `TOLD` says), records (number, upsets, and what `sessions.Bench.judge`
+        returns, of each session with upsets).
     """
     quiet = sum(r["quiet"] for r in results)
     records = [s for r in results for s in r["sessions"]]
@@ -217,8 +219,26 @@ def share_of(results: list[dict], rate: float, a_final: float) -> dict:
         "shares": {name: counted[name] / every for name in OUTCOMES},
         "a_final": (quiet * a_final + sum(s["a_final"] for s in records)) / every,
         "harmed": harmed / every,
+        "told": told(records),
         "records": records,
     }
+
+
+TOLD = ("corrected", "wrong", "unnoticed")
+"""Sessions of which ERRORS tells that a word was corrected, or was found wrong; and those that are not as without upsets,
+though it does not tell of a wrong one."""
+
+
+def told(records: list[dict]) -> dict[str, int]:
+    """How many of these sessions with upsets are each of `TOLD`; the first two may be the same session."""
+    corrected = (1 << WRONG_BIT) - 1
+    found = dict.fromkeys(TOLD, 0)
+    for record in records:
+        wrong = record["errors"] > corrected
+        found["corrected"] += bool(record["errors"] & corrected)
+        found["wrong"] += wrong
+        found["unnoticed"] += record["outcome"] != SAME and not wrong
+    return found
 
 
 def bears(rates: list[dict]) -> float | None:

@@ -115,9 +115,17 @@ class Bench:
         return digest(self.plan, self.chip.memories(), self.chip.state)
 
     def judge(self, upsets: list[Upset]) -> dict:
-        """What a session with these upsets comes to: outcome, a_final, and a digest of all that the chip then holds."""
+        """What a session with these upsets comes to.
+
+        Returns
+        -------
+        dict
+            outcome; a_final; digest of all that the chip then holds; errors: ERRORS, after a host has read every window.
+        """
         finished = self.carry_out(upsets)[-1] <= session_cycles(self.plan)
         held = self.digest()
+        self.chip.snapshot()
+        errors = self.chip.state.errors
         found = self.chip.predict(self.images)
         a_final = float((found == self.classes).mean())
         if not finished:
@@ -131,7 +139,7 @@ class Bench:
                 self._after(command)
             again = float((self.chip.predict(self.images) == self.classes).mean())
             outcome = RECOVERED if again >= self.a_final - LOSS else WRONG
-        return {"outcome": outcome, "a_final": a_final, "digest": held}
+        return {"outcome": outcome, "a_final": a_final, "digest": held, "errors": errors}
 
 
 def digest(plan: Plan, memories: dict[str, np.ndarray], state) -> str:
@@ -250,8 +258,8 @@ def upsets(
     Returns
     -------
     dict
-        sessions: number, outcome, a_final, digest, and upsets, the number of them, of each session that had any; quiet:
-        how many had none, and are therefore the session without upsets.
+        sessions: number, upsets (how many), and what `Bench.judge` returns, of each session that had any; quiet: how many
+        had none, and are therefore the session without upsets.
     """
     chip = bench(preset, sources)
     found = []

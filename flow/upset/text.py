@@ -2,8 +2,9 @@
 
 from xnoreplay.flow.cost.session_text import columns
 from xnoreplay.flow.upset import protection
-from xnoreplay.flow.upset.campaign import SHARE
+from xnoreplay.flow.upset.campaign import SHARE, TOLD
 from xnoreplay.flow.upset.sessions import ALL, LOSS, SAME
+from xnoreplay.spec import registers
 from xnoreplay.spec.plan import Plan
 
 
@@ -18,6 +19,11 @@ def text(result: dict, plan: Plan) -> str:
     )
     head, *rows = rows_of(result)
     blocks = [told, columns(head, rows)]
+    if registers.coded(plan.memories):
+        blocks.append(
+            "What ERRORS tells of sessions with upsets, after a host has read every window; unnoticed: predictions are others, and "
+            "no word is told to be wrong\n" + columns(*rows_of_errors(result, plan))
+        )
     order = protect(result, plan)
     if order:
         blocks.append(
@@ -53,6 +59,21 @@ def rows_of(result: dict) -> list[list[str]]:
     return [head, *rows]
 
 
+def rows_of_errors(result: dict, plan: Plan) -> tuple[list[str], list[list[str]]]:
+    """Return the head and the rows of the table of places with a code, and of all places together."""
+    codes = {m.name: m.code for m in plan.memories}
+    rows = []
+    for place in result["places"]:
+        code = codes.get(place["name"], "")
+        if not code and place["name"] != ALL:
+            continue
+        series = (place["one"], *place["rates"])
+        counts = [f"{sum(r['told'][what] for r in series):,}" for what in TOLD]
+        sessions = sum(len(r["records"]) for r in series)
+        rows.append([place["name"], code, f"{sessions:,}", *counts])
+    return ["place", "code", "sessions", *TOLD], rows
+
+
 def _share(value: float) -> str:
     return f"{100 * value:.1f} %" if value else "–"
 
@@ -76,5 +97,6 @@ def protect(result: dict, plan: Plan) -> list[list[str]]:
         cells = ["–"] * 3
         if cost is not None:
             cells = [f"{n:,}" for n in (cost.parity, cost.code, cost.code_gates)]
-        rows.append([name, f"{100 * part / total:.1f} %", *cells])
+        code = next((m.code for m in plan.memories if m.name == name), "")
+        rows.append([f"{name} ({code})" if code else name, f"{100 * part / total:.1f} %", *cells])
     return rows

@@ -121,7 +121,14 @@ def upset() -> dict:
     made = []
     for name, harmed in (("cls.top", 0.5), ("replay.label", 0.25), (ALL, 0.4)):
         records = [
-            {"number": n, "upsets": 2, "outcome": outcome, "a_final": a_final, "digest": "0"}
+            {
+                "number": n,
+                "upsets": 2,
+                "outcome": outcome,
+                "a_final": a_final,
+                "digest": "0",
+                "errors": 0,
+            }
             for n, outcome, a_final in ((4, WRONG, 0.1), (5, SAME, 0.5))
         ]
         rate = {
@@ -130,6 +137,7 @@ def upset() -> dict:
             "upsets": 2.0,
             "shares": dict.fromkeys(OUTCOMES, 0.0) | {SAME: 1 - harmed, WRONG: harmed},
             "harmed": harmed,
+            "told": {"corrected": 1, "wrong": 0, "unnoticed": 1},
             "a_final": 0.6,
             "records": records,
         }

@@ -1,5 +1,6 @@
 """Upsets: the Verilog is the simulator's equal with them, and what a campaign makes of its sessions."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from xnoreplay.hw import verilog
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.sim.common.upsets import Upsets
 from xnoreplay.spec import bundle, plan, presets
+from xnoreplay.spec.codes import check_bits
 from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.upset import Upset, places
 
@@ -89,7 +91,8 @@ class TestVerilog:
 
 
 def record(number: int, outcome: str, a_final: float) -> dict:
-    return {"number": number, "upsets": 2, "outcome": outcome, "a_final": a_final, "digest": "0"}
+    told = {"a_final": a_final, "digest": "0", "errors": 0}
+    return {"number": number, "upsets": 2, "outcome": outcome, **told}
 
 
 def test_upsets_are_drawn_from_their_own_seed():
@@ -120,6 +123,12 @@ def test_shares_are_of_all_sessions():
     assert found["a_final"] == pytest.approx((8 * 0.5 + 0.1 + 0.3) / 10)
 
 
+def test_what_errors_tells_is_counted():
+    outcomes = ((SAME, 1), (WRONG, 1), (WRONG, 1 << 16), (SAME, 0x10001), (WRONG, 0))
+    records = [record(n, o, 0.5) | {"errors": e} for n, (o, e) in enumerate(outcomes)]
+    assert campaign.told(records) == {"corrected": 3, "wrong": 2, "unnoticed": 2}
+
+
 def test_a_place_bears_the_rates_below_the_first_that_harms():
     rates = [{"rate": r, "harmed": h} for r, h in ((1e-6, 0), (1e-5, 0.01), (1e-4, 0.2), (1e-3, 0))]
     assert campaign.bears(rates) == 1e-5
@@ -144,6 +153,12 @@ def test_text_and_pictures_show_what_to_protect_first(tmp_path):
         line.split()[:2] for line in shown.splitlines() if "66.7 %" in line or "33.3 %" in line
     ]
     assert order == [["cls.top", "66.7"], ["replay.label", "33.3"]]
+    assert "ERRORS" not in shown
+    target = dataclasses.replace(TINY.target, ecc=("replay.label",))
+    coded = text.text(upset(), plan.compile(TINY.network, target))
+    cells = [line.split() for line in coded.splitlines()]
+    assert ["replay.label", "ecc", "4", "2", "0", "2"] in cells
+    assert "replay.label (ecc)" in coded
     pictures.write(upset(), tmp_path)
     assert {p.name for p in tmp_path.iterdir()} == {
         f"{n}.{s}" for n in pictures.PICTURES for s in ("svg", "pdf")
@@ -161,8 +176,8 @@ def test_a_code_names_every_wrong_bit(name):
     part = memory.granule or memory.width
     words = memory.depth * memory.count * memory.width // part
     assert cost.parity == words
-    assert cost.code == words * protection.check_bits(part)
-    assert 2 ** (protection.check_bits(part) - 1) >= part + protection.check_bits(part)
+    assert cost.code == words * check_bits(part)
+    assert 2 ** (check_bits(part) - 1) >= part + check_bits(part)
 
 
 def test_the_registers_have_no_code():
