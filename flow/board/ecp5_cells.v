@@ -16,7 +16,7 @@ endmodule
 
 // A block memory of 16,384 + 2,048 bits, from Lattice FPGA-TN-02204, ECP5 Memory Usage Guide, and yosys' own mapping to
 // it (share/ecp5/brams_map.v): both clocks are one, no output registers, no chip select, a reset of the output is
-// synchronous. A row has 18 bits; a word of 9, 4, 2 or 1 lies in half of one, a word of 36 in two.
+// synchronous, or asynchronous and never used. A row has 18 bits; a word of 9, 4, 2 or 1 lies in half of one, a word of 36 in two.
 module DP16KD(
   input DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0,
   input ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0,
@@ -108,7 +108,7 @@ module DP16KD(
     for (i = 0; i < 16; i = i + 1) rows[1008 + i] = INITVAL_3F[20 * i +: 18];
   end
   initial
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || RESETMODE != "SYNC" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB"
+    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB"
         || CSDECODE_A != "0b000" || CSDECODE_B != "0b000") begin
       $display("this DP16KD is set as no model here is");
       $stop;
@@ -146,6 +146,12 @@ module DP16KD(
   function [17:0] found(input integer width, input [3:0] low, input [17:0] row);
     found = width >= 18 ? row : row >> begins(width, low) & span(width, low);
   endfunction
+
+  always @(posedge CLKA)
+    if (RESETMODE != "SYNC" & (RSTA | RSTB)) begin
+      $display("this DP16KD is reset as no model here is");
+      $stop;
+    end
 
   wire now_a = CEA & WEA & ~RSTA, now_b = CEB & WEB & ~RSTB;  // a reset of the output stops a write, too
   wire [17:0] row_a = rows[ada[13:4]], row_b = rows[adb[13:4]];

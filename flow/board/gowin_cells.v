@@ -1,8 +1,8 @@
 // Cells of Gowin's GW5A for which yosys has no model, as far as its netlists of this chip use them.
 
 // A block memory of 2,048 bytes of 8 or 9 bits, as yosys maps to it (share/gowin/brams_map_gw5a.v): both clocks are one, no
-// output registers, no block select, a reset of the output is synchronous, and all words start at 0. A word of 1, 2 or 4
-// bits lies in a byte; a longer one has an enable for each byte, which are its lowest address bits.
+// output registers, no block select, a reset of the output is synchronous, or asynchronous and never used, and all words
+// start at 0. A word of 1, 2 or 4 bits lies in a byte; a longer one has an enable for each byte, its lowest address bits.
 module xnoreplay_block(
   input clk,
   input a_now, a_write, a_reset, b_now, b_write, b_reset,
@@ -10,7 +10,7 @@ module xnoreplay_block(
   input [35:0] a_in, b_in,
   output reg [35:0] a_out, b_out
 );
-  parameter BYTE = 9, A = 9, B = 9, A_THROUGH = 0, B_THROUGH = 0, WRONG = 0;
+  parameter BYTE = 9, A = 9, B = 9, A_THROUGH = 0, B_THROUGH = 0, ASYNC = 0, WRONG = 0;
   reg [8:0] bytes [0:2047];
   integer i;
   initial begin
@@ -71,6 +71,10 @@ module xnoreplay_block(
   end
   integer j;
   always @(posedge clk) begin
+    if (ASYNC & (a_reset | b_reset)) begin
+      $display("this block memory is reset as no model here is");
+      $stop;
+    end
     if (a_now & a_write) for (j = 0; j < many(A); j = j + 1) bytes[a_first + j] <= a_new[9 * j +: 9];
     if (b_now & b_write) for (j = 0; j < many(B); j = j + 1) bytes[b_first + j] <= b_new[9 * j +: 9];
     if (a_reset) a_out <= 0;
@@ -104,7 +108,8 @@ module SDPB(
   assign DO = word[31:0];
   xnoreplay_block #(
     .BYTE(8), .A(BIT_WIDTH_0), .B(BIT_WIDTH_1),
-    .WRONG(READ_MODE != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || RESET_MODE != "SYNC" || STARTS != 0)
+    .ASYNC(RESET_MODE != "SYNC"),
+    .WRONG(READ_MODE != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || STARTS != 0)
   ) block(
     .clk(CLKA), .a_now(CEA), .a_write(1'b1), .a_reset(1'b0), .a_at(ADA), .a_in({4'd0, DI}), .a_out(),
     .b_now(CEB), .b_write(1'b0), .b_reset(RESET), .b_at(ADB), .b_in(36'd0), .b_out(word)
@@ -135,7 +140,8 @@ module SDPX9B(
   assign DO = word[35:0];
   xnoreplay_block #(
     .BYTE(9), .A(BIT_WIDTH_0), .B(BIT_WIDTH_1),
-    .WRONG(READ_MODE != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || RESET_MODE != "SYNC" || STARTS != 0)
+    .ASYNC(RESET_MODE != "SYNC"),
+    .WRONG(READ_MODE != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || STARTS != 0)
   ) block(
     .clk(CLKA), .a_now(CEA), .a_write(1'b1), .a_reset(1'b0), .a_at(ADA), .a_in(DI), .a_out(),
     .b_now(CEB), .b_write(1'b0), .b_reset(RESET), .b_at(ADB), .b_in(36'd0), .b_out(word)
@@ -169,7 +175,8 @@ module DPB(
   assign DOB = b[15:0];
   xnoreplay_block #(
     .BYTE(8), .A(BIT_WIDTH_0), .B(BIT_WIDTH_1), .A_THROUGH(WRITE_MODE0), .B_THROUGH(WRITE_MODE1),
-    .WRONG(READ_MODE0 != 0 || READ_MODE1 != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || RESET_MODE != "SYNC" || STARTS != 0
+    .ASYNC(RESET_MODE != "SYNC"),
+    .WRONG(READ_MODE0 != 0 || READ_MODE1 != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || STARTS != 0
       || WRITE_MODE0 > 1 || WRITE_MODE1 > 1)
   ) block(
     .clk(CLKA), .a_now(CEA), .a_write(WREA), .a_reset(RESETA), .a_at(ADA), .a_in({20'd0, DIA}), .a_out(a),
@@ -204,7 +211,8 @@ module DPX9B(
   assign DOB = b[17:0];
   xnoreplay_block #(
     .BYTE(9), .A(BIT_WIDTH_0), .B(BIT_WIDTH_1), .A_THROUGH(WRITE_MODE0), .B_THROUGH(WRITE_MODE1),
-    .WRONG(READ_MODE0 != 0 || READ_MODE1 != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || RESET_MODE != "SYNC" || STARTS != 0
+    .ASYNC(RESET_MODE != "SYNC"),
+    .WRONG(READ_MODE0 != 0 || READ_MODE1 != 0 || BLK_SEL_0 != 0 || BLK_SEL_1 != 0 || STARTS != 0
       || WRITE_MODE0 > 1 || WRITE_MODE1 > 1)
   ) block(
     .clk(CLKA), .a_now(CEA), .a_write(WREA), .a_reset(RESETA), .a_at(ADA), .a_in({18'd0, DIA}), .a_out(a),
