@@ -46,7 +46,13 @@ ROOMS: dict[str, set[str]] = {
     "flow/cost/cells": {"flow/run", "flow/output", "flow/cost", "flow/cost/tables"},
     "flow/chip": {"flow/run", "flow/cost/cells"},
     "flow/verify": {"flow/run", "flow/datasets"},
-    "flow/board": {"flow/run", "flow/datasets", "flow/chip", "flow/verify"},
+    "flow/board": {
+        "flow/run",
+        "flow/datasets",
+        "flow/chip",
+        "flow/verify",
+        "flow/verify/cosim",
+    },
     "flow/verify/cosim/waves": {"flow/run"},
     "flow/verify/cosim": {
         "flow/run",

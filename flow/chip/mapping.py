@@ -101,6 +101,7 @@ def script(chosen: Mapping, ties: tuple[tuple[str, str], tuple[str, str]] | None
         f"dfflibmap -prepare -liberty {LIBRARY}",
         f"dfflibmap -map-only -liberty {LIBRARY} {others}",
         "opt_clean",
+        "simplemap",  # what the last commands have left of wider cells, which abc passes over
         f"abc -liberty {LIBRARY}",
         "opt_clean",
     ]
@@ -158,7 +159,7 @@ def run(chosen: Mapping, library: Path, folder: Path, progress: Progress) -> Map
     Raises
     ------
     CheckFailure
-        Where yosys refuses the design.
+        Where yosys refuses the design, or leaves a cell that is none of the library's.
     LibertyError
         For a file that is no library of cells.
     ToolError
@@ -177,6 +178,8 @@ def run(chosen: Mapping, library: Path, folder: Path, progress: Progress) -> Map
     except (KeyError, TypeError, ValueError):
         raise ToolError(f"{COUNTED} must have design.area, but has none") from None
     cells = {n: k for n, k in counted.items() if n not in chosen.boxes}
+    if strange := sorted(n for n in cells if n.startswith("$") and not re.fullmatch(HELD, n)):
+        raise CheckFailure(f"the netlist must have the library's cells alone, not {strange[0]}")
     sequential = liberty.sequential(library)
     return Mapped(
         (folder / NETLIST).read_text(encoding="utf-8"),
@@ -214,6 +217,12 @@ def models(library: Path, folder: Path) -> dict[str, str]:
     text = (folder / MODELS).read_text(encoding="utf-8")
     gates = {gate.name: gate.verilog() for gate in liberty.clock_gates(library)}
     return modules(text, ("",)) | gates
+
+
+def models_of(library: Path, folder: Path) -> dict[str, str]:
+    """Return what `models` returns, for a folder that has no `LIBRARY` yet."""
+    (folder / LIBRARY).write_text(liberty.text_of(library), encoding="utf-8")
+    return models(library, folder)
 
 
 def modules(verilog: str, begins: tuple[str, ...]) -> dict[str, str]:

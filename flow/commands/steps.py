@@ -186,22 +186,35 @@ def generate(
             "[default: those of more than 1,024 bits]",
         ),
     ] = None,
+    simulate: Annotated[
+        bool,
+        typer.Option(
+            "--simulate",
+            help="With --asic and --liberty: also simulate the netlist that is left, and compare it with the simulator.",
+        ),
+    ] = False,
 ) -> None:
     """Write the chip's Verilog."""  # noqa: DOC501  the text is the command's help
     if asic is None:
-        for name, given in (("liberty", liberty), ("macros", macros)):
-            if given is not None:
+        for name, given in (("liberty", liberty), ("macros", macros), ("simulate", simulate)):
+            if given:
                 raise XnoreplayError(
                     f"--{name} must be given to generate with --asic, but is alone"
                 )
         run_steps("generate", "generate", request)
         return
-    _hand_over(request, asic.absolute(), liberty, macros)
+    if simulate and liberty is None:
+        raise XnoreplayError("--simulate must be given with --liberty, whose cells it simulates")
+    _hand_over(request, asic.absolute(), liberty, macros, simulate)
 
 
-def _hand_over(request: Request, target: Path, liberty: Path | None, macros: Path | None) -> None:
+def _hand_over(
+    request: Request, target: Path, liberty: Path | None, macros: Path | None, simulate: bool
+) -> None:
     """Write the Verilog, then the folder for an ASIC flow."""
+    from xnoreplay.flow.board import handed_over
     from xnoreplay.flow.chip import asic
+    from xnoreplay.flow.datasets.bundles import BundleSource
     from xnoreplay.flow.pipeline import resolve
     from xnoreplay.flow.run import files, locks, tools
     from xnoreplay.flow.run.records import own_folder
@@ -212,7 +225,7 @@ def _hand_over(request: Request, target: Path, liberty: Path | None, macros: Pat
     compiled = plan.compile(preset.network, preset.target)
     asic.check(target, compiled, liberty, macros, prefix)
     if liberty is not None:
-        tools.require(["synth"])
+        tools.require(["synth", *(["cosim"] if simulate else [])])
     folder = run_steps("generate", "generate", request)
     with locks.interruptible():
         files.sweep(target.parent, target.name.__eq__)
@@ -220,7 +233,14 @@ def _hand_over(request: Request, target: Path, liberty: Path | None, macros: Pat
             manifest = asic.write(
                 compiled, folder / "generate", part, liberty, macros, default(), prefix
             )
+            if simulate and liberty is not None:
+                network = BundleSource.choose(preset, request.bundle, request.untrained)
+                found = handed_over.simulated(
+                    part, manifest, preset, network.load_checked(preset), liberty, default()
+                )
     typer.echo(asic.text(manifest, target))
+    if simulate:
+        typer.echo(handed_over.text(found))
 
 
 @step_command

