@@ -28,15 +28,26 @@ CONSTANTS = ("GND", "VCC")  # cells
 MINUTES = 30.0  # of one seed, before it is given up
 
 
-def verilog_of(unit: str, plan: Plan) -> tuple[str, str]:
-    """Return text and top module of one of `UNITS`."""
+def verilog_of(unit: str, plan: Plan, framed: bool = True) -> tuple[str, str]:
+    """Return text and top module of one of `UNITS`, the chip in a frame of registers or with its own pins.
+
+    Some 200 pins that lie anywhere around the device would pull the chip apart: in an FPGA it has a master or a bridge
+    beside it. Where each pin has its site, and a bitstream is made, they are what is asked for.
+    """
     from xnoreplay.hw import verilog
     from xnoreplay.hw.harness import Harness
     from xnoreplay.hw.inference import array
+    from xnoreplay.hw.parts.macros import Macros
+    from xnoreplay.hw.top import Chip
 
+    if unit == "chip" and not framed:
+        return verilog.generate(plan), verilog.TOP
+    top = f"{unit}_harness"
     if unit == "array":
-        return verilog.convert(Harness(array.of_plan(plan)), "array_harness"), "array_harness"
-    return verilog.generate(plan), verilog.TOP
+        return verilog.convert(Harness(array.of_plan(plan)), top), top
+    macros = Macros()  # the chip's memories, as `generate` writes them
+    text = verilog.convert(Harness(Chip(plan)), top, macros)
+    return f"{text}\n{macros.verilog()}", top
 
 
 def check_folder(folder: Path) -> None:
@@ -121,11 +132,14 @@ def _scope(name: str) -> str:
 def own_name(net: str) -> str:
     """Return the signal of the Verilog that a net of the mapped design is named after; '' for one that only the tools name.
 
-    >>> own_name("host.slave.reads_next_LUT4_C_D[2]"), own_name("replay_label.array.rows.0.4_WRE"), own_name("$nextpnr_7")
+    What is in a frame is named as without it.
+
+    >>> own_name("unit.host.slave.reads_next_LUT4_C_D[2]"), own_name("replay_label.array.rows.0.4_WRE"), own_name("$nextpnr_7")
     ('host.slave.reads_next', 'replay_label', '')
     """
     if net.startswith("$"):
         return ""
+    net = net.removeprefix("unit.")
     return re.sub(r"\[\d+\]$|\$\d+$", "", _MACRO.sub("", _MADE.sub("", net)))
 
 
@@ -171,7 +185,7 @@ def place_unit(  # noqa: PLR0913  what is placed on what, how often, how long, a
     CheckFailure
         `TooLarge` where the unit does not fit the device; else where no seed is routed.
     """
-    text, top = verilog_of(unit, plan)
+    text, top = verilog_of(unit, plan, framed=bool(device.tools.unconstrained))
     asked = plan.target.clock_hz
     # What was placed for another clock is another placement.
     work = scratch / hashlib.sha256(f"{asked} {device} {text}".encode()).hexdigest()

@@ -1,6 +1,7 @@
 """nextpnr's reports and logs, on saved ones; and a small array through the tools."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -321,6 +322,12 @@ def test_the_harness_has_every_input():
     writes = target.lanes + 9 + slot + target.window + target.lanes * (1 + target.channels)
     assert f"module {top}(" in text
     assert f"[{1 + operand + 1 + writes - 1}:0] scan =" in text
+
+
+def test_the_chip_has_no_pin_of_its_own_where_it_is_placed():
+    text, top = place.verilog_of("chip", PLAN)
+    ports = re.search(rf"module {top}\(([^)]*)\)", text)[1]
+    assert sorted(ports.replace(" ", "").split(",")) == ["clk", "rst", "scan_in", "scan_out"]
 
 
 @needs_yosys
