@@ -331,15 +331,17 @@ class ReplayUnit(EpochUnit):
             ]
             with m.If(from_staging):
                 m.d.comb += data.eq(self.staging_read.data)
-        with m.If(self.of_epoch & ~from_staging):
-            m.d.comb += data.eq(self.read.data)
 
-        lane = self.enter_lanes(m, placed, data)
+        # What an epoch enters comes from one of two block RAMs, late: nothing else is chosen from on its way.
+        entered = self.read.data
+        if op.staging:
+            entered = Mux(from_staging, self.staging_read.data, self.read.data)
+        lane = self.enter_lanes(m, placed, entered)
         self.file_lane = Signal(target.lanes)
         m.d.comb += [
             self.file_lane.eq(1 << lane),
             self.bank.addr.eq(placed),
-            self.bank.data.eq(data),
+            self.bank.data.eq(entered),
             self.batch_label.addr.eq(self.samples),
             self.batch_label.data.eq(self.label_read.data),
         ]
