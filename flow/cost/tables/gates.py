@@ -66,8 +66,8 @@ def tree_registers(plan: Plan) -> int:
 def path_registers(plan: Plan) -> int:
     """Count the flip-flops in one sample's error path: its operands, softmax, division, error and draws."""
     size = Sizes.of(plan)
-    operands = size.label + size.weight
-    softmax = EXP_BITS + size.total + P_BITS + 1
+    operands = size.label + 1 + size.logit + size.weight
+    softmax = EXP_BITS + size.total + EXP_BITS + RECIPROCAL_BITS + P_BITS + 1
     exponent, remainder = (size.total - 1).bit_length(), size.total + RECIPROCAL_BITS + 1
     division = exponent + remainder + size.total + RECIPROCAL_BITS + RECIPROCAL_BITS
     return operands + softmax + division + P_BITS + 2 + size.weight - WEIGHT_BITS + LFSR_BITS
