@@ -153,7 +153,7 @@ class Chip:
     >>> session.counters["learn.samples"] == preset.target.epochs * (100 + 137)
     True
     >>> chip.cycles - before  # 137 images, and the session
-    442891
+    444671
     >>> tests = preset.scenario.chip_classes(images.test_labels)
     >>> seen = tests < chip.classes_seen
     >>> int((chip.predict(images.test_images[seen]) == tests[seen]).sum()), int(seen.sum())

@@ -5,7 +5,7 @@
 >>> chip = Simulator(plan.compile(tiny.network, tiny.target), bundle.random(tiny.network, 0))
 >>> _ = chip.arrive(2)
 >>> chip.insert(np.zeros(tiny.network.image_shape, np.uint8), 1).events
-[(236, 'insert', 0, 1)]
+[(246, 'insert', 0, 1)]
 """
 
 from collections.abc import Callable, Iterable

@@ -81,7 +81,7 @@ class TestVerilog:
             Upsets, "plan", lambda self, found, start: plain(self, found, start + 1)
         )
         # A register that steps in some of these cycles: before a step the same bit leads to another state.
-        upsets = tuple((cycle, "lfsr_error", 0, 3) for cycle in range(100, 1500, 50))
+        upsets = tuple((cycle, "lfsr_error", 0, 3) for cycle in range(100, 1500, 13))
         late = [*steps()[:8], Step("retrain", upsets=upsets, bus=True)]
         assert compare(tmp_path, verilog_of_tiny, late).differences
 

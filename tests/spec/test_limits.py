@@ -179,7 +179,7 @@ def test_cycles_are_reckoned(monkeypatch):
     compiled = plan.compile(DIGITS.network, DIGITS.target)
     monkeypatch.setenv(limits.CYCLES, "1000")
     with pytest.raises(
-        SpecError, match="must take at most 1e.03 cycles, not up to 1.56e.05; set XNOREPLAY_CYCLES"
+        SpecError, match="must take at most 1e.03 cycles, not up to 1.58e.05; set XNOREPLAY_CYCLES"
     ):
         learning_plan.check_cycles(compiled)
 
