@@ -187,7 +187,7 @@ EMPTIED = [
         (
             r"assign busy = (\S+ ) \| \S+ ;",
             r"assign busy = \1;",
-            "cycles that empty the replay memory",
+            "bus counter replay.count.reads",
         ),
     ],
     ids=["handshakes in reset", "pixels in reset", "open while it empties"],

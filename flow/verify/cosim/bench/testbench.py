@@ -97,7 +97,11 @@ class Bench:
                 found["high"] += self.handshakes(("bvalid", "rvalid"))
                 await FallingEdge(self.dut.clk)
             for address, data in step.get("transfers", ()):
+                # What a reset has left is answered after `SILENT`, where it is a read.
+                other = "bvalid" if data is None else "rvalid"
+                listens = cocotb.start_soon(self.listen(other, found["high"]))
                 found["answers"].append(await self.host.transfer(address, data))
+                listens.cancel()
         found["empties"] = await empties
         await self.host.identify()
         self.look_at_labels()
@@ -121,6 +125,13 @@ class Bench:
         """Names of the chip's handshakes, of those given, that are not low."""
         pins = self.host.pins | {"tready": self.pixels.ready}
         return [name for name in names if str(pins[name].value) != "0"]
+
+    async def listen(self, name: str, high: list) -> None:
+        """Append a handshake's name in each cycle in which it is not low."""
+        while True:
+            await ReadOnly()
+            high += self.handshakes((name,))
+            await FallingEdge(self.dut.clk)
 
     async def emptied(self) -> int:
         """Wait until the chip is not busy; returns the cycles, or the most that it may take where it takes more."""
