@@ -155,7 +155,7 @@ def _host(plan: Plan) -> list[Property]:
             "The cycle after a start the chip is busy, but for a reset.",
             Statement("was & ~rst", "@busy", remembered(was=(1, "@host.start & ~rst")), keep=keep),
             Method.PDR,
-            (Fault("sequencer", "phase", "start ? 0 : @"),),
+            (Fault("sequencer", "at", "start ? 1 : @"),),
         ),
         Property(
             "host.leaves-busy-chip",
@@ -163,6 +163,20 @@ def _host(plan: Plan) -> list[Property]:
             Statement("@busy | @host.start", f"~({strobes} | {writes})", keep=keep),
             Method.PDR,
             (Fault("host", OCCUPIED, "start"), Fault("host", OCCUPIED, "busy")),
+        ),
+        Property(
+            "host.windows-closed",
+            "While the chip is busy no memory takes its address from the host.",
+            Statement("@busy", f"~{any_of(f'{port}__open' for port in ports)}", keep=keep),
+            Method.PDR,
+            (Fault("host", "closed", "occupied & ~start"),),
+        ),
+        Property(
+            "host.strobes-apart",
+            "In the cycle after a window's strobe no window has one.",
+            Statement("was", f"~{strobes}", remembered(was=(1, strobes)), keep=("host",)),
+            Method.PDR,
+            (Fault("host", ports[0].split(".")[1] + "__ren", "@ | s_axil_bvalid"),),
         ),
         Property(
             "host.one-window",

@@ -48,7 +48,7 @@ def _sequencer(plan: Plan) -> list[Property]:
             Method.PDR,
             (
                 Fault("sequencer", "kind", "done ? 8'd1 : @"),
-                Fault("sequencer", "next_phase", "done & loaded ? phase + 1 : @"),
+                Fault("sequencer", "at", "done & loaded ? {at, 1'b0} : @"),
             ),
         ),
         Property(
@@ -63,21 +63,21 @@ def _sequencer(plan: Plan) -> list[Property]:
                 keep=keep,
             ),
             Method.PDR,
-            (Fault("sequencer", "phase", "start & command == 8'd6 ? 0 : @"),),
+            (Fault("sequencer", "at", "start & command == 8'd6 ? 1 : @"),),
         ),
         Property(
             "sequencer.order",
             "An operation that ends is followed by the next of its command, and the last by idle.",
             Statement("moved & ~rst", _order(plan), before, keep=keep),
             Method.PDR,
-            (Fault("sequencer", "next_phase", "kind == 8'd4 & done ? 0 : @"),),
+            (Fault("sequencer", "at", "kind == 8'd4 & done ? 1 : @"),),
         ),
         Property(
             "sequencer.waits",
             "An operation that has not ended goes on, but for an abort or a reset.",
             Statement("stayed & ~rst", "@sequencer.phase == was", before, keep=keep),
             Method.PDR,
-            (Fault("sequencer", "phase", "loaded & walked & ~done ? 0 : @"),),
+            (Fault("sequencer", "at", "loaded & walked & ~done ? 1 : @"),),
         ),
         Property(
             "sequencer.every-epoch",
@@ -89,7 +89,7 @@ def _sequencer(plan: Plan) -> list[Property]:
                 keep=keep,
             ),
             Method.PDR,
-            (Fault("sequencer", "next_phase", "done & ~loaded ? 0 : @"),),
+            (Fault("sequencer", "at", "done & ~loaded ? 1 : @"),),
         ),
     ]
 
@@ -168,7 +168,7 @@ def _abort() -> list[Property]:
                 keep=CONTROL,
             ),
             Method.PDR,
-            (Fault("sequencer", "phase", "phase == 5'd1 & abort ? 5'd1 : @"),),
+            (Fault("sequencer", "at", "at[1] & abort ? at : @"),),
         ),
         Property(
             "abort.unfinished",

@@ -74,7 +74,7 @@ def properties(plan: Plan) -> list[Property]:
                 "~rst", entered, over, keep=("sequencer", "clearing", "replay", "open_class")
             ),
             Method.PDR,
-            (Fault("sequencer", "phase", f"@ == 0 ? {plan.phases.index('take')} : @"),),
+            (Fault("sequencer", "at", f"loaded ? {1 << plan.phases.index('take')} : @"),),
             given=done,
         ),
         Property(

@@ -1,31 +1,103 @@
 """Properties of memories: no cycle reads the row that it writes, and nobody disturbs another's port."""
 
+from xnoreplay.flow.verify.prove import control
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
-from xnoreplay.flow.verify.prove.words import CONTROL, implies, most_one, phase, units
+from xnoreplay.flow.verify.prove.words import (
+    CONTROL,
+    UNITS,
+    implies,
+    most_one,
+    phase,
+    remembered,
+    units,
+)
 from xnoreplay.spec.memories import Kind, Memory, identifier
 from xnoreplay.spec.plan import Plan
+
+USERS = {
+    "weights.fe": ("front", "dense"),
+    "weights.lgap": ("lgap",),
+    "cls.top": ("dense", "learning"),
+    "act.ping": ("front", "back", "lgap"),
+    "act.pong": ("thermometer", "front", "array", "back", "lgap"),
+    "act.latent": ("lgap", "latent_input", "dense", "replay"),
+    "line.row0": ("front",),
+    "line.row1": ("front",),
+    "replay.latent": ("replay",),
+    "replay.label": ("replay",),
+    "replay.mean": ("replay",),
+    "replay.share": ("replay",),
+    "fit.count": ("replay",),
+    "staging.latent": ("replay",),
+    "staging.label": ("replay", "learning"),
+    "cls.low": ("learning",),
+    "cls.hidden_low": ("learning",),
+    "batch.bank": ("learning", "replay"),
+    "batch.label": ("learning", "replay"),
+    "batch.logit": ("learning", "dense"),
+    "batch.delta": ("learning",),
+    "batch.class_delta": ("learning",),
+    "batch.hidden_delta": ("learning",),
+    "batch.mask": ("learning",),
+    "table.weight": ("learning",),
+}
+"""Of a memory the units that give its ports something, where the others can be cut."""
+EMPTIED = {
+    "replay.label": ("clearing",),
+    "replay.share": ("clearing",),
+    "act.latent": ("clearing",),
+}
+"""Of a memory that a reset empties the unit that does so; with act.latent a proof closes sooner with it."""
+BOUNDED = ("cls.top", "replay.label", "batch.bank", "batch.delta", "table.weight")
+DEPTH = 40
+"""Cycles within which these are proved; the search for what makes them inductive was given up after minutes."""
+GIVEN = (
+    "host.leaves-busy-chip",
+    "host.starts-idle-chip",
+    "host.windows-closed",
+    "host.one-window",
+)
+"""What is assumed of the host, which is cut."""
 
 
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's memories."""
-    found = [
-        Property(
-            f"memory.apart.{memory.name}",
-            f"No cycle reads a row of {memory.name} that it writes: {memory.apart.value}.",
-            Statement(
-                "~rst",
-                " & ".join(f"~@{path}.meets" for path in instances(plan, memory)),
-                keep=(*CONTROL, *units(plan), instances(plan, memory)[0].partition(".")[0]),
-            ),
-            Method.PDR,
-            (_meeting(plan, memory),),
-        )
-        for memory in plan.memories
-        if memory.apart is not None
-    ]
+    found = [_apart(plan, m, m.apart.value) for m in plan.memories if m.apart is not None]
     return [*found, *_drivers(plan)]
+
+
+def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
+    """That no cycle reads a row of a memory that it writes.
+
+    The first cycle after a reset is left out: the register of a late write port may then still hold a write of the cycle
+    before, and nothing is read.
+    """
+    inside = instances(plan, memory)
+    top = inside[0].partition(".")[0]
+    users = [unit for unit in USERS.get(memory.name, UNITS) if unit in units(plan)]
+    text, assume = remembered(fresh=(1, "rst")), "1"
+    if memory.declaration.late and memory.declaration.window is not None:
+        window = f"@host.memory_{identifier(memory.name)}"
+        text += "\n" + remembered(wrote=(1, f"{window}__wen"))
+        assume = f"~(wrote & {window}__ren)"  # by host.strobes-apart
+    return Property(
+        f"memory.apart.{memory.name}",
+        f"No cycle reads a row of {memory.name} that it writes: {reason}.",
+        Statement(
+            "~rst & ~fresh",
+            " & ".join(f"~@{path}.meets" for path in inside),
+            text,
+            assume=assume,
+            keep=tuple(dict.fromkeys(["sequencer", *users, top, *EMPTIED.get(memory.name, ())])),
+        ),
+        Method.BOUNDED if memory.name in BOUNDED else Method.PDR,
+        (_meeting(plan, memory),),
+        depth=DEPTH if memory.name in BOUNDED else 0,
+        why="how the state of a walk, or of a minibatch, and its counters belong together is not stated",
+        given=(*GIVEN, *control.given_done(plan)),
+    )
 
 
 def instances(plan: Plan, memory: Memory) -> list[str]:

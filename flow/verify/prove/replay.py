@@ -3,7 +3,7 @@
 Every label is a register of the model, so these are properties of small memories; `LARGEST` says how small.
 """
 
-from xnoreplay.flow.verify.prove import control
+from xnoreplay.flow.verify.prove import control, memories
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
@@ -22,6 +22,8 @@ from xnoreplay.spec.plan import Plan
 LARGEST = 16
 """Slots of the replay memory, and places of the staging memory, that are proved about."""
 KEEP = (*CONTROL, "replay", "replay_label")
+REST = ("sequencer", "clearing", "replay")
+"""Where what a memory's property assumes of the host is enough of it."""
 MEMORIES = ("replay.replay_count.array", "replay_label.array")
 
 
@@ -83,7 +85,7 @@ class Labels:
         ).replace(
             "@replay.counts_above",
             any_of(
-                f"{self.is_of(self.at('@replay.checked'), c)} & {n} > @host.quota"
+                f"{self.is_of(self.at('@replay.checked'), c)} & {n} > @replay.quota"
                 for c, n in enumerate(self.counts)
             ),
         )
@@ -153,7 +155,7 @@ class Labels:
                 Statement(
                     "@replay.inserted",
                     any_of(
-                        f"@replay.copied_label == {c} & {n} < @host.quota"
+                        f"@replay.copied_label == {c} & {n} < @replay.quota"
                         for c, n in enumerate(self.counts)
                     ),
                     keep=KEEP,
@@ -169,22 +171,24 @@ class Labels:
                 Statement(
                     f"was == {self.plan.phases.index('quota')} & {phase(self.plan, 'evict')} & ~rst",
                     implies(
-                        "@host.seen != 0",
-                        f"{{8'd0, @host.quota}} * @host.seen <= {self.slots} & "
-                        f"({{8'd0, @host.quota}} + 1) * @host.seen > {self.slots}",
+                        "@replay.seen != 0",
+                        f"{{8'd0, @replay.quota}} * @replay.seen <= {self.slots} & "
+                        f"({{8'd0, @replay.quota}} + 1) * @replay.seen > {self.slots}",
                     ),
                     remembered(was=(8, "@sequencer.phase")),
-                    keep=KEEP,
+                    keep=REST,
                 ),
                 Method.PDR,
                 (Fault("replay", "new_quota", "@ + (rest == 4'd9)"),),
-                given=done,
+                given=(*memories.GIVEN, *done),
             ),
             Property(
                 "replay.seen-in-range",
                 "SEEN is at most the classes of the network, and QUOTA at most the slots.",
                 Statement(
-                    "1", f"@host.seen <= {self.classes} & @host.quota <= {self.slots}", keep=KEEP
+                    "1",
+                    f"@replay.seen <= {self.classes} & @replay.quota <= {self.slots}",
+                    keep=KEEP,
                 ),
                 Method.PDR,
                 (Fault("", "seen#0", "busy & refused ? 3'd7 : @"),),
@@ -193,10 +197,10 @@ class Labels:
             Property(
                 "replay.minibatch-in-range",
                 "A minibatch has at most B samples.",
-                Statement("1", f"@replay.samples <= {self.plan.target.batch}", keep=KEEP),
+                Statement("1", f"@replay.samples <= {self.plan.target.batch}", keep=REST),
                 Method.PDR,
                 (Fault("replay", "samples", "loading ? 3'd7 : @"),),
-                given=done,
+                given=(*memories.GIVEN, *done),
             ),
         ]
         if self.plan.replay.staging:
@@ -206,15 +210,17 @@ class Labels:
                     "STAGED is at most the staging places, and a sample is staged in one that is free.",
                     Statement(
                         "1",
-                        f"@host.staged <= {self.plan.replay.staging} & "
+                        f"@replay.staged <= {self.plan.replay.staging} & "
                         + implies(
                             "@replay.staging_write__en | @replay.staging_label_write__en",
-                            f"@host.staged < {self.plan.replay.staging}",
+                            f"@replay.staged < {self.plan.replay.staging}",
                         ),
                         keep=KEEP,
                     ),
-                    Method.PDR,
+                    Method.BOUNDED,
                     (Fault("replay", "new_staged", "@ | 3'd4"),),
+                    depth=40,
+                    why="that the host writes no more than there are, and the chip counts on from there, takes a whole write",
                     given=done,
                 )
             )
