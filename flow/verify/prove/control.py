@@ -24,7 +24,7 @@ GENERATED = ("take", "stage", "quota", "empty", "epoch", "seed", "load", "restor
 
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's control."""
-    return [*_sequencer(plan), *_done(plan), *_abort()]
+    return [*_sequencer(plan), *_done(plan), *_abort(plan)]
 
 
 def _sequencer(plan: Plan) -> list[Property]:
@@ -143,9 +143,7 @@ def _done(plan: Plan) -> list[Property]:
             (Fault(unit, "done", "@ | ~abort"),),
             depth=FRONT if unit == "front" else 0,
             why="its counters of a whole convolution decide it" if unit == "front" else "",
-            given_before=tuple(f"done.{other}" for other in enders if other != unit)
-            if unit == "front"
-            else (),
+            given_before=tuple(f"done.{other}" for other in enders if other != unit),
         )
         for unit in enders
     ]
@@ -156,7 +154,7 @@ def given_done(plan: Plan) -> tuple[str, ...]:
     return tuple(p.name for p in _done(plan))
 
 
-def _abort() -> list[Property]:
+def _abort(plan: Plan) -> list[Property]:
     return [
         Property(
             "abort.idle",
@@ -201,5 +199,6 @@ def _abort() -> list[Property]:
             ),
             Method.PDR,
             (Fault("replay", "refused", "@ | abort"),),
+            given=given_done(plan),
         ),
     ]
