@@ -51,6 +51,8 @@ EMPTIED = {
 }
 """Of a memory that a reset empties the unit that does so; with act.latent a proof closes sooner with it."""
 BOUNDED = ("cls.top", "replay.label", "batch.bank", "batch.delta", "table.weight")
+WHOLE = ("staging.latent", "staging.label")
+"""Of these a proof assumes also what is proved of the convolutions within a bound."""
 DEPTH = 40
 """Cycles within which these are proved; the search for what makes them inductive was given up after minutes."""
 GIVEN = (
@@ -96,7 +98,7 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
         (_meeting(plan, memory),),
         depth=DEPTH if memory.name in BOUNDED else 0,
         why="how the state of a walk, or of a minibatch, and its counters belong together is not stated",
-        given=(*GIVEN, *control.given_done(plan)),
+        given=(*GIVEN, *(control.all_done if memory.name in WHOLE else control.given_done)(plan)),
     )
 
 

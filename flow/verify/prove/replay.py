@@ -180,7 +180,7 @@ class Labels:
                 ),
                 Method.PDR,
                 (Fault("replay", "new_quota", "@ + (rest == 4'd9)"),),
-                given=(*memories.GIVEN, *done),
+                given=(*memories.GIVEN, *control.all_done(self.plan)),
             ),
             Property(
                 "replay.seen-in-range",
