@@ -124,7 +124,7 @@ def _axi() -> list[Property]:
             f"A read whose address was taken is answered within {LONGEST} cycles, whatever writes do meanwhile.",
             Statement("owed", f"waited < {LONGEST}", reading, keep=keep),
             Method.PDR,
-            (Fault(SLAVE, "reads_next", "1'b0"),),
+            (Fault(SLAVE, "read_ready", "@ & ~address_taken"),),
         ),
     ]
 
@@ -272,6 +272,6 @@ def _stream(plan: Plan) -> list[Property]:
                     "@ & ~abort | pixel__valid" if unit == "thermometer" else "@ | active",
                 ),
             ),
-            given=tuple(n for n in control.given_done(plan) if n != f"done.{unit}"),
+            given=tuple(n for n in control.all_done(plan) if n != f"done.{unit}"),
         ),
     ]

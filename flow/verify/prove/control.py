@@ -211,6 +211,6 @@ def _abort(plan: Plan) -> list[Property]:
             ),
             Method.PDR,
             (Fault("replay", "refused", "@ | abort"),),
-            given=given_done(plan),
+            given=all_done(plan),
         ),
     ]

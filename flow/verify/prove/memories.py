@@ -50,10 +50,22 @@ EMPTIED = {
     "act.latent": ("clearing",),
 }
 """Of a memory that a reset empties the unit that does so; with act.latent a proof closes sooner with it."""
-BOUNDED = ("cls.top", "replay.label", "batch.bank", "batch.delta", "table.weight")
-WHOLE = ("staging.latent", "staging.label")
+WHOLE = (
+    "staging.latent",
+    "staging.label",
+    "replay.label",
+    "batch.bank",
+    "batch.delta",
+    "table.weight",
+)
 """Of these a proof assumes also what is proved of the convolutions within a bound."""
-DEPTH = 40
+BOUNDED = {
+    "cls.top": 40,
+    "replay.label": 40,
+    "batch.bank": 40,
+    "batch.delta": 80,
+    "table.weight": 80,
+}
 """Cycles within which these are proved; the search for what makes them inductive was given up after minutes."""
 GIVEN = (
     "host.leaves-busy-chip",
@@ -96,7 +108,7 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
         ),
         Method.BOUNDED if memory.name in BOUNDED else Method.PDR,
         (_meeting(plan, memory),),
-        depth=DEPTH if memory.name in BOUNDED else 0,
+        depth=BOUNDED.get(memory.name, 0),
         why="how the state of a walk, or of a minibatch, and its counters belong together is not stated",
         given=(*GIVEN, *(control.all_done if memory.name in WHOLE else control.given_done)(plan)),
     )

@@ -72,7 +72,7 @@ class Labels:
 
     def properties(self) -> list[Property]:
         """All of them."""
-        done = control.given_done(self.plan)
+        done = control.all_done(self.plan)
         settled = "~@clearing.active & ~@host.stale"
         before = remembered(
             was=(1, f"~rst & ~@clearing.active & ~{phase(self.plan, 'idle')}"),
@@ -200,7 +200,7 @@ class Labels:
                 Statement("1", f"@replay.samples <= {self.plan.target.batch}", keep=REST),
                 Method.PDR,
                 (Fault("replay", "samples", "loading ? 3'd7 : @"),),
-                given=(*memories.GIVEN, *done),
+                given=(*memories.GIVEN, *control.given_done(self.plan)),
             ),
         ]
         if self.plan.replay.staging:
@@ -219,7 +219,7 @@ class Labels:
                     ),
                     Method.BOUNDED,
                     (Fault("replay", "new_staged", "@ | 3'd4"),),
-                    depth=40,
+                    depth=80,
                     why="that the host writes no more than there are, and the chip counts on from there, takes a whole write",
                     given=done,
                 )
