@@ -43,6 +43,10 @@ def any_of(values: Iterable[Value]) -> Value:
     return reduce(or_, values)
 
 
+PLANES = ("back", "output.update", "hidden.update")
+"""Phases in which the array has planes of errors as its operand, and `cls.top` gives what is updated."""
+
+
 class Chip(wiring.Component):
     """The whole chip behind an AXI4-Lite port and a stream of pixels, or of latents where there are no convolutions.
 
@@ -266,7 +270,7 @@ class Chip(wiring.Component):
             ("latent", "hidden"): dense.file,
             ("epoch", "load"): self.replay.file,
             ("hidden.forward",): forward,
-            ("back", "output.update", "hidden.update"): learning.plane_file,
+            PLANES: learning.plane_file,
         }
         if self.images:
             convs = tuple(operation.name for operation in self.plan.convolutions)
@@ -390,9 +394,7 @@ class Chip(wiring.Component):
             m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
         dense, learning, cls = self.dense.cls, self.learning, self.cls
         updates = any_of(
-            self.sequencer.at[n]
-            for n, name in enumerate(self.plan.phases)
-            if name in ("back", "output.update", "hidden.update")
+            self.sequencer.at[n] for n, name in enumerate(self.plan.phases) if name in PLANES
         )
         m.d.comb += [
             cls.ren.eq(dense.en | learning.top_read),
