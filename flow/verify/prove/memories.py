@@ -1,5 +1,7 @@
 """Properties of memories: no cycle reads the row that it writes, and nobody disturbs another's port."""
 
+from typing import NamedTuple
+
 from xnoreplay.flow.verify.prove import control
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
@@ -16,57 +18,51 @@ from xnoreplay.flow.verify.prove.words import (
 from xnoreplay.spec.memories import Kind, Memory, identifier
 from xnoreplay.spec.plan import Plan
 
-USERS = {
-    "weights.fe": ("front", "dense"),
-    "weights.lgap": ("lgap",),
-    "cls.top": ("dense", "learning"),
-    "act.ping": ("front", "back", "lgap"),
-    "act.pong": ("thermometer", "front", "array", "back", "lgap"),
-    "act.latent": ("lgap", "latent_input", "dense", "replay"),
-    "line.row0": ("front",),
-    "line.row1": ("front",),
-    "replay.latent": ("replay",),
-    "replay.label": ("replay",),
-    "replay.mean": ("replay",),
-    "replay.share": ("replay",),
-    "fit.count": ("replay",),
-    "staging.latent": ("replay",),
-    "staging.label": ("replay", "learning"),
-    "cls.low": ("learning",),
-    "cls.hidden_low": ("learning",),
-    "batch.bank": ("learning", "replay"),
-    "batch.label": ("learning", "replay"),
-    "batch.logit": ("learning", "dense"),
-    "batch.delta": ("learning",),
-    "batch.class_delta": ("learning",),
-    "batch.hidden_delta": ("learning",),
-    "batch.mask": ("learning",),
-    "table.weight": ("learning",),
+CLEARING = "clearing"
+
+
+class How(NamedTuple):
+    """How the property of a memory's ports is proved.
+
+    users : units that give its ports something, where the others can be cut; `CLEARING` empties it at a reset
+    whole : whether what is proved of the convolutions within a bound is assumed, too
+    bounded : cycles within which it is proved, 0 for all; what makes it inductive was not found in minutes
+    """
+
+    users: tuple[str, ...]
+    whole: bool = False
+    bounded: int = 0
+
+
+HOW = {
+    "weights.fe": How(("front", "dense")),
+    "weights.lgap": How(("lgap",)),
+    "cls.top": How(("dense", "learning"), bounded=40),
+    "act.ping": How(("front", "back", "lgap")),
+    "act.pong": How(("thermometer", "front", "array", "back", "lgap")),
+    # Nothing empties it at a reset, but the proof closes sooner.
+    "act.latent": How(("lgap", "latent_input", "dense", "replay", CLEARING)),
+    "line.row0": How(("front",)),
+    "line.row1": How(("front",)),
+    "replay.latent": How(("replay",)),
+    "replay.label": How(("replay", CLEARING), whole=True, bounded=40),
+    "replay.mean": How(("replay",)),
+    "replay.share": How(("replay", CLEARING)),
+    "fit.count": How(("replay",)),
+    "staging.latent": How(("replay",), whole=True),
+    "staging.label": How(("replay", "learning"), whole=True),
+    "cls.low": How(("learning",)),
+    "cls.hidden_low": How(("learning",)),
+    "batch.bank": How(("learning", "replay"), whole=True, bounded=40),
+    "batch.label": How(("learning", "replay")),
+    "batch.logit": How(("learning", "dense")),
+    "batch.delta": How(("learning",), whole=True, bounded=80),
+    "batch.class_delta": How(("learning",)),
+    "batch.hidden_delta": How(("learning",)),
+    "batch.mask": How(("learning",)),
+    "table.weight": How(("learning",), whole=True, bounded=80),
 }
-"""Of a memory the units that give its ports something, where the others can be cut."""
-EMPTIED = {
-    "replay.label": ("clearing",),
-    "replay.share": ("clearing",),
-    "act.latent": ("clearing",),
-}
-"""Of a memory that a reset empties the unit that does so; with act.latent a proof closes sooner with it."""
-WHOLE = (
-    "staging.latent",
-    "staging.label",
-    "replay.label",
-    "batch.bank",
-    "batch.delta",
-    "table.weight",
-)
-"""Of these a proof assumes also what is proved of the convolutions within a bound."""
-BOUNDED = {
-    "cls.top": 40,
-    "replay.label": 40,
-    "batch.bank": 40,
-    "batch.delta": 80,
-    "table.weight": 80,
-}
-"""Cycles within which these are proved; the search for what makes them inductive was given up after minutes."""
+"""By memory; one that is not here keeps all units."""
 GIVEN = (
     "host.leaves-busy-chip",
     "host.starts-idle-chip",
@@ -90,7 +86,8 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
     """
     inside = instances(plan, memory)
     top = inside[0].partition(".")[0]
-    users = [unit for unit in USERS.get(memory.name, UNITS) if unit in units(plan)]
+    how = HOW.get(memory.name, How((*UNITS, CLEARING)))
+    users = [unit for unit in how.users if unit in (*units(plan), CLEARING)]
     text, assume = remembered(fresh=(1, "rst")), "1"
     if memory.declaration.late and memory.declaration.window is not None:
         window = f"@host.memory_{identifier(memory.name)}"
@@ -104,13 +101,13 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
             " & ".join(f"~@{path}.meets" for path in inside),
             text,
             assume=assume,
-            keep=tuple(dict.fromkeys(["sequencer", *users, top, *EMPTIED.get(memory.name, ())])),
+            keep=tuple(dict.fromkeys(["sequencer", *users, top])),
         ),
-        Method.BOUNDED if memory.name in BOUNDED else Method.PDR,
+        Method.BOUNDED if how.bounded else Method.PDR,
         (_meeting(plan, memory),),
-        depth=BOUNDED.get(memory.name, 0),
+        depth=how.bounded,
         why="how the state of a walk, or of a minibatch, and its counters belong together is not stated",
-        given=(*GIVEN, *(control.all_done if memory.name in WHOLE else control.given_done)(plan)),
+        given=(*GIVEN, *(control.all_done if how.whole else control.given_done)(plan)),
     )
 
 
