@@ -91,19 +91,21 @@ class Codes:
         """Forget the wrong bits of rows that were written: so many from the first, or all after it."""
         if name not in self.codes:
             return
-        for memory, row in list(self._patterns):
-            if memory == name and row >= first and (count is None or row < first + count):
-                self._put(name, row, 0)
+        for row in self._among(name, first, count):
+            self._put(name, row, 0)
 
     def read(self, name: str, first: int = 0, count: int | None = None) -> int:
         """Bits of ERRORS that reads of rows set: of so many from the first, or of all after it."""
         found = 0
-        for memory, row in self.patterns():
-            if memory == name and row >= first and (count is None or row < first + count):
-                found |= int(
-                    self.wrong.sets[self._place[name], self.wrong.verdict[self._row(name, row)]]
-                )
+        for row in self._among(name, first, count):
+            verdict = self.wrong.verdict[self._row(name, row)]
+            found |= int(self.wrong.sets[self._place[name], verdict])
         return found
+
+    def _among(self, name: str, first: int, count: int | None) -> list[int]:
+        """Rows of a memory with wrong bits: of so many from the first, or of all after it."""
+        rows = (row for memory, row in self.patterns() if memory == name)
+        return [row for row in rows if row >= first and (count is None or row < first + count)]
 
     def verdicts(self) -> dict[str, dict[str, int]]:
         """Rows with wrong bits by memory, and by what a read of them finds: "corrected", "wrong" or "unnoticed"."""
