@@ -349,21 +349,23 @@ def seeds(
             f"{minutes:g} minutes each, but is with none; more minutes or a lower clock_hz may help"
         )
     clocks = [p["clock_hz"] for p in routed]
-    best = max(
-        (p["clock_hz"], -seed) for seed, p in enumerate(found) if p
-    )  # the first of the fastest
+    reached = [p["clock_hz"] if p else None for p in found]
     return {
         "device": {"size": device.size, "package": device.package, "speed": device.speed},
         "title": device.title,
         "asked": asked,
         "minutes": minutes,
-        "seeds": [p["clock_hz"] if p else None for p in found],
+        "seeds": reached,
         "least": min(clocks),
         "median": statistics.median(clocks),
         "most": max(clocks),
         "utilization": routed[0]["utilization"],
         "critical": max(paths, key=lambda path: path.get("ns", 0)),
-        **({"bitstream": packed(work, -best[1], out, device, progress)} if sites else {}),
+        **(
+            {"bitstream": packed(work, reached.index(max(clocks)), out, device, progress)}
+            if sites
+            else {}
+        ),
     }
 
 
