@@ -1,4 +1,5 @@
-// The netlist of a board's bitstream on its pins: oscillator, button, serial line. Arguments: clocks of a bit; what the button is while up.
+// A board's design on its pins: oscillator, button, serial line. The design is Verilator's, or with the macro GATES a netlist of
+// gates. Arguments: clocks of a bit; what the button is while up; with GATES, the file that `gates.py` writes.
 // Standard input: 'S' n and n bytes to send; 'G' n m: up to n bytes received within m clocks more, answered by their
 // number and the bytes; 'B' n m: the button is down for n clocks, then up for m, answered by the number of clocks so
 // far. Numbers are 32-bit words, low byte first. The oscillator is taken for the chip's clock, see EHXPLLL in ecp5_cells.v.
@@ -8,15 +9,21 @@
 #include <cstdlib>
 #include <deque>
 
+#ifdef GATES
+#include "gates.h"
+#else
 #include "Vtop.h"
 #include "verilated.h"
+#endif
 
 static Vtop *top;
 static uint64_t clocks = 0;
 static int per_bit, up;
 static std::deque<uint8_t> received;
 
+#ifndef GATES
 double sc_time_stamp() { return static_cast<double>(clocks); }
+#endif
 
 static void tick() {
     static int wait = 0, bits = 0;
@@ -54,10 +61,14 @@ static void level(int value) {
 }
 
 int main(int argc, char **argv) {
-    Verilated::commandArgs(argc, argv);
     per_bit = std::atoi(argv[1]);
     up = std::atoi(argv[2]);
+#ifdef GATES
+    top = new Vtop(argv[3]);
+#else
+    Verilated::commandArgs(argc, argv);
     top = new Vtop;
+#endif
     top->uart_rx = 1;
     top->button = up;
     for (int kind; (kind = std::getchar()) != EOF;) {

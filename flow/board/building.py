@@ -1,7 +1,7 @@
 """A bitstream for a board: the chip behind its UART, with the board's clock, reset and pins, by yosys, nextpnr and the family's packer.
 
-What nextpnr reads, `NETLIST`, also stays as Verilog, `SIMULATED`, so that the very netlist of the bitstream can be
-simulated (`xnoreplay.flow.board.first_steps`).
+What nextpnr reads, `NETLIST`, stays, so that the very netlist of the bitstream can be simulated
+(`xnoreplay.flow.board.first_steps`); and the same as Verilog, `SIMULATED`, for other simulators.
 """
 
 import hashlib

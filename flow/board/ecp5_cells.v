@@ -107,12 +107,9 @@ module DP16KD(
     for (i = 0; i < 16; i = i + 1) rows[992 + i] = INITVAL_3E[20 * i +: 18];
     for (i = 0; i < 16; i = i + 1) rows[1008 + i] = INITVAL_3F[20 * i +: 18];
   end
-  initial
-    if (REGMODE_A != "NOREG" || REGMODE_B != "NOREG" || CLKAMUX != "CLKA" || CLKBMUX != "CLKB"
-        || CSDECODE_A != "0b000" || CSDECODE_B != "0b000") begin
-      $display("this DP16KD is set as no model here is");
-      $stop;
-    end
+  always @(posedge CLKA)
+    assert (REGMODE_A == "NOREG" && REGMODE_B == "NOREG" && CLKAMUX == "CLKA" && CLKBMUX == "CLKB"
+      && CSDECODE_A == "0b000" && CSDECODE_B == "0b000");
   wire [13:0] ada = {ADA13, ADA12, ADA11, ADA10, ADA9, ADA8, ADA7, ADA6, ADA5, ADA4, ADA3, ADA2, ADA1, ADA0};
   wire [13:0] adb = {ADB13, ADB12, ADB11, ADB10, ADB9, ADB8, ADB7, ADB6, ADB5, ADB4, ADB3, ADB2, ADB1, ADB0};
   wire [17:0] dia = {DIA17, DIA16, DIA15, DIA14, DIA13, DIA12, DIA11, DIA10, DIA9, DIA8, DIA7, DIA6, DIA5, DIA4, DIA3, DIA2, DIA1, DIA0};
@@ -147,11 +144,7 @@ module DP16KD(
     found = width >= 18 ? row : row >> begins(width, low) & span(width, low);
   endfunction
 
-  always @(posedge CLKA)
-    if (RESETMODE != "SYNC" & (RSTA | RSTB)) begin
-      $display("this DP16KD is reset as no model here is");
-      $stop;
-    end
+  always @(posedge CLKA) assert (RESETMODE == "SYNC" | ~(RSTA | RSTB));
 
   wire now_a = CEA & WEA & ~RSTA, now_b = CEB & WEB & ~RSTB;  // a reset of the output stops a write, too
   wire [17:0] row_a = rows[ada[13:4]], row_b = rows[adb[13:4]];

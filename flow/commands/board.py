@@ -88,7 +88,7 @@ def build(  # noqa: PLR0913  a parameter an option
     if baud is not None:
         limits.count("baud", baud)
     chosen = dialled(presets.load(preset or "digits"), settings)
-    tools.require(["generate", "build", *(["cosim"] if simulate else [])])
+    tools.require(["generate", "build", *(["build --simulate"] if simulate else [])])
     wired = boards.load(board, pin or ())
     tools.require([wired.fpga.tools.step])
     hertz = 1e6 * clock if clock is not None else chosen.target.clock_hz

