@@ -74,7 +74,8 @@ class ConvolutionBack(wiring.Component):
         m = Module()
         lanes, word = self.plan.target.lanes, self.plan.target.channels
         ops = self.plan.convolutions
-        op = fields(m, self.at, {self.first_phase + c.index: program(c) for c in ops})
+        # Registers, for no sum comes in an operation's first cycle.
+        op = fields(m, self.at, {self.first_phase + c.index: program(c) for c in ops}, held=True)
 
         x, y = Signal.like(op["out_width"], name="x"), Signal.like(op["out_height"], name="y")
         part = Signal(index_shape(word // lanes))
@@ -84,7 +85,8 @@ class ConvolutionBack(wiring.Component):
         end_of_tile = Signal()
         thresholds = [op["threshold"]] * lanes
         if self.plan.has_skips:
-            op |= fields(m, self.at, {self.first_phase + c.index: skip_program(c) for c in ops})
+            skips = {self.first_phase + c.index: skip_program(c) for c in ops}
+            op |= fields(m, self.at, skips, held=True)
             added = self.skip.data.word_select(part, lanes)
             thresholds = [Mux(bit, op["threshold_of_1"], op["threshold_of_0"]) for bit in added]
         m.d.comb += [

@@ -67,7 +67,11 @@ class ConvolutionFront(wiring.Component):
         """Build the circuit; Amaranth calls this."""
         m = Module()
         target, ops = self.plan.target, self.plan.convolutions
-        op = fields(m, self.at, {self.first_phase + c.index: program(c) for c in ops})
+        table = {self.first_phase + c.index: program(c) for c in ops}
+        op = fields(m, self.at, table)
+        later = fields(
+            m, self.at, table, held=True
+        )  # the map's words and windows come after the first cycle
         k = Signal(range(max(c.cycles for c in ops)))  # cycle of the convolution
         idle = Signal()
         # Cycles that begin something, known one before: no comparison stands on the way to a memory's address.
@@ -87,9 +91,9 @@ class ConvolutionFront(wiring.Component):
         ]
         m.d.sync += k.eq(Mux(idle, 0, k + 1))
 
-        window_tile = self.build_window(m, op, k, idle)
+        window_tile = self.build_window(m, later, k, idle)
         self.build_loads(m, op, k, first, idle, window_tile, target.lanes)
-        self.build_issue(m, op, idle)
+        self.build_issue(m, later, idle)
         return m
 
     def build_loads(self, m, op, k, first, idle, window, lanes):
@@ -207,14 +211,42 @@ class ConvolutionFront(wiring.Component):
             step.eq(self.window_starts | running),
             last_beat.eq(beat == op["beats"] - 1),
         ]
+        # Edges that the pixel lies at, in registers: a mask of the operand waits for no comparison.
+        at_left = Signal(init=1)
+        at_right = Signal()
+        at_top = Signal(init=1)
+        at_bottom = Signal()
+        m.d.sync += [at_right.eq(x == op["width"]), at_bottom.eq(y == op["height"])]
         with m.If(step):
             m.d.sync += [running.eq(1), beat.eq(beat + 1)]
             with m.If(last_beat):
-                m.d.sync += [beat.eq(0), pixel.eq(pixel + 1), x.eq(x + 1)]
-                with m.If(x == op["width"]):
-                    m.d.sync += [x.eq(0), y.eq(y + 1)]
+                m.d.sync += [
+                    beat.eq(0),
+                    pixel.eq(pixel + 1),
+                    x.eq(x + 1),
+                    at_left.eq(0),
+                    at_right.eq(x + 1 == op["width"]),
+                ]
+                with m.If(at_right):
+                    m.d.sync += [
+                        x.eq(0),
+                        at_left.eq(1),
+                        at_right.eq(op["width"] == 0),
+                        y.eq(y + 1),
+                        at_top.eq(0),
+                        at_bottom.eq(y + 1 == op["height"]),
+                    ]
                 with m.If(pixel == op["period"]):
-                    m.d.sync += [pixel.eq(0), x.eq(0), y.eq(0), tile.eq(tile + 1)]
+                    m.d.sync += [
+                        pixel.eq(0),
+                        x.eq(0),
+                        at_left.eq(1),
+                        at_right.eq(op["width"] == 0),
+                        y.eq(0),
+                        at_top.eq(1),
+                        at_bottom.eq(op["height"] == 0),
+                        tile.eq(tile + 1),
+                    ]
                     with m.If(tile + 1 == op["tiles"]):
                         m.d.sync += running.eq(0)
         with m.If(idle):
@@ -225,10 +257,12 @@ class ConvolutionFront(wiring.Component):
                 tile.eq(0),
                 x.eq(0),
                 y.eq(0),
+                at_left.eq(1),
+                at_top.eq(1),
             ]
 
-        inside_y = (y != 0, 1, y != op["height"])
-        inside_x = (x != 0, 1, x != op["width"])
+        inside_y = (~at_top, 1, ~at_bottom)
+        inside_x = (~at_left, 1, ~at_right)
         pad = -plan.network.pad_bit & (1 << plan.target.channels) - 1
         mask = Mux(last_beat, op["last_mask"], (1 << plan.target.channels) - 1)
         taps = [
