@@ -15,6 +15,9 @@ OPERAND_STAGE = READ_LATENCY + 1  # the word is in the operand register
 CELL_STAGE = OPERAND_STAGE + 1  # the cells' bits are there
 NODE_STAGE = CELL_STAGE + 1  # their sums, node by node
 PIPE_LATENCY = NODE_STAGE + 1  # the accumulator, or a node's gradient, holds the sum
+TOP_STAGE = (
+    PIPE_LATENCY - 1
+)  # an update reads cls.top, whose word comes late: one cycle before the proxies' low bits
 ROUND_STAGE = PIPE_LATENCY + 1  # a random draw has rounded what the sum leads to
 UPDATE_LATENCY = ROUND_STAGE + 1  # proxies, or deltas, are written
 

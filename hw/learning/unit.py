@@ -18,7 +18,7 @@ from xnoreplay.spec.learning import DECAYS
 from xnoreplay.spec.memories import Kind, identifier
 from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, UPDATE_LATENCY
+from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, TOP_STAGE, UPDATE_LATENCY
 
 # What was issued s cycles ago is in stages[s - 1].
 
@@ -75,7 +75,7 @@ class LearningUnit(wiring.Component):
                 "conjoin": Out(1),
                 "valid": Out(1),
                 "operand": Out(operand_layout(target.window, plan.slots, lanes)),
-                "forward_file": Out(FilePort(lanes, plan.slots, target.window)),
+                "forward_file": Out(FilePort(lanes, plan.slots, target.channels)),
                 "forward_words": Out(data.ArrayLayout(target.channels, lanes)),
                 "plane_file": Out(FilePort(lanes, plan.slots, target.window)),
                 "top_read": Out(COPIES),
@@ -296,6 +296,7 @@ class LearningUnit(wiring.Component):
         m.d.comb += [
             unit.of_output.eq(self.planes.of_output),
             unit.of_hidden.eq(self.planes.of_hidden),
+            unit.look.eq(stages[TOP_STAGE - 1]),
             unit.read.eq(stages[PIPE_LATENCY - 1]),
             unit.step.eq(stages[ROUND_STAGE - 1]),
             unit.write.eq(stages[UPDATE_LATENCY - 1]),

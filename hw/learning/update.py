@@ -14,15 +14,18 @@ from xnoreplay.spec.plan import Plan
 
 LOW_BITS = {"low": "cls.low", "hidden_low": "cls.hidden_low"}
 """Memories of the proxies' low bits by the first part of their ports' names; a plan may lack either."""
+CHOICES = 4
+"""Segments of a row of cls.top between which its word is chosen before it waits in a register: two levels of logic."""
 
 
 class UpdateUnit(wiring.Component):
     """The update of proxies: gradients of segments enter, rows of proxies are read and leave changed.
 
-    It has stages five to seven of a beat that ends a segment's gradient; stages one to four are in
-    `planes.PlaneUnit`. The fifth reads the proxies, the sixth steps them with a draw of ``random``, the seventh writes them.
-    ``top_*`` are ports of cls.top, whose rows are those of bank 0: a row is read with its first segment and holds for the
-    others, so that none is read in the cycle in which a segment of it is written.
+    It has stages four to seven of a beat that ends a segment's gradient; stages one to four are in
+    `planes.PlaneUnit`, too. The fourth reads the top bits of the proxies, the fifth the low ones, the sixth steps them with
+    a draw of ``random``, the seventh writes them. ``top_*`` are ports of cls.top, whose rows are those of bank 0: a row is
+    read with its first segment and holds for the others, so that none is read in the cycle in which a segment of it is
+    written. Its word comes late: a segment is chosen from it in two cycles.
     """
 
     def __init__(self, plan: Plan, sum_bits: int):
@@ -45,6 +48,7 @@ class UpdateUnit(wiring.Component):
             {
                 "of_output": In(1),
                 "of_hidden": In(1),
+                "look": In(layout),
                 "read": In(layout),
                 "step": In(layout),
                 "write": In(layout),
@@ -66,20 +70,32 @@ class UpdateUnit(wiring.Component):
         m = Module()
         rule = self.plan.rule
         active = self.of_output | self.of_hidden
-        reads, steps, writes = (
-            active & stage.beat & stage.last for stage in (self.read, self.step, self.write)
+        looks, reads, steps, writes = (
+            active & stage.beat & stage.last
+            for stage in (self.look, self.read, self.step, self.write)
         )
         both = Cat(1, self.of_output)
+        # Granules of the later stages' segments.
+        read_granule, step_granule, write_granule = (
+            Signal(range(self.granules), name=f"{name}_granule", reset_less=True)
+            for name in ("read", "step", "write")
+        )
+        granule = self.granule_of(self.look)
+        m.d.sync += [
+            read_granule.eq(granule),
+            step_granule.eq(read_granule),
+            write_granule.eq(step_granule),
+        ]
         m.d.comb += [
             self.draw.eq(steps),
-            self.top_read.eq(Mux(reads & (self.granule_of(self.read) == 0), both, 0)),
-            self.top_raddr.eq(self.row_of(self.read)),
+            self.top_read.eq(Mux(looks & (granule == 0), both, 0)),
+            self.top_raddr.eq(self.row_of(self.look)),
             self.top_waddr.eq(self.row_of(self.write)),
         ]
-        granule = Mux(writes, 1 << self.granule_of(self.write), 0)
+        written = Mux(writes, 1 << write_granule, 0)
         m.d.comb += [
-            self.top_write[0].eq(granule),
-            self.top_write[1].eq(Mux(self.of_output, granule, 0)),
+            self.top_write[0].eq(written),
+            self.top_write[1].eq(Mux(self.of_output, written, 0)),
         ]
         summed = Signal.like(self.gradient)
         m.d.sync += summed.eq(self.gradient)
@@ -88,7 +104,7 @@ class UpdateUnit(wiring.Component):
         bits: list[list] = [[], []]
         lows: dict[str, list] = {"low": [], "hidden_low": []}
         tops = [
-            self.top_rdata[e].word_select(self.granule_of(self.step), self.segment)
+            self.segment_of(m, self.top_rdata[e], read_granule, step_granule, f"few{e}")
             for e in range(COPIES)
         ]
         copies = rule.proxies_per_pair
@@ -124,6 +140,23 @@ class UpdateUnit(wiring.Component):
                 write.data.eq(Cat(lows[port])),
             ]
         return m
+
+    def segment_of(self, m, row, reads, steps, name: str):
+        """The segment of a row of cls.top that granule `steps` is, chosen from a register of every fourth granule.
+
+        row: the word, in the cycle in which granule `reads` will be `steps` in the next.
+        """
+        groups = -(-self.granules // CHOICES)
+        few = Signal(groups * self.segment, name=name, reset_less=True)
+        choice = reads[: CHOICES.bit_length() - 1]
+        whole = Cat(row, Const(0, groups * CHOICES * self.segment - len(row)))
+        m.d.sync += few.eq(
+            Cat(
+                whole.word_select(group, CHOICES * self.segment).word_select(choice, self.segment)
+                for group in range(groups)
+            )
+        )
+        return few.word_select(steps[CHOICES.bit_length() - 1 :], self.segment)
 
     def row_of(self, stage):
         """Row of bank 0 of cls.top that holds a stage's segment."""

@@ -109,6 +109,7 @@ class LearnWide(NamedTuple):
     node_ones: np.ndarray  # (lanes,) int64, their `ones`
     gradient: np.ndarray  # (segment,) int64
     summed: np.ndarray  # (segment,) int64, the gradient one cycle later
+    top: np.ndarray  # (2, 9 units) uint64, row of cls.top that was read, of each copy
     theta: np.ndarray  # (2, segment) int64, proxies that were read
     updated: np.ndarray  # (2, segment) int64, proxies to be written
 
@@ -158,6 +159,7 @@ def _wide(geometry: Geometry, op: LearnProgram) -> LearnWide:
         "words": (lanes, geometry.units),
         "plane": (ceil_div(geometry.batch, WORD),),
         "columns": (geometry.batch, geometry.units),
+        "top": (COPIES, TAPS * geometry.units),
         "cells": (lanes, TAPS * geometry.units),
     }
     block, parts = new_views(numbers, words)

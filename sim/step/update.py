@@ -10,7 +10,7 @@ from xnoreplay.sim.step.planes import BACK, OUTPUT, plane_step
 from xnoreplay.sim.step.registers import Flop, present, queue
 from xnoreplay.spec.learning import DRAW_MASK
 from xnoreplay.spec.network import COPIES, TAPS
-from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, UPDATE_LATENCY
+from xnoreplay.spec.timeline import PIPE_LATENCY, ROUND_STAGE, TOP_STAGE, UPDATE_LATENCY
 
 
 @part
@@ -94,6 +94,9 @@ def update_clock(clock, learning, phase):
     now, nxt = clock.now, clock.nxt
     wide = learning.wide
     plane_step(clock, learning, phase, UPDATE_LATENCY)
+    stage = wide.pipe[TOP_STAGE - 1]
+    if stage[Pipe.KIND] == Issue.BEAT and stage[Pipe.LAST]:
+        _read_top(clock, learning, stage, phase)
     stage = wide.pipe[PIPE_LATENCY - 1]
     if stage[Pipe.KIND] == Issue.BEAT and stage[Pipe.LAST]:
         _read_proxies(clock, learning, stage, phase)
@@ -132,32 +135,41 @@ def _top_bit(geometry, row, bit):
 
 
 @part
+def _read_top(clock, learning, stage, phase):
+    """Read a row of cls.top of all copies with its first segment: what was read holds for the others."""
+    row, bit, _ = _place(learning.op, clock.geometry, stage, phase)
+    if bit:
+        return
+    rows = COPIES if phase == OUTPUT else 1
+    present(clock.ports, Mem.CLS_TOP, row)
+    clock.counters.reads[Mem.CLS_TOP] += rows - 1
+    for copy in range(rows):
+        for w in range(learning.nxt_wide.top.shape[1]):
+            held = clock.memory.cls_top[row + copy * learning.op.output_beats, w]
+            learning.nxt_wide.top[copy, w] = held
+
+
+@part
 def _read_proxies(clock, learning, stage, phase):
-    """Read the low bits of a segment, with the first of a row the top bits of all copies, and keep its gradient."""
+    """Read the low bits of a segment, join the top bits of the row that was read to them, and keep its gradient."""
     geometry = clock.geometry
-    memory = clock.memory
     ports = clock.ports
     learn_memory = learning.memory
     op = learning.op
     nxt_wide = learning.nxt_wide
-    row, bit, low_row = _place(op, geometry, stage, phase)
+    _, bit, low_row = _place(op, geometry, stage, phase)
     half = 1 << (op.proxy_bits - 1)
     rows = COPIES if phase == OUTPUT else 1
     copies = _copies(op, phase)
     low = op.low if phase == OUTPUT else op.proxy_bits - 1
-    if bit == 0:  # what was read of a row holds for its other segments
-        present(ports, Mem.CLS_TOP, row)
-        clock.counters.reads[Mem.CLS_TOP] += rows - 1
     if low:
         present(ports, Mem.CLS_LOW if phase == OUTPUT else Mem.HIDDEN_LOW, low_row)
     for node in range(op.segment):
         nxt_wide.summed[node] = learning.wide.gradient[node]
         for copy in range(copies):
-            code = _top_bit(geometry, memory.cls_top[row + copy * op.output_beats], bit + node)
+            code = _top_bit(geometry, learning.wide.top[copy], bit + node)
             if rows > copies:
-                code = 2 * code + _top_bit(
-                    geometry, memory.cls_top[row + op.output_beats], bit + node
-                )
+                code = 2 * code + _top_bit(geometry, learning.wide.top[1], bit + node)
             if low:
                 lows = learn_memory.cls_low if phase == OUTPUT else learn_memory.hidden_low
                 place = (node * copies + copy) * low

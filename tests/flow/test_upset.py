@@ -17,6 +17,7 @@ from xnoreplay.flow.verify.cosim.script import Script, Step
 from xnoreplay.hw import verilog
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.sim.common.upsets import Upsets
+from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.codes import check_bits
 from xnoreplay.spec.errors import CheckFailure, SpecError
@@ -41,14 +42,33 @@ def drawn(seed: int, count: int, cycles: int) -> tuple[tuple[int, str, int, int]
     return tuple((cycle, name, row, bit) for cycle, row, bit, name in found)
 
 
+def held(before: list[Step], upsets) -> tuple[tuple[int, str, int, int], ...]:
+    """Upsets of a session after these steps: of top bits that an update has read and not yet written."""
+    chip = Simulator(PLAN, BUNDLE, "step", trace=True)
+    for step in before:
+        image = [] if step.image is None else [IMAGES[step.image]]
+        getattr(chip, step.command)(*image, step.argument)
+    chip.trace_cycles()
+    chip.upset(Upset(*upset) for upset in upsets)
+    cycles = enumerate(chip.retrain().trace)
+    reads = [
+        (n, c.reads["cls.top"]) for n, c in cycles if "cls.top" in c.reads and "update" in c.phase
+    ]
+    assert len(reads) > 10
+    return tuple((n + 1, "cls.top", row, bit) for n, row in reads[::3] for bit in (1, 5))
+
+
 def steps(seed: int = 0) -> list[Step]:
     """Sessions of `tiny` with upsets; in the first, labels become those of a class that was not seen."""
     looked = {"memories": script.changing(PLAN), "bus": True}
-    return [
+    before = [
         Step("arrive", LAST),
         *(Step("insert", n % LAST, n) for n in range(4)),
         *(Step("stage", LAST - 1, n) for n in range(3)),
-        Step("retrain", upsets=UNSEEN, **looked),
+    ]
+    return [
+        *before,
+        Step("retrain", upsets=UNSEEN + held(before, UNSEEN), **looked),
         Step("epoch", upsets=drawn(seed, 3, 60), **looked),
         Step("rebalance", upsets=drawn(seed + 1, 6, 100), **looked),
         *(Step("stage", LAST - 1, n) for n in range(3)),
@@ -208,8 +228,6 @@ def test_an_upset_that_there_is_not_is_refused(upset, chip_of_tiny):
 
 @pytest.fixture(scope="module")
 def chip_of_tiny():
-    from xnoreplay.sim.run import Simulator
-
     return Simulator(PLAN, BUNDLE)
 
 
