@@ -50,15 +50,18 @@ class EpochUnit(wiring.Component):
         self.walk_step = Mux(self.walk_first, self.walk_start, following)
 
     def next_index(self, m: Module) -> None:
-        """Go back to the walk, or end the operation after the last index."""
-        m.d.comb += self.done.eq(self.walked)
+        """Go back to the walk; after its last index, which ``walked`` says, the subclass ends the operation."""
         m.d.sync += self.state.eq(self.WALK)
+
+    def last_draw(self) -> Value:
+        """Whether the walk begins after this draw, or the operation `seed` ends."""
+        return self.seeds == SEED_DRAWS - 1
 
     def seed_cycle(self, m: Module) -> None:
         """Refresh the random register; its last state gives the walk's mask and start."""
         m.d.comb += self.step.eq(1)
         m.d.sync += self.seeds.eq(self.seeds + 1)
-        with m.If(self.seeds == SEED_DRAWS - 1):
+        with m.If(self.last_draw()):
             start = self.random[16:] & self.low
             m.d.sync += [
                 self.state.eq(self.WALK),
@@ -69,7 +72,6 @@ class EpochUnit(wiring.Component):
                 self.walk_start.eq(Mux(start == 0, 1, start)),
                 self.walked.eq(0),
             ]
-            m.d.comb += self.done.eq(self.is_phase["seed"])
 
     def enter_lanes(self, m: Module, placed: Value, data: Value) -> Value:
         """Wire the write port of the lane files to a word of the minibatch's next sample; its lane.
@@ -80,7 +82,7 @@ class EpochUnit(wiring.Component):
         placed : Value
             Number of the word.
         data : Value
-            Its bits, for all nine taps; the port's ``lanes`` are left to the caller.
+            Its bits, which are 0 outside epochs and loads; the port's ``lanes`` are left to the caller.
         """
         target, words = self.plan.target, self.plan.replay.words
         slots = Array(w // TAPS for w in range(words))
@@ -92,7 +94,7 @@ class EpochUnit(wiring.Component):
         m.d.comb += [
             self.file.slot.eq(times(group, self.plan.batch_slots) + slots[placed]),
             self.file.taps.eq(taps[placed]),
-            self.file.data.eq(data.replicate(TAPS)),
+            self.file.data.eq(data),
         ]
         return lane
 

@@ -116,7 +116,7 @@ class GenerativeUnit(EpochUnit):
                 "draw_step": Out(1),
                 "draw_first": Out(1),
                 "draw_word": In(target.channels),
-                "file": Out(FilePort(target.lanes, plan.slots, target.window)),
+                "file": Out(FilePort(target.lanes, plan.slots, target.channels)),
                 "staged": In(index_shape(op.staging + 1)),
                 "new_staged": Out(index_shape(op.staging + 1)),
                 "set_staged": Out(1),
@@ -306,6 +306,17 @@ class GenerativeUnit(EpochUnit):
         """The word before `word`, which is written while that is read."""
         return (self.word - 1)[: len(self.word)]
 
+    def next_index(self, m):
+        """Go back to the walk, or end the operation after the last index."""
+        super().next_index(m)
+        m.d.comb += self.done.eq(self.walked)
+
+    def seed_cycle(self, m):
+        """Refresh the random register, as `EpochUnit` does, and end `seed`."""
+        super().seed_cycle(m)
+        with m.If(self.last_draw()):
+            m.d.comb += self.done.eq(self.is_phase["seed"])
+
     def build_gift(self, m):
         """Build what puts a word of a sample into its lane and bank; `gives` marks the cycles."""
         form, target = self.plan.generative, self.plan.target
@@ -326,7 +337,9 @@ class GenerativeUnit(EpochUnit):
                     data.eq(self.staging_read.data),
                     self.batch_label.data.eq(self.staging_label_read.data),
                 ]
-        lane, load = self.enter_lanes(m, placed, data), self.is_phase["load"]
+        load = self.is_phase["load"]
+        entered = Mux(load | self.is_phase["epoch"], data, 0)
+        lane = self.enter_lanes(m, placed, entered)
         m.d.comb += [
             self.file.lanes.eq(Mux(self.gives, 1 << lane, 0)),
             self.bank.en.eq(Mux(self.gives & load, 1 << self.samples, 0)),

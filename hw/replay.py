@@ -86,7 +86,7 @@ class ReplayUnit(EpochUnit):
                 "write": Out(write_port(plan.memory("replay.latent"))),
                 "label_read": Out(read_port(plan.memory("replay.label"))),
                 "label_write": Out(write_port(plan.memory("replay.label"))),
-                "file": Out(FilePort(target.lanes, plan.slots, target.window)),
+                "file": Out(FilePort(target.lanes, plan.slots, target.channels)),
                 "quota": In(range(op.capacity + 1)),
                 "new_quota": Out(range(op.capacity + 1)),
                 "set_quota": Out(1),
@@ -141,11 +141,21 @@ class ReplayUnit(EpochUnit):
         self.all_taken = Signal()  # of admit: no slot is free from `slot` on
         m.d.comb += self.last_slot.eq(self.slot == op.capacity - 1)
         self.rest = Signal(range(op.capacity + 1), init=op.capacity)
+        longest = max(len(self.rest), len(self.seen))
+        self.left = Signal(
+            longest + 1
+        )  # what is left of it, negative where the classes seen are more
+        m.d.comb += self.left.eq(self.rest - self.seen)
         self.seeds = Signal(range(SEED_DRAWS))
         # Of restore: a class whose count becomes 0, then a slot, replay slots first.
         self.place = Signal(range(max(2, self.plan.network.classes, op.capacity + op.staging)))
         self.judged_slot = Signal()  # whether it is a replay slot
         self.judged_last = Signal()
+        self.judged_label = Signal(self.label_bits)
+        label = self.label_read.data[: self.label_bits]
+        if op.staging:
+            label = Mux(self.judged_slot, label, self.staging_label_read.data)
+        m.d.comb += self.judged_label.eq(label)
         self.build_counts(m)
         self.build_walks(m)
         self.build_copy(m)
@@ -167,6 +177,8 @@ class ReplayUnit(EpochUnit):
         for state, cycle in cycles.items():
             with m.If(now[state]):
                 cycle(m)
+        self.build_ends(m, now)
+        self.build_addresses(m)
         with m.If((self.samples != 0) & ~self.in_state(State.BEGIN)):
             m.d.comb += self.loaded.eq(1)
         with m.If(self.done & self.is_phase["admit"]):
@@ -215,6 +227,69 @@ class ReplayUnit(EpochUnit):
                 m.d.sync += self.state.eq(state)
         return now
 
+    def build_ends(self, m, now):
+        """Build ``done``: the ends of operations side by side, by the state that they are in.
+
+        What follows waits for it, so no end passes the choice between states. An operation's first cycle may be its last in
+        three of them.
+        """
+        phase, held = self.is_phase, self.in_state
+        load = phase["load"] & (self.samples == self.plan.target.batch - 1)
+        ends = [
+            now[State.REFUSE] & (~phase["admit"] | self.walked),
+            now[State.QUOTA] & self.quota_found(),
+            now[State.WALK] & ~self.names_any() & self.walk_last,
+            held(State.SEED) & phase["seed"] & self.last_draw(),
+            held(State.CHECK) & self.of_epoch & ~self.found() & self.walked,
+            held(State.WEIGH) & phase["evict"] & self.walked,
+            held(State.COPY)
+            & self.last_word()
+            & (phase["stage"] | phase["insert"] | self.walked | load),
+            held(State.JUDGE) & (self.judged_wrong() | self.judged_last),
+        ]
+        m.d.comb += self.done.eq(Cat(ends).any())
+
+    def build_addresses(self, m):
+        """Choose the addresses of labels by the phase and a bit of the state, not by who reads, which is known late."""
+        restores = self.is_phase["restore"]
+        walked = Mux(self.in_state(State.SEEK), self.slot, self.index)
+        m.d.comb += self.label_read.addr.eq(Mux(restores, self.place, walked))
+        if self.plan.replay.staging:
+            place = self.place - self.plan.replay.capacity
+            m.d.comb += self.staging_label_read.addr.eq(Mux(restores, place, self.named))
+
+    def names_any(self):
+        """Whether the walk's index names a slot or a staged sample, whose label is read."""
+        return self.names_slot | self.names_place()
+
+    def names_place(self):
+        """Whether the walk's index names a staged sample."""
+        if not self.plan.replay.staging:
+            return Const(0, 1)
+        return self.names_staged & (self.named < self.staged)
+
+    def found(self):
+        """Whether an epoch finds a sample where it has read a label."""
+        held = self.holds(self.label_read.data)
+        if not self.plan.replay.staging:
+            return held
+        return Mux(self.from_staging, self.known(self.staging_label_read.data), held)
+
+    def last_word(self):
+        """Whether a copy writes its last word."""
+        return self.copied == self.plan.replay.words
+
+    def quota_found(self):
+        """Whether the classes seen are no longer contained in what is left of the capacity."""
+        return (self.seen == 0) | self.left[-1]
+
+    def judged_wrong(self):
+        """Whether restore finds the label of no class seen."""
+        held = self.label_read.data[-1]
+        if self.plan.replay.staging:
+            held = held | ~self.judged_slot
+        return held & (self.judged_label >= self.seen)
+
     def in_state(self, state):
         """Whether the unit's register holds a state."""
         return self.state[state.value.bit_length() - 1]
@@ -227,11 +302,11 @@ class ReplayUnit(EpochUnit):
         with m.If(self.is_phase["admit"]):
             self.next_index(m)
         with m.Else():
-            m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+            m.d.comb += self.refused.eq(1)
 
     def seek_cycle(self, m):
         """Read the label of a slot that may be free."""
-        m.d.comb += [self.label_read.en.eq(1), self.label_read.addr.eq(self.slot)]
+        m.d.comb += self.label_read.en.eq(1)
         m.d.sync += self.state.eq(State.LOOK)
 
     def build_counts(self, m):
@@ -274,15 +349,17 @@ class ReplayUnit(EpochUnit):
     def build_walks(self, m):
         """Build the walk, whose register has as many bits as the indices of eviction, admission or an epoch take."""
         op = self.plan.replay
-        bits = {"evict": op.replay_walk, "admit": op.staging_walk, "epoch": op.epoch_walk}
-        phases = self.is_phase | {"epoch": self.of_epoch}
-        longest = max(bits.values())
+        bits = {"evict": op.replay_walk, "admit": op.staging_walk}
+        longest = max(*bits.values(), op.epoch_walk)
         self.declare_walk(longest)
         self.low = Signal(longest)
         step = Signal(longest)
-        for name, k in bits.items():
-            with m.If(phases[name]):
+        # Whose walk it is stands in registers: an eviction and an admission draw before they walk, and a load is neither.
+        self.of_walk = {name: Signal(name=f"walks_{name}", reset_less=True) for name in bits}
+        for name, k in ({"epoch": op.epoch_walk} | bits).items():
+            with m.If(self.of_walk[name] if name in bits else 1):
                 m.d.comb += [self.low.eq((1 << k) - 1), step.eq(walk_next(self.walk_state, k))]
+        m.d.sync += [walks.eq(self.is_phase[name]) for name, walks in self.of_walk.items()]
         self.build_walk(m, step)
         # Whether the walk's index names a replay slot, or a staging place, and which; and the place of the index before.
         self.names_slot = Signal()
@@ -293,18 +370,19 @@ class ReplayUnit(EpochUnit):
 
     def name_next(self, m, index):
         """Note what the next index names: comparisons and a sum, which would be late in its own cycle."""
-        op, admits = self.plan.replay, self.is_phase["admit"]
+        op, admits = self.plan.replay, self.of_walk["admit"]
         m.d.sync += self.names_slot.eq(~admits & (index < op.capacity))
         if op.staging:
             m.d.sync += [
-                self.names_staged.eq(admits | (self.of_epoch & (index >= op.capacity))),
+                self.names_staged.eq(admits | (~self.of_walk["evict"] & (index >= op.capacity))),
                 self.named.eq(index - Mux(admits, 0, op.capacity)),
             ]
 
     def seed_cycle(self, m):
         """Refresh the random register, as `EpochUnit` does; the mask is the walk's first index."""
         super().seed_cycle(m)
-        self.name_next(m, self.random & self.low)
+        with m.If(self.in_state(State.SEED)):  # the last draw is not the first cycle's
+            self.name_next(m, self.random & self.low)
 
     def build_copy(self, m):
         """Build the copy of a latent: word `copied` is read while the word before it is written."""
@@ -332,10 +410,13 @@ class ReplayUnit(EpochUnit):
             with m.If(from_staging):
                 m.d.comb += data.eq(self.staging_read.data)
 
-        # What an epoch enters comes from one of two block RAMs, late: nothing else is chosen from on its way.
-        entered = self.read.data
+        # What an epoch enters comes from one of two block RAMs, late: which one stands in registers, a bit each, from the
+        # cycle before the first word on.
+        enters = Signal(2, reset_less=True)
+        m.d.sync += enters.eq(Mux(self.of_epoch, Cat(~from_staging, from_staging), 0))
+        entered = self.read.data & enters[0].replicate(target.channels)
         if op.staging:
-            entered = Mux(from_staging, self.staging_read.data, self.read.data)
+            entered = entered | self.staging_read.data & enters[1].replicate(target.channels)
         lane = self.enter_lanes(m, placed, entered)
         self.file_lane = Signal(target.lanes)
         m.d.comb += [
@@ -363,25 +444,17 @@ class ReplayUnit(EpochUnit):
         """Subtract the classes seen once more: quota = capacity // seen."""
         quota = Mux(self.in_state(State.BEGIN), 0, self.quota)
         m.d.comb += [self.set_quota.eq(1), self.new_quota.eq(quota)]
-        with m.If((self.seen == 0) | (self.rest < self.seen)):
-            m.d.comb += self.done.eq(1)
-        with m.Else():
+        with m.If(~self.quota_found()):
             m.d.comb += self.new_quota.eq(quota + 1)
-            m.d.sync += self.rest.eq(self.rest - self.seen)
+            m.d.sync += self.rest.eq(self.left)
 
     def walk_cycle(self, m):
         """Draw one index; a check follows where it is in range."""
         op = self.plan.replay
-        in_staging = Signal()
-        if op.staging:
-            m.d.comb += in_staging.eq(self.names_staged & (self.named < self.staged))
-        m.d.comb += [self.label_read.en.eq(self.names_slot), self.label_read.addr.eq(self.index)]
+        m.d.comb += self.label_read.en.eq(self.names_slot)
         self.name_next(m, self.walk_step ^ self.walk_mask)
         if op.staging:
-            m.d.comb += [
-                self.staging_label_read.en.eq(in_staging),
-                self.staging_label_read.addr.eq(self.named),
-            ]
+            m.d.comb += self.staging_label_read.en.eq(self.names_place())
             m.d.sync += [
                 self.from_staging.eq(self.names_staged),
                 self.checked_place.eq(self.named),
@@ -392,16 +465,13 @@ class ReplayUnit(EpochUnit):
             self.walk_first.eq(0),
             self.walk_left.eq(self.walk_left - 1),
         ]
-        with m.If(self.names_slot | in_staging):
+        with m.If(self.names_any()):
             m.d.sync += self.state.eq(State.CHECK)
-        with m.Else():
-            m.d.comb += self.done.eq(self.walk_last)
         m.d.sync += self.walked.eq(self.walk_last)
 
     def check_cycle(self, m):
         """Read the count of the label that was read; in an epoch, copy its sample."""
-        held = Signal(name="checked_held")
-        m.d.comb += held.eq(self.holds(self.label_read.data))
+        held = self.holds(self.label_read.data)
         m.d.sync += [
             self.copied_label.eq(self.label_checked),
             self.weighed.eq(self.counts.rdata),
@@ -419,10 +489,7 @@ class ReplayUnit(EpochUnit):
                 m.d.comb += self.count_read.eq(known)
                 m.d.sync += self.known_checked.eq(known)
         with m.If(self.of_epoch):
-            found = held
-            if self.plan.replay.staging:
-                found = Mux(self.from_staging, self.known(self.staging_label_read.data), held)
-            with m.If(found):
+            with m.If(self.found()):
                 load = self.is_phase["load"]
                 m.d.comb += [self.loading.eq(load), self.hit.eq(~load)]
                 m.d.sync += self.state.eq(State.COPY)
@@ -462,14 +529,9 @@ class ReplayUnit(EpochUnit):
     def copy_cycle(self, m):
         """Read word `copied`, write the word before it; the last write commits the sample."""
         op = self.plan.replay
-        reading = Signal()
-        writing = Signal()
-        last = Signal()
-        m.d.comb += [
-            reading.eq(self.copied < op.words),
-            writing.eq(self.copied > 0),
-            last.eq(self.copied == op.words),
-        ]
+        reading = self.copied < op.words
+        writing = self.copied > 0
+        last = self.last_word()
         m.d.sync += self.copied.eq(Mux(last, 0, self.copied + 1))
         stage, epoch = self.is_phase["stage"], self.of_epoch
         load, batch = self.is_phase["load"], self.plan.target.batch
@@ -507,16 +569,11 @@ class ReplayUnit(EpochUnit):
         with m.If(last):
             with m.If(stage):
                 m.d.comb += [
-                    self.done.eq(1),
                     self.set_staged.eq(1),
                     self.new_staged.eq(self.staged + 1),
                 ]
-            with m.Elif(self.is_phase["insert"]):
-                m.d.comb += self.done.eq(1)
-            with m.Else():
+            with m.Elif(~self.is_phase["insert"]):
                 self.next_index(m)
-                with m.If(load & full):
-                    m.d.comb += self.done.eq(1)
 
     def zero_cycle(self, m):
         """Of restore: set a class's count to 0."""
@@ -536,12 +593,9 @@ class ReplayUnit(EpochUnit):
     def read_cycle(self, m):
         """Of restore: read the label of a slot."""
         op, remembered = self.plan.replay, self.of_replay()
-        m.d.comb += [self.label_read.en.eq(remembered), self.label_read.addr.eq(self.place)]
+        m.d.comb += self.label_read.en.eq(remembered)
         if op.staging:
-            m.d.comb += [
-                self.staging_label_read.en.eq(~remembered),
-                self.staging_label_read.addr.eq(self.place - op.capacity),
-            ]
+            m.d.comb += self.staging_label_read.en.eq(~remembered)
         m.d.sync += [
             self.state.eq(State.JUDGE),
             self.judged_slot.eq(remembered),
@@ -550,21 +604,11 @@ class ReplayUnit(EpochUnit):
 
     def judge_cycle(self, m):
         """Of restore: count the label that was read, or refuse one that is of no class seen."""
-        op, remembered = self.plan.replay, self.judged_slot
-        label = Signal(self.label_bits, name="judged_label")
-        held = Signal(name="judged_held")
-        m.d.comb += [label.eq(self.label_read.data), held.eq(self.label_read.data[-1])]
-        if op.staging:
-            with m.If(~remembered):
-                m.d.comb += [label.eq(self.staging_label_read.data), held.eq(1)]
+        remembered = self.judged_slot
         m.d.comb += self.counts.wdata.eq(self.counts.rdata + 1)
         m.d.sync += [self.place.eq(self.place + 1), self.state.eq(State.READ)]
-        with m.If(held & (label >= self.seen)):
-            m.d.comb += [self.refused.eq(1), self.done.eq(1)]
+        with m.If(self.judged_wrong()):
+            m.d.comb += self.refused.eq(1)
         with m.Else():
-            m.d.comb += [
-                self.count_read.eq(held & remembered),
-                self.count_write.eq(held & remembered),
-            ]
-            with m.If(self.judged_last):
-                m.d.comb += self.done.eq(1)
+            counts = self.label_read.data[-1] & remembered
+            m.d.comb += [self.count_read.eq(counts), self.count_write.eq(counts)]

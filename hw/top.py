@@ -46,6 +46,9 @@ def any_of(values: Iterable[Value]) -> Value:
 PLANES = ("back", "output.update", "hidden.update")
 """Phases in which the array has planes of errors as its operand, and `cls.top` gives what is updated."""
 
+SECOND_READS = {"weights.fe": "latent", "staging.label": "balance"}
+"""Phase in which a memory's second reader reads it, and the first one does not."""
+
 
 class Chip(wiring.Component):
     """The whole chip behind an AXI4-Lite port and a stream of pixels, or of latents where there are no convolutions.
@@ -229,7 +232,6 @@ class Chip(wiring.Component):
     def build_array(self, m, number):
         """Wire the array to the units that offer the operand, write the lane files, or take the sums."""
         dense, array, learning = self.dense, self.array, self.learning
-        at = self.sequencer.at
         if self.images:
             front = self.conv_front
             m.d.comb += [
@@ -264,33 +266,49 @@ class Chip(wiring.Component):
         for unit in (dense, learning):
             with m.If(unit.valid):
                 m.d.comb += array.i.eq(unit.operand)
-        forward = learning.forward_file
-        m.d.comb += [array.wown.eq(forward.lanes), array.wwords.eq(learning.forward_words)]
-        ports = {
-            ("latent", "hidden"): dense.file,
-            ("epoch", "load"): self.replay.file,
-            ("hidden.forward",): forward,
-            PLANES: learning.plane_file,
-        }
+        self.build_file(m, number)
+
+    def build_file(self, m, number):
+        """Wire the write port of the lane files to the unit whose phase it is."""
+        dense, array, learning, at = self.dense, self.array, self.learning, self.sequencer.at
+        # Who writes windows, and who writes a word; the minibatch's hidden bits are a word a lane.
+        windows = {PLANES: learning.plane_file}
+        words = {("latent", "hidden"): dense.file, ("epoch", "load"): self.replay.file}
         if self.images:
-            convs = tuple(operation.name for operation in self.plan.convolutions)
-            ports |= {convs: front.file, ("lgap",): self.lgap.file}
+            windows |= {tuple(o.name for o in self.plan.convolutions): self.conv_front.file}
+            words |= {("lgap",): self.lgap.file}
         else:
-            ports |= {("input",): self.latent_input.file}
+            words |= {("input",): self.latent_input.file}
+        forward = {("hidden.forward",): learning.forward_file}
         # Whose file it is the phase says, a register: who writes is known late.
-        given = []
-        for phases, port in ports.items():
-            chosen = Signal(name=f"file_of_{identifier(phases[0])}")
-            m.d.comb += chosen.eq(any_of(at[number[name]] for name in phases if name in number))
-            given.append(
-                [Mux(chosen, field, 0) for field in (port.lanes, port.taps, port.slot, port.data)]
+        chosen = {}
+        for phases in windows | words | forward:
+            chosen[phases] = Signal(name=f"file_of_{identifier(phases[0])}")
+            m.d.comb += chosen[phases].eq(
+                any_of(at[number[name]] for name in phases if name in number)
             )
-        for field, values in zip(
-            (array.wlanes, array.wtaps, array.wslot, array.wdata),
-            zip(*given, strict=True),
-            strict=True,
-        ):
-            m.d.comb += field.eq(reduce(or_, values))
+
+        def given(ports, name: str) -> Value:
+            """A field of the port whose phase it is."""
+            return any_of(
+                Mux(chosen[phases], getattr(port, name), 0) for phases, port in ports.items()
+            )
+
+        m.d.comb += [
+            array.wlanes.eq(given(windows | words | forward, "lanes")),
+            array.wtaps.eq(given(windows | words | forward, "taps")),
+            array.wslot.eq(given(windows | words | forward, "slot")),
+            array.wdata.eq(given(windows, "data")),
+            array.wown.eq(given(words | forward, "lanes")),
+        ]
+        # A remembered word comes late from its memory: it passes no window, and goes to every lane of the minibatch.
+        # Its unit gives 0 but in an epoch. Lane 0 alone has one image's vectors.
+        del words["epoch", "load"]
+        for i in range(self.plan.target.lanes):
+            word = Mux(chosen["hidden.forward",], learning.forward_words[i], 0)
+            if i == 0:
+                word |= given(words, "data")
+            m.d.comb += array.wwords[i].eq(word | self.replay.file.data)
 
     def file_events(self) -> dict[str, Value]:
         """Writes of the lane files: of whole words by who loads weights and planes, of single taps by the others.
@@ -374,14 +392,15 @@ class Chip(wiring.Component):
                 )
         for name, (readers, writers) in ports.items():
             ram = self.rams[name]
-            # The first reader's address is there, whether it reads or not: when it reads may be known late.
+            # The first reader's address is there, whether it reads or not, but in the phase in which another one reads:
+            # when it reads may be known late.
             m.d.comb += [
                 ram.ren.eq(any_of(reader.en for reader in readers)),
                 ram.raddr.eq(readers[0].addr),
                 *(reader.data.eq(ram.rdata) for reader in readers),
             ]
             for reader in readers[1:]:
-                with m.If(reader.en):
+                with m.If(self.sequencer.at[self.plan.phases.index(SECOND_READS[name])]):
                     m.d.comb += ram.raddr.eq(reader.addr)
             for writer in writers:
                 m.d.comb += [

@@ -187,7 +187,7 @@ class Array(wiring.Component):
     ``conjoin`` turns cells from XNOR to AND, for learning; it changes while no beat is under way.
     ``nodes`` of a beat are there two cycles after it was in ``x``.
 
-    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``: with ``wdata``, or a
+    The file write port writes the taps of ``wtaps`` in the lanes of ``wlanes``: with ``wdata``, a window, or a
     lane of ``wown`` with its own word of G bits, `wwords`, in every tap written. It is a register: the files have what it
     was given ``WRITE_LATENCY`` cycles later, and an operand that is valid from that cycle on reads it.
     """

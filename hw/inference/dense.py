@@ -52,7 +52,7 @@ class DenseUnit(wiring.Component):
                 "operand": Out(operand_layout(target.window, plan.slots, target.lanes)),
                 "sum_valid": In(1),
                 "sum": In(acc_bits),
-                "file": Out(FilePort(target.lanes, plan.slots, target.window)),
+                "file": Out(FilePort(target.lanes, plan.slots, target.channels)),
             }
             | ({"latent": Out(write_port(plan.memory("act.latent")))} if latent else {})
         )
@@ -99,9 +99,9 @@ class DenseUnit(wiring.Component):
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
-        op = fields(m, self.at, self.program())
-        self.build_issue(m, op)
-        self.build_rows(m, op)
+        self.build_issue(m, fields(m, self.at, self.program()))
+        # No sum comes in an operation's first cycle.
+        self.build_rows(m, fields(m, self.at, self.program(), held=True))
         return m
 
     def build_issue(self, m, op):
@@ -121,11 +121,13 @@ class DenseUnit(wiring.Component):
         last_beat = Signal()
         last_copy = Signal()
         last_row = Signal()
-        more = Signal()
+        # Known before: a minibatch that is passed forward has a sample, and the classes seen do not change here.
+        more = Signal(init=1)
+        has_classes = Signal(reset_less=True)
+        m.d.sync += has_classes.eq(self.seen != 0)
         m.d.comb += [
             rows.eq(Mux(op["classify"], self.seen, op["rows"])),
-            more.eq(Mux(op["minibatch"], first < self.samples, first == 0)),
-            issue.eq(self.active & more & (rows != 0)),
+            issue.eq(self.active & more & (has_classes | ~op["classify"])),
             last_beat.eq(beat == op["beats"]),
             last_copy.eq(copy == op["copies"]),
             last_row.eq(row + 1 == rows),
@@ -150,6 +152,7 @@ class DenseUnit(wiring.Component):
                             row.eq(0),
                             offset.eq(0),
                             first.eq(first + group),
+                            more.eq(op["minibatch"] & (first + group < self.samples)),
                             slot.eq(slot + plan.batch_slots),
                         ]
                 with m.Else():
@@ -158,7 +161,7 @@ class DenseUnit(wiring.Component):
         with m.Elif(self.active):
             m.d.sync += drain.eq(drain + 1)
         with m.If(self.done):
-            m.d.sync += [offset.eq(0), row.eq(0), drain.eq(0), first.eq(0), slot.eq(0)]
+            m.d.sync += [offset.eq(0), row.eq(0), drain.eq(0), first.eq(0), slot.eq(0), more.eq(1)]
 
         # d_: the word has come.
         d_valid, d_first, d_last = (Signal(name=f"d_{s}") for s in ("valid", "first", "last"))
@@ -234,7 +237,7 @@ class DenseUnit(wiring.Component):
             self.file.lanes.eq(collect & full),
             self.file.slot.eq(slot),
             self.file.taps.eq(1 << tap),
-            self.file.data.eq(word.replicate(TAPS)),
+            self.file.data.eq(word),
         ]
         if index is not None:
             m.d.comb += [

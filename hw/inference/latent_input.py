@@ -26,7 +26,7 @@ class LatentInput(wiring.Component):
                 "active": In(1),
                 "sample": In(stream.Signature(unsigned(8 * plan.input.byte_lanes))),
                 "latent": Out(write_port(plan.memory("act.latent"))),
-                "file": Out(FilePort(target.lanes, plan.slots, target.window)),
+                "file": Out(FilePort(target.lanes, plan.slots, target.channels)),
                 "done": Out(1),
                 "stall": Out(1),
             }
@@ -89,6 +89,6 @@ class LatentInput(wiring.Component):
             self.file.lanes.eq(write),
             self.file.slot.eq(slots[index]),
             self.file.taps.eq(taps[index]),
-            self.file.data.eq(word.replicate(TAPS)),
+            self.file.data.eq(word),
         ]
         return m

@@ -26,7 +26,7 @@ class Lgap(wiring.Component):
                 "done": Out(1),
                 "source": Out(ReadPort(depth, target.channels)),
                 "kernel": Out(read_port(plan.memory("weights.lgap"))),
-                "file": Out(FilePort(target.lanes, plan.slots, target.window)),
+                "file": Out(FilePort(target.lanes, plan.slots, target.channels)),
             }
         )
 
@@ -96,9 +96,9 @@ class Lgap(wiring.Component):
         word = Signal(range(2 * op.words))
         with m.If(e_last):
             average = Cat(averages) & mask
-            m.d.comb += [word.eq(e_group), self.file.data.eq(average.replicate(TAPS))]
+            m.d.comb += [word.eq(e_group), self.file.data.eq(average)]
         with m.Else():
-            m.d.comb += [word.eq(f_group + op.words), self.file.data.eq(held.replicate(TAPS))]
+            m.d.comb += [word.eq(f_group + op.words), self.file.data.eq(held)]
         m.d.comb += [
             self.file.lanes.eq(e_last | f_last),
             self.file.slot.eq(slots[word]),

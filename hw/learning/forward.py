@@ -39,7 +39,7 @@ class ForwardRows(wiring.Component):
                 "samples": In(range(target.batch + 1)),
                 "valid": In(1),
                 "acc": In(data.ArrayLayout(acc_bits, lanes)),
-                "file": Out(FilePort(lanes, plan.slots, target.window)),
+                "file": Out(FilePort(lanes, plan.slots, target.channels)),
                 "words": Out(data.ArrayLayout(target.channels, lanes)),
                 "bank_en": Out(target.batch),
                 "bank_addr": Out(index_shape(bank.depth)),
@@ -123,11 +123,14 @@ class ForwardRows(wiring.Component):
         valid = Signal()
         sums = [(2 * self.acc[i] - plan.output.offset)[:bits] for i in range(plan.target.lanes)]
         logits = [Mux(self.works[i], value, 0) for i, value in enumerate(sums)]
-        # Of lanes that do not work, too: they write none.
-        larger = [
-            (self.row == 0) | (sums[i].as_signed() > file.rdata.word_select(i, bits).as_signed())
-            for i in range(self.group)
-        ]
+        # What twice a sum must exceed to be the largest: sums of a pass are two cycles apart, at least, and a register keeps
+        # it ready. Of lanes that do not work, too: they write none.
+        larger = []
+        for i in range(self.group):
+            largest = file.rdata.word_select(i, bits).as_signed()
+            bar = Signal(signed(bits + 1), name=f"bar{i}")
+            m.d.sync += bar.eq(largest + plan.output.offset)
+            larger.append((self.row == 0) | (self.acc[i] << 1 > bar))
         m.d.comb += [
             valid.eq(self.valid & self.of_output),
             self.logit.en.eq(valid),

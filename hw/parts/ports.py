@@ -53,7 +53,10 @@ class WritePort(wiring.Signature):
 
 
 class FilePort(wiring.Signature):
-    """A write into the lane files: the taps and lanes of one slot."""
+    """A write into the lane files: the taps and lanes of one slot.
+
+    `data` is a window, or one word of G bits for every tap that is written.
+    """
 
     def __init__(self, lanes: int, slots: int, width: int):
         super().__init__(
