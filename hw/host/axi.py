@@ -63,6 +63,8 @@ class LiteSlave(wiring.Component):
         In words: the low two bits of a byte address are ignored.
     reading : Out(1), read_address : Out(30)
         ``reading`` is high in the cycle in which a read of that address is chosen.
+    write_address : Out(30)
+        Of the write that is taken, or being served: it and ``data`` are there a cycle before that, at least.
     data : Out(32)
     done : In(1)
         Of a write, high in its first cycle.
@@ -81,6 +83,7 @@ class LiteSlave(wiring.Component):
                 "address": Out(ADDRESS_BITS - 2),
                 "reading": Out(1),
                 "read_address": Out(ADDRESS_BITS - 2),
+                "write_address": Out(ADDRESS_BITS - 2),
                 "data": Out(DATA_BITS),
                 "done": In(1),
                 "response": In(2),
@@ -114,6 +117,7 @@ class LiteSlave(wiring.Component):
             write_ready.eq(address_taken & data_taken & ~write_answered),
             read_ready.eq(read_taken & ~read_answered),
             self.read_address.eq(read_address),
+            self.write_address.eq(write_address),
             refuse.eq(serving & self.write & ~whole),
             self.valid.eq(serving & ~refuse),
         ]

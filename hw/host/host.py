@@ -187,6 +187,8 @@ class Host(wiring.Component):
             m.d.sync += self.stale.eq(1)
         with m.If(self.restored):
             m.d.sync += self.stale.eq(0)
+        self._judge(m, slave)
+        self._take(m, slave, closed)
         with m.If(slave.valid):
             with m.Switch(region):
                 with m.Case(0):
@@ -223,6 +225,71 @@ class Host(wiring.Component):
                     m.d.comb += errors[bit].eq(held)
                     m.d.sync += held.eq(held & ~self.cleared[bit] | strobe(memory.name))
         return errors
+
+    def _judge(self, m: Module, slave) -> None:
+        """Build registers that say whether a write makes a command, fits a register, or ends a row.
+
+        They are of the cycle before: address and data are there a cycle before they are served, and from there on no
+        register changes of a chip that is idle.
+        """
+        written = slave.write_address
+        self.fits = {}
+        for register, legal in self.writable.items():
+            fits = Const(1)  # a comparison that always holds is one that tools complain of
+            if legal.start:
+                fits &= slave.data >= legal.start
+            if legal.stop < 1 << CHUNK:
+                fits &= slave.data < legal.stop
+            self.fits[register] = Signal(name=f"fits_{register.name.lower()}", reset_less=True)
+            m.d.sync += self.fits[register].eq(fits & (written == register >> 2))
+        values = {
+            Operand.ARGUMENT: slave.data[16:],
+            Operand.SEEN: self.seen,
+            Operand.CLASSES: self.classes,
+        }
+        # Of each window whether the address is in it, and whether at a row's last chunk.
+        self.enters: dict[Window, Signal] = {}
+        self.commits: dict[Window, Signal] = {}
+        for window in self.windows:
+            split = 2 + (window.stride - 1).bit_length()
+            chunk, row = written[: split - 2], written[split - 2 : WINDOW_SHIFT - 2]
+            here = written[WINDOW_SHIFT - 2 :] == window.base >> WINDOW_SHIFT
+            here &= row < window.memory.depth
+            ends = here & (chunk == window.chunks - 1) if split > 2 else here
+            for made, meets, name in (
+                (self.enters, here, "enters"),
+                (self.commits, ends, "commits"),
+            ):
+                name = f"{name}_{identifier(window.memory.name)}"
+                made[window] = Signal(name=name, reset_less=True)
+                m.d.sync += made[window].eq(meets)
+        self.legal = Signal(reset_less=True)
+        m.d.sync += self.legal.eq(0)
+        with m.Switch(slave.data[:8]):
+            for command in Command:
+                with m.Case(command.value):
+                    holding = [rule.holds(values) for rule in command.rules]
+                    m.d.sync += self.legal.eq(reduce(and_, holding) if holding else 1)
+                    if command.counted:
+                        with m.If(self.stale):
+                            m.d.sync += self.legal.eq(0)
+        with m.If(written != Register.COMMAND >> 2):
+            m.d.sync += self.legal.eq(0)
+
+    def _take(self, m: Module, slave, closed) -> None:
+        """Strobe a write of a register, start a command, or commit a row, by what `_judge` has found, where the chip is idle."""
+        takes = slave.valid & slave.write & ~closed
+        for register, fits in self.fits.items():
+            m.d.comb += self.strobe(register.name.lower()).eq(takes & fits)
+        for window, commits in self.commits.items():
+            if window.memory.name not in READ_ONLY:
+                m.d.comb += self.port(window.memory.name).wen.eq(takes & commits)
+        with m.If(takes & self.legal):
+            m.d.sync += [
+                self.start.eq(1),
+                self.command.eq(slave.data[:8]),
+                self.argument.eq(slave.data[16:]),
+            ]
 
     def _control(self, m: Module, slave, offset, occupied, closed) -> None:
         """Answer a request to a control register or counter."""
@@ -281,46 +348,19 @@ class Host(wiring.Component):
                 m.d.comb += slave.response.eq(Response.OKAY)
 
     def _register(self, m: Module, slave, register: Register, closed) -> None:
-        """Strobe a write of a register where its value is legal and the chip idle; answer SLVERR otherwise."""
-        legal = self.writable[register]
-        fits = Const(1)  # a comparison that always holds is one that tools complain of
-        if legal.start:
-            fits &= slave.data >= legal.start
-        if legal.stop < 1 << CHUNK:
-            fits &= slave.data < legal.stop
+        """Answer a request to a register: SLVERR to a write that `_take` does not take."""
         m.d.comb += slave.response.eq(Response.OKAY)
-        with m.If(slave.write):
-            with m.If(fits & ~closed):
-                m.d.comb += self.strobe(register.name.lower()).eq(1)
-            with m.Else():
-                m.d.comb += slave.response.eq(Response.SLVERR)
+        with m.If(slave.write & (closed | ~self.fits[register])):
+            m.d.comb += slave.response.eq(Response.SLVERR)
 
     def _command(self, m: Module, slave, closed) -> None:
-        """Start a command where its argument is legal and the chip idle; answer SLVERR otherwise."""
-        number, argument = slave.data[:8], slave.data[16:]
-        values = {
-            Operand.ARGUMENT: argument,
-            Operand.SEEN: self.seen,
-            Operand.CLASSES: self.classes,
-        }
-        valid = Signal()
-        with m.Switch(number):
-            for command in Command:
-                with m.Case(command.value):
-                    holding = [rule.holds(values) for rule in command.rules]
-                    m.d.comb += valid.eq(reduce(and_, holding) if holding else 1)
-                    if command.counted:
-                        with m.If(self.stale):
-                            m.d.comb += valid.eq(0)
+        """Answer a request to COMMAND: SLVERR to a write that `_take` does not take."""
         m.d.comb += slave.response.eq(Response.OKAY)
-        with m.If(slave.write):
-            with m.If(valid & ~closed):
-                m.d.sync += [self.start.eq(1), self.command.eq(number), self.argument.eq(argument)]
-            with m.Else():
-                m.d.comb += slave.response.eq(Response.SLVERR)
+        with m.If(slave.write & (closed | ~self.legal)):
+            m.d.comb += slave.response.eq(Response.SLVERR)
 
     def _window(self, m: Module, slave, window: Window, offset, closed, asks) -> None:
-        """Answer a request to one memory's window: a write of the last chunk commits, a read ``asks`` in its first cycle."""
+        """Answer a request to one memory's window: `_take` commits a write, a read ``asks`` in its first cycle."""
         port = self.port(window.memory.name)
         split = 2 + (window.stride - 1).bit_length()
         chunk, row = offset[2:split], offset[split:]
@@ -332,8 +372,6 @@ class Host(wiring.Component):
             with m.If(slave.write):
                 if window.memory.name in READ_ONLY:
                     m.d.comb += slave.response.eq(Response.SLVERR)
-                else:
-                    m.d.comb += port.wen.eq(chunk == window.chunks - 1)
             with m.Else():
                 m.d.comb += port.ren.eq(asks)
                 for c in range(window.chunks):
@@ -357,11 +395,8 @@ class Host(wiring.Component):
             m.d.comb += port.wdata[low:].eq(slave.data)
             if low:
                 m.d.comb += port.wdata[:low].eq(gathered)
-                chosen = (address[WINDOW_SHIFT:] == window.base >> WINDOW_SHIFT) & (
-                    address[split:WINDOW_SHIFT] < window.memory.depth
-                )
                 chunk = address[2:split]
-                with m.If(slave.valid & slave.write & ~closed & chosen):
+                with m.If(slave.valid & slave.write & ~closed & self.enters[window]):
                     for c in range(window.chunks - 1):
                         with m.If(chunk == c):
                             m.d.sync += gathered.word_select(c, CHUNK).eq(slave.data)
