@@ -1,6 +1,9 @@
 """Event counters: the activity that the energy estimate rests on."""
 
-from amaranth.hdl import Module, Mux, Signal, unsigned
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +11,9 @@ from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape
 from xnoreplay.spec.memories import identifier
 from xnoreplay.spec.registers import most_behind
+
+TOGETHER = 16
+"""Counters between which four bits of a row's number choose: a group, and a bit of a register for each."""
 
 
 class Counters(wiring.Component):
@@ -67,6 +73,15 @@ class Counters(wiring.Component):
         """What is added in this cycle to a counter, by its name."""
         return getattr(self, f"add_{identifier(name)}")
 
+    def chosen(self, values: list, read: Signal, groups: Signal) -> Value:
+        """The value whose number is `read`, one of a group by its low bits, and the group by a bit of `groups`."""
+        found = []
+        for n, group in enumerate(groups):
+            some = values[n * TOGETHER : (n + 1) * TOGETHER]
+            one = Array(some)[read[: (len(some) - 1).bit_length()]] if len(some) > 1 else some[0]
+            found.append(Mux(group, one, 0))
+        return reduce(or_, found)
+
     def elaborate(self, _platform):
         """Build the circuit; Amaranth calls this."""
         m = Module()
@@ -77,13 +92,15 @@ class Counters(wiring.Component):
         row = Signal.like(self.index)
         read = Signal.like(self.index)
         sweeping = Signal()
-        m.d.sync += [read.eq(self.index), sweeping.eq(0)]
+        following = Mux(self.look, self.index, row)
+        groups = Signal(last // TOGETHER + 1)  # a bit for every so many rows
+        m.d.sync += [
+            read.eq(following),
+            groups.eq(Cat(following // TOGETHER == n for n in range(len(groups)))),
+            sweeping.eq(~self.look),
+        ]
         with m.If(~self.look):
-            m.d.sync += [
-                read.eq(row),
-                sweeping.eq(1),
-                row.eq(Mux(row == last, 0, row + 1)),
-            ]
+            m.d.sync += row.eq(Mux(row == last, 0, row + 1))
 
         # What was counted before this cycle: an event is added one cycle later, so that no sum waits for it.
         counted = {}
@@ -93,10 +110,11 @@ class Counters(wiring.Component):
             counted[name] = (low + pending)[: len(low)]
             m.d.sync += [pending.eq(self.add(name)), low.eq(counted[name])]
 
-        # Row, register and the register's bits go on together.
+        # Row, register, what it counts next and the register's bits go on together: no sum stands before their choice.
         longest = max(self.low_bits.values())
         word = Signal(self.bits)
         low = Signal(longest)
+        pending = Signal(max(self.most.values()).bit_length())
         mask = Signal(longest)
         place = Signal.like(row)
         m.d.comb += rows.raddr.eq(read)
@@ -106,16 +124,16 @@ class Counters(wiring.Component):
             place.eq(read),
             self.writing.eq(sweeping),
         ]
-        with m.Switch(read):
-            for i, name in enumerate(self.names):
-                with m.Case(i):
-                    m.d.sync += [low.eq(counted[name]), mask.eq((1 << self.low_bits[name]) - 1)]
-            with (
-                m.Default()
-            ):  # a look at no counter: what it finds is not used, and nothing is decoded to hold
-                m.d.sync += [low.eq(0), mask.eq(0)]
+        # Of a look at no counter what it finds is not used, and nothing is decoded to hold.
+        masks = [Const((1 << self.low_bits[name]) - 1, longest) for name in self.names]
+        for chosen, values in (
+            (low, self.low.values()),
+            (pending, self.pending.values()),
+            (mask, masks),
+        ):
+            m.d.sync += chosen.eq(self.chosen(list(values), read, groups))
         m.d.comb += [
-            self.value.eq(word + ((low - word[:longest]) & mask)),
+            self.value.eq(word + ((low + pending - word[:longest]) & mask)),
             rows.wen.eq(self.writing),
             rows.waddr.eq(place),
             rows.wdata.eq(self.value),
