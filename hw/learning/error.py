@@ -140,11 +140,11 @@ class ErrorPath(wiring.Component):
             ]
 
     def build_random(self, m):
-        """Step the random register: ``random`` is its state after the draw of this cycle."""
+        """Step the random register, which holds the state after the draw of this cycle: ``random``."""
         state = Signal(32)
-        m.d.comb += self.random.eq(draw(state))
+        m.d.comb += self.random.eq(state)
         following = Signal(32)
-        m.d.comb += following.eq(Mux(self.restart, self.start, state))
+        m.d.comb += following.eq(Mux(self.restart, draw(self.start), state))
         for i in range(self.place):
             drawn = Signal(32, name=f"drawn{i}")  # a signal each: an expression would grow fivefold
             m.d.comb += drawn.eq(draw(following))
@@ -152,7 +152,7 @@ class ErrorPath(wiring.Component):
         with m.If(self.walk):
             m.d.sync += state.eq(following)
         with m.Elif(self.draw):
-            m.d.sync += state.eq(self.random)
+            m.d.sync += state.eq(draw(state))
 
 
 class ErrorUnit(wiring.Component):
@@ -208,10 +208,11 @@ class ErrorUnit(wiring.Component):
         # Cycles that depend on the classes seen, which stay the same while the unit is at work: the first
         # of the second reading, the first past it, and the last of all. In registers, or their sums
         # would stand before every comparison on the way to the next operation.
-        again, past, finish = (
-            Signal.like(t, name=n, reset_less=True) for n in ("again", "past", "finish")
+        whole, again, past, finish = (
+            Signal.like(t, name=n, reset_less=True) for n in ("whole", "again", "past", "finish")
         )
         m.d.sync += [
+            whole.eq(reciprocal_begins(self.seen) - 1),
             again.eq(second_reading(self.seen)),
             past.eq(again + self.seen),
             finish.eq(past + (DELTA_STAGE - 1)),
@@ -230,8 +231,14 @@ class ErrorUnit(wiring.Component):
             self.done.eq(last & last_group),
             self.load.eq(last),
         ]
-        # Known one cycle before, for deltas are written by them.
+        # Known one cycle before, for deltas are written by them, and sums, divisors and quotients are chosen.
+        add = Signal()
+        normalise = Signal()
+        divide = Signal()
         m.d.sync += [
+            add.eq(self.active & (t >= TOTAL_STAGE - 1) & (t < whole)),
+            normalise.eq(self.active & (t == whole)),
+            divide.eq(self.active & (t > whole) & (t < again - 1)),
             self.valid.eq(self.active & (t >= again + (DELTA_STAGE - 1)) & ~last),
             self.row.eq(t - again - (DELTA_STAGE - 1)),
         ]
@@ -255,9 +262,9 @@ class ErrorUnit(wiring.Component):
                 path.walk.eq(self.active & first),
                 path.draw.eq(self.valid),
                 path.clear.eq(t == 0),
-                path.add.eq((t >= TOTAL_STAGE) & (t < reciprocal_begins(self.seen))),
-                path.normalise.eq(t == reciprocal_begins(self.seen)),
-                path.divide.eq((t > reciprocal_begins(self.seen)) & (t < again)),
+                path.add.eq(add),
+                path.normalise.eq(normalise),
+                path.divide.eq(divide),
                 path.row.eq(t - again - PROBABILITY_STAGE),
                 self.delta[i].eq(path.delta),
             ]

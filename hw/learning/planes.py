@@ -3,7 +3,10 @@
 Planes sit in the lanes, columns of the banks stream past. See `docs/learning_datapath.md`, AND mode.
 """
 
-from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, signed
+from functools import reduce
+from operator import or_
+
+from amaranth.hdl import Array, Cat, Const, Module, Mux, Signal, Value, signed
 from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -135,6 +138,7 @@ class PlaneUnit(wiring.Component):
         self.left = Signal(plan.rule.delta_bits)
         self.loaded = Signal(range(plan.rule.delta_bits + 1))
         self.at = Signal(range(self.extra.latent_segments + self.extra.hidden_segments))
+        self.last_at = Signal(reset_less=True)  # whether that is the row's last segment
         self.group = Signal(index_shape(plan.slots))
         self.last_group = Signal()  # of a segment
         self.unit = Signal(range(plan.network.hidden + ROUND_DRAIN))
@@ -184,11 +188,16 @@ class PlaneUnit(wiring.Component):
         m.d.sync += self.stages[0].eq(self.issued)
         for n in range(1, UPDATE_LATENCY):
             m.d.sync += self.stages[n].eq(self.stages[n - 1])
-        # Banks that take part: the minibatch's samples, or the block's classes.
+        # Banks that take part: the minibatch's samples, or the block's classes. A check comes between a new block and its
+        # first plane.
         batch = self.plan.target.batch
         count = Mux(self.back, self.seen - times(self.row_block, batch), self.samples)
-        self.banks = Signal(batch)
-        m.d.comb += self.banks.eq(Cat(n < count for n in range(batch)))
+        self.banks = Signal(batch, reset_less=True)
+        self.last_class = Signal.like(self.row, reset_less=True)
+        m.d.sync += [
+            self.banks.eq(Cat(n < count for n in range(batch))),
+            self.last_class.eq(self.seen - 1),
+        ]
 
     # ------------------------------------------------------------------------- what is issued
 
@@ -201,7 +210,8 @@ class PlaneUnit(wiring.Component):
                 m.d.sync += [self.row_block.eq(0), self.state.eq(State.ROUND)]
         with m.Else():
             m.d.sync += self.row.eq(self.row + 1)
-            with m.If(self.row + 1 == Mux(self.of_output, self.seen, self.plan.network.hidden)):
+            last = Mux(self.of_output, self.last_class, self.plan.network.hidden - 1)
+            with m.If(self.row == last):
                 m.d.sync += [self.row.eq(0), self.state.eq(State.DRAIN)]
 
     def check_cycle(self, m):
@@ -229,12 +239,18 @@ class PlaneUnit(wiring.Component):
             self.issued.banks.eq(self.banks),
         ]
         m.d.sync += [
+            self.last_at.eq(self.segments() == 1),
             self.left.eq(rest),
             self.loaded.eq(self.loaded + 1),
             self.last_group.eq(self.loaded < self.plan.target.lanes),
         ]
         with m.If(rest == 0):
             m.d.sync += self.state.eq(State.BEATS)
+
+    def segments(self) -> Value:
+        """Segments of a row, or of a block's class: a constant of the phase."""
+        latent, hidden = self.extra.latent_segments, self.extra.hidden_segments
+        return Mux(self.back, hidden, Mux(self.of_output, latent + hidden, latent))
 
     def beat_cycle(self, m):
         """Read a segment of all banks; groups of L planes follow each other."""
@@ -250,13 +266,7 @@ class PlaneUnit(wiring.Component):
             m.d.comb += [base.eq(plan.replay.words), column.eq(self.at - extra.latent_segments)]
         shift = (self.fold - 1).bit_length()
         ended = Signal()
-        segments = Mux(
-            self.back,
-            extra.hidden_segments,
-            Mux(
-                self.of_output, extra.latent_segments + extra.hidden_segments, extra.latent_segments
-            ),
-        )
+        segments = self.segments()
         done = times(self.group, lanes)
         m.d.comb += [
             self.bank_en.eq(self.banks),
@@ -271,7 +281,7 @@ class PlaneUnit(wiring.Component):
             self.issued.row.eq(self.row),
             self.issued.first.eq(~self.begun & ~self.copy),
             self.issued.banks.eq(self.banks),
-            ended.eq(self.issued.last & (self.at + 1 == segments)),
+            ended.eq(self.last_group & self.last_at),
         ]
         # Known one beat before: the next row, and the end of the operation, wait for it.
         following = Mux(self.last_group, 0, self.group + 1)
@@ -279,10 +289,12 @@ class PlaneUnit(wiring.Component):
             self.group.eq(following),
             self.last_group.eq(times(following, lanes) + lanes >= self.loaded),
         ]
-        with m.If(self.issued.last):
-            m.d.sync += self.at.eq(self.at + 1)
+        with m.If(self.last_group):
+            m.d.sync += [
+                self.at.eq(Mux(self.last_at, 0, self.at + 1)),
+                self.last_at.eq(Mux(self.last_at, segments == 1, self.at + 2 == segments)),
+            ]
         with m.If(ended):
-            m.d.sync += self.at.eq(0)
             with m.If(self.back & ~self.copy):
                 m.d.sync += self.copy.eq(1)
             with m.Else():
@@ -401,10 +413,16 @@ class PlaneUnit(wiring.Component):
         # What the planes in the lanes are worth, and their ones.
         self.worth = [Signal(range(plan.rule.delta_bits), name=f"worth{i}") for i in self.loads()]
         self.ones = [Signal(range(target.batch + 1), name=f"ones{i}") for i in self.loads()]
-        count = tree_sum(list(bits))
+        came = Signal(target.batch, reset_less=True)
+        comes = Signal(len(self.ones))
+        m.d.sync += [came.eq(bits), comes.eq(0)]
+        # The ones are counted in the cycle after: the first beat's are asked for in the next but one.
+        count = tree_sum(list(came))
         for i in self.loads():
             with m.If(stage.plane & (stage.index == i)):
-                m.d.sync += [self.worth[i].eq(stage.worth), self.ones[i].eq(count)]
+                m.d.sync += [self.worth[i].eq(stage.worth), comes[i].eq(1)]
+            with m.If(comes[i]):
+                m.d.sync += self.ones[i].eq(count)
 
     def loads(self) -> range:
         """Lanes and slots that a plane is written to."""
@@ -431,23 +449,21 @@ class PlaneUnit(wiring.Component):
                 for slot, i in enumerate(places):
                     with m.Case(slot):
                         m.d.comb += [worth.eq(self.worth[i]), ones.eq(self.ones[i])]
-            c_worth, c_ones, n_worth = (
+            c_worth, c_ones = (
                 Signal.like(like, name=f"{name}{lane}")
-                for name, like in (("c_worth", worth), ("c_ones", ones), ("n_worth", worth))
+                for name, like in (("c_worth", worth), ("c_ones", ones))
             )
-            c_negative, n_negative = (Signal(name=f"{name}_negative{lane}") for name in "cn")
-            m.d.comb += c_negative.eq((c_worth == bits - 1) & c_lanes[lane])
+            # A bit for each worth, none of a lane that does not work.
+            c_worths, n_worths = (Signal(bits, name=f"{name}_worths{lane}") for name in "cn")
+            m.d.comb += c_worths.eq(Cat((c_worth == k) & c_lanes[lane] for k in range(bits)))
             m.d.sync += [
                 c_worth.eq(worth),
                 c_ones.eq(ones),
-                n_worth.eq(c_worth),
-                n_negative.eq(c_negative),
+                n_worths.eq(c_worths),
             ]
-            offsets.append(self.term(c_ones, c_worth, c_lanes[lane], c_negative))
-            works = self.stages[NODE_STAGE - 1].lanes[lane]
+            offsets.append(self.term(c_ones, c_worths))
             for node in range(self.segment):
-                count = self.nodes[lane][node] << 1
-                terms[node].append(self.term(count, n_worth, works, n_negative))
+                terms[node].append(self.term(self.nodes[lane][node] << 1, n_worths))
         stage = self.stages[NODE_STAGE - 1]
         n_offset = Signal(self.sum_bits)
         n_first = Signal()  # beats of a segment's first group begin its sums
@@ -460,7 +476,13 @@ class PlaneUnit(wiring.Component):
             with m.If(stage.beat):
                 m.d.sync += self.gradient[node].eq(before + tree_sum(terms[node]))
 
-    def term(self, count, worth, works, negative):
-        """A count shifted by its worth, or its complement, in the bits of a sum; 0 of a lane that does not work."""
-        scaled = ((count << worth) & works.replicate(self.sum_bits))[: self.sum_bits]
-        return scaled ^ negative.replicate(self.sum_bits)
+    def term(self, count, worths):
+        """A count shifted by its worth k, bit k of `worths`, in the bits of a sum; the complement of the highest worth's.
+
+        0 where no bit is high.
+        """
+        bits = self.sum_bits
+        scaled = reduce(
+            or_, ((count << k)[:bits] & worth.replicate(bits) for k, worth in enumerate(worths))
+        )
+        return scaled ^ worths[-1].replicate(bits)
