@@ -192,4 +192,6 @@ def test_flip_flops_power_up_with_drawn_bits_and_clock_gates_do_not(library):
     assert re.search(r"rdata = 8'd\d+;", text)
     assert "rdata <= rows[raddr];" in text
     assert re.search(r"assign rdata = raddr < 5 \? rows\[raddr\] : 9'd\d+;", text)
+    assert "    if (edges == 3 && wen)\n      rows[waddr][7:0] <= wdata[7:0];" in text
+    assert not re.search(r"if \(wen", text)
     assert text == netlist.powered_up("\n".join(lines), memories, cells)

@@ -16,6 +16,7 @@ from xnoreplay.flow.chip.synth import cells, yosys
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import PUBLIC, TOP
+from xnoreplay.flow.verify.cosim.resets import RESET_CYCLES
 from xnoreplay.hw.parts.macros import MODULES, ROWS
 from xnoreplay.spec.errors import CheckFailure
 
@@ -138,6 +139,7 @@ def powered_up(netlist: str, memories: Iterable[str], cells: dict[str, str]) -> 
         Instances of the cells, a line each as yosys writes them.
     memories : iterable of str
         Their modules; their words start at 0, what they read at a drawn word, which a read past the last row gives, too.
+        Before the first reset's end, of `RESET_CYCLES` clocks, drawn bits may enable a write, which none of them takes.
     cells : dict of str to str
         Modules of the cells by name; those of flip-flops have a register that an edge sets.
     """
@@ -158,7 +160,7 @@ def powered_up(netlist: str, memories: Iterable[str], cells: dict[str, str]) -> 
 
 
 def _known(memory: str, draw: random.Random) -> str:
-    """Return the module of a memory that never reads an unknown word: an SRAM gives some word at any address."""
+    """Return the module of a memory as it is after power-on, when no word counts: see `powered_up`."""
     size = _SIZE.search(memory)
     assert size, memory
     width, depth = int(size[1] or 0) + 1, int(size[2]) + 1
@@ -166,8 +168,18 @@ def _known(memory: str, draw: random.Random) -> str:
     memory = memory.replace(f"rdata = {width}'d0;", f"rdata = {word};")
     if depth & depth - 1:
         memory = memory.replace(f"= {ROWS}[raddr];", f"= raddr < {depth} ? {ROWS}[raddr] : {word};")
-    return memory
+    memory = _WRITES.sub(rf"    if (edges == {RESET_CYCLES} && \1)", memory)
+    counted = f"""\
+  integer edges;
+  initial edges = 0;
+  always @(posedge clk)
+    if (edges != {RESET_CYCLES})
+      edges <= edges + 1;
+endmodule
+"""
+    return memory.replace("endmodule\n", counted)
 
 
 _HOLDS = re.compile(r"^  reg (\S+);$(?=\n  always @\((?:pos|neg)edge )", re.MULTILINE)
+_WRITES = re.compile(r"^    if \((wen(?:\[\d+\])?)\)$", re.MULTILINE)
 _SIZE = re.compile(rf"^  reg(?: \[(\d+):0\])? {ROWS} \[0:(\d+)\];", re.MULTILINE)
