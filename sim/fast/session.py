@@ -471,28 +471,31 @@ def _store_row(op, geometry, memory, learning, theta, row, output):
     copies = theta.shape[0]
     low = op.low if output else op.proxy_bits - 1
     segments = op.latent_segments + (op.hidden_segments if output else 0)
-    for i in range(theta.shape[1]):
-        hidden = i >= op.latent
-        column = i - op.latent if hidden else i
-        word = column // geometry.channels + (op.latent_words if hidden else 0)
-        bit = word % TAPS * geometry.units * 64 + column % geometry.channels
-        s = column // op.segment + (op.latent_segments if hidden else 0)
-        for copy in range(copies):
-            code = theta[copy, i] + half
-            top = code >> (op.proxy_bits - 1)
-            if not output:
-                put_bit(
-                    memory.cls_top[op.hidden_base + row * op.hidden_beats + word // TAPS], bit, top
-                )
-            else:
-                first = op.output_base + (COPIES * row + copy) * op.output_beats + word // TAPS
-                put_bit(memory.cls_top[first], bit, top)
-                if copies == 1:
-                    second = code >> (op.proxy_bits - 2) & 1
-                    put_bit(memory.cls_top[first + op.output_beats], bit, second)
-            if low:
-                place = (column % op.segment * copies + copy) * low
-                if output:
-                    put_field(learning.cls_low[row * segments + s], place, low, code)
+    for s in range(segments):
+        hidden = s >= op.latent_segments
+        first_segment = op.latent_segments if hidden else 0
+        before = op.latent if hidden else 0
+        columns = theta.shape[1] - op.latent if hidden else op.latent
+        for node in range(op.segment):
+            column = (s - first_segment) * op.segment + node
+            word = column // geometry.channels + (op.latent_words if hidden else 0)
+            bit = word % TAPS * geometry.units * 64 + column % geometry.channels
+            for copy in range(copies):
+                # A column that does not exist is written as 0.
+                code = theta[copy, before + column] + half if column < columns else 0
+                top = code >> (op.proxy_bits - 1)
+                if not output:
+                    own = op.hidden_base + row * op.hidden_beats + word // TAPS
+                    put_bit(memory.cls_top[own], bit, top)
                 else:
-                    put_field(learning.hidden_low[row * segments + s], place, low, code)
+                    first = op.output_base + (COPIES * row + copy) * op.output_beats + word // TAPS
+                    put_bit(memory.cls_top[first], bit, top)
+                    if copies == 1:
+                        second = code >> (op.proxy_bits - 2) & 1
+                        put_bit(memory.cls_top[first + op.output_beats], bit, second)
+                if low:
+                    place = (node * copies + copy) * low
+                    if output:
+                        put_field(learning.cls_low[row * segments + s], place, low, code)
+                    else:
+                        put_field(learning.hidden_low[row * segments + s], place, low, code)

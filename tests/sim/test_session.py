@@ -1,6 +1,7 @@
 """A whole retraining session: reference = fast mode = stepping mode, and the closed forms."""
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from tests.sim.chips import Chips
 from tests.strategies import any_designs, images
 from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle, image, plan, presets, reference
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning_plan import LearningPlan, most_cycles
 from xnoreplay.spec.plan import LEARNING_PHASES, SEED_DRAWS
@@ -175,3 +177,29 @@ def test_a_session_without_a_latent_walks_and_changes_nothing(design):
     np.testing.assert_array_equal(before.output, chips.fast.proxies().output)
     assert chips.fast.memory_ints("table.weight")[:2] == [1, 1]
     assert chips.fast.counters["learn.minibatches"] == 0
+
+
+@pytest.mark.parametrize("learns", [False, True])
+def test_an_update_makes_columns_that_do_not_exist_0(learns):
+    """A host may have written them; of the last segment of hidden bits one column of four exists."""
+    preset = presets.load("tiny")
+    target = replace(preset.target, hidden_learns=learns)
+    compiled = plan.compile(preset.network, target)
+    chips = Chips.of(compiled, bundle.random(preset.network, 0))
+    fill(chips, 0, 2)
+    net, rule = preset.network, compiled.rule
+    most = (1 << rule.proxy_bits - 1) - 1  # all bits of a proxy are 1
+    full = reference.Classifier(
+        rule,
+        np.full((net.hidden, net.latent), most),
+        np.full((net.classes, rule.proxies_per_pair, net.output_inputs), most),
+    )
+    for name, exists in image.proxy_low_bits(compiled, full).items():
+        rows = chips.fast.memories()[name]
+        assert (exists == 0).any() == (name == "cls.low")
+        for chip in (chips.fast, chips.step):
+            chip.write(name, np.where(exists == 0, 1, rows))
+    chips.do("retrain")
+    learned = image.proxy_low_bits(compiled, chips.fast.proxies())["cls.low"]
+    seen = len(learned) // net.classes * 3
+    np.testing.assert_array_equal(chips.fast.memories()["cls.low"][:seen], learned[:seen])
