@@ -1,0 +1,134 @@
+"""Steps whose memories are drawn bit by bit: what no session leaves there, and what no scenario meets in time.
+
+A fault in the last bits of a division, in one proxy of many, or in the cycle in which a counter's row is
+written shows in few states. Each step here is short and has such a state by chance, so many of them do.
+"""
+
+import numpy as np
+
+from xnoreplay.flow.verify.cosim.building import phases, within
+from xnoreplay.flow.verify.cosim.kinds import carry_out
+from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, low_bits, write
+from xnoreplay.spec import image as layouts
+from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
+from xnoreplay.spec.plan import MANY_CYCLES, Plan
+from xnoreplay.spec.reference import Classifier
+from xnoreplay.spec.registers import counters
+
+BALANCES, OF = 24, 2000
+"""Frequencies of all classes that are weighed, those of so many drawn ones that lie closest to another weight: there a wrong
+low bit of a sum or of a divisor changes it."""
+CLASSIFIERS = 2
+"""Classifiers whose proxies are drawn, and whose low bits are so in columns, too, that do not exist."""
+TABLES = ("table.inverse", "table.weight")
+
+
+def build(chip, images: np.ndarray, rng: np.random.Generator, look: dict) -> list[Step]:
+    """Weigh drawn frequencies, retrain drawn classifiers, and refuse as many samples as there are counters.
+
+    Parameters
+    ----------
+    chip : sim.run.Simulator
+        As the script's commands so far leave it; it is driven on.
+    images : ndarray
+        (n, height, width, channels) uint8: images of the script.
+    rng : numpy Generator
+    look : dict
+        Fields of steps, that say what is looked at after them.
+    """
+    plan, steps = chip.plan, []
+
+    def do(step: Step) -> None:
+        if step.abort:
+            chip.abort(step.abort + BUS)
+        carry_out(step, chip, images)
+        steps.append(step)
+
+    do(Step("rebalance"))
+    do(Step("arrive", plan.network.classes))
+    if plan.generative is None:
+        if weighed := _until_weighed(chip, images, rng):
+            held = chip.memories()["replay.count"]
+            for bits in _frequencies(plan, rng):
+                do(write("replay.count", bits))
+                do(weighed)  # takes as long for all frequencies
+            do(write("replay.count", held))
+        for step in _refused(plan):
+            do(step)
+    for _ in range(CLASSIFIERS):
+        for step in _classifier(plan, rng):
+            do(step)
+        do(Step("retrain", **look))
+        do(Step("infer", 0, int(rng.integers(len(images))), **look))
+    return steps
+
+
+def _frequencies(plan: Plan, rng: np.random.Generator) -> np.ndarray:
+    """Rows of replay.count for each of `BALANCES`: (frequencies, classes, bits).
+
+    A weight is the quotient of a numerator by the sum of the inverses (`spec.learning.class_weights`), so that its remainder says how
+    far the next weight is. Half of what is chosen has a small remainder, half a large one.
+    """
+    width = plan.memory("replay.count").width
+    counts = rng.integers(1, 1 << width, (OF, plan.network.classes))
+    inverse = (1 << BALANCE_BITS) // counts
+    total = inverse.sum(axis=1, keepdims=True)
+    scale = plan.network.classes << WEIGHT_BITS
+    rest = (scale * inverse + total // 2) % total / total
+    below = rest.min(axis=1).argsort(kind="stable")[: BALANCES // 2]
+    above = (1 - rest).min(axis=1).argsort(kind="stable")[: BALANCES // 2]
+    return (counts[np.concatenate([below, above]), :, None] >> np.arange(width) & 1).astype(
+        np.uint8
+    )
+
+
+def _classifier(plan: Plan, rng: np.random.Generator) -> list[Step]:
+    """Steps that write drawn proxies, and drawn low bits also where there is no proxy, which an update makes 0."""
+    net, rule = plan.network, plan.rule
+    half = 1 << rule.proxy_bits - 1
+    hidden = rng.integers(-half, half, (net.hidden, net.latent))
+    shape = (net.classes, rule.proxies_per_pair, net.output_inputs)
+    drawn = Classifier(rule, hidden, rng.integers(-half, half, shape))
+    top = write("cls.top", layouts.cls_top(plan, drawn))
+    return [top, *(write(name, _bits(plan, name, rng)) for name in low_bits(plan))]
+
+
+def _bits(plan: Plan, name: str, rng: np.random.Generator) -> np.ndarray:
+    """Drawn bits for all of a memory: (rows, bits)."""
+    memory = plan.memory(name)
+    return rng.integers(0, 2, (memory.depth, memory.width), dtype=np.uint8)
+
+
+def _until_weighed(chip, images: np.ndarray, rng: np.random.Generator) -> Step | None:
+    """A retraining that is aborted soon after it has weighed the classes, if one can be."""
+    retrain = Step("retrain")
+    after = phases(chip, retrain, images)
+    for phase in after[after.index("balance") + 1 :]:
+        if cycle := within(chip, retrain, images, phase, rng):
+            return Step("retrain", abort=cycle, memories=TABLES)
+    return None
+
+
+def _refused(plan: Plan) -> list[Step]:
+    """Samples of a class that has all slots, one after another, as many as there are counters.
+
+    The counters' rows are written one a cycle, in turn. A refusal is one event of a command, and these commands take equally
+    long, so that some refusal comes in the very cycle of its counter's row.
+    """
+    names = counters(plan.memories, plan.target)
+    count = min(len(names), MANY_CYCLES // 8 // plan.feature_cycles)
+    if not count:
+        return []
+    label, counts = plan.memory("replay.label"), plan.memory("replay.count")
+    labels = np.zeros((label.depth, label.width), np.uint8)
+    labels[:, -1] = 1
+    slots = np.zeros((counts.depth, counts.width), np.uint8)
+    slots[0] = label.depth >> np.arange(counts.width) & 1
+    refused = [Step("insert", 0, 0)] * (count - 1)
+    return [
+        write("replay.label", labels),
+        write("replay.count", slots),
+        *refused,
+        Step("insert", 0, 0, memories=changing(plan), bus=True),
+        Step("rebalance", memories=changing(plan), bus=True),
+    ]
