@@ -24,14 +24,14 @@ class EpochUnit(wiring.Component):
     """The subclass's state in which an index is looked at."""
 
     def declare_walk(self, bits: int) -> None:
-        """Declare the registers of a walk of 2^bits indices; ``index`` and ``walk_last`` are wires."""
+        """Declare the registers of a walk of 2^bits indices; ``index`` is a wire."""
         self.walk_state = Signal(bits)
         self.walk_start = Signal(bits)
         self.walk_mask = Signal(bits)
         self.index = Signal(bits)
         self.walk_first = Signal()
-        self.walk_last = Signal()
-        self.walk_left = Signal(bits)
+        self.walk_left = Signal(bits)  # indices behind this one
+        self.walk_last = Signal()  # whether that is 0
         self.checked = Signal(bits)  # the index before, which is looked at
 
     def build_walk(self, m: Module, following: Value) -> None:
@@ -45,7 +45,6 @@ class EpochUnit(wiring.Component):
         """
         m.d.comb += [
             self.index.eq(self.walk_state ^ self.walk_mask),
-            self.walk_last.eq(self.walk_left == 0),
         ]
         self.walk_step = Mux(self.walk_first, self.walk_start, following)
 
@@ -68,6 +67,7 @@ class EpochUnit(wiring.Component):
                 self.walk_state.eq(0),
                 self.walk_first.eq(1),
                 self.walk_left.eq(self.low),
+                self.walk_last.eq(self.low == 0),
                 self.walk_mask.eq(self.random & self.low),
                 self.walk_start.eq(Mux(start == 0, 1, start)),
                 self.walked.eq(0),

@@ -460,6 +460,7 @@ class GenerativeUnit(EpochUnit):
             self.walk_state.eq(self.walk_step),
             self.walk_first.eq(0),
             self.walk_left.eq(self.walk_left - 1),
+            self.walk_last.eq(self.walk_left == 1),
             self.walked.eq(self.walk_last),
         ]
         with m.If(draws):

@@ -234,17 +234,18 @@ class ReplayUnit(EpochUnit):
         three of them.
         """
         phase, held = self.is_phase, self.in_state
-        load = phase["load"] & (self.samples == self.plan.target.batch - 1)
+        full = Signal(reset_less=True)  # a load copies the minibatch's last sample
+        m.d.sync += full.eq(self.samples == self.plan.target.batch - 1)
         ends = [
             now[State.REFUSE] & (~phase["admit"] | self.walked),
             now[State.QUOTA] & self.quota_found(),
-            now[State.WALK] & ~self.names_any() & self.walk_last,
+            now[State.WALK] & ~(self.names_slot | self.names_place) & self.walk_last,
             held(State.SEED) & phase["seed"] & self.last_draw(),
             held(State.CHECK) & self.of_epoch & ~self.found() & self.walked,
             held(State.WEIGH) & phase["evict"] & self.walked,
             held(State.COPY)
-            & self.last_word()
-            & (phase["stage"] | phase["insert"] | self.walked | load),
+            & self.copied_all
+            & (phase["stage"] | phase["insert"] | self.walked | phase["load"] & full),
             held(State.JUDGE) & (self.judged_wrong() | self.judged_last),
         ]
         m.d.comb += self.done.eq(Cat(ends).any())
@@ -258,26 +259,12 @@ class ReplayUnit(EpochUnit):
             place = self.place - self.plan.replay.capacity
             m.d.comb += self.staging_label_read.addr.eq(Mux(restores, place, self.named))
 
-    def names_any(self):
-        """Whether the walk's index names a slot or a staged sample, whose label is read."""
-        return self.names_slot | self.names_place()
-
-    def names_place(self):
-        """Whether the walk's index names a staged sample."""
-        if not self.plan.replay.staging:
-            return Const(0, 1)
-        return self.names_staged & (self.named < self.staged)
-
     def found(self):
         """Whether an epoch finds a sample where it has read a label."""
         held = self.holds(self.label_read.data)
         if not self.plan.replay.staging:
             return held
         return Mux(self.from_staging, self.known(self.staging_label_read.data), held)
-
-    def last_word(self):
-        """Whether a copy writes its last word."""
-        return self.copied == self.plan.replay.words
 
     def quota_found(self):
         """Whether the classes seen are no longer contained in what is left of the capacity."""
@@ -360,10 +347,15 @@ class ReplayUnit(EpochUnit):
             with m.If(self.of_walk[name] if name in bits else 1):
                 m.d.comb += [self.low.eq((1 << k) - 1), step.eq(walk_next(self.walk_state, k))]
         m.d.sync += [walks.eq(self.is_phase[name]) for name, walks in self.of_walk.items()]
+        self.walk_end = Signal(range(op.capacity + op.staging + 1), reset_less=True)
+        # Behind the last index that may name a staged sample.
+        staged = self.staged + Mux(self.of_walk["admit"], 0, op.capacity)
+        m.d.sync += self.walk_end.eq(staged)
         self.build_walk(m, step)
         # Whether the walk's index names a replay slot, or a staging place, and which; and the place of the index before.
         self.names_slot = Signal()
         self.names_staged = Signal()
+        self.names_place = Signal()  # a staging place that holds a sample
         self.named = Signal(longest)
         self.from_staging = Signal()
         self.checked_place = Signal(longest)
@@ -373,8 +365,10 @@ class ReplayUnit(EpochUnit):
         op, admits = self.plan.replay, self.of_walk["admit"]
         m.d.sync += self.names_slot.eq(~admits & (index < op.capacity))
         if op.staging:
+            staged = admits | ~self.of_walk["evict"] & (index >= op.capacity)
             m.d.sync += [
-                self.names_staged.eq(admits | (~self.of_walk["evict"] & (index >= op.capacity))),
+                self.names_staged.eq(staged),
+                self.names_place.eq(staged & (index < self.walk_end)),
                 self.named.eq(index - Mux(admits, 0, op.capacity)),
             ]
 
@@ -388,6 +382,7 @@ class ReplayUnit(EpochUnit):
         """Build the copy of a latent: word `copied` is read while the word before it is written."""
         op, target = self.plan.replay, self.plan.target
         self.copied = copied = Signal(range(op.words + 1))
+        self.copied_all = Signal()  # whether they are all: the last one is written
         placed = Signal(range(op.words + 1))
         m.d.comb += placed.eq(copied - 1)
         data = Signal(target.channels)
@@ -454,7 +449,7 @@ class ReplayUnit(EpochUnit):
         m.d.comb += self.label_read.en.eq(self.names_slot)
         self.name_next(m, self.walk_step ^ self.walk_mask)
         if op.staging:
-            m.d.comb += self.staging_label_read.en.eq(self.names_place())
+            m.d.comb += self.staging_label_read.en.eq(self.names_place)
             m.d.sync += [
                 self.from_staging.eq(self.names_staged),
                 self.checked_place.eq(self.named),
@@ -464,8 +459,9 @@ class ReplayUnit(EpochUnit):
             self.walk_state.eq(self.walk_step),
             self.walk_first.eq(0),
             self.walk_left.eq(self.walk_left - 1),
+            self.walk_last.eq(self.walk_left == 1),
         ]
-        with m.If(self.names_any()):
+        with m.If(self.names_slot | self.names_place):
             m.d.sync += self.state.eq(State.CHECK)
         m.d.sync += self.walked.eq(self.walk_last)
 
@@ -531,8 +527,11 @@ class ReplayUnit(EpochUnit):
         op = self.plan.replay
         reading = self.copied < op.words
         writing = self.copied > 0
-        last = self.last_word()
-        m.d.sync += self.copied.eq(Mux(last, 0, self.copied + 1))
+        last = self.copied_all
+        m.d.sync += [
+            self.copied.eq(Mux(last, 0, self.copied + 1)),
+            self.copied_all.eq(self.copied == op.words - 1),
+        ]
         stage, epoch = self.is_phase["stage"], self.of_epoch
         load, batch = self.is_phase["load"], self.plan.target.batch
         insert = self.is_phase["insert"] | self.is_phase["admit"]

@@ -103,15 +103,15 @@ class ErrorPath(wiring.Component):
         # A sum of shifted words: the path's only multiplier is the class weight's.
         terms = [Mux(bit, exponential << i, 0) for i, bit in enumerate(quotient)]
         m.d.comb += [
-            entry.eq(Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))),
+            exponential.eq(Array(Const(e, 8) for e in EXP_TABLE)[entry]),
             scaled.eq((product << 8) >> exponent),
         ]
         share = probability - (is_target << P_BITS)
         m.d.sync += [
             largest.eq(self.largest),
+            entry.eq(Mux(distance < 0, 0, Mux(distance >= EXP_ENTRIES, EXP_ENTRIES - 1, distance))),
             product.eq(tree_sum(terms)),
             is_target.eq(self.row == self.target),
-            exponential.eq(Array(Const(e, 8) for e in EXP_TABLE)[entry]),
             probability.eq(Mux(scaled[P_BITS:].any(), 1 << P_BITS, scaled[:P_BITS])),
             self.error.eq(share * weight >> WEIGHT_BITS),
         ]
