@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import and_, or_
 
-from amaranth.hdl import Const, Module, Mux, Signal, Value, unsigned
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -181,8 +181,9 @@ class Host(wiring.Component):
         value_read = Signal(CHUNK)
         self.chosen = Signal(CHUNK)  # of the control registers
         self.found: list[Value] = [value_read]
-        self.offered = Signal(1 + 2 + sum(window.chunks for window in self.windows))
-        m.d.sync += [self.offered.eq(0), value_read.eq(self.chosen)]
+        self.offered = Signal(1 + sum(window.chunks for window in self.windows))
+        self.halves = Signal(2)  # of a counter
+        m.d.sync += [self.offered.eq(0), self.halves.eq(0), value_read.eq(self.chosen)]
         with m.If(self.start & (self.command == Command.RESTORE)):
             m.d.sync += self.stale.eq(1)
         with m.If(self.restored):
@@ -203,6 +204,11 @@ class Host(wiring.Component):
             part = Signal(CHUNK, name=f"part{first // TOGETHER}")
             m.d.sync += part.eq(reduce(or_, self.found[first : first + TOGETHER]))
             parts.append(part)
+        if self.counter_names:  # a counter is a sum, later still
+            counted = Signal.like(self.count, name="counted")
+            shown = Signal(2)
+            m.d.sync += [counted.eq(self.count), shown.eq(self.halves)]
+            parts += [Mux(shown[0], counted[:CHUNK], 0), Mux(shown[1], counted[CHUNK:], 0)]
         m.d.comb += slave.read_data.eq(reduce(or_, parts))
         self._gather(m, slave, address, closed)
         ports = {w.memory.name: self.port(w.memory.name).wen for w in self.windows}
@@ -340,8 +346,7 @@ class Host(wiring.Component):
         """Answer a request to a counter's half."""
         end = Register.COUNTERS + 8 * len(self.counter_names)
         with m.If((offset >= Register.COUNTERS) & (offset < end)):
-            self._offer(m, self.count[:CHUNK], ~offset[2])
-            self._offer(m, self.count[CHUNK:], offset[2])
+            m.d.sync += self.halves.eq(Cat(~offset[2], offset[2]))
             with m.If(slave.write):
                 m.d.comb += slave.response.eq(Response.SLVERR)
             with m.Else():

@@ -206,7 +206,7 @@ class ErrorUnit(wiring.Component):
         classes, units = self.plan.network.classes, self.units
         t = Signal(range(2 * classes + 16))  # cycle of the group
         # Cycles that depend on the classes seen, which stay the same while the unit is at work: the first
-        # of the second reading, the first past it, and the last of all. In registers, or their sums
+        # of the second reading, the first past it, and the last but one. In registers, or their sums
         # would stand before every comparison on the way to the next operation.
         whole, again, past, finish = (
             Signal.like(t, name=n, reset_less=True) for n in ("whole", "again", "past", "finish")
@@ -215,7 +215,7 @@ class ErrorUnit(wiring.Component):
             whole.eq(reciprocal_begins(self.seen) - 1),
             again.eq(second_reading(self.seen)),
             past.eq(again + self.seen),
-            finish.eq(past + (DELTA_STAGE - 1)),
+            finish.eq(past + (DELTA_STAGE - 2)),
         ]
         reading = Signal(range(classes))
         first = Signal()
@@ -226,8 +226,6 @@ class ErrorUnit(wiring.Component):
             first.eq(t < self.seen),
             second.eq((t >= again) & (t < past)),
             reading.eq(Mux(first, t, t - again)),
-            last.eq(self.active & (t == finish)),
-            last_group.eq(self.sample + units >= self.samples),
             self.done.eq(last & last_group),
             self.load.eq(last),
         ]
@@ -236,6 +234,8 @@ class ErrorUnit(wiring.Component):
         normalise = Signal()
         divide = Signal()
         m.d.sync += [
+            last.eq(self.active & (t == finish)),
+            last_group.eq(self.sample + units >= self.samples),
             add.eq(self.active & (t >= TOTAL_STAGE - 1) & (t < whole)),
             normalise.eq(self.active & (t == whole)),
             divide.eq(self.active & (t > whole) & (t < again - 1)),
