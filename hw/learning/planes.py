@@ -453,17 +453,22 @@ class PlaneUnit(wiring.Component):
                 Signal.like(like, name=f"{name}{lane}")
                 for name, like in (("c_worth", worth), ("c_ones", ones))
             )
-            # A bit for each worth, none of a lane that does not work.
-            c_worths, n_worths = (Signal(bits, name=f"{name}_worths{lane}") for name in "cn")
+            # A bit for each worth, none of a lane that does not work; a register of them for every other node. They start
+            # unlike, or synthesis would merge them: one would be far from half of its nodes.
+            c_worths = Signal(bits, name=f"c_worths{lane}")
+            n_worths = [
+                Signal(bits, name=f"n{i}_worths{lane}", init=-i & (1 << bits) - 1, reset_less=True)
+                for i in range(2)
+            ]
             m.d.comb += c_worths.eq(Cat((c_worth == k) & c_lanes[lane] for k in range(bits)))
             m.d.sync += [
                 c_worth.eq(worth),
                 c_ones.eq(ones),
-                n_worths.eq(c_worths),
+                *(copy.eq(c_worths) for copy in n_worths),
             ]
             offsets.append(self.term(c_ones, c_worths))
             for node in range(self.segment):
-                terms[node].append(self.term(self.nodes[lane][node] << 1, n_worths))
+                terms[node].append(self.term(self.nodes[lane][node] << 1, n_worths[node % 2]))
         stage = self.stages[NODE_STAGE - 1]
         n_offset = Signal(self.sum_bits)
         n_first = Signal()  # beats of a segment's first group begin its sums
