@@ -15,7 +15,7 @@ from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 COMMANDS = {
-    "ecp5": "synth_ecp5",
+    "ecp5": synth.SYNTHESIS,
     "ice40": "synth_ice40",
     "xcup": "synth_xilinx -family xcup",
     "gowin": "synth_gowin -family gw5a",
@@ -50,6 +50,13 @@ def counts(mapped: dict[str, int]) -> dict[str, int]:
     }
 
 
+def commands(family: str, top: str, netlist: str = "") -> list[str]:
+    """Return yosys' commands that map a design to a family, and write the netlist if it has a name."""
+    if family == "ecp5":
+        return synth.to_ecp5(top, netlist)
+    return [f"{COMMANDS[family]} -top {top}" + (f" -json {netlist}" if netlist else "")]
+
+
 def memory_script(family: str, macros: list[dict]) -> str:
     """Return the yosys script that maps each macro alone."""
     lines = [f"read_verilog {synth.SOURCE}", "design -save all"]
@@ -58,7 +65,7 @@ def memory_script(family: str, macros: list[dict]) -> str:
         lines += [
             "design -load all",
             f"hierarchy -top {name}",
-            f"{COMMANDS[family]} -top {name}",
+            *commands(family, name),
             f"tee -o {family}-{name}.json stat -json",
         ]
     return "\n".join([*lines, ""])
@@ -113,7 +120,7 @@ def resources(family: str, top: str, out: Path, progress: Progress) -> dict[str,
     script = "\n".join(
         [
             f"read_verilog {synth.SOURCE}",
-            f"{COMMANDS[family]} -top {top}",
+            *commands(family, top),
             f"tee -o {report} stat -json",
             "",
         ]

@@ -212,7 +212,7 @@ def mapped(text: str, top: str, work: Path, progress: Progress, family: str = "e
     part = f"part-{synth.NETLIST}"
     script = [
         f"read_verilog {synth.SOURCE}",
-        f"{families.COMMANDS[family]} -top {top} -json {part}",
+        *families.commands(family, top, part),
         "",
     ]
     (work / "place.ys").write_text("\n".join(script), encoding="utf-8")

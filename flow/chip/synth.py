@@ -16,6 +16,7 @@ SOURCE, NETLIST = "design.v", "netlist.json"
 CHECKED, MAPPED = "checked.json", "mapped.json"
 LATCHES = ("$dlatch", "$adlatch", "$dlatchsr", "$sr")
 SYNTHESIS = "synth_ecp5"
+NET = 1000  # ps of a net between two cells of an ECP5, as nextpnr routes `digits`; yosys' own guess, 300, spends levels of logic
 HARMLESS = (
     # The tool's own remark on a memory it maps to logic; the resources below show it.
     r"Replacing memory .* with list of registers",
@@ -33,11 +34,26 @@ def script(top: str) -> str:
             "proc",
             "check -assert",
             f"tee -o {CHECKED} stat -json",
-            f"{SYNTHESIS} -top {top} -json {NETLIST}",
+            *to_ecp5(top, NETLIST),
             f"tee -o {MAPPED} stat -json",
             "",
         ]
     )
+
+
+def to_ecp5(top: str, netlist: str = "") -> list[str]:
+    """Return yosys' commands that map a design to an ECP5, and write the netlist if it has a name.
+
+    They are those of `SYNTHESIS` but for the delay that ABC takes a net to have.
+    """
+    written = f" -json {netlist}" if netlist else ""
+    return [
+        f"{SYNTHESIS} -top {top} -run begin:map_luts",
+        "techmap -map +/lattice/latches_map.v",
+        f"abc9 -W {NET}",
+        "clean",
+        f"{SYNTHESIS} -top {top}{written} -run map_cells:",
+    ]
 
 
 def cells(stat: dict, name: str) -> dict[str, int]:

@@ -91,7 +91,7 @@ def instances(name: str) -> str:
 def test_block_memories_of_the_models_are_the_chip_s_memories(family, tmp_path):
     memories = "\n".join(macro.verilog() for macro in SHAPES)
     (tmp_path / "memories.v").write_text(memories + instances("mapped"))
-    script = ["read_verilog memories.v", f"{families.COMMANDS[family]} -top mapped -json net.json"]
+    script = ["read_verilog memories.v", *families.commands(family, "mapped", "net.json")]
     (tmp_path / "map.ys").write_text("\n".join([*script, "write_verilog -noattr netlist.v", ""]))
     synth.yosys(tmp_path, "map")
     netlist = (tmp_path / "netlist.v").read_text()
