@@ -53,7 +53,7 @@ def build(chip, images: np.ndarray, rng: np.random.Generator, look: dict) -> lis
                 do(write("replay.count", bits))
                 do(weighed)  # takes as long for all frequencies
             do(write("replay.count", held))
-        for step in _refused(plan):
+        for step in _refused(chip):
             do(step)
     for _ in range(CLASSIFIERS):
         for step in _classifier(plan, rng):
@@ -109,12 +109,13 @@ def _until_weighed(chip, images: np.ndarray, rng: np.random.Generator) -> Step |
     return None
 
 
-def _refused(plan: Plan) -> list[Step]:
+def _refused(chip) -> list[Step]:
     """Samples of a class that has all slots, one after another, as many as there are counters.
 
     The counters' rows are written one a cycle, in turn. A refusal is one event of a command, and these commands take equally
-    long, so that some refusal comes in the very cycle of its counter's row.
+    long, so that some refusal comes in the very cycle of its counter's row. Then the memories hold again what they held.
     """
+    plan, held = chip.plan, chip.memories()
     names = counters(plan.memories, plan.target)
     count = min(len(names), MANY_CYCLES // 8 // plan.feature_cycles)
     if not count:
@@ -130,5 +131,5 @@ def _refused(plan: Plan) -> list[Step]:
         write("replay.count", slots),
         *refused,
         Step("insert", 0, 0, memories=changing(plan), bus=True),
-        Step("rebalance", memories=changing(plan), bus=True),
+        *(write(name, held[name]) for name in ("replay.label", "replay.count")),
     ]

@@ -46,8 +46,9 @@ def build(
     pixels that come late; then corner images with their thermometer bits traced. Then come the sessions of the
     scenario: new samples are staged until the class or the staging memory ends, the chip retrains, and the memory
     is rebalanced; in the first one, an epoch is walked. Then every image is recognised. Then commands are aborted,
-    and one more session shows what they left; what data do not reach is written (`edges.rounds`) or drawn (`drawn.build`); last, power goes
-    and comes again, the host writes labels, and resets end commands (`reset_steps.build`).
+    and one more session shows what they left; what data do not reach is written (`edges.rounds`); then power goes
+    and comes again, the host writes labels, and resets end commands (`reset_steps.build`); last come memories that
+    are drawn (`drawn.build`).
 
     What only the host writes is looked at late, so that a wrong bit of it shows where it first acts.
 
@@ -183,8 +184,8 @@ class _Whole:
         seen.hits["phases aborted"][self.inserts] += any(s.abort for s in self.steps)
         self.steps += aborted(chip, pictures, last, self.rng, seen)
         self.steps += edges.rounds(plan, chip, pictures, needed, seen, self.rng)
-        self.steps += drawn.build(chip, pictures, self.rng.spawn(1)[0], looked)
         self.steps += reset_steps.build(chip, pictures, last, self.rng, looked)
+        self.steps += drawn.build(chip, pictures, self.rng, looked)
 
 
 def _spread(count: int, chosen: int) -> list[int]:
