@@ -25,7 +25,8 @@ CHANNELS = ("aw", "w", "b", "ar", "r")
 PAUSED = (0.0, 0.3, 0.7)  # shares of cycles in which a channel pauses
 PATIENCE = 200_000  # clocks, and four for each busy cycle, after which a stage is given up
 LOOK = 16  # clocks between two looks at whether it has ended
-STUCK = 1_000  # clocks without a change after which it is given up, too
+STUCK = 1_000  # clocks in which nothing is handed over and no phase ends, after which it is given up, too
+HANDED = (*CHANNELS, "t")  # what precedes `valid` and `ready` in the names of a pair
 LONG = 30_000  # clocks of inferences, and of a command, that are carried out whole
 
 
@@ -41,12 +42,19 @@ class Recorder:
         )
         self.handles = [(name, getattr(dut, prefixes[name])._handle) for name in SIGNALS]
         self.rows: list[list] = []
+        self.still = 0  # clocks since something was handed over or a phase ended
 
     def stuck(self, waiting: int) -> bool:
         """Whether nothing has moved for long, and nothing will: the chip is idle or in phase `waiting`."""
-        if not self.rows or self.rows[-1][0] < STUCK:
+        if self.still < STUCK:
             return False
         return self.rows[-1][1 + SIGNALS.index("phase")] in (0, waiting, None)
+
+    def moves(self, now: dict[str, int | None]) -> bool:
+        """Whether something is handed over in a clock, or its phase is another than that of the clock before."""
+        if self.rows and self.rows[-1][1 + SIGNALS.index("phase")] != now["phase"]:
+            return True
+        return any(now[f"{name}valid"] and now[f"{name}ready"] for name in HANDED)
 
     async def record(self) -> None:
         """Record every clock until the task is cancelled."""
@@ -59,6 +67,7 @@ class Recorder:
             for name, handle in self.handles:
                 if name in PAYLOAD:
                     now[name] = _value(handle) if now[PAYLOAD[name]] else 0
+            self.still = 0 if self.moves(now) else self.still + 1
             row = [now[name] for name in SIGNALS]
             if self.rows and self.rows[-1][1:] == row:
                 self.rows[-1][0] += 1
