@@ -176,30 +176,33 @@ SOURCES = {
         "Mux(slave.write, Response.SLVERR, Response.OKAY)",
         "Response.OKAY",
     ),
-    "COMMAND taken while busy": ("with m.If(valid & ~closed):", "with m.If(valid):"),
+    "COMMAND taken while busy": (
+        "with m.If(takes & self.legal):",
+        "with m.If(slave.valid & slave.write & self.legal):",
+    ),
     "unknown command taken": (
-        "valid = Signal()\n        with m.Switch(number)",
-        "valid = Signal(init=1)\n        with m.Switch(number)",
+        "m.d.sync += self.legal.eq(0)\n        with m.Switch(slave.data[:8])",
+        "m.d.sync += self.legal.eq(1)\n        with m.Switch(slave.data[:8])",
     ),
     "unmapped address OKAY": (
         "slave.response.eq(Response.DECERR)",
         "slave.response.eq(Response.OKAY)",
     ),
     "row committed by every word": (
-        "port.wen.eq(chunk == window.chunks - 1)",
-        "port.wen.eq(1)",
+        "ends = here & (chunk == window.chunks - 1) if split > 2 else here",
+        "ends = here",
     ),
     "window read while busy": (
         "with m.If(mapped & closed):",
         "with m.If(mapped & closed & slave.write):",
     ),
     "counter's halves swapped": (
-        "self.count[:CHUNK], ~offset[2])",
-        "self.count[:CHUNK], offset[2])",
+        "self.halves.eq(Cat(~offset[2], offset[2]))",
+        "self.halves.eq(Cat(offset[2], ~offset[2]))",
     ),
     "refused write in the row register": (
-        "& (\n                    address[split:WINDOW_SHIFT] < window.memory.depth\n                )",
-        "",
+        '(self.enters, here, "enters")',
+        '(self.enters, written[WINDOW_SHIFT - 2 :] == window.base >> WINDOW_SHIFT, "enters")',
     ),
 }
 """Text of `hw.host.host`, and what takes its place."""
