@@ -179,6 +179,34 @@ def _host(plan: Plan) -> list[Property]:
             (Fault("host", ports[0].split(".")[1] + "__ren", "@ | s_axil_bvalid"),),
         ),
         Property(
+            "host.strobes-rested",
+            "In the first cycle after one in which the chip was busy no window has a strobe.",
+            Statement("was", f"~{strobes}", remembered(was=(1, "@busy")), keep=keep),
+            Method.PDR,
+            (Fault("host", ports[0].split(".")[1] + "__ren", "@ | ~occupied"),),
+        ),
+        Property(
+            "host.values-in-range",
+            "A register that the chip computes with gets no value from the host beyond its range.",
+            Statement("1", _in_range(plan), keep=("host",)),
+            Method.PDR,
+            (Fault("host", "set_seen", "@ | set_lfsr_walk"),),
+        ),
+        Property(
+            "host.argument-stays",
+            "While the chip is busy the argument of its command stays.",
+            Statement(
+                "was & ~rst",
+                "@host.argument == argument",
+                remembered(
+                    was=(1, "(@busy | @host.start) & ~rst"), argument=(16, "@host.argument")
+                ),
+                keep=keep,
+            ),
+            Method.PDR,
+            (Fault("host", OCCUPIED, "start"),),
+        ),
+        Property(
             "host.one-window",
             "In a cycle at most one memory's window has a strobe, and it reads or writes.",
             Statement(
@@ -198,7 +226,14 @@ def _host(plan: Plan) -> list[Property]:
         Property(
             "host.refuses-broken-rules",
             "A command that starts is one of the table, and every rule of its row holds.",
-            Statement("@host.start", _legal(plan), keep=keep),
+            Statement(
+                "@host.start",
+                legal(
+                    "@host.command",
+                    {Operand.SEEN: "@seen#0", Operand.CLASSES: str(plan.network.classes)},
+                ),
+                keep=keep,
+            ),
             Method.PDR,
             (
                 Fault("host", "start", "@ | s_axil_wvalid"),
@@ -217,21 +252,30 @@ def _host(plan: Plan) -> list[Property]:
     ]
 
 
-def _legal(plan: Plan) -> str:
-    """That the command that starts is taken by its rules."""
-    names = {
-        Operand.ARGUMENT: "@host.argument",
-        Operand.SEEN: "@host.seen",
-        Operand.CLASSES: str(plan.network.classes),
-    }
+def _in_range(plan: Plan) -> str:
+    """That what the host writes into SEEN, QUOTA and STAGED is at most what there is."""
+    largest = {"seen": plan.network.classes}
+    if not plan.generative:
+        largest["quota"] = plan.replay.capacity
+    if plan.replay.staging:
+        largest["staged"] = plan.replay.staging
+    return all_of(
+        implies(f"@host.set_{name}", f"@host.value <= {most}") for name, most in largest.items()
+    )
+
+
+def legal(command: str, operands: dict[Operand, str]) -> str:
+    """That a signal holds the number of a command, and its argument keeps those of its rules whose operands are here."""
+    names = {Operand.ARGUMENT: "@host.argument", **operands}
     rows = []
-    for command in Command:
+    for each in Command:
         rules = [
             f"{names[r.left]} {r.relation} {r.right if isinstance(r.right, int) else names[r.right]}"
-            for r in command.rules
+            for r in each.rules
+            if r.left in names and (isinstance(r.right, int) or r.right in names)
         ]
-        rows.append(implies(commands("@host.command", [command]), all_of(rules)))
-    return all_of([commands("@host.command", Command), *rows])
+        rows.append(implies(commands(command, [each]), all_of(rules)))
+    return all_of([commands(command, Command), *rows])
 
 
 def _stream(plan: Plan) -> list[Property]:
@@ -272,6 +316,6 @@ def _stream(plan: Plan) -> list[Property]:
                     "@ & ~abort | pixel__valid" if unit == "thermometer" else "@ | active",
                 ),
             ),
-            given=tuple(n for n in control.all_done(plan) if n != f"done.{unit}"),
+            given=tuple(n for n in control.given(plan) if n not in (*control.HOST, f"done.{unit}")),
         ),
     ]

@@ -1,5 +1,7 @@
 """Properties of the sequencer, of an abort, and of what units may do at one time."""
 
+from collections.abc import Iterable
+
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
@@ -15,10 +17,23 @@ from xnoreplay.flow.verify.prove.words import (
 from xnoreplay.spec.commands import SESSION, Command
 from xnoreplay.spec.plan import Plan
 
-FRONT = 90
-"""Cycles within which unit `front` is proved to end no other's operation; it ends its first after some 70."""
-LATE = ("replay", "learning")
-"""Units whose state outlives an operation that another unit ends: of these the proof assumes that of `front`, which is bounded."""
+HOST = (
+    "host.leaves-busy-chip",
+    "host.starts-idle-chip",
+    "host.windows-closed",
+    "host.one-window",
+)
+"""Properties of the host that proofs without it assume."""
+PLANES = ("back", "output.update", "hidden.update")
+"""Phases in which bit-planes stand in the lanes."""
+LEARNING = {
+    "learning.balance": ("balance",),
+    "learning.error_unit": ("error",),
+    "learning.plane_unit": PLANES,
+}
+"""Parts of the learning unit, and the phases that they end."""
+REST = ("sequencer", "clearing")
+"""What is kept of `CONTROL` where properties of the host are assumed instead."""
 STORED = ("stage", "insert", "quota", "evict", "admit", "epoch", "seed", "load", "restore")
 GENERATED = ("take", "stage", "quota", "empty", "epoch", "seed", "load", "restore")
 """Phases that the replay unit ends, of stored and of generative replay."""
@@ -124,7 +139,6 @@ def _order(plan: Plan) -> str:
 
 def _done(plan: Plan) -> list[Property]:
     """Of each unit that it ends operations of its own alone; proofs without the unit assume it."""
-    learning = ["balance", "error", "output.update", "hidden.update", "back"]
     dense = ["latent", "hidden", "output", "hidden.forward", "output.forward"]
     own = {
         "thermometer": ["input"],
@@ -132,38 +146,53 @@ def _done(plan: Plan) -> list[Property]:
         "lgap": ["lgap"],
         "latent_input": ["input"],
         "dense": dense,
-        "learning": learning,
         "replay": GENERATED if plan.generative else STORED,
+        **LEARNING,
     }
-    enders = [unit for unit in units(plan) if unit in own]
+    enders = {u: phases for u, phases in own.items() if u.partition(".")[0] in units(plan)}
+    learning = [name for phases in LEARNING.values() for name in phases]
     return [
+        *(
+            Property(
+                f"done.{unit}",
+                _ends(plan, unit, phases),
+                Statement(f"@{unit}.done", phase(plan, *phases), keep=(*REST, unit)),
+                Method.PDR,
+                (Fault(unit, "done", "@ | ~abort" if "." not in unit else "1'b1"),),
+                given=HOST,
+                given_before=tuple(n for n in _ended(enders, unit) if n != f"done.{unit}"),
+            )
+            for unit, phases in enders.items()
+        ),
         Property(
-            f"done.{unit}",
-            f"Unit {unit} ends no operation but its own: {', '.join(n for n in own[unit] if n in plan.phases)}.",
-            Statement(f"@{unit}.done", phase(plan, *own[unit]), keep=("sequencer", unit, "host")),
-            Method.BOUNDED if unit == "front" else Method.PDR,
-            (Fault(unit, "done", "@ | ~abort"),),
-            depth=FRONT if unit == "front" else 0,
-            why="its counters of a whole convolution decide it" if unit == "front" else "",
-            given_before=tuple(
-                f"done.{other}"
-                for other in enders
-                if other != unit and (other != "front" or unit in LATE)
-            ),
-        )
-        for unit in enders
+            "done.learning",
+            _ends(plan, "learning", learning),
+            # A part of the unit is kept so that what stands around its parts is.
+            Statement("@learning.done", phase(plan, *learning), keep=(*REST, "learning.balance")),
+            Method.PDR,
+            (Fault("learning", "done", "1'b1"),),
+            given=tuple(f"done.{unit}" for unit in LEARNING),
+        ),
     ]
 
 
-def all_done(plan: Plan) -> tuple[str, ...]:
-    """Names of the properties of `_done`."""
-    return tuple(p.name for p in _done(plan))
+def _ends(plan: Plan, unit: str, phases: Iterable[str]) -> str:
+    own = ", ".join(name for name in phases if name in plan.phases)
+    return f"Unit {unit} ends no operation but its own: {own}."
 
 
-def given_done(plan: Plan) -> tuple[str, ...]:
-    """Names of those properties of `_done` that hold in every cycle: a proof from a bounded one is bounded."""
-    bounded = {"done.front", *(f"done.{unit}" for unit in LATE)}
-    return tuple(p.name for p in _done(plan) if p.name not in bounded)
+def given(plan: Plan, *keep: str) -> tuple[str, ...]:
+    """Names of the properties that a proof assumes of the host and of the other units, where these paths are kept."""
+    names = [p.name.removeprefix("done.") for p in _done(plan)]
+    return (*HOST, *_ended(names, *keep))
+
+
+def _ended(enders: Iterable[str], *keep: str) -> list[str]:
+    """Names of the properties `done` that can be assumed: of the learning unit as a whole, or where a part is kept of its parts."""
+    parts = any(path.partition(".")[0] == "learning" for path in keep)
+    left_out = {"learning"} if parts else set(LEARNING)
+    names = dict.fromkeys((*enders, "learning"))
+    return [f"done.{name}" for name in names if name not in left_out]
 
 
 def _abort(plan: Plan) -> list[Property]:
@@ -211,6 +240,6 @@ def _abort(plan: Plan) -> list[Property]:
             ),
             Method.PDR,
             (Fault("replay", "refused", "@ | abort"),),
-            given=all_done(plan),
+            given=given(plan)[len(HOST) :],
         ),
     ]

@@ -195,8 +195,6 @@ def decide(folder: Path, method: Method, depth: int = 0, seconds: float | None =
     """
     if method is Method.PDR:
         answer = ask(folder, "bad", "pdr", seconds)
-        if answer.status == "open":
-            answer = ask(folder, "bad", "dprove", seconds)
         return {
             "never": Decision(True, unbounded=True),
             "high": Decision(False, cycles=answer.cycles),

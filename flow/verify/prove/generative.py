@@ -9,16 +9,13 @@ from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.lfsr import WIDE_BITS
 from xnoreplay.spec.plan import Plan
 
-QUIET = "host.leaves-busy-chip"
-"""What is assumed of the host, which is cut."""
-
 
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's generative replay; none of one that stores its samples."""
     if not plan.generative:
         return []
     form = plan.generative
-    done = (*control.given_done(plan), QUIET)
+    done = control.given(plan)
     words = form.words * form.mean_bits  # of a component's means
 
     over = (

@@ -1,16 +1,13 @@
 """Properties of memories: no cycle reads the row that it writes, and nobody disturbs another's port."""
 
-from typing import NamedTuple
+import itertools
 
 from xnoreplay.flow.verify.prove import control
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
 from xnoreplay.flow.verify.prove.words import (
-    CONTROL,
     UNITS,
-    implies,
-    most_one,
     phase,
     remembered,
     units,
@@ -21,55 +18,37 @@ from xnoreplay.spec.plan import Plan
 CLEARING = "clearing"
 
 
-class How(NamedTuple):
-    """How the property of a memory's ports is proved.
-
-    users : units that give its ports something, where the others can be cut; `CLEARING` empties it at a reset
-    whole : whether what is proved of the convolutions within a bound is assumed, too
-    bounded : cycles within which it is proved, 0 for all; what makes it inductive was not found in minutes
-    """
-
-    users: tuple[str, ...]
-    whole: bool = False
-    bounded: int = 0
-
-
-HOW = {
-    "weights.fe": How(("front", "dense")),
-    "weights.lgap": How(("lgap",)),
-    "cls.top": How(("dense", "learning"), bounded=40),
-    "act.ping": How(("front", "back", "lgap")),
-    "act.pong": How(("thermometer", "front", "array", "back", "lgap")),
+ERRORS = ("learning.error_unit", "learning.plane_unit")
+USERS = {
+    "weights.fe": ("front", "dense"),
+    "weights.lgap": ("lgap",),
+    "cls.top": ("dense", "learning.plane_unit", "learning.update_unit", "learning.forward_rows"),
+    "act.ping": ("front", "back", "lgap"),
+    "act.pong": ("thermometer", "front", "array", "back", "lgap"),
     # Nothing empties it at a reset, but the proof closes sooner.
-    "act.latent": How(("lgap", "latent_input", "dense", "replay", CLEARING)),
-    "line.row0": How(("front",)),
-    "line.row1": How(("front",)),
-    "replay.latent": How(("replay",)),
-    "replay.label": How(("replay", CLEARING), whole=True, bounded=40),
-    "replay.mean": How(("replay",)),
-    "replay.share": How(("replay", CLEARING)),
-    "fit.count": How(("replay",)),
-    "staging.latent": How(("replay",), whole=True),
-    "staging.label": How(("replay", "learning"), whole=True),
-    "cls.low": How(("learning",)),
-    "cls.hidden_low": How(("learning",)),
-    "batch.bank": How(("learning", "replay"), whole=True, bounded=40),
-    "batch.label": How(("learning", "replay")),
-    "batch.logit": How(("learning", "dense")),
-    "batch.delta": How(("learning",), whole=True, bounded=80),
-    "batch.class_delta": How(("learning",)),
-    "batch.hidden_delta": How(("learning",)),
-    "batch.mask": How(("learning",)),
-    "table.weight": How(("learning",), whole=True, bounded=80),
+    "act.latent": ("lgap", "latent_input", "dense", "replay", CLEARING),
+    "line.row0": ("front",),
+    "line.row1": ("front",),
+    "replay.latent": ("replay",),
+    "replay.label": ("replay", CLEARING),
+    "replay.mean": ("replay",),
+    "replay.share": ("replay", CLEARING),
+    "fit.count": ("replay",),
+    "staging.latent": ("replay",),
+    "staging.label": ("replay", "learning.balance"),
+    "cls.low": ("learning.update_unit", "learning.plane_unit"),
+    "cls.hidden_low": ("learning.update_unit", "learning.plane_unit"),
+    "batch.bank": ("learning", "replay"),
+    "batch.label": ("learning", "replay"),
+    "batch.logit": ("learning.error_unit", "learning.forward_rows", "dense"),
+    "batch.delta": ERRORS,
+    "batch.class_delta": ERRORS,
+    "batch.hidden_delta": ("learning",),
+    "batch.mask": ("learning",),
+    "table.weight": ("learning.balance", "learning.error_unit"),
 }
-"""By memory; one that is not here keeps all units."""
-GIVEN = (
-    "host.leaves-busy-chip",
-    "host.starts-idle-chip",
-    "host.windows-closed",
-    "host.one-window",
-)
-"""What is assumed of the host, which is cut."""
+"""Units that give a memory's ports something, where the others can be cut; `CLEARING` empties it at a reset. A memory that is
+not here keeps all units."""
 
 
 def properties(plan: Plan) -> list[Property]:
@@ -85,14 +64,18 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
     before, and nothing is read.
     """
     inside = instances(plan, memory)
-    top = inside[0].partition(".")[0]
-    how = HOW.get(memory.name, How((*UNITS, CLEARING)))
-    users = [unit for unit in how.users if unit in (*units(plan), CLEARING)]
+    present = (*units(plan), CLEARING)
+    users = [
+        unit
+        for unit in USERS.get(memory.name, (*UNITS, CLEARING))
+        if unit.partition(".")[0] in present
+    ]
+    keep = ("sequencer", *users, *(path.rpartition(".")[0] for path in inside))
     text, assume = remembered(fresh=(1, "rst")), "1"
     if memory.declaration.late and memory.declaration.window is not None:
         window = f"@host.memory_{identifier(memory.name)}"
-        text += "\n" + remembered(wrote=(1, f"{window}__wen"))
-        assume = f"~(wrote & {window}__ren)"  # by host.strobes-apart
+        text += "\n" + remembered(wrote=(1, f"{window}__wen"), worked=(1, "@busy"))
+        assume = f"~((wrote | worked) & {window}__ren)"  # by host.strobes-apart and -rested
     return Property(
         f"memory.apart.{memory.name}",
         f"No cycle reads a row of {memory.name} that it writes: {reason}.",
@@ -101,13 +84,11 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
             " & ".join(f"~@{path}.meets" for path in inside),
             text,
             assume=assume,
-            keep=tuple(dict.fromkeys(["sequencer", *users, top])),
+            keep=tuple(dict.fromkeys(keep)),
         ),
-        Method.BOUNDED if how.bounded else Method.PDR,
+        Method.PDR,
         (_meeting(plan, memory),),
-        depth=how.bounded,
-        why="how the state of a walk, or of a minibatch, and its counters belong together is not stated",
-        given=(*GIVEN, *(control.all_done if how.whole else control.given_done)(plan)),
+        given=control.given(plan, *keep),
     )
 
 
@@ -143,48 +124,97 @@ def _meeting(plan: Plan, memory: Memory) -> Fault:
 
 
 def _drivers(plan: Plan) -> list[Property]:
-    valid = ["@dense.valid", "@learning.plane_unit.valid"]
-    files = ["@dense.file__lanes", "@replay.file__lanes", "@learning.plane_file__lanes"]
+    """That units which share the array, or the ports of memories, use them one at a time: each by itself, in its own phases."""
+    return [*_operands(plan), *_writers(plan), *_idle(plan)]
+
+
+def _operands(plan: Plan) -> list[Property]:
+    """That no two units give the array an operand in one cycle; the others are cut."""
+    signals = {"dense": "@dense.valid", "learning": "@learning.plane_unit.valid"}
     if plan.network.takes_images:
-        valid.append("@front.valid")
-        files += ["@front.file__lanes", "@lgap.file__lanes"]
-    keep = (*CONTROL, *units(plan))
+        signals["front"] = "@front.valid"
+    found = []
+    for a, b in itertools.combinations(signals, 2):
+        unit, _, signal = signals[a].removeprefix("@").rpartition(".")
+        found.append(
+            Property(
+                f"array.one-operand.{a}-{b}",
+                f"In no cycle both {a} and {b} give the array an operand.",
+                Statement(signals[a], f"~{signals[b]}", keep=("sequencer", CLEARING, a, b)),
+                Method.PDR,
+                (Fault(unit, signal, "~@"),),
+                given=control.given(plan, a, b),
+            )
+        )
+    return found
+
+
+def _writers(plan: Plan) -> list[Property]:
+    """That a unit writes the lanes' files in its own phases alone: in others its writes would be lost."""
+    convolutions = [operation.name for operation in plan.convolutions]
+    phases = {
+        "dense": ("latent", "hidden"),
+        "replay": ("epoch", "load"),
+        "learning.forward_rows": ("hidden.forward",),
+        "learning.plane_unit": control.PLANES,
+    }
+    if plan.network.takes_images:
+        phases |= {"front": convolutions, "lgap": ("lgap",)}
+    else:
+        phases |= {"latent_input": ("input",)}
     return [
         Property(
-            "array.one-operand",
-            "At most one unit gives the array an operand in a cycle.",
-            Statement("~rst", most_one(valid), keep=keep),
-            Method.PDR,
-            (Fault("dense", "valid", "@ | ~active"),),
-        ),
-        Property(
-            "array.one-writer",
-            "At most one unit writes the lanes' files in a cycle.",
-            Statement("~rst", most_one(f"|{lanes}" for lanes in files), keep=keep),
-            Method.PDR,
-            (Fault("dense", "file__lanes", "active ? @ : 2'd1"),),
-        ),
-        Property(
-            "idle.no-writes",
-            "While the chip is idle and empties no memory, no unit writes one.",
+            f"array.own-phase.{unit}",
+            f"Unit {unit} writes the lanes' files in its own phases alone.",
             Statement(
-                "@sequencer.phase == 0 & ~rst",
-                implies(phase(plan, "idle"), f"~({_strobes(plan)})"),
-                keep=keep,
+                f"(|@{unit}.file__lanes) & ~rst & ~fresh",
+                phase(plan, *own),
+                remembered(fresh=(1, "rst")),
+                keep=("sequencer", CLEARING, unit),
             ),
             Method.PDR,
-            (Fault("dense", "latent__en", "@ | abort"),),
-        ),
+            (Fault(unit, "file__lanes", "~@"),),
+            given=control.given(plan, unit),
+        )
+        for unit, own in phases.items()
     ]
 
 
-def _strobes(plan: Plan) -> str:
-    names = ["@dense.latent__en"] if plan.network.takes_images else ["@latent_input.latent__en"]
+def _idle(plan: Plan) -> list[Property]:
+    """That an idle chip's units write no memory."""
+    found = []
+    for unit, signals in _strobes(plan).items():
+        written, _, strobe = signals[0].rpartition(".")
+        # What the back writes comes from the stages before it.
+        before = ("front", "array") if unit == "back" else ()
+        found.append(
+            Property(
+                f"idle.no-writes.{unit}",
+                f"While the chip is idle and empties no memory, unit {unit} writes none.",
+                Statement(
+                    f"{phase(plan, 'idle')} & ~rst",
+                    f"~({' | '.join(f'(|@{signal})' for signal in signals)})",
+                    keep=("sequencer", CLEARING, *before, unit),
+                ),
+                Method.PDR,
+                (Fault(written, strobe, "~@"),),
+                given=control.given(plan, unit),
+            )
+        )
+    return found
+
+
+def _strobes(plan: Plan) -> dict[str, list[str]]:
+    """Enables of memories that a unit gives, by unit."""
+    strobes = {"learning": ["top_write"]}
     if plan.network.takes_images:
-        names += ["@back.write__en", "@thermometer.write__en"]
-    if not plan.generative:
-        names += ["@replay.write__en", "@replay.label_write__en", "@replay.count_write"]
+        for unit, own in (("dense", "latent"), ("back", "write"), ("thermometer", "write")):
+            strobes[unit] = [f"{unit}.{own}__en"]
+    else:
+        strobes["latent_input"] = ["latent_input.latent__en"]
+    replay = [] if plan.generative else ["write__en", "label_write__en", "count_write"]
     if plan.replay.staging:
-        names += ["@replay.staging_write__en", "@replay.staging_label_write__en"]
-    names += ["@learning.top_write"]
-    return " | ".join(f"(|{name})" for name in names)
+        replay += ["staging_write__en", "staging_label_write__en"]
+    if replay:
+        strobes["replay"] = [f"replay.{name}" for name in replay]
+    return strobes

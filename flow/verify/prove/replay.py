@@ -3,12 +3,12 @@
 Every label is a register of the model, so these are properties of small memories; `LARGEST` says how small.
 """
 
-from xnoreplay.flow.verify.prove import control, memories
+from xnoreplay.flow.verify.prove import control
+from xnoreplay.flow.verify.prove.bus import legal
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
 from xnoreplay.flow.verify.prove.words import (
-    CONTROL,
     all_of,
     any_of,
     implies,
@@ -17,13 +17,16 @@ from xnoreplay.flow.verify.prove.words import (
     total,
     word,
 )
+from xnoreplay.spec.commands import Operand
 from xnoreplay.spec.plan import Plan
 
 LARGEST = 16
 """Slots of the replay memory, and places of the staging memory, that are proved about."""
-KEEP = (*CONTROL, "replay", "replay_label")
-REST = ("sequencer", "clearing", "replay")
-"""Where what a memory's property assumes of the host is enough of it."""
+KEEP = (*control.REST, "replay", "replay_label")
+ARGUMENT = remembered(worked=(1, "(@busy | @host.start) & ~rst"), argument=(16, "@host.argument"))
+STAYS = "(~worked | @host.argument == argument)"
+"""What is assumed of the host's argument, by `host.argument-stays`."""
+COUNTS = "that counts and labels belong together, of which it is a consequence, is itself bounded"
 MEMORIES = ("replay.replay_count.array", "replay_label.array")
 
 
@@ -72,7 +75,11 @@ class Labels:
 
     def properties(self) -> list[Property]:
         """All of them."""
-        done = control.all_done(self.plan)
+        given = (
+            *(name for name in control.given(self.plan) if name != "done.replay"),
+            "host.refuses-broken-rules",
+            "host.values-in-range",
+        )
         settled = "~@clearing.active & ~@host.stale"
         before = remembered(
             was=(1, f"~rst & ~@clearing.active & ~{phase(self.plan, 'idle')}"),
@@ -106,14 +113,14 @@ class Labels:
                 Statement(
                     "1",
                     implies(settled, self.equal()),
-                    keep=KEEP,
+                    keep=("host", *KEEP),
                     memories=MEMORIES,
                 ),
                 Method.BOUNDED,
                 (Fault("host", "stale", "1'b0"),),
                 depth=30,
                 why="what makes it inductive, how states and registers belong together, is not stated",
-                given=(*done, "replay.slot-exists"),
+                given=(*given, "replay.slot-exists"),
             ),
             Property(
                 "replay.slot-exists",
@@ -127,7 +134,7 @@ class Labels:
                 Method.BOUNDED,
                 (Fault("replay", "slot", f"count_read ? {self.slots} : @"),),
                 depth=50,
-                given=done,
+                given=given,
                 why="the order of a walk decides it, and an eviction must have visited every slot",
             ),
             Property(
@@ -138,16 +145,18 @@ class Labels:
                     "was & ~rst",
                     f"{kept}",
                     before,
-                    keep=KEEP,
+                    keep=("host", *KEEP),
                     memories=MEMORIES,
                 ),
-                Method.PDR,
+                Method.BOUNDED,
                 (
                     Fault("replay", "evicted", "@ & ~label_read__data[0]"),
                     Fault("replay", "label_write__addr", "evicted ? index : @"),
                     Fault("replay", "label_write__en", "@ | refused"),
                 ),
-                given=(*done, "replay.slot-exists"),
+                depth=40,
+                given=(*given, "replay.slot-exists"),
+                why=COUNTS,
             ),
             Property(
                 "replay.quota-not-passed",
@@ -158,12 +167,14 @@ class Labels:
                         f"@replay.copied_label == {c} & {n} < @replay.quota"
                         for c, n in enumerate(self.counts)
                     ),
-                    keep=KEEP,
+                    keep=("host", *KEEP),
                     memories=MEMORIES,
                 ),
-                Method.PDR,
+                Method.BOUNDED,
                 (Fault("replay", "below", "@ | random[0]"),),
-                given=done,
+                depth=40,
+                given=given,
+                why=COUNTS,
             ),
             Property(
                 "replay.quota-is-share",
@@ -176,31 +187,45 @@ class Labels:
                         f"({{8'd0, @replay.quota}} + 1) * @replay.seen > {self.slots}",
                     ),
                     remembered(was=(8, "@sequencer.phase")),
-                    keep=REST,
+                    keep=KEEP[:-1],
                 ),
                 Method.PDR,
                 (Fault("replay", "new_quota", "@ + (rest == 4'd9)"),),
-                given=(*memories.GIVEN, *control.all_done(self.plan)),
+                given=given,
             ),
             Property(
                 "replay.seen-in-range",
-                "SEEN is at most the classes of the network, and QUOTA at most the slots.",
+                "SEEN is at most the classes of the network, and the argument of a command that runs is one that it takes.",
                 Statement(
                     "1",
-                    f"@replay.seen <= {self.classes} & @replay.quota <= {self.slots}",
-                    keep=KEEP,
+                    f"(@replay.seen <= {self.classes}) & "
+                    + implies(
+                        "@busy & ~@clearing.active",
+                        legal("@sequencer.kind", {Operand.CLASSES: str(self.classes)}),
+                    ),
+                    ARGUMENT,
+                    assume=STAYS,
+                    keep=KEEP[:-1],
                 ),
                 Method.PDR,
                 (Fault("", "seen#0", "busy & refused ? 3'd7 : @"),),
-                given=done,
+                given=(*given, "sequencer.legal-phase"),
+            ),
+            Property(
+                "replay.quota-in-range",
+                "QUOTA is at most the slots.",
+                Statement("1", f"@replay.quota <= {self.slots}", keep=KEEP[:-1]),
+                Method.PDR,
+                (Fault("replay", "new_quota", "@ + (rest == 4'd9)"),),
+                given=given,
             ),
             Property(
                 "replay.minibatch-in-range",
                 "A minibatch has at most B samples.",
-                Statement("1", f"@replay.samples <= {self.plan.target.batch}", keep=REST),
+                Statement("1", f"@replay.samples <= {self.plan.target.batch}", keep=KEEP[:-1]),
                 Method.PDR,
                 (Fault("replay", "samples", "loading ? 3'd7 : @"),),
-                given=(*memories.GIVEN, *control.given_done(self.plan)),
+                given=given,
             ),
         ]
         if self.plan.replay.staging:
@@ -217,11 +242,9 @@ class Labels:
                         ),
                         keep=KEEP,
                     ),
-                    Method.BOUNDED,
+                    Method.PDR,
                     (Fault("replay", "new_staged", "@ | 3'd4"),),
-                    depth=80,
-                    why="that the host writes no more than there are, and the chip counts on from there, takes a whole write",
-                    given=done,
+                    given=given,
                 )
             )
         return found
