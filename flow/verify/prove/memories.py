@@ -151,7 +151,7 @@ def _operands(plan: Plan) -> list[Property]:
 
 def _writers(plan: Plan) -> list[Property]:
     """That a unit writes the lanes' files in its own phases alone: in others its writes would be lost."""
-    convolutions = [operation.name for operation in plan.convolutions]
+    convolutions = tuple(operation.name for operation in plan.convolutions)
     phases = {
         "dense": ("latent", "hidden"),
         "replay": ("epoch", "load"),
