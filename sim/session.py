@@ -19,6 +19,7 @@ from xnoreplay.sim.step.learn_registers import LEARN_FLOPS, new_learn_clock, new
 from xnoreplay.sim.step.learn_sequencer import Phase, kernel_of
 from xnoreplay.sim.step.registers import Flop, new_clock
 from xnoreplay.sim.step.replay import WALK
+from xnoreplay.spec import image
 from xnoreplay.spec.learning import class_weights
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
@@ -63,6 +64,12 @@ class Session:
         self._constants = learn_kernels.new_constants(plan.network, plan.target)
         self._work = learn_kernels.new_work(plan.network, plan.target.batch)
         self.watch: Watch | None = None
+        self._absent = self._absent_columns()
+
+    def _absent_columns(self) -> np.ndarray:
+        """Bits of cls.top, in the state's shape, of columns that do not exist: only a host, or a fault, makes one of them 1."""
+        words = self.state.layouts["cls.top"].from_bits(image.cls_top_columns(self.plan))
+        return ~words.reshape(self.state.arrays["cls.top"].shape)
 
     def kernels(self) -> dict[str, Callable[[], object]]:
         """The same as `run.Simulator.kernels`, of a session."""
@@ -125,7 +132,8 @@ class Session:
     ) -> "_Fast | _Step":
         """How fast mode carries out a phase of `BEGINS` and those up to the next: by clocks, if an upset falls into them.
 
-        So it does where a memory of samples has wrong bits, because a read of them shows in ERRORS.
+        So it does where a memory of samples has wrong bits, because a read of them shows in ERRORS, and where cls.top has a 1
+        in a column that does not exist, which counts in the chip's sums.
         After any upset the chip's labels and counts may disagree, and only its own clocks tell what weights follow.
         """
         minibatch = [n for n in LEARNING_PHASES[Phase.LOAD :] if n in self._most]
@@ -133,6 +141,7 @@ class Session:
         steps = self.upsets.cycle < self.cycles + sum(self._most[n] for n in span)
         steps |= kind is Phase.BALANCE and self.upsets.came
         steps |= self.state.codes.touched(features=False)
+        steps |= bool((self.state.arrays["cls.top"] & self._absent).any())
         if steps == isinstance(chip, _Step):
             return chip
         chip.finish()

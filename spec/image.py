@@ -122,6 +122,17 @@ def cls_top(plan: Plan, classifier: Classifier) -> np.ndarray:
     return np.concatenate([hidden, output.reshape(-1, TAPS * word)])
 
 
+def cls_top_columns(plan: Plan) -> np.ndarray:
+    """Which bits of cls.top are weights: (rows, width) uint8. Others are of columns that do not exist, and 0 in every classifier."""
+    net, rule = plan.network, plan.rule
+    most = (1 << rule.proxy_bits - 1) - 1  # of a proxy whose bits are all 1
+    shape = (net.classes, rule.proxies_per_pair, net.output_inputs)
+    return cls_top(
+        plan,
+        Classifier(rule, np.full((net.hidden, net.latent), most), np.full(shape, most)),
+    )
+
+
 def segments(plan: Plan, codes: np.ndarray) -> np.ndarray:
     """Codes (rows, columns, copies) by segments of S columns: (rows, segments, S * copies).
 

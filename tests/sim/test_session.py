@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.sim.chips import Chips
+from tests.sim.chips import Chips, assert_same
 from tests.strategies import any_designs, images
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, image, plan, presets, reference
@@ -179,6 +179,17 @@ def test_a_session_without_a_latent_walks_and_changes_nothing(design):
     assert chips.fast.counters["learn.minibatches"] == 0
 
 
+def full(compiled) -> reference.Classifier:
+    """Proxies whose bits are all 1."""
+    net, rule = compiled.network, compiled.rule
+    most = (1 << rule.proxy_bits - 1) - 1
+    return reference.Classifier(
+        rule,
+        np.full((net.hidden, net.latent), most),
+        np.full((net.classes, rule.proxies_per_pair, net.output_inputs), most),
+    )
+
+
 @pytest.mark.parametrize("learns", [False, True])
 def test_an_update_makes_columns_that_do_not_exist_0(learns):
     """A host may have written them; of the last segment of hidden bits one column of four exists."""
@@ -187,19 +198,32 @@ def test_an_update_makes_columns_that_do_not_exist_0(learns):
     compiled = plan.compile(preset.network, target)
     chips = Chips.of(compiled, bundle.random(preset.network, 0))
     fill(chips, 0, 2)
-    net, rule = preset.network, compiled.rule
-    most = (1 << rule.proxy_bits - 1) - 1  # all bits of a proxy are 1
-    full = reference.Classifier(
-        rule,
-        np.full((net.hidden, net.latent), most),
-        np.full((net.classes, rule.proxies_per_pair, net.output_inputs), most),
-    )
-    for name, exists in image.proxy_low_bits(compiled, full).items():
+    for name, exists in image.proxy_low_bits(compiled, full(compiled)).items():
         rows = chips.fast.memories()[name]
         assert (exists == 0).any() == (name == "cls.low")
         for chip in (chips.fast, chips.step):
             chip.write(name, np.where(exists == 0, 1, rows))
     chips.do("retrain")
     learned = image.proxy_low_bits(compiled, chips.fast.proxies())["cls.low"]
-    seen = len(learned) // net.classes * 3
+    seen = len(learned) // preset.network.classes * 3
     np.testing.assert_array_equal(chips.fast.memories()["cls.low"][:seen], learned[:seen])
+
+
+def test_ones_of_cls_top_in_columns_that_do_not_exist_count_as_they_do_in_the_chip():
+    """In an inference, and in a session's sums until a row is updated. As many in every row would cancel out."""
+    preset = presets.load("tiny")
+    compiled = plan.compile(preset.network, preset.target)
+    chips = Chips.of(compiled, bundle.random(preset.network, 0))
+    fill(chips, 0, 2)
+    absent = 1 - image.cls_top_columns(compiled)
+    bits = absent * np.random.default_rng(1).integers(0, 2, absent.shape, dtype=np.uint8)
+    for chip in (chips.fast, chips.step):
+        chip.write("cls.top", chip.memories()["cls.top"] | bits)
+    plain = chips.fast.twin()
+    plain.write("cls.top", plain.memories()["cls.top"] & (1 - bits))
+    picture = images(preset.network, 1, 7)[0]
+    for command, *arguments in (("infer", picture), ("retrain",)):
+        for chip in (chips.fast, chips.step, plain):
+            getattr(chip, command)(*arguments)
+        assert_same(chips.fast, chips.step)
+    assert (chips.fast.proxies().output != plain.proxies().output).any()

@@ -19,7 +19,7 @@ BALANCES, OF = 24, 2000
 """Frequencies of all classes that are weighed, those of so many drawn ones that lie closest to another weight: there a wrong
 low bit of a sum or of a divisor changes it."""
 CLASSIFIERS = 2
-"""Classifiers whose proxies are drawn, and whose low bits are so in columns, too, that do not exist."""
+"""Classifiers whose proxies are drawn, and bits in columns, too, that do not exist."""
 TABLES = ("table.inverse", "table.weight")
 
 
@@ -83,14 +83,18 @@ def _frequencies(plan: Plan, rng: np.random.Generator) -> np.ndarray:
 
 
 def _classifier(plan: Plan, rng: np.random.Generator) -> list[Step]:
-    """Steps that write drawn proxies, and drawn low bits also where there is no proxy, which an update makes 0."""
+    """Steps that write drawn proxies, and drawn bits also where there is no proxy, which an update makes 0."""
     net, rule = plan.network, plan.rule
     half = 1 << rule.proxy_bits - 1
     hidden = rng.integers(-half, half, (net.hidden, net.latent))
     shape = (net.classes, rule.proxies_per_pair, net.output_inputs)
     drawn = Classifier(rule, hidden, rng.integers(-half, half, shape))
-    top = write("cls.top", layouts.cls_top(plan, drawn))
-    return [top, *(write(name, _bits(plan, name, rng)) for name in low_bits(plan))]
+    exists = layouts.cls_top_columns(plan)
+    top = np.where(exists, layouts.cls_top(plan, drawn), _bits(plan, "cls.top", rng))
+    return [
+        write("cls.top", top),
+        *(write(name, _bits(plan, name, rng)) for name in low_bits(plan)),
+    ]
 
 
 def _bits(plan: Plan, name: str, rng: np.random.Generator) -> np.ndarray:
