@@ -251,7 +251,7 @@ def test_the_chip_equals_the_simulator(tmp_path, text):
     result = compare(tmp_path, text, images=6)["verilator"]
     compared = result["compared"]
     assert result["differences"] == 0
-    assert compared["predictions"] == 92
+    assert compared["predictions"] == 94
     assert compared["aborts"] >= 12
     assert compared["images.in_full"] >= 6
     assert compared["replay.events"] >= 10

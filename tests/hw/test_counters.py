@@ -133,8 +133,8 @@ def test_a_counter_is_right_in_every_cycle(apart, phase, most):
 
 PLANTED = {
     "a row's carry is lost": (
-        "self.value.eq(word + ((low - word[:longest]) & mask))",
-        "self.value.eq(Cat(word[:longest] + ((low - word[:longest]) & mask), word[longest:])[:self.bits])",
+        "self.value.eq(word + ((low + pending - word[:longest]) & mask))",
+        "self.value.eq(Cat(word[:longest] + ((low + pending - word[:longest]) & mask), word[longest:])[:self.bits])",
     ),
     "a register is too narrow": (".bit_length() for n, most", ".bit_length() - 1 for n, most"),
     "a reset leaves the rows": (
@@ -143,12 +143,12 @@ PLANTED = {
     ),
     "rows are right one round too early": ("place == last", "place == last - 1"),
     "a look takes the sweep's place": (
-        "m.d.sync += [read.eq(self.index), sweeping.eq(0)]",
-        "m.d.sync += [read.eq(self.index), sweeping.eq(0), row.eq(Mux(row == last, 0, row + 1))]",
+        "with m.If(~self.look):",
+        "with m.If(Const(1)):",
     ),
     "a look is of the cycle before": (
-        "low.eq(counted[name]), mask",
-        "low.eq(self.low[name]), mask",
+        "(low + pending - word",
+        "(low - word",
     ),
     "the sweep writes a row that it did not read": ("place.eq(read)", "place.eq(row)"),
 }
