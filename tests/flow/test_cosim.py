@@ -309,7 +309,7 @@ def test_the_netlist_equals_the_simulator(tmp_path, text, gates, monkeypatch):
     compared = result["verilator"]["compared"]
     assert result["netlist"]["gates"] > 10_000
     assert result["netlist"]["memories"] >= len(PLAN.memories)
-    assert compared["predictions"] == 88
+    assert compared["predictions"] == 90
     assert compared["commands.retrain"] == 22
     assert compared["aborts"] >= 12
     assert compared["trace.lines"] > 500

@@ -13,7 +13,7 @@ from functools import cache
 from xnoreplay.flow.cost import tables
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.generative_plan import GenerativePlan
-from xnoreplay.spec.learning import EXP_TABLE, P_BITS, WEIGHT_BITS
+from xnoreplay.spec.learning import EXP_ENTRIES, EXP_TABLE, P_BITS, WEIGHT_BITS
 from xnoreplay.spec.memories import Memory
 from xnoreplay.spec.network import TAPS
 from xnoreplay.spec.plan import Plan
@@ -67,7 +67,8 @@ def path_registers(plan: Plan) -> int:
     """Count the flip-flops in one sample's error path: its operands, softmax, division, error and draws."""
     size = Sizes.of(plan)
     operands = size.label + 1 + size.logit + size.weight
-    softmax = EXP_BITS + size.total + EXP_BITS + RECIPROCAL_BITS + P_BITS + 1
+    entry = (EXP_ENTRIES - 1).bit_length()
+    softmax = entry + size.total + EXP_BITS + RECIPROCAL_BITS + P_BITS + 1
     exponent, remainder = (size.total - 1).bit_length(), size.total + RECIPROCAL_BITS + 1
     division = exponent + remainder + size.total + RECIPROCAL_BITS + RECIPROCAL_BITS
     return operands + softmax + division + P_BITS + 2 + size.weight - WEIGHT_BITS + LFSR_BITS
