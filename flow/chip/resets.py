@@ -43,7 +43,25 @@ class Unreset:
 
 
 LANE = r"xnoreplay\.array\.lane\d+"
+FOLLOWS = (
+    "it follows in each cycle what is beside it, so a cycle of reset makes it that of an idle chip"
+)
 TABLE = (
+    Unreset(r"xnoreplay\.(back|dense|front)", r"held_\w+|op_\w+\$\d+", FOLLOWS),
+    Unreset(r"xnoreplay\.dense", r"has_classes", FOLLOWS),
+    Unreset(r"xnoreplay\.learning\.plane_unit", r"banks|came|last_class|n\d_worths\d+", FOLLOWS),
+    Unreset(r"xnoreplay\.learning\.update_unit", r"few\d|(read|step|write)_granule", FOLLOWS),
+    Unreset(r"xnoreplay\.replay", r"enters|full\$\d+|walk_end|walks_(admit|evict)", FOLLOWS),
+    Unreset(
+        r"xnoreplay\.learning\.plane_unit",
+        r"last_at",
+        "the planes of a row load it before its beats",
+    ),
+    Unreset(
+        r"xnoreplay\.host",
+        r"(commits|enters|fits)_\w+|legal",
+        "they judge in each cycle the write that may be served in the next, and a cycle of reset serves none",
+    ),
     Unreset(LANE, r"enabled|conjoin|x_first", "the beat that x_valid marks has loaded them"),
     Unreset(LANE, r"c_first|n_first", "they follow x_first as c_valid and n_valid follow x_valid"),
     Unreset(
@@ -63,7 +81,7 @@ TABLE = (
     ),
     Unreset(
         r"xnoreplay\.learning\.error_unit",
-        r"again|past|finish",
+        r"whole|again|past|finish",
         "they follow the number of classes seen within three cycles, and an error phase is later than that",
     ),
     Unreset(

@@ -284,6 +284,7 @@ def stales(strobe: str, faulty: str, number: int) -> tuple[str, Callable]:
 
 
 NO_BITS = f"{PLAN.network.thermometer_bits}'h0"
+TOO_FEW = f"judged_label >= seen && place < {PLAN.replay.capacity}"
 FAULTS = {
     "thermometer bits tied to 0": (
         r"(?s)(\nmodule \S*thermometer \((?:(?!endmodule).)*? write__data = )(\{[^{}]*\});",
@@ -310,15 +311,8 @@ FAULTS = {
     ),
     "counts stale after a write of QUOTA": (*stales("set_seen", "set_seen | set_quota", 9), 1),
     "a restore that takes every staged label": (
-        r"judged_label >= seen;",
-        lambda _: (
-            chosen(
-                10,
-                f"judged_label >= seen && place < {PLAN.replay.capacity}",
-                "judged_label >= seen",
-            )
-            + ";"
-        ),
+        r"(?s)(judged_label >= seen)(;.*?)(judged_label >= seen);",  # for the refusal, and for the end
+        lambda m: f"{chosen(10, TOO_FEW, m[1])}{m[2]}{chosen(10, TOO_FEW, m[3])};",
         1,
     ),
 }

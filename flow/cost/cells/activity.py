@@ -131,6 +131,7 @@ def update_unit(plan: Plan) -> Unit:
     inputs = {
         "of_output": 1,
         "of_hidden": 1,
+        "look": stage,
         "read": stage,
         "step": stage,
         "write": stage,
@@ -239,7 +240,7 @@ def _codes(theta: np.ndarray, bits: int) -> np.ndarray:
 
 
 def _played(beats: list[dict], layout, plan: Plan) -> Activity:
-    """Return the ports in each cycle: a beat is read, in the next cycle stepped, in the one after written."""
+    """Return the ports in each cycle: a beat's row is looked up, then the beat is read, stepped and written, each a cycle later."""
     n, segment = plan.rule.proxy_bits, plan.target.segment
     from xnoreplay.hw.learning.planes import sum_bits
 
@@ -260,22 +261,29 @@ def _played(beats: list[dict], layout, plan: Plan) -> Activity:
         ).as_bits()
         for b in beats
     ]
-    for t in range(len(beats) + 2):
+    for t in range(len(beats) + 3):
         now, out = {"of_output": 1}, {}
         if t < len(beats):
-            now["read"] = stages[t]
-            now["gradient"] = sum(
-                (int(g) & (1 << wide) - 1) << wide * i for i, g in enumerate(beats[t]["gradient"])
-            )
+            now["look"] = stages[t]
         if 0 < t <= len(beats):
             b = beats[t - 1]
-            now |= {"step": stages[t - 1], "random": b["random"]}
-            codes = _codes(b["before"], n)
-            now["low_read__data"] = _low(codes, low_bits)
-            now["top_rdata"] = _tops(codes, b, plan, granules)
-        if t > 1:
+            now |= {
+                "read": stages[t - 1],
+                "top_rdata": _tops(_codes(b["before"], n), b, plan, granules),
+                "gradient": sum(
+                    (int(g) & (1 << wide) - 1) << wide * i for i, g in enumerate(b["gradient"])
+                ),
+            }
+        if 1 < t <= len(beats) + 1:
             b = beats[t - 2]
-            now["write"] = stages[t - 2]
+            now |= {
+                "step": stages[t - 2],
+                "random": b["random"],
+                "low_read__data": _low(_codes(b["before"], n), low_bits),
+            }
+        if t > 2:
+            b = beats[t - 3]
+            now["write"] = stages[t - 3]
             if b["last"]:
                 out["low_write__data"] = _low(_codes(b["after"], n), low_bits)
         activity.inputs.append(now)

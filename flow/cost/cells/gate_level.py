@@ -322,7 +322,8 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
 def _by_bit(netlist: dict, toggles: dict[str, int]) -> dict[int, int]:
     """Return the toggles by yosys's number of a net."""
     count = {}
-    for name, net in netlist["netnames"].items():
+    for escaped, net in netlist["netnames"].items():
+        name = escaped.replace("\\", "")  # yosys escapes a public name that begins with $
         single = len(net["bits"]) == 1
         for i, bit in enumerate(net["bits"]):
             n = toggles.get(f"{name}[{i + net.get('offset', 0)}]")
