@@ -19,14 +19,14 @@ CLEARING = "clearing"
 
 
 ERRORS = ("learning.error_unit", "learning.plane_unit")
+READER = "replay.reads-latent"
 USERS = {
     "weights.fe": ("front", "dense"),
     "weights.lgap": ("lgap",),
     "cls.top": ("dense", "learning.plane_unit", "learning.update_unit", "learning.forward_rows"),
     "act.ping": ("front", "back", "lgap"),
     "act.pong": ("thermometer", "front", "array", "back", "lgap"),
-    # Nothing empties it at a reset, but the proof closes sooner.
-    "act.latent": ("lgap", "latent_input", "dense", "replay", CLEARING),
+    "act.latent": ("lgap", "latent_input", "dense", CLEARING),
     "line.row0": ("front",),
     "line.row1": ("front",),
     "replay.latent": ("replay",),
@@ -54,7 +54,7 @@ not here keeps all units."""
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's memories."""
     found = [_apart(plan, m, m.apart.value) for m in plan.memories if m.apart is not None]
-    return [*found, *_drivers(plan)]
+    return [_reader(plan), *found, *_drivers(plan)]
 
 
 def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
@@ -88,7 +88,22 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
         ),
         Method.PDR,
         (_meeting(plan, memory),),
-        given=control.given(plan, *keep),
+        given=(*control.given(plan, *keep), *((READER,) if memory.name == "act.latent" else ())),
+    )
+
+
+def _reader(plan: Plan) -> Property:
+    """When the replay unit reads act.latent; the proof of that memory's ports assumes it, and has no replay unit."""
+    own = ("take",) if plan.generative else ("insert",)
+    return Property(
+        READER,
+        f"The replay unit reads act.latent in phases {own[0]} and stage alone.",
+        Statement(
+            "@replay.latent__en", phase(plan, *own, "stage"), keep=("sequencer", CLEARING, "replay")
+        ),
+        Method.PDR,
+        (Fault("replay", "latent__en", "~@"),),
+        given=control.given(plan, "replay"),
     )
 
 
