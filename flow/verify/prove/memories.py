@@ -19,7 +19,11 @@ CLEARING = "clearing"
 
 
 ERRORS = ("learning.error_unit", "learning.plane_unit")
-READER = "replay.reads-latent"
+READERS = {
+    "act.latent": ("replay", "latent__en", ("take", "insert", "stage")),
+    "table.weight": ("learning.error_unit", "weight__en", ("error",)),
+}
+"""Of memories with a reader that is cut: it, its enable of the memory, and the phases that it reads in."""
 USERS = {
     "weights.fe": ("front", "dense"),
     "weights.lgap": ("lgap",),
@@ -45,7 +49,7 @@ USERS = {
     "batch.class_delta": ERRORS,
     "batch.hidden_delta": ("learning",),
     "batch.mask": ("learning",),
-    "table.weight": ("learning.balance", "learning.error_unit"),
+    "table.weight": ("learning.balance",),
 }
 """Units that give a memory's ports something, where the others can be cut; `CLEARING` empties it at a reset. A memory that is
 not here keeps all units."""
@@ -54,7 +58,7 @@ not here keeps all units."""
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's memories."""
     found = [_apart(plan, m, m.apart.value) for m in plan.memories if m.apart is not None]
-    return [_reader(plan), *found, *_drivers(plan)]
+    return [*_readers(plan), *found, *_drivers(plan)]
 
 
 def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
@@ -88,23 +92,35 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
         ),
         Method.PDR,
         (_meeting(plan, memory),),
-        given=(*control.given(plan, *keep), *((READER,) if memory.name == "act.latent" else ())),
-    )
-
-
-def _reader(plan: Plan) -> Property:
-    """When the replay unit reads act.latent; the proof of that memory's ports assumes it, and has no replay unit."""
-    own = ("take",) if plan.generative else ("insert",)
-    return Property(
-        READER,
-        f"The replay unit reads act.latent in phases {own[0]} and stage alone.",
-        Statement(
-            "@replay.latent__en", phase(plan, *own, "stage"), keep=("sequencer", CLEARING, "replay")
+        given=(
+            *control.given(plan, *keep),
+            *((f"memory.reader.{memory.name}",) if memory.name in READERS else ()),
         ),
-        Method.PDR,
-        (Fault("replay", "latent__en", "~@"),),
-        given=control.given(plan, "replay"),
     )
+
+
+def _readers(plan: Plan) -> list[Property]:
+    """When units read memories; the proofs of those memories' ports assume it, and have no such unit."""
+    present = {memory.name for memory in plan.memories}
+    found = []
+    for name, (unit, signal, phases) in READERS.items():
+        own = [p for p in phases if p in plan.phases]
+        if name in present:
+            found.append(
+                Property(
+                    f"memory.reader.{name}",
+                    f"Unit {unit} reads {name} in its own phases alone: {', '.join(own)}.",
+                    Statement(
+                        f"@{unit}.{signal}",
+                        phase(plan, *own),
+                        keep=("sequencer", CLEARING, unit),
+                    ),
+                    Method.PDR,
+                    (Fault(unit, signal, "~@"),),
+                    given=control.given(plan, unit),
+                )
+            )
+    return found
 
 
 def instances(plan: Plan, memory: Memory) -> list[str]:
@@ -145,7 +161,7 @@ def _drivers(plan: Plan) -> list[Property]:
 
 def _operands(plan: Plan) -> list[Property]:
     """That no two units give the array an operand in one cycle; the others are cut."""
-    signals = {"dense": "@dense.valid", "learning": "@learning.plane_unit.valid"}
+    signals = {"dense": "@dense.valid", "learning.plane_unit": "@learning.plane_unit.valid"}
     if plan.network.takes_images:
         signals["front"] = "@front.valid"
     found = []
