@@ -34,7 +34,7 @@ from xnoreplay.hw.sequencer import Sequencer
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.memories import Kind, identifier
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import PLANE_PHASES, Plan
 from xnoreplay.spec.replay import LFSR_SEEDS
 
 
@@ -42,9 +42,6 @@ def any_of(values: Iterable[Value]) -> Value:
     """The OR of values."""
     return reduce(or_, values)
 
-
-PLANES = ("back", "output.update", "hidden.update")
-"""Phases in which the array has planes of errors as its operand, and `cls.top` gives what is updated."""
 
 SECOND_READS = {"weights.fe": "latent", "staging.label": "balance"}
 """Phase in which a memory's second reader reads it, and the first one does not."""
@@ -272,7 +269,7 @@ class Chip(wiring.Component):
         """Wire the write port of the lane files to the unit whose phase it is."""
         dense, array, learning, at = self.dense, self.array, self.learning, self.sequencer.at
         # Who writes windows, and who writes a word; the minibatch's hidden bits are a word a lane.
-        windows = {PLANES: learning.plane_file}
+        windows = {PLANE_PHASES: learning.plane_file}
         words = {("latent", "hidden"): dense.file, ("epoch", "load"): self.replay.file}
         if self.images:
             windows |= {tuple(o.name for o in self.plan.convolutions): self.conv_front.file}
@@ -413,7 +410,7 @@ class Chip(wiring.Component):
             m.d.comb += [labels.wen.eq(1), labels.waddr.eq(self.clearing.slot), labels.wdata.eq(0)]
         dense, learning, cls = self.dense.cls, self.learning, self.cls
         updates = any_of(
-            self.sequencer.at[n] for n, name in enumerate(self.plan.phases) if name in PLANES
+            self.sequencer.at[n] for n, name in enumerate(self.plan.phases) if name in PLANE_PHASES
         )
         m.d.comb += [
             cls.ren.eq(dense.en | learning.top_read),

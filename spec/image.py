@@ -124,13 +124,15 @@ def cls_top(plan: Plan, classifier: Classifier) -> np.ndarray:
 
 def cls_top_columns(plan: Plan) -> np.ndarray:
     """Which bits of cls.top are weights: (rows, width) uint8. Others are of columns that do not exist, and 0 in every classifier."""
+    return cls_top(plan, full(plan))
+
+
+def full(plan: Plan) -> Classifier:
+    """A classifier all bits of whose proxies are 1, so that its memories have a 1 wherever a column exists."""
     net, rule = plan.network, plan.rule
-    most = (1 << rule.proxy_bits - 1) - 1  # of a proxy whose bits are all 1
+    most = (1 << rule.proxy_bits - 1) - 1
     shape = (net.classes, rule.proxies_per_pair, net.output_inputs)
-    return cls_top(
-        plan,
-        Classifier(rule, np.full((net.hidden, net.latent), most), np.full(shape, most)),
-    )
+    return Classifier(rule, np.full((net.hidden, net.latent), most), np.full(shape, most))
 
 
 def segments(plan: Plan, codes: np.ndarray) -> np.ndarray:

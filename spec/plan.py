@@ -439,6 +439,8 @@ LEARNING_PHASES = (
 """Phases of a session, in order; from `load` on they repeat for each minibatch."""
 HIDDEN_PHASES = ("back", "hidden.update")
 """Those that exist where the hidden layer learns."""
+PLANE_PHASES = ("back", "output.update", "hidden.update")
+"""Those in which the lanes hold bit-planes of errors, and cells are AND."""
 
 
 def words_of(channels: int, target: TargetSpec) -> int:

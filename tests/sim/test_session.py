@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.sim.chips import Chips, assert_same
 from tests.strategies import any_designs, images
 from xnoreplay.sim.run import Simulator
-from xnoreplay.spec import bundle, image, plan, presets, reference
+from xnoreplay.spec import bundle, image, plan, presets
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.learning_plan import LearningPlan, most_cycles
 from xnoreplay.spec.plan import LEARNING_PHASES, SEED_DRAWS
@@ -179,17 +179,6 @@ def test_a_session_without_a_latent_walks_and_changes_nothing(design):
     assert chips.fast.counters["learn.minibatches"] == 0
 
 
-def full(compiled) -> reference.Classifier:
-    """Proxies whose bits are all 1."""
-    net, rule = compiled.network, compiled.rule
-    most = (1 << rule.proxy_bits - 1) - 1
-    return reference.Classifier(
-        rule,
-        np.full((net.hidden, net.latent), most),
-        np.full((net.classes, rule.proxies_per_pair, net.output_inputs), most),
-    )
-
-
 @pytest.mark.parametrize("learns", [False, True])
 def test_an_update_makes_columns_that_do_not_exist_0(learns):
     """A host may have written them; of the last segment of hidden bits one column of four exists."""
@@ -198,7 +187,7 @@ def test_an_update_makes_columns_that_do_not_exist_0(learns):
     compiled = plan.compile(preset.network, target)
     chips = Chips.of(compiled, bundle.random(preset.network, 0))
     fill(chips, 0, 2)
-    for name, exists in image.proxy_low_bits(compiled, full(compiled)).items():
+    for name, exists in image.proxy_low_bits(compiled, image.full(compiled)).items():
         rows = chips.fast.memories()[name]
         assert (exists == 0).any() == (name == "cls.low")
         for chip in (chips.fast, chips.step):

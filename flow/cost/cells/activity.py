@@ -13,13 +13,12 @@ from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.network import COPIES
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import PLANE_PHASES, Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.trace import Cycle
 
 LEARNING_CYCLES = 4000  # of a session's beginning
 UPDATE_ROWS = 60  # rows that the update unit is watched over
-CONJOIN = ("back", "output.update", "hidden.update")
 
 
 def lane_unit(plan: Plan) -> Unit:
@@ -75,7 +74,7 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[Cycle], dict[str
     beats = {"xnor": 0, "and": 0}
     for cycle in cycles:
         if cycle.stream and cycle.stream.lanes & 1:
-            beats["and" if cycle.phase in CONJOIN else "xnor"] += 1
+            beats["and" if cycle.phase in PLANE_PHASES else "xnor"] += 1
     return cycles, beats
 
 
@@ -100,7 +99,7 @@ def lane_activity(plan: Plan, cycles: list[Cycle]) -> Activity:
                 "slot": stream.slot,
                 "taps": stream.taps,
                 "first": 0,
-                "conjoin": int(cycle.phase in CONJOIN),
+                "conjoin": int(cycle.phase in PLANE_PHASES),
             }
             if control["valid"] and not control["conjoin"]:
                 control["first"] = int(pending)

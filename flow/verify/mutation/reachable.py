@@ -252,7 +252,8 @@ class Miter:
         self.graph.next[self.began] = 1
         self._own = model.within(part.own)
         self._start: dict[Key, int] = {}
-        self._given = self._inputs()
+        self.given = self._inputs()
+        """Literals of the inputs by their numbers in the model."""
         self._word = {
             (path, bit): self.graph.input() for path, m in model.memories.items() for bit in m.word
         }
@@ -353,11 +354,6 @@ class Miter:
         if (path, bit) not in self._other:
             self._other[path, bit] = self.graph.input()
         return self._other[path, bit]
-
-    @property
-    def given(self) -> Mapping[int, int]:
-        """Literals of the inputs by their numbers in the model."""
-        return self._given
 
 
 class _Side:

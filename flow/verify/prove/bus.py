@@ -25,6 +25,9 @@ OCCUPIED = "occupied"
 """Whether the chip is busy or starts, in the host."""
 LONGEST = 16
 """Cycles in which the port answers a write that it has taken whole; it takes fewer, and how many is not the bus's matter."""
+ARGUMENT = remembered(worked=(1, "(@busy | @host.start) & ~rst"), argument=(16, "@host.argument"))
+STAYS = "(~worked | @host.argument == argument)"
+"""That a command's argument stays, with the declarations that it uses: proved of the host, and assumed where that is cut."""
 OUTSTANDING = """\
   // Transfers that were taken and whose answer is not.
   reg [2:0] addresses, writes, reads;
@@ -194,13 +197,11 @@ def _host(plan: Plan) -> list[Property]:
         ),
         Property(
             "host.argument-stays",
-            "While the chip is busy the argument of its command stays.",
+            "From the start of a command to its end its argument stays.",
             Statement(
-                "was & ~rst",
-                "@host.argument == argument",
-                remembered(
-                    was=(1, "(@busy | @host.start) & ~rst"), argument=(16, "@host.argument")
-                ),
+                "1",
+                STAYS,
+                ARGUMENT,
                 keep=keep,
             ),
             Method.PDR,

@@ -15,7 +15,7 @@ from xnoreplay.flow.verify.prove.words import (
     units,
 )
 from xnoreplay.spec.commands import SESSION, Command
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import PLANE_PHASES, Plan
 
 HOST = (
     "host.leaves-busy-chip",
@@ -24,12 +24,10 @@ HOST = (
     "host.one-window",
 )
 """Properties of the host that proofs without it assume."""
-PLANES = ("back", "output.update", "hidden.update")
-"""Phases in which bit-planes stand in the lanes."""
 LEARNING = {
     "learning.balance": ("balance",),
     "learning.error_unit": ("error",),
-    "learning.plane_unit": PLANES,
+    "learning.plane_unit": PLANE_PHASES,
 }
 """Parts of the learning unit, and the phases that they end."""
 REST = ("sequencer", "clearing")

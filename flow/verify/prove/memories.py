@@ -13,7 +13,7 @@ from xnoreplay.flow.verify.prove.words import (
     units,
 )
 from xnoreplay.spec.memories import Kind, Memory, identifier
-from xnoreplay.spec.plan import Plan
+from xnoreplay.spec.plan import PLANE_PHASES, Plan
 
 CLEARING = "clearing"
 
@@ -187,7 +187,7 @@ def _writers(plan: Plan) -> list[Property]:
         # Not of dense: with the source of its sums cut, one may come in the first cycle of hidden.forward, and it writes.
         "replay": ("epoch", "load"),
         "learning.forward_rows": ("hidden.forward",),
-        "learning.plane_unit": control.PLANES,
+        "learning.plane_unit": PLANE_PHASES,
     }
     if plan.network.takes_images:
         phases |= {"front": convolutions, "lgap": ("lgap",)}

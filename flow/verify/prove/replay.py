@@ -4,7 +4,7 @@ Every label is a register of the model, so these are properties of small memorie
 """
 
 from xnoreplay.flow.verify.prove import control
-from xnoreplay.flow.verify.prove.bus import legal
+from xnoreplay.flow.verify.prove.bus import ARGUMENT, STAYS, legal
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
@@ -23,9 +23,6 @@ from xnoreplay.spec.plan import Plan
 LARGEST = 16
 """Slots of the replay memory, and places of the staging memory, that are proved about."""
 KEEP = (*control.REST, "replay", "replay_label")
-ARGUMENT = remembered(worked=(1, "(@busy | @host.start) & ~rst"), argument=(16, "@host.argument"))
-STAYS = "(~worked | @host.argument == argument)"
-"""What is assumed of the host's argument, by `host.argument-stays`."""
 COUNTS = "that counts and labels belong together, of which it is a consequence, is itself bounded"
 MEMORIES = ("replay.replay_count.array", "replay_label.array")
 
