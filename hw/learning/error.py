@@ -217,18 +217,13 @@ class ErrorUnit(wiring.Component):
             past.eq(again + self.seen),
             finish.eq(past + (DELTA_STAGE - 2)),
         ]
-        reading = Signal(range(classes))
-        first = Signal()
         last = Signal()
-        second = Signal()
         last_group = Signal()
         m.d.comb += [
-            first.eq(t < self.seen),
-            second.eq((t >= again) & (t < past)),
-            reading.eq(Mux(first, t, t - again)),
             self.done.eq(last & last_group),
             self.load.eq(last),
         ]
+        first, second, reading = self.build_readings(m, t, again, past, last)
         # Known one cycle before, for deltas are written by them, and sums, divisors and quotients are chosen.
         add = Signal()
         normalise = Signal()
@@ -271,6 +266,25 @@ class ErrorUnit(wiring.Component):
         self.build_reads(m, t, first | second, reading)
         self.build_planes(m)
         return m
+
+    def build_readings(self, m, t, again, past, last):
+        """Give which reading of the logits cycle ``t`` belongs to, the first or the second, and the class it reads.
+
+        They are registers, worked out a cycle before, so that no comparison stands before the memory's address.
+        """
+        reading = Signal(range(self.plan.network.classes))
+        first = Signal()
+        second = Signal()
+        following = t + 1
+        with m.If(self.active & ~last):
+            m.d.sync += [
+                first.eq(following < self.seen),
+                second.eq((following >= again) & (following < past)),
+                reading.eq(Mux(following == again, 0, reading + 1)),
+            ]
+        with m.Else():  # the next cycle is a group's first
+            m.d.sync += [first.eq(self.seen != 0), second.eq(0), reading.eq(0)]
+        return first, second, reading
 
     def build_reads(self, m, t, reads, reading):
         """Read the group's logits of one class, which are one row; and a label a cycle, then its class's weight."""
