@@ -1,6 +1,7 @@
 """The mutation score: which faults are planted, how each is judged, and that a stopped run goes on."""
 
 import json
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -179,7 +180,7 @@ def test_mutants_of_both_sources_stand_in_one_text(small):
     assert [m.number for m in small.mutants] == list(range(1, 17))
     assert [m.source for m in small.mutants] == ["catalogue"] * 8 + ["yosys"] * 8
     assert "input [4:0] mutant" in small.verilog
-    clocked = [m for m in small.mutants if "port \\CLK" in m.where or "port \\clk" in m.where]
+    clocked = [m for m in small.mutants if re.search(r"port \\?(CLK|clk)\b", m.where)]
     assert clocked == []
 
 
@@ -208,8 +209,9 @@ def test_mutants_that_say_nothing_are_left_out(module, cell, port, source, kept)
         f"mutate -mode inv -module {module} -cell {cell} -port {port} -portbit 0 "
         f"-wire x -wirebit 0 -src source.v:{source}.1-{source}.9"
     )
+    plain = line.replace("-port \\", "-port ")  # some versions of yosys write a port's name so
     starts = design.starts_of_memories(f"  cell $meminit_v2 {START}\n  cell $memrd $memrd$1\n")
-    assert bool(design._kept([line], {7}, starts)) == kept
+    assert [bool(design._kept([text], {7}, starts)) for text in (line, plain)] == [kept] * 2
 
 
 @contextmanager

@@ -180,11 +180,12 @@ def _kept(
         pairs = list(zip(words[::2], words[1::2], strict=True))
         fields = {name.removeprefix("-"): value for name, value in pairs}
         places = {int(n) for n in re.findall(r"\.v:(\d+)\.", line)}
+        port = fields["port"].removeprefix("\\")  # which of both yosys writes is its version's matter
         if (
-            fields["port"].removeprefix("\\") in (*CLOCKS, *IDLE, SELECT)
-            or (fields["port"] == "\\EN" and "memwr" not in fields["cell"])
+            port in (*CLOCKS, *IDLE, SELECT)
+            or (port == "EN" and "memwr" not in fields["cell"])
             or fields["cell"] in starts
-            or (fields["port"] == "\\Q" and any(fnmatch(fields["module"], w) for w in WRITTEN))
+            or (port == "Q" and any(fnmatch(fields["module"], w) for w in WRITTEN))
             or fields.get("wire", "").startswith(SELECT)
             or places & left_out
         ):
