@@ -42,8 +42,8 @@ def text_of(folder: Path, manifest: dict, library: Path) -> str:
         raise CheckFailure(f"the netlist must have the library's cells alone, not {others[0]}")
     text = (folder / asic.NETLIST).read_text(encoding="utf-8")
     text = text.replace(f"module {manifest['top']}(", f"module {TOP}(", 1)
-    macros = (folder / asic.MODELS).read_text(encoding="utf-8")
-    return netlists.powered_up(text, [macros] if macros else [], {n: known[n] for n in cells})
+    macros = mapping.modules((folder / asic.MODELS).read_text(encoding="utf-8"), ("",))
+    return netlists.powered_up(text, macros.values(), {n: known[n] for n in cells})
 
 
 def simulated(

@@ -192,6 +192,71 @@ def test_flip_flops_power_up_with_drawn_bits_and_clock_gates_do_not(library):
     assert re.search(r"rdata = 8'd\d+;", text)
     assert "rdata <= rows[raddr];" in text
     assert re.search(r"assign rdata = raddr < 5 \? rows\[raddr\] : 9'd\d+;", text)
-    assert "    if (edges == 3 && wen)\n      rows[waddr][7:0] <= wdata[7:0];" in text
-    assert not re.search(r"if \(wen", text)
+    assert "    if (edges >= FROM && wen)\n      rows[waddr][7:0] <= wdata[7:0];" in text
+    assert "    if (edges >= FROM && ren && wen && raddr == waddr)\n      met <= 1'b1;" in text
+    assert not re.search(r"if \((wen|ren &&)", text)
     assert text == netlist.powered_up("\n".join(lines), memories, cells)
+
+
+MEMORIES = """
+module top(clk, rst);
+  input clk, rst;
+  wire stray;
+  DFF _0_ (
+    .CK(clk),
+    .D(rst),
+    .Q(stray)
+  );
+  plain plain (
+    .clk(clk),
+    .wen(stray)
+  );
+  late late (
+    .clk(clk),
+    .wen(stray)
+  );
+endmodule
+module plain(clk, wen);
+  input clk, wen;
+  xnoreplay_ram_4x8 array (
+    .clk(clk), .ren(wen), .raddr(2'd1), .rdata(),
+    .wen(wen), .waddr(2'd1), .wdata(8'd255)
+  );
+endmodule
+module late(clk, wen);
+  input clk, wen;
+  wire late_en;
+  assign late_en = wen;
+  xnoreplay_ram_4x8 array (
+    .clk(clk), .ren(1'b0), .raddr(2'd1), .rdata(), .waddr(2'd1), .wdata(8'd255),
+    .wen(late_en)
+  );
+endmodule
+"""
+
+
+@pytest.mark.skipif(not tools.icarus(), reason="no Icarus")
+@pytest.mark.parametrize(
+    ("strays", "seen"), [((1,), "0 0 0"), ((2,), "1 0 1"), ((3,), "1 1 1"), ((), "0 0 0")]
+)
+def test_a_write_after_the_first_clock_of_a_reset_counts(strays, seen, tmp_path):
+    """A stray write enable at one edge: of a memory whose enable a reset clears, and of one where it does a clock later."""
+    flip_flop = "module DFF(CK, D, Q);\n  input CK, D;\n  output Q;\n  assign Q = D;\nendmodule\n"
+    text = netlist.powered_up(MEMORIES, [Macro(4, 8, 8, 1).verilog()], {"DFF": flip_flop})
+    edges = "".join(
+        f"    rst = {int(edge in strays)}; #1 clk = 1; #1 clk = 0;\n" for edge in range(1, 6)
+    )
+    bench = f"""
+module bench;
+  reg clk = 0, rst = 0;
+  top top(clk, rst);
+  initial begin
+{edges}    $display("%0d %0d %0d", &top.plain.array.rows[1], &top.late.array.rows[1], top.plain.array.met);
+    $finish;
+  end
+endmodule
+"""
+    (tmp_path / "all.v").write_text(text + bench)
+    subprocess.run(["iverilog", "-g2012", "-o", "sim", "all.v"], cwd=tmp_path, check=True)
+    said = subprocess.run(["vvp", "sim"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    assert said.stdout.split("\n")[0] == seen

@@ -16,7 +16,6 @@ from xnoreplay.flow.chip.synth import cells, yosys
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import PUBLIC, TOP
-from xnoreplay.flow.verify.cosim.resets import RESET_CYCLES
 from xnoreplay.hw.parts.macros import MODULES, ROWS
 from xnoreplay.spec.errors import CheckFailure
 
@@ -37,6 +36,8 @@ check -assert
 tee -o {COUNTED} stat -json
 write_verilog -noattr {NETLIST}
 """
+LATE = re.compile(r"\.wen\(late_en\)|^module \\?\S+\.array\.lane", re.MULTILINE)
+"""A module whose memory's write enable follows from a register without a reset: see `flow.chip.resets.TABLE`."""
 KEPT = r"\$mem(_v2)?"  # the only cells of the result that are no gate
 WRITTEN = tuple(
     module for access, module, _ in PUBLIC if access == "flat_rw" and module.startswith("*")
@@ -139,7 +140,8 @@ def powered_up(netlist: str, memories: Iterable[str], cells: dict[str, str]) -> 
         Instances of the cells, a line each as yosys writes them.
     memories : iterable of str
         Their modules; their words start at 0, what they read at a drawn word, which a read past the last row gives, too.
-        Before the first reset's end, of `RESET_CYCLES` clocks, drawn bits may enable a write, which none of them takes.
+        The first clock edge, at which reset is sampled, writes none of them, for drawn bits may enable it; nor does the second
+        write one of a module that `LATE` finds, whose enable is what drawn bits have given at the first. Every later write counts.
     cells : dict of str to str
         Modules of the cells by name; those of flip-flops have a register that an edge sets.
     """
@@ -155,8 +157,24 @@ def powered_up(netlist: str, memories: Iterable[str], cells: dict[str, str]) -> 
         netlist = instance.sub(
             lambda found: f"  {found[1]} #(.START(1'b{draw.getrandbits(1)})) ", netlist
         )
+    memories = list(memories)
     known = [_known(text, draw) for text in memories]
-    return "\n".join([netlist, *known, *(cells | held).values()])
+    return "\n".join([_told_late(netlist, memories), *known, *(cells | held).values()])
+
+
+def _told_late(netlist: str, memories: list[str]) -> str:
+    """Return a netlist that tells the memories in modules of `LATE` from when on their writes count."""
+    names = "|".join(re.escape(name) for text in memories for name in mapping.modules(text, ("",)))
+    if not names:
+        return netlist
+    instance = re.compile(rf"^  ({names}) (?=\S+ \($)", re.MULTILINE)
+
+    def told(module: re.Match) -> str:
+        return (
+            instance.sub(r"  \1 #(.FROM(2)) ", module[0]) if LATE.search(module[0]) else module[0]
+        )
+
+    return _MODULE.sub(told, netlist)
 
 
 def _known(memory: str, draw: random.Random) -> str:
@@ -168,12 +186,13 @@ def _known(memory: str, draw: random.Random) -> str:
     memory = memory.replace(f"rdata = {width}'d0;", f"rdata = {word};")
     if depth & depth - 1:
         memory = memory.replace(f"= {ROWS}[raddr];", f"= raddr < {depth} ? {ROWS}[raddr] : {word};")
-    memory = _WRITES.sub(rf"    if (edges == {RESET_CYCLES} && \1)", memory)
-    counted = f"""\
+    memory = _WRITES.sub(r"    if (edges >= FROM && \1)", memory)
+    counted = """\
+  parameter FROM = 1;
   integer edges;
   initial edges = 0;
   always @(posedge clk)
-    if (edges != {RESET_CYCLES})
+    if (edges < FROM)
       edges <= edges + 1;
 endmodule
 """
@@ -181,5 +200,6 @@ endmodule
 
 
 _HOLDS = re.compile(r"^  reg (\S+);$(?=\n  always @\((?:pos|neg)edge )", re.MULTILINE)
-_WRITES = re.compile(r"^    if \((wen(?:\[\d+\])?)\)$", re.MULTILINE)
+_MODULE = re.compile(r"^module .*?^endmodule$", re.MULTILINE | re.DOTALL)
+_WRITES = re.compile(r"^    if \((wen(?:\[\d+\])?|ren && .*)\)$", re.MULTILINE)
 _SIZE = re.compile(rf"^  reg(?: \[(\d+):0\])? {ROWS} \[0:(\d+)\];", re.MULTILINE)
