@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xnoreplay.flow.chip import mapping, resets
+from xnoreplay.flow.chip import asic_facts, mapping, resets
 from xnoreplay.flow.chip.generate import MANIFEST, VERILOG
 from xnoreplay.flow.cost.cells import liberty as libraries
 from xnoreplay.flow.run import files
@@ -31,6 +31,7 @@ LEAST_BITS = 1024
 RTL, REGISTERS = f"rtl/{VERILOG}", "rtl/registers.v"
 BOXES, MODELS = "macros/boxes.v", "macros/models.v"
 TABLE, SDC, CONFIG, NETLIST = "macros.csv", f"{TOP}.sdc", "config.json", "netlist.v"
+FACTS = "README.md"
 IO_SHARE = 0.2  # of the period, for what is outside on each side
 ONE_PORT = (Apart.UNWRITTEN, Apart.PHASES, Apart.STATES)
 """Reasons why no cycle reads and writes a memory: an SRAM with one port for both is enough."""
@@ -150,12 +151,16 @@ def sdc(period: float, ports: list[dict]) -> str:
         found = [p for p in ports if p["direction"] == way and p["name"] != "clk"]
         names[way] = " ".join(p["name"] + ("[*]" if p["bits"] > 1 else "") for p in found)
     return f"""\
+# Times are in ns. The period is that of the target's clock_hz: what is asked for, which nothing has timed yet.
 # One clock. rst is sampled by it as any input is: it is timed, and no false path.
 create_clock -name clk -period {period:.3f} [get_ports clk]
 set_clock_uncertainty {0.02 * period:.3f} [get_clocks clk]
-# What lies outside may take {IO_SHARE:.0%} of the period on each side.
-set_input_delay -clock clk {outside:.3f} [get_ports {{{names["input"]}}}]
-set_output_delay -clock clk {outside:.3f} [get_ports {{{names["output"]}}}]
+# What lies outside may take {IO_SHARE:.0%} of the period on each side, and gives no time to hold. What drives an input, and an
+# output's load, are yours: set_driving_cell or set_input_transition, and set_load.
+set_input_delay -max -clock clk {outside:.3f} [get_ports {{{names["input"]}}}]
+set_input_delay -min -clock clk 0.000 [get_ports {{{names["input"]}}}]
+set_output_delay -max -clock clk {outside:.3f} [get_ports {{{names["output"]}}}]
+set_output_delay -min -clock clk 0.000 [get_ports {{{names["output"]}}}]
 """
 
 
@@ -211,7 +216,7 @@ def write(  # noqa: PLR0913  the inputs of a folder, and how its modules are cal
         Folder of the step generate.
     out : Path
         Receives ``rtl/``, ``macros/``, ``macros.csv``, ``xnoreplay.sdc``, ``config.json`` for LibreLane,
-        ``manifest.json``, and with a library ``netlist.v``.
+        ``manifest.json``, ``README.md``, and with a library ``netlist.v``.
     liberty : Path, optional
         A library with clock gates, whose cells the logic is mapped to.
     wanted : Path, optional
@@ -259,6 +264,7 @@ def write(  # noqa: PLR0913  the inputs of a folder, and how its modules are cal
     ):
         (out / name).write_text(text, encoding="utf-8")
     files.write_json(out / CONFIG, librelane(period))
+    where = asic_facts.paths(logic, TOP)
     registers = sum(m["bits"] * m["instances"] for n, m in shapes.items() if n not in names)
     manifest: dict = {
         "top": TOP,
@@ -269,7 +275,7 @@ def write(  # noqa: PLR0913  the inputs of a folder, and how its modules are cal
             "kind": "synchronous",
             "registers_without": without,
         },
-        "macros": [dataclasses.asdict(row) for row in rows],
+        "macros": [dataclasses.asdict(row) | {"paths": where[row.macro]} for row in rows],
         "macro_instances": sum(row.instances for row in rows),
         "macro_bits": sum(row.bits * row.instances for row in rows),
         "memory_registers": registers,
@@ -278,6 +284,7 @@ def write(  # noqa: PLR0913  the inputs of a folder, and how its modules are cal
     if liberty is not None:
         manifest["netlist"] = _mapped(out, f"{logic}\n{small}\n{boxes}", names, liberty, progress)
     files.write_json(out / MANIFEST, manifest)
+    (out / FACTS).write_text(asic_facts.readme(manifest, IO_SHARE * period), encoding="utf-8")
     return _prefixed(out, prefix) if prefix != TOP else manifest
 
 
@@ -297,7 +304,8 @@ def model(shape: dict) -> str:
     from xnoreplay.hw.parts.macros import Macro
 
     fields = ("depth", "width", "granule", "latency")
-    return Macro(*(shape[name] for name in fields)).verilog(started=False)
+    text = Macro(*(shape[name] for name in fields)).verilog(started=False)
+    return text.replace("`ifndef SYNTHESIS\n`endif\n", "")  # what would have started it
 
 
 def _cleared(plan: Plan) -> Iterator[str]:

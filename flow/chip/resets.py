@@ -15,6 +15,9 @@ _CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {_NAME} +<= (.*?) *;$",
 _RESET = re.compile(
     rf"^    if \(rst\) begin\n      {_NAME} +=[^;]*;\n    end\n  end$", re.MULTILINE
 )
+_WAIVED = re.compile(
+    r"^/\* verilator lint_off PROCASSINIT \*/.*\n", re.MULTILINE
+)  # no start, no waiver
 _START = re.compile(
     rf"^(  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{_NAME}) +=[^;]*;$", re.MULTILINE
 )
@@ -148,4 +151,5 @@ def unstarted(text: str) -> str:
       reg \b$1 ;
       reg c;
     """
+    text = _WAIVED.sub("", text)
     return _START.sub(lambda m: f"{m[1]} ;" if "\\" in m[1] else f"{m[1]};", text)

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from xnoreplay.flow import cli
 from xnoreplay.flow.board import handed_over
-from xnoreplay.flow.chip import asic, generate, mapping, resets
+from xnoreplay.flow.chip import asic, asic_facts, generate, mapping, resets
 from xnoreplay.flow.commands import steps
 from xnoreplay.flow.cost.cells.liberty import LibertyError
 from xnoreplay.flow.run import tools
@@ -69,7 +69,9 @@ def test_macros_are_black_boxes_and_the_others_registers(folder, generated):
     parts = names(folder / asic.RTL) + names(folder / asic.REGISTERS) + boxes
     assert sorted(parts) == sorted(whole)
     for name in (asic.MODELS, asic.REGISTERS):
-        assert "initial" not in (folder / name).read_text().replace("initial met", "")
+        text = (folder / name).read_text()
+        assert "initial" not in text.replace("initial met", "")
+        assert "`ifndef SYNTHESIS\n`endif" not in text
 
 
 def logic(generated: Path) -> str:
@@ -82,6 +84,8 @@ def test_what_has_no_reset_needs_none_and_nothing_starts_at_a_value(folder, gene
     assert "reg x_valid;" in text
     assert " reg x_valid = 1'h0;" in logic(generated)
     assert resets.unstarted(text) == text
+    assert "PROCASSINIT" in logic(generated)
+    assert "PROCASSINIT" not in text  # the reason of that waiver is that registers start
     assert not re.findall(r"^ +reg .*=", text, re.MULTILINE)
     manifest = json.loads((folder / generate.MANIFEST).read_text())
     counted = manifest["reset"]["registers_without"]
@@ -125,6 +129,39 @@ def test_the_table_says_ports_collisions_and_masks(folder):
     }
 
 
+def test_the_readme_says_what_the_files_do(folder):
+    """Who has the folder alone finds clock, reset and each macro, with the paths of its instances."""
+    text = (folder / asic.FACTS).read_text()
+    manifest = json.loads((folder / generate.MANIFEST).read_text())
+    assert (
+        "| reset | `rst`, active high, synchronous: 1 for one rising edge of `clk` at least;"
+        in text
+    )
+    assert "| clock | `clk`, its rising edge; 20.000 ns, 50 MHz: `clock_hz` of the target" in text
+    assert "empties `replay.label` and `replay.count`" in text
+    for row in manifest["macros"]:
+        assert len(row["paths"]) == row["instances"]
+        shape = f"| `{row['macro']}` | {row['depth']:,} | {row['width']} | {row['mask']} | {row['ports']} |"
+        assert f"{shape} `{row['paths'][0]}` | {row['collision']} |" in text
+    assert [row["paths"] for row in manifest["macros"]] == [
+        ["weights_fe.array"],
+        ["cls_top.bank0.array"],
+    ]
+    none = asic_facts.readme(manifest | {"macros": []}, 4.0)
+    assert "## Macros" not in none
+
+
+def test_every_instance_of_a_memory_has_a_path(generated):
+    """As many as the generator counted of each shape, the small ones, too."""
+    found = asic_facts.paths(logic(generated), "xnoreplay")
+    macros = json.loads((generated / generate.MANIFEST).read_text())["macros"]
+    assert {m["name"]: m["instances"] for m in macros} == {
+        name: len(paths) for name, paths in found.items() if name.startswith(("xnoreplay_",))
+    }
+    every = [path for paths in found.values() for path in paths]
+    assert len(set(every)) == len(every)
+
+
 def test_digits_needs_at_most_twelve_macros():
     digits = presets.load("digits")
     rows = asic.chosen(plan.compile(digits.network, digits.target), None)
@@ -149,6 +186,10 @@ def test_the_table_has_every_memory_with_a_clocked_read(replay):
 def test_constraints_and_librelane_name_what_is_there(folder):
     period = 1e9 / TINY.target.clock_hz
     assert f"create_clock -name clk -period {period:.3f} " in (folder / asic.SDC).read_text()
+    for way in ("input", "output"):
+        share = asic.IO_SHARE * period
+        for line in (f"-max -clock clk {share:.3f} [", "-min -clock clk 0.000 ["):
+            assert f"set_{way}_delay {line}" in (folder / asic.SDC).read_text()
     config = json.loads((folder / asic.CONFIG).read_text())
     assert config["CLOCK_PERIOD"] == period
     named = [
