@@ -45,7 +45,7 @@ from xnoreplay.spec.plan import LEARNING_PHASES, Plan
 from xnoreplay.spec.reference import Classifier, Random, check_image
 from xnoreplay.spec.registers import Register
 from xnoreplay.spec.snapshot import Snapshot
-from xnoreplay.spec.upset import Upset, checked
+from xnoreplay.spec.upset import Upset, bounds, checked
 
 
 class HostView(NamedTuple):
@@ -124,7 +124,7 @@ class Simulator:
         self._clock = new_clock(self._state, self._program, ports, beats)
         self._trace = recording.buffer(recording.CHUNK if trace else 0, geometry, ports)
         self.ledger = Ledger(self._state.counters, plan.memories)
-        self._upsets = Upsets(self._state)
+        self._upsets = Upsets(self._state, bounds(plan))
         self._session = Session(
             plan, self._program, self._upsets, len(self._trace.writes), self.ledger
         )
@@ -381,7 +381,8 @@ class Simulator:
         """Have bits change while the commands that follow run; those of an earlier call that have not come are dropped.
 
         Their cycles count from now. In the cycles between two commands, which are not counted, nothing changes: what is
-        due by then comes in the first cycle of the next one. Fast mode carries out clock by clock what an upset falls
+        due by then comes in the first cycle of the next one. A bit of a register of `spec.upset.BOUNDS` changes where the
+        next phase begins. Fast mode carries out clock by clock what an upset falls
         into, so that both modes leave the same.
 
         Raises
@@ -390,6 +391,14 @@ class Simulator:
             For a place, row, bit or cycle that there is not.
         """  # noqa: DOC502  raised by `checked`
         self._upsets.plan(checked(self.plan, upsets), self.cycles)
+
+    @property
+    def upsets(self) -> tuple[list[Upset], list[Upset]]:
+        """Upsets of the last `upset` that have come, each with the value of `cycles` at which it did, and those without effect.
+
+        The latter would give a register of `spec.upset.BOUNDS` a value that is not of `spec.upset.bounds`.
+        """
+        return list(self._upsets.found), list(self._upsets.beyond)
 
     def copied(self) -> dict[str, np.ndarray]:
         """A copy of all that the chip remembers, counters too, which `put` brings back. See `dump` for a file."""
@@ -561,6 +570,7 @@ class Simulator:
         for name in phases:
             kind, index = self._kind(name)
             if self.cycles < stop:
+                self._upsets.begin(self.cycles)
                 result.phases.append((name, self.cycles))
                 operation = Operation(int(kind), index, label, pixels, late)
                 step = mode == "step" or self._upsets.cycle < self.cycles + most[name] + int(

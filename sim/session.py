@@ -108,6 +108,7 @@ class Session:
             nonlocal chip
             if self.cycles >= stop:
                 raise _Stopped
+            self.upsets.begin(self.cycles)
             if mode == "fast" and kind in BEGINS:
                 chip = self._chosen(chip, kind, lines, stop)
             phases.append((LEARNING_PHASES[kind], self.cycles))
@@ -138,7 +139,7 @@ class Session:
         """
         minibatch = [n for n in LEARNING_PHASES[Phase.LOAD :] if n in self._most]
         span = [LEARNING_PHASES[kind]] if kind is not Phase.LOAD else minibatch
-        steps = self.upsets.cycle < self.cycles + sum(self._most[n] for n in span)
+        steps = self.upsets.soon < self.cycles + sum(self._most[n] for n in span)
         steps |= kind is Phase.BALANCE and self.upsets.came
         steps |= self.state.codes.touched(features=False)
         steps |= bool((self.state.arrays["cls.top"] & self._absent).any())

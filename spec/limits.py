@@ -57,6 +57,7 @@ MOST: dict[str, Bound] = {
     "seeds": REPEATS,
     "sessions": Bound(1_000_000, "sessions of one memory and rate take weeks then"),
     "replays": Bound(10_000, "co-simulation of as many sessions takes days"),
+    "flip_flops": Bound(1_000_000, "as many sessions in Verilator take days"),
     "images": Bound(1_000_000, "co-simulation of as many takes months"),
     "training epochs": Bound(100_000, "a training of as many takes months"),
     "mutants": Bound(10_000, "more than a chip has lines and bits for that tell something new"),

@@ -2,7 +2,8 @@
 
 An upset names a *place*, which is a memory of `spec.memories` or a register of `places`, a row of it and a bit of
 that row, and the cycle in which the chip first sees the other value: a read in that cycle finds it, and what the edge
-before it put into a register of the pipeline is not touched.
+before it put into a register of the pipeline is not touched. A bit of one of `BOUNDS` changes in the first cycle of a phase, at
+the upset's cycle or next after it.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from xnoreplay.spec.registers import Register
 
 REGISTER_ROLE = "registers"
 BOUNDS = (Register.SEEN, Register.STAGED)
-"""Registers that say where the chip's loops over rows end. With more than is legal in them, or with less in the midst of
-a loop, the chip reads past the end of a memory, and what is there no tool defines: they are no places of upsets, and a
-chip that must bear upsets keeps these few flip-flops in hardened cells."""
+"""Registers that say where the chip's loops over rows end. In the midst of a loop, with less in them than the rows that are
+done, the chip goes on past the end of a memory, and so it does with a value that is not of `bounds`; what is read there no
+tool defines. So the simulator changes them between two phases, and to these values alone."""
 
 
 @dataclass(frozen=True, order=True)
@@ -53,16 +54,22 @@ class Place(NamedTuple):
 def places(plan: Plan) -> dict[str, Place]:
     """Every place of a chip, by name: its memories in the order of their map, check bits included, then its registers.
 
-    The registers are those that outlast a command and that the host writes, by the names of `Register` in lower case, but
-    for `BOUNDS`.
+    The registers are those that outlast a command and that the host writes, by the names of `Register` in lower case.
     """
     found = {m.name: Place(m.depth * m.count, m.stored, m.role) for m in plan.memories}
     for register, values in registers.writable(plan.memories).items():
-        bits = (values.stop - 1).bit_length()
-        if register in BOUNDS:
-            continue
-        found[register.name.lower()] = Place(1, bits, REGISTER_ROLE)
+        if bits := (values.stop - 1).bit_length():  # none of STAGED without a staging memory
+            found[register.name.lower()] = Place(1, bits, REGISTER_ROLE)
     return found
+
+
+def bounds(plan: Plan) -> dict[Register, range]:
+    """Values of `BOUNDS` with which every loop of the chip ends within its memories.
+
+    Without a class seen a loop that has begun does not end: the chip begins none then.
+    """
+    legal = registers.writable(plan.memories)
+    return {r: range(r is Register.SEEN, legal[r].stop) for r in BOUNDS}
 
 
 def register_of(place: str) -> Register | None:

@@ -318,6 +318,13 @@ class Settings:
         steps=("upset",),
         memory=Memory.FOLDER,
     )
+    flip_flops: int = option(
+        0,
+        "Flip-flops of the Verilog that change, each in a session of its own, and as many while an image is recognised.",
+        "N",
+        steps=("upset",),
+        memory=Memory.FOLDER,
+    )
     own_training: bool = option(
         False,
         "True once `--from pretrain` was given and no bundle since.",

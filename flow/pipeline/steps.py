@@ -210,7 +210,8 @@ def _explore(context: Context) -> dict:
 
 
 def _upset(context: Context) -> dict:
-    from xnoreplay.flow.upset import campaign, pictures, replayed
+    from xnoreplay.flow.upset import campaign, flops, pictures, replayed, sessions
+    from xnoreplay.spec import presets
 
     preset, bundle, config = _preset(context), _bundle(context), context.config
     # Jobs of an earlier campaign, and of one that was stopped.
@@ -224,15 +225,15 @@ def _upset(context: Context) -> dict:
     tried = campaign.Campaign(names, rates, config["sessions"])
     path = context.inputs["export"] / BUNDLE
     result = campaign.run(preset, bundle, path, tried, context.scratch, context.progress)
+    verilog, sources = context.inputs["generate"], campaign.sources_of(path, context.scratch)
     result["replayed"] = replayed.repeat(
-        preset,
-        bundle,
-        context.inputs["generate"],
-        campaign.sources_of(path, context.scratch),
-        result,
-        config["replays"],
-        context,
+        preset, bundle, verilog, sources, result, config["replays"], context
     )
+    if count := config["flip_flops"]:
+        bench = sessions.bench(presets.to_dict(preset), sources)
+        result["flops"] = flops.campaign(
+            preset, bundle, verilog, bench, count, tried.seed, context.progress
+        )
     pictures.write(result, context.out)
     shutil.copytree(jobs, context.out / campaign.JOBS)
     campaign.check(result)
@@ -336,6 +337,7 @@ def steps(train: bool) -> dict[str, Step]:
             ("export", "generate"),
             code=(
                 "flow/upset/campaign.py",
+                "flow/upset/flops.py",
                 "flow/upset/replayed.py",
                 "flow/verify/cosim/bench/testbench.py",
                 LATENTS,

@@ -436,7 +436,7 @@ def _digest(parts: list[str]) -> str:
 
 PUBLIC = (
     ("flat_rw", "xnoreplay", ("clk", "rst", "s_axi*", "phase", "busy")),
-    ("flat_rw", "xnoreplay", ("quota",)),
+    ("flat_rw", "xnoreplay", ("seen", "quota", "staged")),
     ("flat_rw", "*random_*", ("state",)),
     ("flat_rw", "xnoreplay_*", ("rows",)),
     ("flat_rd", "xnoreplay_ram_*", ("met",)),

@@ -6,7 +6,7 @@ from pathlib import Path
 from xnoreplay.flow.explore.jobs import Sources
 from xnoreplay.flow.run.step import Context
 from xnoreplay.flow.upset import sessions
-from xnoreplay.flow.upset.sessions import COMMANDS, Bench
+from xnoreplay.flow.upset.sessions import BEYOND, COMMANDS, Bench
 from xnoreplay.flow.verify.cosim.chip import opened
 from xnoreplay.flow.verify.cosim.resets import HOST
 from xnoreplay.flow.verify.cosim.script import Script, Step, changing, write
@@ -32,12 +32,17 @@ def chosen(result: dict, count: int) -> Chosen:
         [
             (place["name"], record | {"rate": rate["rate"]})
             for rate in (*reversed(place["rates"]), place["one"])
-            for record in rate["records"][:1]
+            for record in _repeatable(rate["records"])[:1]
         ]
         for place in result["places"]
     ]
     longest = max(map(len, series), default=0)
     return [s[n] for n in range(longest) for s in series if n < len(s)][:count]
+
+
+def _repeatable(records: list[dict]) -> list[dict]:
+    """Those of which a simulation tells what the chip does."""
+    return [record for record in records if record["outcome"] != BEYOND]
 
 
 def script(bench: Bench, start: Snapshot, seed: int, found: Chosen) -> tuple[Script, int]:

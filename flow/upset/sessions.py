@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,16 +30,24 @@ LOSS = 0.02
 """Of a_final, up to which a session counts as good: other random registers alone move that of `digits` by a point."""
 ONE = 0.0
 """Stands for a rate: every session has exactly one upset."""
-HANG, WRONG, RECOVERED, GOOD, SAME = "hang", "wrong", "recovered", "good", "same"
+HANG, BEYOND, WRONG, RECOVERED, GOOD, SAME = (
+    "hang",
+    "beyond",
+    "wrong",
+    "recovered",
+    "good",
+    "same",
+)
 OUTCOMES = {
     SAME: "every test image is given the class that it is given without upsets",
     GOOD: f"some are not, but a_final falls by at most {100 * LOSS:g} points",
     RECOVERED: "it falls by more, and one more session without upsets brings it back to that",
     WRONG: "it falls by more, and stays so",
+    BEYOND: "SEEN or STAGED has a value with which a loop goes on past the end of its memory; a_final counts as 0",
     HANG: "a command takes more cycles than the plan's watchdog allows",
 }
 """What a session with upsets can come to, from harmless to worst."""
-HARMED = (RECOVERED, WRONG, HANG)
+HARMED = (RECOVERED, WRONG, BEYOND, HANG)
 COMMANDS = ("retrain", "rebalance")
 """Commands of a session, in which the upsets come."""
 
@@ -54,6 +62,10 @@ class Bench:
         (n, *image_shape) uint8 and (n,) int64: the test images, and their classes as the chip numbers them.
     cycles : int
         Of the commands of the session.
+    came : list of Upset
+        Of the last session, those that have come, each in the cycle in which it did.
+    beyond : bool
+        Whether one of them was too much for a register of `spec.upset.BOUNDS`.
     """
 
     plan: Plan
@@ -64,6 +76,8 @@ class Bench:
     cycles: int = 0
     predictions: np.ndarray | None = None
     a_final: float = 0.0
+    came: list[Upset] = field(default_factory=list)
+    beyond: bool = False
 
     @classmethod
     def of(cls, preset: Preset, bundle: Bundle, start: Snapshot) -> "Bench":
@@ -92,6 +106,9 @@ class Bench:
         first = chip.cycles
         chip.upset(upsets)
         ends = [self._after(command) - first for command in COMMANDS]
+        came, beyond = chip.upsets
+        self.came = [Upset(u.cycle - first, u.place, u.row, u.bit) for u in came]
+        self.beyond = bool(beyond)
         chip.upset([])
         return ends
 
@@ -105,7 +122,9 @@ class Bench:
         ends = self.carry_out(upsets)
         return [
             tuple(
-                (u.cycle - begin, u.place, u.row, u.bit) for u in upsets if begin <= u.cycle < end
+                (u.cycle - begin, u.place, u.row, u.bit)
+                for u in self.came
+                if begin <= u.cycle < end
             )
             for begin, end in itertools.pairwise((0, *ends))
         ]
@@ -128,7 +147,9 @@ class Bench:
         errors = self.chip.state.errors
         found = self.chip.predict(self.images)
         a_final = float((found == self.classes).mean())
-        if not finished:
+        if self.beyond:
+            outcome, a_final = BEYOND, 0.0
+        elif not finished:
             outcome = HANG
         elif (found == self.predictions).all():
             outcome = SAME

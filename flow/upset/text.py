@@ -1,7 +1,9 @@
 """What a campaign of upsets came to, as text."""
 
+from collections import Counter
+
 from xnoreplay.flow.cost.session_text import columns
-from xnoreplay.flow.upset import protection
+from xnoreplay.flow.upset import flops, protection
 from xnoreplay.flow.upset.campaign import SHARE, TOLD
 from xnoreplay.flow.upset.sessions import ALL, LOSS, SAME
 from xnoreplay.spec import registers
@@ -15,7 +17,7 @@ def text(result: dict, plan: Plan) -> str:
         f"{result['preset']}: the last session, {result['cycles']:,} cycles, a_final "
         f"{100 * result['a_final']:.1f} % of {result['images']:,} test images without upsets; "
         f"{result['sessions']:,} sessions for each memory and rate, {counted:,} of them with upsets\n"
-        f"harmed: a_final falls by more than {100 * LOSS:g} points, or a command hangs"
+        f"harmed: a_final falls by more than {100 * LOSS:g} points, a command hangs, or a loop goes on past its memory"
     )
     head, *rows = rows_of(result)
     blocks = [told, columns(head, rows)]
@@ -36,7 +38,48 @@ def text(result: dict, plan: Plan) -> str:
             f"{replayed['sessions']} sessions with {replayed['upsets']:,} upsets were repeated in the Verilog: "
             f"{replayed['cycles']:,} cycles, 0 differences"
         )
+    if found := result.get("flops"):
+        blocks.append(text_of_flops(found))
     return "\n\n".join(blocks)
+
+
+def text_of_flops(found: dict) -> str:
+    """What flips of the Verilog's flip-flops came to: `found` is of `flops.measure`."""
+    head = ["while", "clocks", "flips", *flops.OUTCOMES]
+    rows, blocks, hung = [], [], []
+    for name, window in found["windows"].items():
+        shares = [_share(n / window["flips"]) for n in window["outcomes"].values()]
+        rows.append([f"a {name}", f"{window['clocks']:,}", f"{window['flips']:,}", *shares])
+        units = [
+            [unit, *(f"{counts[outcome]:,}" for outcome in flops.OUTCOMES)]
+            for unit, counts in sorted(window["units"].items(), key=_most_changed)
+        ]
+        blocks.append(
+            f"flips while a {name} is carried out, by unit\n"
+            + columns(["unit", *flops.OUTCOMES], units)
+        )
+        hung += window["hung"]
+    held = 100 * (1 - found["modelled"] / found["flops"])
+    first = (
+        f"flips of the Verilog's {found['flops']:,} flip-flops in {found['registers']:,} registers, of which {held:.1f} % live "
+        "within an operation and are no place above; one each\n"
+    )
+    blocks.insert(0, first + columns(head, rows))
+    if hung:
+        helped = Counter(what for *_, what in hung)
+        names = Counter(path for path, *_ in hung)
+        blocks.append(
+            f"of {len(hung)} that hang, {helped[flops.HELPED[flops.ABORTED]]} are freed by ABORT and RESTORE, and "
+            f"{helped[flops.HELPED[flops.RESET]]} by a reset and RESTORE; registers: "
+            + ", ".join(f"{path} ({n})" for path, n in names.most_common())
+        )
+    return "\n\n".join(blocks)
+
+
+def _most_changed(item: tuple[str, dict[str, int]]) -> tuple[int, str]:
+    """Order of units: those first of whose flips most were not masked."""
+    unit, counts = item
+    return counts[flops.MASKED] - sum(counts.values()), unit
 
 
 def rows_of(result: dict) -> list[list[str]]:

