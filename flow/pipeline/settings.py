@@ -318,8 +318,8 @@ class Settings:
         steps=("upset",),
         memory=Memory.FOLDER,
     )
-    flip_flops: int = option(
-        0,
+    flip_flops: int | None = option(
+        None,
         "Flip-flops of the Verilog that change, each in a session of its own, and as many while an image is recognised.",
         "N",
         steps=("upset",),
