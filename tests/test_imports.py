@@ -91,6 +91,7 @@ ROOMS: dict[str, set[str]] = {
         "flow/learning",
         "flow/cost",
         "flow/explore",
+        "flow/verify",
         "flow/verify/cosim",
     },
     "flow/speed": {

@@ -49,20 +49,20 @@ def text_of_flops(found: dict) -> str:
     rows, blocks, hung = [], [], []
     for name, window in found["windows"].items():
         shares = [_share(n / window["flips"]) for n in window["outcomes"].values()]
-        rows.append([f"a {name}", f"{window['clocks']:,}", f"{window['flips']:,}", *shares])
+        rows.append([fname, f"{window['clocks']:,}", f"{window['flips']:,}", *shares])
         units = [
             [unit, *(f"{counts[outcome]:,}" for outcome in flops.OUTCOMES)]
             for unit, counts in sorted(window["units"].items(), key=_most_changed)
         ]
         blocks.append(
-            f"flips while a {name} is carried out, by unit\n"
+            f"flips in the clocks of the {name}, by unit\n"
             + columns(["unit", *flops.OUTCOMES], units)
         )
         hung += window["hung"]
     held = 100 * (1 - found["modelled"] / found["flops"])
     first = (
-        f"flips of the Verilog's {found['flops']:,} flip-flops in {found['registers']:,} registers, of which {held:.1f} % live "
-        "within an operation and are no place above; one each\n"
+        f"flips of the Verilog's {found['flops']:,} flip-flops in {found['registers']:,} registers, one each; {held:.1f} % of them "
+        "are no place above: of pipelines, state machines, the host port and event counters\n"
     )
     blocks.insert(0, first + columns(head, rows))
     if hung:
