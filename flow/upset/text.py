@@ -49,7 +49,7 @@ def text_of_flops(found: dict) -> str:
     rows, blocks, hung = [], [], []
     for name, window in found["windows"].items():
         shares = [_share(n / window["flips"]) for n in window["outcomes"].values()]
-        rows.append([fname, f"{window['clocks']:,}", f"{window['flips']:,}", *shares])
+        rows.append([name, f"{window['clocks']:,}", f"{window['flips']:,}", *shares])
         units = [
             [unit, *(f"{counts[outcome]:,}" for outcome in flops.OUTCOMES)]
             for unit, counts in sorted(window["units"].items(), key=_most_changed)
