@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from xnoreplay.flow.chip import mapping, synth
+from xnoreplay.flow.cost.cells import gating
 from xnoreplay.flow.cost.cells.liberty import LibertyError, check_cells, clock_gates, text_of
 from xnoreplay.flow.cost.cells.liberty import read as read_liberty
 from xnoreplay.flow.run import files
@@ -168,7 +169,7 @@ def area(liberty: Path, macros: list[dict], top: str, out: Path, progress: Progr
             f"synth -flatten -top {top}",
             *(["design -save logic"] if gates else []),
             *_to_cells("area.json"),
-            *(["design -load logic", *mapping.gating(gates[0])] if gates else []),
+            *(["design -load logic", *gating.commands(gates[0])] if gates else []),
             *(_to_cells(GATED) if gates else []),
             "",
         ]

@@ -8,15 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow.chip import synth
-from xnoreplay.flow.cost.cells import liberty
+from xnoreplay.flow.cost.cells import gating, liberty
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
 SOURCE, NETLIST, COUNTED = "rtl.v", "netlist.v", "netlist.json"
 LIBRARY, MODELS = "cells.lib", "cells.v"
-LEAST_GATED = 4
-"""Flip-flops of one enable that a clock gate pays for: the multiplexers of fewer are smaller than the gate."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +94,7 @@ def script(chosen: Mapping, ties: tuple[tuple[str, str], tuple[str, str]] | None
         "setattr -unset init w:*",
     ]
     if chosen.gate:
-        lines += gating(chosen.gate, others)
+        lines += gating.commands(chosen.gate, others)
     lines += [
         f"dfflibmap -prepare -liberty {LIBRARY}",
         f"dfflibmap -map-only -liberty {LIBRARY} {others}",
@@ -115,28 +113,6 @@ def script(chosen: Mapping, ties: tuple[tuple[str, str], tuple[str, str]] | None
         "",
     ]
     return "\n".join(lines)
-
-
-FLIP_FLOPS = ("SDFFCE_PP0P", "SDFFCE_PP1P", "SDFF_PP0", "SDFF_PP1", "DFFE_PP", "DFF_P")
-"""Kinds of yosys of which an enable, where there is one, opens for a reset, too."""
-
-
-def gating(gate: liberty.ClockGate, selection: str = "") -> list[str]:
-    """Return the commands of yosys that put clock gates before flip-flops that share an enable.
-
-    The registers here have a synchronous reset that needs no enable: the gate opens for either.
-    """
-    tied = f" -tie_lo {gate.test}" if gate.test else ""
-    pins = f"{gate.enable}:{gate.clock}:{gate.out}"
-    line = f"clockgate -pos {gate.name} {pins}{tied} -min_net_size {LEAST_GATED} {selection}"
-    return [
-        "dfflegalize " + " ".join(f"-cell $_{kind}_ 01" for kind in FLIP_FLOPS),
-        "opt_merge",
-        "opt_clean",  # one name for what is one net, which the next commands compare
-        "dffunmap -srst-only",
-        line.rstrip(),
-        "opt_clean",
-    ]
 
 
 def first_gate(library: Path) -> liberty.ClockGate | None:

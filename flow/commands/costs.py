@@ -198,7 +198,8 @@ def characterize(  # noqa: PLR0913  a parameter an option
 ) -> None:
     """Measure costs with your own cells or CACTI.
 
-    With --liberty a lane and the update unit are mapped and run with the simulator's activity; with
+    With --liberty a lane, the update unit, an error path and, of generative replay, the draw unit are mapped, with clock
+    gates, and run with the simulator's activity and the library's delays: glitches and wires are in what they take. With
     --cacti a new table of SRAMs is computed. Estimate takes the files with --logic and --sram.
     """  # noqa: DOC501  the text is the command's help
     from xnoreplay.flow.cost.cells import cacti as memories

@@ -36,6 +36,8 @@ class Row:
         Name of the cost in `tables/logic.csv`; "" where it is another.
     correction : str
         Name of the correction that the row is; "" for an event that is counted.
+    measured : bool
+        Whether the cost was measured on netlists of the user's cells.
     """
 
     part: str
@@ -46,6 +48,7 @@ class Row:
     source: str
     kind: str = ""
     correction: str = ""
+    measured: bool = False
 
 
 def row(  # noqa: PLR0913, PLR0917  the fields of a row
@@ -56,11 +59,13 @@ def row(  # noqa: PLR0913, PLR0917  the fields of a row
     times: float = 1,
     kind: str = "",
     correction: str = "",
+    measured: bool = False,
 ) -> Row:
     """Price so many events, each of which is worth a cost so many times."""
     each = (cost.low * times, cost.nominal * times, cost.high * times)
     low, nominal, high = (count * c for c in each)
-    return Row(part, event, count, each, (low, nominal, high), cost.source, kind, correction)
+    joules = (low, nominal, high)
+    return Row(part, event, count, each, joules, cost.source, kind, correction, measured)
 
 
 def rows(

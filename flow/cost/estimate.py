@@ -153,33 +153,56 @@ def _updated_segments(counters: Mapping[str, float]) -> float:
 def _measured_rows(
     plan: Plan, counters: Mapping[str, float], seconds: float, rows: list[Row], own: measured.Logic
 ) -> list[Row]:
-    """Price lanes and update unit with a user's cells in place of the cited ones."""
+    """Price the units that were measured in a user's cells in place of the cited ones, wires and glitches too."""
     own.check(plan)
-    lanes, cycles = plan.target.lanes, counters.get("cycles", 0)
-    beats = counters.get("lane.file.reads", 0)
-    updates = {n: counters.get(f"{n}.writes", 0) for n in UPDATED}
+    cycles = counters.get("cycles", 0)
+    draws = plan.generative is not None
+    replaced = {part for unit, parts in measured.PARTS.items() for part in parts}
 
-    def replaced(r: Row) -> bool:
-        part = r.part.removesuffix(", logic")
-        if part in measured.LANE_PARTS:
+    def is_replaced(r: Row) -> bool:
+        if draws and (r.part, r.event) == (measured.DRAW, DRAWN):
             return True
-        # The draw of the random register is not in the unit.
-        draw = r.event != "leakage" and "flip-flop clocked" in r.source
-        return part in measured.UPDATE_PARTS and not draw
+        # The draw of the update's random register is not in the unit.
+        drawn = r.part in measured.PARTS["update"] and r.kind == "register_bit"
+        return r.part.removesuffix(", logic") in replaced and not drawn
 
-    found = [
-        row("array", "lane.file.reads", beats, own.lane_beat),
-        row("clock", "cycles, clock pins of lanes", cycles * lanes, own.lane_clock),
-        row("clock", "cycles, clock pins of update unit", cycles, own.update_clock),
-        row("lanes, logic", "leakage", lanes, own.lane_leakage, seconds),
-        row("update units, logic", "leakage", 1, own.update_leakage, seconds),
+    copies = {"lane": plan.target.lanes, "update": 1, "error": plan.target.error_units}
+    events = [
+        ("lane_beat", "array", "lane.file.reads"),
+        *(("update_segment", "update units", f"{name}.writes") for name in UPDATED),
+        ("error_sample", "error unit", "learn.samples"),
     ]
-    found += [
-        row("update units", f"{n}.writes", count, own.update_segment)
-        for n, count in updates.items()
-        if count
-    ]
-    return [r for r in rows if not replaced(r)] + [r for r in found if r.count]
+    if draws:
+        copies[measured.DRAW] = 1
+        events.append(("draw_plane", measured.DRAW, DRAWN))
+    found = []
+    for event, part, counter in events:
+        count = counters.get(counter, 0)
+        found += _with_corrections(part, counter, count, own.events[event])
+    for unit, n in copies.items():
+        event = f"cycles, clock pins of {unit}"
+        found += _with_corrections("clock", event, cycles * n, own.events[f"{unit}_clock"])
+        if unit != measured.DRAW:  # its registers are the memory draw.state
+            title = f"{TITLES[unit]}, logic"
+            leak = own.leakage[unit]
+            found.append(row(title, "leakage", n, leak, seconds, measured=True))
+    return [r for r in rows if not is_replaced(r)] + [r for r in found if r.count]
+
+
+DRAWN = "replay.mean.reads"
+TITLES = {"lane": "lanes", "update": "update units", "error": "error unit"}
+
+
+def _with_corrections(
+    part: str, event: str, count: float, costs: dict[str, tables.Cost]
+) -> list[Row]:
+    """Price a measured event, and as corrections what its wires and glitches add, where they are on."""
+    found = [row(part, event, count, costs[measured.COUNT], measured=True)]
+    for name, key in ((laws.WIRES, measured.WIRES), (laws.GLITCHES, measured.GLITCHES)):
+        if laws.on(name) and costs[key].nominal:
+            event_of = f"{event}, {name}"
+            found.append(row(part, event_of, count, costs[key], correction=name, measured=True))
+    return found
 
 
 def _logic_rows(plan: Plan, counters: Mapping[str, float], memories: Iterable[str]) -> list[Row]:
@@ -269,6 +292,23 @@ def by_correction(rows: Iterable[Row]) -> dict[str, float]:
     return sums
 
 
+def by_origin(rows: Iterable[Row], memories: Iterable[Memory]) -> dict[str, float]:
+    """Sum the nominal energies of rows by what they rest on, J: `MEASURED`, `STORED` or `CITED`.
+
+    What published chips take beyond the count is a factor of all three, and left out.
+    """
+    names = {m.name for m in memories}
+    sums = dict.fromkeys((MEASURED, STORED, CITED), 0.0)
+    for r in rows:
+        if r.correction != laws.CALIBRATION:
+            stored = r.part in names and not r.correction
+            sums[MEASURED if r.measured else STORED if stored else CITED] += r.joules[1]
+    return sums
+
+
+MEASURED, STORED, CITED = "measured in your cells", "memories, by a table", "other logic, cited"
+
+
 def interval(bounds: tuple[float, float, float]) -> tuple[float, float, float]:
     """Return the interval of an energy, J, by the error that published chips show; where that is off, as it is.
 
@@ -295,12 +335,14 @@ def price(
     cycles: float,
     instances: Iterable[Memory] | None = None,
 ) -> dict:
-    """Return rows, sums by part, `split` and correction, time, power and energy an operation of one counted run.
+    """Return rows, sums by part, `split`, correction and origin, time, power and energy an operation of one counted run.
 
     Sums are low, nominal and high by the error that published chips show (`interval`); a row's low and high are those
     of its sources.
     """
-    rows = corrected_rows(plan, counters, cycles, instances)
+    memories = tuple(instances or plan.memories)
+    rows = corrected_rows(plan, counters, cycles, memories)
+    origin = by_origin(rows, memories)
     sums = interval(total(rows))
     seconds = cycles / plan.target.clock_hz
     ops = OPS_PER_CELL * cell_operations(plan, counters)
@@ -309,6 +351,7 @@ def price(
         "parts": {part: interval(bounds) for part, bounds in by_part(rows).items()},
         "split": {name: interval(bounds) for name, bounds in split(rows).items()},
         "corrections": by_correction(rows),
+        "origin": origin,
         "total": sums,
         "cycles": cycles,
         "seconds": seconds,

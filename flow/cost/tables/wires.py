@@ -54,6 +54,18 @@ def transition(node: int, volts: float) -> Cost:
     )
 
 
+OF_A_UNIT = f"wires of {PLACED:g} of Donath's bound a pin, Rent's exponent {RENT[1]}, {ASSUMED}"
+
+
+def unit_farads(area_um2: float, cells: int, pins: int) -> float:
+    """Return the F of the wire of a net that reaches so many pins, in a unit of such an area and so many cells.
+
+    Donath's length is that of a way from pin to pin: a net has one for each pin that it reaches.
+    """
+    pitch = math.sqrt(area_um2 / cells / FILL)
+    return pins * FARADS_PER_UM[1] * PLACED * pitches(max(cells, 2), RENT[1]) * pitch
+
+
 def bit_um(volts: float) -> Cost:
     """Return the joules of a random bit that goes one micrometre: of two bits one changes, for half C V^2."""
     low, nominal, high = (0.25 * c * volts**2 for c in FARADS_PER_UM)
