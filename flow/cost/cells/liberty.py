@@ -622,8 +622,6 @@ def _table(group: Group, unit: float, units: Units) -> Table:
         for name in ("index_1", "index_2")
     ]
     by_load = template is not None and template.attributes.get("variable_1", "").startswith("total")
-    if by_load and not axes[1]:
-        axes = [(), axes[0]]
     if len(rows) == 1 and len(axes[0]) == len(rows[0]) and not axes[1]:
         rows = [(v,) for v in rows[0]]  # over slew alone
     shape = (max(1, len(axes[0])), max(1, len(axes[1])))
