@@ -323,7 +323,14 @@ def _must_come_back(program: Program, state, images, trials: list[Trial], wanted
 
 
 def campaign(
-    preset: Preset, bundle: Bundle, verilog: Path, bench: Bench, count: int, seed: int, progress
+    preset: Preset,
+    bundle: Bundle,
+    verilog: Path,
+    bench: Bench,
+    count: int,
+    seed: int,
+    progress: Progress,
+    **options: Any,
 ) -> dict[str, Any]:
     """Flip flip-flops in the last session of a preset's scenario; see `measure`.
 
@@ -338,6 +345,8 @@ def campaign(
     count, seed : int
         As for `measure`.
     progress : Progress
+    **options
+        Of `flow.verify.cosim.chip.opened`.
     """
     twin = bench.chip.twin()
 
@@ -349,7 +358,7 @@ def campaign(
         right = twin.predict(bench.images) == bench.classes
         return float(right.mean()) < bench.a_final - LOSS
 
-    with opened(preset, bundle, verilog, progress) as design:
+    with opened(preset, bundle, verilog, progress, **options) as design:
         program = Program(bench.plan, design.verilog, design.env, progress, design.optimise)
     bench.chip.put(bench.start)
     return measure(program, bench.chip, bench.images[:IMAGES], count, seed, harms)

@@ -10,6 +10,8 @@ from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.upset import flops, text
 from xnoreplay.flow.upset.flops import ABORTED, NO_FLIP, SESSION
+from xnoreplay.flow.upset.sessions import Bench
+from xnoreplay.flow.verify.cosim.chip import VERILOG
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets, registers, snapshot
 from xnoreplay.spec.errors import CheckFailure
@@ -127,6 +129,18 @@ def test_a_chip_that_does_not_come_back_is_refused(program, chip):
     state, seen = chip.snapshot(), number_of(program, "seen")
     with pytest.raises(CheckFailure, match=r"does not after a flip of seen, bit 2, in clock 40"):
         flops._must_come_back(program, state, IMAGES[:2], [(SESSION, seen, 2, 40)], ())
+
+
+@pytest.mark.usefixtures("program")  # which is compiled once
+def test_a_session_that_recognises_less_is_harmed(chip, verilog_of_tiny, tmp_path):
+    (tmp_path / VERILOG).write_text(verilog_of_tiny, encoding="utf-8")
+    bench = Bench(PLAN, chip.twin(), chip.copied(), IMAGES, np.zeros(len(IMAGES), int))
+    given = TINY, chip.bundle, tmp_path, bench, 20, 0, Silent()
+    found = flops.campaign(*given, optimise="-O0")["windows"][SESSION]["outcomes"]
+    assert (found[flops.HARMED], found[flops.CHANGED] > 0) == (0, True)
+    bench.a_final = 2.0  # more than any chip recognises, so that whatever changes is harmed
+    harmed = flops.campaign(*given, optimise="-O0")["windows"][SESSION]["outcomes"]
+    assert (harmed[flops.HARMED], harmed[flops.CHANGED]) == (found[flops.CHANGED], 0)
 
 
 def test_flips_are_drawn_over_all_bits_and_clocks(program):

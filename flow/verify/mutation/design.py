@@ -180,7 +180,9 @@ def _kept(
         pairs = list(zip(words[::2], words[1::2], strict=True))
         fields = {name.removeprefix("-"): value for name, value in pairs}
         places = {int(n) for n in re.findall(r"\.v:(\d+)\.", line)}
-        port = fields["port"].removeprefix("\\")  # which of both yosys writes is its version's matter
+        port = fields["port"].removeprefix(
+            "\\"
+        )  # which of both yosys writes is its version's matter
         if (
             port in (*CLOCKS, *IDLE, SELECT)
             or (port == "EN" and "memwr" not in fields["cell"])
