@@ -285,7 +285,8 @@ def tree():
 
 def test_units_are_measured(tree):
     """Mapped netlists give the simulator's sums, proxies, deltas and draws, or this would have failed."""
-    assert set(tree["units"]) == {"lane", "update", "error", "draw"}
+    assert set(tree["units"]) == {"lane", "file", "update", "error", "draw"}
+    assert tree["events"]["file_beat"]["count"] < tree["events"]["lane_beat"]["count"]
     assert all(parts["count"] > 0 for parts in tree["events"].values())
     for name, unit in tree["units"].items():
         assert unit["annotated"] == unit["nets"] > 100
@@ -293,9 +294,18 @@ def test_units_are_measured(tree):
         assert unit["clock_gated"] == unit["clock_ungated"], "the library has no gate"
         assert tree["events"][f"{name}_{characterize.EVENTS[name]}"]["wires"] > 0
     text = characterize.text(tree)
-    assert text.count("100.0 % of ") == 8, "beside every energy"
+    assert text.count("100.0 % of ") == 10, "beside every energy"
     assert "clock gates: none, for the library has none" in text
     assert "100 ps of delay each, for the library has none" in text
+
+
+def test_activity_of_a_lanes_file_has_words_to_compare():
+    cycles, beats = activity.traced(TINY, None)
+    played = activity.file_activity(PLAN, activity.lane_activity(PLAN, cycles))
+    assert sum(i["load"] for i in played.inputs) == sum(beats.values())
+    words = [o["word"] for o in played.outputs if o]
+    assert len(words) > len(played.outputs) / 2
+    assert len(set(words)) > 3
 
 
 @pytest.mark.parametrize("unit", ["error", "draw"])

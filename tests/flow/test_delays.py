@@ -194,6 +194,7 @@ def test_a_library_as_processes_have_them(tmp_path):
     found = liberty.read(path)
     nand, buffer, flop = (found.cells[n] for n in ("nand2_1", "buf_1", "dfrtp_1"))
     assert nand.pins["Y"].delays(1.5e-15) == pytest.approx((0.15e-9, 0.15e-9))
+    assert nand.pins["Y"].delays(9e-15) == pytest.approx((0.3e-9, 0.3e-9)), "the table's greatest"
     assert nand.pins["B"].delays(0.0) is None
     assert buffer.pins["X"].delays(2.5e-15) == pytest.approx((0.25e-9, 0.25e-9))
     assert flop.state == liberty.State("IQ", "IQ_N", False, "CLK", "D", "!RESET_B")

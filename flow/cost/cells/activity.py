@@ -12,7 +12,7 @@ from xnoreplay.spec import lfsr
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.learning_plan import LearningPlan
-from xnoreplay.spec.network import COPIES
+from xnoreplay.spec.network import COPIES, TAPS
 from xnoreplay.spec.plan import PLANE_PHASES, Plan
 from xnoreplay.spec.presets import Preset
 from xnoreplay.spec.trace import Cycle
@@ -115,6 +115,44 @@ def lane_activity(plan: Plan, cycles: list[Cycle]) -> Activity:
         activity.inputs.append(own | following)
         shown = sums[t] if t > 2 and beside[t - 3]["valid"] else None
         activity.outputs.append({} if shown is None else {"acc": shown})
+    return activity
+
+
+def file_unit(plan: Plan) -> Unit:
+    """Return a lane's file as Verilog of its own."""
+    from xnoreplay.hw import verilog
+    from xnoreplay.hw.inference.array import LaneFile
+
+    window = plan.target.window
+    text = verilog.convert(LaneFile(plan.slots, plan.target.channels), "lane_file")
+    slot = max(1, (plan.slots - 1).bit_length())
+    inputs = {"load": 1, "slot": slot, "wtaps": TAPS, "wslot": slot, "wword": window}
+    return Unit("lane_file", text, inputs, {"word": window})
+
+
+def file_activity(plan: Plan, lane: Activity) -> Activity:
+    """Return the ports of a lane's file while the lane has its own; a word all of whose taps were written is compared."""
+    channels, activity = plan.target.channels, Activity()
+    words, written = [0] * plan.slots, [0] * plan.slots
+    slot = -1  # before the first load the word is of no meaning
+    for ports in lane.inputs:
+        known = slot >= 0 and written[slot] == (1 << TAPS) - 1
+        activity.outputs.append({"word": words[slot]} if known else {})
+        load, taps, row = ports.get("valid", 0), ports.get("wen", 0), ports.get("waddr", 0)
+        activity.inputs.append(
+            {
+                "load": load,
+                "slot": ports.get("slot", 0),
+                "wtaps": taps,
+                "wslot": row,
+                "wword": ports.get("wdata", 0),
+            }
+        )
+        if load:
+            slot = ports["slot"]
+        mask = sum(((1 << channels) - 1) << t * channels for t in range(TAPS) if taps >> t & 1)
+        words[row] = words[row] & ~mask | ports.get("wdata", 0) & mask
+        written[row] |= taps
     return activity
 
 

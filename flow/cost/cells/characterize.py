@@ -18,8 +18,11 @@ from xnoreplay.spec.presets import Preset
 UM2_PER_MM2 = 1e6
 WROTE = files.json_with("format", "liberty", "events", "units")
 """Whether a file is what `xnoreplay characterize --liberty` writes of `run`."""
-EVENTS = {"lane": "beat", "update": "segment", "error": "sample", "draw": "plane"}
-"""Units that are measured, each with what its energy is counted by; the last is of generative replay."""
+EVENTS = {"lane": "beat", "file": "beat", "update": "segment", "error": "sample", "draw": "plane"}
+"""Units that are measured, each with what its energy is counted by.
+
+The file is a part of the lane, shown beside it; an estimate has it with the lane. The last is of generative replay.
+"""
 
 
 def characterize(
@@ -46,11 +49,14 @@ def characterize(
         cycles, beats = activity.traced(preset, bundle)
         units = {
             "lane": activity.lane_unit(plan),
+            "file": activity.file_unit(plan),
             "update": activity.update_unit(plan),
             "error": drawn_activity.error_unit(plan),
         }
         counts = {"lane": beats["xnor"] + beats["and"]}
+        counts["file"] = counts["lane"]
         played = {"lane": activity.lane_activity(plan, cycles)}
+        played["file"] = activity.file_activity(plan, played["lane"])
         played["update"], counts["update"] = activity.update_activity(preset, bundle)
         played["error"], counts["error"] = drawn_activity.error_activity(preset, bundle)
         if plan.generative:
@@ -122,6 +128,8 @@ def _unit(found: Measured) -> dict:
 TITLES = {
     "lane_beat": "one beat of a working lane, its file and accumulator included",
     "lane_clock": "clock pins of a lane, one cycle",
+    "file_beat": "of which the file, mapped alone: one beat",
+    "file_clock": "clock pins of the file, one cycle",
     "update_segment": "one segment of proxies updated",
     "update_clock": "clock pins of the update unit, one cycle",
     "error_sample": "one sample's deltas, in its error path",

@@ -79,11 +79,18 @@ class Pin:
         return sum(t.at(load) for t in tables) / len(tables) if tables else 0.0
 
     def delays(self, load: float) -> tuple[float, float] | None:
-        """Return the mean seconds from its inputs to a rise and to a fall at a load; None where no table says so."""
+        """Return the mean seconds from its inputs to a rise and to a fall at a load; None where no table says so.
+
+        A load beyond a table counts as the table's greatest: any flow puts buffers into such a net.
+        """
         rise, fall = self.rise or self.fall, self.fall or self.rise
         if not rise:
             return None
-        return sum(t.at(load) for t in rise) / len(rise), sum(t.at(load) for t in fall) / len(fall)
+
+        def mean(tables: tuple[Table, ...]) -> float:
+            return sum(t.at(min([load, *t.loads[-1:]])) for t in tables) / len(tables)
+
+        return mean(rise), mean(fall)
 
 
 class State(NamedTuple):
