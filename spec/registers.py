@@ -7,6 +7,7 @@ Addresses are in bytes, words are 32 bits. The window of memory i (see `windows`
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cache
 from typing import NamedTuple
 
 from xnoreplay.spec.bits import ceil_div
@@ -341,12 +342,14 @@ def group(counter: str) -> Group:
     return _EVENTS[counter].group if counter in _EVENTS else Group.MEMORIES
 
 
+@cache
 def events(memories: tuple[Memory, ...]) -> tuple[str, ...]:
     """Names of all that is counted with these memories, in the order of `COUNTERS`: what the simulator counts."""
     absent = set(_COUNTED) - {m.name for m in memories}
     return tuple(n for n in COUNTERS if n.rpartition(".")[0] not in absent)
 
 
+@cache
 def counters(memories: tuple[Memory, ...], target: TargetSpec) -> tuple[str, ...]:
     """Names of the chip's event counters in the order of their registers: of `events`, those of the target's groups.
 

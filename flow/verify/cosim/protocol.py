@@ -542,10 +542,9 @@ class Judge:
         run.length = length
 
     def _at(self, clock: int) -> tuple:
-        """Registers and counters of the chip in a clock."""
+        """Registers and counters of the chip in a clock while a command runs."""
         run = self.running
-        if run is None:
-            return self.chip.state, self.chip.chip_counters
+        assert run is not None
         if clock <= run.start:
             return self.old, self.old_counters
         done = clock - run.start - 1
@@ -567,10 +566,10 @@ class Judge:
         return self.chip.twin()
 
     def _state(self, clock: int):
-        return self._at(clock)[0]
+        return self._at(clock)[0] if self.running else self.chip.state
 
     def _counters(self, clock: int) -> dict[str, int]:
-        return self._at(clock)[1]
+        return self._at(clock)[1] if self.running else self.chip.chip_counters
 
     def _count(self, now: dict) -> None:
         """Count pauses of either side of each channel."""
