@@ -28,6 +28,22 @@ LONGEST = 16
 ARGUMENT = remembered(worked=(1, "(@busy | @host.start) & ~rst"), argument=(16, "@host.argument"))
 STAYS = "(~worked | @host.argument == argument)"
 """That a command's argument stays, with the declarations that it uses: proved of the host, and assumed where that is cut."""
+
+
+def stale(plan: Plan) -> str:
+    """Declare ``stale``, what STALE of STATUS is by the writes, starts and ends that set and clear it."""
+    names: dict[object, str] = {
+        r: f"@host.set_{r.name.lower()}" for r in registers.writable(plan.memories)
+    }
+    names |= {m.name: f"@host.memory_{identifier(m.name)}__wen" for m in plan.memories}
+    writes = any_of(names[what] for what in registers.STALES if what in names)
+    starts = f"@host.start & @host.command == {int(Command.RESTORE)}"
+    return (
+        "  reg stale;\n"
+        f"  always @(posedge clk) stale <= ~rst & ({writes} | ~@restored & (stale | {starts}));\n"
+    )
+
+
 OUTSTANDING = """\
   // Transfers that were taken and whose answer is not.
   reg [2:0] addresses, writes, reads;
@@ -240,6 +256,14 @@ def _host(plan: Plan) -> list[Property]:
                 Fault("host", "start", "@ | s_axil_wvalid"),
                 Fault("host", "argument", "@ | 16'h8000"),
             ),
+        ),
+        Property(
+            "host.stale-has-cause",
+            "STALE is set by a write of a label, of SEEN or STAGED and by the start of a RESTORE, cleared by a RESTORE that "
+            "refuses no label, and by nothing else.",
+            Statement("1", "@host.stale == stale", stale(plan), keep=("host",)),
+            Method.PDR,
+            (Fault("host", "stale", "@ & ~abort"),),
         ),
         Property(
             "host.refuses-stale",

@@ -1,11 +1,11 @@
 """The properties of a chip, subject by subject."""
 
-from xnoreplay.flow.verify.prove import bus, control, generative, memories, replay, update
+from xnoreplay.flow.verify.prove import bus, control, generative, labels, memories, replay, update
 from xnoreplay.flow.verify.prove.property import Property
 from xnoreplay.spec.errors import unknown
 from xnoreplay.spec.plan import Plan
 
-SUBJECTS = (bus, control, replay, generative, memories, update)
+SUBJECTS = (bus, control, labels, replay, generative, memories, update)
 
 
 def properties(plan: Plan) -> dict[str, Property]:

@@ -10,6 +10,7 @@ from xnoreplay.flow.verify.prove.words import (
     all_of,
     commands,
     implies,
+    one,
     phase,
     remembered,
     units,
@@ -56,6 +57,21 @@ def _sequencer(plan: Plan) -> list[Property]:
     )
     keep = CONTROL
     return [
+        Property(
+            "sequencer.one-phase",
+            "The sequencer is in one phase.",
+            Statement("1", one("@sequencer.at"), keep=("sequencer",)),
+            Method.PDR,
+            (Fault("sequencer", "at", "start ? 3 : @"),),
+        ),
+        Property(
+            "sequencer.rests-while-emptying",
+            "While the chip empties its memories no command runs.",
+            Statement("@clearing.active", idle, keep=REST),
+            Method.PDR,
+            (Fault("sequencer", "at", "loaded ? 2 : @"),),
+            given=HOST,
+        ),
         Property(
             "sequencer.legal-phase",
             "The phase is one that the running command has.",

@@ -19,6 +19,7 @@ BAD, REACHED, STEP = 0, 1, 2
 state at all, in which it held."""
 DEPTH = 2  # of the induction
 _PROBE = re.compile(r"@([a-z]\w*(?:\.\$?\w+)*(?:#\d+)?)")
+_SET = re.compile(r"^  always @\(posedge clk\) (\w+) <=", re.MULTILINE)
 _PORT = re.compile(r"^  (input|output)(?: \[(\d+):0\])? (\\\S+ |\w+) ?;$", re.MULTILINE)
 
 
@@ -36,9 +37,9 @@ class Statement:
     text : str
         Declarations that they use, such as registers that remember the cycle before.
     assume : str
-        Expression that holds in every cycle; traces in which it does not are left out.
+        Expression that holds in every cycle but the first; traces in which it does not are left out.
     before : str
-        Expression that holds in every earlier cycle than one that is looked at.
+        Expression that holds in every earlier cycle than one that is looked at, but the first.
     keep : tuple of str
         Units, as dotted paths below the top, that stay; what is inside of them stays with them. Others are cut.
     memories : tuple of str
@@ -219,8 +220,7 @@ def problem(chip: Chip, statement: Statement) -> Problem:
         *(f"  wire {_span(w)}{n};" for n, w in outputs),
         *(f"  wire {_span(width)}{wire};" for wire, (_, width) in signals.items()),
         f"  {chip.top} dut ({', '.join(f'.{n}({n})' for n, _ in inputs + outputs)});",
-        "  reg begun, started, spoilt;  // begun: not the first cycle; spoilt: an assumption did not hold",
-        "  initial begun = 1'b0;",
+        "  reg started, spoilt;  // started: not the first cycle; spoilt: an assumption did not hold",
         "  initial started = 1'b0;",
         "  initial spoilt = 1'b0;",
         text,
@@ -229,11 +229,11 @@ def problem(chip: Chip, statement: Statement) -> Problem:
         f"  wire usual = {before};",
         f"  wire asked = {when};",
         f"  wire right = {holds};",
-        "  wire assumed = (begun | rst) & allowed & ~spoilt;",
+        # Of the first cycle, in which registers hold anything, nothing but the reset is assumed.
+        "  wire assumed = (started ? allowed : rst) & ~spoilt;",
         "  always @(posedge clk) begin",
-        "    begun <= 1'b1;",
         "    started <= 1'b1;",
-        "    spoilt <= ~(assumed & usual);",
+        "    spoilt <= ~(assumed & (usual | ~started));",
         "  end",
         "  assign reached = assumed & started & asked;",
         "  assign bad = reached & ~right;",
@@ -287,6 +287,19 @@ def _parts(chip: Chip, statement: Statement) -> str:
 
     visit("", False)
     return "\n".join(texts.values())
+
+
+def joined(text: str, more: str) -> str:
+    r"""Return declarations with those of another statement, which are a line each, and stand there once.
+
+    >>> joined("reg a;\nreg b;", "reg b;\nreg c;")
+    'reg a;\nreg b;\nreg c;'
+    """
+    own = text.splitlines()
+    added = [line for line in more.splitlines() if line not in own]
+    clashes = set(_SET.findall(text)) & set(_SET.findall("\n".join(added)))
+    assert not clashes, f"registers must be set in one way, but {sorted(clashes)} are not"
+    return "\n".join([*own, *added])
 
 
 def gutted(module: str) -> str:

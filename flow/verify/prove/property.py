@@ -90,9 +90,9 @@ class Property:
         Cycles of `Method.BOUNDED`.
     given : tuple of str
         Names of properties that the proof assumes of units that are cut; each of them is proved by itself, without this
-        one, and has no ``text``.
+        one; its ``text`` has each declaration in one line.
     given_before : tuple of str
-        Names of properties, without ``text``, that the proof assumes in earlier cycles than the one that it looks at. They
+        Names of properties that the proof assumes in earlier cycles than the one that it looks at. They
         may assume this one alike: what holds in all earlier cycles holds in the next, so all hold in every cycle.
     why : str
         Of a bounded one, why it is not proved for all cycles.

@@ -154,22 +154,21 @@ def _jobs(
 
 
 def given(p: Property, known: dict[str, Property]) -> Statement:
-    """Return a property's statement with the properties that it assumes."""
+    """Return a property's statement with the properties that it assumes, and the declarations of both, each line once."""
+    statement = p.statement
+    text = statement.text
 
     def of(own: str, names: tuple[str, ...]) -> str:
+        nonlocal text
         assumed = [own]
         for name in names:
             other = known[name].statement
-            assert not other.text, f"{name} must have no declarations, for {p.name} assumes it"
+            text = design.joined(text, other.text)
             assumed.append(f"~({other.when}) | ({other.holds})")
         return " & ".join(f"({part})" for part in assumed)
 
-    statement = p.statement
-    return replace(
-        statement,
-        assume=of(statement.assume, p.given),
-        before=of(statement.before, p.given_before),
-    )
+    assume, before = of(statement.assume, p.given), of(statement.before, p.given_before)
+    return replace(statement, text=text, assume=assume, before=before)
 
 
 def within(p: Property, known: dict[str, Property], row: dict) -> dict:

@@ -60,6 +60,11 @@ def most_one(parts: Iterable[str]) -> str:
     return f"(({several} & ({several} - 1'b1)) == 0)"
 
 
+def one(signal: str) -> str:
+    """That exactly one bit of a signal is 1."""
+    return f"({signal} != 0 & ({signal} & ({signal} - 1'b1)) == 0)"
+
+
 def word(rows: list[str], address: str, missing: str) -> str:
     """The row at an address, or `missing` past the last row."""
     text = missing
