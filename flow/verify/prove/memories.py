@@ -156,7 +156,25 @@ def _meeting(plan: Plan, memory: Memory) -> Fault:
 
 def _drivers(plan: Plan) -> list[Property]:
     """That units which share the array, or the ports of memories, use them one at a time: each by itself, in its own phases."""
-    return [*_operands(plan), *_writers(plan), *_idle(plan)]
+    return [*_operands(plan), _drained(plan), *_writers(plan), *_idle(plan)]
+
+
+def _drained(plan: Plan) -> Property:
+    """That sums are taken in the phase of their operands: units read what a phase asks of them a cycle late."""
+    sources = ("dense", *["front"] * plan.network.takes_images, "learning.plane_unit")
+    return Property(
+        "array.drained",
+        "In the first cycle of a phase the array gives no sum.",
+        Statement(
+            "@sequencer.at != were & ~rst",
+            "~@array.done",
+            remembered(were=(len(plan.phases), "rst ? 1 : @sequencer.at")),
+            keep=("sequencer", CLEARING, "array", *sources),
+        ),
+        Method.PDR,
+        (Fault("dense", "done", "@ | active & sum_valid"),),
+        given=("sequencer.one-phase", *control.given(plan, *sources)),
+    )
 
 
 def _operands(plan: Plan) -> list[Property]:
@@ -184,7 +202,7 @@ def _writers(plan: Plan) -> list[Property]:
     """That a unit writes the lanes' files in its own phases alone: in others its writes would be lost."""
     convolutions = tuple(operation.name for operation in plan.convolutions)
     phases = {
-        # Not of dense: with the source of its sums cut, one may come in the first cycle of hidden.forward, and it writes.
+        "dense": ("latent", "hidden"),
         "replay": ("epoch", "load"),
         "learning.forward_rows": ("hidden.forward",),
         "learning.plane_unit": PLANE_PHASES,
@@ -205,7 +223,7 @@ def _writers(plan: Plan) -> list[Property]:
             ),
             Method.PDR,
             (Fault(unit, "file__lanes", "~@"),),
-            given=control.given(plan, unit),
+            given=(*control.given(plan, unit), *["array.drained"] * (unit == "dense")),
         )
         for unit, own in phases.items()
     ]

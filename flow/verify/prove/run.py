@@ -21,6 +21,8 @@ from xnoreplay.spec.plan import Plan
 JOBS = "jobs"
 SECONDS = 600.0
 """After which one question to a solver is given up, and the property is open."""
+DECIDING = ("aiger.py", "design.py", "engine.py", "equivalence.py", "property.py", "run.py")
+"""Files of this room that decide; what the others say of a property is in its statement."""
 SIDE_BY_SIDE = 2
 PROVED, BOUNDED, BROKEN, OPEN = "proved", "bounded", "broken", "open"
 UNREACHED = "unreached"
@@ -121,14 +123,13 @@ def _jobs(
     choice: Choice,
     out: Path,
 ) -> Iterator[Job]:
-    code = _digest(
-        *(p.read_text(encoding="utf-8") for p in sorted(Path(__file__).parent.rglob("*.py")))
-    )
+    code = _digest(*(Path(__file__).with_name(n).read_text(encoding="utf-8") for n in DECIDING))
     chip = Chip(verilog)
     for p in chosen:
         statement = given(p, known)
         problem = design.problem(chip, statement)
-        key = _digest(code, problem.chip, problem.proof, problem.script())
+        assumed = [(known[n].method, known[n].depth) for n in (*p.given, *p.given_before)]
+        key = _digest(code, repr(p), repr(assumed), problem.chip, problem.proof)
         yield Job(
             f"properties/{p.name}",
             lambda folder, p=p, problem=problem: within(  # type: ignore[misc]
@@ -142,7 +143,9 @@ def _jobs(
             yield Job(
                 f"planted/{p.name}-{number}",
                 lambda folder, p=p, f=fault, problem=problem: planted(p, f, problem, folder),  # type: ignore[misc]
-                _digest(code, problem.chip, problem.proof, problem.script()),
+                _digest(
+                    code, repr((p.name, p.method, p.depth, fault)), problem.chip, problem.proof
+                ),
             )
     for name in equivalence.names(chip) if choice.equivalence else ():
         cells = choice.library.read_text(encoding="utf-8") if choice.library else ""
