@@ -25,6 +25,7 @@ HOST = (
     "host.one-window",
 )
 """Properties of the host that proofs without it assume."""
+ONE_PHASE = "sequencer.one-phase"
 LEARNING = {
     "learning.balance": ("balance",),
     "learning.error_unit": ("error",),
@@ -58,7 +59,7 @@ def _sequencer(plan: Plan) -> list[Property]:
     keep = CONTROL
     return [
         Property(
-            "sequencer.one-phase",
+            ONE_PHASE,
             "The sequencer is in one phase.",
             Statement("1", one("@sequencer.at"), keep=("sequencer",)),
             Method.PDR,
@@ -173,7 +174,7 @@ def _done(plan: Plan) -> list[Property]:
                 Statement(f"@{unit}.done", phase(plan, *phases), keep=(*REST, unit)),
                 Method.PDR,
                 (Fault(unit, "done", "@ | ~abort" if "." not in unit else "1'b1"),),
-                given=HOST,
+                given=(*HOST, ONE_PHASE),
                 given_before=tuple(n for n in _ended(enders, unit) if n != f"done.{unit}"),
             )
             for unit, phases in enders.items()
@@ -196,9 +197,9 @@ def _ends(plan: Plan, unit: str, phases: Iterable[str]) -> str:
 
 
 def given(plan: Plan, *keep: str) -> tuple[str, ...]:
-    """Names of the properties that a proof assumes of the host and of the other units, where these paths are kept."""
+    """Names of the properties that a proof assumes of the host, the sequencer and the other units, where these paths are kept."""
     names = [p.name.removeprefix("done.") for p in _done(plan)]
-    return (*HOST, *_ended(names, *keep))
+    return (*HOST, ONE_PHASE, *_ended(names, *keep))
 
 
 def _ended(enders: Iterable[str], *keep: str) -> list[str]:

@@ -47,7 +47,7 @@ STATES = {
 """Phases in which the replay unit is in a state of `hw.replay.State`; in `BEGIN` it is in any."""
 EMPTYING = "@clearing.active"
 LOOKED, PLACE = "@replay.label_read__data", "@replay.place"
-LEMMAS = ("sequencer.one-phase", "replay.one-state", "replay.state-of-phase")
+LEMMAS = ("replay.one-state", "replay.state-of-phase")
 
 
 def small(plan: Plan) -> bool:
@@ -144,7 +144,7 @@ class Labels:
                 ),
                 Method.PDR,
                 (Fault("replay", "state", "in_read ? 13'h800 : @"),),
-                given=(*given(self.plan), *LEMMAS[:2]),
+                given=(*given(self.plan), LEMMAS[0]),
             ),
             Property(
                 "replay.slot-exists",

@@ -173,7 +173,7 @@ def _drained(plan: Plan) -> Property:
         ),
         Method.PDR,
         (Fault("dense", "done", "@ | active & sum_valid"),),
-        given=("sequencer.one-phase", *control.given(plan, *sources)),
+        given=control.given(plan, *sources),
     )
 
 
