@@ -7,8 +7,9 @@ import pytest
 
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify.prove import aiger, catalogue, design, equivalence, run, text
+from xnoreplay.flow.verify.prove import aiger, catalogue, design, engine, equivalence, run, text
 from xnoreplay.flow.verify.prove.design import Chip
+from xnoreplay.flow.verify.prove.words import remembered
 from xnoreplay.hw import verilog
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
@@ -17,8 +18,13 @@ from xnoreplay.spec.errors import CheckFailure, SpecError
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
 CELLS = Path(__file__).parent / "data" / "cells.lib"
-SAMPLE = ("axi.write-response-has-cause", "host.starts-idle-chip", "abort.idle")
-"""Small properties of three subjects; `xnoreplay prove --planted` has all."""
+SAMPLE = (
+    "axi.write-response-has-cause",
+    "host.starts-idle-chip",
+    "abort.idle",
+    "array.own-phase.dense",
+)
+"""Small properties of four subjects, the last of which assumes one with declarations; `xnoreplay prove --planted` has all."""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +47,7 @@ def test_every_planted_fault_breaks_its_property(proved):
     _, result = proved
     assert {row["name"] for row in result["planted"]} == set(SAMPLE)
     assert all(row["found"] for row in result["planted"])
-    assert text.headline(result).startswith("3 of 3 properties hold in every cycle; 3 of 3 planted")
+    assert text.headline(result).startswith("4 of 4 properties hold in every cycle; 4 of 4 planted")
 
 
 def test_what_was_decided_is_not_decided_again(proved, verilog_of_tiny, tmp_path, monkeypatch):
@@ -71,6 +77,29 @@ def test_a_precondition_that_is_never_met_fails(verilog_of_tiny, tmp_path, monke
     monkeypatch.setattr(run.catalogue, "chosen", lambda *_: [empty])
     with pytest.raises(CheckFailure, match="must say something, but its precondition is never met"):
         run.prove(PLAN, verilog_of_tiny, run.Choice(), tmp_path, tmp_path, Silent())
+
+
+def test_nothing_is_assumed_of_the_first_cycle(verilog_of_tiny, tmp_path):
+    """A property that is assumed is proved from the second cycle on; a register without a reset would keep what it says of the first."""
+    text_of = remembered(second=(1, "~started"), turned=(1, "~turned"))
+    statement = design.Statement("second", "~turned", text_of, "started | turned")
+    engine.model(design.problem(Chip(verilog_of_tiny), statement), tmp_path)
+    assert engine.decide(tmp_path, engine.Method.PDR).holds is False
+
+
+def test_declarations_of_two_statements_agree():
+    own = "  reg was;\n  always @(posedge clk) was <= rst;"
+    assert design.joined(own, own) == own
+    with pytest.raises(AssertionError, match="must be set in one way"):
+        design.joined(own, own.replace("rst", "~rst"))
+
+
+def test_what_a_proof_says_of_stale_is_what_the_host_has(verilog_of_tiny, tmp_path):
+    """STALE is modelled where the host is cut."""
+    choice = run.Choice(("host.stale-has-cause",), planted=True)
+    result = run.prove(PLAN, verilog_of_tiny, choice, tmp_path, tmp_path, Silent())
+    assert [row["status"] for row in result["properties"]] == ["proved"]
+    assert all(row["found"] for row in result["planted"])
 
 
 def test_a_fault_that_breaks_nothing_fails():
@@ -120,6 +149,20 @@ def test_a_module_equals_its_gates_and_a_changed_gate_is_found(verilog_of_tiny, 
     assert equal.pairs > 20
     changed = equivalence.Fault("$_AND_", "$_OR_")
     assert not equivalence.compare(chip, name, tmp_path / "changed", fault=changed).equal
+
+
+@pytest.mark.parametrize("name", ["cls_top", "back"])
+def test_a_module_with_modules_in_it_is_compared(name, verilog_of_tiny, tmp_path):
+    chip, name = Chip(verilog_of_tiny), f"xnoreplay.{name}"
+    assert chip.instances(name)
+    assert equivalence.compare(chip, name, tmp_path / "gates").equal
+    changed = equivalence.Fault("$_AND_", "$_OR_")
+    assert not equivalence.compare(chip, name, tmp_path / "changed", fault=changed).equal
+
+
+def test_a_bit_that_nothing_reads_is_no_pair(verilog_of_tiny, tmp_path):
+    """The netlist of dense lacks the highest bit of `offset`."""
+    assert equivalence.compare(Chip(verilog_of_tiny), "xnoreplay.dense", tmp_path).equal
 
 
 def test_a_module_equals_its_cells_and_a_changed_cell_is_found(verilog_of_tiny, tmp_path):

@@ -21,8 +21,8 @@ from xnoreplay.spec.plan import Plan
 JOBS = "jobs"
 SECONDS = 600.0
 """After which one question to a solver is given up, and the property is open."""
-DECIDING = ("aiger.py", "design.py", "engine.py", "equivalence.py", "property.py", "run.py")
-"""Files of this room that decide; what the others say of a property is in its statement."""
+DECIDING = ("aiger.py", "design.py", "engine.py", "run.py")
+"""Files of this room that decide a property; what the others say of it is in its statement."""
 SIDE_BY_SIDE = 2
 PROVED, BOUNDED, BROKEN, OPEN = "proved", "bounded", "broken", "open"
 UNREACHED = "unreached"
@@ -123,7 +123,8 @@ def _jobs(
     choice: Choice,
     out: Path,
 ) -> Iterator[Job]:
-    code = _digest(*(Path(__file__).with_name(n).read_text(encoding="utf-8") for n in DECIDING))
+    room = Path(__file__)
+    code = _digest(*(room.with_name(n).read_text(encoding="utf-8") for n in DECIDING))
     chip = Chip(verilog)
     for p in chosen:
         statement = given(p, known)
@@ -149,10 +150,11 @@ def _jobs(
             )
     for name in equivalence.names(chip) if choice.equivalence else ():
         cells = choice.library.read_text(encoding="utf-8") if choice.library else ""
+        mapping = room.with_name("equivalence.py").read_text(encoding="utf-8")
         yield Job(
             f"modules/{name}",
             lambda folder, name=name: compared(chip, name, folder, choice.library),  # type: ignore[misc]
-            _digest(code, equivalence.source(chip, name), cells),
+            _digest(code, mapping, equivalence.source(chip, name), cells),
         )
 
 
