@@ -19,7 +19,7 @@ from xnoreplay.flow.cost.cells import liberty as libraries
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.records import why_foreign
-from xnoreplay.spec import reading
+from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import CheckFailure, SpecError, shown
 from xnoreplay.spec.memories import Apart, Memory
 from xnoreplay.spec.plan import Plan
@@ -109,9 +109,10 @@ def chosen(plan: Plan, wanted: Path | None, prefix: str = TOP) -> list[Row]:
     if wanted is None:
         return [row for row in rows.values() if row.bits > LEAST_BITS]
     try:
-        found = list(csv.DictReader(io.StringIO(reading.text(wanted, reading.MOST_TEXT))))
-        names = [re.sub(rf"^{prefix}(?=_)", TOP, line["macro"]) for line in found]
-    except (OSError, ValueError, KeyError, csv.Error):
+        header, *lines = csv.reader(io.StringIO(reading.text(wanted, reading.MOST_TEXT)))
+        column = header.index("macro")
+        names = [re.sub(rf"^{prefix}(?=_)", TOP, line[column]) for line in lines if line]
+    except (OSError, ValueError, IndexError, csv.Error):
         raise SpecError(
             f"--macros must be a CSV file with a column 'macro', as {TABLE} is, but {wanted} is not"
         ) from None
@@ -133,13 +134,21 @@ def check(
     LibertyError
         For a file that is no library of cells, or has no clock gate.
     SpecError
-        For the folder, or for the file of macros.
+        For the folder, for the file of macros, or for a prefix that is the name of another file or of a cell.
     """  # noqa: DOC502  raised by what is called
+    if prefix == (taken := Path(REGISTERS)).stem:
+        raise SpecError(
+            f"prefix must not be {shown(prefix)} with --asic, whose folder has {taken} beside the chip's file"
+        )
     if why := why_foreign(folder, STEP):
         raise SpecError(f"--asic must be new, empty or of an earlier hand-over, but {folder} {why}")
     if liberty is not None:
         libraries.check_cells(liberty)
         libraries.clock_gate(liberty)
+        if prefix in libraries.names(liberty):
+            raise SpecError(
+                f"prefix must be the name of no cell of {liberty}, as is {shown(prefix)}"
+            )
     chosen(plan, wanted, prefix)
 
 
@@ -292,7 +301,7 @@ def _prefixed(out: Path, prefix: str) -> dict:
     """Begin the names of modules and files with a prefix in place of `TOP`; returns the manifest."""
     from xnoreplay.hw import verilog
 
-    for path in [p for p in out.rglob("*") if p.is_file()]:
+    for path in [p for p in out.rglob("*") if p.is_file() and p != out / whole.MARK]:
         text = verilog.prefixed(path.read_text(encoding="utf-8"), prefix)
         path.unlink()
         path.with_name(path.name.replace(TOP, prefix, 1)).write_text(text, encoding="utf-8")

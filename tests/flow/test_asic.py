@@ -19,7 +19,7 @@ from xnoreplay.flow.run.progress import Silent
 from xnoreplay.hw import verilog
 from xnoreplay.hw.parts.macros import Macros
 from xnoreplay.hw.top import Chip
-from xnoreplay.spec import plan, presets
+from xnoreplay.spec import plan, presets, whole
 from xnoreplay.spec.errors import CheckFailure, SpecError
 from xnoreplay.spec.memories import Apart
 
@@ -207,8 +207,11 @@ def test_a_prefix_is_in_every_name_and_changes_nothing_else(generated, folder, w
     for chosen in (wanted, eye):
         out = tmp_path / chosen.stem
         out.mkdir()
+        whole.mark(out)
         manifest = asic.write(PLAN, generated, out, None, chosen, Silent(), "eye")
         assert manifest["top"] == "eye"
+        assert whole.is_marked(out)
+        (out / whole.MARK).unlink()
         found = {p.relative_to(out).as_posix(): p.read_text() for p in out.rglob("*.*")}
         plain = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*.*")}
         assert {name.replace("eye", "xnoreplay") for name in found} == set(plain)
@@ -240,9 +243,24 @@ def test_what_cannot_be_handed_over_is_refused_before_the_work(tmp_path):
         SpecError, match="a macro of .* must be one of this chip, .*, not 'xnoreplay_ram_1x1'"
     ):
         asic.check(tmp_path / "new", PLAN, None, strange)
-    strange.write_text("name\nx\n")
-    with pytest.raises(SpecError, match="must be a CSV file with a column 'macro'"):
-        asic.check(tmp_path / "new", PLAN, None, strange)
+    for other in ("name\nx\n", "name\n", ""):
+        strange.write_text(other)
+        with pytest.raises(SpecError, match="must be a CSV file with a column 'macro'"):
+            asic.check(tmp_path / "new", PLAN, None, strange)
+    with pytest.raises(
+        SpecError, match=r"but .*/below lies below .*strange.csv, which is no folder"
+    ):
+        asic.check(strange / "below", PLAN, None, None)
+    with pytest.raises(
+        SpecError, match="'registers' with --asic, whose folder has rtl/registers.v"
+    ):
+        asic.check(tmp_path / "new", PLAN, None, None, "registers")
+    gated = tmp_path / "gated.lib"
+    text = CELLS.read_text().replace("(NAND2)", "(cell_a)")
+    gated.write_text(f"{text[: text.rindex('}')]}{GATE}}}\n")
+    asic.check(tmp_path / "new", PLAN, gated, None, "eye")
+    with pytest.raises(SpecError, match="prefix must be the name of no cell of .*, as is 'cell_a'"):
+        asic.check(tmp_path / "new", PLAN, gated, None, "cell_a")
     with pytest.raises(SpecError, match="--asic must be new, empty or of an earlier hand-over"):
         asic.check(tmp_path, PLAN, None, None)
 
@@ -289,6 +307,12 @@ def test_a_simulation_needs_a_library(tmp_path):
     assert not target.exists()
 
 
+GATE = """
+  cell(GATED) { area : 5; clock_gating_integrated_cell : "latch_posedge";
+    pin(CK) { direction : input; capacitance : 1; clock_gate_clock_pin : true; }
+    pin(EN) { direction : input; capacitance : 1; clock_gate_enable_pin : true; }
+    pin(GCK) { direction : output; clock_gate_out_pin : true; } }
+"""
 FLIP_FLOP = "module DFF(D, C, Q);\n  input D, C;\n  output Q;\n  reg IQ;\n  always @(posedge C) IQ <= D;\nendmodule\n"
 
 

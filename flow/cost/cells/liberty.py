@@ -234,6 +234,17 @@ def sequential(path: Path) -> set[str]:
     return {cell.name for cell in _read(path, _cells) if cell.sequential}
 
 
+def names(path: Path) -> set[str]:
+    """Return the names of a library's cells.
+
+    Raises
+    ------
+    LibertyError
+        For a file that is no Liberty library.
+    """
+    return {cell.name for cell in _read(path, _cells)}
+
+
 def ties(path: Path) -> tuple[tuple[str, str], tuple[str, str]] | None:
     """Return cell and pin of a library's constant 1, and of its constant 0; None where it lacks one.
 
