@@ -170,6 +170,7 @@ def test_rounds_have_a_restore_that_refuses():
     assert refused == [True, False]
 
 
+@pytest.mark.skipif(not tools.icarus(), reason="no Icarus Verilog")
 def test_waveforms_have_a_group_for_every_unit(design):
     """But for the host, which has one of its own, and memories."""
     text = (design[1] / chip.VERILOG).read_text(encoding="utf-8")
