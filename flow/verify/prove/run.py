@@ -21,6 +21,8 @@ from xnoreplay.spec.plan import Plan
 JOBS = "jobs"
 SECONDS = 600.0
 """After which one question to a solver is given up, and the property is open."""
+FAR, SOON = 100, 60.0
+"""A planted fault is first looked for in so many cycles, one after another, for so many seconds; then by the property's method."""
 DECIDING = ("aiger.py", "design.py", "engine.py", "run.py")
 """Files of this room that decide a property; what the others say of it is in its statement."""
 SIDE_BY_SIDE = 2
@@ -222,7 +224,13 @@ def planted(p: Property, fault: Any, problem: design.Problem, folder: Path) -> d
     """
     started = time.monotonic()
     engine.model(problem, folder)
-    found = engine.decide(folder, p.method, p.depth, SECONDS)
+    found = engine.Decision(None)
+    if p.method is Method.PDR:  # it is slow with a break that is many cycles away
+        soon = engine.never_before(folder, "bad", FAR, SOON)
+        if soon.status == "high":
+            found = engine.Decision(False, cycles=soon.cycles)
+    if found.holds is None:
+        found = engine.decide(folder, p.method, p.depth, SECONDS)
     inductive = p.method is Method.INDUCTION and found.holds is None
     return {
         "name": p.name,
