@@ -71,7 +71,12 @@ def test_a_packed_library(tmp_path):
         (PACKED[:10] + b"\xff" + PACKED[11:], "must be readable"),
         (
             b"library(x) { nom_voltage : 1; capacitive_load_unit(1, pf); leakage_power_unit : foo; }",
-            "a unit must begin with a number, not 'foo'",
+            "a unit must be a number and W, with a prefix of a, f, p, n, u, m or none, not 'foo'",
+        ),
+        (CELLS.read_bytes().replace(b"(1, ff)", b"(1, xf)"), "must be a number and F, .*not '1xf'"),
+        (
+            CELLS.read_bytes().replace(b'"1ns"', b'"1furlong"'),
+            "must be a number and s, .*'1furlong'",
         ),
         (b"\xff\xfe\x00", "must be readable"),
     ],
@@ -296,7 +301,17 @@ def test_units_are_measured(tree):
     text = characterize.text(tree)
     assert text.count("100.0 % of ") == 10, "beside every energy"
     assert "clock gates: none, for the library has none" in text
+    beats = tree["activity"]["lane_beats"]
+    assert f"activity of the simulator: {beats:,} lane beats, {beats:,} file beats, " in text
     assert "100 ps of delay each, for the library has none" in text
+
+
+def test_a_library_without_flip_flops_is_refused_before_the_work(tmp_path, monkeypatch):
+    path = tmp_path / "gates.lib"
+    path.write_text(CELLS.read_text().replace("ff(IQ, IQN)", "statetable(CK, IQ)"))
+    monkeypatch.setattr(activity, "traced", lambda *_: pytest.fail("the work has begun"))
+    with pytest.raises(liberty.LibertyError, match="must have a flip-flop, but none of its 8"):
+        characterize.characterize(TINY, None, path, Silent())
 
 
 def test_activity_of_a_lanes_file_has_words_to_compare():

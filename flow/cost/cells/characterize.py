@@ -40,9 +40,10 @@ def characterize(
     Raises
     ------
     LibertyError
-        For a file that cannot be read, or whose cells take no energy.
+        For a file that cannot be read, without cells of functions or without a flip-flop, or whose cells take no energy.
     """
     library, text = liberty.read(library_path), liberty.text_of(library_path)
+    liberty.check_cells(library_path)
     gate = next(iter(liberty.clock_gates(library_path)), None)
     plan = plans.compile(preset.network, preset.target)
     with progress.task("activity: trace of the simulator"):
@@ -84,7 +85,7 @@ def characterize(
         **dials(plan),
         "gate": gate.name if gate else "",
         "wiring": measured["lane"].wiring,
-        "activity": {"lane_beats": beats, **{f"{n}_{EVENTS[n]}s": c for n, c in counts.items()}},
+        "activity": {f"{n}_{EVENTS[n]}s": c for n, c in counts.items()},
         "events": events,
         "units": {name: _unit(found) for name, found in measured.items()},
     }
@@ -159,11 +160,7 @@ def text(tree: dict) -> str:
     )
     table = columns(["energy", "bare", "with wires", "and glitches", "annotated nets"], rows)
     kinds = ["cells", "mm2", "leakage", "clock a cycle", "with gates", "glitches", "longest, ps"]
-    counts = ", ".join(
-        f"{n:,} {name.replace('_', ' ')}"
-        for name, n in tree["activity"].items()
-        if name != "lane_beats"
-    )
+    counts = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in tree["activity"].items())
     return (
         f"{head}\n\n{table}\n\n{columns(['unit', *kinds], units)}\n\n"
         f"activity of the simulator: {counts}"

@@ -21,7 +21,7 @@ from xnoreplay.spec.errors import XnoreplayError, shown, told
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[A-Za-z0-9_.+*\-\[\]!&|^\'/<>%]+|[(){}:;,=]', re.DOTALL)
 COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 CONTINUED = re.compile(r"\\\s*\n")
-SI = {"f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3}
+SI = {"a": 1e-18, "f": 1e-15, "p": 1e-12, "n": 1e-9, "u": 1e-6, "m": 1e-3}
 SLEW = 1  # of a table's slews, the second least
 
 
@@ -421,12 +421,14 @@ def _group(tokens: list[str], i: int) -> tuple[Group, int]:
     return group, i + 1
 
 
-def _unit(text: str) -> float:
-    """Return the value of a unit such as 1pW or 10fF."""
-    match = re.match(r"([\d.]+)\s*([fpnum]?)", text)
+def _unit(text: str, letter: str) -> float:
+    """Return the value of a unit such as 1pW or 10fF, whose letter is W or F."""
+    match = re.fullmatch(rf"([\d.]+)\s*([{''.join(SI)}]?){letter}", text.strip(), re.IGNORECASE)
     if match is None:
-        raise ValueError(f"a unit must begin with a number, not {shown(text)}")
-    return _above_zero("a unit", match[1]) * SI.get(match[2], 1.0)
+        raise ValueError(
+            f"a unit must be a number and {letter}, with a prefix of {', '.join(SI)} or none, not {shown(text)}"
+        )
+    return _above_zero("a unit", match[1]) * SI.get(match[2].lower(), 1.0)
 
 
 def _number(name: str, text: str) -> float:
@@ -464,10 +466,10 @@ def _library(group: Group) -> Library:
             f"capacitive_load_unit must be a number and a unit, not {shown(load_unit)}"
         )
     number, farads = load_unit
-    capacitance = _above_zero("capacitive_load_unit", number) * _unit("1" + farads.lower())
-    volt = _unit(group.attributes.get("voltage_unit", "1V").lower())
-    watts = _unit(group.attributes.get("leakage_power_unit", "1nW"))
-    time = _unit(group.attributes.get("time_unit", "1ns").lower())
+    capacitance = _above_zero("capacitive_load_unit", number) * _unit("1" + farads, "F")
+    volt = _unit(group.attributes.get("voltage_unit", "1V"), "V")
+    watts = _unit(group.attributes.get("leakage_power_unit", "1nW"), "W")
+    time = _unit(group.attributes.get("time_unit", "1ns"), "s")
     kinds = ("power_lut_template", "lu_table_template")
     templates = {g.arguments[0]: g for g in group.of(*kinds)}
     units = Units(watts, capacitance, capacitance * volt**2, time, templates)
