@@ -175,7 +175,7 @@ def load(name: str, pins: Iterable[str] = ()) -> Board:
     Raises
     ------
     SpecError
-        For a board or a signal that is unknown, a site that the package has not, or one with two signals.
+        For a pin without a site, a board or a signal that is unknown, a site that the package has not, or one with two signals.
     ToolError
         Where amaranth-boards or nextpnr is missing, or has no such board.
     """
@@ -183,7 +183,10 @@ def load(name: str, pins: Iterable[str] = ()) -> Board:
     board = _read(name)
     chosen = dict(board.pins)
     for text in pins:
-        signal, _, site = text.partition("=")
+        signal, equals, site = text.partition("=")
+        if not (equals and site):
+            own = board.pins["uart_rx"].site
+            raise SpecError(f"--pin must be SIGNAL=SITE, such as uart_rx={own}, not {shown(text)}")
         require.choice("the signal of a pin", signal, SIGNALS)
         if site not in board.fpga.pins():
             raise SpecError(

@@ -141,7 +141,9 @@ def check(
             f"prefix must not be {shown(prefix)} with --asic, whose folder has {taken} beside the chip's file"
         )
     if why := why_foreign(folder, STEP):
-        raise SpecError(f"--asic must be new, empty or of an earlier hand-over, but {folder} {why}")
+        raise SpecError(
+            f"--asic must be a folder that is new, empty or of an earlier --asic, but {folder} {why}"
+        )
     if liberty is not None:
         libraries.check_cells(liberty)
         libraries.clock_gate(liberty)

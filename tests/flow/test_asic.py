@@ -261,7 +261,9 @@ def test_what_cannot_be_handed_over_is_refused_before_the_work(tmp_path):
     asic.check(tmp_path / "new", PLAN, gated, None, "eye")
     with pytest.raises(SpecError, match="prefix must be the name of no cell of .*, as is 'cell_a'"):
         asic.check(tmp_path / "new", PLAN, gated, None, "cell_a")
-    with pytest.raises(SpecError, match="--asic must be new, empty or of an earlier hand-over"):
+    with pytest.raises(
+        SpecError, match="--asic must be a folder that is new, empty or of an earlier --asic"
+    ):
         asic.check(tmp_path, PLAN, None, None)
 
 
@@ -280,7 +282,9 @@ def test_the_command_writes_a_folder_and_writes_its_own_anew(generated, tmp_path
         assert manifest["memory_registers"] > 3000
     (out / "mine.txt").write_text("")
     result = CliRunner().invoke(cli.app, command)
-    assert "--asic must be new, empty or of an earlier hand-over" in str(result.exception)
+    assert "--asic must be a folder that is new, empty or of an earlier --asic" in str(
+        result.exception
+    )
     assert (out / "mine.txt").exists()
 
 

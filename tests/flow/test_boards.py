@@ -86,8 +86,9 @@ def test_a_signal_is_wired_to_another_pin():
 @pytest.mark.parametrize(
     ("pins", "sentence"),
     [
+        (["uart_rx"], "--pin must be SIGNAL=SITE, such as uart_rx=M1, not 'uart_rx'"),
+        (["uart_rx="], "--pin must be SIGNAL=SITE, such as uart_rx=M1, not 'uart_rx='"),
         (["uart_rx=Q99"], "a pin of ULX3S with LFE5U-85F must be one of CABGA381, such as M1, not"),
-        (["uart_rx"], "such as M1, not ''"),
         (["rx=M1"], "the signal of a pin must be 'clk' or .* not 'rx'"),
         (
             ["uart_rx=L4"],
