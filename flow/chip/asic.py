@@ -18,7 +18,7 @@ from xnoreplay.flow.chip.generate import MANIFEST, VERILOG
 from xnoreplay.flow.cost.cells import liberty as libraries
 from xnoreplay.flow.run import files
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.flow.run.records import why_foreign
+from xnoreplay.flow.run.records import step_record, why_foreign
 from xnoreplay.spec import reading, whole
 from xnoreplay.spec.errors import CheckFailure, SpecError, shown
 from xnoreplay.spec.memories import Apart, Memory

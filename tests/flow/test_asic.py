@@ -280,6 +280,11 @@ def test_the_command_writes_a_folder_and_writes_its_own_anew(generated, tmp_path
         manifest = json.loads((out / generate.MANIFEST).read_text())
         assert manifest["macros"] == []
         assert manifest["memory_registers"] > 3000
+    inside = ["generate", "--preset", "tiny", "--out", str(run), "--asic", str(out / "again")]
+    result = CliRunner().invoke(cli.app, inside)
+    assert str(result.exception) == (
+        f"--asic must not lie in a folder of a step, but {out} is of step 'asic'"
+    )
     (out / "mine.txt").write_text("")
     result = CliRunner().invoke(cli.app, command)
     assert "--asic must be a folder that is new, empty or of an earlier --asic" in str(
