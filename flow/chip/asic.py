@@ -144,6 +144,11 @@ def check(
         raise SpecError(
             f"--asic must be a folder that is new, empty or of an earlier --asic, but {folder} {why}"
         )
+    for above in folder.parents:
+        if record := step_record(above):
+            raise SpecError(
+                f"--asic must not lie in a folder of a step, but {above} is of step {shown(record['step'])}"
+            )
     if liberty is not None:
         libraries.check_cells(liberty)
         libraries.clock_gate(liberty)
