@@ -160,7 +160,7 @@ def _drivers(plan: Plan) -> list[Property]:
 
 
 def _drained(plan: Plan) -> Property:
-    """That sums are taken in the phase of their operands: units read what a phase asks of them a cycle late."""
+    """That no sum comes in the first cycle of a phase, in which units still read what the phase before asked of them."""
     sources = ("dense", *["front"] * plan.network.takes_images, "learning.plane_unit")
     return Property(
         "array.drained",
