@@ -145,6 +145,10 @@ def check(
             f"--asic must be a folder that is new, empty or of an earlier --asic, but {folder} {why}"
         )
     for above in folder.parents:
+        if above.exists() and not above.is_dir():
+            raise SpecError(
+                f"--asic must be a folder, but {folder} lies below {above}, which is no folder"
+            )
         if record := step_record(above):
             raise SpecError(
                 f"--asic must not lie in a folder of a step, but {above} is of step {shown(record['step'])}"

@@ -57,8 +57,7 @@ def why_foreign(folder: Path, step: str, added_later: tuple[str, ...] = ()) -> s
     files that are in the record or of `added_later`.
     """
     if not whole.is_there(folder):
-        above = next((p for p in folder.parents if p.exists()), None)
-        return f"lies below {above}, which is no folder" if above and not above.is_dir() else ""
+        return ""
     if folder.is_symlink():
         return "is a symbolic link"
     if not whole.is_folder(folder):
