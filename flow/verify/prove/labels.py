@@ -88,6 +88,10 @@ class Labels:
         self.rows = [f"@{LABELS}.row{s}" for s in range(self.slots)]
         self.counts = [f"@{COUNTS}.row{c}" for c in range(self.classes)]
         self.given = (*given(plan), *LEMMAS)
+        self.adds = self.during("insert", "admit")  # an insertion or admission runs
+        self.fills = (
+            f"{self.adds} & {states('SEEK', 'LOOK', 'COPY')}"  # and has found a class with room
+        )
 
     def during(self, *names: str) -> str:
         """Whether the replay unit is in one of these phases, of those that the plan has."""
@@ -122,8 +126,7 @@ class Labels:
 
     def lemmas(self) -> list[Property]:
         """What the others assume of the replay unit."""
-        fills = f"{self.during('insert', 'admit')} & {states('SEEK', 'LOOK', 'COPY')}"
-        weighs = f"({states('WEIGH')} | {fills})"
+        weighs = f"({states('WEIGH')} | {self.fills})"
         evicts = self.during("evict")
         slot, checked = self.at("@replay.slot"), self.at("@replay.checked")
         return [
@@ -149,7 +152,7 @@ class Labels:
             Property(
                 "replay.slot-exists",
                 "Insertion and admission look at slots, and fill a slot, that the replay memory has.",
-                Statement(fills, f"@replay.slot < {self.slots}", keep=KEEP),
+                Statement(self.fills, f"@replay.slot < {self.slots}", keep=KEEP),
                 Method.PDR,
                 (Fault("replay", "slot", f"count_read ? {self.slots} : @"),),
                 given=self.given,
@@ -163,7 +166,7 @@ class Labels:
                         [
                             implies(states("LOOK"), f"{LOOKED} == {slot}"),
                             implies(
-                                f"{self.during('insert', 'admit')} & {states('COPY')}",
+                                f"{self.adds} & {states('COPY')}",
                                 self.free(slot),
                             ),
                             implies(
@@ -326,8 +329,7 @@ class Labels:
     def belong(self) -> list[Property]:
         """That labels are of classes seen, and counts of labels."""
         settled = f"~{EMPTYING} & ~stale"
-        fills = f"{self.during('insert', 'admit')} & {states('SEEK', 'LOOK', 'COPY')}"
-        weighs = f"{self.during('insert', 'admit')} & {states('WEIGH')} & @replay.known_checked"
+        weighs = f"{self.adds} & {states('WEIGH')} & @replay.known_checked"
         inserts = f"@busy & ~{EMPTYING} & @sequencer.kind == {int(Command.INSERT)}"
         rows, counts = list(enumerate(self.rows)), list(enumerate(self.counts))
         return [
@@ -350,7 +352,9 @@ class Labels:
                                 states("READ", "JUDGE"),
                                 all_of(implies(f"{PLACE} > {s}", self.seen(r)) for s, r in rows),
                             ),
-                            implies(f"{weighs} | {fills}", "@replay.copied_label < @replay.seen"),
+                            implies(
+                                f"{weighs} | {self.fills}", "@replay.copied_label < @replay.seen"
+                            ),
                             implies(inserts, "@host.argument < @replay.seen"),
                         ]
                     ),
