@@ -225,8 +225,13 @@ def test_what_does_nothing_is_proved_and_what_does_something_is_not(small, tmp_p
     unused = [m.number for m in small.mutants if m.kind in ("condition", "gate")]
     ends = [m.number for m in small.mutants if m.kind == "end"]
     chosen = [n for n in (*unused, *ends) if "count & y" in small.mutants[n - 1].where or n in ends]
-    found = dict(proofs.prove(small, chosen, tmp_path / "proofs", pool, Silent()))
+    folder = tmp_path / "proofs"
+    proofs.prepare(small, folder, Silent())
+    found = dict(proofs.prove(small, chosen, proofs.QUICK, folder, pool, Silent()))
     assert found == {n: "" if n in ends else reachable.PROVED[0] for n in chosen}
+    assert set(dict(proofs.prove(small, ends, proofs.SLOW, folder, pool, Silent())).values()) == {
+        ""
+    }
     assert len(chosen) > len(ends) > 0
 
 
@@ -290,7 +295,10 @@ def states(tmp_path_factory):
 
 def test_what_needs_the_states_that_come_is_proved(states):
     hierarchy, folder = states
-    found = {n: reachable.proof_of(hierarchy, n, "xnoreplay_part", folder) for n in (3, 8)}
+    found = {
+        n: reachable.proof_of(hierarchy, n, "xnoreplay_part", reachable.QUICK, folder)
+        for n in (3, 8)
+    }
     assert set(found.values()) == {reachable.PROVED[1]}
 
 
@@ -303,7 +311,7 @@ def test_what_shows_is_never_proved(states, number):
 
 def test_of_a_mutant_inside_a_memory_nothing_is_said(states):
     hierarchy, folder = states
-    assert reachable.proof_of(hierarchy, 3, "xnoreplay_ram_4x2", folder) == ""
+    assert reachable.proof_of(hierarchy, 3, "xnoreplay_ram_4x2", reachable.PROVED, folder) == ""
 
 
 def test_a_graph_is_what_it_was_made_of(tmp_path):

@@ -15,13 +15,14 @@ from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.session import Setup
 from xnoreplay.flow.verify.cosim.step import script_of
 from xnoreplay.flow.verify.mutation import design, proofs, score
+from xnoreplay.flow.verify.mutation.design import Mutants
 from xnoreplay.flow.verify.mutation.score import EQUIVALENT, SURVIVED, Pool, Record, Trial
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.presets import Preset
 
 RECORD = "mutants.jsonl"  # the verdicts, a line each; kept where a run is stopped
-PROOF = "proof"  # in the place of a script's name in the record
+PROOF = "{} proof"  # in the place of a script's name in the record, of a way of `proofs`
 IMAGES = 50  # compared in full, as cosim does without --images
 CODE = ("flow/verify/cosim/bench/mutants.py", "flow/verify/mutation/measure.py")
 """Modules that decide a verdict; see `xnoreplay.flow.run.code`."""
@@ -99,13 +100,21 @@ def measure(  # noqa: PLR0913  a design, how many mutants of which seed, two fol
     ]
     record = Record(scratch / RECORD, score.stamp(mutants, texts, code.digest(CODE)))
     verdicts: dict[int, dict] = {}
-    left = [m.number for m in mutants.mutants]
+    left, last = [m.number for m in mutants.mutants], [*scripts][-1]
     random.Random(seed).shuffle(left)  # so that what is judged at any time is a fair sample
+    prover = _Prover(mutants, work / "proofs", record, pool, progress)
+
+    def still(found: dict[int, dict]) -> list[int]:
+        """Numbers of those that go on, after what was found."""
+        verdicts.update(found)
+        return [n for n in left if verdicts[n]["verdict"] == SURVIVED]
+
     for name in scripts:
+        if name == last:  # which takes longer than most proofs
+            left = still(prover.prove(left, proofs.QUICK))
         trial = _bounded(trial, name, left, record, progress)
-        verdicts |= score.judge_all(trial, name, left, record, pool, progress)
-        left = [n for n in left if verdicts[n]["verdict"] == SURVIVED]
-    verdicts |= _proved(mutants, left, work / "proofs", record, pool, progress)
+        left = still(score.judge_all(trial, name, left, record, pool, progress))
+    still(prover.prove(left, proofs.SLOW))
     found = {"preset": preset.name, "seed": seed} | score.summary(mutants, verdicts)
     return files.plain(found)
 
@@ -124,22 +133,39 @@ def _bounded(
         score.close()
 
 
-def _proved(  # noqa: PLR0913  mutants, a folder, where verdicts are kept, and the workers
-    mutants: design.Mutants,
-    numbers: list[int],
-    folder: Path,
-    record: Record,
-    pool: Pool,
-    progress: Progress,
-) -> dict[int, dict]:
-    """Verdicts of mutants after the attempt to prove them equivalent; those of the record are not tried again."""
-    known = record.read()
-    verdicts = {n: known[n, PROOF] for n in numbers if (n, PROOF) in known}
-    left = [n for n in numbers if n not in verdicts]
-    for number, proof in proofs.prove(mutants, left, folder, pool, progress):
-        verdict = {"number": number, "script": PROOF, "verdict": SURVIVED}
-        if proof:
-            verdict |= {"verdict": EQUIVALENT, "proof": proof}
-        record.add(verdict)
-        verdicts[number] = verdict
-    return verdicts
+class _Prover:
+    """Proofs that mutants are equivalent, beside what is recorded.
+
+    Parameters
+    ----------
+    mutants : Mutants
+    folder : Path
+        For files; it must not be there yet.
+    record : Record
+        Verdicts are read from it and added to it.
+    pool : Pool
+    progress : Progress
+    """
+
+    def __init__(
+        self, mutants: Mutants, folder: Path, record: Record, pool: Pool, progress: Progress
+    ) -> None:
+        self.mutants, self.folder, self.record = mutants, folder, record
+        self.pool, self.progress = pool, progress
+
+    def prove(self, numbers: list[int], how: str) -> dict[int, dict]:
+        """Verdicts after the proofs of `how`, `QUICK` or `SLOW` of `proofs`; what is recorded is not tried again."""
+        known, name = self.record.read(), PROOF.format(how)
+        verdicts = {n: known[n, name] for n in numbers if (n, name) in known}
+        left = [n for n in numbers if n not in verdicts]
+        if left and not self.folder.exists():
+            proofs.prepare(self.mutants, self.folder, self.progress)
+        for number, proof in proofs.prove(
+            self.mutants, left, how, self.folder, self.pool, self.progress
+        ):
+            verdict = {"number": number, "script": name, "verdict": SURVIVED}
+            if proof:
+                verdict |= {"verdict": EQUIVALENT, "proof": proof}
+            self.record.add(verdict)
+            verdicts[number] = verdict
+        return verdicts

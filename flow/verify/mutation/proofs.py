@@ -35,10 +35,27 @@ _SELECTED = f"    connect \\{SELECT} \\{SELECT}\n"
 
 
 DESIGN = "design.il"
+QUICK, SLOW = "quick", "slow"  # the comparisons that end in seconds, and the others
 
 
-def prove(
-    mutants: Mutants, numbers: list[int], folder: Path, pool: Pool, progress: Progress
+def prepare(mutants: Mutants, folder: Path, progress: Progress) -> None:
+    """Write what proofs of a design's mutants read.
+
+    Parameters
+    ----------
+    mutants : Mutants
+    folder : Path
+        For the tool's files, which all workers see; it must not be there yet.
+    progress : Progress
+    """
+    folder.mkdir(parents=True)
+    (folder / DESIGN).write_text(mutants.rtlil, encoding="utf-8")
+    with progress.task("yosys: one graph of all mutants"):
+        reachable.prepare(Hierarchy(mutants.rtlil), folder)
+
+
+def prove(  # noqa: PLR0913  mutants, which of them, how, a folder and the workers
+    mutants: Mutants, numbers: list[int], how: str, folder: Path, pool: Pool, progress: Progress
 ) -> Iterator[tuple[int, str]]:
     """Try to prove that mutants do the same as the design, side by side.
 
@@ -47,8 +64,10 @@ def prove(
     mutants : Mutants
     numbers : list of int
         Of those that are tried.
+    how : str
+        `QUICK` or `SLOW`: which comparisons.
     folder : Path
-        For the tool's files, which all workers see; it must not be there yet.
+        That of `prepare`.
     pool : Pool
         Opens the executor that proves.
     progress : Progress
@@ -66,14 +85,10 @@ def prove(
     """  # noqa: DOC502  raised by `finished`
     if not numbers:
         return
-    folder.mkdir(parents=True)
-    (folder / DESIGN).write_text(mutants.rtlil, encoding="utf-8")
-    with progress.task("yosys: one graph of all mutants"):
-        reachable.prepare(Hierarchy(mutants.rtlil), folder)
     chosen, found = set(numbers), 0
-    with pool() as executor, progress.task("yosys: equivalence", len(numbers)) as task:
+    with pool() as executor, progress.task(f"{how} proofs", len(numbers)) as task:
         futures = [
-            executor.submit(proof_of, mutant, mutants.bits, folder)
+            executor.submit(proof_of, mutant, mutants.bits, how, folder)
             for mutant in mutants.mutants
             if mutant.number in chosen
         ]
@@ -83,7 +98,7 @@ def prove(
             task.advance(1, f"{found} equivalent")
 
 
-def proof_of(mutant: Mutant, bits: int, folder: Path) -> tuple[int, str]:
+def proof_of(mutant: Mutant, bits: int, how: str, folder: Path) -> tuple[int, str]:
     """Try to prove one mutant of the design in a folder; see `prove`.
 
     Parameters
@@ -91,10 +106,13 @@ def proof_of(mutant: Mutant, bits: int, folder: Path) -> tuple[int, str]:
     mutant : Mutant
     bits : int
         Of the input that chooses it.
+    how : str
     folder : Path
     """
-    if proof := reachable.proof_of(_hierarchy(folder), mutant.number, mutant.module, folder):
-        return mutant.number, proof
+    kinds = reachable.QUICK if how == QUICK else reachable.SLOW
+    found = reachable.proof_of(_hierarchy(folder), mutant.number, mutant.module, kinds, folder)
+    if found or how == QUICK:
+        return mutant.number, found
     tried = Attempt(_hierarchy(folder), mutant, bits, folder, tools.children() + SECONDS)
     level = _level(tried, mutant.module)
     return mutant.number, "" if level is None else PROVED[level]

@@ -60,6 +60,8 @@ PROVED = (
     "equal in the chip, in states that come",
 )
 """How a proof closed."""
+QUICK, SLOW = PROVED[:3], PROVED[3:]
+"""Those that end within seconds, and the others."""
 SECONDS, SECONDS_OF_CHIP = 10, 40  # of the processor, for a module and for the whole chip
 READ = ("ren", "raddr")
 WRITE = ("wen", "waddr", "wdata")
@@ -193,7 +195,9 @@ def model_of(folder: Path, memories: tuple[str, ...]) -> Model:
     return Model(folder, memories)
 
 
-def proof_of(hierarchy: Hierarchy, number: int, module: str, folder: Path) -> str:
+def proof_of(
+    hierarchy: Hierarchy, number: int, module: str, kinds: Sequence[str], folder: Path
+) -> str:
     """Try to prove that a mutant does the same in all states that come.
 
     Parameters
@@ -203,6 +207,8 @@ def proof_of(hierarchy: Hierarchy, number: int, module: str, folder: Path) -> st
         Of the mutant.
     module : str
         That it lies in. The inside of a memory is not in the model: nothing is said of such a mutant.
+    kinds : sequence of str
+        Of `PROVED`: what is tried, in this order.
     folder : Path
         Where `prepare` wrote the model.
 
@@ -216,10 +222,8 @@ def proof_of(hierarchy: Hierarchy, number: int, module: str, folder: Path) -> st
     if is_macro(module) or len(paths) != 1:
         return ""
     model = model_of(folder, tuple(path for path, kind in instances if is_macro(kind)))
-    for how, part in parts(paths[0]).items():
-        if same(model, number, part, folder):
-            return how
-    return ""
+    tried = parts(paths[0])
+    return next((how for how in kinds if same(model, number, tried[how], folder)), "")
 
 
 def parts(unit: str) -> dict[str, Part]:
