@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.epoch import EpochUnit
 from xnoreplay.hw.learning.fit import FitUnit
-from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.arithmetic import alike, times
 from xnoreplay.hw.parts.lfsr import walk_next
 from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import (
@@ -204,6 +204,9 @@ class GenerativeUnit(EpochUnit):
                 for state, cycle in cycles.items():
                     with m.Case(state):
                         cycle(m)
+                # After an upset: a state that is none, or of another operation. That of quota ends this one.
+                with m.Default(), m.If(~self.is_phase["take"] & ~self.is_phase["balance"]):
+                    m.d.sync += self.state.eq(State.QUOTA)
         with m.If(self.counting):
             self.frequency_cycle(m)
         with m.If(self.samples != 0):
@@ -654,5 +657,5 @@ class GenerativeUnit(EpochUnit):
             m.d.comb += [self.refused.eq(1), self.done.eq(1)]
         with m.Else():
             m.d.comb += [self.count_read.eq(1), self.count_write.eq(1)]
-            with m.If(self.place == self.staged - 1):
+            with m.If(alike(self.place, self.staged - 1, len(self.place))):
                 m.d.comb += self.done.eq(1)

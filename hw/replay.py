@@ -5,7 +5,7 @@ from amaranth.lib import enum
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.epoch import EpochUnit
-from xnoreplay.hw.parts.arithmetic import times
+from xnoreplay.hw.parts.arithmetic import alike, times
 from xnoreplay.hw.parts.lfsr import walk_next
 from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import (
@@ -160,6 +160,8 @@ class ReplayUnit(EpochUnit):
         self.build_walks(m)
         self.build_copy(m)
         now = self.build_begin(m)
+        with m.If(self.state == 0):  # no state at all, after an upset
+            m.d.sync += self.state.eq(State.BEGIN)
         cycles = {
             State.REFUSE: self.refuse_cycle,
             State.QUOTA: self.quota_cycle,
@@ -598,7 +600,7 @@ class ReplayUnit(EpochUnit):
         m.d.sync += [
             self.state.eq(State.JUDGE),
             self.judged_slot.eq(remembered),
-            self.judged_last.eq(self.place == op.capacity + self.staged - 1),
+            self.judged_last.eq(alike(self.place, op.capacity + self.staged - 1, len(self.place))),
         ]
 
     def judge_cycle(self, m):

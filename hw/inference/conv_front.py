@@ -81,7 +81,7 @@ class ConvolutionFront(wiring.Component):
         self.window_starts = Signal()
         m.d.sync += [
             first.eq(idle),
-            last.eq(self.active & (k == op["before_last"])),
+            last.eq(self.active & ~self.done & (k >= op["before_last"])),
             self.issue_starts.eq(self.active & ~self.done & (k == op["before_issue"])),
             self.window_starts.eq(self.active & (k == op["before_window"])),
         ]

@@ -130,7 +130,7 @@ class DenseUnit(wiring.Component):
             issue.eq(self.active & more & (has_classes | ~op["classify"])),
             last_beat.eq(beat == op["beats"]),
             last_copy.eq(copy == op["copies"]),
-            last_row.eq(row + 1 == rows),
+            last_row.eq(row + 1 >= rows),
             self.done.eq(
                 self.active & (drain == PIPE_LATENCY - 1)
             ),  # which counts once nothing is issued

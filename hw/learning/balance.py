@@ -4,6 +4,7 @@ from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import enum, wiring
 from amaranth.lib.wiring import In, Out
 
+from xnoreplay.hw.parts.arithmetic import alike
 from xnoreplay.hw.parts.memory import RegisterFile
 from xnoreplay.hw.parts.ports import index_shape, read_port, write_port
 from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
@@ -61,7 +62,7 @@ class Balance(wiring.Component):
         self.row = Signal(range(self.plan.network.classes))
         self.last_row = Signal()
         m.d.comb += [
-            self.last_row.eq(self.row + 1 == self.seen),
+            self.last_row.eq(alike(self.row + 1, self.seen, len(self.row))),
             self.count_addr.eq(self.row),
             self.inverse.raddr.eq(self.row),
             self.inverse.waddr.eq(self.inverse.raddr),

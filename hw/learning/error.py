@@ -228,9 +228,11 @@ class ErrorUnit(wiring.Component):
         add = Signal()
         normalise = Signal()
         divide = Signal()
+        following = self.sample + units
         m.d.sync += [
             last.eq(self.active & (t == finish)),
-            last_group.eq(self.sample + units >= self.samples),
+            # After an upset `samples` may be more than there are places.
+            last_group.eq((following >= self.samples) | following[len(self.sample) :].any()),
             add.eq(self.active & (t >= TOTAL_STAGE - 1) & (t < whole)),
             normalise.eq(self.active & (t == whole)),
             divide.eq(self.active & (t > whole) & (t < again - 1)),

@@ -102,6 +102,8 @@ class FitUnit(wiring.Component):
                 for state, cycle in cycles.items():
                     with m.Case(state):
                         cycle(m)
+                with m.Default():  # a state that is none, after an upset
+                    self.go(m, State.COUNT)
         with m.If(self.enter):
             m.d.sync += self.state.eq(State.BEGIN)
         return m

@@ -60,7 +60,7 @@ class ForwardRows(wiring.Component):
         self.works = Signal(self.plan.target.lanes)
         first = times(self.index, self.group)
         m.d.comb += [
-            last.eq(self.row + 1 == Mux(self.of_hidden, self.plan.network.hidden, self.seen)),
+            last.eq(self.row + 1 >= Mux(self.of_hidden, self.plan.network.hidden, self.seen)),
             self.works.eq(Cat(first + i < self.samples for i in range(self.group))),
         ]
         with m.If(self.valid & (self.of_hidden | self.of_output)):

@@ -11,7 +11,7 @@ from amaranth.lib import data, enum, wiring
 from amaranth.lib.wiring import In, Out
 
 from xnoreplay.hw.inference.array import node_layout, operand_layout
-from xnoreplay.hw.parts.arithmetic import times, tree_sum
+from xnoreplay.hw.parts.arithmetic import alike, times, tree_sum
 from xnoreplay.hw.parts.ports import BankPort, FilePort, index_shape
 from xnoreplay.spec.learning_plan import LearningPlan
 from xnoreplay.spec.network import TAPS
@@ -174,7 +174,7 @@ class PlaneUnit(wiring.Component):
                     self.beat_cycle(m)
                 with m.Case(State.ROUND):
                     self.round_cycle(m)
-                with m.Case(State.DRAIN):
+                with m.Default():  # also in a state that is none, after an upset
                     self.drain_cycle(m)
         self.build_fill(m)
         self.build_arrivals(m)
@@ -206,12 +206,17 @@ class PlaneUnit(wiring.Component):
         m.d.sync += self.state.eq(State.CHECK)
         with m.If(self.back):
             m.d.sync += self.row_block.eq(self.row_block + 1)
-            with m.If(times(self.row_block + 1, self.plan.target.batch) >= self.seen):
+            batch, blocks = self.plan.target.batch, self.extra.blocks(self.plan.network.classes)
+            last_block = times(self.row_block + 1, batch) >= self.seen
+            # An upset of `seen` may leave more than the register comes to.
+            if batch << len(self.row_block) < 1 << len(self.seen):
+                last_block |= self.row_block == blocks - 1
+            with m.If(last_block):
                 m.d.sync += [self.row_block.eq(0), self.state.eq(State.ROUND)]
         with m.Else():
             m.d.sync += self.row.eq(self.row + 1)
             last = Mux(self.of_output, self.last_class, self.plan.network.hidden - 1)
-            with m.If(self.row == last):
+            with m.If(self.row >= last):
                 m.d.sync += [self.row.eq(0), self.state.eq(State.DRAIN)]
 
     def check_cycle(self, m):
@@ -292,7 +297,9 @@ class PlaneUnit(wiring.Component):
         with m.If(self.last_group):
             m.d.sync += [
                 self.at.eq(Mux(self.last_at, 0, self.at + 1)),
-                self.last_at.eq(Mux(self.last_at, segments == 1, self.at + 2 == segments)),
+                self.last_at.eq(
+                    Mux(self.last_at, segments == 1, alike(self.at + 2, segments, len(self.at)))
+                ),
             ]
         with m.If(ended):
             with m.If(self.back & ~self.copy):
@@ -304,7 +311,7 @@ class PlaneUnit(wiring.Component):
     def round_cycle(self, m):
         """Round the sum of one hidden unit a cycle; `ROUND_DRAIN` more cycles let the last sum arrive."""
         hidden = self.plan.network.hidden
-        last_sample = self.sample + 1 == self.samples
+        last_sample = alike(self.sample + 1, self.samples, len(self.sample))
         m.d.comb += [
             self.issued.round.eq(self.unit < hidden),
             self.issued.row.eq(self.unit),

@@ -1,4 +1,4 @@
-"""Sums and products as adders: balanced, and out of reach of synthesis that shares multipliers."""
+"""Comparisons of numbers, and sums and products as adders: balanced, and out of reach of synthesis that shares multipliers."""
 
 from amaranth.hdl import Cat, Const, Value
 
@@ -20,6 +20,15 @@ def within(value: Value, low: int, high: int) -> Value:
     if high < (1 << len(value)) - 1:
         compared.append(value <= high)
     return Cat(compared).all() if compared else Const(1, 1)
+
+
+def alike(left: Value, right: Value, bits: int) -> Value:
+    """One bit: whether two numbers are equal in their lowest bits, as they are in their others without a fault.
+
+    A counter of so many bits meets every end so, once each time it comes round; also an end that an upset made
+    greater than the counter can be.
+    """
+    return Value.cast(left)[:bits] == Cat(right, Const(0, bits))[:bits]
 
 
 def times(value: Value, factor: int) -> Value:

@@ -9,7 +9,7 @@ from tests.flow.sample_run import upset
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
 from xnoreplay.flow.upset import flops, text
-from xnoreplay.flow.upset.flops import ABORTED, NO_FLIP, SESSION
+from xnoreplay.flow.upset.flops import ABORTED, ENDED, IMAGE, NO_FLIP, SESSION
 from xnoreplay.flow.upset.sessions import Bench
 from xnoreplay.flow.verify.cosim.chip import VERILOG
 from xnoreplay.sim.run import Simulator
@@ -93,14 +93,54 @@ def test_every_flip_flop_is_found(program, verilog_of_tiny):
     assert (widths["seen"], widths["staged"], widths["random_walk.state"]) == (3, 3, 32)
 
 
-def test_a_loop_that_does_not_end_is_freed_by_abort(program, chip):
-    state, seen = chip.snapshot(), number_of(program, "seen")
-    trials = [
-        (SESSION, NO_FLIP, 0, 0),
-        (SESSION, seen, 2, 40),
-    ]  # 7 classes of 4, in the loss balance
-    (_, clocks, wanted), hung = program.try_out(state, IMAGES[:2], trials)
-    assert hung == (ABORTED, clocks, wanted)
+def outcomes(program: flops.Program, chip: Simulator, flips: list[flops.Trial]) -> list[int]:
+    """How trials end; where ABORT or a reset helped, the host then reads what it reads without a flip."""
+    windows = list(flops.WINDOWS)
+    trials = [(window, NO_FLIP, 0, 0) for window in windows] + flips
+    results = list(program.try_out(chip.snapshot(), IMAGES[:2], trials))
+    found = []
+    for (window, *_), (ended, _, words) in zip(flips, results[len(windows) :], strict=True):
+        assert ended == ENDED or words == results[windows.index(window)][2]
+        found.append(ended)
+    return found
+
+
+def test_a_chip_in_no_phase_is_freed_by_abort(program, chip):
+    balance = PLAN.phases.index("balance")
+    flips = [(SESSION, number_of(program, "sequencer.at"), balance, 40)]
+    assert outcomes(program, chip, flips) == [ABORTED]
+
+
+@pytest.mark.parametrize(
+    ("path", "bit", "clocks"),
+    [
+        ("seen", 2, (5, 40, 97)),  # more classes than the loss balance has rows
+        ("replay.state", 12, (5, 97, 281, 373)),  # no state at all, in the midst of a command
+        ("replay.samples", 0, (281, 649)),  # none, where back-propagation rounds
+        ("replay.samples", 2, (465, 833)),  # more than a minibatch has
+    ],
+)
+def test_a_loop_ends_whose_end_an_upset_moved(program, chip, path, bit, clocks):
+    flips = [(SESSION, number_of(program, path), bit, clock) for clock in clocks]
+    assert outcomes(program, chip, flips) == [ENDED] * len(flips)
+
+
+@pytest.mark.parametrize(
+    ("path", "window"),
+    [
+        ("sequencer.at", SESSION),
+        ("sequencer.at", IMAGE),
+        ("replay.state", IMAGE),
+        ("front.k", IMAGE),
+    ],
+)
+def test_abort_frees_a_chip_whatever_a_state_holds(program, chip, path, window):
+    """Each bit of the register, so that a state has no bit, or two; `idle` beside another is one of them."""
+    last = {SESSION: 1000, IMAGE: 220}[window]
+    flop = program.flops[number_of(program, path)]
+    clocks = np.linspace(1, last, 5).astype(int).tolist() + [465] * (window == SESSION)
+    flips = [(window, flop.number, bit, clock) for bit in range(flop.bits) for clock in clocks]
+    assert set(outcomes(program, chip, flips)) == {ENDED, ABORTED}
 
 
 def test_flips_are_counted(program, chip):
@@ -126,9 +166,11 @@ def test_a_chip_that_is_not_the_simulators_is_refused(program, chip, place):
 
 
 def test_a_chip_that_does_not_come_back_is_refused(program, chip):
-    state, seen = chip.snapshot(), number_of(program, "seen")
-    with pytest.raises(CheckFailure, match=r"does not after a flip of seen, bit 2, in clock 40"):
-        flops._must_come_back(program, state, IMAGES[:2], [(SESSION, seen, 2, 40)], ())
+    state, balance = chip.snapshot(), PLAN.phases.index("balance")
+    flip = (SESSION, number_of(program, "sequencer.at"), balance, 40)
+    message = f"does not after a flip of sequencer.at, bit {balance}, in clock 40"
+    with pytest.raises(CheckFailure, match=message):
+        flops._must_come_back(program, state, IMAGES[:2], [flip], ())
 
 
 @pytest.mark.usefixtures("program")  # which is compiled once
