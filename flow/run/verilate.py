@@ -449,6 +449,7 @@ PUBLIC = (
     ("flat_rd", "*balance", ("inverse_read",)),
     ("flat_rd", "*array", ("x_valid", "x", "done", "acc")),
     ("flat_rd", "*array", ("wlanes", "wtaps", "wslot", "wown", "wwords")),
+    ("flat_rd", "*", ("at_rest_*",)),
 )
 """What the test bench looks at: access, modules, variables. All else is Verilator's to optimise."""
 

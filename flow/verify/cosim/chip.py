@@ -12,9 +12,9 @@ from xnoreplay.flow.run import temporary
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.tools import verilator_env
 from xnoreplay.flow.run.verilate import TOP, Built, Verilate, cocotb_build
+from xnoreplay.flow.verify.cosim import at_rest, runners
 from xnoreplay.flow.verify.cosim import faults as fault_texts
 from xnoreplay.flow.verify.cosim import netlist as netlists
-from xnoreplay.flow.verify.cosim import runners
 from xnoreplay.flow.verify.cosim import trust as trust_rules
 from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.session import Setup
@@ -78,13 +78,24 @@ class DesignUnderTest:
         waves : (int, int), optional
             First and last cycle that Verilator is to record.
         """
+        # A netlist has other registers, and a waveform shows the chip alone.
+        wanted = {} if self.netlist or waves else at_rest.watches(self.verilog)
+        verilog = at_rest.watched(self.verilog, wanted)
         if simulator == "verilator":
-            verilog = recording(self.verilog) if waves else self.verilog
+            verilog = recording(verilog) if waves else verilog
             verilate = Verilate(self.env, self.optimise, traced=bool(waves))
             built = cocotb_build(verilate, verilog, self.progress)
         else:
-            built = _icarus(self.verilog, self.work / "icarus")
-        setup = Setup(self.preset, self.bundle, simulator, built.folder, self.faults, waves)
+            built = _icarus(verilog, self.work / "icarus")
+        setup = Setup(
+            self.preset,
+            self.bundle,
+            simulator,
+            built.folder,
+            self.faults,
+            waves,
+            at_rest.names(self.verilog, wanted) if wanted else {},
+        )
         return setup, built
 
 

@@ -67,6 +67,7 @@ class Comparison:
         if "end" in seen:
             self.ended = True
             self.compared["memories.watched"] = seen["watched"]
+            self.compared["at_rest.watched"] = seen["at_rest"]
             return []
         if "readback" in seen:
             return list(self._readback(seen["readback"]))
@@ -148,6 +149,8 @@ class Comparison:
                 "none",
                 "some",
             )
+        for what in seen["at_rest"]:
+            yield differ(seen["cycles"], "idle", f"cycles with {what}", "none", "some")
         if not seen["finished"]:
             yield self._stuck(differ, step, expected, seen)
             return

@@ -3,14 +3,8 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from xnoreplay.flow.verify.cosim.protocol import (
-    ANSWERS,
-    DECERR,
-    OKAY,
-    SLVERR,
-    WHOLE,
-    control_registers,
-)
+from xnoreplay.flow.verify.cosim.addresses import control_registers, one_bit_off
+from xnoreplay.flow.verify.cosim.protocol import ANSWERS, DECERR, OKAY, SLVERR, WHOLE
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
@@ -37,6 +31,9 @@ def required(plan: Plan, stages: tuple[Stage, ...]) -> dict[str, int]:
         names += [f"write COMMAND {c.name} OKAY" for c in Command]
     if any(not s.brief for s in stages):
         names += _all_numbers(plan)
+    if any(s.commands and not s.brief for s in stages):
+        bits = {bit for found in one_bit_off(plan).values() for bit in found}
+        names += (f"{way} with address bit {b} wrong" for b in bits for way in ("read", "write"))
     return dict.fromkeys(names, 1)
 
 

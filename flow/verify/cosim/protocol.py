@@ -13,6 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
+from xnoreplay.flow.verify.cosim.addresses import control_registers, one_bit_off, row_and_chunk
 from xnoreplay.flow.verify.cosim.port_rules import Rules
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
@@ -45,11 +46,6 @@ STATES = {
     Register.ERRORS: "errors",
 }
 """Registers that show what the simulator calls so."""
-
-
-def control_registers(plan: Plan) -> list[Register]:
-    """Registers of the host port, without the counters."""
-    return [r for r in registers.present(plan.memories) if r != Register.COUNTERS]
 
 
 @dataclass(frozen=True)
@@ -140,6 +136,7 @@ class Judge:
         self.windows = {w.base >> WINDOW_SHIFT: w for w in registers.windows(plan.memories)}
         self.writable = registers.writable(plan.memories)
         self.names = registers.counters(plan.memories, plan.target)
+        self.one_bit_off = one_bit_off(plan)
         self.number = {name: n for n, name in enumerate(plan.phases)}
         self.port, self.rules = Port(), Rules()
         self.running: Running | None = None
@@ -313,12 +310,18 @@ class Judge:
         if response != DECERR:
             self.reached[f"{what.split()[0]} at {self._moment(clock)}"] += 1
 
+    def _wrong_bits(self, way: str, address: int) -> None:
+        """Count a transfer whose address is wrong in one bit."""
+        for bit in self.one_bit_off.get(address, ()):
+            self.reached[f"{way} with address bit {bit} wrong"] += 1
+
     def _write(self, clock: int, address: int, data: int, strobe: int) -> int:
         """A write served in a clock: its response."""
         gap = self.last_taken["aw"] - self.last_taken["w"]
         order = "together" if gap == 0 else "address first" if gap < 0 else "data first"
         self.reached[f"write {order}"] += 1
         self.reached["unaligned write"] += bool(address & 3)
+        self._wrong_bits("write", address)
         if strobe != WHOLE:
             self._note(f"strobe {strobe}", SLVERR, clock)
             return SLVERR
@@ -329,20 +332,13 @@ class Judge:
         if window is None:
             self._note("write unmapped window", DECERR, clock)
             return DECERR
-        place = self._place(window, offset)
+        place = row_and_chunk(window, offset)
         closed = self.port.closed or window.memory.name in READ_ONLY
         response = DECERR if place is None else SLVERR if closed else OKAY
         self._note(f"write {window.memory.name}", response, clock)
         if response == OKAY and place:
             self._commit(window, *place, data)
         return response
-
-    def _place(self, window: Window, offset: int) -> tuple[int, int] | None:
-        """(row, chunk) of an offset into a window, None in a gap or past its end."""
-        row, chunk = divmod(offset // 4, window.stride)
-        if chunk >= window.chunks or row >= window.memory.depth:
-            return None
-        return row, chunk
 
     def _commit(self, window: Window, row: int, chunk: int, data: int) -> None:
         port, memory = self.port, window.memory
@@ -426,6 +422,7 @@ class Judge:
 
     def _read(self, clock: int, address: int) -> tuple[int, int]:
         """Look up response and data of a read in a clock, the first of its service."""
+        self._wrong_bits("read", address)
         region, offset = address >> WINDOW_SHIFT, address & (1 << WINDOW_SHIFT) - 4
         if region == 0:
             name = self._register(offset)
@@ -439,7 +436,7 @@ class Judge:
         if window is None:
             self._note("read unmapped window", DECERR, clock)
             return DECERR, 0
-        place = self._place(window, offset)
+        place = row_and_chunk(window, offset)
         if place is None:
             self._note(f"read {window.memory.name}", DECERR, clock)
             return DECERR, 0

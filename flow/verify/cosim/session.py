@@ -55,6 +55,8 @@ class Setup:
         Deliberate ones of the memories.
     waves : (int, int), optional
         First and last cycle that a traced simulation writes a VCD of, and ends after.
+    at_rest : dict
+        What the compiled text watches; see `at_rest.names`.
     """
 
     preset: Preset
@@ -63,6 +65,7 @@ class Setup:
     build: Path
     faults: Faults = Faults()
     waves: tuple[int, int] | None = None
+    at_rest: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def plan(self) -> plans.Plan:
@@ -209,6 +212,7 @@ def write(setup: Setup, script: Script, folder: Path) -> None:
         "bundle": str(folder / "bundle.safetensors"),
         "faults": [list(f) for f in setup.faults.rtl],
         "bus_rows": bus_rows(plan),
+        "at_rest": setup.at_rest,
         "commands": [step.plain(plan) for step in script.steps],
     }
     if setup.waves:

@@ -9,7 +9,7 @@ from xnoreplay.flow.run import code, files
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.tools import verilator_env
 from xnoreplay.flow.run.verilate import Verilate, cocotb_build
-from xnoreplay.flow.verify.cosim import optimisation
+from xnoreplay.flow.verify.cosim import at_rest, optimisation
 from xnoreplay.flow.verify.cosim.bench.requests import SELECT
 from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.session import Setup
@@ -89,10 +89,12 @@ def measure(  # noqa: PLR0913  a design, how many mutants of which seed, two fol
     """  # noqa: DOC502  raised by what is called
     mutants = design.draw(verilog, count, seed, work / "design", progress)
     verilate = Verilate(verilator_env(), optimisation(mutants.verilog))
-    built = cocotb_build(verilate, mutants.verilog, progress, (SELECT,))
+    wanted = at_rest.watches(verilog)
+    built = cocotb_build(verilate, at_rest.watched(mutants.verilog, wanted), progress, (SELECT,))
     with progress.task("commands of the scripts"):
         scripts = scripts_of(preset, bundle, progress)
-    trial = Trial(Setup(preset, bundle, "verilator", built.folder), scripts)
+    setup = Setup(preset, bundle, "verilator", built.folder, at_rest=at_rest.names(verilog, wanted))
+    trial = Trial(setup, scripts)
     plan = trial.setup.plan
     texts = [
         json.dumps([name, *(step.plain(plan) for step in script.steps)], default=str)

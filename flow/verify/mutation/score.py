@@ -33,6 +33,7 @@ REASONS = {
     "trace": "a line of the trace",
     "replay": "an insertion or an eviction",
     "register": "a register",
+    "rest": "an idle chip is not as it must be",
     "memory": "a memory",
     "counter": "an event counter",
     "stop": "the simulation stops",
@@ -135,6 +136,8 @@ def reason_of(found: ScriptDifference) -> str:
         return "time"
     if signal.startswith(("response", "answer")):
         return "response"
+    if signal.endswith(("not put back", "without a transfer")):
+        return "rest"
     if signal.startswith(("register", "counter")):
         return signal.partition(" ")[0]
     if "cycle" in signal or signal in ("phase boundary", "phases", "end of command"):

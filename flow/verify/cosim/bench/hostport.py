@@ -12,6 +12,7 @@ import cocotb
 from cocotb.triggers import Combine, FallingEdge, Timer
 from cocotbext.axi import AxiLiteBus, AxiLiteMaster, AxiStreamBus, AxiStreamSource
 
+from xnoreplay.flow.verify.cosim.addresses import one_bit_off
 from xnoreplay.flow.verify.cosim.bench.drivers import PERIOD
 from xnoreplay.flow.verify.cosim.port_rules import PAYLOAD, SIGNALS
 from xnoreplay.flow.verify.cosim.stage import Stage
@@ -248,6 +249,8 @@ class HostPort:
             await self.inference()
         if self.stage.commands:
             await self.commands()
+            if not self.stage.brief:
+                await self.nearly_mapped()
         self.stop_pauses()
         await self.clocks(2)
         await self.write(Register.ABORT, 1)
@@ -370,6 +373,23 @@ class HostPort:
                 await self.write(window.address(row, chunk), self.rng.getrandbits(32))
         await self.write(window.address(0, window.chunks - 1), held[-1])
         await self.read_row(window, 0)
+
+    async def nearly_mapped(self) -> None:
+        """Read and write where nothing is mapped, each time with one bit of the address wrong; see what that has left.
+
+        What is written is a command that would be taken, a value that registers take, and in the low words of a row
+        something else than what is gathered there.
+        """
+        before = [await self.read_row(window, 0) for window in self.windows]
+        for address in one_bit_off(self.plan):
+            await self.read(address)
+            await self.write(address, Command.RESTORE)
+        for window, held in zip(self.windows, before, strict=True):
+            if window.memory.name not in registers.READ_ONLY:
+                await self.write(window.address(0, window.chunks - 1), held[-1])
+            await self.read_row(window, 0)
+        for register in self.there:
+            await self.read(register)
 
     async def strobes(self) -> None:
         """Write with every strobe but the whole one: to a window, to COMMAND and to ABORT."""

@@ -27,7 +27,7 @@ from cocotb.utils import get_sim_time
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.bench.cycles import Cycles
 from xnoreplay.flow.verify.cosim.bench.drivers import PERIOD, BusError, LiteMaster, PixelSource
-from xnoreplay.flow.verify.cosim.bench.view import ChipView, Tracer, number
+from xnoreplay.flow.verify.cosim.bench.view import AtRest, ChipView, Tracer, number
 from xnoreplay.flow.verify.cosim.kinds import KINDS, SETTLE
 from xnoreplay.flow.verify.cosim.rows import event_rows, rows_text
 from xnoreplay.flow.verify.cosim.script import (
@@ -53,11 +53,12 @@ NEVER = 1 << 62  # a cycle that does not come
 class Bench:
     """One chip in the HDL simulator, with the drivers of its ports and the view of its memories."""
 
-    def __init__(self, dut, plan, write) -> None:
+    def __init__(self, dut, plan, write, watched) -> None:
         self.dut, self.plan, self.write = dut, plan, write
         self.cycles = Cycles(dut.phase, PERIOD)
         self.view = ChipView(dut, plan, self.cycles.now)
         self.tracer = Tracer(self.view)
+        self.at_rest = AtRest(dut, watched)
         self.host = LiteMaster(dut)
         self.pixels = PixelSource(dut, plan.input.stream)
         self.port: Any = None  # a `hostport.HostPort`, once a stage asks for it
@@ -468,6 +469,7 @@ class Bench:
             "counters": self.view.counter_values(),
             "registers": self.view.register_values(),
             "met": self.view.met(),
+            "at_rest": self.at_rest.found(),
             "memories": self.rows(step.get("memories", ())),
         }
 
@@ -569,7 +571,7 @@ async def run(dut, loaded: Loaded, folder: Path) -> None:
             out.flush()
 
         dut.clk.value, dut.rst.value = 0, 1
-        bench = Bench(dut, plan, write)
+        bench = Bench(dut, plan, write, script["at_rest"])
         # Every pin has a value before the first edge: gates may keep an unknown one for good that a reset takes away.
         await Timer(PERIOD, "step")
         Clock(dut.clk, PERIOD, "step", impl="gpi").start()
@@ -601,6 +603,7 @@ async def run(dut, loaded: Loaded, folder: Path) -> None:
                 "clocks": int(get_sim_time("step")) // PERIOD,
                 "seconds": spent,
                 "watched": bench.view.watched,
+                "at_rest": len(bench.at_rest),
             }
         )
 

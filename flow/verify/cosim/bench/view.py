@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
+from xnoreplay.flow.verify.cosim.at_rest import FOUND
 from xnoreplay.flow.verify.cosim.counting import Counting
 from xnoreplay.spec import trace
 from xnoreplay.spec.image import bank_row, lane_columns
@@ -132,6 +133,33 @@ class Strobes:
         """The writes of one cycle."""
         write = self.write()
         return () if write is None else (write,)
+
+
+class AtRest:
+    """What must hold inside of an idle chip; see `cosim.at_rest`.
+
+    Parameters
+    ----------
+    dut : handle of the top module
+    names : dict of str to list of str
+        What is watched, by the dotted path of its unit.
+    """
+
+    def __init__(self, dut, names: dict[str, list[str]]) -> None:
+        self.units = [
+            (getattr(_descend(dut, path), FOUND), path, watched) for path, watched in names.items()
+        ]
+
+    def found(self) -> list[str]:
+        """What was there so far and must not be, with the path of its unit before it."""
+        found = []
+        for handle, path, watched in self.units:
+            bits = number(handle)
+            found += [f"{path}.{w}".lstrip(".") for n, w in enumerate(watched) if bits >> n & 1]
+        return found
+
+    def __len__(self) -> int:
+        return sum(len(watched) for _, _, watched in self.units)
 
 
 class Banked:
