@@ -20,6 +20,10 @@ _INSTANCE = re.compile(rf"^  {_NAME} +{_NAME} +\($", re.MULTILINE)
 _START = re.compile(
     rf"^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{_NAME} += ([^;]*);$", re.MULTILINE
 )
+_DECLARED = re.compile(
+    rf"^  (?:output )?(?:reg|wire) (?:signed )?(?:\[[^\]]*\] )?{_NAME}(?: += [^;]*)? ?;$",
+    re.MULTILINE,
+)
 _CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {_NAME} +<= (\S+) *;$", re.MULTILINE)
 _SET = rf"begin\n      {_NAME} += ([^;]*);\n    end\n"
 _ABORTED = rf"    if \((abort) ?\) {_SET}"
@@ -31,12 +35,15 @@ class Watch(NamedTuple):
 
     Parameters
     ----------
+    net : str
+        That it is about, as the Verilog writes it.
     what : str
         What it is, for a reader.
     when : str
         The condition in Verilog, of the module's own names.
     """
 
+    net: str
     what: str
     when: str
 
@@ -55,7 +62,7 @@ def watches(verilog: str) -> dict[str, list[Watch]]:
     ...   end
     ... endmodule
     ... ''')
-    {'\\xnoreplay.a': [Watch(what='b not put back', when="at_rest_reset && b !== 1'h0")]}
+    {'\\xnoreplay.a': [Watch(net='b', what='b not put back', when="at_rest_reset && b !== 1'h0")]}
     """
     found: dict[str, list[Watch]] = {}
     for module in _MODULE.finditer(verilog):
@@ -76,13 +83,14 @@ def _registers(module: str) -> Iterator[Watch]:
             aborted = abort and value == starts[name]
             after = "(at_rest_reset | at_rest_abort)" if aborted else "at_rest_reset"
             plain = name.removeprefix("\\")
-            yield Watch(f"{plain} not put back", f"{after} && {name} !== {starts[name]}")
+            wrong = f"{after} && {name} !== {starts[name]}"
+            yield Watch(name, f"{plain} not put back", wrong)
 
 
 def _strobes(module: str) -> Iterator[Watch]:
     """Strobes of the host port on memories, which are low while it serves nothing."""
     for name in re.findall(r"^  output (memory_\w+__(?:ren|wen));$", module, re.MULTILINE):
-        yield Watch(f"{name} without a transfer", f"{name} & ~valid")
+        yield Watch(name, f"{name} without a transfer", f"{name} & ~valid")
 
 
 def watched(verilog: str, wanted: dict[str, list[Watch]]) -> str:
@@ -93,22 +101,24 @@ def watched(verilog: str, wanted: dict[str, list[Watch]]) -> str:
     verilog : str
         The chip's own text, or that text with mutants in it.
     wanted : dict
-        Of the chip's own text; see `watches`.
+        Of the chip's own text; see `watches`. What is about a net that the text has no more, which tools leave out
+        where nothing reads it, is watched no more.
     """
 
     def added(module: re.Match) -> str:
         kept = wanted.get(module[1])
-        return (
-            f"{module[0].removesuffix('endmodule')}{_logic(kept)}endmodule" if kept else module[0]
-        )
+        if kept is None:
+            return module[0]
+        declared = set(_DECLARED.findall(module[0]))
+        logic = _logic([w.when if w.net in declared else "1'b0" for w in kept])
+        return f"{module[0].removesuffix('endmodule')}{logic}endmodule"
 
     return _MODULE.sub(added, verilog)
 
 
-def _logic(kept: list[Watch]) -> str:
-    """The lines that watch in a module."""
-    whens = [watch.when for watch in kept]
-    lines = [f"  reg [{len(kept) - 1}:0] {FOUND} = {len(kept)}'d0;"]
+def _logic(whens: list[str]) -> str:
+    """The lines that watch for conditions in a module."""
+    lines = [f"  reg [{len(whens) - 1}:0] {FOUND} = {len(whens)}'d0;"]
     after = {"reset": "rst", "abort": "abort"}
     used = {n: net for n, net in after.items() if any(f"at_rest_{n}" in when for when in whens)}
     lines += (f"  reg at_rest_{n} = 1'b0;" for n in used)
