@@ -125,6 +125,7 @@ def put(*path, value):
         (0, lambda seen: seen["phases"].pop(), "phases"),
         (0, put("registers", "quota", value=9), "register quota"),
         (0, put("met", value=["act.ping"]), "cycles that read the row of act.ping that they write"),
+        (0, put("at_rest", value=["lgap.at not put back"]), "cycles with lgap.at not put back"),
         (1, put("counters", 5, value=0), "counter lane.file.tap_writes"),
         (1, put("bus", "counters", 0, value=0), "bus counter cycles"),
         (1, put("bus", "registers", "seen", value=1), "bus register seen"),

@@ -32,8 +32,8 @@ def one_bit_off(plan: Plan) -> dict[int, set[int]]:
     """
     windows = registers.windows(plan.memories)
     used = {window.base >> WINDOW_SHIFT: window for window in windows}
-    starts = [Register.COMMAND, Register.ABORT, *registers.writable(plan.memories)]
-    starts = [int(register) for register in starts]
+    written = (Register.COMMAND, Register.ABORT, *registers.writable(plan.memories))
+    starts = [int(register) for register in written]
     starts += [w.address(0, chunk) for w in windows for chunk in {0, w.chunks - 1}]
     known = {int(register) for register in control_registers(plan)}
     first = int(Register.COUNTERS)

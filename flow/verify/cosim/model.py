@@ -136,6 +136,7 @@ class Model:
             "cycles": self.cycles,
             "registers": self.registers(),
             "met": [],  # what `spec.memories.Apart` promises
+            "at_rest": [],
             "counters": list(self.fast.chip_counters.values()),
             "memories": {name: self.memory(name) for name in step.memories},
         }
