@@ -46,6 +46,7 @@ TOLD = 200  # characters of another library's message that a sentence repeats
 OBJECT = re.compile(r"<([\w.]+) object at 0x[0-9a-f]+>")
 SHOWN = 60  # characters of a user's value that a sentence repeats
 NEAR = 0.6  # least likeness, 0 to 1, of a name that is suggested: difflib's own
+LISTED, FEW = 50, 5  # names above which a sentence lists so few, the nearest
 LONGEST_NAME = 100  # characters; it is a folder's name with more around it, and those end at 255
 
 
@@ -152,15 +153,22 @@ def _is_word(name: object) -> bool:
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> SpecError:
-    """The error for a name that is not known, which suggests the nearest that is, if one is near.
+    """The error for a name that is not known: it lists those that are, of many the nearest few, and suggests one that is near.
 
     >>> str(unknown("preset", "digit", ["digits", "tiny"]))
     "preset must be one of digits, tiny, not 'digit'; did you mean 'digits'?"
     >>> str(unknown("preset", "nosuch", ["digits", "tiny"]))
     "preset must be one of digits, tiny, not 'nosuch'"
+    >>> str(unknown("pin", "C", (f"{bank}{n}" for bank in "ABC" for n in range(1, 21))))
+    "pin must be one of 60 names, such as C9, C8, C7, C6, C5, not 'C'; did you mean 'C9'?"
     """
     known = sorted(known)
     # The nearest name takes long to find for a long text, and says nothing of one.
-    near = difflib.get_close_matches(str(name), known, n=1, cutoff=NEAR) if _is_word(name) else []
+    word = str(name) if _is_word(name) else ""
+    near = difflib.get_close_matches(word, known, n=1, cutoff=NEAR) if word else []
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return SpecError(f"{kind} must be one of {', '.join(known)}, not {shown(name)}{hint}")
+    listed = ", ".join(known)
+    if len(known) > LISTED:
+        few = difflib.get_close_matches(word, known, n=FEW, cutoff=0)
+        listed = f"{len(known)} names, such as {', '.join(few)}"
+    return SpecError(f"{kind} must be one of {listed}, not {shown(name)}{hint}")

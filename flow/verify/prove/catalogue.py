@@ -1,5 +1,7 @@
 """The properties of a chip, subject by subject."""
 
+from collections.abc import Iterable
+
 from xnoreplay.flow.verify.prove import bus, control, generative, labels, memories, replay, update
 from xnoreplay.flow.verify.prove.property import Property
 from xnoreplay.spec.errors import unknown
@@ -28,6 +30,16 @@ def chosen(plan: Plan, names: tuple[str, ...]) -> list[Property]:
     for name in names:
         own = {n: p for n, p in known.items() if n == name or n.startswith(f"{name}.")}
         if not own:
-            raise unknown("property", name, known)
+            raise unknown("property", name, {*known, *_beginnings(known)})
         found |= own
     return list(found.values()) if names else list(known.values())
+
+
+def _beginnings(names: Iterable[str]) -> set[str]:
+    """Every part of dotted names that ends before a dot.
+
+    >>> sorted(_beginnings(["done.front", "done.learning.balance"]))
+    ['done', 'done.learning']
+    """
+    steps = (name.split(".") for name in names)
+    return {".".join(path[:n]) for path in steps for n in range(1, len(path))}
