@@ -324,7 +324,7 @@ def memory(name: str, text: str, kept: bool) -> str:
     """Return a memory macro for a proof.
 
     A word that is read is any word, or where the words are kept, the one that is there; past the last row it is
-    any word. ``meets`` tells of a cycle that reads the row that it writes.
+    any word. ``both`` tells of a cycle that reads and writes, ``meets`` of one that reads the row that it writes.
 
     Parameters
     ----------
@@ -345,8 +345,10 @@ def memory(name: str, text: str, kept: bool) -> str:
     same = "raddr == waddr" if addressed else "1'b1"
     lines = [
         head.rstrip().replace(f"module {name}(", f"module {name}{'_kept' * kept}("),
+        "  wire both;",
         "  wire meets;",
-        f"  assign meets = {'ren & ' * clocked}(|wen) & {same};",
+        f"  assign both = {'ren & ' * clocked}(|wen);",
+        f"  assign meets = both & {same};",
         f"  wire {_span(width)}any;",
     ]
     if kept:

@@ -4,7 +4,7 @@ from xnoreplay.flow.verify.prove import control
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
-from xnoreplay.flow.verify.prove.words import all_of, any_of, implies, remembered
+from xnoreplay.flow.verify.prove.words import all_of, any_of, implies, phase, remembered
 from xnoreplay.spec.generative import SHARE_BITS
 from xnoreplay.spec.lfsr import WIDE_BITS
 from xnoreplay.spec.plan import Plan
@@ -122,6 +122,16 @@ def properties(plan: Plan) -> list[Property]:
             ),
             Method.PDR,
             (Fault("replay.fit", "full", "1'b0"),),
+        ),
+        Property(
+            "generative.seen-in-take",
+            "A command adds to the classes seen in a take alone.",
+            Statement(
+                "@replay.sees", phase(plan, "take"), keep=("sequencer", "clearing", "replay")
+            ),
+            Method.PDR,
+            (Fault("replay.fit", "first", "@ | ~active"),),
+            given=done,
         ),
         Property(
             "generative.seen-are-drawn",

@@ -1,18 +1,20 @@
-"""Properties of memories: no cycle reads the row that it writes, and nobody disturbs another's port."""
+"""Properties of memories: no cycle reads the row that it writes, or uses a single port twice, and nobody disturbs a port."""
 
 import itertools
 
-from xnoreplay.flow.verify.prove import control
+from xnoreplay.flow.chip.asic import ONE_PORT
+from xnoreplay.flow.verify.prove import control, labels
 from xnoreplay.flow.verify.prove.design import Statement
 from xnoreplay.flow.verify.prove.engine import Method
 from xnoreplay.flow.verify.prove.property import Fault, Property
 from xnoreplay.flow.verify.prove.words import (
     UNITS,
+    any_of,
     phase,
     remembered,
     units,
 )
-from xnoreplay.spec.memories import Kind, Memory, identifier
+from xnoreplay.spec.memories import Apart, Kind, Memory, identifier
 from xnoreplay.spec.plan import PLANE_PHASES, Plan
 
 CLEARING = "clearing"
@@ -36,7 +38,7 @@ USERS = {
     "replay.latent": ("replay",),
     "replay.label": ("replay", CLEARING),
     "replay.mean": ("replay",),
-    "replay.share": ("replay", CLEARING),
+    "replay.share": ("replay", "learning.balance", CLEARING),
     "fit.count": ("replay",),
     "staging.latent": ("replay",),
     "staging.label": ("replay", "learning.balance"),
@@ -57,12 +59,12 @@ not here keeps all units."""
 
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's memories."""
-    found = [_apart(plan, m, m.apart.value) for m in plan.memories if m.apart is not None]
+    found = [_apart(plan, m, m.apart) for m in plan.memories if m.apart is not None]
     return [*_readers(plan), *found, *_drivers(plan)]
 
 
-def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
-    """That no cycle reads a row of a memory that it writes.
+def _apart(plan: Plan, memory: Memory, reason: Apart) -> Property:
+    """That no cycle reads a row of a memory that it writes; of a memory with one port, that no cycle reads and writes at all.
 
     The first cycle after a reset is left out: the register of a late write port may then still hold a write of the cycle
     before, and nothing is read.
@@ -80,21 +82,26 @@ def _apart(plan: Plan, memory: Memory, reason: str) -> Property:
         window = f"@host.memory_{identifier(memory.name)}"
         text += "\n" + remembered(wrote=(1, f"{window}__wen"), worked=(1, "@busy"))
         assume = f"~((wrote | worked) & {window}__ren)"  # by host.strobes-apart and -rested
+    name, says, met = "apart", f"reads a row of {memory.name} that it writes", "meets"
+    if reason in ONE_PORT:
+        name, says, met = "one-port", f"both reads and writes {memory.name}", "both"
     return Property(
-        f"memory.apart.{memory.name}",
-        f"No cycle reads a row of {memory.name} that it writes: {reason}.",
+        f"memory.{name}.{memory.name}",
+        f"No cycle {says}: {reason.value}.",
         Statement(
             "~rst & ~fresh",
-            " & ".join(f"~@{path}.meets" for path in inside),
+            " & ".join(f"~@{path}.{met}" for path in inside),
             text,
             assume=assume,
             keep=tuple(dict.fromkeys(keep)),
         ),
         Method.PDR,
-        (_meeting(plan, memory),),
+        (_meeting(plan, memory, any_row=reason in ONE_PORT),),
         given=(
             *control.given(plan, *keep),
             *((f"memory.reader.{memory.name}",) if memory.name in READERS else ()),
+            # Where the replay unit is proved about.
+            *(labels.LEMMAS if "replay" in users and labels.small(plan) else ()),
         ),
     )
 
@@ -143,15 +150,11 @@ def instances(plan: Plan, memory: Memory) -> list[str]:
     return [f"{path}.array"]
 
 
-def _meeting(plan: Plan, memory: Memory) -> Fault:
-    """A read of the row that is written, wherever one is."""
+def _meeting(plan: Plan, memory: Memory, any_row: bool) -> Fault:
+    """A read in every cycle that writes: of any row, or of the one that is written."""
     first = instances(plan, memory)[0].removesuffix(".array")
-    return Fault(
-        first,
-        "read__en",
-        "@ | (|write__en)",
-        Fault(first, "read__addr", "(|write__en) ? write__addr : @"),
-    )
+    same = None if any_row else Fault(first, "read__addr", "(|write__en) ? write__addr : @")
+    return Fault(first, "read__en", "@ | (|write__en)", same)
 
 
 def _drivers(plan: Plan) -> list[Property]:
@@ -160,20 +163,38 @@ def _drivers(plan: Plan) -> list[Property]:
 
 
 def _drained(plan: Plan) -> Property:
-    """That no sum comes in the first cycle of a phase, in which units still read what the phase before asked of them."""
-    sources = ("dense", *["front"] * plan.network.takes_images, "learning.plane_unit")
+    """That the array is empty in the first cycle of a phase, in which units still read what the phase before asked of them.
+
+    A convolution alone gives an operand in its first cycle; the other units read a memory first.
+    """
+    convolves = plan.network.takes_images
+    sources = ("dense", *["front"] * convolves, "learning.plane_unit")
+    stages = [f"@array.{name}" for name in ("x_valid", "c_last", "n_last", "done")]
+    for lane in range(plan.target.lanes):
+        stages += [f"@array.lane{lane}.{s}_valid" for s in "xcn"]
+    given = [f"@{unit}.valid" for unit in sources if unit != "front"]
     return Property(
         "array.drained",
-        "In the first cycle of a phase the array gives no sum.",
+        "In the first cycle of a phase the array is empty: no operand is in it or in a lane, it gives no sum, and none but a "
+        "convolution gives it an operand.",
         Statement(
             "@sequencer.at != were & ~rst",
-            "~@array.done",
+            f"~{any_of([*stages, *given])}",
             remembered(were=(len(plan.phases), "rst ? 1 : @sequencer.at")),
             keep=("sequencer", CLEARING, "array", *sources),
         ),
         Method.PDR,
-        (Fault("dense", "done", "@ | active & sum_valid"),),
-        given=control.given(plan, *sources),
+        (
+            Fault("dense", "done", "@ | active & sum_valid"),
+            Fault("learning.plane_unit", "done", "@ | valid"),
+            Fault("learning.plane_unit", "done", "@ | issued[1]"),
+            *[Fault("front", "done", "@ | valid")] * convolves,
+        ),
+        # Nothing is assumed of the units that are here: a fault of one would break the assumption, and be looked for no further.
+        given=(
+            *(n for n in control.given(plan, *sources) if n.removeprefix("done.") not in sources),
+            *["generative.seen-in-take"] * bool(plan.generative),
+        ),
     )
 
 
