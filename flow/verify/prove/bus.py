@@ -18,7 +18,7 @@ from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command, Operand
 from xnoreplay.spec.memories import identifier
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import READ_ONLY
+from xnoreplay.spec.registers import READ_ONLY, Response
 
 SLAVE = "host.slave"
 OCCUPIED = "occupied"
@@ -121,6 +121,36 @@ def _axi() -> list[Property]:
             (Fault(SLAVE, "read_answered", "@ | s_axil_rready"),),
         ),
         Property(
+            "axi.ready-unless-owed",
+            "But for reset, READY of a channel is 0 only while a transfer of it that was taken is not yet answered.",
+            Statement(
+                "~rst",
+                "(s_axil_awready | addresses != 0) & (s_axil_wready | writes != 0) & (s_axil_arready | reads != 0)",
+                OUTSTANDING,
+                keep=keep,
+            ),
+            Method.PDR,
+            (
+                Fault(SLAVE, "s_axil_awready", "@ & ~s_axil_bready"),
+                Fault(SLAVE, "s_axil_wready", "@ & address_taken"),
+                Fault(SLAVE, "s_axil_arready", "@ & ~serving"),
+            ),
+        ),
+        Property(
+            "axi.no-exokay",
+            "No answer is EXOKAY, which AXI4-Lite has not.",
+            Statement(
+                "s_axil_bvalid | s_axil_rvalid",
+                "(~s_axil_bvalid | s_axil_bresp != 1) & (~s_axil_rvalid | s_axil_rresp != 1)",
+                keep=keep,
+            ),
+            Method.PDR,
+            (
+                Fault(SLAVE, "s_axil_bresp", "@ == 2'd2 ? 2'd1 : @"),
+                Fault(SLAVE, "s_axil_rresp", "@ ^ {1'b0, address[0]}"),
+            ),
+        ),
+        Property(
             "axi.nothing-in-reset",
             "In a cycle of reset no READY and no VALID of the chip is 1, so that nothing is handed over.",
             Statement(
@@ -152,12 +182,12 @@ def _host(plan: Plan) -> list[Property]:
     keep = CONTROL
     windows = registers.windows(plan.memories)
     ports = [f"@host.memory_{identifier(w.memory.name)}" for w in windows]
-    lines = [f"{port}__ren" for port in ports]
-    lines += [
+    stores = [
         f"{port}__wen"
         for port, w in zip(ports, windows, strict=True)
         if w.memory.name not in READ_ONLY
     ]
+    lines = [*(f"{port}__ren" for port in ports), *stores]
     strobes = any_of(lines)
     writes = any_of(f"@host.set_{r.name.lower()}" for r in registers.writable(plan.memories))
     counted = [command for command in Command if not command.counted]
@@ -258,6 +288,22 @@ def _host(plan: Plan) -> list[Property]:
             ),
         ),
         Property(
+            "host.acts-on-okay",
+            "A write that writes a memory or a register, starts a command or aborts one is answered OKAY: what gets an error "
+            "has done nothing.",
+            Statement(
+                "(@host.start | @host.abort | acted) & ~rst",
+                f"s_axil_bvalid & s_axil_bresp == {int(Response.OKAY)}",
+                remembered(acted=(1, f"~rst & {any_of([*stores, writes])}")),
+                keep=("host",),
+            ),
+            Method.PDR,
+            (
+                Fault(SLAVE, "valid", "serving"),
+                Fault("host", "abort", "@ | busy & s_axil_wvalid"),
+            ),
+        ),
+        Property(
             "host.stale-has-cause",
             "STALE is set by a write of a label, of SEEN or STAGED and by the start of a RESTORE, cleared by a RESTORE that "
             "refuses no label, and by nothing else.",
@@ -314,6 +360,12 @@ def _stream(plan: Plan) -> list[Property]:
     if (rst | @host.abort | ~{phase(plan, "input")}) count <= 0;
     else count <= count + {taken};
 """
+    waiting = f"""\
+  // Cycles in a row in which a transfer is offered in phase input and not taken.
+  reg [4:0] waiting;
+  always @(posedge clk)
+    waiting <= rst | @host.abort | ~{phase(plan, "input")} | ~{stream}_tvalid | {stream}_tready ? 0 : waiting + (waiting != 31);
+"""
     return [
         Property(
             "stream.taken-as-input",
@@ -342,5 +394,21 @@ def _stream(plan: Plan) -> list[Property]:
                 ),
             ),
             given=tuple(n for n in control.given(plan) if n not in (*control.HOST, f"done.{unit}")),
+        ),
+        Property(
+            "stream.taken-soon",
+            f"A transfer that is offered in phase input is taken within {LONGEST} cycles, but for an abort or a reset.",
+            Statement(
+                f"{phase(plan, 'input')} & {stream}_tvalid & ~rst",
+                f"{stream}_tready | waiting < {LONGEST - 1}",
+                waiting,
+                keep=(*CONTROL, unit),
+            ),
+            Method.PDR,
+            (
+                Fault(
+                    unit, "pixel__ready" if plan.network.takes_images else "sample__ready", "1'b0"
+                ),
+            ),
         ),
     ]

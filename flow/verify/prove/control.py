@@ -41,7 +41,32 @@ GENERATED = ("take", "stage", "quota", "empty", "epoch", "seed", "load", "restor
 
 def properties(plan: Plan) -> list[Property]:
     """Properties of a plan's control."""
-    return [*_sequencer(plan), *_done(plan), *_abort(plan)]
+    return [_emptied(plan), *_sequencer(plan), *_done(plan), *_abort(plan)]
+
+
+def _emptied(plan: Plan) -> Property:
+    """That a reset's emptying comes to its end."""
+    rows = plan.forgotten.depth
+    since = """\
+  // Cycles since the last one of reset, at most 65,535.
+  reg [15:0] since;
+  always @(posedge clk) since <= rst ? 0 : since + (since != 65535);
+"""
+    return Property(
+        "reset.empties-once",
+        f"After a reset the chip empties its memories for {rows} cycles, a row a cycle in their order, and then no more.",
+        Statement(
+            "~rst",
+            f"@clearing.active == (since < {rows}) & (~@clearing.active | @clearing.slot == since)",
+            since,
+            keep=("clearing",),
+        ),
+        Method.PDR,
+        (
+            Fault("clearing", "active", "@ & (slot != 1)"),
+            Fault("clearing", "slot", "@ & ~1"),
+        ),
+    )
 
 
 def _sequencer(plan: Plan) -> list[Property]:

@@ -66,7 +66,7 @@ def properties(plan: Plan) -> list[Property]:
     if not small(plan):
         return []
     labels = Labels(plan)
-    return [*labels.lemmas(), *labels.changes(), *labels.belong()]
+    return [*labels.lemmas(), *labels.ends(), *labels.changes(), *labels.belong()]
 
 
 def states(*names: str) -> str:
@@ -235,6 +235,63 @@ class Labels:
             (Fault("replay", "judged_last", "@ | place[0]"),),
             given=(*self.given, *["replay.staged-in-range"] * bool(self.plan.replay.staging)),
         )
+
+    # ------------------------------------------------------------------------ how long operations take
+
+    def took(self, name: str) -> str:
+        """Declare ``took``, the cycles since a phase's first, at most 65,535."""
+        here = f"{self.during(name)} & ~@replay.done & ~rst & ~@host.abort"
+        return (
+            "  reg [15:0] took;\n"
+            f"  always @(posedge clk) took <= {here} ? took + (took != 65535) : 0;\n"
+        )
+
+    def ends(self) -> list[Property]:
+        """That a restore and the division of the slots come to their ends; how far they are follows from the cycles that they took."""
+        places = f"{self.slots}" + " + @replay.staged" * bool(self.plan.replay.staging)
+        restores, divides = self.during("restore"), self.during("quota")
+        return [
+            Property(
+                "replay.restore-ends",
+                "A restore takes a cycle a class and at most two a slot and staged sample.",
+                Statement(
+                    restores,
+                    all_of(
+                        [
+                            f"took < {self.classes} + 2 * ({places})",
+                            implies(states("BEGIN"), "took == 0"),
+                            implies(states("ZERO"), f"took == {PLACE}"),
+                            implies(states("READ"), f"took == {self.classes} + 2 * {PLACE}"),
+                            implies(states("JUDGE"), f"took == {self.classes + 1} + 2 * {PLACE}"),
+                        ]
+                    ),
+                    self.took("restore"),
+                    keep=KEEP,
+                ),
+                Method.PDR,
+                (Fault("replay", "place", "in_read ? 0 : @"),),
+                given=(*self.given, "replay.restore-in-order"),
+            ),
+            Property(
+                "replay.quota-ends",
+                "The slots are divided by the classes seen in at most a cycle a slot and one more.",
+                Statement(
+                    divides,
+                    all_of(
+                        [
+                            f"took <= {self.slots}",
+                            f"@replay.rest + took <= {self.slots}",
+                            implies(states("BEGIN"), f"took == 0 & @replay.rest == {self.slots}"),
+                        ]
+                    ),
+                    self.took("quota"),
+                    keep=KEEP[:-1],
+                ),
+                Method.PDR,
+                (Fault("replay", "left", "walked ? rest : @"),),
+                given=self.given,
+            ),
+        ]
 
     # ------------------------------------------------------------------------ how labels change
 

@@ -254,7 +254,10 @@ def _idle(plan: Plan) -> list[Property]:
     """That an idle chip's units write no memory."""
     found = []
     for unit, signals in _strobes(plan).items():
-        written, _, strobe = signals[0].rpartition(".")
+        faults = []
+        for signal in signals:
+            written, _, strobe = signal.rpartition(".")
+            faults.append(Fault(written, strobe, "~@"))
         # What the back writes comes from the stages before it.
         before = ("front", "array") if unit == "back" else ()
         found.append(
@@ -267,7 +270,7 @@ def _idle(plan: Plan) -> list[Property]:
                     keep=("sequencer", CLEARING, *before, unit),
                 ),
                 Method.PDR,
-                (Fault(written, strobe, "~@"),),
+                tuple(faults),
                 given=control.given(plan, unit),
             )
         )
@@ -276,15 +279,24 @@ def _idle(plan: Plan) -> list[Property]:
 
 def _strobes(plan: Plan) -> dict[str, list[str]]:
     """Enables of memories that a unit gives, by unit."""
-    strobes = {"learning": ["top_write"]}
+    from xnoreplay.hw.learning.update import LOW_BITS
+
+    present = {memory.name for memory in plan.memories}
+    low = [
+        f"learning.update_unit.{short}_write__en"
+        for short, name in LOW_BITS.items()
+        if name in present
+    ]
+    strobes = {"learning": ["top_write", *low]}
     if plan.network.takes_images:
         for unit, own in (("dense", "latent"), ("back", "write"), ("thermometer", "write")):
             strobes[unit] = [f"{unit}.{own}__en"]
     else:
         strobes["latent_input"] = ["latent_input.latent__en"]
-    replay = [] if plan.generative else ["write__en", "label_write__en", "count_write"]
+    replay = ["write__en", "label_write__en", "count_write"]
+    if plan.generative:
+        replay = ["fit.mean_write__en", "fit.share_write__en", "fit.count_write__en"]
     if plan.replay.staging:
         replay += ["staging_write__en", "staging_label_write__en"]
-    if replay:
-        strobes["replay"] = [f"replay.{name}" for name in replay]
+    strobes["replay"] = [f"replay.{name}" for name in replay]
     return strobes
