@@ -141,6 +141,18 @@ def test_missing_signals_are_named(verilog_of_tiny):
         chip.signal("host.none")
 
 
+def test_signals_inside_of_a_cut_unit_are_refused(verilog_of_tiny):
+    """They would be missing from the model, or no longer driven as the chip drives them."""
+    chip = Chip(verilog_of_tiny)
+    for name in ("array.c_last", "learning.plane_unit.done"):
+        with pytest.raises(
+            SpecError, match=f"a unit that is cut must be a port, but {name} is not"
+        ):
+            design.problem(chip, design.Statement("1", f"@{name}", keep=("sequencer",)))
+    design.problem(chip, design.Statement("1", "@array.done", keep=("sequencer",)))
+    design.problem(chip, design.Statement("1", "@array.c_last", keep=("array",)))
+
+
 def test_a_module_equals_its_gates_and_a_changed_gate_is_found(verilog_of_tiny, tmp_path):
     chip, name = Chip(verilog_of_tiny), "xnoreplay.sequencer"
     assert name in equivalence.names(chip)

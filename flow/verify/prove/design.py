@@ -191,7 +191,8 @@ def problem(chip: Chip, statement: Statement) -> Problem:
     Raises
     ------
     SpecError
-        Where the chip lacks a unit, a memory or a signal that the statement names.
+        Where the chip lacks a unit, a memory or a signal that the statement names, or a signal lies inside of a unit that
+        is cut.
     """
     for path in (*statement.keep, *statement.memories):
         chip.module_of(path)
@@ -255,11 +256,22 @@ def _signal(chip: Chip, statement: Statement, name: str) -> tuple[str, int]:
     path, _, own = name.rpartition(".")
     module = chip.module_of(path)
     if not is_macro(module):
-        return chip.signal(name)
+        found = chip.signal(name)
+        there = _there(statement, path)
+        port = found[0].rpartition(".")[2] in {own for _, own, _ in chip.ports(module)}
+        if not there and not (port and _there(statement, path.rpartition(".")[0])):
+            raise SpecError(f"a signal of a unit that is cut must be a port, but {name} is not")
+        return found
     kept = path in statement.memories
     text = memory(module, chip.modules[module], kept)
     own, width = Chip(text, module + "_kept" * kept).signal(own)
     return f"{chip.real(path)}.{own}", width
+
+
+def _there(statement: Statement, path: str) -> bool:
+    """Tell whether what is inside of a unit stays, or some of it."""
+    here = (*statement.keep, *statement.memories)
+    return not path or any(_within(path, unit) or _within(unit, path) for unit in here)
 
 
 def _parts(chip: Chip, statement: Statement) -> str:

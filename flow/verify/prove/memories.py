@@ -100,10 +100,14 @@ def _apart(plan: Plan, memory: Memory, reason: Apart) -> Property:
         given=(
             *control.given(plan, *keep),
             *((f"memory.reader.{memory.name}",) if memory.name in READERS else ()),
-            # Where the replay unit is proved about.
-            *(labels.LEMMAS if "replay" in users and labels.small(plan) else ()),
+            *_states(plan, *users),
         ),
     )
+
+
+def _states(plan: Plan, *keep: str) -> tuple[str, ...]:
+    """Names of the lemmas about the replay unit's states that a proof with the unit assumes, where they are proved."""
+    return labels.LEMMAS if "replay" in keep and labels.small(plan) else ()
 
 
 def _readers(plan: Plan) -> list[Property]:
@@ -159,7 +163,48 @@ def _meeting(plan: Plan, memory: Memory, any_row: bool) -> Fault:
 
 def _drivers(plan: Plan) -> list[Property]:
     """That units which share the array, or the ports of memories, use them one at a time: each by itself, in its own phases."""
-    return [*_operands(plan), _drained(plan), *_writers(plan), *_idle(plan)]
+    return [*_operands(plan), _no_stray_sum(plan), _drained(plan), *_writers(plan), *_idle(plan)]
+
+
+def _sources(plan: Plan) -> tuple[str, ...]:
+    """Units that give the array operands."""
+    return ("dense", *["front"] * plan.network.takes_images, "learning.plane_unit")
+
+
+FIRST = "@sequencer.at != were & ~rst"
+"""The first cycle of a phase, by what `_phases` remembers."""
+
+
+def _phases(plan: Plan) -> str:
+    """Declare what `FIRST` reads."""
+    return remembered(were=(len(plan.phases), "rst ? 1 : @sequencer.at"))
+
+
+def _no_stray_sum(plan: Plan) -> Property:
+    """That no sum comes in the first cycle of a phase; proofs without the array assume it, so it names no signal inside of that."""
+    sources = _sources(plan)
+    return Property(
+        "array.no-stray-sum",
+        "In the first cycle of a phase the array gives no sum.",
+        Statement(
+            FIRST,
+            "~@array.done",
+            _phases(plan),
+            keep=("sequencer", CLEARING, "array", *sources),
+        ),
+        Method.PDR,
+        (Fault("dense", "done", "@ | active & sum_valid"),),
+        given=_others(plan, sources),
+    )
+
+
+def _others(plan: Plan, sources: tuple[str, ...]) -> tuple[str, ...]:
+    """What is assumed beside the units that give operands.
+
+    Nothing of themselves: a fault of one would break the assumption, and be looked for no further.
+    """
+    rest = (n for n in control.given(plan, *sources) if n.removeprefix("done.") not in sources)
+    return (*rest, *["generative.seen-in-take"] * bool(plan.generative))
 
 
 def _drained(plan: Plan) -> Property:
@@ -167,8 +212,7 @@ def _drained(plan: Plan) -> Property:
 
     A convolution alone gives an operand in its first cycle; the other units read a memory first.
     """
-    convolves = plan.network.takes_images
-    sources = ("dense", *["front"] * convolves, "learning.plane_unit")
+    sources = _sources(plan)
     stages = [f"@array.{name}" for name in ("x_valid", "c_last", "n_last", "done")]
     for lane in range(plan.target.lanes):
         stages += [f"@array.lane{lane}.{s}_valid" for s in "xcn"]
@@ -178,9 +222,9 @@ def _drained(plan: Plan) -> Property:
         "In the first cycle of a phase the array is empty: no operand is in it or in a lane, it gives no sum, and none but a "
         "convolution gives it an operand.",
         Statement(
-            "@sequencer.at != were & ~rst",
+            FIRST,
             f"~{any_of([*stages, *given])}",
-            remembered(were=(len(plan.phases), "rst ? 1 : @sequencer.at")),
+            _phases(plan),
             keep=("sequencer", CLEARING, "array", *sources),
         ),
         Method.PDR,
@@ -188,13 +232,9 @@ def _drained(plan: Plan) -> Property:
             Fault("dense", "done", "@ | active & sum_valid"),
             Fault("learning.plane_unit", "done", "@ | valid"),
             Fault("learning.plane_unit", "done", "@ | issued[1]"),
-            *[Fault("front", "done", "@ | valid")] * convolves,
+            *[Fault("front", "done", "@ | valid")] * plan.network.takes_images,
         ),
-        # Nothing is assumed of the units that are here: a fault of one would break the assumption, and be looked for no further.
-        given=(
-            *(n for n in control.given(plan, *sources) if n.removeprefix("done.") not in sources),
-            *["generative.seen-in-take"] * bool(plan.generative),
-        ),
+        given=_others(plan, sources),
     )
 
 
@@ -244,7 +284,11 @@ def _writers(plan: Plan) -> list[Property]:
             ),
             Method.PDR,
             (Fault(unit, "file__lanes", "~@"),),
-            given=(*control.given(plan, unit), *["array.drained"] * (unit == "dense")),
+            given=(
+                *control.given(plan, unit),
+                *["array.no-stray-sum"] * (unit == "dense"),
+                *_states(plan, unit),
+            ),
         )
         for unit, own in phases.items()
     ]
