@@ -7,6 +7,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+# Of this process, which has not loaded NumPy yet, and of all that it starts: a worker of the tests has one core, and
+# threads that wait for each other's share of a small product on a busy machine take ten times what the product takes.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from xnoreplay.flow.run import progress
 from xnoreplay.spec import caches
 

@@ -1,7 +1,10 @@
-"""What all tests share: their order, and a cache that is not the user's."""
+"""What all tests share: their order, a cache that is not the user's, and one thread for matrix products."""
 
 from itertools import groupby
 from pathlib import Path
+
+import numpy as np  # noqa: F401  its library is looked at
+from threadpoolctl import threadpool_info
 
 from tests.conftest import FOLDER, LONGEST
 from xnoreplay.spec import caches
@@ -26,6 +29,12 @@ def test_the_user_s_cache_is_left_alone(tmp_path):
     assert cache.parent.name == "cache"
     assert tmp_path.is_relative_to(cache.parents[1])
     assert not cache.is_relative_to(Path.home() / ".cache")
+
+
+def test_matrix_products_have_one_thread():
+    """NumPy asks when it is loaded, so this fails where it is loaded before `tests.conftest`."""
+    found = {lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"}
+    assert found == {1}
 
 
 def relative(path) -> str:

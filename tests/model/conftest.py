@@ -29,6 +29,17 @@ def small(tiny):
     )
 
 
+@pytest.fixture
+def two_threads():
+    """PyTorch shares its work, and what asks for its threads finds two: all other tests have one."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
 class Interrupt(Exception):
     pass
 

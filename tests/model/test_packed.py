@@ -15,7 +15,7 @@ from xnoreplay.model.training.recipe import Recipe
 from xnoreplay.spec import presets  # noqa: E402
 from xnoreplay.spec.network import Conv  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("two_threads")]
 
 NET = dataclasses.replace(
     presets.load("3mb").network,

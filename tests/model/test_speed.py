@@ -9,7 +9,7 @@ from xnoreplay.model import speed
 from xnoreplay.model.network import network
 from xnoreplay.spec import bundle, presets  # noqa: E402
 
-pytestmark = pytest.mark.torch
+pytestmark = [pytest.mark.torch, pytest.mark.usefixtures("two_threads")]
 
 DIGITS = presets.load("digits").network
 BUNDLE = bundle.random(DIGITS, 2)
