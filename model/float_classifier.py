@@ -182,4 +182,4 @@ def _binary(x: np.ndarray) -> np.ndarray:
 
 
 def _values(bits: np.ndarray) -> np.ndarray:
-    return signed(bits).astype(np.float32)
+    return signed(bits, np.float32)

@@ -24,7 +24,7 @@ from xnoreplay.spec.target import TargetSpec
 def _bytes(net: NetworkSpec, target: TargetSpec) -> int:
     """Bytes that a learner takes at most.
 
-    They are every latent's inputs as floats, made from 64-bit integers, and of each proxy what the reference and the
+    They are every latent's inputs as floats, with what these are made of, and of each proxy what the reference and the
     kernels keep.
     """
     samples = target.replay_slots + target.staging_capacity
@@ -86,10 +86,10 @@ class Learner:
 
     def _inputs(self, latents: np.ndarray) -> np.ndarray:
         """(n, latent) bits -> (n, latent + hidden) float32, the output layer's -1 and +1."""
-        z = signed(latents).astype(np.float32)
+        z = signed(latents, np.float32)
         # Sums of at most 2^24 small integers are exact in float32.
-        h = signed(sign(z @ self.proxies.hidden_weight.T.astype(np.float32)))
-        return np.concatenate([z, h.astype(np.float32)], axis=1)
+        h = signed(sign(z @ self.proxies.hidden_weight.T.astype(np.float32)), np.float32)
+        return np.concatenate([z, h], axis=1)
 
     def _sums(self, v: np.ndarray) -> np.ndarray:
         """(n, latent + hidden) -> (n, classes seen) float32 logit sums, integers."""

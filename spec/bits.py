@@ -5,6 +5,7 @@ Bit 1 means +1 and bit 0 means -1, everywhere; sign(0) = +1. Unpacked bits are `
 """
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 WORD = 64  # bits in a packed word of the simulator
 
@@ -49,9 +50,13 @@ def sign(x: np.ndarray) -> np.ndarray:
     return (np.asarray(x) >= 0).astype(np.uint8)
 
 
-def signed(bits: np.ndarray) -> np.ndarray:
-    """Values +1 and -1 of bits 1 and 0. Same shape, int64."""
-    return 2 * bits.astype(np.int64) - 1
+def signed(bits: np.ndarray, dtype: DTypeLike = np.int64) -> np.ndarray:
+    """Values +1 and -1 of bits 1 and 0, of a signed type: int64 where none is given. Same shape.
+
+    >>> signed(np.array([1, 0], np.uint8), np.float32)
+    array([ 1., -1.], dtype=float32)
+    """
+    return 2 * bits.astype(dtype) - 1
 
 
 def pack_bytes(bits: np.ndarray) -> np.ndarray:
