@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from amaranth.hdl import ClockDomain, Module
+from amaranth.sim import Simulator
 
-from tests.hw.engine import simulator
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import image, registers
 from xnoreplay.spec.bits import to_int
@@ -79,10 +79,10 @@ def run_chip(
             await ctx.tick()  # the lane files have what the last cycle wrote
             seen.append(_observe(ctx, chip, plan, phases, cycles))
 
-    simulated = simulator(top)
-    simulated.add_clock(1e-6)
-    simulated.add_testbench(bench)
-    simulated.run()
+    simulator = Simulator(top)
+    simulator.add_clock(1e-6)
+    simulator.add_testbench(bench)
+    simulator.run()
     return seen
 
 
