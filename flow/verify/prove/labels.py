@@ -62,11 +62,22 @@ def given(plan: Plan) -> tuple[str, ...]:
 
 
 def properties(plan: Plan) -> list[Property]:
-    """Properties of a plan's labels; none of a chip that draws its samples, or is larger than `LARGEST`."""
+    """Properties of a plan's labels: the first lemma alone of a chip larger than `LARGEST`, none of one that draws its samples."""
     if not small(plan):
-        return []
+        return [] if plan.generative else [one_state()]
     labels = Labels(plan)
     return [*labels.lemmas(), *labels.ends(), *labels.changes(), *labels.belong()]
+
+
+def one_state() -> Property:
+    """The lemma that every other of the replay unit rests on."""
+    return Property(
+        LEMMAS[0],
+        "The replay unit is in one state.",
+        Statement("1", one("@replay.state"), keep=("replay",)),
+        Method.PDR,
+        (Fault("replay", "state", "done ? 0 : @"),),
+    )
 
 
 def states(*names: str) -> str:
@@ -130,13 +141,7 @@ class Labels:
         evicts = self.during("evict")
         slot, checked = self.at("@replay.slot"), self.at("@replay.checked")
         return [
-            Property(
-                "replay.one-state",
-                "The replay unit is in one state.",
-                Statement("1", one("@replay.state"), keep=("replay",)),
-                Method.PDR,
-                (Fault("replay", "state", "done ? 0 : @"),),
-            ),
+            one_state(),
             Property(
                 "replay.state-of-phase",
                 "The replay unit is in a state that the phase has.",

@@ -107,7 +107,9 @@ def _apart(plan: Plan, memory: Memory, reason: Apart) -> Property:
 
 def _states(plan: Plan, *keep: str) -> tuple[str, ...]:
     """Names of the lemmas about the replay unit's states that a proof with the unit assumes, where they are proved."""
-    return labels.LEMMAS if "replay" in keep and labels.small(plan) else ()
+    if "replay" not in keep or plan.generative:
+        return ()
+    return labels.LEMMAS if labels.small(plan) else labels.LEMMAS[:1]
 
 
 def _readers(plan: Plan) -> list[Property]:
