@@ -45,7 +45,7 @@ def test_every_register_with_a_reset_is_watched(verilog_of_tiny, found):
     watched = {
         (module.removeprefix("\\"), w.net.removeprefix("\\"))
         for module, kept in found.items()
-        for w in kept
+        for w in kept.watches
         if w.what.endswith("not put back")
     }
     names = {name for _, name in every}
@@ -59,11 +59,11 @@ def test_an_abort_clears_all_of_its_units(found):
     for module, kept in found.items():
         unit = module.removeprefix("\\xnoreplay.").partition(".")[0]
         if unit in CLEARED:
-            assert all("at_rest_abort" in w.when for w in kept), module
+            assert all("at_rest_abort" in w.when for w in kept.watches), module
 
 
 def test_each_strobe_of_the_host_is_watched(found):
-    strobes = {w.net for w in found[at_rest.HOST] if w.what.endswith("without a transfer")}
+    strobes = {w.net for w in found[at_rest.HOST].watches if w.what.endswith("without a transfer")}
     assert {"memory_act_ping__ren", "memory_cls_top__wen", "memory_replay_count__ren"} <= strobes
     assert "memory_replay_count__wen" not in strobes  # which the host does not write
 
@@ -71,7 +71,7 @@ def test_each_strobe_of_the_host_is_watched(found):
 def test_what_a_text_lost_is_watched_no_more(verilog_of_tiny, found):
     """Bits keep their numbers."""
     module = "\\xnoreplay.lgap"
-    lost = found[module][3].net
+    lost = found[module].watches[3].net
     line = re.compile(rf"^  (?:output )?reg (?:\[[^]]*\] )?{re.escape(lost)} = .*\n", re.MULTILINE)
     start = verilog_of_tiny.index(f"module {module} ")
     text = verilog_of_tiny[:start] + line.sub("", verilog_of_tiny[start:], count=1)
@@ -82,20 +82,23 @@ def test_what_a_text_lost_is_watched_no_more(verilog_of_tiny, found):
 
 @pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator")
 def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
-    """A register that keeps its value in an abort, one in a reset, and a memory that the host always reads."""
+    """Registers that keep their values in an abort or in a reset, memories that the host always reads, or that read unasked."""
 
-    kinds = {"clear": "dense", "reset": "array", "stuck high": "host"}
+    kinds = {"clear": r"\.dense", "reset": r"\.array", "stuck high": r"\.host"}
     lines = verilog_of_tiny.splitlines()
     every = [
         site
         for site in catalogue.sites(verilog_of_tiny)
-        if (site.kind, site.module.removeprefix("xnoreplay.")) in kinds.items()
+        if re.fullmatch(f"xnoreplay{kinds.get(site.kind, '-')}", site.module)
         and (site.kind != "stuck high" or "__ren = " in lines[site.line - 1])
     ]
     strobes = sum(site.kind == "stuck high" for site in every)
     chosen = dict(enumerate(every, 1))
-    bits = len(chosen).bit_length()
-    text = at_rest.watched(catalogue.planted(verilog_of_tiny, chosen, bits), found)
+    bits = (len(chosen) + 1).bit_length()
+    text = catalogue.planted(verilog_of_tiny, chosen, bits)
+    reads = len(chosen) + 1  # every memory reads in every cycle
+    text = text.replace("    if (ren)\n", f"    if (ren | {SELECT} == {bits}'d{reads})\n")
+    text = at_rest.watched(text, found)
     built = cocotb_build(Verilate(tools.verilator_env(), "-O0"), text, Silent(), (SELECT,))
     named = at_rest.names(verilog_of_tiny, found)
     setup = Setup(TINY, BUNDLE, "verilator", built.folder, at_rest=named)
@@ -114,8 +117,9 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
         for number, site in chosen.items():
             differences = server.compare(number, "short")[0].differences
             for difference in differences[:1]:
-                assert "rest" in map(score.reason_of, differences), (site, difference)
+                assert "inside" in map(score.reason_of, differences), (site, difference)
                 shown[site.kind].append(difference.command)
+        read = server.compare(reads, "short")[0].differences[0]
     finally:
         server.close()
     # Not every register has another value than its start where the abort, or the reset, comes.
@@ -125,3 +129,5 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
     assert set(shown["reset"]) == {2}
     assert shown["stuck high"] == [0] * strobes
     assert strobes > 10
+    assert (read.command, score.reason_of(read)) == (0, "inside")
+    assert "word not as read" in read.signal

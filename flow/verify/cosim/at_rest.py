@@ -1,9 +1,13 @@
-"""What must hold inside of an idle chip: logic that watches it is added to the text that a simulation compiles.
+"""What must hold inside of a chip: logic that watches it is added to the text that a simulation compiles.
 
-A reset gives every register the value that it starts with, but for those of `flow.chip.resets`; so does an abort, in the
-units that are cleared by it. In the cycle after a reset or an abort each register is compared with its start. The host port
-reads and writes no memory but while it serves a transfer. Registers and strobes are found in the generated text. What the logic
-finds stays until the simulation ends, so that the test bench looks once a command.
+- A reset gives every register the value that it starts with, but for those of `flow.chip.resets`; so does an abort, in the
+  units that are cleared by it.
+- The host port reads and writes no memory but while it serves a transfer.
+- A memory changes the bits that are written and no others, in the row that is written; the word that it gives is that of the row
+  that was read last.
+
+Registers, strobes and memories are found in the generated text. The logic looks in the middle of each cycle, before the test bench
+changes anything, and what it finds stays until the simulation ends, so that the test bench looks once a command.
 """
 
 import re
@@ -20,8 +24,11 @@ _INSTANCE = re.compile(rf"^  {_NAME} +{_NAME} +\($", re.MULTILINE)
 _START = re.compile(
     rf"^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{_NAME} += ([^;]*);$", re.MULTILINE
 )
+_MEMORY = re.compile(rf"{TOP}_(?:ram|file)_")
+_ROWS = re.compile(r"^  reg (?:\[\d+:0\] )?rows \[0:(\d+)\];$", re.MULTILINE)
+_PORT = re.compile(r"^  (?:in|out)put (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
 _DECLARED = re.compile(
-    rf"^  (?:output )?(?:reg|wire) (?:signed )?(?:\[[^\]]*\] )?{_NAME}(?: += [^;]*)? ?;$",
+    rf"^  (?:output |reg |wire |output reg )(?:signed )?(?:\[[^\]]*\] )?{_NAME}(?: += [^;]*)? ?;$",
     re.MULTILINE,
 )
 _CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {_NAME} +<= (\S+) *;$", re.MULTILINE)
@@ -40,7 +47,7 @@ class Watch(NamedTuple):
     what : str
         What it is, for a reader.
     when : str
-        The condition in Verilog, of the module's own names.
+        The condition in Verilog.
     """
 
     net: str
@@ -48,10 +55,24 @@ class Watch(NamedTuple):
     when: str
 
 
-def watches(verilog: str) -> dict[str, list[Watch]]:
+class Watched(NamedTuple):
+    """What is watched in a module.
+
+    Parameters
+    ----------
+    watches : list of Watch
+    held : dict of str to str
+        Further registers: declaration to the statements that set them at a rising edge of the clock.
+    """
+
+    watches: list[Watch]
+    held: dict[str, str]
+
+
+def watches(verilog: str) -> dict[str, Watched]:
     r"""What is watched, by module, in a generated text; nothing in a text of another form.
 
-    >>> watches('''module \\xnoreplay.a (clk, rst);
+    >>> found = watches('''module \\xnoreplay.a (clk, rst);
     ...   reg b = 1'h0;
     ...   always @(posedge clk)
     ...     b <= \\$1 ;
@@ -62,14 +83,21 @@ def watches(verilog: str) -> dict[str, list[Watch]]:
     ...   end
     ... endmodule
     ... ''')
-    {'\\xnoreplay.a': [Watch(net='b', what='b not put back', when="at_rest_reset && b !== 1'h0")]}
+    >>> found["\\xnoreplay.a"].watches
+    [Watch(net='b', what='b not put back', when="at_rest_reset && b !== 1'h0")]
     """
-    found: dict[str, list[Watch]] = {}
+    found: dict[str, Watched] = {}
     for module in _MODULE.finditer(verilog):
         if "$" in module[1]:  # no name that cocotb finds
             continue
-        if kept := [*_registers(module[0]), *(_strobes(module[0]) if module[1] == HOST else ())]:
-            found[module[1]] = kept
+        if _MEMORY.match(module[1]):
+            if rows := _ROWS.search(module[0]):
+                found[module[1]] = _of_memory(module[0], int(rows[1]) + 1)
+        elif kept := [*_registers(module[0]), *(_strobes(module[0]) if module[1] == HOST else ())]:
+            nets = {"reset": "rst", "abort": "abort"}
+            used = [n for n in nets if any(f"at_rest_{n}" in w.when for w in kept)]
+            held = {f"at_rest_{n} = 1'b0": f"at_rest_{n} <= {nets[n]};" for n in used}
+            found[module[1]] = Watched(kept, held)
     return found
 
 
@@ -93,7 +121,51 @@ def _strobes(module: str) -> Iterator[Watch]:
         yield Watch(name, f"{name} without a transfer", f"{name} & ~valid")
 
 
-def watched(verilog: str, wanted: dict[str, list[Watch]]) -> str:
+def _of_memory(module: str, depth: int) -> Watched:
+    """What a memory does, as `hw.parts.macros` describes it, held against what it was given at the edge before."""
+    bits = {name: int(high or 0) + 1 for high, name in _PORT.findall(module)}
+    width = bits["rdata"]
+
+    def row(port: str) -> str:
+        return f"rows[{port}]" if port in bits else "rows[0]"
+
+    def there(port: str, name: str) -> str:
+        """Whether an address is one of a row: nothing is said of others."""
+        return f" && {name} < {depth}" if port in bits and depth < 1 << bits[port] else ""
+
+    if width > 1:
+        granule = width // bits["wen"]
+        mask = ", ".join(f"{{{granule}{{wen[{n}]}}}}" for n in reversed(range(bits["wen"])))
+        mask = f"{{{mask}}}" if bits["wen"] > 1 else f"{{{width}{{wen}}}}"
+    else:
+        mask = "wen"
+    span = f"[{width - 1}:0] "
+    held = {
+        "at_rest_begun = 1'b0": "at_rest_begun <= 1'b1;",
+        f"{span}at_rest_row = {width}'d0": (
+            f"at_rest_row <= ({row('waddr')} & ~{mask}) | (wdata & {mask});"
+        ),
+    }
+    at = "0"
+    if "waddr" in bits:
+        at = "at_rest_at"
+        held[f"[{bits['waddr'] - 1}:0] {at} = {bits['waddr']}'d0"] = f"{at} <= waddr;"
+    begun = f"at_rest_begun{there('waddr', at)}"
+    kept = [Watch("rdata", "row not as written", f"{begun} && rows[{at}] !== at_rest_row")]
+    if "ren" in bits:
+        # Of an address without a row any word may come.
+        missing = (
+            there("raddr", "raddr").replace(" && ", "!(") + ")" if there("raddr", "") else "1'b0"
+        )
+        held[f"{span}at_rest_word = {width}'d0"] = f"at_rest_word <= ren ? {row('raddr')} : rdata;"
+        held["at_rest_none = 1'b0"] = f"at_rest_none <= ren & ({missing});"
+        wrong = "at_rest_begun && !at_rest_none && rdata !== at_rest_word"
+    else:
+        wrong = f"rdata !== {row('raddr')}{there('raddr', 'raddr')}"
+    return Watched([*kept, Watch("rdata", "word not as read", wrong)], held)
+
+
+def watched(verilog: str, wanted: dict[str, Watched]) -> str:
     """Return a text with the logic that watches.
 
     Parameters
@@ -110,40 +182,43 @@ def watched(verilog: str, wanted: dict[str, list[Watch]]) -> str:
         if kept is None:
             return module[0]
         declared = set(_DECLARED.findall(module[0]))
-        logic = _logic([w.when if w.net in declared else "1'b0" for w in kept])
-        return f"{module[0].removesuffix('endmodule')}{logic}endmodule"
+        whens = [w.when if w.net in declared else "1'b0" for w in kept.watches]
+        return f"{module[0].removesuffix('endmodule')}{_logic(whens, kept.held)}endmodule"
 
     return _MODULE.sub(added, verilog)
 
 
-def _logic(whens: list[str]) -> str:
-    """The lines that watch for conditions in a module."""
+def _logic(whens: list[str], held: dict[str, str]) -> str:
+    """The lines that watch for conditions in a module, with the registers that these need."""
     lines = [f"  reg [{len(whens) - 1}:0] {FOUND} = {len(whens)}'d0;"]
-    after = {"reset": "rst", "abort": "abort"}
-    used = {n: net for n, net in after.items() if any(f"at_rest_{n}" in when for when in whens)}
-    lines += (f"  reg at_rest_{n} = 1'b0;" for n in used)
-    lines += ["  always @(posedge clk) begin"]
-    lines += (f"    at_rest_{n} <= {net};" for n, net in used.items())
+    lines += (f"  reg {register};" for register in held)
+    if held:
+        lines.append("  always @(posedge clk) begin")
+        lines += (f"    {statement}" for statement in held.values())
+        lines.append("  end")
+    lines.append("  always @(negedge clk) begin")
     for n, when in enumerate(whens):
         lines += [f"    if ({when})", f"      {FOUND}[{n}] <= 1'b1;"]
     return "\n".join([*lines, "  end", ""])
 
 
-def names(verilog: str, wanted: dict[str, list[Watch]]) -> dict[str, list[str]]:
+def names(verilog: str, wanted: dict[str, Watched]) -> dict[str, list[str]]:
     """What is watched by the dotted path of its unit below the top, in the order of the bits of `FOUND`."""
-    units = _units(verilog)
-    return {units[module]: [watch.what for watch in kept] for module, kept in wanted.items()}
+    return {
+        unit: [watch.what for watch in wanted[module].watches]
+        for unit, module in _units(verilog)
+        if module in wanted
+    }
 
 
-def _units(verilog: str) -> dict[str, str]:
-    """Dotted path below the top of what each module is, which is there once, but for memories; "" for the top."""
+def _units(verilog: str) -> Iterator[tuple[str, str]]:
+    """Dotted path below the top, "" for the top itself, and module of each instance that cocotb finds by its name."""
     texts = {module[1]: module[0] for module in _MODULE.finditer(verilog)}
-    found, left = {TOP: ""}, [TOP]
+    left = [("", TOP)]
     while left:
-        above = left.pop()
-        for module, name in _INSTANCE.findall(texts[above]):
-            if module in texts:
-                plain = name.removeprefix("\\")
-                found[module] = f"{found[above]}.{plain}".lstrip(".")
-                left.append(module)
-    return found
+        above, kind = left.pop()
+        yield above, kind
+        for module, name in _INSTANCE.findall(texts[kind]):
+            plain = name.removeprefix("\\")
+            if module in texts and "$" not in plain:
+                left.append((f"{above}.{plain}".lstrip("."), module))

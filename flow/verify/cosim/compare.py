@@ -15,6 +15,8 @@ from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import Response
 from xnoreplay.spec.trace import Difference
 
+WITH = "cycles with "  # of the signal's name, of what `at_rest` has found
+
 
 @dataclass(frozen=True)
 class ScriptDifference(Difference):
@@ -150,7 +152,7 @@ class Comparison:
                 "some",
             )
         for what in seen["at_rest"]:
-            yield differ(seen["cycles"], "idle", f"cycles with {what}", "none", "some")
+            yield differ(seen["cycles"], "idle", f"{WITH}{what}", "none", "some")
         if not seen["finished"]:
             yield self._stuck(differ, step, expected, seen)
             return

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from xnoreplay.flow.run import temporary
 from xnoreplay.flow.run.progress import Progress
-from xnoreplay.flow.verify.cosim.compare import ScriptDifference
+from xnoreplay.flow.verify.cosim.compare import WITH, ScriptDifference
 from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.session import Setup
 from xnoreplay.flow.verify.mutation.design import Mutants
@@ -33,7 +33,7 @@ REASONS = {
     "trace": "a line of the trace",
     "replay": "an insertion or an eviction",
     "register": "a register",
-    "rest": "an idle chip is not as it must be",
+    "inside": "a register after a reset or an abort, a strobe, or a memory that does not what it was given",
     "memory": "a memory",
     "counter": "an event counter",
     "stop": "the simulation stops",
@@ -136,8 +136,8 @@ def reason_of(found: ScriptDifference) -> str:
         return "time"
     if signal.startswith(("response", "answer")):
         return "response"
-    if signal.endswith(("not put back", "without a transfer")):
-        return "rest"
+    if signal.startswith(WITH):
+        return "inside"
     if signal.startswith(("register", "counter")):
         return signal.partition(" ")[0]
     if "cycle" in signal or signal in ("phase boundary", "phases", "end of command"):
