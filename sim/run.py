@@ -602,6 +602,7 @@ class Simulator:
         clock = self._clock
         clock.wide.block[:] = 0
         clock.now[:SCALARS] = self._state.scalars
+        clock.wide.row_out[:] = self._state.row_out
         clock.nxt_wide.block[:] = clock.wide.block
         run, done = kernel_of(kind, self.plan.generative is not None), False
         while not done and self.cycles < stop:
@@ -612,6 +613,7 @@ class Simulator:
             done = run(self._program, clock, operation, self._log, self._trace, until)
             result.trace += self._session.form(self._trace, self._program.geometry, first, name)
         self._state.scalars[:] = clock.now[:SCALARS]
+        self._state.row_out[:] = clock.wide.row_out
         return done
 
     def _fast(  # noqa: C901  a case a kind of operation
@@ -631,7 +633,8 @@ class Simulator:
                 else:
                     fast.input_phase(program.input, *chip, operation.pixels, stalls)
             case Kind.CONV:
-                fast.conv_phase(Conv(*program.convs[operation.index].tolist()), *chip, self._room)
+                op = Conv(*program.convs[operation.index].tolist())
+                fast.conv_phase(op, *chip, self._room, state.row_out)
             case Kind.LGAP:
                 fast.lgap_phase(program.lgap, *chip, self._room)
             case Kind.LATENT:

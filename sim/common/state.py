@@ -175,6 +175,8 @@ class State:
             **{name: fields[name] for name in LearningMemories._fields}
         )
         self.scalars = np.zeros(SCALARS, np.int64)
+        # Words that the line buffer's rings gave last: they stay when an operation or a command ends, and at a reset.
+        self.row_out = np.zeros((2, ceil_div(plan.target.channels, WORD)), np.uint64)
         self.counters = counters.zeros()
         self.codes = Codes(plan)
         self.reset()
@@ -236,6 +238,7 @@ class State:
     def _plain(self) -> dict[str, np.ndarray]:
         return self.arrays | {
             "scalars": self.scalars,
+            "line.word": self.row_out,
             **{f"counters.{k}": v for k, v in self.counters._asdict().items()},
         }
 

@@ -243,8 +243,8 @@ def _maps(op, memory):
 
 
 @kernel
-def conv_phase(op, geometry, memory, counters, room):
-    """Leave memories and counters as the clocks of a convolution do."""
+def conv_phase(op, geometry, memory, counters, room, row_out):
+    """Leave memories, counters, and the words that the line buffer's rings give, as the clocks of a convolution do."""
     source, target = _maps(op, memory)
     if op.pool:
         # Before the map of a skip is overwritten.
@@ -257,6 +257,9 @@ def conv_phase(op, geometry, memory, counters, room):
         for u in range(geometry.units):
             memory.row0[n % op.row, u] = _entered(op, source, n, u)
             memory.row1[n % op.row, u] = _entered(op, source, n - op.row, u)
+    for u in range(geometry.units):
+        row_out[0, u] = memory.row0[moves % op.row, u]
+        row_out[1, u] = memory.row1[moves % op.row, u]
     _count_conv(op, geometry, counters, moves)
 
 

@@ -63,7 +63,7 @@ def test_an_abort_clears_all_of_its_units(found):
 
 
 def test_each_strobe_of_the_host_is_watched(found):
-    strobes = {w.net for w in found[at_rest.HOST].watches if w.what.endswith("without a transfer")}
+    strobes = {w.net for w in found[at_rest.HOST].watches if w.what.endswith("unasked")}
     assert {"memory_act_ping__ren", "memory_cls_top__wen", "memory_replay_count__ren"} <= strobes
     assert "memory_replay_count__wen" not in strobes  # which the host does not write
 

@@ -306,7 +306,7 @@ def test_what_needs_the_states_that_come_is_proved(states):
 def test_what_shows_is_never_proved(states, number):
     _, folder = states
     model = reachable.Model(folder, ["part.array"])
-    assert not reachable.same(model, number, reachable.Part("", 10), folder)
+    assert not reachable.same(model, number, reachable.Part(("",), 10), folder)
 
 
 def test_of_a_mutant_inside_a_memory_nothing_is_said(states):

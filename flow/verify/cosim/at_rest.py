@@ -2,7 +2,8 @@
 
 - A reset gives every register the value that it starts with, but for those of `flow.chip.resets`; so does an abort, in the
   units that are cleared by it.
-- The host port reads and writes no memory but while it serves a transfer.
+- The host port writes a memory only while it serves a transfer, and reads one only in the first cycle of a transfer.
+- A memory is read only where its unit is asked to, by the chip or by the host.
 - A memory changes the bits that are written and no others, in the row that is written; the word that it gives is that of the row
   that was read last.
 
@@ -93,7 +94,8 @@ def watches(verilog: str) -> dict[str, Watched]:
         if _MEMORY.match(module[1]):
             if rows := _ROWS.search(module[0]):
                 found[module[1]] = _of_memory(module[0], int(rows[1]) + 1)
-        elif kept := [*_registers(module[0]), *(_strobes(module[0]) if module[1] == HOST else ())]:
+        kept = [*_registers(module[0]), *_strobes(module[1], module[0])]
+        if kept and module[1] not in found:
             nets = {"reset": "rst", "abort": "abort"}
             used = [n for n in nets if any(f"at_rest_{n}" in w.when for w in kept)]
             held = {f"at_rest_{n} = 1'b0": f"at_rest_{n} <= {nets[n]};" for n in used}
@@ -115,10 +117,16 @@ def _registers(module: str) -> Iterator[Watch]:
             yield Watch(name, f"{plain} not put back", wrong)
 
 
-def _strobes(module: str) -> Iterator[Watch]:
-    """Strobes of the host port on memories, which are low while it serves nothing."""
-    for name in re.findall(r"^  output (memory_\w+__(?:ren|wen));$", module, re.MULTILINE):
-        yield Watch(name, f"{name} without a transfer", f"{name} & ~valid")
+def _strobes(name: str, module: str) -> Iterator[Watch]:
+    """Strobes that nobody has asked for: of the host port on memories, and of a unit on the memory in it."""
+    if name == HOST:
+        for net in re.findall(r"^  output (memory_\w+__ren);$", module, re.MULTILINE):
+            yield Watch(net, f"{net} unasked", f"{net} & (~valid | looked_up | joins)")
+        for net in re.findall(r"^  output (memory_\w+__wen);$", module, re.MULTILINE):
+            yield Watch(net, f"{net} unasked", f"{net} & ~valid")
+    elif re.search(rf"^  {TOP}_ram_\w+ +array +\($", module, re.MULTILINE):
+        if asks := re.findall(r"^  input ((?:host__)?ren);$", module, re.MULTILINE):
+            yield Watch(asks[0], "read unasked", f"array.ren & ~({' | '.join(asks)})")
 
 
 def _of_memory(module: str, depth: int) -> Watched:

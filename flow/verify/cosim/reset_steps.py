@@ -14,6 +14,7 @@ from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import READ_ONLY, STALES, Register
+from xnoreplay.spec.upset import Upset
 
 
 def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict) -> list[Step]:
@@ -38,9 +39,18 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     made.session()
     made.host_writes()
     made.resets()
+    made.sizes()
+    made.label_of_none_seen()
     made.refused_staged_label()
     made.session()
     return made.steps
+
+
+OFTEN, SHORT = 4, 20_000
+"""A command of so many cycles at most is ended so often."""
+LABELS = ("replay.label", "staging.label")
+FLIPPED = 2
+"""Classes announced where a label 0 becomes that of a class that was not seen: a power of two, so that one bit changes."""
 
 
 class _Steps:
@@ -62,6 +72,7 @@ class _Steps:
             step = replace(step, transfers=emptying(self.chip.plan, next(self.kinds)))
         if step.abort:
             self.chip.abort(step.abort + BUS)
+        self.chip.upset(Upset(*upset) for upset in step.upsets)
         carry_out(step, self.chip, self.images)
         self.steps.append(step)
 
@@ -109,13 +120,40 @@ class _Steps:
         for s in others(named, self.image, self.classes, self.classes):
             every.append({"command": s.command, "argument": s.argument, "image": s.image})
         for fields in every:
-            self.do("arrive", argument=self.classes)
-            self.do("insert", argument=self.label, image=self.image)
-            self.stage(0)
-            cycles = length(self.chip, Step(**fields), self.images)
-            if cycles > 1:  # one cycle has no midst
-                self.do(reset=int(self.rng.integers(1, cycles)), **fields)
+            done = 0
+            while True:
+                self.do("arrive", argument=self.classes)
+                self.do("insert", argument=self.label, image=self.image)
+                self.stage(0)
+                cycles = length(self.chip, Step(**fields), self.images)
+                if cycles > 1:  # one cycle has no midst
+                    self.do(reset=int(self.rng.integers(1, cycles)), **fields)
+                done += 1
+                if done >= times(cycles):
+                    break
         self.do(RESET)
+
+    def sizes(self) -> None:
+        """After a reset, sessions without a sample, and with as many as a minibatch has."""
+        self.do("arrive", argument=self.classes)
+        for samples in (0, self.chip.plan.target.batch):
+            for _ in range(samples):
+                self.do("insert", argument=0, image=self.image)
+            self.do("retrain")
+            self.do("rebalance")
+        self.do(RESET)
+
+    def label_of_none_seen(self) -> None:
+        """After a reset, a session in which bits change, so that samples have the label of the first class that was not seen."""
+        names = [m.name for m in self.chip.plan.memories if m.name in LABELS]
+        if self.classes > FLIPPED:
+            self.do("arrive", argument=FLIPPED)
+            self.do("insert", argument=0, image=self.image)
+            self.stage(0)
+            self.do(
+                "retrain", upsets=tuple((0, name, 0, FLIPPED.bit_length() - 1) for name in names)
+            )
+            self.do(RESET)
 
     def refused_staged_label(self) -> None:
         """After a reset, fill the staging memory, and restore without the last sample's class and with it."""
@@ -214,6 +252,11 @@ def _staged(plan: Plan) -> int:
 def brief(base: int, look: dict) -> tuple:
     """Steps for a slow simulator: a reset in mid-work, and a command that shows that the chip goes on from there."""
     return Step("epoch", reset=20, **look), Step("arrive", base, **look)
+
+
+def times(cycles: int) -> int:
+    """How often a command of so many cycles is ended in its midst, each time at a drawn cycle; one of one cycle has none."""
+    return 0 if cycles <= 1 else OFTEN if cycles <= SHORT else 1
 
 
 def length(chip, step: Step, images: np.ndarray) -> int:

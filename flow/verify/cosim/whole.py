@@ -234,9 +234,9 @@ def aborted(
         for phase in phases(chip, whole, images):
             if whole.command == "rebalance":
                 do(Step("stage", label, image))
-            cycle = within(chip, whole, images, phase, rng)
-            if cycle:
-                do(replace(whole, abort=cycle))
+            for _ in range(reset_steps.times(reset_steps.length(chip, whole, images))):
+                if cycle := within(chip, whole, images, phase, rng):
+                    do(replace(whole, abort=cycle))
     for whole in (*more, Step("retrain"), Step("rebalance"), Step("infer", 0, image)):
         do(whole)
     return steps

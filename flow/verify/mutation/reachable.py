@@ -22,6 +22,7 @@ from pathlib import Path
 from xnoreplay.flow.chip.synth import yosys
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim.bench.requests import SELECT
+from xnoreplay.flow.verify.cosim.port_rules import PAYLOAD
 from xnoreplay.flow.verify.mutation.graph import Graph
 from xnoreplay.flow.verify.mutation.hierarchy import Hierarchy, box
 from xnoreplay.flow.verify.prove import aiger, engine
@@ -57,12 +58,15 @@ PROVED = (
     "the same gates",
     "equal at its module's ports, in states that come",
     "equal outside its module, in states that come",
+    "equal outside its module and those that read it, in states that come",
     "equal in the chip, in states that come",
 )
 """How a proof closed."""
 QUICK, SLOW = PROVED[:3], PROVED[3:]
 """Those that end within seconds, and the others."""
-SECONDS, SECONDS_OF_CHIP = 10, 40  # of the processor, for a module and for the whole chip
+SECONDS, SECONDS_OF_SOME, SECONDS_OF_CHIP = 10, 20, 40
+"""Of the processor, for a module, for it and those around it, and for the whole chip."""
+GROWN = 3  # times that a module takes in those that read it
 READ = ("ren", "raddr")
 WRITE = ("wen", "waddr", "wdata")
 _SYMBOL = re.compile(rb"^([io])(\d+) (\S+?)(?:\[(\d+)\])?$", re.MULTILINE)
@@ -77,8 +81,8 @@ class Part:
 
     Parameters
     ----------
-    own : str
-        Dotted path of the unit whose registers may differ; "" for the whole chip.
+    own : tuple of str
+        Dotted paths of the units whose registers may differ, or of single registers; "" for the whole chip.
     seconds : int
         Of the processor, after which it is given up.
     ports : bool
@@ -86,7 +90,7 @@ class Part:
         all other registers, so that a port may differ where nobody looks.
     """
 
-    own: str
+    own: tuple[str, ...]
     seconds: int
     ports: bool = True
 
@@ -146,24 +150,42 @@ class Model:
             for path in memories
         }
 
-    def within(self, unit: str) -> set[int]:
-        """Numbers of the registers of a unit, and of those that it sees; one without a name may be of any unit."""
+    def within(self, units: Sequence[str]) -> set[int]:
+        """Numbers of the registers of units, and of those that they see; one without a name may be of any unit."""
         return {
             number
             for number, names in enumerate(self.registers)
-            if not names or any(inside(name, unit) for name in names)
+            if not names or any(inside(name, units) for name in names)
         }
 
-    def ports(self, unit: str) -> Iterator[int]:
-        """Literals of all that a unit drives; of the chip's ports for the whole chip."""
+    def ports(self, unit: str) -> Iterator[tuple[int, int]]:
+        """All that a unit drives; the chip's ports for the whole chip.
+
+        Yields
+        ------
+        driven : int
+            A literal.
+        matters : int
+            The literal that is 1 where it is looked at: the payload of a response only while it is valid.
+        """
         for name, bits in self.driven.items():
             if name.rpartition(".")[0] == unit and name not in ("clk", SELECT):
-                yield from bits.values()
+                valid = VALID.get(name) if not unit else None
+                matters = self.driven[valid][0] if valid in self.driven else 1
+                yield from ((literal, matters) for literal in bits.values())
 
 
-def inside(name: str, unit: str) -> bool:
-    """Whether a dotted name lies in a unit; all do in the whole chip."""
-    return not unit or name.startswith(unit + ".")
+def inside(name: str, units: Sequence[str]) -> bool:
+    """Whether a dotted name is, or lies in, one of some units; all do in the whole chip."""
+    return any(not unit or name == unit or name.startswith(unit + ".") for unit in units)
+
+
+VALID = {
+    f"s_axil_{payload}": f"s_axil_{valid}"
+    for payload, valid in PAYLOAD.items()
+    if payload.startswith(("b", "r"))
+}
+"""Of each of the chip's ports that means something only beside a valid, the name of that."""
 
 
 def prepare(hierarchy: Hierarchy, folder: Path) -> None:
@@ -223,19 +245,37 @@ def proof_of(
         return ""
     model = model_of(folder, tuple(path for path, kind in instances if is_macro(kind)))
     tried = parts(paths[0])
-    return next((how for how in kinds if same(model, number, tried[how], folder)), "")
+    for how in kinds:
+        part = tried[how]
+        for _ in range(GROWN if how == PROVED[3] else 1):
+            if how == PROVED[3]:
+                more = readers(model, number, part)
+                if not more:
+                    break
+                part = replace(part, own=(*part.own, *more))
+            if same(model, number, part, folder):
+                return how
+    return ""
+
+
+def readers(model: Model, number: int, part: Part) -> list[str]:
+    """Dotted paths of the units outside of a part, or of registers of the top, that may see a mutant in the next cycle."""
+    outside = Miter(model, number, part).touched
+    names = [model.registers[key][0] for key in outside if isinstance(key, int)]
+    return sorted({name.rpartition(".")[0] or name for name in names})
 
 
 def parts(unit: str) -> dict[str, Part]:
     """What is tried for a mutant of a unit, by what is said of it, of `PROVED`."""
-    whole = Part("", SECONDS_OF_CHIP)
-    return dict(
-        zip(
-            PROVED,
-            (replace(whole, seconds=0), Part(unit, SECONDS), Part(unit, SECONDS, False), whole),
-            strict=True,
-        )
+    whole, own = Part(("",), SECONDS_OF_CHIP), Part((unit,), SECONDS)
+    tried = (
+        replace(whole, seconds=0),
+        own,
+        replace(own, ports=False),
+        Part((unit,), SECONDS_OF_SOME, False),
+        whole,
     )
+    return dict(zip(PROVED, tried, strict=True))
 
 
 class Miter:
@@ -262,6 +302,8 @@ class Miter:
             (path, bit): self.graph.input() for path, m in model.memories.items() for bit in m.word
         }
         self._other: dict[tuple[str, int], int] = {}
+        self.touched: list[Key] = []
+        """Registers and words outside of the part whose next states may differ."""
         self.outputs = self._build()
         """Literals of which none is ever 1 where the mutant does the same; none at all where it is the same graph."""
 
@@ -300,7 +342,9 @@ class Miter:
             if latch is not None:
                 graph.next[latch] = after[key]
         gate, then = self._other_side(gold, state, after, mine)
-        return list(self._seen(gold, gate, [(after[k], then[k]) for k in keys if k not in mine]))
+        outside = [k for k in keys if k not in mine]
+        self.touched = [k for k in outside if after[k] != then[k]]
+        return list(self._seen(gold, gate, [(after[k], then[k]) for k in outside]))
 
     def _other_side(
         self, gold: "_Side", state: Mapping, after: Mapping, mine: set
@@ -324,8 +368,12 @@ class Miter:
         self, gold: "_Side", gate: "_Side", outside: Sequence[tuple[int, int]]
     ) -> Iterator[int]:
         """What differs where it is looked at; `outside` are pairs of the next states of other registers."""
-        graph, where = self.graph, self.part.own if self.part.ports else ""
-        found = [graph.differ(gold(o), gate(o)) for o in self.model.ports(where)]
+        graph, where = self.graph, self.part.own if self.part.ports else ("",)
+        found = [
+            graph.both(gold(matters), graph.differ(gold(literal), gate(literal)))
+            for unit in where
+            for literal, matters in self.model.ports(unit)
+        ]
         if not self.part.ports:
             found += [graph.differ(one, other) for one, other in outside]
         for path, memory in self.model.memories.items():
@@ -478,7 +526,7 @@ def same(model: Model, number: int, part: Part, folder: Path) -> bool:
         return True
     if not part.seconds:
         return False
-    own = folder / f"same-{number}-{part.own}-{part.ports}"
+    own = folder / f"same-{number}-{len(part.own)}-{part.own[0]}-{part.ports}"
     own.mkdir()
     miter.graph.write(own / MODEL, miter.outputs)
     commands = ("scorr", f"write_aiger,{SWEPT}", "orpos", "pdr", f"write_status,{engine.STATUS}")

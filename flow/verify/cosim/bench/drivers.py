@@ -10,6 +10,7 @@ from xnoreplay.spec import registers
 from xnoreplay.spec.registers import Register, Response, Window
 
 PERIOD = 10  # time units of the simulator in a clock cycle; any even number does
+NOWHERE = 0xFFFFFC  # the last address below the windows, where nothing is mapped
 PATIENCE = 100  # cycles a transfer may take
 
 
@@ -62,14 +63,15 @@ class LiteMaster:
         """Offer requests for so many cycles, and take no response.
 
         When the cycles are over, channels hold what was taken, of a write its address alone or its data alone, and a
-        response waits. The requests change nothing: a read, and a write of a register that is only read.
+        response waits. The requests change nothing: a read, every other time of an address where nothing is, and a write of a
+        register that is only read.
         """
         pins = self.pins
         if not cycles:
             return
         self.asked += 1
-        for name in ("awaddr", "araddr"):
-            pins[name].value = int(Register.ID)
+        pins["awaddr"].value = int(Register.ID)
+        pins["araddr"].value = int(Register.ID) if self.asked % 2 else NOWHERE
         for name in ("bready", "rready"):
             pins[name].value = 0
         for name in ("awvalid", "wvalid", "arvalid"):

@@ -28,6 +28,7 @@ PATIENCE = 200_000  # clocks, and four for each busy cycle, after which a stage 
 LOOK = 16  # clocks between two looks at whether it has ended
 STUCK = 1_000  # clocks in which nothing is handed over and no phase ends, after which it is given up, too
 HANDED = (*CHANNELS, "t")  # what precedes `valid` and `ready` in the names of a pair
+FEW = 8  # rows of which every one is tried
 LONG = 30_000  # clocks of inferences, and of a command, that are carried out whole
 
 
@@ -326,7 +327,7 @@ class HostPort:
         """Read rows of every window, write them and put them back; try gaps, ends and addresses past all windows."""
         for window in self.windows:
             depth = window.memory.depth
-            rows = {0, depth - 1, self.rng.randrange(depth)}
+            rows = {0, depth - 1, self.rng.randrange(depth)} if depth > FEW else range(depth)
             for row in self.pick(sorted(rows), 1):
                 held = await self.read_row(window, row)
                 other = [self.rng.getrandbits(32) for _ in held]
