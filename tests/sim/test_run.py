@@ -231,3 +231,29 @@ def test_traced_cycles_are_those_of_the_lines():
     lines, cycles = texts.infer(IMAGES[0]).trace, numbers.infer(IMAGES[0]).trace
     assert [trace.line(*cycle) for cycle in cycles] == lines
     assert any(cycle.sums for cycle in cycles)
+
+
+def test_words_of_the_line_buffer_outlast_an_abort():
+    """What its rings gave last enters a row when the next image begins, and is still there where that is aborted, too.
+
+    A convolution that comes to its end leaves words of 0.
+    """
+    first = PLAN.input.pixels + PLAN.convolutions[0].load
+
+    def aborted(*cycles: int) -> tuple[int, int]:
+        """The word that the first ring gave last, and what the second then holds after one more abort."""
+        chip = Simulator(PLAN, BUNDLE)
+        chip.arrive(2)
+        for cycle in cycles[:-1]:
+            chip.abort(cycle)
+            chip.infer(IMAGES[0])
+        word = int(chip.copied()["line.word"][0, 0])
+        chip.abort(cycles[-1])
+        chip.infer(IMAGES[0])
+        return word, chip.memory_ints("line.row1")[0]
+
+    ends = range(first, first + 5)
+    assert {aborted(n) for n in ends} == {(0, 0)}
+    found = {aborted(first + 12, n) for n in ends}
+    assert (word := next(iter(found))[0])
+    assert (word, word) in found

@@ -93,7 +93,9 @@ def measure(  # noqa: PLR0913  a design, how many mutants of which seed, two fol
     built = cocotb_build(verilate, at_rest.watched(mutants.verilog, wanted), progress, (SELECT,))
     with progress.task("commands of the scripts"):
         scripts = scripts_of(preset, bundle, progress)
-    setup = Setup(preset, bundle, "verilator", built.folder, at_rest=at_rest.names(mutants.verilog, wanted))
+    setup = Setup(
+        preset, bundle, "verilator", built.folder, at_rest=at_rest.names(mutants.verilog, wanted)
+    )
     trial = Trial(setup, scripts)
     plan = trial.setup.plan
     texts = [
