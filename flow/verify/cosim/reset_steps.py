@@ -120,18 +120,27 @@ class _Steps:
         for s in others(named, self.image, self.classes, self.classes):
             every.append({"command": s.command, "argument": s.argument, "image": s.image})
         for fields in every:
-            done = 0
-            while True:
+            left = None
+            while left != []:
                 self.do("arrive", argument=self.classes)
                 self.do("insert", argument=self.label, image=self.image)
                 self.stage(0)
-                cycles = length(self.chip, Step(**fields), self.images)
-                if cycles > 1:  # one cycle has no midst
-                    self.do(reset=int(self.rng.integers(1, cycles)), **fields)
-                done += 1
-                if done >= times(cycles):
-                    break
+                if left is None:
+                    left = self.midst(Step(**fields))
+                if left:  # a command of one cycle has no midst
+                    self.do(reset=left.pop(), **fields)
         self.do(RESET)
+
+    def midst(self, step: Step) -> list[int]:
+        """Drawn cycles at which a reset ends a step: one in each of its phases, or one alone of a long step."""
+        found = spans(self.chip, step, self.images)
+        start, end = found[0][1], found[-1][2]
+        if end - start > SHORT:
+            return [int(self.rng.integers(1, end - start))]
+        by_phase: dict[str, list[int]] = {}
+        for phase, first, last in found:
+            by_phase.setdefault(phase, []).extend(range(max(1, first - start), last - start))
+        return [int(self.rng.choice(cycles)) for cycles in by_phase.values() if cycles]
 
     def sizes(self) -> None:
         """After a reset, sessions without a sample, and with as many as a minibatch has."""
