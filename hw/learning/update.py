@@ -120,10 +120,13 @@ class UpdateUnit(wiring.Component):
             for code in new:
                 lows["low"].append(Mux(exists, code[: self.output_low], 0)[: self.output_low])
             lows["hidden_low"].append(Mux(exists, first[: self.hidden_low], 0)[: self.hidden_low])
-        m.d.comb += [
-            self.top_wdata[0].eq(Cat(bits[0]).replicate(self.granules)),
-            self.top_wdata[1].eq(Cat(bits[1]).replicate(self.granules)),
-        ]
+        # A signal of its own, because the Verilog writes out what is repeated.
+        for copy, signs in enumerate(bits):
+            segment = Signal(self.segment, name=f"segment{copy}")
+            m.d.comb += [
+                segment.eq(Cat(signs)),
+                self.top_wdata[copy].eq(segment.replicate(self.granules)),
+            ]
         extra = self.extra
         for port, phase, segments in (
             ("low", self.of_output, extra.latent_segments + extra.hidden_segments),

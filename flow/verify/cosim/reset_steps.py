@@ -46,7 +46,7 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     return made.steps
 
 
-OFTEN, SHORT = 4, 20_000
+OFTEN, SHORT = 8, 20_000
 """A command of so many cycles at most is ended so often."""
 LABELS = ("replay.label", "staging.label")
 FLIPPED = 2
