@@ -4,6 +4,8 @@ A fault in the last bits of a division, in one proxy of many, or in the cycle in
 written shows in few states. Each step here is short and has such a state by chance, so many of them do.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from xnoreplay.flow.verify.cosim.building import phases, within
@@ -18,13 +20,15 @@ from xnoreplay.spec.registers import counters
 BALANCES, OF = 24, 2000
 """Frequencies of all classes that are weighed, those of so many drawn ones that lie closest to another weight: there a wrong
 low bit of a sum or of a divisor changes it."""
-CLASSIFIERS = 2
+CLASSIFIERS = 4
 """Classifiers whose proxies are drawn, and bits in columns, too, that do not exist."""
+EXTRACTORS, EXTRACTOR = 4, ("weights.fe", "weights.lgap")
+"""Extractors whose weights are drawn, and their memories: a given one may have channels that never change."""
 TABLES = ("table.inverse", "table.weight")
 
 
 def build(chip, images: np.ndarray, rng: np.random.Generator, look: dict) -> list[Step]:
-    """Weigh drawn frequencies, retrain drawn classifiers, and refuse as many samples as there are counters.
+    """Weigh drawn frequencies, fill up with refused samples, retrain drawn classifiers, and infer with drawn extractors.
 
     Parameters
     ----------
@@ -55,11 +59,11 @@ def build(chip, images: np.ndarray, rng: np.random.Generator, look: dict) -> lis
             do(write("replay.count", held))
         for step in _refused(chip):
             do(step)
-    for _ in range(CLASSIFIERS):
-        for step in _classifier(plan, rng):
-            do(step)
-        do(Step("retrain", **look))
-        do(Step("infer", 0, int(rng.integers(len(images))), **look))
+
+    for step in _classifiers(plan, images, rng, look):
+        do(step)
+    for step in _extractors(chip, images, rng, look):
+        do(step)
     return steps
 
 
@@ -82,6 +86,17 @@ def _frequencies(plan: Plan, rng: np.random.Generator) -> np.ndarray:
     )
 
 
+def _classifiers(
+    plan: Plan, images: np.ndarray, rng: np.random.Generator, look: dict
+) -> Iterator[Step]:
+    """Steps that write drawn classifiers, and retrain each; an image is seen before and after."""
+    for _ in range(CLASSIFIERS):
+        yield from _classifier(plan, rng)
+        yield Step("infer", 0, int(rng.integers(len(images))), **look)
+        yield Step("retrain", **look)
+        yield Step("infer", 0, int(rng.integers(len(images))), **look)
+
+
 def _classifier(plan: Plan, rng: np.random.Generator) -> list[Step]:
     """Steps that write drawn proxies, and drawn bits also where there is no proxy, which an update makes 0."""
     net, rule = plan.network, plan.rule
@@ -95,6 +110,15 @@ def _classifier(plan: Plan, rng: np.random.Generator) -> list[Step]:
         write("cls.top", top),
         *(write(name, _bits(plan, name, rng)) for name in low_bits(plan)),
     ]
+
+
+def _extractors(chip, images: np.ndarray, rng: np.random.Generator, look: dict) -> Iterator[Step]:
+    """Steps that write drawn weights, see an image with each, and write back what was there."""
+    held = {name: bits for name, bits in chip.memories().items() if name in EXTRACTOR}
+    for _ in range(EXTRACTORS if held else 0):
+        yield from (write(name, _bits(chip.plan, name, rng)) for name in held)
+        yield Step("infer", 0, int(rng.integers(len(images))), **look)
+    yield from (write(name, bits) for name, bits in held.items())
 
 
 def _bits(plan: Plan, name: str, rng: np.random.Generator) -> np.ndarray:

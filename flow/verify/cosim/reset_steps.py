@@ -153,15 +153,14 @@ class _Steps:
         self.do(RESET)
 
     def label_of_none_seen(self) -> None:
-        """After a reset, a session in which bits change, so that samples have the label of the first class that was not seen."""
+        """After a reset, commands in which bits change, so that samples have the label of the first class that was not seen."""
         names = [m.name for m in self.chip.plan.memories if m.name in LABELS]
-        if self.classes > FLIPPED:
+        flips = tuple((0, name, 0, FLIPPED.bit_length() - 1) for name in names)
+        for command in ("retrain", "rebalance", "epoch") if self.classes > FLIPPED else ():
             self.do("arrive", argument=FLIPPED)
             self.do("insert", argument=0, image=self.image)
             self.stage(0)
-            self.do(
-                "retrain", upsets=tuple((0, name, 0, FLIPPED.bit_length() - 1) for name in names)
-            )
+            self.do(command, upsets=flips)
             self.do(RESET)
 
     def refused_staged_label(self) -> None:

@@ -247,8 +247,11 @@ def proof_of(
     tried = parts(paths[0])
     for how in kinds:
         part = tried[how]
-        for _ in range(GROWN if how == PROVED[3] else 1):
-            if how == PROVED[3]:
+        grows = how == PROVED[3]
+        if grows and not paths[0]:  # the top is all; what is tried is what sees the mutant first
+            part = replace(part, own=())
+        for _ in range(GROWN if grows else 1):
+            if grows:
                 more = readers(model, number, part)
                 if not more:
                     break
@@ -526,7 +529,8 @@ def same(model: Model, number: int, part: Part, folder: Path) -> bool:
         return True
     if not part.seconds:
         return False
-    own = folder / f"same-{number}-{len(part.own)}-{part.own[0]}-{part.ports}"
+    unit = "".join(part.own[:1])
+    own = folder / f"same-{number}-{len(part.own)}-{unit}-{part.ports}"
     own.mkdir()
     miter.graph.write(own / MODEL, miter.outputs)
     commands = ("scorr", f"write_aiger,{SWEPT}", "orpos", "pdr", f"write_status,{engine.STATUS}")
