@@ -9,17 +9,15 @@ from dataclasses import dataclass
 
 from xnoreplay.spec.errors import CheckFailure
 
-_NAME = r"(\\\S+|\w+)"
-_MODULE = re.compile(rf"^module {_NAME} ?\(.*?^endmodule", re.MULTILINE | re.DOTALL)
-_CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {_NAME} +<= (.*?) *;$", re.MULTILINE)
-_RESET = re.compile(
-    rf"^    if \(rst\) begin\n      {_NAME} +=[^;]*;\n    end\n  end$", re.MULTILINE
-)
+NAME = r"(\\\S+|\w+)"
+MODULE = re.compile(rf"^module {NAME} ?\(.*?^endmodule", re.MULTILINE | re.DOTALL)
+CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {NAME} +<= (.*?) *;$", re.MULTILINE)
+_RESET = re.compile(rf"^    if \(rst\) begin\n      {NAME} +=[^;]*;\n    end\n  end$", re.MULTILINE)
 _WAIVED = re.compile(
     r"^/\* verilator lint_off PROCASSINIT \*/.*\n", re.MULTILINE
 )  # no start, no waiver
 _START = re.compile(
-    rf"^(  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{_NAME}) +=[^;]*;$", re.MULTILINE
+    rf"^(  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{NAME}) +=[^;]*;$", re.MULTILINE
 )
 
 
@@ -108,11 +106,11 @@ def unreset(text: str) -> list[tuple[str, str]]:
     [('a', 'b')]
     """
     places = []
-    for module in _MODULE.finditer(text):
+    for module in MODULE.finditer(text):
         reset = set(_RESET.findall(module[0]))
         places += [
             (module[1].removeprefix("\\"), name.removeprefix("\\"))
-            for name, source in _CLOCKED.findall(module[0])
+            for name, source in CLOCKED.findall(module[0])
             if source not in reset
         ]
     return places
@@ -126,7 +124,7 @@ def check(text: str) -> dict[str, int]:
     CheckFailure
         For a register without a reset that is not in `TABLE`, and for a text whose registers are written otherwise.
     """
-    clocked, clocks = len(_CLOCKED.findall(text)), len(re.findall(r"@\(posedge ", text))
+    clocked, clocks = len(CLOCKED.findall(text)), len(re.findall(r"@\(posedge ", text))
     if clocked != clocks:
         raise CheckFailure(
             f"each of the {clocks} clocked blocks must set a register in one line, but {clocks - clocked} do otherwise"

@@ -15,25 +15,23 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from xnoreplay.flow.chip.resets import CLOCKED, MODULE, NAME
 from xnoreplay.flow.run.verilate import TOP
 
 FOUND = "at_rest_found"  # register of a module: a bit for each thing that is watched in it
 HOST = rf"\{TOP}.host"
-_NAME = r"(\\\S+|\w+)"
-_MODULE = re.compile(rf"^module {_NAME} ?\(.*?^endmodule", re.MULTILINE | re.DOTALL)
-_INSTANCE = re.compile(rf"^  {_NAME} +{_NAME} +\($", re.MULTILINE)
+_INSTANCE = re.compile(rf"^  {NAME} +{NAME} +\($", re.MULTILINE)
 _START = re.compile(
-    rf"^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{_NAME} += ([^;]*);$", re.MULTILINE
+    rf"^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{NAME} += ([^;]*);$", re.MULTILINE
 )
 _MEMORY = re.compile(rf"{TOP}_(?:ram|file)_")
 _ROWS = re.compile(r"^  reg (?:\[\d+:0\] )?rows \[0:(\d+)\];$", re.MULTILINE)
 _PORT = re.compile(r"^  (?:in|out)put (?:\[(\d+):0\] )?(\w+);$", re.MULTILINE)
 _DECLARED = re.compile(
-    rf"^  (?:output |reg |wire |output reg )(?:signed )?(?:\[[^\]]*\] )?{_NAME}(?: += [^;]*)? ?;$",
+    rf"^  (?:output |reg |wire |output reg )(?:signed )?(?:\[[^\]]*\] )?{NAME}(?: += [^;]*)? ?;$",
     re.MULTILINE,
 )
-_CLOCKED = re.compile(rf"^  always @\(posedge clk\)\n    {_NAME} +<= (\S+) *;$", re.MULTILINE)
-_SET = rf"begin\n      {_NAME} += ([^;]*);\n    end\n"
+_SET = rf"begin\n      {NAME} += ([^;]*);\n    end\n"
 _ABORTED = rf"    if \((abort) ?\) {_SET}"
 _CLEARED = re.compile(rf"^(?:{_ABORTED})?    if \(rst\) {_SET}  end$", re.MULTILINE)
 
@@ -88,14 +86,13 @@ def watches(verilog: str) -> dict[str, Watched]:
     [Watch(net='b', what='b not put back', when="at_rest_reset && b !== 1'h0")]
     """
     found: dict[str, Watched] = {}
-    for module in _MODULE.finditer(verilog):
+    for module in MODULE.finditer(verilog):
         if "$" in module[1]:  # no name that cocotb finds
             continue
         if _MEMORY.match(module[1]):
             if rows := _ROWS.search(module[0]):
                 found[module[1]] = _of_memory(module[0], int(rows[1]) + 1)
-        kept = [*_registers(module[0]), *_strobes(module[1], module[0])]
-        if kept and module[1] not in found:
+        elif kept := [*_registers(module[0]), *_strobes(module[1], module[0])]:
             nets = {"reset": "rst", "abort": "abort"}
             used = [n for n in nets if any(f"at_rest_{n}" in w.when for w in kept)]
             held = {f"at_rest_{n} = 1'b0": f"at_rest_{n} <= {nets[n]};" for n in used}
@@ -107,7 +104,7 @@ def _registers(module: str) -> Iterator[Watch]:
     """Registers that a reset, or an abort, too, must put back."""
     starts = dict(_START.findall(module))
     cleared = {net: (value, abort) for abort, _, value, net, _ in _CLEARED.findall(module)}
-    for name, net in _CLOCKED.findall(module):
+    for name, net in CLOCKED.findall(module):
         if name in starts and net in cleared:
             value, abort = cleared[net]
             aborted = abort and value == starts[name]
@@ -137,16 +134,14 @@ def _of_memory(module: str, depth: int) -> Watched:
     def row(port: str) -> str:
         return f"rows[{port}]" if port in bits else "rows[0]"
 
-    def there(port: str, name: str) -> str:
-        """Whether an address is one of a row: nothing is said of others."""
-        return f" && {name} < {depth}" if port in bits and depth < 1 << bits[port] else ""
+    def there(port: str, address: str) -> str:
+        """The condition that a row has an address, which is one of a port."""
+        some_missing = port in bits and depth < 1 << bits[port]
+        return f"{address} < {depth}" if some_missing else "1'b1"
 
-    if width > 1:
-        granule = width // bits["wen"]
-        mask = ", ".join(f"{{{granule}{{wen[{n}]}}}}" for n in reversed(range(bits["wen"])))
-        mask = f"{{{mask}}}" if bits["wen"] > 1 else f"{{{width}{{wen}}}}"
-    else:
-        mask = "wen"
+    granule = width // bits["wen"]
+    enables = [f"wen[{n}]" for n in reversed(range(bits["wen"]))] if bits["wen"] > 1 else ["wen"]
+    mask = f"{{{', '.join(f'{{{granule}{{{enable}}}}}' for enable in enables)}}}"
     span = f"[{width - 1}:0] "
     held = {
         "at_rest_begun = 1'b0": "at_rest_begun <= 1'b1;",
@@ -158,18 +153,16 @@ def _of_memory(module: str, depth: int) -> Watched:
     if "waddr" in bits:
         at = "at_rest_at"
         held[f"[{bits['waddr'] - 1}:0] {at} = {bits['waddr']}'d0"] = f"{at} <= waddr;"
-    begun = f"at_rest_begun{there('waddr', at)}"
+    begun = f"at_rest_begun && {there('waddr', at)}"
     kept = [Watch("rdata", "row not as written", f"{begun} && rows[{at}] !== at_rest_row")]
+    read = there("raddr", "raddr")
     if "ren" in bits:
-        # Of an address without a row any word may come.
-        missing = (
-            there("raddr", "raddr").replace(" && ", "!(") + ")" if there("raddr", "") else "1'b0"
-        )
         held[f"{span}at_rest_word = {width}'d0"] = f"at_rest_word <= ren ? {row('raddr')} : rdata;"
-        held["at_rest_none = 1'b0"] = f"at_rest_none <= ren & ({missing});"
+        # Of an address without a row any word may come.
+        held["at_rest_none = 1'b0"] = f"at_rest_none <= ren & ~({read});"
         wrong = "at_rest_begun && !at_rest_none && rdata !== at_rest_word"
     else:
-        wrong = f"rdata !== {row('raddr')}{there('raddr', 'raddr')}"
+        wrong = f"{read} && rdata !== {row('raddr')}"
     return Watched([*kept, Watch("rdata", "word not as read", wrong)], held)
 
 
@@ -193,7 +186,7 @@ def watched(verilog: str, wanted: dict[str, Watched]) -> str:
         whens = [w.when if w.net in declared else "1'b0" for w in kept.watches]
         return f"{module[0].removesuffix('endmodule')}{_logic(whens, kept.held)}endmodule"
 
-    return _MODULE.sub(added, verilog)
+    return MODULE.sub(added, verilog)
 
 
 def _logic(whens: list[str], held: dict[str, str]) -> str:
@@ -221,7 +214,7 @@ def names(verilog: str, wanted: dict[str, Watched]) -> dict[str, list[str]]:
 
 def _units(verilog: str) -> Iterator[tuple[str, str]]:
     """Dotted path below the top, "" for the top itself, and module of each instance that cocotb finds by its name."""
-    texts = {module[1]: module[0] for module in _MODULE.finditer(verilog)}
+    texts = {module[1]: module[0] for module in MODULE.finditer(verilog)}
     left = [("", TOP)]
     while left:
         above, kind = left.pop()

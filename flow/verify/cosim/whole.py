@@ -231,10 +231,11 @@ def aborted(
         [*every, Step("restore")], image, classes, classes
     )  # restores are of `reset_steps`
     for whole in [*every, *more]:
+        often = reset_steps.times(reset_steps.length(chip, whole, images))
         for phase in phases(chip, whole, images):
             if whole.command == "rebalance":
                 do(Step("stage", label, image))
-            for _ in range(reset_steps.times(reset_steps.length(chip, whole, images))):
+            for _ in range(often):
                 if cycle := within(chip, whole, images, phase, rng):
                     do(replace(whole, abort=cycle))
     for whole in (*more, Step("retrain"), Step("rebalance"), Step("infer", 0, image)):

@@ -10,7 +10,9 @@ from xnoreplay.spec import registers
 from xnoreplay.spec.registers import Register, Response, Window
 
 PERIOD = 10  # time units of the simulator in a clock cycle; any even number does
-NOWHERE = 0xFFFFFC  # the last address below the windows, where nothing is mapped
+NOWHERE = (
+    1 << registers.WINDOW_SHIFT
+) - 4  # the last address below the windows, where nothing is mapped
 PATIENCE = 100  # cycles a transfer may take
 
 

@@ -136,7 +136,7 @@ class Strobes:
 
 
 class AtRest:
-    """What must hold inside of an idle chip; see `cosim.at_rest`.
+    """What is watched inside of the chip; see `cosim.at_rest`.
 
     Parameters
     ----------
