@@ -40,10 +40,11 @@ class HostPort:
         region, offset = divmod(address & ~3, 1 << WINDOW_SHIFT)
         if region == 0:
             return self._read(offset) if data is None else (self._write(offset, data), 0)
-        if not self.window_at(address):
+        window = self.windows.get(region)
+        place = window and window.place(offset)
+        if not window or not place:
             return Response.DECERR, 0
-        window = self.windows[region]
-        row, chunk = divmod(offset // 4, window.stride)
+        row, chunk = place
         if data is None:
             return Response.OKAY, self.chip.read_row(window.memory.name, row) >> 32 * chunk & CHUNK
         return self._write_row(window, row, chunk, data), 0
@@ -52,10 +53,7 @@ class HostPort:
         """Whether a byte address is a word of a memory's window."""
         region, offset = divmod(address & ~3, 1 << WINDOW_SHIFT)
         window = self.windows.get(region)
-        if window is None:
-            return False
-        row, chunk = divmod(offset // 4, window.stride)
-        return row < window.memory.depth and chunk < window.chunks
+        return window is not None and window.place(offset) is not None
 
     def refuses(self, command: Command, argument: int) -> bool:
         """Whether the idle chip answers SLVERR to a command."""

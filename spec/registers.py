@@ -424,6 +424,11 @@ class Window:
         """Byte address of the 32-bit word that holds bits 32 `chunk` and up of a row."""
         return self.base + 4 * (row * self.stride + chunk)
 
+    def place(self, offset: int) -> tuple[int, int] | None:
+        """(row, chunk) of a byte offset from the base, as `address` takes them; None in a gap, or past the last row."""
+        row, chunk = divmod(offset // 4, self.stride)
+        return (row, chunk) if row < self.memory.depth and chunk < self.chunks else None
+
     def words(self, row: int, value: int) -> Iterator[tuple[int, int]]:
         """The 32-bit words that write a row, in the order in which the chip takes them.
 

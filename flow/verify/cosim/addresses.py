@@ -4,20 +4,12 @@ from itertools import product
 
 from xnoreplay.spec import registers
 from xnoreplay.spec.plan import Plan
-from xnoreplay.spec.registers import WINDOW_SHIFT, Register, Window
+from xnoreplay.spec.registers import WINDOW_SHIFT, Register
 
 
 def control_registers(plan: Plan) -> list[Register]:
     """Registers of the host port, without the counters."""
     return [r for r in registers.present(plan.memories) if r != Register.COUNTERS]
-
-
-def row_and_chunk(window: Window, offset: int) -> tuple[int, int] | None:
-    """(row, chunk) of an offset into a window, None in a gap or past its end."""
-    row, chunk = divmod(offset // 4, window.stride)
-    if chunk >= window.chunks or row >= window.memory.depth:
-        return None
-    return row, chunk
 
 
 def one_bit_off(plan: Plan) -> dict[int, set[int]]:
@@ -45,7 +37,7 @@ def one_bit_off(plan: Plan) -> dict[int, set[int]]:
         if region == 0:
             mapped = offset in known
         elif region in used:
-            mapped = row_and_chunk(used[region], offset) is not None
+            mapped = used[region].place(offset) is not None
         else:
             mapped = False
         if not mapped:

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from xnoreplay.flow.verify.cosim.addresses import control_registers, one_bit_off, row_and_chunk
+from xnoreplay.flow.verify.cosim.addresses import control_registers, one_bit_off
 from xnoreplay.flow.verify.cosim.port_rules import Rules
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
@@ -332,7 +332,7 @@ class Judge:
         if window is None:
             self._note("write unmapped window", DECERR, clock)
             return DECERR
-        place = row_and_chunk(window, offset)
+        place = window.place(offset)
         closed = self.port.closed or window.memory.name in READ_ONLY
         response = DECERR if place is None else SLVERR if closed else OKAY
         self._note(f"write {window.memory.name}", response, clock)
@@ -436,7 +436,7 @@ class Judge:
         if window is None:
             self._note("read unmapped window", DECERR, clock)
             return DECERR, 0
-        place = row_and_chunk(window, offset)
+        place = window.place(offset)
         if place is None:
             self._note(f"read {window.memory.name}", DECERR, clock)
             return DECERR, 0
