@@ -86,13 +86,13 @@ $(VENV)/build.stamp: $(VENV)/python.stamp constraints.txt
 	$(PIP) install -c constraints.txt setuptools setuptools-scm
 	@touch $@
 
+# pip leaves the compilation of Python to the first import: of what the packages have, a small part is imported.
 $(VENV)/demo.stamp: $(VENV)/build.stamp $(PINS)
 	@echo "installing the pinned packages of the demo into $(VENV)"
-	$(PIP) install --no-build-isolation -c constraints.txt -e '.[cosim,synth]'
+	$(PIP) install --no-compile --no-build-isolation -c constraints.txt -e '.[cosim,synth]'
 	@touch $@
 
-# The kernels and yosys are compiled meanwhile, because pip takes one core. It leaves the compilation of Python to the
-# first import: of what these packages have, the tests import a small part.
+# The kernels and yosys are compiled meanwhile, because pip takes one core.
 $(VENV)/test.stamp: $(VENV)/demo.stamp
 	@echo "installing the pinned packages of training and tests into $(VENV)"
 	$(PIP) install --no-compile --no-build-isolation -c constraints.txt -e '.[cosim,synth,boards,gowin,train,cluster,data,host,onnx,docs,dev]'

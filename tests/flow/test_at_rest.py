@@ -72,12 +72,12 @@ def test_each_strobe_of_the_host_is_watched(found):
 def test_what_a_text_lost_is_watched_no_more(verilog_of_tiny, found):
     """Bits keep their numbers."""
     module = "\\xnoreplay.lgap"
-    lost = found[module].watches[3].net
+    lost = found[module].watches[4].net
     line = re.compile(rf"^  (?:output )?reg (?:\[[^]]*\] )?{re.escape(lost)} = .*\n", re.MULTILINE)
     start = verilog_of_tiny.index(f"module {module} ")
     text = verilog_of_tiny[:start] + line.sub("", verilog_of_tiny[start:], count=1)
     watched = at_rest.watched(text, {module: found[module]})
-    assert f"    if (1'b0)\n      {at_rest.FOUND}[3] <= 1'b1;" in watched
+    assert f"    if (1'b0)\n      {at_rest.FOUND}[4] <= 1'b1;" in watched
     assert watched.count("if (1'b0)") == 1
 
 
@@ -85,7 +85,7 @@ def test_what_a_text_lost_is_watched_no_more(verilog_of_tiny, found):
 def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
     """Registers that keep their values in an abort or in a reset, memories that the host always reads, or that read unasked."""
 
-    kinds = {"clear": r"\.dense", "reset": r"\.array", "stuck high": r"\.host"}
+    kinds = {"clear": r"\.dense", "reset": r"\.(array|counters)", "stuck high": r"\.host"}
     lines = verilog_of_tiny.splitlines()
     every = [
         site
@@ -110,10 +110,13 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
         Step("infer", 0, 0, reset=latent),
         Step(RESET),
     )
+    probed = (*steps[:1], Step("infer", 0, 0, probes=((10, PLAN.infer_cycles(2)),)))
     server = Server(setup, tmp_path / "server")
     try:
-        server.add("short", Script(steps, np.zeros((1, *TINY.network.image_shape), np.uint8)))
-        assert server.compare(0, "short")[0].differences == []
+        image = np.zeros((1, *TINY.network.image_shape), np.uint8)
+        for name, script in (("short", steps), ("probed", probed)):
+            server.add(name, Script(script, image))
+            assert server.compare(0, name)[0].differences == []
         shown: dict[str, list[int]] = {kind: [] for kind in kinds}
         for number, site in chosen.items():
             differences = server.compare(number, "short")[0].differences
@@ -121,13 +124,18 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
                 assert "inside" in map(score.reason_of, differences), (site, difference)
                 shown[site.kind].append(difference.command)
         read = server.compare(reads, "short")[0].differences[0]
+        alike = [n for n, site in chosen.items() if site.kind == "reset"]
+        looked = [server.compare(n, "probed")[0].differences for n in alike]
     finally:
         server.close()
     # Not every register has another value than its start where the abort, or the reset, comes.
     assert len(shown["clear"]) >= 5
     assert set(shown["clear"]) == {1}
-    assert shown["reset"]
-    assert set(shown["reset"]) == {2}
+    assert set(shown["reset"]) <= {0, 2}  # the script begins with a reset, too
+    assert 2 in shown["reset"]
+    # Each cycle shows what a reset would do, so most do not wait for a reset in theirs.
+    assert any("not to be put back" in d.signal for found in looked for d in found)
+    assert 2 * sum(map(bool, looked)) > 3 * len(shown["reset"])
     assert shown["stuck high"] == [0] * strobes
     assert strobes > 10
     assert (read.command, score.reason_of(read)) == (0, "inside")

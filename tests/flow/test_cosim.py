@@ -27,6 +27,7 @@ from xnoreplay.flow.verify.cosim import (
     session,
     short,
     step,
+    upset_steps,
     whole,
 )
 from xnoreplay.flow.verify.cosim.compare import Comparison
@@ -248,12 +249,17 @@ def compare(folder: Path, text: str, images: int = 2, preset=TINY, weights=BUNDL
     )
 
 
+PHASES = 7  # of an inference
+DRAWN = 2 * drawn.CLASSIFIERS + drawn.EXTRACTORS + upset_steps.ROUNDS * (1 + PHASES)
+"""Inferences with what is drawn, and with bits that change."""
+
+
 @needs_verilator
 def test_the_chip_equals_the_simulator(tmp_path, text):
     result = compare(tmp_path, text, images=6)["verilator"]
     compared = result["compared"]
     assert result["differences"] == 0
-    assert compared["predictions"] == 92 + 2 * drawn.CLASSIFIERS + drawn.EXTRACTORS
+    assert compared["predictions"] == 93 + DRAWN
     assert compared["aborts"] >= 12
     assert compared["images.in_full"] >= 6
     assert compared["replay.events"] >= 10
@@ -311,8 +317,10 @@ def test_the_netlist_equals_the_simulator(tmp_path, text, gates, monkeypatch):
     compared = result["verilator"]["compared"]
     assert result["netlist"]["gates"] > 10_000
     assert result["netlist"]["memories"] >= len(PLAN.memories)
-    assert compared["predictions"] == 88 + 2 * drawn.CLASSIFIERS + drawn.EXTRACTORS
-    assert compared["commands.retrain"] == 80 + drawn.BALANCES + drawn.CLASSIFIERS
+    assert compared["predictions"] == 89 + DRAWN
+    assert (
+        compared["commands.retrain"] == 81 + drawn.BALANCES + drawn.CLASSIFIERS + upset_steps.ROUNDS
+    )
     assert compared["aborts"] >= 12
     assert compared["trace.lines"] > 500
 

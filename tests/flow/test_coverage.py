@@ -92,7 +92,7 @@ def test_the_whole_script_reaches_all(whole):
         # An aborted restore stays: the host's transfers after it meet the stale counts that it leaves.
         ("aborts", lambda s: bool(s.abort) and s.command != "restore", "phases aborted"),
         ("carries", lambda s: s.command == "counters", "counters' carries"),
-        ("written memories", lambda s: s.command == "write", "replay memory"),
+        ("written memories", lambda s: s.command == "write" or bool(s.upsets), "replay memory"),
         ("sessions", lambda s: s.command == "retrain", "counters moved"),
         ("sessions", lambda s: s.command == "retrain", "decays"),
         ("rebalances", lambda s: s.command == "rebalance", "replay memory"),

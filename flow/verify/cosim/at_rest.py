@@ -8,7 +8,8 @@
   that was read last.
 
 Registers, strobes and memories are found in the generated text. The logic looks in the middle of each cycle, before the test bench
-changes anything, and what it finds stays until the simulation ends, so that the test bench looks once a command.
+changes anything, and what a reset is about to do when rst rises. What it finds stays until the simulation ends, so that the test bench
+looks once a command.
 """
 
 import re
@@ -20,6 +21,8 @@ from xnoreplay.flow.run.verilate import TOP
 
 FOUND = "at_rest_found"  # register of a module: a bit for each thing that is watched in it
 HOST = rf"\{TOP}.host"
+RISEN = "at_rest_risen"
+"""Register that changes when rst rises, once all that hangs on it has settled."""
 _INSTANCE = re.compile(rf"^  {NAME} +{NAME} +\($", re.MULTILINE)
 _START = re.compile(
     rf"^  (?:output )?reg (?:signed )?(?:\[[^\]]*\] )?{NAME} += ([^;]*);$", re.MULTILINE
@@ -47,11 +50,14 @@ class Watch(NamedTuple):
         What it is, for a reader.
     when : str
         The condition in Verilog.
+    event : str
+        At which it is looked at: in the middle of a cycle, or `RISEN`.
     """
 
     net: str
     what: str
     when: str
+    event: str = "negedge clk"
 
 
 class Watched(NamedTuple):
@@ -82,8 +88,10 @@ def watches(verilog: str) -> dict[str, Watched]:
     ...   end
     ... endmodule
     ... ''')
-    >>> found["\\xnoreplay.a"].watches
-    [Watch(net='b', what='b not put back', when="at_rest_reset && b !== 1'h0")]
+    >>> for watch in found["\\xnoreplay.a"].watches:
+    ...     print(watch.what, "when", watch.when)
+    b not put back when at_rest_reset && b !== 1'h0
+    b not to be put back when rst && \$1 !== 1'h0
     """
     found: dict[str, Watched] = {}
     for module in MODULE.finditer(verilog):
@@ -112,6 +120,10 @@ def _registers(module: str) -> Iterator[Watch]:
             plain = name.removeprefix("\\")
             wrong = f"{after} && {name} !== {starts[name]}"
             yield Watch(name, f"{plain} not put back", wrong)
+            # The test bench can also show what a reset would do in a cycle, without one; see `script.Step.probes`.
+            yield Watch(
+                net, f"{plain} not to be put back", f"rst && {net} !== {starts[name]}", RISEN
+            )
 
 
 def _strobes(name: str, module: str) -> Iterator[Watch]:
@@ -183,24 +195,30 @@ def watched(verilog: str, wanted: dict[str, Watched]) -> str:
         if kept is None:
             return module[0]
         declared = set(_DECLARED.findall(module[0]))
-        whens = [w.when if w.net in declared else "1'b0" for w in kept.watches]
-        return f"{module[0].removesuffix('endmodule')}{_logic(whens, kept.held)}endmodule"
+        there = [w if w.net in declared else w._replace(when="1'b0") for w in kept.watches]
+        return f"{module[0].removesuffix('endmodule')}{_logic(there, kept.held)}endmodule"
 
     return MODULE.sub(added, verilog)
 
 
-def _logic(whens: list[str], held: dict[str, str]) -> str:
-    """The lines that watch for conditions in a module, with the registers that these need."""
-    lines = [f"  reg [{len(whens) - 1}:0] {FOUND} = {len(whens)}'d0;"]
+def _logic(watches: list[Watch], held: dict[str, str]) -> str:
+    """The lines that watch in a module, with the registers that these need."""
+    lines = [f"  reg [{len(watches) - 1}:0] {FOUND} = {len(watches)}'d0;"]
     lines += (f"  reg {register};" for register in held)
     if held:
         lines.append("  always @(posedge clk) begin")
         lines += (f"    {statement}" for statement in held.values())
         lines.append("  end")
-    lines.append("  always @(negedge clk) begin")
-    for n, when in enumerate(whens):
-        lines += [f"    if ({when})", f"      {FOUND}[{n}] <= 1'b1;"]
-    return "\n".join([*lines, "  end", ""])
+    events = dict.fromkeys(w.event for w in watches)
+    if RISEN in events:
+        lines += [f"  reg {RISEN} = 1'b0;", f"  always @(posedge rst) {RISEN} <= ~{RISEN};"]
+    for event in events:
+        lines.append(f"  always @({event}) begin")
+        for n, watch in enumerate(watches):
+            if watch.event == event:
+                lines += [f"    if ({watch.when})", f"      {FOUND}[{n}] <= 1'b1;"]
+        lines.append("  end")
+    return "\n".join([*lines, ""])
 
 
 def names(verilog: str, wanted: dict[str, Watched]) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from itertools import count
 
 import numpy as np
 
-from xnoreplay.flow.verify.cosim.building import others, spans
+from xnoreplay.flow.verify.cosim.building import merged, others, spans
 from xnoreplay.flow.verify.cosim.coverage import can_fill_staging
 from xnoreplay.flow.verify.cosim.kinds import carry_out, ends_in_reset
 from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET, emptying
@@ -42,12 +42,14 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     made.sizes()
     made.label_of_none_seen()
     made.refused_staged_label()
+    made.probed()
     made.session()
     return made.steps
 
 
 OFTEN, SHORT = 8, 20_000
 """A command of so many cycles at most is ended so often."""
+PROBED = 48  # first, and last, cycles of a phase in which it is seen what a reset would do
 LABELS = ("replay.label", "staging.label")
 FLIPPED = 2
 """Classes announced where a label 0 becomes that of a class that was not seen: a power of two, so that one bit changes."""
@@ -79,6 +81,26 @@ class _Steps:
     def stage(self, label: int) -> None:
         """Stage the image as of a class."""
         self.do("stage", argument=label, image=self.image)
+
+    def probed(self) -> None:
+        """Carry out every command with looks at what a reset would do, in the first and the last cycles of each phase."""
+        every = [
+            {"command": "arrive", "argument": self.classes},
+            {"command": "insert", "argument": 0, "image": self.image},
+            *self.parts(),
+            {"command": "epoch"},
+            {"command": "restore"},
+        ]
+        named = [Step(fields["command"]) for fields in every]
+        for s in others(named, self.image, self.classes, self.classes):
+            every.append({"command": s.command, "argument": s.argument, "image": s.image})
+        for fields in every:
+            found = spans(self.chip, Step(**fields), self.images)
+            begin = found[0][1]
+            runs = {phase: (first - begin, last - begin) for phase, first, last in reversed(found)}
+            ends = ((a, min(b, a + PROBED), max(a, b - PROBED), b) for a, b in runs.values())
+            windows = merged(w for a, b, c, d in ends for w in ((a, b), (c, d)))
+            self.do(probes=windows, **fields)
 
     def parts(self) -> list[dict]:
         """Fields of the steps of a session, and of an inference after it."""
@@ -155,12 +177,16 @@ class _Steps:
     def label_of_none_seen(self) -> None:
         """After a reset, commands in which bits change, so that samples have the label of the first class that was not seen."""
         names = [m.name for m in self.chip.plan.memories if m.name in LABELS]
-        flips = tuple((0, name, 0, FLIPPED.bit_length() - 1) for name in names)
-        for command in ("retrain", "rebalance", "epoch") if self.classes > FLIPPED else ():
+        flips = [(0, name, 0, FLIPPED.bit_length() - 1) for name in names]
+        walks = [Step(c, upsets=tuple(flips)) for c in ("retrain", "rebalance", "epoch")]
+        # A sample that comes takes the slot of such a label, which counts as free.
+        comes = [Step("rebalance"), Step("insert", 0, self.image)]
+        walks += [replace(step, upsets=(flips[0],)) for step in comes if len(flips) == len(LABELS)]
+        for step in walks if self.classes > FLIPPED else ():
             self.do("arrive", argument=FLIPPED)
             self.do("insert", argument=0, image=self.image)
             self.stage(0)
-            self.do(command, upsets=flips)
+            self.do(step.command, image=step.image, upsets=step.upsets)
             self.do(RESET)
 
     def refused_staged_label(self) -> None:

@@ -59,6 +59,9 @@ class Step:
         while the chip empties its replay memory.
     stage : Stage, optional
         What is done at the host port.
+    probes : tuple of (int, int)
+        Windows of cycles of the command, in which rst rises and falls between a rising edge of the clock and the falling
+        edge after it: no register sees it, but what they would be set to is watched, see `at_rest`.
     intrude : bool
         While the command runs, another one is written, which must be refused with SLVERR.
     upsets : tuple of (int, str, int, int)
@@ -83,6 +86,7 @@ class Step:
     reset: int = 0
     transfers: tuple[tuple[int, int | None], ...] = ()
     stage: Stage | None = None
+    probes: tuple[tuple[int, int], ...] = ()
     intrude: bool = False
     upsets: tuple[tuple[int, str, int, int], ...] = ()
     memory: str = ""
@@ -102,7 +106,7 @@ class Step:
             k: tuple(v) if isinstance(v, list) else v for k, v in tree.items()
         }
         fields.pop("limits", None)
-        for name in ("windows", "transfers", "upsets"):
+        for name in ("windows", "transfers", "probes", "upsets"):
             fields[name] = tuple(tuple(w) for w in fields.get(name, ()))
         if fields.get("stage"):
             fields["stage"] = Stage(**fields["stage"])

@@ -7,7 +7,14 @@ import numpy as np
 
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.verify import scenario
-from xnoreplay.flow.verify.cosim import coverage, drawn, edges, minibatches, reset_steps
+from xnoreplay.flow.verify.cosim import (
+    coverage,
+    drawn,
+    edges,
+    minibatches,
+    reset_steps,
+    upset_steps,
+)
 from xnoreplay.flow.verify.cosim.building import (
     merged,
     others,
@@ -48,7 +55,7 @@ def build(
     is rebalanced; in the first one, an epoch is walked. Then every image is recognised. Then commands are aborted,
     and one more session shows what they left; what data do not reach is written (`edges.rounds`); then power goes
     and comes again, the host writes labels, and resets end commands (`reset_steps.build`); last come memories that
-    are drawn (`drawn.build`).
+    are drawn (`drawn.build`), and bits that change by themselves (`upset_steps.build`).
 
     What only the host writes is looked at late, so that a wrong bit of it shows where it first acts.
 
@@ -186,6 +193,7 @@ class _Whole:
         self.steps += edges.rounds(plan, chip, pictures, needed, seen, self.rng)
         self.steps += reset_steps.build(chip, pictures, last, self.rng, looked)
         self.steps += drawn.build(chip, pictures, self.rng, looked)
+        self.steps += upset_steps.build(chip, pictures, last, self.rng, looked)
 
 
 def _spread(count: int, chosen: int) -> list[int]:

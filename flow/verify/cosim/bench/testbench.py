@@ -7,6 +7,7 @@ this runs. The script is a JSON file named by the environment; see `script.Scrip
 import json
 import os
 import time
+from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -323,6 +324,21 @@ class Bench:
         writes = self.tracer.strobes[place].writes()
         return any(w.address == row and w.mask >> bit // granule & 1 for w in writes)
 
+    async def probe(self, windows: list) -> None:
+        """Let rst rise and fall between each rising edge and the falling edge, in windows of cycles of the command that comes next."""
+        first = self.view.cycles
+        while int(self.dut.phase.value) == IDLE:
+            await FallingEdge(self.dut.clk)
+        for start, stop in windows:
+            if (ahead := first + start - 1 - self.view.cycles) > 0:
+                await Timer(ahead * PERIOD, "step")
+            for _ in range(first + stop - 1 - self.view.cycles):
+                await Timer(PERIOD // 2 + 1, "step")
+                self.dut.rst.value = 1
+                await Timer(1, "step")
+                self.dut.rst.value = 0
+                await FallingEdge(self.dut.clk)
+
     async def settle(self) -> None:
         """Withdraw the pixel that is offered, and wait until a transfer under way has ended."""
         self.pixels.valid.value = 0
@@ -372,16 +388,10 @@ class Bench:
             done = {"phases": [], "finished": True, **await kind.drive(self, step)}
             return await self.report(index, step, done, before, lines)
         self.kind = "insert" if step["command"] == "insert" else "admit"
-        windows = step.get("windows") or [(0, NEVER)]
-        tasks = [cocotb.start_soon(self.trace(lines, windows))] if step.get("trace") else []
-        if image is not None:
-            number = self.plan.phases.index("input")
-            tasks.append(cocotb.start_soon(self.pixels.send(image, step.get("gaps"), number)))
+        tasks = [cocotb.start_soon(beside) for beside in self.beside(step, image, lines)]
         phases: list[tuple[int, int]] = []
         boundary = cocotb.start_soon(self.boundaries(phases, step["limits"]))
         reset = cocotb.start_soon(self.interrupt(step)) if step.get("reset") else None
-        if step.get("upsets"):
-            tasks.append(cocotb.start_soon(self.upset(step["upsets"])))
         number = Command[step["command"].upper()]
         await self.host.command(number, step.get("argument", 0))
         responses = []
@@ -403,6 +413,18 @@ class Bench:
             await self.settle()
         done = {"phases": phases, "finished": finished, "responses": responses, **quiet}
         return await self.report(index, step, done, before, lines)
+
+    def beside(self, step: dict, image, lines: list[str]) -> Iterator[Coroutine]:
+        """What goes on beside a command, from before it begins: its trace, its pixels, bits that change, looks at resets."""
+        if step.get("trace"):
+            yield self.trace(lines, step.get("windows") or [(0, NEVER)])
+        if image is not None:
+            number = self.plan.phases.index("input")
+            yield self.pixels.send(image, step.get("gaps"), number)
+        if step.get("upsets"):
+            yield self.upset(step["upsets"])
+        if step.get("probes"):
+            yield self.probe(step["probes"])
 
     async def report(
         self, index: int, step: dict, done: dict, before: dict, lines: list[str]
