@@ -5,6 +5,9 @@ have the same inputs in every cycle; ABC finds what else holds of the states tha
 equal or constant (`scorr`), then what property directed reachability (`pdr`) adds. What must never differ is what leaves the
 part that is looked at: its output ports, and what its memories are given to write.
 
+Both begin in the first cycle after the reset: a register has the value that the reset gives it, or one that follows from the
+state before.
+
 The model is an and-inverter graph of the whole chip, in which the input `SELECT` is still one. The words of memories are cut:
 one that is read is any word, the same for both where both read the same row. Registers are of two kinds. The part's own
 are there twice, where they may differ. Others are there once: what leaves the part is equal, so they are. Those of the
@@ -64,7 +67,7 @@ PROVED = (
 """How a proof closed."""
 QUICK, SLOW = PROVED[:3], PROVED[3:]
 """Those that end within seconds, and the others."""
-SECONDS, SECONDS_OF_SOME, SECONDS_OF_CHIP = 10, 20, 40
+SECONDS, SECONDS_OF_SOME, SECONDS_OF_CHIP = 10, 60, 60
 """Of the processor, for a module, for it and those around it, and for the whole chip."""
 GROWN = 3  # times that a module takes in those that read it
 READ = ("ren", "raddr")
@@ -241,6 +244,8 @@ def proof_of(
     """
     instances = [(path, kind) for path, kind in hierarchy.all(TOP)]
     paths = [path for path, kind in instances if kind == module] if module != TOP else [""]
+    if not paths:  # nothing reads what an instance of it gives: yosys has taken it out of the chip
+        return PROVED[0]
     if is_macro(module) or len(paths) != 1:
         return ""
     model = model_of(folder, tuple(path for path, kind in instances if is_macro(kind)))
@@ -295,77 +300,65 @@ class Miter:
     def __init__(self, model: Model, number: int, part: Part) -> None:
         self.model, self.number, self.part = model, number, part
         self.graph = Graph()
-        self.began = self.graph.latch()  # 0 in the cycle of reset
-        self.graph.next[self.began] = 1
+        self._began = self.graph.latch()  # 0 in the first cycle after the reset
+        self.graph.next[self._began] = 1
         self._own = model.within(part.own)
-        self._start: dict[Key, int] = {}
-        self.given = self._inputs()
-        """Literals of the inputs by their numbers in the model."""
-        self._word = {
-            (path, bit): self.graph.input() for path, m in model.memories.items() for bit in m.word
-        }
-        self._other: dict[tuple[str, int], int] = {}
+        self._latches: dict[int, tuple[int, int]] = {}
         self.touched: list[Key] = []
         """Registers and words outside of the part whose next states may differ."""
         self.outputs = self._build()
         """Literals of which none is ever 1 where the mutant does the same; none at all where it is the same graph."""
 
-    def _inputs(self) -> dict[int, int]:
-        """Literals of the model's inputs that are neither memories' words nor the choice of a mutant."""
-        words = {n for m in self.model.memories.values() for n in m.word.values()}
-        found = {}
-        for number in range(self.model.aig.inputs):
-            name, _ = self.model.inputs.get(number, ("", 0))
-            if number in words or name in (SELECT, "clk"):
-                continue
-            literal = self.graph.input()
-            found[number] = self.graph.either(literal, self.began ^ 1) if name == "rst" else literal
-        return found
+    def _register(self, start: int) -> int:
+        """The value of a register that has value `start` in the first cycle; see `_follow`."""
+        graph, latch = self.graph, self.graph.latch()
+        value = latch ^ start if start in (0, 1) else graph.choose(self._began, latch, start)
+        self._latches[value] = latch, int(start == 1)
+        return value
 
-    def _register(self, key: Key, kept: bool) -> tuple[int | None, int]:
-        """(latch, value) of a register that begins in any state; it has no latch where it may be anything always."""
-        graph = self.graph
-        if key not in self._start:
-            self._start[key] = graph.input()
-        if not kept:
-            return None, self._start[key]
-        latch = graph.latch()
-        return latch, graph.choose(self.began, latch, self._start[key])
+    def _follow(self, value: int, after: int) -> None:
+        """Set the next state of a register."""
+        latch, inverted = self._latches[value]
+        self.graph.next[latch] = after ^ inverted
 
     def _build(self) -> list[int]:
         """Put both sides into the graph, and return what may differ."""
-        graph, memories = self.graph, self.model.memories
-        words = [k for k in self._word if memories[k[0]].clocked]
-        mine = self._own | {k for k in words if inside(k[0], self.part.own)}
-        keys = [*range(len(self.model.registers)), *words]
-        state = {key: self._register(key, key in mine) for key in keys}
-        gold = _Side(self, 0, {key: value for key, (_, value) in state.items()}, None)
+        graph, model = self.graph, self.model
+        reset, runs = Frame(graph, model, True), Frame(graph, model, False)
+        words = [k for k in runs.words if model.memories[k[0]].clocked]
+        keys: list[Key] = [*range(len(model.registers)), *words]
+        mine = [
+            k
+            for k in keys
+            if k in self._own or not isinstance(k, int) and inside(k[0], self.part.own)
+        ]
+        # The reset itself: what it does not set follows from a state that may be any, which both sides have.
+        before = {key: graph.input() for key in keys}
+        first = _Side(model, reset, 0, before, None)
+        start = first.after(mine)
+        other = _Side(model, reset, self.number, before, first).after(mine)
+        state = {k: self._register(start[k]) if k in start else graph.input() for k in keys}
+        gold = _Side(model, runs, 0, state, None)
         after = gold.after(keys)
-        for key, (latch, _) in state.items():
-            if latch is not None:
-                graph.next[latch] = after[key]
-        gate, then = self._other_side(gold, state, after, mine)
-        outside = [k for k in keys if k not in mine]
-        self.touched = [k for k in outside if after[k] != then[k]]
-        return list(self._seen(gold, gate, [(after[k], then[k]) for k in outside]))
-
-    def _other_side(
-        self, gold: "_Side", state: Mapping, after: Mapping, mine: set
-    ) -> tuple["_Side", dict]:
-        """The mutant, with registers of its own where they may differ, and its next states."""
-        copies: dict = {}
-        values = {key: value for key, (_, value) in state.items()}
+        for key in start:
+            self._follow(state[key], after[key])
+        values, copied = dict(state), [k for k in mine if start[k] != other[k]]
+        for key in copied:
+            values[key] = self._register(other[key])
         while True:
-            gate = _Side(self, self.number, values, gold)
-            then = gate.after(list(state))
-            new = [k for k in state if k in mine and k not in copies and then[k] != after[k]]
+            gate = _Side(model, runs, self.number, values, gold)
+            then = gate.after(keys)
+            new = [k for k in mine if values[k] == state[k] and then[k] != after[k]]
             for key in new:
-                copies[key], values[key] = self._register(key, True)
+                values[key] = self._register(other[key])
+            copied += new
             if not new:
                 break
-        for key, latch in copies.items():
-            self.graph.next[latch] = then[key]
-        return gate, then
+        for key in copied:
+            self._follow(values[key], then[key])
+        outside = [k for k in keys if k not in start]
+        self.touched = [k for k in outside if after[k] != then[k]]
+        return list(self._seen(gold, gate, [(after[k], then[k]) for k in outside]))
 
     def _seen(
         self, gold: "_Side", gate: "_Side", outside: Sequence[tuple[int, int]]
@@ -382,9 +375,7 @@ class Miter:
         for path, memory in self.model.memories.items():
             if inside(path, where):
                 found += self._written(memory, gold, gate)
-        for literal in found:
-            if shown := graph.both(literal, self.began):
-                yield shown
+        yield from filter(None, found)
 
     def _written(self, memory: Memory, gold: "_Side", gate: "_Side") -> Iterator[int]:
         """What differs of a write; addresses and words matter where something is written."""
@@ -400,9 +391,32 @@ class Miter:
             enable = gold(enables[bit // granule])
             yield graph.both(enable, graph.differ(gold(literal), gate(literal)))
 
-    def word(self, path: str, bit: int) -> int:
-        """A word that is read; see `other_word`."""
-        return self._word[path, bit]
+
+class Frame:
+    """What the design and a mutant are both given in a cycle: literals of inputs, and of words of memories.
+
+    Parameters
+    ----------
+    graph : Graph
+    model : Model
+    reset : bool
+        The reset is high; else it is an input.
+    """
+
+    def __init__(self, graph: Graph, model: Model, reset: bool) -> None:
+        self.graph = graph
+        read = {n for m in model.memories.values() for n in m.word.values()}
+        self.given: dict[int, int] = {}
+        """By their numbers, inputs that are neither memories' words nor the choice of a mutant."""
+        for number in range(model.aig.inputs):
+            name, _ = model.inputs.get(number, ("", 0))
+            if number not in read and name not in (SELECT, "clk"):
+                self.given[number] = 1 if reset and name == "rst" else graph.input()
+        self.words = {
+            (path, bit): graph.input() for path, m in model.memories.items() for bit in m.word
+        }
+        """By (path, bit), words that are read; see `other_word`."""
+        self._other: dict[tuple[str, int], int] = {}
 
     def other_word(self, path: str, bit: int) -> int:
         """A word that the mutant reads where the design reads another row, or none."""
@@ -416,7 +430,8 @@ class _Side:
 
     Parameters
     ----------
-    miter : Miter
+    model : Model
+    frame : Frame
     number : int
         Of the mutant; 0 for the design.
     state : dict
@@ -425,30 +440,32 @@ class _Side:
         The design, for the mutant.
     """
 
-    def __init__(self, miter: Miter, number: int, state: Mapping, gold: "_Side | None") -> None:
-        self.miter, self.gold, self.state = miter, gold, state
-        aig = miter.model.aig
+    def __init__(
+        self, model: Model, frame: Frame, number: int, state: Mapping, gold: "_Side | None"
+    ) -> None:
+        self.model, self.frame, self.gold, self.state = model, frame, gold, state
+        aig = model.aig
         self._first = 1 + aig.inputs
         self._gates = self._first + len(aig.latches)
         self._read = {
             n: (path, bit)
-            for path, memory in miter.model.memories.items()
+            for path, memory in model.memories.items()
             for bit, n in memory.word.items()
         }
         value: list[int | None] = [None] * (self._gates + len(aig.gates))
         value[0] = 0
         for n in range(aig.inputs):
-            name, bit = miter.model.inputs.get(n, ("", 0))
+            name, bit = model.inputs.get(n, ("", 0))
             if name == SELECT:
                 value[1 + n] = number >> bit & 1
             elif n in self._read:
                 path, bit = self._read[n]
-                if miter.model.memories[path].clocked:
+                if model.memories[path].clocked:
                     value[1 + n] = state[path, bit]
                 elif gold is None:
-                    value[1 + n] = miter.word(path, bit)
+                    value[1 + n] = frame.words[path, bit]
             else:
-                value[1 + n] = miter.given.get(n, 0)
+                value[1 + n] = frame.given.get(n, 0)
         for n in range(len(aig.latches)):
             value[self._first + n] = state[n]
         self._value = value
@@ -474,12 +491,12 @@ class _Side:
     def _needs(self, variable: int) -> Sequence[int]:
         """Literals that a variable is made of: of a gate, or the address of a word."""
         if variable >= self._gates:
-            return self.miter.model.aig.gates[variable - self._gates]
+            return self.model.aig.gates[variable - self._gates]
         path, _ = self._read[variable - 1]
-        return list(self.miter.model.memories[path].ports.get("raddr", {}).values())
+        return list(self.model.memories[path].ports.get("raddr", {}).values())
 
     def _of(self, variable: int) -> int:
-        graph = self.miter.graph
+        graph, frame = self.frame.graph, self.frame
         needed = self._needs(variable)
         if variable >= self._gates:
             return graph.both(*map(self._known, needed))
@@ -487,28 +504,28 @@ class _Side:
         path, bit = self._read[variable - 1]
         moved = graph.any([graph.differ(self.gold(n), self._known(n)) for n in needed])
         if not moved:
-            return self.miter.word(path, bit)
-        return graph.choose(moved, self.miter.other_word(path, bit), self.miter.word(path, bit))
+            return frame.words[path, bit]
+        return graph.choose(moved, frame.other_word(path, bit), frame.words[path, bit])
 
     def after(self, keys: Sequence) -> dict:
         """Next states by register, and by (path, bit) of words."""
-        aig = self.miter.model.aig
+        aig = self.model.aig
         return {
             key: self(aig.latches[key]) if isinstance(key, int) else self._next_word(*key)
             for key in keys
         }
 
     def _next_word(self, path: str, bit: int) -> int:
-        miter, graph = self.miter, self.miter.graph
-        ports = miter.model.memories[path].ports
-        read, word = self(ports["ren"][0]), miter.word(path, bit)
+        frame, graph = self.frame, self.frame.graph
+        ports = self.model.memories[path].ports
+        read, word = self(ports["ren"][0]), frame.words[path, bit]
         if self.gold is not None:
             same = self.gold(ports["ren"][0])
             for literal in ports.get("raddr", {}).values():
                 same = graph.both(same, graph.differ(self.gold(literal), self(literal)) ^ 1)
             # Where nothing is read the word does not matter.
             if same != read:
-                word = graph.choose(same, word, miter.other_word(path, bit))
+                word = graph.choose(same, word, frame.other_word(path, bit))
         return graph.choose(read, word, self.state[path, bit])
 
 
