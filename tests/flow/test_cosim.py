@@ -72,7 +72,10 @@ def observations(steps, changed=unchanged):
         seen = copy.deepcopy(model.carry_out(command))
         seen |= {"index": index, "finished": True}
         if command.bus:
-            seen["bus"] = {k: copy.deepcopy(seen[k]) for k in ("registers", "counters")}
+            seen["bus"] = {
+                "registers": dict(seen["registers"]),
+                "counters": list(enumerate(seen["counters"])),
+            }
         changed(seen)
         yield seen
 
@@ -128,7 +131,7 @@ def put(*path, value):
         (0, put("met", value=["act.ping"]), "cycles that read the row of act.ping that they write"),
         (0, put("at_rest", value=["lgap.at not put back"]), "cycles with lgap.at not put back"),
         (1, put("counters", 5, value=0), "counter lane.file.tap_writes"),
-        (1, put("bus", "counters", 0, value=0), "bus counter cycles"),
+        (1, put("bus", "counters", 0, value=(0, 0)), "bus counter cycles"),
         (1, put("bus", "registers", "seen", value=1), "bus register seen"),
         (1, put("events", 0, "slot", value=3), "replay event's slot"),
         (1, put("events", 0, "memories", "replay.count", value="0000"), "replay.count"),

@@ -17,7 +17,7 @@ import xnoreplay as xr
 from xnoreplay.flow import api, cli, reference
 from xnoreplay.flow.datasets.registry import Dataset
 from xnoreplay.flow.verify import simulate
-from xnoreplay.flow.verify.cosim import coverage, whole
+from xnoreplay.flow.verify.cosim import chip, coverage, whole
 from xnoreplay.spec import limits, presets, registers
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.commands import Command
@@ -41,13 +41,15 @@ def few(data: Dataset) -> Dataset:
 def test_the_tutorial_runs(tmp_path, monkeypatch, capfd):
     """Files are written, commands end with the exit code that they name, Python runs as one script.
 
-    Co-simulations are of few samples. No process compiles kernels ahead: those of `tiny` are there before the tests.
+    Co-simulations are of few samples, compiled without optimisation. No process compiles kernels ahead: those of `tiny` are
+    there before the tests.
     """
     build = whole.build
     monkeypatch.setattr(
         whole, "build", lambda preset, chip, data, bits, _: build(preset, chip, few(data), bits, 2)
     )
     monkeypatch.setattr(simulate, "compile_kernels", lambda *_: None)
+    monkeypatch.setattr(chip, "optimisation", lambda _: "-O0")
     monkeypatch.chdir(tmp_path)
     text = (DOCS / "tutorial.md").read_text(encoding="utf-8")
     ran = []

@@ -26,7 +26,8 @@ def test_the_verilog_of_the_most_classes_equals_the_simulator(tmp_path, monkeypa
     (tmp_path / chip.VERILOG).write_text(verilog.generate(plan), encoding="utf-8")
     monkeypatch.setattr(step, "whole", short)  # for the whole script the classes are too many
     weights = bundle.random(plan.network, 0)
-    result = cosim.cosimulate(preset, weights, tmp_path, tmp_path, Silent(), images=1)["verilator"]
+    done = cosim.cosimulate(preset, weights, tmp_path, tmp_path, Silent(), 1, optimise="-O0")
+    result = done["verilator"]
     assert result["differences"] == 0
     assert result["compared"]["commands.retrain"] == 2  # one is aborted
     assert result["compared"]["predictions"] > 4

@@ -190,7 +190,7 @@ EMPTIED = [
         (
             r"assign busy = (\S+ ) \| \S+ ;",
             r"assign busy = \1;",
-            "bus counter replay.count.reads",
+            "counter replay.count.reads",
         ),
     ],
     ids=["handshakes in reset", "pixels in reset", "open while it empties"],

@@ -89,10 +89,13 @@ def merged(windows: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
-def within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Generator) -> int:
+def within(  # noqa: PLR0913  what runs, where in it, and what draws
+    chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Generator, part=(0, 1)
+) -> int:
     """When to write ABORT so that it takes effect in an early run of a phase; 0 where none is.
 
-    A command's first `BUS` cycles are over before a write can reach the chip.
+    A command's first `BUS` cycles are over before a write can reach the chip. `part` is (n, of how many): the run's part that the
+    cycle is drawn from, which may be a neighbour of a part that has none.
     """
     lengths = [
         range(max(first, BUS) + 1, last)  # cycles that the aborted command then takes
@@ -102,7 +105,10 @@ def within(chip, step: Step, images: np.ndarray, phase: str, rng: np.random.Gene
     possible = [cycles for cycles in lengths if cycles]
     if not possible:
         return 0
-    return int(rng.choice(possible[min(int(rng.integers(3)), len(possible) - 1)])) - BUS
+    cycles = possible[min(int(rng.integers(3)), len(possible) - 1)]
+    number, parts = part
+    first, last = (len(cycles) * n // parts for n in (number, number + 1))
+    return int(rng.choice(cycles[first : max(last, first + 1)])) - BUS
 
 
 def phases(chip, step: Step, images: np.ndarray) -> list[str]:

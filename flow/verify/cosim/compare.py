@@ -216,21 +216,22 @@ class Comparison:
             yield differ(min(ends), last, "end of command", *ends)
 
     def _registers(self, differ, expected: dict, seen: dict):
-        """Registers and counters, as signals and, where they were read, over the bus."""
+        """Registers and counters, as signals and, those that were read, over the bus."""
         end = expected["cycles"]
-        reports = [("", seen)] + ([("bus ", seen["bus"])] if "bus" in seen else [])
-        for source, report in reports:
+        reports = [("", seen["registers"], list(enumerate(seen["counters"])))]
+        assert len(seen["counters"]) == len(expected["counters"])
+        if bus := seen.get("bus"):
+            reports.append(("bus ", bus["registers"], bus["counters"]))
+        for source, read, counted in reports:
             for name, want in expected["registers"].items():
-                got = report["registers"][name]
-                if got != want:
-                    yield differ(end, "idle", f"{source}register {name}", want, got)
-            for name, want, got in zip(
-                self.counter_names, expected["counters"], report["counters"], strict=True
-            ):
-                if want != got:
+                if read[name] != want:
+                    yield differ(end, "idle", f"{source}register {name}", want, read[name])
+            for n, got in counted:
+                if (want := expected["counters"][n]) != got:
+                    name = self.counter_names[n]
                     yield differ(end, "idle", f"{source}counter {name}", want, got)
             self.compared[f"{source or 'wire '}registers"] += len(expected["registers"])
-            self.compared[f"{source or 'wire '}counters"] += len(expected["counters"])
+            self.compared[f"{source or 'wire '}counters"] += len(counted)
 
     def _hosts(self, differ, index: int, step: Step, expected: dict, seen: dict):
         """What the host read before the power went, and how its transfers were answered."""

@@ -51,7 +51,8 @@ class Step:
     abort : int
         Cycles after which the host writes ABORT, or 0; the bus adds a few.
     bus : bool
-        Control registers and counters are also read over the bus.
+        Control registers are also read over the bus, and every few of the counters, others after the next step; all of them
+        after a step that sets them.
     reset : int
         Cycles of the command before the one in which a reset ends it, or 0.
     transfers : tuple of (int, int or None)

@@ -204,7 +204,7 @@ def _spread(count: int, chosen: int) -> list[int]:
 def aborted(
     chip, images: np.ndarray, label: int, rng: np.random.Generator, reached: coverage.Coverage
 ) -> list[Step]:
-    """Commands aborted in each of their phases, and what shows that the chip goes on from there.
+    """Commands aborted in each of their phases, from its begin to its end, and what shows that the chip goes on from there.
 
     A sample is staged before each abort of a rebalance; a whole session, and an inference, come last.
 
@@ -243,8 +243,8 @@ def aborted(
         for phase in phases(chip, whole, images):
             if whole.command == "rebalance":
                 do(Step("stage", label, image))
-            for _ in range(often):
-                if cycle := within(chip, whole, images, phase, rng):
+            for n in range(often):
+                if cycle := within(chip, whole, images, phase, rng, (n, often)):
                     do(replace(whole, abort=cycle))
     for whole in (*more, Step("retrain"), Step("rebalance"), Step("infer", 0, image)):
         do(whole)

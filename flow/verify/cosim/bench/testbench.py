@@ -29,7 +29,7 @@ from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.bench.cycles import Cycles
 from xnoreplay.flow.verify.cosim.bench.drivers import PERIOD, BusError, LiteMaster, PixelSource
 from xnoreplay.flow.verify.cosim.bench.view import AtRest, ChipView, Tracer, number
-from xnoreplay.flow.verify.cosim.kinds import KINDS, SETTLE
+from xnoreplay.flow.verify.cosim.kinds import KINDS, SETTLE, Counters
 from xnoreplay.flow.verify.cosim.rows import event_rows, rows_text
 from xnoreplay.flow.verify.cosim.script import (
     BUS,
@@ -48,6 +48,7 @@ from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.commands import Command
 
 IDLE = 0
+COUNTERS_APART = 8  # of those that are read over the bus after a step; all are read as signals
 NEVER = 1 << 62  # a cycle that does not come
 
 
@@ -439,7 +440,7 @@ class Bench:
             "before": before,
         }
         if done["finished"] and step.get("bus"):
-            seen["bus"] = await self.bus_registers()
+            seen["bus"] = await self.bus_registers(index, step)
         self.write(seen)
         return done["finished"]
 
@@ -529,19 +530,18 @@ class Bench:
                 return True
             phases.append((phase, self.view.cycles))
 
-    async def bus_registers(self) -> dict:
-        """Read control registers and counters over the bus."""
+    async def bus_registers(self, index: int, step: dict) -> dict:
+        """Read control registers over the bus, and every few counters, other ones after the next step; all where the step sets them."""
         seen = registers.seen_registers(self.plan.memories)
         names = [n for n in seen if n.upper() not in registers.Status.__members__]
         values = {n: await self.host.read(registers.Register[n.upper()]) for n in names}
         status = await self.host.read(registers.Register.STATUS)
         bits = [bit for bit in registers.Status if bit.name.lower() in seen]
         values |= {bit.name.lower(): status >> bit & 1 for bit in bits}
-        count = len(self.view.counter_names)
-        return {
-            "registers": values,
-            "counters": [await self.host.read_counter(i) for i in range(count)],
-        }
+        apart = 1 if step["command"] == Counters.name else COUNTERS_APART
+        chosen = range(index % apart, len(self.view.counter_names), apart)
+        counters = [(i, await self.host.read_counter(i)) for i in chosen]
+        return {"registers": values, "counters": counters}
 
 
 class Loaded:
