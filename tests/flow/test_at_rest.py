@@ -93,6 +93,7 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
         if re.fullmatch(f"xnoreplay{kinds.get(site.kind, '-')}", site.module)
         and (site.kind != "stuck high" or "__ren = " in lines[site.line - 1])
     ]
+    every = [site for n, site in enumerate(every) if site.kind != "reset" or n % 3 == 0]  # for time
     strobes = sum(site.kind == "stuck high" for site in every)
     chosen = dict(enumerate(every, 1))
     bits = (len(chosen) + 1).bit_length()

@@ -114,7 +114,7 @@ def test_resets_restores_and_refusals(tmp_path, text):
     assert len(phases) > 15
     assert phases.keys() >= {"input", "conv0", "latent", "insert", "admit", "balance"}
     assert compared["transfers"] >= 20
-    assert compared["commands.reset"] == sum(step.command == RESET for step in more) == 7
+    assert compared["commands.reset"] == sum(step.command == RESET for step in more) == 8
     assert compared["aborts.restore"] == 1
 
 

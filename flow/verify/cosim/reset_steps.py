@@ -41,6 +41,7 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     made.resets()
     made.sizes()
     made.label_of_none_seen()
+    made.no_slot_free()
     made.refused_staged_label()
     made.probed()
     made.session()
@@ -188,6 +189,20 @@ class _Steps:
             self.stage(0)
             self.do(step.command, image=step.image, upsets=step.upsets)
             self.do(RESET)
+
+    def no_slot_free(self) -> None:
+        """After a reset, two samples that counts admit and no slot takes, because bits of labels have changed."""
+        memories = {m.name: m for m in self.chip.plan.memories}
+        if not set(LABELS) <= memories.keys() or memories[LABELS[1]].depth < 2:
+            return
+        label = memories[LABELS[0]]
+        self.do("arrive", argument=self.classes)
+        self.do("insert", argument=0, image=self.image)
+        self.stage(0)
+        self.stage(self.label)
+        taken = tuple((0, label.name, slot, label.width - 1) for slot in range(1, label.depth))
+        self.do("rebalance", upsets=taken)
+        self.do(RESET)
 
     def refused_staged_label(self) -> None:
         """After a reset, fill the staging memory, and restore without the last sample's class and with it."""
