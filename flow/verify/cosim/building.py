@@ -15,6 +15,7 @@ from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import Plan
 
 STAGE_CYCLES = 6000  # busy ones that a stage on the host port takes at most, without inferences
+EDGE = 4  # cycles of the first and of the last part of a phase in which a command is aborted
 STAGE_INFERS = 10  # whole inferences of a stage
 
 
@@ -95,7 +96,7 @@ def within(  # noqa: PLR0913  what runs, where in it, and what draws
     """When to write ABORT so that it takes effect in an early run of a phase; 0 where none is.
 
     A command's first `BUS` cycles are over before a write can reach the chip. `part` is (n, of how many): the run's part that the
-    cycle is drawn from, which may be a neighbour of a part that has none.
+    cycle is drawn from, which may be a neighbour of a part that has none; the first and the last have `EDGE` cycles.
     """
     lengths = [
         range(max(first, BUS) + 1, last)  # cycles that the aborted command then takes
@@ -108,6 +109,8 @@ def within(  # noqa: PLR0913  what runs, where in it, and what draws
     cycles = possible[min(int(rng.integers(3)), len(possible) - 1)]
     number, parts = part
     first, last = (len(cycles) * n // parts for n in (number, number + 1))
+    if parts > 1 and number in (0, parts - 1):  # most begins, and ends, in few cycles
+        first, last = (0, EDGE) if number == 0 else (max(0, len(cycles) - EDGE), len(cycles))
     return int(rng.choice(cycles[first : max(last, first + 1)])) - BUS
 
 
