@@ -302,11 +302,21 @@ def test_what_needs_the_states_that_come_is_proved(states):
     assert set(found.values()) == {reachable.PROVED[1]}
 
 
-@pytest.mark.parametrize("number", [1, 4, 5, 6, 7, 9])
+@pytest.mark.parametrize("number", [1, 2, 4, 5, 6, 7, 9])
 def test_what_shows_is_never_proved(states, number):
     _, folder = states
     model = reachable.Model(folder, ["part.array"])
     assert not reachable.same(model, number, reachable.Part(("",), 10), folder)
+
+
+def test_a_module_without_an_instance_is_no_part_of_the_chip(states):
+    """Of a module that the design does not have, nothing is said."""
+    hierarchy, folder = states
+    unused = "module \\xnoreplay_unused\n  wire width 1 input 1 \\clk\nend\n"
+    more = Hierarchy(hierarchy.rtlil + unused)
+    assert "xnoreplay_unused" in more.modules
+    for module, proof in (("xnoreplay_unused", reachable.PROVED[0]), ("xnoreplay_wrong", "")):
+        assert reachable.proof_of(more, 3, module, reachable.QUICK, folder) == proof
 
 
 def test_of_a_mutant_inside_a_memory_nothing_is_said(states):

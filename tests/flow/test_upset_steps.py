@@ -15,28 +15,24 @@ PLAN = plan.compile(TINY.network, TINY.target)
 IMAGES = np.zeros((1, *TINY.network.image_shape), np.uint8)
 
 
-def test_every_memory_changes_and_the_chip_goes_on():
+@pytest.fixture(scope="module")
+def steps(compiled):  # noqa: ARG001  (kernels to run)
     chip = Simulator(PLAN, bundle.random(TINY.network, 0))
-    steps = upset_steps.build(chip, IMAGES, 3, np.random.default_rng(0), {"bus": True})
+    return upset_steps.build(chip, IMAGES, 3, np.random.default_rng(0), {"bus": True})
+
+
+def test_every_memory_changes_and_the_chip_goes_on(steps):
     upsets = [Upset(*u) for step in steps for u in step.upsets]
     assert upset.checked(PLAN, upsets)
-    memories = {memory.name for memory in PLAN.memories}
-    assert {u.place for u in upsets} == memories
+    assert {u.place for u in upsets} == {memory.name for memory in PLAN.memories}
     assert [s.command for s in steps].count(RESET) == upset_steps.ROUNDS
     assert steps[-1].command == RESET
     assert all(step.bus for step in steps)
 
 
-def test_logits_change_between_forward_and_error():
-    """In the phase error of a retraining, where a changed sign makes a logit larger than the largest."""
-    chip = Simulator(PLAN, bundle.random(TINY.network, 0))
-    steps = upset_steps.build(chip, IMAGES, 3, np.random.default_rng(0), {})
+def test_logits_change_between_forward_and_error(steps):
+    """A changed sign makes a logit larger than the largest."""
     width = PLAN.memory("batch.logit").width // TINY.target.lanes
-    signs = [
-        u
-        for step in steps
-        if step.command == "retrain"
-        for u in step.upsets
-        if u[1] == "batch.logit" and u[3] % width == width - 1
-    ]
+    logits = [Upset(*u) for step in steps if step.command == "retrain" for u in step.upsets]
+    signs = [u for u in logits if u.place == "batch.logit" and u.bit % width == width - 1]
     assert len(signs) > 5

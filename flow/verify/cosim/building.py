@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from xnoreplay.flow.verify.cosim import minibatches
-from xnoreplay.flow.verify.cosim.kinds import carry_out
+from xnoreplay.flow.verify.cosim.kinds import carry_out, drive_on
 from xnoreplay.flow.verify.cosim.script import BUS, PORT, Step
 from xnoreplay.flow.verify.cosim.stage import Stage
 from xnoreplay.spec.bundle import Bundle
@@ -14,6 +14,8 @@ from xnoreplay.spec.commands import Command
 from xnoreplay.spec.learning_plan import most_cycles
 from xnoreplay.spec.plan import Plan
 
+SHORT = 20_000
+"""A command of so many cycles at most is short enough to be carried out several times."""
 STAGE_CYCLES = 6000  # busy ones that a stage on the host port takes at most, without inferences
 EDGE = 4  # cycles of the first and of the last part of a phase in which a command is aborted
 STAGE_INFERS = 10  # whole inferences of a stage
@@ -69,9 +71,7 @@ def prepared(
         chip.write(name, rows)
     for step in steps:
         if step.command not in ("infer", PORT):
-            if step.abort:
-                chip.abort(step.abort + BUS)
-            carry_out(step, chip, images)
+            drive_on(step, chip, images)
     return chip
 
 
@@ -108,10 +108,14 @@ def within(  # noqa: PLR0913  what runs, where in it, and what draws
         return 0
     cycles = possible[min(int(rng.integers(3)), len(possible) - 1)]
     number, parts = part
-    first, last = (len(cycles) * n // parts for n in (number, number + 1))
-    if parts > 1 and number in (0, parts - 1):  # most begins, and ends, in few cycles
-        first, last = (0, EDGE) if number == 0 else (max(0, len(cycles) - EDGE), len(cycles))
-    return int(rng.choice(cycles[first : max(last, first + 1)])) - BUS
+    if number == 0 and parts > 1:  # most begins, and ends, in few cycles
+        chosen = cycles[:EDGE]
+    elif number == parts - 1 and parts > 1:
+        chosen = cycles[-EDGE:]
+    else:
+        first = len(cycles) * number // parts
+        chosen = cycles[first : max(first + 1, len(cycles) * (number + 1) // parts)]
+    return int(rng.choice(chosen)) - BUS
 
 
 def phases(chip, step: Step, images: np.ndarray) -> list[str]:

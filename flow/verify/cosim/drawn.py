@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from xnoreplay.flow.verify.cosim.building import phases, within
-from xnoreplay.flow.verify.cosim.kinds import carry_out
-from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, low_bits, write
+from xnoreplay.flow.verify.cosim.kinds import drive_on
+from xnoreplay.flow.verify.cosim.script import Step, changing, low_bits, write
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec.learning import BALANCE_BITS, WEIGHT_BITS
 from xnoreplay.spec.plan import MANY_CYCLES, Plan
@@ -43,9 +43,7 @@ def build(chip, images: np.ndarray, rng: np.random.Generator, look: dict) -> lis
     plan, steps = chip.plan, []
 
     def do(step: Step) -> None:
-        if step.abort:
-            chip.abort(step.abort + BUS)
-        carry_out(step, chip, images)
+        drive_on(step, chip, images)
         steps.append(step)
 
     do(Step("rebalance"))

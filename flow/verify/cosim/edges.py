@@ -13,9 +13,9 @@ from xnoreplay.flow.verify.cosim.coverage import (
     corner_latents,
     corners,
 )
-from xnoreplay.flow.verify.cosim.kinds import carry_out
+from xnoreplay.flow.verify.cosim.kinds import drive_on
 from xnoreplay.flow.verify.cosim.resets import HOST
-from xnoreplay.flow.verify.cosim.script import BUS, Step, changing, write
+from xnoreplay.flow.verify.cosim.script import Step, changing, write
 from xnoreplay.spec import image as layouts
 from xnoreplay.spec.bits import pack_bytes, sign, signed
 from xnoreplay.spec.bundle import Bundle
@@ -130,9 +130,7 @@ class _Round:
 
     def do(self, *steps: Step) -> None:
         for step in steps:
-            if step.abort:
-                self.chip.abort(step.abort + BUS)
-            result = carry_out(step, self.chip, self.images)
+            result = drive_on(step, self.chip, self.images)
             self.coverage.step(step, result, self.images)
             self.steps.append(step)
 

@@ -12,10 +12,11 @@ import numpy as np
 
 from xnoreplay.flow.verify.cosim import resets
 from xnoreplay.flow.verify.cosim.rows import rows_text
-from xnoreplay.flow.verify.cosim.script import PORT, Step
+from xnoreplay.flow.verify.cosim.script import BUS, PORT, Step
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.registers import READ_ONLY, STALES, Register
 from xnoreplay.spec.snapshot import Snapshot
+from xnoreplay.spec.upset import Upset
 
 SETTLE = 8  # cycles in which a transfer on the bus ends
 
@@ -330,6 +331,14 @@ def carry_out(step: Step, chip, images: np.ndarray) -> Any:
     image = None if step.image is None else images[step.image]
     gaps = None if step.gaps is None else list(step.gaps)
     return chip.carry_out(command, step.argument, image, gaps)
+
+
+def drive_on(step: Step, chip, images: np.ndarray) -> Any:
+    """Carry out a step with what happens meanwhile: an abort as late as over the bus, and bits that change; see `carry_out`."""
+    if step.abort:
+        chip.abort(step.abort + BUS)
+    chip.upset(Upset(*upset) for upset in step.upsets)
+    return carry_out(step, chip, images)
 
 
 def ends_in_reset(step: Step) -> bool:

@@ -5,16 +5,15 @@ from itertools import count
 
 import numpy as np
 
-from xnoreplay.flow.verify.cosim.building import merged, others, spans
+from xnoreplay.flow.verify.cosim.building import SHORT, merged, others, spans
 from xnoreplay.flow.verify.cosim.coverage import can_fill_staging
-from xnoreplay.flow.verify.cosim.kinds import carry_out, ends_in_reset
+from xnoreplay.flow.verify.cosim.kinds import drive_on, ends_in_reset
 from xnoreplay.flow.verify.cosim.resets import HOST, POWER, RESET, emptying
-from xnoreplay.flow.verify.cosim.script import BUS, Step
+from xnoreplay.flow.verify.cosim.script import Step
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.registers import READ_ONLY, STALES, Register
-from xnoreplay.spec.upset import Upset
 
 
 def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict) -> list[Step]:
@@ -48,8 +47,7 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     return made.steps
 
 
-OFTEN, SHORT = 8, 20_000
-"""A command of so many cycles at most is ended so often."""
+OFTEN = 8  # times that a short command is ended
 PROBED = 48  # first, and last, cycles of a phase in which it is seen what a reset would do
 LABELS = ("replay.label", "staging.label")
 FLIPPED = 2
@@ -73,10 +71,7 @@ class _Steps:
         step = Step(command, **(self.look | fields))
         if ends_in_reset(step):
             step = replace(step, transfers=emptying(self.chip.plan, next(self.kinds)))
-        if step.abort:
-            self.chip.abort(step.abort + BUS)
-        self.chip.upset(Upset(*upset) for upset in step.upsets)
-        carry_out(step, self.chip, self.images)
+        drive_on(step, self.chip, self.images)
         self.steps.append(step)
 
     def stage(self, label: int) -> None:
@@ -85,17 +80,9 @@ class _Steps:
 
     def probed(self) -> None:
         """Carry out every command with looks at what a reset would do, in the first and the last cycles of each phase."""
-        every = [
-            {"command": "arrive", "argument": self.classes},
-            {"command": "insert", "argument": 0, "image": self.image},
-            *self.parts(),
-            {"command": "epoch"},
-            {"command": "restore"},
-        ]
-        named = [Step(fields["command"]) for fields in every]
-        for s in others(named, self.image, self.classes, self.classes):
-            every.append({"command": s.command, "argument": s.argument, "image": s.image})
-        for fields in every:
+        self.do("arrive", argument=self.classes)
+        self.do("insert", argument=0, image=self.image)
+        for fields in self.every():
             found = spans(self.chip, Step(**fields), self.images)
             begin = found[0][1]
             runs = {phase: (first - begin, last - begin) for phase, first, last in reversed(found)}
@@ -111,6 +98,20 @@ class _Steps:
             {"command": "rebalance"},
             {"command": "infer", "image": self.image},
         ]
+
+    def every(self) -> list[dict]:
+        """Fields of a step of each command."""
+        every = [
+            *self.parts(),
+            {"command": "insert", "argument": 0, "image": self.image},
+            {"command": "arrive", "argument": self.classes},
+            {"command": "epoch"},
+            {"command": "restore"},
+        ]
+        named = [Step(fields["command"]) for fields in every]
+        for s in others(named, self.image, self.classes, self.classes):
+            every.append({"command": s.command, "argument": s.argument, "image": s.image})
+        return every
 
     def session(self) -> None:
         """Stage, retrain, rebalance and infer."""
@@ -132,17 +133,7 @@ class _Steps:
 
     def resets(self) -> None:
         """Reset the chip in the midst of every command, and while it is idle."""
-        every = [
-            *self.parts(),
-            {"command": "insert", "argument": 0, "image": self.image},
-            {"command": "arrive", "argument": self.classes},
-            {"command": "epoch"},
-            {"command": "restore"},
-        ]
-        named = [Step(fields["command"]) for fields in every]
-        for s in others(named, self.image, self.classes, self.classes):
-            every.append({"command": s.command, "argument": s.argument, "image": s.image})
-        for fields in every:
+        for fields in self.every():
             left = None
             while left != []:
                 self.do("arrive", argument=self.classes)

@@ -8,22 +8,21 @@ from dataclasses import replace
 
 import numpy as np
 
-from xnoreplay.flow.verify.cosim.building import spans
-from xnoreplay.flow.verify.cosim.kinds import carry_out
+from xnoreplay.flow.verify.cosim.building import SHORT, spans
+from xnoreplay.flow.verify.cosim.kinds import drive_on
 from xnoreplay.flow.verify.cosim.resets import RESET
 from xnoreplay.flow.verify.cosim.script import Step
 from xnoreplay.spec import upset
-from xnoreplay.spec.upset import Place, Upset
+from xnoreplay.spec.upset import Place
 
-ROUNDS = 6  # of every command
-LONG = 20_000
-"""A command of more cycles is carried out once."""
+ROUNDS = 6  # of every command that is short; a longer one is carried out once
 OFTEN = 2  # times that a place changes in a command
-WORKING = ("minibatch", "tables", "feature maps")
+MAPS = "feature maps"
+WORKING = ("minibatch", "tables", MAPS)
 """Roles of places that change in every phase of a command, since what is in them is soon written again."""
 PHASES = 16  # of a command, in which they change
-MAPS, DRAWN = "feature maps", 4096
-"""Role of places that are drawn whole at the begin of a phase of an inference, and how many bits they have at most."""
+DRAWN = 4096
+"""Bits that feature maps have at most, so that they are drawn whole at the begin of each phase of an inference."""
 
 
 def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: dict) -> list[Step]:
@@ -51,8 +50,7 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
     places = {n: p for n, p in upset.places(plan).items() if p.role != upset.REGISTER_ROLE}
 
     def do(step: Step) -> None:
-        chip.upset(Upset(*u) for u in step.upsets)
-        carry_out(step, chip, images)
+        drive_on(step, chip, images)
         steps.append(replace(step, **look))
 
     for number in range(ROUNDS):
@@ -67,7 +65,7 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
         ):
             found = spans(chip, step, images)
             begin, end = found[0][1], found[-1][2]
-            if number and end - begin > LONG:
+            if number and end - begin > SHORT:
                 continue
             drawn = []
             for name, place in places.items():
@@ -79,8 +77,9 @@ def build(chip, images: np.ndarray, label: int, rng: np.random.Generator, look: 
                     drawn.append((int(rng.integers(first, last)) - begin, name, row, bit))
             do(replace(step, upsets=tuple(sorted(drawn))))
         found = spans(chip, infer, images)
+        begin = found[0][1]
         for _, first, _ in found:
-            if upsets := _maps(places, first - found[0][1], rng):
+            if upsets := _maps(places, first - begin, rng):
                 do(replace(infer, upsets=upsets))
         do(Step(RESET))
     return steps

@@ -23,9 +23,8 @@ from xnoreplay.flow.verify.cosim.building import (
     prepared,
     within,
 )
-from xnoreplay.flow.verify.cosim.kinds import carry_out
+from xnoreplay.flow.verify.cosim.kinds import drive_on
 from xnoreplay.flow.verify.cosim.script import (
-    BUS,
     LOW_BITS,
     STAGING,
     Script,
@@ -220,9 +219,7 @@ def aborted(
     image = int(rng.integers(len(images)))
 
     def do(step: Step) -> None:
-        if step.abort:
-            chip.abort(step.abort + BUS)
-        reached.step(step, carry_out(step, chip, images), images)
+        reached.step(step, drive_on(step, chip, images), images)
         steps.append(replace(step, memories=some, bus=True))
 
     every = [

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim import resets
-from xnoreplay.flow.verify.cosim.kinds import carry_out, ends_in_reset
-from xnoreplay.flow.verify.cosim.script import BUS, Script
+from xnoreplay.flow.verify.cosim.kinds import drive_on, ends_in_reset
+from xnoreplay.flow.verify.cosim.script import Script
 from xnoreplay.flow.verify.cosim.waves.fst import RECORDER
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError, shown
@@ -147,9 +147,7 @@ def spans(
             start = chip.cycles
             if ends_in_reset(step) or step.command == resets.HOST:
                 break
-            if step.abort:
-                chip.abort(step.abort + BUS)
-            carry_out(step, chip, script.images)
+            drive_on(step, chip, script.images)
             found.append((start, chip.cycles))
             task.advance()
     return found

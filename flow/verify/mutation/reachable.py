@@ -244,8 +244,10 @@ def proof_of(
     """
     instances = [(path, kind) for path, kind in hierarchy.all(TOP)]
     paths = [path for path, kind in instances if kind == module] if module != TOP else [""]
-    if not paths:  # nothing reads what an instance of it gives: yosys has taken it out of the chip
-        return PROVED[0]
+    if module in hierarchy.modules and not paths:
+        return PROVED[
+            0
+        ]  # nothing reads what it gives: yosys has taken its instance out of the chip
     if is_macro(module) or len(paths) != 1:
         return ""
     model = model_of(folder, tuple(path for path, kind in instances if is_macro(kind)))
