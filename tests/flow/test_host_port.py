@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.flow import variants
 from tests.flow.test_cosim import samples
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
@@ -141,11 +142,21 @@ WRONG = {
 """Pattern, what takes its place, and the signal that shows it, where it is one alone."""
 
 
-@needs_simulator
+@pytest.fixture(scope="module")
+def ports(text, tmp_path_factory):
+    """The chip and all wrong ports in one simulator, with the first stage."""
+    every = variants.joined(text, [planted(text, name) for name in WRONG])
+    with variants.served(every, TINY, BUNDLE, tmp_path_factory.mktemp("ports")) as server:
+        server.add("first", stages("first")(TINY, PLAN, samples(1)))
+        assert server.compare(0, "first")[0].differences == []
+        yield server
+
+
+@pytest.mark.skipif(tools.verilator_root() is None, reason="no Verilator")
 @pytest.mark.parametrize("name", WRONG)
-def test_a_wrong_port_is_found(tmp_path, text, name):
+def test_a_wrong_port_is_found(ports, name):
     """At a named clock."""
-    found = first_difference(tmp_path, planted(text, name))
+    found = ports.compare([*WRONG].index(name) + 1, "first")[0].differences[0]
     assert found.what.startswith("host port, clock")
     assert found.expected != found.got
     assert WRONG[name][2] in (None, found.signal)
