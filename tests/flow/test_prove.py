@@ -1,13 +1,24 @@
 """Proofs: properties of the Verilog for all inputs, planted faults that break them, and equality with the netlist."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from xnoreplay.flow.run import files
+from xnoreplay.flow.chip import synth
+from xnoreplay.flow.run import files, tools
 from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.verify.prove import aiger, catalogue, design, engine, equivalence, run, text
+from xnoreplay.flow.verify.prove import (
+    aiger,
+    catalogue,
+    combinational,
+    design,
+    engine,
+    equivalence,
+    run,
+    text,
+)
 from xnoreplay.flow.verify.prove.design import Chip
 from xnoreplay.flow.verify.prove.words import remembered
 from xnoreplay.hw import verilog
@@ -182,6 +193,94 @@ def test_a_module_equals_its_cells_and_a_changed_cell_is_found(verilog_of_tiny, 
     assert equivalence.compare(chip, name, tmp_path / "cells", CELLS).equal
     changed = equivalence.Fault("NAND2", "NOR2")
     assert not equivalence.compare(chip, name, tmp_path / "changed", CELLS, changed).equal
+
+
+def test_a_packed_library_is_read(verilog_of_tiny, tmp_path, monkeypatch):
+    packed = tmp_path / "cells.lib.gz"
+    packed.write_bytes(gzip.compress(CELLS.read_bytes()))
+    monkeypatch.setattr(equivalence, "names", lambda _chip: ["xnoreplay.random_walk"])
+    choice = run.Choice(SAMPLE[:1], equivalence=True, library=packed)
+    result = run.prove(PLAN, verilog_of_tiny, choice, tmp_path, tmp_path, Silent())
+    assert [row["equal"] for row in result["modules"]] == [True]
+
+
+def test_a_table_is_logic_in_a_model(tmp_path):
+    """The table of update thresholds of `digits` is so long that yosys would take it for a memory."""
+    digits = presets.load("digits")
+    plan = plans.compile(digits.network, digits.target)
+    known = catalogue.properties(plan)
+    text_of, p = verilog.generate(plan), known["update.saturates"]
+    engine.model(design.problem(Chip(text_of), run.given(p, known)), tmp_path)
+    assert "bad" in engine.outputs(tmp_path)
+
+
+def test_the_module_with_a_divider_equals_its_cells_and_a_changed_cell_is_found(
+    verilog_of_tiny, tmp_path, monkeypatch
+):
+    """One comparison of all registers closes what pair by pair takes longer than an hour."""
+    chip, name = Chip(verilog_of_tiny), "xnoreplay.learning.error_unit.path0"
+    monkeypatch.setattr(equivalence, "_decided", lambda *_: equivalence.Compared(False, 1, 1))
+    found = equivalence.compare(chip, name, tmp_path / "cells", CELLS)
+    assert found.equal
+    assert found.pairs > 180
+    changed = equivalence.Fault("NAND2", "NOR2")
+    assert not equivalence.compare(chip, name, tmp_path / "changed", CELLS, changed).equal
+
+
+KEPT = """\
+module m(input clk, input rst, input a, output y);
+  reg [2:0] s = 0;
+  always @(posedge clk) {always}
+  assign y = {y};
+endmodule
+"""
+
+
+@pytest.mark.parametrize(
+    ("always", "y", "equal"),
+    [
+        ("s <= rst ? 0 : {s[1], 1'b0, a};", "s[0] ^ s[2]", True),  # 0 after two cycles of reset
+        ("s <= rst ? 2 : {1'b0, s[1], a};", "s[0] ^ ~s[1]", True),  # 1 after one
+        ("s <= rst ? 0 : {s[1], s[0], a};", "s[0] ^ s[2]", False),  # 0 in the reset alone
+        ("s <= {s[2:1], a};", "s[0] ^ s[2]", False),  # never put to 0
+        (
+            "s <= {s[2], s[2], a};",
+            "s[0] ^ s[2] ^ s[1]",
+            False,
+        ),  # nor these two, which are equal later
+    ],
+    ids=["0 at last", "1", "0 in reset", "no reset", "equal registers"],
+)
+def test_a_register_that_the_netlist_lacks_is_what_its_reset_makes_it(tmp_path, always, y, equal):
+    """The netlist has one register."""
+    texts = {
+        "gold": KEPT.format(always=always, y=y),
+        "gate": KEPT.format(
+            always="s[0] <= ~rst & a;" if "rst" in always else "s[0] <= a;", y="s[0]"
+        ),
+    }
+    for side, module in texts.items():
+        (tmp_path / f"{side}.v").write_text(module, encoding="utf-8")
+        read = f"read_verilog {side}.v\nhierarchy -top m\nproc\nsetattr -unset init w:*\n"
+        (tmp_path / f"{side}.ys").write_text(read + combinational.written(side), encoding="utf-8")
+        synth.yosys(tmp_path, side)
+    assert bool(combinational.equal_pairs(tmp_path, "gold", "gate")) == equal
+
+
+def test_a_comparison_that_takes_too_long_leaves_pairs_unproved(
+    verilog_of_tiny, tmp_path, monkeypatch
+):
+    def ended(folder, script, *_):
+        log = "Found 9 unproven $equiv cells (9 groups) in equiv:\n" + 3 * " for \\a: success!\n"
+        (folder / f"{script}.log").write_text(log, encoding="utf-8")
+        if script == "equal":
+            raise tools.TooLong("yosys must end")
+        return log
+
+    monkeypatch.setattr(equivalence.synth, "yosys", ended)
+    monkeypatch.setattr(equivalence.combinational, "equal_pairs", lambda *_: 0)
+    found = equivalence.compare(Chip(verilog_of_tiny), "xnoreplay.sequencer", tmp_path)
+    assert found == equivalence.Compared(False, 9, 6)
 
 
 def test_a_model_is_read_and_simulated(tmp_path):

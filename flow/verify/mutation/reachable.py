@@ -26,10 +26,10 @@ from xnoreplay.flow.chip.synth import yosys
 from xnoreplay.flow.run.verilate import TOP
 from xnoreplay.flow.verify.cosim.bench.requests import SELECT
 from xnoreplay.flow.verify.cosim.port_rules import PAYLOAD
-from xnoreplay.flow.verify.mutation.graph import Graph
 from xnoreplay.flow.verify.mutation.hierarchy import Hierarchy, box
 from xnoreplay.flow.verify.prove import aiger, engine
 from xnoreplay.flow.verify.prove.design import MAP, MODEL, is_macro
+from xnoreplay.flow.verify.prove.graph import Graph
 from xnoreplay.spec.errors import ToolError
 
 CHIP, SWEPT = "chip.il", "swept.aig"

@@ -162,7 +162,8 @@ class Problem:
             [
                 f"read_verilog -nosynthesis -noblackbox {CHIP} {PROOF}",
                 "hierarchy -check -top proof",
-                "proc -noopt",  # probes are connected later: no pass may take them for undriven
+                # Probes are connected later, so no pass may take them for undriven; a table stays logic.
+                "proc -noopt -norom",
                 "flatten",
                 *wires,
                 "opt_clean",  # leaves what the property depends on

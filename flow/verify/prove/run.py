@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from xnoreplay.flow.cost.cells import liberty
 from xnoreplay.flow.run import files, workers
 from xnoreplay.flow.run.progress import Progress
 from xnoreplay.flow.verify.prove import catalogue, design, engine, equivalence
@@ -151,8 +152,11 @@ def _jobs(
                 ),
             )
     for name in equivalence.names(chip) if choice.equivalence else ():
-        cells = choice.library.read_text(encoding="utf-8") if choice.library else ""
-        mapping = room.with_name("equivalence.py").read_text(encoding="utf-8")
+        cells = liberty.text_of(choice.library) if choice.library else ""
+        mapping = "".join(
+            room.with_name(f"{own}.py").read_text(encoding="utf-8")
+            for own in ("equivalence", "combinational", "graph")
+        )
         yield Job(
             f"modules/{name}",
             lambda folder, name=name: compared(chip, name, folder, choice.library),  # type: ignore[misc]

@@ -1,6 +1,6 @@
 """And-inverter graphs that are built here: equal gates are one, and what is written begins in state 0.
 
-A literal is twice a variable, plus 1 where it is inverted; literals 0 and 1 are the constants. See `prove.aiger` for the format.
+A literal is twice a variable, plus 1 where it is inverted; literals 0 and 1 are the constants. See `aiger` for the format.
 """
 
 from collections.abc import Sequence
