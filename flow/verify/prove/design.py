@@ -8,6 +8,7 @@ reset among them, may be anything in every cycle. Nothing has a start value: the
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from xnoreplay.flow.chip.mapping import modules
 from xnoreplay.flow.run.verilate import TOP
@@ -55,6 +56,21 @@ class Statement:
     memories: tuple[str, ...] = ()
 
 
+# Each property and each planted fault has a text of its own, most of whose modules are those of others.
+@lru_cache(maxsize=1024)
+def _instances(module: str) -> tuple[tuple[str, str], ...]:
+    """Module and name, as the text has it, of all that may be an instance in a module's text."""
+    found = re.findall(r"^  \\?(\S+) +\\?([^\s(]+) +\($", module, re.MULTILINE)
+    return tuple(found)
+
+
+@lru_cache(maxsize=1024)
+def _ports(module: str) -> tuple[tuple[str, str, int], ...]:
+    """Direction, name and bits of each port in a module's text."""
+    found = _PORT.finditer(module)
+    return tuple((m[1], m[3].strip(" \\"), int(m[2] or 0) + 1) for m in found)
+
+
 class Chip:
     """The modules of a chip's Verilog by name, and what is where in them."""
 
@@ -66,8 +82,8 @@ class Chip:
 
     def instances(self, module: str) -> dict[str, tuple[str, str]]:
         """Instances in a module by name: the name in the text, which may end in $ and a number, and the module."""
-        found = re.finditer(r"^  \\?(\S+) +\\?([^\s(]+) +\($", self.modules[module], re.MULTILINE)
-        return {_plain(m[2]): (m[2], m[1]) for m in found if m[1] in self.modules}
+        found = _instances(self.modules[module])
+        return {_plain(name): (name, of) for of, name in found if of in self.modules}
 
     def module_of(self, path: str) -> str:
         """Name of the module of the instance at a dotted path; the top's for an empty path."""
@@ -119,10 +135,7 @@ class Chip:
 
     def ports(self, module: str = "") -> list[tuple[str, str, int]]:
         """Direction, name and bits of each port of a module, the top without one."""
-        return [
-            (m[1], m[3].strip(" \\"), int(m[2] or 0) + 1)
-            for m in _PORT.finditer(self.modules[module or self.top])
-        ]
+        return list(_ports(self.modules[module or self.top]))
 
     def macros(self, path: str = "") -> dict[str, str]:
         """Modules of all memory macros at or below a path, by the instance's dotted path."""
