@@ -72,14 +72,22 @@ def unpack_bytes(packed: np.ndarray, n: int) -> np.ndarray:
     return np.unpackbits(packed, axis=-1, count=n, bitorder="little")
 
 
+def filled(bits: np.ndarray, word: int) -> np.ndarray:
+    """Add zeros to the last axis, to a multiple of `word`: (..., n) -> (..., word * ceil(n / word))."""
+    n = bits.shape[-1]
+    if n % word == 0:
+        return bits
+    wide = np.zeros((*bits.shape[:-1], n + -n % word), bits.dtype)
+    wide[..., :n] = bits
+    return wide
+
+
 def pack_words(bits: np.ndarray) -> np.ndarray:
     """Pack the last axis into 64-bit words, least significant bit first, zero-padded.
 
     (..., n) uint8 of 0/1 -> (..., ceil(n / 64)) uint64.
     """
-    n = bits.shape[-1]
-    padding = [(0, 0)] * (bits.ndim - 1) + [(0, -n % WORD)]
-    return np.ascontiguousarray(pack_bytes(np.pad(bits, padding))).view(np.uint64)
+    return np.ascontiguousarray(pack_bytes(filled(bits, WORD))).view(np.uint64)
 
 
 def unpack_words(packed: np.ndarray, n: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xnoreplay.spec.bits import ceil_div, sign
+from xnoreplay.spec.bits import ceil_div, filled, sign
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import COPIES, TAPS
@@ -46,11 +46,7 @@ def bank_row(plan: Plan, row: int) -> tuple[int, int]:
 
 def vector_words(parts: list[np.ndarray], word: int) -> np.ndarray:
     """Lay parts (..., n_i) of bits end to end, each on a word boundary: (..., words, word)."""
-    padded = []
-    for part in parts:
-        tail = -part.shape[-1] % word
-        padded.append(np.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, tail)]))
-    flat = np.concatenate(padded, axis=-1)
+    flat = np.concatenate([filled(part, word) for part in parts], axis=-1)
     return flat.reshape(*flat.shape[:-1], -1, word)
 
 
@@ -60,9 +56,8 @@ def vector_beats(parts: list[np.ndarray], word: int) -> np.ndarray:
     Returns (..., beats, 9 * word).
     """
     words = vector_words(parts, word)
-    tail = -words.shape[-2] % TAPS
-    words = np.pad(words, [(0, 0)] * (words.ndim - 2) + [(0, tail), (0, 0)])
-    return words.reshape(*words.shape[:-2], -1, TAPS * word)
+    flat = words.reshape(*words.shape[:-2], -1)
+    return filled(flat, TAPS * word).reshape(*words.shape[:-2], -1, TAPS * word)
 
 
 def planes(values: np.ndarray, bits: int, word: int) -> np.ndarray:
@@ -141,9 +136,8 @@ def segments(plan: Plan, codes: np.ndarray) -> np.ndarray:
     Columns past a part's end are 0; column i of a segment comes before column i + 1, and its
     copies are neighbours.
     """
-    segment = plan.target.segment
-    padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % segment), (0, 0)))
-    return padded.reshape(len(codes), -1, segment * codes.shape[2])
+    width = plan.target.segment * codes.shape[2]
+    return filled(codes.reshape(len(codes), -1), width).reshape(len(codes), -1, width)
 
 
 def low_bits(codes: np.ndarray, bits: int) -> np.ndarray:

@@ -10,6 +10,8 @@ from xnoreplay.spec.memories import Mem
 from xnoreplay.spec.plan import Plan
 
 MEMORY_NAMES = tuple(mem.declaration.name for mem in Mem)
+READ_NAMES = tuple(f"{name}.reads" for name in MEMORY_NAMES)
+WRITE_NAMES = tuple(f"{name}.writes" for name in MEMORY_NAMES)
 EVENT_NAMES = tuple(event.counter for event in Event)
 WIDEST = max(COUNTER_BITS)
 """Bits in which the simulator's own counts wrap."""
@@ -36,9 +38,8 @@ def zeros() -> Counters:
 def named(counters: Counters, memories) -> dict[str, int]:
     """Counts by name, in the order of the registers of a chip that has all counters; modulo 2^48."""
     values = dict(zip(EVENT_NAMES, counters.events.tolist(), strict=True))
-    for i, name in enumerate(MEMORY_NAMES):
-        values[f"{name}.reads"] = int(counters.reads[i])
-        values[f"{name}.writes"] = int(counters.writes[i])
+    values |= zip(READ_NAMES, counters.reads.tolist(), strict=True)
+    values |= zip(WRITE_NAMES, counters.writes.tolist(), strict=True)
     return {name: wrapped(values[name]) for name in registers.events(memories)}
 
 

@@ -3,6 +3,7 @@
 A row of a memory is uint64 words, laid out as its `spec.memories.Storage` says.
 """
 
+import math
 from collections import namedtuple
 from enum import IntEnum
 from pathlib import Path
@@ -152,7 +153,7 @@ class State:
             Layout(mem.declaration, present.get(mem.declaration.name), plan.target.channels)
             for mem in Mem
         ]
-        sizes = [int(np.prod(layout.shape)) for layout in layouts]
+        sizes = [math.prod(layout.shape) for layout in layouts]
         # A fault can turn a label into a class that does not exist: its count is no memory's row.
         counts = 1 << label_bits(plan.network)
         spare = (Mem.REPLAY_COUNT, Mem.STAGING_COUNT)

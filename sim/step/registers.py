@@ -5,6 +5,7 @@ and queues its writes on the ports. The clock's edge then applies the writes and
 ones; so the order of statements within a clock cannot matter. A register that a clock does not assign keeps its value.
 """
 
+import math
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -131,7 +132,7 @@ Shapes = dict[str, tuple[int, ...]]
 def new_views(numbers: Shapes, words: Shapes) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """A block of zeros, and its parts by name: int64 of the shapes of `numbers`, uint64 of those of `words`."""
     shapes = numbers | words
-    sizes = {name: int(np.prod(shape)) for name, shape in shapes.items()}
+    sizes = {name: math.prod(shape) for name, shape in shapes.items()}
     block = np.zeros(sum(sizes.values()), np.int64)
     parts, start = {}, 0
     for name, shape in shapes.items():

@@ -80,8 +80,9 @@ def cycles(recording: Trace, geometry, first: int, phase: str) -> list[trace.Cyc
     shown = [(int(m), m.declaration.name) for m in Mem if m.declaration.traced]
     names = dict(shown)
     out = []
-    for n in range(int(recording.count[0])):
-        reads = {name: int(recording.read[n, i]) for i, name in shown if recording.read[n, i] >= 0}
+    read = recording.read[: int(recording.count[0])].tolist()
+    for n, rows in enumerate(read):
+        reads = {name: rows[i] for i, name in shown if rows[i] >= 0}
         writes: dict[str, tuple] = {}
         for i in range(int(recording.writes[n])):
             mem, address, granule, granules = recording.write[n, i].tolist()
