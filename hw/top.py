@@ -31,6 +31,7 @@ from xnoreplay.hw.parts.memory import Ram
 from xnoreplay.hw.parts.ports import connect
 from xnoreplay.hw.replay import ReplayUnit
 from xnoreplay.hw.sequencer import Sequencer
+from xnoreplay.hw.watchdog import Watchdog
 from xnoreplay.spec import registers
 from xnoreplay.spec.commands import Command
 from xnoreplay.spec.memories import Kind, identifier
@@ -105,8 +106,14 @@ class Chip(wiring.Component):
             else {"latent_input": self.latent_input, "array": self.array}
         )
         units = own | {"dense": self.dense, "replay": self.replay, "learning": self.learning}
+        self.abort: Value = self.host.abort
+        if plan.target.watchdog_bits:
+            m.submodules.watchdog = self.watchdog = Watchdog(plan.target.watchdog_bits)
+            m.d.comb += self.watchdog.busy.eq(self.sequencer.busy)
+            self.abort = Signal(name="abort")
+            m.d.comb += self.abort.eq(self.host.abort | self.watchdog.expired)
         for name, unit in units.items():
-            m.submodules[name] = ResetInserter(self.host.abort)(unit)
+            m.submodules[name] = ResetInserter(self.abort)(unit)
         m.submodules.clearing = self.clearing = Clearing(plan.forgotten.depth)
         if plan.generative:  # registers that outlive commands
             m.submodules.draw = self.draw = DrawUnit(plan.target.channels)
@@ -177,7 +184,7 @@ class Chip(wiring.Component):
             self.replay.staged.eq(self.staged),
             self.replay.random.eq(self.lfsrs["walk"].next),
             self.lfsrs["walk"].step.eq(self.replay.step),
-            self.sequencer.abort.eq(self.host.abort),
+            self.sequencer.abort.eq(self.abort),
             self.sequencer.loaded.eq(self.replay.loaded),
             self.sequencer.walked.eq(self.replay.walked),
             self.sequencer.start.eq(self.host.start),

@@ -573,9 +573,8 @@ class Simulator:
                 self._upsets.begin(self.cycles)
                 result.phases.append((name, self.cycles))
                 operation = Operation(int(kind), index, label, pixels, late)
-                step = mode == "step" or self._upsets.cycle < self.cycles + most[name] + int(
-                    late.sum()
-                )
+                soon = min(self._upsets.cycle, stop)
+                step = mode == "step" or soon < self.cycles + most[name] + int(late.sum())
                 step = step or self._state.codes.touched(name in self._features)
                 operate = self._step if step else self._fast
                 result.finished = operate(kind, name, operation, result, stop)
@@ -589,13 +588,15 @@ class Simulator:
         return result
 
     def _begin(self) -> tuple[str, int]:
-        """Take a command: the mode in which it runs, and the cycle at which it is aborted."""
+        """Take a command: the mode in which it runs, and the cycle at which it is aborted, by the host or the watchdog."""
         scalars = self._state.scalars
         scalars[Scalar.REFUSED] = scalars[Scalar.FINISHED] = 0
         abort, self._abort = self._abort, None
+        bits = self.plan.target.watchdog_bits
+        last = self.cycles + (1 << bits) if bits else NEVER
         if abort is None:
-            return self.mode, NEVER
-        return "step", self.cycles + abort
+            return self.mode, last
+        return "step", min(last, self.cycles + abort)
 
     def _step(self, kind: Kind, name: str, operation: Operation, result: Result, stop: int) -> bool:
         """Carry out an operation clock by clock; whether it came to its end before `cycles` is `stop`."""

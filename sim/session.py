@@ -131,7 +131,7 @@ class Session:
     def _chosen(
         self, chip: "_Fast | _Step", kind: Phase, lines: list[str], stop: int
     ) -> "_Fast | _Step":
-        """How fast mode carries out a phase of `BEGINS` and those up to the next: by clocks, if an upset falls into them.
+        """How fast mode carries out a phase of `BEGINS` and those up to the next: by clocks, if an upset or the end falls into them.
 
         So it does where a memory of samples has wrong bits, because a read of them shows in ERRORS, and where cls.top has a 1
         in a column that does not exist, which counts in the chip's sums.
@@ -139,7 +139,7 @@ class Session:
         """
         minibatch = [n for n in LEARNING_PHASES[Phase.LOAD :] if n in self._most]
         span = [LEARNING_PHASES[kind]] if kind is not Phase.LOAD else minibatch
-        steps = self.upsets.soon < self.cycles + sum(self._most[n] for n in span)
+        steps = min(self.upsets.soon, stop) < self.cycles + sum(self._most[n] for n in span)
         steps |= kind is Phase.BALANCE and self.upsets.came
         steps |= self.state.codes.touched(features=False)
         steps |= bool((self.state.arrays["cls.top"] & self._absent).any())

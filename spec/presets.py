@@ -371,7 +371,7 @@ def _scenario_to_dict(scenario: ScenarioSpec) -> dict:
 def target_to_dict(target: TargetSpec) -> dict:
     """Plain values of a target."""
     # These fields are named only where they say something: files and digests without them stay as they were.
-    names = ("replay", *GENERATIVE, "counter_bits", "counters", *KINDS)
+    names = ("replay", *GENERATIVE, "counter_bits", "counters", *KINDS, "watchdog_bits")
     later = {f.name: f.default for f in dataclasses.fields(target) if f.name in names}
     tree = {k: v for k, v in _plain(target).items() if k not in later or v != later[k]}
     return {k: list(v) if isinstance(v, tuple) else v for k, v in tree.items()}

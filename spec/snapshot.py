@@ -34,7 +34,16 @@ from xnoreplay.spec.target import GENERATIVE
 
 FORMAT = "xnoreplay-snapshot"
 VERSION = 1
-COSTS = ("name", "clock_hz", "technology", "device_type", "counter_bits", "counters", *KINDS)
+COSTS = (
+    "name",
+    "clock_hz",
+    "technology",
+    "device_type",
+    "counter_bits",
+    "counters",
+    *KINDS,
+    "watchdog_bits",
+)
 """Fields of a target that decide neither what memories say nor the rule: chips that differ in them alone hold the
 same state. A host reads and writes words without their check bits."""
 

@@ -19,6 +19,9 @@ GROUPS = tuple(group.value for group in Group)
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 
+MOST_WATCHDOG = 40
+"""Bits of a watchdog: at 1 GHz more than a quarter of an hour."""
+
 
 @dataclass(frozen=True)
 class TargetSpec:
@@ -83,6 +86,9 @@ class TargetSpec:
         "replay.label", "staging.latent", "staging.label".
     ecc : tuple of str
         Memories, of the same, whose words have a code that corrects one wrong bit and finds two.
+    watchdog_bits : int
+        A command that has not ended after 2^watchdog_bits cycles, waits for its sample included, is aborted by the chip; 1 to
+        40, and enough for a retraining session. 0: nothing on the chip ends a command but its end and ABORT.
     """
 
     name: str
@@ -110,6 +116,7 @@ class TargetSpec:
     counters: tuple[str, ...] = GROUPS
     parity: tuple[str, ...] = ()
     ecc: tuple[str, ...] = ()
+    watchdog_bits: int = 0
 
     def __post_init__(self) -> None:
         require.name("name of a target", self.name)
@@ -142,6 +149,7 @@ class TargetSpec:
         self._check_counters()
         for kind in KINDS:
             self._check_code(kind)
+        require.between("watchdog_bits", self.watchdog_bits, 0, MOST_WATCHDOG)
         if self.node_fold > self.channels:
             raise SpecError(
                 f"batch must fit a node of the window, at most {TAPS * self.channels} samples, "

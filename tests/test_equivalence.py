@@ -4,6 +4,8 @@ The hardware runs in Amaranth's own simulator here, over random tiny specs; co-s
 Verilog to the simulator at full size.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
@@ -260,3 +262,34 @@ def test_an_abort_in_any_cycle_leaves_what_the_simulator_predicts(plan, seed, tm
         expected, run_chip(plan, bundle, commands, aborts=aborts), strict=True
     ):
         check(*want, observed)
+
+
+@settings(max_examples=6, deadline=None, derandomize=True, phases=[Phase.generate])
+@given(plan=cases(), seed=st.integers(0, 2**32 - 1), bits=st.integers(1, 9))
+def test_a_watchdog_ends_what_takes_too_long(plan, seed, bits):
+    """Fewer cycles than a spec may ask for, so that commands end in all of their phases: in both modes and in hardware."""
+    rng = np.random.default_rng(seed)
+    guarded = replace(plan, target=replace(plan.target, watchdog_bits=bits))
+    bundle = bundles.random(plan.network, seed)
+    classes = plan.network.classes
+    commands = [(ARRIVE, classes - 1, None)]
+    commands += [(INSERT, n % (classes - 1), random_image(rng, plan)) for n in range(3)]
+    commands += [(STAGE, classes - 1, random_image(rng, plan)), (EPOCH, 0, None)]
+    commands += [(RETRAIN, 0, None), (REBALANCE, 0, None), (INFER, 0, random_image(rng, plan))]
+    hardware = run_chip(guarded, bundle, commands)
+    for mode in ("fast", "step"):
+        chip = Simulator(guarded, bundle, mode)
+        ended = 0
+        for (command, argument, pixels), observed in zip(commands, hardware, strict=True):
+            start = chip.cycles
+            result = simulate(chip, command, argument, pixels)
+            assert chip.cycles - start <= 1 << bits
+            ended += not result.finished
+            check(result, start, chip.cycles - start, state_of(chip), observed)
+        free = Simulator(plan, bundle, mode)
+        longest = 0
+        for command, argument, pixels in commands:
+            start = free.cycles
+            simulate(free, command, argument, pixels)
+            longest = max(longest, free.cycles - start)
+        assert bool(ended) == (longest > 1 << bits)
