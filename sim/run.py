@@ -22,7 +22,7 @@ from xnoreplay.sim.common.counters import Event
 from xnoreplay.sim.common.phase_counters import Ledger
 from xnoreplay.sim.common.program import Conv, compile_program
 from xnoreplay.sim.common.state import SCALARS, Scalar, State
-from xnoreplay.sim.common.upsets import NEVER, SCALAR_OF, Upsets
+from xnoreplay.sim.common.upsets import SCALAR_OF, Upsets
 from xnoreplay.sim.fast import generative as fast_generative
 from xnoreplay.sim.fast import images as fast
 from xnoreplay.sim.fast import replay as fast_replay
@@ -592,8 +592,7 @@ class Simulator:
         scalars = self._state.scalars
         scalars[Scalar.REFUSED] = scalars[Scalar.FINISHED] = 0
         abort, self._abort = self._abort, None
-        bits = self.plan.target.watchdog_bits
-        last = self.cycles + (1 << bits) if bits else NEVER
+        last = self.cycles + self.plan.target.patience
         if abort is None:
             return self.mode, last
         return "step", min(last, self.cycles + abort)

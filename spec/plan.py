@@ -552,7 +552,7 @@ def _check_watchdog(plan: Plan) -> None:
     bits = plan.target.watchdog_bits
     if bits:
         name, longest = max(most_cycles(plan).items(), key=lambda item: item[1])
-        if longest > 1 << bits:
+        if longest > plan.target.patience:
             raise SpecError(
                 f"watchdog_bits must be at least {(longest - 1).bit_length()} for the {longest:,} cycles of {name}, "
                 f"not {bits}"

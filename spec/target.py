@@ -19,6 +19,7 @@ GROUPS = tuple(group.value for group in Group)
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 
+NEVER = 1 << 62  # cycles: more than a century at 1 GHz
 MOST_WATCHDOG = 40
 """Bits of a watchdog: at 1 GHz more than a quarter of an hour."""
 
@@ -196,6 +197,11 @@ class TargetSpec:
     def code_of(self, memory: str) -> str:
         """The code of a memory: of `spec.codes.KINDS`, or "" for none."""
         return next((kind for kind in KINDS if memory in getattr(self, kind)), "")
+
+    @property
+    def patience(self) -> int:
+        """Cycles after which the chip aborts a command: `NEVER` without a watchdog."""
+        return 1 << self.watchdog_bits if self.watchdog_bits else NEVER
 
     @property
     def counted(self) -> tuple[str, ...]:

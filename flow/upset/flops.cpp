@@ -148,9 +148,9 @@ static void do_session(const Script &s) {
 
 static uint32_t do_image(const Script &s, uint32_t n) {
     const uint64_t until = clocks + s.most_image;
-    bus_write(s.command, s.word);
+    begin(s.command, s.word);
     top->s_axis_pixel_tvalid = 1;
-    for (uint32_t sent = 0; sent < s.transfers;) {
+    for (uint32_t sent = 0; sent < s.transfers && top->busy;) {  // a command that has ended takes no more
         top->s_axis_pixel_tdata = s.images.at(static_cast<size_t>(n) * s.transfers + sent);
         // Readiness does not depend on the offer, so it is settled before the edge.
         const bool taken = top->s_axis_pixel_tready;

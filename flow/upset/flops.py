@@ -39,6 +39,7 @@ SESSION, IMAGE = "session", "image"
 WINDOWS = (SESSION, IMAGE)
 """While what a flip comes: the commands of a session, or the recognition of an image."""
 NO_FLIP = 0xFFFFFFFF
+SLACK = 256  # clocks of transfers, beside those of commands that a watchdog ends
 IMAGES = 2
 """Test images that a trial recognises: one while bits change, and one after it."""
 MASKED, CHANGED, HARMED, HANG = "masked", "changed", "harmed", "hang"
@@ -198,6 +199,8 @@ class Program:
         sent = [n for image in images for n in plan.input.payloads(image)]
         addresses = [Register.COMMAND, Register.PREDICTION, Register.ABORT]
         most = [session_cycles(plan), plan.infer_cycles(plan.network.classes) + plan.input.pixels]
+        if plan.target.watchdog_bits:
+            most = [n * plan.target.patience + SLACK for n in (len(COMMANDS), 1)]
         parts: tuple = (
             [len(before)],
             np.array(before).ravel(),

@@ -129,6 +129,14 @@ class Bench:
             for begin, end in itertools.pairwise((0, *ends))
         ]
 
+    @property
+    def most(self) -> int:
+        """Cycles after which a session that has not ended hangs: of a chip with a watchdog, what that allows its commands."""
+        target = self.plan.target
+        return (
+            len(COMMANDS) * target.patience if target.watchdog_bits else session_cycles(self.plan)
+        )
+
     def digest(self) -> str:
         """The digest of all that the chip holds; see the function."""
         return digest(self.plan, self.chip.memories(), self.chip.state)
@@ -141,7 +149,7 @@ class Bench:
         dict
             outcome; a_final; digest of all that the chip then holds; errors: ERRORS, after a host has read every window.
         """
-        finished = self.carry_out(upsets)[-1] <= session_cycles(self.plan)
+        finished = self.carry_out(upsets)[-1] <= self.most
         held = self.digest()
         self.chip.snapshot()
         errors = self.chip.state.errors

@@ -372,6 +372,28 @@ def test_a_chip_with_other_dials_learns_as_the_simulator_does(tmp_path, dials):
     assert {p for p in other.phases if f"aborts.{p}" not in compared} <= brief
 
 
+@pytest.mark.skipif(not tools.icarus() and tools.verilator_root() is None, reason="no simulator")
+def test_a_chip_with_a_watchdog_ends_commands_that_wait_for_pixels(tmp_path):
+    """In the same cycle as the simulator, and the next commands are as after any abort."""
+    preset = presets.vary(TINY, "target", watchdog_bits=12)
+    guarded = plan.compile(preset.network, preset.target)
+    (tmp_path / chip.VERILOG).write_text(verilog.generate(guarded), encoding="utf-8")
+    pixels, look = guarded.input.pixels, {"bus": True, "memories": script.memories(guarded)}
+    late = Step("infer", 0, 1, gaps=(5000, *[0] * (pixels - 1)), **look)
+    halfway = Step("insert", 1, 2, gaps=(*[0] * 5, 4200, *[0] * (pixels - 6)), **look)
+    plain = tuple(replace(step, gaps=None) for step in (late, halfway))
+    steps = (Step("arrive", 2), late, plain[0], halfway, plain[1], plain[0])
+    model = Model(guarded, BUNDLE, Script(steps, samples(20).images))
+    ran = [model.carry_out(step) for step in steps]
+    assert [seen["registers"]["finished"] for seen in ran] == [1, 0, 1, 0, 1, 1]
+    with chip.opened(preset, BUNDLE, tmp_path, Silent(), optimise="-O0") as design:
+        setup, _ = design.setup(QUICK)
+        told = Script(steps, samples(20).images)
+        outcome = session.compare(setup, told, tmp_path / "run", "", Silent())
+    assert [str(d) for d in outcome.differences] == []
+    assert outcome.compared["commands"] == len(steps)
+
+
 @needs_verilator
 def test_a_chip_with_skips_equals_the_simulator(tmp_path):
     """And a skip of another weight is found in its convolution."""

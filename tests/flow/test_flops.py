@@ -12,6 +12,7 @@ from xnoreplay.flow.upset import flops, text
 from xnoreplay.flow.upset.flops import ABORTED, ENDED, IMAGE, NO_FLIP, SESSION
 from xnoreplay.flow.upset.sessions import Bench
 from xnoreplay.flow.verify.cosim.chip import VERILOG
+from xnoreplay.hw import verilog
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle, plan, presets, registers, snapshot
 from xnoreplay.spec.errors import CheckFailure
@@ -126,21 +127,21 @@ def test_a_loop_ends_whose_end_an_upset_moved(program, chip, path, bit, clocks):
 
 
 @pytest.mark.parametrize(
-    ("path", "window"),
+    ("path", "window", "ends"),
     [
-        ("sequencer.at", SESSION),
-        ("sequencer.at", IMAGE),
-        ("replay.state", IMAGE),
-        ("front.k", IMAGE),
+        ("sequencer.at", SESSION, {ENDED, ABORTED}),
+        ("sequencer.at", IMAGE, {ENDED, ABORTED}),
+        ("replay.state", IMAGE, {ENDED}),  # some commands end before they have taken their image
+        ("front.k", IMAGE, {ENDED, ABORTED}),
     ],
 )
-def test_abort_frees_a_chip_whatever_a_state_holds(program, chip, path, window):
+def test_abort_frees_a_chip_whatever_a_state_holds(program, chip, path, window, ends):
     """Each bit of the register, so that a state has no bit, or two; `idle` beside another is one of them."""
     last = {SESSION: 1000, IMAGE: 220}[window]
     flop = program.flops[number_of(program, path)]
     clocks = np.linspace(1, last, 5).astype(int).tolist() + [465] * (window == SESSION)
     flips = [(window, flop.number, bit, clock) for bit in range(flop.bits) for clock in clocks]
-    assert set(outcomes(program, chip, flips)) == {ENDED, ABORTED}
+    assert set(outcomes(program, chip, flips)) == ends
 
 
 def test_flips_are_counted(program, chip):
@@ -192,3 +193,25 @@ def test_flips_are_drawn_over_all_bits_and_clocks(program):
     widths = {f.number: f.bits for f in program.flops}
     assert all(bit < widths[number] for _, number, bit, _ in found)
     assert len({number for _, number, _, _ in found}) > len(program.flops) * 0.8
+
+
+def test_no_flip_hangs_a_chip_with_a_watchdog(chip):
+    """Each of these hangs the chip without one, until ABORT."""
+    preset = presets.vary(TINY, "target", watchdog_bits=12)
+    guarded = plan.compile(preset.network, preset.target)
+    text_of = verilog.generate(guarded)
+    program = flops.Program(guarded, text_of, tools.verilator_env(), Silent(), "-O0")
+    flips = [
+        (SESSION, number_of(program, "sequencer.at"), bit, clock)
+        for bit, clock in ((14, 40), (16, 583), (19, 675), (20, 377), (12, 1004))
+    ]
+    flips += [
+        (IMAGE, number_of(program, path), bit, clock)
+        for path, bit, clock in (
+            ("front.k", 5, 156),
+            ("sequencer.at", 3, 101),
+            ("thermometer.address", 1, 14),
+        )
+    ]
+    results = program.try_out(chip.snapshot(), IMAGES[:2], flips)
+    assert [ended for ended, _, _ in results] == [ENDED] * len(flips)

@@ -136,6 +136,18 @@ def test_every_fault_of_the_catalogue_can_be_planted(replay, verilog_of_tiny):
             assert fault.planted(text_of) != text_of
 
 
+def test_every_command_of_a_chip_with_a_watchdog_ends(tmp_path):
+    """From any state, too; each planted fault breaks its property."""
+    guarded = replace(TINY, target=replace(TINY.target, watchdog_bits=12))
+    plan = plans.compile(guarded.network, guarded.target)
+    choice = run.Choice(("watchdog",), planted=True)
+    result = run.prove(plan, verilog.generate(plan), choice, tmp_path, tmp_path, Silent())
+    assert [row["status"] for row in result["properties"]] == ["proved", "proved"]
+    assert all(row["reached"] for row in result["properties"])
+    assert [row["found"] for row in result["planted"]] == [True] * 4
+    assert "watchdog.ends-command" not in catalogue.properties(PLAN)
+
+
 def test_names_of_properties_are_checked():
     names = [p.name for p in catalogue.chosen(PLAN, ("axi",))]
     assert names

@@ -94,6 +94,7 @@ def test_a_network_that_does_not_fit_is_refused(network, target, message):
     [
         ({"lanes": 3}, "lanes must be a power of two, not 3"),
         ({"counter_bits": 16}, "counter_bits must be 0 or 32 or 48, not 16"),
+        ({"watchdog_bits": 41}, "watchdog_bits must be an integer from 0 to 40, not 41"),
         ({"counters": "array"}, "counters must be a list of groups, not 'array'"),
         (
             {"counters": ["aray"]},
@@ -174,3 +175,17 @@ def test_conv_words_follow_the_page():
 def test_the_pipeline_is_as_long_as_its_parts():
     array = pytest.importorskip("xnoreplay.hw.inference.array")
     assert READ_LATENCY + array.Array.LATENCY == PIPE_LATENCY
+
+
+def test_a_watchdog_lets_every_command_end():
+    """RETRAIN has the most cycles of `tiny`: 2,255."""
+    guarded = presets.vary(presets.load("tiny"), "target", watchdog_bits=12)
+    assert compile(guarded.network, guarded.target).target.patience == 4_096
+    hasty = presets.vary(guarded, "target", watchdog_bits=11)
+    with pytest.raises(
+        SpecError,
+        match="watchdog_bits must be at least 12 for the 2,255 cycles of RETRAIN, not 11",
+    ):
+        compile(hasty.network, hasty.target)
+    assert "watchdog_bits" in presets.target_to_dict(guarded.target)
+    assert "watchdog_bits" not in presets.target_to_dict(presets.load("tiny").target)

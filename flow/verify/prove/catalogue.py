@@ -2,12 +2,21 @@
 
 from collections.abc import Iterable
 
-from xnoreplay.flow.verify.prove import bus, control, generative, labels, memories, replay, update
+from xnoreplay.flow.verify.prove import (
+    bus,
+    control,
+    generative,
+    labels,
+    memories,
+    replay,
+    update,
+    watchdog,
+)
 from xnoreplay.flow.verify.prove.property import Property
 from xnoreplay.spec.errors import unknown
 from xnoreplay.spec.plan import Plan
 
-SUBJECTS = (bus, control, labels, replay, generative, memories, update)
+SUBJECTS = (bus, control, watchdog, labels, replay, generative, memories, update)
 
 
 def properties(plan: Plan) -> dict[str, Property]:
