@@ -11,6 +11,7 @@ from xnoreplay.flow.cost import memory_map as footprint
 from xnoreplay.flow.cost import tables as costs
 from xnoreplay.flow.cost.tables import gates
 from xnoreplay.hw.learning.error import ErrorPath
+from xnoreplay.hw.watchdog import Watchdog
 from xnoreplay.spec import bundle as bundles
 from xnoreplay.spec import counterparts, presets, registers
 from xnoreplay.spec import plan as plans
@@ -227,6 +228,17 @@ def test_eight_error_units_have_eight_times_the_gates():
         assert eight[element] == 8 * one[element]
     assert (one["xnor"], eight["xnor"]) == (24, 36 * 24)
     assert eight["flip_flop"] - one["flip_flop"] == 7 * gates.path_registers(plan)
+
+
+def test_a_watchdog_has_the_registers_of_its_hardware():
+    """And its area and its leaf of the clock tree stand in an estimate."""
+    preset = presets.vary(presets.load("digits"), "target", watchdog_bits=18)
+    plan = plans.compile(preset.network, preset.target)
+    text = rtlil.convert(Watchdog(18))
+    cells = re.findall(r"cell \$a?s?dff\w* .*?\n +end", text, re.DOTALL)
+    bits = sum(int(re.search(r"\\WIDTH (\d+)", cell)[1]) for cell in cells)
+    assert gates.flip_flops(plan) - gates.flip_flops(PLAN) == bits == 19
+    assert gates.area(plan)["logic"][1] > gates.area(PLAN)["logic"][1]
 
 
 def test_flip_flops_beside_synthesis():

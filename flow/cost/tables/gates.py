@@ -127,6 +127,8 @@ def elements(plan: Plan) -> dict[str, Counter]:
         parts |= _generative(plan, plan.generative)
     if coded(plan.memories):
         parts["codes"] = _codes(plan)
+    if bits := target.watchdog_bits:  # its count, what it is compared with, and a register of that
+        parts["watchdog"] = {"adder_bit": bits, "and": bits, "flip_flop": bits + 1}
     if not net.takes_images:
         # The bits of a word of which not all parts are there yet.
         gathered = target.channels if plan.input.part < target.channels else 0
