@@ -14,6 +14,7 @@ from xnoreplay.hw.parts.macros import Macros
 from xnoreplay.hw.top import Chip
 from xnoreplay.spec import caches
 from xnoreplay.spec.errors import ToolError
+from xnoreplay.spec.learning_plan import check_watchdog
 from xnoreplay.spec.plan import Plan
 from xnoreplay.spec.reasons import reason
 
@@ -51,9 +52,12 @@ def with_macros(plan: Plan) -> tuple[str, list[dict]]:
 
     Raises
     ------
+    SpecError
+        Where a command takes more cycles than the target's watchdog allows.
     ValueError
         Where a name or a width is one that tools read in different ways.
-    """
+    """  # noqa: DOC502  raised by `check_watchdog`
+    check_watchdog(plan)
     macros = Macros()
     with _quiet_where_it_fails():
         text = convert(Chip(plan), TOP, macros)

@@ -81,9 +81,7 @@ def most_cycles(plan: Plan) -> dict[str, int]:
     That of RETRAIN is of a whole session, the REBALANCE after it included. A host that waits for so long does not give
     up too early.
     """
-    phases = learning_plan.most_cycles(plan)
-    most = {c.name: sum(phases[n] for n in c.phases(plan)) for c in Command}
-    return most | {Command.RETRAIN.name: learning_plan.session_cycles(plan)}
+    return learning_plan.command_cycles(plan)
 
 
 def stream(plan: Plan) -> dict[str, Any]:

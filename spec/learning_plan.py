@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from xnoreplay.spec import limits, timeline
 from xnoreplay.spec.bits import ceil_div
+from xnoreplay.spec.commands import Command
+from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.generative_plan import GenerativePlan
 from xnoreplay.spec.network import COPIES
 from xnoreplay.spec.plan import LEARNING_PHASES, Plan
@@ -194,8 +196,29 @@ def session_cycles(plan: Plan) -> int:
     return plan.target.epochs * epoch + once
 
 
+def command_cycles(plan: Plan) -> dict[str, int]:
+    """The most cycles of each command by name, from its first to its last, without waits for the stream.
+
+    That of RETRAIN is of a whole session, the REBALANCE after it included.
+    """
+    phases = most_cycles(plan)
+    most = {c.name: sum(phases[n] for n in c.phases(plan)) for c in Command}
+    return most | {Command.RETRAIN.name: session_cycles(plan)}
+
+
+def check_watchdog(plan: Plan) -> None:
+    """SpecError where the target's watchdog would end a command that does what it shall."""
+    name, longest = max(command_cycles(plan).items(), key=lambda item: item[1])
+    if longest > plan.target.patience:
+        raise SpecError(
+            f"watchdog_bits must be at least {(longest - 1).bit_length()} for the {longest:,} cycles of {name}, "
+            f"not {plan.target.watchdog_bits}"
+        )
+
+
 def check_cycles(plan: Plan) -> None:
-    """SpecError where an inference and a session take more cycles than may be simulated."""
+    """SpecError where an inference and a session take more cycles than may be simulated, or than a watchdog allows."""
+    check_watchdog(plan)
     limits.check_cycles(
         f"an inference and a session of network {plan.network.name} on target {plan.target.name}",
         plan.infer_cycles(plan.network.classes) + session_cycles(plan),

@@ -541,22 +541,7 @@ def compile(net: NetworkSpec, target: TargetSpec) -> Plan:
     limits.check_memory(
         f"a simulation of network {net.name} on target {target.name}", working_bytes(plan)
     )
-    _check_watchdog(plan)
     return plan
-
-
-def _check_watchdog(plan: Plan) -> None:
-    """SpecError where the target's watchdog would end a command that does what it shall."""
-    from xnoreplay.spec.host_map import most_cycles  # which imports this module
-
-    bits = plan.target.watchdog_bits
-    if bits:
-        name, longest = max(most_cycles(plan).items(), key=lambda item: item[1])
-        if longest > plan.target.patience:
-            raise SpecError(
-                f"watchdog_bits must be at least {(longest - 1).bit_length()} for the {longest:,} cycles of {name}, "
-                f"not {bits}"
-            )
 
 
 def _input(net: NetworkSpec, target: TargetSpec) -> Input:

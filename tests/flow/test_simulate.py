@@ -22,6 +22,7 @@ from xnoreplay.spec import presets
 from xnoreplay.spec.errors import CheckFailure
 from xnoreplay.spec.generative_chip import GenerativeChip
 from xnoreplay.spec.plan import LEARNING_PHASES
+from xnoreplay.spec.target import NEVER
 
 MOST = 9  # commands of a kind that a test carries out
 
@@ -154,7 +155,7 @@ def test_stepping_mode_calls_only_kernels_that_are_compiled_ahead(monkeypatch, p
     phases: list = []
     planned = [p for p in Phase if LEARNING_PHASES[p] in plan.phases]
     monkeypatch.setattr(chip._session, "_phases", lambda phase, _done: list(map(phase, planned)))
-    chip._session.retrain([1, 1], "step", phases, [], run.NEVER)
+    chip._session.retrain([1, 1], "step", phases, [], NEVER)
     assert called == expected
 
 

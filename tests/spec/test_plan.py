@@ -7,7 +7,7 @@ import pytest
 
 from tests.strategies import RESIDUAL
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import image, presets
+from xnoreplay.spec import image, learning_plan, presets
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import TAPS, Conv
 from xnoreplay.spec.plan import PIPE_LATENCY, READ_LATENCY, compile
@@ -180,12 +180,14 @@ def test_the_pipeline_is_as_long_as_its_parts():
 def test_a_watchdog_lets_every_command_end():
     """RETRAIN has the most cycles of `tiny`: 2,255."""
     guarded = presets.vary(presets.load("tiny"), "target", watchdog_bits=12)
-    assert compile(guarded.network, guarded.target).target.patience == 4_096
+    allowed = compile(guarded.network, guarded.target)
+    assert allowed.target.patience == 4_096
+    learning_plan.check_cycles(allowed)
     hasty = presets.vary(guarded, "target", watchdog_bits=11)
     with pytest.raises(
         SpecError,
         match="watchdog_bits must be at least 12 for the 2,255 cycles of RETRAIN, not 11",
     ):
-        compile(hasty.network, hasty.target)
+        learning_plan.check_cycles(compile(hasty.network, hasty.target))
     assert "watchdog_bits" in presets.target_to_dict(guarded.target)
     assert "watchdog_bits" not in presets.target_to_dict(presets.load("tiny").target)
