@@ -20,11 +20,12 @@ from xnoreplay.flow.verify.prove import (
     text,
 )
 from xnoreplay.flow.verify.prove.design import Chip
+from xnoreplay.flow.verify.prove.graph import Graph
 from xnoreplay.flow.verify.prove.words import remembered
 from xnoreplay.hw import verilog
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec import presets
-from xnoreplay.spec.errors import CheckFailure, SpecError
+from xnoreplay.spec.errors import CheckFailure, SpecError, ToolError
 
 TINY = presets.load("tiny")
 PLAN = plans.compile(TINY.network, TINY.target)
@@ -144,7 +145,7 @@ def test_every_command_of_a_chip_with_a_watchdog_ends(tmp_path):
     result = run.prove(plan, verilog.generate(plan), choice, tmp_path, tmp_path, Silent())
     assert [row["status"] for row in result["properties"]] == ["proved", "proved"]
     assert all(row["reached"] for row in result["properties"])
-    assert [row["found"] for row in result["planted"]] == [True] * 4
+    assert [row["found"] for row in result["planted"]] == [True] * 5
     assert "watchdog.ends-command" not in catalogue.properties(PLAN)
 
 
@@ -277,6 +278,40 @@ def test_a_register_that_the_netlist_lacks_is_what_its_reset_makes_it(tmp_path, 
         (tmp_path / f"{side}.ys").write_text(read + combinational.written(side), encoding="utf-8")
         synth.yosys(tmp_path, side)
     assert bool(combinational.equal_pairs(tmp_path, "gold", "gate")) == equal
+
+
+@pytest.mark.parametrize("edge", ["negedge clk", "posedge a"])
+def test_registers_of_another_clock_are_no_graph(tmp_path, edge):
+    """A graph has no clock: both would look alike."""
+    text_of = KEPT.format(always="s <= rst ? 0 : {s[1:0], a};", y="s[2]")
+    read = "read_verilog m.v\nhierarchy -top m\nproc\nsetattr -unset init w:*\n"
+    (tmp_path / "m.ys").write_text(read + combinational.written("m"), encoding="utf-8")
+    (tmp_path / "m.v").write_text(text_of, encoding="utf-8")
+    synth.yosys(tmp_path, "m")
+    (tmp_path / "m.v").write_text(text_of.replace("posedge clk", edge), encoding="utf-8")
+    with pytest.raises(CheckFailure, match="selection is not empty"):
+        synth.yosys(tmp_path, "m")
+
+
+def test_what_abc_leaves_out_is_not_equal(tmp_path, monkeypatch):
+    """A graph with fewer outputs than it was given says nothing of those that lack."""
+    graph = Graph()
+    differ = [graph.both(graph.input(), graph.input()) for _ in range(3)]
+
+    def short(folder, *_, **__):
+        other = Graph()
+        other.write(folder / combinational.SWEPT, [0, 0])
+
+    monkeypatch.setattr(engine, "abc", short)
+    with pytest.raises(ToolError, match="must give back 3 outputs, not 2"):
+        combinational._swept(graph, differ, tmp_path)
+
+    def late(folder, *_, **__):
+        short(folder)
+        raise tools.TooLong("yosys must end")
+
+    monkeypatch.setattr(engine, "abc", late)
+    assert combinational._swept(graph, differ, tmp_path) == differ
 
 
 def test_a_comparison_that_takes_too_long_leaves_pairs_unproved(

@@ -10,7 +10,6 @@ module has one that is constant after some cycles of reset, it is that constant:
 
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,14 +19,19 @@ from xnoreplay.spec.errors import ToolError
 
 SECONDS = 300  # of the processor
 MITER, SWEPT = "pairs.aig", "swept.aig"
-RESET = "rst", 0
+RESET, CLOCK = ("rst", 0), "w:clk"
 _OUTPUT = re.compile(rb"^o(\d+) (\S+?)(?:\[(\d+)\])?$", re.MULTILINE)
 Bit = tuple[str, int]  # a wire's name, and a bit of it
 
 
 def written(name: str) -> str:
-    """Return yosys' commands that write the module that is the top as `NAME.aig` and `NAME.map`."""
+    """Return yosys' commands that write the module that is the top as `NAME.aig` and `NAME.map`.
+
+    They fail for a register that another edge than the rising one of the clock writes, because a graph has no clock.
+    """
     return f"""\
+setundef -undriven -anyseq
+setundef -anyseq
 opt -full
 memory_map
 opt -full
@@ -40,6 +44,8 @@ opt_clean
 setundef -anyseq
 aigmap
 opt_clean
+select -assert-none t:*dff* t:*DFF* %u t:$_DFF_P_ %d
+select -assert-none t:$_DFF_P_ {CLOCK} %co1:+[C] %d
 write_aiger -symbols -vmap {name}.map {name}.aig
 """
 
@@ -202,9 +208,12 @@ def _swept(graph: Graph, literals: list[int], folder: Path) -> list[int]:
     if all(literal in (0, 1) for literal in literals):
         return literals
     graph.write(folder / MITER, literals)
-    swept = folder / SWEPT
-    swept.unlink(missing_ok=True)
     commands = ("strash", "&get", "&fraig,-x", "&put", f"write_aiger,{SWEPT}")
-    with suppress(ToolError):  # also where it takes too long
+    try:
         engine.abc(folder, [f"read_aiger,{MITER}", *commands], cpu=SECONDS)
-    return aiger.read(swept).outputs if swept.exists() else literals
+    except ToolError:  # also where it takes too long: what is written by then may be a part
+        return literals
+    found = aiger.read(folder / SWEPT).outputs
+    if len(found) != len(literals):
+        raise ToolError(f"ABC must give back {len(literals)} outputs, not {len(found)}")
+    return found

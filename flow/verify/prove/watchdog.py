@@ -50,11 +50,12 @@ def _from_any_state(bits: int) -> Property:
     )
     return Property(
         "watchdog.from-any-state",
-        "Whatever phases a chip is in and whatever its watchdog holds, the count goes on in each cycle of a command, and after the "
-        "last cycle that it allows no phase but idle is left.",
+        "Whatever phases a chip is in and whatever its watchdog holds, the count goes on in each cycle of a command, its last value but "
+        "one makes the next cycle the last, and after that no phase but idle is left.",
         Statement(
             "started & ran",
-            f"ended ? @sequencer.at == 1 : @watchdog.age == (count == {last} ? 0 : count + 1)",
+            f"(ended ? @sequencer.at == 1 : @watchdog.age == (count == {last} ? 0 : count + 1)) & "
+            f"@watchdog.last == (count == {last - 1})",
             before,
             keep=KEEP,
         ),
@@ -62,5 +63,6 @@ def _from_any_state(bits: int) -> Property:
         (
             Fault("sequencer", "at", "abort & loaded ? @ | 2 : @"),
             Fault("watchdog", "age", "busy & ~last ? @ ^ 1 : @"),
+            Fault("watchdog", "last", "1'b0"),
         ),
     )
