@@ -8,8 +8,8 @@ from amaranth.lib.wiring import In, Out
 class Watchdog(wiring.Component):
     """Counts the cycles of a command, and marks the last one that it may have.
 
-    A command is aborted in that cycle, as by a write of ABORT. What a changed bit makes wait for ever ends so, whatever
-    register holds it; a changed bit of the count itself can double the wait.
+    A command is aborted in that cycle, as by a write of ABORT. So ends what a changed bit makes wait for ever. A changed bit of
+    the count itself can end a command too early, or double the cycles that it may have.
 
     Parameters
     ----------

@@ -88,8 +88,8 @@ class TargetSpec:
     ecc : tuple of str
         Memories, of the same, whose words have a code that corrects one wrong bit and finds two.
     watchdog_bits : int
-        A command that has not ended after 2^watchdog_bits cycles, waits for its sample included, is aborted by the chip; 1 to
-        40, and enough for a retraining session. 0: nothing on the chip ends a command but its end and ABORT.
+        The chip aborts a command that still runs in its cycle 2^watchdog_bits, waits for its sample included; 1 to 40, and
+        enough for every command whose sample comes at once. 0: no watchdog.
     """
 
     name: str

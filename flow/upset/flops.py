@@ -45,7 +45,7 @@ IMAGES = 2
 MASKED, CHANGED, HARMED, HANG = "masked", "changed", "harmed", "hang"
 OUTCOMES = {
     MASKED: "the host reads what it reads without the flip: classes of the images, memories and registers",
-    CHANGED: "it reads something else, and every command comes to its end",
+    CHANGED: "it reads something else, and every command ends, by itself or by the chip's watchdog",
     HARMED: f"it does, and a_final falls by more than {100 * LOSS:g} points",
     HANG: "a command takes more cycles than the plan's watchdog allows, or the host port does not answer",
 }
