@@ -10,8 +10,8 @@ import numpy as np
 
 from xnoreplay.host.bus import Bus, HostError, check_object, seconds_of
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import host_map, reading, registers, snapshot
 from xnoreplay.spec import image as images_of
+from xnoreplay.spec import learning_plan, reading, registers, snapshot
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.bundle import Bundle
@@ -43,7 +43,7 @@ class Driver:
     timeout : float, optional
         Seconds after which a command that has not ended raises `HostError`, whatever the number of reads. Without it
         a bus that has `seconds` (see `host.bus.Bus`), such as a serial port, gets `SLOWER` times the command's
-        `xnoreplay.spec.host_map.most_cycles` at the target's ``clock_hz``, and `seconds`; another bus has no bound in
+        `xnoreplay.spec.learning_plan.command_cycles` at the target's ``clock_hz``, and `seconds`; another bus has no bound in
         time. A wait that is of no one command is given the time of the longest.
 
     Raises
@@ -68,7 +68,7 @@ class Driver:
         self.plan = plans.compile(preset.network, preset.target)
         self.windows = {w.memory.name: w for w in registers.windows(self.plan.memories)}
         self.counter_names = registers.counters(self.plan.memories, self.plan.target)
-        self._most_cycles = host_map.most_cycles(self.plan)
+        self._most_cycles = learning_plan.command_cycles(self.plan)
         found = self.read(Register.ID)
         if found != registers.ID:
             raise HostError(f"ID must be {registers.ID:#010x}, not {found:#010x}")

@@ -4,6 +4,7 @@ import numpy as np
 
 from xnoreplay.sim.common.state import Scalar, State
 from xnoreplay.spec import commands
+from xnoreplay.spec.bits import padded
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.plan import Plan
 
@@ -58,7 +59,6 @@ def _samples(
 def _put(plan: Plan, state: State, name: str, latents: np.ndarray) -> None:
     """Write latents into the first rows of a memory of latents."""
     words, width = plan.replay.words, plan.target.channels
-    padded = np.pad(latents, ((0, 0), (0, words * width - latents.shape[1])))
     rows = state.bits(name)
-    rows[: len(latents) * words] = padded.reshape(-1, width)
+    rows[: len(latents) * words] = padded(latents, width).reshape(-1, width)
     state.write(name, rows, 0, len(latents) * words)

@@ -592,7 +592,7 @@ class Simulator:
         scalars = self._state.scalars
         scalars[Scalar.REFUSED] = scalars[Scalar.FINISHED] = 0
         abort, self._abort = self._abort, None
-        last = self.cycles + self.plan.target.patience
+        last = self.cycles + self.plan.target.watchdog_cycles
         if abort is None:
             return self.mode, last
         return "step", min(last, self.cycles + abort)

@@ -72,7 +72,7 @@ def unpack_bytes(packed: np.ndarray, n: int) -> np.ndarray:
     return np.unpackbits(packed, axis=-1, count=n, bitorder="little")
 
 
-def filled(bits: np.ndarray, word: int) -> np.ndarray:
+def padded(bits: np.ndarray, word: int) -> np.ndarray:
     """Add zeros to the last axis, to a multiple of `word`: (..., n) -> (..., word * ceil(n / word))."""
     n = bits.shape[-1]
     if n % word == 0:
@@ -87,7 +87,7 @@ def pack_words(bits: np.ndarray) -> np.ndarray:
 
     (..., n) uint8 of 0/1 -> (..., ceil(n / 64)) uint64.
     """
-    return np.ascontiguousarray(pack_bytes(filled(bits, WORD))).view(np.uint64)
+    return np.ascontiguousarray(pack_bytes(padded(bits, WORD))).view(np.uint64)
 
 
 def unpack_words(packed: np.ndarray, n: int) -> np.ndarray:

@@ -37,7 +37,7 @@ def host_map(plan: Plan) -> dict[str, Any]:
         ``counter_bits``: of each counter, the low 32 in one word, the others in the next; 0 where the chip counts
         nothing. ``stream``: see `stream`. ``pixels``: ``height``, ``width``, ``channels``, ``bits`` of a channel, and
         ``order``; absent where the chip is given latents. ``network``: ``classes`` and ``latent``. ``most_cycles``: see
-        `most_cycles`. ``reset_cycles``: for which the chip is busy after a reset.
+        `learning_plan.command_cycles`. ``reset_cycles``: for which the chip is busy after a reset.
     """
     counters = registers.counters(plan.memories, plan.target)
     return {
@@ -70,18 +70,9 @@ def host_map(plan: Plan) -> dict[str, Any]:
         "stream": stream(plan),
         **({"pixels": pixels(plan.network)} if plan.network.takes_images else {}),
         "network": {"classes": plan.network.classes, "latent": plan.network.latent},
-        "most_cycles": most_cycles(plan),
+        "most_cycles": learning_plan.command_cycles(plan),
         "reset_cycles": plan.forgotten.depth,
     }
-
-
-def most_cycles(plan: Plan) -> dict[str, int]:
-    """The most cycles of each command by name, from its first to its last, without waits for the stream.
-
-    That of RETRAIN is of a whole session, the REBALANCE after it included. A host that waits for so long does not give
-    up too early.
-    """
-    return learning_plan.command_cycles(plan)
 
 
 def stream(plan: Plan) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from xnoreplay.spec.bits import ceil_div, filled, sign
+from xnoreplay.spec.bits import ceil_div, padded, sign
 from xnoreplay.spec.bundle import Bundle
 from xnoreplay.spec.errors import SpecError
 from xnoreplay.spec.network import COPIES, TAPS
@@ -46,7 +46,7 @@ def bank_row(plan: Plan, row: int) -> tuple[int, int]:
 
 def vector_words(parts: list[np.ndarray], word: int) -> np.ndarray:
     """Lay parts (..., n_i) of bits end to end, each on a word boundary: (..., words, word)."""
-    flat = np.concatenate([filled(part, word) for part in parts], axis=-1)
+    flat = np.concatenate([padded(part, word) for part in parts], axis=-1)
     return flat.reshape(*flat.shape[:-1], -1, word)
 
 
@@ -57,7 +57,7 @@ def vector_beats(parts: list[np.ndarray], word: int) -> np.ndarray:
     """
     words = vector_words(parts, word)
     flat = words.reshape(*words.shape[:-2], -1)
-    return filled(flat, TAPS * word).reshape(*words.shape[:-2], -1, TAPS * word)
+    return padded(flat, TAPS * word).reshape(*words.shape[:-2], -1, TAPS * word)
 
 
 def planes(values: np.ndarray, bits: int, word: int) -> np.ndarray:
@@ -137,7 +137,7 @@ def segments(plan: Plan, codes: np.ndarray) -> np.ndarray:
     copies are neighbours.
     """
     width = plan.target.segment * codes.shape[2]
-    return filled(codes.reshape(len(codes), -1), width).reshape(len(codes), -1, width)
+    return padded(codes.reshape(len(codes), -1), width).reshape(len(codes), -1, width)
 
 
 def low_bits(codes: np.ndarray, bits: int) -> np.ndarray:

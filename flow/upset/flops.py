@@ -200,7 +200,7 @@ class Program:
         addresses = [Register.COMMAND, Register.PREDICTION, Register.ABORT]
         most = [session_cycles(plan), plan.infer_cycles(plan.network.classes) + plan.input.pixels]
         if plan.target.watchdog_bits:
-            most = [n * plan.target.patience + SLACK for n in (len(COMMANDS), 1)]
+            most = [n * plan.target.watchdog_cycles + SLACK for n in (len(COMMANDS), 1)]
         parts: tuple = (
             [len(before)],
             np.array(before).ravel(),

@@ -134,7 +134,9 @@ class Bench:
         """Cycles after which a session that has not ended hangs: of a chip with a watchdog, what that allows its commands."""
         target = self.plan.target
         return (
-            len(COMMANDS) * target.patience if target.watchdog_bits else session_cycles(self.plan)
+            len(COMMANDS) * target.watchdog_cycles
+            if target.watchdog_bits
+            else session_cycles(self.plan)
         )
 
     def digest(self) -> str:

@@ -6,6 +6,7 @@ import numpy as np
 
 from xnoreplay.sim.common.state import Scalar, State
 from xnoreplay.spec.registers import Register
+from xnoreplay.spec.target import NEVER
 from xnoreplay.spec.upset import BOUNDS, Upset, register_of
 
 SCALAR_OF = {
@@ -17,7 +18,6 @@ SCALAR_OF = {
     Register.LFSR_UPDATE: Scalar.UPDATE,
 }
 """The simulator's number of each register that a host writes."""
-NEVER = (1 << 63) - 1  # a cycle number that no simulation reaches
 
 
 class Upsets:

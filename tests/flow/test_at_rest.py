@@ -5,17 +5,14 @@ import re
 import numpy as np
 import pytest
 
+from tests.flow import variants
 from xnoreplay.flow.chip import resets
 from xnoreplay.flow.run import tools
-from xnoreplay.flow.run.progress import Silent
-from xnoreplay.flow.run.verilate import Verilate, cocotb_build
 from xnoreplay.flow.verify.cosim import at_rest
 from xnoreplay.flow.verify.cosim.bench.requests import SELECT
 from xnoreplay.flow.verify.cosim.resets import RESET
 from xnoreplay.flow.verify.cosim.script import Script, Step
-from xnoreplay.flow.verify.cosim.session import Setup
 from xnoreplay.flow.verify.mutation import catalogue, score
-from xnoreplay.flow.verify.mutation.server import Server
 from xnoreplay.spec import bundle, plan, presets
 
 pytestmark = pytest.mark.usefixtures("compiled")
@@ -101,9 +98,7 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
     reads = len(chosen) + 1  # every memory reads in every cycle
     text = text.replace("    if (ren)\n", f"    if (ren | {SELECT} == {bits}'d{reads})\n")
     text = at_rest.watched(text, found)
-    built = cocotb_build(Verilate(tools.verilator_env(), "-O0"), text, Silent(), (SELECT,))
     named = at_rest.names(verilog_of_tiny, found)
-    setup = Setup(TINY, BUNDLE, "verilator", built.folder, at_rest=named)
     latent = PLAN.infer_cycles(2) - 20  # in the output layer
     steps = (
         Step("arrive", 2),
@@ -112,8 +107,7 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
         Step(RESET),
     )
     probed = (*steps[:1], Step("infer", 0, 0, probes=((10, PLAN.infer_cycles(2)),)))
-    server = Server(setup, tmp_path / "server")
-    try:
+    with variants.served(text, TINY, BUNDLE, tmp_path, at_rest=named) as server:
         image = np.zeros((1, *TINY.network.image_shape), np.uint8)
         for name, script in (("short", steps), ("probed", probed)):
             server.add(name, Script(script, image))
@@ -127,8 +121,6 @@ def test_a_fault_is_found_at_its_command(verilog_of_tiny, found, tmp_path):
         read = server.compare(reads, "short")[0].differences[0]
         alike = [n for n, site in chosen.items() if site.kind == "reset"]
         looked = [server.compare(n, "probed")[0].differences for n in alike]
-    finally:
-        server.close()
     # Not every register has another value than its start where the abort, or the reset, comes.
     assert len(shown["clear"]) >= 5
     assert set(shown["clear"]) == {1}

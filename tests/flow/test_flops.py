@@ -195,23 +195,22 @@ def test_flips_are_drawn_over_all_bits_and_clocks(program):
     assert len({number for _, number, _, _ in found}) > len(program.flops) * 0.8
 
 
-def test_no_flip_hangs_a_chip_with_a_watchdog(chip):
+def test_no_flip_hangs_a_chip_with_a_watchdog(program, chip):
     """Each of these hangs the chip without one, until ABORT."""
     preset = presets.vary(TINY, "target", watchdog_bits=12)
     guarded = plan.compile(preset.network, preset.target)
     text_of = verilog.generate(guarded)
-    program = flops.Program(guarded, text_of, tools.verilator_env(), Silent(), "-O0")
-    flips = [
-        (SESSION, number_of(program, "sequencer.at"), bit, clock)
+    other = flops.Program(guarded, text_of, tools.verilator_env(), Silent(), "-O0")
+    places = [
+        (SESSION, "sequencer.at", bit, clock)
         for bit, clock in ((14, 40), (16, 583), (19, 675), (20, 377), (12, 1004))
     ]
-    flips += [
-        (IMAGE, number_of(program, path), bit, clock)
-        for path, bit, clock in (
-            ("front.k", 5, 156),
-            ("sequencer.at", 3, 101),
-            ("thermometer.address", 1, 14),
-        )
+    places += [
+        (IMAGE, "front.k", 5, 156),
+        (IMAGE, "sequencer.at", 3, 101),
+        (IMAGE, "thermometer.address", 1, 14),
     ]
-    results = program.try_out(chip.snapshot(), IMAGES[:2], flips)
-    assert [ended for ended, _, _ in results] == [ENDED] * len(flips)
+    for tried, ends in ((program, ABORTED), (other, ENDED)):
+        flips = [(window, number_of(tried, path), bit, n) for window, path, bit, n in places]
+        results = tried.try_out(chip.snapshot(), IMAGES[:2], flips)
+        assert [ended for ended, _, _ in results] == [ends] * len(flips)

@@ -230,7 +230,7 @@ def test_a_table_is_logic_in_a_model(tmp_path):
 def test_the_module_with_a_divider_equals_its_cells_and_a_changed_cell_is_found(
     verilog_of_tiny, tmp_path, monkeypatch
 ):
-    """One comparison of all registers closes what pair by pair takes longer than an hour."""
+    """One comparison of all registers closes what yosys, pair by pair, had not closed after 20 minutes."""
     chip, name = Chip(verilog_of_tiny), "xnoreplay.learning.error_unit.path0"
     monkeypatch.setattr(equivalence, "_decided", lambda *_: equivalence.Compared(False, 1, 1))
     found = equivalence.compare(chip, name, tmp_path / "cells", CELLS)
@@ -338,6 +338,16 @@ def test_a_model_is_read_and_simulated(tmp_path):
     assert (model.inputs, model.latches, model.outputs, model.gates) == (1, [5], [6], [(4, 2)])
     frames = model.frames(["1", "1", "0", "1"])
     assert [aiger.value(frame, 6) for frame in frames] == [False, True, False, True]
+
+
+def test_the_first_name_of_a_model_is_read(tmp_path):
+    """No line's end stands before it: it follows the gates."""
+    gates = b"aig 3 2 0 2 1\n6\n2\n\x02\x02"
+    (tmp_path / "m.aig").write_bytes(gates + b"i0 clk\ni1 a[3]\no0 y[0]\no1 z\nc\n")
+    model, inputs, outputs = aiger.named(tmp_path / "m.aig")
+    assert model.gates == [(4, 2)]
+    assert inputs == {0: ("clk", 0), 1: ("a", 3)}
+    assert outputs == {0: ("y", 0), 1: ("z", 0)}
 
 
 def test_damaged_jobs_are_done_again(proved, verilog_of_tiny, tmp_path, monkeypatch):

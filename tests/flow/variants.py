@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from xnoreplay.flow.run import tools
 from xnoreplay.flow.run.progress import Silent
@@ -44,10 +45,12 @@ def _parts(line: str) -> list[str]:
 
 
 @contextmanager
-def served(text: str, preset: Preset, weights: Bundle, folder: Path) -> Iterator[Server]:
-    """A simulator of a text with `SELECT`, which begins a copy of itself for each comparison."""
+def served(
+    text: str, preset: Preset, weights: Bundle, folder: Path, **more: Any
+) -> Iterator[Server]:
+    """A simulator of a text with `SELECT`, which begins a copy of itself for each comparison; more is of its `Setup`."""
     build = cocotb_build(Verilate(tools.verilator_env(), "-O0"), text, Silent(), (SELECT,))
-    server = Server(Setup(preset, weights, "verilator", build.folder), folder / "server")
+    server = Server(Setup(preset, weights, "verilator", build.folder, **more), folder / "server")
     try:
         yield server
     finally:

@@ -20,7 +20,7 @@ from xnoreplay.host.simulated import SimulatedBus
 from xnoreplay.host.uart import UartBus
 from xnoreplay.sim.run import Simulator
 from xnoreplay.spec import bundle as bundles
-from xnoreplay.spec import host_map, presets, registers, snapshot
+from xnoreplay.spec import host_map, learning_plan, presets, registers, snapshot
 from xnoreplay.spec import image as images_of
 from xnoreplay.spec import plan as plans
 from xnoreplay.spec.codes import Verdict
@@ -695,7 +695,7 @@ OK, NOT_NOW, HANGS, BUS, ARGUMENT = 0, 2, 5, 9, 10
 def test_the_c_driver_refuses_wrong_calls_at_once_and_waits_a_bounded_time(tmp_path):
     """On a clock that goes on by a millisecond with each read."""
     preset = presets.vary(TINY, "target", clock_hz=100)
-    plan, most = plans.compile(preset.network, preset.target), host_map.most_cycles(PLAN)
+    plan, most = plans.compile(preset.network, preset.target), learning_plan.command_cycles(PLAN)
     host_files.write(plan, BUNDLE, tmp_path)
     folder = tmp_path / host_files.FOLDER
     (folder / "main.c").write_text(CALLS)
@@ -730,7 +730,7 @@ def test_a_command_is_given_the_time_of_its_cycles(monkeypatch, given):
     monkeypatch.setattr(drivers, "monotonic", lambda: bus.now)
     driver = Driver(bus, presets.vary(TINY, "target", clock_hz=1000), 1000, given)
     bus.seconds = 3.25
-    picture, most = program.images(driver, 1)[0], host_map.most_cycles(PLAN)
+    picture, most = program.images(driver, 1)[0], learning_plan.command_cycles(PLAN)
     given_to_stream = []
     bus.stream = lambda _, seconds: given_to_stream.append(seconds)
     for wait, cycles in [

@@ -181,7 +181,7 @@ def test_a_watchdog_lets_every_command_end():
     """RETRAIN has the most cycles of `tiny`: 2,255."""
     guarded = presets.vary(presets.load("tiny"), "target", watchdog_bits=12)
     allowed = compile(guarded.network, guarded.target)
-    assert allowed.target.patience == 4_096
+    assert allowed.target.watchdog_cycles == 4_096
     learning_plan.check_cycles(allowed)
     hasty = presets.vary(guarded, "target", watchdog_bits=11)
     with pytest.raises(

@@ -272,7 +272,7 @@ class Comparison:
     def _closed_form(self, differ, step, expected, seen):
         """The plan's cycles of an inference, moved by the waits for pixels and by nothing else but a watchdog."""
         want = self.plan.infer_cycles(expected["registers"]["seen"]) + sum(step.gaps or ())
-        want = min(want, self.plan.target.patience)
+        want = min(want, self.plan.target.watchdog_cycles)
         got = seen["cycles"] - (seen["phases"][0][1] if seen["phases"] else seen["cycles"])
         if want != got:
             yield differ(seen["cycles"], "idle", "cycles of one inference (plan)", want, got)

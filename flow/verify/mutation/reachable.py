@@ -14,7 +14,6 @@ are there twice, where they may differ. Others are there once: what leaves the p
 part are registers of the model; others may be anything in every cycle.
 """
 
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -43,19 +42,7 @@ flatten
 setattr -unset init w:*
 {{evert}}
 expose w:* a:{SEEN} %i
-opt -full
-memory_map
-opt -full
-techmap
-dffunmap
-simplemap
-opt_expr
-opt_merge
-opt_clean
-setundef -anyseq
-aigmap
-opt_clean
-write_aiger -symbols -vmap {MAP} {MODEL}
+{aiger.GATES}write_aiger -symbols -vmap {MAP} {MODEL}
 """
 PROVED = (
     "the same gates",
@@ -72,7 +59,6 @@ SECONDS, SECONDS_OF_SOME, SECONDS_OF_CHIP = 10, 60, 60
 GROWN = 3  # times that a module takes in those that read it
 READ = ("ren", "raddr")
 WRITE = ("wen", "waddr", "wdata")
-_SYMBOL = re.compile(rb"^([io])(\d+) (\S+?)(?:\[(\d+)\])?$", re.MULTILINE)
 Key = int | tuple[str, int]
 """A register's number, or path and bit of a memory's word."""
 Bits = dict[int, int]  # literal, or number of an input, by bit
@@ -123,23 +109,14 @@ class Model:
     """
 
     def __init__(self, folder: Path, memories: Sequence[str]) -> None:
-        self.aig = aiger.read(folder / MODEL)
-        self.inputs: dict[int, tuple[str, int]] = {}
-        """Name and bit of each input by its number."""
+        self.aig, self.inputs, outputs = aiger.named(folder / MODEL)
         self.driven: dict[str, Bits] = {}
         """Literals by bit of what modules drive, by dotted path."""
-        for kind, number, name, bit in _SYMBOL.findall((folder / MODEL).read_bytes()):
-            if kind == b"i":
-                self.inputs[int(number)] = name.decode(), int(bit or 0)
-            else:
-                bits = self.driven.setdefault(name.decode(), {})
-                bits[int(bit or 0)] = self.aig.outputs[int(number)]
-        names: list[list[str]] = [[] for _ in self.aig.latches]
-        for line in (folder / MAP).read_text(encoding="utf-8").splitlines():
-            kind, *rest = line.split(" ", 3)
-            if kind == "latch" and len(rest) == 3 and not rest[2].startswith("$"):
-                names[int(rest[0])].append(rest[2])
-        self.registers = names
+        for number, (name, bit) in outputs.items():
+            self.driven.setdefault(name, {})[bit] = self.aig.outputs[number]
+        text = (folder / MAP).read_text(encoding="utf-8")
+        named = aiger.registers(text, len(self.aig.latches))
+        self.registers = [[name for name, _ in bits] for bits in named]
         """Names of each register, in its own module and in those that see it; none where it has no name."""
         self.memories = {
             path: Memory(

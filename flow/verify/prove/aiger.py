@@ -12,6 +12,24 @@ from vcd import VCDWriter
 
 from xnoreplay.spec.errors import ToolError
 
+GATES = """\
+opt -full
+memory_map
+opt -full
+techmap
+dffunmap
+simplemap
+opt_expr
+opt_merge
+opt_clean
+setundef -anyseq
+aigmap
+opt_clean
+"""
+"""yosys' commands that make AND gates, inverters and flip-flops of a flat design; what has no value may be anything."""
+_SYMBOL = re.compile(rb"^([io])(\d+) (\S+?)(?:\[(\d+)\])?$", re.MULTILINE)
+Bit = tuple[str, int]
+"""A wire's name, and a bit of it."""
 Frame = list[bool]
 """A bit for each literal's variable in one clock cycle."""
 
@@ -65,6 +83,11 @@ def read(path: Path) -> Aiger:
     ToolError
         Where it is none.
     """
+    return _parts(path)[0]
+
+
+def _parts(path: Path) -> tuple[Aiger, bytes]:
+    """Return the model, and the symbols behind its gates, which are no lines."""
     data = path.read_bytes()
     header, _, rest = data.partition(b"\n")
     found = re.fullmatch(rb"aig (\d+) (\d+) (\d+) (\d+) (\d+)", header)
@@ -79,7 +102,7 @@ def read(path: Path) -> Aiger:
         left, at = _number(packed, at)
         right, at = _number(packed, at)
         pairs.append((literal - left, literal - left - right))
-    return Aiger(inputs, numbers[:latches], numbers[latches:], pairs)
+    return Aiger(inputs, numbers[:latches], numbers[latches:], pairs), packed[at:]
 
 
 def _number(packed: bytes, at: int) -> tuple[int, int]:
@@ -90,6 +113,31 @@ def _number(packed: bytes, at: int) -> tuple[int, int]:
         shift += 7
         at += 1
     return number | packed[at] << shift, at + 1
+
+
+def named(path: Path) -> tuple[Aiger, dict[int, Bit], dict[int, Bit]]:
+    """Read a file that yosys wrote with ``-symbols``: the model, and the names of its inputs and of its outputs by their numbers.
+
+    Raises
+    ------
+    ToolError
+        Where it is none.
+    """  # noqa: DOC502  raised by `_parts`
+    model, symbols = _parts(path)
+    found: dict[bytes, dict[int, Bit]] = {b"i": {}, b"o": {}}
+    for kind, number, name, bit in _SYMBOL.findall(symbols):
+        found[kind][int(number)] = name.decode(), int(bit or 0)
+    return model, found[b"i"], found[b"o"]
+
+
+def registers(text: str, count: int) -> list[list[Bit]]:
+    """Return all names of each of ``count`` latches, from yosys' ``-vmap`` file; none for one that the Verilog does not name."""
+    found: list[list[Bit]] = [[] for _ in range(count)]
+    for line in text.splitlines():
+        kind, *rest = line.split(" ", 3)
+        if kind == "latch" and len(rest) == 3 and not rest[2].startswith("$"):
+            found[int(rest[0])].append((rest[2], int(rest[1])))
+    return found
 
 
 def wires(text: str) -> dict[str, list[int]]:

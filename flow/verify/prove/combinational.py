@@ -8,20 +8,18 @@ A register that one side alone has may be anything in every cycle. What is prove
 module has one that is constant after some cycles of reset, it is that constant: synthesis leaves such registers out.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from xnoreplay.flow.verify.prove import aiger, engine
+from xnoreplay.flow.verify.prove.aiger import Bit
 from xnoreplay.flow.verify.prove.graph import Graph
 from xnoreplay.spec.errors import ToolError
 
 SECONDS = 300  # of the processor
 MITER, SWEPT = "pairs.aig", "swept.aig"
 RESET, CLOCK = ("rst", 0), "w:clk"
-_OUTPUT = re.compile(rb"^o(\d+) (\S+?)(?:\[(\d+)\])?$", re.MULTILINE)
-Bit = tuple[str, int]  # a wire's name, and a bit of it
 
 
 def written(name: str) -> str:
@@ -32,19 +30,7 @@ def written(name: str) -> str:
     return f"""\
 setundef -undriven -anyseq
 setundef -anyseq
-opt -full
-memory_map
-opt -full
-techmap
-dffunmap
-simplemap
-opt_expr
-opt_merge
-opt_clean
-setundef -anyseq
-aigmap
-opt_clean
-select -assert-none t:*dff* t:*DFF* %u t:$_DFF_P_ %d
+{aiger.GATES}select -assert-none t:*dff* t:*DFF* %u t:$_DFF_P_ %d
 select -assert-none t:$_DFF_P_ {CLOCK} %co1:+[C] %d
 write_aiger -symbols -vmap {name}.map {name}.aig
 """
@@ -73,23 +59,10 @@ class Side:
 
 def read(folder: Path, name: str) -> Side:
     """Read what `written` has written."""
-    aig = aiger.read(folder / f"{name}.aig")
-    inputs: dict[int, Bit] = {}
-    registers: list[list[Bit]] = [[] for _ in aig.latches]
-    outputs = {
-        (wire.decode(), int(bit or 0)): aig.outputs[int(number)]
-        for number, wire, bit in _OUTPUT.findall((folder / f"{name}.aig").read_bytes())
-    }
-    for line in (folder / f"{name}.map").read_text(encoding="utf-8").splitlines():
-        kind, *rest = line.split(" ", 3)
-        if len(rest) != 3 or rest[2].startswith("$"):
-            continue
-        number, bit = int(rest[0]), (rest[2], int(rest[1]))
-        if kind == "input":
-            inputs[number] = bit
-        elif kind == "latch":
-            registers[number].append(bit)
-    return Side(aig, inputs, registers, outputs)
+    aig, inputs, outputs = aiger.named(folder / f"{name}.aig")
+    text = (folder / f"{name}.map").read_text(encoding="utf-8")
+    literals = {bit: aig.outputs[number] for number, bit in outputs.items()}
+    return Side(aig, inputs, aiger.registers(text, len(aig.latches)), literals)
 
 
 def equal_pairs(folder: Path, gold: str, gate: str) -> int:
@@ -105,7 +78,7 @@ def equal_pairs(folder: Path, gold: str, gate: str) -> int:
     Raises
     ------
     ToolError
-        Where the sides differ in their outputs.
+        Where the sides have not the same outputs, or ABC does not give back all that it was given.
     """
     first, second = read(folder, gold), read(folder, gate)
     if first.outputs.keys() != second.outputs.keys():

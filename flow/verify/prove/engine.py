@@ -66,8 +66,8 @@ def model(problem: Problem, folder: Path) -> None:
 
 def outputs(folder: Path) -> dict[str, int]:
     """Return the number of each output of a folder's model by name."""
-    found = re.findall(rb"^o(\d+) (\w+)$", (folder / design.MODEL).read_bytes(), re.MULTILINE)
-    return {name.decode(): int(number) for number, name in found}
+    *_, found = aiger.named(folder / design.MODEL)
+    return {name: number for number, (name, _) in found.items()}
 
 
 def ask(folder: Path, output: str, command: str, seconds: float | None = None) -> Answer:

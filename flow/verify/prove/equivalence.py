@@ -2,7 +2,7 @@
 
 Each module is mapped by itself, to gates or to the cells of a Liberty file, as `synth` and `cosim --netlist` map it, with
 the modules inside of it cut out: what they take is an output, and what they give an input. Registers and outputs of both are
-paired by name, and each pair is proved equal, for every state and every input: by ABC all at once (`combinational`), or
+paired by name, and each pair is proved equal, for every input and every state that may follow a reset: by ABC all at once (`combinational`), or
 else by yosys pair by pair: `equiv_make`, `equiv_simple`, `equiv_induct`. Since each module equals its netlist, so does
 the chip around its memories.
 """

@@ -46,10 +46,10 @@ from xnoreplay.spec import presets, registers
 from xnoreplay.spec import snapshot as snapshots
 from xnoreplay.spec.bits import to_int
 from xnoreplay.spec.commands import Command
+from xnoreplay.spec.target import NEVER
 
 IDLE = 0
 COUNTERS_APART = 8  # of those that are read over the bus after a step; all are read as signals
-NEVER = 1 << 62  # a cycle that does not come
 
 
 class Bench:
